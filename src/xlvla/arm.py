@@ -1,0 +1,43 @@
+"""What a robot arm is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xlvla import urdf
+from xlvla.hand import Limits, joint_limits
+from xlvla.paths import share
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Facts of one arm.
+
+    Args:
+        joints: the commanded joints, base to flange; this is the order of every vector of this arm.
+        flange: link the hand's root coincides with.
+        driver: the driver that talks to the device.
+        acceleration: limit of every joint [rad/s^2].
+    """
+
+    name: str
+    title: str
+    joints: tuple[str, ...]
+    flange: str
+    driver: str
+    acceleration: float
+    urdf: str = ""
+
+    @property
+    def urdf_path(self) -> Path:
+        return share("urdf") / (self.urdf or f"arms/{self.name}/{self.name}.urdf")
+
+    @property
+    def description(self) -> urdf.Description:
+        return urdf.read(self.urdf_path)
+
+    @property
+    def limits(self) -> Limits:
+        """URDF limits in the order of `joints`."""
+        return joint_limits(self.description, self.joints)

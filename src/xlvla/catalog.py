@@ -1,0 +1,65 @@
+"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of that name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from functools import cache
+from pathlib import Path
+
+from xlvla.arm import Arm
+from xlvla.errors import unknown
+from xlvla.hand import Hand
+
+
+@cache
+def hands() -> dict[str, Hand]:
+    """Every known hand by name."""
+    return {name: importlib.import_module(f"xlvla.hands.{name}").HAND for name in _modules("xlvla.hands")}
+
+
+@cache
+def arms() -> dict[str, Arm]:
+    """Every known arm by name."""
+    return {name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")}
+
+
+def rigs() -> dict[str, Path]:
+    """Every known rig file by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "rigs").glob("*.yaml"))}
+
+
+def tasks() -> tuple[str, ...]:
+    """Names of the simulated tasks; empty where `xlvla_sim` is not installed."""
+    return tuple(_modules("xlvla_sim.tasks"))
+
+
+def policies() -> tuple[str, ...]:
+    """Names of the policies; empty where `xlvla_policy` is not installed."""
+    return tuple(_modules("xlvla_policy.policies"))
+
+
+def hand(name: str) -> Hand:
+    return _entry("hand", name, hands())
+
+
+def arm(name: str) -> Arm:
+    return _entry("arm", name, arms())
+
+
+def _entry(kind: str, name: str, entries: dict):
+    if name not in entries:
+        raise unknown(kind, name, entries)
+    return entries[name]
+
+
+@cache
+def _modules(package: str) -> tuple[str, ...]:
+    """Module names in a package, without importing any of them."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return ()
+    found = pkgutil.iter_modules(spec.submodule_search_locations) if spec and spec.submodule_search_locations else ()
+    return tuple(sorted(module.name for module in found if not module.name.startswith("_")))

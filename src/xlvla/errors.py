@@ -1,0 +1,31 @@
+"""Errors a user can act on: one line that says what was asked, what is known and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class XlvlaError(Exception):
+    """A mistake the user can mend; the command line prints it as one line, without a traceback."""
+
+
+class RigError(XlvlaError):
+    """A rig that cannot be used; `faults` holds one line per fault."""
+
+    def __init__(self, faults: Iterable[str]):
+        self.faults = tuple(faults)
+        super().__init__("; ".join(self.faults))
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> XlvlaError:
+    """The error for a name that nobody knows, with the nearest known one."""
+    return XlvlaError(unknown_line(kind, name, known))
+
+
+def unknown_line(kind: str, name: object, known: Iterable[str]) -> str:
+    """`unknown hand 'xhnad': known are ability, ...; did you mean 'xhand'?`"""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"unknown {kind} '{name}': known are {', '.join(known) or 'none'}{hint}"

@@ -1,0 +1,1 @@
+"""One file per hand, each with one `HAND`."""

@@ -1,0 +1,34 @@
+"""The few types every package shares.
+
+Shape letters used in docstrings: B batch, T frames of a chunk, J joints of one hand, N joints of one robot,
+L latent width (32), H W image height and width. Angles are radians, lengths metres, times seconds; stamps are
+integer nanoseconds of the ROS clock.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = get_args(Side)
+
+Finger = Literal["thumb", "index", "middle", "ring", "little"]
+FINGERS: tuple[Finger, ...] = get_args(Finger)
+
+Part = Literal["arm", "hand"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+CHUNK_FRAMES = 64
+"""Frames of one action chunk (paper, section 4)."""
+
+CHUNK_HZ = 20
+"""Frames per second of a chunk (paper, section 4)."""
+
+
+def scoped(side: Side, name: str) -> str:
+    """The name a joint or link of one side bears in an assembled rig: it begins with the side's word.
+
+    >>> scoped("left", "joint1"), scoped("left", "left_hand_thumb_bend_joint")
+    ('left_joint1', 'left_hand_thumb_bend_joint')
+    """
+    return name if name.startswith(f"{side}_") else f"{side}_{name}"
