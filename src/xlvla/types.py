@@ -25,10 +25,10 @@ CHUNK_HZ = 20
 """Frames per second of a chunk (paper, section 4)."""
 
 
-def scoped(side: Side, name: str) -> str:
-    """The name a joint or link of one side bears in an assembled rig: it begins with the side's word.
+def scoped(side: Side, part: Part, name: str) -> str:
+    """The name a joint or link of a part bears in an assembled rig: it begins with the side's word and the part's.
 
-    >>> scoped("left", "joint1"), scoped("left", "left_hand_thumb_bend_joint")
-    ('left_joint1', 'left_hand_thumb_bend_joint')
+    >>> scoped("left", "arm", "joint1"), scoped("left", "hand", "left_hand_thumb_bend_joint"), scoped("left", "hand", "left_palm_link")
+    ('left_arm_joint1', 'left_hand_thumb_bend_joint', 'left_hand_palm_link')
     """
-    return name if name.startswith(f"{side}_") else f"{side}_{name}"
+    return f"{side}_{part}_" + name.removeprefix(f"{side}_").removeprefix(f"{part}_")

@@ -1,0 +1,239 @@
+"""A rig: which arms and hands stand where, which cameras look on, which policy acts, and whether it is simulated.
+
+A rig is one YAML file. It loads into the frozen dataclasses below, strictly: an unknown key or name is a fault, and
+all faults of a file are reported together, before any process starts. Defaults live here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xlvla import catalog
+from xlvla.arm import Arm
+from xlvla.errors import RigError, XlvlaError, unknown, unknown_line
+from xlvla.hand import Hand
+from xlvla.strict import build
+from xlvla.types import Part, Side, scoped
+from xlvla.urdf import Vector
+
+
+@dataclass(frozen=True)
+class ArmStation:
+    """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an episode starts."""
+
+    type: str
+    xyz: Vector = (0.0, 0.0, 0.0)
+    rpy: Vector = (0.0, 0.0, 0.0)
+    home: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HandStation:
+    """A hand, on the flange of the same side's arm."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Station:
+    """One side of a rig."""
+
+    arm: ArmStation
+    hand: HandStation
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that looks from `xyz` at `target` (world frame, m), captures at one size and publishes at another [px]."""
+
+    xyz: Vector
+    target: Vector
+    fovy_deg: float = 45.0
+    capture: tuple[int, int] = (960, 540)
+    publish: tuple[int, int] = (320, 240)
+    rate_hz: float = 20.0
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """What decides: `type` names a policy, `checkpoint` its weights (None: the shipped ones), `replan_s` how often it plans anew."""
+
+    type: str = "xlvla"
+    checkpoint: str | None = None
+    instruction: str = "Push the two tomato cans together."
+    replan_s: float = 0.8
+    max_age_s: float = 0.3
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """How chunks become commands: control rate, the age at which a chunk counts as stale, and a scale on the speed limits."""
+
+    rate_hz: float = 100.0
+    stale_s: float = 0.5
+    speed_scale: float = 1.0
+    blend_s: float = 0.3
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    """The simulated world: its task, the first seed and how fast it runs (1 is real time, 0 as fast as it can)."""
+
+    task: str = "push_cans"
+    seed: int = 0
+    speed: float = 1.0
+    physics_hz: float = 500.0
+    joint_state_hz: float = 100.0
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A whole rig; `sim` None means real hardware."""
+
+    name: str
+    sides: Mapping[Side, Station]
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    policy: PolicyConfig | None = field(default_factory=PolicyConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    sim: SimConfig | None = field(default_factory=SimConfig)
+    description: str = ""
+
+    def arm(self, side: Side) -> Arm:
+        return catalog.arm(self.sides[side].arm.type)
+
+    def hand(self, side: Side) -> Hand:
+        return catalog.hand(self.sides[side].hand.type)
+
+    def joint_names(self, side: Side, part: Part) -> tuple[str, ...]:
+        """Names the joints of an arm or hand bear on every topic of this rig (each begins with the side's word and the part's)."""
+        names = self.arm(side).joints if part == "arm" else self.hand(side).joint_names(side)
+        return tuple(scoped(side, part, name) for name in names)
+
+    def home(self, side: Side) -> dict[str, float]:
+        """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are at zero."""
+        home = self.sides[side].arm.home
+        return {scoped(side, "arm", joint): float(home.get(joint, 0.0)) for joint in self.arm(side).joints}
+
+    def with_choices(
+        self,
+        *,
+        hands: Mapping[Side, str | None] | None = None,
+        sim: bool | None = None,
+        policy: str | None = None,
+        checkpoint: str | None = None,
+        instruction: str | None = None,
+        seed: int | None = None,
+        speed: float | None = None,
+    ) -> Rig:
+        """This rig with what the command line chose instead; None keeps the rig's own. `policy` 'none' starts no policy."""
+        document = dataclasses.asdict(self)
+        for side, hand in (hands or {}).items():
+            if hand and side not in document["sides"]:
+                raise XlvlaError(f"rig '{self.name}' has no {side} side")
+            if hand:
+                document["sides"][side]["hand"]["type"] = hand
+        if sim is not None:
+            document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
+        _choose(document["sim"], seed=seed, speed=speed)
+        if policy == "none":
+            document["policy"] = None
+        _choose(document["policy"], type=None if policy == "none" else policy, checkpoint=checkpoint, instruction=instruction)
+        return from_document(document, self.name)
+
+    def save(self, path: Path) -> Path:
+        """Writes the rig as YAML that `load` reads back to the same rig."""
+        path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False))
+        return path
+
+
+def load(name_or_path: str | Path) -> Rig:
+    """The rig of the catalogue with that name, or in that YAML file; RigError lists every fault."""
+    text = str(name_or_path)
+    known = catalog.rigs()
+    path = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)
+    if path is None:
+        raise unknown("rig", text, known)
+    if not path.is_file():
+        raise XlvlaError(f"no rig file at {path}")
+    try:
+        document = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise XlvlaError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    return from_document(document, str(path))
+
+
+def from_document(document: Any, source: str) -> Rig:
+    """The rig in a parsed YAML document; `source` names it in faults."""
+    rig, faults = build(Rig, document, "rig")
+    if rig is not None:
+        faults += rig_faults(rig)
+    if rig is None or faults:
+        raise RigError(f"{source}: {fault}" for fault in faults)
+    return rig
+
+
+def rig_faults(rig: Rig) -> list[str]:
+    """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
+    faults = []
+    if not rig.sides:
+        faults.append("sides: at least one side is needed")
+    for side, station in rig.sides.items():
+        faults += _station_faults(side, station)
+    for name, camera in rig.cameras.items():
+        faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
+        sizes = {"capture": camera.capture, "publish": camera.publish}
+        faults += [f"cameras.{name}.{key}: both numbers must be above 0" for key, size in sizes.items() if min(size) <= 0]
+    faults += _positive("motion", **dataclasses.asdict(rig.motion))
+    if rig.policy:
+        faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
+        faults += _positive("policy", replan_s=rig.policy.replan_s, max_age_s=rig.policy.max_age_s)
+    if rig.sim:
+        faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
+        faults += _positive("sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz)
+    return faults
+
+
+def _station_faults(side: Side, station: Station) -> list[str]:
+    faults = _name(f"sides.{side}.hand.type", "hand", station.hand.type, catalog.hands())
+    faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, catalog.arms())
+    if faults:
+        return faults
+    arm = catalog.arm(station.arm.type)
+    where = f"sides.{side}.arm.home"
+    for joint, value in station.arm.home.items():
+        if joint not in arm.joints:
+            faults.append(f"{where}: {unknown_line('joint', joint, arm.joints)}")
+            continue
+        limit = arm.description.joint(joint)
+        if not limit.lower <= value <= limit.upper:
+            faults.append(f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. {limit.upper:.3f}")
+    return faults + catalog.hand(station.hand.type).faults()
+
+
+def _name(where: str, kind: str, name: str, known: Any) -> list[str]:
+    return [] if name in known else [f"{where}: {unknown_line(kind, name, known)}"]
+
+
+def _positive(where: str, **values: float) -> list[str]:
+    return [f"{where}.{key}: must be above 0, is {value}" for key, value in values.items() if not value > 0]
+
+
+def _choose(section: dict[str, Any] | None, **choices: Any) -> None:
+    chosen = {key: value for key, value in choices.items() if value is not None}
+    if chosen and section is None:
+        raise XlvlaError(f"{', '.join(chosen)} chosen, but this rig has nothing to apply it to")
+    if section is not None:
+        section.update(chosen)
+
+
+def _plain(value: Any) -> Any:
+    """The same with lists for tuples, which YAML's safe types need."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,1 @@
+"""ROS 2 vocabulary: topics, message conversion, the base of every node."""

@@ -1,0 +1,90 @@
+"""Strict construction of frozen dataclasses from parsed YAML: every fault is found, none is guessed away."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from xlvla.errors import unknown_line
+
+T = TypeVar("T")
+
+
+def build(kind: type[T], value: Any, where: str) -> tuple[T | None, list[str]]:
+    """The dataclass `kind` made from `value`, with one line per fault; None where there are faults."""
+    faults: list[str] = []
+    built = _dataclass(kind, value, where, faults)
+    return (None if faults else built), faults
+
+
+def _dataclass(kind: type, value: Any, where: str, faults: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        faults.append(f"{where}: expected a mapping with {', '.join(f.name for f in dataclasses.fields(kind))}, got {_show(value)}")
+        return None
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    faults += [f"{where}: {unknown_line('key', key, fields)}" for key in value if key not in fields]
+    faults += [f"{where}: '{name}' is missing" for name, f in fields.items() if _required(f) and name not in value]
+    before = len(faults)
+    made = {key: _value(hints[key], entry, f"{where}.{key}", faults) for key, entry in value.items() if key in fields}
+    missing = any(_required(f) and name not in value for name, f in fields.items())
+    return None if missing or len(faults) > before else kind(**made)
+
+
+def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, where, faults)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _dataclass(kind, value, where, faults)
+    if origin is Literal:
+        return _literal(arguments, value, where, faults)
+    if origin is tuple:
+        return _tuple(arguments, value, where, faults)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping(arguments, value, where, faults)
+    return _scalar(kind, value, where, faults)
+
+
+def _literal(known: tuple, value: Any, where: str, faults: list[str]) -> Any:
+    if value not in known:
+        faults.append(f"{where}: {unknown_line('name', value, map(str, known))}")
+    return value
+
+
+def _tuple(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
+    if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
+        faults.append(f"{where}: expected {len(kinds)} numbers, got {_show(value)}")
+        return None
+    return tuple(_value(kind, entry, f"{where}[{i}]", faults) for i, (kind, entry) in enumerate(zip(kinds, value, strict=True)))
+
+
+def _mapping(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        faults.append(f"{where}: expected a mapping, got {_show(value)}")
+        return None
+    return {_value(kinds[0], key, where, faults): _value(kinds[1], entry, f"{where}.{key}", faults) for key, entry in value.items()}
+
+
+def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        faults.append(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_show(value)}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        faults.append(f"{where}: must be finite, is {value}")
+    return value
+
+
+_NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _show(value: Any) -> str:
+    return f"{type(value).__name__} {str(value)[:60]!r}" if value is not None else "nothing"
