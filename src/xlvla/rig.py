@@ -171,10 +171,10 @@ def load(name_or_path: str | Path) -> Rig:
 def from_document(document: Any, source: str) -> Rig:
     """The rig in a parsed YAML document; `source` names it in faults."""
     rig, faults = build(Rig, document, "rig")
-    if rig is not None:
+    if rig is not None and not (faults and not rig.sides):
         faults += rig_faults(rig)
     if rig is None or faults:
-        raise RigError(f"{source}: {fault}" for fault in faults)
+        raise RigError(f"{source}: {fault.removeprefix('rig.')}" for fault in faults)
     return rig
 
 

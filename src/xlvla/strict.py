@@ -12,26 +12,31 @@ from xlvla.errors import unknown_line
 
 T = TypeVar("T")
 
+_BAD: Any = object()
+"""Stands for a value with a fault, so that the sound ones beside it can still be looked at."""
+
 
 def build(kind: type[T], value: Any, where: str) -> tuple[T | None, list[str]]:
-    """The dataclass `kind` made from `value`, with one line per fault; None where there are faults."""
+    """The dataclass `kind` made from `value`, with one line per fault.
+
+    Where there are faults it is made from what is sound, so that a caller can look for more; None where that is too little.
+    """
     faults: list[str] = []
     built = _dataclass(kind, value, where, faults)
-    return (None if faults else built), faults
+    return (None if built is _BAD else built), faults
 
 
 def _dataclass(kind: type, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
         faults.append(f"{where}: expected a mapping with {', '.join(f.name for f in dataclasses.fields(kind))}, got {_show(value)}")
-        return None
+        return _BAD
     hints = get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     faults += [f"{where}: {unknown_line('key', key, fields)}" for key in value if key not in fields]
     faults += [f"{where}: '{name}' is missing" for name, f in fields.items() if _required(f) and name not in value]
-    before = len(faults)
     made = {key: _value(hints[key], entry, f"{where}.{key}", faults) for key, entry in value.items() if key in fields}
-    missing = any(_required(f) and name not in value for name, f in fields.items())
-    return None if missing or len(faults) > before else kind(**made)
+    sound = {key: entry for key, entry in made.items() if entry is not _BAD}
+    return _BAD if any(_required(f) and name not in sound for name, f in fields.items()) else kind(**sound)
 
 
 def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
@@ -52,21 +57,24 @@ def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
 def _literal(known: tuple, value: Any, where: str, faults: list[str]) -> Any:
     if value not in known:
         faults.append(f"{where}: {unknown_line('name', value, map(str, known))}")
+        return _BAD
     return value
 
 
 def _tuple(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
         faults.append(f"{where}: expected {len(kinds)} numbers, got {_show(value)}")
-        return None
-    return tuple(_value(kind, entry, f"{where}[{i}]", faults) for i, (kind, entry) in enumerate(zip(kinds, value, strict=True)))
+        return _BAD
+    made = tuple(_value(kind, entry, f"{where}[{i}]", faults) for i, (kind, entry) in enumerate(zip(kinds, value, strict=True)))
+    return _BAD if _BAD in made else made
 
 
 def _mapping(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
         faults.append(f"{where}: expected a mapping, got {_show(value)}")
-        return None
-    return {_value(kinds[0], key, where, faults): _value(kinds[1], entry, f"{where}.{key}", faults) for key, entry in value.items()}
+        return _BAD
+    made = {_value(kinds[0], key, where, faults): _value(kinds[1], entry, f"{where}.{key}", faults) for key, entry in value.items()}
+    return {key: entry for key, entry in made.items() if key is not _BAD and entry is not _BAD}
 
 
 def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
@@ -74,8 +82,10 @@ def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         faults.append(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_show(value)}")
-    elif isinstance(value, float) and not math.isfinite(value):
+        return _BAD
+    if isinstance(value, float) and not math.isfinite(value):
         faults.append(f"{where}: must be finite, is {value}")
+        return _BAD
     return value
 
 

@@ -1,0 +1,77 @@
+"""`xlvla check`: every fault of a rig at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xlvla.rig import Rig
+
+
+def register(app: typer.Typer) -> None:
+    app.command("check")(check)
+
+
+def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual") -> None:
+    """Check a rig before anything starts; prints every fault and exits with 2, or one line that all is well."""
+    from xlvla.errors import RigError
+    from xlvla.graph import nodes
+    from xlvla.rig import load
+
+    loaded = load(rig)
+    faults = installation_faults(loaded)
+    if faults:
+        raise RigError(f"{rig}: {fault}" for fault in faults)
+    joints = sum(len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand"))
+    typer.echo(f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: {', '.join(loaded.cameras) or 'none'})")
+
+
+def installation_faults(rig: Rig) -> list[str]:
+    """What a sound rig cannot run without on this machine: drivers, the codec of its hands, weights, simulator."""
+    return [*_graph_faults(rig), *_codec_faults(rig), *_module_faults(rig), *_checkpoint_faults(rig)]
+
+
+def _graph_faults(rig: Rig) -> list[str]:
+    from xlvla.errors import XlvlaError
+    from xlvla.graph import nodes
+
+    try:
+        nodes(rig)
+    except XlvlaError as error:
+        return [str(error)]
+    return []
+
+
+def _codec_faults(rig: Rig) -> list[str]:
+    from xlvla.codec import Codec
+    from xlvla.errors import XlvlaError, unknown_line
+
+    if rig.policy is None:
+        return []
+    try:
+        codec = Codec.load()
+    except XlvlaError as error:
+        return [str(error)]
+    strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
+    return [f"codec: {unknown_line('hand', name, codec.hands)}" for name in strangers]
+
+
+def _module_faults(rig: Rig) -> list[str]:
+    from importlib.util import find_spec
+
+    wanted = {"rclpy": "ros", "mujoco": "sim" if rig.sim else "", "torch": "policy" if rig.policy else ""}
+    return [
+        f"{module} is not installed: pip install 'xlvla[{extra}]'" + (", or source a ROS 2 installation" if extra == "ros" else "")
+        for module, extra in wanted.items()
+        if extra and find_spec(module) is None
+    ]
+
+
+def _checkpoint_faults(rig: Rig) -> list[str]:
+    from pathlib import Path
+
+    if rig.policy is None or rig.policy.checkpoint is None or Path(rig.policy.checkpoint).is_file():
+        return []
+    return [f"policy.checkpoint: no file at {rig.policy.checkpoint}"]
