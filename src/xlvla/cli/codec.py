@@ -1,0 +1,153 @@
+"""`xlvla codec`: train, measure and picture the latent codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xlvla_policy.latent.metrics import Metrics
+
+app = typer.Typer(no_args_is_help=True, help="The latent all hands share: train, measure and picture its encoders and decoders.")
+
+Weights = Annotated[Path | None, typer.Option(help="Weights file; the shipped one if not given.")]
+Hands = Annotated[str, typer.Option(help="Hands, comma-separated; all if not given.")]
+
+
+def register(main: typer.Typer) -> None:
+    main.add_typer(app, name="codec")
+
+
+@app.command("train")
+def train_command(
+    preset: Annotated[str, typer.Option(help="Recipe: default or paper.")] = "default",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps; the recipe's if not given.")] = None,
+    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("out/codec.safetensors"),
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint beside OUT, if there is one.")] = False,
+    hands: Hands = "",
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Train encoders and decoders of all hands on random poses, then print the metrics."""
+    from dataclasses import replace
+
+    from xlvla.codec import Codec
+    from xlvla_policy.latent.metrics import bench, evaluate, mirror_mm
+    from xlvla_policy.latent.recipe import preset as recipe_of
+    from xlvla_policy.latent.training import Trainer, train
+    from xlvla_policy.latent.weights import annotate
+
+    recipe = recipe_of(preset)
+    trainer = Trainer(replace(recipe, steps=steps or recipe.steps), _names(hands), seed)
+    _with_progress(lambda report: train(trainer, out, resume, report), trainer.recipe.steps)
+    codec = Codec.load(out)
+    rows = evaluate(bench(codec))
+    annotate(out, metrics={hand: row.dict() for hand, row in rows.items()}, mirror_mm=mirror_mm(codec))
+    _print(codec, "right", rows)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {trainer.seconds / 60:.1f} minutes, codec {Codec.load(out).hash}")
+
+
+@app.command("eval")
+def eval_command(
+    weights: Weights = None,
+    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    poses: Annotated[int, typer.Option(min=2, help="Poses per hand.")] = 512,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, with every pair of hands.")] = False,
+) -> None:
+    """Print the paper's table of metrics, per hand and over all pairs of different hands."""
+    from xlvla.codec import Codec
+    from xlvla.errors import unknown
+    from xlvla.types import SIDES
+    from xlvla_policy.latent.metrics import bench, evaluate
+
+    if side not in SIDES:
+        raise unknown("side", side, SIDES)
+    codec = Codec.load(weights)
+    measured = bench(codec, side, poses)
+    rows = evaluate(measured)
+    if json:
+        typer.echo(_json(codec, side, measured, rows))
+    else:
+        _print(codec, side, rows)
+
+
+@app.command("show")
+def show_command(
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("out/codec.png"),
+    weights: Weights = None,
+    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "xhand",
+) -> None:
+    """Draw the same latents decoded by every hand."""
+    from xlvla.codec import Codec
+    from xlvla.errors import unknown
+    from xlvla.types import SIDES
+    from xlvla_policy.latent.figure import draw
+
+    if side not in SIDES:
+        raise unknown("side", side, SIDES)
+    draw(Codec.load(weights), out, source, side)
+    typer.echo(str(out))
+
+
+def _names(hands: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in hands.split(",") if name.strip())
+
+
+def _with_progress(run, steps: int) -> None:
+    """Runs `run(report)` behind a progress bar; `report(step, losses)` moves it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("codec"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[losses]}"))
+    with Progress(*columns) as progress:
+        task = progress.add_task("train", total=steps, losses="")
+
+        def report(step: int, losses) -> None:
+            text = None
+            if step % 10 == 0:
+                text = f"reconstruction {losses.reconstruction.item():.5f} rad^2, retargeting {losses.retargeting.item():.3f}"
+            progress.update(task, completed=step, **({"losses": text} if text else {}))
+
+        run(report)
+
+
+def _print(codec, side: str, rows: dict[str, Metrics]) -> None:
+    from rich.console import Console
+
+    from xlvla_policy.latent.metrics import mirror_mm
+
+    console = Console()
+    console.print(_table(codec, side, rows))
+    mirrors = ", ".join(f"{hand} {error:.2f}" for hand, error in mirror_mm(codec).items())
+    console.print(f"left pose -> right hand, fingertips against the mirrored ones [mm RMS]: {mirrors}")
+
+
+def _table(codec, side: str, rows: dict[str, Metrics]) -> Table:
+    from rich.table import Table
+
+    from xlvla_policy.latent.metrics import RELEASED
+
+    table = Table(title=f"codec {codec.hash}, {side} hands; source of the pairs by row; lower is better")
+    table.add_column("")
+    for metric in rows["all"].dict():
+        *words, unit = metric.split("_")
+        table.add_column(" ".join(words) + f"\n{unit}", justify="right")
+    for hand, row in rows.items():
+        table.add_row(
+            hand, *(f"{value:.4f}" if value < 0.1 else f"{value:.2f}" for value in row.dict().values()), end_section=hand == "all"
+        )
+    table.add_row("released code", *(f"{RELEASED[metric]:g}" if metric in RELEASED else "" for metric in rows["all"].dict()))
+    return table
+
+
+def _json(codec, side: str, measured, rows: dict[str, Metrics]) -> str:
+    import json
+
+    from xlvla_policy.latent.metrics import evaluate_pair, mirror_mm, pairs
+
+    across = {f"{source}->{target}": evaluate_pair(measured, source, target) for source, target in pairs(codec)}
+    report = {"codec": codec.hash, "side": side, "hands": {hand: row.dict() for hand, row in rows.items()}, "pairs": across}
+    return json.dumps({**report, "mirror_mm": mirror_mm(codec)}, indent=2)

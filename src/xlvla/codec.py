@@ -1,0 +1,210 @@
+"""The latent all hands share: encoders and decoders between joint angles and a 32-d latent (paper, section 3).
+
+This is the run-time half, plain numpy over shipped weights; `xlvla_policy.latent` trains them. A pose of one hand,
+encoded and decoded by another, keeps the lines between thumb tip and fingertips. Left and right share the meaning:
+mirrored poses have the same latent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from xlvla import catalog
+from xlvla.errors import XlvlaError, unknown
+from xlvla.types import SIDES, Side
+
+FORMAT = "xlvla-codec-1"
+SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def _silu(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return x / (1 + np.exp(-x))
+
+
+ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"relu": _relu, "silu": _silu}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """x W + b, then layer normalisation where `gain` [out] and `shift` [out] are given."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    gain: np.ndarray | None = None
+    shift: np.ndarray | None = None
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x = x @ self.weight
+        x += self.bias
+        if self.gain is None:
+            return x
+        x = x - x.mean(-1, keepdims=True)
+        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5) * self.gain + self.shift
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers with an activation between them."""
+
+    layers: tuple[Layer, ...]
+    activation: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
+
+
+@dataclass(frozen=True)
+class HandCodec:
+    """Encoder and decoder of one hand of one side; `lower` and `upper` [J] rad are its joint limits."""
+
+    joints: tuple[str, ...]
+    lower: np.ndarray
+    upper: np.ndarray
+    encoder: Network
+    decoder: Network
+
+    @cached_property
+    def middle(self) -> np.ndarray:
+        return (self.lower + self.upper) / 2
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        return (self.upper - self.lower) / 2
+
+    def encode(self, q: np.ndarray) -> np.ndarray:
+        return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        return np.clip(self.middle + self.half * np.tanh(self.decoder(z)), self.lower, self.upper)
+
+
+class Codec:
+    """Encoders and decoders of every hand, ready to use.
+
+    Args:
+        parts: by hand and side.
+        card: what the weights file says about itself: recipe, metrics, ...
+        hash: short hexadecimal SHA-256 of the weights file. Latents of two codecs do not mix, so whoever stores
+            latents or a policy that speaks them stores this too.
+    """
+
+    def __init__(self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Mapping, hash: str):
+        self._parts = dict(parts)
+        self.latent_dim = latent_dim
+        self.card = card
+        self.hash = hash
+        self.hands = tuple(dict.fromkeys(hand for hand, _ in self._parts))
+
+    @classmethod
+    def load(cls, path: Path | str | None = None) -> Codec:
+        """The codec in a weights file; None is the one shipped with xlvla.
+
+        Raises:
+            XlvlaError: the file is missing, is no codec, or was trained for other joints than the catalogue's.
+        """
+        path = SHIPPED if path is None else Path(path)
+        content, card = _read(path)
+        tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
+        parts = {}
+        for hand, sides in card["hands"].items():
+            for side, entry in sides.items():
+                _agree(path, hand, side, entry)
+                parts[hand, side] = _part(tensors, entry, card["activation"])
+        return cls(parts, card["latent_dim"], card, hashlib.sha256(content).hexdigest()[:12])
+
+    def joints(self, hand: str, side: Side) -> tuple[str, ...]:
+        """Names of the joints of `q`, in order: the hand's commanded joints."""
+        return self._part(hand, side).joints
+
+    def limits(self, hand: str, side: Side) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper [J] rad of what `decode` gives."""
+        part = self._part(hand, side)
+        return part.lower.copy(), part.upper.copy()
+
+    def encode(self, hand: str, side: Side, q: np.ndarray) -> np.ndarray:
+        """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the limits count as at them."""
+        part = self._part(hand, side)
+        return _rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
+
+    def decode(self, hand: str, side: Side, z: np.ndarray) -> np.ndarray:
+        """Latents [..., L] to joint angles [..., J] rad, always within the joint limits."""
+        part = self._part(hand, side)
+        return _rows(part.decode, z, self.latent_dim, "latents")
+
+    def _part(self, hand: str, side: Side) -> HandCodec:
+        part = self._parts.get((hand, side))
+        if part is not None:
+            return part
+        if hand not in self.hands:
+            raise unknown("hand of the codec", hand, self.hands)
+        raise unknown("side", side, SIDES)
+
+
+def _rows(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, width: int, what: str) -> np.ndarray:
+    """Applies a function of [N, width] to [..., width]."""
+    values = np.asarray(values, dtype=np.float32)
+    if values.ndim == 0 or values.shape[-1] != width:
+        raise XlvlaError(f"{what} must have {width} numbers in the last axis, the shape given is {values.shape}")
+    if not np.isfinite(values).all():
+        raise XlvlaError(f"{what} hold a number that is not finite")
+    result = function(values.reshape(-1, width))
+    return result.reshape(*values.shape[:-1], result.shape[-1])
+
+
+def _read(path: Path) -> tuple[bytes, dict]:
+    """Content and card of a weights file."""
+    if not path.is_file():
+        raise XlvlaError(f"no codec weights at {path}: run `xlvla codec train`, or name a weights file that exists")
+    content = path.read_bytes()
+    try:
+        load(content)
+        length = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError) as error:
+        raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
+    if about.get("format") != FORMAT:
+        raise XlvlaError(f"{path} is not a codec of this version: its format is '{about.get('format', 'not given')}', '{FORMAT}' is needed")
+    return content, json.loads(about["card"])
+
+
+def _part(tensors: Mapping[str, np.ndarray], entry: Mapping, activation: str) -> HandCodec:
+    lower, upper = (np.array(entry[key], dtype=np.float32) for key in ("lower", "upper"))
+    encoder, decoder = (_network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation]) for half in ("encoder", "decoder"))
+    return HandCodec(tuple(entry["joints"]), lower, upper, encoder, decoder)
+
+
+def _network(tensors: Mapping[str, np.ndarray], prefix: str, activation: Callable[[np.ndarray], np.ndarray]) -> Network:
+    layers: list[Layer] = []
+    while f"{prefix}.{len(layers)}.weight" in tensors:
+        here = f"{prefix}.{len(layers)}"
+        layers.append(Layer(tensors[f"{here}.weight"], tensors[f"{here}.bias"], tensors.get(f"{here}.gain"), tensors.get(f"{here}.shift")))
+    return Network(tuple(layers), activation)
+
+
+def _agree(path: Path, hand: str, side: Side, entry: Mapping) -> None:
+    """Refuses weights trained for other joints or limits than the catalogue's hand has now."""
+    known = catalog.hand(hand)
+    names, limits = known.joint_names(side), known.limits(side)
+    where = f"codec weights {path} do not fit the {side} {hand}"
+    if tuple(entry["joints"]) != names:
+        raise XlvlaError(f"{where}: they were trained for joints {', '.join(entry['joints'])}; the catalogue has {', '.join(names)}")
+    for name, *trained, lower, upper in zip(names, entry["lower"], entry["upper"], limits.lower, limits.upper, strict=True):
+        if not np.allclose(trained, (lower, upper), atol=1e-5):
+            ranges = f"[{trained[0]:.4f}, {trained[1]:.4f}] rad; the URDF says [{lower:.4f}, {upper:.4f}]"
+            raise XlvlaError(f"{where}: they were trained for joint '{name}' in {ranges}: train again with `xlvla codec train`")

@@ -1,0 +1,77 @@
+"""Which hand-sides need networks of their own, decided by measuring how well left mirrors right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xlvla.hand import Hand
+from xlvla.types import Finger, Side
+from xlvla_policy.latent.kinematics import Fingertips, fingertips
+
+MIRROR_TOLERANCE_M = 0.001
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """A hand-side with networks of its own, as the losses see it: in the right hand's frame.
+
+    Args:
+        sides: the sides that use the networks.
+        tips: [B, J] rad to [B, F, 3] m, left hands mirrored.
+        lower, upper: [J] rad.
+    """
+
+    name: str
+    hand: Hand
+    sides: tuple[Side, ...]
+    fingers: tuple[Finger, ...]
+    tips: Fingertips
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def width(self) -> int:
+        return len(self.lower)
+
+
+def embodiments(hands: list[Hand]) -> list[Embodiment]:
+    """One per hand, and a second for the left side of a hand whose left is not the right's mirror image."""
+    found = []
+    for hand in hands:
+        if mirrored(hand):
+            found.append(_embodiment(hand.name, hand, ("right", "left")))
+        else:
+            found += [_embodiment(hand.name, hand, ("right",)), _embodiment(f"{hand.name}_left", hand, ("left",))]
+    return found
+
+
+def mirrored(hand: Hand) -> bool:
+    """Whether equal joint angles give mirrored fingertips on both sides."""
+    right, left = hand.limits("right"), hand.limits("left")
+    same = np.allclose(right.lower, left.lower, atol=1e-5) and np.allclose(right.upper, left.upper, atol=1e-5)
+    return same and mirror_error(hand) < MIRROR_TOLERANCE_M
+
+
+def mirror_error(hand: Hand, poses: int = 1024) -> float:
+    """Largest distance [m] between a right fingertip and the mirrored left one at equal joint angles."""
+    limits = hand.limits("right")
+    q = np.random.default_rng(0).uniform(limits.lower, limits.upper, (poses, len(hand.joints)))
+    q = torch.tensor(q, dtype=torch.get_default_dtype())
+    (_, right), (_, left) = fingertips(hand, "right"), fingertips(hand, "left")
+    return float((right(q) - left(q)).norm(dim=-1).max())
+
+
+def embodiment(hand: Hand, side: Side) -> Embodiment:
+    """One side of a hand on its own."""
+    return _embodiment(hand.name, hand, (side,))
+
+
+def _embodiment(name: str, hand: Hand, sides: tuple[Side, ...]) -> Embodiment:
+    fingers, tips = fingertips(hand, sides[0])
+    limits = hand.limits(sides[0])
+    lower, upper = (torch.tensor(limit, dtype=torch.get_default_dtype()) for limit in (limits.lower, limits.upper))
+    return Embodiment(name, hand, sides, fingers, tips, lower, upper)

@@ -1,0 +1,168 @@
+"""A picture of the codec: poses of one hand, and the same latents decoded by every other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
+from xlvla.hand import Hand
+from xlvla.types import FINGERS, Side
+from xlvla.urdf import Description
+
+if TYPE_CHECKING:
+    import mujoco
+
+SIZE = 480
+"""Pixels of one hand's square picture."""
+
+
+def draw(codec: Codec, out: Path, source: str = "xhand", side: Side = "right") -> None:
+    """Writes a PNG: a row per pose of `source`, a column per hand that decodes the pose's latent."""
+    from matplotlib.figure import Figure
+
+    poses = gestures(codec, source, side)
+    pictures = {hand: _pictures(codec, hand, side, codec.encode(source, side, np.array(list(poses.values())))) for hand in codec.hands}
+    figure = Figure(figsize=(2.6 * len(codec.hands) + 0.9, 2.6 * len(poses) + 0.5), dpi=150, facecolor="white")
+    axes = figure.subplots(len(poses), len(codec.hands), squeeze=False)
+    figure.subplots_adjust(0.07, 0.005, 0.995, 0.955, wspace=0.02, hspace=0.02)
+    for row, gesture in enumerate(poses):
+        axes[row][0].set_ylabel(gesture, fontsize=13)
+        for column, hand in enumerate(codec.hands):
+            axes[row][column].imshow(pictures[hand][row])
+            axes[row][column].set(xticks=[], yticks=[])
+            axes[row][column].spines[:].set_visible(False)
+            if row == 0:
+                title = catalog.hand(hand).title + ("  (source)" if hand == source else "")
+                axes[row][column].set_title(title, fontsize=13)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out)
+
+
+def gestures(codec: Codec, hand: str, side: Side) -> dict[str, np.ndarray]:
+    """Named poses [J] rad: open, half closed, fist, and a pinch of the thumb with each finger."""
+    lower, upper = codec.limits(hand, side)
+    rest = np.zeros_like(lower).clip(lower, upper)
+    entry = catalog.hand(hand)
+    thumb = np.array([_moves(entry, side, joint, "thumb") for joint in codec.joints(hand, side)])
+    curled = np.where(thumb, rest, np.where(np.abs(upper) > np.abs(lower), upper, lower))
+    poses = {"open": rest, "half closed": rest + 0.45 * (curled - rest), "fist": rest + 0.85 * (curled - rest)}
+    fingers = [finger for finger in FINGERS[1:] if finger in entry.tips]
+    return poses | {f"thumb + {finger}": pinch(entry, side, finger) for finger in fingers}
+
+
+def pinch(hand: Hand, side: Side, finger: str, poses: int = 256) -> np.ndarray:
+    """A pose [J] rad whose thumb meets the finger while the others stay open."""
+    import torch
+
+    from xlvla_policy.latent.embodiment import embodiment
+
+    body = embodiment(hand, side)
+    which = [body.fingers.index("thumb"), body.fingers.index(finger)]
+    moved = torch.tensor([any(_moves(hand, side, joint, f) for f in ("thumb", finger)) for joint in hand.joint_names(side)])
+    rest = torch.zeros_like(body.lower).clamp(body.lower, body.upper)
+    start = body.lower + torch.rand(poses, body.width, generator=torch.Generator().manual_seed(0)) * (body.upper - body.lower)
+    q = torch.where(moved, start, rest).requires_grad_()
+    adam = torch.optim.Adam([q], lr=0.02)
+    for _ in range(200):
+        thumb, tip = body.tips(q)[:, which].unbind(1)
+        # Small bends are the natural way to close a pinch where several ways lead to it.
+        gap = (thumb - tip).norm(dim=-1)
+        cost = gap + 0.003 * (q - rest).square().sum(-1)
+        adam.zero_grad()
+        cost.sum().backward()
+        adam.step()
+        with torch.no_grad():
+            q.clamp_(body.lower, body.upper)
+    return q[cost.argmin()].detach().numpy()
+
+
+def _moves(hand: Hand, side: Side, joint: str, finger: str) -> bool:
+    """Whether a joint lies between the palm and a finger's tip."""
+    description = hand.description(side)
+    above = {j.child: j for j in description.joints}
+    link = hand.tip_links(side).get(finger)  # type: ignore[call-overload]
+    while link in above:
+        on_the_way = above[link]
+        if on_the_way.name == joint or (on_the_way.mimic and on_the_way.mimic.joint == joint):
+            return True
+        link = on_the_way.parent
+    return False
+
+
+def _pictures(codec: Codec, hand: str, side: Side, latents: np.ndarray) -> list[np.ndarray]:
+    """One hand's pictures [SIZE, SIZE, 3] of each latent [B, L]."""
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        import mujoco
+    except ImportError as error:
+        raise XlvlaError(f"drawing hands needs MuJoCo ({error}): pip install 'xlvla[sim,show]'") from None
+    entry = catalog.hand(hand)
+    model = _scene(entry.urdf_path(side))
+    data = mujoco.MjData(model)
+    camera = _camera(model, data, side)
+    with mujoco.Renderer(model, SIZE, SIZE) as renderer:
+        pictures = []
+        for q in codec.decode(hand, side, latents):
+            _pose(model, data, entry.description(side), dict(zip(codec.joints(hand, side), q, strict=True)))
+            renderer.update_scene(data, camera)
+            pictures.append(renderer.render())
+    return pictures
+
+
+def _scene(path: Path) -> mujoco.MjModel:
+    """The hand's visuals before a white wall, lit from above the camera."""
+    import mujoco
+
+    spec = mujoco.MjSpec.from_file(str(path))
+    spec.compiler.discardvisual = False
+    spec.visual.global_.offwidth = spec.visual.global_.offheight = SIZE
+    spec.visual.quality.offsamples = 8
+    spec.visual.headlight.ambient[:] = 0.45
+    spec.visual.headlight.diffuse[:] = 0.35
+    spec.visual.headlight.specular[:] = 0.1
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        rgb1=[1, 1, 1],
+        rgb2=[1, 1, 1],
+        width=16,
+        height=96,
+    )
+    spec.worldbody.add_light(pos=[0.6, 0.4, 0.8], dir=[-0.6, -0.4, -0.7], diffuse=[0.5, 0.5, 0.5], castshadow=True)
+    return spec.compile()
+
+
+def _camera(model: mujoco.MjModel, data: mujoco.MjData, side: Side) -> mujoco.MjvCamera:
+    """Looks at the palm from the front and the thumb's side; the same for every hand, moved to the hand's middle."""
+    import mujoco
+
+    mujoco.mj_forward(model, data)
+    camera = mujoco.MjvCamera()
+    low, high = data.geom_xpos.min(0), data.geom_xpos.max(0)
+    camera.lookat[:] = (low + high) / 2
+    camera.distance = 2.0 * float(np.linalg.norm(high - low))
+    camera.azimuth = 180 + (35 if side == "right" else -35)
+    camera.elevation = -12
+    return camera
+
+
+def _pose(model: mujoco.MjModel, data: mujoco.MjData, description: Description, angles: Mapping[str, float]) -> None:
+    """Sets the commanded joints [rad], and those that follow them."""
+    import mujoco
+
+    def angle(name: str) -> float:
+        mimic = description.joint(name).mimic
+        return mimic.multiplier * angle(mimic.joint) + mimic.offset if mimic else float(angles[name])
+
+    for joint in description.joints:
+        if joint.moves:
+            data.qpos[model.joint(joint.name).qposadr[0]] = angle(joint.name)
+    mujoco.mj_forward(model, data)

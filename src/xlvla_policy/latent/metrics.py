@@ -1,0 +1,179 @@
+"""The paper's metrics of a codec (section 3), measured through the public API on poses it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import permutations
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from xlvla import catalog
+from xlvla.codec import Codec
+from xlvla.types import Side
+from xlvla_policy.latent.embodiment import Embodiment, embodiment
+from xlvla_policy.latent.losses import pinches, shared
+from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
+
+NUDGE = 0.05
+"""Size of the step in the latent that continuity is measured with."""
+STEPS = 32
+"""Poses on a straight line through the latent."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One row of the table; lower is better everywhere. Interpolation is the path's second and third difference per step."""
+
+    recon_joint_rad: float
+    recon_tip_mm: float
+    pinch_dir_deg: float
+    pinch_dist_mm: float
+    random_dir_deg: float
+    random_dist_mm: float
+    continuity_joint_rad: float
+    continuity_tip_mm: float
+    interp_accel_mm: float
+    interp_jerk_mm: float
+
+    def dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+RELEASED = {
+    "recon_joint_rad": 0.060,
+    "recon_tip_mm": 6.5,
+    "pinch_dir_deg": 24.8,
+    "pinch_dist_mm": 6.1,
+    "random_dir_deg": 12.0,
+    "random_dist_mm": 7.4,
+    "continuity_tip_mm": 6.95,
+    "interp_jerk_mm": 0.179,
+}
+"""The authors' released checkpoint, measured with these definitions on right hands."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A codec, a side and the poses [B, J] rad it is measured on, by hand."""
+
+    codec: Codec
+    side: Side
+    bodies: dict[str, Embodiment]
+    random: dict[str, Tensor]
+    pinched: dict[str, tuple[Tensor, Tensor]]
+    generator: Generator
+
+    def encode(self, hand: str, q: Tensor) -> np.ndarray:
+        return self.codec.encode(hand, self.side, q.numpy())
+
+    def decode(self, hand: str, z: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.codec.decode(hand, self.side, z))
+
+    def tips(self, hand: str, q: Tensor) -> Tensor:
+        return self.bodies[hand].tips(q)
+
+
+def bench(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> Bench:
+    """Uniform random poses, and the tightest of `TIGHT` times as many."""
+    generator = Generator().manual_seed(seed)
+    bodies = {hand: embodiment(catalog.hand(hand), side) for hand in codec.hands}
+    random = {hand: uniform_poses(body, poses, generator) for hand, body in bodies.items()}
+    pinched = {hand: tightest(body, TIGHT * poses, generator) for hand, body in bodies.items()}
+    return Bench(codec, side, bodies, random, pinched, generator)
+
+
+def evaluate(bench: Bench) -> dict[str, Metrics]:
+    """Metrics by hand, the hand being the source of what is retargeted to every other, and `all`: their mean."""
+    rows = {hand: _hand(bench, hand) for hand in bench.codec.hands}
+    return {**rows, "all": mean(rows.values())}
+
+
+def evaluate_pair(bench: Bench, source: str, target: str) -> dict[str, float]:
+    """The metrics of one source's latents decoded by one target."""
+    random = _errors(bench, source, target, bench.random[source])
+    pinch = _errors(bench, source, target, *bench.pinched[source])
+    accel, jerk = _interpolation(bench, source, target)
+    return {
+        "pinch_dir_deg": pinch[0],
+        "pinch_dist_mm": pinch[1],
+        "random_dir_deg": random[0],
+        "random_dist_mm": random[1],
+        "interp_accel_mm": accel,
+        "interp_jerk_mm": jerk,
+    }
+
+
+def pairs(codec: Codec) -> list[tuple[str, str]]:
+    """Every ordered pair of different hands."""
+    return list(permutations(codec.hands, 2))
+
+
+def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]:
+    """By hand: fingertips [mm, RMS] of a left pose, mirrored, against those of the right hand that decodes its latent."""
+    return {hand: _mirror_mm(codec, hand, poses, seed) for hand in codec.hands}
+
+
+def mean(rows: Iterable[Metrics]) -> Metrics:
+    rows = [row.dict() for row in rows]
+    return Metrics(**{key: float(np.mean([row[key] for row in rows])) for key in rows[0]})
+
+
+def _hand(bench: Bench, hand: str) -> Metrics:
+    others = [evaluate_pair(bench, source, target) for source, target in pairs(bench.codec) if source == hand]
+    across = {key: float(np.mean([other[key] for other in others])) for key in others[0]}
+    joint, tip = _reconstruction(bench, hand)
+    near_joint, near_tip = _continuity(bench, hand)
+    return Metrics(recon_joint_rad=joint, recon_tip_mm=tip, continuity_joint_rad=near_joint, continuity_tip_mm=near_tip, **across)
+
+
+def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
+    q = bench.random[hand]
+    again = bench.decode(hand, bench.encode(hand, q))
+    moved = (bench.tips(hand, again) - bench.tips(hand, q)).norm(dim=-1)
+    return _rms(again - q), 1000 * _rms(moved)
+
+
+def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
+    z = bench.encode(hand, bench.random[hand])
+    nudge = NUDGE * torch.randn(z.shape, generator=bench.generator).numpy()
+    here, there = bench.decode(hand, z), bench.decode(hand, z + nudge)
+    tips = (bench.tips(hand, there) - bench.tips(hand, here)).norm(dim=-1)
+    return float((there - here).norm(dim=-1).mean()), 1000 * float(tips.mean())
+
+
+def _errors(bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None) -> tuple[float, float]:
+    """Mean angle [deg] and difference of length [mm] of the pinches; of one `finger` [B] of each pose, or of all."""
+    ours, theirs = bench.bodies[source], bench.bodies[target]
+    want = pinches(ours.tips(q), ours.fingers)
+    have = pinches(theirs.tips(bench.decode(target, bench.encode(source, q))), theirs.fingers)
+    mask = shared(ours.fingers, theirs.fingers).bool().expand(len(q), -1)
+    if finger is not None:
+        mask = mask & torch.nn.functional.one_hot(finger, mask.shape[1]).bool()
+    want, have = want[mask].double(), have[mask].double()
+    angle = torch.atan2(torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1))
+    return float(angle.rad2deg().mean()), 1000 * float((want.norm(dim=-1) - have.norm(dim=-1)).abs().mean())
+
+
+def _interpolation(bench: Bench, source: str, target: str) -> tuple[float, float]:
+    """Mean size [mm] of second and third differences of the target's fingertips between two latents of the source."""
+    z = bench.encode(source, bench.random[source][:128])
+    part = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None, None]
+    path = (1 - part) * z[None] + part * np.roll(z, 1, axis=0)[None]
+    q = bench.decode(target, path)
+    tips = bench.tips(target, q.flatten(0, 1)).unflatten(0, q.shape[:2])
+    accel, jerk = (1000 * float(tips.diff(n, dim=0).norm(dim=-1).mean()) for n in (2, 3))
+    return accel, jerk
+
+
+def _mirror_mm(codec: Codec, hand: str, poses: int, seed: int) -> float:
+    left, right = (embodiment(catalog.hand(hand), side) for side in ("left", "right"))
+    q = uniform_poses(left, poses, Generator().manual_seed(seed))
+    twin = torch.from_numpy(codec.decode(hand, "right", codec.encode(hand, "left", q.numpy())))
+    return 1000 * _rms((right.tips(twin) - left.tips(q)).norm(dim=-1))
+
+
+def _rms(error: Tensor) -> float:
+    return float(error.square().mean().sqrt())

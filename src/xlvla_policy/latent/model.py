@@ -1,0 +1,49 @@
+"""The networks: per embodiment an encoder to a Gaussian and a decoder, both small MLPs (paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xlvla_policy.latent.embodiment import Embodiment
+from xlvla_policy.latent.recipe import Recipe
+
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
+
+
+class Coder(nn.Module):
+    """Encoder and decoder of one embodiment."""
+
+    def __init__(self, body: Embodiment, recipe: Recipe):
+        super().__init__()
+        self.encoder = mlp((body.width, *recipe.encoder, 2 * recipe.latent), recipe)
+        self.decoder = mlp((recipe.latent, *recipe.decoder, body.width), recipe)
+        self.register_buffer("middle", (body.lower + body.upper) / 2)
+        self.register_buffer("reach", (body.upper - body.lower) / 2)
+
+    def encode(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints [B, J] rad to mean and log-variance [B, L] of the latent."""
+        mean, log_variance = self.encoder((q - self.middle) / self.reach).chunk(2, dim=-1)
+        return mean, log_variance.clamp(-16, 4)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents [B, L] to joints [B, J] rad."""
+        return self.middle + self.reach * torch.tanh(self.decoder(z))
+
+
+class Coders(nn.ModuleDict):
+    """Every embodiment's coder by name."""
+
+    def __init__(self, bodies: Sequence[Embodiment], recipe: Recipe):
+        super().__init__({body.name: Coder(body, recipe) for body in bodies})
+
+
+def mlp(widths: Sequence[int], recipe: Recipe) -> nn.Sequential:
+    """Linear layers with (normalisation and) activation between them."""
+    layers: list[nn.Module] = []
+    for before, after in zip(widths[:-2], widths[1:-1], strict=True):
+        norm = [nn.LayerNorm(after)] if recipe.normalised else []
+        layers += [nn.Linear(before, after), *norm, ACTIVATIONS[recipe.activation]()]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))

@@ -1,0 +1,78 @@
+"""Trained coders as the weights file that `xlvla.codec` reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from xlvla.codec import FORMAT
+from xlvla_policy.latent.embodiment import Embodiment
+
+if TYPE_CHECKING:
+    from xlvla_policy.latent.training import Trainer
+
+
+def write(trainer: Trainer, out: Path) -> None:
+    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as large."""
+    tensors: dict[str, Tensor] = {}
+    for body in trainer.bodies:
+        coder = trainer.coders[body.name]
+        tensors |= _layers(f"{body.name}.encoder", coder.encoder, trainer.recipe.latent)
+        tensors |= _layers(f"{body.name}.decoder", coder.decoder)
+    _save({name: tensor.half() for name, tensor in tensors.items()}, _card(trainer), out)
+
+
+def annotate(path: Path, **facts: object) -> None:
+    """Adds facts, such as metrics, to the card of a weights file."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    card = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["card"])
+    _save(load_file(path), {**card, **facts}, path)
+
+
+def _save(tensors: dict[str, Tensor], card: Mapping, out: Path) -> None:
+    part = out.with_name(out.name + ".part")
+    save_file(tensors, part, metadata={"format": FORMAT, "card": json.dumps(card)})
+    os.replace(part, out)
+
+
+def _card(trainer: Trainer) -> dict:
+    hands: dict[str, dict] = {body.hand.name: {} for body in trainer.bodies}
+    for body in trainer.bodies:
+        for side in body.sides:
+            hands[body.hand.name][side] = {"network": body.name, **_joints(body, side)}
+    return {
+        "latent_dim": trainer.recipe.latent,
+        "activation": trainer.recipe.activation,
+        "hands": hands,
+        "recipe": asdict(trainer.recipe),
+        "seed": trainer.seed,
+        "minutes": round(trainer.seconds / 60, 2),
+    }
+
+
+def _joints(body: Embodiment, side) -> dict:
+    limits = body.hand.limits(side)
+    return {"joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
+
+
+def _layers(prefix: str, network: nn.Sequential, outputs: int | None = None) -> dict[str, Tensor]:
+    """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last: an encoder's mean."""
+    tensors: dict[str, Tensor] = {}
+    index = -1
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            index += 1
+            tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = layer.weight.detach().T, layer.bias.detach()
+        elif isinstance(layer, nn.LayerNorm):
+            tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = layer.weight.detach(), layer.bias.detach()
+    for name in (f"{prefix}.{index}.weight", f"{prefix}.{index}.bias"):
+        tensors[name] = tensors[name][..., :outputs]
+    return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
