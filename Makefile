@@ -1,0 +1,73 @@
+# `make demo` and `make test` do all the set-up they need; nothing outside this folder changes but missing graphics packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= python3
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+GRAPHICS := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2
+export MUJOCO_GL ?= egl
+
+# Where a ROS 2 is sourced its rclpy must win: no wheels of it, and the numpy 1 that its messages were compiled with.
+ifeq ($(shell $(PYTHON) -c 'import rclpy' 2>/dev/null && echo yes),yes)
+VENV_FLAGS := --system-site-packages
+WHAT := 'numpy<2' -e '.[sim,policy,show,dev]'
+else
+VENV_FLAGS :=
+WHAT := -c constraints.txt -e '.[all,dev]'
+TORCH := $(shell grep '^torch==' constraints.txt)
+endif
+
+.PHONY: help demo test check format clean setup
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out/demo
+	@$(BIN)/xlvla demo
+
+test: $(READY)  ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet || { echo "make format mends the files named by: $(BIN)/ruff format --check"; exit 1; }
+	@$(BIN)/pyright --warnings
+
+format: $(READY)  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean:  ## remove what was built, the environment too; keeps out/
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache ros2_ws/build ros2_ws/install ros2_ws/log
+	find src tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(READY)  ## the environment in .venv, without running anything
+
+$(READY): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "xlvla needs Python 3.10 to 3.13, $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=python3.x chooses another"; exit 1; }
+	@echo "Setting up $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV_FLAGS) $(VENV) >/dev/null \
+		|| { echo "$(PYTHON) cannot make a virtual environment: sudo apt-get install python3-venv"; exit 1; }
+	@$(if $(TORCH),$(PIP) install -c constraints.txt '$(TORCH)')
+	@$(PIP) install $(WHAT)
+	@$(MAKE) --no-print-directory graphics
+	@touch $(READY)
+
+# Rendering without a display needs EGL from the system.
+.PHONY: graphics
+graphics:
+	@draws() { $(BIN)/python -c 'import mujoco; mujoco.GLContext(64, 64).make_current()' >/dev/null 2>&1; }; \
+	draws && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then root=""; elif sudo -n true 2>/dev/null; then root="sudo -n"; else root=none; fi; \
+	if [ "$$root" != none ] && command -v apt-get >/dev/null; then \
+		echo "Installing $(GRAPHICS) ..."; \
+		$$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq --no-install-recommends $(GRAPHICS) >/dev/null; \
+	fi; \
+	draws || { echo "MuJoCo cannot render here; it needs EGL: sudo apt-get install $(GRAPHICS), then run make again"; exit 1; }
