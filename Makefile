@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= python3
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 GRAPHICS := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2
 export MUJOCO_GL ?= egl
 
