@@ -109,10 +109,11 @@ def test_a_late_chunk_loses_its_past_and_joins_without_a_step():
 
 def test_a_chunk_that_runs_out_ends_in_a_hold():
     who = player()
-    commands, _ = play(who, {0: (np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 20), 0.0)}, 400, np.zeros(3))
+    commands, times = play(who, {0: (np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 20), 0.0)}, 400, np.zeros(3))
     assert (commands[-100:] == commands[-1]).all()
     assert commands[-1] == pytest.approx([0.5, 0.5, 0.5], abs=1e-6)
-    assert who.counts["held"] > 100 and not who.playing
+    assert who.counts["held"] > 100
+    assert who.has_chunk(times[50]) and not who.has_chunk(times[-1])
 
 
 def test_a_hold_decelerates_and_keeps_the_last_command():

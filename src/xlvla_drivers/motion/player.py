@@ -82,10 +82,9 @@ class Player:
         self._trajectory: Trajectory | None = None
         self._fade: Fade | None = None
 
-    @property
-    def playing(self) -> bool:
-        """A chunk is there and has not run out."""
-        return self._trajectory is not None and self._time_s < self._trajectory.end_s
+    def has_chunk(self, now_s: float) -> bool:
+        """A chunk is there that has not run out."""
+        return self._trajectory is not None and now_s < self._trajectory.end_s
 
     @property
     def stamp_s(self) -> float:

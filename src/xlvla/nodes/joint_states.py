@@ -1,0 +1,69 @@
+"""Merges the joint states of all parts into `/joint_states`, and publishes the assembled description."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from std_msgs.msg import String
+
+from xlvla import robot
+from xlvla.errors import XlvlaError
+from xlvla.ros import convert, topics
+from xlvla.ros.node import RigNode, run
+from xlvla.ros.reader import Reader
+from xlvla.types import PARTS, Part, Side
+
+RATE_HZ = 30.0
+
+
+class JointStatesNode(RigNode):
+    """Publishes once every part has reported, stamped with the newest of them."""
+
+    def __init__(self) -> None:
+        super().__init__("joint_states")
+
+    def configure(self) -> None:
+        keys: list[tuple[Side, Part]] = [(side, part) for side in self.rig.sides for part in PARTS]
+        self._names = {key: self.rig.joint_names(*key) for key in keys}
+        self._readers = {key: Reader(self, topics.joint_states(*key)) for key in keys}
+        self._newest: dict[tuple[Side, Part], Any] = {}
+        self._merged = convert.JointMessage([name for names in self._names.values() for name in names])
+        self._topic = self.publisher(topics.JOINT_STATES)
+        self.publisher(topics.ROBOT_DESCRIPTION).publish(String(data=robot.rig_description(self.rig)))
+
+    def work(self, stop: threading.Event) -> None:
+        self.health.warn("waiting for joint states")
+        for _ in self.clock.ticks(RATE_HZ, stop):
+            fresh = {key: message for key, reader in self._readers.items() if (message := reader.newest()) is not None}
+            self._newest |= fresh
+            if fresh and len(self._newest) == len(self._readers):
+                self._publish()
+
+    def _publish(self) -> None:
+        try:
+            columns = [self._columns(key) for key in self._readers]
+        except XlvlaError as error:
+            self.health.counts["refused"] += 1
+            self.warn(str(error))
+            return
+        newest_ns = max(convert.nanoseconds(message.header.stamp) for message in self._newest.values())
+        self._topic.publish(self._merged.fill(newest_ns, *np.concatenate(columns, axis=1)))
+        self.health.tick("joint_states")
+        self.health.ok("all parts report")
+
+    def _columns(self, key: tuple[Side, Part]) -> np.ndarray:
+        """Position, velocity, effort [3, J] in the rig's order; zeros where a driver does not report one."""
+        message, names = self._newest[key], self._names[key]
+        order = convert.order(message.name, names)
+        kinds = (message.position, message.velocity, message.effort)
+        return np.array([np.array(kind)[order] if len(kind) == len(names) else np.zeros(len(names)) for kind in kinds])
+
+
+def main() -> None:
+    run(JointStatesNode)
+
+
+if __name__ == "__main__":
+    main()

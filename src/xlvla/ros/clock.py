@@ -1,0 +1,100 @@
+"""ROS time for loops: the system's clock, or the simulation's, smooth between its messages.
+
+Stamps and deadlines of a node come from one `Clock`. With a simulation that is the simulation's time, so a control
+loop at 100 Hz runs 100 times per simulated second, however fast that second passes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+from rclpy.node import Node
+
+from xlvla.ros import topics
+from xlvla.ros.convert import SECOND, nanoseconds
+from xlvla.ros.reader import Reader
+
+
+class Clock:
+    """The system's clock."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    @property
+    def running(self) -> bool:
+        """Time is known."""
+        return True
+
+    def pause_s(self, until_ns: int) -> float:
+        """How long to sleep [s] before looking again whether `until_ns` has come."""
+        return (until_ns - self.now_ns()) / SECOND
+
+    def sleep_until(self, until_ns: int, stop: threading.Event) -> bool:
+        """Sleeps until then; False when stopped before."""
+        while (not self.running or self.now_ns() < until_ns) and not stop.is_set():
+            pause_s = self.pause_s(until_ns)
+            if pause_s > 0.05:
+                stop.wait(0.05)
+            else:
+                time.sleep(max(pause_s, 0.0002))
+        return not stop.is_set()
+
+    def ticks(self, rate_hz: float, stop: threading.Event) -> Iterator[tuple[int, int]]:
+        """(deadline [ns], deadlines missed before it) `rate_hz` times a second until stopped; deadlines are whole periods of the clock."""
+        period = round(SECOND / rate_hz)
+        self.sleep_until(0, stop)
+        due = self.now_ns() // period * period + period
+        while self.sleep_until(due, stop):
+            missed = max((self.now_ns() - due) // period, 0)
+            due += missed * period
+            yield due, missed
+            due += period
+            if self.now_ns() < due - 10 * period:  # time went back
+                due = self.now_ns() // period * period + period
+
+
+class SimClock(Clock):
+    """The simulation's clock from `/clock`, extended between messages by at most `LONGEST_NS`: a simulation that stops stops it.
+
+    Args:
+        speed: simulated seconds per second; 0 when it runs as fast as it can, then nothing is extended.
+    """
+
+    LONGEST_NS = SECOND // 25
+
+    def __init__(self, node: Node, speed: float):
+        self._reader = Reader(node, topics.CLOCK)
+        self._speed = speed
+        self._lock = threading.Lock()
+        self._sim_ns = -1
+        self._heard_ns = 0
+        self._latest_ns = -1
+
+    @property
+    def running(self) -> bool:
+        return self.now_ns() >= 0
+
+    def now_ns(self) -> int:
+        with self._lock:
+            message = self._reader.newest()
+            if message is not None:
+                self._hear(nanoseconds(message.clock))
+            if self._sim_ns < 0:
+                return -1
+            beyond = int((time.monotonic_ns() - self._heard_ns) * self._speed)
+            self._latest_ns = max(self._latest_ns, self._sim_ns + min(beyond, self.LONGEST_NS if self._speed else 0))
+            return self._latest_ns
+
+    def _hear(self, sim_ns: int) -> None:
+        if sim_ns < self._latest_ns - SECOND:  # another simulation: its time counts from now on
+            self._latest_ns = sim_ns
+        self._sim_ns, self._heard_ns = sim_ns, time.monotonic_ns()
+
+    def pause_s(self, until_ns: int) -> float:
+        if self._sim_ns < 0:
+            return 0.01
+        ahead_s = (until_ns - self._latest_ns) / SECOND
+        return ahead_s / self._speed if self._speed and ahead_s > 0 else 0.001

@@ -1,0 +1,141 @@
+"""numpy to messages and back. Names are checked on the way in: what comes out is in the order that was asked for."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float32MultiArray, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from xlvla.errors import XlvlaError, unknown_line
+
+SECOND = 1_000_000_000
+
+
+def stamp(ns: int) -> Time:
+    return Time(sec=ns // SECOND, nanosec=ns % SECOND)
+
+
+def nanoseconds(time: Time | Duration) -> int:
+    return time.sec * SECOND + time.nanosec
+
+
+class JointMessage:
+    """A JointState of fixed joints, filled again for every sample: building one anew costs ten times as much."""
+
+    def __init__(self, names: Sequence[str]):
+        self.names = tuple(names)
+        self._message = JointState(name=list(names))
+
+    def fill(self, ns: int, position: np.ndarray, velocity: np.ndarray | None = None, effort: np.ndarray | None = None) -> JointState:
+        """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp; publish it before the next fill."""
+        self._message.header.stamp = stamp(ns)
+        self._message.position = doubles(position)
+        self._message.velocity = doubles(velocity)
+        self._message.effort = doubles(effort)
+        return self._message
+
+
+def doubles(values: np.ndarray | None) -> array.array:
+    made = array.array("d")
+    if values is not None:
+        made.frombytes(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return made
+
+
+def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
+    """Positions [J] rad in the order of `names`; refuses unknown, missing or repeated names and numbers that are not finite."""
+    given, values = list(message.name), np.array(message.position, dtype=float)
+    if len(values) != len(given):
+        raise XlvlaError(f"{len(given)} joints are named but {len(values)} positions given")
+    if given != list(names):
+        values = values[order(given, names)]
+    if not np.isfinite(values).all():
+        raise XlvlaError(f"position of '{names[int(np.argmin(np.isfinite(values)))]}' is not a finite number")
+    return values
+
+
+def order(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where in `given` each wanted name stands; both must hold the same names, once."""
+    for name in given:
+        if name not in wanted:
+            raise XlvlaError(unknown_line("joint", name, wanted))
+    missing = [name for name in wanted if name not in given]
+    if missing or len(given) != len(wanted):
+        raise XlvlaError(f"joint '{missing[0]}' is missing" if missing else "a joint is named twice")
+    return [list(given).index(name) for name in wanted]
+
+
+def image(rgb: np.ndarray, ns: int, frame: str) -> Image:
+    """The message of an RGB picture uint8 [H, W, 3]."""
+    height, width, _ = rgb.shape
+    message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+    message.header.stamp, message.header.frame_id = stamp(ns), frame
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(rgb, dtype=np.uint8).tobytes())
+    message.data = data
+    return message
+
+
+def picture(message: Image) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of a message with encoding rgb8 or bgr8, whatever its row padding."""
+    if message.encoding not in ("rgb8", "bgr8"):
+        raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    pixels = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
+    return pixels if message.encoding == "rgb8" else pixels[..., ::-1]
+
+
+def camera_info(fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str) -> CameraInfo:
+    """The message of a pinhole camera without distortion."""
+    message = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.header.stamp, message.header.frame_id = stamp(ns), frame
+    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def trajectory(names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float) -> JointTrajectory:
+    """The chunk [T, N] rad as a message: frame k is due (k + 1) / rate_hz after the stamp."""
+    message = JointTrajectory(joint_names=list(names))
+    message.header.stamp = stamp(ns)
+    message.points = [
+        JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz)) for k, row in enumerate(points)
+    ]
+    return message
+
+
+def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
+    """Chunk [T, N] rad and its rate [Hz]; refuses points that are not evenly spaced from the stamp on."""
+    if not message.points:
+        raise XlvlaError("the trajectory has no points")
+    if any(len(point.positions) != len(message.joint_names) for point in message.points):
+        raise XlvlaError(f"every point must have {len(message.joint_names)} positions, as many as joints are named")
+    due = np.array([nanoseconds(point.time_from_start) for point in message.points], dtype=float)
+    even = due[0] * np.arange(1, len(due) + 1)
+    if due[0] <= 0 or np.abs(due - even).max() > 1e6:
+        raise XlvlaError("points must be evenly spaced: point k is due at (k + 1) times the first point's time_from_start")
+    return np.array([point.positions for point in message.points], dtype=float), SECOND * len(due) / due[-1]
+
+
+def _duration(seconds: float) -> Duration:
+    ns = round(seconds * SECOND)
+    return Duration(sec=ns // SECOND, nanosec=ns % SECOND)
+
+
+def latents(by_side: Mapping[str, np.ndarray]) -> Float32MultiArray:
+    """Latents [T, L] by side as one array [side, frame, latent]; the first dimension's label lists the sides."""
+    stack = np.stack(list(by_side.values())).astype(np.float32)
+    message = Float32MultiArray()
+    labels = ("side: " + ",".join(by_side), "frame", "latent")
+    strides = [stack.size, stack[0].size, stack.shape[2]]
+    message.layout.dim = [MultiArrayDimension(label=la, size=n, stride=st) for la, n, st in zip(labels, stack.shape, strides, strict=True)]
+    data = array.array("f")
+    data.frombytes(stack.tobytes())
+    message.data = data
+    return message

@@ -1,0 +1,150 @@
+"""From a rig's graph to a ROS 2 launch description; needs `launch` and `launch_ros` of a ROS 2 installation.
+
+What `xlvla run` does with processes, this does with launch actions: the same nodes, names and parameters, and the whole
+rig stops when one of them dies.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit, OnShutdown
+from launch.events import Shutdown
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from xlvla import catalog
+from xlvla.graph import NodeSpec, nodes
+from xlvla.paths import share
+from xlvla.rig import Rig, load
+from xlvla.robot import rig_description
+
+AS_RIG = "as_rig"
+"""The choice that keeps what the rig's file says."""
+
+
+def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
+    """Everything a rig needs, with the arguments a user may choose by; `rviz_file` lies in the launch folder."""
+    start = OpaqueFunction(function=lambda context: rig_actions(chosen_rig(context), rviz_file if _truth(context, "rviz") else None))
+    return LaunchDescription([*arguments(default_rig), start])
+
+
+def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
+    """The launch arguments, with choices and descriptions from the catalogue."""
+    hands, policies = list(catalog.hands()), list(catalog.policies())
+    return [
+        _argument("rig", default_rig, f"Rig of the catalogue ({', '.join(catalog.rigs())}), or path of a rig's YAML file."),
+        _argument("left_hand", AS_RIG, "Hand on the left arm.", [AS_RIG, *hands]),
+        _argument("right_hand", AS_RIG, "Hand on the right arm.", [AS_RIG, *hands]),
+        _argument("sim", AS_RIG, "Simulate the robot; the time is then the simulation's.", [AS_RIG, "true", "false"]),
+        _argument("policy", AS_RIG, "Who decides; none starts the robot alone.", [AS_RIG, *policies, "none"]),
+        _argument("instruction", AS_RIG, "The task in words."),
+        _argument("rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]),
+    ]
+
+
+def chosen_rig(context: LaunchContext) -> Rig:
+    """The rig the arguments chose."""
+    sim = _choice(context, "sim")
+    return load(context.launch_configurations["rig"]).with_choices(
+        hands={"left": _choice(context, "left_hand"), "right": _choice(context, "right_hand")},
+        sim=None if sim is None else sim == "true",
+        policy=_choice(context, "policy"),
+        instruction=_choice(context, "instruction"),
+    )
+
+
+def rig_actions(rig: Rig, rviz_file: str | None) -> list[Any]:
+    """Actions that start a rig and stop all of it when one of its nodes dies; the resolved rig lives as long as the launch."""
+    folder = Path(tempfile.mkdtemp(prefix="xlvla-"))
+    rig_path = rig.save(folder / f"{rig.name}.yaml")
+    actions: list[Any] = [RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, ignore_errors=True)))]
+    for spec in nodes(rig):
+        node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None)
+        actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all))]
+    return actions + _viewers(rig, rviz_file)
+
+
+def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
+    """One node of the graph: the colcon-installed executable, or its module where the packages came from pip."""
+    parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in spec.params(rig_path).items()}
+    where: dict[str, Any] = {"package": "xlvla", "executable": executable(spec)}
+    if not _installed("xlvla"):
+        where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
+    return Node(
+        **where, name=spec.name, namespace=spec.namespace, parameters=[{**parameters, "use_sim_time": use_sim_time}], output="screen"
+    )
+
+
+def executable(spec: NodeSpec) -> str:
+    """The name `ros2 run xlvla` knows a node by; setup.py of the ROS package makes the same."""
+    return f"{spec.package}_{spec.executable}"
+
+
+def _viewers(rig: Rig, rviz_file: str | None) -> list[Any]:
+    """robot_state_publisher and RViz, where they are installed; the rig runs without them."""
+    use_sim_time = rig.sim is not None
+    actions: list[Any] = []
+    if _installed("robot_state_publisher"):
+        actions.append(_state_publisher(rig, use_sim_time))
+    else:
+        actions.append(
+            LogInfo(msg="robot_state_publisher is not installed: no TF frames (apt-get install ros-$ROS_DISTRO-robot-state-publisher)")
+        )
+    if rviz_file is None:
+        return actions
+    if not _installed("rviz2"):
+        return [*actions, LogInfo(msg="RViz is not installed: running without it (apt-get install ros-$ROS_DISTRO-rviz2)")]
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return [*actions, LogInfo(msg="no display: running without RViz (rviz:=false silences this)")]
+    settings = ["-d", str(share("launch") / rviz_file)]
+    return [*actions, Node(package="rviz2", executable="rviz2", arguments=settings, parameters=[{"use_sim_time": use_sim_time}])]
+
+
+def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
+    """Publishes TF; its copy of the description goes aside, since /robot_description has one publisher."""
+    description = ParameterValue(rig_description(rig), value_type=str)
+    return Node(
+        package="robot_state_publisher",
+        executable="robot_state_publisher",
+        parameters=[{"robot_description": description, "use_sim_time": use_sim_time}],
+        remappings=[("robot_description", "robot_state_publisher/robot_description")],
+    )
+
+
+def _stop_all(event: Any, context: LaunchContext) -> list[Any]:
+    if context.is_shutdown:
+        return []
+    reason = f"node {event.process_name} ended with exit code {event.returncode}: stopping the rig"
+    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+
+
+def _argument(name: str, default: str, text: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
+    if AS_RIG in (default, *(choices or [])):
+        text += f" {AS_RIG}: what the rig's file says."
+    return DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
+
+
+def _choice(context: LaunchContext, name: str) -> str | None:
+    value = context.launch_configurations[name]
+    return None if value == AS_RIG else value
+
+
+def _truth(context: LaunchContext, name: str) -> bool:
+    return context.launch_configurations[name] == "true"
+
+
+def _installed(package: str) -> bool:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True

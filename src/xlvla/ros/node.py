@@ -1,0 +1,198 @@
+"""The base of every node: a lifecycle node that starts itself, reports on itself and stops cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock as RclClock
+from rclpy.clock import ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.signals import SignalHandlerOptions
+
+from xlvla import rig as rigs
+from xlvla.errors import RigError, XlvlaError
+from xlvla.ros import supervision, topics
+from xlvla.ros.clock import Clock, SimClock
+from xlvla.ros.diagnostics import Health
+
+_PARAMETERS = {
+    "rig": ("bimanual", "Name of a rig of the catalogue, or path of a rig's YAML file."),
+    "part": ("", "The part of the rig this node serves; empty: all of it."),
+    "autostart": (True, "Configure and activate at once, without a lifecycle manager."),
+}
+
+
+class RigNode(LifecycleNode):
+    """A node of a rig.
+
+    A node says what it does in `configure`, `activate`, `deactivate` and `work`. `work` runs in its own thread while
+    the node is active; whatever it raises ends the process with one line. XlvlaError is the user's to mend, so it
+    shows no traceback.
+
+    Attributes:
+        rig: the rig; from `configure` on.
+        clock: time of every stamp and deadline of this node; from `configure` on.
+        health: what /diagnostics says.
+        failure: why the process must end, None while it need not.
+    """
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self._declare()
+        self.health = Health(name)
+        self.failure: str | None = None
+        self._worker: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._diagnostics = self.publisher(topics.DIAGNOSTICS)
+        self.every(1.0, self._report)
+
+    def configure(self) -> None:
+        """Loads what the node needs and makes its publishers and readers."""
+
+    def activate(self) -> None:
+        """Called before `work` begins."""
+
+    def deactivate(self) -> None:
+        """Called after `work` has ended."""
+
+    def work(self, stop: threading.Event) -> None:
+        """What the node does until `stop` is set."""
+
+    @property
+    def up(self) -> bool:
+        """Whether the active node does its job; a node that is slow to get going says so here."""
+        return True
+
+    def publisher(self, topic: topics.Topic) -> Publisher:
+        return self.create_publisher(topic.type, topic.name, topic.qos)
+
+    def serve(self, service: topics.Service, answer: Callable[[Any], str]) -> None:
+        """Offers a service; `answer` gets the request and returns the message of a success or raises XlvlaError."""
+
+        def respond(request: Any, response: Any) -> Any:
+            try:
+                response.message, response.success = answer(request), True
+            except XlvlaError as error:
+                response.message, response.success = str(error), False
+            return response
+
+        self.create_service(service.type, service.name, respond)
+
+    def every(self, period_s: float, call: Callable[[], None]) -> None:
+        """Calls something periodically, by a clock that no simulation stops."""
+        self.create_timer(period_s, call, clock=RclClock(clock_type=ClockType.STEADY_TIME))
+
+    def parameter(self, name: str) -> Any:
+        return self.get_parameter(name).value
+
+    def warn(self, line: str) -> None:
+        """One line for the operator; the same one at most every 2 s."""
+        self.get_logger().warning(line, throttle_duration_sec=2.0)
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the process, with one line for a user's mistake and a traceback for ours."""
+        if not isinstance(error, XlvlaError):
+            traceback.print_exception(error)
+        self.failure = "\n".join(error.faults) if isinstance(error, RigError) else str(error) or type(error).__name__
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._deactivate)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._deactivate)
+
+    def _transition(self, do: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            do()
+        except Exception as error:
+            self.fail(error)
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        self.rig = rigs.load(self.parameter("rig"))
+        self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
+        self.configure()
+
+    def _activate(self) -> None:
+        self.activate()
+        self._stop.clear()
+        self._worker = threading.Thread(target=self._work, name=f"{self.get_name()} work", daemon=True)
+        self._worker.start()
+
+    def _deactivate(self) -> None:
+        if self._worker is None:
+            return
+        self._stop.set()
+        self._worker.join(timeout=5.0)
+        self._worker = None
+        self.deactivate()
+
+    def _work(self) -> None:
+        try:
+            self.work(self._stop)
+        except Exception as error:
+            self.fail(error)
+
+    def _declare(self) -> None:
+        for name, (default, text) in _PARAMETERS.items():
+            self.declare_parameter(name, default, ParameterDescriptor(description=text, read_only=True))
+
+    def _report(self) -> None:
+        self._diagnostics.publish(self.health.message(time.time_ns()))
+
+
+def run(kind: Callable[[], RigNode]) -> None:
+    """The main of every node's module: runs until SIGINT, SIGTERM or failure, then exits with 0 or 1."""
+    supervision.follow_parent()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = kind()
+    try:
+        failure = _spin(node, stop)
+    finally:
+        with contextlib.suppress(Exception):
+            node.trigger_shutdown()
+        with contextlib.suppress(Exception):
+            rclpy.shutdown()
+    if failure:
+        print(f"{node.get_name()}: {failure}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
+
+
+def _spin(node: RigNode, stop: threading.Event) -> str | None:
+    """Serves the node until asked to stop; the reason where it failed."""
+    if node.parameter("autostart"):
+        node.trigger_configure()
+        if node.failure is None:
+            node.trigger_activate()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    told = False
+    while not stop.is_set() and node.failure is None:
+        if not told and node.up:
+            supervision.ready()
+            told = True
+        executor.spin_once(timeout_sec=0.2)
+    return node.failure

@@ -1,0 +1,52 @@
+"""Subscriptions that are read when the reader wants to, not when a message arrives.
+
+An rclpy executor spends some 0.4 ms per callback, a direct take 0.015 ms. A control loop that only needs the newest
+message of a topic at each tick therefore reads it itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+
+from xlvla.ros.topics import Topic
+
+
+class _NoExecutor(CallbackGroup):
+    """Keeps its subscriptions out of every executor."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+    def beginning_execution(self, entity: Any) -> bool:
+        return False
+
+    def ending_execution(self, entity: Any) -> None:
+        pass
+
+
+class Reader:
+    """A topic, read by one thread of its own choosing."""
+
+    def __init__(self, node: Node, topic: Topic):
+        self.topic = topic
+        self._subscription = node.create_subscription(topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor())
+
+    def next(self) -> Any | None:
+        """The oldest message not yet read, None when there is none."""
+        with self._subscription.handle:
+            taken = self._subscription.handle.take_message(self.topic.type, False)
+        return None if taken is None else taken[0]
+
+    def newest(self) -> Any | None:
+        """The newest message not yet read, None when there is none; older ones are dropped."""
+        last = None
+        while (message := self.next()) is not None:
+            last = message
+        return last
+
+
+def _ignore(message: Any) -> None:
+    pass

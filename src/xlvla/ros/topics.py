@@ -1,0 +1,117 @@
+"""Every topic and service of the graph with its type and QoS, written once: a QoS is part of the interface.
+
+A name that depends on side, part or camera is a function. High-rate topics keep one message, so that a slow reader
+gets the newest and never a queue of old ones; readers that need every message ask for more with `history`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float32MultiArray, Header, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+from xlvla.types import Part, Side
+
+
+def _qos(reliable: bool, *, latched: bool = False, depth: int = 1) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+SENSOR = _qos(reliable=False)
+RELIABLE = _qos(reliable=True)
+LATCHED = _qos(reliable=True, latched=True)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic: absolute name, message type, QoS."""
+
+    name: str
+    type: Any
+    qos: QoSProfile
+
+    def history(self, depth: int) -> Topic:
+        """The same for a reader that wants the last `depth` messages."""
+        qos = self.qos
+        return replace(
+            self, qos=QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=qos.reliability, durability=qos.durability)
+        )
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service: absolute name and type."""
+
+    name: str
+    type: Any
+
+
+CLOCK = Topic("/clock", Clock, SENSOR)
+"""Simulated time."""
+
+RESET = Topic("/reset", Header, LATCHED)
+"""The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` says why."""
+
+JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
+ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED)
+DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _qos(reliable=True, depth=10))
+INSTRUCTION = Topic("/instruction", String, LATCHED)
+
+LATENT = Topic("/policy/latent", Float32MultiArray, SENSOR)
+"""The newest chunk as latents: dimensions side, frame, latent."""
+
+MARKERS = Topic("/policy/markers", MarkerArray, RELIABLE)
+"""The newest chunk as ghost hands and fingertip trails, in `world`."""
+
+SIM_STATUS = Topic("/sim/status", String, LATCHED)
+"""JSON: episode, seed, success, stage, done, text, time_s, real_time_factor."""
+
+VIEW = Topic("/cameras/view/image_raw", Image, SENSOR)
+"""A picture of the scene for people, rendered only while somebody subscribes."""
+
+ESTOP = Service("/motion/estop", Trigger)
+"""Stops and latches; only `/motion/reset` ends it."""
+
+MOTION_RESET = Service("/motion/reset", Trigger)
+"""Ends an e-stop: motion forgets chunk and command and stays disengaged."""
+
+ENGAGE = Service("/motion/engage", SetBool)
+"""True: chunks are played, starting from the measured pose. False: they are not, the last command holds."""
+
+SIM_RESET = Service("/sim/reset", Trigger)
+"""Begins the next episode; the answer's message is the JSON of `/sim/status`."""
+
+
+def image(camera: str) -> Topic:
+    return Topic(f"/cameras/{camera}/image_raw", Image, SENSOR)
+
+
+def camera_info(camera: str) -> Topic:
+    return Topic(f"/cameras/{camera}/camera_info", CameraInfo, SENSOR)
+
+
+def joint_states(side: Side, part: Part) -> Topic:
+    return Topic(f"/{side}/{part}/joint_states", JointState, SENSOR)
+
+
+def command(side: Side, part: Part) -> Topic:
+    """Positions by joint name at the control rate; motion is the only writer."""
+    return Topic(f"/{side}/{part}/command", JointState, RELIABLE)
+
+
+def chunk(side: Side) -> Topic:
+    """Future positions of arm and hand, stamped with the time of the observation they were decided on."""
+    return Topic(f"/{side}/chunk", JointTrajectory, RELIABLE)

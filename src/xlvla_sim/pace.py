@@ -1,0 +1,48 @@
+"""Keeps simulated time in step with real time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+_FORGIVEN_S = 0.2
+"""A simulation further behind than this does not catch up: it goes on from where it is."""
+
+
+class Pacer:
+    """Sleeps so that a simulation runs at `speed` simulated seconds per second; 0 never sleeps.
+
+    Attributes:
+        factor: simulated seconds per second, over about the last second.
+    """
+
+    def __init__(self, speed: float):
+        self._speed = speed
+        self._start_s, self._passed_s = time.monotonic(), 0.0
+        self._marks: deque[tuple[float, float]] = deque([(self._start_s, 0.0)])
+        self._total_s = 0.0
+        self.factor = 0.0
+
+    def passed(self, simulated_s: float, stop: threading.Event) -> None:
+        """That much time was simulated since the last call; sleeps until reality is as far."""
+        self._passed_s += simulated_s
+        self._total_s += simulated_s
+        self._measure()
+        if not self._speed:
+            return
+        ahead_s = self._start_s + self._passed_s / self._speed - time.monotonic()
+        if ahead_s > 0:
+            stop.wait(ahead_s) if ahead_s > 0.5 else time.sleep(ahead_s)
+        elif ahead_s < -_FORGIVEN_S:
+            self._start_s, self._passed_s = time.monotonic(), 0.0
+
+    def _measure(self) -> None:
+        now = time.monotonic()
+        if now - self._marks[-1][0] < 0.1:
+            return
+        self._marks.append((now, self._total_s))
+        if len(self._marks) > 11:
+            self._marks.popleft()
+        (began_s, before_s) = self._marks[0]
+        self.factor = (self._total_s - before_s) / (now - began_s)
