@@ -1,0 +1,159 @@
+"""The policy of the paper: decides in the latent that all hands share; the hand only selects encoder and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
+from xlvla.policy import Chunk, Observation
+from xlvla.rig import Rig
+from xlvla.types import CHUNK_HZ, Part, Side
+from xlvla_policy.vla import checkpoint, images, tokenizer
+from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.model import Inputs, Vla
+from xlvla_policy.vla.tokenizer import Tokenizer
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
+
+
+def load(rig: Rig, *, codec: Codec | None = None, threads: int = 2, seed: int = 0) -> XlvlaPolicy:
+    """The policy for a rig, warmed up: weights of `rig.policy.checkpoint`, or the shipped ones.
+
+    Args:
+        codec: None loads the shipped one.
+        threads: processor threads torch may use, in this whole process.
+        seed: of the noise every chunk starts from.
+
+    Raises:
+        XlvlaError: no such weights, weights of another codec, or a rig they cannot drive.
+    """
+    torch.set_num_threads(threads)
+    codec = codec or Codec.load()
+    path = Path(rig.policy.checkpoint) if rig.policy and rig.policy.checkpoint else SHIPPED
+    model, card = checkpoint.load(path, codec=codec.hash)
+    words = tokenizer.load(card.config.max_words)
+    if words.hash != card.words:
+        raise XlvlaError(f"policy weights {path} were trained with tokenizer {card.words}, the one in use is {words.hash}: train again")
+    policy = XlvlaPolicy(rig, model, card, codec, words, seed)
+    policy.warm_up()
+    return policy
+
+
+class XlvlaPolicy:
+    """Chunks for one rig. `predict` is a function of the observation alone: every chunk starts from the same noise."""
+
+    def __init__(self, rig: Rig, model: Vla, card: Card, codec: Codec, words: Tokenizer, seed: int):
+        _suits(rig, card, codec)
+        config = card.config
+        self.rig, self.model, self.normaliser, self.codec, self.config = rig, model, card.normaliser, codec, config
+        self.words = words
+        # The same noise every time keeps successive chunks on the same choice where there is more than one way.
+        self.noise = torch.randn(1, config.frames, config.frame_dim, generator=torch.Generator().manual_seed(seed))
+        self.cameras = tuple(camera for camera in config.cameras if camera in rig.cameras)
+        self.limits = {side: _limits(rig, side) for side in config.sides}
+        self._sentences: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def predict(self, observation: Observation) -> Chunk:
+        """The next chunk.
+
+        Raises:
+            XlvlaError: an image is missing or of another kind, joints are missing, of another shape or not finite, or the
+                sentence is too long.
+        """
+        chunk = self.model.sample(self._inputs(observation), self.noise)[0].numpy()
+        frames = self.normaliser.undo(chunk)
+        positions: dict[Side, Mapping[Part, np.ndarray]] = {}
+        latents: dict[Side, np.ndarray] = {}
+        for index, side in enumerate(self.config.sides):
+            start = index * self.config.side_dim
+            arm, latent = np.split(frames[:, start : start + self.config.side_dim], [self.config.arm_joints], 1)
+            positions[side] = self._joints(side, arm, latent)
+            latents[side] = latent
+        return Chunk(observation.stamp_ns, CHUNK_HZ, positions, latents)
+
+    def warm_up(self) -> None:
+        """Two chunks for nothing, so that the first real one is as quick as the rest."""
+        still: dict[Side, dict[Part, np.ndarray]] = {
+            side: {part: np.tile((lower + upper) / 2, (self.config.frames, 1)) for part, (lower, upper) in self.limits[side].items()}
+            for side in self.config.sides
+        }
+        black = {camera: np.zeros((self.config.vision.height, self.config.vision.width, 3), np.uint8) for camera in self.cameras}
+        for _ in range(2):
+            self.predict(Observation(0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still))
+
+    def _inputs(self, observation: Observation) -> Inputs:
+        config = self.config
+        past = np.concatenate([self._past(observation, side) for side in config.sides], 1)
+        seen = [camera in self.cameras for camera in config.cameras]
+        words, mask = self._sentence(observation.instruction)
+        return Inputs(
+            images=torch.from_numpy(np.stack([self._image(observation, camera) for camera in config.cameras])[None]),
+            cameras=torch.tensor([seen]),
+            words=words,
+            word_mask=mask,
+            past=torch.from_numpy(self.normaliser.apply(past)[None]),
+        )
+
+    def _image(self, observation: Observation, camera: str) -> np.ndarray:
+        vision = self.config.vision
+        if camera not in self.cameras:
+            return np.zeros((vision.height, vision.width, 3), np.uint8)
+        if camera not in observation.images:
+            raise XlvlaError(f"no image of camera '{camera}': the observation has {', '.join(observation.images) or 'none'}")
+        return images.fit(observation.images[camera], vision, camera)
+
+    def _sentence(self, sentence: str) -> tuple[torch.Tensor, torch.Tensor]:
+        if sentence not in self._sentences:
+            ids, mask = self.words.encode(sentence)
+            self._sentences = {sentence: (torch.from_numpy(ids[mask])[None], torch.from_numpy(mask[mask])[None])}
+        return self._sentences[sentence]
+
+    def _past(self, observation: Observation, side: Side) -> np.ndarray:
+        """What was executed on one side as frames [T, side_dim] of arm joints and latents."""
+        arm, hand = (self._executed(observation, side, part) for part in ("arm", "hand"))
+        return np.concatenate([arm, self.codec.encode(self.rig.sides[side].hand.type, side, hand)], 1)
+
+    def _executed(self, observation: Observation, side: Side, part: Part) -> np.ndarray:
+        names = self.rig.joint_names(side, part)
+        values = observation.executed.get(side, {}).get(part)
+        if values is None:
+            raise XlvlaError(f"no executed joints of the {side} {part} in the observation")
+        values = np.asarray(values)
+        if values.shape != (self.config.frames, len(names)):
+            shape = f"[{self.config.frames}, {len(names)}]"
+            raise XlvlaError(f"executed joints of the {side} {part} must be {shape}, are {list(values.shape)}")
+        if not np.isfinite(values).all():
+            wrong = [name for name, fine in zip(names, np.isfinite(values).all(0), strict=True) if not fine]
+            raise XlvlaError(f"executed joints of the {side} {part} are not finite: {', '.join(wrong)}")
+        return values
+
+    def _joints(self, side: Side, arm: np.ndarray, latent: np.ndarray) -> Mapping[Part, np.ndarray]:
+        """Joint positions a robot may be sent."""
+        hand = self.codec.decode(self.rig.sides[side].hand.type, side, latent)
+        limits = self.limits[side]
+        return {"arm": np.clip(arm, *limits["arm"]), "hand": np.clip(hand, *limits["hand"])}
+
+
+def _limits(rig: Rig, side: Side) -> dict[Part, tuple[np.ndarray, np.ndarray]]:
+    arm = rig.arm(side).limits
+    return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}
+
+
+def _suits(rig: Rig, card: Card, codec: Codec) -> None:
+    """Refuses a rig that these weights cannot drive."""
+    config = card.config
+    if set(rig.sides) != set(config.sides):
+        raise XlvlaError(f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has {' and '.join(rig.sides)}")
+    if not set(config.cameras) & set(rig.cameras):
+        known = ", ".join(rig.cameras) or "none"
+        raise XlvlaError(f"this policy looks through {', '.join(config.cameras)}; the cameras of rig '{rig.name}' are {known}")
+    for side in config.sides:
+        joints = len(rig.arm(side).joints)
+        if joints != config.arm_joints:
+            raise XlvlaError(f"this policy drives arms of {config.arm_joints} joints; the {side} {rig.arm(side).title} has {joints}")
+        codec.joints(rig.sides[side].hand.type, side)

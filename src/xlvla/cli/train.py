@@ -1,0 +1,48 @@
+"""`xlvla train`: training of policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OUT = Path("out/train/push_cans.safetensors")
+DATA = Path("out/episodes")
+
+
+def register(app: typer.Typer) -> None:
+    sub = typer.Typer(name="train", no_args_is_help=True, help="Train policies from demonstrations.")
+    sub.command("policy")(policy)
+    app.add_typer(sub)
+
+
+def policy(
+    data: Annotated[Path, typer.Option(help="Folder of episodes; collected in simulation where it holds none.")] = DATA,
+    out: Annotated[Path, typer.Option(help="Weights file to write; the state to resume from lies beside it.")] = OUT,
+    preset: Annotated[str, typer.Option(help="Size of the model: tiny, small.")] = "small",
+    minutes: Annotated[float, typer.Option(help="Minutes of training.", min=0.01)] = 40.0,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many steps, if that is sooner.", min=1)] = None,
+    batch: Annotated[int, typer.Option(help="Observations per step.", min=1)] = 64,
+    stride: Annotated[int, typer.Option(help="Every which frame becomes an observation.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    episodes: Annotated[int, typer.Option(help="Demonstrations per hand, when they have to be collected.", min=1)] = 60,
+    hands: Annotated[str, typer.Option(help="Hands to collect with, when data has to be collected.")] = "xhand,inspire",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+) -> None:
+    """Train a policy; without data, first collect it in simulation."""
+    from xlvla_policy.training import run
+    from xlvla_policy.training.loop import Recipe, fast_bf16
+
+    if not any(data.glob("*.npz")):
+        _collect(data, hands.split(","), episodes, seed)
+    recipe = Recipe(steps=steps, minutes=minutes, batch=batch, bf16=fast_bf16(), seed=seed)
+    run.train(data, out, run.Choice(preset=preset, stride=stride, threads=threads, resume=resume), recipe)
+
+
+def _collect(data: Path, hands: list[str], episodes: int, seed: int) -> None:
+    from xlvla.cli.sim import collect
+
+    for hand in hands:
+        collect(hand=hand, episodes=episodes, seed=seed, out=data)

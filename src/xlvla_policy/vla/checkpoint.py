@@ -1,0 +1,98 @@
+"""Weights of a policy as one safetensors file with everything that must go with them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from xlvla.errors import XlvlaError
+from xlvla_policy.vla import config as vla_config
+from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.model import Vla
+from xlvla_policy.vla.normalise import Normaliser
+
+FORMAT = "xlvla-policy-1"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they were trained with."""
+
+    config: VlaConfig
+    normaliser: Normaliser
+    codec: str
+    words: str
+    data: Mapping[str, Any]
+
+
+def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float16) -> Path:
+    """Writes weights atomically: the file is complete or absent. Half precision is ample for what is trained in single."""
+    document = {
+        "config": card.config.document(),
+        "mean": card.normaliser.mean.tolist(),
+        "scale": card.normaliser.scale.tolist(),
+        "codec": card.codec,
+        "words": card.words,
+        "data": dict(card.data),
+    }
+    tensors = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, {"format": FORMAT, "card": json.dumps(document, sort_keys=True)})
+    os.replace(partial, path)
+    return path
+
+
+def load(path: Path, *, codec: str | None = None, words: str | None = None) -> tuple[Vla, Card]:
+    """Model (in evaluation mode) and card of a weights file.
+
+    Args:
+        codec: hash of the codec in use, words: hash of the tokenizer in use; None does not ask.
+
+    Raises:
+        XlvlaError: no such file, no weights of this version, or weights that speak another codec's latents.
+    """
+    if not path.is_file():
+        raise XlvlaError(f"no policy weights at {path}: train some with `xlvla train policy`, or name a file that exists")
+    try:
+        with safe_open(path, "pt") as file:
+            card = _card(path, file.metadata() or {})
+            for what, trained, used in (("codec", card.codec, codec), ("tokenizer", card.words, words)):
+                _agree(path, what, trained, used)
+            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
+    with torch.device("meta"):
+        model = Vla(card.config)
+    try:
+        model.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise XlvlaError(f"{path} does not hold the weights its configuration describes: {' '.join(str(error).split())[:300]}") from None
+    return model.eval().requires_grad_(False), card
+
+
+def _card(path: Path, metadata: Mapping[str, str]) -> Card:
+    if metadata.get("format") != FORMAT:
+        found = metadata.get("format", "not given")
+        raise XlvlaError(f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed")
+    document = json.loads(metadata["card"])
+    normaliser = Normaliser(np.array(document["mean"], np.float32), np.array(document["scale"], np.float32))
+    return Card(vla_config.from_document(document["config"]), normaliser, document["codec"], document["words"], document["data"])
+
+
+def _agree(path: Path, what: str, trained: str, used: str | None) -> None:
+    if used is not None and trained != used:
+        raise XlvlaError(
+            f"policy weights {path} were trained with {what} {trained}, the one in use is {used}: "
+            f"use that {what}, or train again with `xlvla train policy`"
+        )

@@ -1,0 +1,158 @@
+"""Sizes of the model; the architecture is one, a preset only chooses numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from xlvla.errors import XlvlaError, unknown
+from xlvla.types import CHUNK_FRAMES, SIDES, Side
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """SigLIP-style image tower.
+
+    Args:
+        patch: side of the square a token covers [px], of the stem's output where there is a stem.
+        stem: channels of 3x3 convolutions of stride 2 before the patches. Empty at full size; at toy size a few
+            convolutions learn to localise from far fewer samples than a bare patch embedding.
+    """
+
+    height: int = 224
+    width: int = 224
+    patch: int = 14
+    stem: tuple[int, ...] = ()
+    dim: int = 1152
+    layers: int = 27
+    heads: int = 16
+    mlp: int = 4304
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+        stride = self.patch * 2 ** len(self.stem)
+        return self.height // stride, self.width // stride
+
+    @property
+    def tokens(self) -> int:
+        rows, columns = self.grid
+        return rows * columns
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """Widths of one expert; what both must share for joint attention is in VlaConfig."""
+
+    dim: int
+    mlp: int
+
+
+@dataclass(frozen=True)
+class VlaConfig:
+    """Everything that decides the shape of the weights, and how the model is sampled.
+
+    Args:
+        cameras: names of the cameras in the order of their tokens; a missing one is masked.
+        frames_per_token: frames of the chunk that share one action token.
+        past_frames_per_token: the same for the previously executed chunk.
+        prediction: what the head's output means. pi0's is the velocity. A toy expert is narrower than the
+            noise it would have to carry through (frames_per_token * frame numbers), so it predicts the clean chunk, which
+            is smooth and low-dimensional, and the velocity follows from it.
+        latent_weight: weight of a latent number in the loss relative to an arm joint.
+    """
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    language: ExpertConfig = ExpertConfig(2048, 16384)
+    action: ExpertConfig = ExpertConfig(1024, 4096)
+    layers: int = 18
+    heads: int = 8
+    kv_heads: int = 1
+    head_dim: int = 256
+    vocabulary: int = 257152
+    max_words: int = 48
+    cameras: tuple[str, ...] = ("front",)
+    sides: tuple[Side, ...] = SIDES
+    arm_joints: int = 7
+    latent_dim: int = 32
+    frames: int = CHUNK_FRAMES
+    frames_per_token: int = 1
+    past_frames_per_token: int = 1
+    prediction: Literal["velocity", "data"] = "velocity"
+    latent_weight: float = 1.0
+    steps: int = 10
+
+    def __post_init__(self) -> None:
+        stride = self.vision.patch * 2 ** len(self.vision.stem)
+        if self.vision.height % stride or self.vision.width % stride:
+            raise XlvlaError(f"an image of {self.vision.width}x{self.vision.height} does not divide into tokens of {stride} px")
+        if self.frames % self.frames_per_token or self.frames % self.past_frames_per_token:
+            raise XlvlaError(f"{self.frames} frames do not divide into tokens of {self.frames_per_token} and {self.past_frames_per_token}")
+
+    @property
+    def side_dim(self) -> int:
+        """Numbers of one side in a frame: arm joints, then the hand's latent."""
+        return self.arm_joints + self.latent_dim
+
+    @property
+    def frame_dim(self) -> int:
+        return self.side_dim * len(self.sides)
+
+    @property
+    def action_tokens(self) -> int:
+        return self.frames // self.frames_per_token
+
+    @property
+    def past_tokens(self) -> int:
+        return self.frames // self.past_frames_per_token
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def from_document(document: Mapping[str, Any]) -> VlaConfig:
+    """The configuration that `document()` wrote (through JSON)."""
+    values = dict(document)
+    vision = dict(values.pop("vision"))
+    vision["stem"] = tuple(vision["stem"])
+    experts = {name: ExpertConfig(**values.pop(name)) for name in ("language", "action")}
+    lists = {name: tuple(values.pop(name)) for name in ("cameras", "sides")}
+    return VlaConfig(vision=VisionConfig(**vision), **experts, **lists, **values)
+
+
+PRESETS: Mapping[str, VlaConfig] = {
+    "tiny": VlaConfig(
+        vision=VisionConfig(height=48, width=64, patch=4, stem=(8, 16), dim=32, layers=1, heads=2, mlp=64),
+        language=ExpertConfig(32, 64),
+        action=ExpertConfig(32, 64),
+        layers=2,
+        heads=2,
+        head_dim=16,
+        vocabulary=512,
+        max_words=64,
+        frames_per_token=8,
+        past_frames_per_token=16,
+        prediction="data",
+    ),
+    "small": VlaConfig(
+        vision=VisionConfig(height=120, width=160, patch=5, stem=(24, 48), dim=128, layers=3, heads=4, mlp=384),
+        language=ExpertConfig(128, 384),
+        action=ExpertConfig(128, 384),
+        layers=4,
+        heads=4,
+        head_dim=32,
+        vocabulary=512,
+        max_words=64,
+        frames_per_token=4,
+        past_frames_per_token=8,
+        prediction="data",
+        latent_weight=0.3,
+    ),
+}
+
+
+def preset(name: str) -> VlaConfig:
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]

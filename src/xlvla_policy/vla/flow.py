@@ -1,0 +1,37 @@
+"""Flow matching with openpi's sign: t = 1 is noise, t = 0 is data, the velocity points from data to noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+SMALLEST_TIME = 0.001
+
+
+def draw_time(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Times from Beta(1.5, 1) scaled into [0.001, 1]; most of them near the noise."""
+    # The inverse of the distribution function t^1.5.
+    return torch.rand(shape, generator=generator) ** (1 / 1.5) * (1 - SMALLEST_TIME) + SMALLEST_TIME
+
+
+def mix(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """The point at times t [B, tokens] between data and noise, both [B, tokens, numbers]."""
+    return t[..., None] * noise + (1 - t[..., None]) * data
+
+
+def time_embedding(t: Tensor, dim: int) -> Tensor:
+    """Sine and cosine [..., dim] of t over periods from 0.004 to 4."""
+    fraction = torch.linspace(0, 1, dim // 2, dtype=torch.float64, device=t.device)
+    period = 4e-3 * (4.0 / 4e-3) ** fraction
+    angle = t[..., None].to(torch.float64) * 2 * torch.pi / period
+    return torch.cat([angle.sin(), angle.cos()], -1).to(torch.float32)
+
+
+def euler(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int) -> Tensor:
+    """Follows the velocity from noise at t = 1 to data at t = 0 in equal steps."""
+    x = noise
+    for step in range(steps):
+        x = x - velocity(x, 1 - step / steps) / steps
+    return x

@@ -1,0 +1,53 @@
+"""Sentences to token ids with a sentencepiece model: a small bundled one, or PaliGemma's own when the user has it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from xlvla.errors import XlvlaError
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "words.model"
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """One sentencepiece model; `hash` names it, since a policy only understands the tokens it was trained with."""
+
+    processor: sentencepiece.SentencePieceProcessor
+    max_words: int
+    hash: str
+
+    @property
+    def vocabulary(self) -> int:
+        return self.processor.get_piece_size()
+
+    def encode(self, sentence: str) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and mask [max_words] of begin, sentence, newline, padding, as pi0 wants a prompt."""
+        text = " ".join(sentence.replace("_", " ").split())
+        if not text:
+            raise XlvlaError("the instruction is empty: say in words what the robot shall do")
+        ids = [self.processor.bos_id(), *self.processor.encode(text), *self.processor.encode("\n")]
+        if len(ids) > self.max_words:
+            raise XlvlaError(f"the instruction takes {len(ids)} tokens, this policy reads at most {self.max_words}: '{text}'")
+        padded = np.zeros(self.max_words, np.int64)
+        padded[: len(ids)] = ids
+        return padded, np.arange(self.max_words) < len(ids)
+
+
+@cache
+def load(max_words: int, path: Path = SHIPPED) -> Tokenizer:
+    """The tokenizer in a sentencepiece model file."""
+    if not path.is_file():
+        raise XlvlaError(f"no sentencepiece model at {path}")
+    content = path.read_bytes()
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+    except RuntimeError as error:
+        raise XlvlaError(f"{path} is not a sentencepiece model: {error}") from None
+    return Tokenizer(processor, max_words, hashlib.sha256(content).hexdigest()[:12])
