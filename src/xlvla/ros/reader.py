@@ -36,9 +36,14 @@ class Reader:
 
     def next(self) -> Any | None:
         """The oldest message not yet read, None when there is none."""
+        taken = self.next_sent()
+        return None if taken is None else taken[0]
+
+    def next_sent(self) -> tuple[Any, int] | None:
+        """The oldest message not yet read and when its writer sent it [ns, system clock]; None when there is none."""
         with self._subscription.handle:
             taken = self._subscription.handle.take_message(self.topic.type, False)
-        return None if taken is None else taken[0]
+        return None if taken is None else (taken[0], int(taken[1]["source_timestamp"]))
 
     def newest(self) -> Any | None:
         """The newest message not yet read, None when there is none; older ones are dropped."""

@@ -1,0 +1,189 @@
+"""Starts the nodes of a rig as processes and leaves none behind: the launcher where ROS 2's own is not installed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+
+from xlvla.errors import XlvlaError
+from xlvla.graph import NodeSpec
+from xlvla.rig import Rig
+
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 5.0
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_DEFAULTS = {
+    **_ONE_THREAD,
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity}: {message}",
+    "RCUTILS_COLORIZED_OUTPUT": "0",
+    "MUJOCO_GL": "egl",
+}
+
+Listener = Callable[[str, str], None]
+"""Called with a node's name and a line it printed, from any thread."""
+
+
+class NodeDied(XlvlaError):
+    """A required node ended; `name` and `code` say which and how (negative: the signal that killed it)."""
+
+    def __init__(self, name: str, code: int, last_line: str):
+        self.name, self.code = name, code
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        super().__init__(f"node '{name}' {how}, so the rig stopped" + (f": {last_line}" if last_line else ""))
+
+
+class Running:
+    """One node's process and what it printed last."""
+
+    def __init__(self, spec: NodeSpec, process: subprocess.Popen[str], listener: Listener):
+        self.spec, self.process = spec, process
+        self.ready = False
+        self.last_lines: deque[str] = deque(maxlen=5)
+        self._listener = listener
+        self._pump = threading.Thread(target=self._listen, daemon=True)
+        self._pump.start()
+
+    def last_line(self) -> str:
+        """The last thing the ended process said, without its own name in front."""
+        self._pump.join(timeout=1.0)
+        return self.last_lines[-1].removeprefix(f"{self.spec.name}: ") if self.last_lines else ""
+
+    def kill(self, number: signal.Signals) -> None:
+        """Sends a signal to the process and everything it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip():
+                self.last_lines.append(line.rstrip())
+                self._listener(self.spec.name, line.rstrip())
+
+
+class Supervisor:
+    """The processes of a rig, as a context manager: leaving it stops them all, whatever happened.
+
+    Each node is the leader of its own process group, so Ctrl-C reaches only this process, which then stops the nodes
+    in order; should this process be killed outright, the kernel ends the nodes (`xlvla.ros.supervision`).
+
+    Args:
+        domain: ROS domain of the nodes; None keeps the environment's.
+        listener: gets what the nodes print.
+    """
+
+    def __init__(self, rig: Rig, specs: Sequence[NodeSpec], *, domain: int | None = None, listener: Listener = lambda name, line: None):
+        self._rig, self._specs, self._domain, self._listener = rig, specs, domain, listener
+        self.nodes: list[Running] = []
+        self._stopping = False
+
+    def __enter__(self) -> Supervisor:
+        self._folder = tempfile.TemporaryDirectory(prefix="xlvla-")
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        self._notify.bind(b"\0xlvla-%d-%d" % (os.getpid(), id(self)))
+        self._notify.setblocking(False)
+        rig_path = self._rig.save(Path(self._folder.name) / f"{self._rig.name}.yaml")
+        for spec in self._specs:
+            self.nodes.append(self._spawn(spec, rig_path))
+
+    def _spawn(self, spec: NodeSpec, rig_path: Path) -> Running:
+        parameters = rig_path.with_name(f"{spec.name}.params.yaml")
+        parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": spec.params(str(rig_path))}}))
+        command = [sys.executable, "-m", spec.module, "--ros-args", "--params-file", str(parameters), "-r", f"__node:={spec.name}"]
+        command += ["-r", f"__ns:=/{spec.namespace}"] if spec.namespace else []
+        process = subprocess.Popen(
+            command,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        return Running(spec, process, self._hear)
+
+    def _hear(self, name: str, line: str) -> None:
+        if not self._stopping:
+            self._listener(name, line)
+
+    def _environment(self) -> dict[str, str]:
+        chosen = {"PYTHONUNBUFFERED": "1", "XLVLA_SUPERVISOR_PID": str(os.getpid())}
+        chosen["NOTIFY_SOCKET"] = f"@xlvla-{os.getpid()}-{id(self)}"
+        if self._domain is not None:
+            chosen["ROS_DOMAIN_ID"] = str(self._domain)
+        return {**_DEFAULTS, **os.environ, **chosen}
+
+    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S, progress: Callable[[list[str]], None] = lambda waiting: None) -> None:
+        """Waits until every node is up; raises NodeDied, or XlvlaError naming those that are late."""
+        give_up = time.monotonic() + timeout_s
+        while waiting := [node.spec.name for node in self.nodes if not node.ready]:
+            progress(waiting)
+            self.check()
+            if time.monotonic() > give_up:
+                raise XlvlaError(f"not ready after {timeout_s:.0f} s: {', '.join(waiting)}")
+            self._hear_notifications()
+            time.sleep(0.05)
+
+    def _hear_notifications(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                fields = dict(line.split("=", 1) for line in self._notify.recv(4096).decode().splitlines() if "=" in line)
+                for node in self.nodes:
+                    if fields.get("READY") == "1" and fields.get("MAINPID") == str(node.process.pid):
+                        node.ready = True
+
+    def check(self) -> None:
+        """Raises NodeDied for the first node that has ended."""
+        for node in self.nodes:
+            code = node.process.poll()
+            if code is not None:
+                raise NodeDied(node.spec.name, code, node.last_line())
+
+    def stop(self) -> None:
+        """Ends every process: politely, then not."""
+        self._stopping = True
+        try:
+            self._end(signal.SIGINT, STOP_TIMEOUT_S)
+            self._end(signal.SIGTERM, 1.0)
+        finally:
+            for node in self.nodes:
+                node.kill(signal.SIGKILL)  # also reaches what a node started and left
+                node.process.wait()
+            self._notify.close()
+            self._folder.cleanup()
+
+    def _end(self, number: signal.Signals, timeout_s: float) -> None:
+        alive = [node for node in self.nodes if node.process.poll() is None]
+        for node in alive:
+            node.kill(number)
+        give_up = time.monotonic() + timeout_s
+        while alive and time.monotonic() < give_up:
+            time.sleep(0.02)
+            alive = [node for node in alive if node.process.poll() is None]
