@@ -1,1 +1,5 @@
-"""The world of xlvla: MuJoCo scenes of a rig, tasks with success stages, scripted experts."""
+"""The world of xlvla: simulated rigs, tasks and scripted experts."""
+
+import os
+
+os.environ.setdefault("MUJOCO_GL", "egl")  # read once, when mujoco is first imported

@@ -1,0 +1,46 @@
+"""One demonstration: the expert plays, everything a policy needs to see is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xlvla.types import PARTS, Part, Side
+from xlvla_sim.expert import Expert, Script, play_frame
+from xlvla_sim.task import TaskStatus
+from xlvla_sim.world import World
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each seen at the start of its frame."""
+
+    script: Script
+    status: TaskStatus
+    images: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    measured: dict[Side, dict[Part, np.ndarray]] = field(default_factory=dict)
+
+
+def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[World], None] | None = None) -> Demonstration:
+    """Plays one episode; `watch` is called at the start of every frame.
+
+    Raises:
+        XlvlaError: an arm cannot follow the plan.
+    """
+    rng = np.random.default_rng([seed, 1])
+    world.reset(seed, expert.start(rng))
+    script = expert.script(world, rng)
+    images: dict[str, list[np.ndarray]] = {camera: [] for camera in world.rig.cameras} if world.renders else {}
+    measured = {side: {part: np.zeros_like(script.actions[side][part]) for part in PARTS} for side in world.rig.sides}
+    for frame in range(script.frames):
+        for camera, frames in images.items():
+            frames.append(world.image(camera))
+        for side, parts in measured.items():
+            for part, rows in parts.items():
+                rows[frame] = world.joint_state(side, part)[0]
+        if watch:
+            watch(world)
+        play_frame(world, script, frame)
+    return Demonstration(script, world.status(), images, measured)

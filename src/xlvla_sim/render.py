@@ -1,0 +1,69 @@
+"""Offscreen pictures through EGL, with or without a graphics card."""
+
+from __future__ import annotations
+
+import weakref
+
+import mujoco
+import numpy as np
+
+from xlvla.errors import XlvlaError
+
+PACKAGES = "libegl1 libgl1 libgles2 libgl1-mesa-dri"
+_LARGEST = (1280, 960)
+
+
+class Renderer:
+    """Draws a model from any of its cameras at any size up to 1280 x 960."""
+
+    def __init__(self, model: mujoco.MjModel):
+        self._model = model
+        self._option = mujoco.MjvOption()
+        self._scene = mujoco.MjvScene(model, maxgeom=1000)
+        for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
+            self._scene.flags[flag] = 0
+        self._gl = _open_gl()
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._size = (0, 0)
+        self.close = weakref.finalize(self, _release, self._gl, self._context)
+
+    def picture(self, data: mujoco.MjData, camera: str, width: int, height: int) -> np.ndarray:
+        """RGB uint8 [height, width, 3]."""
+        self._gl.make_current()
+        self._resize(width, height)
+        view = mujoco.MjvCamera()
+        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self._model.camera(camera).id
+        mujoco.mjv_updateScene(self._model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        rectangle = mujoco.MjrRect(0, 0, width, height)
+        mujoco.mjr_render(rectangle, self._scene, self._context)
+        pixels = np.empty((height, width, 3), np.uint8)
+        mujoco.mjr_readPixels(pixels, None, rectangle, self._context)
+        return np.ascontiguousarray(pixels[::-1])
+
+    def _resize(self, width: int, height: int) -> None:
+        if self._size == (width, height):
+            return
+        if width > _LARGEST[0] or height > _LARGEST[1]:
+            raise XlvlaError(f"a picture of {width} x {height} is larger than {_LARGEST[0]} x {_LARGEST[1]}, the largest this world draws")
+        mujoco.mjr_resizeOffscreen(width, height, self._context)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._size = (width, height)
+
+
+def _open_gl():
+    """An OpenGL context without a screen."""
+    try:
+        from mujoco.gl_context import GLContext
+
+        return GLContext(*_LARGEST)
+    except Exception as error:  # the loaders raise anything from ImportError to OpenGL.error.GLError
+        reason = " ".join(str(error).split())[:160]
+        raise XlvlaError(f"no offscreen OpenGL ({reason}): install it with `apt-get install {PACKAGES}`") from None
+
+
+def _release(gl, context: mujoco.MjrContext) -> None:
+    """Frees a context's buffers while it is the current one: another context's buffers bear the same numbers."""
+    gl.make_current()
+    context.free()
+    gl.free()

@@ -1,0 +1,51 @@
+"""What a task may see of the world: where its objects are and what touches what."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.robot_model import CONTACT_BIT
+
+
+class State:
+    """Objects by body name over a MuJoCo model and its data; positions in the world frame [m]."""
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData):
+        self.model = model
+        self.data = data
+
+    def position(self, body: str) -> np.ndarray:
+        return self.data.body(body).xpos.copy()
+
+    def upright(self, body: str) -> float:
+        """Cosine of the angle between the body's z axis and up."""
+        return float(self.data.body(body).xmat[8])
+
+    def place(self, body: str, xyz: np.ndarray, yaw: float = 0.0) -> None:
+        """Puts a free body somewhere, at rest, turned about z [rad]."""
+        joint = self.data.joint(self.model.joint(self.model.body(body).jntadr[0]).name)
+        joint.qpos = [*xyz, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        joint.qvel = 0
+
+    def touches_robot(self, body: str, side: Side) -> bool:
+        """Whether the arm or hand of a side touches a body."""
+        contacts = self.data.contact.geom[: self.data.ncon]
+        mine = self.model.geom_bodyid[contacts] == self.model.body(body).id
+        robot = self._robot_geoms[side][contacts]
+        return bool((mine[:, ::-1] & robot).any())
+
+    def touches(self, a: str, b: str) -> bool:
+        bodies = self.model.geom_bodyid[self.data.contact.geom[: self.data.ncon]]
+        return bool(np.all(np.sort(bodies, axis=1) == sorted((self.model.body(a).id, self.model.body(b).id)), axis=1).any())
+
+    def tint(self, material: str, rgb: np.ndarray) -> None:
+        """Colours a material for this episode."""
+        self.model.material(material).rgba[:3] = np.clip(rgb, 0, 1)
+
+    @cached_property
+    def _robot_geoms(self) -> dict[Side, np.ndarray]:
+        return {side: self.model.geom_contype == bit for side, bit in CONTACT_BIT.items()}

@@ -1,0 +1,109 @@
+"""What a task is: objects on the table, stages of success in order, and a plan that a scripted expert can follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.state import State
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a task, worth an equal share: `reached` must hold for `hold_s` on end, after all stages before it."""
+
+    text: str
+    reached: Callable[[State], bool]
+    hold_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """How far an episode is: `stage` 0..1 in equal steps, `done` once it succeeded, cannot succeed any more or ran out of time."""
+
+    success: bool
+    stage: float
+    done: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class WayPoint:
+    """Where a wrist goes next and how.
+
+    Args:
+        wrist: x, y, z [m] of the flange in the world, then yaw, tilt and roll [rad] of the hand; see `xlvla_sim.wrist`.
+        duration_s: from the start of this motion to its end.
+        hand: name of the hand shape to take meanwhile; None keeps the last one.
+        overlap_s: how long before the end of the previous motion this one begins, for a rounded corner.
+    """
+
+    wrist: np.ndarray
+    duration_s: float
+    hand: str | None = None
+    overlap_s: float = 0.0
+
+
+class Task(Protocol):
+    """One task; it knows nothing of arms."""
+
+    sentence: str
+    time_limit_s: float
+    stages: Sequence[Stage]
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        """Adds the objects to the world."""
+        ...
+
+    def place(self, state: State, rng: np.random.Generator) -> None:
+        """Puts the objects where this episode wants them and varies their looks."""
+        ...
+
+    def lost(self, state: State) -> str | None:
+        """Why the episode cannot succeed any more; None while it can."""
+        ...
+
+    def plan(self, state: State, rng: np.random.Generator) -> dict[Side, list[WayPoint]]:
+        """The expert's way-points by side, from where the objects are now."""
+        ...
+
+
+class Progress:
+    """Follows one episode through its stages."""
+
+    def __init__(self, task: Task):
+        self.task = task
+        self._reached = 0
+        self._since_s: float | None = None
+        self._lost: str | None = None
+
+    def update(self, state: State, time_s: float) -> None:
+        """Looks at the world; call it often."""
+        self._lost = self._lost or (None if self.success else self.task.lost(state))
+        while not self.success and not self._lost and self.task.stages[self._reached].reached(state):
+            self._since_s = time_s if self._since_s is None else self._since_s
+            if time_s - self._since_s < self.task.stages[self._reached].hold_s:
+                return
+            self._reached, self._since_s = self._reached + 1, None
+        self._since_s = None
+
+    @property
+    def success(self) -> bool:
+        return self._reached == len(self.task.stages)
+
+    def status(self, time_s: float) -> TaskStatus:
+        late = time_s >= self.task.time_limit_s
+        done = self.success or late or self._lost is not None
+        return TaskStatus(self.success, self._reached / len(self.task.stages), done, self._text(late))
+
+    def _text(self, late: bool) -> str:
+        if self.success:
+            return "success"
+        if self._lost:
+            return self._lost
+        return "time is over" if late else f"next: {self.task.stages[self._reached].text}"

@@ -1,0 +1,213 @@
+"""The simulated world of a rig: its robots, cameras and the objects of its task, without ROS."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+
+from xlvla import catalog, robot
+from xlvla.errors import XlvlaError, unknown, unknown_line
+from xlvla.rig import Camera, Rig
+from xlvla.types import PARTS, Part, Side
+from xlvla_sim.render import Renderer
+from xlvla_sim.robot_model import add_robot
+from xlvla_sim.room import add_room, looking, published_fovy_deg
+from xlvla_sim.servos import Servos, add_servos
+from xlvla_sim.state import State
+from xlvla_sim.task import Progress, Task, TaskStatus
+
+_LOOK_EVERY_S = 0.02
+"""How often the task's progress is looked at."""
+
+
+class CameraInfo(NamedTuple):
+    """Pinhole model of a published image [px]."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+
+def load_task(name: str) -> Task:
+    """A fresh instance of a task of the catalogue."""
+    if name not in catalog.tasks():
+        raise unknown("task", name, catalog.tasks())
+    return importlib.import_module(f"xlvla_sim.tasks.{name}").TASK()
+
+
+def build(rig: Rig, task: Task) -> mujoco.MjModel:
+    """The MuJoCo model of a rig in its room with the objects of a task."""
+    assert rig.sim is not None
+    spec = mujoco.MjSpec()
+    spec.modelname = rig.name
+    spec.compiler.degree = False
+    spec.compiler.balanceinertia = True
+    spec.option.timestep = 1 / rig.sim.physics_hz
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # a pyramid's friction depends on the direction: pushed cans would drift off sideways
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    spec.option.iterations, spec.option.ls_iterations = 20, 20
+    spec.visual.quality.offsamples = 0
+    spec.visual.quality.shadowsize = 0
+    add_room(spec, rig)
+    add_robot(spec, robot.rig_description(rig))
+    task.add_objects(spec)
+    add_servos(spec, rig)
+    return spec.compile()
+
+
+class World:
+    """A rig in simulation; the same seed and commands give the same world.
+
+    Args:
+        render: whether cameras are needed; without them no graphics library is touched.
+    """
+
+    def __init__(self, rig: Rig, *, render: bool = True):
+        if rig.sim is None:
+            raise XlvlaError(f"rig '{rig.name}' has no `sim` section, so there is nothing to simulate")
+        self.rig = rig
+        self.task = load_task(rig.sim.task)
+        self.model = build(rig, self.task)
+        self.data = mujoco.MjData(self.model)
+        self.state = State(self.model, self.data)
+        self._servos = Servos(rig, self.model)
+        self._columns = {(side, part): self._joint_columns(side, part) for side in rig.sides for part in PARTS}
+        self._pristine = {key: getattr(self.model, key).copy() for key in ("mat_rgba", "light_diffuse", "cam_pos", "cam_quat")}
+        self._renderer = Renderer(self.model) if render else None
+        self.reset(rig.sim.seed)
+
+    @property
+    def renders(self) -> bool:
+        return self._renderer is not None
+
+    @property
+    def time_s(self) -> float:
+        return float(self.data.time)
+
+    def reset(self, seed: int, start: Mapping[str, float] | None = None) -> None:
+        """A new episode: arms at home (or at `start` [rad] by joint name), hands open, objects and looks as the seed has it."""
+        rng = np.random.default_rng(seed)
+        mujoco.mj_resetData(self.model, self.data)
+        for key, values in self._pristine.items():
+            getattr(self.model, key)[:] = values
+        self._place_robot(start or {})
+        self.task.place(self.state, rng)
+        self._vary_looks(rng)
+        mujoco.mj_forward(self.model, self.data)
+        self._progress = Progress(self.task)
+        self._looked_s = -np.inf
+        self._look()
+
+    def command(self, side: Side, part: Part, positions: Mapping[str, float]) -> None:
+        """New target [rad] of every joint of a part; servos go there at the joints' own speed.
+
+        Raises:
+            XlvlaError: a joint is missing or unknown, or a number is not finite; nothing is commanded then.
+        """
+        names = self._names(side, part)
+        strange = next((name for name in positions if name not in names), None)
+        if strange is not None:
+            raise XlvlaError("command refused: " + unknown_line(f"joint of the {side} {part}", strange, names))
+        missing = [name for name in names if name not in positions]
+        if missing:
+            raise XlvlaError(f"command refused: no position for {', '.join(missing)} of the {side} {part}")
+        values = np.array([positions[name] for name in names], dtype=float)
+        if not np.isfinite(values).all():
+            raise XlvlaError(f"command refused: {names[int(np.argmin(np.isfinite(values)))]} is not a finite number")
+        self._servos.command(side, part, values)
+
+    def step(self, duration_s: float) -> None:
+        """Lets time pass."""
+        for _ in range(round(duration_s / self.model.opt.timestep)):
+            self._servos.advance(self.data.ctrl)
+            mujoco.mj_step(self.model, self.data)
+            if self.data.time - self._looked_s >= _LOOK_EVERY_S - 1e-9:
+                self._look()
+
+    def joint_state(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Position [J] rad, velocity [J] rad/s and effort [J] Nm in the order of `rig.joint_names(side, part)`."""
+        self._names(side, part)
+        position, velocity = self._columns[side, part]
+        effort = self.data.actuator_force[self._servos.index[side, part]]
+        return self.data.qpos[position], self.data.qvel[velocity], effort
+
+    def status(self) -> TaskStatus:
+        return self._progress.status(self.time_s)
+
+    def image(self, camera: str) -> np.ndarray:
+        """What a camera publishes now, RGB uint8 [H, W, 3]."""
+        width, height = self._camera(camera).publish
+        return self._eyes().picture(self.data, camera, width, height)
+
+    def view(self, width: int, height: int) -> np.ndarray:
+        """The scene from the side, for people, RGB uint8 [height, width, 3]."""
+        return self._eyes().picture(self.data, "view", width, height)
+
+    def camera_info(self, camera: str) -> CameraInfo:
+        known = self._camera(camera)
+        width, height = known.publish
+        focal = height / 2 / np.tan(np.radians(published_fovy_deg(known)) / 2)
+        return CameraInfo(focal, focal, width / 2, height / 2, width, height)
+
+    def close(self) -> None:
+        if self._renderer:
+            self._renderer.close()
+
+    def _look(self) -> None:
+        self._looked_s = self.data.time
+        self._progress.update(self.state, self.time_s)
+
+    def _place_robot(self, start: Mapping[str, float]) -> None:
+        for side in self.rig.sides:
+            home = {**self.rig.home(side), **{name: value for name, value in start.items() if name in self.rig.home(side)}}
+            open_hand = np.clip(0.0, *self.rig.hand(side).command_range(side))
+            self._place(side, "arm", np.array(list(home.values())))
+            self._place(side, "hand", open_hand)
+        for equality in range(self.model.neq):
+            joint, master = self.model.eq_obj1id[equality], self.model.eq_obj2id[equality]
+            offset, factor = self.model.eq_data[equality, :2]
+            self.data.qpos[self.model.jnt_qposadr[joint]] = offset + factor * self.data.qpos[self.model.jnt_qposadr[master]]
+
+    def _place(self, side: Side, part: Part, positions: np.ndarray) -> None:
+        self.data.qpos[self._columns[side, part][0]] = positions
+        self._servos.command(side, part, positions)
+        index = self._servos.index[side, part]
+        self.data.ctrl[index] = self._servos.target[index]
+
+    def _vary_looks(self, rng: np.random.Generator) -> None:
+        """Small changes of light and camera, so that no picture is quite like another."""
+        self.model.light_diffuse[:] *= rng.uniform(0.8, 1.2, (self.model.nlight, 1)) * rng.uniform(0.95, 1.05, (self.model.nlight, 3))
+        self.state.tint("wood", rng.uniform(0.92, 1.0) * rng.uniform(0.96, 1.0, 3))
+        for name, camera in self.rig.cameras.items():
+            xyz = np.array(camera.xyz) + rng.uniform(-0.008, 0.008, 3)
+            index = self.model.camera(name).id
+            self.model.cam_pos[index] = xyz
+            self.model.cam_quat[index] = looking(xyz, np.array(camera.target) + rng.uniform(-0.008, 0.008, 3))
+
+    def _joint_columns(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        joints = [self.model.joint(name) for name in self.rig.joint_names(side, part)]
+        return np.array([j.qposadr[0] for j in joints]), np.array([j.dofadr[0] for j in joints])
+
+    def _names(self, side: Side, part: Part) -> tuple[str, ...]:
+        if (side, part) not in self._columns:
+            known = [" ".join(key) for key in self._columns]
+            raise unknown("part", f"{side} {part}", known)
+        return self.rig.joint_names(side, part)
+
+    def _camera(self, name: str) -> Camera:
+        if name not in self.rig.cameras:
+            raise unknown("camera", name, self.rig.cameras)
+        return self.rig.cameras[name]
+
+    def _eyes(self) -> Renderer:
+        if self._renderer is None:
+            raise XlvlaError("this world was made without cameras: make it with render=True")
+        return self._renderer

@@ -1,0 +1,85 @@
+"""Paths of a wrist: six numbers an expert can think in, and smooth motion between them.
+
+A wrist is x, y, z [m] of the flange in the world, then yaw, tilt and roll [rad]. At zero the fingers point along +x,
+the palm faces the other hand and the thumb is up, as for a handshake. Yaw turns about up, inwards for positive
+values; tilt lowers the fingertips; roll turns about the fingers, palm up for positive values. Both hands mean the
+same by the same angles, mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.task import WayPoint
+
+
+def pose(wrist: np.ndarray, side: Side) -> np.ndarray:
+    """T_world_flange [4, 4]."""
+    x, y, z, yaw, tilt, roll = wrist
+    inward = 1.0 if side == "right" else -1.0
+    still = np.array([[0, 0, 1], [inward, 0, 0], [0, inward, 0]], dtype=float)
+    turned = _about(2, inward * yaw) @ _about(1, tilt) @ _about(0, inward * roll) @ still
+    return np.block([[turned, np.array([[x], [y], [z]])], [np.zeros((1, 3)), np.ones((1, 1))]])
+
+
+def wrist(T_world_flange: np.ndarray, side: Side) -> np.ndarray:
+    """The six numbers of a pose [4, 4]; the inverse of `pose` for tilts below a right angle."""
+    inward = 1.0 if side == "right" else -1.0
+    turned = T_world_flange[:3, :3] @ pose(np.zeros(6), side)[:3, :3].T
+    yaw, roll = np.arctan2(turned[1, 0], turned[0, 0]), np.arctan2(turned[2, 1], turned[2, 2])
+    return np.array([*T_world_flange[:3, 3], inward * yaw, -np.arcsin(np.clip(turned[2, 0], -1, 1)), inward * roll])
+
+
+def path(start: np.ndarray, way_points: Sequence[WayPoint], rate_hz: float) -> np.ndarray:
+    """Wrists [T, 6] along the way-points, frame 0 at the start.
+
+    Every motion is a minimum-jerk step; motions that overlap add up, which rounds corners without stopping.
+    """
+    begins, end = _times(way_points)
+    t = np.arange(int(np.ceil(end * rate_hz)) + 1) / rate_hz
+    wrists, last = np.tile(start, (len(t), 1)), start
+    for point, begin in zip(way_points, begins, strict=True):
+        wrists += minimum_jerk((t - begin) / point.duration_s)[:, None] * (point.wrist - last)
+        last = point.wrist
+    return wrists
+
+
+def shape_weights(way_points: Sequence[WayPoint], names: Sequence[str], frames: int, rate_hz: float) -> np.ndarray:
+    """Weights [T, len(names)] that sum to 1 along the way; the first name is the shape at the start."""
+    t = np.arange(frames) / rate_hz
+    corners, last = np.eye(len(names)), 0
+    weights = np.tile(corners[0], (frames, 1))
+    for point, begin in zip(way_points, _times(way_points)[0], strict=True):
+        if point.hand:
+            index = names.index(point.hand)
+            weights += minimum_jerk((t - begin) / (0.8 * point.duration_s))[:, None] * (corners[index] - corners[last])
+            last = index
+    return weights
+
+
+def minimum_jerk(s: np.ndarray) -> np.ndarray:
+    """From 0 to 1 as s does, with velocity and acceleration zero at both ends."""
+    s = np.clip(s, 0, 1)
+    return s**3 * (10 - 15 * s + 6 * s**2)
+
+
+def _times(way_points: Sequence[WayPoint]) -> tuple[list[float], float]:
+    """Start of every motion and the end of the last one [s]."""
+    begins, end = [], 0.0
+    for point in way_points:
+        begins.append(max(0.0, end - point.overlap_s))
+        end = max(end, begins[-1] + point.duration_s)
+    return begins, end
+
+
+def _about(axis: int, angle: float) -> np.ndarray:
+    """Rotation about a coordinate axis [3, 3]."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    i, j = [(1, 2), (2, 0), (0, 1)][axis]
+    matrix = np.eye(3)
+    matrix[[i, j], [i, j]] = cos
+    matrix[i, j], matrix[j, i] = -sin, sin
+    return matrix
