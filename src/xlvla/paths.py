@@ -13,10 +13,11 @@ from xlvla.errors import XlvlaError
 def share(folder: str) -> Path:
     """The folder `urdf`, `launch`, ... wherever this installation keeps it."""
     package = Path(__file__).resolve().parent
-    roots = [package / "share", package.parents[1]]
+    ament = [prefix / "share" / "xlvla" for prefix in package.parents[2:6]]
+    roots = [package / "share", package.parents[1], *ament]
     if "XLVLA_SHARE" in os.environ:
         roots.insert(0, Path(os.environ["XLVLA_SHARE"]))
     for root in roots:
         if (root / folder).is_dir():
             return root / folder
-    raise XlvlaError(f"no folder '{folder}' under {', '.join(map(str, roots))}: set XLVLA_SHARE to the folder that holds it")
+    raise XlvlaError(f"no folder '{folder}' under {', '.join(map(str, roots[:3]))}, ...: set XLVLA_SHARE to the folder that holds it")

@@ -6,6 +6,7 @@ rig stops when one of them dies.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
@@ -13,15 +14,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessExit, OnShutdown
-from launch.events import Shutdown
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from xlvla import catalog
+from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec, nodes
 from xlvla.paths import share
 from xlvla.rig import Rig, load
@@ -66,7 +67,8 @@ def rig_actions(rig: Rig, rviz_file: str | None) -> list[Any]:
     """Actions that start a rig and stop all of it when one of its nodes dies; the resolved rig lives as long as the launch."""
     folder = Path(tempfile.mkdtemp(prefix="xlvla-"))
     rig_path = rig.save(folder / f"{rig.name}.yaml")
-    actions: list[Any] = [RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, ignore_errors=True)))]
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    actions: list[Any] = []
     for spec in nodes(rig):
         node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None)
         actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all))]
@@ -76,12 +78,12 @@ def rig_actions(rig: Rig, rviz_file: str | None) -> list[Any]:
 def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
     """One node of the graph: the colcon-installed executable, or its module where the packages came from pip."""
     parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in spec.params(rig_path).items()}
-    where: dict[str, Any] = {"package": "xlvla", "executable": executable(spec)}
+    # The first python3 of the path, not the one colcon ran with: an active virtual environment has what ROS has no package for.
+    where: dict[str, Any] = {"package": "xlvla", "executable": executable(spec), "prefix": "python3"}
     if not _installed("xlvla"):
         where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
-    return Node(
-        **where, name=spec.name, namespace=spec.namespace, parameters=[{**parameters, "use_sim_time": use_sim_time}], output="screen"
-    )
+    parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
+    return Node(name=spec.name, exec_name=spec.name, namespace=spec.namespace, parameters=[parameters], output="screen", **where)
 
 
 def executable(spec: NodeSpec) -> str:
@@ -120,11 +122,10 @@ def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
     )
 
 
-def _stop_all(event: Any, context: LaunchContext) -> list[Any]:
-    if context.is_shutdown:
-        return []
-    reason = f"node {event.process_name} ended with exit code {event.returncode}: stopping the rig"
-    return [LogInfo(msg=reason), EmitEvent(event=Shutdown(reason=reason))]
+def _stop_all(event: Any, context: LaunchContext) -> None:
+    """An error in a handler ends the launch with exit code 1, which an event Shutdown would not."""
+    if not context.is_shutdown:
+        raise XlvlaError(f"node {event.process_name} ended with exit code {event.returncode}: stopping the rig")
 
 
 def _argument(name: str, default: str, text: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
@@ -145,6 +146,6 @@ def _truth(context: LaunchContext, name: str) -> bool:
 def _installed(package: str) -> bool:
     try:
         get_package_prefix(package)
-    except PackageNotFoundError:
+    except LookupError:  # not in the index, or no index at all
         return False
     return True
