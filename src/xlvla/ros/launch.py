@@ -146,6 +146,6 @@ def _truth(context: LaunchContext, name: str) -> bool:
 def _installed(package: str) -> bool:
     try:
         get_package_prefix(package)
-    except LookupError:  # not in the index, or no index at all
+    except (LookupError, OSError):  # not in the index, or no index at all
         return False
     return True
