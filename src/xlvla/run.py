@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -187,3 +187,23 @@ class Supervisor:
         while alive and time.monotonic() < give_up:
             time.sleep(0.02)
             alive = [node for node in alive if node.process.poll() is None]
+
+
+def own_domain() -> int:
+    """A ROS domain that other graphs on this machine hardly use."""
+    return 1 + os.getpid() % 100
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends what is inside as Ctrl-C does, with everything cleaned up on the way."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith(("ROS_", "RCUTILS_")) and key not in os.environ})
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

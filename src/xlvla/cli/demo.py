@@ -1,0 +1,60 @@
+"""`xlvla demo`: what this project does, in a few minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FIRST_SEED = 1_000_000
+"""Seeds from here on are never trained on."""
+
+HANDS = ("xhand", "inspire")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for video.mp4, summary.json and hands.png.")] = Path("out/demo"),
+    episodes: Annotated[int, typer.Option(min=1, help="How many episodes in all.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_SEED,
+    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
+) -> None:
+    """Simulated episodes on the real ROS graph with two pairs of hands, one set of weights; writes video, figures, picture."""
+    from xlvla.film import Film
+    from xlvla.ros.report import run_episodes, show, write
+    from xlvla.ros.session import FILM_HZ
+    from xlvla.run import interruptible, own_domain
+    from xlvla.screen import Screen
+
+    out.mkdir(parents=True, exist_ok=True)
+    reports = []
+    with Screen() as screen, interruptible():
+        _picture(out / "hands.png", screen)
+        with Film(out / "video.mp4", FILM_HZ) as film:
+            for rig, count in _runs(episodes, seed):
+                reports.append(run_episodes(rig, count, screen, domain=own_domain() if domain is None else domain, film=film))
+        show(reports, screen)
+        write(out, reports, screen)
+
+
+def _runs(episodes: int, seed: int):
+    """Rigs and how many episodes each gets: most on the first pair of hands, each episode with a seed of its own."""
+    from xlvla import rig as rigs
+
+    second = episodes * 2 // 5
+    for hand, count, first in ((HANDS[0], episodes - second, seed), (HANDS[1], second, seed + episodes - second)):
+        if count:
+            yield rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand}, seed=first), count
+
+
+def _picture(path: Path, screen) -> None:
+    """The same latents, decoded by every hand."""
+    from xlvla.codec import Codec
+    from xlvla_policy.latent import figure
+
+    screen.now("drawing the same latents on every hand")
+    figure.draw(Codec.load(), path)

@@ -1,0 +1,93 @@
+"""`xlvla run`: a rig on this machine, without ROS 2's own launch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xlvla.rig import Rig
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(run)
+
+
+def run(
+    rig: Annotated[str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")] = "bimanual",
+    left_hand: Annotated[str | None, typer.Option(help="Hand on the left arm instead of the rig's.")] = None,
+    right_hand: Annotated[str | None, typer.Option(help="Hand on the right arm instead of the rig's.")] = None,
+    sim: Annotated[bool | None, typer.Option("--sim/--no-sim", help="Simulation or hardware, instead of what the rig says.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy instead of the rig's; none starts no policy.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="What to do, in words.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first simulated episode.")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.0, help="Simulated seconds per second; 0 is as fast as possible.")] = None,
+    episodes: Annotated[int, typer.Option(min=0, help="Run so many simulated episodes, then end; 0 runs until Ctrl-C.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")] = None,
+    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")] = False,
+) -> None:
+    """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
+    from xlvla import rig as rigs
+    from xlvla.errors import XlvlaError
+
+    chosen = rigs.load(rig).with_choices(
+        hands={"left": left_hand, "right": right_hand},
+        sim=sim,
+        policy=policy,
+        checkpoint=checkpoint,
+        instruction=instruction,
+        seed=seed,
+        speed=speed,
+    )
+    if episodes and not (chosen.sim and chosen.policy):
+        raise XlvlaError("--episodes needs a simulation that resets and a policy that acts: leave out --no-sim and --policy none")
+    if out and not episodes:
+        raise XlvlaError("--out is where episodes are reported: say how many with --episodes")
+    _until_stopped(chosen, episodes, out, domain, verbose)
+
+
+def _until_stopped(rig: Rig, episodes: int, out: Path | None, domain: int | None, verbose: bool) -> None:
+    """Ctrl-C and SIGTERM are how a rig normally ends."""
+    from xlvla.run import interruptible
+    from xlvla.screen import Screen
+
+    with Screen(verbose=verbose) as screen, interruptible():
+        try:
+            if episodes:
+                _episodes(rig, episodes, out, domain, screen)
+            else:
+                _forever(rig, domain, screen)
+        except KeyboardInterrupt:
+            screen.say("stopped")
+
+
+def _forever(rig: Rig, domain: int | None, screen) -> None:
+    from xlvla.ros.session import Session
+    from xlvla.screen import rig_line
+
+    with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
+        hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
+        screen.say(f"[bold]{rig.name}[/] is up: {hands}. Ctrl-C ends it.")
+        while True:
+            status = session.tick()
+            screen.now(rig_line(status, session.operator.figures()))
+
+
+def _episodes(rig: Rig, episodes: int, out: Path | None, domain: int | None, screen) -> None:
+    from contextlib import nullcontext
+
+    from xlvla.film import Film
+    from xlvla.ros.report import run_episodes, show, write
+    from xlvla.ros.session import FILM_HZ
+
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+    with Film(out / "video.mp4", FILM_HZ) if out else nullcontext() as film:
+        report = run_episodes(rig, episodes, screen, domain=domain, film=film)
+    show([report], screen)
+    if out:
+        write(out, [report], screen)

@@ -1,0 +1,106 @@
+"""The operator's side of the graph: watches a rig and gives it orders, from a process that is not one of its nodes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import convert, topics
+from xlvla.ros.reader import Reader
+
+CALL_TIMEOUT_S = 15.0
+
+
+class Operator:
+    """A ROS node without callbacks; a context manager, for one thread.
+
+    Args:
+        domain: ROS domain; None keeps the environment's.
+        watch: whether to subscribe to the picture of the scene, which makes the simulation render it.
+    """
+
+    def __init__(self, *, domain: int | None = None, watch: bool = False):
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = rclpy.create_node("operator", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._clients: dict[str, Any] = {}
+        self._status = Reader(self.node, topics.SIM_STATUS)
+        self._diagnostics = Reader(self.node, topics.DIAGNOSTICS)
+        self._view = Reader(self.node, topics.VIEW.history(4)) if watch else None
+        self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
+        self._last_status: dict[str, Any] = {}
+        self._figures: dict[str, dict[str, str]] = {}
+
+    def __enter__(self) -> Operator:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    def call(self, service: topics.Service, idle: Callable[[], None] = lambda: None, **fields: Any) -> str:
+        """The message of the service's answer; raises XlvlaError where nobody answers or the answer is no."""
+        client = self._clients.setdefault(service.name, self.node.create_client(service.type, service.name))
+        give_up = time.monotonic() + CALL_TIMEOUT_S
+        while not client.service_is_ready():
+            idle()
+            _sleep_until(give_up, f"nobody offers {service.name}")
+        answer = client.call_async(service.type.Request(**fields))
+        while not answer.done():
+            idle()
+            self._executor.spin_once(timeout_sec=0.02)
+            if time.monotonic() > give_up:
+                raise XlvlaError(f"{service.name} did not answer within {CALL_TIMEOUT_S:.0f} s")
+        if not answer.result().success:
+            raise XlvlaError(f"{service.name}: {answer.result().message}")
+        return answer.result().message
+
+    def reset(self, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Begins the next simulated episode; its first status."""
+        self._last_status = json.loads(self.call(topics.SIM_RESET, idle))
+        return self._last_status
+
+    def instruct(self, sentence: str) -> None:
+        self._instruction.publish(String(data=sentence))
+
+    def status(self) -> dict[str, Any]:
+        """The newest status of the simulation that is not older than the last reset; empty before the first."""
+        message = self._status.newest()
+        if message is not None:
+            status = json.loads(message.data)
+            if status["episode"] >= self._last_status.get("episode", 0):
+                self._last_status = status
+        return self._last_status
+
+    def figures(self) -> dict[str, dict[str, str]]:
+        """The newest diagnostics by node."""
+        while (message := self._diagnostics.next()) is not None:
+            for status in message.status:
+                self._figures[status.name] = {"": status.message, **{entry.key: entry.value for entry in status.values}}
+        return self._figures
+
+    def pictures(self) -> list[np.ndarray]:
+        """Pictures of the scene since the last call, RGB uint8 [H, W, 3]."""
+        made = []
+        while self._view is not None and (message := self._view.next()) is not None:
+            made.append(convert.picture(message))
+        return made
+
+
+def _sleep_until(give_up: float, complaint: str) -> None:
+    if time.monotonic() > give_up:
+        raise XlvlaError(f"{complaint} ({CALL_TIMEOUT_S:.0f} s)")
+    time.sleep(0.02)

@@ -1,0 +1,85 @@
+"""Runs episodes on the graph and reports them: on the screen and as summary.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xlvla import __version__
+from xlvla.film import Film
+from xlvla.rig import Rig
+from xlvla.ros.session import EpisodeResult, Session
+from xlvla.screen import Screen, rig_line
+
+
+@dataclass(frozen=True)
+class Report:
+    """Episodes of one rig and what was measured meanwhile."""
+
+    rig: Rig
+    episodes: tuple[EpisodeResult, ...]
+    measured: dict[str, Any]
+
+    @property
+    def hands(self) -> dict[str, str]:
+        return {side: station.hand.type for side, station in self.rig.sides.items()}
+
+    @property
+    def successes(self) -> int:
+        return sum(episode.success for episode in self.episodes)
+
+
+def run_episodes(rig: Rig, count: int, screen: Screen, *, domain: int | None = None, film: Film | None = None) -> Report:
+    """Starts a rig, runs `count` episodes of its simulation, stops it."""
+    with Session(rig, domain=domain, film=film, listener=screen.heard, progress=screen.waiting) as session:
+        hands = " and ".join(dict.fromkeys(rig.hand(side).title for side in rig.sides))
+        screen.say(f"[bold]{hands}[/]: {rig.policy.instruction if rig.policy else ''}")
+        results = [_episode(session, number, count, screen) for number in range(count)]
+        return Report(rig, tuple(results), session.measure.summary())
+
+
+def _episode(session: Session, number: int, count: int, screen: Screen) -> EpisodeResult:
+    for status in session.episode():
+        if isinstance(status, EpisodeResult):
+            mark = "[green]success[/]" if status.success else f"[red]failed[/] at {status.stage:.0%} ({status.text})"
+            screen.say(f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  {mark}")
+            return status
+        screen.now(f"episode {number + 1}/{count}  |  " + rig_line(status, session.operator.figures()))
+    raise AssertionError("an episode ends with its result")
+
+
+def show(reports: list[Report], screen: Screen) -> None:
+    """The success rate, in all and by pair of hands, and the latencies."""
+    for report in reports:
+        latency, period = report.measured["observation_to_chunk_ms"], report.measured["command_period_ms"]
+        if latency and period:
+            screen.say(
+                f"  {_names(report)}: observation to chunk p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms; "
+                f"commands {report.measured['command_rate_hz']:.1f} Hz, period p99 {period['p99']:.1f} ms"
+            )
+    successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
+    by_pair = ", ".join(f"{_names(r)} {r.successes}/{len(r.episodes)}" for r in reports) if len(reports) > 1 else ""
+    screen.say(f"[bold]success {successes}/{count} = {successes / max(count, 1):.0%}[/]" + (f"  ({by_pair})" if by_pair else ""))
+
+
+def write(out: Path, reports: list[Report], screen: Screen, **more: Any) -> None:
+    """Writes OUT/summary.json."""
+    successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
+    summary: dict[str, Any] = {"version": __version__, "episodes": count, "successes": successes, "success_rate": successes / max(count, 1)}
+    summary["runs"] = [_plain(report) for report in reports]
+    path = out / "summary.json"
+    path.write_text(json.dumps(summary | more, indent=2) + "\n")
+    screen.say(f"written: {', '.join(str(file) for file in sorted(out.iterdir()) if file.is_file())}")
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    rig = report.rig
+    facts = {"rig": rig.name, "hands": report.hands, "policy": asdict(rig.policy) if rig.policy else None}
+    facts |= {"task": rig.sim.task if rig.sim else None, "speed": rig.sim.speed if rig.sim else None}
+    return facts | {"episodes": [asdict(episode) for episode in report.episodes], "measured": report.measured}
+
+
+def _names(report: Report) -> str:
+    return " + ".join(dict.fromkeys(report.hands.values()))

@@ -1,0 +1,66 @@
+"""What somebody at the terminal sees of a running rig: one line that changes, and lines that stay."""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+_LEVEL = re.compile(r"^(DEBUG|INFO|WARN|ERROR|FATAL): ")
+_COLOURS = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
+
+
+class Screen:
+    """A context manager; `verbose` also shows what nodes say at level INFO."""
+
+    def __init__(self, console: Console | None = None, *, verbose: bool = False):
+        self.console = console or Console(highlight=False)
+        self._verbose = verbose
+        self._status = Status("", console=self.console)
+        self._shown = ""
+
+    def __enter__(self) -> Screen:
+        if self.console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._status.stop()
+
+    def waiting(self, nodes: list[str]) -> None:
+        self.now(f"waiting for {', '.join(nodes)}")
+
+    def now(self, line: str) -> None:
+        """Changes the line that changes."""
+        if line != self._shown:
+            self._shown = line
+            self._status.update(escape(line))
+
+    def say(self, line: str) -> None:
+        """A line that stays, in rich's markup."""
+        self.console.print(line)
+
+    def heard(self, node: str, line: str) -> None:
+        """A line that a node printed."""
+        level = _LEVEL.match(line)
+        if level and level[1] in ("DEBUG", "INFO") and not self._verbose:
+            return
+        colour = _COLOURS.get(level[1], "default") if level else "default"
+        self.console.print(f"[dim]{node:>12}[/] [{colour}]{escape(line[level.end() :] if level else line)}[/]", soft_wrap=True)
+
+
+def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
+    """Simulated time, what the policy and motion report about themselves, and whatever is not well."""
+    policy, motion = figures.get("policy", {}), figures.get("motion", {})
+    parts = [f"{status['time_s']:6.1f} s  {status['text']}"] if status else []
+    if "observation to chunk p50 [ms]" in policy:
+        parts.append(f"chunk after {float(policy['observation to chunk p50 [ms]']):.0f} ms")
+    if "control [Hz]" in motion:
+        parts.append(f"control {float(motion['control [Hz]']):.0f} Hz, {motion['']}")
+    if status.get("real_time_factor"):
+        parts.append(f"{status['real_time_factor']:.2f} x real time")
+    return "  |  ".join(parts) or "running"
