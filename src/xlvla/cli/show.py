@@ -92,15 +92,14 @@ def _graph(rig: Rig) -> list[RenderableType]:
     wires = wiring(rig)
     every = {topic.name: topic for wire in wires.values() for topic in (*wire.says, *wire.hears)}
     topics = table("Topics", "topic", "type", "from", "to")
-    topics.columns[1].no_wrap = True
     for name, topic in sorted(every.items()):
         says = [node for node, wire in wires.items() if name in {t.name for t in wire.says}]
         hears = [node for node, wire in wires.items() if name in {t.name for t in wire.hears}]
         says = ["every node"] if len(says) == len(wires) else says
         hears = ["every node"] if len(hears) == len(wires) else hears
-        topics.add_row(name, type_name(topic).replace("/msg/", "/"), ", ".join(says) or "operator", ", ".join(hears))
+        topics.add_row(name, type_name(topic).replace("/msg/", " "), ", ".join(says) or "operator", ", ".join(hears))
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():
         for service in wire.serves:
-            services.add_row(service.name, type_name(service).replace("/srv/", "/"), node)
+            services.add_row(service.name, type_name(service).replace("/srv/", " "), node)
     return [topics, services]
