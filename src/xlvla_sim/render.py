@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 
 import mujoco
@@ -10,11 +11,11 @@ import numpy as np
 from xlvla.errors import XlvlaError
 
 PACKAGES = "libegl1 libgl1 libgles2 libgl1-mesa-dri"
-_LARGEST = (1280, 960)
+_LARGEST = (1920, 1440)
 
 
 class Renderer:
-    """Draws a model from any of its cameras at any size up to 1280 x 960."""
+    """Draws a model from any of its cameras at any size up to 1920 x 1440."""
 
     def __init__(self, model: mujoco.MjModel):
         self._model = model
@@ -22,14 +23,15 @@ class Renderer:
         self._scene = mujoco.MjvScene(model, maxgeom=1000)
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             self._scene.flags[flag] = 0
-        self._gl = _open_gl()
-        self._gl.make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        self._gl, self._context = _open_gl(model)
         self._size = (0, 0)
         self.close = weakref.finalize(self, _release, self._gl, self._context)
 
-    def picture(self, data: mujoco.MjData, camera: str, width: int, height: int) -> np.ndarray:
-        """RGB uint8 [height, width, 3]."""
+    def picture(self, data: mujoco.MjData, camera: str, width: int, height: int, *, smooth: bool = False) -> np.ndarray:
+        """RGB uint8 [height, width, 3]; `smooth` draws it twice as large and shrinks it."""
+        if smooth:
+            large = self.picture(data, camera, 2 * width, 2 * height)
+            return large.reshape(height, 2, width, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
         self._gl.make_current()
         self._resize(width, height)
         view = mujoco.MjvCamera()
@@ -51,15 +53,24 @@ class Renderer:
         self._size = (width, height)
 
 
-def _open_gl():
-    """An OpenGL context without a screen."""
+def _open_gl(model: mujoco.MjModel):
+    """An OpenGL context without a screen, and the model's meshes and textures in it."""
     try:
         from mujoco.gl_context import GLContext
 
-        return GLContext(*_LARGEST)
+        gl = GLContext(*_LARGEST)
+        gl.make_current()
+        return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     except Exception as error:  # the loaders raise anything from ImportError to OpenGL.error.GLError
-        reason = " ".join(str(error).split())[:160]
-        raise XlvlaError(f"no offscreen OpenGL ({reason}): install it with `apt-get install {PACKAGES}`") from None
+        reason = " ".join(str(error).split())[:120]
+        raise XlvlaError(f"no pictures without offscreen OpenGL ({reason}): {_advice()}") from None
+
+
+def _advice() -> str:
+    chosen = os.environ.get("MUJOCO_GL", "")
+    if chosen not in ("egl", "disable"):
+        return f"unset MUJOCO_GL (it is '{chosen}') and import xlvla_sim before mujoco"
+    return f"on Debian or Ubuntu `apt-get install {PACKAGES}` brings it"
 
 
 def _release(gl, context: mujoco.MjrContext) -> None:

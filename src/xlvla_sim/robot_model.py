@@ -23,6 +23,9 @@ COUPLING_SOLREF = (0.006, 1.0)
 HAND_FRICTION = (1.0, 0.01, 0.0005)
 """Rubbery finger pads: sliding, torsional [m], rolling [m]."""
 
+ROUNDNESS = 0.3
+"""Exponent of the superellipsoid a box is drawn as: 0 is a box, 1 an ellipsoid."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -45,7 +48,7 @@ def add_robot(spec: mujoco.MjSpec, xml: str) -> None:
     bodies = {description.root: spec.worldbody}
     links = {link.get("name", ""): link for link in robot.findall("link")}
     for joint in _outward(description):
-        bodies[joint.child] = _add_link(bodies[joint.parent], joint, links[joint.child])
+        bodies[joint.child] = _add_link(spec, bodies[joint.parent], joint, links[joint.child])
     for joint in description.joints:
         if joint.mimic:
             _add_coupling(spec, joint.name, joint.mimic)
@@ -77,13 +80,13 @@ def _add_material(spec: mujoco.MjSpec, element: ET.Element) -> None:
     spec.add_material(name=element.get("name"), rgba=rgba, specular=0.4, shininess=0.5)
 
 
-def _add_link(parent: mujoco.MjsBody, joint: urdf.Joint, link: ET.Element) -> mujoco.MjsBody:
+def _add_link(spec: mujoco.MjSpec, parent: mujoco.MjsBody, joint: urdf.Joint, link: ET.Element) -> mujoco.MjsBody:
     body = parent.add_body(name=joint.child, pos=joint.xyz, quat=quaternion(joint.rpy), gravcomp=1)
     _add_inertia(body, link.find("inertial"))
     if joint.moves:
         _add_joint(body, joint)
     for shape in _shapes(link):
-        _add_geom(body, shape)
+        _add_geom(spec, body, shape)
     return body
 
 
@@ -111,21 +114,26 @@ def _add_joint(body: mujoco.MjsBody, joint: urdf.Joint) -> None:
     )
 
 
-def _add_geom(body: mujoco.MjsBody, shape: Shape) -> None:
+def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
+    """A shape that collides and is seen; a box collides as it is and is seen with rounded edges."""
+    box = shape.type == mujoco.mjtGeom.mjGEOM_BOX
     side = next(side for side in SIDES if body.name.startswith(side))
+    where = {"pos": shape.xyz, "quat": quaternion(shape.rpy), "material": shape.material, "mass": 0}
     body.add_geom(
         name=f"{body.name}/{shape.name}",
         type=shape.type,
         size=[*shape.size, 0, 0][:3],
-        pos=shape.xyz,
-        quat=quaternion(shape.rpy),
-        material=shape.material,
         contype=CONTACT_BIT[side],
         conaffinity=EVERYTHING & ~CONTACT_BIT[side],
         friction=HAND_FRICTION,
         condim=4,
-        mass=0,
+        group=3 if box else 0,
+        **where,
     )
+    if box:
+        mesh = spec.add_mesh(name=f"{body.name}/{shape.name}", scale=[1.03 * half for half in shape.size])
+        mesh.make_supersphere(16, ROUNDNESS, ROUNDNESS)
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=0, conaffinity=0, **where)
 
 
 def _add_coupling(spec: mujoco.MjSpec, joint: str, mimic: urdf.Mimic) -> None:

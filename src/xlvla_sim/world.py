@@ -149,7 +149,7 @@ class World:
 
     def view(self, width: int, height: int) -> np.ndarray:
         """The scene from the side, for people, RGB uint8 [height, width, 3]."""
-        return self._eyes().picture(self.data, "view", width, height)
+        return self._eyes().picture(self.data, "view", width, height, smooth=True)
 
     def camera_info(self, camera: str) -> CameraInfo:
         known = self._camera(camera)

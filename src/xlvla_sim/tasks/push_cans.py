@@ -79,7 +79,8 @@ TILT, LOW = np.radians(26), 0.142
 """Tilt of the hand and height of the flange [m] while pushing."""
 
 ABOVE_SPREAD = np.array([0.015, 0.015, 0.015, 0.05, 0.08, 0.05])
-"""How much the first way-point varies, position [m] and angles [rad]."""
+START_SPREAD = np.array([0.008, 0.004, 0.005, 0.05, 0.03, 0.03])
+"""How much the first two way-points vary, position [m] and angles [rad]; the push takes the rest out again."""
 
 
 def _push(can: np.ndarray, middle: np.ndarray, direction: np.ndarray, side: Side, pace: float, rng: np.random.Generator) -> list[WayPoint]:
@@ -87,18 +88,18 @@ def _push(can: np.ndarray, middle: np.ndarray, direction: np.ndarray, side: Side
     end = middle - RADIUS * direction
     lift, aside = rng.uniform(0.04, 0.08), rng.uniform(0.08, 0.11)
     above = _beside(can, direction, side, aside, LOW + lift) + rng.uniform(-1, 1, 6) * ABOVE_SPREAD
-    start = _beside(can, direction, side, rng.uniform(0.02, 0.035), LOW)
+    start = _beside(can, direction, side, rng.uniform(0.02, 0.035), LOW) + rng.uniform(-1, 1, 6) * START_SPREAD
     last = _beside(end, direction, side, 0.0, LOW)
-    back = _beside(end, direction, side, rng.uniform(0.03, 0.05), LOW + rng.uniform(0.01, 0.02))
-    rest = _beside(end, direction, side, rng.uniform(0.10, 0.13), LOW + rng.uniform(0.05, 0.08))
+    back = _beside(end, direction, side, rng.uniform(0.06, 0.08), LOW + rng.uniform(0.01, 0.03))
+    rest = _beside(end, direction, side, rng.uniform(0.11, 0.14), LOW + rng.uniform(0.05, 0.08))
     push_s = 0.9 + np.linalg.norm(end - can) / 0.11
     return [
         WayPoint(above, rng.uniform(1.3, 1.7) * pace, "relaxed"),
         WayPoint(start, rng.uniform(0.8, 1.1) * pace, "flat", overlap_s=0.3 * pace),
         WayPoint(last, push_s * pace, overlap_s=0.15 * pace),
         WayPoint(last, 0.5),
-        WayPoint(back, 0.7 * pace),
-        WayPoint(rest, 0.9 * pace, "relaxed", overlap_s=0.3 * pace),
+        WayPoint(back, 0.8 * pace),
+        WayPoint(rest, 0.9 * pace, "relaxed", overlap_s=0.2 * pace),
     ]
 
 
