@@ -27,7 +27,7 @@ def policy(
     stride: Annotated[int, typer.Option(help="Every which frame becomes an observation.", min=1)] = 1,
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    episodes: Annotated[int, typer.Option(help="Demonstrations per hand, when they have to be collected.", min=1)] = 60,
+    episodes: Annotated[int, typer.Option(help="Demonstrations, where they have to be collected.", min=1)] = 200,
     hands: Annotated[str, typer.Option(help="Hands to collect with, when data has to be collected.")] = "xhand,inspire",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
 ) -> None:
@@ -36,13 +36,12 @@ def policy(
     from xlvla_policy.training.loop import Recipe, fast_bf16
 
     if not any(data.glob("*.npz")):
-        _collect(data, hands.split(","), episodes, seed)
+        _collect(data, hands, episodes)
     recipe = Recipe(steps=steps, minutes=minutes, batch=batch, bf16=fast_bf16(), seed=seed)
     run.train(data, out, run.Choice(preset=preset, stride=stride, threads=threads, resume=resume), recipe)
 
 
-def _collect(data: Path, hands: list[str], episodes: int, seed: int) -> None:
+def _collect(data: Path, hands: str, episodes: int) -> None:
     from xlvla.cli.sim import collect
 
-    for hand in hands:
-        collect(hand=hand, episodes=episodes, seed=seed, out=data)
+    collect(out=data, task="push_cans", hands=hands, episodes=episodes, mixed=0.2, rig="bimanual", workers=2, seed=0)

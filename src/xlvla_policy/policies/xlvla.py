@@ -82,7 +82,8 @@ class XlvlaPolicy:
             side: {part: np.tile((lower + upper) / 2, (self.config.frames, 1)) for part, (lower, upper) in self.limits[side].items()}
             for side in self.config.sides
         }
-        black = {camera: np.zeros((self.config.vision.height, self.config.vision.width, 3), np.uint8) for camera in self.cameras}
+        sizes = {camera: self.rig.cameras[camera].publish for camera in self.cameras}
+        black = {camera: np.zeros((height, width, 3), np.uint8) for camera, (width, height) in sizes.items()}
         for _ in range(2):
             self.predict(Observation(0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still))
 

@@ -133,7 +133,7 @@ class _Frames:
         if cache is not None:
             key = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
             vision = config.vision
-            facts = json.dumps([key, vision.height, vision.width, config.cameras, stride])
+            facts = json.dumps([key, vision.height, vision.width, vision.crop, config.cameras, stride])
             self.file = cache / f"frames-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npy"
         self.ready = self.file is not None and self.file.is_file()
 

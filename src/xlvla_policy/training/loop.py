@@ -34,7 +34,7 @@ class Recipe:
     minutes: float | None = 45.0
     batch: int = 64
     draws: int = 4
-    rate: float = 1e-3
+    rate: float = 2e-3
     final_rate: float = 1e-5
     warm_up: int = 200
     decay: float = 0.01

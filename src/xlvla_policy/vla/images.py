@@ -12,7 +12,7 @@ ASPECT_TOLERANCE = 0.02
 
 
 def fit(image: np.ndarray, config: VisionConfig, camera: str) -> np.ndarray:
-    """An RGB uint8 image resized by pixel area to [height, width, 3]; any size of the same proportions will do.
+    """An RGB uint8 image cropped and resized by pixel area to [height, width, 3]; any size of the same proportions will do.
 
     Raises:
         XlvlaError: another encoding, or proportions that resizing would distort.
@@ -21,11 +21,16 @@ def fit(image: np.ndarray, config: VisionConfig, camera: str) -> np.ndarray:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise XlvlaError(f"the image of camera '{camera}' must be RGB uint8 [height, width, 3], is {image.dtype} {list(image.shape)}")
     height, width = image.shape[:2]
-    if height == 0 or width == 0 or abs(width * config.height / (height * config.width) - 1) > ASPECT_TOLERANCE:
-        raise XlvlaError(
-            f"the image of camera '{camera}' is {width}x{height}: this policy wants the proportions of {config.width}x{config.height}"
-        )
-    if (height, width) == (config.height, config.width):
+    if height == 0 or width == 0 or abs(width / height / config.aspect - 1) > ASPECT_TOLERANCE:
+        raise XlvlaError(f"the image of camera '{camera}' is {width}x{height}: this policy wants {config.aspect:.3f} times as wide as high")
+    image = _cropped(image, config)
+    if image.shape[:2] == (config.height, config.width):
         return image
-    shrinks = height >= config.height
+    shrinks = image.shape[0] >= config.height
     return cv2.resize(image, (config.width, config.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _cropped(image: np.ndarray, config: VisionConfig) -> np.ndarray:
+    rows, columns = image.shape[:2]
+    top, left, height, width = config.crop
+    return image[round(top * rows) : round((top + height) * rows), round(left * columns) : round((left + width) * columns)]

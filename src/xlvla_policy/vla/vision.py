@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,29 +12,77 @@ from torch import Tensor, nn
 from xlvla_policy.vla.config import VisionConfig
 
 
+class Stem(nn.Module):
+    """3x3 convolutions of stride 2; none at full size, where images go to the patches as they are."""
+
+    def __init__(self, channels: tuple[int, ...]):
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(channels))
+        for convolution in self.convolutions:
+            _full_gain(convolution, "relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        for convolution in self.convolutions:
+            images = F.gelu(convolution(images), approximate="tanh")
+        return images
+
+
 class Embeddings(nn.Module):
-    """Images [B, 3, H, W] in [-1, 1] to patch tokens [B, P, D] with learned positions.
+    """Images or feature maps [B, C, H, W] to patch tokens [B, P, D] with learned positions.
 
     Positions start small and convolutions at full gain: what is seen must not drown in where it is seen.
     """
 
-    def __init__(self, config: VisionConfig):
+    def __init__(self, config: VisionConfig, channels: int):
         super().__init__()
-        channels = (3, *config.stem)
-        self.stem = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(channels, channels[1:], strict=False))
-        self.patch_embedding = nn.Conv2d(channels[-1], config.dim, config.patch, config.patch)
-        self.position_embedding = nn.Embedding(config.tokens, config.dim)
+        self.patch_embedding = nn.Conv2d(channels, config.dim, config.patch, config.patch)
+        self.position_embedding = nn.Embedding(config.patches, config.dim)
         nn.init.normal_(self.position_embedding.weight, std=0.1)
-        for convolution in self.stem:
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-            nn.init.zeros_(convolution.bias)
-        nn.init.kaiming_normal_(self.patch_embedding.weight, nonlinearity="linear")
-        nn.init.zeros_(self.patch_embedding.bias)
+        _full_gain(self.patch_embedding, "linear")
 
     def forward(self, images: Tensor) -> Tensor:
-        for convolution in self.stem:
-            images = F.gelu(convolution(images), approximate="tanh")
         return self.patch_embedding(images).flatten(2).transpose(1, 2) + self.position_embedding.weight
+
+
+class Keypoints(nn.Module):
+    """Where in the image certain things are: expected coordinates under learned heat maps, as tokens [B, K, D].
+
+    A spatial softmax (Levine et al., 2016) localises to a fraction of a pixel after a few hundred steps; patch tokens alone
+    need very many more samples for it. Every map leans to a part of the image, since things that look alike (two cans)
+    would otherwise pull the same map to their middle.
+    """
+
+    def __init__(self, channels: int, points: int, tokens: int, dim: int):
+        super().__init__()
+        self.refine = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.heat = nn.Conv2d(channels, points, 1)
+        self.gain = nn.Parameter(torch.full((points, 1), 4.0))
+        self.lean = nn.Parameter(3 * torch.randn(points, 2))
+        self.read_in, self.read_out = nn.Linear(2 * points, 2 * dim), nn.Linear(2 * dim, tokens * dim)
+        self.tokens = tokens
+        for convolution in (self.refine, self.heat):
+            _full_gain(convolution, "relu")
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = features + F.gelu(self.refine(features), approximate="tanh")
+        heat = self.heat(features)
+        grid = coordinates(*heat.shape[2:], heat.device)
+        heat = F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain + self.lean @ grid.T
+        points = 2 * (heat.softmax(-1) @ grid)
+        hidden = F.gelu(self.read_in(points.flatten(1)), approximate="tanh")
+        return self.read_out(hidden).unflatten(1, (self.tokens, -1))
+
+
+def coordinates(height: int, width: int, device: torch.device) -> Tensor:
+    """x and y [height * width, 2] of every cell, from -1 to 1."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing="ij")
+    return torch.stack([x, y], -1).flatten(0, 1)
+
+
+def _full_gain(convolution: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> None:
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity=nonlinearity)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
 
 
 class Attention(nn.Module):
@@ -72,16 +123,21 @@ class Vision(nn.Module):
 
     def __init__(self, config: VisionConfig, out_dim: int):
         super().__init__()
-        self.embeddings = Embeddings(config)
+        channels = (3, *config.stem)
+        self.stem = Stem(channels)
+        self.embeddings = Embeddings(config, channels[-1])
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.post_layernorm = nn.LayerNorm(config.dim, eps=1e-6)
         self.projector = nn.Linear(config.dim, out_dim)
+        self.keypoints = Keypoints(channels[-1], config.points, config.point_tokens, out_dim) if config.points else None
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.embeddings(images)
+        features = self.stem(images)
+        x = self.embeddings(features)
         for layer in self.layers:
             x = layer(x)
-        return self.projector(self.post_layernorm(x))
+        x = self.projector(self.post_layernorm(x))
+        return x if self.keypoints is None else torch.cat([x, self.keypoints(features).to(x.dtype)], 1)
 
 
 def scaled(images: Tensor) -> Tensor:

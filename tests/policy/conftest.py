@@ -1,0 +1,76 @@
+"""A codec, a rig, episodes of discs and a little trained policy, made once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import synthetic
+
+from xlvla import rig as rigs
+from xlvla.codec import Codec
+from xlvla.rig import Rig
+from xlvla_policy.training import dataset
+from xlvla_policy.training.batches import Batches
+from xlvla_policy.training.dataset import Demonstrations
+from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
+from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.model import Vla
+
+TINY = config.preset("tiny")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def codec() -> Codec:
+    return Codec.load()
+
+
+@pytest.fixture(scope="session")
+def rig() -> Rig:
+    return rigs.load("bimanual")
+
+
+@pytest.fixture(scope="session")
+def paths(tmp_path_factory, rig, codec) -> list[Path]:
+    return synthetic.write(tmp_path_factory.mktemp("discs"), rig, codec, 6)
+
+
+@pytest.fixture(scope="session")
+def data(paths, codec) -> Demonstrations:
+    return dataset.load(paths, TINY, codec)
+
+
+@pytest.fixture(scope="session")
+def batches(data) -> Batches:
+    normaliser = normalise.fit(data.commands, TINY.arm_joints, TINY.latent_dim)
+    return Batches(data, TINY, normaliser, tokenizer.load(TINY.max_words))
+
+
+@pytest.fixture
+def model() -> Vla:
+    torch.manual_seed(0)
+    return Vla(TINY)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory, batches, codec) -> Path:
+    """A policy file with random weights."""
+    torch.manual_seed(1)
+    card = Card(TINY, batches.normaliser, codec.hash, batches.tokenizer.hash, {"episodes": 6})
+    return checkpoint.save(tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card)
+
+
+@pytest.fixture
+def rows(data) -> np.ndarray:
+    return np.arange(len(data))
