@@ -1,0 +1,144 @@
+"""Rigs: strict reading, every fault at once, and round trips."""
+
+import copy
+import dataclasses
+import random
+
+import pytest
+import yaml
+
+from xlvla import catalog, rig
+from xlvla.errors import RigError, XlvlaError
+
+BIMANUAL = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
+
+
+def faults(document):
+    with pytest.raises(RigError) as caught:
+        rig.from_document(document, "test")
+    return caught.value.faults
+
+
+def changed(path, value):
+    """The bimanual rig with one entry replaced; `path` in dots."""
+    document = copy.deepcopy(BIMANUAL)
+    *way, last = path.split(".")
+    section = document
+    for key in way:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return document
+
+
+def paths(value, way=()):
+    """Every path of a nested mapping, inner ones too."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield ".".join((*way, key))
+            yield from paths(entry, (*way, key))
+
+
+@pytest.mark.parametrize("name", catalog.rigs())
+def test_every_rig_of_the_catalogue_loads(name):
+    assert rig.load(name).name == name
+
+
+@pytest.mark.parametrize("left", catalog.hands())
+@pytest.mark.parametrize("right", catalog.hands())
+def test_every_pair_of_hands_survives_saving_and_loading(left, right, tmp_path):
+    chosen = rig.load("bimanual").with_choices(hands={"left": left, "right": right}, instruction="put: it # there", speed=0.0, seed=7)
+    assert rig.load(chosen.save(tmp_path / "saved.yaml")) == chosen
+
+
+def test_choices_change_what_they_name_and_nothing_else():
+    plain = rig.load("bimanual")
+    chosen = plain.with_choices(hands={"left": "inspire", "right": None}, policy="none")
+    assert (chosen.sides["left"].hand.type, chosen.sides["right"]) == ("inspire", plain.sides["right"])
+    assert chosen.policy is None
+    assert dataclasses.replace(chosen, sides=plain.sides, policy=plain.policy) == plain
+
+
+def test_choices_are_checked_like_the_file():
+    with pytest.raises(XlvlaError, match=r"unknown hand 'inspir'.*did you mean 'inspire'"):
+        rig.load("bimanual").with_choices(hands={"left": "inspir"})
+
+
+def test_every_fault_is_reported_at_once_whatever_its_kind():
+    document = changed("sides.left.hand.type", "xhnad")
+    document |= {"camera": {}, "motion": {"rate_hz": -1, "stale_s": True}}
+    document["sides"]["right"]["arm"]["home"] = {"joint9": 0.0, "joint2": 9.0}
+    text = "\n".join(faults(document))
+    for fault in (
+        "unknown key 'camera'",
+        "did you mean 'cameras'?",
+        "sides.left.hand.type: unknown hand 'xhnad'",
+        "motion.rate_hz: must be above 0, is -1.0",
+        "motion.stale_s: expected a number, got bool 'True'",
+        "sides.right.arm.home: unknown joint 'joint9'",
+        "joint2 = 9.0 rad is outside the URDF's",
+    ):
+        assert fault in text
+    assert len(text.splitlines()) == 6
+
+
+def test_a_misspelt_key_is_a_fault_wherever_it_stands():
+    for path in paths(BIMANUAL):
+        if ".home." in f".{path}." or path in ("sides.left", "sides.right", "cameras.front"):
+            continue
+        document = changed(path, None)
+        *way, last = path.split(".")
+        section = document
+        for key in way:
+            section = section[key]
+        section[f"{last}x"] = section.pop(last)
+        assert any(f"unknown key '{last}x'" in fault for fault in faults(document)), path
+
+
+def test_a_value_of_the_wrong_kind_is_a_fault_that_names_its_place():
+    wrong = object()
+    for path in paths(BIMANUAL):
+        if path in ("policy", "sim"):
+            continue
+        assert any(path in fault for fault in faults(changed(path, wrong))), path
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "fast", [1.0], True])
+def test_a_number_must_be_a_finite_number(value):
+    assert faults(changed("motion.stale_s", value))[0].startswith("test: motion.stale_s: ")
+
+
+def test_random_damage_never_ends_in_anything_but_faults():
+    rng = random.Random(4)
+    everywhere = list(paths(BIMANUAL))
+    for _ in range(300):
+        document = copy.deepcopy(BIMANUAL)
+        for path in rng.sample(everywhere, 3):
+            *way, last = path.split(".")
+            section = document
+            for key in way:
+                section = section.get(key) if isinstance(section, dict) else None
+            if isinstance(section, dict):
+                section[last] = rng.choice([None, {}, [], "x", -1, 1e9, float("nan"), {"a": 1}, [1, 2], ["x"] * 3, 3.5, False])
+        try:
+            rig.from_document(document, "test")
+        except RigError as error:
+            assert all(fault.startswith("test: ") and "\n" not in fault for fault in error.faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("[", "is not valid YAML"), ("", "expected a mapping with name, sides"), ("just words", "expected a mapping with name, sides")],
+)
+def test_a_file_that_is_no_rig_gets_one_line(text, line, tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(XlvlaError, match=line) as caught:
+        rig.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path):
+    with pytest.raises(XlvlaError, match="no rig file at"):
+        rig.load(tmp_path / "none.yaml")
+    with pytest.raises(XlvlaError, match=r"unknown rig 'bimanul'.*did you mean 'bimanual'"):
+        rig.load("bimanul")
