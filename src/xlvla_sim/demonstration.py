@@ -15,10 +15,14 @@ from xlvla_sim.world import World
 
 @dataclass(frozen=True)
 class Demonstration:
-    """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each seen at the start of its frame."""
+    """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each seen at the start of its frame.
+
+    `good` is a success that nothing has spoilt by the end.
+    """
 
     script: Script
     status: TaskStatus
+    good: bool
     images: dict[str, list[np.ndarray]] = field(default_factory=dict)
     measured: dict[Side, dict[Part, np.ndarray]] = field(default_factory=dict)
 
@@ -43,4 +47,6 @@ def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[Wor
         if watch:
             watch(world)
         play_frame(world, script, frame)
-    return Demonstration(script, world.status(), images, measured)
+    status = world.status()
+    good = status.success and world.task.stages[-1].reached(world.state)
+    return Demonstration(script, status, good, images, measured)

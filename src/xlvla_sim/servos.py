@@ -11,13 +11,13 @@ from xlvla.hand import Limits
 from xlvla.rig import Rig
 from xlvla.types import PARTS, Part, Side
 
-ARM_STIFFNESS = 20.0
+ARM_STIFFNESS = 15.0
 """Stiffness per Nm of a joint's effort limit [1/rad]: an industrial arm gives way by millimetres, not centimetres."""
 
 HAND_STIFFNESS = 6.0
 """Stiffness of every finger joint [Nm/rad]: small motors behind long gears, so that a touch gives."""
 
-LAG_S = 0.03
+LAG_S = 0.04
 """Time constant of every servo: derivative gain over stiffness."""
 
 

@@ -105,7 +105,7 @@ def collect_one(job: Job) -> bool:
     world, expert = _ready[key]
     try:
         demonstration = demonstrate(world, expert, job.seed)
-        success = demonstration.status.success
+        success = demonstration.good
     except XlvlaError:
         success = False
     job.path.parent.mkdir(parents=True, exist_ok=True)

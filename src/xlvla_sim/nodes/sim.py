@@ -21,7 +21,6 @@ from xlvla.types import PARTS, Part, Side
 from xlvla_sim.pace import Pacer
 from xlvla_sim.world import World
 
-VIEW_HZ, VIEW_SIZE = 15.0, (640, 480)
 STATUS_HZ = 10.0
 RESET_TIMEOUT_S = 10.0
 
@@ -47,7 +46,7 @@ class SimNode(RigNode):
             raise XlvlaError(f"rig '{self.rig.name}' has no `sim` section, so there is nothing to simulate")
         self._sim = self.rig.sim
         self._clock_topic, self._status = self.publisher(topics.CLOCK), self.publisher(topics.SIM_STATUS)
-        self._reset_topic, self._view = self.publisher(topics.RESET), self.publisher(topics.VIEW)
+        self._reset_topic, self._positions = self.publisher(topics.RESET), self.publisher(topics.SIM_STATE)
         self._images = {name: self.publisher(topics.image(name)) for name in self.rig.cameras}
         self._infos = {name: self.publisher(topics.camera_info(name)) for name in self.rig.cameras}
         self._joints = {key: self.publisher(topics.joint_states(*key)) for key in _parts(self.rig)}
@@ -87,8 +86,8 @@ class SimNode(RigNode):
                 self._show(world, name)
         if self._is_due("status", STATUS_HZ):
             self._status.publish(String(data=self._state(world)))
-        if self._view.get_subscription_count() and self._is_due("view", VIEW_HZ):
-            self._view.publish(convert.image(world.view(*VIEW_SIZE), self._now_ns, "view"))
+        if self._is_due("state", topics.STATE_HZ):
+            self._positions.publish(convert.vector(world.data.qpos, f"episode {max(self._episode, 0)}"))
 
     def _is_due(self, what: str, rate_hz: float) -> bool:
         """Once per period of simulated time."""

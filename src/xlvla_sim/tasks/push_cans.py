@@ -71,7 +71,7 @@ class PushCans:
         }
 
 
-PALM_FORWARD, PALM_DEPTH = 0.105, 0.018
+PALM_FORWARD, PALM_DEPTH = 0.105, 0.0195
 """The part of a hand that pushes: from the flange along the fingers, and out of the palm [m]. The depth is that of the
 flattest hand, so one path serves all; thicker hands press a little."""
 
@@ -97,7 +97,7 @@ def _push(can: np.ndarray, middle: np.ndarray, direction: np.ndarray, side: Side
         WayPoint(above, rng.uniform(1.3, 1.7) * pace, "relaxed"),
         WayPoint(start, rng.uniform(0.8, 1.1) * pace, "flat", overlap_s=0.3 * pace),
         WayPoint(last, push_s * pace, overlap_s=0.15 * pace),
-        WayPoint(last, 0.5),
+        WayPoint(last, 0.3),
         WayPoint(back, 0.8 * pace),
         WayPoint(rest, 0.9 * pace, "relaxed", overlap_s=0.2 * pace),
     ]
