@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from xlvla.rig import Rig
+    from xlvla.screen import Screen
 
 FIRST_SEED = 1_000_000
 """Seeds from here on are never trained on."""
@@ -24,24 +29,25 @@ def demo(
     domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
 ) -> None:
     """Simulated episodes on the real ROS graph with two pairs of hands, one set of weights; writes video, figures, picture."""
-    from xlvla.film import Film
+    from xlvla.cli.run import film, ready_or_raise
     from xlvla.ros.report import run_episodes, show, write
-    from xlvla.ros.session import FILM_HZ
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
 
+    runs = list(_runs(episodes, seed))
+    for rig, _ in runs:
+        ready_or_raise(rig)
     out.mkdir(parents=True, exist_ok=True)
-    reports = []
     with Screen() as screen, interruptible():
         _picture(out / "hands.png", screen)
-        with Film(out / "video.mp4", FILM_HZ) as film:
-            for rig, count in _runs(episodes, seed):
-                reports.append(run_episodes(rig, count, screen, domain=own_domain() if domain is None else domain, film=film))
+        reports = [run_episodes(rig, count, screen, domain=own_domain() if domain is None else domain, record=True) for rig, count in runs]
+        film(reports, out / "video.mp4", screen)
         show(reports, screen)
-        write(out, reports, screen)
+        write(out, reports)
+        screen.say("written: " + ", ".join(str(out / name) for name in ("video.mp4", "summary.json", "hands.png")))
 
 
-def _runs(episodes: int, seed: int):
+def _runs(episodes: int, seed: int) -> Iterator[tuple[Rig, int]]:
     """Rigs and how many episodes each gets: most on the first pair of hands, each episode with a seed of its own."""
     from xlvla import rig as rigs
 
@@ -51,7 +57,7 @@ def _runs(episodes: int, seed: int):
             yield rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand}, seed=first), count
 
 
-def _picture(path: Path, screen) -> None:
+def _picture(path: Path, screen: Screen) -> None:
     """The same latents, decoded by every hand."""
     from xlvla.codec import Codec
     from xlvla_policy.latent import figure

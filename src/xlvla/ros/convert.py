@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float32MultiArray, MultiArrayDimension
+from std_msgs.msg import Float32MultiArray, Float64MultiArray, MultiArrayDimension
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.types import Side
 
 SECOND = 1_000_000_000
 
@@ -128,7 +129,14 @@ def _duration(seconds: float) -> Duration:
     return Duration(sec=ns // SECOND, nanosec=ns % SECOND)
 
 
-def latents(by_side: Mapping[str, np.ndarray]) -> Float32MultiArray:
+def vector(values: np.ndarray, label: str) -> Float64MultiArray:
+    """One row of numbers with a label."""
+    message = Float64MultiArray(data=doubles(values))
+    message.layout.dim = [MultiArrayDimension(label=label, size=len(values), stride=len(values))]
+    return message
+
+
+def latents(by_side: Mapping[Side, np.ndarray]) -> Float32MultiArray:
     """Latents [T, L] by side as one array [side, frame, latent]; the first dimension's label lists the sides."""
     stack = np.stack(list(by_side.values())).astype(np.float32)
     message = Float32MultiArray()

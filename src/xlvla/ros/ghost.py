@@ -24,7 +24,7 @@ GHOSTS = 4
 TRAIL_STEP = 4
 """Frames between two points of a fingertip's path."""
 
-_COLOURS: dict[str, tuple[float, float, float]] = {"left": (0.25, 0.55, 1.0), "right": (1.0, 0.55, 0.2)}
+_COLOURS: dict[Side, tuple[float, float, float]] = {"left": (0.25, 0.55, 1.0), "right": (1.0, 0.55, 0.2)}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,11 @@ def _kind_and_size(shape: ET.Element) -> tuple[int, tuple[float, float, float]] 
     if shape.tag not in ("cylinder", "sphere"):
         return None
     across = 2 * float(shape.get("radius", "0"))
-    return (Marker.SPHERE, (across,) * 3) if shape.tag == "sphere" else (Marker.CYLINDER, (across, across, float(shape.get("length", "0"))))
+    return (
+        (Marker.SPHERE, (across, across, across))
+        if shape.tag == "sphere"
+        else (Marker.CYLINDER, (across, across, float(shape.get("length", "0"))))
+    )
 
 
 def _origin(element: ET.Element | None) -> np.ndarray:

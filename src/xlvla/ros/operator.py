@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 
 CALL_TIMEOUT_S = 15.0
@@ -26,11 +27,11 @@ class Operator:
 
     Args:
         domain: ROS domain; None keeps the environment's.
-        watch: whether to subscribe to the picture of the scene, which makes the simulation render it.
+        record: whether to keep what the simulation says of its state.
     """
 
-    def __init__(self, *, domain: int | None = None, watch: bool = False):
-        self._context = rclpy.Context()
+    def __init__(self, *, domain: int | None = None, record: bool = False):
+        self._context = Context()
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("operator", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -38,7 +39,7 @@ class Operator:
         self._clients: dict[str, Any] = {}
         self._status = Reader(self.node, topics.SIM_STATUS)
         self._diagnostics = Reader(self.node, topics.DIAGNOSTICS)
-        self._view = Reader(self.node, topics.VIEW.history(4)) if watch else None
+        self._states = Reader(self.node, topics.SIM_STATE.history(50)) if record else None
         self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
@@ -81,7 +82,7 @@ class Operator:
         message = self._status.newest()
         if message is not None:
             status = json.loads(message.data)
-            if status["episode"] >= self._last_status.get("episode", 0):
+            if status["begun"] >= self._last_status.get("begun", 0):
                 self._last_status = status
         return self._last_status
 
@@ -92,11 +93,12 @@ class Operator:
                 self._figures[status.name] = {"": status.message, **{entry.key: entry.value for entry in status.values}}
         return self._figures
 
-    def pictures(self) -> list[np.ndarray]:
-        """Pictures of the scene since the last call, RGB uint8 [H, W, 3]."""
+    def states(self) -> list[np.ndarray]:
+        """Generalised positions of the simulated world since the last call."""
         made = []
-        while self._view is not None and (message := self._view.next()) is not None:
-            made.append(convert.picture(message))
+        while self._states is not None and (message := self._states.next()) is not None:
+            if message.layout.dim[0].label == str(self._last_status.get("begun", 0)):
+                made.append(np.array(message.data))
         return made
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from xlvla import __version__
-from xlvla.film import Film
 from xlvla.rig import Rig
-from xlvla.ros.session import EpisodeResult, Session
+from xlvla.ros.session import EpisodeResult, Moment, Session
 from xlvla.screen import Screen, rig_line
 
 
@@ -21,23 +20,30 @@ class Report:
     rig: Rig
     episodes: tuple[EpisodeResult, ...]
     measured: dict[str, Any]
+    moments: tuple[Moment, ...] = ()
 
     @property
     def hands(self) -> dict[str, str]:
         return {side: station.hand.type for side, station in self.rig.sides.items()}
 
     @property
+    def title(self) -> str:
+        """The hands, from left to right."""
+        return " and ".join(dict.fromkeys(self.rig.hand(side).title for side in self.rig.sides))
+
+    @property
     def successes(self) -> int:
         return sum(episode.success for episode in self.episodes)
 
 
-def run_episodes(rig: Rig, count: int, screen: Screen, *, domain: int | None = None, film: Film | None = None) -> Report:
+def run_episodes(rig: Rig, count: int, screen: Screen, *, domain: int | None = None, record: bool = False) -> Report:
     """Starts a rig, runs `count` episodes of its simulation, stops it."""
-    with Session(rig, domain=domain, film=film, listener=screen.heard, progress=screen.waiting) as session:
-        hands = " and ".join(dict.fromkeys(rig.hand(side).title for side in rig.sides))
-        screen.say(f"[bold]{hands}[/]: {rig.policy.instruction if rig.policy else ''}")
-        results = [_episode(session, number, count, screen) for number in range(count)]
-        return Report(rig, tuple(results), session.measure.summary())
+    with Session(rig, domain=domain, record=record, listener=screen.heard, progress=screen.waiting) as session:
+        screen.say(f"[bold]{Report(rig, (), {}).title}[/]: {rig.policy.instruction if rig.policy else ''}")
+        results = tuple(_episode(session, number, count, screen) for number in range(count))
+        factor = sum(r.duration_s for r in results) / max(sum(r.wall_s for r in results), 1e-9)
+        measured = {**session.measure.summary(), "real_time_factor": round(factor, 3)}
+        return Report(rig, results, measured, tuple(session.moments))
 
 
 def _episode(session: Session, number: int, count: int, screen: Screen) -> EpisodeResult:
@@ -56,22 +62,22 @@ def show(reports: list[Report], screen: Screen) -> None:
         latency, period = report.measured["observation_to_chunk_ms"], report.measured["command_period_ms"]
         if latency and period:
             screen.say(
-                f"  {_names(report)}: observation to chunk p50 {latency['p50']:.0f} ms, p99 {latency['p99']:.0f} ms; "
-                f"commands {report.measured['command_rate_hz']:.1f} Hz, period p99 {period['p99']:.1f} ms"
+                f"{report.title}: chunk {latency['p50']:.0f} ms after its observation (p99 {latency['p99']:.0f}), "
+                f"commands at {report.measured['command_rate_hz']:.1f} Hz (p99 period {period['p99']:.1f} ms), "
+                f"{report.measured['real_time_factor']:.2f} x real time"
             )
     successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
-    by_pair = ", ".join(f"{_names(r)} {r.successes}/{len(r.episodes)}" for r in reports) if len(reports) > 1 else ""
+    by_pair = ", ".join(f"{r.title} {r.successes}/{len(r.episodes)}" for r in reports) if len(reports) > 1 else ""
     screen.say(f"[bold]success {successes}/{count} = {successes / max(count, 1):.0%}[/]" + (f"  ({by_pair})" if by_pair else ""))
 
 
-def write(out: Path, reports: list[Report], screen: Screen, **more: Any) -> None:
+def write(out: Path, reports: list[Report]) -> Path:
     """Writes OUT/summary.json."""
     successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
     summary: dict[str, Any] = {"version": __version__, "episodes": count, "successes": successes, "success_rate": successes / max(count, 1)}
-    summary["runs"] = [_plain(report) for report in reports]
     path = out / "summary.json"
-    path.write_text(json.dumps(summary | more, indent=2) + "\n")
-    screen.say(f"written: {', '.join(str(file) for file in sorted(out.iterdir()) if file.is_file())}")
+    path.write_text(json.dumps(summary | {"runs": [_plain(report) for report in reports]}, indent=2) + "\n")
+    return path
 
 
 def _plain(report: Report) -> dict[str, Any]:
@@ -79,7 +85,3 @@ def _plain(report: Report) -> dict[str, Any]:
     facts = {"rig": rig.name, "hands": report.hands, "policy": asdict(rig.policy) if rig.policy else None}
     facts |= {"task": rig.sim.task if rig.sim else None, "speed": rig.sim.speed if rig.sim else None}
     return facts | {"episodes": [asdict(episode) for episode in report.episodes], "measured": report.measured}
-
-
-def _names(report: Report) -> str:
-    return " + ".join(dict.fromkeys(report.hands.values()))

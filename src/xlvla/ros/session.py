@@ -1,24 +1,24 @@
-"""A rig that runs while somebody watches: its processes, the operator, what is measured and filmed."""
+"""A rig that runs while somebody watches: its processes, the operator, and what is measured."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from xlvla import graph
 from xlvla.errors import XlvlaError
-from xlvla.film import Film
 from xlvla.rig import Rig
 from xlvla.ros.measure import Measure
 from xlvla.ros.operator import Operator
 from xlvla.run import Listener, Supervisor
 
-FILM_HZ = 15
 LINGER_S = 0.7
-"""How long a finished episode goes on in the film."""
+"""How long a finished episode is still watched."""
 
 STALLED_S = 60.0
 """An episode whose simulated time stands still for so long has failed."""
@@ -37,12 +37,20 @@ class EpisodeResult:
     wall_s: float
 
 
+@dataclass(frozen=True)
+class Moment:
+    """The simulation's generalised positions at one time, and what its status said."""
+
+    positions: np.ndarray
+    status: dict[str, Any] = field(repr=False)
+
+
 class Session:
     """Context manager: entered, every node of the rig is up; left, none is.
 
     Args:
         domain: ROS domain; None keeps the environment's.
-        film: gets pictures of the scene while an episode runs.
+        record: whether episodes are recorded for a film, in `moments`.
         listener: gets what the nodes print.
         progress: called while nodes come up, with the names of those awaited.
     """
@@ -52,19 +60,18 @@ class Session:
         rig: Rig,
         *,
         domain: int | None = None,
-        film: Film | None = None,
+        record: bool = False,
         listener: Listener = lambda name, line: None,
         progress: Callable[[list[str]], None] = lambda waiting: None,
     ):
-        self.rig, self.film, self._progress = rig, film, progress
+        self.rig, self.moments = rig, list[Moment]()
         self.supervisor = Supervisor(rig, graph.nodes(rig), domain=domain, listener=listener)
-        self._domain = domain
-        self._caption = ""
+        self._domain, self._record, self._progress = domain, record, progress
 
     def __enter__(self) -> Session:
         self.supervisor.__enter__()
         try:
-            self.operator = Operator(domain=self._domain, watch=self.film is not None)
+            self.operator = Operator(domain=self._domain, record=self._record)
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.wait_ready(progress=self._progress)
         except BaseException:
@@ -84,18 +91,17 @@ class Session:
         time.sleep(0.02)
         self.supervisor.check()
         self.measure.poll()
-        for picture in self.operator.pictures():
-            if self.film and self._caption:
-                self.film.add(picture, self._caption)
-        return self.operator.status()
+        status = self.operator.status()
+        self.moments += [Moment(positions, status) for positions in self.operator.states()]
+        return status
 
     def episode(self) -> Iterator[dict[str, Any] | EpisodeResult]:
         """Runs the next episode: a status now and then, at last the result."""
         self.measure.cut()
         began = time.monotonic()
-        first = self.operator.reset(idle=self.supervisor.check)
+        last = self.operator.reset(idle=self.supervisor.check)
         self.measure.cut()
-        last, moved = first, began
+        moved = began
         while not last["done"]:
             status = self.tick()
             if status["time_s"] != last["time_s"]:
@@ -103,21 +109,9 @@ class Session:
             if time.monotonic() - moved > STALLED_S:
                 raise XlvlaError(f"the simulation has stood still for {STALLED_S:.0f} s")
             last = status
-            self._caption = self._describe(last)
             yield last
-        yield from self._linger()
-        self._caption = ""
-        yield EpisodeResult(
-            last["episode"], last["seed"], last["success"], last["stage"], last["text"], last["time_s"], time.monotonic() - began
-        )
-
-    def _linger(self) -> Iterator[dict[str, Any]]:
+        wall_s = time.monotonic() - began
         end = time.monotonic() + LINGER_S
-        while self.film and time.monotonic() < end:
-            status = self.tick()
-            self._caption = self._describe(status)
-            yield status
-
-    def _describe(self, status: dict[str, Any]) -> str:
-        hands = " + ".join(self.rig.hand(side).title for side in self.rig.sides)
-        return f"{hands}   episode {status['episode'] + 1}, seed {status['seed']}   {status['time_s']:5.1f} s   {status['text']}"
+        while self._record and time.monotonic() < end:
+            yield self.tick()
+        yield EpisodeResult(last["episode"], last["seed"], last["success"], last["stage"], last["text"], last["time_s"], wall_s)

@@ -13,7 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Float32MultiArray, Header, String
+from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
@@ -77,10 +77,14 @@ MARKERS = Topic("/policy/markers", MarkerArray, RELIABLE)
 """The newest chunk as ghost hands and fingertip trails, in `world`."""
 
 SIM_STATUS = Topic("/sim/status", String, LATCHED)
-"""JSON: episode, seed, success, stage, done, text, time_s, real_time_factor."""
+"""JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s, real_time_factor."""
 
-VIEW = Topic("/cameras/view/image_raw", Image, SENSOR)
-"""A picture of the scene for people, rendered only while somebody subscribes."""
+STATE_HZ = 15
+
+SIM_STATE = Topic("/sim/state", Float64MultiArray, SENSOR)
+"""Generalised positions of the simulated world `STATE_HZ` times a second, from which pictures can be made afterwards.
+
+The label of the dimension is `begun` of the status."""
 
 ESTOP = Service("/motion/estop", Trigger)
 """Stops and latches; only `/motion/reset` ends it."""

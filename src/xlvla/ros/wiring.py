@@ -41,7 +41,7 @@ def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
 
 def _sim(rig: Rig) -> Wiring:
     cameras = [topic(camera) for camera in rig.cameras for topic in (topics.image, topics.camera_info)]
-    world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.VIEW)
+    world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.SIM_STATE)
     return Wiring((*world, *cameras, *_each(rig, topics.joint_states)), _each(rig, topics.command), (topics.SIM_RESET,))
 
 

@@ -73,7 +73,9 @@ class PolicyNode(RigNode):
         self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{self.parameter('part') or self._config.type}").load(
             self.rig
         )
-        self._parts = {side: {part: PartState(self, side, part) for part in PARTS} for side in self.rig.sides}
+        self._parts: dict[Side, dict[Part, PartState]] = {
+            side: {part: PartState(self, side, part) for part in PARTS} for side in self.rig.sides
+        }
         self._images = {camera: Reader(self, topics.image(camera)) for camera in self.rig.cameras}
         self._resets = Reader(self, topics.RESET)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
@@ -143,7 +145,9 @@ class PolicyNode(RigNode):
             images[camera] = convert.picture(message)
             stamp_ns = max(stamp_ns, convert.nanoseconds(message.header.stamp))
         stamp_ns = stamp_ns or now_ns
-        executed = {side: {name: part.executed(stamp_ns, oldest_ns) for name, part in parts.items()} for side, parts in self._parts.items()}
+        executed: dict[Side, dict[Part, np.ndarray]] = {
+            side: {name: part.executed(stamp_ns, oldest_ns) for name, part in parts.items()} for side, parts in self._parts.items()
+        }
         return Observation(stamp_ns, images, self._instruction, executed)
 
     def _publish(self, chunk: Chunk) -> None:

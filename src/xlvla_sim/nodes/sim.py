@@ -64,7 +64,7 @@ class SimNode(RigNode):
 
     def _run(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self._sim.joint_state_hz
-        self._now_ns, self._void_ns, self._episode = convert.SECOND, 0, -1
+        self._now_ns, self._void_ns, self._begun = convert.SECOND, 0, 0
         self._due: dict[str, int] = {}
         self._pacer = Pacer(self._sim.speed)
         self.health.ok(f"simulating {self._sim.task}")
@@ -87,7 +87,7 @@ class SimNode(RigNode):
         if self._is_due("status", STATUS_HZ):
             self._status.publish(String(data=self._state(world)))
         if self._is_due("state", topics.STATE_HZ):
-            self._positions.publish(convert.vector(world.data.qpos, f"episode {max(self._episode, 0)}"))
+            self._positions.publish(convert.vector(world.data.qpos, str(self._begun)))
 
     def _is_due(self, what: str, rate_hz: float) -> bool:
         """Once per period of simulated time."""
@@ -138,7 +138,7 @@ class SimNode(RigNode):
     def _answer_resets(self, world: World) -> None:
         while not self._resets.empty():
             asked = self._resets.get()
-            self._episode += 1
+            self._begun += 1
             world.reset(self._seed)
             self._void_ns = self._now_ns
             header = Header(stamp=convert.stamp(self._void_ns), frame_id=f"episode {self._episode}")
@@ -146,12 +146,16 @@ class SimNode(RigNode):
             asked.set_result(self._state(world))
 
     @property
+    def _episode(self) -> int:
+        return max(self._begun - 1, 0)
+
+    @property
     def _seed(self) -> int:
-        return self._sim.seed + max(self._episode, 0)
+        return self._sim.seed + self._episode
 
     def _state(self, world: World) -> str:
         status = world.status()
-        state = {"episode": max(self._episode, 0), "seed": self._seed, "time_s": round(world.time_s, 3)}
+        state = {"begun": self._begun, "episode": self._episode, "seed": self._seed, "time_s": round(world.time_s, 3)}
         state |= {"success": bool(status.success), "stage": float(status.stage), "done": bool(status.done), "text": status.text}
         self.health.fact("real-time factor", round(self._pacer.factor, 2))
         return json.dumps(state | {"real_time_factor": round(self._pacer.factor, 3)})
