@@ -9,8 +9,8 @@ import pytest
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
-from xlvla.robot import arm_with_hand, rig_description
 from xlvla.rig import load
+from xlvla.robot import arm_with_hand, rig_description
 from xlvla.types import SIDES, scoped
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -5,14 +5,27 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from typing import Annotated
 
 import typer
 
+from xlvla import __version__
 from xlvla.errors import RigError, XlvlaError
 
-app = typer.Typer(
-    name="xlvla", no_args_is_help=True, add_completion=False, help="Robot control for dexterous hands in one shared latent space."
-)
+app = typer.Typer(name="xlvla", no_args_is_help=True, add_completion=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"xlvla {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Robot control for dexterous hands in one shared latent space."""
 
 
 def main() -> None:

@@ -1,0 +1,153 @@
+"""The rules of the house, read from the imports of every file."""
+
+import ast
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+FILES = sorted(path for path in SOURCE.rglob("*.py") if "__pycache__" not in path.parts)
+ROOMS = {"xlvla", "xlvla_drivers", "xlvla_sim", "xlvla_data", "xlvla_policy"}
+
+MAY_IMPORT = {
+    "xlvla": {"xlvla"},
+    "xlvla_drivers": {"xlvla", "xlvla_drivers"},
+    "xlvla_sim": {"xlvla", "xlvla_sim"},
+    "xlvla_data": {"xlvla", "xlvla_data"},
+    "xlvla_policy": {"xlvla", "xlvla_policy", "xlvla_data"},
+}
+ROS = re.compile(r"(rclpy|launch|launch_ros|ament_index_python|rcl_interfaces|builtin_interfaces|std_srvs|\w+_msgs)(\.|$)")
+BANNED = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc"}
+LONGEST_FILE, LONGEST_FUNCTION = 260, 40
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "cv2": "opencv-python-headless",
+    "pinocchio": "pin",
+    "ament_index_python": "ros-rclpy",
+    "builtin_interfaces": "ros-rclpy",
+    "rcl_interfaces": "ros-rclpy",
+}
+COMES_WITH_ROS_ONLY = {"launch", "launch_ros"}
+
+
+def label(path):
+    return str(path.relative_to(SOURCE))
+
+
+def module(path):
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path):
+    """Every module a file imports, at whatever depth, with the imported names that may be modules themselves."""
+    package = module(path) if path.name == "__init__.py" else module(path).rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            base = ".".join(parents[: len(parents) - node.level + 1]) if node.level else ""
+            origin = ".".join(filter(None, (base, node.module)))
+            yield origin
+            yield from (f"{origin}.{name.name}" for name in node.names)
+
+
+def within(path, *folders):
+    return any(part in folders for part in path.relative_to(SOURCE).parts[1:-1])
+
+
+def is_composition_root(path):
+    return path.is_relative_to(SOURCE / "xlvla" / "cli")
+
+
+def imported(forbidden, files):
+    """What the files import of the forbidden, by file; empty when a rule holds."""
+    found = {label(path): {name for name in imports(path) if forbidden(name)} for path in files}
+    return {path: names for path, names in found.items() if names}
+
+
+def room(path):
+    return path.relative_to(SOURCE).parts[0]
+
+
+def root(name):
+    return name.split(".")[0]
+
+
+def test_there_are_files_in_every_room():
+    assert {room(path) for path in FILES} == ROOMS
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS))
+def test_rooms_import_only_along_the_arrows(name):
+    files = [path for path in FILES if room(path) == name and not is_composition_root(path)]
+    assert not imported(lambda other: root(other) in ROOMS - MAY_IMPORT[name], files)
+
+
+def test_ros_is_spoken_only_in_nodes_and_the_ros_package():
+    assert not imported(ROS.match, [path for path in FILES if not within(path, "ros", "nodes")])
+
+
+def test_only_nodes_and_commands_use_the_ros_package():
+    files = [path for path in FILES if not within(path, "ros", "nodes") and not is_composition_root(path)]
+    assert not imported(lambda name: name.startswith("xlvla.ros"), files)
+
+
+def test_torch_lives_only_in_the_policy():
+    files = [path for path in FILES if room(path) != "xlvla_policy"]
+    assert not imported(lambda name: root(name) == "torch" or name == "safetensors.torch", files)
+
+
+def test_words_know_neither_simulators_nor_device_sdks():
+    files = [path for path in FILES if room(path) == "xlvla" and not is_composition_root(path)]
+    assert not imported(
+        lambda name: root(name) in {"mujoco", "xarm", "serial", "can", "pymodbus", "unitree_sdk2py", "dynamixel_sdk"}, files
+    )
+
+
+def test_nobody_imports_a_node():
+    assert not imported(lambda name: re.match(r"xlvla\w*\.nodes\.", name), FILES)
+
+
+def test_nobody_imports_a_command_but_its_neighbours():
+    assert not imported(lambda name: name.startswith("xlvla.cli"), [path for path in FILES if not is_composition_root(path)])
+
+
+def test_a_modules_name_says_what_it_is_about():
+    assert not [label(path) for path in FILES if BANNED & {part.removesuffix(".py") for part in path.relative_to(SOURCE).parts}]
+
+
+def test_files_are_short_enough_to_read():
+    lengths = {label(path): len(path.read_text().splitlines()) for path in FILES}
+    assert not {path: length for path, length in lengths.items() if length > LONGEST_FILE}
+
+
+def test_functions_are_small():
+    lengths = {
+        f"{label(path)}:{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    assert statistics.median(lengths.values()) < 10
+    assert not {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION}
+
+
+def test_every_node_has_a_main():
+    for path in SOURCE.glob("*/nodes/*.py"):
+        if path.name != "__init__.py":
+            names = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+            assert "main" in names, label(path)
+
+
+def test_what_is_imported_is_declared():
+    declared = (ROOT / "pyproject.toml").read_text()
+    for name in sorted({name.split(".")[0] for path in FILES for name in imports(path)} - ROOMS - COMES_WITH_ROS_ONLY):
+        if name in sys.stdlib_module_names:
+            continue
+        distribution = DISTRIBUTIONS.get(name, "ros-" + name.replace("_", "-") if ROS.match(name) else name)
+        assert re.search(rf'"{re.escape(distribution)}[\[><="]', declared), f"{name} is imported, {distribution} not declared"

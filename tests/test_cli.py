@@ -1,0 +1,147 @@
+"""The command line as a user meets it: real processes, good and bad input."""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import yaml
+
+from xlvla import __version__, catalog, rig, urdf
+from xlvla.robot import arm_with_hand
+
+XLVLA = Path(sys.executable).parent / "xlvla"
+
+
+def xlvla(*arguments, columns=200):
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
+    return subprocess.run([XLVLA, *arguments], capture_output=True, text=True, timeout=120, env=environment)
+
+
+def output(*arguments, columns=200):
+    done = xlvla(*arguments, columns=columns)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def complaint(*arguments):
+    """What a wrong command prints; without a traceback and with exit code 2."""
+    done = xlvla(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    return done.stderr
+
+
+def test_help_names_every_command():
+    text = output("--help")
+    for command in ("urdf", "list", "show", "check"):
+        assert command in text
+
+
+def test_help_loads_nothing_heavy():
+    heavy = ("torch", "mujoco", "pinocchio", "rclpy", "cv2", "matplotlib")
+    code = (
+        "import atexit, sys; sys.argv = ['xlvla', '--help']; "
+        f"atexit.register(lambda: print('LOADED', *[m for m in {heavy} if m in sys.modules])); "
+        "from xlvla.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "LOADED"
+
+
+def test_the_version_is_the_packages():
+    assert output("--version").strip() == f"xlvla {__version__}"
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_urdf_prints_the_arm_with_the_hand(side):
+    text = output("urdf", "--arm", "xarm7", "--hand", "xhand", "--side", side)
+    assert text == arm_with_hand(catalog.arm("xarm7"), catalog.hand("xhand"), side)
+    assert len(urdf.parse(text).free_joints) == 19
+
+
+def test_urdf_of_a_hand_alone_is_its_file():
+    assert output("urdf", "--hand", "inspire", "--side", "left").rstrip() == catalog.hand("inspire").urdf_path("left").read_text().rstrip()
+
+
+def test_urdf_of_a_rig_has_both_arms_in_one_world():
+    description = urdf.parse(output("urdf", "--rig", "bimanual"))
+    assert description.root == "world"
+    assert len(description.free_joints) == 2 * (7 + 12)
+
+
+def test_list_shows_every_entry():
+    text = output("list")
+    for name in (*catalog.hands(), *catalog.arms(), *catalog.rigs(), *catalog.tasks(), *catalog.policies()):
+        assert name in text
+
+
+def test_show_prints_nodes_joints_topics_and_services():
+    text = output("show", "bimanual", "--left-hand", "inspire")
+    for word in (
+        "/policy",
+        "part='xlvla'",
+        "Inspire RH56DFX",
+        "thumb_proximal_yaw_joint",
+        "/left/hand/command",
+        "/motion/estop",
+        "JointTrajectory",
+    ):
+        assert word in text
+
+
+def test_show_cuts_nothing_off_in_a_narrow_terminal():
+    assert "…" not in output("show", columns=80)
+
+
+def test_check_says_ok_for_a_rig_that_can_run(tmp_path):
+    path = rig.load("bimanual").with_choices(policy="none").save(tmp_path / "still.yaml")
+    assert output("check", str(path)).startswith("bimanual: OK (3 nodes, 38 joints, cameras: front)")
+
+
+def test_check_prints_every_fault_at_once(tmp_path):
+    document = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
+    document["sides"]["left"]["hand"]["type"] = "xhnad"
+    document["motoin"] = {}
+    document["sim"]["task"] = "push_can"
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(document))
+    lines = complaint("check", str(path)).splitlines()
+    assert len(lines) == 3
+    assert "did you mean 'motion'?" in lines[0] and "did you mean 'xhand'?" in lines[1] and "did you mean 'push_cans'?" in lines[2]
+
+
+def test_check_finds_a_missing_checkpoint(tmp_path):
+    path = rig.load("bimanual").with_choices(checkpoint=str(tmp_path / "none.safetensors")).save(tmp_path / "rig.yaml")
+    assert f"no file at {tmp_path}/none.safetensors" in complaint("check", str(path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("check", "bimanul"), "unknown rig 'bimanul': known are bimanual; did you mean 'bimanual'?"),
+        (("check", "nowhere.yaml"), "no rig file at nowhere.yaml"),
+        (("show", "--right-hand", "ability2"), "did you mean 'ability'?"),
+        (("show", "--policy", "xlvl"), "unknown policy 'xlvl'"),
+        (("urdf", "--hand", "paxni"), "unknown hand 'paxni': known are ability, inspire, paxini, xhand; did you mean 'paxini'?"),
+        (("urdf", "--arm", "xarm6"), "unknown arm 'xarm6': known are xarm7; did you mean 'xarm7'?"),
+        (("urdf", "--hand", "xhand", "--side", "rigth"), "unknown side 'rigth': known are left, right; did you mean 'right'?"),
+        (("urdf",), "say either --rig NAME"),
+        (("urdf", "--rig", "bimanual", "--hand", "xhand"), "say either --rig NAME"),
+    ],
+)
+def test_a_users_mistake_gets_one_line(arguments, line):
+    text = complaint(*arguments)
+    assert line in text and len(text.splitlines()) == 1
+
+
+def test_an_unknown_command_is_refused():
+    assert "No such command" in complaint("lst")
+
+
+def test_what_urdf_prints_is_xml_a_pipe_can_close_early():
+    first = subprocess.run(f"{XLVLA} urdf --rig bimanual | head -1", shell=True, capture_output=True, text=True, timeout=60)
+    assert first.stdout.startswith("<?xml") and "Traceback" not in first.stderr
+    assert ET.fromstring(output("urdf", "--rig", "bimanual")).tag == "robot"
