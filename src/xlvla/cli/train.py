@@ -24,10 +24,10 @@ def policy(
     minutes: Annotated[float, typer.Option(help="Minutes of training.", min=0.01)] = 40.0,
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps, if that is sooner.", min=1)] = None,
     batch: Annotated[int, typer.Option(help="Observations per step.", min=1)] = 64,
-    stride: Annotated[int, typer.Option(help="Every which frame becomes an observation.", min=1)] = 1,
+    stride: Annotated[int, typer.Option(help="Every which frame becomes an observation.", min=1)] = 2,
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    episodes: Annotated[int, typer.Option(help="Demonstrations, where they have to be collected.", min=1)] = 200,
+    episodes: Annotated[int, typer.Option(help="Demonstrations, where they have to be collected.", min=1)] = 400,
     hands: Annotated[str, typer.Option(help="Hands to collect with, when data has to be collected.")] = "xhand,inspire",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
 ) -> None:

@@ -33,7 +33,7 @@ class Recipe:
     steps: int | None = None
     minutes: float | None = 45.0
     batch: int = 64
-    draws: int = 4
+    draws: int = 2
     rate: float = 2e-3
     final_rate: float = 1e-5
     warm_up: int = 200

@@ -35,7 +35,7 @@ class Choice:
     """
 
     preset: str = "small"
-    stride: int = 1
+    stride: int = 2
     threads: int = 2
     resume: bool = False
     held_out: float = 0.04
