@@ -37,7 +37,9 @@ def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[Wor
     world.reset(seed, expert.start(rng))
     script = expert.script(world, rng)
     images: dict[str, list[np.ndarray]] = {camera: [] for camera in world.rig.cameras} if world.renders else {}
-    measured = {side: {part: np.zeros_like(script.actions[side][part]) for part in PARTS} for side in world.rig.sides}
+    measured: dict[Side, dict[Part, np.ndarray]] = {}
+    for side in world.rig.sides:
+        measured[side] = {part: np.zeros_like(script.actions[side][part]) for part in PARTS}
     for frame in range(script.frames):
         for camera, frames in images.items():
             frames.append(world.image(camera))

@@ -75,9 +75,12 @@ class Expert:
             XlvlaError: an arm cannot follow.
         """
         plan = world.task.plan(world.state, rng)
-        paths = {side: self._path(world, side, points, rng) for side, points in plan.items()}
+        paths: dict[Side, np.ndarray] = {side: self._path(world, side, points, rng) for side, points in plan.items()}
         frames = max(len(path) for path in paths.values())
-        return Script({side: self._side(world, side, plan[side], _longer(path, frames)) for side, path in paths.items()})
+        actions: dict[Side, Mapping[Part, np.ndarray]] = {}
+        for side, path in paths.items():
+            actions[side] = self._side(world, side, plan[side], _longer(path, frames))
+        return Script(actions)
 
     def _path(self, world: World, side: Side, points: list[WayPoint], rng: np.random.Generator) -> np.ndarray:
         """Wrists [T, 6] along the plan; about half of them take a small detour on the way to the object."""

@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 from xlvla import urdf
-from xlvla.types import SIDES, Side
+from xlvla.types import Side
 
 CONTACT_BIT: Mapping[Side, int] = {"left": 1, "right": 2}
 OBJECT_BIT, TABLE_BIT = 4, 8
@@ -117,7 +117,7 @@ def _add_joint(body: mujoco.MjsBody, joint: urdf.Joint) -> None:
 def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
     """A shape that collides and is seen; a box collides as it is and is seen with rounded edges."""
     box = shape.type == mujoco.mjtGeom.mjGEOM_BOX
-    side = next(side for side in SIDES if body.name.startswith(side))
+    side: Side = "left" if body.name.startswith("left") else "right"
     where = {"pos": shape.xyz, "quat": quaternion(shape.rpy), "material": shape.material, "mass": 0}
     body.add_geom(
         name=f"{body.name}/{shape.name}",

@@ -38,7 +38,7 @@ class Servos:
     """Set-points of every servo of a model and their way to the commanded positions."""
 
     def __init__(self, rig: Rig, model: mujoco.MjModel):
-        self._limits = {(side, part): _limits(rig, side, part) for side in rig.sides for part in PARTS}
+        self._limits: dict[tuple[Side, Part], Limits] = {(side, part): _limits(rig, side, part) for side in rig.sides for part in PARTS}
         self.index: Mapping[tuple[Side, Part], np.ndarray] = {
             key: np.array([model.actuator(name).id for name in rig.joint_names(*key)]) for key in self._limits
         }

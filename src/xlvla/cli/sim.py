@@ -5,12 +5,20 @@ from __future__ import annotations
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
+from xlvla.types import CHUNK_HZ, PARTS, Side
+
+if TYPE_CHECKING:
+    from xlvla_data.episode import Episode
+    from xlvla_sim.demonstration import Demonstration
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
 
 FIRST_EVALUATION_SEED = 1_000_000
 """Seeds from here on belong to evaluation and are never collected."""
@@ -66,17 +74,7 @@ def collect(
 
 def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: int, out: Path) -> list[Job]:
     """Episode k of the folder is seed + k with hands that depend on nothing else, so that collecting can be resumed or extended."""
-    import numpy as np
-
-    from xlvla import catalog
-    from xlvla.rig import load
-
-    names = tuple(catalog.hands()) if hands == "all" else tuple(catalog.hand(name.strip()).name for name in hands.split(","))
-    base = load(rig)
-    if base.sim is None:
-        raise XlvlaError(f"rig '{rig}' is not simulated")
-    base = replace(base, sim=replace(base.sim, task=task))
-    jobs = []
+    base, names, jobs = _simulated(rig, task), _hands(hands), []
     for number in range(seed, seed + episodes):
         rng = np.random.default_rng([number, 2])
         left = right = names[number % len(names)]
@@ -85,6 +83,25 @@ def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: in
         path = out / f"{task}-{left}-{right}-{number:06d}.npz"
         jobs.append(Job(base.with_choices(hands={"left": left, "right": right}), number, path))
     return jobs
+
+
+def _simulated(rig: str, task: str) -> Rig:
+    from xlvla import catalog
+    from xlvla.errors import unknown
+    from xlvla.rig import load
+
+    base = load(rig)
+    if base.sim is None:
+        raise XlvlaError(f"rig '{rig}' has no `sim` section, so there is nothing to simulate")
+    if task not in catalog.tasks():
+        raise unknown("task", task, catalog.tasks())
+    return replace(base, sim=replace(base.sim, task=task))
+
+
+def _hands(choice: str) -> tuple[str, ...]:
+    from xlvla import catalog
+
+    return tuple(catalog.hands()) if choice == "all" else tuple(catalog.hand(name.strip()).name for name in choice.split(","))
 
 
 _ready: dict[tuple[str, ...], tuple] = {}
@@ -103,21 +120,19 @@ def collect_one(job: Job) -> bool:
     if key not in _ready:
         _ready[key] = (World(job.rig), Expert(job.rig, Codec.load()))
     world, expert = _ready[key]
+    job.path.parent.mkdir(parents=True, exist_ok=True)
     try:
         demonstration = demonstrate(world, expert, job.seed)
-        success = demonstration.good
-    except XlvlaError:
-        success = False
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    if success:
-        episodes.write(job.path, _episode(job, world, expert, demonstration))
-    else:
+    except XlvlaError:  # an arm cannot follow
+        demonstration = None
+    if demonstration is None or not demonstration.good:
         _dropped(job.path).touch()
-    return success
+        return False
+    episodes.write(job.path, _episode(job, world, expert, demonstration))
+    return True
 
 
-def _episode(job: Job, world, expert, demonstration):
-    from xlvla.types import PARTS
+def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstration) -> Episode:
     from xlvla_data.episode import Episode, EpisodeInfo
 
     rig, actions = job.rig, demonstration.script.actions
@@ -126,22 +141,104 @@ def _episode(job: Job, world, expert, demonstration):
         instruction=world.task.sentence,
         hands={side: rig.hand(side).name for side in rig.sides},
         joints={side: {part: rig.joint_names(side, part) for part in PARTS} for side in rig.sides},
-        rate_hz=20.0,
+        rate_hz=CHUNK_HZ,
         seed=job.seed,
         success=demonstration.status.success,
         codec=expert.codec.hash,
     )
-    latent = {side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"]) for side in rig.sides}
+    latent: dict[Side, np.ndarray] = {side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"]) for side in rig.sides}
     jpeg = {camera: [_jpeg(image) for image in images] for camera, images in demonstration.images.items()}
     return Episode(info, jpeg, actions, demonstration.measured, latent)
 
 
-def _jpeg(image) -> bytes:
+def _jpeg(image: np.ndarray) -> bytes:
     import cv2
 
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
     assert done
     return data.tobytes()
+
+
+@sim.command()
+def render(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out/sim"),
+    task: Annotated[str, typer.Option(help="Task to show.")] = "push_cans",
+    hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
+    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the episode.")] = 0,
+) -> None:
+    """Show the expert: per hand a video and a contact sheet of what the cameras see and of the scene."""
+    import cv2
+
+    from xlvla.codec import Codec
+    from xlvla.film import Film
+    from xlvla_sim.demonstration import demonstrate
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
+
+    out.mkdir(parents=True, exist_ok=True)
+    base, codec = _simulated(rig, task), Codec.load()
+    for name in _hands(hands):
+        chosen = base.with_choices(hands=dict.fromkeys(base.sides, name))
+        world, scene = World(chosen), []
+        demonstration = demonstrate(world, Expert(chosen, codec), seed, watch=lambda world, scene=scene: scene.append(world.view(640, 480)))
+        with Film(out / f"{task}-{name}.mp4", CHUNK_HZ) as film:
+            for picture in scene:
+                film.add(picture, f"{name}: {world.task.sentence}")
+        rows = [_strip(images) for images in (*demonstration.images.values(), scene)]
+        cv2.imwrite(str(out / f"{task}-{name}.png"), np.concatenate(rows)[..., ::-1])
+        print(f"{name}: {demonstration.status.text}, {out / task}-{name}.mp4 and .png")
+        world.close()
+
+
+def _strip(images: list[np.ndarray], columns: int = 6) -> np.ndarray:
+    """Pictures at even times side by side, two rows of 320 x 240."""
+    import cv2
+
+    chosen = [images[index] for index in np.linspace(0, len(images) - 1, 2 * columns).astype(int)]
+    small = [cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA) for image in chosen]
+    return np.concatenate([np.concatenate(small[:columns], axis=1), np.concatenate(small[columns:], axis=1)])
+
+
+@sim.command()
+def bench(
+    task: Annotated[str, typer.Option(help="Task to simulate.")] = "push_cans",
+    hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
+    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    episodes: Annotated[int, typer.Option(min=1, help="Expert episodes per hand.")] = 3,
+) -> None:
+    """Measure how much faster than real time expert episodes run, physics alone and with a 20 Hz camera."""
+    from rich.console import Console
+    from rich.table import Table
+
+    base = _simulated(rig, task)
+    table = Table("hand", "physics", "with camera", "episodes/min", title=f"Times real time, {task}, one process")
+    for name in _hands(hands):
+        chosen = base.with_choices(hands=dict.fromkeys(base.sides, name))
+        (blind, _), (seeing, pace) = (_speed(chosen, episodes, render=render) for render in (False, True))
+        table.add_row(name, f"{blind:.1f}", f"{seeing:.1f}", f"{pace:.0f}")
+    Console().print(table)
+
+
+def _speed(rig: Rig, episodes: int, *, render: bool) -> tuple[float, float]:
+    """Simulated seconds per second of playing, and episodes per minute with planning."""
+    import time
+
+    from xlvla.codec import Codec
+    from xlvla_sim.demonstration import demonstrate
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
+
+    world, started, simulated = World(rig, render=render), [], 0.0
+    expert, begin = Expert(rig, Codec.load()), time.perf_counter()
+    playing_s = 0.0
+    for seed in range(episodes):
+        started.clear()
+        demonstrate(world, expert, seed, watch=lambda _: started.append(time.perf_counter()))
+        playing_s += time.perf_counter() - started[0]
+        simulated += world.time_s
+    world.close()
+    return simulated / playing_s, 60 * episodes / (time.perf_counter() - begin)
 
 
 def _dropped(path: Path) -> Path:
