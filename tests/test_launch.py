@@ -1,0 +1,90 @@
+"""The launch file against the graph; needs `launch` and `launch_ros`, which only a ROS 2 installation has."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+launch = pytest.importorskip("launch", reason="no ROS 2 launch here")
+pytest.importorskip("launch_ros", reason="no ROS 2 launch here")
+
+import yaml
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+
+from xlvla import catalog, graph, rig
+from xlvla.paths import share
+from xlvla.ros.launch import AS_RIG, rig_actions
+
+FILE = share("launch") / "bimanual.launch.py"
+
+
+def description():
+    return runpy.run_path(str(FILE))["generate_launch_description"]()
+
+
+def started(**arguments):
+    """The nodes that the launch file makes of its arguments, and the launch context; none is started."""
+    context = launch.LaunchContext()
+    values = {argument.name: argument.default_value[0].perform(context) for argument in description().get_launch_arguments()}
+    context.launch_configurations.update({**values, "rviz": "false", **arguments})
+    start = description().entities[-1]
+    return [action for action in start.execute(context) if isinstance(action, Node)], context
+
+
+def parameters(node, context):
+    """A node's parameters as the launch system writes them."""
+    node._perform_substitutions(context)
+    files = [path for path, is_file in node._Node__expanded_parameter_arguments if is_file]
+    merged = {}
+    for path in files:
+        for section in yaml.safe_load(Path(path).read_text()).values():
+            merged |= section["ros__parameters"]
+    return merged
+
+
+def test_the_arguments_read_well():
+    arguments = {entity.name: entity for entity in description().entities if isinstance(entity, DeclareLaunchArgument)}
+    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "rviz"]
+    assert all(len(argument.description) > 10 for argument in arguments.values())
+    assert arguments["left_hand"].choices == arguments["right_hand"].choices == [AS_RIG, *catalog.hands()]
+    assert arguments["policy"].choices == [AS_RIG, *catalog.policies(), "none"]
+
+
+def test_every_node_of_the_graph_is_launched():
+    nodes, _ = started()
+    specs = graph.nodes(rig.load("bimanual"))
+    assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
+
+
+def test_without_a_policy_there_is_no_policy_node():
+    nodes, _ = started(policy="none")
+    assert "policy" not in [node._Node__node_name for node in nodes]
+
+
+def test_a_node_gets_the_chosen_rig_and_the_simulations_time():
+    nodes, context = started(left_hand="inspire", instruction="stack: them # up")
+    given = parameters(nodes[0], context)
+    chosen = rig.load(given["rig"])
+    assert (chosen.sides["left"].hand.type, chosen.policy.instruction) == ("inspire", "stack: them # up")
+    assert given["use_sim_time"] is True and given["part"] == ""
+    assert parameters(nodes[-1], context)["part"] in ("", "xlvla")
+
+
+def test_a_wrong_choice_is_refused_by_name():
+    service = launch.LaunchService()
+    wrong = [("left_hand", "xhnad")]
+    service.include_launch_description(
+        launch.LaunchDescription([IncludeLaunchDescription(PythonLaunchDescriptionSource(str(FILE)), launch_arguments=wrong)])
+    )
+    assert service.run() == 1
+
+
+def test_a_rig_whose_node_dies_ends_the_launch_with_an_error(monkeypatch):
+    doomed = rig.load("bimanual").with_choices(policy="none")
+    broken = [graph.NodeSpec("xlvla_sim", "none_such", "sim")]
+    monkeypatch.setattr("xlvla.ros.launch.nodes", lambda _: broken)
+    service = launch.LaunchService()
+    service.include_launch_description(launch.LaunchDescription(rig_actions(doomed, None)))
+    assert service.run() == 1
