@@ -4,6 +4,9 @@ Consecutive chunks overlap almost entirely, so a model finds the next one by con
 image ("copycat"): perfect on held-out demonstrations, lost on the robot, where its own past carries its own mistakes.
 So the past is spoilt in training: half of the time nothing but its last pose remains, and it is always a little wrong,
 by an offset and by noise, while the chunk to be predicted stays right. What remains sure is the image.
+
+The latents of the past are spoilt far more, half of the time: the same pose of another hand encodes somewhat elsewhere, and
+a hand that was never demonstrated must not look strange.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ class Augmentation:
         hold: probability that the past is only its last pose, repeated.
         offset: deviation of an error common to all frames of a past, per number.
         noise: deviation of an error of every frame.
+        foreign: probability that latents are offset by as much as another hand's would be.
+        foreign_offset: deviation of that offset.
         brightness: largest change of brightness, as a share of white.
         contrast: largest relative change of contrast.
     """
@@ -36,6 +41,8 @@ class Augmentation:
     hold: float = 0.5
     offset: float = 0.06
     noise: float = 0.02
+    foreign: float = 0.5
+    foreign_offset: float = 0.7
     brightness: float = 0.08
     contrast: float = 0.15
 
@@ -54,7 +61,7 @@ class Batches:
         chosen = np.sort(rows[torch.randint(len(rows), (size,), generator=generator).numpy()])
         inputs, chunk = self.take(chosen)
         images = lit(inputs.images, augmentation, generator)
-        past = spoilt(inputs.past, augmentation, generator)
+        past = spoilt(inputs.past, self.config.latent_columns, augmentation, generator)
         return Inputs(images, inputs.cameras, inputs.words, inputs.word_mask, past), chunk
 
     def take(self, rows: np.ndarray) -> tuple[Inputs, Tensor]:
@@ -71,12 +78,14 @@ class Batches:
         return words[:, :longest], mask[:, :longest]
 
 
-def spoilt(past: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
-    """A past chunk [B, T, D] with the errors of `Augmentation`."""
+def spoilt(past: Tensor, latent: np.ndarray, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+    """A past chunk [B, T, D] with the errors of `Augmentation`; `latent` [D] says which numbers are latents."""
     batch, _, numbers = past.shape
     held = torch.rand(batch, 1, 1, generator=generator) < augmentation.hold
     past = torch.where(held, past[:, -1:], past)
-    offset = torch.randn(batch, 1, numbers, generator=generator) * augmentation.offset
+    foreign = (torch.rand(batch, 1, 1, generator=generator) < augmentation.foreign) & torch.from_numpy(latent)
+    deviation = torch.where(foreign, augmentation.foreign_offset, augmentation.offset)
+    offset = torch.randn(batch, 1, numbers, generator=generator) * deviation
     return past + offset + torch.randn(past.shape, generator=generator) * augmentation.noise
 
 

@@ -62,7 +62,7 @@ def validate(model: Vla, batches: Batches, rows: np.ndarray, codec: Codec, *, si
     at_start, start_wanted = _chunks(model, batches, starts, seed)
     hands = [data.hands[index] for index in data.source]
     marks = [round(mark * CHUNK_HZ) - 1 for mark in MARKS_S]
-    arm = [_rms((sampled[:, mark] - wanted[:, mark])[:, _arm_columns(config)]) for mark in marks]
+    arm = [_rms((sampled[:, mark] - wanted[:, mark])[:, ~config.latent_columns]) for mark in marks]
     places = [_place_errors(sampled[:, mark], wanted[:, mark], [hands[row] for row in chosen], config, codec) for mark in marks]
     start, _ = _place_errors(at_start[:, -1], start_wanted[:, -1], [hands[row] for row in starts], config, codec)
     loss = _flow_loss(model, batches, chosen, seed)
@@ -111,11 +111,6 @@ def _robot(side: Side, hand: str) -> tuple[Kinematics, tuple[str, ...]]:
     names = [scoped(side, "arm", name) for name in arm.joints] + [scoped(side, "hand", name) for name in known.joint_names(side)]
     links = (scoped(side, "arm", arm.flange), *(scoped(side, "hand", link) for link in known.tip_links(side).values()))
     return Kinematics(arm_with_hand(arm, known, side), names), links
-
-
-def _arm_columns(config: VlaConfig) -> np.ndarray:
-    side = np.arange(config.side_dim) < config.arm_joints
-    return np.tile(side, len(config.sides))
 
 
 def _rms(values: np.ndarray) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from xlvla.errors import XlvlaError, unknown
 from xlvla.types import CHUNK_FRAMES, SIDES, Side
 
@@ -114,6 +116,11 @@ class VlaConfig:
     @property
     def frame_dim(self) -> int:
         return self.side_dim * len(self.sides)
+
+    @property
+    def latent_columns(self) -> np.ndarray:
+        """Which numbers of a frame [frame_dim] are latents."""
+        return np.tile(np.arange(self.side_dim) >= self.arm_joints, len(self.sides))
 
     @property
     def action_tokens(self) -> int:
