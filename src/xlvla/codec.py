@@ -23,6 +23,8 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla.types import SIDES, Side
 
 FORMAT = "xlvla-codec-1"
+WILD = 1e4
+"""Latents beyond this, hundreds of times the size of any pose's, are held to it so that no sum overflows."""
 SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
 
 
@@ -58,15 +60,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers with an activation between them."""
+    """Layers with an activation between them, beside a linear map `skip` [in, out] where there is one."""
 
     layers: tuple[Layer, ...]
     activation: Callable[[np.ndarray], np.ndarray]
+    skip: np.ndarray | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
+        y = x
         for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x)
+            y = self.activation(layer(y))
+        y = self.layers[-1](y)
+        return y if self.skip is None else y + x @ self.skip
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class HandCodec:
         return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
+        z = np.clip(z, -WILD, WILD)
         return np.clip(self.middle + self.half * np.tanh(self.decoder(z)), self.lower, self.upper)
 
 
@@ -158,7 +164,8 @@ class Codec:
 
 def _rows(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, width: int, what: str) -> np.ndarray:
     """Applies a function of [N, width] to [..., width]."""
-    values = np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite and is refused below
+        values = np.asarray(values, dtype=np.float32)
     if values.ndim == 0 or values.shape[-1] != width:
         raise XlvlaError(f"{what} must have {width} numbers in the last axis, the shape given is {values.shape}")
     if not np.isfinite(values).all():
@@ -194,7 +201,9 @@ def _network(tensors: Mapping[str, np.ndarray], prefix: str, activation: Callabl
     while f"{prefix}.{len(layers)}.weight" in tensors:
         here = f"{prefix}.{len(layers)}"
         layers.append(Layer(tensors[f"{here}.weight"], tensors[f"{here}.bias"], tensors.get(f"{here}.gain"), tensors.get(f"{here}.shift")))
-    return Network(tuple(layers), activation)
+    if not layers:
+        raise XlvlaError(f"the codec weights have no network '{prefix}' that their card names: the file is damaged")
+    return Network(tuple(layers), activation, tensors.get(f"{prefix}.skip"))
 
 
 def _agree(path: Path, hand: str, side: Side, entry: Mapping) -> None:

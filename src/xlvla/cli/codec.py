@@ -42,7 +42,7 @@ def train_command(
 
     recipe = recipe_of(preset)
     trainer = Trainer(replace(recipe, steps=steps or recipe.steps), _names(hands), seed)
-    _with_progress(lambda report: train(trainer, out, resume, report), trainer.recipe.steps)
+    _with_progress(lambda report: train(trainer, out, resume, report), trainer.steps)
     codec = Codec.load(out)
     rows = evaluate(bench(codec))
     annotate(out, metrics={hand: row.dict() for hand, row in rows.items()}, mirror_mm=mirror_mm(codec))
@@ -106,10 +106,10 @@ def _with_progress(run, steps: int) -> None:
         task = progress.add_task("train", total=steps, losses="")
 
         def report(step: int, losses) -> None:
-            text = None
+            progress.update(task, completed=step)
             if step % 10 == 0:
                 text = f"reconstruction {losses.reconstruction.item():.5f} rad^2, retargeting {losses.retargeting.item():.3f}"
-            progress.update(task, completed=step, **({"losses": text} if text else {}))
+                progress.update(task, losses=text)
 
         run(report)
 
@@ -122,7 +122,7 @@ def _print(codec, side: str, rows: dict[str, Metrics]) -> None:
     console = Console()
     console.print(_table(codec, side, rows))
     mirrors = ", ".join(f"{hand} {error:.2f}" for hand, error in mirror_mm(codec).items())
-    console.print(f"left pose -> right hand, fingertips against the mirrored ones [mm RMS]: {mirrors}")
+    console.print(f"fingertips of a left pose, mirrored, and of the right hand decoding its latent, RMS mm: {mirrors}")
 
 
 def _table(codec, side: str, rows: dict[str, Metrics]) -> Table:
@@ -130,16 +130,14 @@ def _table(codec, side: str, rows: dict[str, Metrics]) -> Table:
 
     from xlvla_policy.latent.metrics import RELEASED
 
-    table = Table(title=f"codec {codec.hash}, {side} hands; source of the pairs by row; lower is better")
-    table.add_column("")
+    table = Table(title=f"codec {codec.hash}, {side} hands; pairs under their source; lower is better")
+    for heading in ("", *rows, "released"):
+        table.add_column(heading, justify="left" if not heading else "right")
     for metric in rows["all"].dict():
         *words, unit = metric.split("_")
-        table.add_column(" ".join(words) + f"\n{unit}", justify="right")
-    for hand, row in rows.items():
-        table.add_row(
-            hand, *(f"{value:.4f}" if value < 0.1 else f"{value:.2f}" for value in row.dict().values()), end_section=hand == "all"
-        )
-    table.add_row("released code", *(f"{RELEASED[metric]:g}" if metric in RELEASED else "" for metric in rows["all"].dict()))
+        values = [row.dict()[metric] for row in rows.values()]
+        released = f"{RELEASED[metric]:g}" if metric in RELEASED else ""
+        table.add_row(f"{' '.join(words)} {unit}", *(f"{value:.4f}" if value < 0.1 else f"{value:.2f}" for value in values), released)
     return table
 
 

@@ -37,6 +37,11 @@ class Embodiment:
     def width(self) -> int:
         return len(self.lower)
 
+    @property
+    def second(self) -> bool:
+        """A left hand that needs networks beside the right hand's."""
+        return self.sides == ("left",)
+
 
 def embodiments(hands: list[Hand]) -> list[Embodiment]:
     """One per hand, and a second for the left side of a hand whose left is not the right's mirror image."""
@@ -60,7 +65,7 @@ def mirror_error(hand: Hand, poses: int = 1024) -> float:
     """Largest distance [m] between a right fingertip and the mirrored left one at equal joint angles."""
     limits = hand.limits("right")
     q = np.random.default_rng(0).uniform(limits.lower, limits.upper, (poses, len(hand.joints)))
-    q = torch.tensor(q, dtype=torch.get_default_dtype())
+    q = torch.tensor(q, dtype=torch.float32)
     (_, right), (_, left) = fingertips(hand, "right"), fingertips(hand, "left")
     return float((right(q) - left(q)).norm(dim=-1).max())
 
@@ -73,5 +78,5 @@ def embodiment(hand: Hand, side: Side) -> Embodiment:
 def _embodiment(name: str, hand: Hand, sides: tuple[Side, ...]) -> Embodiment:
     fingers, tips = fingertips(hand, sides[0])
     limits = hand.limits(sides[0])
-    lower, upper = (torch.tensor(limit, dtype=torch.get_default_dtype()) for limit in (limits.lower, limits.upper))
+    lower, upper = (torch.tensor(limit, dtype=torch.float32) for limit in (limits.lower, limits.upper))
     return Embodiment(name, hand, sides, fingers, tips, lower, upper)

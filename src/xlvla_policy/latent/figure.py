@@ -13,7 +13,7 @@ from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.hand import Hand
-from xlvla.types import FINGERS, Side
+from xlvla.types import FINGERS, Finger, Side
 from xlvla.urdf import Description
 
 if TYPE_CHECKING:
@@ -46,18 +46,21 @@ def draw(codec: Codec, out: Path, source: str = "xhand", side: Side = "right") -
 
 
 def gestures(codec: Codec, hand: str, side: Side) -> dict[str, np.ndarray]:
-    """Named poses [J] rad: open, half closed, fist, and a pinch of the thumb with each finger."""
+    """Named poses [J] rad: open, closing, thumb up, and a pinch of the thumb with each finger."""
     lower, upper = codec.limits(hand, side)
     rest = np.zeros_like(lower).clip(lower, upper)
     entry = catalog.hand(hand)
+    far = np.where(np.abs(upper) > np.abs(lower), upper, lower)
+    # A joint that goes about as far either way spreads a finger rather than bends it.
+    bent = np.where(np.isclose(upper, -lower, atol=0.1), rest, far)
     thumb = np.array([_moves(entry, side, joint, "thumb") for joint in codec.joints(hand, side)])
-    curled = np.where(thumb, rest, np.where(np.abs(upper) > np.abs(lower), upper, lower))
-    poses = {"open": rest, "half closed": rest + 0.45 * (curled - rest), "fist": rest + 0.85 * (curled - rest)}
+    poses = {"open": rest, "half closed": rest + 0.4 * (bent - rest)}
+    poses |= {"fist": rest + np.where(thumb, 0.5, 0.8) * (bent - rest), "thumb up": rest + np.where(thumb, 0.0, 0.9) * (bent - rest)}
     fingers = [finger for finger in FINGERS[1:] if finger in entry.tips]
     return poses | {f"thumb + {finger}": pinch(entry, side, finger) for finger in fingers}
 
 
-def pinch(hand: Hand, side: Side, finger: str, poses: int = 256) -> np.ndarray:
+def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarray:
     """A pose [J] rad whose thumb meets the finger while the others stay open."""
     import torch
 
@@ -69,25 +72,27 @@ def pinch(hand: Hand, side: Side, finger: str, poses: int = 256) -> np.ndarray:
     rest = torch.zeros_like(body.lower).clamp(body.lower, body.upper)
     start = body.lower + torch.rand(poses, body.width, generator=torch.Generator().manual_seed(0)) * (body.upper - body.lower)
     q = torch.where(moved, start, rest).requires_grad_()
+
+    def cost() -> torch.Tensor:
+        thumb, tip = body.tips(q)[:, which].unbind(1)
+        # Where several ways lead to a pinch the one of small bends looks natural.
+        return (thumb - tip).norm(dim=-1) + 0.003 * (q - rest).square().sum(-1)
+
     adam = torch.optim.Adam([q], lr=0.02)
     for _ in range(200):
-        thumb, tip = body.tips(q)[:, which].unbind(1)
-        # Small bends are the natural way to close a pinch where several ways lead to it.
-        gap = (thumb - tip).norm(dim=-1)
-        cost = gap + 0.003 * (q - rest).square().sum(-1)
         adam.zero_grad()
-        cost.sum().backward()
+        cost().sum().backward()
         adam.step()
         with torch.no_grad():
             q.clamp_(body.lower, body.upper)
-    return q[cost.argmin()].detach().numpy()
+    return q[cost().argmin()].detach().numpy()
 
 
-def _moves(hand: Hand, side: Side, joint: str, finger: str) -> bool:
+def _moves(hand: Hand, side: Side, joint: str, finger: Finger) -> bool:
     """Whether a joint lies between the palm and a finger's tip."""
     description = hand.description(side)
     above = {j.child: j for j in description.joints}
-    link = hand.tip_links(side).get(finger)  # type: ignore[call-overload]
+    link = hand.tip_links(side)[finger]
     while link in above:
         on_the_way = above[link]
         if on_the_way.name == joint or (on_the_way.mimic and on_the_way.mimic.joint == joint):
@@ -148,9 +153,9 @@ def _camera(model: mujoco.MjModel, data: mujoco.MjData, side: Side) -> mujoco.Mj
     camera = mujoco.MjvCamera()
     low, high = data.geom_xpos.min(0), data.geom_xpos.max(0)
     camera.lookat[:] = (low + high) / 2
-    camera.distance = 2.0 * float(np.linalg.norm(high - low))
+    camera.distance = 1.45 * float(np.linalg.norm(high - low))
     camera.azimuth = 180 + (35 if side == "right" else -35)
-    camera.elevation = -12
+    camera.elevation = -10
     return camera
 
 

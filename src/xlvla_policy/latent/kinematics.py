@@ -51,7 +51,23 @@ class Level:
 class Fingertips(nn.Module):
     """Positions of some links of a description as a function of its commanded joints."""
 
-    def __init__(self, description: Description, joints: Sequence[str], links: Sequence[str], scale: Sequence[float] = (1.0, 1.0, 1.0)):
+    start: Tensor
+    maps: Tensor
+    shift: Tensor
+    slide: Tensor
+    multiplier: Tensor
+    offset: Tensor
+    scale: Tensor
+    index: Tensor
+
+    def __init__(
+        self,
+        description: Description,
+        joints: Sequence[str],
+        links: Sequence[str],
+        scale: Sequence[float] = (1.0, 1.0, 1.0),
+        dtype: torch.dtype = torch.float32,
+    ):
         """`scale` multiplies the positions: `MIRROR` shows a left hand as a right one."""
         super().__init__()
         chains = [_chain(description, link, joints) for link in links]
@@ -67,7 +83,7 @@ class Fingertips(nn.Module):
             "scale": np.array(scale),
         }
         for name, table in tables.items():
-            self.register_buffer(name, torch.tensor(table, dtype=torch.get_default_dtype()), persistent=False)
+            self.register_buffer(name, torch.tensor(table, dtype=dtype), persistent=False)
         index = [[finger[d].coupling.index for finger in padded] for d in range(depth)]
         self.register_buffer("index", torch.tensor(index), persistent=False)
         self.sliding = [bool(np.any(table)) for table in tables["slide"]]

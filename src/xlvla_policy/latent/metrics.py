@@ -117,8 +117,8 @@ def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]
 
 
 def mean(rows: Iterable[Metrics]) -> Metrics:
-    rows = [row.dict() for row in rows]
-    return Metrics(**{key: float(np.mean([row[key] for row in rows])) for key in rows[0]})
+    values = [row.dict() for row in rows]
+    return Metrics(**{key: float(np.mean([row[key] for row in values])) for key in values[0]})
 
 
 def _hand(bench: Bench, hand: str) -> Metrics:

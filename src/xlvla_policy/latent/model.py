@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,13 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 class Coder(nn.Module):
     """Encoder and decoder of one embodiment."""
 
+    middle: Tensor
+    reach: Tensor
+
     def __init__(self, body: Embodiment, recipe: Recipe):
         super().__init__()
-        self.encoder = mlp((body.width, *recipe.encoder, 2 * recipe.latent), recipe)
-        self.decoder = mlp((recipe.latent, *recipe.decoder, body.width), recipe)
+        self.encoder = Mlp((body.width, *recipe.encoder, 2 * recipe.latent), recipe)
+        self.decoder = Mlp((recipe.latent, *recipe.decoder, body.width), recipe)
         self.register_buffer("middle", (body.lower + body.upper) / 2)
         self.register_buffer("reach", (body.upper - body.lower) / 2)
 
@@ -33,17 +37,31 @@ class Coder(nn.Module):
         return self.middle + self.reach * torch.tanh(self.decoder(z))
 
 
-class Coders(nn.ModuleDict):
+class Coders(nn.Module):
     """Every embodiment's coder by name."""
 
     def __init__(self, bodies: Sequence[Embodiment], recipe: Recipe):
-        super().__init__({body.name: Coder(body, recipe) for body in bodies})
+        super().__init__()
+        self.by_name = nn.ModuleDict({body.name: Coder(body, recipe) for body in bodies})
+
+    def __getitem__(self, name: str) -> Coder:
+        coder = self.by_name[name]
+        assert isinstance(coder, Coder)
+        return coder
 
 
-def mlp(widths: Sequence[int], recipe: Recipe) -> nn.Sequential:
-    """Linear layers with (normalisation and) activation between them."""
-    layers: list[nn.Module] = []
-    for before, after in zip(widths[:-2], widths[1:-1], strict=True):
-        norm = [nn.LayerNorm(after)] if recipe.normalised else []
-        layers += [nn.Linear(before, after), *norm, ACTIVATIONS[recipe.activation]()]
-    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+class Mlp(nn.Module):
+    """Linear layers with (normalisation and) activation between them, beside a linear map where the recipe has a skip."""
+
+    def __init__(self, widths: Sequence[int], recipe: Recipe):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths[:-1]):
+            norm = [nn.LayerNorm(after)] if recipe.normalised else []
+            layers += [nn.Linear(before, after), *norm, ACTIVATIONS[recipe.activation]()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
+        self.skip = nn.Linear(widths[0], widths[-1], bias=False) if recipe.skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layers(x)
+        return y if self.skip is None else y + self.skip(x)

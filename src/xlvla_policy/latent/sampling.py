@@ -9,7 +9,6 @@ from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.losses import OPPOSING, pinches
 from xlvla_policy.latent.recipe import Recipe
 
-POOL = 131072
 TIGHT = 40
 """A pose in so many is a pinch: those whose thumb is nearest to a finger."""
 NOISE_RAD = 0.01
@@ -28,7 +27,7 @@ class Sampler:
         total = sum(recipe.mixture)
         self.counts = [round(recipe.batch * share / total) for share in recipe.mixture[1:]]
         self.counts.insert(0, recipe.batch - sum(self.counts))
-        self.pinches = torch.cat([tightest(body, POOL, generator)[0], closed(body, 2048, generator)])
+        self.pinches = torch.cat([tightest(body, recipe.pool, generator)[0], closed(body, recipe.templates, generator)])
         self.open = torch.zeros_like(body.lower).clamp(body.lower, body.upper)
 
     def __call__(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,80 +36,126 @@ class Losses:
     kl: Tensor
 
 
+@dataclass(frozen=True)
+class Source:
+    """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled latents."""
+
+    body: Embodiment
+    q: Tensor
+    tips: Tensor
+    pinches: Tensor
+    latent: Tensor
+
+
 class Trainer:
-    """A training run: model, optimiser, samplers and how far it is."""
+    """A training run: model, optimiser, samplers and how far it is.
+
+    The right hands shape the latent first. Left hands that are no mirror images then start as copies of their twins and
+    learn to live in that latent, everything else frozen.
+    """
 
     def __init__(self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0):
         """`hands` empty trains every hand of the catalogue."""
         self.recipe = recipe
         self.seed = seed
         self.hands = tuple(hands or catalog.hands())
-        self.bodies = embodiments([catalog.hand(name) for name in self.hands])
         if len(self.hands) < 2:
             raise XlvlaError(f"a shared latent needs at least two hands, '{', '.join(self.hands)}' is one: add --hands")
+        self.bodies = embodiments([catalog.hand(name) for name in self.hands])
+        rights = {body.hand.name: body for body in self.bodies if not body.second}
+        self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second}
+        self.steps = recipe.steps + (recipe.left_steps if self.twins else 0)
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, recipe)
-        self.adam = torch.optim.AdamW(self.coders.parameters(), lr=recipe.rate, fused=True)
         self.generator = Generator().manual_seed(seed)
         self.samplers = {body.name: Sampler(body, recipe, self.generator) for body in self.bodies}
         self.step = 0
         self.seconds = 0.0
+        self._learn(self.learning)
+
+    @property
+    def learning(self) -> list[Embodiment]:
+        """Whose networks the present step changes."""
+        lefts = self.step >= self.recipe.steps
+        return [body for body in self.bodies if body.second == lefts]
 
     def run(self, until: int | None = None) -> Iterator[Losses]:
-        """Trains up to a step (None: the recipe's end), yielding each step's losses."""
-        while self.step < (self.recipe.steps if until is None else until):
+        """Trains up to a step (None: the end), yielding each step's losses."""
+        while self.step < (self.steps if until is None else until):
             started = time.perf_counter()
             losses = self._train_step()
             self.seconds += time.perf_counter() - started
             yield losses
+        if self.step >= self.recipe.steps == self.steps:
+            self._copy_twins()
 
-    def losses(self, poses: dict[str, Tensor]) -> Losses:
+    def losses(self, poses: Mapping[str, Tensor]) -> Losses:
         """Losses of a batch of poses [B, J] rad by embodiment."""
-        means, log_variances = zip(*(self.coders[body.name].encode(poses[body.name]) for body in self.bodies), strict=True)
-        mean, log_variance = torch.cat(means), torch.cat(log_variances)
-        latent = mean + torch.exp(0.5 * log_variance) * self._noise(mean) if self.recipe.sampled else mean
-        source_tips = {body.name: body.tips(poses[body.name]) for body in self.bodies}
-        source = torch.cat([pinches(source_tips[body.name], body.fingers) for body in self.bodies])
-        each = [self._target(target, latent, poses, source, source_tips) for target in self.bodies]
-        reconstruction, retargeted, twin = (torch.stack(part).mean() for part in zip(*each, strict=True))
-        kl = divergence(mean, log_variance)
+        present = [body for body in self.bodies if body.name in poses]
+        posteriors = [self.coders[body.name].encode(poses[body.name]) for body in present]
+        batch = {body.name: self._source(body, poses[body.name], *posterior) for body, posterior in zip(present, posteriors, strict=True)}
+        each = [self._target(target, [batch[source.name] for source in self._sources(target, present)]) for target in present]
+        reconstruction, retargeted, twin = (torch.stack(part).sum() / len(self.learning) for part in zip(*each, strict=True))
+        kl = torch.stack([divergence(*posterior) for posterior in posteriors]).mean()
         r = self.recipe
         total = r.reconstruction * reconstruction + retargeted + r.twin * twin + r.kl * kl
         return Losses(total, reconstruction, retargeted, twin, kl)
 
-    def _target(
-        self, target: Embodiment, latent: Tensor, poses: dict[str, Tensor], source: Tensor, source_tips: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, retargeting and twin loss of one decoder over the latents of all [S B, L]."""
-        q = self.coders[target.name].decode(latent)
+    def _source(self, body: Embodiment, q: Tensor, mean: Tensor, log_variance: Tensor) -> Source:
+        noise = torch.randn(mean.shape, generator=self.generator) if self.recipe.sampled else torch.zeros_like(mean)
+        tips = body.tips(q)
+        return Source(body, q, tips, pinches(tips, body.fingers), mean + torch.exp(0.5 * log_variance) * noise)
+
+    def _sources(self, target: Embodiment, present: list[Embodiment]) -> list[Embodiment]:
+        """Whose latents a decoder is shown: everybody's, or where it is frozen only those of encoders that learn."""
+        return present if target in self.learning else self.learning
+
+    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, retargeting and twin loss of one decoder."""
+        q = self.coders[target.name].decode(torch.cat([source.latent for source in sources]))
         tips = target.tips(q)
-        mask = torch.cat([self._mask(body, target, len(poses[body.name])) for body in self.bodies])
-        retargeted = retargeting(source, pinches(tips, target.fingers), mask, self.recipe)
-        decoded = dict(zip(poses, q.split([len(p) for p in poses.values()]), strict=True))
-        reconstruction = (decoded[target.name] - poses[target.name]).square().mean()
-        arrived = dict(zip(poses, tips.split([len(p) for p in poses.values()]), strict=True))
-        twins = [body.name for body in self.bodies if body.hand is target.hand and body is not target]
-        twin = [(arrived[name] - source_tips[name]).square().sum(-1).mean() for name in twins]
-        return reconstruction, retargeted, torch.stack(twin).mean() if twin else latent.new_zeros(())
+        mask = torch.cat([self._mask(source.body, target, len(source.q)) for source in sources])
+        retargeted = retargeting(torch.cat([source.pinches for source in sources]), pinches(tips, target.fingers), mask, self.recipe)
+        sizes = [len(source.q) for source in sources]
+        arrived = list(zip(sources, q.split(sizes), tips.split(sizes), strict=True))
+        own = [(decoded - source.q).square().mean() for source, decoded, _ in arrived if source.body is target]
+        twin = [(there - source.tips).square().sum(-1).mean() for source, _, there in arrived if self._are_twins(source.body, target)]
+        return sum(own, torch.zeros(())), retargeted, sum(twin, torch.zeros(()))
+
+    def _are_twins(self, a: Embodiment, b: Embodiment) -> bool:
+        return a.hand is b.hand and a is not b
 
     @staticmethod
     def _mask(source: Embodiment, target: Embodiment, count: int) -> Tensor:
         mask = shared(source.fingers, target.fingers) * (source is not target)
         return mask.expand(count, -1)
 
-    def _noise(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generator)
-
     def _train_step(self) -> Losses:
+        if self.step == self.recipe.steps:
+            self._copy_twins()
+            self._learn(self.learning)
         for group in self.adam.param_groups:
             group["lr"] = rate(self.recipe, self.step)
-        losses = self.losses({name: sample() for name, sample in self.samplers.items()})
+        shown = self.bodies if self.step >= self.recipe.steps else self.learning
+        losses = self.losses({body.name: self.samplers[body.name]() for body in shown})
         self.adam.zero_grad(set_to_none=True)
         losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.coders.parameters(), 10.0)
+        torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
         self.adam.step()
         self.step += 1
         return losses
+
+    def _copy_twins(self) -> None:
+        for left, right in self.twins.items():
+            self.coders[left].load_state_dict(self.coders[right.name].state_dict())
+
+    def _learn(self, bodies: Sequence[Embodiment]) -> None:
+        """Frees the networks of these embodiments, with an optimiser of their own, and freezes all others."""
+        self.coders.requires_grad_(False)
+        for body in bodies:
+            self.coders[body.name].requires_grad_(True)
+        free = [p for p in self.coders.parameters() if p.requires_grad]
+        self.adam = torch.optim.AdamW(free, lr=self.recipe.rate, fused=True)
 
     def save(self, path: Path) -> None:
         """Writes all that `resume` needs."""
@@ -134,20 +180,24 @@ class Trainer:
         for key, value in asked.items():
             if state[key] != value:
                 raise XlvlaError(f"{path} was trained with {key} {state[key]}, asked is {value}: resume with the same, or start anew")
+        self.step, self.seconds = state["step"], state["seconds"]
+        # At the very turn the state is still that of the right hands' optimiser.
+        self._learn([body for body in self.bodies if body.second == (self.step > self.recipe.steps)])
         self.coders.load_state_dict(state["coders"])
         self.adam.load_state_dict(state["adam"])
         self.generator.set_state(state["generator"])
-        self.step, self.seconds = state["step"], state["seconds"]
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step; one cycle warms up linearly and anneals along a cosine."""
+    """The learning rate of a step; one cycle warms up linearly and anneals along a cosine, for right and left hands each."""
+    lefts = step >= recipe.steps
+    peak = recipe.left_rate if lefts else recipe.rate
     if not recipe.one_cycle:
-        return recipe.rate
-    done = step / recipe.steps
+        return peak
+    done = (step - recipe.steps) / recipe.left_steps if lefts else step / recipe.steps
     if done < WARM_UP:
-        return recipe.rate * (0.04 + 0.96 * done / WARM_UP)
-    return recipe.rate * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
+        return peak * (0.04 + 0.96 * done / WARM_UP)
+    return peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
 
 
 def checkpoint(out: Path) -> Path:

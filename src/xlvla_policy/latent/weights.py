@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xlvla.codec import FORMAT
 from xlvla_policy.latent.embodiment import Embodiment
+from xlvla_policy.latent.model import Mlp
 
 if TYPE_CHECKING:
     from xlvla_policy.latent.training import Trainer
@@ -63,16 +64,18 @@ def _joints(body: Embodiment, side) -> dict:
     return {"joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
 
 
-def _layers(prefix: str, network: nn.Sequential, outputs: int | None = None) -> dict[str, Tensor]:
+def _layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, Tensor]:
     """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last: an encoder's mean."""
     tensors: dict[str, Tensor] = {}
     index = -1
-    for layer in network:
+    for layer in network.layers:
         if isinstance(layer, nn.Linear):
             index += 1
             tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = layer.weight.detach().T, layer.bias.detach()
         elif isinstance(layer, nn.LayerNorm):
             tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = layer.weight.detach(), layer.bias.detach()
-    for name in (f"{prefix}.{index}.weight", f"{prefix}.{index}.bias"):
+    if network.skip is not None:
+        tensors[f"{prefix}.skip"] = network.skip.weight.detach().T
+    for name in {f"{prefix}.{index}.weight", f"{prefix}.{index}.bias", f"{prefix}.skip"} & set(tensors):
         tensors[name] = tensors[name][..., :outputs]
     return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}

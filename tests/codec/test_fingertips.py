@@ -1,0 +1,95 @@
+"""Forward kinematics of fingertips against pinocchio, against finite differences, and on odd joints."""
+
+import itertools
+
+import numpy as np
+import pinocchio
+import pytest
+import torch
+
+from xlvla import catalog, urdf
+from xlvla.errors import XlvlaError
+from xlvla_policy.latent.embodiment import mirrored
+from xlvla_policy.latent.kinematics import Fingertips
+
+HAND_SIDES = list(itertools.product(catalog.hands(), ("right", "left")))
+
+ODD = """<robot name="odd">
+  <link name="base"/><link name="a"/><link name="b"/><link name="c"/><link name="d"/><link name="tip"/>
+  <joint name="turn" type="continuous"><origin xyz="0.1 0 0.02" rpy="0.3 -0.2 0.5"/><axis xyz="0 0 2"/>
+    <parent link="base"/><child link="a"/></joint>
+  <joint name="weld" type="fixed"><origin xyz="0.01 0.02 0.03" rpy="-0.4 0.1 0.2"/><parent link="a"/><child link="b"/></joint>
+  <joint name="slide" type="prismatic"><origin xyz="0 0.03 0" rpy="0.1 0.9 0"/><axis xyz="0 1 1"/><parent link="b"/><child link="c"/>
+    <limit lower="-0.1" upper="0.1" velocity="1" effort="1"/><mimic joint="turn" multiplier="-0.05" offset="0.01"/></joint>
+  <joint name="bend" type="revolute"><origin xyz="0.02 0 0.04" rpy="0 0 -0.7"/><axis xyz="1 0 0"/><parent link="c"/><child link="d"/>
+    <limit lower="-2" upper="2" velocity="1" effort="1"/><mimic joint="slide" multiplier="10" offset="0.2"/></joint>
+  <joint name="end" type="fixed"><origin xyz="0 0 0.05" rpy="0.2 0.3 0.4"/><parent link="d"/><child link="tip"/></joint>
+</robot>"""
+
+
+def tips_of(hand: str, side: str) -> tuple[Fingertips, torch.Tensor]:
+    """Unmirrored kinematics in double precision, and random poses [32, J]."""
+    entry = catalog.hand(hand)
+    limits = entry.limits(side)
+    tips = Fingertips(entry.description(side), entry.joint_names(side), tuple(entry.tip_links(side).values()), dtype=torch.float64)
+    return tips, torch.tensor(np.random.default_rng(0).uniform(limits.lower, limits.upper, (32, len(limits.lower))))
+
+
+def with_pinocchio(path: str, text: bool, description: urdf.Description, names, links, q) -> np.ndarray:
+    """Link positions [B, F, 3] m."""
+    model = pinocchio.buildModelFromXML(path) if text else pinocchio.buildModelFromUrdf(path)
+    data = model.createData()
+
+    def angle(joint: urdf.Joint, row) -> float:
+        if joint.mimic is None:
+            return row[names.index(joint.name)]
+        return joint.mimic.multiplier * angle(description.joint(joint.mimic.joint), row) + joint.mimic.offset
+
+    found = []
+    for row in q:
+        configuration = pinocchio.neutral(model)
+        for joint in (j for j in description.joints if j.moves):
+            where, value = model.joints[model.getJointId(joint.name)], angle(joint, row)
+            configuration[where.idx_q : where.idx_q + where.nq] = value if where.nq == 1 else (np.cos(value), np.sin(value))
+        pinocchio.framesForwardKinematics(model, data, configuration)
+        found.append([data.oMf[model.getFrameId(link)].translation.copy() for link in links])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("hand", "side"), HAND_SIDES)
+def test_fingertips_are_where_pinocchio_puts_them(hand, side):
+    entry = catalog.hand(hand)
+    tips, q = tips_of(hand, side)
+    links = list(entry.tip_links(side).values())
+    theirs = with_pinocchio(str(entry.urdf_path(side)), False, entry.description(side), entry.joint_names(side), links, q.numpy())
+    np.testing.assert_allclose(tips(q).numpy(), theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize(("hand", "side"), HAND_SIDES)
+def test_gradients_agree_with_finite_differences(hand, side):
+    tips, q = tips_of(hand, side)
+    assert torch.autograd.gradcheck(tips, (q[:3].requires_grad_(),), eps=1e-6, atol=1e-7)
+
+
+def test_sliding_continuous_and_chained_mimic_joints_agree_with_pinocchio():
+    description = urdf.parse(ODD)
+    q = torch.linspace(-3, 3, 13, dtype=torch.float64)[:, None]
+    ours = Fingertips(description, ("turn",), ("tip",), dtype=torch.float64)(q).numpy()
+    np.testing.assert_allclose(ours, with_pinocchio(ODD, True, description, ["turn"], ["tip"], q.numpy()), atol=1e-12)
+
+
+def test_a_tip_that_does_not_exist_and_a_joint_nobody_commands_are_named():
+    description = urdf.parse(ODD)
+    with pytest.raises(XlvlaError, match="link 'nail' is not in odd"):
+        Fingertips(description, ("turn",), ("nail",))
+    with pytest.raises(XlvlaError, match="joint 'turn' of odd moves a fingertip but is not commanded"):
+        Fingertips(description, ("bend",), ("tip",))
+
+
+def test_left_hands_that_mirror_the_right_are_found_by_measuring():
+    assert {name: mirrored(hand) for name, hand in catalog.hands().items()} == {
+        "ability": True,
+        "inspire": False,
+        "paxini": False,
+        "xhand": True,
+    }

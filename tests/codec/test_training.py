@@ -1,0 +1,95 @@
+"""Training: it learns, resumes to the bit, and knows the paper's recipe."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
+from xlvla_policy.latent.losses import pinches, retargeting, shared
+from xlvla_policy.latent.recipe import DEFAULT, PAPER, preset
+from xlvla_policy.latent.training import Trainer, checkpoint, train
+
+TINY = replace(DEFAULT, encoder=(16,), decoder=(16,), batch=16, steps=4, left_steps=3, pool=2048, templates=32)
+PAIR = ("ability", "inspire")
+
+
+def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
+    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    train(Trainer(TINY, PAIR), whole)
+    for stop in (2, 4, 6):  # among the right hands' steps, at the turn, among the left hands'
+        interrupted = Trainer(TINY, PAIR)
+        if stop > 2:
+            interrupted.resume(checkpoint(resumed))
+        list(interrupted.run(until=stop))
+        interrupted.save(checkpoint(resumed))
+    train(Trainer(TINY, PAIR), resumed, resume=True)
+    ours, theirs = load_file(whole), load_file(resumed)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert not checkpoint(resumed).exists()
+
+
+def test_resuming_another_run_is_refused(tmp_path):
+    trainer = Trainer(TINY, PAIR)
+    trainer.save(tmp_path / "run.pt")
+    with pytest.raises(XlvlaError, match="was trained with seed 0, asked is 1"):
+        Trainer(TINY, PAIR, seed=1).resume(tmp_path / "run.pt")
+
+
+def test_left_hands_learn_without_moving_the_right():
+    trainer = Trainer(TINY, PAIR)
+    list(trainer.run(until=4))
+    before = {name: value.clone() for name, value in trainer.coders["inspire"].state_dict().items()}
+    list(trainer.run())
+    assert all(torch.equal(value, before[name]) for name, value in trainer.coders["inspire"].state_dict().items())
+    left = trainer.coders["inspire_left"].state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in left.items())
+
+
+def test_one_hand_is_too_few():
+    with pytest.raises(XlvlaError, match="at least two hands"):
+        Trainer(TINY, ("xhand",))
+
+
+def test_the_loss_falls():
+    trainer = Trainer(replace(TINY, encoder=(64,), decoder=(64,), batch=64, steps=60), PAIR)
+    totals = [losses.total.item() for losses in trainer.run(until=60)]
+    assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
+
+
+def test_the_papers_recipe_trains_and_loads(tmp_path):
+    out = tmp_path / "paper.safetensors"
+    trainer = Trainer(replace(PAPER, batch=16, steps=2, pool=2048, templates=32), PAIR)
+    train(trainer, out)
+    codec = Codec.load(out)
+    assert codec.hands == PAIR
+    q = trainer.samplers["ability"]()
+    coder = trainer.coders["ability"]
+    z = coder.encode(q)[0]
+    assert torch.allclose(torch.from_numpy(codec.encode("ability", "left", q.numpy())), z, atol=5e-3)
+    assert torch.allclose(torch.from_numpy(codec.decode("ability", "right", z.detach().numpy())), coder.decode(z), atol=5e-3)
+
+
+def test_an_unknown_preset_is_told_what_is_meant():
+    with pytest.raises(XlvlaError, match=r"unknown codec preset 'papper'.*did you mean 'paper'\?"):
+        preset("papper")
+
+
+def test_equal_pinches_cost_nothing_and_missing_fingers_do_not_count():
+    four, five = ("thumb", "index", "middle", "ring"), ("thumb", "index", "middle", "ring", "little")
+    tips = torch.rand(8, 5, 3)
+    ours, theirs = pinches(tips, five), pinches(tips[:, :4], four)
+    mask = shared(five, four).expand(8, -1)
+    assert mask.sum() == 24
+    assert retargeting(ours, theirs, mask, PAPER).item() == pytest.approx(0, abs=1e-3)
+    assert retargeting(ours, 2 * theirs, mask, PAPER).item() > 1
+
+
+def test_the_papers_retargeting_loss_is_computed_as_written():
+    source, target = torch.tensor([[[0.03, 0.0, 0.0]]]), torch.tensor([[[0.0, 0.05, 0.0]]])
+    d, weight = 0.03, torch.exp(torch.tensor(-12 * 0.03)).item()
+    expected = weight * (2000 * (d - 0.05) ** 2 + 5 * (1 - 0))
+    assert retargeting(source, target, torch.ones(1, 1), PAPER).item() == pytest.approx(expected, rel=2e-3)
