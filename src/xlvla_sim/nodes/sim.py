@@ -64,7 +64,8 @@ class SimNode(RigNode):
 
     def _run(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self._sim.joint_state_hz
-        self._now_ns, self._void_ns, self._begun = convert.SECOND, 0, 0
+        self._now_ns, self._begun = convert.SECOND, 0
+        self._begin_era("start")
         self._due: dict[str, int] = {}
         self._pacer = Pacer(self._sim.speed)
         self.health.ok(f"simulating {self._sim.task}")
@@ -114,10 +115,11 @@ class SimNode(RigNode):
                 self.warn(f"/{side}/{part}/command: {error}")
 
     def _command(self, world: World, side: Side, part: Part, message: Any) -> None:
-        age_s = (self._now_ns - convert.nanoseconds(message.header.stamp)) / convert.SECOND
-        if self._now_ns - age_s * convert.SECOND < self._void_ns:
+        stamp_ns = convert.nanoseconds(message.header.stamp)
+        if stamp_ns < self._void_ns or message.header.frame_id not in ("", self._era):
             self.health.counts["void commands"] += 1
             return
+        age_s = (self._now_ns - stamp_ns) / convert.SECOND
         if abs(age_s) > self.rig.motion.stale_s:
             raise XlvlaError(f"command refused: its stamp is {age_s:.3f} s old, allowed are {self.rig.motion.stale_s} s")
         if len(message.position) != len(message.name) or len(set(message.name)) != len(message.name):
@@ -140,10 +142,12 @@ class SimNode(RigNode):
             asked = self._resets.get()
             self._begun += 1
             world.reset(self._seed)
-            self._void_ns = self._now_ns
-            header = Header(stamp=convert.stamp(self._void_ns), frame_id=f"episode {self._episode}")
-            self._reset_topic.publish(header)
+            self._begin_era(f"episode {self._episode}")
             asked.set_result(self._state(world))
+
+    def _begin_era(self, name: str) -> None:
+        self._era, self._void_ns = name, self._now_ns
+        self._reset_topic.publish(Header(stamp=convert.stamp(self._now_ns), frame_id=name))
 
     @property
     def _episode(self) -> int:

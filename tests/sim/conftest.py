@@ -1,0 +1,20 @@
+import pytest
+
+from xlvla import rig as rigs
+from xlvla.codec import Codec
+from xlvla.rig import Rig
+
+
+@pytest.fixture(scope="session")
+def codec() -> Codec:
+    return Codec.load()
+
+
+@pytest.fixture(scope="session")
+def rig_with():
+    """The bimanual rig with these hands."""
+
+    def choose(left: str, right: str | None = None) -> Rig:
+        return rigs.load("bimanual").with_choices(hands={"left": left, "right": right or left})
+
+    return choose
