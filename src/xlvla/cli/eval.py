@@ -109,8 +109,8 @@ class _Stage:
         return Trial(hands, seed, status.success, status.stage, round(self.world.time_s, 2), status.text)
 
     def _play(self, film: _Film | None):
-        players = {side: _player(self.rig, side) for side in self.rig.sides}
-        history = {side: [self._measured(side)] for side in self.rig.sides}
+        players: dict[Side, Player] = {side: _player(self.rig, side) for side in self.rig.sides}
+        history: dict[Side, list[np.ndarray]] = {side: [self._measured(side)] for side in self.rig.sides}
         waiting: tuple[int, Chunk] | None = None
         tick, last = 0, math.inf
         while tick < last:

@@ -129,7 +129,7 @@ class XlvlaPolicy:
             shape = f"[{self.config.frames}, {len(names)}]"
             raise XlvlaError(f"executed joints of the {side} {part} must be {shape}, are {list(values.shape)}")
         if not np.isfinite(values).all():
-            wrong = [name for name, fine in zip(names, np.isfinite(values).all(0), strict=True) if not fine]
+            wrong = [names[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
             raise XlvlaError(f"executed joints of the {side} {part} are not finite: {', '.join(wrong)}")
         return values
 

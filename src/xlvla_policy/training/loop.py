@@ -149,7 +149,8 @@ class Trainer:
 
     def _average(self) -> None:
         keep = min(self.recipe.average, self.step / (self.step + 10))
-        torch._foreach_lerp_(list(self.average.values()), list(self.model.state_dict().values()), 1 - keep)
+        for average, value in zip(self.average.values(), self.model.state_dict().values(), strict=True):
+            average.lerp_(value, 1 - keep)
 
 
 def fast_bf16() -> bool:

@@ -17,9 +17,7 @@ class Stem(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
-        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(channels))
-        for convolution in self.convolutions:
-            _full_gain(convolution, "relu")
+        self.convolutions = nn.ModuleList(_full_gain(nn.Conv2d(a, b, 3, 2, 1), "relu") for a, b in itertools.pairwise(channels))
 
     def forward(self, images: Tensor) -> Tensor:
         for convolution in self.convolutions:
@@ -35,10 +33,9 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: VisionConfig, channels: int):
         super().__init__()
-        self.patch_embedding = nn.Conv2d(channels, config.dim, config.patch, config.patch)
+        self.patch_embedding = _full_gain(nn.Conv2d(channels, config.dim, config.patch, config.patch), "linear")
         self.position_embedding = nn.Embedding(config.patches, config.dim)
         nn.init.normal_(self.position_embedding.weight, std=0.1)
-        _full_gain(self.patch_embedding, "linear")
 
     def forward(self, images: Tensor) -> Tensor:
         return self.patch_embedding(images).flatten(2).transpose(1, 2) + self.position_embedding.weight
@@ -54,19 +51,17 @@ class Keypoints(nn.Module):
 
     def __init__(self, channels: int, points: int, tokens: int, dim: int):
         super().__init__()
-        self.refine = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.heat = nn.Conv2d(channels, points, 1)
+        self.refine = _full_gain(nn.Conv2d(channels, channels, 3, 1, 1), "relu")
+        self.heat = _full_gain(nn.Conv2d(channels, points, 1), "relu")
         self.gain = nn.Parameter(torch.full((points, 1), 4.0))
         self.lean = nn.Parameter(3 * torch.randn(points, 2))
         self.read_in, self.read_out = nn.Linear(2 * points, 2 * dim), nn.Linear(2 * dim, tokens * dim)
         self.tokens = tokens
-        for convolution in (self.refine, self.heat):
-            _full_gain(convolution, "relu")
 
     def forward(self, features: Tensor) -> Tensor:
         features = features + F.gelu(self.refine(features), approximate="tanh")
         heat = self.heat(features)
-        grid = coordinates(*heat.shape[2:], heat.device)
+        grid = coordinates(heat.shape[2], heat.shape[3], heat.device)
         heat = F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain + self.lean @ grid.T
         points = 2 * (heat.softmax(-1) @ grid)
         hidden = F.gelu(self.read_in(points.flatten(1)), approximate="tanh")
@@ -79,10 +74,12 @@ def coordinates(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack([x, y], -1).flatten(0, 1)
 
 
-def _full_gain(convolution: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> None:
+def _full_gain(convolution: nn.Conv2d, nonlinearity: Literal["relu", "linear"]) -> nn.Conv2d:
+    """The convolution, initialised so that its outputs vary as much as its inputs."""
     nn.init.kaiming_normal_(convolution.weight, nonlinearity=nonlinearity)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
+    return convolution
 
 
 class Attention(nn.Module):
