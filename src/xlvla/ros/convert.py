@@ -32,9 +32,11 @@ class JointMessage:
         self.names = tuple(names)
         self._message = JointState(name=list(names))
 
-    def fill(self, ns: int, position: np.ndarray, velocity: np.ndarray | None = None, effort: np.ndarray | None = None) -> JointState:
+    def fill(
+        self, ns: int, position: np.ndarray, velocity: np.ndarray | None = None, effort: np.ndarray | None = None, frame: str = ""
+    ) -> JointState:
         """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp; publish it before the next fill."""
-        self._message.header.stamp = stamp(ns)
+        self._message.header.stamp, self._message.header.frame_id = stamp(ns), frame
         self._message.position = doubles(position)
         self._message.velocity = doubles(velocity)
         self._message.effort = doubles(effort)

@@ -42,7 +42,7 @@ class Ghost:
 
     def __init__(self, rig: Rig):
         xml = robot.rig_description(rig)
-        self._names = {side: [name for part in PARTS for name in rig.joint_names(side, part)] for side in rig.sides}
+        self._names: dict[Side, list[str]] = {side: [name for part in PARTS for name in rig.joint_names(side, part)] for side in rig.sides}
         self._kinematics = Kinematics(xml, [name for names in self._names.values() for name in names])
         shapes = _shapes(xml)
         self._shapes = {side: [s for s in shapes if s.link.startswith(scoped(side, "hand", ""))] for side in rig.sides}

@@ -4,6 +4,8 @@ What `xlvla run` does with processes, this does with launch actions: the same no
 rig stops when one of them dies.
 """
 
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import atexit
@@ -27,6 +29,7 @@ from xlvla.graph import NodeSpec, nodes
 from xlvla.paths import share
 from xlvla.rig import Rig, load
 from xlvla.robot import rig_description
+from xlvla.run import NODE_DEFAULTS
 
 AS_RIG = "as_rig"
 """The choice that keeps what the rig's file says."""
@@ -83,6 +86,7 @@ def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
     if not _installed("xlvla"):
         where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
     parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
+    where["additional_env"] = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
     return Node(name=spec.name, exec_name=spec.name, namespace=spec.namespace, parameters=[parameters], output="screen", **where)
 
 

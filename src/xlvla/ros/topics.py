@@ -6,7 +6,7 @@ gets the newest and never a queue of old ones; readers that need every message a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -41,7 +41,7 @@ class Topic:
 
     name: str
     type: Any
-    qos: QoSProfile
+    qos: QoSProfile = field(compare=False)
 
     def history(self, depth: int) -> Topic:
         """The same for a reader that wants the last `depth` messages."""
@@ -63,7 +63,7 @@ CLOCK = Topic("/clock", Clock, SENSOR)
 """Simulated time."""
 
 RESET = Topic("/reset", Header, LATCHED)
-"""The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` says why."""
+"""The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` names the new era."""
 
 JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
 ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED)
@@ -112,7 +112,11 @@ def joint_states(side: Side, part: Part) -> Topic:
 
 
 def command(side: Side, part: Part) -> Topic:
-    """Positions by joint name at the control rate; motion is the only writer."""
+    """Positions by joint name at the control rate; motion is the only writer.
+
+    `frame_id` names the era (see RESET) they were made in, so that a command on its way during a reset is known as old;
+    empty is any era.
+    """
     return Topic(f"/{side}/{part}/command", JointState, RELIABLE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,14 @@ def side_player(rig: Rig, side: Side) -> Player:
     )
 
 
+@dataclass(frozen=True)
+class Era:
+    """The time since the last reset; what is stamped before it is void."""
+
+    name: str = ""
+    began_ns: int = 0
+
+
 class SideStream:
     """One side: chunks and joint states in, commands out."""
 
@@ -53,9 +62,9 @@ class SideStream:
         self.player.release()
         self.started = False
 
-    def take_chunks(self, now_ns: int, void_ns: int, accept: bool) -> None:
+    def take_chunks(self, now_ns: int, era: Era, accept: bool) -> None:
         while (message := self._chunks.next()) is not None:
-            if not accept or convert.nanoseconds(message.header.stamp) < void_ns:
+            if not accept or convert.nanoseconds(message.header.stamp) < era.began_ns:
                 self.node.health.counts[f"{self.side} chunks ignored"] += 1
                 continue
             try:
@@ -73,17 +82,17 @@ class SideStream:
         self.player.offer(points, list(message.joint_names), stamp_ns / SECOND, rate_hz, now_ns / SECOND)
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
 
-    def command(self, now_ns: int, void_ns: int) -> None:
+    def command(self, now_ns: int, era: Era) -> None:
         """Publishes the command of this tick; nothing before there is a chunk to play and a fresh pose to start from."""
         if not self.started:
-            measured = self._pose(now_ns, void_ns) if self.player.has_chunk(now_ns / SECOND) else None
+            measured = self._pose(now_ns, era.began_ns) if self.player.has_chunk(now_ns / SECOND) else None
             if measured is None:
                 return
             self._pose_at_start, self.started = measured, True
         position = self.player.command(now_ns / SECOND, self._pose_at_start)
         split = len(self._names["arm"])
         for part, values in (("arm", position[:split]), ("hand", position[split:])):
-            self._topics[part].publish(self._messages[part].fill(now_ns, values))
+            self._topics[part].publish(self._messages[part].fill(now_ns, values, frame=era.name))
 
     def _pose(self, now_ns: int, void_ns: int) -> np.ndarray | None:
         """The measured pose [N] rad; None while a part has not reported freshly."""
@@ -106,13 +115,14 @@ class MotionNode(RigNode):
     def __init__(self) -> None:
         super().__init__("motion")
         self._stopped = False
-        self._void_ns = 0
+        self._era: Era | None = None
         self._release = threading.Event()
 
     def configure(self) -> None:
         self._sides = [SideStream(self, side) for side in self.rig.sides]
         self._resets = Reader(self, topics.RESET)
         self._engaged = self.rig.sim is not None
+        self._era = None if self.rig.sim else Era()
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
         self.serve(topics.ENGAGE, self._on_engage)
@@ -122,15 +132,17 @@ class MotionNode(RigNode):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
             self._forget_if_asked()
+            if self._era is None:  # a simulation says where its time begins before anything may move
+                continue
             for side in self._sides:
-                side.take_chunks(now_ns, self._void_ns, accept=self._engaged and not self._stopped)
-                side.command(now_ns, self._void_ns)
+                side.take_chunks(now_ns, self._era, accept=self._engaged and not self._stopped)
+                side.command(now_ns, self._era)
         self._count()
 
     def _forget_if_asked(self) -> None:
         reset = self._resets.newest()
         if reset is not None:
-            self._void_ns = convert.nanoseconds(reset.stamp)
+            self._era = Era(reset.frame_id, convert.nanoseconds(reset.stamp))
         if reset is not None or self._release.is_set():
             self._release.clear()
             for side in self._sides:

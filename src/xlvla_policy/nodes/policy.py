@@ -39,10 +39,10 @@ class PartState:
         self._pose: np.ndarray | None = None
         self._pose_ns = 0
 
-    def listen(self, void_ns: int) -> None:
+    def listen(self, void_ns: int, era: str) -> None:
         while (message := self._commands.next()) is not None:
             stamp_ns = convert.nanoseconds(message.header.stamp)
-            if stamp_ns >= void_ns:
+            if stamp_ns >= void_ns and message.header.frame_id in ("", era):
                 self.history.add(stamp_ns, convert.positions(message, self.names))
 
     def executed(self, stamp_ns: int, oldest_ns: int) -> np.ndarray:
@@ -63,7 +63,7 @@ class PolicyNode(RigNode):
 
     def __init__(self) -> None:
         super().__init__("policy")
-        self._void_ns = 0
+        self._void_ns, self._era = 0, ""
 
     def configure(self) -> None:
         if self.rig.policy is None:
@@ -104,7 +104,7 @@ class PolicyNode(RigNode):
         reset = self._resets.newest()
         if reset is None:
             return False
-        self._void_ns = convert.nanoseconds(reset.stamp)
+        self._void_ns, self._era = convert.nanoseconds(reset.stamp), reset.frame_id
         for part in self._every_part():
             part.history.clear()
         return True
@@ -112,7 +112,7 @@ class PolicyNode(RigNode):
     def _listen(self) -> None:
         for part in self._every_part():
             try:
-                part.listen(self._void_ns)
+                part.listen(self._void_ns, self._era)
             except XlvlaError as error:
                 self.warn(f"{part.label}/command: {error}")
 

@@ -1,0 +1,95 @@
+"""A running rig for the tests of the graph: real processes on a ROS domain of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from xlvla import rig as rigs
+from xlvla.ros import convert, topics
+from xlvla.ros.clock import SimClock
+from xlvla.ros.reader import Reader
+from xlvla.ros.session import Session
+from xlvla.run import interruptible, own_domain
+from xlvla.types import PARTS, Part, Side
+
+WAIT_S = 20.0
+
+
+class Bench:
+    """A session with what a test needs to talk to it."""
+
+    def __init__(self, session: Session):
+        self.session, self.rig, self.node = session, session.rig, session.operator.node
+        self.clock = SimClock(self.node, 1.0)
+        self._readers: dict[str, Reader] = {}
+        self._publishers: dict[str, Any] = {}
+
+    def read(self, topic: topics.Topic) -> Reader:
+        return self._readers.setdefault(topic.name, Reader(self.node, topic))
+
+    def send(self, topic: topics.Topic, message: Any) -> None:
+        """Publishes once somebody listens."""
+        publisher = self._publishers.get(topic.name)
+        if publisher is None:
+            publisher = self._publishers[topic.name] = self.node.create_publisher(topic.type, topic.name, topic.qos)
+            self.until(lambda: publisher.get_subscription_count() > 0, f"nobody hears {topic.name}")
+            time.sleep(0.2)  # the listener must have found the speaker too
+        publisher.publish(message)
+
+    def until(self, true: Callable[[], Any], otherwise: str) -> Any:
+        """Waits until `true()` is; its value."""
+        give_up = time.monotonic() + WAIT_S
+        while not (value := true()):
+            assert time.monotonic() < give_up, otherwise
+            self.session.supervisor.check()
+            time.sleep(0.01)
+        return value
+
+    def pass_time(self, seconds: float) -> None:
+        """Lets simulated time pass."""
+        end_ns = self.now_ns() + round(seconds * convert.SECOND)
+        self.until(lambda: self.clock.now_ns() >= end_ns, "the clock stands still")
+
+    def now_ns(self) -> int:
+        return self.until(lambda: max(self.clock.now_ns(), 0), "there is no clock")
+
+    def pose(self, side: Side, part: Part) -> np.ndarray:
+        """The pose [J] rad measured from now on."""
+        reader, since = self.read(topics.joint_states(side, part)), self.now_ns()
+
+        def fresh() -> Any:
+            message = reader.newest()
+            return message if message is not None and convert.nanoseconds(message.header.stamp) >= since else None
+
+        return convert.positions(self.until(fresh, f"no joint states of {side} {part}"), self.rig.joint_names(side, part))
+
+    def home(self, side: Side) -> np.ndarray:
+        """The pose [N] of arm and hand at the start of an episode."""
+        return np.concatenate([list(self.rig.home(side).values()), np.zeros(len(self.rig.joint_names(side, "hand")))])
+
+    def chunk(self, side: Side, end: np.ndarray, *, age_s: float = 0.0, frames: int = 64, names: list[str] | None = None) -> None:
+        """Sends a chunk from home to `end` [N] that takes all its frames."""
+        way = np.linspace(self.home(side), end, frames)
+        joints = [name for part in PARTS for name in self.rig.joint_names(side, part)]
+        self.send(topics.chunk(side), convert.trajectory(names or joints, way, self.now_ns() - round(age_s * convert.SECOND), 20.0))
+
+    def figure(self, node: str, name: str) -> str:
+        return self.session.operator.figures().get(node, {}).get(name, "0")
+
+    def until_figure(self, node: str, name: str, at_least: int) -> None:
+        self.until(lambda: float(self.figure(node, name)) >= at_least, f"{node} does not report {name} >= {at_least}")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    """The bimanual rig without its policy: tests say what to do themselves."""
+    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    with interruptible(), Session(rig, domain=own_domain()) as session:
+        yield Bench(session)

@@ -1,0 +1,147 @@
+"""Simulation and motion on the running graph: what moves a robot, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import convert, topics
+
+
+@pytest.fixture(autouse=True)
+def _fresh_episode(bench):
+    bench.session.operator.reset()
+    bench.pass_time(0.1)
+
+
+def command(bench, positions, *, age_s=0.0, names=None):
+    """Sends a command to the right hand, past motion."""
+    names = list(names or bench.rig.joint_names("right", "hand"))
+    stamp_ns = bench.now_ns() - round(age_s * convert.SECOND)
+    bench.send(topics.command("right", "hand"), convert.JointMessage(names).fill(stamp_ns, np.asarray(positions)))
+
+
+def lifted(bench, side, by=0.3):
+    """Home with the elbow and the fingers somewhere else."""
+    pose = bench.home(side)
+    pose[3] += by
+    pose[-4:] += by
+    return pose
+
+
+def test_a_command_moves_a_simulated_hand(bench):
+    wanted = np.full(12, 0.15)
+    command(bench, wanted)
+    bench.until(lambda: np.abs(bench.pose("right", "hand") - wanted).max() < 0.05, "the hand did not go where it was told")
+
+
+def test_a_command_that_is_stale_or_strange_moves_nothing(bench):
+    names, fine = bench.rig.joint_names("right", "hand"), np.full(12, 0.15)
+    before = float(bench.figure("sim", "refused commands right hand"))
+    bench.pass_time(0.8)  # so that a stale stamp is one of this episode
+    bad = [
+        {"positions": fine, "age_s": 0.7},
+        {"positions": np.where(np.arange(12) == 3, np.nan, fine)},
+        {"positions": np.where(np.arange(12) == 3, np.inf, fine)},
+        {"positions": fine, "names": [*names[:-1], "right_hand_tail_joint"]},
+        {"positions": fine[:-1], "names": names[:-1]},
+        {"positions": fine, "names": [*names[:-1], names[0]]},
+        {"positions": fine[:-1]},
+    ]
+    for case in bad:
+        command(bench, **case)
+        bench.pass_time(0.05)
+    bench.until_figure("sim", "refused commands right hand", before + len(bad))
+    assert np.abs(bench.pose("right", "hand")).max() < 0.05
+
+
+def test_a_chunk_is_played_and_held_at_its_end(bench):
+    wanted = lifted(bench, "left")
+    bench.chunk("left", wanted, frames=20)
+    bench.until(lambda: np.abs(bench.pose("left", "arm") - wanted[:7]).max() < 0.02, "the arm did not follow the chunk")
+    bench.until(lambda: np.abs(bench.pose("left", "hand") - wanted[7:]).max() < 0.05, "the hand did not follow the chunk")
+    bench.pass_time(1.0)
+    assert np.abs(bench.pose("left", "arm") - wanted[:7]).max() < 0.02
+
+
+def test_a_stale_chunk_is_refused_and_the_robot_holds(bench):
+    before = float(bench.figure("motion", "left refused: stale"))
+    bench.pass_time(0.8)  # so that a stale stamp is one of this episode
+    bench.chunk("left", lifted(bench, "left"), age_s=0.7)
+    bench.until_figure("motion", "left refused: stale", before + 1)
+    assert np.abs(bench.pose("left", "arm") - bench.home("left")[:7]).max() < 0.02
+
+
+def test_a_chunk_with_numbers_or_names_nobody_knows_is_refused_and_the_robot_holds(bench):
+    names = [name for part in ("arm", "hand") for name in bench.rig.joint_names("left", part)]
+    numbers, unknown = (float(bench.figure("motion", f"left refused: {reason}")) for reason in ("not finite", "names"))
+    bench.chunk("left", lifted(bench, "left") * np.nan)
+    bench.until_figure("motion", "left refused: not finite", numbers + 1)
+    bench.chunk("left", lifted(bench, "left"), names=["left_arm_jiont1", *names[1:]])
+    bench.until_figure("motion", "left refused: names", unknown + 1)
+    assert np.abs(bench.pose("left", "arm") - bench.home("left")[:7]).max() < 0.02
+
+
+def test_a_reset_ends_the_motion_of_the_episode_before(bench):
+    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.until(lambda: bench.pose("left", "arm")[3] > bench.home("left")[3] + 0.1, "the arm did not start")
+    bench.session.operator.reset()
+    bench.pass_time(1.0)
+    assert np.abs(bench.pose("left", "arm") - bench.home("left")[:7]).max() < 0.02
+    bench.chunk("left", lifted(bench, "left"), frames=20)
+    wanted = bench.home("left")[3] + 0.3
+    bench.until(lambda: abs(bench.pose("left", "arm")[3] - wanted) < 0.02, "the arm does not play chunks after a reset")
+
+
+def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
+    operator, home = bench.session.operator, bench.home("left")
+    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.until(lambda: bench.pose("left", "arm")[3] > home[3] + 0.1, "the arm did not start")
+    operator.call(topics.ESTOP)
+    bench.pass_time(0.5)
+    stopped = bench.pose("left", "arm")
+    assert stopped[3] < home[3] + 0.5
+    with pytest.raises(XlvlaError, match="e-stop is latched"):
+        operator.call(topics.ENGAGE, data=True)
+    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.pass_time(0.7)
+    assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02
+    operator.call(topics.MOTION_RESET)
+    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.pass_time(0.5)
+    assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02
+    operator.call(topics.ENGAGE, data=True)
+    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02, "the arm does not move after engaging")
+
+
+def test_every_topic_of_the_body_comes_at_its_rate(bench):
+    rig = bench.rig
+    wanted = {topics.joint_states(side, part): rig.sim.joint_state_hz for side in rig.sides for part in ("arm", "hand")}
+    wanted |= {topics.image("front"): rig.cameras["front"].rate_hz, topics.camera_info("front"): rig.cameras["front"].rate_hz}
+    wanted |= {topics.JOINT_STATES: 30.0}
+    readers = {topic: bench.read(topic) for topic in wanted}
+    stamps: dict[topics.Topic, set[int]] = {topic: set() for topic in wanted}
+    end_ns = bench.now_ns() + 2 * convert.SECOND
+
+    def listen() -> bool:
+        for topic, reader in readers.items():
+            while (message := reader.next()) is not None:
+                stamps[topic].add(convert.nanoseconds(message.header.stamp))
+        return bench.clock.now_ns() > end_ns
+
+    bench.until(listen, "the clock stands still")
+    for topic, rate_hz in wanted.items():
+        seen = sorted(stamps[topic])
+        shortest_s = np.diff(seen).min() / convert.SECOND
+        rate = (len(seen) - 1) / (seen[-1] - seen[0]) * convert.SECOND
+        assert rate > 0.5 * rate_hz, f"{topic.name} comes at {rate:.1f} Hz, not {rate_hz}"
+        assert shortest_s > 0.6 / rate_hz, f"{topic.name} came after {shortest_s:.3f} s, faster than {rate_hz} Hz"
+
+
+def test_every_node_reports_its_health_and_the_description_is_there(bench):
+    bench.until(lambda: {"sim", "motion", "joint_states"} <= set(bench.session.operator.figures()), "a node is silent on /diagnostics")
+    xml = bench.until(bench.read(topics.ROBOT_DESCRIPTION).newest, "there is no /robot_description").data
+    assert "left_hand" in xml and "right_arm_joint7" in xml
+    assert float(bench.figure("motion", "control [Hz]")) > 0
