@@ -37,7 +37,7 @@ test: $(READY)  ## all tests
 check: $(READY)  ## lint, format and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet || { echo "make format mends the files named by: $(BIN)/ruff format --check"; exit 1; }
-	@$(BIN)/pyright --warnings
+	@$(BIN)/pyright --pythonpath $(BIN)/python --warnings
 
 format: $(READY)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix

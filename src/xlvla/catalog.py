@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from xlvla.arm import Arm
 from xlvla.errors import unknown
 from xlvla.hand import Hand
+
+Entry = TypeVar("Entry", Hand, Arm)
 
 
 @cache
@@ -48,7 +52,7 @@ def arm(name: str) -> Arm:
     return _entry("arm", name, arms())
 
 
-def _entry(kind: str, name: str, entries: dict):
+def _entry(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
     if name not in entries:
         raise unknown(kind, name, entries)
     return entries[name]

@@ -7,10 +7,10 @@ all faults of a file are reported together, before any process starts. Defaults 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -30,7 +30,7 @@ class ArmStation:
     type: str
     xyz: Vector = (0.0, 0.0, 0.0)
     rpy: Vector = (0.0, 0.0, 0.0)
-    home: Mapping[str, float] = field(default_factory=dict)
+    home: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Rig:
 
     name: str
     sides: Mapping[Side, Station]
-    cameras: Mapping[str, Camera] = field(default_factory=dict)
+    cameras: Mapping[str, Camera] = field(default_factory=dict[str, Camera])
     policy: PolicyConfig | None = field(default_factory=PolicyConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     sim: SimConfig | None = field(default_factory=SimConfig)
@@ -180,7 +180,7 @@ def from_document(document: Any, source: str) -> Rig:
 
 def rig_faults(rig: Rig) -> list[str]:
     """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults = []
+    faults: list[str] = []
     if not rig.sides:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
@@ -235,5 +235,5 @@ def _choose(section: dict[str, Any] | None, **choices: Any) -> None:
 def _plain(value: Any) -> Any:
     """The same with lists for tuples, which YAML's safe types need."""
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        return {key: _plain(entry) for key, entry in cast(Mapping[str, Any], value).items()}
+    return [_plain(entry) for entry in cast(Sequence[Any], value)] if isinstance(value, (list, tuple)) else value

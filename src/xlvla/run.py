@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -26,12 +26,15 @@ READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 5.0
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+NODE_DEFAULTS = {**_ONE_THREAD, "MUJOCO_GL": "egl"}
+"""Environment of every node, whoever starts it, where the caller's does not say otherwise."""
+
 _DEFAULTS = {
-    **_ONE_THREAD,
+    **NODE_DEFAULTS,
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity}: {message}",
     "RCUTILS_COLORIZED_OUTPUT": "0",
-    "MUJOCO_GL": "egl",
 }
 
 Listener = Callable[[str, str], None]
@@ -195,7 +198,7 @@ def own_domain() -> int:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Generator[None]:
     """SIGTERM ends what is inside as Ctrl-C does, with everything cleaned up on the way."""
 
     def stop(number: int, frame: object) -> None:

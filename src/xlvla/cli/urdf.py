@@ -27,15 +27,16 @@ def description(arm: str, hand: str, side: str, rig: str) -> str:
     from xlvla.errors import XlvlaError, unknown
     from xlvla.rig import load
     from xlvla.robot import arm_with_hand, rig_description
-    from xlvla.types import SIDES
+    from xlvla.types import SIDES, Side
 
     if bool(rig) == bool(arm or hand):
         raise XlvlaError("say either --rig NAME, or --arm and --hand, or one of these two")
     if rig:
         return rig_description(load(rig))
-    chosen = next((known for known in SIDES if known == side), None)
-    if chosen is None:
+    sides: dict[str, Side] = {known: known for known in SIDES}
+    if side not in sides:
         raise unknown("side", side, SIDES)
+    chosen = sides[side]
     if arm and hand:
         return arm_with_hand(catalog.arm(arm), catalog.hand(hand), chosen)
     path = catalog.arm(arm).urdf_path if arm else catalog.hand(hand).urdf_path(chosen)
