@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -22,34 +24,37 @@ from xlvla import catalog
 from xlvla.errors import XlvlaError, unknown
 from xlvla.types import SIDES, Side
 
+Array = NDArray[np.float32]
+Card = Mapping[str, Any]
+
 FORMAT = "xlvla-codec-1"
 WILD = 1e4
 """Latents beyond this, hundreds of times the size of any pose's, are held to it so that no sum overflows."""
 SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
 
 
-def _relu(x: np.ndarray) -> np.ndarray:
+def _relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
-def _silu(x: np.ndarray) -> np.ndarray:
+def _silu(x: Array) -> Array:
     with np.errstate(over="ignore"):
-        return x / (1 + np.exp(-x))
+        return x / (np.float32(1) + np.exp(-x))
 
 
-ACTIVATIONS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"relu": _relu, "silu": _silu}
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {"relu": _relu, "silu": _silu}
 
 
 @dataclass(frozen=True)
 class Layer:
     """x W + b, then layer normalisation where `gain` [out] and `shift` [out] are given."""
 
-    weight: np.ndarray
-    bias: np.ndarray
-    gain: np.ndarray | None = None
-    shift: np.ndarray | None = None
+    weight: Array
+    bias: Array
+    gain: Array | None = None
+    shift: Array | None = None
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: Array) -> Array:
         x = x @ self.weight
         x += self.bias
         if self.gain is None:
@@ -60,18 +65,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers with an activation between them, beside a linear map `skip` [in, out] where there is one."""
+    """Layers with an activation between them."""
 
     layers: tuple[Layer, ...]
-    activation: Callable[[np.ndarray], np.ndarray]
-    skip: np.ndarray | None = None
+    activation: Callable[[Array], Array]
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        y = x
+    def __call__(self, x: Array) -> Array:
         for layer in self.layers[:-1]:
-            y = self.activation(layer(y))
-        y = self.layers[-1](y)
-        return y if self.skip is None else y + x @ self.skip
+            x = self.activation(layer(x))
+        return self.layers[-1](x)
 
 
 @dataclass(frozen=True)
@@ -79,23 +81,23 @@ class HandCodec:
     """Encoder and decoder of one hand of one side; `lower` and `upper` [J] rad are its joint limits."""
 
     joints: tuple[str, ...]
-    lower: np.ndarray
-    upper: np.ndarray
+    lower: Array
+    upper: Array
     encoder: Network
     decoder: Network
 
     @cached_property
-    def middle(self) -> np.ndarray:
-        return (self.lower + self.upper) / 2
+    def middle(self) -> Array:
+        return (self.lower + self.upper) / np.float32(2)
 
     @cached_property
-    def half(self) -> np.ndarray:
-        return (self.upper - self.lower) / 2
+    def half(self) -> Array:
+        return (self.upper - self.lower) / np.float32(2)
 
-    def encode(self, q: np.ndarray) -> np.ndarray:
+    def encode(self, q: Array) -> Array:
         return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
 
-    def decode(self, z: np.ndarray) -> np.ndarray:
+    def decode(self, z: Array) -> Array:
         z = np.clip(z, -WILD, WILD)
         return np.clip(self.middle + self.half * np.tanh(self.decoder(z)), self.lower, self.upper)
 
@@ -110,7 +112,7 @@ class Codec:
             latents or a policy that speaks them stores this too.
     """
 
-    def __init__(self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Mapping, hash: str):
+    def __init__(self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Card, hash: str):
         self._parts = dict(parts)
         self.latent_dim = latent_dim
         self.card = card
@@ -138,17 +140,17 @@ class Codec:
         """Names of the joints of `q`, in order: the hand's commanded joints."""
         return self._part(hand, side).joints
 
-    def limits(self, hand: str, side: Side) -> tuple[np.ndarray, np.ndarray]:
+    def limits(self, hand: str, side: Side) -> tuple[Array, Array]:
         """Lower and upper [J] rad of what `decode` gives."""
         part = self._part(hand, side)
         return part.lower.copy(), part.upper.copy()
 
-    def encode(self, hand: str, side: Side, q: np.ndarray) -> np.ndarray:
+    def encode(self, hand: str, side: Side, q: ArrayLike) -> Array:
         """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the limits count as at them."""
         part = self._part(hand, side)
         return _rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
 
-    def decode(self, hand: str, side: Side, z: np.ndarray) -> np.ndarray:
+    def decode(self, hand: str, side: Side, z: ArrayLike) -> Array:
         """Latents [..., L] to joint angles [..., J] rad, always within the joint limits."""
         part = self._part(hand, side)
         return _rows(part.decode, z, self.latent_dim, "latents")
@@ -162,7 +164,7 @@ class Codec:
         raise unknown("side", side, SIDES)
 
 
-def _rows(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, width: int, what: str) -> np.ndarray:
+def _rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what: str) -> Array:
     """Applies a function of [N, width] to [..., width]."""
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite and is refused below
         values = np.asarray(values, dtype=np.float32)
@@ -174,7 +176,7 @@ def _rows(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, widt
     return result.reshape(*values.shape[:-1], result.shape[-1])
 
 
-def _read(path: Path) -> tuple[bytes, dict]:
+def _read(path: Path) -> tuple[bytes, Card]:
     """Content and card of a weights file."""
     if not path.is_file():
         raise XlvlaError(f"no codec weights at {path}: run `xlvla codec train`, or name a weights file that exists")
@@ -190,23 +192,23 @@ def _read(path: Path) -> tuple[bytes, dict]:
     return content, json.loads(about["card"])
 
 
-def _part(tensors: Mapping[str, np.ndarray], entry: Mapping, activation: str) -> HandCodec:
+def _part(tensors: Mapping[str, Array], entry: Card, activation: str) -> HandCodec:
     lower, upper = (np.array(entry[key], dtype=np.float32) for key in ("lower", "upper"))
     encoder, decoder = (_network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation]) for half in ("encoder", "decoder"))
     return HandCodec(tuple(entry["joints"]), lower, upper, encoder, decoder)
 
 
-def _network(tensors: Mapping[str, np.ndarray], prefix: str, activation: Callable[[np.ndarray], np.ndarray]) -> Network:
+def _network(tensors: Mapping[str, Array], prefix: str, activation: Callable[[Array], Array]) -> Network:
     layers: list[Layer] = []
     while f"{prefix}.{len(layers)}.weight" in tensors:
         here = f"{prefix}.{len(layers)}"
         layers.append(Layer(tensors[f"{here}.weight"], tensors[f"{here}.bias"], tensors.get(f"{here}.gain"), tensors.get(f"{here}.shift")))
     if not layers:
         raise XlvlaError(f"the codec weights have no network '{prefix}' that their card names: the file is damaged")
-    return Network(tuple(layers), activation, tensors.get(f"{prefix}.skip"))
+    return Network(tuple(layers), activation)
 
 
-def _agree(path: Path, hand: str, side: Side, entry: Mapping) -> None:
+def _agree(path: Path, hand: str, side: Side, entry: Card) -> None:
     """Refuses weights trained for other joints or limits than the catalogue's hand has now."""
     known = catalog.hand(hand)
     names, limits = known.joint_names(side), known.limits(side)

@@ -79,7 +79,7 @@ def show_command(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("out/codec.png"),
     weights: Weights = None,
     side: Annotated[str, typer.Option(help="right or left.")] = "right",
-    source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "xhand",
+    source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "inspire",
 ) -> None:
     """Draw the same latents decoded by every hand."""
     from xlvla.codec import Codec

@@ -19,19 +19,19 @@ from xlvla.urdf import Description
 if TYPE_CHECKING:
     import mujoco
 
-SIZE = 480
-"""Pixels of one hand's square picture."""
+WIDTH, HEIGHT = 420, 480
+"""Pixels of one hand's picture."""
 
 
-def draw(codec: Codec, out: Path, source: str = "xhand", side: Side = "right") -> None:
+def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right") -> None:
     """Writes a PNG: a row per pose of `source`, a column per hand that decodes the pose's latent."""
     from matplotlib.figure import Figure
 
     poses = gestures(codec, source, side)
     pictures = {hand: _pictures(codec, hand, side, codec.encode(source, side, np.array(list(poses.values())))) for hand in codec.hands}
-    figure = Figure(figsize=(2.6 * len(codec.hands) + 0.9, 2.6 * len(poses) + 0.5), dpi=150, facecolor="white")
+    figure = Figure(figsize=(2.6 * len(codec.hands) + 0.7, 2.6 * HEIGHT / WIDTH * len(poses) + 0.5), dpi=150, facecolor="white")
     axes = figure.subplots(len(poses), len(codec.hands), squeeze=False)
-    figure.subplots_adjust(0.07, 0.005, 0.995, 0.955, wspace=0.02, hspace=0.02)
+    figure.subplots_adjust(0.05, 0.005, 0.995, 0.975, wspace=0.01, hspace=0.01)
     for row, gesture in enumerate(poses):
         axes[row][0].set_ylabel(gesture, fontsize=13)
         for column, hand in enumerate(codec.hands):
@@ -56,7 +56,7 @@ def gestures(codec: Codec, hand: str, side: Side) -> dict[str, np.ndarray]:
     thumb = np.array([_moves(entry, side, joint, "thumb") for joint in codec.joints(hand, side)])
     poses = {"open": rest, "half closed": rest + 0.4 * (bent - rest)}
     poses |= {"fist": rest + np.where(thumb, 0.5, 0.8) * (bent - rest), "thumb up": rest + np.where(thumb, 0.0, 0.9) * (bent - rest)}
-    fingers = [finger for finger in FINGERS[1:] if finger in entry.tips]
+    fingers: list[Finger] = [finger for finger in FINGERS[1:] if finger in entry.tips]
     return poses | {f"thumb + {finger}": pinch(entry, side, finger) for finger in fingers}
 
 
@@ -102,7 +102,7 @@ def _moves(hand: Hand, side: Side, joint: str, finger: Finger) -> bool:
 
 
 def _pictures(codec: Codec, hand: str, side: Side, latents: np.ndarray) -> list[np.ndarray]:
-    """One hand's pictures [SIZE, SIZE, 3] of each latent [B, L]."""
+    """One hand's pictures [HEIGHT, WIDTH, 3] of each latent [B, L]."""
     os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         import mujoco
@@ -112,7 +112,7 @@ def _pictures(codec: Codec, hand: str, side: Side, latents: np.ndarray) -> list[
     model = _scene(entry.urdf_path(side))
     data = mujoco.MjData(model)
     camera = _camera(model, data, side)
-    with mujoco.Renderer(model, SIZE, SIZE) as renderer:
+    with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
         pictures = []
         for q in codec.decode(hand, side, latents):
             _pose(model, data, entry.description(side), dict(zip(codec.joints(hand, side), q, strict=True)))
@@ -127,9 +127,9 @@ def _scene(path: Path) -> mujoco.MjModel:
 
     spec = mujoco.MjSpec.from_file(str(path))
     spec.compiler.discardvisual = False
-    spec.visual.global_.offwidth = spec.visual.global_.offheight = SIZE
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = WIDTH, HEIGHT
     spec.visual.quality.offsamples = 8
-    spec.visual.headlight.ambient[:] = 0.45
+    spec.visual.headlight.ambient[:] = 0.55
     spec.visual.headlight.diffuse[:] = 0.35
     spec.visual.headlight.specular[:] = 0.1
     spec.add_texture(
@@ -151,9 +151,10 @@ def _camera(model: mujoco.MjModel, data: mujoco.MjData, side: Side) -> mujoco.Mj
 
     mujoco.mj_forward(model, data)
     camera = mujoco.MjvCamera()
-    low, high = data.geom_xpos.min(0), data.geom_xpos.max(0)
+    reach = model.geom_rbound[:, None]
+    low, high = (data.geom_xpos - reach).min(0), (data.geom_xpos + reach).max(0)
     camera.lookat[:] = (low + high) / 2
-    camera.distance = 1.45 * float(np.linalg.norm(high - low))
+    camera.distance = 0.98 * float(np.linalg.norm(high - low))
     camera.azimuth = 180 + (35 if side == "right" else -35)
     camera.elevation = -10
     return camera

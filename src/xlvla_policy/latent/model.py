@@ -50,18 +50,12 @@ class Coders(nn.Module):
         return coder
 
 
-class Mlp(nn.Module):
-    """Linear layers with (normalisation and) activation between them, beside a linear map where the recipe has a skip."""
+class Mlp(nn.Sequential):
+    """Linear layers with (normalisation and) activation between them."""
 
     def __init__(self, widths: Sequence[int], recipe: Recipe):
-        super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise(widths[:-1]):
             norm = [nn.LayerNorm(after)] if recipe.normalised else []
             layers += [nn.Linear(before, after), *norm, ACTIVATIONS[recipe.activation]()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
-        self.skip = nn.Linear(widths[0], widths[-1], bias=False) if recipe.skip else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.layers(x)
-        return y if self.skip is None else y + self.skip(x)
+        super().__init__(*layers, nn.Linear(widths[-2], widths[-1]))

@@ -14,7 +14,6 @@ class Recipe:
     Args:
         encoder, decoder: hidden widths.
         normalised: layer normalisation before each activation.
-        skip: a linear map beside each network.
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
         steps: steps of the right hands, which shape the latent.
@@ -36,7 +35,6 @@ class Recipe:
     latent: int = 32
     activation: str = "silu"
     normalised: bool = False
-    skip: bool = False
     sampled: bool = True
     batch: int = 384
     steps: int = 4000
@@ -65,7 +63,6 @@ PAPER = Recipe(
     decoder=(64, 128, 64),
     activation="relu",
     normalised=True,
-    skip=False,
     batch=1024,
     steps=1000,
     left_steps=0,

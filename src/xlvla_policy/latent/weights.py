@@ -68,14 +68,12 @@ def _layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, 
     """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last: an encoder's mean."""
     tensors: dict[str, Tensor] = {}
     index = -1
-    for layer in network.layers:
+    for layer in network:
         if isinstance(layer, nn.Linear):
             index += 1
             tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = layer.weight.detach().T, layer.bias.detach()
         elif isinstance(layer, nn.LayerNorm):
             tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = layer.weight.detach(), layer.bias.detach()
-    if network.skip is not None:
-        tensors[f"{prefix}.skip"] = network.skip.weight.detach().T
-    for name in {f"{prefix}.{index}.weight", f"{prefix}.{index}.bias", f"{prefix}.skip"} & set(tensors):
+    for name in (f"{prefix}.{index}.weight", f"{prefix}.{index}.bias"):
         tensors[name] = tensors[name][..., :outputs]
     return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}
