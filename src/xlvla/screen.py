@@ -46,6 +46,8 @@ class Screen:
 
     def heard(self, node: str, line: str) -> None:
         """A line that a node printed."""
+        if line.startswith(f"{node}: "):  # why it ended: the launcher says so in its own words
+            return
         level = _LEVEL.match(line)
         if level and level[1] in ("DEBUG", "INFO") and not self._verbose:
             return
