@@ -50,7 +50,7 @@ def evaluate(
     policy: Annotated[str | None, typer.Option(help="Weights file; the shipped one if not given.")] = None,
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     delay: Annotated[float, typer.Option(min=0, help="Seconds from an observation to its chunk's taking effect.")] = 0.15,
-    threads: Annotated[int, typer.Option(min=1, help="Processor threads of the policy.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of the policy.")] = 1,
     out: Annotated[Path | None, typer.Option("--json", help="File for the results.")] = None,
     video: Annotated[Path | None, typer.Option(help="Folder for one video per episode.")] = None,
 ) -> None:

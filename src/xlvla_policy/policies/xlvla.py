@@ -21,12 +21,13 @@ from xlvla_policy.vla.tokenizer import Tokenizer
 SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
 
 
-def load(rig: Rig, *, codec: Codec | None = None, threads: int = 2, seed: int = 0) -> XlvlaPolicy:
+def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 0) -> XlvlaPolicy:
     """The policy for a rig, warmed up: weights of `rig.policy.checkpoint`, or the shipped ones.
 
     Args:
         codec: None loads the shipped one.
-        threads: processor threads torch may use, in this whole process.
+        threads: processor threads torch may use, in this whole process. One: the steps are too small to share, and on a busy
+            machine threads that wait for each other made a chunk ten times slower.
         seed: of the noise every chunk starts from.
 
     Raises:
