@@ -88,11 +88,11 @@ class HandCodec:
 
     @cached_property
     def middle(self) -> Array:
-        return (self.lower + self.upper) / np.float32(2)
+        return np.float32(0.5) * (self.lower + self.upper)
 
     @cached_property
     def half(self) -> Array:
-        return (self.upper - self.lower) / np.float32(2)
+        return np.float32(0.5) * (self.upper - self.lower)
 
     def encode(self, q: Array) -> Array:
         return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
