@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,8 +11,8 @@ from types import TracebackType
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 
 from xlvla.ros import convert, supervision
@@ -80,15 +79,14 @@ def main() -> None:
     """The other process."""
     supervision.follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("bench_echo")
     pong = node.create_publisher(PONG.type, PONG.name, PONG.qos)
     ticks = node.create_publisher(TIMER.type, TIMER.name, TIMER.qos)
     tick = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
     node.create_subscription(PING.type, PING.name, pong.publish, PING.qos)
     node.create_timer(1 / TIMER_HZ, lambda: ticks.publish(tick.fill(time.time_ns(), np.zeros(JOINTS))))
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        rclpy.spin(node)
+    rclpy.spin(node)  # until SIGTERM
 
 
 if __name__ == "__main__":
