@@ -9,31 +9,13 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Side
 from xlvla_drivers.motion.chunk import Refused
-from xlvla_drivers.motion.player import Player
-
-HAND_RAMP_S = 0.1
-"""A hand reaches its full speed in this time; no data sheet gives an acceleration."""
-
-
-def side_player(rig: Rig, side: Side) -> Player:
-    """The player of one side's arm and hand, with the limits of their URDFs."""
-    arm, hand = rig.arm(side).limits, rig.hand(side).limits(side)
-    hand_lower, hand_upper = rig.hand(side).command_range(side)
-    return Player(
-        joints=[name for part in PARTS for name in rig.joint_names(side, part)],
-        lower=np.concatenate([arm.lower, hand_lower]),
-        upper=np.concatenate([arm.upper, hand_upper]),
-        velocity=np.concatenate([arm.velocity, hand.velocity]),
-        acceleration=np.concatenate([np.full(len(arm.lower), rig.arm(side).acceleration), hand.velocity / HAND_RAMP_S]),
-        config=rig.motion,
-    )
+from xlvla_drivers.motion.sides import side_player
 
 
 @dataclass(frozen=True)

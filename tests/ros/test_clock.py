@@ -1,0 +1,46 @@
+"""Deadlines of loops."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from xlvla.ros.clock import Clock
+from xlvla.ros.convert import SECOND
+
+
+def test_ticks_are_whole_periods_of_the_clock():
+    stop = threading.Event()
+    dues = []
+    for due, _ in Clock().ticks(200.0, stop):
+        dues.append(due)
+        if len(dues) == 40:
+            stop.set()
+    assert all(due % (SECOND // 200) == 0 for due in dues)
+    assert (np.diff(dues) > 0).all()
+
+
+def test_a_loop_that_was_held_up_skips_what_it_missed_and_says_how_much():
+    stop = threading.Event()
+    seen = []
+    for due, missed in Clock().ticks(100.0, stop):
+        seen.append((due, missed))
+        if len(seen) == 3:
+            time.sleep(0.055)
+        if len(seen) == 4:
+            stop.set()
+    assert seen[3][1] >= 4
+    assert seen[3][0] - seen[2][0] == (seen[3][1] + 1) * SECOND // 100
+
+
+def test_a_stopped_loop_ends_at_once():
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    began = time.monotonic()
+    assert list(Clock().ticks(0.1, stop)) == []
+    assert time.monotonic() - began < 1.0
