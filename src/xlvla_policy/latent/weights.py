@@ -41,6 +41,7 @@ def annotate(path: Path, **facts: object) -> None:
 def _save(tensors: dict[str, Tensor], card: Mapping, out: Path) -> None:
     part = out.with_name(out.name + ".part")
     save_file(tensors, part, metadata={"format": FORMAT, "card": json.dumps(card)})
+    part.chmod(0o644)  # the library writes files that only their owner can read
     os.replace(part, out)
 
 
