@@ -37,7 +37,8 @@ def test_late_chunks_of_an_expert_are_followed_closely_and_push_the_cans_togethe
                 player.offer(rows[side][frames], player.joints, decided * TICK_S, CHUNK_HZ, now_s)
             command = player.command(now_s, start[side])
             if tick % 5 == 0 and now_s > 0.6:
-                errors.append(np.abs(command - rows[side][min(tick // 5 - 1, len(rows[side]) - 1)]).max())
+                arm = slice(len(rig.arm(side).joints))  # a slow hand may not keep up with the expert, an arm does
+                errors.append(np.abs(command - rows[side][min(tick // 5 - 1, len(rows[side]) - 1)])[arm].max())
             named = dict(zip(player.joints, command, strict=True))
             for part in PARTS:
                 world.command(side, part, {name: named[name] for name in rig.joint_names(side, part)})
