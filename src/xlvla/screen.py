@@ -42,7 +42,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """A line that stays, in rich's markup."""
-        self.console.print(line)
+        self.console.print(line, soft_wrap=True)
 
     def heard(self, node: str, line: str) -> None:
         """A line that a node printed."""

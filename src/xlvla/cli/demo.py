@@ -26,6 +26,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for video.mp4, summary.json and hands.png.")] = Path("out/demo"),
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes in all.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_SEED,
+    checkpoint: Annotated[str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")] = None,
     domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
 ) -> None:
     """Simulated episodes on the real ROS graph with two pairs of hands, one set of weights; writes video, figures, picture."""
@@ -34,7 +35,7 @@ def demo(
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
 
-    runs = list(_runs(episodes, seed))
+    runs = list(_runs(episodes, seed, checkpoint))
     for rig, _ in runs:
         ready_or_raise(rig)
     out.mkdir(parents=True, exist_ok=True)
@@ -47,14 +48,14 @@ def demo(
         screen.say("written: " + ", ".join(str(out / name) for name in ("video.mp4", "summary.json", "hands.png")))
 
 
-def _runs(episodes: int, seed: int) -> Iterator[tuple[Rig, int]]:
+def _runs(episodes: int, seed: int, checkpoint: str | None) -> Iterator[tuple[Rig, int]]:
     """Rigs and how many episodes each gets: most on the first pair of hands, each episode with a seed of its own."""
     from xlvla import rig as rigs
 
     second = episodes * 2 // 5
     for hand, count, first in ((HANDS[0], episodes - second, seed), (HANDS[1], second, seed + episodes - second)):
         if count:
-            yield rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand}, seed=first), count
+            yield rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand}, seed=first, checkpoint=checkpoint), count
 
 
 def _picture(path: Path, screen: Screen) -> None:
