@@ -13,14 +13,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 GRAPHICS := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2
 export MUJOCO_GL ?= egl
 
-# Where a ROS 2 is sourced its rclpy must win: no wheels of it, and the numpy 1 that its messages were compiled with.
+# Where a ROS 2 is sourced its rclpy, messages and pinocchio must win, so no wheels of them.
 ifeq ($(shell $(PYTHON) -c 'import rclpy' 2>/dev/null && echo yes),yes)
 VENV_FLAGS := --system-site-packages
-WHAT := 'numpy<2' -e '.[sim,policy,show,dev]'
+INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest ruff 'pyright[nodejs]' hatchling editables typer rich \
+	&& $(PIP) install --no-deps --no-build-isolation -e .
 else
-VENV_FLAGS :=
-WHAT := -c constraints.txt -e '.[all,dev]'
 TORCH := $(shell grep '^torch==' constraints.txt)
+INSTALL = $(PIP) install -c constraints.txt '$(TORCH)' && $(PIP) install -c constraints.txt -e '.[all,dev]'
 endif
 
 .PHONY: help demo test check format clean setup
@@ -55,8 +55,7 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV_FLAGS) $(VENV) >/dev/null \
 		|| { echo "$(PYTHON) cannot make a virtual environment: sudo apt-get install python3-venv"; exit 1; }
-	@$(if $(TORCH),$(PIP) install -c constraints.txt '$(TORCH)')
-	@$(PIP) install $(WHAT)
+	@$(INSTALL)
 	@$(MAKE) --no-print-directory graphics
 	@touch $(READY)
 
