@@ -49,10 +49,10 @@ def demo(
 
 
 def _runs(episodes: int, seed: int, checkpoint: str | None) -> Iterator[tuple[Rig, int]]:
-    """Rigs and how many episodes each gets: most on the first pair of hands, each episode with a seed of its own."""
+    """Rigs and how many episodes each gets; every episode has a seed of its own."""
     from xlvla import rig as rigs
 
-    second = episodes * 2 // 5
+    second = episodes // 2
     for hand, count, first in ((HANDS[0], episodes - second, seed), (HANDS[1], second, seed + episodes - second)):
         if count:
             yield rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand}, seed=first, checkpoint=checkpoint), count
