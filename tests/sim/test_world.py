@@ -108,6 +108,22 @@ def test_a_hand_reaches_the_pose_it_is_sent(rig_with, hand):
     assert np.abs(world.joint_state("right", "hand")[0] - target).max() < 0.03
 
 
+def test_cans_that_touch_stay_where_they_are(world):
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        world.reset(seed)
+        angle, reach = rng.uniform(-0.3, 0.3), 0.033 + rng.uniform(-2e-4, 1e-5)
+        for can, sign in (("can_left", 1), ("can_right", -1)):
+            world.state.place(
+                can, np.array([0.43 + sign * reach * np.sin(angle), sign * reach * np.cos(angle), 0.0505]), rng.uniform(-3, 3)
+            )
+        world.step(0.002)  # positions are those of the last step
+        before = {can: world.state.position(can) for can in ("can_left", "can_right")}
+        world.step(1.0)
+        for can, position in before.items():
+            assert np.linalg.norm(world.state.position(can) - position) < 0.005
+
+
 def test_a_command_with_an_unknown_joint_is_refused_and_named(world):
     good = dict.fromkeys(world.rig.joint_names("left", "arm"), 0.0)
     with pytest.raises(XlvlaError, match=r"left_arm_jiont3.*did you mean 'left_arm_joint3'"):

@@ -99,7 +99,8 @@ def _push(can: np.ndarray, middle: np.ndarray, direction: np.ndarray, side: Side
         WayPoint(last, push_s * pace, overlap_s=0.15 * pace),
         WayPoint(last, 0.3),
         WayPoint(back, 0.8 * pace),
-        WayPoint(rest, 0.9 * pace, "relaxed", overlap_s=0.2 * pace),
+        WayPoint(rest, 0.9 * pace, overlap_s=0.2 * pace),
+        WayPoint(rest, 0.7 * pace, "relaxed", overlap_s=0.4 * pace),
     ]
 
 
