@@ -134,10 +134,10 @@ def test_every_topic_of_the_body_comes_at_its_rate(bench):
     bench.until(listen, "the clock stands still")
     for topic, rate_hz in wanted.items():
         seen = sorted(stamps[topic])
-        shortest_s = np.diff(seen).min() / convert.SECOND
+        usual_s = np.median(np.diff(seen)) / convert.SECOND
         rate = (len(seen) - 1) / (seen[-1] - seen[0]) * convert.SECOND
         assert rate > 0.5 * rate_hz, f"{topic.name} comes at {rate:.1f} Hz, not {rate_hz}"
-        assert shortest_s > 0.6 / rate_hz, f"{topic.name} came after {shortest_s:.3f} s, faster than {rate_hz} Hz"
+        assert usual_s > 0.6 / rate_hz, f"{topic.name} comes every {usual_s:.3f} s, faster than {rate_hz} Hz"
 
 
 def test_every_node_reports_its_health_and_the_description_is_there(bench):

@@ -44,3 +44,30 @@ def test_a_stopped_loop_ends_at_once():
     began = time.monotonic()
     assert list(Clock().ticks(0.1, stop)) == []
     assert time.monotonic() - began < 1.0
+
+
+class Hand(Clock):
+    """A clock that is moved by hand."""
+
+    def __init__(self):
+        self.ns = 100 * SECOND
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
+def test_a_loop_goes_on_when_the_clock_begins_anew():
+    clock, stop, seen = Hand(), threading.Event(), []
+
+    def move() -> None:
+        for start in (100, 1):
+            for k in range(10):
+                clock.ns = start * SECOND + k * SECOND // 10
+                time.sleep(0.01)
+        stop.set()
+
+    threading.Thread(target=move).start()
+    for due, _ in clock.ticks(10.0, stop):
+        seen.append(due / SECOND)
+    assert min(seen) < 2 and max(seen) > 100.5
+    assert sum(due < 2 for due in seen) > 3

@@ -32,28 +32,34 @@ class Clock:
         """How long to sleep [s] before looking again whether `until_ns` has come."""
         return (until_ns - self.now_ns()) / SECOND
 
-    def sleep_until(self, until_ns: int, stop: threading.Event) -> bool:
-        """Sleeps until then; False when stopped before."""
-        while (not self.running or self.now_ns() < until_ns) and not stop.is_set():
-            pause_s = self.pause_s(until_ns)
-            if pause_s > 0.05:
-                stop.wait(0.05)
-            else:
-                time.sleep(max(pause_s, 0.0002))
-        return not stop.is_set()
-
     def ticks(self, rate_hz: float, stop: threading.Event) -> Iterator[tuple[int, int]]:
         """(deadline [ns], deadlines missed before it) `rate_hz` times a second until stopped; deadlines are whole periods of the clock."""
         period = round(SECOND / rate_hz)
-        self.sleep_until(0, stop)
-        due = self.now_ns() // period * period + period
-        while self.sleep_until(due, stop):
-            missed = max((self.now_ns() - due) // period, 0)
-            due += missed * period
-            yield due, missed
-            due += period
-            if self.now_ns() < due - 10 * period:  # time went back
-                due = self.now_ns() // period * period + period
+        while not self.running and not stop.wait(0.01):
+            pass
+        due = self._next(period)
+        while not stop.is_set():
+            now = self.now_ns()
+            if due - now > 2 * period:  # time went back: another simulation began
+                due = self._next(period)
+            elif now < due:
+                self._rest(due, stop)
+            else:
+                missed = (now - due) // period
+                due += missed * period
+                yield due, missed
+                due += period
+
+    def _next(self, period: int) -> int:
+        return (self.now_ns() // period + 1) * period
+
+    def _rest(self, until_ns: int, stop: threading.Event) -> None:
+        """Sleeps at most until then, and not so long that a stop or a change of the clock goes unnoticed."""
+        pause_s = self.pause_s(until_ns)
+        if pause_s > 0.05:
+            stop.wait(0.05)
+        else:
+            time.sleep(max(pause_s, 0.0002))
 
 
 class SimClock(Clock):
