@@ -21,7 +21,7 @@ def add_room(spec: mujoco.MjSpec, rig: Rig) -> None:
     _add_lights(spec)
     for name, camera in rig.cameras.items():
         _add_camera(spec, name, camera)
-    _add_camera(spec, "view", Camera((1.2, -0.42, 0.78), (0.30, 0.0, 0.12), fovy_deg=40))
+    _add_camera(spec, "view", Camera((1.2, -0.42, 0.78), (0.30, 0.0, 0.12), fovy_deg=43))
 
 
 def published_fovy_deg(camera: Camera) -> float:

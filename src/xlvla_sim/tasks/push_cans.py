@@ -71,9 +71,9 @@ class PushCans:
         }
 
 
-PALM_FORWARD, PALM_DEPTH = 0.105, 0.0195
-"""The part of a hand that pushes: from the flange along the fingers, and out of the palm [m]. The depth is that of the
-flattest hand, so one path serves all; thicker hands press a little."""
+PALM_FORWARD, PALM_DEPTH = 0.105, 0.015
+"""The part of a hand that pushes: from the flange along the fingers, and out of the palm [m]. The depth is
+4 mm less than that of the flattest hand, so that one path serves all: thin hands just close the gap, thick ones press a little."""
 
 TILT, LOW = np.radians(26), 0.142
 """Tilt of the hand and height of the flange [m] while pushing."""
