@@ -121,12 +121,12 @@ def test_check_finds_a_missing_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("check", "bimanul"), "unknown rig 'bimanul': known are bimanual; did you mean 'bimanual'?"),
+        (("check", "bimanul"), f"unknown rig 'bimanul': known are {', '.join(catalog.rigs())}; did you mean 'bimanual'?"),
         (("check", "nowhere.yaml"), "no rig file at nowhere.yaml"),
         (("show", "--right-hand", "ability2"), "did you mean 'ability'?"),
         (("show", "--policy", "xlvl"), "unknown policy 'xlvl'"),
-        (("urdf", "--hand", "paxni"), "unknown hand 'paxni': known are ability, inspire, paxini, xhand; did you mean 'paxini'?"),
-        (("urdf", "--arm", "xarm6"), "unknown arm 'xarm6': known are xarm7; did you mean 'xarm7'?"),
+        (("urdf", "--hand", "paxni"), f"unknown hand 'paxni': known are {', '.join(catalog.hands())}; did you mean 'paxini'?"),
+        (("urdf", "--arm", "xarm6"), f"unknown arm 'xarm6': known are {', '.join(catalog.arms())}; did you mean 'xarm7'?"),
         (("urdf", "--hand", "xhand", "--side", "rigth"), "unknown side 'rigth': known are left, right; did you mean 'right'?"),
         (("urdf",), "say either --rig NAME"),
         (("urdf", "--rig", "bimanual", "--hand", "xhand"), "say either --rig NAME"),

@@ -102,7 +102,7 @@ def test_a_joint_without_finite_limits_is_refused():
 def test_a_wrong_name_is_answered_with_the_known_ones_and_the_nearest():
     with pytest.raises(XlvlaError) as caught:
         catalog.hand("xhnad")
-    assert str(caught.value) == "unknown hand 'xhnad': known are ability, inspire, paxini, xhand; did you mean 'xhand'?"
+    assert str(caught.value) == f"unknown hand 'xhnad': known are {', '.join(catalog.hands())}; did you mean 'xhand'?"
 
 
 def test_a_name_like_no_other_gets_no_suggestion():

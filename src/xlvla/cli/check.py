@@ -46,7 +46,7 @@ def _graph_faults(rig: Rig) -> list[str]:
 
 def _codec_faults(rig: Rig) -> list[str]:
     from xlvla.codec import Codec
-    from xlvla.errors import XlvlaError, unknown_line
+    from xlvla.errors import XlvlaError
 
     if rig.policy is None:
         return []
@@ -55,7 +55,7 @@ def _codec_faults(rig: Rig) -> list[str]:
     except XlvlaError as error:
         return [str(error)]
     strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
-    return [f"codec: {unknown_line('hand', name, codec.hands)}" for name in strangers]
+    return [f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec train`" for name in strangers]
 
 
 def _module_faults(rig: Rig) -> list[str]:
