@@ -10,8 +10,15 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from xlvla.ros.clock import Clock
+import rclpy
+from rclpy.context import Context
+from rclpy.signals import SignalHandlerOptions
+from rosgraph_msgs.msg import Clock as ClockMessage
+
+from xlvla.ros import convert, topics
+from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.convert import SECOND
+from xlvla.run import own_domain
 
 
 def test_ticks_are_whole_periods_of_the_clock():
@@ -71,3 +78,29 @@ def test_a_loop_goes_on_when_the_clock_begins_anew():
         seen.append(due / SECOND)
     assert min(seen) < 2 and max(seen) > 100.5
     assert sum(due < 2 for due in seen) > 3
+
+
+def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_simulation():
+    rng = np.random.default_rng(0)
+    context = Context()
+    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("clock_test", context=context)
+    publisher = node.create_publisher(topics.CLOCK.type, topics.CLOCK.name, topics.CLOCK.qos)
+    clock = SimClock(node, speed=1.0)
+    assert not clock.running
+    while not publisher.get_subscription_count():
+        time.sleep(0.01)
+    began, errors = time.monotonic(), []
+    for k in range(100):
+        due = began + k * 0.01 + rng.uniform(0, 0.015)  # up to 15 ms late
+        while time.monotonic() < due:
+            if k > 50:
+                errors.append(clock.now_ns() / SECOND - 10.0 - (time.monotonic() - began))
+            time.sleep(0.001)
+        publisher.publish(ClockMessage(clock=convert.stamp(round((10 + k * 0.01) * SECOND))))
+        clock.now_ns()
+    assert np.percentile(np.abs(np.array(errors) - np.median(errors)), 90) < 0.005
+    time.sleep(0.2)
+    assert clock.now_ns() <= (10 + 0.99) * SECOND + SimClock.LONGEST_NS
+    node.destroy_node()
+    rclpy.shutdown(context=context)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from rclpy.node import Node
@@ -63,10 +64,14 @@ class Clock:
 
 
 class SimClock(Clock):
-    """The simulation's clock from `/clock`, extended between messages by at most `LONGEST_NS`: a simulation that stops stops it.
+    """The simulation's clock from `/clock`, made smooth between and across its messages.
+
+    A message can be late but never early, so real time is set against the promptest of the last second; otherwise each
+    late message would stop the clock for as long. The clock is at most `LONGEST_NS` ahead of the newest message: a
+    simulation that stops stops it.
 
     Args:
-        speed: simulated seconds per second; 0 when it runs as fast as it can, then nothing is extended.
+        speed: simulated seconds per second; 0 when it runs as fast as it can, then only messages move the clock.
     """
 
     LONGEST_NS = SECOND // 25
@@ -75,9 +80,12 @@ class SimClock(Clock):
         self._reader = Reader(node, topics.CLOCK)
         self._speed = speed
         self._lock = threading.Lock()
-        self._sim_ns = -1
-        self._heard_ns = 0
-        self._latest_ns = -1
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sim_ns = self._latest_ns = -1
+        self._delays: deque[float] = deque(maxlen=100)
+        self._promptest = 0.0
 
     @property
     def running(self) -> bool:
@@ -88,16 +96,23 @@ class SimClock(Clock):
             message = self._reader.newest()
             if message is not None:
                 self._hear(nanoseconds(message.clock))
-            if self._sim_ns < 0:
-                return -1
-            beyond = int((time.monotonic_ns() - self._heard_ns) * self._speed)
-            self._latest_ns = max(self._latest_ns, self._sim_ns + min(beyond, self.LONGEST_NS if self._speed else 0))
+            if self._sim_ns >= 0:
+                self._latest_ns = max(self._latest_ns, self._smooth_ns())
             return self._latest_ns
 
     def _hear(self, sim_ns: int) -> None:
         if sim_ns < self._latest_ns - SECOND:  # another simulation: its time counts from now on
-            self._latest_ns = sim_ns
-        self._sim_ns, self._heard_ns = sim_ns, time.monotonic_ns()
+            self._begin()
+        self._sim_ns = sim_ns
+        if self._speed:
+            self._delays.append(time.monotonic_ns() - sim_ns / self._speed)
+            self._promptest = min(self._delays)
+
+    def _smooth_ns(self) -> int:
+        if not self._speed:
+            return self._sim_ns
+        expected_ns = round((time.monotonic_ns() - self._promptest) * self._speed)
+        return min(max(expected_ns, self._sim_ns), self._sim_ns + self.LONGEST_NS)
 
     def pause_s(self, until_ns: int) -> float:
         if self._sim_ns < 0:

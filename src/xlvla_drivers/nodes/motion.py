@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, priority, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
@@ -110,6 +110,7 @@ class MotionNode(RigNode):
         self.serve(topics.ENGAGE, self._on_engage)
 
     def work(self, stop: threading.Event) -> None:
+        self.health.fact("scheduling", priority.hasten())
         for now_ns, missed in self.clock.ticks(self.rig.motion.rate_hz, stop):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
