@@ -33,11 +33,11 @@ def policy(
 ) -> None:
     """Train a policy; without data, first collect it in simulation."""
     from xlvla_policy.training import run
-    from xlvla_policy.training.loop import Recipe, fast_bf16
+    from xlvla_policy.training.loop import Recipe
 
     if not any(data.glob("*.npz")):
         _collect(data, hands, episodes)
-    recipe = Recipe(steps=steps, minutes=minutes, batch=batch, bf16=fast_bf16(), seed=seed)
+    recipe = Recipe(steps=steps, minutes=minutes, batch=batch, seed=seed)
     run.train(data, out, run.Choice(preset=preset, stride=stride, threads=threads, resume=resume), recipe)
 
 
