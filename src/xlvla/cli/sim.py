@@ -58,7 +58,7 @@ def collect(
     jobs = _jobs(rig, task, hands, episodes, mixed, seed, out)
     waiting = [job for job in jobs if not (job.path.exists() or _dropped(job.path).exists())]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress, ProcessPoolExecutor(workers, mp_context=_spawn()) as pool:
+    with Progress(*columns) as progress, _pool(workers) as pool:
         bar = progress.add_task("episodes", total=len(jobs), completed=len(jobs) - len(waiting))
         futures: list[Future[bool]] = [pool.submit(collect_one, job) for job in waiting]
         try:
@@ -245,7 +245,18 @@ def _dropped(path: Path) -> Path:
     return path.with_suffix(".dropped")
 
 
-def _spawn():
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Processes that end with this one, however it ends."""
     import multiprocessing
+    import os
 
-    return multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow, initargs=(os.getpid(),))
+
+
+def _follow(parent: int) -> None:
+    import os
+
+    from xlvla.ros import supervision
+
+    os.environ[supervision.PARENT] = str(parent)
+    supervision.follow_parent()
