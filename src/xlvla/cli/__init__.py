@@ -12,6 +12,9 @@ import typer
 from xlvla import __version__
 from xlvla.errors import RigError, XlvlaError
 
+EXTRAS = {"mujoco": "sim", "cv2": "sim", "torch": "policy", "sentencepiece": "policy", "matplotlib": "show", "av": "show"}
+"""Which extra of the distribution brings a module."""
+
 app = typer.Typer(name="xlvla", no_args_is_help=True, add_completion=False)
 
 
@@ -38,6 +41,10 @@ def main() -> None:
         _fail("\n".join(error.faults))
     except XlvlaError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        _fail(f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'")
 
 
 def _fail(text: str) -> None:
