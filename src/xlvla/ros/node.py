@@ -168,15 +168,17 @@ def run(kind: Callable[[], RigNode]) -> None:
         signal.signal(number, lambda *_: stop.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = kind()
+    name = node.get_name()
     try:
         failure = _spin(node, stop)
     finally:
         with contextlib.suppress(Exception):
             node.trigger_shutdown()
         with contextlib.suppress(Exception):
+            node.destroy_node()  # says goodbye: others would wait for its services for 20 s
             rclpy.shutdown()
     if failure:
-        print(f"{node.get_name()}: {failure}", file=sys.stderr, flush=True)
+        print(f"{name}: {failure}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
 
