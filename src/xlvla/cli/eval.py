@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 
 if TYPE_CHECKING:
     from xlvla_drivers.motion.player import Player
+    from xlvla_sim.task import TaskStatus
     from xlvla_sim.world import World
 
 SETTLE_S = 0.5
@@ -100,19 +102,31 @@ class _Stage:
 
     def trial(self, seed: int, video: Path | None) -> Trial:
         """Plays one episode to its end."""
-        film = _Film(video, self.world) if video else None
         self.world.reset(seed)
-        status = self._play(film)
-        if film:
-            film.close()
+        with self._film(video) as shoot:
+            status = self._play(shoot)
         hands = "+".join(station.hand.type for station in self.rig.sides.values())
-        return Trial(hands, seed, status.success, status.stage, round(self.world.time_s, 2), status.text)
+        return Trial(hands, seed, status.success, status.stage, round(self._end_s, 2), status.text)
 
-    def _play(self, film: _Film | None):
-        players: dict[Side, Player] = {side: _player(self.rig, side) for side in self.rig.sides}
+    @contextmanager
+    def _film(self, path: Path | None) -> Iterator[Callable[[], None] | None]:
+        """What takes a picture of the scene, 20 per second of simulated time; None where no video is wanted."""
+        if path is None:
+            yield None
+            return
+        from xlvla.film import Film
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Film(path, CHUNK_HZ) as film:
+            yield lambda: film.add(self.world.view(640, 480), self.instruction)
+
+    def _play(self, shoot: Callable[[], None] | None) -> TaskStatus:
+        from xlvla_drivers.motion.sides import side_player
+
+        players: dict[Side, Player] = {side: side_player(self.rig, side) for side in self.rig.sides}
         history: dict[Side, list[np.ndarray]] = {side: [self._measured(side)] for side in self.rig.sides}
         waiting: tuple[int, Chunk] | None = None
-        tick, last = 0, math.inf
+        every, tick, last, status = round(1 / CHUNK_HZ / self.period_s), 0, math.inf, None
         while tick < last:
             now_s = tick * self.period_s
             if tick % self.replan == 0:
@@ -122,12 +136,14 @@ class _Stage:
                 waiting = None
             self._command(players, history, now_s)
             self.world.step(self.period_s)
-            if film and tick % film.every == 0:
-                film.shoot()
+            if shoot and tick % every == 0:
+                shoot()
             tick += 1
-            if self.world.status().done and last == math.inf:
-                last = tick + (round(SETTLE_S / self.period_s) if film else 0)
-        return self.world.status()
+            if status is None and self.world.status().done:
+                status, self._end_s = self.world.status(), self.world.time_s
+                last = tick + (round(SETTLE_S / self.period_s) if shoot else 0)
+        assert status is not None
+        return status
 
     def _observe(self, history: dict[Side, list[np.ndarray]], now_s: float) -> Observation:
         images = {camera: self.world.image(camera) for camera in self.rig.cameras}
@@ -158,49 +174,6 @@ class _Stage:
 
     def _measured(self, side: Side) -> np.ndarray:
         return np.concatenate([self.world.joint_state(side, part)[0] for part in PARTS])
-
-
-def _player(rig: Rig, side: Side) -> Player:
-    """The motion of one side, as the motion node makes it."""
-    from xlvla_drivers.motion.player import Player
-
-    arm, hand = rig.arm(side).limits, rig.hand(side).limits(side)
-    low, high = rig.hand(side).command_range(side)
-    return Player(
-        [name for part in PARTS for name in rig.joint_names(side, part)],
-        np.concatenate([arm.lower, low]),
-        np.concatenate([arm.upper, high]),
-        np.concatenate([arm.velocity, hand.velocity]),
-        np.concatenate([np.full(len(arm.lower), rig.arm(side).acceleration), hand.velocity / HAND_RAMP_S]),
-        rig.motion,
-    )
-
-
-HAND_RAMP_S = 0.1
-"""A hand reaches its full speed in this time; no data sheet gives an acceleration."""
-
-
-class _Film:
-    """A video of the scene at 20 frames per second."""
-
-    def __init__(self, path: Path, world: World):
-        import av
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.world, self.every = world, round(world.rig.motion.rate_hz / CHUNK_HZ)
-        self.file = av.open(str(path), "w")
-        self.stream = self.file.add_stream("libx264", rate=CHUNK_HZ)
-        self.stream.width, self.stream.height, self.stream.pix_fmt = 640, 480, "yuv420p"
-
-    def shoot(self) -> None:
-        import av
-
-        picture = av.VideoFrame.from_ndarray(self.world.view(640, 480), format="rgb24")
-        self.file.mux(self.stream.encode(picture))
-
-    def close(self) -> None:
-        self.file.mux(self.stream.encode())
-        self.file.close()
 
 
 def _pairs(hands: str) -> list[tuple[str, str]]:
