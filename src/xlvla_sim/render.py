@@ -26,6 +26,7 @@ class Renderer:
         self._gl, self._context = _open_gl(model)
         self._size = (0, 0)
         self.close = weakref.finalize(self, _release, self._gl, self._context)
+        self.close.atexit = False  # by then EGL may have shut itself down, and the process frees everything anyway
 
     def picture(self, data: mujoco.MjData, camera: str, width: int, height: int, *, smooth: bool = False) -> np.ndarray:
         """RGB uint8 [height, width, 3]; `smooth` draws it twice as large and shrinks it."""

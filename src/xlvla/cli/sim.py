@@ -1,4 +1,4 @@
-"""`xlvla sim`: collect demonstrations, look at the expert, measure speed."""
+"""`xlvla sim`: collect demonstrations, look at the expert."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST_EVALUATION_SEED = 1_000_000
 """Seeds from here on belong to evaluation and are never collected."""
 
-sim = typer.Typer(no_args_is_help=True, help="Simulated worlds: collect demonstrations, look at the expert, measure speed.")
+sim = typer.Typer(no_args_is_help=True, help="Simulated worlds: collect demonstrations, look at the expert.")
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +74,7 @@ def collect(
 
 def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: int, out: Path) -> list[Job]:
     """Episode k of the folder is seed + k with hands that depend on nothing else, so that collecting can be resumed or extended."""
-    base, names, jobs = _simulated(rig, task), _hands(hands), []
+    base, names, jobs = simulated_rig(rig, task), choose_hands(hands), []
     for number in range(seed, seed + episodes):
         rng = np.random.default_rng([number, 2])
         left = right = names[number % len(names)]
@@ -85,7 +85,7 @@ def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: in
     return jobs
 
 
-def _simulated(rig: str, task: str) -> Rig:
+def simulated_rig(rig: str, task: str) -> Rig:
     from xlvla import catalog
     from xlvla.errors import unknown
     from xlvla.rig import load
@@ -98,7 +98,7 @@ def _simulated(rig: str, task: str) -> Rig:
     return replace(base, sim=replace(base.sim, task=task))
 
 
-def _hands(choice: str) -> tuple[str, ...]:
+def choose_hands(choice: str) -> tuple[str, ...]:
     from xlvla import catalog
 
     return tuple(catalog.hands()) if choice == "all" else tuple(catalog.hand(name.strip()).name for name in choice.split(","))
@@ -177,8 +177,8 @@ def render(
     from xlvla_sim.world import World
 
     out.mkdir(parents=True, exist_ok=True)
-    base, codec = _simulated(rig, task), Codec.load()
-    for name in _hands(hands):
+    base, codec = simulated_rig(rig, task), Codec.load()
+    for name in choose_hands(hands):
         chosen = base.with_choices(hands=dict.fromkeys(base.sides, name))
         world, scene = World(chosen), []
         demonstration = demonstrate(world, Expert(chosen, codec), seed, watch=lambda world, scene=scene: scene.append(world.view(640, 480)))
@@ -198,47 +198,6 @@ def _strip(images: list[np.ndarray], columns: int = 6) -> np.ndarray:
     chosen = [images[index] for index in np.linspace(0, len(images) - 1, 2 * columns).astype(int)]
     small = [cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA) for image in chosen]
     return np.concatenate([np.concatenate(small[:columns], axis=1), np.concatenate(small[columns:], axis=1)])
-
-
-@sim.command()
-def bench(
-    task: Annotated[str, typer.Option(help="Task to simulate.")] = "push_cans",
-    hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
-    episodes: Annotated[int, typer.Option(min=1, help="Expert episodes per hand.")] = 3,
-) -> None:
-    """Measure how much faster than real time expert episodes run, physics alone and with a 20 Hz camera."""
-    from rich.console import Console
-    from rich.table import Table
-
-    base = _simulated(rig, task)
-    table = Table("hand", "physics", "with camera", "episodes/min", title=f"Times real time, {task}, one process")
-    for name in _hands(hands):
-        chosen = base.with_choices(hands=dict.fromkeys(base.sides, name))
-        (blind, _), (seeing, pace) = (_speed(chosen, episodes, render=render) for render in (False, True))
-        table.add_row(name, f"{blind:.1f}", f"{seeing:.1f}", f"{pace:.0f}")
-    Console().print(table)
-
-
-def _speed(rig: Rig, episodes: int, *, render: bool) -> tuple[float, float]:
-    """Simulated seconds per second of playing, and episodes per minute with planning."""
-    import time
-
-    from xlvla.codec import Codec
-    from xlvla_sim.demonstration import demonstrate
-    from xlvla_sim.expert import Expert
-    from xlvla_sim.world import World
-
-    world, started, simulated = World(rig, render=render), [], 0.0
-    expert, begin = Expert(rig, Codec.load()), time.perf_counter()
-    playing_s = 0.0
-    for seed in range(episodes):
-        started.clear()
-        demonstrate(world, expert, seed, watch=lambda _: started.append(time.perf_counter()))
-        playing_s += time.perf_counter() - started[0]
-        simulated += world.time_s
-    world.close()
-    return simulated / playing_s, 60 * episodes / (time.perf_counter() - begin)
 
 
 def _dropped(path: Path) -> Path:
