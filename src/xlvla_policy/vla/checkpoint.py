@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 from xlvla.errors import XlvlaError
@@ -48,7 +48,7 @@ def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.
     tensors = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"format": FORMAT, "card": json.dumps(document, sort_keys=True)})
+    partial.write_bytes(serialized(tensors, {"format": FORMAT, "card": json.dumps(document, sort_keys=True)}))
     os.replace(partial, path)
     return path
 
