@@ -7,6 +7,7 @@ import pytest
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
+from xlvla.ros.reader import Reader
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +93,20 @@ def test_a_reset_ends_the_motion_of_the_episode_before(bench):
     bench.chunk("left", lifted(bench, "left"), frames=20)
     wanted = bench.home("left")[3] + 0.3
     bench.until(lambda: abs(bench.pose("left", "arm")[3] - wanted) < 0.02, "the arm does not play chunks after a reset")
+
+
+def test_nothing_told_before_a_reset_passes_for_the_new_episode(bench):
+    reader = Reader(bench.node, topics.joint_states("left", "arm").history(200))
+    resets = bench.read(topics.RESET)
+    bench.until(resets.newest, "no word of the reset before")
+    bench.until(lambda: reader.next(), "no joint states")
+    bench.session.operator.reset()
+    reset = bench.until(resets.newest, "no word of the reset")
+    bench.pass_time(0.1)
+    told = {convert.nanoseconds(message.header.stamp) for message in iter(reader.next, None)}
+    began = convert.nanoseconds(reset.stamp)
+    assert min(told) < began < max(told)
+    assert began not in told, "the last pose of the old episode would be taken for the first of the new one"
 
 
 def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):

@@ -146,6 +146,8 @@ class SimNode(RigNode):
             asked.set_result(self._state(world))
 
     def _begin_era(self, name: str) -> None:
+        """An era begins after everything told so far: what bears an earlier stamp shows the world before the reset."""
+        self._now_ns += 1
         self._era, self._void_ns = name, self._now_ns
         self._reset_topic.publish(Header(stamp=convert.stamp(self._now_ns), frame_id=name))
 
