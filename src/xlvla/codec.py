@@ -28,6 +28,8 @@ Array = NDArray[np.float32]
 Card = Mapping[str, Any]
 
 FORMAT = "xlvla-codec-1"
+EPSILON = 1e-5
+"""Added to the variance in layer normalisation."""
 WILD = 1e4
 """Latents beyond this, hundreds of times the size of any pose's, are held to it so that no sum overflows."""
 SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
@@ -60,7 +62,7 @@ class Layer:
         if self.gain is None:
             return x
         x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5) * self.gain + self.shift
+        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + EPSILON) * self.gain + self.shift
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class HandCodec:
     @cached_property
     def half(self) -> Array:
         return np.float32(0.5) * (self.upper - self.lower)
+
+    @property
+    def latent_dim(self) -> int:
+        return self.encoder.layers[-1].weight.shape[1]
 
     def encode(self, q: Array) -> Array:
         return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
@@ -138,24 +144,25 @@ class Codec:
 
     def joints(self, hand: str, side: Side) -> tuple[str, ...]:
         """Names of the joints of `q`, in order: the hand's commanded joints."""
-        return self._part(hand, side).joints
+        return self.part(hand, side).joints
 
     def limits(self, hand: str, side: Side) -> tuple[Array, Array]:
         """Lower and upper [J] rad of what `decode` gives."""
-        part = self._part(hand, side)
+        part = self.part(hand, side)
         return part.lower.copy(), part.upper.copy()
 
     def encode(self, hand: str, side: Side, q: ArrayLike) -> Array:
         """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the limits count as at them."""
-        part = self._part(hand, side)
+        part = self.part(hand, side)
         return _rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
 
     def decode(self, hand: str, side: Side, z: ArrayLike) -> Array:
         """Latents [..., L] to joint angles [..., J] rad, always within the joint limits."""
-        part = self._part(hand, side)
+        part = self.part(hand, side)
         return _rows(part.decode, z, self.latent_dim, "latents")
 
-    def _part(self, hand: str, side: Side) -> HandCodec:
+    def part(self, hand: str, side: Side) -> HandCodec:
+        """Encoder and decoder of one hand of one side, for those who carry them elsewhere."""
         part = self._parts.get((hand, side))
         if part is not None:
             return part

@@ -1,4 +1,4 @@
-"""`xlvla codec`: train, measure and picture the latent codec."""
+"""`xlvla codec`: train, measure, picture and carry away the latent codec."""
 
 from __future__ import annotations
 
@@ -91,6 +91,19 @@ def show_command(
         raise unknown("side", side, SIDES)
     draw(Codec.load(weights), out, source, side)
     typer.echo(str(out))
+
+
+@app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("out/onnx"),
+    weights: Weights = None,
+) -> None:
+    """Write every encoder and decoder as ONNX, limits and normalisation inside, and codec.json that names them."""
+    from xlvla.codec import Codec
+    from xlvla_policy.latent.export import export
+
+    written = export(Codec.load(weights), out)
+    typer.echo(f"{out}: {len(written) - 1} ONNX files and {written[-1].name}, {sum(path.stat().st_size for path in written) / 1e6:.1f} MB")
 
 
 def _names(hands: str) -> tuple[str, ...]:
