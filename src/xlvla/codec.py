@@ -114,8 +114,9 @@ class Codec:
     Args:
         parts: by hand and side.
         card: what the weights file says about itself: recipe, metrics, ...
-        hash: short hexadecimal SHA-256 of the weights file. Latents of two codecs do not mix, so whoever stores
-            latents or a policy that speaks them stores this too.
+        hash: short hexadecimal SHA-256 of the weights file, or where a hand was added to a codec, of that codec: what
+            names the latent. Latents of two codecs do not mix, so whoever stores latents or a policy that speaks them
+            stores this too.
     """
 
     def __init__(self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Card, hash: str):
@@ -140,7 +141,7 @@ class Codec:
             for side, entry in sides.items():
                 _agree(path, hand, side, entry)
                 parts[hand, side] = _part(tensors, entry, card["activation"])
-        return cls(parts, card["latent_dim"], card, hashlib.sha256(content).hexdigest()[:12])
+        return cls(parts, card["latent_dim"], card, card.get("latent") or hashlib.sha256(content).hexdigest()[:12])
 
     def joints(self, hand: str, side: Side) -> tuple[str, ...]:
         """Names of the joints of `q`, in order: the hand's commanded joints."""

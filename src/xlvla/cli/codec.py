@@ -34,20 +34,30 @@ def train_command(
     """Train encoders and decoders of all hands on random poses, then print the metrics."""
     from dataclasses import replace
 
-    from xlvla.codec import Codec
-    from xlvla_policy.latent.metrics import bench, evaluate, mirror_mm
     from xlvla_policy.latent.recipe import preset as recipe_of
     from xlvla_policy.latent.training import Trainer, train
-    from xlvla_policy.latent.weights import annotate
 
     recipe = recipe_of(preset)
     trainer = Trainer(replace(recipe, steps=steps or recipe.steps), _names(hands), seed)
     _with_progress(lambda report: train(trainer, out, resume, report), trainer.steps)
-    codec = Codec.load(out)
-    rows = evaluate(bench(codec))
-    annotate(out, metrics={hand: row.dict() for hand, row in rows.items()}, mirror_mm=mirror_mm(codec))
-    _print(codec, "right", rows)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {trainer.seconds / 60:.1f} minutes, codec {Codec.load(out).hash}")
+    _measured(out, trainer.seconds)
+
+
+@app.command("add")
+def add_command(
+    hand: Annotated[str, typer.Argument(help="A hand of the catalogue that the codec does not know yet.")],
+    weights: Weights = None,
+    out: Annotated[Path, typer.Option(help="Weights file to write, with every hand.")] = Path("out/codec.safetensors"),
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Teach one new hand the latent; all other hands, and policies trained with them, stay as they are."""
+    from xlvla.codec import SHIPPED
+    from xlvla_policy.latent.newcomer import STEPS, Newcomer, add
+
+    run = Newcomer(weights or SHIPPED, hand, steps or STEPS, seed)
+    _with_progress(lambda report: add(run, out, report), run.steps)
+    _measured(out, run.seconds)
 
 
 @app.command("eval")
@@ -125,6 +135,19 @@ def _with_progress(run, steps: int) -> None:
                 progress.update(task, losses=text)
 
         run(report)
+
+
+def _measured(out: Path, seconds: float) -> None:
+    """Prints the metrics of a weights file and writes them into it."""
+    from xlvla.codec import Codec
+    from xlvla_policy.latent.metrics import bench, evaluate, mirror_mm
+    from xlvla_policy.latent.weights import annotate
+
+    codec = Codec.load(out)
+    rows = evaluate(bench(codec))
+    annotate(out, metrics={hand: row.dict() for hand, row in rows.items()}, mirror_mm=mirror_mm(codec))
+    _print(codec, "right", rows)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {seconds / 60:.1f} minutes, codec {Codec.load(out).hash}")
 
 
 def _print(codec, side: str, rows: dict[str, Metrics]) -> None:
