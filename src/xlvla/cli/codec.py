@@ -40,7 +40,8 @@ def train_command(
     recipe = recipe_of(preset)
     trainer = Trainer(replace(recipe, steps=steps or recipe.steps), _names(hands), seed)
     _with_progress(lambda report: train(trainer, out, resume, report), trainer.steps)
-    _measured(out, trainer.seconds)
+    _measured(out)
+    typer.echo(f"trained for {trainer.seconds / 60:.1f} minutes")
 
 
 @app.command("add")
@@ -57,7 +58,8 @@ def add_command(
 
     run = Newcomer(weights or SHIPPED, hand, steps or STEPS, seed)
     _with_progress(lambda report: add(run, out, report), run.steps)
-    _measured(out, run.seconds)
+    _measured(out)
+    typer.echo(f"trained for {run.seconds / 60:.1f} minutes")
 
 
 @app.command("eval")
@@ -116,6 +118,18 @@ def export_command(
     typer.echo(f"{out}: {len(written) - 1} ONNX files and {written[-1].name}, {sum(path.stat().st_size for path in written) / 1e6:.1f} MB")
 
 
+@app.command("convert")
+def convert_command(
+    file: Annotated[Path, typer.Argument(help="Checkpoint of the paper's released code (DexLatent), *.pt.")],
+    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("out/released.safetensors"),
+) -> None:
+    """Take over a codec trained with the paper's released code, and print its metrics."""
+    from xlvla_policy.latent.released import convert
+
+    convert(file, out)
+    _measured(out)
+
+
 def _names(hands: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in hands.split(",") if name.strip())
 
@@ -137,7 +151,7 @@ def _with_progress(run, steps: int) -> None:
         run(report)
 
 
-def _measured(out: Path, seconds: float) -> None:
+def _measured(out: Path) -> None:
     """Prints the metrics of a weights file and writes them into it."""
     from xlvla.codec import Codec
     from xlvla_policy.latent.metrics import bench, evaluate, mirror_mm
@@ -147,7 +161,7 @@ def _measured(out: Path, seconds: float) -> None:
     rows = evaluate(bench(codec))
     annotate(out, metrics={hand: row.dict() for hand, row in rows.items()}, mirror_mm=mirror_mm(codec))
     _print(codec, "right", rows)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {seconds / 60:.1f} minutes, codec {Codec.load(out).hash}")
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {Codec.load(out).hash}")
 
 
 def _print(codec, side: str, rows: dict[str, Metrics]) -> None:

@@ -24,7 +24,7 @@ from xlvla_policy.latent.recipe import DEFAULT, Recipe
 from xlvla_policy.latent.training import Losses, Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
-STEPS = 1200
+STEPS = 3000
 SPREAD = -7.0
 """Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones scatter about that much."""
 
