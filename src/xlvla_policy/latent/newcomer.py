@@ -21,6 +21,7 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.recipe import DEFAULT, Recipe
+from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Losses, Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
@@ -37,7 +38,7 @@ class Newcomer(Trainer):
         self.newcomer = hand
         others = tuple(name for name in self.codec.hands if name != hand)
         super().__init__(_recipe(recipe, self.codec, self.tensors, steps), (*others, hand), seed)
-        self.bodies = [body for body in self.bodies if body.hand.name == hand or not body.second]
+        self.bodies = [body for body in self.bodies if body.hand.name == hand or self._teaches(body)]
         self.steps = steps
         for body in self.bodies:
             if body.hand.name != hand:
@@ -46,6 +47,10 @@ class Newcomer(Trainer):
     @property
     def learning(self) -> list[Embodiment]:
         return [body for body in self.bodies if body.hand.name == self.newcomer]
+
+    def _teaches(self, body: Embodiment) -> bool:
+        """Right hands shaped the latent; one without a finger to compare says nothing."""
+        return not body.second and len({*body.fingers} & {*catalog.hand(self.newcomer).tips}) > 1
 
     def _copy_twins(self) -> None:
         """Both sides of the newcomer start alike; the others' left hands are trained already."""
@@ -80,9 +85,7 @@ def add(run: Newcomer, out: Path, progress: Callable[[int, Losses], None] | None
 
 def _base(path: Path, hand: str) -> tuple[Codec, dict[str, Tensor]]:
     """The codec that is extended, with its tensors but those of an earlier addition of the same hand."""
-    faults = catalog.hand(hand).faults()
-    if faults:
-        raise XlvlaError(faults[0])
+    require_sound(catalog.hand(hand))
     codec = Codec.load(path)
     if hand in codec.hands and hand not in codec.card.get("added", {}):
         raise XlvlaError(f"'{hand}' shaped the latent of {path}; only hands that came later can be taught anew: `xlvla codec train`")
