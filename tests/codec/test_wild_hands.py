@@ -82,9 +82,7 @@ def base(tmp_path_factory):
         *(Wild(fingers=FINGERS[:count]) for count in (2, 3, 4, 5)),
         Wild(fingers=("thumb", "little")),
         Wild(mimic='<mimic joint="index_a" multiplier="0.8"/>', fingers=("thumb", "index")),
-        Wild(
-            more='<link name="wheel"/><joint name="w" type="continuous"><parent link="palm"/><child link="wheel"/><mimic joint="index_a"/></joint>'
-        ),
+        Wild(more=f'<link name="wheel"/>{WHEEL}'),
     ],
     ids=["two fingers", "three", "four", "five", "thumb and little", "mimics", "a continuous joint that follows"],
 )
