@@ -126,6 +126,13 @@ class Codec:
         self.hash = hash
         self.hands = tuple(dict.fromkeys(hand for hand, _ in self._parts))
 
+    @property
+    def founders(self) -> Codec:
+        """The same latent with only the hands that shaped it, without those added to it later."""
+        added = self.card.get("added", {})
+        parts = {key: part for key, part in self._parts.items() if key[0] not in added}
+        return Codec(parts, self.latent_dim, self.card, self.hash)
+
     @classmethod
     def load(cls, path: Path | str | None = None) -> Codec:
         """The codec in a weights file; None is the one shipped with xlvla.

@@ -97,6 +97,13 @@ def test_an_added_hand_can_be_taught_anew_but_no_founder(base, tmp_path):
         Newcomer(base, "inspire")
 
 
+def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base, tmp_path):
+    taught(base, "xhand", tmp_path / "one.safetensors", steps=2)
+    codec = Codec.load(tmp_path / "one.safetensors")
+    assert (codec.founders.hands, codec.founders.hash) == (PAIR, codec.hash)
+    assert Codec.load(base).founders.hands == PAIR
+
+
 def test_an_unknown_hand_is_told_what_is_meant(base):
     with pytest.raises(XlvlaError, match=r"unknown hand 'xhnad'.*did you mean 'xhand'\?"):
         Newcomer(base, "xhnad")

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from xlvla.codec import Codec
+    from xlvla.types import Side
     from xlvla_policy.latent.metrics import Metrics
 
 app = typer.Typer(no_args_is_help=True, help="The latent all hands share: train, measure and picture its encoders and decoders.")
@@ -73,15 +75,13 @@ def eval_command(
     from xlvla.codec import Codec
     from xlvla.errors import unknown
     from xlvla.types import SIDES
-    from xlvla_policy.latent.metrics import bench, evaluate
 
     if side not in SIDES:
         raise unknown("side", side, SIDES)
     codec = Codec.load(weights)
-    measured = bench(codec, side, poses)
-    rows = evaluate(measured)
+    rows = _rows(codec, side, poses)
     if json:
-        typer.echo(_json(codec, side, measured, rows))
+        typer.echo(_json(codec, side, poses, rows))
     else:
         _print(codec, side, rows)
 
@@ -154,17 +154,29 @@ def _with_progress(run, steps: int) -> None:
 def _measured(out: Path) -> None:
     """Prints the metrics of a weights file and writes them into it."""
     from xlvla.codec import Codec
-    from xlvla_policy.latent.metrics import bench, evaluate, mirror_mm
+    from xlvla_policy.latent.metrics import mirror_mm
     from xlvla_policy.latent.weights import annotate
 
     codec = Codec.load(out)
-    rows = evaluate(bench(codec))
+    rows = _rows(codec, "right")
     annotate(out, metrics={hand: row.dict() for hand, row in rows.items()}, mirror_mm=mirror_mm(codec))
     _print(codec, "right", rows)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {Codec.load(out).hash}")
 
 
-def _print(codec, side: str, rows: dict[str, Metrics]) -> None:
+def _rows(codec: Codec, side: Side, poses: int = 512) -> dict[str, Metrics]:
+    """The hands that shaped the latent among themselves, their mean, and hands added later against all others."""
+    from xlvla_policy.latent.metrics import bench, evaluate
+
+    rows = evaluate(bench(codec.founders, side, poses))
+    later = [hand for hand in codec.hands if hand not in rows]
+    if later:
+        everybody = evaluate(bench(codec, side, poses))
+        rows |= {hand: everybody[hand] for hand in later}
+    return rows
+
+
+def _print(codec: Codec, side: Side, rows: dict[str, Metrics]) -> None:
     from rich.console import Console
 
     from xlvla_policy.latent.metrics import mirror_mm
@@ -175,7 +187,7 @@ def _print(codec, side: str, rows: dict[str, Metrics]) -> None:
     console.print(f"fingertips of a left pose, mirrored, and of the right hand decoding its latent, RMS mm: {mirrors}")
 
 
-def _table(codec, side: str, rows: dict[str, Metrics]) -> Table:
+def _table(codec: Codec, side: Side, rows: dict[str, Metrics]) -> Table:
     from rich.table import Table
 
     from xlvla_policy.latent.metrics import RELEASED
@@ -191,11 +203,12 @@ def _table(codec, side: str, rows: dict[str, Metrics]) -> Table:
     return table
 
 
-def _json(codec, side: str, measured, rows: dict[str, Metrics]) -> str:
+def _json(codec: Codec, side: Side, poses: int, rows: dict[str, Metrics]) -> str:
     import json
 
-    from xlvla_policy.latent.metrics import evaluate_pair, mirror_mm, pairs
+    from xlvla_policy.latent.metrics import bench, evaluate_pair, mirror_mm, pairs
 
+    measured = bench(codec, side, poses)
     across = {f"{source}->{target}": evaluate_pair(measured, source, target) for source, target in pairs(codec)}
     report = {"codec": codec.hash, "side": side, "hands": {hand: row.dict() for hand, row in rows.items()}, "pairs": across}
     return json.dumps({**report, "mirror_mm": mirror_mm(codec)}, indent=2)
