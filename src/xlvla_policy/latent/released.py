@@ -57,8 +57,8 @@ def _autoencoders(path: Path) -> Tensors:
         raise XlvlaError(f"no file at {path}: name a checkpoint of the released code, such as checkpoint_epoch_1000.pt")
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise XlvlaError(f"{path} is not a torch checkpoint of plain weights: {str(error).splitlines()[0]}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):  # their texts advise to run what is in the file
+        raise XlvlaError(f"{path} is not a torch checkpoint of plain weights, and nothing else is read") from None
     if not isinstance(payload, dict) or not isinstance(payload.get("autoencoders"), dict):
         found = ", ".join(map(str, payload)) if isinstance(payload, dict) else type(payload).__name__
         raise XlvlaError(f"{path} has no 'autoencoders', so the released code did not write it; it holds {found or 'nothing'}")
