@@ -28,6 +28,8 @@ Array = NDArray[np.float32]
 Card = Mapping[str, Any]
 
 FORMAT = "xlvla-codec-1"
+EPSILON = 1e-5
+"""Added to the variance in layer normalisation."""
 WILD = 1e4
 """Latents beyond this, hundreds of times the size of any pose's, are held to it so that no sum overflows."""
 SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
@@ -60,7 +62,7 @@ class Layer:
         if self.gain is None:
             return x
         x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + 1e-5) * self.gain + self.shift
+        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + EPSILON) * self.gain + self.shift
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class HandCodec:
     def half(self) -> Array:
         return np.float32(0.5) * (self.upper - self.lower)
 
+    @property
+    def latent_dim(self) -> int:
+        return self.encoder.layers[-1].weight.shape[1]
+
     def encode(self, q: Array) -> Array:
         return self.encoder((np.clip(q, self.lower, self.upper) - self.middle) / self.half)
 
@@ -108,8 +114,9 @@ class Codec:
     Args:
         parts: by hand and side.
         card: what the weights file says about itself: recipe, metrics, ...
-        hash: short hexadecimal SHA-256 of the weights file. Latents of two codecs do not mix, so whoever stores
-            latents or a policy that speaks them stores this too.
+        hash: short hexadecimal SHA-256 of the weights file, or where a hand was added to a codec, of that codec: what
+            names the latent. Latents of two codecs do not mix, so whoever stores latents or a policy that speaks them
+            stores this too.
     """
 
     def __init__(self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Card, hash: str):
@@ -118,6 +125,13 @@ class Codec:
         self.card = card
         self.hash = hash
         self.hands = tuple(dict.fromkeys(hand for hand, _ in self._parts))
+
+    @property
+    def founders(self) -> Codec:
+        """The same latent with only the hands that shaped it, without those added to it later."""
+        added = self.card.get("added", {})
+        parts = {key: part for key, part in self._parts.items() if key[0] not in added}
+        return Codec(parts, self.latent_dim, self.card, self.hash)
 
     @classmethod
     def load(cls, path: Path | str | None = None) -> Codec:
@@ -134,28 +148,29 @@ class Codec:
             for side, entry in sides.items():
                 _agree(path, hand, side, entry)
                 parts[hand, side] = _part(tensors, entry, card["activation"])
-        return cls(parts, card["latent_dim"], card, hashlib.sha256(content).hexdigest()[:12])
+        return cls(parts, card["latent_dim"], card, card.get("latent") or hashlib.sha256(content).hexdigest()[:12])
 
     def joints(self, hand: str, side: Side) -> tuple[str, ...]:
         """Names of the joints of `q`, in order: the hand's commanded joints."""
-        return self._part(hand, side).joints
+        return self.part(hand, side).joints
 
     def limits(self, hand: str, side: Side) -> tuple[Array, Array]:
         """Lower and upper [J] rad of what `decode` gives."""
-        part = self._part(hand, side)
+        part = self.part(hand, side)
         return part.lower.copy(), part.upper.copy()
 
     def encode(self, hand: str, side: Side, q: ArrayLike) -> Array:
         """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the limits count as at them."""
-        part = self._part(hand, side)
+        part = self.part(hand, side)
         return _rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
 
     def decode(self, hand: str, side: Side, z: ArrayLike) -> Array:
         """Latents [..., L] to joint angles [..., J] rad, always within the joint limits."""
-        part = self._part(hand, side)
+        part = self.part(hand, side)
         return _rows(part.decode, z, self.latent_dim, "latents")
 
-    def _part(self, hand: str, side: Side) -> HandCodec:
+    def part(self, hand: str, side: Side) -> HandCodec:
+        """Encoder and decoder of one hand of one side, for those who carry them elsewhere."""
         part = self._parts.get((hand, side))
         if part is not None:
             return part

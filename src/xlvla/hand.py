@@ -76,9 +76,9 @@ class Hand:
 
     def faults(self) -> list[str]:
         """What disagrees between this entry and its URDFs, one line each."""
-        return [fault for side in ("left", "right") for fault in self._faults(side)]
+        return [fault for side in ("left", "right") for fault in self.faults_of(side)]
 
-    def _faults(self, side: Side) -> list[str]:
+    def faults_of(self, side: Side) -> list[str]:
         description = self.description(side)
         where = f"hand {self.name} ({side})"
         free = {joint.name for joint in description.free_joints}

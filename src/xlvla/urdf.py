@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from xlvla.errors import XlvlaError, unknown
+from xlvla.errors import XlvlaError, unknown, unknown_line
 
 Vector = tuple[float, float, float]
+Place = str
+"""What an error is about, such as `joint 'bend' of right.urdf`."""
+
+TYPES = ("revolute", "continuous", "prismatic", "fixed")
 
 
 @dataclass(frozen=True)
@@ -78,54 +83,127 @@ def read(path: Path) -> Description:
 
 
 def parse(xml: str, source: str = "URDF") -> Description:
-    """The description in URDF text; `source` names it in errors."""
-    try:
-        robot = ET.fromstring(xml)
-    except ET.ParseError as error:
-        raise XlvlaError(f"{source} is not well-formed XML: {error}") from None
-    links = tuple(link.get("name", "") for link in robot.iter("link"))
-    joints = tuple(_joint(element) for element in robot.findall("joint"))
+    """The description in URDF text; `source` names it in errors.
+
+    Raises:
+        XlvlaError: the text is no URDF, its links and joints are no tree, or a number or name in it cannot be meant.
+    """
+    robot = _robot(xml, source)
+    links = tuple(link.get("name", "") for link in robot.findall("link"))
+    joints = tuple(_joint(element, f"joint '{element.get('name', '')}' of {source}") for element in robot.findall("joint"))
+    _unique(links, "link", source)
+    _unique([joint.name for joint in joints], "joint", source)
+    _tree(links, joints, source)
+    _couplings(joints, source)
     roots = [link for link in links if link not in {j.child for j in joints}]
     if len(roots) != 1:
         raise XlvlaError(f"{source} must have one root link, it has {len(roots)}: {', '.join(roots)}")
     return Description(robot.get("name", ""), roots[0], links, joints)
 
 
-def _joint(element: ET.Element) -> Joint:
+def _robot(xml: str, source: str) -> ET.Element:
+    try:
+        robot = ET.fromstring(xml)
+    except ET.ParseError as error:
+        raise XlvlaError(f"{source} is not well-formed XML: {error}") from None
+    if robot.tag != "robot":
+        raise XlvlaError(f"{source} is no URDF: its outermost element is <{robot.tag}>, a URDF's is <robot>")
+    if "${" in xml:
+        raise XlvlaError(f"{source} is a xacro template: expand it first, `xacro in.urdf.xacro > out.urdf`")
+    return robot
+
+
+def _unique(names: Sequence[str], kind: str, source: str) -> None:
+    if "" in names:
+        raise XlvlaError(f"{source} has a {kind} without a name")
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise XlvlaError(f"{source} has two {kind}s named '{twice}': rename one")
+
+
+def _tree(links: Sequence[str], joints: Sequence[Joint], source: str) -> None:
+    """Refuses joints between links that do not exist, and links with two parents or in a loop."""
+    parent: dict[str, str] = {}
+    for joint in joints:
+        for link in (joint.parent, joint.child):
+            if link not in links:
+                raise XlvlaError(f"joint '{joint.name}' of {source}: {unknown_line('link', link, links)}")
+        if joint.child in parent:
+            raise XlvlaError(f"link '{joint.child}' of {source} hangs on two joints, '{joint.name}' is one: a hand must be a tree")
+        parent[joint.child] = joint.parent
+    for link in links:
+        above, steps = link, 0
+        while above in parent and steps <= len(links):
+            above, steps = parent[above], steps + 1
+        if above in parent:
+            raise XlvlaError(f"link '{link}' of {source} is in a loop of joints: a hand must be a tree")
+
+
+def _couplings(joints: Sequence[Joint], source: str) -> None:
+    """Refuses mimics of joints that do not exist or do not move, and mimics that follow themselves."""
+    by_name = {joint.name: joint for joint in joints if joint.moves}
+    for joint in joints:
+        master, seen = joint, {joint.name}
+        while master.mimic:
+            if master.mimic.joint not in by_name:
+                raise XlvlaError(f"joint '{master.name}' of {source} mimics an {unknown_line('moving joint', master.mimic.joint, by_name)}")
+            master = by_name[master.mimic.joint]
+            if master.name in seen:
+                raise XlvlaError(f"joint '{joint.name}' of {source} follows itself through its mimics")
+            seen.add(master.name)
+
+
+def _joint(element: ET.Element, place: Place) -> Joint:
     origin, limit, mimic = element.find("origin"), element.find("limit"), element.find("mimic")
-    return Joint(
+    joint = Joint(
         name=element.get("name", ""),
         type=element.get("type", ""),
         parent=_attribute(element.find("parent"), "link"),
         child=_attribute(element.find("child"), "link"),
-        xyz=_vector(origin, "xyz", (0, 0, 0)),
-        rpy=_vector(origin, "rpy", (0, 0, 0)),
-        axis=_vector(element.find("axis"), "xyz", (1, 0, 0)),
-        lower=_number(limit, "lower", -math.inf),
-        upper=_number(limit, "upper", math.inf),
-        velocity=_number(limit, "velocity", math.inf),
-        effort=_number(limit, "effort", math.inf),
-        mimic=_mimic(mimic),
+        xyz=_vector(origin, "xyz", (0, 0, 0), place),
+        rpy=_vector(origin, "rpy", (0, 0, 0), place),
+        axis=_vector(element.find("axis"), "xyz", (1, 0, 0), place),
+        lower=_number(limit, "lower", -math.inf, place),
+        upper=_number(limit, "upper", math.inf, place),
+        velocity=_number(limit, "velocity", math.inf, place),
+        effort=_number(limit, "effort", math.inf, place),
+        mimic=_mimic(mimic, place),
     )
+    if joint.type not in TYPES:
+        raise XlvlaError(f"{place} is of the {unknown_line('type', joint.type, TYPES)}")
+    if joint.moves and not any(joint.axis):
+        raise XlvlaError(f"{place} moves about an axis of length 0")
+    return joint
 
 
-def _mimic(element: ET.Element | None) -> Mimic | None:
+def _mimic(element: ET.Element | None, place: Place) -> Mimic | None:
     if element is None:
         return None
-    return Mimic(_attribute(element, "joint"), _number(element, "multiplier", 1.0), _number(element, "offset", 0.0))
+    return Mimic(_attribute(element, "joint"), _number(element, "multiplier", 1.0, place), _number(element, "offset", 0.0, place))
 
 
 def _attribute(element: ET.Element | None, key: str) -> str:
     return "" if element is None else element.get(key, "")
 
 
-def _number(element: ET.Element | None, key: str, default: float) -> float:
-    return default if element is None else float(element.get(key, default))
+def _number(element: ET.Element | None, key: str, default: float, place: Place) -> float:
+    text = _attribute(element, key)
+    return _numbers(text, 1, f"{place}: {key}")[0] if text else default
 
 
-def _vector(element: ET.Element | None, key: str, default: Vector) -> Vector:
+def _vector(element: ET.Element | None, key: str, default: Vector, place: Place) -> Vector:
     text = _attribute(element, key)
     if not text:
         return default
-    x, y, z = map(float, text.split())
+    x, y, z = _numbers(text, 3, f"{place}: {key}")
     return x, y, z
+
+
+def _numbers(text: str, count: int, what: str) -> list[float]:
+    try:
+        values = [float(word) for word in text.split()]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise XlvlaError(f"{what} is '{text}', needed {'is a finite number' if count == 1 else f'are {count} finite numbers'}")
+    return values

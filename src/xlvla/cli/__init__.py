@@ -12,7 +12,16 @@ import typer
 from xlvla import __version__
 from xlvla.errors import RigError, XlvlaError
 
-EXTRAS = {"mujoco": "sim", "cv2": "sim", "torch": "policy", "sentencepiece": "policy", "matplotlib": "show", "av": "show"}
+EXTRAS = {
+    "mujoco": "sim",
+    "cv2": "sim",
+    "torch": "policy",
+    "sentencepiece": "policy",
+    "matplotlib": "show",
+    "av": "show",
+    "onnx": "export",
+    "onnxruntime": "export",
+}
 """Which extra of the distribution brings a module."""
 
 app = typer.Typer(name="xlvla", no_args_is_help=True, add_completion=False)

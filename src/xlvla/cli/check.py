@@ -55,7 +55,7 @@ def _codec_faults(rig: Rig) -> list[str]:
     except XlvlaError as error:
         return [str(error)]
     strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
-    return [f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec train`" for name in strangers]
+    return [f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add {name}`" for name in strangers]
 
 
 def _module_faults(rig: Rig) -> list[str]:

@@ -12,6 +12,8 @@ from xlvla_policy.latent.recipe import Recipe
 
 OPPOSING = FINGERS[1:]
 """The fingers a thumb pinches against, in the order of every [B, 4, 3] below."""
+LEVER_M = 0.03
+"""Length that turns a direction's error into a distance's."""
 
 
 def pinches(tips: Tensor, fingers: Sequence[Finger]) -> Tensor:
@@ -26,18 +28,37 @@ def shared(source: Sequence[Finger], target: Sequence[Finger]) -> Tensor:
     return torch.tensor([float(f in source and f in target) for f in OPPOSING])
 
 
-def pinch_weight(distance: Tensor, recipe: Recipe) -> Tensor:
-    """How much a pinch of that distance [m] counts: tight ones most."""
-    return torch.exp(-recipe.reach * distance) + recipe.tight * torch.exp(-recipe.tight_reach * distance)
+def pinch_weight(distance: Tensor, recipe: Recipe, missing: Tensor) -> tuple[Tensor, Tensor]:
+    """How much each of a pose's pinches [B, 4] of that distance [m] counts, and how much more if tight; `missing` where there is none."""
+    tight = recipe.tight * torch.exp(-recipe.tight_reach * distance)
+    if recipe.focus:
+        tight = tight * torch.softmax((-distance / recipe.focus).masked_fill(missing, -torch.inf), dim=-1)
+    return torch.exp(-recipe.reach * distance), tight
 
 
 def retargeting(source: Tensor, target: Tensor, mask: Tensor, recipe: Recipe) -> Tensor:
     """L2: lengths and directions of the pinches [B, 4, 3] of target against source; mask [B, 4]."""
     # A millimetre in the norm keeps the direction's gradient finite where tips meet.
-    long, wide = (torch.sqrt(d.square().sum(-1) + 1e-6) for d in (source, target))
-    cosine = (source * target).sum(-1) / (long * wide)
-    cost = recipe.distance * (long - wide).square() + recipe.direction * (1 - cosine)
-    return (mask * pinch_weight(long, recipe) * cost).sum() / mask.sum()
+    long, short = (torch.sqrt(d.square().sum(-1) + 1e-6) for d in (source, target))
+    turned = 2 * (1 - (source * target).sum(-1) / (long * short))
+    stretched = _flattened((long - short).square(), recipe.robust * LEVER_M)
+    swung = _flattened(turned, recipe.robust) / 2
+    wide, tight = pinch_weight(long, recipe, source.abs().sum(-1) == 0)
+    cost = (wide + tight) * recipe.distance * stretched + (wide + recipe.aim * tight) * recipe.direction * swung
+    return (mask * cost).sum() / mask.sum()
+
+
+def _flattened(square: Tensor, beyond: float) -> Tensor:
+    """Squares that grow only linearly in their root, once that is far beyond; 0 leaves them alone."""
+    return 2 * beyond * (torch.sqrt(square + beyond**2) - beyond) if beyond else square
+
+
+def roughness(tips: Tensor, paths: int) -> Tensor:
+    """Mean third difference [m] of fingertips [paths 4 N, F, 3] along four points each."""
+    if not len(tips):
+        return torch.zeros(())
+    jerk = tips.unflatten(0, (paths, 4, -1)).diff(n=3, dim=1)
+    return torch.sqrt(jerk.square().sum(-1) + 1e-8).mean()
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

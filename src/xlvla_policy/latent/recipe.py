@@ -16,14 +16,22 @@ class Recipe:
         normalised: layer normalisation before each activation.
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
+        stride: a decoder is shown every so-manieth pose of every other hand.
+        coarse: share of the steps whose hidden layers multiply in bfloat16.
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's weights, like the paper.
         left_rate: their learning rate; they start as copies, so a gentle one.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance per m^2.
+        robust: error [rad] beyond which a direction costs in proportion to its angle instead of its square, and so a distance; 0: squares.
         reach: the pinch weight is exp(-reach |d|) ...
-        tight, tight_reach: ... plus tight * exp(-tight_reach |d|), [1/m].
+        tight, tight_reach: ... plus tight * exp(-tight_reach |d|), [1/m] ...
+        focus: ... shared out among the fingers of a pose by nearness, within this [m]; 0 gives it to each in full.
+        aim: how much more the direction of a tight pinch counts than its length does, compared with a wide one.
         twin: weight per m^2 on fingertip positions between the two sides of a hand that are not exact mirrors.
+        smooth: weight per m of the third difference of fingertips along straight lines in the latent ...
+        paths: ... of so many lines per hand and step.
         one_cycle: warm the learning rate up and anneal it to nothing; False keeps it constant.
+        orthogonal: hidden matrices step along orthogonalised momentum; False leaves all to AdamW.
         mixture: shares of uniform, near-pinch, half-open and extreme poses in a batch.
         pool: random poses per embodiment whose tightest are pinches.
         templates: random poses that are closed to pinches by descent.
@@ -36,22 +44,30 @@ class Recipe:
     activation: str = "silu"
     normalised: bool = False
     sampled: bool = True
-    batch: int = 384
-    steps: int = 4000
-    left_steps: int = 600
-    rate: float = 2e-3
-    left_rate: float = 6e-4
+    batch: int = 256
+    stride: int = 2
+    coarse: float = 0.6
+    steps: int = 5700
+    left_steps: int = 900
+    rate: float = 4e-3
+    left_rate: float = 2e-3
     one_cycle: bool = True
-    reconstruction: float = 60.0
-    distance: float = 2000.0
-    direction: float = 5.0
-    kl: float = 1e-5
-    reach: float = 12.0
-    tight: float = 6.0
+    orthogonal: bool = True
+    reconstruction: float = 800.0
+    distance: float = 7000.0
+    direction: float = 13.0
+    kl: float = 2e-4
+    robust: float = 0.1
+    reach: float = 8.0
+    tight: float = 36.0
     tight_reach: float = 60.0
+    focus: float = 0.005
+    aim: float = 1.8
     twin: float = 1000.0
-    mixture: tuple[float, float, float, float] = (0.45, 0.35, 0.1, 0.1)
-    pool: int = 131072
+    smooth: float = 50.0
+    paths: int = 16
+    mixture: tuple[float, float, float, float] = (0.55, 0.4, 0.05, 0.0)
+    pool: int = 1048576
     templates: int = 2048
 
 
@@ -64,12 +80,26 @@ PAPER = Recipe(
     activation="relu",
     normalised=True,
     batch=1024,
+    coarse=0.0,
+    stride=1,
+    rate=2e-3,
+    distance=2000.0,
+    direction=5.0,
+    kl=1e-5,
+    robust=0.0,
+    reach=12.0,
+    focus=0.0,
+    aim=1.0,
+    pool=131072,
     steps=1000,
     left_steps=0,
     one_cycle=False,
+    orthogonal=False,
     reconstruction=1.0,
     tight=0.0,
     twin=0.0,
+    smooth=0.0,
+    paths=0,
     mixture=(0.5, 0.5, 0.0, 0.0),
 )
 

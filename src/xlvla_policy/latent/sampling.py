@@ -12,6 +12,8 @@ from xlvla_policy.latent.recipe import Recipe
 TIGHT = 40
 """A pose in so many is a pinch: those whose thumb is nearest to a finger."""
 NOISE_RAD = 0.01
+CHUNK = 131072
+"""Poses whose fingertips are computed at once."""
 
 
 class Sampler:
@@ -59,7 +61,7 @@ def uniform_poses(body: Embodiment, count: int, generator: Generator) -> Tensor:
 def tightest(body: Embodiment, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """The tightest 1 in `TIGHT` of so many random poses [count / TIGHT, J], and the finger of `OPPOSING` that pinches."""
     q = uniform_poses(body, count, generator)
-    distance, finger = _distances(body, q).min(dim=1)
+    distance, finger = torch.cat([_distances(body, part) for part in q.split(CHUNK)]).min(dim=1)
     chosen = distance.topk(count // TIGHT, largest=False).indices
     return q[chosen], finger[chosen]
 

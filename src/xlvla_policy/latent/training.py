@@ -15,13 +15,16 @@ from torch import Generator, Tensor
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
-from xlvla_policy.latent.losses import divergence, pinches, retargeting, shared
-from xlvla_policy.latent.model import Coders
+from xlvla_policy.latent.losses import divergence, pinches, retargeting, roughness, shared
+from xlvla_policy.latent.model import Coders, Mlp
+from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.sampling import Sampler
 from xlvla_policy.latent.weights import write
 
 WARM_UP = 0.15
+SPACING = 0.1
+"""Between neighbouring points of a path, as a part of the line between two latents."""
 CHECKPOINT_EVERY = 250
 
 
@@ -38,13 +41,25 @@ class Losses:
 
 @dataclass(frozen=True)
 class Source:
-    """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled latents."""
+    """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled latents, and paths.
+
+    Args:
+        path: [4 N, L] four points each, one after the other, on N straight lines between two latents.
+    """
 
     body: Embodiment
     q: Tensor
     tips: Tensor
     pinches: Tensor
     latent: Tensor
+    path: Tensor
+
+    def every(self, stride: int, turn: int) -> Source:
+        """Every so-manieth pose, others each turn."""
+        if stride == 1:
+            return self
+        q, tips, lines, latent = (part[turn % stride :: stride] for part in (self.q, self.tips, self.pinches, self.latent))
+        return Source(self.body, q, tips, lines, latent, self.path)
 
 
 class Trainer:
@@ -95,32 +110,47 @@ class Trainer:
         posteriors = [self.coders[body.name].encode(poses[body.name]) for body in present]
         batch = {body.name: self._source(body, poses[body.name], *posterior) for body, posterior in zip(present, posteriors, strict=True)}
         each = [self._target(target, [batch[source.name] for source in self._sources(target, present)]) for target in present]
-        reconstruction, retargeted, twin = (torch.stack(part).sum() / len(self.learning) for part in zip(*each, strict=True))
+        reconstruction, retargeted, twin, rough = (torch.stack(part).sum() / len(self.learning) for part in zip(*each, strict=True))
         kl = torch.stack([divergence(*posterior) for posterior in posteriors]).mean()
         r = self.recipe
-        total = r.reconstruction * reconstruction + retargeted + r.twin * twin + r.kl * kl
+        total = r.reconstruction * reconstruction + retargeted + r.twin * twin + r.smooth * rough + r.kl * kl
         return Losses(total, reconstruction, retargeted, twin, kl)
 
     def _source(self, body: Embodiment, q: Tensor, mean: Tensor, log_variance: Tensor) -> Source:
         noise = torch.randn(mean.shape, generator=self.generator) if self.recipe.sampled else torch.zeros_like(mean)
         tips = body.tips(q)
-        return Source(body, q, tips, pinches(tips, body.fingers), mean + torch.exp(0.5 * log_variance) * noise)
+        latent = mean + torch.exp(0.5 * log_variance) * noise
+        return Source(body, q, tips, pinches(tips, body.fingers), latent, self._path(mean))
+
+    def _path(self, mean: Tensor) -> Tensor:
+        """Four points each on lines between latents of uniform poses, which come first; none while rounding is rougher than they."""
+        uniform = round(len(mean) * self.recipe.mixture[0] / sum(self.recipe.mixture))
+        count = 0 if self._coarse else min(self.recipe.paths, uniform // 2)
+        start = torch.rand(count, 1, generator=self.generator) * (1 - 3 * SPACING)
+        part = start + SPACING * torch.arange(4.0)[:, None, None]
+        ends = mean[torch.randperm(uniform, generator=self.generator)[: 2 * count]]
+        return ((1 - part) * ends[:count] + part * ends[count:]).flatten(0, 1)
 
     def _sources(self, target: Embodiment, present: list[Embodiment]) -> list[Embodiment]:
         """Whose latents a decoder is shown: everybody's, or where it is frozen only those of encoders that learn."""
         return present if target in self.learning else self.learning
 
-    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, retargeting and twin loss of one decoder."""
-        q = self.coders[target.name].decode(torch.cat([source.latent for source in sources]))
+    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Reconstruction, retargeting and twin loss, and roughness, of one decoder."""
+        sources = [source if source.body is target else source.every(self.recipe.stride, self.step) for source in sources]
+        paths = [source.path for source in sources if source.body is not target]
+        q = self.coders[target.name].decode(torch.cat([*(source.latent for source in sources), *paths]))
         tips = target.tips(q)
+        known = sum(len(source.q) for source in sources)
+        rough = roughness(tips[known:], len(paths))
+        q, tips = q[:known], tips[:known]
         mask = torch.cat([self._mask(source.body, target, len(source.q)) for source in sources])
         retargeted = retargeting(torch.cat([source.pinches for source in sources]), pinches(tips, target.fingers), mask, self.recipe)
         sizes = [len(source.q) for source in sources]
         arrived = list(zip(sources, q.split(sizes), tips.split(sizes), strict=True))
         own = [(decoded - source.q).square().mean() for source, decoded, _ in arrived if source.body is target]
         twin = [(there - source.tips).square().sum(-1).mean() for source, _, there in arrived if self._are_twins(source.body, target)]
-        return sum(own, torch.zeros(())), retargeted, sum(twin, torch.zeros(()))
+        return sum(own, torch.zeros(())), retargeted, sum(twin, torch.zeros(())), rough
 
     def _are_twins(self, a: Embodiment, b: Embodiment) -> bool:
         return a.hand is b.hand and a is not b
@@ -134,16 +164,26 @@ class Trainer:
         if self.step == self.recipe.steps:
             self._copy_twins()
             self._learn(self.learning)
-        for group in self.adam.param_groups:
-            group["lr"] = rate(self.recipe, self.step)
+        self.optimiser.set_rate(rate(self.recipe, self.step))
+        self._set_precision()
         shown = self.bodies if self.step >= self.recipe.steps else self.learning
         losses = self.losses({body.name: self.samplers[body.name]() for body in shown})
-        self.adam.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
-        self.adam.step()
+        self.optimiser.step()
         self.step += 1
         return losses
+
+    @property
+    def _coarse(self) -> bool:
+        return self.step < self.recipe.coarse * self.recipe.steps
+
+    def _set_precision(self) -> None:
+        """Coarse first: rounding only matters for the last, small errors."""
+        for network in self.coders.modules():
+            if isinstance(network, Mlp):
+                network.coarse = self._coarse
 
     def _copy_twins(self) -> None:
         for left, right in self.twins.items():
@@ -155,7 +195,7 @@ class Trainer:
         for body in bodies:
             self.coders[body.name].requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
-        self.adam = torch.optim.AdamW(free, lr=self.recipe.rate, fused=True)
+        self.optimiser = Optimiser(free, self.recipe.rate, self.recipe.orthogonal)
 
     def save(self, path: Path) -> None:
         """Writes all that `resume` needs."""
@@ -166,7 +206,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "coders": self.coders.state_dict(),
-            "adam": self.adam.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
         }
         part = path.with_name(path.name + ".part")
@@ -184,7 +224,7 @@ class Trainer:
         # At the very turn the state is still that of the right hands' optimiser.
         self._learn([body for body in self.bodies if body.second == (self.step > self.recipe.steps)])
         self.coders.load_state_dict(state["coders"])
-        self.adam.load_state_dict(state["adam"])
+        self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
 
 

@@ -13,21 +13,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xlvla.codec import FORMAT
+from xlvla.types import Side
 from xlvla_policy.latent.embodiment import Embodiment
-from xlvla_policy.latent.model import Mlp
+from xlvla_policy.latent.model import Coder, Mlp
 
 if TYPE_CHECKING:
     from xlvla_policy.latent.training import Trainer
 
 
 def write(trainer: Trainer, out: Path) -> None:
-    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as large."""
     tensors: dict[str, Tensor] = {}
     for body in trainer.bodies:
-        coder = trainer.coders[body.name]
-        tensors |= _layers(f"{body.name}.encoder", coder.encoder, trainer.recipe.latent)
-        tensors |= _layers(f"{body.name}.decoder", coder.decoder)
-    _save({name: tensor.half() for name, tensor in tensors.items()}, _card(trainer), out)
+        tensors |= coder_tensors(body.name, trainer.coders[body.name], trainer.recipe.latent)
+    save(tensors, _card(trainer), out)
+
+
+def coder_tensors(name: str, coder: Coder, latent: int) -> dict[str, Tensor]:
+    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as large."""
+    tensors = _layers(f"{name}.encoder", coder.encoder, latent) | _layers(f"{name}.decoder", coder.decoder)
+    return {name: tensor.half() for name, tensor in tensors.items()}
 
 
 def annotate(path: Path, **facts: object) -> None:
@@ -35,10 +39,11 @@ def annotate(path: Path, **facts: object) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     card = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["card"])
-    _save(load_file(path), {**card, **facts}, path)
+    save(load_file(path), {**card, **facts}, path)
 
 
-def _save(tensors: dict[str, Tensor], card: Mapping, out: Path) -> None:
+def save(tensors: dict[str, Tensor], card: Mapping, out: Path) -> None:
+    """Writes a weights file at once or not at all."""
     part = out.with_name(out.name + ".part")
     save_file(tensors, part, metadata={"format": FORMAT, "card": json.dumps(card)})
     part.chmod(0o644)  # the library writes files that only their owner can read
@@ -49,7 +54,7 @@ def _card(trainer: Trainer) -> dict:
     hands: dict[str, dict] = {body.hand.name: {} for body in trainer.bodies}
     for body in trainer.bodies:
         for side in body.sides:
-            hands[body.hand.name][side] = {"network": body.name, **_joints(body, side)}
+            hands[body.hand.name][side] = hand_entry(body, side)
     return {
         "latent_dim": trainer.recipe.latent,
         "activation": trainer.recipe.activation,
@@ -60,9 +65,10 @@ def _card(trainer: Trainer) -> dict:
     }
 
 
-def _joints(body: Embodiment, side) -> dict:
+def hand_entry(body: Embodiment, side: Side) -> dict:
+    """What the card says of one side of a hand."""
     limits = body.hand.limits(side)
-    return {"joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
+    return {"network": body.name, "joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
 
 
 def _layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, Tensor]:

@@ -1,0 +1,70 @@
+"""AdamW for small tensors, and orthogonalised momentum (Muon) for the hidden layers' matrices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+SMALLEST = 64
+"""Matrices with a shorter side count as small."""
+MOMENTUM = 0.95
+ROUNDS = 5
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Newton-Schulz coefficients that bring singular values near one fastest."""
+
+
+class Optimiser:
+    """One learning rate for both; a step of Muon is as long, in root mean square, as a typical one of AdamW."""
+
+    def __init__(self, parameters: Iterable[Parameter], rate: float, orthogonal: bool):
+        small: list[Parameter] = []
+        self._matrices: dict[tuple[int, ...], list[Parameter]] = defaultdict(list)
+        for parameter in parameters:
+            hidden = orthogonal and parameter.ndim == 2 and min(parameter.shape) >= SMALLEST
+            (self._matrices[tuple(parameter.shape)] if hidden else small).append(parameter)
+        self._adam = torch.optim.AdamW(small, lr=rate, fused=True)
+        self._momentum = {shape: torch.zeros(len(same), *shape) for shape, same in self._matrices.items()}
+
+    def set_rate(self, rate: float) -> None:
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+
+    def zero_grad(self) -> None:
+        self._adam.zero_grad(set_to_none=True)
+        for parameter in (p for same in self._matrices.values() for p in same):
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self._adam.step()
+        rate = self._adam.param_groups[0]["lr"]
+        for shape, same in self._matrices.items():
+            gradient = torch.stack([torch.zeros_like(p) if p.grad is None else p.grad for p in same])
+            momentum = self._momentum[shape].lerp_(gradient, 1 - MOMENTUM)
+            length = -0.2 * rate * max(shape) ** 0.5
+            for parameter, way in zip(same, orthogonal(gradient.lerp(momentum, MOMENTUM)), strict=True):
+                parameter.add_(way, alpha=length)
+
+    def state_dict(self) -> dict:
+        return {"adam": self._adam.state_dict(), "momentum": list(self._momentum.values())}
+
+    def load_state_dict(self, state: dict) -> None:
+        self._adam.load_state_dict(state["adam"])
+        for momentum, saved in zip(self._momentum.values(), state["momentum"], strict=True):
+            momentum.copy_(saved)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Matrices [N, R, C] with their singular values brought near one by Newton-Schulz; half precision is enough for a direction."""
+    upright = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if upright else matrices
+    x = (x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)).bfloat16().contiguous()
+    a, b, c = QUINTIC
+    for _ in range(ROUNDS):
+        square = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return (x.mT if upright else x).float()

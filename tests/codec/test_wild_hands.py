@@ -1,0 +1,182 @@
+"""Hands as they come: they learn, or one line says what to mend."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from xlvla import catalog, urdf
+from xlvla.codec import Codec
+from xlvla.errors import RigError, XlvlaError
+from xlvla.hand import Hand
+from xlvla.types import FINGERS, SIDES
+from xlvla_policy.latent.newcomer import Newcomer, add
+from xlvla_policy.latent.recipe import DEFAULT
+from xlvla_policy.latent.soundness import require_sound
+from xlvla_policy.latent.training import Trainer, train
+
+WHEEL = '<joint name="w" type="continuous"><parent link="palm"/><child link="wheel"/><mimic joint="index_a"/></joint>'
+SMALL = replace(DEFAULT, encoder=(16,), decoder=(16,), batch=16, pool=2048, templates=16, steps=2, left_steps=1)
+
+
+@dataclass(frozen=True)
+class Wild:
+    """A hand of somebody else's: two joints a finger, meshes that are not there, and things a codec has no use for."""
+
+    fingers: tuple[str, ...] = FINGERS
+    turn: str = "0 0 0"
+    limit: str = '<limit lower="0" upper="1.6" velocity="4" effort="1"/>'
+    type: str = "revolute"
+    mimic: str = ""
+    more: str = ""
+
+    def xml(self, side: str) -> str:
+        mirror = 1 if side == "right" else -1
+        fingers = "".join(self._finger(finger, mirror) for finger in self.fingers)
+        return f"""<robot name="wild_{side}">
+          <link name="flange"/><link name="palm"><visual><geometry><mesh filename="package://gone/palm.stl"/></geometry></visual></link>
+          <joint name="mount" type="fixed"><parent link="flange"/><child link="palm"/><origin rpy="{self.turn}"/></joint>
+          {fingers}{self.more}
+          <gazebo><link name="palm"/></gazebo><transmission name="t"><joint name="index_a"/></transmission>
+        </robot>"""
+
+    def _finger(self, finger: str, mirror: int) -> str:
+        y = mirror * (0.06 - 0.03 * FINGERS.index(finger))
+        z = 0.03 if finger == "thumb" else 0.1
+        joint = """<joint name="{n}" type="{t}"><parent link="{p}"/><child link="{c}"/><origin xyz="{o}"/><axis xyz="0 1 0"/>{e}</joint>"""
+        first = {"n": f"{finger}_a", "t": self.type, "p": "palm", "c": f"{finger}_near", "o": f"0 {y} {z}", "e": self.limit}
+        second = {
+            "n": f"{finger}_b",
+            "t": "revolute",
+            "p": f"{finger}_near",
+            "c": f"{finger}_far",
+            "o": "0 0 0.05",
+            "e": Wild.limit + self.mimic,
+        }
+        tip = {"n": f"{finger}_end", "t": "fixed", "p": f"{finger}_far", "c": f"{finger}_tip", "o": "0 0 0.04", "e": ""}
+        links = "".join(f'<link name="{finger}_{part}"/>' for part in ("near", "far", "tip"))
+        return links + "".join(joint.format(**each) for each in (first, second, tip))
+
+
+def hand(tmp_path: Path, wild: Wild = Wild(), **change) -> Hand:
+    for side in SIDES:
+        (tmp_path / f"{side}.urdf").write_text(wild.xml(side))
+    urdf.read.cache_clear()
+    joints = tuple(f"{finger}_{joint}" for finger in wild.fingers for joint in ("a",) + ("b",) * (not wild.mimic))
+    tips = {finger: f"{finger}_tip" for finger in wild.fingers}
+    entry = Hand("wild", "A hand", joints, tips, "palm", "none", urdf=str(tmp_path / "{side}.urdf"))  # type: ignore[arg-type]
+    return replace(entry, **change)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    train(Trainer(SMALL, ("paxini", "xhand")), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "wild",
+    [
+        *(Wild(fingers=FINGERS[:count]) for count in (2, 3, 4, 5)),
+        Wild(fingers=("thumb", "little")),
+        Wild(mimic='<mimic joint="index_a" multiplier="0.8"/>', fingers=("thumb", "index")),
+        Wild(more=f'<link name="wheel"/>{WHEEL}'),
+    ],
+    ids=["two fingers", "three", "four", "five", "thumb and little", "mimics", "a continuous joint that follows"],
+)
+def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
+    entry = hand(tmp_path, wild)
+    require_sound(entry)
+    monkeypatch.setitem(catalog.hands(), "wild", entry)
+    run = Newcomer(base, "wild", steps=2, recipe=SMALL)
+    totals = []
+    add(run, tmp_path / "more.safetensors", lambda _, losses: totals.append(losses.total.item()))
+    assert len(totals) == 2 and all(map(math.isfinite, totals))
+    assert Codec.load(tmp_path / "more.safetensors").joints("wild", "left") == entry.joint_names("left")
+
+
+LINK = '<link name="extra"/>'
+FAULTS = {
+    "hand wild (right): joint 'index_a' has no limits: add <limit": Wild(limit=""),
+    "hand wild (right): joint 'index_a' is continuous and has no limits to encode between: make it revolute": Wild(
+        type="continuous", limit=""
+    ),
+    "joint 'index_a' has limits 1 and 0, the lower must be": Wild(limit='<limit lower="1" upper="0" velocity="1" effort="1"/>'),
+    "joint 'index_a' has the velocity limit 0, it must be above 0": Wild(limit='<limit lower="0" upper="1" velocity="0" effort="1"/>'),
+    "turns to 90 rad, more than a full turn: URDF limits are in radians": Wild(
+        limit='<limit lower="0" upper="90" velocity="9" effort="1"/>'
+    ),
+    "its fingers do not reach along the root's +z": Wild(turn="1.5708 0 0"),
+    "its fingers do not curl towards the root's +x": Wild(turn="0 0 3.14159"),
+    "has two links named 'index_tip': rename one": Wild(more='<link name="index_tip"/>'),
+    "has two joints named 'index_a': rename one": Wild(
+        more=LINK + '<joint name="index_a" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
+    ),
+    "must have one root link, it has 2: flange, extra": Wild(more=LINK),
+    "unknown link 'plam': known are flange, palm": Wild(
+        more=LINK + '<joint name="x" type="fixed"><parent link="plam"/><child link="extra"/></joint>'
+    ),
+    "link 'index_near' of": Wild(more='<joint name="x" type="fixed"><parent link="palm"/><child link="index_near"/></joint>'),
+    "is in a loop of joints": Wild(
+        more=LINK + '<link name="e"/><joint name="x" type="fixed"><parent link="e"/><child link="extra"/></joint>'
+        '<joint name="y" type="fixed"><parent link="extra"/><child link="e"/></joint>'
+    ),
+    "mimics an unknown moving joint 'indx_a': known are": Wild(mimic='<mimic joint="indx_a"/>'),
+    "follows itself through its mimics": Wild(mimic='<mimic joint="index_b"/>'),
+    "upper is 'wide', needed is a finite number": Wild(limit='<limit lower="0" upper="wide"/>'),
+    "rpy is '0 0', needed are 3 finite numbers": Wild(turn="0 0"),
+    "is of the unknown type 'revolut': known are revolute": Wild(type="revolut"),
+    "is a xacro template: expand it first": Wild(turn="${pi} 0 0"),
+    "is not well-formed XML": Wild(more="<link>"),
+    "free joint 'free' of the URDF is missing from the entry": Wild(
+        more=LINK + f'<joint name="free" type="revolute"><parent link="palm"/><child link="extra"/>{Wild.limit}</joint>'
+    ),
+}
+
+
+@pytest.mark.parametrize("said", FAULTS)
+def test_a_urdf_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
+    with pytest.raises(RigError) as caught:
+        require_sound(hand(tmp_path, FAULTS[said]))
+    assert any(said in fault for fault in caught.value.faults), caught.value.faults
+    assert all("\n" not in fault for fault in caught.value.faults)
+
+
+ENTRIES = {
+    "link 'index_tipp' is not in the URDF": {"tips": {"thumb": "thumb_tip", "index": "index_tipp"}},
+    "no commanded joint moves 'palm', it cannot be the tip of the index": {"tips": {"thumb": "thumb_tip", "index": "palm"}},
+    "two fingers have the tip 'ring_tip'": {"tips": {"thumb": "thumb_tip", "ring": "ring_tip", "little": "ring_tip"}},
+    "tips need a thumb and a finger to pinch with, they name index": {"tips": {"index": "index_tip"}},
+    "'pinky' is no finger, known are thumb, index": {"tips": {"thumb": "thumb_tip", "pinky": "little_tip"}},
+    "joint 'sixth' is not a free joint of": {"joints": ("sixth",)},
+    "no URDF at": {"urdf": "nowhere/{side}.urdf"},
+}
+
+
+@pytest.mark.parametrize("said", ENTRIES)
+def test_an_entry_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
+    with pytest.raises(RigError) as caught:
+        require_sound(hand(tmp_path, **ENTRIES[said]))
+    assert any(said in fault for fault in caught.value.faults), caught.value.faults
+
+
+def test_left_and_right_in_each_others_place_are_noticed(tmp_path):
+    entry = hand(tmp_path)
+    left, right = (tmp_path / f"{side}.urdf" for side in SIDES)
+    contents = left.read_text(), right.read_text()
+    right.write_text(contents[0]), left.write_text(contents[1])
+    urdf.read.cache_clear()
+    with pytest.raises(RigError, match=r"its thumb is not on the root's -y side: .* or swap left\.urdf and right\.urdf"):
+        require_sound(entry)
+
+
+def test_what_is_no_urdf_at_all_is_named():
+    with pytest.raises(XlvlaError, match="is no URDF: its outermost element is <mujoco>"):
+        urdf.parse("<mujoco/>")
+
+
+@pytest.mark.parametrize("name", catalog.hands())
+def test_every_hand_of_the_catalogue_is_sound(name):
+    require_sound(catalog.hand(name))
