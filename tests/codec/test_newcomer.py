@@ -68,7 +68,7 @@ def test_frozen_networks_are_those_of_the_file(base):
 
 def test_the_newcomer_learns_both_ways(base):
     torch.manual_seed(0)
-    run = Newcomer(base, "xhand", 60, recipe=SMALL)
+    run = Newcomer(base, "xhand", 150, recipe=SMALL)
     losses = list(run.run())
     for values in ([step.reconstruction.item() for step in losses], [step.retargeting.item() for step in losses]):
         assert sum(values[-5:]) < 0.8 * sum(values[:5])
