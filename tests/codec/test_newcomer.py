@@ -68,10 +68,10 @@ def test_frozen_networks_are_those_of_the_file(base):
 
 def test_the_newcomer_learns_both_ways(base):
     torch.manual_seed(0)
-    run = Newcomer(base, "xhand", 60, recipe=SMALL)
+    run = Newcomer(base, "xhand", 150, recipe=SMALL)
     losses = list(run.run())
-    for values in ([step.reconstruction.item() for step in losses], [step.retargeting.item() for step in losses]):
-        assert sum(values[-5:]) < 0.8 * sum(values[:5])
+    for part, left in (([step.reconstruction.item() for step in losses], 0.7), ([step.retargeting.item() for step in losses], 0.95)):
+        assert sum(part[-20:]) < left * sum(part[:20])
 
 
 def test_a_seed_repeats_itself(base, tmp_path):

@@ -62,16 +62,14 @@ def codec(
     import os
     from dataclasses import asdict
 
-    import torch
     from rich.console import Console
 
     from xlvla.codec import Codec
     from xlvla_policy.latent.speed import run_times, training_steps
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
     loaded = Codec.load(weights)
     ways = run_times(loaded, ((left_hand, "left"), (right_hand, "right")))
-    steps = training_steps(rounds)
+    steps = training_steps(rounds, threads=threads or os.cpu_count() or 1)
     for table in (_run_time_table(ways, f"{left_hand} + {right_hand}", loaded.hash), _steps_table(steps)):
         Console().print(table)
     if out:

@@ -22,11 +22,11 @@ from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.recipe import DEFAULT, Recipe
 from xlvla_policy.latent.soundness import require_sound
-from xlvla_policy.latent.training import Losses, Trainer
+from xlvla_policy.latent.training import Losses, Source, Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
-STEPS = 3000
-SPREAD = -7.0
+STEPS = 4000
+SPREAD = -9.5
 """Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones scatter about that much."""
 
 
@@ -47,6 +47,18 @@ class Newcomer(Trainer):
     @property
     def learning(self) -> list[Embodiment]:
         return [body for body in self.bodies if body.hand.name == self.newcomer]
+
+    @property
+    def _coarse(self) -> bool:
+        return self.step < self.recipe.coarse * self.steps
+
+    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Frozen decoders together weigh as much as the newcomer's own."""
+        own, retargeted, twin, rough = super()._target(target, sources)
+        if target in self.learning:
+            return own, retargeted, twin, rough
+        count = len(self.bodies) - len(self.learning)
+        return own / count, retargeted / count, twin / count, rough / count
 
     def _teaches(self, body: Embodiment) -> bool:
         """Right hands shaped the latent; one without a finger to compare says nothing."""

@@ -77,15 +77,16 @@ def run_times(codec: Codec, pair: Pair, seconds: float = 1.0) -> list[RunTime]:
         return [RunTime(way, {task: timed(call, seconds) for task, call in tasks.items()}) for way, tasks in ways.items()]
 
 
-def training_steps(rounds: int = 5, hands: Sequence[str] = TRAINED) -> Steps:
+def training_steps(rounds: int = 5, hands: Sequence[str] = TRAINED, threads: int = 1) -> Steps:
     """All trainers at the paper's recipe, batch 1024 x 4 hands, one step each in turn after a warm-up."""
+    torch.set_num_threads(threads)
     loops = LoopTrainer(replace(PAPER, templates=TEMPLATES), hands)
     runs = [Trainer(replace(PAPER, pool=POOL, templates=TEMPLATES, coarse=coarse), hands).run() for coarse in (0.0, 1.0)]
     calls = (loops.step, *(run.__next__ for run in runs))
     for call in calls:
         call()
     spent = np.array([[_seconds(call) for call in calls] for _ in range(rounds)])
-    return Steps(_timing(spent[:, 0]), _timing(spent[:, 1]), _timing(spent[:, 2]), torch.get_num_threads())
+    return Steps(_timing(spent[:, 0]), _timing(spent[:, 1]), _timing(spent[:, 2]), threads)
 
 
 def timed(call: Callable[[], object], seconds: float) -> Timing:
