@@ -34,7 +34,7 @@ def rewritten(tmp_path, change, **metadata):
 def test_every_hand_of_the_catalogue_has_shipped_weights(codec):
     assert codec.hands == tuple(catalog.hands())
     assert codec.latent_dim == 32
-    assert SHIPPED.stat().st_size < 3e6
+    assert SHIPPED.stat().st_size < 4e6
 
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES)
@@ -140,4 +140,4 @@ def test_the_hash_follows_the_weights(codec, tmp_path):
     same = tmp_path / "same.safetensors"
     same.write_bytes(SHIPPED.read_bytes())
     assert Codec.load(same).hash == codec.hash
-    assert Codec.load(rewritten(tmp_path, lambda card: card.update(seed=99))).hash != codec.hash
+    assert Codec.load(rewritten(tmp_path, lambda card: card.update(seed=99, latent=None))).hash != codec.hash
