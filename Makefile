@@ -14,7 +14,7 @@ GRAPHICS := libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libgles2
 export MUJOCO_GL ?= egl
 
 # Where a ROS 2 is sourced its rclpy, messages and pinocchio must win, so no wheels of them.
-ifeq ($(shell $(PYTHON) -c 'import rclpy' 2>/dev/null && echo yes),yes)
+ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
 INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest ruff 'pyright[nodejs]' hatchling editables typer rich \
 	&& $(PIP) install --no-deps --no-build-isolation -e .

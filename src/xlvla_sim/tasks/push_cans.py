@@ -92,7 +92,7 @@ def _push(can: np.ndarray, middle: np.ndarray, direction: np.ndarray, side: Side
     last = _beside(end, direction, side, 0.0, LOW)
     back = _beside(end, direction, side, rng.uniform(0.06, 0.08), LOW + rng.uniform(0.01, 0.03))
     rest = _beside(end, direction, side, rng.uniform(0.11, 0.14), LOW + rng.uniform(0.05, 0.08))
-    push_s = 0.9 + np.linalg.norm(end - can) / 0.11
+    push_s = 0.9 + float(np.linalg.norm(end - can)) / 0.11
     return [
         WayPoint(above, rng.uniform(1.3, 1.7) * pace, "relaxed"),
         WayPoint(start, rng.uniform(0.8, 1.1) * pace, "flat", overlap_s=0.3 * pace),
