@@ -25,6 +25,10 @@ CHUNK_HZ = 20
 """Frames per second of a chunk (paper, section 4)."""
 
 
+FIRST_EVALUATION_SEED = 1_000_000
+"""Simulated episodes from this seed on are kept for evaluation: demonstrations never use them."""
+
+
 def scoped(side: Side, part: Part, name: str) -> str:
     """The name a joint or link of a part bears in an assembled rig: it begins with the side's word and the part's.
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla.types import FIRST_EVALUATION_SEED
+
 if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla.screen import Screen
-
-FIRST_SEED = 1_000_000
-"""Seeds from here on are never trained on."""
 
 HANDS = ("xhand", "inspire")
 
@@ -25,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for video.mp4, summary.json and hands.png.")] = Path("out/demo"),
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes in all.")] = 5,
-    seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_SEED,
+    seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_EVALUATION_SEED,
     checkpoint: Annotated[str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")] = None,
     domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
 ) -> None:

@@ -16,7 +16,7 @@ import typer
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Part, Side
 
 if TYPE_CHECKING:
     from xlvla_drivers.motion.player import Player
@@ -48,7 +48,7 @@ def evaluate(
         "xhand,inspire"
     ),
     trials: Annotated[int, typer.Option(min=1, help="Episodes per hand.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="First seed; seeds from 1000000 on are never trained on.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(min=0, help="First seed; seeds from 1000000 on are never trained on.")] = FIRST_EVALUATION_SEED,
     policy: Annotated[str | None, typer.Option(help="Weights file; the shipped one if not given.")] = None,
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     delay: Annotated[float, typer.Option(min=0, help="Seconds from an observation to its chunk's taking effect.")] = 0.15,

@@ -12,16 +12,13 @@ import typer
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Side
+from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Side
 
 if TYPE_CHECKING:
     from xlvla_data.episode import Episode
     from xlvla_sim.demonstration import Demonstration
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
-
-FIRST_EVALUATION_SEED = 1_000_000
-"""Seeds from here on belong to evaluation and are never collected."""
 
 sim = typer.Typer(no_args_is_help=True, help="Simulated worlds: collect demonstrations, look at the expert.")
 
