@@ -26,6 +26,8 @@ LONGEST_FILE, LONGEST_FUNCTION = 260, 40
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "cv2": "opencv-python-headless",
+    "serial": "pyserial",
+    "xarm": "xarm-python-sdk",
     "pinocchio": "pin",
     "ament_index_python": "ros-rclpy",
     "builtin_interfaces": "ros-rclpy",
