@@ -16,6 +16,7 @@ import yaml
 
 from xlvla import catalog
 from xlvla.arm import Arm
+from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown, unknown_line
 from xlvla.hand import Hand
 from xlvla.strict import build
@@ -28,6 +29,7 @@ class ArmStation:
     """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an episode starts."""
 
     type: str
+    device: DeviceConfig | None = None
     xyz: Vector = (0.0, 0.0, 0.0)
     rpy: Vector = (0.0, 0.0, 0.0)
     home: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -38,6 +40,7 @@ class HandStation:
     """A hand, on the flange of the same side's arm."""
 
     type: str
+    device: DeviceConfig | None = None
 
 
 @dataclass(frozen=True)

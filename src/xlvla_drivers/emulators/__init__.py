@@ -1,0 +1,1 @@
+"""Emulated devices, one file per driver: rehearse a rig without hardware."""

@@ -1,0 +1,1 @@
+"""Drivers of hands, one file per protocol."""
