@@ -61,6 +61,7 @@ class Camera:
     capture: tuple[int, int] = (960, 540)
     publish: tuple[int, int] = (320, 240)
     rate_hz: float = 20.0
+    device: DeviceConfig | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from xlvla.errors import XlvlaError, unknown, unknown_line
 
 Vector = tuple[float, float, float]
@@ -188,18 +190,19 @@ def _attribute(element: ET.Element | None, key: str) -> str:
 
 def _number(element: ET.Element | None, key: str, default: float, place: Place) -> float:
     text = _attribute(element, key)
-    return _numbers(text, 1, f"{place}: {key}")[0] if text else default
+    return numbers(text, 1, f"{place}: {key}")[0] if text else default
 
 
 def _vector(element: ET.Element | None, key: str, default: Vector, place: Place) -> Vector:
     text = _attribute(element, key)
     if not text:
         return default
-    x, y, z = _numbers(text, 3, f"{place}: {key}")
+    x, y, z = numbers(text, 3, f"{place}: {key}")
     return x, y, z
 
 
-def _numbers(text: str, count: int, what: str) -> list[float]:
+def numbers(text: str, count: int, what: str) -> list[float]:
+    """So many finite numbers in a text; `what` names it in the error."""
     try:
         values = [float(word) for word in text.split()]
     except ValueError:
@@ -207,3 +210,13 @@ def _numbers(text: str, count: int, what: str) -> list[float]:
     if len(values) != count or not all(map(math.isfinite, values)):
         raise XlvlaError(f"{what} is '{text}', needed {'is a finite number' if count == 1 else f'are {count} finite numbers'}")
     return values
+
+
+def rotation(rpy: Sequence[float]) -> np.ndarray:
+    """Fixed-axis roll, pitch, yaw [rad] as a matrix."""
+    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
+    return np.array([
+        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+        [-sp, cp * sr, cp * cr],
+    ])  # fmt: skip

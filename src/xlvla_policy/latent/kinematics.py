@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from xlvla.errors import XlvlaError
 from xlvla.hand import Hand
 from xlvla.types import Finger, Side
-from xlvla.urdf import Description, Joint
+from xlvla.urdf import Description, Joint, rotation
 
 MIRROR = (1.0, -1.0, 1.0)
 """Turns a left hand's points into the right hand's in the common flange frame: y -> -y."""
@@ -133,7 +133,7 @@ def _chain(description: Description, link: str, joints: Sequence[str]) -> tuple[
     start, levels = np.zeros(3), []
     while link in above:
         joint = above[link]
-        rotation, origin = _rotation(joint.rpy), np.array(joint.xyz)
+        turn, origin = rotation(joint.rpy), np.array(joint.xyz)
         if joint.moves:
             levels.append(_level(joint, rotation, origin, couple(description, joint, joints)))
         elif levels:
@@ -163,16 +163,6 @@ def _fold(level: Level, rotation: np.ndarray, origin: np.ndarray) -> Level:
 
 def _side_by_side(*matrices: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix.T for matrix in matrices], axis=1)
-
-
-def _rotation(rpy: Sequence[float]) -> np.ndarray:
-    """URDF's fixed-axis roll, pitch, yaw [rad] as a matrix."""
-    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
-    return np.array([
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr],
-    ])  # fmt: skip
 
 
 _IDENTITY = Level(_side_by_side(np.eye(3), np.zeros((3, 3)), np.zeros((3, 3))), np.zeros(3), np.zeros(3), Coupling(0, 0.0, 0.0))
