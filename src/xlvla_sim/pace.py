@@ -46,3 +46,16 @@ class Pacer:
             self._marks.popleft()
         (began_s, before_s) = self._marks[0]
         self.factor = (self._total_s - before_s) / (now - began_s)
+
+
+class Due:
+    """What happens at rates of its own, each once per period."""
+
+    def __init__(self) -> None:
+        self._periods: dict[str, int] = {}
+
+    def __call__(self, what: str, rate_hz: float, now_ns: int) -> bool:
+        period = int(now_ns * rate_hz / 1e9 + 1e-6)
+        due = self._periods.get(what) != period
+        self._periods[what] = period
+        return due

@@ -95,7 +95,7 @@ class World:
         return float(self.data.time)
 
     def reset(self, seed: int, start: Mapping[str, float] | None = None) -> None:
-        """A new episode: arms at home (or at `start` [rad] by joint name), hands open, objects and looks as the seed has it."""
+        """A new episode: arms at home and hands open, or where `start` [rad] by joint name says; objects and looks as the seed has it."""
         rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
         for key, values in self._pristine.items():
@@ -169,10 +169,9 @@ class World:
 
     def _place_robot(self, start: Mapping[str, float]) -> None:
         for side in self.rig.sides:
-            home = {**self.rig.home(side), **{name: value for name, value in start.items() if name in self.rig.home(side)}}
             open_hand = np.clip(0.0, *self.rig.hand(side).command_range(side))
-            self._place(side, "arm", np.array(list(home.values())))
-            self._place(side, "hand", open_hand)
+            for part, rest in zip(PARTS, (self.rig.home(side).values(), open_hand), strict=True):
+                self._place(side, part, np.array([start.get(name, at) for name, at in zip(self._names(side, part), rest, strict=True)]))
         for equality in range(self.model.neq):
             joint, master = self.model.eq_obj1id[equality], self.model.eq_obj2id[equality]
             offset, factor = self.model.eq_data[equality, :2]

@@ -18,7 +18,7 @@ from xlvla.ros import convert, topics
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
-from xlvla_sim.pace import Pacer
+from xlvla_sim.pace import Due, Pacer
 from xlvla_sim.world import World
 
 STATUS_HZ = 10.0
@@ -66,7 +66,7 @@ class SimNode(RigNode):
         period_s = 1 / self._sim.joint_state_hz
         self._now_ns, self._begun = convert.SECOND, 0
         self._begin_era("start")
-        self._due: dict[str, int] = {}
+        self._due = Due()
         self._pacer = Pacer(self._sim.speed)
         self.health.ok(f"simulating {self._sim.task}")
         while not stop.is_set():
@@ -83,19 +83,12 @@ class SimNode(RigNode):
             publisher.publish(self._samples[key].fill(self._now_ns, *world.joint_state(*key)))
         self._clock_topic.publish(Clock(clock=convert.stamp(self._now_ns)))
         for name, camera in self.rig.cameras.items():
-            if self._is_due(name, camera.rate_hz):
+            if self._due(name, camera.rate_hz, self._now_ns):
                 self._show(world, name)
-        if self._is_due("status", STATUS_HZ):
+        if self._due("status", STATUS_HZ, self._now_ns):
             self._status.publish(String(data=self._state(world)))
-        if self._is_due("state", topics.STATE_HZ):
+        if self._due("state", topics.STATE_HZ, self._now_ns):
             self._positions.publish(convert.vector(world.data.qpos, str(self._begun)))
-
-    def _is_due(self, what: str, rate_hz: float) -> bool:
-        """Once per period of simulated time."""
-        period = int(self._now_ns * rate_hz / convert.SECOND + 1e-6)
-        due = self._due.get(what) != period
-        self._due[what] = period
-        return due
 
     def _show(self, world: World, camera: str) -> None:
         info = world.camera_info(camera)
