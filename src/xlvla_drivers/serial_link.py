@@ -1,0 +1,129 @@
+"""The host's end of a serial line: opened for one program alone, read against deadlines, honest about silence."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import termios
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
+
+Cut = Callable[[bytearray], bytes | None]
+"""Takes the first sound frame off the front of a buffer, with all before it; None when more bytes are needed.
+
+It counts what it skips, by the words of `Device.counts`.
+"""
+
+
+class SerialLink:
+    """A serial port; every method raises LinkLost once the port is gone.
+
+    Args:
+        address: the port's path.
+        baud: bits per second, 8N1.
+        counts: where retries are counted.
+    """
+
+    def __init__(self, address: str, baud: int, counts: Counter[str]):
+        self.address, self.baud, self.counts = address, baud, counts
+        self._port = None
+        self._buffer = bytearray()
+
+    @property
+    def is_open(self) -> bool:
+        return self._port is not None
+
+    def open(self) -> None:
+        """Opens the port, anew if it was open."""
+        import serial
+
+        self.close()
+        try:
+            self._port = serial.Serial(self.address, self.baud, timeout=0, write_timeout=LINK_TIMEOUT_S, exclusive=True)
+        except (OSError, ValueError) as error:
+            raise LinkLost(f"cannot open {self.address}: {_reason(error)}") from None
+        with contextlib.suppress(OSError, ValueError, AttributeError, NotImplementedError, termios.error):
+            self._port.set_low_latency_mode(True)  # USB adapters of one vendor hold bytes back for 16 ms otherwise
+        self.drain()
+
+    def close(self) -> None:
+        """Never raises."""
+        port, self._port = self._port, None
+        self._buffer.clear()
+        if port is not None:
+            with contextlib.suppress(Exception):
+                port.close()
+
+    def send(self, data: bytes) -> None:
+        port = self._opened()
+        try:
+            port.write(data)
+        except (OSError, termios.error) as error:
+            raise self._lost(error) from None
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Whatever has arrived, waiting at most so long for the first byte; empty when none came."""
+        descriptor = self._opened().fileno()
+        try:
+            if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
+                return b""
+            data = os.read(descriptor, 4096)
+        except BlockingIOError:
+            return b""
+        except (OSError, ValueError) as error:
+            raise self._lost(error) from None
+        if not data:
+            raise self._lost("the port hung up")
+        return data
+
+    def drain(self) -> None:
+        """Forgets what arrived so far."""
+        while self.receive(0.0):
+            pass
+        self._buffer.clear()
+
+    def frame(self, cut: Cut, timeout_s: float) -> bytes | None:
+        """The next sound frame, waiting at most so long; None when none came."""
+        until_s = time.monotonic() + timeout_s
+        while (frame := cut(self._buffer)) is None:
+            data = self.receive(until_s - time.monotonic())
+            if not data and time.monotonic() >= until_s:
+                return None
+            self._buffer += data
+        return frame
+
+    def exchange(self, request: bytes, cut: Cut, wanted: Callable[[bytes], bool], *, tries: int = 2) -> bytes:
+        """The answer to a request, asked again when none comes; LinkLost after `LINK_TIMEOUT_S` of silence in all."""
+        for attempt in range(tries):
+            self.counts["retries"] += attempt > 0
+            self.send(request)
+            until_s = time.monotonic() + LINK_TIMEOUT_S / tries
+            while (frame := self.frame(cut, until_s - time.monotonic())) is not None:
+                if wanted(frame):
+                    return frame
+                self.counts["unexpected"] += 1
+        raise LinkLost(f"{self.address}: no answer within {1e3 * LINK_TIMEOUT_S:.0f} ms")
+
+    def _opened(self):
+        if self._port is None:
+            raise LinkLost(f"{self.address} is not open")
+        return self._port
+
+    def _lost(self, reason: object) -> LinkLost:
+        self.close()
+        return LinkLost(f"{self.address} is gone: {reason}")
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    if "No such file" in text:
+        return "there is no such port; is the device plugged in and switched on?"
+    if "Permission" in text:
+        return "permission denied; add yourself to the group that owns the port (dialout)"
+    if "exclusively lock" in text:
+        return "another program has it open"
+    return " ".join(text.split())
