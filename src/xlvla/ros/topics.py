@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
@@ -95,6 +95,12 @@ MOTION_RESET = Service("/motion/reset", Trigger)
 ENGAGE = Service("/motion/engage", SetBool)
 """True: chunks are played, starting from the measured pose. False: they are not, the last command holds."""
 
+SOURCE = Topic("/motion/source", String, LATCHED)
+"""Who may drive: the name of a source of chunks (see `chunk`), said by the operator.
+
+Empty, or never said: the first source heard after engaging drives until the next engagement.
+"""
+
 SIM_RESET = Service("/sim/reset", Trigger)
 """Begins the next episode; the answer's message is the JSON of `/sim/status`."""
 
@@ -120,6 +126,23 @@ def command(side: Side, part: Part) -> Topic:
     return Topic(f"/{side}/{part}/command", JointState, RELIABLE)
 
 
+def command_dry(side: Side, part: Part) -> Topic:
+    """What motion would command, from a rig with `dry_run: true`; no driver listens to it."""
+    return Topic(f"/{side}/{part}/command_dry", JointState, RELIABLE)
+
+
+def device(side: Side, part: Part) -> Topic:
+    """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded; ERROR: link lost or fault.
+
+    Motion stops and disengages on ERROR; once all is well again the operator engages anew.
+    """
+    return Topic(f"/{side}/{part}/device", DiagnosticStatus, LATCHED)
+
+
 def chunk(side: Side) -> Topic:
-    """Future positions of arm and hand, stamped with the time of the observation they were decided on."""
+    """Future positions of arm and hand, stamped with the time of the observation they were decided on.
+
+    `frame_id` names the source ('policy', 'teleop', 'replay'). With ':relative' after the name the arm's positions count
+    as changes since the source's first frame, from where the robot was then; the hand's are what they say.
+    """
     return Topic(f"/{side}/chunk", JointTrajectory, RELIABLE)
