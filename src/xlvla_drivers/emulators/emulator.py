@@ -2,6 +2,10 @@
 
 An emulator is a module `emulators/<driver>.py` with a class `Emulator`. It listens where the driver's `address` says: a
 serial device as a pseudo-terminal behind a link at that path, a network device on that host and port.
+
+A network device's module also says `ADDRESS`, where it listens when nobody chose: `{side}` in it stands for the side,
+`{number}` for 1 (left) or 2 (right), `{domain}` for the ROS domain, so that two rigs on one machine do not meet. Serial
+ones need none (`registry.emulated_address`).
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import numpy as np
 
 from xlvla.errors import unknown
 from xlvla.types import Side
+from xlvla_drivers.emulators.plant import Plant
 
 
 class Emulator(Protocol):
@@ -22,9 +27,11 @@ class Emulator(Protocol):
         joints: names as in the catalogue.
         known_faults: what `inject` understands. Common words: unplug, bad_checksum, truncated, duplicated, late (frames),
             stall, over_temperature, over_current, protective_stop (device).
+        plant: its mechanics; a rig places it at home before the start.
     """
 
     joints: tuple[str, ...]
+    plant: Plant
     known_faults: tuple[str, ...]
 
     def __init__(self, address: str, side: Side, options: Any): ...

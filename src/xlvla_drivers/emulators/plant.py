@@ -33,6 +33,13 @@ class Plant:
         self.advance()
         self.target = np.clip(target, self.lower, self.upper)
 
+    def place(self, position: np.ndarray) -> None:
+        """Is there, at rest [J] rad."""
+        self.advance()
+        self.position = np.clip(np.asarray(position, dtype=float), self.lower, self.upper)
+        self.velocity = np.zeros_like(self.position)
+        self.target = self.position.copy()
+
     def halt(self) -> None:
         """Stays where it is."""
         self.command(self.position)
