@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,15 @@ def policies() -> tuple[str, ...]:
     return tuple(_modules("xlvla_policy.policies"))
 
 
+@cache
+def drivers(kind: str) -> tuple[str, ...]:
+    """Names of the device drivers of a kind (hand, arm, camera): the modules of `xlvla_drivers` that say what a `Driver` is.
+
+    None is imported, since the device SDKs they need may be missing.
+    """
+    return tuple(name for name in _modules(f"xlvla_drivers.{kind}s") if _defines(f"xlvla_drivers.{kind}s.{name}", "Driver"))
+
+
 def hand(name: str) -> Hand:
     return _entry("hand", name, hands())
 
@@ -67,3 +77,10 @@ def _modules(package: str) -> tuple[str, ...]:
         return ()
     found = pkgutil.iter_modules(spec.submodule_search_locations) if spec and spec.submodule_search_locations else ()
     return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
+
+
+def _defines(module: str, name: str) -> bool:
+    """Whether a module's text defines a name at its top level."""
+    spec = importlib.util.find_spec(module)
+    text = Path(spec.origin).read_text() if spec and spec.origin else ""
+    return re.search(rf"^(class|def) {name}\b|^{name}\b.*=", text, re.MULTILINE) is not None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
+from xlvla.types import PARTS
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,17 @@ def nodes(rig: Rig) -> list[NodeSpec]:
 def _body(rig: Rig) -> list[NodeSpec]:
     if rig.sim:
         return [NodeSpec("xlvla_sim", "sim", "sim")]
-    wanted = sorted({rig.arm(side).driver for side in rig.sides} | {rig.hand(side).driver for side in rig.sides})
-    raise XlvlaError(f"rig '{rig.name}' asks for real hardware, but this version has no drivers for {', '.join(wanted)}: use sim")
+    drivers = [NodeSpec("xlvla_drivers", part, f"{side}_{part}", part=side) for side in rig.sides for part in PARTS]
+    rehearsed = any((device := rig.device(side, part)) and device.emulated for side in rig.sides for part in PARTS)
+    emulators = [NodeSpec("xlvla_drivers", "emulators", "emulators")] if rehearsed else []
+    return [*emulators, *drivers, *_eyes(rig)]
+
+
+def _eyes(rig: Rig) -> list[NodeSpec]:
+    """One node per camera; all the emulated ones look into one mirrored world."""
+    emulated = [name for name, camera in rig.cameras.items() if camera.device and camera.device.emulated]
+    real = [NodeSpec("xlvla_drivers", "camera", f"camera_{name}", part=name) for name in rig.cameras if name not in emulated]
+    return [*real, *([NodeSpec("xlvla_sim", "mirror", "mirror")] if emulated else [])]
 
 
 def _mind(rig: Rig) -> list[NodeSpec]:

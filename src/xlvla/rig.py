@@ -17,8 +17,9 @@ import yaml
 from xlvla import catalog
 from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
-from xlvla.errors import RigError, XlvlaError, unknown, unknown_line
+from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
+from xlvla.rig_faults import rig_faults
 from xlvla.strict import build
 from xlvla.types import Part, Side, scoped
 from xlvla.urdf import Vector
@@ -114,6 +115,12 @@ class Rig:
     def hand(self, side: Side) -> Hand:
         return catalog.hand(self.sides[side].hand.type)
 
+    def device(self, side: Side, part: Part) -> DeviceConfig | None:
+        """Where a part's hardware is, its driver spelled out; None where the rig does not say."""
+        station = self.sides[side].arm if part == "arm" else self.sides[side].hand
+        usual = (self.arm(side) if part == "arm" else self.hand(side)).driver
+        return station.device and dataclasses.replace(station.device, driver=station.device.driver or usual)
+
     def joint_names(self, side: Side, part: Part) -> tuple[str, ...]:
         """Names the joints of an arm or hand bear on every topic of this rig (each begins with the side's word and the part's)."""
         names = self.arm(side).joints if part == "arm" else self.hand(side).joint_names(side)
@@ -140,8 +147,9 @@ class Rig:
         for side, hand in (hands or {}).items():
             if hand and side not in document["sides"]:
                 raise XlvlaError(f"rig '{self.name}' has no {side} side")
-            if hand:
-                document["sides"][side]["hand"]["type"] = hand
+            if hand and hand != document["sides"][side]["hand"]["type"]:
+                device = document["sides"][side]["hand"]["device"]
+                document["sides"][side]["hand"] = {"type": hand, "device": DeviceConfig.for_another(device)}
         if sim is not None:
             document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
         _choose(document["sim"], seed=seed, speed=speed)
@@ -180,52 +188,6 @@ def from_document(document: Any, source: str) -> Rig:
     if rig is None or faults:
         raise RigError(f"{source}: {fault.removeprefix('rig.')}" for fault in faults)
     return rig
-
-
-def rig_faults(rig: Rig) -> list[str]:
-    """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults: list[str] = []
-    if not rig.sides:
-        faults.append("sides: at least one side is needed")
-    for side, station in rig.sides.items():
-        faults += _station_faults(side, station)
-    for name, camera in rig.cameras.items():
-        faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
-        sizes = {"capture": camera.capture, "publish": camera.publish}
-        faults += [f"cameras.{name}.{key}: both numbers must be above 0" for key, size in sizes.items() if min(size) <= 0]
-    faults += _positive("motion", **dataclasses.asdict(rig.motion))
-    if rig.policy:
-        faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
-        faults += _positive("policy", replan_s=rig.policy.replan_s, max_age_s=rig.policy.max_age_s)
-    if rig.sim:
-        faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
-        faults += _positive("sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz)
-    return faults
-
-
-def _station_faults(side: Side, station: Station) -> list[str]:
-    faults = _name(f"sides.{side}.hand.type", "hand", station.hand.type, catalog.hands())
-    faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, catalog.arms())
-    if faults:
-        return faults
-    arm = catalog.arm(station.arm.type)
-    where = f"sides.{side}.arm.home"
-    for joint, value in station.arm.home.items():
-        if joint not in arm.joints:
-            faults.append(f"{where}: {unknown_line('joint', joint, arm.joints)}")
-            continue
-        limit = arm.description.joint(joint)
-        if not limit.lower <= value <= limit.upper:
-            faults.append(f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. {limit.upper:.3f}")
-    return faults + catalog.hand(station.hand.type).faults()
-
-
-def _name(where: str, kind: str, name: str, known: Any) -> list[str]:
-    return [] if name in known else [f"{where}: {unknown_line(kind, name, known)}"]
-
-
-def _positive(where: str, **values: float) -> list[str]:
-    return [f"{where}.{key}: must be above 0, is {value}" for key, value in values.items() if not value > 0]
 
 
 def _choose(section: dict[str, Any] | None, **choices: Any) -> None:

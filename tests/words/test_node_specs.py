@@ -1,11 +1,13 @@
 """The graph as data."""
 
+import dataclasses
 import importlib.util
+import re
 
 import pytest
 
 from xlvla import catalog, graph, rig
-from xlvla.errors import XlvlaError
+from xlvla.errors import RigError
 
 
 @pytest.mark.parametrize("name", catalog.rigs())
@@ -26,6 +28,41 @@ def test_without_a_policy_the_body_and_the_world_remain():
     assert names - without == {"policy"} and {"sim", "joint_states", "motion"} <= without
 
 
-def test_a_rig_on_hardware_names_the_drivers_that_are_missing():
-    with pytest.raises(XlvlaError, match=r"no drivers for xarm7, xhand: use sim"):
-        graph.nodes(rig.load("bimanual").with_choices(sim=False))
+def test_hardware_without_an_address_is_one_line_that_names_every_part():
+    with pytest.raises(RigError) as error:
+        rig.load("bimanual").with_choices(sim=False)
+    (line,) = error.value.faults
+    assert re.search(r"camera front, left arm, left hand, right arm, right hand; add `device: \{address: \.\.\.\}`", line)
+
+
+def with_device(**device):
+    """The document of a rig whose left hand is a device."""
+    document = dataclasses.asdict(rig.load("bimanual"))
+    document["sides"]["left"]["hand"] = {"type": "inspire", "device": {"address": "/dev/ttyUSB0", **device}}
+    return document
+
+
+@pytest.mark.parametrize(
+    ("device", "line"),
+    [
+        ({"driver": "insipre"}, "unknown driver 'insipre'"),
+        ({"address": ""}, "'address' is missing"),
+        ({"rate_hz": 0}, "must be above 0"),
+        ({"calibration": {"index_joint": {}}}, "did you mean 'index_proximal_joint'"),
+        ({"calibration": {"index_proximal_joint": {"sign": 2.0}}}, "sign: must be 1 or -1"),
+        ({"calibration": {"index_proximal_joint": {"scale": 0.0}}}, "scale: must be above 0"),
+        ({"adress": "x"}, "did you mean 'address'"),
+    ],
+)
+def test_what_is_wrong_with_a_device_is_one_line(device, line):
+    with pytest.raises(RigError) as error:
+        rig.from_document(with_device(**device), "test")
+    assert [fault for fault in error.value.faults if line in fault]
+
+
+def test_another_hand_on_the_same_port_keeps_nothing_that_was_the_old_ones_alone():
+    sound = with_device(driver="inspire", options={"hand_id": 2}, rate_hz=50.0)
+    document = {**sound, "sides": {**sound["sides"]}}
+    changed = rig.from_document(document, "test").with_choices(hands={"left": "ability"}).device("left", "hand")
+    assert changed is not None
+    assert (changed.driver, changed.address, changed.rate_hz, dict(changed.options)) == ("ability", "/dev/ttyUSB0", 50.0, {})

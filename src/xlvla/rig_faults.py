@@ -1,0 +1,76 @@
+"""What can be wrong with a rig that is well-formed: names nobody knows, impossible numbers, hardware without an address."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from xlvla import catalog
+from xlvla.errors import unknown_line
+from xlvla.types import PARTS, Side
+
+if TYPE_CHECKING:
+    from xlvla.rig import Rig, Station
+
+
+def rig_faults(rig: Rig) -> list[str]:
+    """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
+    faults: list[str] = []
+    if not rig.sides:
+        faults.append("sides: at least one side is needed")
+    for side, station in rig.sides.items():
+        faults += _station_faults(side, station)
+    for name, camera in rig.cameras.items():
+        faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
+        sizes = {"capture": camera.capture, "publish": camera.publish}
+        faults += [f"cameras.{name}.{key}: both numbers must be above 0" for key, size in sizes.items() if min(size) <= 0]
+    faults += _positive("motion", **dataclasses.asdict(rig.motion))
+    if rig.policy:
+        faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
+        faults += _positive("policy", replan_s=rig.policy.replan_s, max_age_s=rig.policy.max_age_s)
+    if rig.sim:
+        faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
+        faults += _positive("sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz)
+    return faults or _device_faults(rig)
+
+
+def _device_faults(rig: Rig) -> list[str]:
+    """What is wrong with the devices of a rig whose names are known."""
+    faults, without = list[str](), [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None]
+    for side in rig.sides:
+        for part in PARTS:
+            device = rig.device(side, part)
+            if device is None:
+                without.append(f"{side} {part}")
+                continue
+            names = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
+            faults += device.faults(f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names)
+    if without and not rig.sim:
+        missing = f"there is no `device` to say where: {', '.join(without)}"
+        faults.append(f"without `sim` a rig is hardware, but {missing}; add `device: {{address: ...}}` to each, or use sim")
+    return faults
+
+
+def _station_faults(side: Side, station: Station) -> list[str]:
+    faults = _name(f"sides.{side}.hand.type", "hand", station.hand.type, catalog.hands())
+    faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, catalog.arms())
+    if faults:
+        return faults
+    arm = catalog.arm(station.arm.type)
+    where = f"sides.{side}.arm.home"
+    for joint, value in station.arm.home.items():
+        if joint not in arm.joints:
+            faults.append(f"{where}: {unknown_line('joint', joint, arm.joints)}")
+            continue
+        limit = arm.description.joint(joint)
+        if not limit.lower <= value <= limit.upper:
+            faults.append(f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. {limit.upper:.3f}")
+    return faults + catalog.hand(station.hand.type).faults()
+
+
+def _name(where: str, kind: str, name: str, known: Any) -> list[str]:
+    return [] if name in known else [f"{where}: {unknown_line(kind, name, known)}"]
+
+
+def _positive(where: str, **values: float) -> list[str]:
+    return [f"{where}.{key}: must be above 0, is {value}" for key, value in values.items() if not value > 0]
