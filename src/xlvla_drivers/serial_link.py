@@ -80,11 +80,13 @@ class SerialLink:
             raise self._lost("the port hung up")
         return data
 
-    def drain(self) -> None:
-        """Forgets what arrived so far."""
-        while self.receive(0.0):
-            pass
+    def drain(self) -> int:
+        """Forgets what arrived so far; how many bytes that was."""
+        while data := self.receive(0.0):
+            self._buffer += data
+        forgotten = len(self._buffer)
         self._buffer.clear()
+        return forgotten
 
     def frame(self, cut: Cut, timeout_s: float) -> bytes | None:
         """The next sound frame, waiting at most so long; None when none came."""
