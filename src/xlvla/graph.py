@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xlvla.rig import Rig
-from xlvla.types import PARTS
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ def nodes(rig: Rig) -> list[NodeSpec]:
 def _body(rig: Rig) -> list[NodeSpec]:
     if rig.sim:
         return [NodeSpec("xlvla_sim", "sim", "sim")]
-    drivers = [NodeSpec("xlvla_drivers", part, f"{side}_{part}", part=side) for side in rig.sides for part in PARTS]
-    rehearsed = any((device := rig.device(side, part)) and device.emulated for side in rig.sides for part in PARTS)
+    drivers = [NodeSpec("xlvla_drivers", part, f"{side}_{part}", part=side) for side, part in rig.parts]
+    rehearsed = any((device := rig.device(side, part)) and device.emulated for side, part in rig.parts)
     emulators = [NodeSpec("xlvla_drivers", "emulators", "emulators")] if rehearsed else []
     return [*emulators, *drivers, *_eyes(rig)]
 

@@ -21,7 +21,7 @@ from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
 from xlvla.rig_faults import rig_faults
 from xlvla.strict import build
-from xlvla.types import Part, Side, scoped
+from xlvla.types import PARTS, Part, Side, scoped
 from xlvla.urdf import Vector
 
 
@@ -114,6 +114,11 @@ class Rig:
 
     def hand(self, side: Side) -> Hand:
         return catalog.hand(self.sides[side].hand.type)
+
+    @property
+    def parts(self) -> tuple[tuple[Side, Part], ...]:
+        """Every arm and hand there is."""
+        return tuple((side, part) for side in self.sides for part in PARTS)
 
     def device(self, side: Side, part: Part) -> DeviceConfig | None:
         """Where a part's hardware is, its driver spelled out; None where the rig does not say."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from xlvla import catalog
 from xlvla.errors import unknown_line
-from xlvla.types import PARTS, Side
+from xlvla.types import Side
 
 if TYPE_CHECKING:
     from xlvla.rig import Rig, Station
@@ -37,14 +37,13 @@ def rig_faults(rig: Rig) -> list[str]:
 def _device_faults(rig: Rig) -> list[str]:
     """What is wrong with the devices of a rig whose names are known."""
     faults, without = list[str](), [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None]
-    for side in rig.sides:
-        for part in PARTS:
-            device = rig.device(side, part)
-            if device is None:
-                without.append(f"{side} {part}")
-                continue
-            names = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
-            faults += device.faults(f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names)
+    for side, part in rig.parts:
+        device = rig.device(side, part)
+        if device is None:
+            without.append(f"{side} {part}")
+            continue
+        names = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
+        faults += device.faults(f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names)
     if without and not rig.sim:
         missing = f"there is no `device` to say where: {', '.join(without)}"
         faults.append(f"without `sim` a rig is hardware, but {missing}; add `device: {{address: ...}}` to each, or use sim")

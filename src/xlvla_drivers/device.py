@@ -40,6 +40,11 @@ class Fault:
     joint: str = ""
     stops: bool = True
 
+    @property
+    def line(self) -> str:
+        """`index_q1: too hot (hot/cold)`"""
+        return f"{self.joint}: {self.text} ({self.code})" if self.joint else f"{self.text} ({self.code})"
+
 
 @dataclass(frozen=True)
 class DeviceState:

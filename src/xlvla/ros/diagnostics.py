@@ -46,6 +46,9 @@ class Health:
     def warn(self, summary: str) -> None:
         self._level, self._summary = DiagnosticStatus.WARN, summary
 
+    def error(self, summary: str) -> None:
+        self._level, self._summary = DiagnosticStatus.ERROR, summary
+
     def figures(self) -> dict[str, str]:
         with self._lock:
             figures = dict(self._facts)

@@ -101,6 +101,12 @@ SOURCE = Topic("/motion/source", String, LATCHED)
 Empty, or never said: the first source heard after engaging drives until the next engagement.
 """
 
+INJECT = Topic("/emulators/inject", String, _qos(reliable=True, depth=10))
+"""Begins or ends a fault of an emulated device: 'left hand unplug on'."""
+
+EMULATED_FAULTS = Topic("/emulators/faults", String, LATCHED)
+"""JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
+
 SIM_RESET = Service("/sim/reset", Trigger)
 """Begins the next episode; the answer's message is the JSON of `/sim/status`."""
 
@@ -146,3 +152,17 @@ def chunk(side: Side) -> Topic:
     as changes since the source's first frame, from where the robot was then; the hand's are what they say.
     """
     return Topic(f"/{side}/chunk", JointTrajectory, RELIABLE)
+
+
+def tactile(side: Side) -> Topic:
+    """Forces of a hand's touch sensors by name, in newtons, as `effort`; a field of taxels has names like `palm[3,1]`.
+
+    A JointState, since no other standard message has a stamp, names and numbers together, and every plotting tool shows
+    its numbers by name.
+    """
+    return Topic(f"/{side}/hand/tactile", JointState, SENSOR)
+
+
+def recover(side: Side, part: Part) -> Service:
+    """Clears what can be cleared of a device's faults, without moving it."""
+    return Service(f"/{side}/{part}/recover", Trigger)

@@ -1,0 +1,211 @@
+"""Keeps one device connected: reads it, sends what the guard allows, and finds it again when it was lost.
+
+Everything here runs in one thread that may block: for as long as a driver's `read` and `write` while the link is up,
+for seconds while it connects.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla_drivers.calibration import Calibration
+from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
+from xlvla_drivers.guard import Guard, Refused
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
+"""Between attempts to connect: doubled every time, by chance up to a fifth longer, so that devices on one bus take turns."""
+
+REFUSAL_SHOWN_S = 1.0
+"""How long a refused command is spoken of."""
+
+Condition = Literal["disconnected", "connecting", "up", "lost"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: they do, but look after it."""
+
+    level: Literal["ok", "warning", "fault"]
+    line: str
+
+
+class Link:
+    """One device and its guard.
+
+    Args:
+        device: not yet connected.
+        guard: what may be sent, in joint angles.
+        calibration: between joint angles and the device's.
+        on_change: called in this thread whenever `standing` has changed, before anything that may block.
+
+    Attributes:
+        condition: of the connection.
+        state: the newest report in joint angles, None before the first.
+        sent: what was really sent last, rad by the device's joint name, in joint angles.
+        counts: connections and losses; what the wire had to survive is in `device.counts`, what the guard did in `guard.counts`.
+        took_s: duration of the last read and write.
+    """
+
+    def __init__(self, device: Device, guard: Guard, calibration: Calibration, on_change: Callable[[], None] = lambda: None):
+        self.device, self.guard, self.calibration, self._on_change = device, guard, calibration, on_change
+        self.condition: Condition = "disconnected"
+        self.state: DeviceState | None = None
+        self.sent: dict[str, float] = {}
+        self.counts: Counter[str] = Counter()
+        self.took_s: dict[str, float] = {}
+        self._refusal, self._refused_s = Refused("", ""), 0.0
+        self._why, self._pause_s, self._next_s = "", FIRST_PAUSE_S, 0.0
+        self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
+        self._told = Standing("fault", "")
+        self._stopped = False
+
+    @property
+    def standing(self) -> Standing:
+        if self.condition != "up" or self.state is None:
+            return Standing("fault", f"{self.condition}: {self._why}" if self._why else self.condition)
+        stopping = [fault for fault in self.state.faults if fault.stops]
+        if stopping:
+            return Standing("fault", "stopped: " + ", ".join(fault.line for fault in stopping))
+        if self.state.faults:
+            return Standing("warning", ", ".join(fault.line for fault in self.state.faults))
+        if time.monotonic() < self._refused_s + REFUSAL_SHOWN_S and self._refusal.reason:
+            return Standing("warning", str(self._refusal))
+        return Standing("ok", "following commands" if self.guard.following else "holding, ready for commands")
+
+    def step(self, now_s: float) -> DeviceState | None:
+        """Looks after the device once; its new state, None where there is none. `now_s` is the clock of the commands' stamps."""
+        if self.condition != "up" and not self._connected(now_s):
+            return None
+        try:
+            self._answer_recoveries()
+            state = self._read(now_s)
+            if not self._stopped:
+                self._write(now_s)
+        except (XlvlaError, OSError) as error:
+            self._lose(str(error))
+            return None
+        self._tell()
+        return state
+
+    def offer(self, command: Mapping[str, float], stamp_s: float, now_s: float) -> None:
+        """A command for the guard, rad by joint name; raises Refused."""
+        try:
+            self.guard.offer(command, stamp_s, now_s)
+        except Refused as refusal:
+            if refusal.reason != self._refusal.reason:  # the same again keeps its first words
+                self._refusal = refusal
+            self._refused_s = time.monotonic()
+            raise
+        self._refusal = Refused("", "")
+
+    def recover(self) -> Future[str]:
+        """Asks, from any thread, that the device's faults be cleared; the answer comes from a later step."""
+        asked: Future[str] = Future()
+        self._recoveries.put(asked)
+        return asked
+
+    def close(self) -> None:
+        """Leaves the device as its manual asks."""
+        if self.condition == "up":
+            self.device.disconnect()
+        self.condition, self._why = "disconnected", ""
+        self._tell()
+
+    def _connected(self, now_s: float) -> bool:
+        """Tries to connect where it is time to; whether the device is there, held where it is."""
+        self._refuse_recoveries()
+        if time.monotonic() < self._next_s:
+            return False
+        if self.condition == "disconnected":
+            self.condition = "connecting"
+        self._tell()
+        self.counts["attempts"] += 1
+        began_s = time.monotonic()
+        try:
+            self.device.connect()
+            self.state = None
+            state = self._reported()
+            self.guard.anchor(state.position, now_s + time.monotonic() - began_s)
+        except (XlvlaError, OSError) as error:
+            if not (self.counts["connections"] or isinstance(error, (LinkLost, OSError))):
+                raise  # a mistake in the rig, which trying again does not mend
+            self._lose(str(error))
+            return False
+        self.condition, self._why, self._pause_s = "up", "", FIRST_PAUSE_S
+        self.counts["connections"] += 1
+        return True
+
+    def _read(self, now_s: float) -> DeviceState:
+        was_stopped = self._stopped
+        state = self._reported()
+        self._stopped = any(fault.stops for fault in state.faults)
+        if self._stopped or was_stopped:  # it does not follow, so where it is now is where it is held
+            self.guard.anchor(state.position, now_s)
+        self.counts["stops"] += self._stopped and not was_stopped
+        return state
+
+    def _reported(self) -> DeviceState:
+        began_s = time.monotonic()
+        reported = self.device.read()
+        self.took_s["read"] = time.monotonic() - began_s
+        if (
+            self.state is not None
+            and reported.stamp_ns <= self.state.stamp_ns
+            and time.time_ns() - reported.stamp_ns > 1e9 * LINK_TIMEOUT_S
+        ):
+            raise LinkLost(f"its report is {(time.time_ns() - reported.stamp_ns) / 1e6:.0f} ms old")
+        if not np.isfinite(reported.position).all():
+            raise LinkLost(f"it reports angles that are no numbers: {reported.position.tolist()}")
+        self.state = self.calibration.state(reported)
+        return self.state
+
+    def _write(self, now_s: float) -> None:
+        began_s = time.monotonic()
+        wanted = self.calibration.device(self.guard.target(now_s))
+        sent = self.device.write(dict(zip(self.device.joints, wanted.tolist(), strict=True)))
+        self.took_s["write"] = time.monotonic() - began_s
+        angles = self.calibration.joint(np.array([sent[joint] for joint in self.device.joints]))
+        self.sent = dict(zip(self.device.joints, angles.tolist(), strict=True))
+
+    def _lose(self, why: str) -> None:
+        """Says so first: what follows may block."""
+        was_up = self.condition == "up"
+        self.condition = "lost" if was_up or self.condition == "lost" else "connecting"
+        self._why, self._stopped, self.guard.following = why, False, False
+        self.counts["losses"] += was_up
+        pause_s = self._pause_s * (1 + 0.2 * random.random())
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._next_s = time.monotonic() + pause_s
+        self._tell()
+        self.device.disconnect()
+
+    def _answer_recoveries(self) -> None:
+        while not self._recoveries.empty():
+            asked = self._recoveries.get()
+            try:
+                asked.set_result(self.device.recover())
+            except LinkLost as error:
+                asked.set_exception(error)
+                raise
+            except XlvlaError as error:
+                asked.set_exception(error)
+
+    def _refuse_recoveries(self) -> None:
+        while not self._recoveries.empty():
+            self._recoveries.get().set_exception(XlvlaError(f"the device is not connected: {self._why or self.condition}"))
+
+    def _tell(self) -> None:
+        standing = self.standing
+        if standing != self._told:
+            self._told = standing
+            self._on_change()

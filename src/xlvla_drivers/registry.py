@@ -1,0 +1,106 @@
+"""Finds the driver and the emulator of a part by what the rig says of it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.device import DeviceConfig
+from xlvla.errors import RigError, XlvlaError, unknown
+from xlvla.rig import Rig
+from xlvla.strict import build
+from xlvla.types import PARTS, SIDES, Part, Side
+from xlvla_drivers.device import Device
+from xlvla_drivers.emulators.emulator import Emulator
+
+ADDRESS = os.path.join(tempfile.gettempdir(), "xlvla-{user}", "{domain}", "{side}_{driver}")
+"""Where a serial emulator's port is unless somebody chose."""
+
+
+def driver(kind: str, name: str) -> ModuleType:
+    """The module of a driver of a kind (hand, arm, camera); XlvlaError where nobody knows it."""
+    known = catalog.drivers(kind)
+    if name not in known:
+        raise unknown(f"{kind} driver", name, known)
+    return importlib.import_module(f"xlvla_drivers.{kind}s.{name}")
+
+
+def options(kind: str, name: str, chosen: Mapping[str, Any], where: str) -> Any:
+    """The driver's Options with what a rig chose; RigError says what it does not know, by `where` it stood."""
+    made, faults = build(driver(kind, name).Options, chosen, where)
+    if faults or made is None:
+        raise RigError(faults)
+    return made
+
+
+def faults(rig: Rig) -> list[str]:
+    """What the drivers of a rig do not understand of it, one line each; imports them."""
+    found: list[str] = []
+    for side, part in rig.parts:
+        try:
+            configured(rig, side, part)
+        except RigError as error:
+            found += error.faults
+        except XlvlaError as error:
+            found.append(str(error))
+    return found
+
+
+def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
+    """A part's device with its address resolved, and its driver's Options."""
+    device = rig.device(side, part)
+    if device is None:
+        raise XlvlaError(f"sides.{side}.{part}: this rig does not say where the device is: add `device: {{address: ...}}`")
+    if device.emulated and not has_emulator(device.driver):
+        raise XlvlaError(f"sides.{side}.{part}.device.emulated: {unknown('emulator', device.driver, emulators())}")
+    return device, options(part, device.driver, device.options, f"sides.{side}.{part}.device.options")
+
+
+def open_device(rig: Rig, side: Side, part: Part) -> Device:
+    """The device of a part, not yet connected."""
+    device, chosen = configured(rig, side, part)
+    return driver(part, device.driver).Driver(address(device, side), side, chosen)
+
+
+def emulator(rig: Rig, side: Side, part: Part) -> Emulator:
+    """The emulator of a part, not yet started, its arm at home."""
+    device, chosen = configured(rig, side, part)
+    made: Emulator = emulator_module(device.driver).Emulator(address(device, side), side, chosen)
+    if part == "arm":
+        made.plant.place(np.array([rig.home(side)[name] for name in rig.joint_names(side, part)]))
+    return made
+
+
+def emulators() -> tuple[str, ...]:
+    """Names of the drivers that have an emulator."""
+    return tuple(name for kind in PARTS for name in catalog.drivers(kind) if has_emulator(name))
+
+
+def has_emulator(name: str) -> bool:
+    return find_spec(f"xlvla_drivers.emulators.{name}") is not None
+
+
+def emulator_module(name: str) -> ModuleType:
+    if not has_emulator(name):
+        raise unknown("emulator", name, emulators())
+    return importlib.import_module(f"xlvla_drivers.emulators.{name}")
+
+
+def address(device: DeviceConfig, side: Side) -> str:
+    """What the rig says, or where the device's emulator likes to be."""
+    return device.address or emulated_address(device.driver, side)
+
+
+def emulated_address(name: str, side: Side) -> str:
+    """Where an emulator listens when nobody chose: apart for every side, every ROS domain and every user."""
+    pattern: str = getattr(emulator_module(name), "ADDRESS", ADDRESS)
+    domain, user = int(os.environ.get("ROS_DOMAIN_ID") or 0), os.getuid()
+    return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, driver=name, user=user)

@@ -1,0 +1,1 @@
+"""What nodes of devices share on their ROS side."""

@@ -1,0 +1,146 @@
+"""The node of any device: joint states out, commands in, faults told."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from xlvla.errors import XlvlaError, unknown
+from xlvla.ros import convert, priority, topics
+from xlvla.ros.convert import SECOND
+from xlvla.ros.node import RigNode
+from xlvla.ros.reader import Reader
+from xlvla.types import Part, Side
+from xlvla_drivers import registry
+from xlvla_drivers.calibration import Calibration, command_limits
+from xlvla_drivers.device import DeviceState
+from xlvla_drivers.guard import Guard
+from xlvla_drivers.link import Link
+from xlvla_drivers.ros.tactile import TactileMessage
+
+TACTILE_HZ = 50.0
+RECOVER_TIMEOUT_S = 10.0
+LEVELS = {"ok": DiagnosticStatus.OK, "warning": DiagnosticStatus.WARN, "fault": DiagnosticStatus.ERROR}
+
+
+class DeviceNode(RigNode):
+    """One device of one side, which is the node's parameter `part`.
+
+    One thread talks to the device and may block on it; ROS is served by another.
+    """
+
+    def __init__(self, part: Part):
+        super().__init__(part)
+        self.health.name = self.get_name()
+        self.part: Part = part
+        self.link: Link | None = None
+
+    @property
+    def up(self) -> bool:
+        return self.link is not None and self.link.counts["connections"] > 0
+
+    def configure(self) -> None:
+        self.side: Side = self._chosen_side()
+        self.link = self._linked()
+        names = self.rig.joint_names(self.side, self.part)
+        self._joint_states = self.publisher(topics.joint_states(self.side, self.part))
+        self._status = self.publisher(topics.device(self.side, self.part))
+        self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
+        self._sample, self._touch, self._touched_ns = convert.JointMessage(names), TactileMessage(), 0
+        self._commands = Reader(self, topics.command(self.side, self.part))
+        self.serve(topics.recover(self.side, self.part), self._recover)
+
+    def _chosen_side(self) -> Side:
+        for side in self.rig.sides:
+            if side == self.parameter("part"):
+                return side
+        raise unknown("side", self.parameter("part"), self.rig.sides)
+
+    def _linked(self) -> Link:
+        self._device, _ = registry.configured(self.rig, self.side, self.part)
+        driver = registry.open_device(self.rig, self.side, self.part)
+        calibration = Calibration(driver.joints, self._device.calibration)
+        limits = command_limits(self.rig, self.side, self.part, calibration)
+        names = self.rig.joint_names(self.side, self.part)
+        guard = Guard(names, limits, stale_s=self.rig.motion.stale_s, rate_hz=self._device.rate_hz)
+        return Link(driver, guard, calibration, on_change=self._tell)
+
+    def work(self, stop: threading.Event) -> None:
+        assert self.link is not None
+        self.health.fact("scheduling", priority.hasten())
+        try:
+            for now_ns, missed in self.clock.ticks(self._device.rate_hz, stop):
+                self.health.counts["deadlines missed"] += missed
+                self._obey(self.link, now_ns)
+                state = self.link.step(now_ns / SECOND)
+                if state is not None:
+                    self._publish(self.link, state)
+        finally:
+            self.link.close()
+
+    def _obey(self, link: Link, now_ns: int) -> None:
+        message = self._commands.newest()
+        if message is None:
+            return
+        try:
+            link.offer(_by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_ns / SECOND)
+            self.health.tick("commands")
+        except XlvlaError as error:
+            self.warn(f"/{self.side}/{self.part}/command: {error}")
+
+    def _publish(self, link: Link, state: DeviceState) -> None:
+        self._joint_states.publish(self._sample.fill(state.stamp_ns, state.position, state.velocity, state.effort))
+        if self._tactile and state.tactile and state.stamp_ns >= self._touched_ns + SECOND / TACTILE_HZ:
+            self._touched_ns = state.stamp_ns
+            self._tactile.publish(self._touch.fill(state.stamp_ns, state.tactile))
+        self.health.tick("device")
+        for what, seconds in link.took_s.items():
+            self.health.took(what, seconds)
+
+    def _tell(self) -> None:
+        """Says at once how the device is; in the device's thread."""
+        assert self.link is not None
+        standing = self.link.standing
+        status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
+        status.hardware_id = f"{self._device.driver} at {registry.address(self._device, self.side)}"
+        self._status.publish(status)
+        if standing.level != "ok":
+            self.warn(standing.line)
+
+    def _recover(self, request: Any) -> str:
+        assert self.link is not None
+        try:
+            return self.link.recover().result(RECOVER_TIMEOUT_S)
+        except FutureTimeout:
+            raise XlvlaError(f"the device did not recover within {RECOVER_TIMEOUT_S:.0f} s") from None
+
+    def _report(self) -> None:
+        if self.link is not None:
+            self._collect(self.link)
+        super()._report()
+
+    def _collect(self, link: Link) -> None:
+        """What /diagnostics says beside rates and durations."""
+        standing, state = link.standing, link.state
+        {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[standing.level](standing.line)
+        self.health.fact("device", f"{self._device.driver} at {registry.address(self._device, self.side)}")
+        self.health.fact("link", link.condition)
+        for group, counts in (("link", link.counts), ("wire", link.device.counts), ("commands", link.guard.counts)):
+            self.health.counts.update({f"{group} {what}": 0 for what in counts})
+            for what, count in dict(counts).items():
+                self.health.counts[f"{group} {what}"] = count
+        if state is not None:
+            self.health.fact("faults", ", ".join(fault.line for fault in state.faults) or "none")
+            for where, celsius in state.temperature.items():
+                self.health.fact(f"temperature {where} [C]", round(celsius, 1))
+
+
+def _by_name(message: Any) -> dict[str, float]:
+    """A command's positions by joint; refuses names and numbers that do not belong together."""
+    names = list(message.name)
+    if len(message.position) != len(names) or len(set(names)) != len(names):
+        raise XlvlaError(f"command refused: {len(set(names))} joints are named but {len(message.position)} positions given")
+    return dict(zip(names, message.position, strict=True))
