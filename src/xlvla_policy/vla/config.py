@@ -73,8 +73,11 @@ class VlaConfig:
 
     Args:
         cameras: names of the cameras in the order of their tokens; a missing one is masked.
+        space: what a frame's numbers are: arm joints and hand latents of every side, or, for comparison, joints as they are,
+            padded to `raw_dim` numbers as pi0 does.
         frames_per_token: frames of the chunk that share one action token.
-        past_frames_per_token: the same for the previously executed chunk.
+        past_frames: how many of the frames executed last the policy is told; None as many as a chunk has. pi0 is told one, its state.
+        past_frames_per_token: the same as `frames_per_token` for these.
         prediction: what the head's output means. pi0's is the velocity. A toy expert is narrower than the
             noise it would have to carry through (frames_per_token * frame numbers), so it predicts the clean chunk, which
             is smooth and low-dimensional, and the velocity follows from it.
@@ -94,8 +97,11 @@ class VlaConfig:
     sides: tuple[Side, ...] = SIDES
     arm_joints: int = 7
     latent_dim: int = 32
+    space: Literal["latent", "raw"] = "latent"
+    raw_dim: int = 32
     frames: int = CHUNK_FRAMES
     frames_per_token: int = 1
+    past_frames: int | None = None
     past_frames_per_token: int = 1
     prediction: Literal["velocity", "data"] = "velocity"
     latent_weight: float = 1.0
@@ -105,8 +111,9 @@ class VlaConfig:
         stride = self.vision.patch * 2 ** len(self.vision.stem)
         if self.vision.height % stride or self.vision.width % stride:
             raise XlvlaError(f"an image of {self.vision.width}x{self.vision.height} does not divide into tokens of {stride} px")
-        if self.frames % self.frames_per_token or self.frames % self.past_frames_per_token:
-            raise XlvlaError(f"{self.frames} frames do not divide into tokens of {self.frames_per_token} and {self.past_frames_per_token}")
+        for frames, per_token in ((self.frames, self.frames_per_token), (self.told_frames, self.past_frames_per_token)):
+            if frames % per_token:
+                raise XlvlaError(f"{frames} frames do not divide into tokens of {per_token}")
 
     @property
     def side_dim(self) -> int:
@@ -115,11 +122,18 @@ class VlaConfig:
 
     @property
     def frame_dim(self) -> int:
-        return self.side_dim * len(self.sides)
+        return self.side_dim * len(self.sides) if self.space == "latent" else self.raw_dim
+
+    @property
+    def told_frames(self) -> int:
+        """How many of the frames executed last the policy is told."""
+        return self.frames if self.past_frames is None else self.past_frames
 
     @property
     def latent_columns(self) -> np.ndarray:
         """Which numbers of a frame [frame_dim] are latents."""
+        if self.space == "raw":
+            return np.zeros(self.raw_dim, dtype=bool)
         return np.tile(np.arange(self.side_dim) >= self.arm_joints, len(self.sides))
 
     @property
@@ -128,7 +142,7 @@ class VlaConfig:
 
     @property
     def past_tokens(self) -> int:
-        return self.frames // self.past_frames_per_token
+        return self.told_frames // self.past_frames_per_token
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -145,6 +159,10 @@ def from_document(document: Mapping[str, Any]) -> VlaConfig:
 
 
 PRESETS: Mapping[str, VlaConfig] = {
+    # The paper's policy: pi0 with chunks of latents. Its projections of frames are new, all else can start from pi0.
+    "pi0": VlaConfig(past_frames_per_token=8),
+    # pi0 as published: one state and 50 actions of 32 numbers.
+    "pi0_base": VlaConfig(space="raw", cameras=("base", "left_wrist", "right_wrist"), frames=50, past_frames=1),
     "tiny": VlaConfig(
         vision=VisionConfig(height=48, width=64, patch=4, stem=(8, 16), dim=32, layers=1, heads=2, mlp=64, points=8, point_tokens=2),
         language=ExpertConfig(32, 64),

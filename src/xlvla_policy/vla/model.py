@@ -66,7 +66,8 @@ class Vla(nn.Module):
 
     def past(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Tokens [B, past_tokens, D] of the previously executed chunk; all are valid."""
-        tokens = self.state_proj(inputs.past.unflatten(1, (self.config.past_tokens, -1)).flatten(2))
+        told = inputs.past[:, -self.config.told_frames :]
+        tokens = self.state_proj(told.unflatten(1, (self.config.past_tokens, -1)).flatten(2))
         return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
     def observe(self, inputs: Inputs) -> Cache:
@@ -136,6 +137,6 @@ class Vla(nn.Module):
 
     def _weights(self, like: Tensor) -> Tensor:
         """Weight of each number of a frame in the loss, with mean 1."""
-        side = [1.0] * self.config.arm_joints + [self.config.latent_weight] * self.config.latent_dim
-        weights = torch.tensor(side * len(self.config.sides), device=like.device)
+        latent = torch.from_numpy(self.config.latent_columns).to(like.device)
+        weights = torch.where(latent, self.config.latent_weight, 1.0)
         return weights / weights.mean()

@@ -1,0 +1,247 @@
+"""Published pi0 weights: our model computes what pi0 computes with them, and takes no others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from reference import P, Reference
+from safetensors.torch import save_file
+
+from xlvla.errors import XlvlaError
+from xlvla_policy.vla import pretrained, published
+from xlvla_policy.vla.config import ExpertConfig, VisionConfig, VlaConfig, preset
+from xlvla_policy.vla.model import Inputs, Vla
+from xlvla_policy.vla.vision import scaled
+
+SMALL = VlaConfig(
+    vision=VisionConfig(height=28, width=28, patch=7, dim=48, layers=2, heads=4, mlp=80),
+    language=ExpertConfig(64, 96),
+    action=ExpertConfig(32, 48),
+    layers=3,
+    heads=4,
+    head_dim=16,
+    vocabulary=50,
+    max_words=6,
+    cameras=("base", "left_wrist"),
+    space="raw",
+    raw_dim=10,
+    frames=5,
+    past_frames=1,
+)
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with torch.no_grad():
+        yield Reference(SMALL)
+
+
+@pytest.fixture(scope="module")
+def file(reference, tmp_path_factory):
+    path = tmp_path_factory.mktemp("pi0") / "model.safetensors"
+    save_file(reference.published(), path)
+    return path
+
+
+def imported(path, out, config=SMALL, **choices):
+    model = Vla(config)
+    done = pretrained.convert(path, out, config, precision="float32", **choices)
+    pretrained.start(model, out)
+    return model.eval(), done
+
+
+@pytest.fixture(scope="module")
+def model(file, tmp_path_factory):
+    return imported(file, tmp_path_factory.mktemp("ours") / "pi0.safetensors")[0]
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    torch.manual_seed(3)
+    images = torch.randint(0, 256, (2, 2, 28, 28, 3), dtype=torch.uint8)
+    cameras = torch.tensor([[True, True], [True, False]])
+    words = torch.randint(0, 50, (2, 6))
+    word_mask = torch.tensor([[True] * 6, [True, True, True, False, False, False]])
+    return Inputs(images, cameras, words, word_mask, torch.randn(2, 5, 10))
+
+
+@torch.no_grad()
+def prefix_of(reference, inputs):
+    pictures = reference.image_tokens(scaled(inputs.images.flatten(0, 1))).unflatten(0, (2, 2)).flatten(1, 2)
+    tokens = torch.cat([pictures, reference.word_tokens(inputs.words)], 1)
+    return tokens, torch.cat([inputs.cameras.repeat_interleave(16, 1), inputs.word_mask], 1)
+
+
+@torch.no_grad()
+def test_the_image_tower_computes_what_siglip_computes(reference, model, inputs):
+    images = scaled(inputs.images[:, 0])
+    torch.testing.assert_close(model.vision(images), reference.image_tokens(images), **CLOSE)
+
+
+@torch.no_grad()
+def test_the_language_model_computes_what_gemma_computes(reference, model, inputs):
+    tokens, valid = prefix_of(reference, inputs)
+    ours, mask = model.prefix(inputs)
+    assert torch.equal(mask, valid)
+    torch.testing.assert_close(ours, tokens, **CLOSE)
+    (made,) = model.joint([("language", ours)], mask[:, None, :].expand(-1, tokens.shape[1], -1), mask.cumsum(1) - 1)
+    expected = reference.language_output(tokens, valid)
+    torch.testing.assert_close(made[valid], expected[valid], **CLOSE)
+
+
+@torch.no_grad()
+def test_one_denoising_step_computes_what_pi0_computes(reference, model, inputs):
+    noisy, t = torch.randn(2, 5, 10), torch.tensor([0.9, 0.2])
+    expected = reference.velocity(*prefix_of(reference, inputs), inputs.past[:, -1], noisy, t)
+    cached = model.denoise(model.observe(inputs), noisy, t[:, None].expand(-1, 5))
+    torch.testing.assert_close(cached, expected, **CLOSE)
+    assert expected.abs().mean() > 0.1
+
+
+def test_both_published_layouts_and_either_name_of_tied_weights_give_the_same_model(reference, model, tmp_path):
+    weights = reference.published()
+    embedding, head = f"{P}paligemma.model.language_model.embed_tokens.weight", f"{P}paligemma.lm_head.weight"
+    twins = {
+        "lerobot": {f"model.{name}": tensor for name, tensor in weights.items()},
+        "head only": {name: tensor for name, tensor in weights.items() if name != embedding},
+        "embedding only": {name: tensor for name, tensor in weights.items() if name != head},
+    }
+    for name, tensors in twins.items():
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+        other, _ = imported(tmp_path / f"{name}.safetensors", tmp_path / "ours.safetensors")
+        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)), name
+
+
+def test_shards_with_an_index_are_one_checkpoint(reference, model, tmp_path):
+    weights = sorted(reference.published().items())
+    halves = {"a.safetensors": dict(weights[::2]), "b.safetensors": dict(weights[1::2])}
+    for name, tensors in halves.items():
+        save_file(tensors, tmp_path / name)
+    index = {"weight_map": {key: name for name, tensors in halves.items() for key in tensors}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    other, done = imported(tmp_path, tmp_path / "ours.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert any("gemma_expert.lm_head" in name for name in done.unused)
+
+
+def test_a_missing_shard_or_weight_is_named(reference, tmp_path):
+    weights = reference.published()
+    del weights[f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(XlvlaError, match=r"lacks 1 of pi0's .*gemma_expert.model.layers.1.mlp.up_proj.weight"):
+        imported(tmp_path, tmp_path / "ours.safetensors")
+    assert not (tmp_path / "ours.safetensors").exists()
+
+
+def test_a_weight_nobody_knows_is_named(reference, tmp_path):
+    save_file({**reference.published(), "gripper_head.weight": torch.zeros(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(XlvlaError, match=r"nobody knows what 'gripper_head.weight' is"):
+        imported(tmp_path, tmp_path / "ours.safetensors")
+
+
+def test_a_truncated_file_is_no_checkpoint(file, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(XlvlaError, match="no complete safetensors file"):
+        imported(tmp_path, tmp_path / "ours.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        (f"{P}gemma_expert.model.layers.0.input_layernorm.dense.weight", r"pi0\.5"),
+        (f"{P}paligemma.language_model.model.layers.0.mlp.up_proj.weight", "first pi0 port"),
+        ("bert.encoder.weight", "no pi0 weights"),
+    ],
+)
+def test_weights_of_other_models_are_refused_by_name(name, complaint):
+    with pytest.raises(XlvlaError, match=complaint):
+        published.layout([name])
+
+
+def test_projections_of_frames_are_renewed_or_cut_only_when_asked(reference, file, tmp_path):
+    latent = replace(SMALL, space="latent", past_frames=None)
+    with pytest.raises(XlvlaError, match=r"_proj.*--projections fresh"):
+        imported(file, tmp_path / "a.safetensors", latent)
+    model, done = imported(file, tmp_path / "b.safetensors", latent, projections="fresh")
+    assert set(done.fresh) == {
+        f"{name}.{kind}" for name in ("state_proj", "action_in_proj", "action_out_proj") for kind in ("weight", "bias")
+    }
+    narrow, done = imported(file, tmp_path / "c.safetensors", replace(SMALL, raw_dim=4), projections="slice")
+    weights = reference.heads.state_dict()
+    assert set(done.cut) == {"state_proj.weight", "action_in_proj.weight", "action_out_proj.weight", "action_out_proj.bias"}
+    assert torch.equal(narrow.action_in_proj.weight, weights["action_in_proj.weight"][:, :4])
+    assert torch.equal(narrow.action_out_proj.bias, weights["action_out_proj.bias"][:4])
+
+
+def test_imported_weights_start_only_the_model_they_were_imported_for(file, tmp_path):
+    pretrained.convert(file, tmp_path / "a.safetensors", SMALL)
+    with pytest.raises(XlvlaError, match="imported for another model"):
+        pretrained.start(Vla(replace(SMALL, layers=4)), tmp_path / "a.safetensors")
+    with pytest.raises(XlvlaError, match="holds no imported weights"):
+        pretrained.start(Vla(SMALL), file)
+
+
+def published_table():
+    """Shapes by published name, from the layers' sizes as published."""
+    vision, language, expert = (
+        f"{P}paligemma.model.vision_tower.vision_model.",
+        f"{P}paligemma.model.language_model.",
+        f"{P}gemma_expert.model.",
+    )
+    table = {
+        f"{vision}embeddings.patch_embedding.weight": (1152, 3, 14, 14),
+        f"{vision}embeddings.patch_embedding.bias": (1152,),
+        f"{vision}embeddings.position_embedding.weight": (256, 1152),
+        f"{P}paligemma.model.multi_modal_projector.linear.weight": (2048, 1152),
+        f"{P}paligemma.model.multi_modal_projector.linear.bias": (2048,),
+        f"{language}embed_tokens.weight": (257152, 2048),
+        f"{P}paligemma.lm_head.weight": (257152, 2048),
+        f"{P}gemma_expert.lm_head.weight": (257152, 1024),
+    }
+    table |= {f"{vision}post_layernorm.{kind}": (1152,) for kind in ("weight", "bias")}
+    for i in range(27):
+        layer = f"{vision}encoder.layers.{i}."
+        table |= {f"{layer}layer_norm{n}.{kind}": (1152,) for n in (1, 2) for kind in ("weight", "bias")}
+        for name in "qkv":
+            table |= {f"{layer}self_attn.{name}_proj.weight": (1152, 1152), f"{layer}self_attn.{name}_proj.bias": (1152,)}
+        table |= {f"{layer}self_attn.out_proj.weight": (1152, 1152), f"{layer}self_attn.out_proj.bias": (1152,)}
+        table |= {f"{layer}mlp.fc1.weight": (4304, 1152), f"{layer}mlp.fc1.bias": (4304,)}
+        table |= {f"{layer}mlp.fc2.weight": (1152, 4304), f"{layer}mlp.fc2.bias": (1152,)}
+    for prefix, dim, mlp in ((language, 2048, 16384), (expert, 1024, 4096)):
+        table[f"{prefix}norm.weight"] = (dim,)
+        for i in range(18):
+            layer = f"{prefix}layers.{i}."
+            table |= {f"{layer}self_attn.q_proj.weight": (2048, dim), f"{layer}self_attn.o_proj.weight": (dim, 2048)}
+            table |= {f"{layer}self_attn.{name}_proj.weight": (256, dim) for name in "kv"}
+            table |= {f"{layer}mlp.{name}_proj.weight": (mlp, dim) for name in ("gate", "up")}
+            table |= {f"{layer}mlp.down_proj.weight": (dim, mlp)}
+            table |= {f"{layer}{name}_layernorm.weight": (dim,) for name in ("input", "post_attention")}
+    heads = {
+        "state_proj": (1024, 32),
+        "action_in_proj": (1024, 32),
+        "action_time_mlp_in": (1024, 2048),
+        "action_time_mlp_out": (1024, 1024),
+    }
+    for name, shape in {**heads, "action_out_proj": (32, 1024)}.items():
+        table |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return table
+
+
+def test_at_full_size_our_weights_are_the_published_ones_in_name_and_shape():
+    table = published_table()
+    assert len(table) == 778
+    layout = published.layout(table)
+    assert {name: table[key] for name, key in layout.keys.items()} == pretrained.weight_shapes(preset("pi0_base"))
+    assert len(layout.unused) == 2
+    assert pretrained.size_bytes(preset("pi0_base"), "float32") == 4 * 3_238_048_528
+
+
+def test_the_papers_policy_differs_from_pi0_only_where_frames_are_read_and_written():
+    ours, theirs = (pretrained.weight_shapes(preset(name)) for name in ("pi0", "pi0_base"))
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    assert ours.keys() == theirs.keys()
+    assert differing == {"state_proj.weight", "action_in_proj.weight", "action_out_proj.weight", "action_out_proj.bias"}
