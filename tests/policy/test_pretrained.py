@@ -166,7 +166,7 @@ def test_projections_of_frames_are_renewed_or_cut_only_when_asked(reference, fil
     latent = replace(SMALL, space="latent", past_frames=None)
     with pytest.raises(XlvlaError, match=r"_proj.*--projections fresh"):
         imported(file, tmp_path / "a.safetensors", latent)
-    model, done = imported(file, tmp_path / "b.safetensors", latent, projections="fresh")
+    _, done = imported(file, tmp_path / "b.safetensors", latent, projections="fresh")
     assert set(done.fresh) == {
         f"{name}.{kind}" for name in ("state_proj", "action_in_proj", "action_out_proj") for kind in ("weight", "bias")
     }
