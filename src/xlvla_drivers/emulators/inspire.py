@@ -1,0 +1,171 @@
+"""An emulated Inspire hand on a serial port (vendor's frames and Modbus-RTU, told apart by their first byte) or on Modbus-TCP.
+
+What is not known of the real hand: how it takes a bad checksum or an address it does not have over the vendor's frames (here: no
+answer), and how its taxels feel.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_drivers.emulators import tcp_ports
+from xlvla_drivers.emulators.emulator import Faults
+from xlvla_drivers.emulators.inspire_hand import HAND_FAULTS, InspireHand
+from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
+from xlvla_drivers.hands import inspire_frames as wire
+from xlvla_drivers.hands.inspire import Options
+
+TURNAROUND_S = 0.0035
+"""With it 12 bytes are read in the 6 ms that were measured on a hand."""
+
+_READ, _WRITE_ONE, _WRITE = 3, 6, 16
+_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
+
+
+class Emulator:
+    """One hand behind one wire."""
+
+    def __init__(self, address: str, side: Side, options: Options):
+        tcp = options.transport == "tcp"
+        self.known_faults = (*(("unplug", "truncated", "duplicated", "late") if tcp else WIRE_FAULTS), *HAND_FAULTS)
+        self._faults = Faults(self.known_faults)
+        self.hand = InspireHand(side, options, self._faults)
+        self.joints = self.hand.joints
+        self._port = _tcp(address, self.hand, options, self._faults) if tcp else _serial(address, self.hand, options, self._faults)
+
+    def start(self) -> None:
+        self._port.start()
+
+    def stop(self) -> None:
+        self._port.stop()
+
+    def inject(self, fault: str, on: bool = True) -> None:
+        self._faults.inject(fault, on)
+        if isinstance(self._port, SerialPort):
+            self._port.wake()
+
+    @property
+    def position(self) -> np.ndarray:
+        return self.hand.position
+
+
+def _serial(address: str, hand: InspireHand, options: Options, faults: Faults) -> SerialPort:
+    speech = SerialSpeech(hand, options)
+    return SerialPort(address, speech.answer, faults, baud=options.baud, turnaround_s=TURNAROUND_S)
+
+
+def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> tcp_ports.TcpPorts:
+    host, _, port = address.partition(":")
+    modbus = Modbus(hand, options.octets_high_first)
+
+    def answer(buffer: bytearray) -> Iterator[bytes]:
+        while len(buffer) >= 6 and len(buffer) >= (length := 6 + int.from_bytes(buffer[4:6], "big")):
+            request = bytes(buffer[:length])
+            del buffer[:length]
+            time.sleep(TURNAROUND_S)
+            said = modbus.answer(request[7:])
+            yield request[:4] + struct.pack(">HB", len(said) + 1, request[6]) + said
+
+    ports = {int(port or wire.TCP_PORT): tcp_ports.Answers(answer)}
+    return tcp_ports.TcpPorts(host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3])
+
+
+class Modbus:
+    """The hand's registers as Modbus functions 3, 6 and 16."""
+
+    def __init__(self, hand: InspireHand, high_first: bool):
+        self._hand, self._high_first = hand, high_first
+
+    def answer(self, request: bytes) -> bytes:
+        """What the hand says to the request, both without what surrounds them on the wire."""
+        function = request[0] if request else 0
+        if function not in (_READ, _WRITE_ONE, _WRITE):
+            return bytes([function | 0x80, _ILLEGAL_FUNCTION])
+        error = _ILLEGAL_VALUE
+        if len(request) >= 5:
+            address, number = struct.unpack(">HH", request[1:5])
+            said, error = self._read(address, number) if function == _READ else self._write(function, address, number, request)
+            if said:
+                return bytes([function]) + said
+        return bytes([function | 0x80, error])
+
+    def _read(self, address: int, count: int) -> tuple[bytes, int]:
+        if not 1 <= count <= 125:
+            return b"", _ILLEGAL_VALUE
+        data = self._hand.read(address, 2 * count)
+        if data is None:
+            return b"", _ILLEGAL_ADDRESS
+        registers = wire.to_registers(address, data, self._high_first)
+        return struct.pack(f">B{count}H", 2 * count, *registers), 0
+
+    def _write(self, function: int, address: int, number: int, request: bytes) -> tuple[bytes, int]:
+        registers = [number] if function == _WRITE_ONE else struct.unpack(f">{len(request[6:]) // 2}H", request[6:])
+        if function == _WRITE and not (len(registers) == number <= 123 and request[5] == 2 * number):
+            return b"", _ILLEGAL_VALUE
+        data = wire.from_registers(address, registers, self._high_first)
+        alone = address < 1020 and len(registers) == 1  # a register of one byte: the low one is meant
+        return (request[1:5], 0) if self._hand.write(address, data[:1] if alone else data) else (b"", _ILLEGAL_ADDRESS)
+
+
+class SerialSpeech:
+    """Both tongues of a serial line."""
+
+    def __init__(self, hand: InspireHand, options: Options):
+        self._hand, self._id = hand, options.hand_id
+        self._modbus = Modbus(hand, options.octets_high_first)
+        self._heard = bytearray()
+        self._heard_s = 0.0
+
+    def answer(self, data: bytes) -> Iterator[bytes]:
+        now_s = time.monotonic()
+        if now_s - self._heard_s > 0.01:  # a pause ends a frame, whatever became of it
+            self._heard.clear()
+        self._heard_s = now_s
+        self._heard += data
+        if self._heard.startswith(b"\xeb"):
+            while (frame := wire.cut_request(self._heard, Counter())) is not None:
+                yield from self._own(wire.parse(frame))
+        else:
+            yield from self._rtu()
+
+    def _own(self, request: wire.Frame) -> Iterator[bytes]:
+        if request.hand_id != self._id:
+            return
+        if request.command == wire.READ and len(request.data) == 1:
+            data = self._hand.read(request.address, request.data[0])
+            if data is not None:
+                yield wire.reply(self._id, wire.READ, request.address, data)
+        elif request.command == wire.WRITE and self._hand.write(request.address, request.data):
+            yield wire.reply(self._id, wire.WRITE, request.address, b"\x01")
+            if request.address == wire.SAVE:  # a real hand takes a second for it
+                yield wire.reply(self._id, wire.WRITE, wire.SAVE, b"\x00")
+
+    def _rtu(self) -> Iterator[bytes]:
+        while len(self._heard) >= 8:
+            length = 9 + self._heard[6] if self._heard[1] == _WRITE else 8
+            if len(self._heard) < length:
+                return
+            frame = bytes(self._heard[:length])
+            if crc16(frame[:-2]) != frame[-2:]:
+                self._heard.clear()
+                return
+            del self._heard[:length]
+            if frame[0] == self._id:
+                said = frame[:1] + self._modbus.answer(frame[1:-2])
+                yield said + crc16(said)
+
+
+def crc16(data: bytes) -> bytes:
+    """Modbus's checksum, low byte first."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    return crc.to_bytes(2, "little")

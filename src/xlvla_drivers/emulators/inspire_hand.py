@@ -1,0 +1,173 @@
+"""The inside of an emulated Inspire hand: a register map, six motors behind it, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_drivers.emulators.emulator import Faults
+from xlvla_drivers.emulators.plant import Plant
+from xlvla_drivers.hands import inspire_frames as wire
+from xlvla_drivers.hands.inspire import GRAM_N, AngleMap, Options
+
+HAND_FAULTS = ("stall", "over_temperature", "over_current")
+
+STROKE_S = 0.6
+"""A full stroke at speed 1000, unloaded."""
+STALLED_S = 0.2
+MOVING = 15
+"""Raw angle between motor and target that counts as not there yet."""
+WARM, HOT = 32, 85
+"""deg C"""
+_STALL, _HOT, _CURRENT = 1, 2, 4
+_STOPPED = {_STALL: 6, _HOT: 255, _CURRENT: 5}
+_WRITABLE = (
+    (wire.HAND_ID, 1),
+    (wire.CLEAR_ERROR, 1),
+    (wire.SAVE, 5),  # up to force calibration
+    (1020, 36),  # current limit, default speed and force
+    (wire.POS_SET, 36),
+    (wire.SPEED_SET, 12),
+)
+_READABLE = (*_WRITABLE, (wire.POS_ACT, 24), (wire.HEALTH, wire.HEALTH_SIZE), (1002, 1), (1700, 4))
+
+
+class InspireHand:
+    """One hand; thread-safe.
+
+    `stall` blocks the index finger, `over_temperature` heats the thumb's bending motor until it ends, `over_current` hits the
+    middle finger. A motor with an error stands still; all but heat need CLEAR_ERROR.
+
+    Args:
+        faults: those of `HAND_FAULTS` the hand suffers from.
+
+    Attributes:
+        contact_n: force [6] N on each finger in the hand's order; fingertips feel it too.
+    """
+
+    def __init__(self, side: Side, options: Options, faults: Faults):
+        self._angles, self._faults, self._options = AngleMap(side, options.ranges), faults, options
+        ends = np.sort([self._angles.radians(np.zeros(6)), self._angles.radians(np.full(6, wire.ANGLE_FULL))], axis=0)
+        self.plant = Plant(self._angles.radians(np.full(6, wire.ANGLE_FULL)), ends[0], ends[1], (ends[1] - ends[0]) / STROKE_S)
+        self._stroke = ends[1] - ends[0]
+        self.joints = self._angles.joints
+        self.contact_n = np.zeros(6)
+        self._memory = bytearray(wire.MAP_END)
+        self._target = np.full(6, wire.ANGLE_FULL)
+        self._errors = np.zeros(6, dtype=int)
+        self._blocked_since_s = np.full(6, np.inf)
+        self._lock = threading.RLock()
+        self._reset()
+
+    @property
+    def position(self) -> np.ndarray:
+        """Angles [6] rad in the catalogue's order."""
+        with self._lock:
+            self._live()
+            return self.plant.position.copy()
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """Bytes of the map; None where it has none to read."""
+        with self._lock:
+            if not self._has(address, size, _READABLE):
+                return None
+            self._live()
+            self._publish()
+            return bytes(self._memory[address : address + size])
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Whether the map took it."""
+        with self._lock:
+            if not self._has(address, len(data), _WRITABLE):
+                return False
+            self._live()
+            if address == wire.CLEAR_ERROR:
+                self._errors[:] = 0
+                self._blocked_since_s[:] = np.inf
+            elif address == wire.ANGLE_SET:
+                self._aim(data)
+            else:
+                self._memory[address : address + len(data)] = data
+            return True
+
+    def _has(self, address: int, size: int, groups: Sequence[tuple[int, int]]) -> bool:
+        if self._options.model == "ftp" and groups is _READABLE and wire.TAXELS_BEGIN <= address <= wire.MAP_END - size:
+            return True
+        return any(begin <= address and address + size <= begin + length for begin, length in groups)
+
+    def _reset(self) -> None:
+        self._memory[wire.HAND_ID] = self._options.hand_id
+        self._put(wire.SPEED_SET, [1000] * 6)
+        self._put(wire.FORCE_SET, [500] * 6)
+        self._put(wire.ANGLE_SET, self._target)
+        self._memory[1700:1704] = bytes((192, 168, 11, 210))
+
+    def _put(self, address: int, values: Sequence[int] | np.ndarray) -> None:
+        self._memory[address : address + 2 * len(values)] = wire.shorts(int(value) for value in values)
+
+    def _get(self, address: int) -> np.ndarray:
+        return np.array(wire.from_shorts(bytes(self._memory[address : address + wire.SHORTS])))
+
+    def _aim(self, data: bytes) -> None:
+        asked = np.array(wire.from_shorts(data) + (wire.LEAVE_ALONE,) * (6 - len(data) // 2))
+        self._target = np.where((asked >= 0) & (asked <= 1000), asked, self._target)
+        self._put(wire.ANGLE_SET, self._target)
+
+    def _live(self) -> None:
+        """Lets time pass until now, then lets errors arise."""
+        blocked = np.array(["stall" in self._faults and part == "index" for part in wire.PARTS])
+        stuck = blocked | (self._errors != 0)
+        self.plant.speed = self._stroke * self._catalogue(self._get(wire.SPEED_SET)) / 1000 / STROKE_S
+        self.plant.stalled = self._catalogue(stuck)
+        self.plant.command(self._angles.radians(self._target))
+        self._err(blocked)
+
+    def _catalogue(self, values: np.ndarray) -> np.ndarray:
+        return values[[wire.JOINTS.index(name) for name in self.joints]]
+
+    def _err(self, blocked: np.ndarray) -> None:
+        now_s, away = time.monotonic(), np.abs(self._target - self._raw()) > MOVING
+        self._blocked_since_s = np.where(blocked & away, np.minimum(self._blocked_since_s, now_s), np.inf)
+        self._errors[now_s - self._blocked_since_s > STALLED_S] |= _STALL
+        thumb, middle = wire.PARTS.index("thumb_bend"), wire.PARTS.index("middle")
+        self._errors[thumb] = self._errors[thumb] & ~_HOT | (_HOT if "over_temperature" in self._faults else 0)
+        self._errors[middle] |= _CURRENT if "over_current" in self._faults else 0
+
+    def _raw(self) -> np.ndarray:
+        return np.clip(np.rint(self._angles.raw(self.plant.position)), 0, wire.ANGLE_FULL).astype(int)
+
+    def _publish(self) -> None:
+        raw = self._raw()
+        self._put(wire.ANGLE_ACT, raw)
+        self._put(wire.POS_ACT, 2 * (wire.ANGLE_FULL - raw))  # the true curve of the stroke is UNCONFIRMED
+        self._put(wire.POS_SET, 2 * (wire.ANGLE_FULL - self._target))
+        grams = np.rint(self._felt() / GRAM_N).astype(int)
+        self._put(wire.FORCE_ACT, grams)
+        moving = np.abs(self._target - raw) > MOVING
+        self._put(wire.CURRENT, np.where(moving, 250, 20))
+        status = np.where(moving, self._target < raw, 2)
+        status = np.where(grams >= self._get(wire.FORCE_SET), 3, status)
+        for bit, code in _STOPPED.items():
+            status = np.where(self._errors & bit, code, status)
+        temperature = np.where(self._errors & _HOT, HOT, WARM)
+        for address, values in ((wire.ERROR, self._errors), (wire.STATUS, status), (wire.TEMP, temperature)):
+            self._memory[address : address + 6] = bytes(int(value) for value in values)
+        if self._options.model == "ftp":
+            self._feel()
+
+    def _felt(self) -> np.ndarray:
+        """Contact, and what a blocked finger presses with."""
+        pressed = np.where(np.isfinite(self._blocked_since_s) | (self._errors & _STALL > 0), self._get(wire.FORCE_SET) * GRAM_N, 0.0)
+        return np.clip(self.contact_n + pressed, 0, 4000 * GRAM_N)
+
+    def _feel(self) -> None:
+        """Every fingertip's taxels share its force, the middle one most of it."""
+        share = np.array([1, 2, 1, 2, 4, 2, 1, 2, 1]) / 16
+        felt = dict(zip(wire.PARTS, self._felt(), strict=True))
+        for finger in ("little", "ring", "middle", "index", "thumb"):
+            force = felt["thumb_bend" if finger == "thumb" else finger]
+            self._put(wire.FIELDS[f"{finger}_tip"].address, np.rint(share * force / self._options.taxel_n))

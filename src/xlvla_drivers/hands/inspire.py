@@ -1,0 +1,206 @@
+"""Inspire RH56 hands, DFX (no skin) and FTP (17 fields of taxels), over each of their wires.
+
+Angles are read every time; what else there is to read takes turns at rates of its own, so that the control rate is kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from xlvla.errors import XlvlaError, unknown
+from xlvla.hands.inspire import HAND
+from xlvla.types import Side
+from xlvla_drivers.device import DeviceState, Fault
+from xlvla_drivers.hands import inspire_frames as wire
+from xlvla_drivers.hands.inspire_registers import Registers, SerialRegisters
+from xlvla_drivers.hands.inspire_skin import Skin
+
+GRAM_N = 9.80665e-3
+
+DFX_FORCE = {"index": (0.007478, -0.414), "middle": (0.006452, 0.018), "thumb_bend": (0.012547, 0.384)}
+"""N = a * raw + b, measured by correlllab on one DFX for raw values above 90; other fingers are taken for an index, UNCONFIRMED."""
+
+FORCE_LIMIT = {"dfx": 1000, "ftp": 3000}
+SPARE_S = 0.025
+"""Nothing but the angles is read where these alone took longer."""
+SETTLE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a rig may say of an Inspire hand.
+
+    Args:
+        transport: serial is the vendor's own frames; rtu and tcp are Modbus, which the DFX is not known to speak.
+        hand_id: of the device on its bus.
+        speed: 0..1000; 1000 is the full stroke in 0.6 s.
+        force: where a finger stops closing; dfx 0..1000, ftp 0..3000 g.
+        ranges: angle [rad] of a joint fully open and fully closed where it is not the URDF's range.
+        health_hz: how often forces, errors and temperatures are read.
+        tactile_hz: how many pieces of the skin are read per second, 64 bytes each on a serial line, a whole field over
+            tcp; 0: none.
+        taxel_n: newton per count of a taxel, UNCONFIRMED: the manual gives no unit, 1 g is assumed as for FORCE_ACT.
+        octets_high_first: over Modbus the first of two one-byte values is a register's high byte, UNCONFIRMED.
+    """
+
+    transport: Literal["serial", "rtu", "tcp"] = "serial"
+    model: Literal["dfx", "ftp"] = "dfx"
+    hand_id: int = 1
+    baud: int = 115200
+    speed: int = 1000
+    force: int = 500
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    health_hz: float = 10.0
+    tactile_hz: float = 20.0
+    taxel_n: float = GRAM_N
+    octets_high_first: bool = True
+
+    def __post_init__(self):
+        if not 0 < self.hand_id < 255:
+            raise XlvlaError(f"inspire: hand_id is 1..254, got {self.hand_id}")
+        if not (0 <= self.speed <= 1000 and 0 <= self.force <= FORCE_LIMIT[self.model]):
+            raise XlvlaError(
+                f"inspire: speed is 0..1000 and force 0..{FORCE_LIMIT[self.model]} ({self.model}), got {self.speed} and {self.force}"
+            )
+        if self.transport == "tcp" and self.model == "dfx":
+            raise XlvlaError("inspire: an RH56DFX has no network; transport: tcp needs model: ftp")
+        if not all(opened != closed for opened, closed in self.ranges.values()):
+            raise XlvlaError("inspire: a range needs different angles for open and closed")
+
+
+class AngleMap:
+    """Raw angles in the hand's order to radians in the catalogue's, and back."""
+
+    def __init__(self, side: Side, ranges: Mapping[str, tuple[float, float]]):
+        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
+        for name in ranges:
+            if name not in self.joints:
+                raise unknown("joint", name, self.joints)
+        urdf = dict(zip(self.joints, zip(limits.lower, limits.upper, strict=True), strict=True))
+        self._open, self._closed = np.array([ranges.get(name, urdf[name]) for name in self.joints], dtype=float).T
+        self._device = np.array([wire.JOINTS.index(name) for name in self.joints])
+
+    def radians(self, raw: np.ndarray) -> np.ndarray:
+        """[6] rad of raw angles [6]; raw 1000 is open."""
+        return self._closed + np.asarray(raw)[self._device] / wire.ANGLE_FULL * (self._open - self._closed)
+
+    def raw(self, position: np.ndarray) -> np.ndarray:
+        """Raw angles [6], not rounded, of [6] rad."""
+        raw = np.empty(len(self.joints))
+        raw[self._device] = wire.ANGLE_FULL * (position - self._closed) / (self._open - self._closed)
+        return raw
+
+
+class Driver:
+    """One Inspire hand."""
+
+    def __init__(self, address: str, side: Side, options: Options):
+        self._options = options
+        self.counts: Counter[str] = Counter()
+        self._angles = AngleMap(side, options.ranges)
+        self.joints = self._angles.joints
+        self._registers = _registers(address, options, self.counts)
+        self._skin = Skin(options.taxel_n, self._registers.largest_read, options.tactile_hz if options.model == "ftp" else 0.0)
+        self._health = bytes(wire.HEALTH_SIZE)
+        self._health_due_s = 0.0
+
+    def connect(self) -> None:
+        """Sets speed and force limit; the hand keeps the target it has."""
+        self._registers.open()
+        self._registers.write(wire.SPEED_SET, wire.shorts([self._options.speed] * 6))
+        self._registers.write(wire.FORCE_SET, wire.shorts([self._options.force] * 6))
+        self._health = self._registers.read(wire.HEALTH, wire.HEALTH_SIZE)
+        self._health_due_s = time.monotonic() + 1 / self._options.health_hz
+        self._skin.forget()
+
+    def read(self) -> DeviceState:
+        began_s = time.monotonic()
+        raw = wire.from_shorts(self._registers.read(wire.ANGLE_ACT, wire.SHORTS))
+        stamp_ns = time.time_ns()
+        if time.monotonic() - began_s < SPARE_S:
+            self._read_more(began_s)
+        return DeviceState(
+            stamp_ns,
+            self._angles.radians(np.array(raw)),
+            tactile=self._forces() | self._skin.fields,
+            temperature=dict(zip(wire.JOINTS, map(float, self._octets(wire.TEMP)), strict=True)),
+            faults=self._faults(),
+        )
+
+    def write(self, target: Mapping[str, float]) -> dict[str, float]:
+        wanted = self._angles.raw(np.array([target[name] for name in self.joints]))
+        raw = np.clip(np.rint(wanted), 0, wire.ANGLE_FULL).astype(int)
+        self._registers.write(wire.ANGLE_SET, wire.shorts(raw.tolist()))
+        return dict(zip(self.joints, self._angles.radians(raw).tolist(), strict=True))
+
+    def recover(self) -> str:
+        """Tells faulted joints to stay where they are, else they would go on to their old target, and clears the errors."""
+        measured = wire.from_shorts(self._registers.read(wire.ANGLE_ACT, wire.SHORTS))
+        self._look()
+        faulted = [bool(bits) for bits in self._octets(wire.ERROR)]
+        stay = [min(max(angle, 0), wire.ANGLE_FULL) if bad else wire.LEAVE_ALONE for angle, bad in zip(measured, faulted, strict=True)]
+        self._registers.write(wire.ANGLE_SET, wire.shorts(stay))
+        self._registers.write(wire.CLEAR_ERROR, b"\x01")
+        time.sleep(SETTLE_S)
+        self._look()
+        if left := self._faults():
+            raise XlvlaError("still wrong after clearing: " + "; ".join(f"{fault.joint}: {fault.text}" for fault in left))
+        return "cleared: " + (", ".join(name for name, bad in zip(wire.JOINTS, faulted, strict=True) if bad) or "nothing was wrong")
+
+    def disconnect(self) -> None:
+        """The hand holds its last target by itself."""
+        self._registers.close()
+
+    def _read_more(self, now_s: float) -> None:
+        """At most one thing beside the angles; forgone where the hand does not answer at once."""
+        if now_s >= self._health_due_s:
+            self._health_due_s = now_s + 1 / self._options.health_hz
+            self._health = self._registers.glance(wire.HEALTH, wire.HEALTH_SIZE) or self._health
+        elif (piece := self._skin.due(now_s)) is not None:
+            data = self._registers.glance(piece.address, piece.size)
+            if data is not None:
+                self._skin.take(piece, data)
+
+    def _look(self) -> None:
+        self._health = self._registers.read(wire.HEALTH, wire.HEALTH_SIZE)
+
+    def _octets(self, address: int) -> bytes:
+        return self._health[address - wire.HEALTH :][: wire.OCTETS]
+
+    def _forces(self) -> dict[str, np.ndarray]:
+        raw = wire.from_shorts(self._health[: wire.SHORTS])
+        newton = _grams if self._options.model == "ftp" else _dfx_newton
+        return {f"{part}_force": np.array(newton(part, value)) for part, value in zip(wire.PARTS, raw, strict=True)}
+
+    def _faults(self) -> tuple[Fault, ...]:
+        return tuple(
+            Fault(f"ERROR bit {bit}", text, name)
+            for name, bits in zip(wire.JOINTS, self._octets(wire.ERROR), strict=True)
+            for bit, text in enumerate(wire.ERRORS)
+            if bits >> bit & 1
+        )
+
+
+def _grams(_: str, raw: int) -> float:
+    return raw * GRAM_N
+
+
+def _dfx_newton(part: str, raw: int) -> float:
+    slope, offset = DFX_FORCE.get(part, DFX_FORCE["index"])
+    return max(slope * raw + offset, 0.0) if raw > 0 else 0.0
+
+
+def _registers(address: str, options: Options, counts: Counter[str]) -> Registers:
+    if options.transport == "serial":
+        return SerialRegisters(address, options.hand_id, counts, options.baud)
+    from xlvla_drivers.hands.inspire_modbus import RtuRegisters, TcpRegisters
+
+    if options.transport == "rtu":
+        return RtuRegisters(address, options.hand_id, counts, options.octets_high_first, options.baud)
+    return TcpRegisters(address, options.hand_id, counts, options.octets_high_first)

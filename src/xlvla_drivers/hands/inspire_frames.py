@@ -1,0 +1,167 @@
+"""Bytes of the Inspire RH56 hands: register map A, the private serial frames, and taxels.
+
+Source: user manual PRJ-02-TS-U-001 V1.0.0 (RH56DFTP). Numbers of more than one byte are little-endian in the map. Modbus shows
+the two bytes from any byte address on as one register; which byte of a register is the first of two one-byte
+values is UNCONFIRMED, the vendor's own program takes the high one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+JOINTS = (
+    "pinky_proximal_joint",
+    "ring_proximal_joint",
+    "middle_proximal_joint",
+    "index_proximal_joint",
+    "thumb_proximal_pitch_joint",
+    "thumb_proximal_yaw_joint",
+)
+"""The order of every group of registers."""
+
+PARTS = ("little", "ring", "middle", "index", "thumb_bend", "thumb_rotation")
+"""The manual's names of the same six."""
+
+HAND_ID, CLEAR_ERROR, SAVE = 1000, 1004, 1005
+POS_SET, ANGLE_SET, FORCE_SET, SPEED_SET = 1474, 1486, 1498, 1522
+POS_ACT, ANGLE_ACT, FORCE_ACT, CURRENT = 1534, 1546, 1582, 1594
+ERROR, STATUS, TEMP = 1606, 1612, 1618
+SHORTS, OCTETS = 12, 6
+"""Bytes of a group of six numbers."""
+HEALTH, HEALTH_SIZE = FORCE_ACT, 42
+"""Force, current, error, status and temperature lie side by side."""
+ANGLE_FULL = 1000
+"""0 is closed, 1000 open."""
+LEAVE_ALONE = -1
+TAXELS_BEGIN, MAP_END = 3000, 5124
+
+ERRORS = ("stall", "over-temperature", "over-current", "motor fault", "communication fault")
+"""By bit."""
+
+TCP_PORT = 6000
+READ, WRITE = 0x11, 0x12
+_REQUEST, _REPLY = b"\xeb\x90", b"\x90\xeb"
+_HEAD = 4  # two bytes of header, the hand's id, the length
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of taxels: where its int16 values begin, and its rows and columns."""
+
+    address: int
+    rows: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        return 2 * self.rows * self.columns
+
+
+def _fields() -> dict[str, Field]:
+    fields = {}
+    for finger, address in (("little", 3000), ("ring", 3370), ("middle", 3740), ("index", 4110)):
+        fields |= {f"{finger}_tip": Field(address, 3, 3), f"{finger}_top": Field(address + 18, 12, 8)}
+        fields[f"{finger}_pad"] = Field(address + 210, 10, 8)
+    fields |= {"thumb_tip": Field(4480, 3, 3), "thumb_top": Field(4498, 12, 8), "thumb_middle": Field(4690, 3, 3)}
+    return fields | {"thumb_pad": Field(4708, 12, 8), "palm": Field(4900, 8, 14)}
+
+
+FIELDS = _fields()
+"""The 17 fields of taxels of an FTP hand."""
+
+
+def taxels(name: str, data: bytes) -> np.ndarray:
+    """Raw values [rows, columns] of a field. The palm is sent column by column, each from its last row up."""
+    field, values = FIELDS[name], np.frombuffer(data, dtype="<i2")
+    if name == "palm":
+        return values.reshape(field.columns, field.rows)[:, ::-1].T
+    return values.reshape(field.rows, field.columns)
+
+
+def shorts(values: Iterable[int]) -> bytes:
+    return b"".join(struct.pack("<h", value) for value in values)
+
+
+def from_shorts(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 2}h", data)
+
+
+def _octets_at(address: int) -> bool:
+    return ERROR <= address < TEMP + OCTETS
+
+
+def to_registers(address: int, data: bytes, high_first: bool = True) -> list[int]:
+    """Bytes of the map as Modbus registers."""
+    at = range(address, address + len(data), 2)
+    return [int.from_bytes(data[i : i + 2], _order(a, high_first)) for i, a in zip(range(0, len(data), 2), at, strict=True)]
+
+
+def from_registers(address: int, registers: Sequence[int], high_first: bool = True) -> bytes:
+    """Modbus registers as bytes of the map."""
+    return b"".join(value.to_bytes(2, _order(address + 2 * i, high_first)) for i, value in enumerate(registers))
+
+
+def _order(address: int, high_first: bool):
+    return "big" if _octets_at(address) and high_first else "little"
+
+
+def read_request(hand_id: int, address: int, size: int) -> bytes:
+    return _frame(_REQUEST, hand_id, READ, address, bytes([size]))
+
+
+def write_request(hand_id: int, address: int, data: bytes) -> bytes:
+    return _frame(_REQUEST, hand_id, WRITE, address, data)
+
+
+def reply(hand_id: int, command: int, address: int, data: bytes) -> bytes:
+    return _frame(_REPLY, hand_id, command, address, data)
+
+
+def _frame(header: bytes, hand_id: int, command: int, address: int, data: bytes) -> bytes:
+    body = bytes([hand_id, len(data) + 3, command]) + address.to_bytes(2, "little") + data
+    return header + body + bytes([sum(body) & 0xFF])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A sound frame, taken apart."""
+
+    hand_id: int
+    command: int
+    address: int
+    data: bytes
+
+
+def parse(frame: bytes) -> Frame:
+    return Frame(frame[2], frame[4], int.from_bytes(frame[5:7], "little"), frame[7:-1])
+
+
+def cut_request(buffer: bytearray, counts: Counter[str]) -> bytes | None:
+    return _cut(buffer, _REQUEST, counts)
+
+
+def cut_reply(buffer: bytearray, counts: Counter[str]) -> bytes | None:
+    return _cut(buffer, _REPLY, counts)
+
+
+def _cut(buffer: bytearray, header: bytes, counts: Counter[str]) -> bytes | None:
+    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes are needed."""
+    while True:
+        begin = buffer.find(header)
+        if begin < 0:
+            del buffer[: max(len(buffer) - 1, 0)]
+            return None
+        del buffer[:begin]
+        if len(buffer) < _HEAD or len(buffer) < (length := _HEAD + buffer[3] + 1):
+            return None
+        frame = bytes(buffer[:length])
+        if buffer[3] >= 3 and sum(frame[2:-1]) & 0xFF == frame[-1]:
+            del buffer[:length]
+            return frame
+        counts["truncated" if header in frame[2:] else "corrupt"] += 1
+        del buffer[: len(header)]

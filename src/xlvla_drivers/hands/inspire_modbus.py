@@ -1,0 +1,179 @@
+"""The registers of an Inspire hand over Modbus, through pymodbus.
+
+By itself pymodbus waits up to twice its time-out, polls a serial port every millisecond, connects anew in the middle of a request
+and takes any answer for the one it asked for. So its clients here receive against one deadline, are never asked once their
+connection is lost, and their answers are checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import time
+from abc import abstractmethod
+from collections import Counter
+from typing import Any
+
+from pymodbus.client import ModbusSerialClient, ModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusException
+
+from xlvla.errors import XlvlaError
+from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
+from xlvla_drivers.hands import inspire_frames as wire
+from xlvla_drivers.hands.inspire_registers import Registers
+
+CONNECT_S = 1.0
+_ANSWER = 5
+"""Bytes around the registers of an RTU answer; TCP has four more."""
+
+
+class _Punctual:
+    """A client that receives until a moment, not for a while."""
+
+    socket: Any
+    until_s = 0.0
+
+    def recv(self, size: int | None) -> bytes:
+        """What has arrived, empty after `until_s`."""
+        descriptor = self.socket.fileno()
+        if not select.select([descriptor], [], [], max(self.until_s - time.monotonic(), 0.0))[0]:
+            return b""
+        data = os.read(descriptor, size or 4096)
+        if not data:
+            raise ConnectionException("the other end hung up")
+        return data
+
+
+class _SerialClient(_Punctual, ModbusSerialClient): ...
+
+
+class _TcpClient(_Punctual, ModbusTcpClient): ...
+
+
+class ModbusRegisters(Registers):
+    """Either wire.
+
+    Args:
+        high_first: the first of two one-byte values is a register's high byte.
+    """
+
+    def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool):
+        super().__init__(address, hand_id, counts)
+        self._high_first = high_first
+        self._client: Any = None
+        self._heard = b""
+
+    @abstractmethod
+    def _connected(self) -> Any:
+        """A client with an open connection; raises LinkLost."""
+
+    def open(self) -> None:
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it writes to the terminal what `counts` says
+        self.close()
+        self._client = self._connected()
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with contextlib.suppress(Exception):
+                client.close()
+
+    def _read(self, address: int, size: int, until_s: float) -> bytes | None:
+        count = size // 2
+        answer = self._ask("read_holding_registers", until_s, size + _ANSWER, address=address, count=count)
+        if answer is None or len(getattr(answer, "registers", ())) != count:
+            return self._unexpected(answer)
+        return wire.from_registers(address, answer.registers, self._high_first)
+
+    def _write(self, address: int, data: bytes, until_s: float) -> bytes | None:
+        if len(data) == 1:
+            answer = self._ask("write_register", until_s, address=address, value=data[0])
+        else:
+            registers = wire.to_registers(address, data, self._high_first)
+            answer = self._ask("write_registers", until_s, address=address, values=registers)
+        if answer is None or answer.function_code not in (6, 16) or answer.address != address:
+            return self._unexpected(answer)
+        return b"\x01"
+
+    def _ask(self, method: str, until_s: float, expected: int = 8, **request: Any) -> Any:
+        """One request's answer, None when none came in time that could be read."""
+        self._heard = b""
+        try:
+            client = self._opened()
+            self.counts["unexpected"] += self._forget(client.socket.fileno())
+            client.until_s = until_s
+            answer = getattr(client, method)(device_id=self.hand_id, **request)
+        except (ConnectionException, OSError) as error:
+            self.close()
+            raise LinkLost(f"{self.address} is gone: {error}") from None
+        except ModbusException:
+            if self._heard:
+                self.counts["truncated" if len(self._heard) < expected else "corrupt"] += 1
+            return None
+        if answer.isError():
+            raise XlvlaError(f"{self.address}: the hand refuses register {request['address']} ({answer}): check options.model")
+        return answer
+
+    def _unexpected(self, answer: Any) -> None:
+        self.counts["unexpected"] += answer is not None
+
+    def _opened(self) -> Any:
+        if self._client is None or not self._client.connected:
+            raise OSError("the connection was closed")
+        return self._client
+
+    def _forget(self, descriptor: int) -> bool:
+        """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
+        if not select.select([descriptor], [], [], 0)[0]:
+            return False
+        if not os.read(descriptor, 4096):
+            raise OSError("the other end hung up")
+        return True
+
+    def _listen(self, sending: bool, data: bytes) -> bytes:
+        """pymodbus shows every packet, what it received from the answer's beginning on."""
+        if not sending:
+            self._heard = data
+        return data
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"timeout": LINK_TIMEOUT_S, "retries": 0, "trace_packet": self._listen}
+
+
+class RtuRegisters(ModbusRegisters):
+    """Modbus-RTU over a serial port."""
+
+    largest_read = 64
+
+    def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool, baud: int):
+        super().__init__(address, hand_id, counts, high_first)
+        self._baud = baud
+
+    def _connected(self) -> Any:
+        client = _SerialClient(self.address, baudrate=self._baud, **self._settings)
+        if not client.connect() or client.socket is None:
+            raise LinkLost(f"cannot open {self.address}: is the device plugged in, and no other program using it?")
+        with contextlib.suppress(OSError, ValueError, NotImplementedError):
+            client.socket.set_low_latency_mode(True)
+        return client
+
+
+class TcpRegisters(ModbusRegisters):
+    """Modbus-TCP; the address is host or host:port."""
+
+    largest_read = 250
+
+    def _connected(self) -> Any:
+        host, _, port = self.address.partition(":")
+        client = _TcpClient(host, port=int(port or wire.TCP_PORT), **self._settings)
+        try:
+            client.socket = socket.create_connection((host, int(port or wire.TCP_PORT)), timeout=CONNECT_S)
+        except OSError as error:
+            raise LinkLost(f"cannot connect to the hand at {self.address}: {error}") from None
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.socket.setblocking(False)
+        return client

@@ -1,0 +1,67 @@
+"""The taxels of an Inspire FTP hand, read piece by piece."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlvla_drivers.hands import inspire_frames as wire
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some bytes of a field, from `offset` on in it."""
+
+    field: str
+    offset: int
+    size: int
+
+    @property
+    def address(self) -> int:
+        return wire.FIELDS[self.field].address + self.offset
+
+
+class Skin:
+    """Forces [N] of all fields, as far as they have been read whole.
+
+    Args:
+        taxel_n: newton per count.
+        largest: bytes of a piece.
+        rate_hz: pieces per second; 0: none.
+
+    Attributes:
+        fields: the newest whole reading of each field [rows, columns] N.
+    """
+
+    def __init__(self, taxel_n: float, largest: int, rate_hz: float):
+        self._taxel_n, self._period_s = taxel_n, 1 / rate_hz if rate_hz else float("inf")
+        self._pieces = [
+            Piece(name, offset, min(largest, field.size - offset))
+            for name, field in wire.FIELDS.items()
+            for offset in range(0, field.size, largest)
+        ]
+        self.forget()
+
+    def forget(self) -> None:
+        """What was felt before the link broke is no longer true."""
+        self.fields: dict[str, np.ndarray] = {}
+        self._raw = {name: bytearray(field.size) for name, field in wire.FIELDS.items()}
+        self._turns = itertools.cycle(self._pieces)
+        self._next = next(self._turns)
+        self._due_s = 0.0 if self._period_s < float("inf") else float("inf")
+
+    def due(self, now_s: float) -> Piece | None:
+        """The piece whose turn it is, None when none is due yet."""
+        if now_s < self._due_s:
+            return None
+        self._due_s = now_s + self._period_s
+        return self._next
+
+    def take(self, piece: Piece, data: bytes) -> None:
+        raw = self._raw[piece.field]
+        raw[piece.offset : piece.offset + piece.size] = data
+        if piece.offset + piece.size == len(raw):
+            self.fields = self.fields | {piece.field: self._taxel_n * wire.taxels(piece.field, bytes(raw))}
+        self._next = next(self._turns)
