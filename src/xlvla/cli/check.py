@@ -30,7 +30,7 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
 
 def installation_faults(rig: Rig) -> list[str]:
     """What a sound rig cannot run without on this machine: drivers, the codec of its hands, weights, simulator."""
-    return [*_graph_faults(rig), *_codec_faults(rig), *_module_faults(rig), *_checkpoint_faults(rig)]
+    return [*_graph_faults(rig), *_driver_faults(rig), *_codec_faults(rig), *_module_faults(rig), *_checkpoint_faults(rig)]
 
 
 def _graph_faults(rig: Rig) -> list[str]:
@@ -42,6 +42,12 @@ def _graph_faults(rig: Rig) -> list[str]:
     except XlvlaError as error:
         return [str(error)]
     return []
+
+
+def _driver_faults(rig: Rig) -> list[str]:
+    from xlvla_drivers import registry
+
+    return [] if rig.sim else registry.faults(rig)
 
 
 def _codec_faults(rig: Rig) -> list[str]:

@@ -34,28 +34,56 @@ def type_name(entry: Topic | Service) -> str:
 
 
 def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
-    own = _NODES[spec.module](rig)
+    own = _NODES[spec.module](rig, spec.part)
     clock = (topics.CLOCK,) if rig.sim else ()
     return Wiring((*own.says, topics.DIAGNOSTICS), (*clock, *own.hears), own.serves)
 
 
-def _sim(rig: Rig) -> Wiring:
+def _sim(rig: Rig, part: str) -> Wiring:
     cameras = [topic(camera) for camera in rig.cameras for topic in (topics.image, topics.camera_info)]
     world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.SIM_STATE)
     return Wiring((*world, *cameras, *_each(rig, topics.joint_states)), _each(rig, topics.command), (topics.SIM_RESET,))
 
 
-def _joint_states(rig: Rig) -> Wiring:
+def _mirror(rig: Rig, part: str) -> Wiring:
+    emulated = [name for name, camera in rig.cameras.items() if camera.device and camera.device.emulated]
+    cameras = [topic(camera) for camera in emulated for topic in (topics.image, topics.camera_info)]
+    return Wiring((topics.SIM_STATUS, topics.SIM_STATE, *cameras), _each(rig, topics.joint_states), (topics.SIM_RESET,))
+
+
+def _hand(rig: Rig, side: Side) -> Wiring:
+    own = _device(rig, side, "hand")
+    return Wiring((*own.says, topics.tactile(side)), own.hears, own.serves)
+
+
+def _arm(rig: Rig, side: Side) -> Wiring:
+    return _device(rig, side, "arm")
+
+
+def _device(rig: Rig, side: Side, part: Part) -> Wiring:
+    says = (topics.joint_states(side, part), topics.device(side, part))
+    return Wiring(says, (topics.command(side, part),), (topics.recover(side, part),))
+
+
+def _emulators(rig: Rig, part: str) -> Wiring:
+    return Wiring((topics.EMULATED_FAULTS,), (topics.INJECT,))
+
+
+def _camera(rig: Rig, camera: str) -> Wiring:
+    return Wiring((topics.image(camera), topics.camera_info(camera)))
+
+
+def _joint_states(rig: Rig, part: str) -> Wiring:
     return Wiring((topics.JOINT_STATES, topics.ROBOT_DESCRIPTION), _each(rig, topics.joint_states))
 
 
-def _motion(rig: Rig) -> Wiring:
+def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET)
     return Wiring(_each(rig, topics.command), (*chunks, *_each(rig, topics.joint_states), topics.RESET), services)
 
 
-def _policy(rig: Rig) -> Wiring:
+def _policy(rig: Rig, part: str) -> Wiring:
     says = (*(topics.chunk(side) for side in rig.sides), topics.LATENT, topics.MARKERS)
     cameras = [topics.image(camera) for camera in rig.cameras]
     hears = (topics.INSTRUCTION, topics.RESET, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.command))
@@ -66,9 +94,14 @@ def _each(rig: Rig, topic: Callable[[Side, Part], Topic]) -> tuple[Topic, ...]:
     return tuple(topic(side, part) for side in rig.sides for part in PARTS)
 
 
-_NODES: dict[str, Callable[[Rig], Any]] = {
+_NODES: dict[str, Callable[[Rig, Any], Wiring]] = {
     "xlvla_sim.nodes.sim": _sim,
+    "xlvla_sim.nodes.mirror": _mirror,
     "xlvla.nodes.joint_states": _joint_states,
+    "xlvla_drivers.nodes.hand": _hand,
+    "xlvla_drivers.nodes.arm": _arm,
+    "xlvla_drivers.nodes.camera": _camera,
+    "xlvla_drivers.nodes.emulators": _emulators,
     "xlvla_drivers.nodes.motion": _motion,
     "xlvla_policy.nodes.policy": _policy,
 }

@@ -8,7 +8,7 @@ import threading
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.ros import topics
+from xlvla.ros import priority, topics
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla_drivers import registry
@@ -37,6 +37,7 @@ class EmulatorsNode(RigNode):
 
     def work(self, stop: threading.Event) -> None:
         started: list[Emulator] = []
+        priority.hasten()  # the threads of the emulators inherit it: a real device has a processor of its own
         try:
             for emulator in self._emulators.values():
                 emulator.start()

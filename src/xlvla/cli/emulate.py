@@ -1,0 +1,132 @@
+"""`xlvla emulate`: one emulated device in this terminal; `xlvla inject`: a fault for the emulated devices of a running rig."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from xlvla.screen import Screen
+    from xlvla.types import Side
+    from xlvla_drivers.emulators.emulator import Emulator
+
+SHOWN_S = 0.1
+CONFIRMED_S = 3.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(emulate)
+    app.command()(inject)
+
+
+def emulate(
+    driver: Annotated[str, typer.Argument(help="Driver whose device to emulate, such as inspire.")],
+    side: Annotated[str, typer.Option(help="left or right.")] = "right",
+    address: Annotated[str | None, typer.Option(help="Where to listen, as the driver's address; by default the emulator's own.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="What the driver lets a rig choose, as key=value; repeatable.")] = None,
+) -> None:
+    """Emulate one device until Ctrl-C, for any driver that connects. Faults are typed: `unplug` begins one, `unplug off` ends it."""
+    from xlvla.run import interruptible
+    from xlvla.screen import Screen
+    from xlvla_drivers import registry
+
+    chosen, part = _side(side), _part(driver)
+    options = registry.options(part, driver, dict(_choice(entry) for entry in option or []), "--option")
+    where = address or registry.emulated_address(driver, chosen)
+    made: Emulator = registry.emulator_module(driver).Emulator(where, chosen, options)
+    with Screen() as screen, interruptible():
+        made.start()
+        screen.say(f"[bold]{chosen} {driver}[/] at {where}. Faults: {', '.join(made.known_faults)}. Ctrl-C ends it.")
+        try:
+            _serve(made, screen)
+        except KeyboardInterrupt:
+            screen.say("stopped")
+        finally:
+            made.stop()
+
+
+def inject(
+    side: Annotated[str, typer.Argument(help="left or right.")],
+    part: Annotated[str, typer.Argument(help="arm or hand.")],
+    fault: Annotated[str, typer.Argument(help="A fault of its emulator, such as unplug.")],
+    state: Annotated[str, typer.Argument(help="on or off.")] = "on",
+    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain of the rig instead of ROS_DOMAIN_ID.")] = None,
+) -> None:
+    """Break an emulated device of a running rig, or mend it."""
+    from xlvla.errors import XlvlaError
+    from xlvla.ros.faults import order_fault
+    from xlvla.ros.operator import Operator
+    from xlvla.run import interruptible
+
+    if state not in ("on", "off"):
+        raise XlvlaError(f"a fault is 'on' or 'off', not '{state}'")
+    with interruptible(), Operator(domain=domain) as operator:
+        active = order_fault(operator.node, f"{side} {part}", fault, state == "on", CONFIRMED_S)
+    typer.echo(f"{side} {part}: {', '.join(active) or 'all well'}")
+
+
+def _serve(emulator: Emulator, screen: Screen) -> None:
+    """Shows where the joints are and obeys what is typed; the end of the input only ends the typing."""
+    import select
+    import sys
+    import time
+
+    typing = True
+    while True:
+        screen.now("  ".join(f"{name} {angle:+.2f}" for name, angle in zip(emulator.joints, emulator.position, strict=True)))
+        with contextlib.suppress(OSError, ValueError):  # there is no terminal to select on
+            if typing and select.select([sys.stdin], [], [], SHOWN_S)[0]:
+                typing = _obey(emulator, sys.stdin.readline(), screen)
+                continue
+        time.sleep(SHOWN_S)
+
+
+def _obey(emulator: Emulator, line: str, screen: Screen) -> bool:
+    """Does what a typed line says; False at the end of the input."""
+    from xlvla.errors import XlvlaError
+
+    words = line.split()
+    if words:
+        try:
+            emulator.inject(words[0], words[1:] != ["off"])
+            screen.say(f"{words[0]} {'off' if words[1:] == ['off'] else 'on'}")
+        except XlvlaError as error:
+            screen.say(f"[yellow]{error}[/]")
+    return bool(line)
+
+
+def _side(word: str) -> Side:
+    from xlvla.errors import unknown
+    from xlvla.types import SIDES
+
+    for side in SIDES:
+        if side == word:
+            return side
+    raise unknown("side", word, SIDES)
+
+
+def _part(driver: str) -> str:
+    """Whether a driver is a hand's or an arm's; refuses one that has no emulator."""
+    from xlvla import catalog
+    from xlvla.errors import unknown
+    from xlvla.types import PARTS
+    from xlvla_drivers import registry
+
+    known = registry.emulators()
+    if driver not in known:
+        raise unknown("emulator", driver, known)
+    return next(part for part in PARTS if driver in catalog.drivers(part))
+
+
+def _choice(entry: str) -> tuple[str, Any]:
+    """`key=value` with the value read as YAML."""
+    import yaml
+
+    from xlvla.errors import XlvlaError
+
+    key, equals, value = entry.partition("=")
+    if not equals:
+        raise XlvlaError(f"--option {entry}: expected key=value")
+    return key, yaml.safe_load(value)
