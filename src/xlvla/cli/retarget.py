@@ -1,0 +1,171 @@
+"""`xlvla retarget`: recorded episodes for other hands and arms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from xlvla.errors import XlvlaError
+from xlvla.types import PARTS, Part, Side
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xlvla.codec import Codec
+    from xlvla.retarget import Moved, Retargeter
+    from xlvla.rig import Rig
+    from xlvla_data.episode import Episode
+
+
+def register(app: typer.Typer) -> None:
+    app.command("retarget")(retarget)
+
+
+def retarget(
+    episodes: Annotated[list[Path], typer.Argument(help="Recorded episodes, *.npz.")],
+    to: Annotated[str, typer.Option(help="Hand to move to: one for both sides, or left,right.")],
+    out: Annotated[Path, typer.Option(help="Folder for the new episodes.")] = Path("out/retargeted"),
+    rig: Annotated[str, typer.Option(help="Rig they were recorded on.")] = "bimanual",
+    to_rig: Annotated[str | None, typer.Option(help="Rig to move to, if its arms are others or stand elsewhere.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights file of the codec; the shipped one if not given.")] = None,
+    keep_images: Annotated[bool, typer.Option(help="Keep the cameras' pictures, which show the source's hands.")] = False,
+    report: Annotated[Path | None, typer.Option(help="JSON file for the residuals.")] = None,
+) -> None:
+    """Move episodes to other hands: through the latent, the arms keeping wrist rotation and pinch midpoint."""
+    import json
+
+    from rich.console import Console
+
+    from xlvla import rig as rigs
+    from xlvla.codec import Codec
+    from xlvla_data import episode
+
+    source, target, codec = rigs.load(rig), rigs.load(to_rig or rig), Codec.load(weights)
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    for path in episodes:
+        recorded = episode.read(path)
+        hands = _hands(to, recorded)
+        try:
+            found, residuals = move(recorded, source, target.with_choices(hands=hands), codec, keep_images)
+        except XlvlaError as error:
+            typer.echo(f"{path.name}: {error}", err=True)
+            failed += 1
+            continue
+        written = out / f"{path.stem}-as-{'-'.join(found.info.hands.values())}.npz"
+        episode.write(written, found)
+        rows += [{"episode": written.name, **row} for row in residuals]
+    if rows:
+        Console().print(_table(rows))
+    for line in _held(rows):
+        typer.echo(line)
+    if report:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(rows, indent=2) + "\n")
+    if failed:
+        raise XlvlaError(f"{failed} of {len(episodes)} episodes could not be moved")
+
+
+def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool = False) -> tuple[Episode, list[dict[str, Any]]]:
+    """An episode of the target rig's hands, and by side how far it misses the recorded one.
+
+    `success` is False: nobody has seen the new hand do it. A step of the measured path is limited like one of the actions.
+    """
+    from dataclasses import replace
+
+    info, rate_hz = recorded.info, recorded.info.rate_hz
+    action, measured, latent, residuals = {}, {}, {}, []
+    for side in info.hands:
+        retargeter = _retargeter(recorded, source, target, side, codec)
+        wanted, seen = (retargeter(*_path(recorded, source, side, kind), rate_hz) for kind in ("action", "measured"))
+        action[side], measured[side] = ({"arm": moved.arm, "hand": moved.hand} for moved in (wanted, seen))
+        latent[side] = codec.encode(target.hand(side).name, side, wanted.hand)
+        residuals.append({"side": side, "from": info.hands[side], "to": target.hand(side).name, **_missed(wanted)})
+    joints = {side: {part: target.joint_names(side, part) for part in PARTS} for side in action}
+    hands = {side: target.hand(side).name for side in action}
+    new = replace(info, hands=hands, joints=joints, success=False, codec=codec.hash)
+    return replace(recorded, info=new, jpeg=recorded.jpeg if images else {}, action=action, measured=measured, latent=latent), residuals
+
+
+def _retargeter(recorded: Episode, source: Rig, target: Rig, side: Side, codec: Codec) -> Retargeter:
+    from xlvla.retarget import Limb, Retargeter
+
+    for rig in (source, target):
+        if side not in rig.sides:
+            raise XlvlaError(f"the episode has a {side} side, rig '{rig.name}' has none: choose another --rig or --to-rig")
+    worn = source.with_choices(hands={side: recorded.info.hands[side]})
+    return Retargeter(Limb(worn, side), Limb(target, side), codec)
+
+
+def _path(recorded: Episode, rig: Rig, side: Side, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Arm [F, N] and hand [F, J] rad of an episode, in the order of the catalogue."""
+    worn = rig.with_choices(hands={side: recorded.info.hands[side]})
+    arm, hand = (_columns(recorded, worn, side, part)(getattr(recorded, kind)[side][part]) for part in PARTS)
+    return arm, hand
+
+
+def _columns(recorded: Episode, rig: Rig, side: Side, part: Part) -> Callable[[np.ndarray], np.ndarray]:
+    """Puts an episode's columns into the order of the rig's joints."""
+    names, columns = rig.joint_names(side, part), list(recorded.info.joints[side][part])
+    missing = sorted(set(names) - set(columns))
+    if missing:
+        raise XlvlaError(f"the episode has no joint '{missing[0]}' of the {side} {part} of rig '{rig.name}': choose another --rig")
+    order = [columns.index(name) for name in names]
+    return lambda values: values[:, order]
+
+
+def _hands(to: str, recorded: Episode) -> dict[Side, str | None]:
+    from xlvla import catalog
+
+    names = [catalog.hand(name.strip()).name for name in to.split(",")]
+    sides = sorted(recorded.info.hands)
+    if len(names) not in (1, len(sides)):
+        raise XlvlaError(f"--to names {len(names)} hands, the episode has {len(sides)}: name one for all, or {','.join(sides)}")
+    return dict(zip(sides, names * (len(sides) if len(names) == 1 else 1), strict=True))
+
+
+def _missed(moved: Moved) -> dict[str, list[Any]]:
+    """By frame what is left, and the numbers of the frames in which the target did not follow."""
+    sizes = {"midpoint_mm": (1000 * moved.position).round(4).tolist(), "wrist_deg": np.rad2deg(moved.rotation).round(4).tolist()}
+    return {**sizes, "held": np.flatnonzero(moved.held).tolist(), "slowed": np.flatnonzero(moved.slowed).tolist()}
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """What is left by pair of hands, over all their episodes."""
+    from itertools import chain
+
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(
+        title="pinch midpoint and wrist rotation, target to source: mean, 95%, max",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title_justify="left",
+    )
+    table.add_column("hands", no_wrap=True, min_width=22)
+    for heading in ("midpoint mm", "wrist deg", "frames", "held", "slowed"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for pair in dict.fromkeys(_pair(row) for row in rows):
+        mine = [row for row in rows if _pair(row) == pair]
+        kinds = [np.array(list(chain.from_iterable(row[kind] for row in mine))) for kind in ("midpoint_mm", "wrist_deg")]
+        sizes = [f"{kind.mean():.2f} {np.percentile(kind, 95):.2f} {kind.max():.2f}" for kind in kinds]
+        stopped = [str(sum(len(row[kind]) for row in mine)) for kind in ("held", "slowed")]
+        table.add_row(pair, *sizes, str(len(kinds[0])), *stopped)
+    return table
+
+
+def _pair(row: dict[str, Any]) -> str:
+    return f"{row['side']} {row['from']} > {row['to']}"
+
+
+def _held(rows: list[dict[str, Any]]) -> list[str]:
+    """Where an arm could not follow, one line each."""
+    from xlvla.retarget import spans
+
+    return [f"{row['episode']}: the {row['side']} arm is held in frames {spans(row['held'])}" for row in rows if row["held"]]
