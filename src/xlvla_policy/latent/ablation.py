@@ -1,0 +1,96 @@
+"""The paper's ablation (Table 5): a recipe trained anew without parts of its objective, with other widths and other latents.
+
+Every finished row is a JSON file of its own, so a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from xlvla.codec import Codec
+from xlvla_policy.latent.metrics import bench, evaluate
+from xlvla_policy.latent.recipe import Recipe
+from xlvla_policy.latent.training import Trainer, train
+
+LATENTS = (8, 16, 32, 64, 128)
+WIDTHS = (0.5, 2.0)
+"""Hidden widths tried, as multiples of the recipe's own."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trained variant and what it is worth on right hands: the mean over all of them, by metric."""
+
+    name: str
+    metrics: Mapping[str, float]
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What all rows share; `out` is the folder of their files."""
+
+    base: Recipe
+    hands: Sequence[str]
+    out: Path
+    seed: int = 0
+    poses: int = 512
+
+    def row(self, name: str, recipe: Recipe, progress: Callable[[int], None] | None = None) -> Row:
+        """The row from its file, or trained and measured and then written there; `progress` hears of every step."""
+        asked = {"recipe": asdict(recipe), "hands": list(self.hands), "seed": self.seed, "poses": self.poses}
+        path = self.out / f"{name.replace(' ', '_')}.json"
+        stored = _read(path)
+        if {key: stored.get(key) for key in asked} != json.loads(json.dumps(asked)):
+            metrics, minutes = self._measure(recipe, progress)
+            stored = {"name": name, "metrics": metrics, "minutes": minutes, **asked}
+            _write(path, stored)
+        return Row(name, stored["metrics"], stored["minutes"])
+
+    def _measure(self, recipe: Recipe, progress: Callable[[int], None] | None) -> tuple[dict[str, float], float]:
+        trainer = Trainer(recipe, self.hands, self.seed)
+        with TemporaryDirectory() as folder:
+            weights = Path(folder) / "codec.safetensors"
+            train(trainer, weights, progress=lambda step, _: progress(step) if progress else None)
+            codec = Codec.load(weights)
+        return evaluate(bench(codec, "right", self.poses))["all"].dict(), trainer.seconds / 60
+
+
+def variants(base: Recipe, steps: int | None = None) -> dict[str, Recipe]:
+    """The recipes of the table by name, the base first; left hands, which have no column in it, are not trained."""
+    base = replace(base, steps=steps or base.steps, left_steps=0)
+    found = {
+        "as it is": base,
+        "without distance": replace(base, distance=0.0),
+        "without direction": replace(base, direction=0.0),
+        "without both": replace(base, distance=0.0, direction=0.0),
+    }
+    for factor in WIDTHS:
+        wide = replace(base, encoder=_scaled(base.encoder, factor), decoder=_scaled(base.decoder, factor))
+        found[f"hidden {'-'.join(map(str, wide.decoder))}"] = wide
+    return found | {f"latent {width}": replace(base, latent=width) for width in LATENTS if width != base.latent}
+
+
+def _scaled(widths: Sequence[int], factor: float) -> tuple[int, ...]:
+    return tuple(round(width * factor) for width in widths)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a row's file holds; nothing where there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(path: Path, row: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(row, indent=2) + "\n")
+    os.replace(part, path)
