@@ -36,9 +36,7 @@ def ablate(
     preset: Annotated[str, typer.Option(help="Recipe to take apart: paper or default.")] = "paper",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every row; the recipe's if not given.")] = None,
     hands: Annotated[str, typer.Option(help="Hands, comma-separated; those that shaped the shipped latent if not given.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder of the rows' JSON files; rows that are there already are not trained again.")] = Path(
-        "out/ablation"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder of the rows' files; rows that are there are not trained again.")] = Path("out/ablation"),
     seed: Annotated[int, typer.Option()] = 0,
     poses: Annotated[int, typer.Option(min=64, help="Poses per hand that rows are measured on.")] = 512,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; as many as cores by default.")] = None,
@@ -47,17 +45,15 @@ def ablate(
     import json
     from dataclasses import asdict
 
-    import torch
     from rich.console import Console
 
     from xlvla.codec import Codec
     from xlvla_policy.latent.ablation import Ablation, variants
     from xlvla_policy.latent.recipe import preset as recipe_of
 
-    torch.set_num_threads(threads or torch.get_num_threads())
     names = tuple(name.strip() for name in hands.split(",") if name.strip()) or Codec.load().founders.hands
     recipes = variants(recipe_of(preset), steps)
-    rows = _run(Ablation(recipe_of(preset), names, out, seed, poses), recipes)
+    rows = _run(Ablation(recipe_of(preset), names, out, seed, poses, threads), recipes)
     Console().print(_table(rows, f"recipe {preset}, {next(iter(recipes.values())).steps} steps, right {', '.join(names)}"))
     table = out / "table.json"
     table.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

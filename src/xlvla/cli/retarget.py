@@ -42,23 +42,16 @@ def retarget(
 
     from xlvla import rig as rigs
     from xlvla.codec import Codec
-    from xlvla_data import episode
 
     source, target, codec = rigs.load(rig), rigs.load(to_rig or rig), Codec.load(weights)
     rows: list[dict[str, Any]] = []
     failed = 0
     for path in episodes:
-        recorded = episode.read(path)
-        hands = _hands(to, recorded)
         try:
-            found, residuals = move(recorded, source, target.with_choices(hands=hands), codec, keep_images)
+            rows += _move_file(path, source, target, to, codec, keep_images, out)
         except XlvlaError as error:
             typer.echo(f"{path.name}: {error}", err=True)
             failed += 1
-            continue
-        written = out / f"{path.stem}-as-{'-'.join(found.info.hands.values())}.npz"
-        episode.write(written, found)
-        rows += [{"episode": written.name, **row} for row in residuals]
     if rows:
         Console().print(_table(rows))
     for line in _held(rows):
@@ -68,6 +61,17 @@ def retarget(
         report.write_text(json.dumps(rows, indent=2) + "\n")
     if failed:
         raise XlvlaError(f"{failed} of {len(episodes)} episodes could not be moved")
+
+
+def _move_file(path: Path, source: Rig, target: Rig, to: str, codec: Codec, images: bool, out: Path) -> list[dict[str, Any]]:
+    """Writes the new episode; by side what is left."""
+    from xlvla_data import episode
+
+    recorded = episode.read(path)
+    found, rows = move(recorded, source, target.with_choices(hands=_hands(to, recorded)), codec, images)
+    written = out / f"{path.stem}-as-{'-'.join(found.info.hands.values())}.npz"
+    episode.write(written, found)
+    return [{"episode": written.name, **row} for row in rows]
 
 
 def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool = False) -> tuple[Episode, list[dict[str, Any]]]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from xlvla.codec import Codec
 from xlvla_policy.latent.metrics import bench, evaluate
 from xlvla_policy.latent.recipe import Recipe
@@ -34,13 +36,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What all rows share; `out` is the folder of their files."""
+    """What all rows share; `out` is the folder of their files, `threads` None leaves it to torch."""
 
     base: Recipe
     hands: Sequence[str]
     out: Path
     seed: int = 0
     poses: int = 512
+    threads: int | None = None
 
     def row(self, name: str, recipe: Recipe, progress: Callable[[int], None] | None = None) -> Row:
         """The row from its file, or trained and measured and then written there; `progress` hears of every step."""
@@ -54,6 +57,8 @@ class Ablation:
         return Row(name, stored["metrics"], stored["minutes"])
 
     def _measure(self, recipe: Recipe, progress: Callable[[int], None] | None) -> tuple[dict[str, float], float]:
+        if self.threads:
+            torch.set_num_threads(self.threads)
         trainer = Trainer(recipe, self.hands, self.seed)
         with TemporaryDirectory() as folder:
             weights = Path(folder) / "codec.safetensors"
