@@ -158,14 +158,15 @@ class Driver:
         self._registers.close()
 
     def _read_more(self, now_s: float) -> None:
-        """At most one thing beside the angles; forgone where the hand does not answer at once."""
-        if now_s >= self._health_due_s:
+        """At most one thing beside the angles, what is due longest; forgone where the hand does not answer at once."""
+        if now_s < min(self._health_due_s, self._skin.due_s):
+            return
+        if self._health_due_s <= self._skin.due_s:
             self._health_due_s = now_s + 1 / self._options.health_hz
             self._health = self._registers.glance(wire.HEALTH, wire.HEALTH_SIZE) or self._health
-        elif (piece := self._skin.due(now_s)) is not None:
-            data = self._registers.glance(piece.address, piece.size)
-            if data is not None:
-                self._skin.take(piece, data)
+        else:
+            piece = self._skin.next(now_s)
+            self._skin.take(piece, self._registers.glance(piece.address, piece.size))
 
     def _look(self) -> None:
         self._health = self._registers.read(wire.HEALTH, wire.HEALTH_SIZE)

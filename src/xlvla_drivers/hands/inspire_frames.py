@@ -154,7 +154,7 @@ def _cut(buffer: bytearray, header: bytes, counts: Counter[str]) -> bytes | None
     while True:
         begin = buffer.find(header)
         if begin < 0:
-            del buffer[: max(len(buffer) - 1, 0)]
+            del buffer[: len(buffer) - buffer.endswith(header[:1])]
             return None
         del buffer[:begin]
         if len(buffer) < _HEAD or len(buffer) < (length := _HEAD + buffer[3] + 1):

@@ -26,8 +26,6 @@ from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands.inspire_registers import Registers
 
 CONNECT_S = 1.0
-_ANSWER = 5
-"""Bytes around the registers of an RTU answer; TCP has four more."""
 
 
 class _Punctual:
@@ -58,13 +56,21 @@ class ModbusRegisters(Registers):
 
     Args:
         high_first: the first of two one-byte values is a register's high byte.
+
+    Attributes:
+        quiet_s: silence after which no answer to a failed request can come any more.
+        envelope: bytes around an answer.
+        refused: what a whole answer suffers from that pymodbus does not take.
     """
+
+    quiet_s, envelope, refused = 0.0, 0, ""
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool):
         super().__init__(address, hand_id, counts)
         self._high_first = high_first
         self._client: Any = None
         self._heard = b""
+        self._settled = True
 
     @abstractmethod
     def _connected(self) -> Any:
@@ -83,7 +89,7 @@ class ModbusRegisters(Registers):
 
     def _read(self, address: int, size: int, until_s: float) -> bytes | None:
         count = size // 2
-        answer = self._ask("read_holding_registers", until_s, size + _ANSWER, address=address, count=count)
+        answer = self._ask("read_holding_registers", until_s, size + 2, address=address, count=count)
         if answer is None or len(getattr(answer, "registers", ())) != count:
             return self._unexpected(answer)
         return wire.from_registers(address, answer.registers, self._high_first)
@@ -98,40 +104,44 @@ class ModbusRegisters(Registers):
             return self._unexpected(answer)
         return b"\x01"
 
-    def _ask(self, method: str, until_s: float, expected: int = 8, **request: Any) -> Any:
+    def _ask(self, method: str, until_s: float, expected: int = 5, **request: Any) -> Any:
         """One request's answer, None when none came in time that could be read."""
         self._heard = b""
         try:
             client = self._opened()
-            self.counts["unexpected"] += self._forget(client.socket.fileno())
-            client.until_s = until_s
+            self._forget(client.socket.fileno(), until_s)
+            client.until_s, self._settled = until_s, False
             answer = getattr(client, method)(device_id=self.hand_id, **request)
         except (ConnectionException, OSError) as error:
             self.close()
             raise LinkLost(f"{self.address} is gone: {error}") from None
         except ModbusException:
             if self._heard:
-                self.counts["truncated" if len(self._heard) < expected else "corrupt"] += 1
+                self.counts["truncated" if len(self._heard) < expected + self.envelope else self.refused] += 1
             return None
+        self._settled = True
+        self.counts["duplicated"] += len(self._heard) > expected + self.envelope
         if answer.isError():
             raise XlvlaError(f"{self.address}: the hand refuses register {request['address']} ({answer}): check options.model")
         return answer
 
     def _unexpected(self, answer: Any) -> None:
-        self.counts["unexpected"] += answer is not None
+        if answer is not None:
+            self.counts["unexpected"] += 1
+            self._settled = False
 
     def _opened(self) -> Any:
         if self._client is None or not self._client.connected:
             raise OSError("the connection was closed")
         return self._client
 
-    def _forget(self, descriptor: int) -> bool:
+    def _forget(self, descriptor: int, until_s: float) -> None:
         """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
-        if not select.select([descriptor], [], [], 0)[0]:
-            return False
-        if not os.read(descriptor, 4096):
-            raise OSError("the other end hung up")
-        return True
+        quiet_s = 0.0 if self._settled else self.quiet_s
+        while time.monotonic() < until_s and select.select([descriptor], [], [], quiet_s)[0]:
+            self.counts["unexpected"] += 1
+            if not os.read(descriptor, 4096):
+                raise OSError("the other end hung up")
 
     def _listen(self, sending: bool, data: bytes) -> bytes:
         """pymodbus shows every packet, what it received from the answer's beginning on."""
@@ -145,9 +155,10 @@ class ModbusRegisters(Registers):
 
 
 class RtuRegisters(ModbusRegisters):
-    """Modbus-RTU over a serial port."""
+    """Modbus-RTU over a serial port. Its answers do not say to what they answer, so after a failure the line must fall quiet."""
 
     largest_read = 64
+    quiet_s, envelope, refused = 0.01, 3, "corrupt"
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool, baud: int):
         super().__init__(address, hand_id, counts, high_first)
@@ -163,9 +174,10 @@ class RtuRegisters(ModbusRegisters):
 
 
 class TcpRegisters(ModbusRegisters):
-    """Modbus-TCP; the address is host or host:port."""
+    """Modbus-TCP, whose answers bear the request's number; the address is host or host:port."""
 
     largest_read = 250
+    envelope, refused = 7, "late"
 
     def _connected(self) -> Any:
         host, _, port = self.address.partition(":")

@@ -32,6 +32,7 @@ class Skin:
         rate_hz: pieces per second; 0: none.
 
     Attributes:
+        due_s: when the next piece is to be read (monotonic clock).
         fields: the newest whole reading of each field [rows, columns] N.
     """
 
@@ -50,16 +51,17 @@ class Skin:
         self._raw = {name: bytearray(field.size) for name, field in wire.FIELDS.items()}
         self._turns = itertools.cycle(self._pieces)
         self._next = next(self._turns)
-        self._due_s = 0.0 if self._period_s < float("inf") else float("inf")
+        self.due_s = 0.0 if self._period_s < float("inf") else float("inf")
 
-    def due(self, now_s: float) -> Piece | None:
-        """The piece whose turn it is, None when none is due yet."""
-        if now_s < self._due_s:
-            return None
-        self._due_s = now_s + self._period_s
+    def next(self, now_s: float) -> Piece:
+        """The piece whose turn it is, read now."""
+        self.due_s = now_s + self._period_s
         return self._next
 
-    def take(self, piece: Piece, data: bytes) -> None:
+    def take(self, piece: Piece, data: bytes | None) -> None:
+        """What was read of it; None: nothing, it is its turn again."""
+        if data is None:
+            return
         raw = self._raw[piece.field]
         raw[piece.offset : piece.offset + piece.size] = data
         if piece.offset + piece.size == len(raw):
