@@ -93,6 +93,8 @@ class Device(Protocol):
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         """Sends positions [rad] for all joints by name; what was really sent, after the device's own range and resolution.
 
+        Empty where nothing was sent, since the device has stopped; `read` then says why.
+
         The caller has checked names, limits and speed (`guard`); a driver clips to what its wire can say.
         """
         ...

@@ -10,7 +10,7 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
@@ -19,7 +19,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla_drivers.calibration import Calibration
-from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
+from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, Fault, LinkLost
 from xlvla_drivers.guard import Guard, Refused
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
@@ -39,6 +39,14 @@ class Standing:
     line: str
 
 
+def told(faults: Iterable[Fault]) -> str:
+    """Faults in one line, each with all the joints that suffer from it."""
+    joints: dict[str, list[str]] = {}
+    for fault in faults:
+        joints.setdefault(fault.text, []).extend([fault.joint] if fault.joint else [f"({fault.code})"])
+    return "; ".join(f"{text} {', '.join(whose)}" for text, whose in joints.items())
+
+
 class Link:
     """One device and its guard.
 
@@ -51,7 +59,7 @@ class Link:
     Attributes:
         condition: of the connection.
         state: the newest report in joint angles, None before the first.
-        sent: what was really sent last, rad by the device's joint name, in joint angles.
+        sent: what the last step really sent, rad by the device's joint name, in joint angles; empty where nothing.
         counts: connections and losses; what the wire had to survive is in `device.counts`, what the guard did in `guard.counts`.
         took_s: duration of the last read and write.
     """
@@ -75,22 +83,23 @@ class Link:
             return Standing("fault", f"{self.condition}: {self._why}" if self._why else self.condition)
         stopping = [fault for fault in self.state.faults if fault.stops]
         if stopping:
-            return Standing("fault", "stopped: " + ", ".join(fault.line for fault in stopping))
+            return Standing("fault", f"stopped: {told(stopping)}")
         if self.state.faults:
-            return Standing("warning", ", ".join(fault.line for fault in self.state.faults))
+            return Standing("warning", told(self.state.faults))
         if time.monotonic() < self._refused_s + REFUSAL_SHOWN_S and self._refusal.reason:
             return Standing("warning", str(self._refusal))
         return Standing("ok", "following commands" if self.guard.following else "holding, ready for commands")
 
     def step(self, now_s: float) -> DeviceState | None:
         """Looks after the device once; its new state, None where there is none. `now_s` is the clock of the commands' stamps."""
+        self.sent = {}
         if self.condition != "up" and not self._connected(now_s):
             return None
         try:
             self._answer_recoveries()
             state = self._read(now_s)
             if not self._stopped:
-                self._write(now_s)
+                self._write(now_s, state)
         except (XlvlaError, OSError) as error:
             self._lose(str(error))
             return None
@@ -169,11 +178,14 @@ class Link:
         self.state = self.calibration.state(reported)
         return self.state
 
-    def _write(self, now_s: float) -> None:
+    def _write(self, now_s: float, state: DeviceState) -> None:
         began_s = time.monotonic()
         wanted = self.calibration.device(self.guard.target(now_s))
         sent = self.device.write(dict(zip(self.device.joints, wanted.tolist(), strict=True)))
         self.took_s["write"] = time.monotonic() - began_s
+        if not sent:  # it has stopped since it was read, and will say why
+            self.guard.anchor(state.position, now_s)
+            return
         angles = self.calibration.joint(np.array([sent[joint] for joint in self.device.joints]))
         self.sent = dict(zip(self.device.joints, angles.tolist(), strict=True))
 

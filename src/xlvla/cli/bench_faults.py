@@ -1,0 +1,132 @@
+"""`xlvla bench faults`: what every driver makes of every fault its device can have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xlvla.cli.bench import bench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from xlvla.rig import Rig
+    from xlvla.screen import Screen
+    from xlvla.types import Part
+    from xlvla_drivers.rehearsal import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    bench.command("faults")(faults)
+
+
+def faults(
+    device: Annotated[list[str] | None, typer.Option(help="Driver to rehearse; repeatable. Every one with an emulator by default.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Fault to rehearse; repeatable. Every one of the emulator by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Break every emulated device in every way it knows, while it moves; the drivers, links and guards are those of a real rig."""
+    import json
+    from dataclasses import asdict
+
+    from xlvla.run import interruptible
+    from xlvla.screen import Screen
+
+    _apart()
+    outcomes: list[Outcome] = []
+    with Screen() as screen, interruptible():
+        for rig, part in _rehearsed(device):
+            outcomes += _suffered(rig, part, fault, screen)
+        screen.console.print(_table(outcomes))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+
+
+def _apart() -> None:
+    """Addresses that no rig on this machine uses, and the scheduling a driver's node has."""
+    import os
+
+    from xlvla.errors import XlvlaError
+    from xlvla.run import own_domain
+
+    os.environ.setdefault("ROS_DOMAIN_ID", str(own_domain()))
+    try:
+        from xlvla.ros.priority import hasten
+    except XlvlaError:  # no ROS 2 here, and none needed
+        return
+    hasten()
+
+
+def _rehearsed(chosen: list[str] | None) -> Iterator[tuple[Rig, Part]]:
+    """A rig and part for every device to rehearse; refuses names nobody knows."""
+    from xlvla import catalog
+    from xlvla.errors import unknown
+    from xlvla_drivers import registry
+
+    parts: dict[str, tuple[Part, str]] = {arm.driver: ("arm", arm.name) for arm in catalog.arms().values()}
+    parts |= {hand.driver: ("hand", hand.name) for hand in catalog.hands().values()}
+    known = [name for name in parts if name in registry.emulators()]
+    for name in chosen or known:
+        if name not in known:
+            raise unknown("emulated device", name, known)
+        part, kind = parts[name]
+        yield _rig(part, kind), part
+
+
+def _rig(part: Part, kind: str) -> Rig:
+    """The emulated rig with another arm or hand on its left side, and nothing but it."""
+    from xlvla import rig as rigs
+
+    base = rigs.load("bimanual_emulated")
+    left: dict[str, Any] = {"arm": {"type": base.arm("left").name}, "hand": {"type": base.hand("left").name}}
+    left = {name: {**entry, "device": {"emulated": True}} for name, entry in left.items()}
+    left[part]["type"] = kind
+    for station in (station.arm if part == "arm" else station.hand for station in base.sides.values()):
+        if station.type == kind and station.device:
+            left[part]["device"]["rate_hz"] = station.device.rate_hz
+    return rigs.from_document({"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal")
+
+
+def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) -> list[Outcome]:
+    from xlvla_drivers.rehearsal import Rehearsal
+
+    outcomes: list[Outcome] = []
+    with Rehearsal(rig, "left", part) as rehearsal:
+        for fault in rehearsal.emulator.known_faults:
+            if not chosen or fault in chosen:
+                screen.now(f"{rehearsal.name}: {fault}")
+                outcomes.append(rehearsal.run(fault))
+    return outcomes
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    from rich.markup import escape
+
+    from xlvla.cli.list import table
+
+    rows = table(
+        "What became of each fault, while the device was moving",
+        *("device", "fault", "noticed after", "as", "targets sent", "largest step", "first step back", "ended by", "followed after"),
+    )
+    for outcome in outcomes:
+        rows.add_row(
+            outcome.device,
+            outcome.fault,
+            _ms(outcome.detected_s),
+            escape(outcome.told) or "-",
+            str(outcome.targets),
+            f"{outcome.largest_step_rad:.4f} of {outcome.allowed_step_rad:.4f} rad",
+            "-" if outcome.return_step_rad is None else f"{outcome.return_step_rad:.4f} rad",
+            escape(outcome.recovery),
+            _ms(outcome.recovered_s),
+        )
+    return rows
+
+
+def _ms(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{1e3 * seconds:.0f} ms"
