@@ -1,0 +1,144 @@
+"""Where a LeRobot v3.0 data set keeps what, and what it says about itself in `meta/info.json`.
+
+Ours has one data file and one video per camera and episode: an episode is complete or absent, whatever interrupts the writer.
+Readers only follow the file numbers in the table of episodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xlvla.errors import XlvlaError
+
+VERSION = "v3.0"
+CHUNK = 1000
+"""Files per folder."""
+
+DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+EPISODES = "meta/episodes/chunk-000/file-000.parquet"
+TASKS = "meta/tasks.parquet"
+INFO = "meta/info.json"
+STATS = "meta/stats.json"
+
+STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
+INDICES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+"""Columns every data set has; the writer makes them."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One thing recorded per frame: `dtype` is 'float32', 'int64', 'bool' or 'video'; `names` name the numbers of a vector."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    names: tuple[str, ...] | None = None
+    info: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def document(self) -> dict[str, Any]:
+        plain = {"dtype": self.dtype, "shape": list(self.shape), "names": None if self.names is None else list(self.names)}
+        return plain | ({"info": dict(self.info)} if self.info else {})
+
+
+def vector(names: Sequence[str]) -> Feature:
+    """A float32 vector with a name for every number."""
+    return Feature("float32", (len(names),), tuple(names))
+
+
+def video(height: int, width: int, fps: int) -> Feature:
+    """A camera's pictures, RGB."""
+    facts = {"video.height": height, "video.width": width, "video.codec": "h264", "video.pix_fmt": "yuv420p", "video.fps": fps}
+    facts |= {"video.channels": 3, "video.is_depth_map": False, "has_audio": False}
+    return Feature("video", (height, width, 3), ("height", "width", "channels"), facts)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a data set is.
+
+    Args:
+        fps: frames per second.
+        features: by name, without the columns every data set has.
+        robot_type: what recorded it, in a word.
+        own: what other readers ignore, e.g. which hand is on which side and the codec of the latents.
+    """
+
+    fps: int
+    features: Mapping[str, Feature]
+    robot_type: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    total_episodes: int = 0
+    total_frames: int = 0
+    total_tasks: int = 0
+
+    @property
+    def cameras(self) -> dict[str, str]:
+        """Feature by camera's name."""
+        return {key.removeprefix(IMAGES): key for key, feature in self.features.items() if feature.dtype == "video"}
+
+    @property
+    def vectors(self) -> dict[str, Feature]:
+        return {key: feature for key, feature in self.features.items() if feature.dtype != "video"}
+
+    def document(self) -> dict[str, Any]:
+        features = {key: feature.document() for key, feature in self.features.items()}
+        features |= {key: Feature(dtype, (1,)).document() for key, dtype in INDICES.items()}
+        return {
+            "codebase_version": VERSION,
+            "robot_type": self.robot_type,
+            "total_episodes": self.total_episodes,
+            "total_frames": self.total_frames,
+            "total_tasks": self.total_tasks,
+            "chunks_size": CHUNK,
+            "data_files_size_in_mb": 100,
+            "video_files_size_in_mb": 200,
+            "fps": self.fps,
+            "splits": {"train": f"0:{self.total_episodes}"},
+            "data_path": DATA,
+            "video_path": VIDEO if self.cameras else None,
+            "features": features,
+            "xlvla": dict(self.own),
+        }
+
+
+def read_info(root: Path) -> Info:
+    """The description of a data set; raises XlvlaError where there is none of this version."""
+    path = root / INFO
+    try:
+        document = json.loads(path.read_text())
+        version = document["codebase_version"]
+        if version != VERSION:
+            raise XlvlaError(f"{root} is a LeRobot data set of version {version}, this reads {VERSION}: convert it with lerobot's own tool")
+        features = {key: _feature(entry) for key, entry in document["features"].items() if key not in INDICES}
+        totals = {key: int(document[key]) for key in ("total_episodes", "total_frames", "total_tasks")}
+        return Info(int(document["fps"]), features, document.get("robot_type") or "", document.get("xlvla") or {}, **totals)
+    except FileNotFoundError:
+        raise XlvlaError(f"no LeRobot data set in {root}: it has no {INFO}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise XlvlaError(f"{path} does not describe a LeRobot data set: {type(error).__name__} {error}") from None
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Writes JSON atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(document, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def numbered(template: str, number: int, **fields: str) -> str:
+    """The path of the so-manieth file."""
+    return template.format(chunk_index=number // CHUNK, file_index=number % CHUNK, **fields)
+
+
+def _feature(entry: Mapping[str, Any]) -> Feature:
+    names = entry.get("names")
+    if isinstance(names, Mapping):  # older data sets name the axis too
+        names = [name for group in names.values() for name in group]
+    dtype = "video" if entry["dtype"] == "image" else entry["dtype"]
+    return Feature(dtype, tuple(entry["shape"]), None if names is None else tuple(map(str, names)), entry.get("info") or {})

@@ -1,0 +1,70 @@
+"""Pictures as mp4 and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from xlvla.errors import XlvlaError
+
+OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
+"""A key frame every two frames, so that any frame is near one."""
+
+
+def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
+    """Writes RGB uint8 [H, W, 3] atomically as H.264; how many there were."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with av.open(str(partial), "w", format="mp4") as file:
+        stream, count = None, 0
+        for picture in pictures:
+            count += 1
+            if stream is None:
+                stream = file.add_stream("libx264", rate=fps, options=OPTIONS)
+                stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
+                stream.codec_context.thread_count = 1
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        if stream is not None:
+            file.mux(stream.encode())
+    os.replace(partial, path)
+    return count
+
+
+def read(path: Path, start_s: float = 0.0, frames: int | None = None, step: int = 1) -> Iterator[np.ndarray]:
+    """Every `step`-th of `frames` pictures from `start_s` on, RGB uint8 [H, W, 3].
+
+    Raises:
+        XlvlaError: the file is missing, damaged or ends too early.
+    """
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            stream.codec_context.thread_count = 1
+            yield from _pictures(file, stream, path, start_s, frames, step)
+    except (FFmpegError, IndexError) as error:
+        raise XlvlaError(f"video {path} cannot be read: {error}") from None
+
+
+def _pictures(file: InputContainer, stream: VideoStream, path: Path, start_s: float, frames: int | None, step: int) -> Iterator[np.ndarray]:
+    assert stream.time_base is not None and stream.average_rate is not None
+    half = 0.5 / float(stream.average_rate)
+    if start_s > 0:
+        file.seek(int(start_s / stream.time_base), stream=stream)
+    count = 0
+    for frame in file.decode(stream):
+        if frame.time < start_s - half:
+            continue
+        if frames is not None and count >= frames:
+            return
+        if count % step == 0:
+            yield frame.to_ndarray(format="rgb24")
+        count += 1
+    if frames is not None and count < frames:
+        raise XlvlaError(f"video {path} has {count} of {frames} pictures")
