@@ -42,7 +42,8 @@ class Plant:
 
     def halt(self) -> None:
         """Stays where it is."""
-        self.command(self.position)
+        self.advance()
+        self.target = self.position.copy()
 
     def advance(self, now_s: float | None = None) -> None:
         """Moves on to now (monotonic clock)."""

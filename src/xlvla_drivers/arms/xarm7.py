@@ -1,0 +1,247 @@
+"""UFACTORY xArm7 over its controller's TCP ports, commanded through xarm-python-sdk in servo mode."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.errors import XlvlaError
+from xlvla.types import Side
+from xlvla_drivers.arms import xarm7_frames as wire
+from xlvla_drivers.arms.xarm7_codes import ERRORS, faults
+from xlvla_drivers.arms.xarm7_reports import CONNECT_S, Reports
+from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, LinkLost
+
+ANSWER_S = 0.02
+"""A servo command without an answer for this long is late; several in a row are a lost link."""
+
+PATIENCE_S = 2.0
+"""What enabling and clearing errors may take; brakes need their time."""
+
+_TIMEOUT = 3
+_CORRUPT = (4, 5, 6, 7, 10)
+_NOT_SENT = (-1, 8)
+
+_sdk_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Options:
+    """Args:
+    payload_kg: mass at the flange, hand included; 0 keeps what the controller has. A wrong one is felt as a collision.
+    payload_xyz: its centre of mass in the flange's frame [m].
+    """
+
+    payload_kg: float = 0.0
+    payload_xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`192.168.1.185` or `127.0.0.1:1502` as host and control port."""
+    host, _, port = address.partition(":")
+    if not host or (port and not port.isdigit()):
+        raise XlvlaError(f"'{address}' is no address of an xArm: give host or host:port, such as 192.168.1.185")
+    return host, int(port or wire.CONTROL_PORT)
+
+
+class Driver:
+    """Targets go out through the SDK, states come in through the report ports, which the SDK would poll far slower."""
+
+    def __init__(self, address: str, side: Side, options: Options):
+        self.joints = catalog.arm("xarm7").joints
+        self.counts: Counter[str] = Counter()
+        self.host, self.port = split_address(address)
+        self._options = options
+        self._api: Any = None
+        self._reports = Reports(self.host, self.counts)
+        self._heard_s = 0.0
+        self._error: int | None = None
+        self._lower = self._upper = np.zeros(0)
+
+    def connect(self) -> None:
+        self.disconnect()
+        host = self._find()
+        self._api = _open(host, self.port)
+        try:
+            self._set_limits()
+            self._reports = Reports(host, self.counts)
+            self._reports.open()
+            self.recover()
+        except Exception:
+            self.disconnect()
+            raise
+
+    def read(self) -> DeviceState:
+        stamp_ns, report = self._newest()
+        health = self._reports.health
+        state, mode = _state_mode(report)
+        servo = [0] * len(self.joints) if health is None else [int(code) for _, code in health["servo"]]
+        warning = 0 if health is None else int(health["warning"])
+        return DeviceState(
+            stamp_ns,
+            position=report["q"].astype(float),
+            velocity=report["dq"].astype(float) if "dq" in (report.dtype.names or ()) else None,
+            effort=report["torque"].astype(float),
+            temperature={} if health is None else dict(zip(self.joints, map(float, health["temperature"]), strict=True)),
+            faults=tuple(faults(self._find_error(state, health), warning, servo, self.joints, state, mode)),
+        )
+
+    def write(self, target: Mapping[str, float]) -> dict[str, float]:
+        """Nothing is sent, and the result is empty, while an error or another client has stopped the arm."""
+        state, mode = _state_mode(self._newest()[1])
+        if state not in wire.RUNNING or mode != wire.SERVO_MODE:
+            return {}
+        angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype("<f4").tolist()
+        heard = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
+        if not heard and time.monotonic() - self._heard_s > LINK_TIMEOUT_S:
+            raise LinkLost(f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms")
+        return dict(zip(self.joints, angles, strict=True))
+
+    def recover(self) -> str:
+        """May take seconds: motors are enabled and their brakes let go. The arm stays where it is."""
+        error = self._find_error(wire.STOPPED, self._reports.health)
+        self._api.set_timeout(PATIENCE_S)
+        self._insist("clear its error", lambda api: api.clean_error())
+        self._insist("clear its warning", lambda api: api.clean_warn())
+        self._insist("enable its motors", lambda api: api.motion_enable(True))
+        self._insist("enter servo mode", lambda api: api.set_mode(wire.SERVO_MODE))
+        self._insist("get ready", lambda api: api.set_state(wire.READY))
+        self._wait_until_ready()
+        if self._options.payload_kg > 0:
+            centre_mm = [1000 * x for x in self._options.payload_xyz]
+            self._insist("take its payload", lambda api: api.set_tcp_load(self._options.payload_kg, centre_mm))
+        self._api.set_timeout(ANSWER_S)
+        self._heard_s = time.monotonic()
+        return f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode" if error else "in servo mode"
+
+    def disconnect(self) -> None:
+        """Stops the arm where it is; it holds, and follows nobody until it is made ready again."""
+        api, self._api = self._api, None
+        if api is not None:
+            with contextlib.suppress(Exception):
+                self._newest()
+                api.set_state(wire.STOPPED)
+            threading.Thread(target=_close, args=(api,), daemon=True).start()  # the SDK takes a second to join its threads
+        self._reports.close()
+
+    def _find(self) -> str:
+        """The controller's IP number, once it answers: the SDK would ask a silent one for minutes."""
+        question = wire.Request(1, wire.PRIVATE_PROTOCOL, wire.GET_VERSION, b"").encode()
+        try:
+            with socket.create_connection((self.host, self.port), timeout=CONNECT_S) as line:
+                line.sendall(question)
+                if line.recv(64):
+                    return line.getpeername()[0]
+        except OSError as error:
+            raise LinkLost(f"no xArm answers at {self.host}:{self.port}: {error.strerror or error}") from None
+        raise LinkLost(f"{self.host}:{self.port} hung up: is it an xArm controller?")
+
+    def _set_limits(self) -> None:
+        """What this very arm can be told; newer control boxes allow less."""
+        from xarm.core.config.x_config import XCONF
+
+        if self._api.axis != len(self.joints):
+            raise XlvlaError(f"the arm at {self.host} has {self._api.axis} axes, an xArm7 has {len(self.joints)}")
+        number = (self._api.sn or "")[2:6]
+        model = 71305 if number.isdigit() and 1305 <= int(number) < 8500 else self._api.device_type
+        limits = XCONF.Robot.JOINT_LIMITS[len(self.joints)]
+        self._lower, self._upper = np.transpose(limits.get(model, limits[71305]))
+
+    def _newest(self) -> tuple[int, np.void]:
+        """Stamp [ns] and motion report; LinkLost when they have stopped coming."""
+        motion = self._reports.motion
+        if motion is None or time.monotonic() - motion[1] > LINK_TIMEOUT_S:
+            raise LinkLost(f"xArm at {self.host}: no report for {1e3 * LINK_TIMEOUT_S:.0f} ms")
+        return motion[0], motion[2]
+
+    def _find_error(self, state: int, health: np.void | None) -> int:
+        """Why the arm is stopped: asked at once, since the health report takes its time. Every error stops it."""
+        if state in wire.RUNNING:
+            self._error = None
+            return 0
+        if not self._error:
+            self._ask(self._get_error)
+        return self._error or (0 if health is None else int(health["error"]))
+
+    def _get_error(self, api: Any) -> int:
+        code, (self._error, _) = api.get_err_warn_code()
+        return code
+
+    def _ask(self, call: Callable[[Any], int]) -> bool:
+        """Whether the controller answered soundly; LinkLost when the SDK has lost its connection."""
+        try:
+            code = call(self._api)
+        except Exception:  # the SDK trips over answers that are too short, in ways of its own
+            self.counts["truncated"] += 1
+            return False
+        if code in _NOT_SENT:
+            raise LinkLost(f"xArm at {self.host}: the connection is closed")
+        self.counts["late"] += code == _TIMEOUT
+        self.counts["corrupt"] += code in _CORRUPT
+        if code == _TIMEOUT or code in _CORRUPT:
+            return False
+        self._heard_s = time.monotonic()
+        return True
+
+    def _insist(self, what: str, call: Callable[[Any], int], tries: int = 3) -> None:
+        for attempt in range(tries):
+            self.counts["retries"] += attempt > 0
+            if self._ask(call):
+                return
+        raise LinkLost(f"xArm at {self.host} does not answer when told to {what}")
+
+    def _wait_until_ready(self) -> None:
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            motion = self._reports.motion
+            if motion and _state_mode(motion[2]) in {(state, wire.SERVO_MODE) for state in wire.RUNNING}:
+                return
+            time.sleep(0.005)
+        wrong = self.read().faults
+        raise XlvlaError(
+            f"xArm at {self.host} stays stopped: {'; '.join(f'{f.code} {f.joint} {f.text}' for f in wrong) or 'no reason given'}"
+        )
+
+
+def _state_mode(report: np.void) -> tuple[int, int]:
+    return int(report["state_mode"]) & 0x0F, int(report["state_mode"]) >> 4
+
+
+def _open(host: str, port: int) -> Any:
+    """The SDK's arm, connected. Its reports are left out (`Reports`), as is a socket in /tmp that would hide every arm."""
+    with _sdk_lock:
+        from xarm.core.config.x_config import XCONF
+        from xarm.core.utils import log
+        from xarm.wrapper import XArmAPI
+        from xarm.x3 import base
+
+        log.logger.disabled = log.origin_logger.disabled = True
+        base.__dict__["print"] = _silent  # to swap sys.stdout beside other threads can crash the interpreter
+        settings: Any = XCONF
+        settings.SocketConf.TCP_CONTROL_PORT = port
+        settings.UxbusConf.GET_TIMEOUT = 300  # ms, for the version it asks for up to a hundred times
+        timeout_s = socket.getdefaulttimeout()
+        try:
+            return XArmAPI(host, is_radian=True, enable_report=False, timed_comm=False, forbid_uds=True)
+        except Exception as error:
+            raise LinkLost(f"xArm at {host}:{port}: {error}") from None
+        finally:
+            socket.setdefaulttimeout(timeout_s)  # the SDK sets it for the whole process
+
+
+def _silent(*_: object, **__: object) -> None:
+    """In place of the SDK's print."""
+
+
+def _close(api: Any) -> None:
+    with contextlib.suppress(Exception):
+        api.disconnect()

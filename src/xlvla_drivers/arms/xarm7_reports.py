@@ -1,0 +1,100 @@
+"""Listens to what an xArm controller pushes: motion at 100 to 200 Hz, health at 5 Hz, each in the newest version."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import select
+import socket
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+
+from xlvla_drivers.arms import xarm7_frames as wire
+from xlvla_drivers.device import LinkLost
+
+CONNECT_S = 1.0
+LATE_S = 0.02
+"""A report that took this much longer than the quickest ones is late."""
+
+_DRIFT = 1e-4  # how much faster than ours the controller's clock may run
+
+
+class Reports:
+    """What has arrived; filled by a thread of its own from `open` to `close`.
+
+    Attributes:
+        motion: (arrival [ns, system clock], arrival [s, monotonic], report) of the real-time port, None before the first.
+        health: the newest report of the rich port, None before the first.
+    """
+
+    def __init__(self, host: str, counts: Counter[str]):
+        self.host, self.counts = host, counts
+        self.motion: tuple[int, float, np.void] | None = None
+        self.health: np.void | None = None
+        self._quickest_s = math.inf
+        self._open = False
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Connects; a controller older than firmware 2.1 has no port 30000 and is heard at 30003, without velocities."""
+        try:
+            motion, port = self._connect(wire.REALTIME_PORT), wire.REALTIME_PORT
+        except LinkLost:
+            motion, port = self._connect(wire.REAL_PORT), wire.REAL_PORT
+        lines = {motion: port}
+        with contextlib.suppress(LinkLost):
+            lines[self._connect(wire.RICH_PORT)] = wire.RICH_PORT
+        self._open = True
+        self._thread = threading.Thread(target=self._listen, args=(lines,), name=f"xArm reports {self.host}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._open = False
+        if self._thread is not None:
+            self._thread.join()
+        self._thread = None
+
+    def _connect(self, port: int) -> socket.socket:
+        try:
+            return socket.create_connection((self.host, port), timeout=CONNECT_S)
+        except OSError as error:
+            raise LinkLost(f"xArm at {self.host} does not open its report port {port}: {error.strerror or error}") from None
+
+    def _listen(self, lines: dict[socket.socket, int]) -> None:
+        buffers = {line: bytearray() for line in lines}
+        while self._open and lines:
+            for line in select.select(list(lines), [], [], 0.05)[0]:
+                data = b""
+                with contextlib.suppress(OSError):
+                    data = line.recv(8192)
+                if not data:
+                    lines.pop(line)
+                    line.close()
+                    continue
+                buffers[line] += data
+                for report in wire.reports(buffers[line], lines[line], self.counts):
+                    self._take(lines[line], report)
+        for line in lines:
+            line.close()
+
+    def _take(self, port: int, report: np.void) -> None:
+        if port == wire.RICH_PORT:
+            self.health = report
+        elif port == wire.REAL_PORT or self._is_new(report):
+            self.motion = (time.time_ns(), time.monotonic(), report)
+
+    def _is_new(self, report: np.void) -> bool:
+        """Counts reports that come again, late or out of order; only one that is newer than all before counts."""
+        sent_us = int(report["stamp_us"])
+        last_us = int(self.motion[2]["stamp_us"]) if self.motion else -1
+        if sent_us <= last_us:
+            self.counts["duplicated" if sent_us == last_us else "unexpected"] += 1
+            return False
+        passed_s = (sent_us - last_us) * 1e-6 if self.motion else 0.0
+        took_s = time.monotonic() - sent_us * 1e-6  # the difference of the two clocks added, always the same
+        self._quickest_s = min(self._quickest_s + _DRIFT * passed_s, took_s)
+        self.counts["late"] += took_s - self._quickest_s > LATE_S
+        return True

@@ -1,0 +1,193 @@
+"""The rules an xArm controller obeys: when it moves, when it refuses, what stops it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from math import pi
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.urdf import rotation
+from xlvla_drivers.arms import xarm7_frames as wire
+from xlvla_drivers.emulators.emulator import Faults
+from xlvla_drivers.emulators.plant import Plant
+
+DEVICE_FAULTS = ("protective_stop", "emergency_stop", "over_speed", "over_temperature", "stall")
+
+VERSION = b"7,7,XI1303,AC1303,v2.3.0"
+SPEED = pi
+"""Fastest joint motion [rad/s] (vendor data sheet)."""
+
+FURTHEST_STEP = 0.1 * SPEED
+"""A servo target farther than this from the joint [rad] is an error: it would take a speed beyond the limit."""
+
+_AXES = 7
+_ALL = 8
+_EMERGENCY_STOP, _FIRST_SERVO, _JOINT_LIMIT, _SPEED_LIMIT, _COLLISION = 1, 11, 23, 24, 31
+_TOO_HOT, _NOT_FOLLOWING = 15, 23
+_HOT_JOINT, _STALLED_JOINT = 4, 3
+_LAG_BEHIND = 0.15  # rad a stalled joint may stay behind
+
+
+class Controller:
+    """One arm behind its controller; every method brings it up to now first.
+
+    Attributes:
+        plant: the joints.
+        mode, state, error, warning: as the protocol numbers them.
+        servo: (state, error) of each joint [7, 2].
+    """
+
+    def __init__(self, faults: Faults):
+        arm = catalog.arm("xarm7")
+        self._lower, self._upper = arm.limits.lower, arm.limits.upper
+        self._frames = [(np.array(joint.xyz), rotation(joint.rpy)) for joint in map(arm.description.joint, arm.joints)]
+        self.plant = Plant(np.zeros(_AXES), self._lower, self._upper, np.full(_AXES, SPEED))
+        self.faults = faults
+        self.mode, self.state, self.error, self.warning = wire.POSITION_MODE, wire.STOPPED, 0, 0
+        self.enabled = 0
+        self.servo = np.zeros((_AXES, 2), dtype=np.uint8)
+        self.load = np.zeros(4)
+
+    @property
+    def can_move(self) -> bool:
+        return self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET) and self.enabled == 2**_AXES - 1 and not self.error
+
+    @property
+    def temperature(self) -> np.ndarray:
+        """[7] deg C."""
+        hot = (np.arange(_AXES) == _HOT_JOINT) & ("over_temperature" in self.faults)
+        return np.where(hot, 85, 35)
+
+    def advance(self) -> None:
+        self.plant.stalled[_STALLED_JOINT] = "stall" in self.faults
+        self.plant.advance()
+        if "emergency_stop" in self.faults:
+            self.stop(_EMERGENCY_STOP)
+        if "over_temperature" in self.faults:
+            self._servo_stop(_HOT_JOINT, _TOO_HOT)
+        if "stall" in self.faults and abs(self.plant.target - self.plant.position)[_STALLED_JOINT] > _LAG_BEHIND:
+            self._servo_stop(_STALLED_JOINT, _NOT_FOLLOWING)
+        if self.can_move:
+            self.state = wire.MOVING if np.abs(self.plant.velocity).max() > 1e-3 else wire.SLEEPING
+
+    def stop(self, error: int) -> None:
+        """An error, unless there is one: the arm brakes and waits for it to be cleared."""
+        if self.error:
+            return
+        self.error, self.state = error, wire.STOPPED
+        if error < _JOINT_LIMIT - 2:  # emergency stops and errors of joints cut the motors off
+            self.enabled = 0
+        self.plant.halt()
+
+    def _servo_stop(self, joint: int, code: int) -> None:
+        if not self.error:
+            self.servo[joint] = (3, code)
+            self.stop(_FIRST_SERVO + joint)
+
+    def answer(self, request: wire.Request) -> bytes:
+        self.advance()
+        does = _REGISTERS.get(request.register)
+        try:
+            payload = does(self, request.payload) if does else None
+        except (struct.error, IndexError, ValueError):
+            payload = None
+            self.warning = 12
+        flags = (self.error > 0) * wire.HAS_ERROR | (self.warning > 0) * wire.HAS_WARNING | (not self.can_move) * wire.CANNOT_MOVE
+        return wire.reply(request, flags | (wire.INVALID if payload is None else 0), payload or b"")
+
+    def enable(self, payload: bytes) -> bytes:
+        axis, on = payload[0], payload[1]
+        bits = 2**_AXES - 1 if axis == _ALL else 1 << (axis - 1)
+        self.enabled = self.enabled | bits if on and not self.error else self.enabled & ~bits
+        self.plant.halt()
+        return b""
+
+    def set_state(self, payload: bytes) -> bytes:
+        self.plant.halt()
+        ready = payload[0] == wire.READY and not self.error and self.enabled
+        if payload[0] in (wire.PAUSED, wire.STOPPED) or ready:
+            self.state = wire.SLEEPING if ready else payload[0]
+        return b""
+
+    def set_mode(self, payload: bytes) -> bytes:
+        if payload[0] != self.mode:
+            self.mode, self.state = payload[0], wire.RESET if self.state != wire.STOPPED else wire.STOPPED
+            self.plant.halt()
+        return b""
+
+    def clean_error(self, _: bytes) -> bytes:
+        self.error = 0
+        self.servo[:] = 0
+        self.advance()  # what is still wrong is an error again
+        return b""
+
+    def clean_warning(self, _: bytes) -> bytes:
+        self.warning = 0
+        return b""
+
+    def move_servo(self, payload: bytes) -> bytes:
+        """The newest target of servo mode replaces the one before; not while the arm cannot move or in another mode."""
+        target = np.frombuffer(payload, "<f4", 10)[:_AXES].astype(float)
+        if not self.can_move or self.mode != wire.SERVO_MODE:
+            return b""
+        if not np.isfinite(target).all() or (target < self._lower - 1e-3).any() or (target > self._upper + 1e-3).any():
+            self.stop(_JOINT_LIMIT)
+        elif np.abs(target - self.plant.position).max() > FURTHEST_STEP:
+            self.stop(_SPEED_LIMIT)
+        else:
+            self.plant.speed = np.full(_AXES, SPEED)
+            self.plant.command(target)
+        return b""
+
+    def move_joint(self, payload: bytes) -> bytes:
+        *target, speed, _, _ = struct.unpack_from("<10f", payload)
+        if self.can_move and self.mode == wire.POSITION_MODE:
+            self.plant.speed = np.full(_AXES, min(max(speed, 1e-3), SPEED))
+            self.plant.command(np.array(target))
+        return struct.pack(">H", 0)
+
+    def set_load(self, payload: bytes) -> bytes:
+        self.load = np.frombuffer(payload, "<f4", 4).astype(float)
+        return struct.pack(">H", 0)
+
+    def joints(self, payload: bytes) -> bytes:
+        """Position, and velocity and effort where the count asks for them."""
+        wanted = (self.plant.position, self.plant.velocity, np.zeros(_AXES))[: payload[0] & 0x0F if payload else 1]
+        return np.concatenate(wanted).astype("<f4").tobytes()
+
+    def pose(self) -> np.ndarray:
+        """Flange in the base [6]: mm, and roll, pitch, yaw [rad]."""
+        position, R = np.zeros(3), np.eye(3)
+        for angle, (xyz, turn) in zip(self.plant.position, self._frames, strict=True):
+            position, c, s = position + R @ xyz, np.cos(angle), np.sin(angle)
+            R = R @ turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        roll, pitch, yaw = np.arctan2(R[2, 1], R[2, 2]), np.arcsin(np.clip(-R[2, 0], -1, 1)), np.arctan2(R[1, 0], R[0, 0])
+        return np.array([*(1000 * position), roll, pitch, yaw])
+
+
+def _text(text: bytes) -> bytes:
+    return text.ljust(40, b"\0")
+
+
+_REGISTERS: dict[int, Callable[[Controller, bytes], bytes]] = {
+    wire.GET_VERSION: lambda arm, _: _text(VERSION),
+    wire.GET_SERIAL: lambda arm, _: _text(b"XI1303\0AC1303"),
+    wire.MOTION_ENABLE: Controller.enable,
+    wire.SET_STATE: Controller.set_state,
+    wire.GET_STATE: lambda arm, _: bytes([arm.state]),
+    wire.GET_QUEUE: lambda arm, _: struct.pack(">H", 0),
+    wire.GET_ERROR: lambda arm, _: bytes([arm.error, arm.warning]),
+    wire.CLEAN_ERROR: Controller.clean_error,
+    wire.CLEAN_WARNING: Controller.clean_warning,
+    wire.SET_BRAKE: lambda arm, _: b"",
+    wire.SET_MODE: Controller.set_mode,
+    wire.MOVE_JOINT: Controller.move_joint,
+    wire.MOVE_HOME: lambda arm, payload: arm.move_joint(bytes(4 * _AXES) + payload),
+    wire.MOVE_SERVO: Controller.move_servo,
+    wire.SET_LOAD: Controller.set_load,
+    wire.GET_POSE: lambda arm, _: arm.pose().astype("<f4").tobytes(),
+    wire.GET_JOINTS: Controller.joints,
+}
