@@ -1,0 +1,145 @@
+"""Dynamixel protocol 2.0: packets with a CRC-16, byte stuffing, and the control table of X-series servos (ROBOTIS e-manual).
+
+A body here is what a packet says: id, instruction, parameters; of a status packet the first parameter is its error.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import pi
+
+BROADCAST = 0xFE
+PING, READ, WRITE, REG_WRITE, ACTION, FACTORY_RESET, REBOOT, CLEAR = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x10
+STATUS, SYNC_READ, SYNC_WRITE, BULK_READ, BULK_WRITE = 0x55, 0x82, 0x83, 0x92, 0x93
+ALERT = 0x80
+RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, RANGE_ERROR, LENGTH_ERROR, LIMIT_ERROR, ACCESS_ERROR = range(1, 8)
+
+RAD_PER_COUNT = 2 * pi / 4096
+CENTRE = 2048  # the position of 0 rad
+RAD_S_PER_COUNT = 0.229 * 2 * pi / 60
+CURRENT_POSITION_MODE = 5
+
+_HEADER = b"\xff\xff\xfd\x00"
+_LONGEST = 1024
+
+
+@dataclass(frozen=True)
+class Field:
+    """An entry of the control table; `form` as `struct` writes it."""
+
+    address: int
+    form: str
+
+    @property
+    def size(self) -> int:
+        return struct.calcsize("<" + self.form)
+
+    def pack(self, value: int) -> bytes:
+        return struct.pack("<" + self.form, value)
+
+    def unpack(self, table: bytes | bytearray, first: int = 0) -> int:
+        """Its value in a piece of a control table that begins at address `first`."""
+        return struct.unpack_from("<" + self.form, table, self.address - first)[0]
+
+
+MODEL, FIRMWARE, ID = Field(0, "H"), Field(6, "B"), Field(7, "B")
+BAUD, RETURN_DELAY, OPERATING_MODE = Field(8, "B"), Field(9, "B"), Field(11, "B")
+MAX_POSITION, MIN_POSITION = Field(48, "i"), Field(52, "i")
+TORQUE, RETURN_LEVEL, HARDWARE_ERROR = Field(64, "B"), Field(68, "B"), Field(70, "B")
+GOAL_CURRENT, GOAL_POSITION = Field(102, "h"), Field(116, "i")
+CURRENT, VELOCITY, POSITION = Field(126, "h"), Field(128, "i"), Field(132, "i")
+VOLTAGE, TEMPERATURE = Field(144, "H"), Field(146, "B")
+EEPROM_END = 64
+TABLE_SIZE = 256
+
+HARDWARE_ERRORS = {0x01: "input voltage", 0x04: "overheating", 0x08: "encoder", 0x10: "electrical shock", 0x20: "overload"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A type of servo; `counts_per_newton_metre` None where nobody published it."""
+
+    name: str
+    milliamperes_per_count: float
+    counts_per_newton_metre: float | None = None
+
+
+MODELS: Mapping[int, Model] = {
+    1190: Model("XL330-M077", 1.0),
+    1200: Model("XL330-M288", 1.0),
+    1220: Model("XC330-T288", 1.0, 1158.73),
+    1020: Model("XM430-W350", 2.69),
+    1030: Model("XM430-W210", 2.69, 371.7),
+}
+
+
+def packet(servo: int, instruction: int, parameters: bytes = b"") -> bytes:
+    """A packet as it goes over the wire."""
+    body = _stuff(bytes([instruction]) + parameters)
+    head = _HEADER + bytes([servo]) + struct.pack("<H", len(body) + 2) + body
+    return head + struct.pack("<H", crc(head))
+
+
+def status(servo: int, error: int = 0, data: bytes = b"") -> bytes:
+    return packet(servo, STATUS, bytes([error]) + data)
+
+
+def sync_read(address: int, size: int, servos: Sequence[int]) -> bytes:
+    return packet(BROADCAST, SYNC_READ, struct.pack("<HH", address, size) + bytes(servos))
+
+
+def sync_write(entry: Field, values: Mapping[int, int]) -> bytes:
+    """Writes one entry of several servos at once; nobody answers."""
+    data = b"".join(bytes([servo]) + entry.pack(value) for servo, value in values.items())
+    return packet(BROADCAST, SYNC_WRITE, struct.pack("<HH", entry.address, entry.size) + data)
+
+
+def cut(buffer: bytearray, counts: Counter[str]) -> bytes | None:
+    """The body of the first sound packet; what it skips is counted as truncated or corrupt."""
+    while True:
+        start = buffer.find(_HEADER)
+        if start:  # noise, or the beginning of a header at the very end
+            noise = len(buffer) - 3 if start < 0 else start
+            counts["corrupt"] += any(buffer[: max(noise, 0)])
+            del buffer[: max(noise, 0)]
+        if start < 0 or len(buffer) < 7:
+            return None
+        size = 7 + int.from_bytes(buffer[5:7], "little")
+        if size <= _LONGEST and len(buffer) < size and buffer.find(_HEADER, 4) < 0:
+            return None
+        whole = bytes(buffer[:size])
+        if 10 <= size <= _LONGEST and len(whole) == size and crc(whole[:-2]) == int.from_bytes(whole[-2:], "little"):
+            del buffer[:size]
+            return whole[4:5] + _unstuff(whole[7:-2])
+        following = buffer.find(_HEADER, 4, size)
+        counts["corrupt" if following < 0 else "truncated"] += 1
+        del buffer[: following if following > 0 else size if len(whole) == size <= _LONGEST else 4]
+
+
+def crc(data: bytes) -> int:
+    """CRC-16 with polynomial 0x8005, not reflected."""
+    value = 0
+    for byte in data:
+        value = (value << 8 & 0xFFFF) ^ _CRC[value >> 8 ^ byte]
+    return value
+
+
+def _crc_entry(byte: int) -> int:
+    value = byte << 8
+    for _ in range(8):
+        value = (value << 1 ^ 0x8005 if value & 0x8000 else value << 1) & 0xFFFF
+    return value
+
+
+_CRC = tuple(_crc_entry(byte) for byte in range(256))
+
+
+def _stuff(body: bytes) -> bytes:
+    return body.replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd")
+
+
+def _unstuff(body: bytes) -> bytes:
+    return body.replace(b"\xff\xff\xfd\xfd", b"\xff\xff\xfd")
