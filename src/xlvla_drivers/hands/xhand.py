@@ -1,0 +1,231 @@
+"""RobotEra XHand1: its RS485 frames, or the vendor's SDK where it is installed (EtherCAT needs it).
+
+An exchange brings targets to the hand and its state back, 8.4 ms on the wire. `write` begins one and `read` waits for its end, so that
+each control cycle costs one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.hands.xhand import HAND
+from xlvla.types import Side
+from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
+from xlvla_drivers.hands import xhand_frames as wire
+from xlvla_drivers.serial_link import SerialLink
+
+REPLY_S = LINK_TIMEOUT_S / 3
+MODES = {"position": wire.POSITION, "powerful": wire.POWERFUL}
+BOARDS = {"commboard_err": "communication board", "jointboard_err": "joint board", "tipboard_err": "fingertip board"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a rig may say of an XHand.
+
+    Args:
+        interface: rs485 is spoken here; sdk_rs485 and sdk_ethercat through the vendor's SDK, whose wheels fit Python 3.10 and 3.12 only.
+        hand_id: of the device: on its bus 0x80, 255 for whichever there is; for the SDK 0 is the first it finds.
+        kp, ki, kd: of every joint's position servo, device's units.
+        tor_max: limit of every motor's current [mA].
+        force_n: newton per count of a fingertip, UNCONFIRMED by the vendor.
+        taxels: report the 120 forces of each fingertip beside their sum.
+        torque_nm_a: joint torque [Nm] per ampere; 0: nobody knows it, and no effort is reported.
+        release: let the fingers go on disconnecting; else they hold, with up to `tor_max`, what was asked last.
+        sdk_module: where the vendor's SDK is imported from.
+    """
+
+    interface: Literal["rs485", "sdk_rs485", "sdk_ethercat"] = "rs485"
+    hand_id: int = wire.HAND
+    mode: Literal["position", "powerful"] = "position"
+    kp: int = 100
+    ki: int = 0
+    kd: int = 0
+    tor_max: int = 300
+    force_n: float = 0.1
+    taxels: bool = True
+    torque_nm_a: float = 0.0
+    release: bool = True
+    sdk_module: str = "xhand_controller.xhand_control"
+
+    def __post_init__(self):
+        if not 0 <= self.hand_id <= 255:
+            raise XlvlaError(f"xhand: hand_id is 0..255, got {self.hand_id}")
+        if not 0 <= self.tor_max <= 1000:
+            raise XlvlaError(f"xhand: tor_max is 0..1000 mA, got {self.tor_max}")
+        if any(not 0 <= gain <= 32767 for gain in (self.kp, self.ki, self.kd)):
+            raise XlvlaError(f"xhand: kp, ki and kd are 0..32767, got {self.kp}, {self.ki}, {self.kd}")
+
+
+class Exchanges(Protocol):
+    """A way to the hand; an exchange is begun, then awaited."""
+
+    def open(self) -> None: ...
+
+    def begin(self, command: np.ndarray) -> None:
+        """Sends [12] of `wire.COMMAND`; raises LinkLost."""
+        ...
+
+    def end(self, timeout_s: float) -> np.ndarray | None:
+        """The state that answers it, scalar of `wire.STATE`; None when none came in time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SerialExchanges:
+    """Over RS485."""
+
+    def __init__(self, address: str, options: Options, counts: Counter[str]):
+        self._link, self._id, self._counts = SerialLink(address, wire.BAUD, counts), options.hand_id, counts
+        self._last = b""
+
+    def open(self) -> None:
+        self._link.open()
+
+    def begin(self, command: np.ndarray) -> None:
+        while (late := self._link.frame(self._cut, 0.0)) is not None:
+            self._counts["duplicated" if late == self._last else "unexpected"] += 1
+        self._counts["truncated"] += self._link.drain() > 0
+        self._link.send(wire.frame(wire.PC, self._id, wire.EXCHANGE, command.tobytes()))
+
+    def end(self, timeout_s: float) -> np.ndarray | None:
+        until_s = time.monotonic() + timeout_s
+        while (data := self._link.frame(self._cut, until_s - time.monotonic())) is not None:
+            heard = wire.parse(data)
+            if heard.command == wire.EXCHANGE and len(heard.payload) == wire.STATE.itemsize:
+                self._last = data
+                return wire.state(heard.payload)
+            self._counts["unexpected"] += 1
+        return None
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _cut(self, buffer: bytearray) -> bytes | None:
+        return wire.cut(buffer, self._counts)
+
+
+class Driver:
+    """One XHand. It is passive (mode 0) from `connect` until the first `write`."""
+
+    def __init__(self, address: str, side: Side, options: Options):
+        self.joints = HAND.joint_names(side)
+        self.counts: Counter[str] = Counter()
+        self._options = options
+        self._exchanges = _exchanges(address, options, self.counts)
+        self._command = self._passive()
+        self._begun_ns = 0
+
+    def connect(self) -> None:
+        self.disconnect()
+        self._exchanges.open()
+        self._command, self._begun_ns = self._passive(), 0
+        self.read()
+
+    def read(self) -> DeviceState:
+        """The answer to the last `write`, or to its repetition where that has been read already."""
+        if not self._begun_ns:
+            self._begin(self._command)
+        state = self._end()
+        stamp_ns = min(time.time_ns(), self._begun_ns + round(1e9 * max(wire.EXCHANGE_S, REPLY_S)))
+        self._begun_ns = 0
+        return self._reported(state, stamp_ns)
+
+    def write(self, target: Mapping[str, float]) -> dict[str, float]:
+        if self._begun_ns:  # the line is half-duplex
+            self._end()
+        command = self._passive()
+        command["position"] = [target[name] for name in self.joints]
+        command["mode"] = MODES[self._options.mode]
+        self._command = command
+        self._begin(command)
+        return dict(zip(self.joints, command["position"].astype(float).tolist(), strict=True))
+
+    def recover(self) -> str:
+        """Tells every joint to stay where it is. No command that clears errors is known: what remains needs the power switched."""
+        measured = self.read()
+        if self._command["mode"].any():
+            self.write(dict(zip(self.joints, measured.position.tolist(), strict=True)))
+        left = [fault for fault in self.read().faults if fault.stops]
+        if left:
+            told = "; ".join(f"{fault.joint}: {fault.text} {fault.code}" for fault in left)
+            raise XlvlaError(f"{told}: nothing is known to clear it but switching the hand off and on")
+        return "no error is left"
+
+    def disconnect(self) -> None:
+        try:
+            if self._options.release and self._command["mode"].any():
+                self._exchanges.begin(self._passive())
+                self._exchanges.end(REPLY_S)
+        except Exception:  # the hand may be gone already
+            self.counts["lost at parting"] += 1
+        self._exchanges.close()
+
+    def _passive(self) -> np.ndarray:
+        command = np.zeros(wire.JOINTS, wire.COMMAND)
+        command["id"] = np.arange(wire.JOINTS)
+        for name in ("kp", "ki", "kd", "tor_max"):
+            command[name] = getattr(self._options, name)
+        return command
+
+    def _begin(self, command: np.ndarray) -> None:
+        self._exchanges.begin(command)
+        self._begun_ns = time.time_ns()
+
+    def _end(self) -> np.ndarray:
+        """Waits for the answer, asking again where it does not come."""
+        end_s = time.monotonic() + LINK_TIMEOUT_S
+        while (state := self._exchanges.end(min(REPLY_S, end_s - time.monotonic()))) is None:
+            if time.monotonic() >= end_s:
+                self._begun_ns = 0
+                raise LinkLost(f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} ms")
+            self.counts["retries"] += 1
+            self._begin(self._command)
+        return state
+
+    def _reported(self, state: np.ndarray, stamp_ns: int) -> DeviceState:
+        joints = state["joints"]
+        constant = self._options.torque_nm_a
+        warm = dict(zip(self.joints, (joints["temperature"] & 0xFF).astype(float).tolist(), strict=True))
+        tips = zip(wire.FINGERS, state["tips"]["temperature"].tolist(), strict=True)
+        return DeviceState(
+            stamp_ns,
+            joints["position"].astype(float),
+            effort=constant * 1e-3 * joints["torque"].astype(float) if constant else None,
+            tactile=self._tactile(state["tips"]),
+            temperature=warm | {f"{finger}_tip": float(value) for finger, value in tips},
+            faults=self._faults(joints),
+        )
+
+    def _tactile(self, tips: np.ndarray) -> dict[str, np.ndarray]:
+        scale = self._options.force_n
+        felt = {f"{finger}_force": scale * force for finger, force in zip(wire.FINGERS, wire.forces(tips["force"]), strict=True)}
+        if self._options.taxels:
+            fields = wire.forces(tips["taxels"])
+            felt |= {f"{finger}_taxels": scale * taxels for finger, taxels in zip(wire.FINGERS, fields, strict=True)}
+        return felt
+
+    def _faults(self, joints: Any) -> tuple[Fault, ...]:
+        """What the codes mean is not published; a fingertip's board does not keep its joint from moving."""
+        return tuple(
+            Fault(f"{field} {code:#06x}", f"error of the {board}", name, stops=field != "tipboard_err")
+            for field, board in BOARDS.items()
+            for name, code in zip(self.joints, joints[field].tolist(), strict=True)
+            if code
+        )
+
+
+def _exchanges(address: str, options: Options, counts: Counter[str]) -> Exchanges:
+    if options.interface == "rs485":
+        return SerialExchanges(address, options, counts)
+    from xlvla_drivers.hands.xhand_sdk import SdkExchanges
+
+    return SdkExchanges(address, options)
