@@ -8,15 +8,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from xlvla.cli import app
+from xlvla.cli.bench_policy import bench
 from xlvla.errors import XlvlaError
 from xlvla_policy.vla import config, speed
 
 
 def test_the_stages_add_up_to_the_chunk(tmp_path):
-    done = CliRunner().invoke(
-        app, ["bench", "policy", "--preset", "tiny", "--views", "2", "--rounds", "2", "--out", str(tmp_path / "a.json")]
-    )
+    command = f"policy --preset tiny --views 2 --rounds 2 --out {tmp_path / 'a.json'}"
+    done = CliRunner().invoke(bench, command.split())
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "a.json").read_text())
     look, observe, step, chunk = report["stages"]
