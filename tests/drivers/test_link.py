@@ -1,0 +1,178 @@
+"""Link, guard and driver against emulated devices that are unplugged and broken."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from xlvla import catalog
+from xlvla import rig as rigs
+from xlvla.errors import RigError, XlvlaError
+from xlvla_drivers import registry
+from xlvla_drivers.calibration import Calibration, command_limits
+from xlvla_drivers.guard import Guard
+from xlvla_drivers.link import Link
+from xlvla_drivers.rehearsal import Rehearsal
+
+PATIENCE_S = 15.0
+RATE_HZ = 100.0
+
+
+def emulated(hand="ability", **device):
+    """A rig of one emulated side."""
+    left = {"arm": {"type": "xarm7", "device": {"emulated": True}}, "hand": {"type": hand, "device": {"emulated": True, **device}}}
+    return rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test")
+
+
+class Desk:
+    """An emulated hand, its link, and somebody who steps it."""
+
+    def __init__(self, rig):
+        self.emulator, self.told = registry.emulator(rig, "left", "hand"), []
+        device, _ = registry.configured(rig, "left", "hand")
+        driver = registry.open_device(rig, "left", "hand")
+        calibration = Calibration(driver.joints, device.calibration)
+        names = rig.joint_names("left", "hand")
+        self.guard = Guard(names, command_limits(rig, "left", "hand", calibration), stale_s=0.5, rate_hz=RATE_HZ)
+        self.link = Link(driver, self.guard, calibration, on_change=lambda: self.told.append(self.link.standing))
+
+    def step(self):
+        self.link.step(time.time())
+        time.sleep(0.002)
+
+    def until(self, true):
+        give_up = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < give_up, self.link.standing
+            self.step()
+
+    def ask(self, position):
+        now_s = time.time()
+        self.link.offer(dict(zip(self.guard.joints, position, strict=True)), now_s, now_s)
+
+    def go(self, position):
+        """Commands until the device is there."""
+        while np.abs(self.emulator.position - position).max() > 0.02:
+            self.ask(self.guard.held + np.clip(position - self.guard.held, -0.05, 0.05))
+            self.step()
+
+
+@pytest.fixture
+def desk(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    made = Desk(emulated())
+    made.emulator.start()
+    yield made
+    made.link.close()
+    made.emulator.stop()
+
+
+def test_a_connected_device_is_held_where_it_was_measured(desk):
+    desk.until(lambda: desk.link.sent)
+    assert desk.link.standing.level == "ok" and not desk.guard.following
+    assert np.abs(np.array(list(desk.link.sent.values())) - desk.emulator.position).max() < 0.01
+
+
+def test_an_unplugged_device_is_reported_and_sent_nothing_and_when_it_is_back_only_a_near_command_moves_it(desk):
+    desk.until(lambda: desk.link.sent)
+    bent = np.clip(np.full(6, 0.6), desk.guard.limits.lower, desk.guard.limits.upper)
+    desk.go(bent)
+    desk.emulator.inject("unplug")
+    desk.until(lambda: desk.link.standing.level == "fault")
+    assert desk.link.condition == "lost" and not desk.link.sent and "gone" in desk.link.standing.line
+    desk.emulator.plant.place(0.5 * bent)  # somebody moves the fingers meanwhile
+    desk.emulator.inject("unplug", False)
+    desk.until(lambda: desk.link.sent)
+    assert np.abs(np.array(list(desk.link.sent.values())) - 0.5 * bent).max() < 0.02
+    with pytest.raises(XlvlaError, match="the first command must be within"):
+        desk.ask(bent)
+    assert desk.link.standing.level == "warning"
+    desk.go(bent)
+    assert desk.link.standing.level == "ok"
+    assert [standing.level for standing in desk.told].count("ok") >= 3
+
+
+def test_attempts_to_connect_become_rarer(desk):
+    desk.emulator.inject("unplug")
+    times = []
+    give_up = time.monotonic() + 1.7
+    while time.monotonic() < give_up:
+        before = desk.link.counts["attempts"]
+        desk.step()
+        times += [time.monotonic()] * (desk.link.counts["attempts"] - before)
+    pauses = np.diff(times)
+    assert 3 <= len(pauses) <= 4 and (np.diff(pauses) > 0).all()
+
+
+def test_a_device_that_is_not_there_cannot_recover(desk):
+    desk.emulator.inject("unplug")
+    asked = desk.link.recover()
+    desk.step()
+    with pytest.raises(XlvlaError, match="not connected"):
+        asked.result(timeout=0)
+
+
+def test_a_calibrated_device_goes_where_the_joint_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    desk = Desk(emulated(calibration={"index_q1": {"sign": -1.0, "offset": 1.5}}))
+    desk.emulator.start()
+    desk.until(lambda: desk.link.sent)
+    index = desk.guard.joints.index("left_hand_index_q1")
+    assert abs(desk.link.state.position[index] - 1.5) < 0.01
+    give_up = time.monotonic() + PATIENCE_S
+    while abs(desk.emulator.position[index] - 0.5) > 0.02:
+        assert time.monotonic() < give_up
+        target = desk.guard.held.copy()
+        target[index] += np.clip(1.0 - target[index], -0.05, 0.05)
+        desk.ask(target)
+        desk.step()
+    desk.until(lambda: abs(desk.link.state.position[index] - 1.0) < 0.02)
+    desk.link.close()
+    desk.emulator.stop()
+
+
+DEVICES = [(hand.driver, "hand", hand.name) for hand in catalog.hands().values() if hand.driver in registry.emulators()]
+DEVICES += [(arm.driver, "arm", arm.name) for arm in catalog.arms().values() if arm.driver in registry.emulators()]
+
+
+@pytest.mark.parametrize(("part", "kind"), [device[1:] for device in DEVICES], ids=[device[0] for device in DEVICES])
+def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    left = {"arm": {"type": "xarm7"}, "hand": {"type": "ability"}}
+    left[part]["type"] = kind
+    for entry in left.values():
+        entry["device"] = {"emulated": True, "rate_hz": RATE_HZ}
+    rig = rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test")
+    with Rehearsal(rig, "left", part) as rehearsal:
+        outcome = rehearsal.run("unplug")
+    assert outcome.detected_s is not None and outcome.detected_s < 1.0 and outcome.told.startswith("lost")
+    assert outcome.recovered_s is not None and outcome.recovery == "reconnected by itself"
+    assert outcome.largest_step_rad <= outcome.allowed_step_rad + 0.01  # and the device's resolution
+    assert outcome.return_step_rad < 0.05
+
+
+@pytest.mark.parametrize(
+    ("device", "line"),
+    [
+        ({"options": {"baudrate": 1}}, "did you mean 'baud'"),
+        ({"options": {"baud": "fast"}}, "sides.left.hand.device.options.baud: expected a whole number"),
+    ],
+)
+def test_what_a_driver_does_not_understand_is_told_before_anything_starts(device, line):
+    faults = registry.faults(emulated(**device))
+    assert len(faults) == 1 and line in faults[0]
+
+
+def test_an_unknown_driver_is_told_when_the_rig_is_read():
+    with pytest.raises(RigError, match=r"unknown driver 'abilty'.* did you mean 'ability'"):
+        emulated(driver="abilty")
+
+
+def test_emulators_of_different_sides_and_domains_do_not_meet(monkeypatch):
+    addresses = set()
+    for domain in ("3", "4"):
+        monkeypatch.setenv("ROS_DOMAIN_ID", domain)
+        addresses |= {registry.emulated_address(name, side) for name in registry.emulators() for side in ("left", "right")}
+    assert len(addresses) == 4 * len(registry.emulators())
