@@ -12,9 +12,9 @@ import numpy as np
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla.hand import Hand
-from xlvla.types import FINGERS, Finger, Side
+from xlvla.types import Side
 from xlvla.urdf import Description
+from xlvla_policy.latent.gestures import gestures
 
 if TYPE_CHECKING:
     import mujoco
@@ -27,7 +27,7 @@ def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right")
     """Writes a PNG: a row per pose of `source`, a column per hand that decodes the pose's latent."""
     from matplotlib.figure import Figure
 
-    poses = gestures(codec, source, side)
+    poses = gestures(catalog.hand(source), side)
     pictures = {hand: _pictures(codec, hand, side, codec.encode(source, side, np.array(list(poses.values())))) for hand in codec.hands}
     figure = Figure(figsize=(2.6 * len(codec.hands) + 0.7, 2.6 * HEIGHT / WIDTH * len(poses) + 0.5), dpi=150, facecolor="white")
     axes = figure.subplots(len(poses), len(codec.hands), squeeze=False)
@@ -43,62 +43,6 @@ def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right")
                 axes[row][column].set_title(title, fontsize=13)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
-
-
-def gestures(codec: Codec, hand: str, side: Side) -> dict[str, np.ndarray]:
-    """Named poses [J] rad: open, closing, thumb up, and a pinch of the thumb with each finger."""
-    lower, upper = codec.limits(hand, side)
-    rest = np.zeros_like(lower).clip(lower, upper)
-    entry = catalog.hand(hand)
-    far = np.where(np.abs(upper) > np.abs(lower), upper, lower)
-    # A joint that goes about as far either way spreads a finger rather than bends it.
-    bent = np.where(np.isclose(upper, -lower, atol=0.1), rest, far)
-    thumb = np.array([_moves(entry, side, joint, "thumb") for joint in codec.joints(hand, side)])
-    poses = {"open": rest, "half closed": rest + 0.4 * (bent - rest)}
-    poses |= {"fist": rest + np.where(thumb, 0.5, 0.8) * (bent - rest), "thumb up": rest + np.where(thumb, 0.0, 0.9) * (bent - rest)}
-    fingers: list[Finger] = [finger for finger in FINGERS[1:] if finger in entry.tips]
-    return poses | {f"thumb + {finger}": pinch(entry, side, finger) for finger in fingers}
-
-
-def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarray:
-    """A pose [J] rad whose thumb meets the finger while the others stay open."""
-    import torch
-
-    from xlvla_policy.latent.embodiment import embodiment
-
-    body = embodiment(hand, side)
-    which = [body.fingers.index("thumb"), body.fingers.index(finger)]
-    moved = torch.tensor([any(_moves(hand, side, joint, f) for f in ("thumb", finger)) for joint in hand.joint_names(side)])
-    rest = torch.zeros_like(body.lower).clamp(body.lower, body.upper)
-    start = body.lower + torch.rand(poses, body.width, generator=torch.Generator().manual_seed(0)) * (body.upper - body.lower)
-    q = torch.where(moved, start, rest).requires_grad_()
-
-    def cost() -> torch.Tensor:
-        thumb, tip = body.tips(q)[:, which].unbind(1)
-        # Where several ways lead to a pinch the one of small bends looks natural.
-        return (thumb - tip).norm(dim=-1) + 0.003 * (q - rest).square().sum(-1)
-
-    adam = torch.optim.Adam([q], lr=0.02)
-    for _ in range(200):
-        adam.zero_grad()
-        cost().sum().backward()
-        adam.step()
-        with torch.no_grad():
-            q.clamp_(body.lower, body.upper)
-    return q[cost().argmin()].detach().numpy()
-
-
-def _moves(hand: Hand, side: Side, joint: str, finger: Finger) -> bool:
-    """Whether a joint lies between the palm and a finger's tip."""
-    description = hand.description(side)
-    above = {j.child: j for j in description.joints}
-    link = hand.tip_links(side)[finger]
-    while link in above:
-        on_the_way = above[link]
-        if on_the_way.name == joint or (on_the_way.mimic and on_the_way.mimic.joint == joint):
-            return True
-        link = on_the_way.parent
-    return False
 
 
 def _pictures(codec: Codec, hand: str, side: Side, latents: np.ndarray) -> list[np.ndarray]:

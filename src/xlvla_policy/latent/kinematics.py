@@ -67,11 +67,16 @@ class Fingertips(nn.Module):
         links: Sequence[str],
         scale: Sequence[float] = (1.0, 1.0, 1.0),
         dtype: torch.dtype = torch.float32,
+        points: Sequence[Sequence[float]] | None = None,
     ):
-        """`scale` multiplies the positions: `MIRROR` shows a left hand as a right one."""
+        """`scale` multiplies the positions: `MIRROR` shows a left hand as a right one.
+
+        `points` [m] are one of each link in its frame; None: the links' origins.
+        """
         super().__init__()
-        chains = [_chain(description, link, joints) for link in links]
-        depth = max(len(levels) for _, levels in chains)
+        places = points if points is not None else [(0.0, 0.0, 0.0)] * len(links)
+        chains = [_chain(description, link, place, joints) for link, place in zip(links, places, strict=True)]
+        depth = max(1, *(len(levels) for _, levels in chains))
         padded = [[*levels, *[_IDENTITY] * (depth - len(levels))] for _, levels in chains]
         tables = {
             "start": np.array([start for start, _ in chains]),
@@ -125,40 +130,40 @@ def couple(description: Description, joint: Joint, joints: Sequence[str]) -> Cou
     return Coupling(list(joints).index(joint.name), multiplier, offset)
 
 
-def _chain(description: Description, link: str, joints: Sequence[str]) -> tuple[np.ndarray, list[Level]]:
-    """The tip in the frame of the last moving joint [3], and the levels from there up to the root."""
+def _chain(description: Description, link: str, point: Sequence[float], joints: Sequence[str]) -> tuple[np.ndarray, list[Level]]:
+    """A link's point in the frame of the last moving joint [3], and the levels from there up to the root."""
     if link not in description.links:
         raise XlvlaError(f"link '{link}' is not in {description.name}")
     above = {joint.child: joint for joint in description.joints}
-    start, levels = np.zeros(3), []
+    start, levels = np.array(point, dtype=float), []
     while link in above:
         joint = above[link]
         turn, origin = rotation(joint.rpy), np.array(joint.xyz)
         if joint.moves:
-            levels.append(_level(joint, rotation, origin, couple(description, joint, joints)))
+            levels.append(_level(joint, turn, origin, couple(description, joint, joints)))
         elif levels:
-            levels[-1] = _fold(levels[-1], rotation, origin)
+            levels[-1] = _fold(levels[-1], turn, origin)
         else:
-            start = rotation @ start + origin
+            start = turn @ start + origin
         link = joint.parent
     return start, levels
 
 
-def _level(joint: Joint, rotation: np.ndarray, origin: np.ndarray, coupling: Coupling) -> Level:
+def _level(joint: Joint, turn: np.ndarray, origin: np.ndarray, coupling: Coupling) -> Level:
     axis = np.array(joint.axis) / np.linalg.norm(joint.axis)
     if joint.type == "prismatic":
-        return Level(_side_by_side(rotation, 0 * rotation, 0 * rotation), origin, rotation @ axis, coupling)
+        return Level(_side_by_side(turn, 0 * turn, 0 * turn), origin, turn @ axis, coupling)
     if joint.type not in ("revolute", "continuous"):
         raise XlvlaError(f"joint '{joint.name}' is {joint.type}; fingertips know revolute, continuous, prismatic and fixed joints")
     along = np.outer(axis, axis)
     cross = np.cross(np.eye(3), axis)
-    return Level(_side_by_side(rotation @ along, rotation @ (np.eye(3) - along), rotation @ cross), origin, np.zeros(3), coupling)
+    return Level(_side_by_side(turn @ along, turn @ (np.eye(3) - along), turn @ cross), origin, np.zeros(3), coupling)
 
 
-def _fold(level: Level, rotation: np.ndarray, origin: np.ndarray) -> Level:
+def _fold(level: Level, turn: np.ndarray, origin: np.ndarray) -> Level:
     """The level with a fixed joint put above it."""
-    maps = np.concatenate([part @ rotation.T for part in np.split(level.maps, 3, axis=1)], axis=1)
-    return Level(maps, rotation @ level.shift + origin, rotation @ level.slide, level.coupling)
+    maps = np.concatenate([part @ turn.T for part in np.split(level.maps, 3, axis=1)], axis=1)
+    return Level(maps, turn @ level.shift + origin, turn @ level.slide, level.coupling)
 
 
 def _side_by_side(*matrices: np.ndarray) -> np.ndarray:

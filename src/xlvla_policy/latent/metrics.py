@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.types import Side
+from xlvla_policy.latent.contact import SelfContact
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.losses import pinches, shared
 from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
@@ -25,7 +26,11 @@ STEPS = 32
 
 @dataclass(frozen=True)
 class Metrics:
-    """One row of the table; lower is better everywhere. Interpolation is the path's second and third difference per step."""
+    """One row of the table; lower is better everywhere.
+
+    Interpolation is the path's second and third difference per step. Collision is the share of the poses decoded by another
+    hand that reach into themselves (`contact`), from sources whether they do so too or not.
+    """
 
     recon_joint_rad: float
     recon_tip_mm: float
@@ -33,6 +38,8 @@ class Metrics:
     pinch_dist_mm: float
     random_dir_deg: float
     random_dist_mm: float
+    pinch_collision_pct: float
+    random_collision_pct: float
     continuity_joint_rad: float
     continuity_tip_mm: float
     interp_accel_mm: float
@@ -64,6 +71,7 @@ class Bench:
     bodies: dict[str, Embodiment]
     random: dict[str, Tensor]
     pinched: dict[str, tuple[Tensor, Tensor]]
+    contacts: dict[str, SelfContact]
     generator: Generator
 
     def encode(self, hand: str, q: Tensor) -> np.ndarray:
@@ -82,7 +90,8 @@ def bench(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -
     bodies = {hand: embodiment(catalog.hand(hand), side) for hand in codec.hands}
     random = {hand: uniform_poses(body, poses, generator) for hand, body in bodies.items()}
     pinched = {hand: tightest(body, TIGHT * poses, generator) for hand, body in bodies.items()}
-    return Bench(codec, side, bodies, random, pinched, generator)
+    contacts = {hand: SelfContact(catalog.hand(hand), side) for hand in codec.hands}
+    return Bench(codec, side, bodies, random, pinched, contacts, generator)
 
 
 def evaluate(bench: Bench) -> dict[str, Metrics]:
@@ -96,11 +105,14 @@ def evaluate_pair(bench: Bench, source: str, target: str) -> dict[str, float]:
     random = _errors(bench, source, target, bench.random[source])
     pinch = _errors(bench, source, target, *bench.pinched[source])
     accel, jerk = _interpolation(bench, source, target)
+    pinched, free = (_collision(bench, source, target, q) for q in (bench.pinched[source][0], bench.random[source]))
     return {
         "pinch_dir_deg": pinch[0],
         "pinch_dist_mm": pinch[1],
         "random_dir_deg": random[0],
         "random_dist_mm": random[1],
+        "pinch_collision_pct": pinched,
+        "random_collision_pct": free,
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
     }
@@ -155,6 +167,16 @@ def _errors(bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | 
     want, have = want[mask].double(), have[mask].double()
     angle = torch.atan2(torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1))
     return float(angle.rad2deg().mean()), 1000 * float((want.norm(dim=-1) - have.norm(dim=-1)).abs().mean())
+
+
+def collisions(bench: Bench) -> dict[str, dict[str, float]]:
+    """By hand: share [%] of the very poses that are encoded, the sources, that reach into themselves."""
+    sets = {hand: {"pinch": bench.pinched[hand][0], "random": bench.random[hand]} for hand in bench.codec.hands}
+    return {hand: {name: 100 * bench.contacts[hand].share(q) for name, q in poses.items()} for hand, poses in sets.items()}
+
+
+def _collision(bench: Bench, source: str, target: str, q: Tensor) -> float:
+    return 100 * bench.contacts[target].share(bench.decode(target, bench.encode(source, q)))
 
 
 def _interpolation(bench: Bench, source: str, target: str) -> tuple[float, float]:
