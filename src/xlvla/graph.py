@@ -42,16 +42,14 @@ def _body(rig: Rig) -> list[NodeSpec]:
     if rig.sim:
         return [NodeSpec("xlvla_sim", "sim", "sim")]
     drivers = [NodeSpec("xlvla_drivers", part, f"{side}_{part}", part=side) for side, part in rig.parts]
-    rehearsed = any((device := rig.device(side, part)) and device.emulated for side, part in rig.parts)
-    emulators = [NodeSpec("xlvla_drivers", "emulators", "emulators")] if rehearsed else []
+    emulators = [NodeSpec("xlvla_drivers", "emulators", "emulators")] if rig.emulated else []
     return [*emulators, *drivers, *_eyes(rig)]
 
 
 def _eyes(rig: Rig) -> list[NodeSpec]:
     """One node per camera; all the emulated ones look into one mirrored world."""
-    emulated = [name for name, camera in rig.cameras.items() if camera.device and camera.device.emulated]
-    real = [NodeSpec("xlvla_drivers", "camera", f"camera_{name}", part=name) for name in rig.cameras if name not in emulated]
-    return [*real, *([NodeSpec("xlvla_sim", "mirror", "mirror")] if emulated else [])]
+    real = [NodeSpec("xlvla_drivers", "camera", f"camera_{name}", part=name) for name in rig.cameras if name not in rig.mirrored]
+    return [*real, *([NodeSpec("xlvla_sim", "mirror", "mirror")] if rig.mirrored else [])]
 
 
 def _mind(rig: Rig) -> list[NodeSpec]:

@@ -120,6 +120,16 @@ class Rig:
         """Every arm and hand there is."""
         return tuple((side, part) for side in self.sides for part in PARTS)
 
+    @property
+    def emulated(self) -> tuple[tuple[Side, Part], ...]:
+        """The arms and hands that are emulated devices."""
+        return tuple(key for key in self.parts if not self.sim and (device := self.device(*key)) and device.emulated)
+
+    @property
+    def mirrored(self) -> tuple[str, ...]:
+        """The cameras that look into a simulated world which mirrors the devices."""
+        return tuple(name for name, camera in self.cameras.items() if not self.sim and camera.device and camera.device.emulated)
+
     def device(self, side: Side, part: Part) -> DeviceConfig | None:
         """Where a part's hardware is, its driver spelled out; None where the rig does not say."""
         station = self.sides[side].arm if part == "arm" else self.sides[side].hand

@@ -9,8 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+from rich.text import Text
 
 _LEVEL = re.compile(r"^(DEBUG|INFO|WARN|ERROR|FATAL): ")
+_LEVELS = {"ok": "green", "warning": "yellow"}
 _COLOURS = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
@@ -21,7 +23,7 @@ class Screen:
         self.console = console or Console(highlight=False)
         self._verbose = verbose
         self._status = Status("", console=self.console)
-        self._shown = ""
+        self._shown: tuple[str | Text, ...] = ()
 
     def __enter__(self) -> Screen:
         if self.console.is_terminal:
@@ -34,11 +36,12 @@ class Screen:
     def waiting(self, nodes: list[str]) -> None:
         self.now(f"waiting for {', '.join(nodes)}")
 
-    def now(self, line: str) -> None:
-        """Changes the line that changes."""
-        if line != self._shown:
-            self._shown = line
-            self._status.update(escape(line))
+    def now(self, line: str, *more: Text) -> None:
+        """Changes the line that changes, and those below it."""
+        shown = (line, *more)
+        if shown != self._shown:
+            self._shown = shown
+            self._status.update(Text("\n").join([Text(line), *more]))
 
     def say(self, line: str) -> None:
         """A line that stays, in rich's markup."""
@@ -66,3 +69,10 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     if status.get("real_time_factor"):
         parts.append(f"{status['real_time_factor']:.2f} x real time")
     return "  |  ".join(parts) or "running"
+
+
+def device_line(part: str, level: str, said: str, figures: dict[str, str]) -> Text:
+    """A device in one line: what its driver said of it, how often and how fast it is read."""
+    pace = f"{float(figures.get('device [Hz]', 0)):4.0f} Hz"
+    read = f"read {figures['read p50 [ms]']} ({figures['read p99 [ms]']}) ms" if "read p50 [ms]" in figures else ""
+    return Text.assemble("  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (said, _LEVELS.get(level, "red")))

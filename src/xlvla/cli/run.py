@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from xlvla.rig import Rig
+    from xlvla.ros.controls import Controls
     from xlvla.ros.report import Report
     from xlvla.screen import Screen
 
@@ -32,6 +35,10 @@ def run(
     episodes: Annotated[int, typer.Option(min=0, help="Run so many simulated episodes, then end; 0 runs until Ctrl-C.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")] = None,
     domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")] = None,
+    engage: Annotated[
+        bool | None,
+        typer.Option("--engage/--no-engage", help="Let motion move the robot once all is up; by default only what is emulated."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")] = False,
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
@@ -52,10 +59,12 @@ def run(
     if out and not episodes:
         raise XlvlaError("--out is where episodes are reported: say how many with --episodes")
     ready_or_raise(chosen)
-    _until_stopped(chosen, episodes, out, domain, verbose)
+    if engage is None:
+        engage = len(chosen.emulated) == len(chosen.parts)
+    _until_stopped(chosen, episodes, out, domain, verbose, engage)
 
 
-def _until_stopped(rig: Rig, episodes: int, out: Path | None, domain: int | None, verbose: bool) -> None:
+def _until_stopped(rig: Rig, episodes: int, out: Path | None, domain: int | None, verbose: bool, engage: bool) -> None:
     """Ctrl-C and SIGTERM are how a rig normally ends."""
     from xlvla.run import interruptible
     from xlvla.screen import Screen
@@ -65,21 +74,44 @@ def _until_stopped(rig: Rig, episodes: int, out: Path | None, domain: int | None
             if episodes:
                 _episodes(rig, episodes, out, domain, screen)
             else:
-                _forever(rig, domain, screen)
+                _forever(rig, domain, screen, engage)
         except KeyboardInterrupt:
             screen.say("stopped")
 
 
-def _forever(rig: Rig, domain: int | None, screen: Screen) -> None:
+def _forever(rig: Rig, domain: int | None, screen: Screen, engage: bool) -> None:
+    from xlvla.keys import Keys
+    from xlvla.ros.controls import LEGEND, Controls
     from xlvla.ros.session import Session
     from xlvla.screen import rig_line
 
-    with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
+    with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
+        controls = Controls(session.operator, rig)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
-        screen.say(f"[bold]{rig.name}[/] is up: {hands}. Ctrl-C ends it.")
+        screen.say(f"[bold]{rig.name}[/] is up: {hands}. Ctrl-C ends it" + (f"; {LEGEND}." if keys.there else "."))
+        if not rig.sim:
+            screen.say(_engaged(controls, engage))
         while True:
-            status = session.tick()
-            screen.now(rig_line(status, session.operator.figures()))
+            status, figures = session.tick(), session.operator.figures()
+            if done := controls.press(keys.pressed()):
+                screen.say(done)
+            screen.now(rig_line(status, figures), *_device_lines(controls, figures))
+
+
+def _engaged(controls: Controls, engage: bool) -> str:
+    """Hardware moves only for somebody who said so."""
+    if engage:
+        return f"motion: {controls.press('e')}"
+    return "motion is not engaged, so the robot holds still: press e, or start with --engage"
+
+
+def _device_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> list[Text]:
+    from xlvla.screen import device_line
+
+    return [
+        device_line(f"{side} {part}", word.level, word.line, figures.get(f"{side}_{part}", {}))
+        for (side, part), word in controls.devices().items()
+    ]
 
 
 def _episodes(rig: Rig, episodes: int, out: Path | None, domain: int | None, screen: Screen) -> None:

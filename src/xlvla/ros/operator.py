@@ -53,9 +53,15 @@ class Operator:
         self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
+    def prepare(self, service: topics.Service) -> Any:
+        """The client of a service, made once; discovery then runs while nobody waits for it."""
+        if service.name not in self._clients:
+            self._clients[service.name] = self.node.create_client(service.type, service.name)
+        return self._clients[service.name]
+
     def call(self, service: topics.Service, idle: Callable[[], None] = lambda: None, **fields: Any) -> str:
         """The message of the service's answer; raises XlvlaError where nobody answers or the answer is no."""
-        client = self._clients.setdefault(service.name, self.node.create_client(service.type, service.name))
+        client = self.prepare(service)
         give_up = time.monotonic() + OFFER_TIMEOUT_S
         while not client.service_is_ready():
             idle()

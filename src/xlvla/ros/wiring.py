@@ -46,8 +46,7 @@ def _sim(rig: Rig, part: str) -> Wiring:
 
 
 def _mirror(rig: Rig, part: str) -> Wiring:
-    emulated = [name for name, camera in rig.cameras.items() if camera.device and camera.device.emulated]
-    cameras = [topic(camera) for camera in emulated for topic in (topics.image, topics.camera_info)]
+    cameras = [topic(camera) for camera in rig.mirrored for topic in (topics.image, topics.camera_info)]
     return Wiring((topics.SIM_STATUS, topics.SIM_STATE, *cameras), _each(rig, topics.joint_states), (topics.SIM_RESET,))
 
 

@@ -29,8 +29,9 @@ class EmulatorsNode(RigNode):
         return self._running
 
     def configure(self) -> None:
-        parts = [key for key in self.rig.parts if (device := self.rig.device(*key)) and device.emulated]
-        self._emulators: dict[str, Emulator] = {f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in parts}
+        self._emulators: dict[str, Emulator] = {
+            f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in self.rig.emulated
+        }
         self._active = {part: list[str]() for part in self._emulators}
         self._orders = Reader(self, topics.INJECT)
         self._faults = self.publisher(topics.EMULATED_FAULTS)

@@ -107,7 +107,7 @@ class DeviceNode(RigNode):
         status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
         status.hardware_id = f"{self._device.driver} at {registry.address(self._device, self.side)}"
         self._status.publish(status)
-        if standing.level != "ok":
+        if standing.level != "ok" and standing.line != "connecting":
             self.warn(standing.line)
 
     def _recover(self, request: Any) -> str:

@@ -1,0 +1,65 @@
+"""What somebody at the terminal of a running rig can do to it, and how its devices are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from xlvla.errors import XlvlaError
+from xlvla.rig import Rig
+from xlvla.ros import topics
+from xlvla.ros.operator import Operator
+from xlvla.ros.reader import Reader
+from xlvla.types import Part, Side
+
+LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, n new scene"
+LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "fault"}
+
+
+@dataclass(frozen=True)
+class DeviceWord:
+    """What a driver last said of its device; `level` is ok, warning or fault."""
+
+    level: str
+    line: str
+
+
+class Controls:
+    """Orders by key, and the newest word of every device."""
+
+    def __init__(self, operator: Operator, rig: Rig):
+        self._operator, self._rig = operator, rig
+        self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key)) for key in rig.parts}
+        self._words: dict[tuple[Side, Part], DeviceWord] = {}
+        for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET):
+            operator.prepare(service)
+
+    def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
+        for key, reader in self._readers.items():
+            if (message := reader.newest()) is not None:
+                self._words[key] = DeviceWord(LEVELS.get(message.level, "fault"), message.message)
+        return self._words
+
+    def press(self, key: str) -> str:
+        """Does what a key says; one line on what came of it, '' for a key without a meaning."""
+        try:
+            match key:
+                case " ":
+                    return self._operator.call(topics.ESTOP)
+                case "e" | "d":
+                    return self._operator.call(topics.ENGAGE, data=key == "e")
+                case "r":
+                    return "; ".join([*self._recover(), self._operator.call(topics.MOTION_RESET)])
+                case "n" if self._rig.sim or self._rig.mirrored:
+                    self._operator.reset()
+                    return "a new scene"
+                case _:
+                    return ""
+        except XlvlaError as error:
+            return str(error)
+
+    def _recover(self) -> list[str]:
+        """Clears the faults of the devices that have any."""
+        ill = [key for key, word in self.devices().items() if word.level != "ok"]
+        return [f"{side} {part}: {self._operator.call(topics.recover(side, part))}" for side, part in ill]
