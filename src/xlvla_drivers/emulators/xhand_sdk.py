@@ -115,7 +115,7 @@ class XHandControl:
         names = ("id", "sensor_id", "position", "torque", "raw_position", "temperature", "commboard_err", "jointboard_err", "tipboard_err")
         joints = [FingerState_t(*(joint[name].item() for name in names)) for joint in self._state["joints"]]
         tips = [
-            SensorData_t(_force(tip["force"]), [_force(taxel) for taxel in tip["taxels"]], tip["temperature"].item())
+            SensorData_t(_force(tip["force"]), [Force_t(*taxel) for taxel in tip["taxels"].tolist()], tip["temperature"].item())
             for tip in self._state["tips"]
         ]
         return ErrorStruct(), HandState_t(joints, tips)

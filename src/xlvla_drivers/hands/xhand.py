@@ -65,7 +65,13 @@ class Options:
 
 
 class Exchanges(Protocol):
-    """A way to the hand; an exchange is begun, then awaited."""
+    """A way to the hand; an exchange is begun, then awaited.
+
+    Attributes:
+        complaint: why the last exchange failed, where the way itself says so.
+    """
+
+    complaint: str
 
     def open(self) -> None: ...
 
@@ -85,7 +91,7 @@ class SerialExchanges:
 
     def __init__(self, address: str, options: Options, counts: Counter[str]):
         self._link, self._id, self._counts = SerialLink(address, wire.BAUD, counts), options.hand_id, counts
-        self._last = b""
+        self._last, self.complaint = b"", ""
 
     def open(self) -> None:
         self._link.open()
@@ -134,10 +140,8 @@ class Driver:
         """The answer to the last `write`, or to its repetition where that has been read already."""
         if not self._begun_ns:
             self._begin(self._command)
-        state = self._end()
-        stamp_ns = min(time.time_ns(), self._begun_ns + round(1e9 * max(wire.EXCHANGE_S, REPLY_S)))
-        self._begun_ns = 0
-        return self._reported(state, stamp_ns)
+        state, begun_ns = self._end()
+        return self._reported(state, min(time.time_ns(), begun_ns + round(1e9 * REPLY_S)))
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         if self._begun_ns:  # the line is half-duplex
@@ -180,16 +184,18 @@ class Driver:
         self._exchanges.begin(command)
         self._begun_ns = time.time_ns()
 
-    def _end(self) -> np.ndarray:
-        """Waits for the answer, asking again where it does not come."""
+    def _end(self) -> tuple[np.ndarray, int]:
+        """Waits for the answer, asking again where it does not come; the answer, and when it was asked for [ns]."""
         end_s = time.monotonic() + LINK_TIMEOUT_S
-        while (state := self._exchanges.end(min(REPLY_S, end_s - time.monotonic()))) is None:
-            if time.monotonic() >= end_s:
-                self._begun_ns = 0
-                raise LinkLost(f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} ms")
-            self.counts["retries"] += 1
-            self._begin(self._command)
-        return state
+        try:
+            while (state := self._exchanges.end(min(REPLY_S, end_s - time.monotonic()))) is None:
+                if time.monotonic() >= end_s:
+                    raise LinkLost(f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} ms{self._exchanges.complaint}")
+                self.counts["retries"] += 1
+                self._begin(self._command)
+            return state, self._begun_ns
+        finally:
+            self._begun_ns = 0
 
     def _reported(self, state: np.ndarray, stamp_ns: int) -> DeviceState:
         joints = state["joints"]

@@ -31,7 +31,7 @@ class SdkExchanges:
         self._address, self._options = address, options
         self._sdk: Any = None
         self._hand: Any = None
-        self._id = 0
+        self._id, self.complaint = 0, ""
         self._worker: ThreadPoolExecutor | None = None
         self._answer: Future[np.ndarray | None] | None = None
 
@@ -92,11 +92,13 @@ class SdkExchanges:
         for joint, target in zip(said.finger_command, command, strict=True):
             for name in ("id", "kp", "ki", "kd", "position", "tor_max", "mode"):
                 setattr(joint, name, target[name].item())
-        _sound(self._hand.send_command(self._id, said), "the hand took no command")
-        error, state = self._hand.read_state(self._id, False)
-        if error.error_code not in TACTILE_ERRORS:
-            _sound(error, "the hand told no state")
-        return _record(state)
+        error = self._hand.send_command(self._id, said)
+        if not error.error_code:
+            error, state = self._hand.read_state(self._id, False)
+            if not error.error_code or error.error_code in TACTILE_ERRORS:
+                return _record(state, self._options.taxels)
+        self.complaint = f": {error.error_message} ({error.error_code})"
+        return None
 
 
 def _sound(error: Any, what: str) -> None:
@@ -104,7 +106,7 @@ def _sound(error: Any, what: str) -> None:
         raise LinkLost(f"{what}: {error.error_message} ({error.error_code})")
 
 
-def _record(state: Any) -> np.ndarray | None:
+def _record(state: Any, taxels: bool) -> np.ndarray | None:
     """The SDK's state as the frames have it; None while the SDK has not heard of all joints yet."""
     made = np.zeros((), wire.STATE)
     for record, joint in zip(made["joints"], state.finger_state, strict=True):
@@ -114,7 +116,8 @@ def _record(state: Any) -> np.ndarray | None:
         return None
     for record, tip in zip(made["tips"], state.sensor_data, strict=True):
         record["force"] = _force(tip.calc_force)
-        record["taxels"] = [_force(force) for force in tip.raw_force]
+        if taxels:
+            record["taxels"] = [_force(force) for force in tip.raw_force]
         record["temperature"] = int(tip.calc_temperature)
     return made[()]
 
