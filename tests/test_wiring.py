@@ -16,10 +16,10 @@ DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other 
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
 
 
-@pytest.fixture(scope="module")
-def probe():
-    """A ROS node beside the running graph of the bimanual rig."""
-    rig = rigs.load("bimanual")
+@pytest.fixture(scope="module", params=["bimanual", "bimanual_emulated"])
+def probe(request):
+    """A ROS node beside the running graph of a rig."""
+    rig = rigs.load(request.param)
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     with Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor:
