@@ -1,0 +1,97 @@
+"""The driver of one camera: its pictures as the rig publishes them, and how it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from xlvla.errors import unknown
+from xlvla.rig import Camera
+from xlvla.ros import convert, topics
+from xlvla.ros.convert import SECOND
+from xlvla.ros.node import RigNode, run
+from xlvla_drivers import registry
+from xlvla_drivers.cameras.camera import CameraDevice, Frame, Intrinsics, Size, published, published_intrinsics
+from xlvla_drivers.cameras.watch import Pace, Watch
+
+SILENCE_PERIODS, SHORTEST_SILENCE_S = 3, 0.1
+"""A camera that has shown nothing for so long is spoken of."""
+
+USUAL = "v4l2"
+"""The driver of a camera whose rig does not say."""
+
+
+class CameraNode(RigNode):
+    """One camera of the rig, which is the node's parameter `part`. A thread of its own waits for pictures."""
+
+    def __init__(self) -> None:
+        super().__init__("camera")
+        self.health.name = self.get_name()
+        self._watch: Watch | None = None
+
+    @property
+    def up(self) -> bool:
+        return self._watch is not None and self._watch.counts["pictures"] > 0
+
+    def configure(self) -> None:
+        self._name: str = self.parameter("part")
+        if self._name not in self.rig.cameras:
+            raise unknown("camera", self._name, self.rig.cameras)
+        self._camera: Camera = self.rig.cameras[self._name]
+        self._watch = Watch(self._device())
+        self._image, self._info = self.publisher(topics.image(self._name)), self.publisher(topics.camera_info(self._name))
+
+    def _device(self) -> CameraDevice:
+        device = self._camera.device
+        if device is None or device.emulated:
+            raise unknown("camera with a device", self._name, [name for name, camera in self.rig.cameras.items() if camera.device])
+        name = device.driver or USUAL
+        self._options = registry.options("camera", name, device.options, f"cameras.{self._name}.device.options")
+        self.health.fact("device", f"{name} at {device.address}")
+        return registry.driver("camera", name).Driver(device.address, self._camera.capture, self._options)
+
+    def work(self, stop: threading.Event) -> None:
+        assert self._watch is not None
+        pace = Pace(self._camera.rate_hz)
+        silence_s = max(SILENCE_PERIODS / self._camera.rate_hz, SHORTEST_SILENCE_S)
+        self._watch.start()
+        try:
+            while not stop.is_set():
+                frame = self._watch.take(silence_s)
+                if frame is None:
+                    self._say(self._watch.why or f"no picture for {silence_s:.1f} s")
+                elif pace(frame.stamp_ns, self._watch.camera.rate_hz):
+                    self._publish(frame, self._watch.camera)
+        finally:
+            self._watch.stop()
+
+    def _publish(self, frame: Frame, camera: CameraDevice) -> None:
+        picture, lens = published(frame, self._camera.publish, self._options), self._lens(frame.size, camera.intrinsics)
+        self._image.publish(convert.image(picture, frame.stamp_ns, self._name))
+        info = convert.camera_info(lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, frame.stamp_ns, self._name)
+        info.d = list(lens.distortion)
+        self._info.publish(info)
+        self.health.tick(f"camera {self._name}")
+        self.health.took("taken to published", (time.time_ns() - frame.stamp_ns) / SECOND)
+        self.health.ok(f"{frame.size[0]} x {frame.size[1]} at {camera.rate_hz:.0f} Hz")
+
+    def _lens(self, captured: Size, known: Intrinsics | None) -> Intrinsics:
+        return published_intrinsics(captured, self._camera.publish, self._options, known, self._camera.fovy_deg)
+
+    def _say(self, why: str) -> None:
+        self.health.error(why)
+        self.warn(f"camera {self._name}: {why}")
+
+    def _report(self) -> None:
+        if self._watch is not None:
+            for what, count in dict(self._watch.counts).items():
+                self.health.counts[what] = count
+        super()._report()
+
+
+def main() -> None:
+    run(CameraNode)
+
+
+if __name__ == "__main__":
+    main()
