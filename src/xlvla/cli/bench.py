@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from xlvla.rig import Rig
     from xlvla.screen import Screen
-    from xlvla_policy.latent.speed import RunTime, Steps
 
 bench = typer.Typer(no_args_is_help=True, help="How fast and how regular, measured on this machine.")
 
@@ -46,73 +43,6 @@ def control(
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-@bench.command()
-def codec(
-    weights: Annotated[Path | None, typer.Option(help="Weights file; the shipped one if not given.")] = None,
-    left_hand: Annotated[str, typer.Option(help="Left hand of the chunk.")] = "inspire",
-    right_hand: Annotated[str, typer.Option(help="Right hand of the chunk, and of the single frame.")] = "xhand",
-    rounds: Annotated[int, typer.Option(min=2, help="Training steps of each trainer.")] = 5,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads in training; as many as cores by default.")] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-) -> None:
-    """Measure the codec: encoding and decoding through ONNX Runtime and numpy, and a training step against per-joint loops."""
-    import json
-    import os
-    from dataclasses import asdict
-
-    from rich.console import Console
-
-    from xlvla.codec import Codec
-    from xlvla_policy.latent.speed import run_times, training_steps
-
-    loaded = Codec.load(weights)
-    ways = run_times(loaded, ((left_hand, "left"), (right_hand, "right")))
-    steps = training_steps(rounds, threads=threads or os.cpu_count() or 1)
-    for table in (_run_time_table(ways, f"{left_hand} + {right_hand}", loaded.hash), _steps_table(steps)):
-        Console().print(table)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figures = {
-            "codec": loaded.hash,
-            "run_time_s": [asdict(way) for way in ways],
-            "training_step_s": asdict(steps),
-            "times_as_fast": {"float32": steps.ratio, "bfloat16": steps.coarse_ratio},
-        }
-        out.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def _run_time_table(ways: list[RunTime], hands: str, name: str) -> Table:
-    from rich.table import Table
-
-    rows = {
-        "decode chunk": "decode a chunk, 2 hands x 64 frames",
-        "decode frame": "decode one frame of one hand",
-        "encode chunk": "encode a chunk",
-        "encode frame": "encode one frame of one hand",
-        "load": "load (these two hands; numpy: all)",
-    }
-    table = Table("microseconds, median (95%)", *(f"{way.way}, one thread" if way.way == "onnxruntime" else way.way for way in ways))
-    table.title = f"codec {name}, {hands}"
-    for task, title in rows.items():
-        table.add_row(title, *(f"{1e6 * way.tasks[task].median:.0f} ({1e6 * way.tasks[task].p95:.0f})" for way in ways))
-    return table
-
-
-def _steps_table(steps: Steps) -> Table:
-    from rich.table import Table
-
-    title = f"training step, paper's recipe, batch 1024 x 4 hands, {steps.threads} thread{'s' * (steps.threads > 1)}"
-    table = Table(title, "ms, median (95%)", "times as fast")
-    rows = {
-        "per-joint loops, pair by pair": (steps.loops, 1.0),
-        "ours, batched over the tree's levels": (steps.ours, steps.ratio),
-        "ours, hidden layers in bfloat16": (steps.coarse, steps.coarse_ratio),
-    }
-    for name, (timing, ratio) in rows.items():
-        table.add_row(name, f"{1e3 * timing.median:.0f} ({1e3 * timing.p95:.0f})", f"{ratio:.1f}")
-    return table
 
 
 def _measure(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Each pose optimised on its own: slow, without any continuity, and the limit of what a decoder can reach."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from xlvla_policy.latent.embodiment import Embodiment
+from xlvla_policy.latent.losses import OPPOSING, pinches, shared
+from xlvla_policy.latent.recipe import PAPER
+from xlvla_policy.latent.sampling import uniform_poses
+
+RATE = 0.05
+
+
+def optimised(source: Embodiment, target: Embodiment, q: Tensor, weight: Tensor, starts: int = 6, steps: int = 120) -> Tensor:
+    """Poses [B, J] rad of the target whose lines from thumb to fingers are most like those of the source's q [B, J].
+
+    Cost of length and direction as in the paper's L2; best of several starts: the middle of the range, then random ones.
+
+    Args:
+        weight: [B, 4] what each of a pose's lines counts.
+    """
+    wanted = pinches(source.tips(q), source.fingers).repeat(starts, 1, 1)
+    weight = (weight * shared(source.fingers, target.fingers)).repeat(starts, 1)
+    random = uniform_poses(target, len(q) * (starts - 1), Generator().manual_seed(0))
+    found = torch.cat([((target.lower + target.upper) / 2).expand(len(q), -1), random]).clone().requires_grad_()
+    adam = torch.optim.Adam([found], lr=RATE)
+    for step in range(steps):
+        adam.param_groups[0]["lr"] = RATE * (1 - step / steps)
+        adam.zero_grad()
+        (_cost(wanted, pinches(target.tips(found), target.fingers)) * weight).sum().backward()
+        adam.step()
+        with torch.no_grad():
+            found.clamp_(target.lower, target.upper)
+    with torch.no_grad():
+        left = (_cost(wanted, pinches(target.tips(found), target.fingers)) * weight).sum(-1)
+        best = left.unflatten(0, (starts, -1)).argmin(0)
+    return found.detach().unflatten(0, (starts, -1))[best, torch.arange(len(q))]
+
+
+def only(finger: Tensor) -> Tensor:
+    """Weights [B, 4] that count one finger of each pose [B], by index in `OPPOSING`."""
+    return torch.nn.functional.one_hot(finger, len(OPPOSING)).float()
+
+
+def _cost(wanted: Tensor, lines: Tensor) -> Tensor:
+    """[B, 4] of lines [B, 4, 3] m; those of fingers that are not there cost what they like."""
+    long, short = (torch.sqrt(line.square().sum(-1) + 1e-8) for line in (wanted, lines))
+    turned = 1 - (wanted * lines).sum(-1) / (long * short)
+    return PAPER.distance * (long - short).square() + PAPER.direction * turned
