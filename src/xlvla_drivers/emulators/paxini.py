@@ -1,0 +1,195 @@
+"""An emulated DexH13, behind a Unix socket at its address.
+
+Its wire is not published, so this emulates what the vendor's SDK does, not what the hand says: `paxini_sdk` stands in for the SDK and asks
+this hand. Driver, server process and everything between them are the real ones; the SDK, its timing and its faults are a guess.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socketserver
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.hands.paxini import HAND
+from xlvla.types import Side
+from xlvla_drivers.emulators.emulator import Faults
+from xlvla_drivers.emulators.plant import Plant
+from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, SLOTS, Options
+
+POSITION_MODE = 3
+LATE_S, LATE_EVERY = 0.03, 3
+POINTS = 1140
+FASTEST_RPM = 24000
+WARM, HOT = 33.0, 80.0
+HOT_ERROR, STALL_ERROR = 3, 5
+_HOT_SLOT, _STALLED_SLOT = 13, 1
+
+
+class Emulator:
+    """One hand. `stall` blocks the index finger's base joint, `over_temperature` disables the motors, `crash` ends the server's process.
+
+    Attributes:
+        contact: forces [11, 3] on the modules of the skin, the SDK's units.
+    """
+
+    known_faults = ("unplug", "late", "stall", "over_temperature", "crash")
+
+    def __init__(self, address: str, side: Side, options: Options):
+        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
+        self._path, self._side, self._ratio = Path(address), side, options.dip_ratio
+        self._faults, self._lock = Faults(self.known_faults), threading.RLock()
+        self._fastest = limits.velocity
+        self.plant = Plant(np.zeros(SLOTS), limits.lower, limits.upper, self._fastest.copy())
+        self.contact = np.zeros((len(MODULES), 3))
+        self._enabled, self._mode, self._calls = False, 0, 0
+        self._errors: list[tuple[str, int, int]] = []
+        self._server: Any = None
+
+    def start(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(self._path):
+            if not self._path.is_socket():
+                raise XlvlaError(f"cannot emulate a device at {self._path}: it exists and is not a socket; choose another address")
+            self._path.unlink()
+        self._server = socketserver.ThreadingUnixStreamServer(str(self._path), _handler(self))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name=f"hand {self._path.name}", daemon=True).start()
+
+    def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            with contextlib.suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def inject(self, fault: str, on: bool = True) -> None:
+        self._faults.inject(fault, on)
+        with self._lock:
+            self._live()
+
+    @property
+    def position(self) -> np.ndarray:
+        with self._lock:
+            self._live()
+            return self._where()
+
+    def answer(self, name: str, arguments: list[Any]) -> Any:
+        """What the stand-in for the SDK is told: a list with the answer, 'crash', or None for a hand that is gone."""
+        self._calls += 1
+        if "late" in self._faults and self._calls % LATE_EVERY == 0:
+            time.sleep(LATE_S)
+        while "unplug" in self._faults:  # it says nothing for as long
+            if self._server is None:
+                return None
+            time.sleep(0.01)
+        if "crash" in self._faults:
+            return "crash"
+        with self._lock:
+            self._live()
+            return [self._does[name](self, *arguments)]
+
+    def _live(self) -> None:
+        """Lets time pass until now, then lets errors arise."""
+        self.plant.advance()
+        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults
+        if "over_temperature" in self._faults:
+            self._enable(False)
+            self._errors = [("thumb", 11, HOT_ERROR)]
+        blocked = abs(self.plant.target - self.plant.position)[_STALLED_SLOT] > 0.1
+        if "stall" in self._faults and blocked and not self._errors:
+            self._errors = [("index", 2, STALL_ERROR)]
+
+    def _where(self) -> np.ndarray:
+        slots = self.plant.position.copy()
+        slots[DIP] = self._ratio * slots[PIP]
+        return slots
+
+    def _enable(self, on: bool) -> bool:
+        if on and any(code == HOT_ERROR for *_, code in self._errors):
+            return False
+        if not on:
+            self.plant.halt()
+        self._enabled = on
+        return True
+
+    def _set_mode(self, mode: int) -> bool:
+        self._mode = mode
+        return True
+
+    def _set_speed(self, rpm: int) -> bool:
+        self.plant.speed = self._fastest * rpm / FASTEST_RPM
+        return 0 < rpm <= FASTEST_RPM
+
+    def _go(self, angles: list[float], degrees: bool) -> bool:
+        if not (self._enabled and self._mode == POSITION_MODE and len(angles) == SLOTS):
+            return False
+        self.plant.command(np.radians(angles) if degrees else np.array(angles))
+        return True
+
+    def _position(self, degrees: bool) -> list[float]:
+        slots = self._where()
+        return (np.degrees(slots) if degrees else slots).tolist()
+
+    def _home(self) -> int:
+        self.plant.position[:] = np.clip(0.0, self.plant.lower, self.plant.upper)
+        self.plant.halt()
+        return 1
+
+    def _forces(self) -> list[list[float]]:
+        felt = self.contact.copy()
+        if self.plant.stalled[_STALLED_SLOT]:
+            felt[MODULES.index("index_tip"), 2] += 100 * abs(self.plant.target - self.plant.position)[_STALLED_SLOT]
+        return felt.tolist()
+
+    def _points(self) -> list[list[float]]:
+        shares = np.repeat(self._forces(), np.diff(np.linspace(0, POINTS, len(MODULES) + 1).astype(int)), axis=0)
+        return (shares * len(MODULES) / POINTS).tolist()
+
+    def _temperatures(self) -> list[float]:
+        hot = "over_temperature" in self._faults
+        return [HOT if hot and name.startswith("thumb") else WARM for name in MODULES]
+
+    def _clear(self) -> bool:
+        self._errors = []
+        self._live()
+        return True
+
+    _does: dict[str, Callable[..., Any]] = {  # noqa: RUF012
+        "side": lambda self: 1 if self._side == "left" else 0,
+        "online": lambda self: True,
+        "home": _home,
+        "set_mode": _set_mode,
+        "mode": lambda self: self._mode,
+        "set_speed": _set_speed,
+        "enable": _enable,
+        "enabled": lambda self: self._enabled,
+        "go": _go,
+        "position": _position,
+        "forces": _forces,
+        "points": _points,
+        "temperatures": _temperatures,
+        "faults": lambda self: self._errors,
+        "clear": _clear,
+    }
+
+
+def _handler(hand: Emulator) -> type[socketserver.StreamRequestHandler]:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for line in self.rfile:
+                name, arguments = json.loads(line)
+                answer = hand.answer(name, arguments)
+                with contextlib.suppress(OSError):
+                    self.wfile.write(json.dumps(answer).encode() + b"\n")
+
+    return Handler

@@ -1,0 +1,156 @@
+"""Paxini DexH13 through the vendor's SDK (pxdex), the only way there is: its wire is not published.
+
+The SDK's wheels fit Python 3.10 alone, so `paxini_server.py` serves the hand from a process under that Python, and its death is a lost
+link. At an address that is an emulator's socket the emulator's SDK is served instead, under this Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.hands.paxini import HAND
+from xlvla.types import Side
+from xlvla_drivers.device import DeviceState, Fault
+from xlvla_drivers.hands.paxini_link import ServerLink
+
+SLOTS = 16
+PIP, DIP = [2, 6, 10], [3, 7, 11]
+"""Slots of the three fingers' middle joints, and of the last joints that have no motor and follow them."""
+MODULES = (
+    *(f"{finger}_{part}" for finger in ("index", "middle", "ring") for part in ("proximal", "middle", "tip")),
+    "thumb_proximal",
+    "thumb_tip",
+)
+"""Modules of the skin; that the SDK lists them in this order is UNCONFIRMED."""
+RECOVER_S = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a rig may say of a DexH13.
+
+    Args:
+        python: command of the Python (3.10) where pxdex is installed.
+        unit: which of the SDK's two ways to say angles is used.
+        dip_ratio: last joint's angle over the middle joint's, UNCONFIRMED: nobody published it, 1.0 is a placeholder.
+        passive: where the last joints are, worked out by `dip_ratio` or as the SDK reports them.
+        rate_hz: how often the SDK is asked; what it can do is UNCONFIRMED, others ran it at 83 Hz.
+        tactile_hz: how often the skin is read; 0: never.
+        detail: read all 1140 points too.
+        force_n: newton per unit of the SDK's forces, UNCONFIRMED; steps of 0.1 N are common with this vendor.
+        max_speed: of the motors [rpm], up to 24000; 0: as the hand has it.
+        camera: the palm camera's device, only for the SDK's own use.
+        home: find the motors' zero on connecting (initMotorPosition), needed once after the hand is switched on. The hand MOVES.
+    """
+
+    python: str = "python3.10"
+    unit: Literal["radian", "degree"] = "radian"
+    dip_ratio: float = 1.0
+    passive: Literal["coupled", "reported"] = "coupled"
+    rate_hz: float = 83.0
+    tactile_hz: float = 20.0
+    detail: bool = False
+    force_n: float = 0.1
+    max_speed: int = 0
+    camera: str = "none"
+    home: bool = False
+
+    def __post_init__(self):
+        if not 30.0 <= self.rate_hz <= 500.0:
+            raise XlvlaError(f"paxini: rate_hz is 30..500, got {self.rate_hz}")
+        if not 0 <= self.max_speed <= 24000:
+            raise XlvlaError(f"paxini: max_speed is 0..24000 rpm, got {self.max_speed}")
+        if self.dip_ratio < 0 or self.tactile_hz < 0:
+            raise XlvlaError("paxini: dip_ratio and tactile_hz cannot be negative")
+
+
+class Driver:
+    """One DexH13. Its motors are enabled by the first `write` and disabled by `disconnect`."""
+
+    def __init__(self, address: str, side: Side, options: Options):
+        self.joints = HAND.joint_names(side)
+        self.counts: Counter[str] = Counter()
+        self._address, self._side, self._options = address, side, options
+        self._link = ServerLink(self.counts)
+        self._known: dict[str, Any] = {}
+
+    def connect(self) -> None:
+        self._known = {"faults": [], "tactile": [], "temperature": [], "detail": []}
+        side = self._link.open(self._command())
+        if side != self._side:
+            self._link.close()
+            raise XlvlaError(f"the hand at {self._address} is a {side} one, the rig has it as the {self._side} hand")
+
+    def read(self) -> DeviceState:
+        for state in self._link.states():
+            self._known |= state
+        return self._reported()
+
+    def write(self, target: Mapping[str, float]) -> dict[str, float]:
+        slots = self._coupled(np.array([target[name] for name in self.joints]))
+        self._link.say(target=slots.tolist())
+        return dict(zip(self.joints, slots.tolist(), strict=True))
+
+    def recover(self) -> str:
+        """Tells the motors to stay where they are and clears the fault codes."""
+        done = self._link.ask("recover", "recovered", RECOVER_S)
+        if done is None:
+            raise XlvlaError(f"a fault remains after clearing: {'; '.join(fault.text for fault in self.read().faults) or 'see the hand'}")
+        return done
+
+    def disconnect(self) -> None:
+        self._link.close()
+
+    def _command(self) -> list[str]:
+        """That of the server, but for its socket."""
+        python, sdk = self._options.python, "pxdex.dh13"
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.stat(self._address).st_mode):
+                python, sdk = sys.executable, str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py")
+        chosen = {"sdk": sdk} | {name: getattr(self._options, name) for name in ("camera", "unit", "rate_hz", "tactile_hz", "max_speed")}
+        flags = [f"--{name}" for name in ("detail", "home") if getattr(self._options, name)]
+        flags += [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
+        return [python, str(Path(__file__).with_name("paxini_server.py")), *flags, self._address]
+
+    def _coupled(self, slots: np.ndarray) -> np.ndarray:
+        slots[DIP] = self._options.dip_ratio * slots[PIP]
+        return slots
+
+    def _reported(self) -> DeviceState:
+        position = np.array(self._known["position"], dtype=float)
+        if position.shape != (SLOTS,):
+            raise XlvlaError(f"the SDK reports {position.size} angles, expected {SLOTS}: is this a DexH13?")
+        warm = np.ravel(self._known["temperature"]).tolist()
+        names = MODULES if len(warm) == len(MODULES) else [f"part_{number}" for number in range(len(warm))]
+        return DeviceState(
+            self._known["stamp"],
+            self._coupled(position) if self._options.passive == "coupled" else position,
+            tactile=self._tactile(),
+            temperature=dict(zip(names, warm, strict=True)),
+            faults=tuple(Fault(str(code), f"motor fault at {finger} {motor}".strip()) for finger, motor, code in self._known["faults"]),
+        )
+
+    def _tactile(self) -> dict[str, np.ndarray]:
+        forces = self._options.force_n * np.reshape(self._known["tactile"], (-1, 3))
+        if len(forces) not in (0, len(MODULES)):
+            raise XlvlaError(f"the SDK reports forces of {len(forces)} modules, expected {len(MODULES)}")
+        felt = dict(zip(MODULES, forces, strict=False))
+        if self._known["detail"]:
+            felt["points"] = self._options.force_n * np.array([point for module in _points(self._known["detail"]) for point in module])
+        return felt
+
+
+def _points(nested: list) -> list:
+    """Modules of points of three numbers, however many the SDK nests."""
+    return nested if isinstance(nested[0][0], list) else [nested]

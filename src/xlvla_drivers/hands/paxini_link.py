@@ -1,0 +1,150 @@
+"""The driver's end of `paxini_server.py`: the process, and lines of JSON over a socket to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from xlvla.errors import XlvlaError
+from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
+
+START_S = 15.0
+"""The SDK looks for the hand, and may home it."""
+FIRST_S, PART_S = 2.0, 3.0
+FRESH_S = 0.03
+"""A state no older than this need not be waited for."""
+
+
+class ServerLink:
+    """A server and the socket to it; every method but `close` raises LinkLost once the server is gone."""
+
+    def __init__(self, counts: Counter[str]):
+        self._counts = counts
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._forget()
+
+    def open(self, command: Sequence[str]) -> str:
+        """Starts a server by its command, which gets the socket's number as its last argument; the side of the hand it found."""
+        self.close()
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(LINK_TIMEOUT_S)
+        with theirs:
+            self._process = _started([*command, str(theirs.fileno())], theirs.fileno())
+        try:
+            self._await(lambda: bool(self._answers), START_S)
+            self._await(lambda: bool(self._states), FIRST_S)
+            return self._answers.pop("ready")
+        except XlvlaError:
+            self.close()
+            raise
+
+    def states(self) -> list[dict[str, Any]]:
+        """All states that arrived since; waits for one where the newest has grown old."""
+        self._hear(0.0)
+        while (age_s := time.monotonic() - self._newest_s) > FRESH_S:
+            if age_s > LINK_TIMEOUT_S:
+                raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
+            self._hear(LINK_TIMEOUT_S - age_s)
+        states, self._states = self._states, []
+        return states
+
+    def say(self, **message: Any) -> None:
+        try:
+            self._opened().sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            raise self._ended() from None
+
+    def ask(self, what: str, answer: str, timeout_s: float) -> Any:
+        self.say(**{what: True})
+        self._await(lambda: answer in self._answers, timeout_s)
+        self._newest_s = time.monotonic()  # there is no state while the SDK is busy
+        return self._answers.pop(answer)
+
+    def close(self) -> None:
+        """The server disables the motors by itself when the socket ends."""
+        process, self._process = self._process, None
+        connection, self._socket = self._socket, None
+        self._forget()
+        if connection is not None:
+            connection.close()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PART_S)
+            process.kill()
+            process.wait()
+
+    def _forget(self) -> None:
+        self._buffer = b""
+        self._states: list[dict[str, Any]] = []
+        self._answers: dict[str, Any] = {}
+        self._newest_s = 0.0
+
+    def _await(self, done: Callable[[], bool], timeout_s: float) -> None:
+        until_s = time.monotonic() + timeout_s
+        while not done():
+            if time.monotonic() > until_s:
+                raise LinkLost(f"the process of the vendor's SDK did not answer within {timeout_s:.0f} s")
+            self._hear(until_s - time.monotonic())
+
+    def _hear(self, timeout_s: float) -> None:
+        """Takes in what has arrived, waiting at most so long for the first of it."""
+        connection = self._opened()
+        if not select.select([connection], [], [], max(timeout_s, 0.0))[0]:
+            return
+        try:
+            data = connection.recv(1 << 20)
+        except OSError:
+            data = b""
+        if not data:
+            raise self._ended()
+        *lines, rest = (self._buffer + data).split(b"\n")
+        self._buffer = rest
+        for line in lines:
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            self._counts["corrupt"] += 1
+            return
+        if "lost" in message:
+            raise LinkLost(f"the vendor's SDK: {message['lost']}")
+        if "state" in message:
+            self._states.append(message["state"])
+            self._newest_s = message["state"]["at"]  # one clock for all processes of a machine
+        else:
+            self._answers.update(message)
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            raise LinkLost("no server of the vendor's SDK is running")
+        return self._socket
+
+    def _ended(self) -> LinkLost:
+        process = self._process
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = process.wait(0.01) if process is not None else None
+            return LinkLost(f"the process of the vendor's SDK ended ({'unknown' if code is None else code})")
+        return LinkLost("the process of the vendor's SDK hung up")
+
+
+def _started(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # meant for this Python
+    try:
+        return subprocess.Popen(
+            command, pass_fds=[descriptor], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        raise XlvlaError(
+            f"cannot run '{command[0]}' ({error.strerror}): options.python must be a Python 3.10 with the vendor's pxdex installed"
+        ) from None

@@ -1,0 +1,222 @@
+"""Serves one Paxini DexH13 through the vendor's SDK, in a process of its own under the Python that the SDK's wheels fit.
+
+This file needs nothing but the standard library and pxdex, so any Python from 3.8 on can run it as it lies here. It talks to
+`paxini.Driver` in lines of JSON over an inherited socket:
+
+    to the driver     {"ready": side}, then at a steady rate {"state": {...}}; {"recovered": text or null}; {"lost": why} at the end
+    from the driver   {"target": 16 rad}, {"recover": true}
+
+The states are its heart-beat. When the driver is gone the socket ends, and the motors are disabled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import math
+import os
+import socket
+import sys
+import threading
+import time
+
+LEFT = 1
+"""What activeHandy says of a left hand."""
+HEALTH_S = 0.1
+ONLINE_EVERY = 4
+GRACE_S = 2.0
+"""An SDK call that takes longer while the driver is gone is cut short, with the process."""
+
+
+class Link:
+    """The socket to the driver; a thread listens."""
+
+    def __init__(self, descriptor):
+        self._socket = socket.socket(fileno=descriptor)
+        self._lock = threading.Lock()
+        self._asked = {}
+        self.gone = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def say(self, **message):
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self.gone.set()
+
+    def take(self, what):
+        """The newest of what was asked, None where nothing was."""
+        with self._lock:
+            return self._asked.pop(what, None)
+
+    def _listen(self):
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._socket.makefile("rb"):
+                with self._lock:
+                    self._asked.update(json.loads(line))
+        self.gone.set()
+        time.sleep(GRACE_S)
+        os._exit(1)
+
+
+class Hand:
+    """One hand behind the SDK."""
+
+    def __init__(self, sdk, options):
+        self._sdk, self._options = sdk, options
+        self._control = sdk.DexH13Control()
+        self._enabled = False
+        self._looks = 0
+        self._due_s = {"health": 0.0, "tactile": 0.0}
+
+    def open(self):
+        """Which side's hand it is."""
+        side = self._control.activeHandy(self._options.address, self._options.camera)
+        if not self._control.isConnectHandy():
+            raise RuntimeError("the hand does not answer")
+        if self._options.home and not self._control.initMotorPosition():
+            raise RuntimeError("the hand did not find its zero (initMotorPosition)")
+        return "left" if side == LEFT else "right"
+
+    def follow(self, target):
+        """Goes to 16 rad; the motors are enabled only now, so that nothing is held before anybody says where."""
+        if not self._enabled:
+            self._must(self._control.setMotorControlMode(self._sdk.ControlMode.POSITION_CONTROL_MODE), "setMotorControlMode")
+            if self._options.max_speed:
+                self._must(self._control.setMotorMaxSpeed(self._options.max_speed), "setMotorMaxSpeed")
+            self._must(self._control.enableMotor(), "enableMotor")
+            self._enabled = True
+        self._go(target)
+
+    def recover(self):
+        """What was done; None where a fault remains."""
+        if self._enabled:
+            self._go(self._position())
+        cleared = self._control.clearFaultCode()
+        self._enabled = bool(self._control.isMotorEnabled())
+        return None if self._control.isFault() or not cleared else "cleared the fault codes"
+
+    def look(self):
+        """A state: always the position, the rest when it is due."""
+        self._looks += 1
+        if self._looks % ONLINE_EVERY == 0 and not self._control.isConnectHandy():
+            raise RuntimeError("the hand does not answer any more")
+        state = {"position": self._position(), "at": time.monotonic(), "stamp": time.time_ns()}
+        if self._due("health", HEALTH_S):
+            state["faults"] = self._faults()
+        if self._options.tactile_hz and self._due("tactile", 1 / self._options.tactile_hz):
+            state["tactile"] = numbers(self._control.getFingerTactile())
+            state["temperature"] = numbers(self._control.getTemperature())
+            if self._options.detail:
+                state["detail"] = numbers(self._control.getFingerTactileDetail())
+        return state
+
+    def close(self):
+        for end in (self._control.disableMotor, self._control.disconnectHandy):
+            with contextlib.suppress(Exception):
+                end()
+
+    def _go(self, target):
+        if self._options.unit == "radian":
+            self._control.setJointPositionsRadian(list(target))
+        else:
+            self._control.setJointPositionsAngle([self._finger(target[i : i + 4]) for i in range(0, len(target), 4)])
+
+    def _finger(self, angles):
+        finger = self._sdk.FingerAngle()
+        for number, angle in enumerate(angles, 1):
+            setattr(finger, f"joint{number}", math.degrees(angle))
+        return finger
+
+    def _position(self):
+        if self._options.unit == "radian":
+            return [float(angle) for angle in self._control.getJointPositionsRadian()]
+        fingers = self._control.getJointPositionsAngle()
+        return [math.radians(getattr(finger, f"joint{number}")) for finger in fingers for number in (1, 2, 3, 4)]
+
+    def _faults(self):
+        if not self._control.isFault():
+            return []
+        told = [(str(error.finger_name), str(error.motor_ID), int(error.error_code)) for error in self._control.getFaultCode()]
+        return [error for error in told if error[2]] or [("hand", "", 0)]
+
+    def _due(self, what, period_s):
+        now_s = time.monotonic()
+        if now_s < self._due_s[what]:
+            return False
+        self._due_s[what] = now_s + period_s
+        return True
+
+    @staticmethod
+    def _must(done, what):
+        if not done:
+            raise RuntimeError("the hand refused " + what)
+
+
+def numbers(value):
+    """The SDK's forces and temperatures as lists of numbers; how deep it nests them is not known of every version."""
+    if all(hasattr(value, axis) for axis in "xyz"):
+        return [float(value.x), float(value.y), float(value.z)]
+    if isinstance(value, (int, float)):
+        return float(value)
+    return [numbers(entry) for entry in value]
+
+
+def load(name):
+    """The SDK: a module's name or a file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    folder, file = os.path.split(name)
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module(file[: -len(".py")])
+    finally:
+        sys.path.remove(folder)
+
+
+def serve(link, hand, period_s):
+    next_s = time.monotonic()
+    while not link.gone.is_set():
+        target = link.take("target")
+        if link.take("recover"):
+            link.say(recovered=hand.recover())
+        elif target is not None:
+            hand.follow(target)
+        link.say(state=hand.look())
+        next_s = max(next_s + period_s, time.monotonic())
+        time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0.0)
+
+
+def options():
+    parser = argparse.ArgumentParser(description="serves one Paxini DexH13 to xlvla")
+    parser.add_argument("address")
+    parser.add_argument("descriptor", type=int)
+    parser.add_argument("--sdk", default="pxdex.dh13")
+    parser.add_argument("--camera", default="none")
+    parser.add_argument("--unit", choices=("radian", "degree"), default="radian")
+    parser.add_argument("--rate-hz", type=float, default=83.0)
+    parser.add_argument("--tactile-hz", type=float, default=20.0)
+    parser.add_argument("--max-speed", type=int, default=0)
+    parser.add_argument("--detail", action="store_true")
+    parser.add_argument("--home", action="store_true")
+    return parser.parse_args()
+
+
+def main():
+    chosen = options()
+    sys.path.pop(0)  # this folder, which is of another Python's package
+    link, hand = Link(chosen.descriptor), None
+    try:
+        hand = Hand(load(chosen.sdk), chosen)
+        link.say(ready=hand.open())
+        serve(link, hand, 1 / chosen.rate_hz)
+    except Exception as error:
+        link.say(lost=f"{type(error).__name__}: {error}")
+    if hand is not None:
+        hand.close()
+
+
+if __name__ == "__main__":
+    main()
