@@ -17,6 +17,7 @@ from xlvla_policy.latent.contact import SelfContact
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.losses import pinches, shared
 from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
+from xlvla_policy.latent.smoothness import RATES_HZ, jerk_per_metre, motions
 
 NUDGE = 0.05
 """Size of the step in the latent that continuity is measured with."""
@@ -29,7 +30,8 @@ class Metrics:
     """One row of the table; lower is better everywhere.
 
     Interpolation is the path's second and third difference per step. Collision is the share of the poses decoded by another
-    hand that reach into themselves (`contact`), from sources whether they do so too or not.
+    hand that reach into themselves (`contact`), from sources whether they do so too or not. Jerk is the decoded path's over
+    the source's at 100 Hz (`smoothness`), by the same hand and by others.
     """
 
     recon_joint_rad: float
@@ -44,6 +46,8 @@ class Metrics:
     continuity_tip_mm: float
     interp_accel_mm: float
     interp_jerk_mm: float
+    own_jerk_x: float
+    cross_jerk_x: float
 
     def dict(self) -> dict[str, float]:
         return asdict(self)
@@ -115,6 +119,7 @@ def evaluate_pair(bench: Bench, source: str, target: str) -> dict[str, float]:
         "random_collision_pct": free,
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
+        "cross_jerk_x": jerk_ratio(bench, source, target),
     }
 
 
@@ -138,7 +143,8 @@ def _hand(bench: Bench, hand: str) -> Metrics:
     across = {key: float(np.mean([other[key] for other in others])) for key in others[0]}
     joint, tip = _reconstruction(bench, hand)
     near_joint, near_tip = _continuity(bench, hand)
-    return Metrics(recon_joint_rad=joint, recon_tip_mm=tip, continuity_joint_rad=near_joint, continuity_tip_mm=near_tip, **across)
+    own = {"recon_joint_rad": joint, "recon_tip_mm": tip, "continuity_joint_rad": near_joint, "continuity_tip_mm": near_tip}
+    return Metrics(**own, **across, own_jerk_x=jerk_ratio(bench, hand, hand))
 
 
 def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
@@ -173,6 +179,13 @@ def collisions(bench: Bench) -> dict[str, dict[str, float]]:
     """By hand: share [%] of the very poses that are encoded, the sources, that reach into themselves."""
     sets = {hand: {"pinch": bench.pinched[hand][0], "random": bench.random[hand]} for hand in bench.codec.hands}
     return {hand: {name: 100 * bench.contacts[hand].share(q) for name, q in poses.items()} for hand, poses in sets.items()}
+
+
+def jerk_ratio(bench: Bench, source: str, target: str, rate_hz: int = RATES_HZ[-1]) -> float:
+    """Fingertip jerk per metre of smooth motions of the source, decoded by the target, over that of the motions."""
+    q = motions(bench.bodies[source], rate_hz, Generator().manual_seed(0))
+    there = bench.decode(target, bench.encode(source, q))
+    return jerk_per_metre(bench.bodies[target], there) / jerk_per_metre(bench.bodies[source], q)
 
 
 def _collision(bench: Bench, source: str, target: str, q: Tensor) -> float:

@@ -1,0 +1,48 @@
+"""Smooth trajectories come out smooth, and the measure of it tells smooth from rough."""
+
+import numpy as np
+import pytest
+import torch
+
+from xlvla import catalog
+from xlvla_policy.latent.embodiment import embodiment
+from xlvla_policy.latent.metrics import bench, jerk_ratio
+from xlvla_policy.latent.smoothness import LEG_S, POSES, RATES_HZ, jerk_per_metre, motions
+
+
+@pytest.fixture(scope="module")
+def body():
+    return embodiment(catalog.hand("xhand"), "right")
+
+
+def test_motions_rest_in_every_pose_and_stay_within_the_limits(body):
+    q = motions(body, 100, torch.Generator().manual_seed(0), 5)
+    leg = round(LEG_S * 100)
+    assert q.shape == ((POSES - 1) * leg + 1, 5, body.width)
+    assert (q >= body.lower - 1e-6).all() and (q <= body.upper + 1e-6).all()
+    speed = q.diff(dim=0).abs().amax(dim=(1, 2))
+    assert speed[::leg].max() < 0.01 * speed.max()
+
+
+def test_the_same_motion_sampled_twice_as_densely_has_an_eighth_of_the_third_difference(body):
+    rough, fine = (jerk_per_metre(body, motions(body, rate, torch.Generator().manual_seed(0))) for rate in (50, 100))
+    assert rough / fine == pytest.approx(4, rel=0.1)  # a step is half as long
+
+
+def test_noise_of_a_thousandth_radian_is_seen(body):
+    q = motions(body, 100, torch.Generator().manual_seed(0))
+    noisy = q + 1e-3 * torch.randn(q.shape, generator=torch.Generator().manual_seed(1))
+    assert jerk_per_metre(body, noisy) > 20 * jerk_per_metre(body, q)
+
+
+@pytest.mark.parametrize("rate", RATES_HZ)
+def test_a_hand_decodes_its_own_smooth_motions_as_smoothly(codec, rate):
+    measured = bench(codec, "right", poses=8)
+    ratios = {hand: jerk_ratio(measured, hand, hand, rate) for hand in codec.founders.hands}
+    assert max(ratios.values()) < 1.2, ratios
+    assert min(ratios.values()) > 0.9
+
+
+def test_other_hands_keep_much_of_the_smoothness(codec):
+    measured = bench(codec, "right", poses=8)
+    assert np.mean([jerk_ratio(measured, "paxini", hand) for hand in ("ability", "inspire", "xhand")]) < 2.5
