@@ -19,6 +19,7 @@ from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
+from xlvla.motion import MotionConfig
 from xlvla.rig_faults import rig_faults
 from xlvla.strict import build
 from xlvla.types import PARTS, Part, Side, scoped
@@ -74,16 +75,6 @@ class PolicyConfig:
     instruction: str = "Push the two tomato cans together."
     replan_s: float = 0.8
     max_age_s: float = 0.3
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """How chunks become commands: control rate, the age at which a chunk counts as stale, and a scale on the speed limits."""
-
-    rate_hz: float = 100.0
-    stale_s: float = 0.5
-    speed_scale: float = 1.0
-    blend_s: float = 0.3
 
 
 @dataclass(frozen=True)

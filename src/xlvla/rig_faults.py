@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from xlvla import catalog
@@ -24,7 +23,7 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
         sizes = {"capture": camera.capture, "publish": camera.publish}
         faults += [f"cameras.{name}.{key}: both numbers must be above 0" for key, size in sizes.items() if min(size) <= 0]
-    faults += _positive("motion", **dataclasses.asdict(rig.motion))
+    faults += rig.motion.faults(tuple(rig.sides))
     if rig.policy:
         faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
         faults += _positive("policy", replan_s=rig.policy.replan_s, max_age_s=rig.policy.max_age_s)

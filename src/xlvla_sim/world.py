@@ -105,7 +105,7 @@ class World:
         self._vary_looks(rng)
         mujoco.mj_forward(self.model, self.data)
         self._progress = Progress(self.task)
-        self._looked_s = -np.inf
+        self._looked_s, self._owed_s = -np.inf, 0.0
         self._look()
 
     def command(self, side: Side, part: Part, positions: Mapping[str, float]) -> None:
@@ -127,8 +127,11 @@ class World:
         self._servos.command(side, part, values)
 
     def step(self, duration_s: float) -> None:
-        """Lets time pass."""
-        for _ in range(round(duration_s / self.model.opt.timestep)):
+        """Lets time pass; what is less than a step of the physics is owed to the next call."""
+        self._owed_s += duration_s
+        steps = round(self._owed_s / self.model.opt.timestep)
+        self._owed_s -= steps * self.model.opt.timestep
+        for _ in range(steps):
             self._servos.advance(self.data.ctrl)
             mujoco.mj_step(self.model, self.data)
             if self.data.time - self._looked_s >= _LOOK_EVERY_S - 1e-9:

@@ -1,13 +1,13 @@
-"""A chunk that was checked: positions over time, interpolated by its stamps."""
+"""A chunk that was checked: positions over time, a smooth curve through its frames that slows to rest at its end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla_drivers.motion.steps import State
 
 
 class Refused(XlvlaError):
@@ -18,36 +18,70 @@ class Refused(XlvlaError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+DEGREE = 5
+REACH = DEGREE // 2
+"""A point of the curve depends on so many frames on either side."""
+
+
 class Trajectory:
-    """Positions [T, N] rad; frame k is meant for `start_s` + k / rate_hz."""
+    """The smooth curve along the frames [T, N] of a chunk; frame k is meant for k / rate_hz.
 
-    points: np.ndarray
-    start_s: float
-    rate_hz: float
+    A uniform quintic B-spline: it passes beside a frame by a quarter of the change of slope there, which takes the
+    frames' noise out of acceleration and jerk, and nowhere leaves the range of the frames. Before the first frame it
+    moves evenly. It ends at rest at the last frame; its last `taper_s` take twice as long, so that it slows on its path.
+    """
 
-    @property
-    def end_s(self) -> float:
-        return self.start_s + (len(self.points) - 1) / self.rate_hz
+    def __init__(self, points: np.ndarray, rate_hz: float, taper_s: float = 0.0):
+        ahead = points[0] - np.arange(2 * REACH, 0, -1)[:, None] * (points[min(1, len(points) - 1)] - points[0])
+        self._points = np.concatenate([ahead, points, np.repeat(points[-1:], 2 * REACH + 1, axis=0)])
+        self._rate_hz = rate_hz
+        length_s = (len(points) - 1 + REACH) / rate_hz
+        self._taper_s = min(taper_s, length_s)
+        self._slowing_s = length_s - self._taper_s
+        self.end_s = length_s + self._taper_s
 
-    def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position [N] and velocity [N] on the smooth curve (cubic, continuous velocity); at rest before and after it."""
-        frame = (time_s - self.start_s) * self.rate_hz
-        last = len(self.points) - 1
-        if not 0 <= frame < last:
-            end = self.points[0 if frame < 0 else last]
-            return end.copy(), np.zeros_like(end)
-        k = int(frame)
-        p0, p1, p2, p3 = self.points[[max(k - 1, 0), k, k + 1, min(k + 2, last)]]
-        return _catmull_rom(p0, p1, p2, p3, frame - k, self.rate_hz)
+    def at(self, time_s: float) -> State:
+        """The state [N] at a time [s] since the first frame."""
+        if time_s >= self.end_s:
+            return State.rest(self._points[-1])
+        if time_s <= self._slowing_s:
+            return self._curve(time_s)
+        x = (time_s - self._slowing_s) / (2 * self._taper_s)
+        pace, change = 1 - x * x * (3 - 2 * x), -6 * x * (1 - x) / (2 * self._taper_s)
+        on_path = self._curve(self._slowing_s + 2 * self._taper_s * x * (1 - x * x * (1 - x / 2)))
+        return warped(on_path, pace, change)
+
+    def _curve(self, time_s: float) -> State:
+        frame = max(time_s * self._rate_hz, -REACH)
+        k = min(int(frame + REACH), len(self._points) - DEGREE - 1)
+        u = frame + REACH - k
+        near = _BASIS @ self._points[k : k + DEGREE + 1]
+        powers = u ** np.arange(DEGREE + 1)
+        first, second = _ORDERS[1:] * powers[:-1], _ORDERS[2:] * _ORDERS[1:-1] * powers[:-2]
+        return State(powers @ near, self._rate_hz * (first @ near[1:]), self._rate_hz**2 * (second @ near[2:]))
 
 
-def _catmull_rom(p0: np.ndarray, p1: np.ndarray, p2: np.ndarray, p3: np.ndarray, u: float, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Position and velocity between p1 (u = 0) and p2 (u = 1)."""
-    a, b, c = -p0 + 3 * p1 - 3 * p2 + p3, 2 * p0 - 5 * p1 + 4 * p2 - p3, p2 - p0
-    position = p1 + 0.5 * u * (c + u * (b + u * a))
-    velocity = 0.5 * (c + u * (2 * b + 3 * u * a)) * rate_hz
-    return position, velocity
+def warped(state: State, pace: float, change: float) -> State:
+    """A state passed at `pace` times its own speed, a pace that changes by `change` per second."""
+    return State(state.position, state.velocity * pace, state.acceleration * pace**2 + state.velocity * change)
+
+
+def _basis(degree: int) -> np.ndarray:
+    """Coefficients [power, point] of the points around a piece of a uniform B-spline (Cox, de Boor)."""
+    pieces = np.ones((1, 1))
+    for d in range(1, degree + 1):
+        longer = np.zeros((d + 1, d + 1))  # [piece, power] of one basis function
+        for piece in range(d):
+            longer[piece, :-1] += piece * pieces[piece] / d
+            longer[piece, 1:] += pieces[piece] / d
+            longer[piece + 1, :-1] += (d - piece) * pieces[piece] / d
+            longer[piece + 1, 1:] -= pieces[piece] / d
+        pieces = longer
+    return pieces[::-1].T
+
+
+_BASIS = _basis(DEGREE)
+_ORDERS = np.arange(DEGREE + 1)
 
 
 def in_order(points: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla.rig import MotionConfig
-from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order
+from xlvla.motion import MotionConfig
+from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order, warped
+from xlvla_drivers.motion.fade import Fade
 from xlvla_drivers.motion.limits import Bounds, Limiter
+from xlvla_drivers.motion.pace import Beat
+from xlvla_drivers.motion.steps import State
 
 FUTURE_S = 0.05
 """How far ahead of the clock a stamp may be: more is a broken clock, not jitter."""
@@ -20,22 +23,19 @@ FUTURE_S = 0.05
 LONGEST_STEP_S = 0.05
 """A command after a longer pause moves as if only this much time had passed."""
 
+INTERVALS = 4
+"""An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a stream of short chunks is followed."""
+
+SHORTEST_BLEND_S = 0.1
+
 
 @dataclass(frozen=True)
-class Fade:
-    """What is added to a chunk so that it begins where the command is: `offset` [N] and `drift` [N] at `start_s`, gone after `blend_s`."""
+class Offered:
+    """A chunk that was taken but not yet played: its start in clock time and how long its offset fades."""
 
+    trajectory: Trajectory
     start_s: float
     blend_s: float
-    offset: np.ndarray
-    drift: np.ndarray
-
-    def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Offset [N] and its rate [N]: a cubic that ends at rest at zero."""
-        s = min(max((time_s - self.start_s) / self.blend_s, 0.0), 1.0)
-        offset = (2 * s**3 - 3 * s**2 + 1) * self.offset + (s**3 - 2 * s**2 + s) * self.blend_s * self.drift
-        rate = (6 * s**2 - 6 * s) / self.blend_s * self.offset + (3 * s**2 - 4 * s + 1) * self.drift
-        return offset, rate
 
 
 class Player:
@@ -48,7 +48,9 @@ class Player:
         joints: N names, the order of every vector here.
         lower, upper: position limits [N] rad; chunks are clamped to them and counted as 'clipped'.
         velocity: limits [N] rad/s, before `config.speed_scale`.
-        acceleration: limits [N] rad/s^2.
+        acceleration: limits [N] rad/s^2; those of jerk follow from `config.jerk_s`.
+        arm: how many of the joints, the first ones, are the arm's; all where None. Only they are refused a far
+            beginning and take relative chunks: an open hand may close, and a grasp is a pose and no change.
 
     Attributes:
         counts: every intervention by name: accepted, late, clipped, limited, held, and 'refused: <reason>'.
@@ -62,52 +64,96 @@ class Player:
         velocity: np.ndarray,
         acceleration: np.ndarray,
         config: MotionConfig,
+        arm: int | None = None,
     ):
         self.joints = tuple(joints)
         self.config = config
-        self.bounds = Bounds(lower, upper, velocity * config.speed_scale, acceleration)
+        self.bounds = Bounds(lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s)
         self.counts: Counter[str] = Counter()
-        self._limiter: Limiter | None = None
+        self._arm = slice(0, arm)
         self.release()
 
     def release(self) -> None:
         """Forgets the chunk and the last command: the next command starts from the pose measured then."""
-        self._limiter = None
+        self._limiter: Limiter | None = None
         self.hold()
-        self._newest_stamp_s = -math.inf
-        self._time_s = -math.inf
+        self._newest_stamp_s = self._time_s = self._taken_s = -math.inf
+        self._beat = Beat()
 
     def hold(self) -> None:
         """Drops the chunk; the command decelerates and stays."""
+        self._offered: Offered | None = None
         self._trajectory: Trajectory | None = None
-        self._fade: Fade | None = None
+        self._fade = Fade.none(len(self.joints))
+        self._played_s = 0.0
+        self._anchor: np.ndarray | None = None
 
     def has_chunk(self, now_s: float) -> bool:
         """A chunk is there that has not run out."""
-        return self._trajectory is not None and now_s < self._trajectory.end_s
+        if self._offered is not None:
+            return now_s < self._offered.start_s + self._offered.trajectory.end_s
+        return self._trajectory is not None and self._played_s < self._trajectory.end_s
 
     @property
     def stamp_s(self) -> float:
         """Stamp of the newest chunk taken; -inf before the first."""
         return self._newest_stamp_s
 
-    def offer(self, points: np.ndarray, names: Sequence[str], stamp_s: float, rate_hz: float, now_s: float) -> None:
-        """Takes a chunk [T, N] rad whose frame k is meant for stamp_s + (k + 1) / rate_hz; raises Refused with the reason."""
+    def offer(
+        self,
+        points: np.ndarray,
+        names: Sequence[str],
+        stamp_s: float,
+        rate_hz: float,
+        now_s: float,
+        *,
+        measured: np.ndarray | None = None,
+        relative: bool = False,
+    ) -> None:
+        """Takes a chunk [T, N] rad whose frame k is meant for stamp_s + (k + 1) / rate_hz; raises Refused with the reason.
+
+        Args:
+            measured: where the robot is [N] rad, looked at before there is a first command.
+            relative: the arm's positions count as changes: from the first such chunk after an engagement or a hold,
+                whose frame due now stands for where the robot is then.
+        """
         try:
-            self._take(in_order(points, names, self.joints), stamp_s, rate_hz, now_s)
+            self._take(in_order(points, names, self.joints), stamp_s, rate_hz, now_s, measured, relative)
         except Refused as refusal:
             self.counts[f"refused: {refusal.reason}"] += 1
             raise
 
-    def _take(self, points: np.ndarray, stamp_s: float, rate_hz: float, now_s: float) -> None:
+    def _take(self, points: np.ndarray, stamp_s: float, rate_hz: float, now_s: float, measured: np.ndarray | None, relative: bool) -> None:
         self._check_times(len(points), stamp_s, rate_hz, now_s)
-        clamped = np.clip(points, self.bounds.lower, self.bounds.upper)
-        self.counts["clipped"] += int((clamped != points).any(axis=0).sum())
-        self.counts["late"] += stamp_s + 1 / rate_hz < now_s
+        here = self._limiter.state.position if self._limiter else measured
+        first = stamp_s + 1 / rate_hz
+        points = points[: max(1, math.floor(self.config.horizon_s * rate_hz))]
+        due = Trajectory(points, rate_hz).at(now_s - first).position
+        anchor = self._anchored(due, here, now_s) if relative else None
+        shift = np.zeros_like(due) if anchor is None else anchor
+        if here is not None:
+            self._check_near(due + shift - here)
+        clamped = np.clip(points + shift, self.bounds.lower, self.bounds.upper)
+        self.counts["clipped"] += int((clamped != points + shift).any(axis=0).sum())
+        self.counts["late"] += first < now_s
         self.counts["accepted"] += 1
-        self._trajectory = Trajectory(clamped, stamp_s + 1 / rate_hz, rate_hz)
-        self._newest_stamp_s = stamp_s
-        self._fade = None  # made by the next command, which knows where the robot is then
+        self._offered = Offered(Trajectory(clamped, rate_hz, self.config.taper_s), first, self._blend_s(now_s))
+        self._newest_stamp_s, self._taken_s, self._anchor = stamp_s, now_s, anchor
+
+    def _blend_s(self, now_s: float) -> float:
+        if not self.has_chunk(now_s):
+            return self.config.blend_s
+        return min(self.config.blend_s, max(SHORTEST_BLEND_S, INTERVALS * (now_s - self._taken_s)))
+
+    def _anchored(self, due: np.ndarray, here: np.ndarray | None, now_s: float) -> np.ndarray:
+        """What is added to a relative chunk."""
+        if self._anchor is not None and self.has_chunk(now_s):
+            return self._anchor
+        if here is None:
+            raise Refused("anchor", "it is relative, but it is not known where the robot is")
+        anchor = np.zeros_like(due)
+        anchor[self._arm] = (here - due)[self._arm]
+        return anchor
 
     def _check_times(self, frames: int, stamp_s: float, rate_hz: float, now_s: float) -> None:
         if not (math.isfinite(stamp_s) and math.isfinite(rate_hz) and 0 < rate_hz <= 1000):
@@ -116,38 +162,64 @@ class Player:
             raise Refused("future", f"its stamp is {stamp_s - now_s:.3f} s in the future")
         if now_s - stamp_s > self.config.stale_s:
             raise Refused("stale", f"what it was decided on is {now_s - stamp_s:.3f} s old, allowed are {self.config.stale_s} s")
-        if stamp_s < self._newest_stamp_s:
+        if stamp_s <= self._newest_stamp_s:
             raise Refused("order", f"its stamp is {self._newest_stamp_s - stamp_s:.3f} s before that of the chunk being played")
         if stamp_s + frames / rate_hz <= now_s:
             raise Refused("over", "all of it lies in the past")
 
-    def command(self, now_s: float, measured: np.ndarray) -> np.ndarray:
-        """The command [N] rad for `now_s`; `measured` [N] is where the robot is, used when there was no command yet."""
+    def _check_near(self, gap: np.ndarray) -> None:
+        far = np.abs(gap[self._arm])
+        if (far > self.config.teleport_rad).any():
+            joint = int(np.argmax(far))
+            raise Refused("teleport", f"joint '{self.joints[joint]}' is {far[joint]:.2f} rad from where it begins")
+
+    def command(self, now_s: float, measured: np.ndarray, beat: Beat | None = None) -> np.ndarray:
+        """The command [N] rad for `now_s`.
+
+        Args:
+            measured: where the robot is [N] rad, used when there was no command yet.
+            beat: the pace since the last command; None is the chunk's own.
+        """
         if self._limiter is None:
             self._limiter = Limiter(self.bounds, self._finite(measured))
             self._time_s = now_s
         if now_s + 1.0 < self._time_s:
             raise XlvlaError(f"the clock went back by {self._time_s - now_s:.3f} s: release the player before it plays again")
         dt = min(max(now_s - self._time_s, 0.0), LONGEST_STEP_S)
-        self._time_s = max(now_s, self._time_s)
+        before_s, self._time_s = now_s - dt, max(now_s, self._time_s)
+        if self._offered is not None:
+            self._begin(self._offered, before_s, self._limiter.state)
         if self._trajectory is None:
             self.counts["held"] += 1
-            return self._limiter.brake(dt)
-        return self._follow(self._limiter, self._trajectory, now_s, dt)
+            return self._limiter.brake(dt).position.copy()
+        return self._follow(self._limiter, self._trajectory, beat or Beat(passed_s=dt), dt)
 
-    def _follow(self, limiter: Limiter, trajectory: Trajectory, now_s: float, dt: float) -> np.ndarray:
-        if now_s >= trajectory.end_s:
+    def _begin(self, offered: Offered, before_s: float, command: State) -> None:
+        """The offered chunk from now on, with an offset that leads from the last command to it."""
+        self._offered, self._trajectory = None, offered.trajectory
+        self._played_s = before_s - offered.start_s
+        pace = max(self._beat.rate, 0.1)
+        own = warped(command, 1 / pace, -self._beat.change / pace**3)
+        self._fade = Fade.over(own - self._trajectory.at(self._played_s), offered.blend_s, self._played_s)
+
+    def _follow(self, limiter: Limiter, trajectory: Trajectory, beat: Beat, dt: float) -> np.ndarray:
+        self._played_s += beat.passed_s
+        self._beat = beat
+        if self._played_s >= trajectory.end_s:
             self.counts["held"] += 1
-        position, velocity = trajectory.at(now_s)
-        if self._fade is None:
-            # dt ago the command was at limiter.position, so that is where the faded chunk must have been as well
-            was, was_moving = trajectory.at(now_s - dt)
-            self._fade = Fade(now_s - dt, self.config.blend_s, limiter.position - was, limiter.velocity - was_moving)
-        offset, rate = self._fade.at(now_s)
-        target = position + offset
-        command = limiter.step(target, velocity + rate, dt)
-        self.counts["limited"] += bool((np.abs(command - target) > 1e-3).any())
-        return command
+        target = warped(trajectory.at(self._played_s) + self._fade.at(self._played_s), beat.rate, beat.change)
+        command = limiter.follow(target, dt).position
+        self.counts["limited"] += bool((np.abs(command - target.position) > 1e-3).any())
+        return command.copy()
+
+    def ahead(self, seconds: float) -> np.ndarray:
+        """Where the command [N] will be after so much more time of the chunk, as far as it is known; call after `command`."""
+        assert self._limiter is not None
+        here = self._limiter.state.position
+        if self._trajectory is None:
+            return here
+        now, then = (self._trajectory.at(s).position + self._fade.at(s).position for s in (self._played_s, self._played_s + seconds))
+        return here + then - now
 
     def _finite(self, measured: np.ndarray) -> np.ndarray:
         measured = np.asarray(measured, dtype=float)

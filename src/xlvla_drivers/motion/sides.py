@@ -23,4 +23,5 @@ def side_player(rig: Rig, side: Side) -> Player:
         velocity=np.concatenate([arm.velocity, hand.velocity]),
         acceleration=np.concatenate([np.full(len(arm.lower), rig.arm(side).acceleration), hand.velocity / HAND_RAMP_S]),
         config=rig.motion,
+        arm=len(arm.lower),
     )
