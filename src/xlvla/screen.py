@@ -73,6 +73,6 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
 
 def device_line(part: str, level: str, said: str, figures: dict[str, str]) -> Text:
     """A device in one line: what its driver said of it, how often and how fast it is read."""
-    pace = f"{float(figures.get('device [Hz]', 0)):4.0f} Hz"
+    pace = f"{float(figures.get('states [Hz]', 0)):4.0f} Hz"
     read = f"read {figures['read p50 [ms]']} ({figures['read p99 [ms]']}) ms" if "read p50 [ms]" in figures else ""
     return Text.assemble("  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (said, _LEVELS.get(level, "red")))

@@ -16,7 +16,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
 
-LINK_TIMEOUT_S = 0.08
+LINK_TIMEOUT_S = 0.07
 """A device that has not answered soundly for this long is gone; the rig is told within 100 ms."""
 
 

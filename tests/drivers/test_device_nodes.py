@@ -13,7 +13,7 @@ from xlvla import rig as rigs
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
 from xlvla.ros.controls import Controls
-from xlvla.ros.faults import order_fault
+from xlvla.ros.faults import FaultOrders
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
@@ -27,6 +27,7 @@ class Floor:
     def __init__(self, session):
         self.session, self.rig, self.node = session, session.rig, session.operator.node
         self.controls = Controls(session.operator, session.rig)
+        self.orders = FaultOrders(self.node)
         self.states = {key: Reader(self.node, topics.joint_states(*key).history(500)) for key in self.rig.parts}
         self.hand = self.node.create_publisher(*self._named(topics.command("left", "hand")))
 
@@ -50,7 +51,7 @@ class Floor:
         return self.controls.devices()[(side, part)].line
 
     def inject(self, part, fault, on=True):
-        return order_fault(self.node, part, fault, on, WAIT_S)
+        return self.orders.order(part, fault, on)
 
     def pose(self, side, part):
         """A pose reported from now on."""
@@ -158,7 +159,7 @@ def test_a_fault_or_a_part_that_nobody_knows_is_told(floor):
 def test_diagnostics_tell_temperatures_latencies_and_rates_of_every_device(floor):
     def told():
         figures = floor.session.operator.figures()
-        return all({"device [Hz]", "read p99 [ms]", "link", "faults"} <= set(figures.get(f"{s}_{p}", {})) for s, p in floor.rig.parts)
+        return all({"states [Hz]", "read p99 [ms]", "link", "faults"} <= set(figures.get(f"{s}_{p}", {})) for s, p in floor.rig.parts)
 
     floor.until(told, "a device is silent on /diagnostics")
     figures = floor.session.operator.figures()

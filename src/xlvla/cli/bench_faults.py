@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from xlvla.rig import Rig
+    from xlvla.ros.faults import Unplugged
     from xlvla.screen import Screen
     from xlvla.types import Part
     from xlvla_drivers.rehearsal import Outcome
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
 def faults(
     device: Annotated[list[str] | None, typer.Option(help="Driver to rehearse; repeatable. Every one with an emulator by default.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="Fault to rehearse; repeatable. Every one of the emulator by default.")] = None,
+    graph: Annotated[bool, typer.Option("--graph", help="Also unplug every device of the running rig bimanual_emulated.")] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
     """Break every emulated device in every way it knows, while it moves; the drivers, links and guards are those of a real rig."""
@@ -42,9 +44,11 @@ def faults(
         for rig, part in _rehearsed(device):
             outcomes += _suffered(rig, part, fault, screen)
         screen.console.print(_table(outcomes))
+        unplugged = _unplugged(screen) if graph else []
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=2) + "\n")
+        figures = {"devices": [asdict(outcome) for outcome in outcomes], "graph": [asdict(entry) for entry in unplugged]}
+        out.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 def _apart() -> None:
@@ -102,6 +106,26 @@ def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) ->
                 screen.now(f"{rehearsal.name}: {fault}")
                 outcomes.append(rehearsal.run(fault))
     return outcomes
+
+
+def _unplugged(screen: Screen) -> list[Unplugged]:
+    """Every device of the running rig unplugged, seen from its graph."""
+    from xlvla import rig as rigs
+    from xlvla.cli.list import table
+    from xlvla.ros.faults import unplug_each
+    from xlvla.ros.session import Session
+    from xlvla.run import own_domain
+
+    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rows = table("Unplugged on the running graph", "part", "graph told after", "as", "well again after")
+    unplugged: list[Unplugged] = []
+    with Session(rig, domain=own_domain(), listener=screen.heard, progress=screen.waiting) as session:
+        for entry in unplug_each(session):
+            screen.now(f"{entry.part} unplugged")
+            unplugged.append(entry)
+            rows.add_row(entry.part, _ms(entry.told_s), entry.line, _ms(entry.well_s))
+    screen.console.print(rows)
+    return unplugged
 
 
 def _table(outcomes: list[Outcome]) -> Table:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from xlvla_drivers.emulators.emulator import Emulator
 
 SHOWN_S = 0.1
-CONFIRMED_S = 3.0
 
 
 def register(app: typer.Typer) -> None:
@@ -56,14 +55,14 @@ def inject(
 ) -> None:
     """Break an emulated device of a running rig, or mend it."""
     from xlvla.errors import XlvlaError
-    from xlvla.ros.faults import order_fault
+    from xlvla.ros.faults import FaultOrders
     from xlvla.ros.operator import Operator
     from xlvla.run import interruptible
 
     if state not in ("on", "off"):
         raise XlvlaError(f"a fault is 'on' or 'off', not '{state}'")
     with interruptible(), Operator(domain=domain) as operator:
-        active = order_fault(operator.node, f"{side} {part}", fault, state == "on", CONFIRMED_S)
+        active = FaultOrders(operator.node).order(f"{side} {part}", fault, state == "on")
     typer.echo(f"{side} {part}: {', '.join(active) or 'all well'}")
 
 

@@ -14,7 +14,7 @@ from xlvla.ros.reader import Reader
 from xlvla_drivers import registry
 from xlvla_drivers.emulators.emulator import Emulator
 
-LOOK_S = 0.02
+LOOK_S = 0.005
 
 
 class EmulatorsNode(RigNode):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
@@ -23,6 +24,9 @@ from xlvla_drivers.ros.tactile import TactileMessage
 
 TACTILE_HZ = 50.0
 RECOVER_TIMEOUT_S = 10.0
+PATIENCE_S = 3.0
+"""A device that is started with its rig may take so long before somebody at the terminal is bothered."""
+
 LEVELS = {"ok": DiagnosticStatus.OK, "warning": DiagnosticStatus.WARN, "fault": DiagnosticStatus.ERROR}
 
 
@@ -37,6 +41,7 @@ class DeviceNode(RigNode):
         self.health.name = self.get_name()
         self.part: Part = part
         self.link: Link | None = None
+        self._patient_until_s = 0.0
 
     @property
     def up(self) -> bool:
@@ -50,6 +55,7 @@ class DeviceNode(RigNode):
         self._status = self.publisher(topics.device(self.side, self.part))
         self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
         self._sample, self._touch, self._touched_ns = convert.JointMessage(names), TactileMessage(), 0
+        self._newest_ns = 0
         self._commands = Reader(self, topics.command(self.side, self.part))
         self.serve(topics.recover(self.side, self.part), self._recover)
 
@@ -71,6 +77,7 @@ class DeviceNode(RigNode):
     def work(self, stop: threading.Event) -> None:
         assert self.link is not None
         self.health.fact("scheduling", priority.hasten())
+        self._patient_until_s = time.monotonic() + PATIENCE_S
         try:
             for now_ns, missed in self.clock.ticks(self._device.rate_hz, stop):
                 self.health.counts["deadlines missed"] += missed
@@ -92,13 +99,17 @@ class DeviceNode(RigNode):
             self.warn(f"/{self.side}/{self.part}/command: {error}")
 
     def _publish(self, link: Link, state: DeviceState) -> None:
+        for what, seconds in link.took_s.items():
+            self.health.took(what, seconds)
+        self.health.tick("device")
+        if state.stamp_ns <= self._newest_ns:  # it reports less often than it is asked
+            return
+        self._newest_ns = state.stamp_ns
+        self.health.tick("states")
         self._joint_states.publish(self._sample.fill(state.stamp_ns, state.position, state.velocity, state.effort))
         if self._tactile and state.tactile and state.stamp_ns >= self._touched_ns + SECOND / TACTILE_HZ:
             self._touched_ns = state.stamp_ns
             self._tactile.publish(self._touch.fill(state.stamp_ns, state.tactile))
-        self.health.tick("device")
-        for what, seconds in link.took_s.items():
-            self.health.took(what, seconds)
 
     def _tell(self) -> None:
         """Says at once how the device is; in the device's thread."""
@@ -107,7 +118,7 @@ class DeviceNode(RigNode):
         status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
         status.hardware_id = f"{self._device.driver} at {registry.address(self._device, self.side)}"
         self._status.publish(status)
-        if standing.level != "ok" and standing.line != "connecting":
+        if standing.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
             self.warn(standing.line)
 
     def _recover(self, request: Any) -> str:
