@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "serial": "pyserial",
     "xarm": "xarm-python-sdk",
+    "dex_retargeting": "dex-retargeting",
     "pinocchio": "pin",
     "ament_index_python": "ros-rclpy",
     "builtin_interfaces": "ros-rclpy",
