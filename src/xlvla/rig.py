@@ -101,7 +101,7 @@ class Rig:
     description: str = ""
 
     def arm(self, side: Side) -> Arm:
-        return catalog.arm(self.sides[side].arm.type)
+        return catalog.arm(self.sides[side].arm.type).on(side)
 
     def hand(self, side: Side) -> Hand:
         return catalog.hand(self.sides[side].hand.type)

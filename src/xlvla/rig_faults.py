@@ -54,7 +54,7 @@ def _station_faults(side: Side, station: Station) -> list[str]:
     faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, catalog.arms())
     if faults:
         return faults
-    arm = catalog.arm(station.arm.type)
+    arm = catalog.arm(station.arm.type).on(side)
     where = f"sides.{side}.arm.home"
     for joint, value in station.arm.home.items():
         if joint not in arm.joints:
