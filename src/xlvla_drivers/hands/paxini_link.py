@@ -30,6 +30,7 @@ class ServerLink:
         self._counts = counts
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._patience_s = PART_S
         self._forget()
 
     def open(self, command: Sequence[str]) -> str:
@@ -52,6 +53,7 @@ class ServerLink:
         self._hear(0.0)
         while (age_s := time.monotonic() - self._newest_s) > FRESH_S:
             if age_s > LINK_TIMEOUT_S:
+                self._patience_s = 0.1
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
             self._hear(LINK_TIMEOUT_S - age_s)
         states, self._states = self._states, []
@@ -70,7 +72,7 @@ class ServerLink:
         return self._answers.pop(answer)
 
     def close(self) -> None:
-        """The server disables the motors by itself when the socket ends."""
+        """The server disables the motors by itself when the socket ends; one that hangs is killed and the motors hold."""
         process, self._process = self._process, None
         connection, self._socket = self._socket, None
         self._forget()
@@ -78,9 +80,10 @@ class ServerLink:
             connection.close()
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PART_S)
+                process.wait(self._patience_s)
             process.kill()
             process.wait()
+        self._patience_s = PART_S
 
     def _forget(self) -> None:
         self._buffer = b""
@@ -117,6 +120,8 @@ class ServerLink:
         except ValueError:
             self._counts["corrupt"] += 1
             return
+        if "unusable" in message:
+            raise XlvlaError(f"{message['unusable']}: options.python must be a Python 3.10 with the vendor's pxdex installed")
         if "lost" in message:
             raise LinkLost(f"the vendor's SDK: {message['lost']}")
         if "state" in message:
