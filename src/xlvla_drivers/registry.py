@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -45,13 +46,24 @@ def faults(rig: Rig) -> list[str]:
     """What the drivers of a rig do not understand of it, one line each; imports them."""
     found: list[str] = []
     for side, part in rig.parts:
-        try:
+        with _kept(found):
             configured(rig, side, part)
-        except RigError as error:
-            found += error.faults
-        except XlvlaError as error:
-            found.append(str(error))
+    for name, camera in rig.cameras.items():
+        if camera.device and not camera.device.emulated and camera.device.driver:
+            with _kept(found):
+                options("camera", camera.device.driver, camera.device.options, f"cameras.{name}.device.options")
     return found
+
+
+@contextlib.contextmanager
+def _kept(faults: list[str]) -> Generator[None]:
+    """Collects what is wrong instead of raising it."""
+    try:
+        yield
+    except RigError as error:
+        faults += error.faults
+    except XlvlaError as error:
+        faults.append(str(error))
 
 
 def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:

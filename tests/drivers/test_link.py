@@ -165,14 +165,25 @@ def test_what_a_driver_does_not_understand_is_told_before_anything_starts(device
     assert len(faults) == 1 and line in faults[0]
 
 
+@pytest.mark.parametrize("hand", [hand.name for hand in catalog.hands().values() if hand.driver in registry.emulators()])
+def test_the_emulated_rig_takes_any_hand_that_has_an_emulator(hand):
+    rig = rigs.load("bimanual_emulated").with_choices(hands={"left": hand, "right": hand})
+    assert registry.faults(rig) == []
+    assert [registry.open_device(rig, *key).joints for key in rig.parts if key[1] == "hand"] == [
+        rig.hand(side).joint_names(side) for side in rig.sides
+    ]
+
+
 def test_an_unknown_driver_is_told_when_the_rig_is_read():
     with pytest.raises(RigError, match=r"unknown driver 'abilty'.* did you mean 'ability'"):
         emulated(driver="abilty")
 
 
-def test_emulators_of_different_sides_and_domains_do_not_meet(monkeypatch):
-    addresses = set()
+def test_emulated_devices_of_different_domains_do_not_meet_nor_those_of_different_hands(monkeypatch):
+    addresses = {}
     for domain in ("3", "4"):
         monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-        addresses |= {registry.emulated_address(name, side) for name in registry.emulators() for side in ("left", "right")}
-    assert len(addresses) == 4 * len(registry.emulators())
+        addresses[domain] = [registry.emulated_address(name, side) for name in registry.emulators() for side in ("left", "right")]
+    assert not set(addresses["3"]) & set(addresses["4"])
+    hands = [registry.emulated_address(name, side) for name in catalog.drivers("hand") for side in ("left", "right")]
+    assert len(set(hands)) == len(hands)
