@@ -52,7 +52,7 @@ class Guard:
 
     def __init__(self, joints: Sequence[str], limits: Limits, *, stale_s: float, rate_hz: float):
         self.joints, self.limits, self.stale_s = tuple(joints), limits, stale_s
-        self._names = frozenset(joints)
+        self._names = set(joints)
         self.counts: Counter[str] = Counter()
         self.following = False
         self.held: np.ndarray | None = None
