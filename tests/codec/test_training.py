@@ -12,7 +12,7 @@ from xlvla_policy.latent.losses import pinches, retargeting, shared
 from xlvla_policy.latent.recipe import DEFAULT, PAPER, preset
 from xlvla_policy.latent.training import Trainer, checkpoint, train
 
-TINY = replace(DEFAULT, encoder=(16,), decoder=(16,), batch=16, steps=4, left_steps=3, pool=2048, templates=32)
+TINY = replace(DEFAULT, patience=8, clear=0.0, encoder=(16,), decoder=(16,), batch=16, steps=4, left_steps=3, pool=2048, templates=32)
 PAIR = ("ability", "inspire")
 
 
@@ -30,6 +30,21 @@ def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not checkpoint(resumed).exists()
+
+
+def test_a_phase_that_gains_nothing_ends_early_with_its_best_weights():
+    trainer = Trainer(replace(TINY, steps=400, rate=0.0, patience=16), ("ability", "xhand"))
+    assert len(list(trainer.run())) == 18  # a first look after two steps, and sixteen in which nothing got better
+    assert trainer.step == 400
+    assert all(torch.equal(value, trainer.best.weights[name]) for name, value in trainer.coders.state_dict().items())
+
+
+def test_a_run_that_gains_is_not_stopped_and_poses_held_out_are_never_trained_on():
+    trainer = Trainer(replace(TINY, encoder=(64,), decoder=(64,), batch=64, steps=40, patience=16), ("ability", "xhand"))
+    held_out = trainer.held_out["xhand"].clone()
+    assert len(list(trainer.run())) == 40
+    assert torch.equal(trainer.held_out["xhand"], held_out)
+    assert not torch.isin(trainer.samplers["xhand"].pinches, held_out).all(dim=1).any()
 
 
 def test_resuming_another_run_is_refused(tmp_path):

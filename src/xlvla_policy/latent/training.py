@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,159 +15,148 @@ from torch import Generator, Tensor
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
-from xlvla_policy.latent.losses import divergence, pinches, retargeting, roughness, shared
 from xlvla_policy.latent.model import Coders, Mlp
+from xlvla_policy.latent.objective import Losses, Objective, Roles
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.sampling import Sampler
+from xlvla_policy.latent.stopping import CHECKS, Best
 from xlvla_policy.latent.weights import write
 
 WARM_UP = 0.15
-SPACING = 0.1
-"""Between neighbouring points of a path, as a part of the line between two latents."""
 CHECKPOINT_EVERY = 250
+HELD_OUT = 4
+"""Batches of poses that early stopping is decided on, from pools as many times smaller ..."""
+APART = 1_000_003
+"""... and with a seed so far from the training's."""
 
 
 @dataclass(frozen=True)
-class Losses:
-    """Unweighted losses of one step; `total` is weighted."""
+class Phase:
+    """Steps with a cycle of the learning rate of their own, in which right hands learn or left ones."""
 
-    total: Tensor
-    reconstruction: Tensor
-    retargeting: Tensor
-    twin: Tensor
-    kl: Tensor
+    start: int
+    steps: int
+    peak: float
+    lefts: bool
 
+    @property
+    def end(self) -> int:
+        return self.start + self.steps
 
-@dataclass(frozen=True)
-class Source:
-    """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled latents, and paths.
-
-    Args:
-        path: [4 N, L] four points each, one after the other, on N straight lines between two latents.
-    """
-
-    body: Embodiment
-    q: Tensor
-    tips: Tensor
-    pinches: Tensor
-    latent: Tensor
-    path: Tensor
-
-    def every(self, stride: int, turn: int) -> Source:
-        """Every so-manieth pose, others each turn."""
-        if stride == 1:
-            return self
-        q, tips, lines, latent = (part[turn % stride :: stride] for part in (self.q, self.tips, self.pinches, self.latent))
-        return Source(self.body, q, tips, lines, latent, self.path)
+    def done(self, step: int) -> float:
+        return (step - self.start) / self.steps
 
 
 class Trainer:
     """A training run: model, optimiser, samplers and how far it is.
 
     The right hands shape the latent first. Left hands that are no mirror images then start as copies of their twins and
-    learn to live in that latent, everything else frozen.
+    learn to live in that latent, everything else frozen. `seconds` of CPU time are counted, all threads together.
     """
 
     def __init__(self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0):
         """`hands` empty trains every hand of the catalogue."""
+        started = time.process_time()
         self.recipe = recipe
         self.seed = seed
         self.hands = tuple(hands or catalog.hands())
         if len(self.hands) < 2:
             raise XlvlaError(f"a shared latent needs at least two hands, '{', '.join(self.hands)}' is one: add --hands")
-        self.bodies = embodiments([catalog.hand(name) for name in self.hands])
+        self.bodies = self._bodies()
         rights = {body.hand.name: body for body in self.bodies if not body.second}
-        self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second}
+        self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second and body.hand.name in rights}
         self.steps = recipe.steps + (recipe.left_steps if self.twins else 0)
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, recipe)
+        self.objective = Objective(self.bodies, self.coders, recipe)
         self.generator = Generator().manual_seed(seed)
         self.samplers = {body.name: Sampler(body, recipe, self.generator) for body in self.bodies}
+        self.held_out = self._held_out()
+        self.best = Best()
         self.step = 0
-        self.seconds = 0.0
         self._learn(self.learning)
+        self.seconds = time.process_time() - started
+
+    def _bodies(self) -> list[Embodiment]:
+        return embodiments([catalog.hand(name) for name in self.hands])
+
+    def _held_out(self) -> dict[str, Tensor]:
+        """Poses by embodiment that are never trained on."""
+        if not self.recipe.patience:
+            return {}
+        generator = Generator().manual_seed(self.seed + APART)
+        few = replace(self.recipe, pool=self.recipe.pool // HELD_OUT, templates=self.recipe.templates // HELD_OUT)
+        samplers = {body.name: Sampler(body, few, generator) for body in self.bodies}
+        return {name: torch.cat([sampler() for _ in range(HELD_OUT)]) for name, sampler in samplers.items()}
+
+    @property
+    def phase(self) -> Phase:
+        """The one the present step belongs to."""
+        recipe = self.recipe
+        if self.step < recipe.steps:
+            return Phase(0, recipe.steps, recipe.rate, lefts=False)
+        return Phase(recipe.steps, recipe.left_steps, recipe.left_rate, lefts=True)
 
     @property
     def learning(self) -> list[Embodiment]:
         """Whose networks the present step changes."""
-        lefts = self.step >= self.recipe.steps
-        return [body for body in self.bodies if body.second == lefts]
+        return [body for body in self.bodies if body.second == self.phase.lefts]
+
+    @property
+    def _shown(self) -> list[Embodiment]:
+        """Whose poses a step is made of: right hands learn among themselves."""
+        return self.bodies if self.phase.lefts else self.learning
+
+    @property
+    def _coarse(self) -> bool:
+        return self.phase.done(self.step) < self.recipe.coarse
+
+    @property
+    def _frozen_weight(self) -> float:
+        return 1.0
 
     def run(self, until: int | None = None) -> Iterator[Losses]:
-        """Trains up to a step (None: the end), yielding each step's losses."""
+        """Trains up to a step (None: the end), yielding each step's losses; a phase that no longer gains ends early."""
         while self.step < (self.steps if until is None else until):
-            started = time.perf_counter()
-            losses = self._train_step()
-            self.seconds += time.perf_counter() - started
-            yield losses
+            started = time.process_time()
+            losses = None if self._stale() else self._train_step()
+            self.seconds += time.process_time() - started
+            if losses:
+                yield losses
         if self.step >= self.recipe.steps == self.steps:
             self._copy_twins()
 
-    def losses(self, poses: Mapping[str, Tensor]) -> Losses:
-        """Losses of a batch of poses [B, J] rad by embodiment."""
-        present = [body for body in self.bodies if body.name in poses]
-        posteriors = [self.coders[body.name].encode(poses[body.name]) for body in present]
-        batch = {body.name: self._source(body, poses[body.name], *posterior) for body, posterior in zip(present, posteriors, strict=True)}
-        each = [self._target(target, [batch[source.name] for source in self._sources(target, present)]) for target in present]
-        reconstruction, retargeted, twin, rough = (torch.stack(part).sum() / len(self.learning) for part in zip(*each, strict=True))
-        kl = torch.stack([divergence(*posterior) for posterior in posteriors]).mean()
-        r = self.recipe
-        total = r.reconstruction * reconstruction + retargeted + r.twin * twin + r.smooth * rough + r.kl * kl
-        return Losses(total, reconstruction, retargeted, twin, kl)
+    def _stale(self) -> bool:
+        """Every so often remembers the best weights; where they have been the best for too long, they end the phase."""
+        phase, patience = self.phase, self.recipe.patience
+        if not patience or self.step == phase.start or self.step % max(1, patience // CHECKS):
+            return False
+        cost = self._held_out_cost()
+        if self.best.beaten(cost):
+            self.best = Best(cost, self.step, {name: value.clone() for name, value in self.coders.state_dict().items()})
+        elif self.step - self.best.step >= patience:
+            self.coders.load_state_dict(self.best.weights)
+            self.step = phase.end
+        return self.step == phase.end
 
-    def _source(self, body: Embodiment, q: Tensor, mean: Tensor, log_variance: Tensor) -> Source:
-        noise = torch.randn(mean.shape, generator=self.generator) if self.recipe.sampled else torch.zeros_like(mean)
-        tips = body.tips(q)
-        latent = mean + torch.exp(0.5 * log_variance) * noise
-        return Source(body, q, tips, pinches(tips, body.fingers), latent, self._path(mean))
-
-    def _path(self, mean: Tensor) -> Tensor:
-        """Four points each on lines between latents of uniform poses, which come first; none while rounding is rougher than they."""
-        uniform = round(len(mean) * self.recipe.mixture[0] / sum(self.recipe.mixture))
-        count = 0 if self._coarse else min(self.recipe.paths, uniform // 2)
-        start = torch.rand(count, 1, generator=self.generator) * (1 - 3 * SPACING)
-        part = start + SPACING * torch.arange(4.0)[:, None, None]
-        ends = mean[torch.randperm(uniform, generator=self.generator)[: 2 * count]]
-        return ((1 - part) * ends[:count] + part * ends[count:]).flatten(0, 1)
-
-    def _sources(self, target: Embodiment, present: list[Embodiment]) -> list[Embodiment]:
-        """Whose latents a decoder is shown: everybody's, or where it is frozen only those of encoders that learn."""
-        return present if target in self.learning else self.learning
-
-    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Reconstruction, retargeting and twin loss, and roughness, of one decoder."""
-        sources = [source if source.body is target else source.every(self.recipe.stride, self.step) for source in sources]
-        paths = [source.path for source in sources if source.body is not target]
-        q = self.coders[target.name].decode(torch.cat([*(source.latent for source in sources), *paths]))
-        tips = target.tips(q)
-        known = sum(len(source.q) for source in sources)
-        rough = roughness(tips[known:], len(paths))
-        q, tips = q[:known], tips[:known]
-        mask = torch.cat([self._mask(source.body, target, len(source.q)) for source in sources])
-        retargeted = retargeting(torch.cat([source.pinches for source in sources]), pinches(tips, target.fingers), mask, self.recipe)
-        sizes = [len(source.q) for source in sources]
-        arrived = list(zip(sources, q.split(sizes), tips.split(sizes), strict=True))
-        own = [(decoded - source.q).square().mean() for source, decoded, _ in arrived if source.body is target]
-        twin = [(there - source.tips).square().sum(-1).mean() for source, _, there in arrived if self._are_twins(source.body, target)]
-        return sum(own, torch.zeros(())), retargeted, sum(twin, torch.zeros(())), rough
-
-    def _are_twins(self, a: Embodiment, b: Embodiment) -> bool:
-        return a.hand is b.hand and a is not b
-
-    @staticmethod
-    def _mask(source: Embodiment, target: Embodiment, count: int) -> Tensor:
-        mask = shared(source.fingers, target.fingers) * (source is not target)
-        return mask.expand(count, -1)
+    @torch.no_grad()
+    def _held_out_cost(self) -> float:
+        self._set_precision(coarse=False)
+        poses = {body.name: self.held_out[body.name] for body in self._shown}
+        roles = Roles(self.learning, self._frozen_weight)
+        return self.objective(poses, roles, Generator().manual_seed(self.seed)).total.item()
 
     def _train_step(self) -> Losses:
         if self.step == self.recipe.steps:
             self._copy_twins()
             self._learn(self.learning)
-        self.optimiser.set_rate(rate(self.recipe, self.step))
-        self._set_precision()
-        shown = self.bodies if self.step >= self.recipe.steps else self.learning
-        losses = self.losses({body.name: self.samplers[body.name]() for body in shown})
+            self.best = Best()
+        self.optimiser.set_rate(rate(self.recipe, self.phase, self.step))
+        self._set_precision(self._coarse)
+        poses = {body.name: self.samplers[body.name]() for body in self._shown}
+        roles = Roles(self.learning, self._frozen_weight, exact=not self._coarse)
+        losses = self.objective(poses, roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
@@ -175,15 +164,11 @@ class Trainer:
         self.step += 1
         return losses
 
-    @property
-    def _coarse(self) -> bool:
-        return self.step < self.recipe.coarse * self.recipe.steps
-
-    def _set_precision(self) -> None:
+    def _set_precision(self, coarse: bool) -> None:
         """Coarse first: rounding only matters for the last, small errors."""
         for network in self.coders.modules():
             if isinstance(network, Mlp):
-                network.coarse = self._coarse
+                network.coarse = coarse
 
     def _copy_twins(self) -> None:
         for left, right in self.twins.items():
@@ -206,6 +191,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "coders": self.coders.state_dict(),
+            "best": asdict(self.best),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
         }
@@ -220,7 +206,7 @@ class Trainer:
         for key, value in asked.items():
             if state[key] != value:
                 raise XlvlaError(f"{path} was trained with {key} {state[key]}, asked is {value}: resume with the same, or start anew")
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.best = state["step"], state["seconds"], Best(**state["best"])
         # At the very turn the state is still that of the right hands' optimiser.
         self._learn([body for body in self.bodies if body.second == (self.step > self.recipe.steps)])
         self.coders.load_state_dict(state["coders"])
@@ -228,16 +214,19 @@ class Trainer:
         self.generator.set_state(state["generator"])
 
 
-def rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step; one cycle warms up linearly and anneals along a cosine, for right and left hands each."""
-    lefts = step >= recipe.steps
-    peak = recipe.left_rate if lefts else recipe.rate
+def rate(recipe: Recipe, phase: Phase, step: int) -> float:
+    """The learning rate of a step; one cycle per phase warms up linearly and anneals along a cosine."""
     if not recipe.one_cycle:
-        return peak
-    done = (step - recipe.steps) / recipe.left_steps if lefts else step / recipe.steps
+        return phase.peak
+    done = phase.done(step)
     if done < WARM_UP:
-        return peak * (0.04 + 0.96 * done / WARM_UP)
-    return peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
+        return phase.peak * (0.04 + 0.96 * done / WARM_UP)
+    return phase.peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
+
+
+def on_threads(count: int) -> None:
+    """How many threads share a step; sums come out the same to the bit only for the same number."""
+    torch.set_num_threads(count)
 
 
 def checkpoint(out: Path) -> Path:
