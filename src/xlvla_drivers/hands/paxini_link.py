@@ -27,7 +27,7 @@ class ServerLink:
     """A server and the socket to it; every method but `close` raises LinkLost once the server is gone."""
 
     def __init__(self, counts: Counter[str]):
-        self._counts = counts
+        self.counts = counts
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._patience_s = PART_S
@@ -118,7 +118,7 @@ class ServerLink:
         try:
             message = json.loads(line)
         except ValueError:
-            self._counts["corrupt"] += 1
+            self.counts["corrupt"] += 1
             return
         if "unusable" in message:
             raise XlvlaError(f"{message['unusable']}: options.python must be a Python 3.10 with the vendor's pxdex installed")
@@ -126,7 +126,9 @@ class ServerLink:
             raise LinkLost(f"the vendor's SDK: {message['lost']}")
         if "state" in message:
             self._states.append(message["state"])
-            self._newest_s = message["state"]["at"]  # one clock for all processes of a machine
+            at_s = message["state"]["at"]  # one clock for all processes of a machine
+            self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
+            self._newest_s = at_s
         else:
             self._answers.update(message)
 
