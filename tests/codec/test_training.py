@@ -32,9 +32,9 @@ def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
     assert not checkpoint(resumed).exists()
 
 
-def test_a_phase_that_gains_nothing_ends_early_with_its_best_weights():
+def test_both_parts_of_a_phase_that_gain_nothing_end_early_with_their_best_weights():
     trainer = Trainer(replace(TINY, steps=400, rate=0.0, patience=16), ("ability", "xhand"))
-    assert len(list(trainer.run())) == 18  # a first look after two steps, and sixteen in which nothing got better
+    assert len(list(trainer.run())) == 2 * (2 + 16)  # a first look after two steps, and sixteen in which nothing got better
     assert trainer.step == 400
     assert all(torch.equal(value, trainer.best.weights[name]) for name, value in trainer.coders.state_dict().items())
 

@@ -21,8 +21,8 @@ class Recipe:
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's weights, like the paper.
         left_rate: their learning rate; they start as copies, so a gentle one.
-        patience: a phase ends early, with its best weights, once the objective on poses held out has not fallen for so many steps;
-            0 never.
+        patience: the coarse or the exact part of a phase ends early, with its best weights, once the objective on poses held out
+            has not fallen for so many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance per m^2.
         robust: error [rad] beyond which a direction costs in proportion to its angle instead of its square, and so a distance; 0: squares.
         strict: so many times further a tight pinch's distance keeps to the square: fingers that cannot meet come as near as they can.

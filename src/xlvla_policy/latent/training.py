@@ -33,19 +33,26 @@ APART = 1_000_003
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps with a cycle of the learning rate of their own, in which right hands learn or left ones."""
+    """Steps with a cycle of the learning rate of their own, in which right hands learn or left ones; coarse up to `turn`, then exact."""
 
     start: int
-    steps: int
+    turn: int
+    end: int
     peak: float
     lefts: bool
 
-    @property
-    def end(self) -> int:
-        return self.start + self.steps
-
     def done(self, step: int) -> float:
-        return (step - self.start) / self.steps
+        return (step - self.start) / (self.end - self.start)
+
+    def part_end(self, step: int) -> int:
+        return self.turn if step < self.turn else self.end
+
+
+def phase(recipe: Recipe, step: int) -> Phase:
+    """The one a step belongs to."""
+    lefts = step >= recipe.steps
+    start, steps = (recipe.steps, recipe.left_steps) if lefts else (0, recipe.steps)
+    return Phase(start, start + math.ceil(recipe.coarse * steps), start + steps, recipe.left_rate if lefts else recipe.rate, lefts)
 
 
 class Trainer:
@@ -92,11 +99,7 @@ class Trainer:
 
     @property
     def phase(self) -> Phase:
-        """The one the present step belongs to."""
-        recipe = self.recipe
-        if self.step < recipe.steps:
-            return Phase(0, recipe.steps, recipe.rate, lefts=False)
-        return Phase(recipe.steps, recipe.left_steps, recipe.left_rate, lefts=True)
+        return phase(self.recipe, self.step)
 
     @property
     def learning(self) -> list[Embodiment]:
@@ -110,14 +113,14 @@ class Trainer:
 
     @property
     def _coarse(self) -> bool:
-        return self.phase.done(self.step) < self.recipe.coarse
+        return self.step < self.phase.turn
 
     @property
     def _frozen_weight(self) -> float:
         return 1.0
 
     def run(self, until: int | None = None) -> Iterator[Losses]:
-        """Trains up to a step (None: the end), yielding each step's losses; a phase that no longer gains ends early."""
+        """Trains up to a step (None: the end), yielding each step's losses; a part of a phase that no longer gains ends early."""
         while self.step < (self.steps if until is None else until):
             started = time.process_time()
             losses = None if self._stale() else self._train_step()
@@ -128,35 +131,38 @@ class Trainer:
             self._copy_twins()
 
     def _stale(self) -> bool:
-        """Every so often remembers the best weights; where they have been the best for too long, they end the phase."""
-        phase, patience = self.phase, self.recipe.patience
-        if not patience or self.step == phase.start or self.step % max(1, patience // CHECKS):
+        """Every so often remembers the best weights; where they have been the best for too long, they end their part of the phase."""
+        at, patience = self.phase, self.recipe.patience
+        if not patience or self.step in (at.start, at.turn) or self.step % max(1, patience // CHECKS):
             return False
-        cost = self._held_out_cost()
+        cost, end = self._held_out_cost(), at.part_end(self.step)
         if self.best.beaten(cost):
             self.best = Best(cost, self.step, {name: value.clone() for name, value in self.coders.state_dict().items()})
         elif self.step - self.best.step >= patience:
             self.coders.load_state_dict(self.best.weights)
-            self.step = phase.end
-        return self.step == phase.end
+            self.step = end
+        return self.step == end
 
     @torch.no_grad()
     def _held_out_cost(self) -> float:
-        self._set_precision(coarse=False)
+        self._set_precision(self._coarse)
         poses = {body.name: self.held_out[body.name] for body in self._shown}
-        roles = Roles(self.learning, self._frozen_weight)
-        return self.objective(poses, roles, Generator().manual_seed(self.seed)).total.item()
+        return self.objective(poses, self._roles, Generator().manual_seed(self.seed)).total.item()
+
+    @property
+    def _roles(self) -> Roles:
+        return Roles(self.learning, self._frozen_weight, exact=not self._coarse)
 
     def _train_step(self) -> Losses:
         if self.step == self.recipe.steps:
             self._copy_twins()
             self._learn(self.learning)
+        if self.step in (self.phase.start, self.phase.turn):
             self.best = Best()
         self.optimiser.set_rate(rate(self.recipe, self.phase, self.step))
         self._set_precision(self._coarse)
         poses = {body.name: self.samplers[body.name]() for body in self._shown}
-        roles = Roles(self.learning, self._frozen_weight, exact=not self._coarse)
-        losses = self.objective(poses, roles, self.generator, self.step)
+        losses = self.objective(poses, self._roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
@@ -214,14 +220,14 @@ class Trainer:
         self.generator.set_state(state["generator"])
 
 
-def rate(recipe: Recipe, phase: Phase, step: int) -> float:
+def rate(recipe: Recipe, at: Phase, step: int) -> float:
     """The learning rate of a step; one cycle per phase warms up linearly and anneals along a cosine."""
     if not recipe.one_cycle:
-        return phase.peak
-    done = phase.done(step)
+        return at.peak
+    done = at.done(step)
     if done < WARM_UP:
-        return phase.peak * (0.04 + 0.96 * done / WARM_UP)
-    return phase.peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
+        return at.peak * (0.04 + 0.96 * done / WARM_UP)
+    return at.peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
 
 
 def on_threads(count: int) -> None:
