@@ -32,6 +32,8 @@ class EmulatorsNode(RigNode):
         return self._running
 
     def configure(self) -> None:
+        priority.hasten()  # all threads made from now on inherit it: a real device has a processor of its own
+        sys.setswitchinterval(SWITCH_S)
         self._emulators: dict[str, Emulator] = {
             f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in self.rig.emulated
         }
@@ -41,8 +43,6 @@ class EmulatorsNode(RigNode):
 
     def work(self, stop: threading.Event) -> None:
         started: list[Emulator] = []
-        priority.hasten()  # the threads of the emulators inherit it: a real device has a processor of its own
-        sys.setswitchinterval(SWITCH_S)
         try:
             for emulator in self._emulators.values():
                 emulator.start()

@@ -48,6 +48,9 @@ class DeviceNode(RigNode):
         return self.link is not None and self.link.counts["connections"] > 0
 
     def configure(self) -> None:
+        # Here, so that this thread is hastened too and its children inherit it: an ordinary thread that waits for a
+        # processor while it holds the interpreter's lock would stop the one that talks to the device.
+        self.health.fact("scheduling", priority.hasten())
         self.side: Side = self._chosen_side()
         self.link = self._linked()
         names = self.rig.joint_names(self.side, self.part)
@@ -76,7 +79,6 @@ class DeviceNode(RigNode):
 
     def work(self, stop: threading.Event) -> None:
         assert self.link is not None
-        self.health.fact("scheduling", priority.hasten())
         self._patient_until_s = time.monotonic() + PATIENCE_S
         try:
             for now_ns, missed in self.clock.ticks(self._device.rate_hz, stop):
