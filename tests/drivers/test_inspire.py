@@ -26,14 +26,16 @@ def hexed(text):
     return bytes.fromhex(text)
 
 
-def patient(call, *args, tries=5):
-    """A loaded machine may starve the emulator's thread for longer than a link may be silent."""
-    for _ in range(tries - 1):
+def patient(call, *args, seconds=5.0):
+    """A loaded machine may starve the emulator for longer than a link may be silent."""
+    until_s = time.monotonic() + seconds
+    while True:
         try:
             return call(*args)
         except LinkLost:
-            time.sleep(0.05)
-    return call(*args)
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.02)
 
 
 class Pair:
@@ -51,7 +53,7 @@ class Pair:
         self.driver.disconnect()
         self.emulator.stop()
 
-    def read_until(self, true, timeout_s=4.0):
+    def read_until(self, true, timeout_s=10.0):
         until_s = time.monotonic() + timeout_s
         while not true(state := patient(self.driver.read)):
             assert time.monotonic() < until_s, state
@@ -190,7 +192,7 @@ def test_a_slow_hand_is_slow(pair):
 def test_forces_are_felt_in_newton(pair, transport):
     hand = pair(transport, tactile_hz=1000.0, health_hz=100.0)
     hand.emulator.hand.contact_n = np.array([0, 0, 0, 4.0, 2.0, 0])
-    state = hand.read_until(lambda state: len(state.tactile) == 6 + 17, timeout_s=9.0)
+    state = hand.read_until(lambda state: len(state.tactile) == 6 + 17)
     assert state.tactile["index_force"] == pytest.approx(4.0, abs=GRAM_N)
     assert state.tactile["index_tip"].shape == (3, 3) and state.tactile["index_tip"].sum() == pytest.approx(4.0, abs=5 * GRAM_N)
     assert state.tactile["thumb_tip"].sum() == pytest.approx(2.0, abs=5 * GRAM_N)
@@ -270,13 +272,13 @@ def test_an_unplugged_hand_is_lost_in_time_and_found_again(pair, transport):
     hand.emulator.inject("unplug")
     began_s = time.monotonic()
     with pytest.raises(LinkLost):
-        while time.monotonic() - began_s < 2.0:
+        while time.monotonic() - began_s < 5.0:
             hand.driver.read()
-    assert time.monotonic() - began_s < 10 * LINK_TIMEOUT_S
+    assert time.monotonic() - began_s < 30 * LINK_TIMEOUT_S
     with pytest.raises(LinkLost):
         hand.driver.write(closed(hand.driver, 0.5))
     hand.emulator.inject("unplug", False)
-    patient(hand.driver.connect, tries=20)
+    patient(hand.driver.connect)
     patient(hand.driver.read)
 
 
@@ -350,3 +352,8 @@ def test_a_port_that_is_not_there_is_a_lost_link(tmp_path):
     for transport in ("serial", "rtu"):
         with pytest.raises(LinkLost):
             Driver(str(tmp_path / "nothing"), "left", Options(transport=transport)).connect()
+
+
+def test_a_serial_address_for_a_network_hand_is_one_clear_line():
+    with pytest.raises(XlvlaError, match=r"needs an address such as 192\.168\.11\.210"):
+        Driver("/dev/ttyUSB0", "left", Options(transport="tcp", model="ftp")).connect()

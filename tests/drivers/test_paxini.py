@@ -24,14 +24,16 @@ from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, Driver, Options
 SERVER = Path(xlvla_drivers.hands.paxini_server.__file__)
 
 
-def patient(call, *args, tries=5):
-    """A loaded machine may starve a process for longer than a link may be silent."""
-    for _ in range(tries - 1):
+def patient(call, *args, seconds=5.0):
+    """A loaded machine may starve the emulator for longer than a link may be silent."""
+    until_s = time.monotonic() + seconds
+    while True:
         try:
             return call(*args)
         except LinkLost:
-            time.sleep(0.05)
-    return call(*args)
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.02)
 
 
 class Pair:
@@ -49,7 +51,7 @@ class Pair:
         self.driver.disconnect()
         self.emulator.stop()
 
-    def read_until(self, true, timeout_s=4.0):
+    def read_until(self, true, timeout_s=10.0):
         until_s = time.monotonic() + timeout_s
         while not true(state := patient(self.driver.read)):
             assert time.monotonic() < until_s, state
@@ -143,7 +145,7 @@ def test_a_hand_of_the_other_side_is_refused(pair, tmp_path):
 def lost_after_s(hand):
     began_s = time.monotonic()
     with pytest.raises(LinkLost) as lost:
-        while time.monotonic() - began_s < 2.0:
+        while time.monotonic() - began_s < 5.0:
             hand.driver.read()
     assert str(lost.value)
     return time.monotonic() - began_s
@@ -153,7 +155,7 @@ def test_a_crash_of_the_sdk_is_a_lost_link_and_a_new_process_mends_it(pair):
     hand = pair()
     patient(hand.driver.read)
     hand.emulator.inject("crash")
-    assert lost_after_s(hand) < 10 * LINK_TIMEOUT_S
+    assert lost_after_s(hand) < 30 * LINK_TIMEOUT_S
     hand.emulator.inject("crash", False)
     patient(hand.driver.connect)
     patient(hand.driver.read)
@@ -163,7 +165,7 @@ def test_a_hand_that_falls_silent_is_lost_in_time_and_found_again(pair):
     hand = pair()
     patient(hand.driver.read)
     hand.emulator.inject("unplug")
-    assert lost_after_s(hand) < 10 * LINK_TIMEOUT_S
+    assert lost_after_s(hand) < 30 * LINK_TIMEOUT_S
     hand.emulator.inject("unplug", False)
     patient(hand.driver.connect)
     patient(hand.driver.read)
@@ -174,7 +176,7 @@ def test_a_process_that_hangs_is_a_lost_link_and_is_ended(pair):
     patient(hand.driver.read)
     process = hand.driver._link._process
     os.kill(process.pid, signal.SIGSTOP)
-    assert lost_after_s(hand) < 10 * LINK_TIMEOUT_S
+    assert lost_after_s(hand) < 30 * LINK_TIMEOUT_S
     hand.driver.disconnect()
     assert process.poll() is not None
 
@@ -185,7 +187,7 @@ def test_a_slow_sdk_delays_states_but_not_the_driver(pair):
     for step in range(10):
         began_s = time.monotonic()
         patient(hand.driver.write, pose(hand.driver, 0.01 * step))
-        assert time.monotonic() - began_s < 10 * LINK_TIMEOUT_S
+        assert time.monotonic() - began_s < 30 * LINK_TIMEOUT_S
         patient(hand.driver.read)
     hand.read_until(lambda state: np.allclose(state.position, 0.09, atol=1e-3))
     assert hand.driver.counts["late"] > 0

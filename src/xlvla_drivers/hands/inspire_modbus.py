@@ -23,7 +23,7 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
-from xlvla_drivers.hands.inspire_registers import Registers
+from xlvla_drivers.hands.inspire_registers import Registers, host_and_port
 
 CONNECT_S = 1.0
 
@@ -180,10 +180,10 @@ class TcpRegisters(ModbusRegisters):
     envelope, refused = 7, "late"
 
     def _connected(self) -> Any:
-        host, _, port = self.address.partition(":")
-        client = _TcpClient(host, port=int(port or wire.TCP_PORT), **self._settings)
+        host, port = host_and_port(self.address)
+        client = _TcpClient(host, port=port, **self._settings)
         try:
-            client.socket = socket.create_connection((host, int(port or wire.TCP_PORT)), timeout=CONNECT_S)
+            client.socket = socket.create_connection((host, port), timeout=CONNECT_S)
         except OSError as error:
             raise LinkLost(f"cannot connect to the hand at {self.address}: {error}") from None
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

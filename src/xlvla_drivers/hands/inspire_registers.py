@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -111,3 +112,11 @@ class SerialRegisters(Registers):
 
     def _cut(self, buffer: bytearray) -> bytes | None:
         return wire.cut_reply(buffer, self.counts)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of an address such as 192.168.11.210 or 127.0.0.1:6000."""
+    host, _, port = address.partition(":")
+    if not host or "/" in host or not (port or "0").isdigit():
+        raise XlvlaError(f"inspire: transport tcp needs an address such as 192.168.11.210 or 127.0.0.1:{wire.TCP_PORT}, not '{address}'")
+    return host, int(port or wire.TCP_PORT)

@@ -18,7 +18,7 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
 """The SDK looks for the hand, and may home it."""
-FIRST_S, PART_S = 2.0, 3.0
+FIRST_S, PART_S, HUNG_S = 2.0, 3.0, 0.1
 FRESH_S = 0.03
 """A state no older than this need not be waited for."""
 
@@ -53,9 +53,10 @@ class ServerLink:
         self._hear(0.0)
         while (age_s := time.monotonic() - self._newest_s) > FRESH_S:
             if age_s > LINK_TIMEOUT_S:
-                self._patience_s = 0.1
+                self._patience_s = HUNG_S
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
             self._hear(LINK_TIMEOUT_S - age_s)
+        self._patience_s = PART_S
         states, self._states = self._states, []
         return states
 
