@@ -127,7 +127,7 @@ def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
     bench.pass_time(0.5)
     assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02
     operator.call(topics.ENGAGE, data=True)
-    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
     bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02, "the arm does not move after engaging")
 
 
