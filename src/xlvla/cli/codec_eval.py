@@ -150,14 +150,7 @@ def _table(title: str, headings: list[str]) -> Table:
 
 def _figure(value: float) -> str:
     """Some three digits."""
-    return (
-        "0"
-        if not value
-        else f"{value:.4f}"
-        if value < 0.1
-        else f"{value:.2f}"
-        if value < 10
-        else f"{value:.1f}"
-        if value < 100
-        else f"{value:.0f}"
-    )
+    if value == 0:
+        return "0"
+    digits = next((digits for digits, below in ((4, 0.1), (2, 10), (1, 100)) if value < below), 0)
+    return f"{value:.{digits}f}"
