@@ -96,11 +96,16 @@ def _flow(entries: Entries) -> str:
 
 
 def _one(entry: JointCalibration) -> str:
-    return "{" + ", ".join(f"{key}: {value!r}" for key, value in _plain(entry).items()) + "}"
+    return "{" + ", ".join(f"{key}: {_number(value)}" for key, value in _plain(entry).items()) + "}"
 
 
 def _plain(entry: JointCalibration) -> dict[str, float]:
     return {"sign": int(entry.sign), "offset": entry.offset} | ({} if entry.scale == 1 else {"scale": entry.scale})
+
+
+def _number(value: float) -> str:
+    """As YAML reads it back: it takes `1e-05` for a text."""
+    return repr(value) if "e" not in repr(value) else f"{value:.20f}".rstrip("0")
 
 
 def _unshared(value: Any) -> Any:

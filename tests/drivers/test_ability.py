@@ -19,6 +19,8 @@ from xlvla_drivers.emulators.ability import Emulator
 from xlvla_drivers.hands import ability_frames as wire
 from xlvla_drivers.hands.ability import Driver, Options
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 POSE = dict(zip(HAND.joints, np.radians([-60.0, 50.0, 10.0, 20.0, 30.0, 40.0]), strict=True))
 
 

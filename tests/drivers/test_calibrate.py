@@ -24,6 +24,8 @@ from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.emulators.dynamixel import Emulator
 from xlvla_drivers.walkthrough import Walk, fit, marks
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 QUARTER = np.pi / 2
 app = typer.Typer()
 app.callback()(lambda: None)
@@ -118,7 +120,7 @@ def test_a_walk_finds_how_an_arm_was_built(tmp_path):
     assert any("leader is gone" in line for line in person.heard)
 
 
-ENTRIES = {"index_q1": JointCalibration(-1, 0.125), "ring_q1": JointCalibration(1, 0.0, 0.97)}
+ENTRIES = {"index_q1": JointCalibration(-1, 0.125), "ring_q1": JointCalibration(1, -4e-05, 0.97)}
 FORMS = {
     "block": "hand:\n      type: ability  # left\n      device:\n        address: /dev/ttyUSB0  # by the door\n        rate_hz: 200\n",
     "last line": "hand:\n      type: ability\n      device:\n        address: /dev/ttyUSB0",
@@ -140,7 +142,7 @@ def test_a_rigs_file_learns_a_calibration_and_keeps_the_rest_as_it_is(form, tmp_
     expected = yaml.safe_load(before)
     expected["sides"]["left"]["hand"]["device"]["calibration"] = {
         "index_q1": {"sign": -1, "offset": 0.125},
-        "ring_q1": {"sign": 1, "offset": 0.0, "scale": 0.97},
+        "ring_q1": {"sign": 1, "offset": -4e-05, "scale": 0.97},
     }
     assert yaml.safe_load(after) == expected
     assert [line.partition("#")[2] for line in after.splitlines() if "#" in line] == [
