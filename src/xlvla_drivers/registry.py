@@ -48,10 +48,10 @@ def faults(rig: Rig) -> list[str]:
     for side, part in rig.parts:
         with _kept(found):
             configured(rig, side, part)
-    for name, camera in rig.cameras.items():
-        if camera.device and not camera.device.emulated and camera.device.driver:
+    for name in rig.cameras:
+        if (camera := rig.camera_device(name)) and not camera.emulated:
             with _kept(found):
-                options("camera", camera.device.driver, camera.device.options, f"cameras.{name}.device.options")
+                options("camera", camera.driver, camera.options, f"cameras.{name}.device.options")
     return found
 
 
