@@ -66,25 +66,6 @@ def add_command(
     typer.echo(f"trained for {run.seconds / 60:.1f} CPU minutes")
 
 
-@app.command("show")
-def show_command(
-    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("out/codec.png"),
-    weights: Weights = None,
-    side: Annotated[str, typer.Option(help="right or left.")] = "right",
-    source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "inspire",
-) -> None:
-    """Draw the same latents decoded by every hand."""
-    from xlvla.codec import Codec
-    from xlvla.errors import unknown
-    from xlvla.types import SIDES
-    from xlvla_policy.latent.figure import draw
-
-    if side not in SIDES:
-        raise unknown("side", side, SIDES)
-    draw(Codec.load(weights), out, source, side)
-    typer.echo(str(out))
-
-
 @app.command("export")
 def export_command(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("out/onnx"),
