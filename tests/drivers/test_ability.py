@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -245,8 +246,8 @@ print("TOLD" + json.dumps(told))
 """
 
 
+@pytest.mark.skipif(find_spec("ah_wrapper") is None, reason="the vendor's client is not installed")  # importing it writes files here
 def test_the_vendors_client_agrees_with_the_emulator(hand, address, tmp_path):
-    pytest.importorskip("ah_wrapper")
     wanted = np.degrees(list(POSE.values()))[[HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]]
     run = subprocess.run(
         [sys.executable, "-c", VENDOR, address, json.dumps(wanted.tolist())], cwd=tmp_path, capture_output=True, text=True, timeout=60
