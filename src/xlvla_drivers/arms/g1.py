@@ -25,11 +25,11 @@ from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 
-START_S = 8.0
-"""For the server to start and to hear the robot."""
+START_S, HEAR_S, LEAVE_S = 60.0, 5.0, 5.0
+"""For the server to start; for it to hear the robot; and beyond the ramps, for its answers."""
 
-LEAVE_S = 1.0
-"""Beyond the ramp, for the server to let the arms go."""
+BYE = b"bye"
+"""A driver that leaves for good; one whose line is cut is expected back."""
 
 SENT = np.dtype([("target", "<f4", 7)])
 COUNTS = ("corrupt", "truncated", "duplicated", "unexpected", "late")
@@ -98,12 +98,14 @@ class Driver:
         self._line: socket.socket | None = None
         self._newest: np.void | None = None
         self._read_s = 0.0
+        self._lost = False
 
     def connect(self) -> None:
         self.disconnect()
         line = self._line = self._join()
+        self._lost = True  # until the server agrees
         try:
-            line.settimeout(START_S + self._options.ramp_s)
+            line.settimeout(HEAR_S + self._options.ramp_s + LEAVE_S)
             line.send(json.dumps({"side": self.side, "options": dataclasses.asdict(self._options)}).encode())
             answer = json.loads(line.recv(4096) or b"{}")
         except (OSError, ValueError) as error:
@@ -116,6 +118,7 @@ class Driver:
                 f"G1 at {self.address}: {answer.get('error', 'its server has ended')}"
             )
         line.setblocking(False)
+        self._lost = False
 
     def read(self) -> DeviceState:
         heard = self._hear()
@@ -149,14 +152,15 @@ class Driver:
         return "no motor reports an error; held where it is"
 
     def disconnect(self) -> None:
-        """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else the arm is held."""
+        """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else, or after a loss, the arm is held."""
         line, self._line, self._newest = self._line, None, None
         if line is None:
             return
         with contextlib.suppress(OSError):
-            line.settimeout(self._options.ramp_s + LEAVE_S)
-            line.shutdown(socket.SHUT_WR)
-            while line.recv(4096):
+            if not self._lost:
+                line.settimeout(self._options.ramp_s + LEAVE_S)
+                line.send(BYE)
+            while not self._lost and line.recv(4096):
                 pass
         line.close()
 
@@ -170,10 +174,12 @@ class Driver:
                 line.connect(str(self._path))
                 return line
             line.close()
-            if server is None or server.poll() is not None:
+            if server is None or server.poll() == 0:  # it found another, who has just left
                 server = self._start_server()
+            if server.poll():
+                break
             time.sleep(0.05)
-        raise LinkLost(f"G1 at {self.address}: its server does not start")
+        raise LinkLost(f"G1 at {self.address}: its server does not start; see what it printed")
 
     def _start_server(self) -> subprocess.Popen[bytes]:
         """In a session of its own: it lets the arms go gently when its drivers are gone, Ctrl-C included."""
@@ -195,6 +201,7 @@ class Driver:
             select.select([line], [], [], LINK_TIMEOUT_S)
             self._take_all(line)
         if self._newest is None or self._is_stale():
+            self._lost = True
             raise LinkLost(f"G1 at {self.address}: no report for {1e3 * LINK_TIMEOUT_S:.0f} ms")
         return self._newest
 

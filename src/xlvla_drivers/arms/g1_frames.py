@@ -1,7 +1,7 @@
 """The two messages a Unitree G1 is commanded and heard with, as bytes: LowCmd_ and LowState_ of unitree_hg.
 
-A message is kept as the image of its C struct, which the CRC is taken over. On the wire (classic CDR, little-endian) only
-the padding before the first motor differs.
+A message is kept as the image of its C struct, which the CRC is taken over, its padding named so that copies keep
+it. On the wire (classic CDR, little-endian) only the padding before the first motor differs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ STATE_TOPIC, LOW_TOPIC, ARM_TOPIC = "rt/lowstate", "rt/lowcmd", "rt/arm_sdk"
 _HEADER = b"\0\1\0\0"
 
 _MOTOR_CMD = np.dtype({
-    "names": ["mode", "q", "dq", "tau", "kp", "kd", "reserve"],
-    "formats": ["u1", "<f4", "<f4", "<f4", "<f4", "<f4", "<u4"],
-    "offsets": [0, 4, 8, 12, 16, 20, 24],
+    "names": ["mode", "pad", "q", "dq", "tau", "kp", "kd", "reserve"],
+    "formats": ["u1", "(3,)u1", "<f4", "<f4", "<f4", "<f4", "<f4", "<u4"],
+    "offsets": [0, 1, 4, 8, 12, 16, 20, 24],
     "itemsize": 28,
 })  # fmt: skip
 _MOTOR_STATE = np.dtype({
-    "names": ["mode", "q", "dq", "ddq", "tau_est", "temperature", "vol", "sensor", "motorstate", "reserve"],
-    "formats": ["u1", "<f4", "<f4", "<f4", "<f4", "(2,)<i2", "<f4", "(2,)<u4", "<u4", "(4,)<u4"],
-    "offsets": [0, 4, 8, 12, 16, 20, 24, 28, 36, 40],
+    "names": ["mode", "pad", "q", "dq", "ddq", "tau_est", "temperature", "vol", "sensor", "motorstate", "reserve"],
+    "formats": ["u1", "(3,)u1", "<f4", "<f4", "<f4", "<f4", "(2,)<i2", "<f4", "(2,)<u4", "<u4", "(4,)<u4"],
+    "offsets": [0, 1, 4, 8, 12, 16, 20, 24, 28, 36, 40],
     "itemsize": 56,
 })  # fmt: skip
 
@@ -67,9 +67,9 @@ class Layout:
 
 LOW_CMD = Layout(
     np.dtype({
-        "names": ["mode_pr", "mode_machine", "motor_cmd", "reserve", "crc"],
-        "formats": ["u1", "u1", (_MOTOR_CMD, (MOTORS,)), "(4,)<u4", "<u4"],
-        "offsets": [0, 1, 4, 984, 1000],
+        "names": ["mode_pr", "mode_machine", "pad", "motor_cmd", "reserve", "crc"],
+        "formats": ["u1", "u1", "(2,)u1", (_MOTOR_CMD, (MOTORS,)), "(4,)<u4", "<u4"],
+        "offsets": [0, 1, 2, 4, 984, 1000],
         "itemsize": 1004,
     }),
     motors=4,
@@ -77,14 +77,14 @@ LOW_CMD = Layout(
 LOW_STATE = Layout(
     np.dtype({
         "names": [
-            "version", "mode_pr", "mode_machine", "tick", "quaternion", "gyroscope", "accelerometer", "rpy", "imu_temperature",
-            "motor_state", "wireless_remote", "reserve", "crc",
+            "version", "mode_pr", "mode_machine", "pad", "tick", "quaternion", "gyroscope", "accelerometer", "rpy", "imu_temperature",
+            "imu_pad", "motor_state", "wireless_remote", "reserve", "crc",
         ],
         "formats": [
-            "(2,)<u4", "u1", "u1", "<u4", "(4,)<f4", "(3,)<f4", "(3,)<f4", "(3,)<f4", "<i2",
-            (_MOTOR_STATE, (MOTORS,)), "(40,)u1", "(4,)<u4", "<u4",
+            "(2,)<u4", "u1", "u1", "(2,)u1", "<u4", "(4,)<f4", "(3,)<f4", "(3,)<f4", "(3,)<f4", "<i2",
+            "(2,)u1", (_MOTOR_STATE, (MOTORS,)), "(40,)u1", "(4,)<u4", "<u4",
         ],
-        "offsets": [0, 8, 9, 12, 16, 32, 44, 56, 68, 72, 2032, 2072, 2088],
+        "offsets": [0, 8, 9, 10, 12, 16, 32, 44, 56, 68, 70, 72, 2032, 2072, 2088],
         "itemsize": 2092,
     }),
     motors=72,

@@ -1,4 +1,4 @@
-"""A G1 on its DDS topics: what it last said, and commands to all its motors."""
+"""A G1 on its DDS topics: what it last said, and commands to all its motors. Not beside rclpy (`g1_dds`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections import Counter
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
-from xlvla_drivers.arms.g1 import Options, split_address
+from xlvla_drivers.arms.g1 import HEAR_S, Options, split_address
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.punctuality import Punctuality
 
-DISCOVERY_S = 0.3
-"""In which other writers of our topic make themselves known."""
+GONE_S = 1.0
+"""A robot silent for this long is switched off or unplugged."""
+
+RIVAL_S = 0.3
+"""In which another program that commands the robot is heard; the slowest published one sends at 50 Hz."""
 
 WITH_23_JOINTS = (4, 10)
 """Values of mode_machine of robots whose wrists only roll."""
@@ -24,7 +28,7 @@ _WRISTS = np.r_[19:22, 26:29]
 
 
 class Robot:
-    """Imports DDS, so it may not share a process with rclpy.
+    """Heard and commanded by whoever calls; it has no thread.
 
     Attributes:
         q, dq, torque, temperature, errors: of the newest sound LowState, by motor [29] (temperature [29, 2], casing and winding).
@@ -32,14 +36,12 @@ class Robot:
     """
 
     def __init__(self, address: str, options: Options):
-        from xlvla_drivers.arms import g1_dds as dds
-
         self.address, self.options = address, options
         self.counts: Counter[str] = Counter()
-        self._dds, self._bus = dds, dds.Bus(*split_address(address))
+        self._bus = dds.Bus(*split_address(address))
         self._reader = self._bus.reader(wire.STATE_TOPIC, dds.LowState)
         self._topic = wire.ARM_TOPIC if options.way == "arm_sdk" else wire.LOW_TOPIC
-        self._rivals = self._bus.reader(self._topic, dds.LowCmd)
+        self._rivals = self._bus.reader(self._topic, dds.LowCmd)  # a dead program's writer is matched for seconds, but says nothing
         self._writer = None
         self._command = wire.LOW_CMD.new()
         self._kp, self._kd = _gains(options)
@@ -47,29 +49,33 @@ class Robot:
         self._sent_ns, self._tick, self.mode_machine = 0, -1, 0
         self.stamp_ns, self.heard_s = 0, 0.0
 
-    def wait(self, seconds: float) -> None:
+    def wait(self) -> None:
         """Until it has spoken and nobody else turns out to command it; XlvlaError says what is wrong."""
-        until_s = time.monotonic() + seconds
+        until_s = time.monotonic() + HEAR_S
         while not self.heard_s:
             if time.monotonic() > until_s:
-                raise LinkLost(f"no {wire.STATE_TOPIC} within {seconds:.0f} s: is the robot on, and this its network interface?")
+                raise LinkLost(f"no {wire.STATE_TOPIC} within {HEAR_S:.0f} s: is the robot on, and this its network interface?")
             time.sleep(0.005)
             self.listen()
         if self.mode_machine in WITH_23_JOINTS:
             raise XlvlaError(f"this G1 has 23 joints (mode_machine {self.mode_machine}), arms of 7 need one with 29")
-        time.sleep(DISCOVERY_S)
-        if self._rivals.get_matched_publications():
+        time.sleep(RIVAL_S)
+        if list(dds.samples(self._rivals)):
             raise XlvlaError(f"another program writes {self._topic}: end it" + _HOW_TO_RELEASE[self.options.way])
-        self._writer = self._bus.writer(self._topic, self._dds.LowCmd)
+        self._writer = self._bus.writer(self._topic, dds.LowCmd)
         self.listen()
 
-    def is_heard(self) -> bool:
-        """Whether it has spoken lately, all that has arrived taken."""
+    def is_there(self) -> bool:
+        """Whether it has spoken within `GONE_S`, all that has arrived taken."""
         self.listen()
+        return time.monotonic() - self.heard_s < GONE_S
+
+    def is_heard(self) -> bool:
+        """Whether it has spoken lately."""
         return time.monotonic() - self.heard_s < LINK_TIMEOUT_S
 
     def listen(self) -> None:
-        for data, sent_ns in self._dds.samples(self._reader):
+        for data, sent_ns in dds.samples(self._reader):
             state = wire.LOW_STATE.decode(data)
             if state is None:
                 self.counts["truncated"] += 1
@@ -105,7 +111,7 @@ class Robot:
             motors["q"][wire.WEIGHT] = weight
         else:
             motors["kp"][mine] *= weight
-        self._writer.write(self._dds.LowCmd.of(wire.LOW_CMD.encode(command)))
+        self._writer.write(dds.LowCmd.of(wire.LOW_CMD.encode(command)))
 
 
 _HOW_TO_RELEASE = {"arm_sdk": "", "lowcmd": ", or release the robot's motion service (L2+R2 on its remote)"}

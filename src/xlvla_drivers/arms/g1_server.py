@@ -1,8 +1,8 @@
 """The one process that commands a G1, for the drivers of both its arms: `python -m xlvla_drivers.arms.g1_server lo@1 '{}'`.
 
 It takes the arms over where they are, by a weight that rises, and gives them back by one that falls once no driver is left.
-It ends at once, leaving the arms to the robot, when the robot falls silent: the next one takes up at full weight where the
-arms then are, since nobody knows which weight the robot still has.
+While the robot is silent nothing is sent and the weight stays. When it stays silent this process ends, the arms left to the
+robot: the next one takes up at full weight where the arms then are, since nobody knows which weight the robot still has.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 import signal
 import socket
 import sys
@@ -22,10 +23,13 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers.arms.g1 import COUNTS, HEARD, SENT, START_S, Options, socket_path
+from xlvla_drivers.arms.g1 import BYE, COUNTS, HEARD, SENT, Options, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
 from xlvla_drivers.arms.g1_robot import Robot
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
+
+RETURN_S = 5.0
+"""How long the arms of drivers that vanished are held, in case they come back."""
 
 
 class Server:
@@ -37,8 +41,8 @@ class Server:
         wanted: the angles they go to at the options' speed [29] rad.
     """
 
-    def __init__(self, robot: Robot, options: Options, path: Path):
-        self.robot, self.options = robot, options
+    def __init__(self, address: str, options: Options):
+        self.address, self.options, path = address, options, socket_path(address)
         self._engaged = path.with_suffix(".engaged")
         self._door = _door(path)
         self._arriving: list[socket.socket] = []
@@ -46,6 +50,7 @@ class Server:
         self._drivers: dict[Side, socket.socket] = {}
         self._parting: list[socket.socket] = []
         self._leaving = False
+        self._until_s = 0.0
         self.weight = 0.0
         self.commanded = self.wanted = np.zeros(0)
 
@@ -53,7 +58,8 @@ class Server:
         """Until the last driver has gone, or the robot."""
         signal.signal(signal.SIGTERM, self._leave)
         try:
-            self.robot.wait(START_S)
+            self.robot = Robot(self.address, self.options)
+            self.robot.wait()
             self._take_over()
             self._serve()
         except XlvlaError as error:
@@ -67,23 +73,25 @@ class Server:
 
     def _serve(self) -> None:
         period_s, next_s, idle_s = 1 / self.options.rate_hz, time.monotonic(), time.monotonic()
-        while self.robot.is_heard():
+        while self.robot.is_there():
             self._hear()
             if self._drivers or self._waiting or self._arriving:
                 idle_s = time.monotonic()
             elif self.weight == 0 and time.monotonic() - idle_s > LINK_TIMEOUT_S:
                 self._engaged.unlink(missing_ok=True)
                 return
-            self._step(period_s)
-            self.robot.command(self.commanded, self.weight)
-            self._tell()
+            if self.robot.is_heard():
+                self._step(period_s)
+                self.robot.command(self.commanded, self.weight)
+                self._tell()
             next_s = max(next_s + period_s, time.monotonic())
             time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0)
 
     def _step(self, period_s: float) -> None:
         """Moves on weight and angles by one period. An arm with an error is commanded to where it is."""
         rise = period_s / self.options.ramp_s
-        self.weight = float(np.clip(self.weight + (rise if self._drivers or self._waiting else -rise), 0.0, 1.0))
+        wanted = self._drivers or self._waiting or time.monotonic() < self._until_s
+        self.weight = float(np.clip(self.weight + (rise if wanted else -rise), 0.0, 1.0))
         for motors in ARM.values():
             if self.robot.errors[motors].any():
                 self.wanted[motors] = self.commanded[motors] = self.robot.q[motors]
@@ -91,7 +99,17 @@ class Server:
         self.commanded = self.commanded + np.clip(self.wanted - self.commanded, -step, step)
 
     def _hear(self) -> None:
-        """Lets drivers in and out, and takes what they want."""
+        """Takes what drivers want, and lets them out before others in: one may come back."""
+        for side, line in [*self._waiting.items(), *self._drivers.items()]:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    data = _receive(line)
+                    if len(data) != SENT.itemsize:
+                        self._part(side, wait_s=0.0 if data == BYE else RETURN_S)
+                        break
+                    target = np.frombuffer(data, SENT)["target"][0]
+                    if np.isfinite(target).all():
+                        self.wanted[ARM[side]] = target
         with contextlib.suppress(BlockingIOError):
             while not self._leaving:
                 line, _ = self._door.accept()
@@ -99,16 +117,6 @@ class Server:
                 self._arriving.append(line)
         for line in list(self._arriving):
             self._greet(line)
-        for side, line in [*self._waiting.items(), *self._drivers.items()]:
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    data = _receive(line)
-                    if len(data) != SENT.itemsize:
-                        self._part(side)
-                        break
-                    target = np.frombuffer(data, SENT)["target"][0]
-                    if np.isfinite(target).all():
-                        self.wanted[ARM[side]] = target
 
     def _greet(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -129,8 +137,9 @@ class Server:
         self._waiting[side] = line
         self._close_parting()
 
-    def _part(self, side: Side) -> None:
-        """The arm is held where it is; its line is closed when the arms have been given back."""
+    def _part(self, side: Side, wait_s: float) -> None:
+        """The arm is held where it is; without any driver for so long both are given back, and only then is the line closed."""
+        self._until_s = time.monotonic() + wait_s
         self.wanted[ARM[side]] = self.commanded[ARM[side]]
         line = self._waiting.pop(side, None) or self._drivers.pop(side)
         self._parting.append(line)
@@ -171,7 +180,7 @@ class Server:
         self._leaving = True
         sides: list[Side] = [*self._drivers, *self._waiting]
         for side in sides:
-            self._part(side)
+            self._part(side, wait_s=0.0)
 
 
 def _door(path: Path) -> socket.socket:
@@ -203,13 +212,15 @@ def _say(line: socket.socket, what: dict[str, Any]) -> None:
 
 
 def _alone(path: Path) -> IO[str] | None:
-    """A lock that only one server of a robot has; None for any other."""
+    """A lock that only one server of a robot has, its process in it; None for any other."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     lock = path.with_suffix(".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return None
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
     return lock
 
 
@@ -218,9 +229,10 @@ def main() -> None:
     path = socket_path(address)
     lock = _alone(path)
     if lock is not None:
-        Server(Robot(address, options), options, path).run()
+        Server(address, options).run()
         path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # DDS takes seconds to take its leave

@@ -20,7 +20,7 @@ from xlvla_drivers.emulators.plant import Plant
 
 ADDRESS = "lo@{apart}"
 
-_START_S, _ANSWER_S = 10.0, 2.0
+_START_S, _ANSWER_S = 60.0, 5.0
 
 
 class Emulator:

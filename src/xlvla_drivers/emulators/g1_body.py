@@ -6,6 +6,7 @@ Imports DDS, so it may not share a process with rclpy: `python -m xlvla_drivers.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
@@ -168,3 +169,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # DDS takes seconds to take its leave
