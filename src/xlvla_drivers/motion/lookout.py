@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from xlvla_drivers.motion.guard import Guard, Verdict
 class Lookout:
     """Looks at distances in a thread of its own, at the poses it was asked about last.
 
+    Args:
+        begin: called in that thread first, to give it its priority.
+
     Attributes:
         answer: when the newest judged poses were asked about, and the verdict; None before the first.
         failure: why there will be no more answers.
     """
 
-    def __init__(self, guard: Guard, stop: threading.Event):
-        self._guard, self._stop, self._asked = guard, stop, threading.Event()
+    def __init__(self, guard: Guard, stop: threading.Event, begin: Callable[[], object]):
+        self._guard, self._stop, self._begin, self._asked = guard, stop, begin, threading.Event()
         self._question: tuple[int, np.ndarray, list[np.ndarray], float] | None = None
         self.answer: tuple[int, Verdict] | None = None
         self.failure: Exception | None = None
@@ -29,6 +33,7 @@ class Lookout:
         self._asked.set()
 
     def _look(self) -> None:
+        self._begin()
         while not self._stop.is_set():
             if not self._asked.wait(0.1) or self._question is None:
                 continue

@@ -11,6 +11,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, priority, topics
 from xlvla.ros.convert import SECOND
+from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
@@ -39,25 +40,6 @@ class Era:
     began_ns: int = 0
 
 
-class Measured:
-    """The measured pose of one side."""
-
-    def __init__(self, node: RigNode, side: Side):
-        self._names: dict[Part, tuple[str, ...]] = {part: node.rig.joint_names(side, part) for part in PARTS}
-        self._readers: dict[Part, Reader] = {part: Reader(node, topics.joint_states(side, part)) for part in PARTS}
-        self._stale_ns = round(node.rig.motion.stale_s * SECOND)
-        self._newest: dict[Part, Any] = dict.fromkeys(PARTS)
-
-    def pose(self, now_ns: int, void_ns: int) -> np.ndarray | None:
-        """Positions [N] rad; None while a part has not reported freshly. Raises XlvlaError for a report that is no pose."""
-        for part, reader in self._readers.items():
-            self._newest[part] = reader.newest() or self._newest.get(part)
-        oldest_ns = max(void_ns, now_ns - self._stale_ns)
-        if any(message is None or convert.nanoseconds(message.header.stamp) < oldest_ns for message in self._newest.values()):
-            return None
-        return np.concatenate([convert.positions(self._newest[part], names) for part, names in self._names.items()])
-
-
 class SideStream:
     """One side: chunks and joint states in, commands out."""
 
@@ -68,7 +50,7 @@ class SideStream:
         self.started = False
         self.muted: set[Part] = set()
         self.position: np.ndarray | None = None
-        self._measured = Measured(node, side)
+        self._measured = Measured(node, node.rig, side)
         self._chunks = Reader(node, topics.chunk(side))
         names = {part: node.rig.joint_names(side, part) for part in PARTS}
         topic = topics.command_dry if node.rig.motion.dry_run else topics.command
@@ -141,6 +123,8 @@ class MotionNode(RigNode):
         self._slowed_ns = 0
 
     def configure(self) -> None:
+        # Here, so that every thread is hastened: an ordinary one could hold the interpreter's lock while it waits for a processor.
+        self.health.fact("scheduling", priority.hasten())
         self._sides = [SideStream(self, side) for side in self.rig.sides]
         self._guard = Guard(self.rig)
         self._resets, self._sources = Reader(self, topics.RESET), Reader(self, topics.SOURCE)
@@ -156,8 +140,7 @@ class MotionNode(RigNode):
         self.serve(topics.ENGAGE, self._on_engage)
 
     def work(self, stop: threading.Event) -> None:
-        self.health.fact("scheduling", priority.hasten())
-        self._lookout, self._pace = Lookout(self._guard, stop), Pace()
+        self._lookout, self._pace = Lookout(self._guard, stop, priority.hasten), Pace()
         last_ns = asked_ns = 0
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
