@@ -9,7 +9,7 @@ import torch
 from xlvla_policy.latent.contact import TOLERANCE_M
 from xlvla_policy.latent.losses import pinch_weight, retargeting, roughness
 from xlvla_policy.latent.model import Mlp
-from xlvla_policy.latent.objective import Source
+from xlvla_policy.latent.objective import Roles
 from xlvla_policy.latent.optimiser import Optimiser, orthogonal
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
 from xlvla_policy.latent.sampling import uniform_poses
@@ -109,14 +109,15 @@ def test_an_optimiser_goes_on_where_its_state_was_taken():
     assert all(torch.equal(value, straight[name]) for name, value in network.state_dict().items())
 
 
-def test_a_free_pose_that_is_decoded_to_a_colliding_one_is_told_so_and_a_colliding_source_is_not():
-    recipe = replace(DEFAULT, pool=2048, templates=32, patience=0, looks=512)
+def test_a_colliding_pose_costs_its_depth_unless_its_source_collides_too():
+    recipe = replace(DEFAULT, pool=2048, templates=32, patience=0, looks=512, stride=1)
     trainer = Trainer(recipe, ("ability", "xhand"))
-    ability, xhand = trainer.bodies
     contacts = trainer.objective.contacts
-    q, there = (uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in (ability, xhand))
-    deep, free = contacts["xhand"](there).clamp(min=0).sum(dim=1), contacts["ability"].deepest(q) < TOLERANCE_M
-    source = Source(ability, q, *[torch.zeros(512, 1)] * 4)
-    cost = trainer.objective.collision(xhand, [(source, there, torch.zeros(512, 1))], 0)
-    assert 0 < cost.item() == pytest.approx((deep * free).mean().item())
-    assert cost < deep.mean()
+    q, there = (uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in trainer.bodies)
+    exact = Roles(trainer.bodies)
+    source = trainer.objective.source(trainer.bodies[0], q, *trainer.coders["ability"].encode(q), exact, torch.Generator(), 0)
+    deep = contacts["xhand"](there).clamp(min=0).sum(dim=1)
+    free = contacts["ability"].deepest(q) < TOLERANCE_M
+    cost = trainer.objective.collision(trainer.bodies[1], [(source, there, there)], 0)
+    assert cost.item() == pytest.approx((free * deep).mean().item(), rel=1e-4)
+    assert 0 < cost < deep.mean()

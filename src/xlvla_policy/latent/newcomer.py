@@ -22,6 +22,7 @@ from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.objective import Losses
 from xlvla_policy.latent.recipe import DEFAULT, Recipe
+from xlvla_policy.latent.schedule import Phase, phases
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
@@ -39,13 +40,15 @@ class Newcomer(Trainer):
         self.newcomer = hand
         others = tuple(name for name in self.codec.hands if name != hand)
         super().__init__(_recipe(recipe, self.codec, self.tensors, steps), (*others, hand), seed)
-        self.steps = steps
         for body in self.bodies:
             if body.hand.name != hand:
                 _load(self.coders[body.name], self.tensors, body.name, self.codec.latent_dim)
 
     def _bodies(self) -> list[Embodiment]:
         return [body for body in super()._bodies() if body.hand.name == self.newcomer or self._teaches(body)]
+
+    def _phases(self) -> tuple[Phase, ...]:
+        return phases(self.recipe, twins=True)
 
     @property
     def learning(self) -> list[Embodiment]:
@@ -101,8 +104,8 @@ def _recipe(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: 
     network = next(iter(codec.card["hands"].values()))["right"]["network"]
     encoder, decoder = (_widths(tensors, f"{network}.{half}") for half in ("encoder", "decoder"))
     normalised = f"{network}.encoder.0.gain" in tensors
-    shape = replace(recipe, encoder=encoder, decoder=decoder, latent=codec.latent_dim, activation=codec.card["activation"])
-    return replace(shape, name="newcomer", normalised=normalised, steps=0, left_steps=steps, left_rate=recipe.rate)
+    shape = replace(recipe.settled, encoder=encoder, decoder=decoder, latent=codec.latent_dim, activation=codec.card["activation"])
+    return replace(shape, name="newcomer", normalised=normalised, steps=0, left_steps=steps, settle_steps=0, left_rate=recipe.rate)
 
 
 def _widths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:

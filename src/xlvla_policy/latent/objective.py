@@ -34,6 +34,7 @@ class Source:
     """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled latents, and paths.
 
     Args:
+        free: whether poses that are looked at are free of self-contact; empty where nobody looks.
         path: [8 N, L] first points, then second ones, ... of N straight lines between two latents; then latents of N lines of poses.
     """
 
@@ -42,14 +43,13 @@ class Source:
     tips: Tensor
     pinches: Tensor
     latent: Tensor
+    free: Tensor
     path: Tensor
 
     def every(self, stride: int, turn: int) -> Source:
         """Every so-manieth pose, others each turn."""
-        if stride == 1:
-            return self
         q, tips, lines, latent = (part[turn % stride :: stride] for part in (self.q, self.tips, self.pinches, self.latent))
-        return Source(self.body, q, tips, lines, latent, self.path)
+        return Source(self.body, q, tips, lines, latent, self.free, self.path)
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ class Roles:
     exact: bool = True
 
 
+@dataclass(frozen=True)
 class Objective:
     """The losses of a batch of poses [B, J] rad by embodiment; every `turn` other ones are shown to other hands."""
 
-    def __init__(self, bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe):
-        self.bodies = bodies
-        self.coders = coders
-        self.recipe = recipe
-        self.contacts = {body.name: SelfContact(body.hand, body.sides[0]) for body in bodies} if recipe.clear else {}
+    bodies: Sequence[Embodiment]
+    coders: Coders
+    recipe: Recipe
+    contacts: Mapping[str, SelfContact]
 
     def __call__(self, poses: Mapping[str, Tensor], roles: Roles, generator: Generator, turn: int = 0) -> Losses:
         present = [body for body in self.bodies if body.name in poses]
         posteriors = [self.coders[body.name].encode(poses[body.name]) for body in present]
         drawn = zip(present, posteriors, strict=True)
-        sources = {body.name: self._source(body, poses[body.name], *posterior, roles, generator) for body, posterior in drawn}
+        sources = {body.name: self.source(body, poses[body.name], *posterior, roles, generator, turn) for body, posterior in drawn}
         each = [self._target(target, self._sources(target, sources, roles), roles, turn) for target in present]
         reconstruction, retargeted, twin, form = (torch.stack(part).sum() / len(roles.learning) for part in zip(*each, strict=True))
         kl = torch.stack([divergence(*posterior) for posterior in posteriors]).mean()
@@ -82,12 +82,21 @@ class Objective:
         total = r.reconstruction * reconstruction + retargeted + r.twin * twin + form + r.kl * kl
         return Losses(total, reconstruction, retargeted, twin, kl)
 
-    def _source(self, body: Embodiment, q: Tensor, mean: Tensor, log_variance: Tensor, roles: Roles, generator: Generator) -> Source:
+    def source(
+        self, body: Embodiment, q: Tensor, mean: Tensor, log_variance: Tensor, roles: Roles, generator: Generator, turn: int
+    ) -> Source:
         noise = torch.randn(mean.shape, generator=generator) if self.recipe.sampled else torch.zeros_like(mean)
         tips = body.tips(q)
         latent = mean + torch.exp(0.5 * log_variance) * noise
         path = self._path(body, q, mean, generator) if roles.exact and self.recipe.paths else mean[:0]
-        return Source(body, q, tips, pinches(tips, body.fingers), latent, path)
+        shown = q[turn % self.recipe.stride :: self.recipe.stride]
+        free = self.contacts[body.name].deepest(self._look(shown, turn)) < TOLERANCE_M if self.contacts and roles.exact else q[:0, 0]
+        return Source(body, q, tips, pinches(tips, body.fingers), latent, free, path)
+
+    def _look(self, q: Tensor, turn: int) -> Tensor:
+        """Every turn some of the poses are looked at for collisions."""
+        stride = max(1, len(q) // self.recipe.looks)
+        return q[turn % stride :: stride]
 
     def _path(self, body: Embodiment, q: Tensor, mean: Tensor, generator: Generator) -> Tensor:
         """Latents of four points each on lines between uniform poses, which come first: half of them lines of poses, half of latents."""
@@ -128,13 +137,16 @@ class Objective:
     def collision(self, target: Embodiment, arrived: Sequence[tuple[Source, Tensor, Tensor]], turn: int) -> Tensor:
         """Mean depth [m], summed over pairs of links, to which decoded poses reach into themselves though the source's do not.
 
-        What a source does to itself no other hand can copy without doing so too. Every turn some poses are looked at.
+        What a source does to itself no other hand can copy without doing so too.
         """
         others = [(source, q) for source, q, _ in arrived if source.body is not target]
-        stride = max(1, sum(len(q) for _, q in others) // self.recipe.looks)
-        deep = self.contacts[target.name](torch.cat([q[turn % stride :: stride] for _, q in others])).clamp(min=0).sum(dim=1)
-        free = torch.cat([self.contacts[source.body.name].deepest(source.q[turn % stride :: stride]) < TOLERANCE_M for source, _ in others])
-        return (free * deep).mean()
+        deep = self.contacts[target.name](torch.cat([self._look(q, turn) for _, q in others])).clamp(min=0).sum(dim=1)
+        return (torch.cat([source.free for source, _ in others]) * deep).mean()
+
+
+def objective(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe) -> Objective:
+    contacts = {body.name: SelfContact(body.hand, body.sides[0]) for body in bodies} if recipe.clear else {}
+    return Objective(bodies, coders, recipe, contacts)
 
 
 def _are_twins(a: Embodiment, b: Embodiment) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xlvla.errors import unknown
 
@@ -21,6 +21,9 @@ class Recipe:
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's weights, like the paper.
         left_rate: their learning rate; they start as copies, so a gentle one.
+        settle_steps: steps of all decoders once all encoders are frozen ...
+        settle_rate: ... at this learning rate ...
+        settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
         patience: the coarse or the exact part of a phase ends early, with its best weights, once the objective on poses held out
             has not fallen for so many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance per m^2.
@@ -34,7 +37,7 @@ class Recipe:
         smooth: weight per m of the third difference of other hands' fingertips while a hand moves straight from pose to pose ...
         paths: ... of so many lines per hand and step, half of them straight lines between latents instead.
         clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand that does not ...
-        looks: ... in about so many poses per decoder and step.
+        looks: ... in about so many poses of every other hand per step.
         one_cycle: warm the learning rate up and anneal it to nothing; False keeps it constant.
         orthogonal: hidden matrices step along orthogonalised momentum; False leaves all to AdamW.
         mixture: shares of uniform, near-pinch, half-open and extreme poses in a batch.
@@ -54,8 +57,10 @@ class Recipe:
     coarse: float = 0.8
     steps: int = 15000
     left_steps: int = 3000
+    settle_steps: int = 1000
     rate: float = 4e-3
     left_rate: float = 2e-3
+    settle_rate: float = 1e-3
     patience: int = 2000
     one_cycle: bool = True
     orthogonal: bool = True
@@ -73,11 +78,18 @@ class Recipe:
     twin: float = 1000.0
     smooth: float = 110.0
     paths: int = 24
+    settle_smooth: float = 42.0
+    settle_distance: float = 6450.0
     clear: float = 40.0
-    looks: int = 64
+    looks: int = 20
     mixture: tuple[float, float, float, float] = (0.55, 0.4, 0.05, 0.0)
     pool: int = 1048576
     templates: int = 2048
+
+    @property
+    def settled(self) -> Recipe:
+        """With the weights of the steps in which decoders settle."""
+        return replace(self, smooth=self.settle_smooth, distance=self.settle_distance)
 
 
 DEFAULT = Recipe("default")
@@ -104,6 +116,7 @@ PAPER = Recipe(
     pool=131072,
     steps=1000,
     left_steps=0,
+    settle_steps=0,
     one_cycle=False,
     orthogonal=False,
     reconstruction=1.0,

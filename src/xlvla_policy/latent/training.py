@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -16,14 +15,14 @@ from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.model import Coders, Mlp
-from xlvla_policy.latent.objective import Losses, Objective, Roles
+from xlvla_policy.latent.objective import Losses, Objective, Roles, objective
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.sampling import Sampler
+from xlvla_policy.latent.schedule import Phase, phases, rate
 from xlvla_policy.latent.stopping import CHECKS, Best
 from xlvla_policy.latent.weights import write
 
-WARM_UP = 0.15
 CHECKPOINT_EVERY = 250
 HELD_OUT = 4
 """Batches of poses that early stopping is decided on, from pools as many times smaller ..."""
@@ -31,35 +30,12 @@ APART = 1_000_003
 """... and with a seed so far from the training's."""
 
 
-@dataclass(frozen=True)
-class Phase:
-    """Steps with a cycle of the learning rate of their own, in which right hands learn or left ones; coarse up to `turn`, then exact."""
-
-    start: int
-    turn: int
-    end: int
-    peak: float
-    lefts: bool
-
-    def done(self, step: int) -> float:
-        return (step - self.start) / (self.end - self.start)
-
-    def part_end(self, step: int) -> int:
-        return self.turn if step < self.turn else self.end
-
-
-def phase(recipe: Recipe, step: int) -> Phase:
-    """The one a step belongs to."""
-    lefts = step >= recipe.steps
-    start, steps = (recipe.steps, recipe.left_steps) if lefts else (0, recipe.steps)
-    return Phase(start, start + math.ceil(recipe.coarse * steps), start + steps, recipe.left_rate if lefts else recipe.rate, lefts)
-
-
 class Trainer:
     """A training run: model, optimiser, samplers and how far it is.
 
     The right hands shape the latent first. Left hands that are no mirror images then start as copies of their twins and
-    learn to live in that latent, everything else frozen. `seconds` of CPU time are counted, all threads together.
+    learn to live in that latent, everything else frozen. Then latents are what they are, and all decoders settle.
+    `seconds` of CPU time are counted, all threads together.
     """
 
     def __init__(self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0):
@@ -73,17 +49,21 @@ class Trainer:
         self.bodies = self._bodies()
         rights = {body.hand.name: body for body in self.bodies if not body.second}
         self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second and body.hand.name in rights}
-        self.steps = recipe.steps + (recipe.left_steps if self.twins else 0)
+        self.phases = self._phases()
+        self.steps = self.phases[-1].end
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, recipe)
-        self.objective = Objective(self.bodies, self.coders, recipe)
+        self.objective = objective(self.bodies, self.coders, recipe)
         self.generator = Generator().manual_seed(seed)
         self.samplers = {body.name: Sampler(body, recipe, self.generator) for body in self.bodies}
         self.held_out = self._held_out()
         self.best = Best()
         self.step = 0
-        self._learn(self.learning)
+        self._learn()
         self.seconds = time.process_time() - started
+
+    def _phases(self) -> tuple[Phase, ...]:
+        return phases(self.recipe, bool(self.twins))
 
     def _bodies(self) -> list[Embodiment]:
         return embodiments([catalog.hand(name) for name in self.hands])
@@ -99,17 +79,19 @@ class Trainer:
 
     @property
     def phase(self) -> Phase:
-        return phase(self.recipe, self.step)
+        """The one the present step belongs to."""
+        return next((phase for phase in self.phases if self.step < phase.end), self.phases[-1])
 
     @property
     def learning(self) -> list[Embodiment]:
         """Whose networks the present step changes."""
-        return [body for body in self.bodies if body.second == self.phase.lefts]
+        part = self.phase.part
+        return self.bodies if part == "settle" else [body for body in self.bodies if body.second == (part == "left")]
 
     @property
     def _shown(self) -> list[Embodiment]:
         """Whose poses a step is made of: right hands learn among themselves."""
-        return self.bodies if self.phase.lefts else self.learning
+        return self.learning if self.phase.part == "right" else self.bodies
 
     @property
     def _coarse(self) -> bool:
@@ -127,7 +109,7 @@ class Trainer:
             self.seconds += time.process_time() - started
             if losses:
                 yield losses
-        if self.step >= self.recipe.steps == self.steps:
+        if self.step >= self.steps and self.phase.part == "right":
             self._copy_twins()
 
     def _stale(self) -> bool:
@@ -135,7 +117,7 @@ class Trainer:
         at, patience = self.phase, self.recipe.patience
         if not patience or self.step in (at.start, at.turn) or self.step % max(1, patience // CHECKS):
             return False
-        cost, end = self._held_out_cost(), at.part_end(self.step)
+        cost, end = self._held_out_cost(), at.next(self.step)
         if self.best.beaten(cost):
             self.best = Best(cost, self.step, {name: value.clone() for name, value in self.coders.state_dict().items()})
         elif self.step - self.best.step >= patience:
@@ -147,22 +129,25 @@ class Trainer:
     def _held_out_cost(self) -> float:
         self._set_precision(self._coarse)
         poses = {body.name: self.held_out[body.name] for body in self._shown}
-        return self.objective(poses, self._roles, Generator().manual_seed(self.seed)).total.item()
+        return self._objective(poses, self._roles, Generator().manual_seed(self.seed)).total.item()
+
+    @property
+    def _objective(self) -> Objective:
+        return replace(self.objective, recipe=self.recipe.settled) if self.phase.part == "settle" else self.objective
 
     @property
     def _roles(self) -> Roles:
         return Roles(self.learning, self._frozen_weight, exact=not self._coarse)
 
     def _train_step(self) -> Losses:
-        if self.step == self.recipe.steps:
-            self._copy_twins()
-            self._learn(self.learning)
+        if self.step == self.phase.start:
+            self._begin()
         if self.step in (self.phase.start, self.phase.turn):
             self.best = Best()
         self.optimiser.set_rate(rate(self.recipe, self.phase, self.step))
         self._set_precision(self._coarse)
         poses = {body.name: self.samplers[body.name]() for body in self._shown}
-        losses = self.objective(poses, self._roles, self.generator, self.step)
+        losses = self._objective(poses, self._roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
@@ -180,11 +165,18 @@ class Trainer:
         for left, right in self.twins.items():
             self.coders[left].load_state_dict(self.coders[right.name].state_dict())
 
-    def _learn(self, bodies: Sequence[Embodiment]) -> None:
-        """Frees the networks of these embodiments, with an optimiser of their own, and freezes all others."""
+    def _begin(self) -> None:
+        """A phase begins: left hands as copies of right ones, and any with an optimiser of its own."""
+        if self.step == self.recipe.steps:
+            self._copy_twins()
+        self._learn()
+
+    def _learn(self) -> None:
+        """Frees the networks that the present phase changes, and freezes all others."""
         self.coders.requires_grad_(False)
-        for body in bodies:
-            self.coders[body.name].requires_grad_(True)
+        for body in self.learning:
+            coder = self.coders[body.name]
+            (coder.decoder if self.phase.part == "settle" else coder).requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
         self.optimiser = Optimiser(free, self.recipe.rate, self.recipe.orthogonal)
 
@@ -212,22 +204,13 @@ class Trainer:
         for key, value in asked.items():
             if state[key] != value:
                 raise XlvlaError(f"{path} was trained with {key} {state[key]}, asked is {value}: resume with the same, or start anew")
+        # Where a phase ends the state is still that of its own optimiser.
+        self.step = state["step"] - 1
+        self._learn()
         self.step, self.seconds, self.best = state["step"], state["seconds"], Best(**state["best"])
-        # At the very turn the state is still that of the right hands' optimiser.
-        self._learn([body for body in self.bodies if body.second == (self.step > self.recipe.steps)])
         self.coders.load_state_dict(state["coders"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
-
-
-def rate(recipe: Recipe, at: Phase, step: int) -> float:
-    """The learning rate of a step; one cycle per phase warms up linearly and anneals along a cosine."""
-    if not recipe.one_cycle:
-        return at.peak
-    done = at.done(step)
-    if done < WARM_UP:
-        return at.peak * (0.04 + 0.96 * done / WARM_UP)
-    return at.peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
 
 
 def on_threads(count: int) -> None:
