@@ -59,11 +59,12 @@ class Registers(ABC):
         self._insist(self._write, address, data)
 
     def _insist(self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes) -> bytes:
-        end_s = time.monotonic() + LINK_TIMEOUT_S
-        while (answer := attempt(address, content, min(time.monotonic() + REPLY_S, end_s))) is None:
+        end_s, until_s = time.monotonic() + LINK_TIMEOUT_S, time.monotonic() + REPLY_S
+        while (answer := attempt(address, content, until_s)) is None:
             if time.monotonic() >= end_s:
                 raise LinkLost(f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms")
             self.counts["retries"] += 1
+            until_s = end_s  # it may have answered, but late: from now on it is waited for
         return answer
 
 
