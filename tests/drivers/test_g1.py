@@ -26,6 +26,8 @@ from xlvla_drivers.arms.g1 import Driver, Options, socket_path, split_address
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators.g1 import Emulator
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 DOMAIN = 100 + os.getpid() % 100
 ADDRESS = f"lo@{DOMAIN}"
 OPTIONS = Options(ramp_s=0.3)
