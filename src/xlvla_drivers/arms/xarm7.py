@@ -189,9 +189,7 @@ class Driver:
             raise LinkLost(f"xArm at {self.host}: the connection is closed")
         self.counts["late"] += code == _TIMEOUT
         self.counts["corrupt"] += code in _CORRUPT
-        if code == _TIMEOUT or code in _CORRUPT:
-            return False
-        return True
+        return code not in (_TIMEOUT, *_CORRUPT)
 
     def _insist(self, what: str, call: Callable[[Any], int], tries: int = 3) -> None:
         for attempt in range(tries):
