@@ -116,7 +116,6 @@ def _decided(rig: Rig, seed: int) -> list[Any]:
 
 def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any]:
     import os
-    from dataclasses import replace
 
     import numpy as np
 
@@ -124,7 +123,7 @@ def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any
     from xlvla.ros.motion_trial import MotionTrial
 
     period_ms = 1e3 / rig.motion.rate_hz
-    with MotionTrial(replace(rig, sim=None, policy=None), domain) as trial:
+    with MotionTrial(_alone(rig), domain) as trial:
         commands, beats, share = trial.stream(seconds)
         first = [trial.first_command_ms() for _ in range(rounds)]
         stops = [trial.stop_ms() for _ in range(rounds)]
@@ -142,6 +141,20 @@ def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any
         "rests_ms": spread([rests for _, rests in stops]),
         "load_average": os.getloadavg()[0],
     }
+
+
+def _alone(rig: Rig) -> Rig:
+    """The rig as hardware that somebody else stands in for."""
+    from dataclasses import replace
+
+    from xlvla.device import DeviceConfig
+
+    device = DeviceConfig(emulated=True)
+    sides = {
+        side: replace(station, arm=replace(station.arm, device=device), hand=replace(station.hand, device=device))
+        for side, station in rig.sides.items()
+    }
+    return replace(rig, sides=sides, cameras={}, sim=None, policy=None)
 
 
 def _table(figures: dict[str, Any]) -> Table:

@@ -25,8 +25,8 @@ from xlvla.ros.yardstick import Yardstick
 from xlvla.run import Supervisor
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Side
 
-SPEED = 0.2
-"""Speed [rad/s] of the joint that moves."""
+MOVING, SPEED = 3, 0.2
+"""The joint of the arm that moves, and how fast [rad/s]."""
 
 BRAKES = 0.002
 """A command slower than the plan by this share is one that brakes."""
@@ -54,7 +54,10 @@ class MotionTrial:
         for key in self.rig.sides:
             for part in PARTS:
                 self._send(topics.device(key, part), DiagnosticStatus(level=DiagnosticStatus.OK, message="well"))
+        self._stand()
+        self.chunk()
         self._until(lambda: self._beats.next() is not None, "the bare thread says nothing")
+        self._until(lambda: all(p.get_subscription_count() for p in self._publishers.values()), "motion does not listen")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -75,26 +78,26 @@ class MotionTrial:
     def first_command_ms(self) -> float:
         """From a chunk's sending to the first command, of a motion that had none to give."""
         self.begin()
-        self._stand()
         sent_ns = self.chunk()
         taken = self._until(lambda: self._commands.next_sent(), "no command follows a chunk")
         return (taken[1] - sent_ns) / MS
 
-    def stop_ms(self) -> tuple[float, float]:
+    def stop_ms(self, tries: int = 5) -> tuple[float, float]:
         """From the call of an e-stop to the first command that brakes, and to the first at rest."""
-        self.begin()
-        self.chunk()
-        time.sleep(1.4)
-        called_ns = time.time_ns()
-        self.operator.call(topics.ESTOP)
-        time.sleep(0.4)
-        stream = [(message.header.stamp, message.position, sent_ns) for message, sent_ns in _drain(self._commands)]
-        times = np.array([convert.nanoseconds(stamp) for stamp, _, _ in stream]) / convert.SECOND
-        speed = np.diff([position[3] for _, position, _ in stream]) / np.diff(times)
-        sent_ns = np.array([sent for *_, sent in stream])[1:]
-        after = sent_ns > called_ns
-        brakes, rests = after & (speed < (1 - BRAKES) * SPEED), after & (speed == 0)
-        return (sent_ns[brakes][0] - called_ns) / MS, (sent_ns[rests][0] - called_ns) / MS
+        for _ in range(tries):
+            self.begin()
+            self.chunk()
+            self._until(lambda: self._commands.next() is not None, "no command follows a chunk")
+            time.sleep(self.rig.motion.blend_s + 0.3)
+            called_ns = time.time_ns()
+            self.operator.call(topics.ESTOP)
+            time.sleep(0.4)
+            sent_ns, speed = _speeds(_drain(self._commands))
+            before = sent_ns <= called_ns
+            brakes, rests = ~before & (speed < (1 - BRAKES) * SPEED), ~before & (speed == 0)
+            if before.any() and abs(speed[before][-1] - SPEED) < BRAKES * SPEED and rests.any():
+                return (sent_ns[brakes][0] - called_ns) / MS, (sent_ns[rests][0] - called_ns) / MS
+        raise XlvlaError(f"in {tries} tries the arm was never found moving as told: this machine is too busy")
 
     def stream(self, seconds: float, every_s: float = 0.8) -> tuple[list[float], list[float], float]:
         """Plays chunks; the intervals [ms] of the commands and of the bare thread, and motion's share of a core."""
@@ -121,7 +124,7 @@ class MotionTrial:
         way = turn * SPEED / CHUNK_HZ * np.arange(1, CHUNK_FRAMES + 1)[:, None]
         for side in self.rig.sides:
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
-            moving = np.array([name == self.rig.joint_names(side, "arm")[3] for name in names])
+            moving = np.array([name == self.rig.joint_names(side, "arm")[MOVING] for name in names])
             message = convert.trajectory(names, self._home(side) + way * moving, ns, CHUNK_HZ)
             sent_ns = sent_ns or time.time_ns()
             self._send(topics.chunk(side), message)
@@ -141,22 +144,31 @@ class MotionTrial:
 
     def _send(self, topic: topics.Topic, message: Any) -> None:
         if topic.name not in self._publishers:
-            publisher = self._publishers[topic.name] = self.operator.node.create_publisher(topic.type, topic.name, topic.qos)
-            self._until(lambda: publisher.get_subscription_count() > 0, f"nobody hears {topic.name}")
+            self._publishers[topic.name] = self.operator.node.create_publisher(topic.type, topic.name, topic.qos)
         self._publishers[topic.name].publish(message)
 
     def _until(self, there: Callable[[], Any], otherwise: str, timeout_s: float = 20.0) -> Any:
-        give_up = time.monotonic() + timeout_s
+        give_up, stood_s = time.monotonic() + timeout_s, time.monotonic()
         while not (found := there()):
             self._supervisor.check()
             if time.monotonic() > give_up:
                 raise XlvlaError(otherwise)
+            if time.monotonic() > stood_s + 0.1:  # a pose that is old is none
+                stood_s = time.monotonic()
+                self._stand()
             time.sleep(0.0005)
         return found
 
 
 def _drain(reader: Reader) -> list[tuple[Any, int]]:
     return list(iter(reader.next_sent, None))
+
+
+def _speeds(stream: list[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """When commands were sent [ns], and the speed [rad/s] of the joint that moves."""
+    times = np.array([convert.nanoseconds(message.header.stamp) for message, _ in stream]) / convert.SECOND
+    position = np.array([message.position[MOVING] for message, _ in stream])
+    return np.array([sent for _, sent in stream])[1:], np.diff(position) / np.diff(times)
 
 
 def _processor_s(pid: int) -> float:
