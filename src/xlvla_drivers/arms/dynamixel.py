@@ -192,7 +192,7 @@ class Driver:
         return {servo: entry.unpack(said[servo], entry.address) for servo in servos}
 
     def _ask(self, address: int, size: int, servos: Sequence[int]) -> dict[int, bytes]:
-        """A piece of the control table of several servos; those that say nothing are asked again until they have been silent for too long."""
+        """A piece of the control table of several servos; the silent are asked again until that takes too long."""
         said: dict[int, bytes] = {}
         tries, give_up_s = 0, time.monotonic() + self._silence_s
         while missing := [servo for servo in servos if servo not in said]:
