@@ -82,7 +82,8 @@ class DeviceNode(RigNode):
         self._patient_until_s = time.monotonic() + PATIENCE_S
         steady = False
         try:
-            for now_ns, missed in self.clock.ticks(self._device.rate_hz, stop):
+            for _, missed in self.clock.ticks(self._device.rate_hz, stop):
+                now_ns = self.clock.now_ns()  # not the deadline: after a pause it would be behind the stamps of new commands
                 self.health.counts["deadlines missed"] += missed * steady
                 self._obey(self.link, now_ns)
                 was_up = self.link.condition == "up"
