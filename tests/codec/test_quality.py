@@ -20,11 +20,28 @@ def test_a_pose_comes_back_through_its_own_hand(codec, hand, side):
     assert np.abs(error).max() < 0.35
 
 
+ASKED = {
+    "recon_joint_rad": 0.006,
+    "recon_tip_mm": 0.8,
+    "pinch_dir_deg": 10.0,
+    "pinch_dist_mm": 3.2,
+    "random_dir_deg": 9.5,
+    "random_dist_mm": 6.5,
+    "continuity_tip_mm": 1.5,
+    "interp_jerk_mm": 0.025,
+    "own_jerk_x": 1.2,
+    "pinch_collision_pct": 21.0,
+    "random_collision_pct": 27.0,
+}
+"""What the hands that shape the latent must reach among themselves; of collisions the paper's recipe has 36 and 42 %."""
+
+
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_every_metric_is_better_than_the_released_codes(codec, side):
-    measured = evaluate(bench(codec.founders, side, poses=192, seed=5))["all"].dict()
-    worse = {metric: (measured[metric], theirs) for metric, theirs in RELEASED.items() if measured[metric] >= theirs}
+def test_every_metric_reaches_what_is_asked_of_it(codec, side):
+    measured = evaluate(bench(codec.founders, side, poses=512, seed=31))["all"].dict()
+    worse = {metric: (measured[metric], asked) for metric, asked in ASKED.items() if measured[metric] > asked}
     assert not worse
+    assert all(measured[metric] < theirs for metric, theirs in RELEASED.items())
 
 
 def test_a_left_pose_decoded_by_the_right_hand_is_its_mirror_image(codec):

@@ -28,6 +28,8 @@ from xlvla_policy.latent.training import Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 4000
+OWN = 2.0
+"""How much more its own reconstruction weighs than in joint training, for which it has three times the steps."""
 SPREAD = -9.5
 """Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones scatter about that much."""
 
@@ -105,7 +107,10 @@ def _recipe(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: 
     encoder, decoder = (_widths(tensors, f"{network}.{half}") for half in ("encoder", "decoder"))
     normalised = f"{network}.encoder.0.gain" in tensors
     shape = replace(recipe.settled, encoder=encoder, decoder=decoder, latent=codec.latent_dim, activation=codec.card["activation"])
-    return replace(shape, name="newcomer", normalised=normalised, steps=0, left_steps=steps, settle_steps=0, left_rate=recipe.rate)
+    own = OWN * recipe.reconstruction
+    return replace(
+        shape, name="newcomer", reconstruction=own, normalised=normalised, steps=0, left_steps=steps, settle_steps=0, left_rate=recipe.rate
+    )
 
 
 def _widths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
