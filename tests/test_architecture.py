@@ -27,6 +27,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "cv2": "opencv-python-headless",
     "serial": "pyserial",
+    "PIL": "pillow",
     "xarm": "xarm-python-sdk",
     "dex_retargeting": "dex-retargeting",
     "pinocchio": "pin",
@@ -35,6 +36,8 @@ DISTRIBUTIONS = {
     "rcl_interfaces": "ros-rclpy",
 }
 COMES_WITH_ROS_ONLY = {"launch", "launch_ros"}
+VENDORS = {"pyrealsense2", "unitree_sdk2py", "xhand_controller", "pxdex"}
+"""Used where they are installed, by hand: wheels for few machines, or none on any index."""
 
 
 def label(path):
@@ -108,7 +111,7 @@ def test_torch_lives_only_in_the_policy():
 def test_words_know_neither_simulators_nor_device_sdks():
     files = [path for path in FILES if room(path) == "xlvla" and not is_composition_root(path)]
     assert not imported(
-        lambda name: root(name) in {"mujoco", "xarm", "serial", "can", "pymodbus", "unitree_sdk2py", "dynamixel_sdk"}, files
+        lambda name: root(name) in {"mujoco", "xarm", "serial", "can", "pymodbus", "dynamixel_sdk", "cyclonedds", *VENDORS}, files
     )
 
 
@@ -149,7 +152,7 @@ def test_every_node_has_a_main():
 
 def test_what_is_imported_is_declared():
     declared = (ROOT / "pyproject.toml").read_text()
-    for name in sorted({name.split(".")[0] for path in FILES for name in imports(path)} - ROOMS - COMES_WITH_ROS_ONLY):
+    for name in sorted({name.split(".")[0] for path in FILES for name in imports(path)} - ROOMS - COMES_WITH_ROS_ONLY - VENDORS):
         if name in sys.stdlib_module_names:
             continue
         distribution = DISTRIBUTIONS.get(name, "ros-" + name.replace("_", "-") if ROS.match(name) else name)

@@ -64,6 +64,25 @@ def test_the_arms_flange_agrees_with_the_published_table(arm):
         np.testing.assert_allclose(found, pose["flange"], atol=1e-6)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_a_g1_wrist_agrees_with_the_published_table(side):
+    g1 = catalog.arm("g1").on(side)
+    arm = Kinematics(g1.urdf_path.read_text(), g1.joints)
+    for pose in FLANGE[f"g1 {side}"]:
+        found = arm.fk(vector(arm.joints, pose["joints"]), ["wrist_yaw_link"])["wrist_yaw_link"]
+        np.testing.assert_allclose(found, pose["wrist"], atol=1e-6)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_g1_hands_reach_forward_with_palms_facing_each_other_and_thumbs_up(side):
+    g1 = catalog.arm("g1").on(side)
+    R = Kinematics(g1.urdf_path.read_text(), g1.joints).fk(np.zeros(7), ["flange"])["flange"][:3, :3]
+    inward, thumb = (-1, -1) if side == "left" else (1, 1)
+    np.testing.assert_allclose(R @ [0, 0, 1], [1, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(R @ [1, 0, 0], [0, inward, 0], atol=1e-3)
+    np.testing.assert_allclose(R @ [0, thumb, 0], [0, 0, 1], atol=1e-3)
+
+
 @pytest.mark.parametrize(("name", "side"), HAND_SIDES)
 def test_a_hand_sits_on_the_flange_of_its_arm(name, side):
     kinematics, hand = assembled(name, side), catalog.hand(name)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from xlvla import urdf
 from xlvla.hand import Limits, joint_limits
 from xlvla.paths import share
+from xlvla.types import Side
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Facts of one arm.
+    """Facts of one arm. Where its left and right differ, `{side}` in `urdf` stands for the side until `on` is asked.
 
     Args:
         joints: the commanded joints, base to flange; this is the order of every vector of this arm.
@@ -28,6 +30,10 @@ class Arm:
     driver: str
     acceleration: float
     urdf: str = ""
+
+    def on(self, side: Side) -> Arm:
+        """The arm as it is on that side."""
+        return dataclasses.replace(self, urdf=self.urdf.format(side=side))
 
     @property
     def urdf_path(self) -> Path:

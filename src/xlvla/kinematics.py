@@ -45,12 +45,12 @@ class Kinematics:
 
     def fk(self, q: np.ndarray, frames: Sequence[str]) -> dict[str, np.ndarray]:
         """Poses [4, 4] of the named links in the root's frame at q [N]."""
-        pin.framesForwardKinematics(self.model, self.data, self._full(q))
+        pin.framesForwardKinematics(self.model, self.data, self.full(q))
         return {frame: self.data.oMf[self.frame(frame)].homogeneous for frame in frames}
 
     def jacobian(self, q: np.ndarray, frame: str) -> np.ndarray:
         """Jacobian [6, N] of a link's frame, linear then angular, along the root's axes."""
-        full = pin.computeFrameJacobian(self.model, self.data, self._full(q), self.frame(frame), pin.LOCAL_WORLD_ALIGNED)
+        full = pin.computeFrameJacobian(self.model, self.data, self.full(q), self.frame(frame), pin.LOCAL_WORLD_ALIGNED)
         return full @ self._spread
 
     def frame(self, link: str) -> int:
@@ -99,7 +99,8 @@ class Kinematics:
         rotation = pin.log3(T_root_target[:3, :3] @ T_root_frame[:3, :3].T)
         return np.concatenate([T_root_target[:3, 3] - T_root_frame[:3, 3], rotation])
 
-    def _full(self, q: np.ndarray) -> np.ndarray:
+    def full(self, q: np.ndarray) -> np.ndarray:
+        """Every joint of the model [nq], couplings included, at q [N]."""
         return self._spread @ np.asarray(q, dtype=float) + self._offset
 
     def _coupling(self, description: urdf.Description) -> tuple[np.ndarray, np.ndarray]:

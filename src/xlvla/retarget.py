@@ -80,8 +80,10 @@ class Retargeter:
         """A path [F, N], [F, J] rad of the source on the target, which never jumps and stays within its limits.
 
         Raises:
-            XlvlaError: the first frame is out of the target's reach.
+            XlvlaError: the first frame is out of the target's reach, or the path is empty or not all numbers.
         """
+        if not len(arm) or not (np.isfinite(arm).all() and np.isfinite(hand).all()):
+            raise XlvlaError(f"the path of the {self.source.side} side has no frames or numbers that are not finite: record it again")
         hands, hand_slowed = self._hands(hand, rate_hz)
         step = ARM_SPEED * self.target.arm_kinematics.velocity / rate_hz
         arms, held, slowed = [self._first(arm[0], hand[0], hands[0])], [False], [False]

@@ -25,6 +25,9 @@ from xlvla.strict import build
 from xlvla.types import PARTS, Part, Side, scoped
 from xlvla.urdf import Vector
 
+USUAL_CAMERA = "v4l2"
+"""The driver of a camera whose rig names none."""
+
 
 @dataclass(frozen=True)
 class ArmStation:
@@ -101,7 +104,7 @@ class Rig:
     description: str = ""
 
     def arm(self, side: Side) -> Arm:
-        return catalog.arm(self.sides[side].arm.type)
+        return catalog.arm(self.sides[side].arm.type).on(side)
 
     def hand(self, side: Side) -> Hand:
         return catalog.hand(self.sides[side].hand.type)
@@ -126,6 +129,11 @@ class Rig:
         station = self.sides[side].arm if part == "arm" else self.sides[side].hand
         usual = (self.arm(side) if part == "arm" else self.hand(side)).driver
         return station.device and dataclasses.replace(station.device, driver=station.device.driver or usual)
+
+    def camera_device(self, name: str) -> DeviceConfig | None:
+        """Where a camera is, its driver spelled out; None where the rig does not say."""
+        device = self.cameras[name].device
+        return device and dataclasses.replace(device, driver=device.driver or USUAL_CAMERA)
 
     def joint_names(self, side: Side, part: Part) -> tuple[str, ...]:
         """Names the joints of an arm or hand bear on every topic of this rig (each begins with the side's word and the part's)."""

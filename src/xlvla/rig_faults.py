@@ -43,6 +43,9 @@ def _device_faults(rig: Rig) -> list[str]:
             continue
         names = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
         faults += device.faults(f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names)
+    for name in rig.cameras:
+        if camera := rig.camera_device(name):
+            faults += camera.faults(f"cameras.{name}.device", camera.driver, catalog.drivers("camera"), ())
     if without and not rig.sim:
         missing = f"there is no `device` to say where: {', '.join(without)}"
         faults.append(f"without `sim` a rig is hardware, but {missing}; add `device: {{address: ...}}` to each, or use sim")
@@ -54,7 +57,7 @@ def _station_faults(side: Side, station: Station) -> list[str]:
     faults += _name(f"sides.{side}.arm.type", "arm", station.arm.type, catalog.arms())
     if faults:
         return faults
-    arm = catalog.arm(station.arm.type)
+    arm = catalog.arm(station.arm.type).on(side)
     where = f"sides.{side}.arm.home"
     for joint, value in station.arm.home.items():
         if joint not in arm.joints:

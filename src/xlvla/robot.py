@@ -37,6 +37,7 @@ def rig_description(rig: Rig) -> str:
 
 def _add_side(robot: ET.Element, arm: Arm, hand: Hand, side: Side) -> str:
     """Adds arm and hand; returns the arm's base link."""
+    arm = arm.on(side)
     _merge(robot, ET.fromstring(arm.urdf_path.read_text()), side, "arm")
     _merge(robot, ET.fromstring(hand.urdf_path(side).read_text()), side, "hand")
     _fixed(robot, f"{side}_hand_mounting", scoped(side, "arm", arm.flange), scoped(side, "hand", hand.description(side).root))

@@ -41,7 +41,7 @@ class Screen:
         shown = (line, *more)
         if shown != self._shown:
             self._shown = shown
-            self._status.update(Text("\n").join([Text(line), *more]))
+            self._status.update(Text("\n", no_wrap=True, overflow="ellipsis").join([Text(line), *more]))
 
     def say(self, line: str) -> None:
         """A line that stays, in rich's markup."""

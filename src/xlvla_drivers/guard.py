@@ -52,6 +52,7 @@ class Guard:
 
     def __init__(self, joints: Sequence[str], limits: Limits, *, stale_s: float, rate_hz: float):
         self.joints, self.limits, self.stale_s = tuple(joints), limits, stale_s
+        self._names = set(joints)
         self.counts: Counter[str] = Counter()
         self.following = False
         self.held: np.ndarray | None = None
@@ -77,17 +78,20 @@ class Guard:
             raise
 
     def _in_order(self, command: Mapping[str, float]) -> np.ndarray:
-        for name in command:
-            if name not in self.joints:
-                raise Refused("names", unknown_line("joint", name, self.joints))
-        missing = [name for name in self.joints if name not in command]
-        if missing:
-            raise Refused("names", f"joint '{missing[0]}' is missing" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
+        if set(command) != self._names:
+            self._refuse_names(command)
         values = np.array([command[name] for name in self.joints], dtype=float)
         if not np.isfinite(values).all():
             bad = int(np.argmin(np.isfinite(values)))
             raise Refused("not finite", f"{self.joints[bad]} is {values[bad]}")
         return values
+
+    def _refuse_names(self, command: Mapping[str, float]) -> None:
+        for name in command:
+            if name not in self.joints:
+                raise Refused("names", unknown_line("joint", name, self.joints))
+        missing = [name for name in self.joints if name not in command]
+        raise Refused("names", f"joint '{missing[0]}' is missing" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
 
     def _take(self, values: np.ndarray, stamp_s: float, now_s: float) -> None:
         if self.held is None:

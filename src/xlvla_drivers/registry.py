@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -45,13 +46,24 @@ def faults(rig: Rig) -> list[str]:
     """What the drivers of a rig do not understand of it, one line each; imports them."""
     found: list[str] = []
     for side, part in rig.parts:
-        try:
+        with _kept(found):
             configured(rig, side, part)
-        except RigError as error:
-            found += error.faults
-        except XlvlaError as error:
-            found.append(str(error))
+    for name in rig.cameras:
+        if (camera := rig.camera_device(name)) and not camera.emulated:
+            with _kept(found):
+                options("camera", camera.driver, camera.options, f"cameras.{name}.device.options")
     return found
+
+
+@contextlib.contextmanager
+def _kept(faults: list[str]) -> Generator[None]:
+    """Collects what is wrong instead of raising it."""
+    try:
+        yield
+    except RigError as error:
+        faults += error.faults
+    except XlvlaError as error:
+        faults.append(str(error))
 
 
 def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
@@ -103,4 +115,4 @@ def emulated_address(name: str, side: Side) -> str:
     """Where an emulator listens when nobody chose: apart for every side, every ROS domain and every user."""
     pattern: str = getattr(emulator_module(name), "ADDRESS", ADDRESS)
     domain, user = int(os.environ.get("ROS_DOMAIN_ID") or 0), os.getuid()
-    return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, driver=name, user=user)
+    return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, apart=(domain + 100) % 232, driver=name, user=user)

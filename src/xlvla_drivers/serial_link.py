@@ -44,7 +44,7 @@ class SerialLink:
         self.close()
         try:
             self._port = serial.Serial(self.address, self.baud, timeout=0, write_timeout=LINK_TIMEOUT_S, exclusive=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, termios.error) as error:
             raise LinkLost(f"cannot open {self.address}: {_reason(error)}") from None
         with contextlib.suppress(OSError, ValueError, AttributeError, NotImplementedError, termios.error):
             self._port.set_low_latency_mode(True)  # USB adapters of one vendor hold bytes back for 16 ms otherwise

@@ -9,6 +9,7 @@ import torch
 
 from xlvla import catalog, urdf
 from xlvla.errors import XlvlaError
+from xlvla.kinematics import Kinematics
 from xlvla_policy.latent.embodiment import mirrored
 from xlvla_policy.latent.kinematics import Fingertips
 
@@ -76,6 +77,58 @@ def test_sliding_continuous_and_chained_mimic_joints_agree_with_pinocchio():
     q = torch.linspace(-3, 3, 13, dtype=torch.float64)[:, None]
     ours = Fingertips(description, ("turn",), ("tip",), dtype=torch.float64)(q).numpy()
     np.testing.assert_allclose(ours, with_pinocchio(ODD, True, description, ["turn"], ["tip"], q.numpy()), atol=1e-12)
+
+
+def random_tree(seed: int) -> str:
+    """A URDF with branches, every kind of joint, limits nowhere needed, and chains of mimics."""
+    rng = np.random.default_rng(seed)
+    text, types = '<link name="l0"/>', ("revolute", "continuous", "prismatic", "fixed", "revolute")
+    movers: list[str] = []
+    for number in range(1, 16):
+        kind = "revolute" if number == 1 else types[rng.integers(len(types))]
+        xyz, rpy, axis = (" ".join(f"{value:.6f}" for value in rng.uniform(-scale, scale, 3)) for scale in (0.1, 3, 1))
+        mimic = ""
+        if kind != "fixed" and movers and rng.random() < 0.5:
+            mimic = f'<mimic joint="{rng.choice(movers)}" multiplier="{rng.uniform(-1.5, 1.5):.4f}" offset="{rng.uniform(-1, 1):.4f}"/>'
+        movers += [f"j{number}"] * (kind != "fixed")
+        text += f"""<link name="l{number}"/><joint name="j{number}" type="{kind}"><parent link="l{max(0, number - rng.integers(1, 4))}"/>
+          <child link="l{number}"/><origin xyz="{xyz}" rpy="{rpy}"/><axis xyz="{axis}"/>{mimic}
+          <limit lower="-9" upper="9" velocity="1" effort="1"/></joint>"""
+    return f'<robot name="tree">{text}</robot>'
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_points_of_random_trees_are_where_pinocchio_puts_them_and_move_as_their_gradient_says(seed):
+    xml = random_tree(seed)
+    description = urdf.parse(xml)
+    names = tuple(joint.name for joint in description.free_joints)
+    rng = np.random.default_rng(100 + seed)
+    q = torch.tensor(rng.uniform(-2, 2, (5, len(names))))
+    ours = Fingertips(description, names, description.links, dtype=torch.float64)
+    np.testing.assert_allclose(ours(q).numpy(), with_pinocchio(xml, True, description, names, description.links, q.numpy()), atol=1e-11)
+    tips = Fingertips(description, names, ("l13", "l15"), dtype=torch.float64, points=rng.uniform(-0.1, 0.1, (2, 3)).tolist())
+    assert torch.autograd.gradcheck(tips, (q[:2].requires_grad_(),), eps=1e-6, atol=1e-7)
+
+
+def test_a_point_of_a_link_moves_with_the_links_frame():
+    xml = ODD.replace('type="continuous">', 'type="revolute"><limit lower="-9" upper="9" velocity="1" effort="1"/>')
+    description = urdf.parse(xml)
+    kinematics = Kinematics(xml, ("turn",))
+    point = np.array([0.01, -0.02, 0.03])
+    q = torch.tensor([[0.7], [-1.2]], dtype=torch.float64)
+    ours = Fingertips(description, ("turn",), ("d", "base"), dtype=torch.float64, points=[point, point])(q).numpy()
+    for row, found in zip(q.numpy(), ours, strict=True):
+        T = kinematics.fk(row, ["d"])["d"]
+        np.testing.assert_allclose(found, [T[:3, :3] @ point + T[:3, 3], point], atol=1e-12)
+
+
+@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))])
+def test_every_table_follows_the_module_to_another_device(device):
+    entry = catalog.hand("paxini")
+    tips = Fingertips(entry.description("right"), entry.joint_names("right"), tuple(entry.tip_links("right").values())).to(device)
+    found = tips(torch.zeros(7, len(entry.joints), device=device))
+    assert found.device.type == device
+    assert found.shape == (7, len(entry.tips), 3)
 
 
 def test_a_tip_that_does_not_exist_and_a_joint_nobody_commands_are_named():

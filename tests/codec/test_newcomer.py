@@ -16,7 +16,7 @@ from xlvla_policy.latent.newcomer import Newcomer, add
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
 from xlvla_policy.latent.training import Trainer, train
 
-FEW = {"batch": 32, "pool": 4096, "templates": 32}
+FEW = {"batch": 32, "pool": 4096, "templates": 32, "clear": 0.0}
 SMALL = replace(DEFAULT, **FEW)
 PAIR = ("ability", "inspire")
 

@@ -1,14 +1,19 @@
 """What the default recipe adds to the paper's: losses, precision and optimiser."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 
+from xlvla_policy.latent.contact import TOLERANCE_M
 from xlvla_policy.latent.losses import pinch_weight, retargeting, roughness
 from xlvla_policy.latent.model import Mlp
+from xlvla_policy.latent.objective import Roles
 from xlvla_policy.latent.optimiser import Optimiser, orthogonal
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
+from xlvla_policy.latent.sampling import uniform_poses
+from xlvla_policy.latent.training import Trainer
 
 
 def line(*lengths: float) -> torch.Tensor:
@@ -36,6 +41,19 @@ def test_an_error_out_of_reach_pulls_no_harder_than_one_within():
 
     assert pull(DEFAULT, 0.04) == pytest.approx(pull(DEFAULT, 0.02), rel=0.05)
     assert pull(PAPER, 0.04) == pytest.approx(2 * pull(PAPER, 0.02), rel=0.05)
+
+
+def test_fingers_that_should_meet_are_pulled_harder_the_further_they_are_apart():
+    source, mask = line(0.004, 0.15, 0.15, 0.15), torch.ones(1, 4)
+
+    def pull(recipe, error):
+        target = (source + line(error, 0, 0, 0)).requires_grad_()
+        retargeting(source, target, mask, recipe).backward()
+        assert target.grad is not None
+        return target.grad[0, 0, 0].item()
+
+    assert pull(DEFAULT, 0.02) > 1.2 * pull(DEFAULT, 0.01)
+    assert pull(replace(DEFAULT, strict=1.0), 0.02) == pytest.approx(pull(replace(DEFAULT, strict=1.0), 0.01), rel=0.1)
 
 
 def test_tips_on_a_parabola_are_smooth_and_a_jump_is_not():
@@ -89,3 +107,17 @@ def test_an_optimiser_goes_on_where_its_state_was_taken():
     second.load_state_dict(copied)
     advance(second, 3)
     assert all(torch.equal(value, straight[name]) for name, value in network.state_dict().items())
+
+
+def test_a_colliding_pose_costs_its_depth_unless_its_source_collides_too():
+    recipe = replace(DEFAULT, pool=2048, templates=32, patience=0, looks=512, stride=1)
+    trainer = Trainer(recipe, ("ability", "xhand"))
+    contacts = trainer.objective.contacts
+    q, there = (uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in trainer.bodies)
+    exact = Roles(trainer.bodies)
+    source = trainer.objective.source(trainer.bodies[0], q, *trainer.coders["ability"].encode(q), exact, torch.Generator(), 0)
+    deep = contacts["xhand"](there).clamp(min=0).sum(dim=1)
+    free = contacts["ability"].deepest(q) < TOLERANCE_M
+    cost = trainer.objective.collision(trainer.bodies[1], [(source, there, there)], 0)
+    assert cost.item() == pytest.approx((free * deep).mean().item(), rel=1e-4)
+    assert 0 < cost < deep.mean()

@@ -146,6 +146,17 @@ def test_a_beginning_out_of_reach_is_refused(codec):
         retargeter(reach(source, "right"), closing(codec, "xhand", "right"), RATE_HZ)
 
 
+@pytest.mark.parametrize("spoilt", ["empty", "not a number"])
+def test_a_path_that_is_no_path_is_refused(codec, spoilt):
+    limb = Limb(BASE, "left")
+    arm, hand = reach(BASE, "left", 3), closing(codec, "xhand", "left", 3)
+    if spoilt == "not a number":
+        arm[1, 2] = np.nan
+    frames = 0 if spoilt == "empty" else 3
+    with pytest.raises(XlvlaError, match="record it again"):
+        Retargeter(limb, limb, codec)(arm[:frames], hand[:frames], RATE_HZ)
+
+
 def test_the_nearest_finger_counts_most_and_absent_ones_nothing():
     tips = {"thumb": np.zeros(3), "index": np.array([0.02, 0, 0]), "middle": np.array([0, 0.1, 0]), "little": np.array([0, 0, 0.001])}
     weights = pinch_weights(tips, ("thumb", "index", "middle", "ring"))

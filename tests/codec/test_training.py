@@ -12,14 +12,16 @@ from xlvla_policy.latent.losses import pinches, retargeting, shared
 from xlvla_policy.latent.recipe import DEFAULT, PAPER, preset
 from xlvla_policy.latent.training import Trainer, checkpoint, train
 
-TINY = replace(DEFAULT, encoder=(16,), decoder=(16,), batch=16, steps=4, left_steps=3, pool=2048, templates=32)
+TINY = replace(
+    DEFAULT, patience=8, clear=0.0, encoder=(16,), decoder=(16,), batch=16, steps=4, left_steps=3, settle_steps=2, pool=2048, templates=32
+)
 PAIR = ("ability", "inspire")
 
 
 def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
     whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
     train(Trainer(TINY, PAIR), whole)
-    for stop in (2, 4, 6):  # among the right hands' steps, at the turn, among the left hands'
+    for stop in (2, 4, 6, 7, 8):  # among the right hands' steps, where they end, among the left hands', and where decoders settle
         interrupted = Trainer(TINY, PAIR)
         if stop > 2:
             interrupted.resume(checkpoint(resumed))
@@ -30,6 +32,21 @@ def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not checkpoint(resumed).exists()
+
+
+def test_both_parts_of_a_phase_that_gain_nothing_end_early_with_their_best_weights():
+    trainer = Trainer(replace(TINY, steps=400, settle_steps=0, rate=0.0, patience=16), ("ability", "xhand"))
+    assert len(list(trainer.run())) == 2 * (2 + 16)  # a first look after two steps, and sixteen in which nothing got better
+    assert trainer.step == 400
+    assert all(torch.equal(value, trainer.best.weights[name]) for name, value in trainer.coders.state_dict().items())
+
+
+def test_a_run_that_gains_is_not_stopped_and_poses_held_out_are_never_trained_on():
+    trainer = Trainer(replace(TINY, encoder=(64,), decoder=(64,), batch=64, steps=40, settle_steps=0, patience=16), ("ability", "xhand"))
+    held_out = trainer.held_out["xhand"].clone()
+    assert len(list(trainer.run())) == 40
+    assert torch.equal(trainer.held_out["xhand"], held_out)
+    assert not torch.isin(trainer.samplers["xhand"].pinches, held_out).all(dim=1).any()
 
 
 def test_resuming_another_run_is_refused(tmp_path):
@@ -43,10 +60,20 @@ def test_left_hands_learn_without_moving_the_right():
     trainer = Trainer(TINY, PAIR)
     list(trainer.run(until=4))
     before = {name: value.clone() for name, value in trainer.coders["inspire"].state_dict().items()}
-    list(trainer.run())
+    list(trainer.run(until=7))
     assert all(torch.equal(value, before[name]) for name, value in trainer.coders["inspire"].state_dict().items())
     left = trainer.coders["inspire_left"].state_dict()
     assert any(not torch.equal(value, before[name]) for name, value in left.items())
+
+
+def test_decoders_settle_while_latents_stay_what_they_are():
+    trainer = Trainer(TINY, PAIR)
+    list(trainer.run(until=7))
+    before = {name: value.clone() for name, value in trainer.coders.state_dict().items()}
+    list(trainer.run())
+    after = trainer.coders.state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {name for name in before if ".decoder." in name}
 
 
 def test_one_hand_is_too_few():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators.ability import Emulator
 from xlvla_drivers.hands import ability_frames as wire
 from xlvla_drivers.hands.ability import Driver, Options
+
+pytestmark = pytest.mark.usefixtures("hastened")
 
 POSE = dict(zip(HAND.joints, np.radians([-60.0, 50.0, 10.0, 20.0, 30.0, 40.0]), strict=True))
 
@@ -180,8 +183,10 @@ def test_a_hand_nobody_talks_to_stops_following(hand, address):
 )
 def test_bad_frames_are_counted_and_survived(driver, hand, fault, counted):
     hand.inject(fault)
-    state = follow(driver, POSE, 1.0)
-    np.testing.assert_allclose(state.position, list(POSE.values()), atol=2e-3)
+    follow(driver, POSE, 0.5)
+    until = time.monotonic() + 20.0
+    while driver.counts[counted] < 3 and time.monotonic() < until:
+        np.testing.assert_allclose(follow(driver, POSE, 0.1).position, list(POSE.values()), atol=2e-3)
     assert driver.counts[counted] >= 3
 
 
@@ -241,8 +246,8 @@ print("TOLD" + json.dumps(told))
 """
 
 
+@pytest.mark.skipif(find_spec("ah_wrapper") is None, reason="the vendor's client is not installed")  # importing it writes files here
 def test_the_vendors_client_agrees_with_the_emulator(hand, address, tmp_path):
-    pytest.importorskip("ah_wrapper")
     wanted = np.degrees(list(POSE.values()))[[HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]]
     run = subprocess.run(
         [sys.executable, "-c", VENDOR, address, json.dumps(wanted.tolist())], cwd=tmp_path, capture_output=True, text=True, timeout=60

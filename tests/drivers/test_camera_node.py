@@ -72,12 +72,13 @@ def test_a_camera_publishes_what_the_rig_asks_for_and_says_when_it_is_gone(graph
         told = operator.figures().get("camera_front", {}) or told
         time.sleep(0.05)
     stamps = np.array([convert.nanoseconds(message.header.stamp) for message in seen]) / 1e9
-    assert len(seen) > 15 and np.median(np.diff(stamps)) == pytest.approx(1 / 20, abs=0.02)
+    assert len(seen) > 5 and np.diff(stamps).min() == pytest.approx(1 / RATE_HZ, abs=1e-3)
+    assert len(seen) <= 1.05 * 20 * (stamps[-1] - stamps[0]) + 1
     picture = convert.picture(seen[-1])
     assert picture.shape == (48, 64, 3) and picture[24, 10, 0] > 150 > picture[24, 54, 0]
     assert (lenses[-1].width, lenses[-1].height, lenses[-1].k[2]) == (64, 48, 32.0)
     assert lenses[-1].header == seen[-1].header and seen[-1].header.frame_id == "front"
-    assert int(told["pictures"]) > 30 and told["losses"] == "1"
+    assert int(told["pictures"]) > 10 and told["losses"] == "1"
 
 
 def _all(reader):

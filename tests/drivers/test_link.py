@@ -13,7 +13,7 @@ from xlvla.errors import RigError, XlvlaError
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.guard import Guard
-from xlvla_drivers.link import Link
+from xlvla_drivers.link import FIRST_PAUSE_S, Link
 from xlvla_drivers.rehearsal import Rehearsal
 
 PATIENCE_S = 15.0
@@ -97,13 +97,13 @@ def test_an_unplugged_device_is_reported_and_sent_nothing_and_when_it_is_back_on
 def test_attempts_to_connect_become_rarer(desk):
     desk.emulator.inject("unplug")
     times = []
-    give_up = time.monotonic() + 1.7
-    while time.monotonic() < give_up:
-        before = desk.link.counts["attempts"]
-        desk.step()
-        times += [time.monotonic()] * (desk.link.counts["attempts"] - before)
-    pauses = np.diff(times)
-    assert 3 <= len(pauses) <= 4 and (np.diff(pauses) > 0).all()
+
+    def attempted():
+        times.extend([time.monotonic()] * (desk.link.counts["attempts"] - len(times)))
+        return len(times) == 5
+
+    desk.until(attempted)
+    assert (np.diff(times) > 0.95 * FIRST_PAUSE_S * 2.0 ** np.arange(4)).all()
 
 
 def test_a_device_that_is_not_there_cannot_recover(desk):
@@ -165,14 +165,25 @@ def test_what_a_driver_does_not_understand_is_told_before_anything_starts(device
     assert len(faults) == 1 and line in faults[0]
 
 
+@pytest.mark.parametrize("hand", [hand.name for hand in catalog.hands().values() if hand.driver in registry.emulators()])
+def test_the_emulated_rig_takes_any_hand_that_has_an_emulator(hand):
+    rig = rigs.load("bimanual_emulated").with_choices(hands={"left": hand, "right": hand})
+    assert registry.faults(rig) == []
+    assert [registry.open_device(rig, *key).joints for key in rig.parts if key[1] == "hand"] == [
+        rig.hand(side).joint_names(side) for side in rig.sides
+    ]
+
+
 def test_an_unknown_driver_is_told_when_the_rig_is_read():
     with pytest.raises(RigError, match=r"unknown driver 'abilty'.* did you mean 'ability'"):
         emulated(driver="abilty")
 
 
-def test_emulators_of_different_sides_and_domains_do_not_meet(monkeypatch):
-    addresses = set()
+def test_emulated_devices_of_different_domains_do_not_meet_nor_those_of_different_hands(monkeypatch):
+    addresses = {}
     for domain in ("3", "4"):
         monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-        addresses |= {registry.emulated_address(name, side) for name in registry.emulators() for side in ("left", "right")}
-    assert len(addresses) == 4 * len(registry.emulators())
+        addresses[domain] = [registry.emulated_address(name, side) for name in registry.emulators() for side in ("left", "right")]
+    assert not set(addresses["3"]) & set(addresses["4"])
+    hands = [registry.emulated_address(name, side) for name in catalog.drivers("hand") for side in ("left", "right")]
+    assert len(set(hands)) == len(hands)

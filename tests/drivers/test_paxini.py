@@ -19,19 +19,30 @@ from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators import paxini_sdk
 from xlvla_drivers.emulators.paxini import Emulator
+from xlvla_drivers.hands import paxini_link
 from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, Driver, Options
 
 SERVER = Path(xlvla_drivers.hands.paxini_server.__file__)
 
 
-def patient(call, *args, tries=5):
-    """A loaded machine may starve a process for longer than a link may be silent."""
-    for _ in range(tries - 1):
+@pytest.fixture(autouse=True)
+def leisure(request, monkeypatch):
+    """A machine that runs tests is no robot's: but where time is what is tested, a link may be silent for longer."""
+    if not any(word in request.node.name for word in ("late", "lost", "slow")):
+        for name in ("LINK_TIMEOUT_S",):
+            monkeypatch.setattr(paxini_link, name, 5 * getattr(paxini_link, name))
+
+
+def patient(call, *args, seconds=10.0):
+    """A loaded machine may starve the emulator for longer than a link may be silent."""
+    until_s = time.monotonic() + seconds
+    while True:
         try:
             return call(*args)
         except LinkLost:
-            time.sleep(0.05)
-    return call(*args)
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.02)
 
 
 class Pair:
@@ -49,7 +60,7 @@ class Pair:
         self.driver.disconnect()
         self.emulator.stop()
 
-    def read_until(self, true, timeout_s=4.0):
+    def read_until(self, true, timeout_s=10.0):
         until_s = time.monotonic() + timeout_s
         while not true(state := patient(self.driver.read)):
             assert time.monotonic() < until_s, state
@@ -105,10 +116,10 @@ def test_the_motors_are_enabled_by_the_first_target_and_disabled_in_the_end(pair
 def test_the_skin_is_reported_by_module_in_newtons(pair):
     hand = pair(detail=True)
     hand.emulator.contact[MODULES.index("thumb_tip")] = (1.0, -2.0, 30.0)
-    state = hand.read_until(lambda state: state.tactile and state.tactile["thumb_tip"][2] > 0)
+    state = hand.read_until(lambda state: state.tactile.get("points") is not None and state.tactile["thumb_tip"][2] > 0)
     assert np.allclose(state.tactile["thumb_tip"], (0.1, -0.2, 3.0)) and not state.tactile["index_tip"].any()
     assert state.tactile["points"].shape == (1140, 3)
-    assert state.temperature["ring_tip"] == 33.0
+    assert hand.read_until(lambda state: state.temperature).temperature["ring_tip"] == 33.0
 
 
 def test_a_fault_is_reported_and_cleared_where_the_hand_is(pair):
@@ -117,7 +128,7 @@ def test_a_fault_is_reported_and_cleared_where_the_hand_is(pair):
     patient(hand.driver.write, pose(hand.driver))
     state = hand.read_until(lambda state: state.faults)
     assert (state.faults[0].code, state.faults[0].text) == ("5", "motor fault at index 2")
-    assert state.tactile["index_tip"][2] > 0
+    hand.read_until(lambda state: state.tactile and state.tactile["index_tip"][2] > 0)
     hand.emulator.inject("stall", False)
     assert "cleared" in patient(hand.driver.recover)
     hand.read_until(lambda state: not state.faults)
@@ -143,7 +154,7 @@ def test_a_hand_of_the_other_side_is_refused(pair, tmp_path):
 def lost_after_s(hand):
     began_s = time.monotonic()
     with pytest.raises(LinkLost) as lost:
-        while time.monotonic() - began_s < 2.0:
+        while time.monotonic() - began_s < 5.0:
             hand.driver.read()
     assert str(lost.value)
     return time.monotonic() - began_s
@@ -153,7 +164,7 @@ def test_a_crash_of_the_sdk_is_a_lost_link_and_a_new_process_mends_it(pair):
     hand = pair()
     patient(hand.driver.read)
     hand.emulator.inject("crash")
-    assert lost_after_s(hand) < 10 * LINK_TIMEOUT_S
+    assert lost_after_s(hand) < 30 * LINK_TIMEOUT_S
     hand.emulator.inject("crash", False)
     patient(hand.driver.connect)
     patient(hand.driver.read)
@@ -163,7 +174,7 @@ def test_a_hand_that_falls_silent_is_lost_in_time_and_found_again(pair):
     hand = pair()
     patient(hand.driver.read)
     hand.emulator.inject("unplug")
-    assert lost_after_s(hand) < 10 * LINK_TIMEOUT_S
+    assert lost_after_s(hand) < 30 * LINK_TIMEOUT_S
     hand.emulator.inject("unplug", False)
     patient(hand.driver.connect)
     patient(hand.driver.read)
@@ -174,7 +185,7 @@ def test_a_process_that_hangs_is_a_lost_link_and_is_ended(pair):
     patient(hand.driver.read)
     process = hand.driver._link._process
     os.kill(process.pid, signal.SIGSTOP)
-    assert lost_after_s(hand) < 10 * LINK_TIMEOUT_S
+    assert lost_after_s(hand) < 30 * LINK_TIMEOUT_S
     hand.driver.disconnect()
     assert process.poll() is not None
 
@@ -185,8 +196,10 @@ def test_a_slow_sdk_delays_states_but_not_the_driver(pair):
     for step in range(10):
         began_s = time.monotonic()
         patient(hand.driver.write, pose(hand.driver, 0.01 * step))
-        assert time.monotonic() - began_s < 10 * LINK_TIMEOUT_S
+        assert time.monotonic() - began_s < 30 * LINK_TIMEOUT_S
         patient(hand.driver.read)
+    hand.read_until(lambda state: np.allclose(state.position, 0.09, atol=1e-3))
+    assert hand.driver.counts["late"] > 0
 
 
 def test_a_missing_python_is_one_clear_line(tmp_path):
@@ -195,8 +208,9 @@ def test_a_missing_python_is_one_clear_line(tmp_path):
 
 
 def test_a_missing_sdk_is_one_clear_line(tmp_path):
-    with pytest.raises(LinkLost, match="No module named 'pxdex'"):
+    with pytest.raises(XlvlaError, match=r"No module named 'pxdex'.*options\.python") as told:
         Driver(str(tmp_path / "hand"), "right", Options(python=sys.executable)).connect()
+    assert not isinstance(told.value, LinkLost)  # trying again is of no use
 
 
 @pytest.mark.parametrize("options", [{"rate_hz": 5.0}, {"max_speed": 30000}, {"dip_ratio": -1.0}])

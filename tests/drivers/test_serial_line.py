@@ -14,6 +14,8 @@ from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 from xlvla_drivers.serial_link import SerialLink
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 
 def line(buffer: bytearray) -> bytes | None:
     """Frames of this test end with a newline."""

@@ -20,7 +20,10 @@ from xlvla_drivers.arms.xarm7 import Driver, Options, split_address
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators.xarm7 import Emulator
 
-pytestmark = pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning")  # the SDK's
+pytestmark = [
+    pytest.mark.usefixtures("hastened"),
+    pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning"),  # the SDK's
+]
 
 HOME = np.array([0.1, -0.3, 0.2, 0.5, 0.0, 0.7, -0.1])
 HOST = "127.0.77"

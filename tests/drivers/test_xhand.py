@@ -12,6 +12,7 @@ import pytest
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators.xhand import Emulator
+from xlvla_drivers.hands import xhand
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.hands.xhand import Driver, Options
 
@@ -19,14 +20,24 @@ SDK = {"interface": "sdk_rs485", "sdk_module": "xlvla_drivers.emulators.xhand_sd
 WAYS = ({}, SDK)
 
 
-def patient(call, *args, tries=5):
-    """A loaded machine may starve the emulator's thread for longer than a link may be silent."""
-    for _ in range(tries - 1):
+@pytest.fixture(autouse=True)
+def leisure(request, monkeypatch):
+    """A machine that runs tests is no robot's: but where time is what is tested, a link may be silent for longer."""
+    if not any(word in request.node.name for word in ("late", "lost", "slow")):
+        for name in ("LINK_TIMEOUT_S", "REPLY_S"):
+            monkeypatch.setattr(xhand, name, 5 * getattr(xhand, name))
+
+
+def patient(call, *args, seconds=10.0):
+    """A loaded machine may starve the emulator for longer than a link may be silent."""
+    until_s = time.monotonic() + seconds
+    while True:
         try:
             return call(*args)
         except LinkLost:
-            time.sleep(0.05)
-    return call(*args)
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(0.02)
 
 
 class Pair:
@@ -43,7 +54,7 @@ class Pair:
         self.driver.disconnect()
         self.emulator.stop()
 
-    def read_until(self, true, timeout_s=4.0):
+    def read_until(self, true, timeout_s=10.0):
         until_s = time.monotonic() + timeout_s
         while not true(state := patient(self.driver.read)):
             assert time.monotonic() < until_s, state
@@ -194,11 +205,11 @@ def test_an_unplugged_hand_is_lost_in_time_and_found_again(pair, way):
     hand.emulator.inject("unplug")
     began_s = time.monotonic()
     with pytest.raises(LinkLost):
-        while time.monotonic() - began_s < 2.0:
+        while time.monotonic() - began_s < 5.0:
             hand.driver.read()
-    assert time.monotonic() - began_s < 10 * LINK_TIMEOUT_S
+    assert time.monotonic() - began_s < 30 * LINK_TIMEOUT_S
     hand.emulator.inject("unplug", False)
-    patient(hand.driver.connect, tries=20)
+    patient(hand.driver.connect)
     patient(hand.driver.read)
 
 

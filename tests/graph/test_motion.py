@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
 from xlvla.ros.reader import Reader
+from xlvla_drivers.motion.distance import Distances
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +129,7 @@ def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
     bench.pass_time(0.5)
     assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02
     operator.call(topics.ENGAGE, data=True)
-    bench.chunk("left", lifted(bench, "left", by=0.6))
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
     bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02, "the arm does not move after engaging")
 
 
@@ -160,3 +162,43 @@ def test_every_node_reports_its_health_and_the_description_is_there(bench):
     xml = bench.until(bench.read(topics.ROBOT_DESCRIPTION).newest, "there is no /robot_description").data
     assert "left_hand" in xml and "right_arm_joint7" in xml
     assert float(bench.figure("motion", "control [Hz]")) > 0
+
+
+def tell(bench, level, text):
+    """Says how the left arm's device is, as its driver would."""
+    bench.send(topics.device("left", "arm"), DiagnosticStatus(level=level, message=text))
+
+
+def test_a_lost_device_stops_the_rig_until_the_operator_engages_again(bench):
+    operator, home = bench.session.operator, bench.home("left")
+    lost = float(bench.figure("motion", "devices lost"))
+    tell(bench, DiagnosticStatus.OK, "connected")
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
+    bench.until(lambda: bench.pose("left", "arm")[3] > home[3] + 0.1, "the arm did not start")
+    tell(bench, DiagnosticStatus.ERROR, "unplugged")
+    bench.until_figure("motion", "devices lost", lost + 1)
+    with pytest.raises(XlvlaError, match="left arm: unplugged"):
+        operator.call(topics.ENGAGE, data=True)
+    tell(bench, DiagnosticStatus.OK, "connected")
+    bench.pass_time(0.5)
+    stopped = bench.pose("left", "arm")
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
+    bench.pass_time(0.7)
+    assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02, "nobody engaged"
+    operator.call(topics.ENGAGE, data=True)
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
+    bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02, "the arm does not move after engaging")
+
+
+def test_two_arms_told_to_meet_stop_short_of_each_other(bench):
+    slowed = float(bench.figure("motion", "slowed ticks"))
+    for side, turn in (("left", -0.95), ("right", 0.95)):
+        end = bench.home(side)
+        end[0] += turn
+        bench.chunk(side, end, frames=40)
+    bench.until_figure("motion", "slowed ticks", slowed + 20)
+    bench.pass_time(2.0)
+    distances = Distances(bench.rig)
+    here = np.concatenate([bench.pose(side, part) for side in bench.rig.sides for part in ("arm", "hand")])
+    between = [number for number, gap in enumerate(distances.gaps) if gap.margin is bench.rig.motion.between]
+    assert 0 < distances.at(here)[between].min() < 0.1

@@ -313,6 +313,7 @@ def test_a_source_that_falls_silent_is_played_for_the_horizon_and_not_longer():
 
 def test_a_relative_chunk_moves_an_arm_by_its_changes_and_a_hand_to_its_pose():
     who, start = player(arm=2, blend_s=0.2), np.array([0.5, -1.0, 0.2])
+    command = start
     way = np.linspace([-0.9, 1.9, 1.0], [-0.7, 1.5, 1.0], 30)
     for tick in range(200):
         now = START + tick * 0.01
@@ -326,9 +327,8 @@ def test_a_relative_chunk_moves_an_arm_by_its_changes_and_a_hand_to_its_pose():
 def test_a_relative_source_that_paused_goes_on_from_where_the_robot_is():
     who = player(arm=3, blend_s=0.2)
     who.offer(OK + 0.3, NAMES, START, HZ, START, measured=np.full(3, 0.5), relative=True)
-    for tick in range(100):
-        command = who.command(START + tick * 0.01, np.full(3, 0.5))
-    assert command == pytest.approx(np.full(3, 0.5))
+    commands = np.array([who.command(START + tick * 0.01, np.full(3, 0.5)) for tick in range(100)])
+    assert commands == pytest.approx(np.full((100, 3), 0.5))
     who.hold()
     who.offer(OK + 0.9, NAMES, START + 1, HZ, START + 1, relative=True)
     commands = np.array([who.command(START + 1 + tick * 0.01, np.zeros(3)) for tick in range(100)])

@@ -65,8 +65,10 @@ def test_tips_are_named_by_finger(hand):
     assert set(hand.tips) <= set(FINGERS) and "thumb" in hand.tips
 
 
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("arm", catalog.arms().values(), ids=label)
-def test_every_arm_names_joints_and_flange_of_its_urdf(arm):
+def test_every_arm_names_joints_and_flange_of_its_urdf(arm, side):
+    arm = arm.on(side)
     assert tuple(joint.name for joint in arm.description.free_joints) == arm.joints
     assert arm.flange in arm.description.links
     assert arm.acceleration > 0 and (arm.limits.velocity > 0).all()

@@ -142,3 +142,22 @@ def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path):
         rig.load(tmp_path / "none.yaml")
     with pytest.raises(XlvlaError, match=r"unknown rig 'bimanul'.*did you mean 'bimanual'"):
         rig.load("bimanul")
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ({"address": "/dev/video0", "driver": "realsens"}, "cameras.front.device: unknown driver 'realsens'"),
+        ({"driver": "video"}, "cameras.front.device: 'address' is missing"),
+        ({"address": "/dev/video0", "rate_hz": 0}, "cameras.front.device.rate_hz: must be above 0"),
+    ],
+)
+def test_a_camera_that_cannot_be_found_is_a_fault(device, expected):
+    document = changed("cameras.front", {**BIMANUAL["cameras"]["front"], "device": device})
+    assert any(expected in fault for fault in faults(document))
+
+
+def test_a_cameras_usual_driver_is_spelled_out():
+    document = changed("cameras.front", {**BIMANUAL["cameras"]["front"], "device": {"address": "/dev/video0"}})
+    device = rig.from_document(document, "test").camera_device("front")
+    assert device is not None and device.driver == "v4l2"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POSES = 32
 """Poses per hand that the paths of the comparison of speed are made of."""
+DEX = "dex is dex-retargeting with its defaults, scaling 1 and no low-pass filter; every frame starts from the one before"
 
 
 def register(app: typer.Typer) -> None:
@@ -70,8 +71,7 @@ def _speed(loaded: Codec, left: str, right: str, rounds: int, threads: int | Non
     absent = missing()
     beside = paces(loaded, scene(loaded.founders.hands, POSES), () if absent else tuple(KINDS))
     console.print(_pace_table(beside))
-    if absent:
-        console.print(absent, soft_wrap=True)
+    console.print(absent or DEX, soft_wrap=True)
     steps = training_steps(rounds, threads=threads or os.cpu_count() or 1)
     console.print(_steps_table(steps))
     return {

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from xlvla_drivers.rehearsal import Outcome
 
 
+OPTIONS: dict[str, dict[str, Any]] = {"dynamixel": {"baud": 1_000_000, "hold_current_A": 0.5}}
+"""What lets a device follow commands that by itself would not."""
+
+
 def register(app: typer.Typer) -> None:
     bench.command("faults")(faults)
 
@@ -70,29 +74,33 @@ def _rehearsed(chosen: list[str] | None) -> Iterator[tuple[Rig, Part]]:
     """A rig and part for every device to rehearse; refuses names nobody knows."""
     from xlvla import catalog
     from xlvla.errors import unknown
+    from xlvla.types import PARTS
     from xlvla_drivers import registry
 
-    parts: dict[str, tuple[Part, str]] = {arm.driver: ("arm", arm.name) for arm in catalog.arms().values()}
-    parts |= {hand.driver: ("hand", hand.name) for hand in catalog.hands().values()}
-    known = [name for name in parts if name in registry.emulators()]
+    known = registry.emulators()
     for name in chosen or known:
         if name not in known:
             raise unknown("emulated device", name, known)
-        part, kind = parts[name]
-        yield _rig(part, kind), part
+        part: Part = next(part for part in PARTS if name in catalog.drivers(part))
+        entries = catalog.arms() if part == "arm" else catalog.hands()
+        yield _rig(part, name, next((entry.name for entry in entries.values() if entry.driver == name), None)), part
 
 
-def _rig(part: Part, kind: str) -> Rig:
-    """The emulated rig with another arm or hand on its left side, and nothing but it."""
+def _rig(part: Part, driver: str, kind: str | None) -> Rig:
+    """The left side of the emulated rig, with another device; `kind` None is a driver of a device that the catalogue knows by another."""
     from xlvla import rig as rigs
 
     base = rigs.load("bimanual_emulated")
-    left: dict[str, Any] = {"arm": {"type": base.arm("left").name}, "hand": {"type": base.hand("left").name}}
-    left = {name: {**entry, "device": {"emulated": True}} for name, entry in left.items()}
-    left[part]["type"] = kind
-    for station in (station.arm if part == "arm" else station.hand for station in base.sides.values()):
-        if station.type == kind and station.device:
-            left[part]["device"]["rate_hz"] = station.device.rate_hz
+    left: dict[str, Any] = {
+        "arm": {"type": base.arm("left").name, "device": {"emulated": True}},
+        "hand": {"type": base.hand("left").name, "device": {"emulated": True}},
+    }
+    left[part]["type"] = kind or left[part]["type"]
+    left[part]["device"] |= {"driver": driver, "options": OPTIONS.get(driver, {})}
+    for side, other in base.parts:
+        device = base.device(side, other)
+        if other == part and device and device.driver == driver:
+            left[part]["device"]["rate_hz"] = device.rate_hz
     return rigs.from_document({"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal")
 
 

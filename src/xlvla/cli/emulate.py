@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
+import select
+import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,33 +70,44 @@ def inject(
 
 
 def _serve(emulator: Emulator, screen: Screen) -> None:
-    """Shows where the joints are and obeys what is typed; the end of the input only ends the typing."""
-    import select
-    import sys
-    import time
-
-    typing = True
+    """Shows where the joints are and obeys what is typed."""
+    typed = _Typed()
     while True:
         screen.now("  ".join(f"{name} {angle:+.2f}" for name, angle in zip(emulator.joints, emulator.position, strict=True)))
-        with contextlib.suppress(OSError, ValueError):  # there is no terminal to select on
-            if typing and select.select([sys.stdin], [], [], SHOWN_S)[0]:
-                typing = _obey(emulator, sys.stdin.readline(), screen)
-                continue
-        time.sleep(SHOWN_S)
+        for line in typed.lines(SHOWN_S):
+            _obey(emulator, line.split(), screen)
 
 
-def _obey(emulator: Emulator, line: str, screen: Screen) -> bool:
-    """Does what a typed line says; False at the end of the input."""
+class _Typed:
+    """Lines of the standard input as they come; its end only ends the typing."""
+
+    def __init__(self) -> None:
+        self._rest, self._open = "", sys.stdin is not None and not sys.stdin.closed
+
+    def lines(self, wait_s: float) -> list[str]:
+        """Whole lines that came within the time."""
+        if not self._open:
+            time.sleep(wait_s)
+            return []
+        if not select.select([sys.stdin], [], [], wait_s)[0]:
+            return []
+        data = os.read(sys.stdin.fileno(), 4096)
+        self._open = bool(data)
+        *lines, self._rest = (self._rest + data.decode(errors="replace")).split("\n")
+        return lines
+
+
+def _obey(emulator: Emulator, words: list[str], screen: Screen) -> None:
+    """Does what a typed line says."""
     from xlvla.errors import XlvlaError
 
-    words = line.split()
-    if words:
-        try:
-            emulator.inject(words[0], words[1:] != ["off"])
-            screen.say(f"{words[0]} {'off' if words[1:] == ['off'] else 'on'}")
-        except XlvlaError as error:
-            screen.say(f"[yellow]{error}[/]")
-    return bool(line)
+    if not words:
+        return
+    try:
+        emulator.inject(words[0], words[1:] != ["off"])
+        screen.say(f"{words[0]} {'off' if words[1:] == ['off'] else 'on'}")
+    except XlvlaError as error:
+        screen.say(f"[yellow]{error}[/]")
 
 
 def _side(word: str) -> Side:

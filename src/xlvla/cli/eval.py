@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -160,9 +160,12 @@ class _Stage:
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
     def _offer(self, players: dict[Side, Player], chunk: Chunk, now_s: float) -> None:
+        from xlvla_drivers.motion.chunk import Refused
+
         for side, player in players.items():
             points = np.concatenate([chunk.positions[side][part] for part in PARTS], 1)
-            player.offer(points, self.names[side], chunk.stamp_ns / 1e9, chunk.rate_hz, now_s)
+            with suppress(Refused):  # as on the robot, which then plays on what it has
+                player.offer(points, self.names[side], chunk.stamp_ns / 1e9, chunk.rate_hz, now_s)
 
     def _command(self, players: dict[Side, Player], history: dict[Side, list[np.ndarray]], now_s: float) -> None:
         for side, player in players.items():

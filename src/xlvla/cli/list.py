@@ -61,6 +61,8 @@ def _words() -> Table:
 
     rows = table("Choices", "kind", "names")
     rows.add_row("task", ", ".join(catalog.tasks()) or "none installed")
+    for kind in ("hand", "arm", "camera"):
+        rows.add_row(f"{kind} driver", ", ".join(catalog.drivers(kind)) or "none installed")
     rows.add_row("policy", ", ".join((*catalog.policies(), "none")))
     return rows
 

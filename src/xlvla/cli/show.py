@@ -62,6 +62,8 @@ def _settings(rig: Rig) -> RenderableType:
 
     settings = table("Settings", "section", "values")
     sections = {f"camera {name}": camera for name, camera in rig.cameras.items()}
+    if not rig.sim:
+        sections |= {f"{side} {part} device": rig.device(side, part) for side, part in rig.parts}
     for name, section in {**sections, "policy": rig.policy, "motion": rig.motion, "sim": rig.sim}.items():
         values = dataclasses.asdict(section) if section else {}
         settings.add_row(name, escape(", ".join(f"{key}={value}" for key, value in values.items())) or "none")

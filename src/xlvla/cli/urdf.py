@@ -39,5 +39,5 @@ def description(arm: str, hand: str, side: str, rig: str) -> str:
     chosen = sides[side]
     if arm and hand:
         return arm_with_hand(catalog.arm(arm), catalog.hand(hand), chosen)
-    path = catalog.arm(arm).urdf_path if arm else catalog.hand(hand).urdf_path(chosen)
+    path = catalog.arm(arm).on(chosen).urdf_path if arm else catalog.hand(hand).urdf_path(chosen)
     return path.read_text()

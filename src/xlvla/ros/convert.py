@@ -103,10 +103,10 @@ def camera_info(fx: float, fy: float, cx: float, cy: float, width: int, height: 
     return message
 
 
-def trajectory(names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float) -> JointTrajectory:
-    """The chunk [T, N] rad as a message: frame k is due (k + 1) / rate_hz after the stamp."""
+def trajectory(names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float, source: str = "") -> JointTrajectory:
+    """The chunk [T, N] rad of a source as a message: frame k is due (k + 1) / rate_hz after the stamp."""
     message = JointTrajectory(joint_names=list(names))
-    message.header.stamp = stamp(ns)
+    message.header.stamp, message.header.frame_id = stamp(ns), source
     message.points = [
         JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz)) for k, row in enumerate(points)
     ]

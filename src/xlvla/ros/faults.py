@@ -74,23 +74,23 @@ def unplug_each(session: Session) -> Iterator[Unplugged]:
     orders = FaultOrders(session.operator.node)
     readers = {key: Reader(session.operator.node, topics.device(*key).history(20)) for key in session.rig.emulated}
     for (side, part), reader in readers.items():
-        _word(session, reader, side, part, DiagnosticStatus.OK)
+        _word(session, reader, side, part, DiagnosticStatus.OK, 0)
         began_ns = time.time_ns()
         orders.order(f"{side} {part}", "unplug", True)
-        told_ns, line = _word(session, reader, side, part, DiagnosticStatus.ERROR)
+        told_ns, line = _word(session, reader, side, part, DiagnosticStatus.ERROR, began_ns)
         time.sleep(1.0)
         ended_ns = time.time_ns()
         orders.order(f"{side} {part}", "unplug", False)
-        well_ns, _ = _word(session, reader, side, part, DiagnosticStatus.OK)
+        well_ns, _ = _word(session, reader, side, part, DiagnosticStatus.OK, ended_ns)
         yield Unplugged(f"{side} {part}", (told_ns - began_ns) / SECOND, line, (well_ns - ended_ns) / SECOND)
 
 
-def _word(session: Session, reader: Reader, side: Side, part: Part, level: bytes) -> tuple[int, str]:
-    """When a driver next says that its device is so [ns], and what it says."""
+def _word(session: Session, reader: Reader, side: Side, part: Part, level: bytes, since_ns: int) -> tuple[int, str]:
+    """When a driver first says, from `since_ns` on, that its device is so [ns], and what it says."""
     give_up_s = time.monotonic() + TOLD_S
     while time.monotonic() < give_up_s:
         while (taken := reader.next_sent()) is not None:
-            if taken[0].level == level:
+            if taken[0].level == level and taken[1] >= since_ns:
                 return taken[1], taken[0].message
         session.supervisor.check()
         time.sleep(LOOK_S)

@@ -24,6 +24,7 @@ from xlvla_drivers.serial_link import SerialLink
 
 _LOOK_AFTER_S = 1.0  # how often temperature and errors are asked for
 _REBOOT_S = 0.5
+_CONNECT_TIMEOUT_S = 0.5
 _MARGIN_S = 0.01
 _BITS_PER_BYTE = 10
 
@@ -73,10 +74,12 @@ class Driver:
         self._temperature: dict[str, float] = {}
         self._position = np.zeros(len(self._ids))
         self._looked_s = -np.inf
+        self._silence_s = LINK_TIMEOUT_S
 
     def connect(self) -> None:
         self.disconnect()
         self._link.open()
+        self._silence_s = _CONNECT_TIMEOUT_S
         self._models = [self._model(found) for found in self._table(self._all, wire.MODEL).values()]
         self._command(wire.TORQUE, dict.fromkeys(self._all, 0))
         self._turns = 0.0 * self._turns
@@ -85,6 +88,7 @@ class Driver:
         if self._options.hold_current_A > 0:
             self._hold()
         self.read()
+        self._silence_s = LINK_TIMEOUT_S
 
     def read(self) -> DeviceState:
         current, velocity, position = self._present()
@@ -188,14 +192,15 @@ class Driver:
         return {servo: entry.unpack(said[servo], entry.address) for servo in servos}
 
     def _ask(self, address: int, size: int, servos: Sequence[int]) -> dict[int, bytes]:
-        """A piece of the control table of several servos; those that say nothing are asked again until `LINK_TIMEOUT_S`."""
+        """A piece of the control table of several servos; the silent are asked again until that takes too long."""
         said: dict[int, bytes] = {}
-        give_up_s = time.monotonic() + LINK_TIMEOUT_S
+        tries, give_up_s = 0, time.monotonic() + self._silence_s
         while missing := [servo for servo in servos if servo not in said]:
             if time.monotonic() > give_up_s:
                 names = ", ".join(f"{servo} ({self._name(servo)})" for servo in missing)
                 raise LinkLost(f"{self._link.address}: no answer from servo {names}; are power, cable, baud and id right?")
-            self.counts["retries"] += len(missing) < len(servos) or bool(said)
+            self.counts["retries"] += tries > 0
+            tries += 1
             self._collect(address, size, missing, said, give_up_s)
         return said
 

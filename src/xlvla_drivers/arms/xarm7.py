@@ -63,7 +63,7 @@ class Driver:
         self._options = options
         self._api: Any = None
         self._reports = Reports(self.host, self.counts)
-        self._heard_s = 0.0
+        self._unheard_s: float | None = None  # since when commands have gone without an answer
         self._error: int | None = None
         self._lower = self._upper = np.zeros(0)
 
@@ -101,8 +101,10 @@ class Driver:
         if state not in wire.RUNNING or mode != wire.SERVO_MODE:
             return {}
         angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype("<f4").tolist()
+        began_s = time.monotonic()
         heard = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
-        if not heard and time.monotonic() - self._heard_s > LINK_TIMEOUT_S:
+        self._unheard_s = None if heard else self._unheard_s or began_s
+        if self._unheard_s and time.monotonic() - self._unheard_s > LINK_TIMEOUT_S:
             raise LinkLost(f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms")
         return dict(zip(self.joints, angles, strict=True))
 
@@ -120,7 +122,7 @@ class Driver:
             centre_mm = [1000 * x for x in self._options.payload_xyz]
             self._insist("take its payload", lambda api: api.set_tcp_load(self._options.payload_kg, centre_mm))
         self._api.set_timeout(ANSWER_S)
-        self._heard_s = time.monotonic()
+        self._unheard_s = None
         return f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode" if error else "in servo mode"
 
     def disconnect(self) -> None:
@@ -187,10 +189,7 @@ class Driver:
             raise LinkLost(f"xArm at {self.host}: the connection is closed")
         self.counts["late"] += code == _TIMEOUT
         self.counts["corrupt"] += code in _CORRUPT
-        if code == _TIMEOUT or code in _CORRUPT:
-            return False
-        self._heard_s = time.monotonic()
-        return True
+        return code not in (_TIMEOUT, *_CORRUPT)
 
     def _insist(self, what: str, call: Callable[[Any], int], tries: int = 3) -> None:
         for attempt in range(tries):

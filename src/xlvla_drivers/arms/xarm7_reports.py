@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import select
 import socket
 import threading
@@ -14,12 +13,9 @@ import numpy as np
 
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.device import LinkLost
+from xlvla_drivers.punctuality import Punctuality
 
 CONNECT_S = 1.0
-LATE_S = 0.02
-"""A report that took this much longer than the quickest ones is late."""
-
-_DRIFT = 1e-4  # how much faster than ours the controller's clock may run
 
 
 class Reports:
@@ -34,7 +30,7 @@ class Reports:
         self.host, self.counts = host, counts
         self.motion: tuple[int, float, np.void] | None = None
         self.health: np.void | None = None
-        self._quickest_s = math.inf
+        self._punctuality = Punctuality()
         self._open = False
         self._thread: threading.Thread | None = None
 
@@ -93,8 +89,5 @@ class Reports:
         if sent_us <= last_us:
             self.counts["duplicated" if sent_us == last_us else "unexpected"] += 1
             return False
-        passed_s = (sent_us - last_us) * 1e-6 if self.motion else 0.0
-        took_s = time.monotonic() - sent_us * 1e-6  # the difference of the two clocks added, always the same
-        self._quickest_s = min(self._quickest_s + _DRIFT * passed_s, took_s)
-        self.counts["late"] += took_s - self._quickest_s > LATE_S
+        self.counts["late"] += self._punctuality.is_late(1e-6 * sent_us, time.monotonic())
         return True

@@ -4,8 +4,8 @@ An emulator is a module `emulators/<driver>.py` with a class `Emulator`. It list
 serial device as a pseudo-terminal behind a link at that path, a network device on that host and port.
 
 A network device's module also says `ADDRESS`, where it listens when nobody chose: `{side}` in it stands for the side,
-`{number}` for 1 (left) or 2 (right), `{domain}` for the ROS domain, so that two rigs on one machine do not meet. Serial
-ones need none (`registry.emulated_address`).
+`{number}` for 1 (left) or 2 (right), `{domain}` for the ROS domain, so that two rigs on one machine do not meet, and
+`{apart}` for a DDS domain that is none of ROS's. Serial ones need none (`registry.emulated_address`).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from xlvla_drivers.emulators.inspire_hand import HAND_FAULTS, InspireHand
 from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands.inspire import Options
+from xlvla_drivers.hands.inspire_registers import host_and_port
 
 TURNAROUND_S = 0.0035
 """With it 12 bytes are read in the 6 ms that were measured on a hand."""
@@ -61,7 +62,7 @@ def _serial(address: str, hand: InspireHand, options: Options, faults: Faults) -
 
 
 def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> tcp_ports.TcpPorts:
-    host, _, port = address.partition(":")
+    host, port = host_and_port(address)
     modbus = Modbus(hand, options.octets_high_first)
 
     def answer(buffer: bytearray) -> Iterator[bytes]:
@@ -72,7 +73,7 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
             said = modbus.answer(request[7:])
             yield request[:4] + struct.pack(">HB", len(said) + 1, request[6]) + said
 
-    ports = {int(port or wire.TCP_PORT): tcp_ports.Answers(answer)}
+    ports = {port: tcp_ports.Answers(answer)}
     return tcp_ports.TcpPorts(host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3])
 
 

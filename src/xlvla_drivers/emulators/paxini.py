@@ -35,7 +35,10 @@ _HOT_SLOT, _STALLED_SLOT = 13, 1
 
 
 class Emulator:
-    """One hand. `stall` blocks the index finger's base joint, `over_temperature` disables the motors, `crash` ends the server's process.
+    """One hand.
+
+    `stall` blocks the index finger's base joint, which stands still until the error is cleared; `over_temperature` disables the
+    motors; `crash` ends the server's process.
 
     Attributes:
         contact: forces [11, 3] on the modules of the skin, the SDK's units.
@@ -101,7 +104,7 @@ class Emulator:
     def _live(self) -> None:
         """Lets time pass until now, then lets errors arise."""
         self.plant.advance()
-        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults
+        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults or any(code == STALL_ERROR for *_, code in self._errors)
         if "over_temperature" in self._faults:
             self._enable(False)
             self._errors = [("thumb", 11, HOT_ERROR)]

@@ -34,7 +34,7 @@ class SerialPort:
         faults: those of `WIRE_FAULTS` that the emulator suffers from. A bad frame is every `hit_every`th one.
         baud: frames take the time they take at this rate, and a client that opened another rate is not understood;
             0: no time at all, any rate.
-        turnaround_s: how long the device thinks before it answers.
+        turnaround_s: how long the device thinks before each frame.
     """
 
     hit_every = 3
@@ -58,9 +58,9 @@ class SerialPort:
     def start(self) -> None:
         """Makes the port; clients can open it when this returns."""
         self._stop.clear()
-        self._wake_read, self._wake_write = os.pipe()
         if "unplug" not in self._faults:
             self._plug()
+        self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._serve, name=f"port {self._link.name}", daemon=True)
         self._thread.start()
 
@@ -77,7 +77,8 @@ class SerialPort:
 
     def wake(self) -> None:
         """Makes the port look at its faults now."""
-        os.write(self._wake_write, b"\0")
+        if self._thread is not None:
+            os.write(self._wake_write, b"\0")
 
     def _serve(self) -> None:
         while not self._stop.is_set():
@@ -96,9 +97,10 @@ class SerialPort:
     def _hear(self, data: bytes) -> None:
         if self._speed is not None and termios.tcgetattr(self._slave)[5] != self._speed:
             return
-        heard_s = time.monotonic() + self._byte_s * len(data) + self._turnaround_s
+        heard_s = time.monotonic() + self._byte_s * len(data)
         for frame in self._answer(data):
-            self._say(frame, heard_s)
+            self._say(frame, heard_s + self._turnaround_s)
+            heard_s += self._turnaround_s + self._byte_s * len(frame)
 
     def _say(self, frame: bytes, ready_s: float) -> None:
         """Queues a frame, as its faults have it, for when its last byte would have arrived."""

@@ -21,11 +21,12 @@ from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
+from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
-from xlvla_drivers.hands.inspire_registers import Registers
+from xlvla_drivers.hands.inspire_registers import Registers, host_and_port
 
 CONNECT_S = 1.0
+"""Also until a write that the port does not take is given up; a hand that is gone is noticed by its silence long before."""
 
 
 class _Punctual:
@@ -36,13 +37,23 @@ class _Punctual:
 
     def recv(self, size: int | None) -> bytes:
         """What has arrived, empty after `until_s`."""
-        descriptor = self.socket.fileno()
-        if not select.select([descriptor], [], [], max(self.until_s - time.monotonic(), 0.0))[0]:
-            return b""
-        data = os.read(descriptor, size or 4096)
-        if not data:
-            raise ConnectionException("the other end hung up")
-        return data
+        try:
+            return _arrived(self.socket.fileno(), self.until_s - time.monotonic())
+        except OSError as error:
+            raise ConnectionException(str(error)) from None
+
+
+def _arrived(descriptor: int, timeout_s: float) -> bytes:
+    """What has arrived, waiting at most so long for the first of it; OSError where the other end is gone."""
+    if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
+        return b""
+    try:
+        data = os.read(descriptor, 4096)
+    except BlockingIOError:
+        return b""
+    if not data:
+        raise OSError("the other end hung up")
+    return data
 
 
 class _SerialClient(_Punctual, ModbusSerialClient): ...
@@ -138,10 +149,8 @@ class ModbusRegisters(Registers):
     def _forget(self, descriptor: int, until_s: float) -> None:
         """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
         quiet_s = 0.0 if self._settled else self.quiet_s
-        while time.monotonic() < until_s and select.select([descriptor], [], [], quiet_s)[0]:
+        while time.monotonic() < until_s and _arrived(descriptor, quiet_s):
             self.counts["unexpected"] += 1
-            if not os.read(descriptor, 4096):
-                raise OSError("the other end hung up")
 
     def _listen(self, sending: bool, data: bytes) -> bytes:
         """pymodbus shows every packet, what it received from the answer's beginning on."""
@@ -151,7 +160,7 @@ class ModbusRegisters(Registers):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"timeout": LINK_TIMEOUT_S, "retries": 0, "trace_packet": self._listen}
+        return {"timeout": CONNECT_S, "retries": 0, "trace_packet": self._listen}
 
 
 class RtuRegisters(ModbusRegisters):
@@ -180,10 +189,10 @@ class TcpRegisters(ModbusRegisters):
     envelope, refused = 7, "late"
 
     def _connected(self) -> Any:
-        host, _, port = self.address.partition(":")
-        client = _TcpClient(host, port=int(port or wire.TCP_PORT), **self._settings)
+        host, port = host_and_port(self.address)
+        client = _TcpClient(host, port=port, **self._settings)
         try:
-            client.socket = socket.create_connection((host, int(port or wire.TCP_PORT)), timeout=CONNECT_S)
+            client.socket = socket.create_connection((host, port), timeout=CONNECT_S)
         except OSError as error:
             raise LinkLost(f"cannot connect to the hand at {self.address}: {error}") from None
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -58,11 +59,12 @@ class Registers(ABC):
         self._insist(self._write, address, data)
 
     def _insist(self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes) -> bytes:
-        end_s = time.monotonic() + LINK_TIMEOUT_S
-        while (answer := attempt(address, content, min(time.monotonic() + REPLY_S, end_s))) is None:
+        end_s, until_s = time.monotonic() + LINK_TIMEOUT_S, time.monotonic() + REPLY_S
+        while (answer := attempt(address, content, until_s)) is None:
             if time.monotonic() >= end_s:
                 raise LinkLost(f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms")
             self.counts["retries"] += 1
+            until_s = end_s  # it may have answered, but late: from now on it is waited for
         return answer
 
 
@@ -111,3 +113,11 @@ class SerialRegisters(Registers):
 
     def _cut(self, buffer: bytearray) -> bytes | None:
         return wire.cut_reply(buffer, self.counts)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Of an address such as 192.168.11.210 or 127.0.0.1:6000."""
+    host, _, port = address.partition(":")
+    if not host or "/" in host or not (port or "0").isdigit():
+        raise XlvlaError(f"inspire: transport tcp needs an address such as 192.168.11.210 or 127.0.0.1:{wire.TCP_PORT}, not '{address}'")
+    return host, int(port or wire.TCP_PORT)

@@ -18,7 +18,7 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
 """The SDK looks for the hand, and may home it."""
-FIRST_S, PART_S = 2.0, 3.0
+FIRST_S, PART_S, HUNG_S = 2.0, 3.0, 0.1
 FRESH_S = 0.03
 """A state no older than this need not be waited for."""
 
@@ -27,9 +27,10 @@ class ServerLink:
     """A server and the socket to it; every method but `close` raises LinkLost once the server is gone."""
 
     def __init__(self, counts: Counter[str]):
-        self._counts = counts
+        self.counts = counts
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._patience_s = PART_S
         self._forget()
 
     def open(self, command: Sequence[str]) -> str:
@@ -52,8 +53,10 @@ class ServerLink:
         self._hear(0.0)
         while (age_s := time.monotonic() - self._newest_s) > FRESH_S:
             if age_s > LINK_TIMEOUT_S:
+                self._patience_s = HUNG_S
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
             self._hear(LINK_TIMEOUT_S - age_s)
+        self._patience_s = PART_S
         states, self._states = self._states, []
         return states
 
@@ -70,7 +73,7 @@ class ServerLink:
         return self._answers.pop(answer)
 
     def close(self) -> None:
-        """The server disables the motors by itself when the socket ends."""
+        """The server disables the motors by itself when the socket ends; one that hangs is killed and the motors hold."""
         process, self._process = self._process, None
         connection, self._socket = self._socket, None
         self._forget()
@@ -78,9 +81,10 @@ class ServerLink:
             connection.close()
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PART_S)
+                process.wait(self._patience_s)
             process.kill()
             process.wait()
+        self._patience_s = PART_S
 
     def _forget(self) -> None:
         self._buffer = b""
@@ -115,13 +119,17 @@ class ServerLink:
         try:
             message = json.loads(line)
         except ValueError:
-            self._counts["corrupt"] += 1
+            self.counts["corrupt"] += 1
             return
+        if "unusable" in message:
+            raise XlvlaError(f"{message['unusable']}: options.python must be a Python 3.10 with the vendor's pxdex installed")
         if "lost" in message:
             raise LinkLost(f"the vendor's SDK: {message['lost']}")
         if "state" in message:
             self._states.append(message["state"])
-            self._newest_s = message["state"]["at"]  # one clock for all processes of a machine
+            at_s = message["state"]["at"]  # one clock for all processes of a machine
+            self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
+            self._newest_s = at_s
         else:
             self._answers.update(message)
 

@@ -3,7 +3,8 @@
 This file needs nothing but the standard library and pxdex, so any Python from 3.8 on can run it as it lies here. It talks to
 `paxini.Driver` in lines of JSON over an inherited socket:
 
-    to the driver     {"ready": side}, then at a steady rate {"state": {...}}; {"recovered": text or null}; {"lost": why} at the end
+    to the driver     {"ready": side}, then at a steady rate {"state": {...}}; {"recovered": text or null}; at the end {"lost": why}, or
+                      {"unusable": why} where trying again is of no use
     from the driver   {"target": 16 rad}, {"recover": true}
 
 The states are its heart-beat. When the driver is gone the socket ends, and the motors are disabled.
@@ -12,6 +13,7 @@ The states are its heart-beat. When the driver is gone the socket ends, and the 
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import importlib
 import json
@@ -21,11 +23,11 @@ import socket
 import sys
 import threading
 import time
+from typing import Any
 
 LEFT = 1
 """What activeHandy says of a left hand."""
-HEALTH_S = 0.1
-ONLINE_EVERY = 4
+ONLINE_S, HEALTH_S = 0.05, 0.1
 GRACE_S = 2.0
 """An SDK call that takes longer while the driver is gone is cut short, with the process."""
 
@@ -68,8 +70,18 @@ class Hand:
         self._sdk, self._options = sdk, options
         self._control = sdk.DexH13Control()
         self._enabled = False
-        self._looks = 0
-        self._due_s = {"health": 0.0, "tactile": 0.0}
+        tactile_s = 1 / options.tactile_hz if options.tactile_hz else math.inf
+        self._period_s = {"online": ONLINE_S, "faults": HEALTH_S, "tactile": tactile_s, "temperature": max(tactile_s, 1.0)}
+        control = self._control
+        self._turns: collections.deque[tuple[str, Any]] = collections.deque()
+        self._turns += [("online", self._online), ("faults", self._faults)]
+        self._turns.append(("tactile", lambda: numbers(control.getFingerTactile())))
+        self._turns.append(("temperature", lambda: numbers(control.getTemperature())))
+        if options.detail:
+            self._period_s["detail"] = tactile_s
+            self._turns.append(("detail", lambda: numbers(control.getFingerTactileDetail())))
+        self._due_s = dict.fromkeys(self._period_s, 0.0 if options.tactile_hz else math.inf)
+        self._due_s["online"] = self._due_s["faults"] = 0.0
 
     def open(self):
         """Which side's hand it is."""
@@ -99,18 +111,13 @@ class Hand:
         return None if self._control.isFault() or not cleared else "cleared the fault codes"
 
     def look(self):
-        """A state: always the position, the rest when it is due."""
-        self._looks += 1
-        if self._looks % ONLINE_EVERY == 0 and not self._control.isConnectHandy():
-            raise RuntimeError("the hand does not answer any more")
+        """A state: always the position, and one thing of the rest when it is due, since every call may be slow."""
         state = {"position": self._position(), "at": time.monotonic(), "stamp": time.time_ns()}
-        if self._due("health", HEALTH_S):
-            state["faults"] = self._faults()
-        if self._options.tactile_hz and self._due("tactile", 1 / self._options.tactile_hz):
-            state["tactile"] = numbers(self._control.getFingerTactile())
-            state["temperature"] = numbers(self._control.getTemperature())
-            if self._options.detail:
-                state["detail"] = numbers(self._control.getFingerTactileDetail())
+        what, read = self._turns[0]
+        self._turns.rotate(-1)
+        if time.monotonic() >= self._due_s[what]:
+            self._due_s[what] = time.monotonic() + self._period_s[what]
+            state[what] = read()
         return state
 
     def close(self):
@@ -136,18 +143,16 @@ class Hand:
         fingers = self._control.getJointPositionsAngle()
         return [math.radians(getattr(finger, f"joint{number}")) for finger in fingers for number in (1, 2, 3, 4)]
 
+    def _online(self):
+        if not self._control.isConnectHandy():
+            raise RuntimeError("the hand does not answer any more")
+        return True
+
     def _faults(self):
         if not self._control.isFault():
             return []
         told = [(str(error.finger_name), str(error.motor_ID), int(error.error_code)) for error in self._control.getFaultCode()]
         return [error for error in told if error[2]] or [("hand", "", 0)]
-
-    def _due(self, what, period_s):
-        now_s = time.monotonic()
-        if now_s < self._due_s[what]:
-            return False
-        self._due_s[what] = now_s + period_s
-        return True
 
     @staticmethod
     def _must(done, what):
@@ -212,6 +217,8 @@ def main():
         hand = Hand(load(chosen.sdk), chosen)
         link.say(ready=hand.open())
         serve(link, hand, 1 / chosen.rate_hz)
+    except ImportError as error:
+        link.say(unusable=f"{sys.executable} has no SDK of the hand ({error})")
     except Exception as error:
         link.say(lost=f"{type(error).__name__}: {error}")
     if hand is not None:

@@ -87,33 +87,47 @@ class Exchanges(Protocol):
 
 
 class SerialExchanges:
-    """Over RS485."""
+    """Over RS485. Answers bear no number: one that comes before the wire had time for both is not the last request's."""
+
+    complaint = ""
 
     def __init__(self, address: str, options: Options, counts: Counter[str]):
         self._link, self._id, self._counts = SerialLink(address, wire.BAUD, counts), options.hand_id, counts
-        self._last, self.complaint = b"", ""
+        self._last, self._earliest_s = b"", 0.0
 
     def open(self) -> None:
         self._link.open()
 
     def begin(self, command: np.ndarray) -> None:
-        while (late := self._link.frame(self._cut, 0.0)) is not None:
-            self._counts["duplicated" if late == self._last else "unexpected"] += 1
+        self._dismiss(self._newest(0.0))
         self._counts["truncated"] += self._link.drain() > 0
+        self._earliest_s = time.monotonic() + 0.95 * wire.EXCHANGE_S
         self._link.send(wire.frame(wire.PC, self._id, wire.EXCHANGE, command.tobytes()))
 
     def end(self, timeout_s: float) -> np.ndarray | None:
         until_s = time.monotonic() + timeout_s
-        while (data := self._link.frame(self._cut, until_s - time.monotonic())) is not None:
+        while (data := self._newest(until_s - time.monotonic())) is not None:
             heard = wire.parse(data)
-            if heard.command == wire.EXCHANGE and len(heard.payload) == wire.STATE.itemsize:
+            if time.monotonic() > self._earliest_s and heard.command == wire.EXCHANGE and len(heard.payload) == wire.STATE.itemsize:
                 self._last = data
                 return wire.state(heard.payload)
-            self._counts["unexpected"] += 1
+            self._dismiss(data)
         return None
 
     def close(self) -> None:
         self._link.close()
+
+    def _newest(self, timeout_s: float) -> bytes | None:
+        """The last of the frames that have arrived, waiting at most so long for one."""
+        newest = self._link.frame(self._cut, timeout_s)
+        while newest is not None and (later := self._link.frame(self._cut, 0.0)) is not None:
+            self._counts["duplicated" if later == newest else "unexpected"] += 1
+            newest = later
+        return newest
+
+    def _dismiss(self, frame: bytes | None) -> None:
+        if frame is not None:
+            self._counts["duplicated" if frame == self._last else "unexpected"] += 1
 
     def _cut(self, buffer: bytearray) -> bytes | None:
         return wire.cut(buffer, self._counts)
@@ -140,8 +154,7 @@ class Driver:
         """The answer to the last `write`, or to its repetition where that has been read already."""
         if not self._begun_ns:
             self._begin(self._command)
-        state, begun_ns = self._end()
-        return self._reported(state, min(time.time_ns(), begun_ns + round(1e9 * REPLY_S)))
+        return self._reported(*self._end())
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         if self._begun_ns:  # the line is half-duplex
@@ -185,15 +198,17 @@ class Driver:
         self._begun_ns = time.time_ns()
 
     def _end(self) -> tuple[np.ndarray, int]:
-        """Waits for the answer, asking again where it does not come; the answer, and when it was asked for [ns]."""
+        """Waits for the answer, asking again where it does not come; the answer, and when it came [ns]."""
         end_s = time.monotonic() + LINK_TIMEOUT_S
         try:
+            if (state := self._exchanges.end(0.0)) is not None:  # it lay there already, since about then
+                return state, min(time.time_ns(), self._begun_ns + round(1e9 * wire.EXCHANGE_S))
             while (state := self._exchanges.end(min(REPLY_S, end_s - time.monotonic()))) is None:
                 if time.monotonic() >= end_s:
                     raise LinkLost(f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} ms{self._exchanges.complaint}")
                 self.counts["retries"] += 1
                 self._begin(self._command)
-            return state, self._begun_ns
+            return state, time.time_ns()
         finally:
             self._begun_ns = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from xlvla.errors import unknown
+from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Camera
 from xlvla.ros import convert, topics
 from xlvla.ros.convert import SECOND
@@ -16,9 +16,6 @@ from xlvla_drivers.cameras.watch import Pace, Watch
 
 SILENCE_PERIODS, SHORTEST_SILENCE_S = 3, 0.1
 """A camera that has shown nothing for so long is spoken of."""
-
-USUAL = "v4l2"
-"""The driver of a camera whose rig does not say."""
 
 
 class CameraNode(RigNode):
@@ -42,13 +39,12 @@ class CameraNode(RigNode):
         self._image, self._info = self.publisher(topics.image(self._name)), self.publisher(topics.camera_info(self._name))
 
     def _device(self) -> CameraDevice:
-        device = self._camera.device
+        device = self.rig.camera_device(self._name)
         if device is None or device.emulated:
-            raise unknown("camera with a device", self._name, [name for name, camera in self.rig.cameras.items() if camera.device])
-        name = device.driver or USUAL
-        self._options = registry.options("camera", name, device.options, f"cameras.{self._name}.device.options")
-        self.health.fact("device", f"{name} at {device.address}")
-        return registry.driver("camera", name).Driver(device.address, self._camera.capture, self._options)
+            raise XlvlaError(f"cameras.{self._name} has no device of its own: add `device: {{address: ...}}`")
+        self._options = registry.options("camera", device.driver, device.options, f"cameras.{self._name}.device.options")
+        self.health.fact("device", f"{device.driver} at {device.address}")
+        return registry.driver("camera", device.driver).Driver(device.address, self._camera.capture, self._options)
 
     def work(self, stop: threading.Event) -> None:
         assert self._watch is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 
 from std_msgs.msg import String
@@ -15,6 +16,8 @@ from xlvla_drivers import registry
 from xlvla_drivers.emulators.emulator import Emulator
 
 LOOK_S = 0.005
+SWITCH_S = 0.0005
+"""How long one emulator may keep the others from answering; a driver waits for less than a tenth of a second."""
 
 
 class EmulatorsNode(RigNode):
@@ -29,6 +32,8 @@ class EmulatorsNode(RigNode):
         return self._running
 
     def configure(self) -> None:
+        priority.hasten()  # all threads made from now on inherit it: a real device has a processor of its own
+        sys.setswitchinterval(SWITCH_S)
         self._emulators: dict[str, Emulator] = {
             f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in self.rig.emulated
         }
@@ -38,7 +43,6 @@ class EmulatorsNode(RigNode):
 
     def work(self, stop: threading.Event) -> None:
         started: list[Emulator] = []
-        priority.hasten()  # the threads of the emulators inherit it: a real device has a processor of its own
         try:
             for emulator in self._emulators.values():
                 emulator.start()

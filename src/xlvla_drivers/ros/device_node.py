@@ -48,6 +48,9 @@ class DeviceNode(RigNode):
         return self.link is not None and self.link.counts["connections"] > 0
 
     def configure(self) -> None:
+        # Here, so that this thread is hastened too and its children inherit it: an ordinary thread that waits for a
+        # processor while it holds the interpreter's lock would stop the one that talks to the device.
+        self.health.fact("scheduling", priority.hasten())
         self.side: Side = self._chosen_side()
         self.link = self._linked()
         names = self.rig.joint_names(self.side, self.part)
@@ -76,13 +79,16 @@ class DeviceNode(RigNode):
 
     def work(self, stop: threading.Event) -> None:
         assert self.link is not None
-        self.health.fact("scheduling", priority.hasten())
         self._patient_until_s = time.monotonic() + PATIENCE_S
+        steady = False
         try:
-            for now_ns, missed in self.clock.ticks(self._device.rate_hz, stop):
-                self.health.counts["deadlines missed"] += missed
+            for _, missed in self.clock.ticks(self._device.rate_hz, stop):
+                now_ns = self.clock.now_ns()  # not the deadline: after a pause it would be behind the stamps of new commands
+                self.health.counts["deadlines missed"] += missed * steady
                 self._obey(self.link, now_ns)
+                was_up = self.link.condition == "up"
                 state = self.link.step(now_ns / SECOND)
+                steady = was_up and state is not None  # connecting takes as long as it takes
                 if state is not None:
                     self._publish(self.link, state)
         finally:

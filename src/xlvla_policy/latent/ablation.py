@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,14 +72,20 @@ def variants(base: Recipe, steps: int | None = None) -> dict[str, Recipe]:
     base = replace(base, steps=steps or base.steps, left_steps=0)
     found = {
         "as it is": base,
-        "without distance": replace(base, distance=0.0),
-        "without direction": replace(base, direction=0.0),
-        "without both": replace(base, distance=0.0, direction=0.0),
+        "without distance": _without(base, "distance"),
+        "without direction": _without(base, "direction"),
+        "without both": _without(base, "distance", "direction"),
     }
     for factor in WIDTHS:
         wide = replace(base, encoder=_scaled(base.encoder, factor), decoder=_scaled(base.decoder, factor))
         found[f"hidden {'-'.join(map(str, wide.decoder))}"] = wide
     return found | {f"latent {width}": replace(base, latent=width) for width in LATENTS if width != base.latent}
+
+
+def _without(base: Recipe, *terms: str) -> Recipe:
+    """The recipe with the weights of some terms at zero, in every phase: those that are called after a term."""
+    weights = [field.name for field in fields(base) if field.name.endswith(terms)]
+    return replace(base, **dict.fromkeys(weights, 0.0))
 
 
 def _scaled(widths: Sequence[int], factor: float) -> tuple[int, ...]:

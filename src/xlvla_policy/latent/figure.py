@@ -1,11 +1,10 @@
-"""A picture of the codec: poses of one hand, and the same latents decoded by every other."""
+"""Pictures of the codec: poses of one hand decoded by every other, and a path through the latent."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,106 +12,97 @@ from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla.urdf import Description
 from xlvla_policy.latent.gestures import gestures
+from xlvla_policy.latent.stage import HEIGHT, WIDTH, Stage
 
-if TYPE_CHECKING:
-    import mujoco
-
-WIDTH, HEIGHT = 420, 480
-"""Pixels of one hand's picture."""
+INCH = 1.75
+"""Width of one hand's picture."""
+LEG_S, REST_S = 1.0, 0.3
+FILM_HZ, GIF_HZ = 20, 10
+BANNER = 44
+"""Pixels above the hands for their names."""
 
 
 def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right") -> None:
-    """Writes a PNG: a row per pose of `source`, a column per hand that decodes the pose's latent."""
+    """Writes a PNG: a column per pose of `source`, whose latent every row's hand decodes."""
     from matplotlib.figure import Figure
 
     poses = gestures(catalog.hand(source), side)
-    pictures = {hand: _pictures(codec, hand, side, codec.encode(source, side, np.array(list(poses.values())))) for hand in codec.hands}
-    figure = Figure(figsize=(2.6 * len(codec.hands) + 0.7, 2.6 * HEIGHT / WIDTH * len(poses) + 0.5), dpi=150, facecolor="white")
-    axes = figure.subplots(len(poses), len(codec.hands), squeeze=False)
-    figure.subplots_adjust(0.05, 0.005, 0.995, 0.975, wspace=0.01, hspace=0.01)
-    for row, gesture in enumerate(poses):
-        axes[row][0].set_ylabel(gesture, fontsize=13)
-        for column, hand in enumerate(codec.hands):
-            axes[row][column].imshow(pictures[hand][row])
-            axes[row][column].set(xticks=[], yticks=[])
-            axes[row][column].spines[:].set_visible(False)
-            if row == 0:
-                title = catalog.hand(hand).title + ("  (source)" if hand == source else "")
-                axes[row][column].set_title(title, fontsize=13)
+    latents = codec.encode(source, side, np.array(list(poses.values())))
+    hands = [source, *(hand for hand in codec.hands if hand != source)]
+    figure = Figure(figsize=(INCH * len(poses) + 0.75, INCH * HEIGHT / WIDTH * len(hands) + 0.3), dpi=200, facecolor="white")
+    axes = figure.subplots(len(hands), len(poses), squeeze=False)
+    figure.subplots_adjust(0.052, 0.005, 0.998, 0.97, wspace=0, hspace=0)
+    for hand, row in zip(hands, axes, strict=True):
+        name = catalog.hand(hand).title.replace(" ", "\n", 1)
+        row[0].set_ylabel(f"{name}\n(source)" if hand == source else name, fontsize=10)
+        with Stage(catalog.hand(hand), side) as stage:
+            for axis, q in zip(row, codec.decode(hand, side, latents), strict=True):
+                axis.imshow(stage.picture(q))
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+    for axis, gesture in zip(axes[0], poses, strict=True):
+        axis.set_title(gesture, fontsize=11)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
 
 
-def _pictures(codec: Codec, hand: str, side: Side, latents: np.ndarray) -> list[np.ndarray]:
-    """One hand's pictures [HEIGHT, WIDTH, 3] of each latent [B, L]."""
-    os.environ.setdefault("MUJOCO_GL", "egl")
-    try:
-        import mujoco
-    except ImportError as error:
-        raise XlvlaError(f"drawing hands needs MuJoCo ({error}): pip install 'xlvla[sim,show]'") from None
-    entry = catalog.hand(hand)
-    model = _scene(entry.urdf_path(side))
-    data = mujoco.MjData(model)
-    camera = _camera(model, data, side)
-    with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
-        pictures = []
-        for q in codec.decode(hand, side, latents):
-            _pose(model, data, entry.description(side), dict(zip(codec.joints(hand, side), q, strict=True)))
-            renderer.update_scene(data, camera)
-            pictures.append(renderer.render())
-    return pictures
+def animate(codec: Codec, out: Path, source: str = "inspire", side: Side = "right") -> None:
+    """Writes an mp4 or GIF: every hand decodes one point that goes straight from each pose's latent to the next, and back to the first."""
+    if out.suffix not in (".mp4", ".gif"):
+        raise XlvlaError(f"a path is written as .mp4 or .gif, {out.name} is neither")
+    poses = gestures(catalog.hand(source), side)
+    latents = codec.encode(source, side, np.array(list(poses.values())))
+    rate = FILM_HZ if out.suffix == ".mp4" else GIF_HZ
+    captions, points = _path([*poses, "open"], np.concatenate([latents, latents[:1]]), rate)
+    with ExitStack() as stack:
+        stages = {hand: stack.enter_context(Stage(catalog.hand(hand), side)) for hand in codec.hands}
+        decoded = {hand: codec.decode(hand, side, points) for hand in codec.hands}
+        banner = _banner([stage.hand.title for stage in stages.values()])
+        rows = (np.concatenate([stages[hand].picture(decoded[hand][i]) for hand in stages], axis=1) for i in range(len(points)))
+        frames = (_captioned(np.concatenate([banner, row]), caption) for row, caption in zip(rows, captions, strict=True))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write(out, frames, rate)
 
 
-def _scene(path: Path) -> mujoco.MjModel:
-    """The hand's visuals before a white wall, lit from above the camera."""
-    import mujoco
-
-    spec = mujoco.MjSpec.from_file(str(path))
-    spec.compiler.discardvisual = False
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = WIDTH, HEIGHT
-    spec.visual.quality.offsamples = 8
-    spec.visual.headlight.ambient[:] = 0.55
-    spec.visual.headlight.diffuse[:] = 0.35
-    spec.visual.headlight.specular[:] = 0.1
-    spec.add_texture(
-        name="sky",
-        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
-        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
-        rgb1=[1, 1, 1],
-        rgb2=[1, 1, 1],
-        width=16,
-        height=96,
-    )
-    spec.worldbody.add_light(pos=[0.6, 0.4, 0.8], dir=[-0.6, -0.4, -0.7], diffuse=[0.5, 0.5, 0.5], castshadow=True)
-    return spec.compile()
+def _path(names: list[str], latents: np.ndarray, rate: int) -> tuple[list[str], np.ndarray]:
+    """Captions and latents [T, L], at rest for a while in each pose and moving smoothly between."""
+    t = np.arange(round(LEG_S * rate)) / round(LEG_S * rate)
+    part = np.concatenate([np.zeros(round(REST_S * rate)), 10 * t**3 - 15 * t**4 + 6 * t**5])[:, None]
+    legs = [(1 - part) * here + part * there for here, there in pairwise(latents)]
+    captions = [name if x < 0.5 else after for name, after in pairwise(names) for x in part[:, 0]]
+    return captions, np.concatenate(legs).astype(np.float32)
 
 
-def _camera(model: mujoco.MjModel, data: mujoco.MjData, side: Side) -> mujoco.MjvCamera:
-    """Looks at the palm from the front and the thumb's side; the same for every hand, moved to the hand's middle."""
-    import mujoco
+def _banner(titles: list[str]) -> np.ndarray:
+    """A white strip with a title over the middle of every hand."""
+    import cv2
 
-    mujoco.mj_forward(model, data)
-    camera = mujoco.MjvCamera()
-    reach = model.geom_rbound[:, None]
-    low, high = (data.geom_xpos - reach).min(0), (data.geom_xpos + reach).max(0)
-    camera.lookat[:] = (low + high) / 2
-    camera.distance = 0.98 * float(np.linalg.norm(high - low))
-    camera.azimuth = 180 + (35 if side == "right" else -35)
-    camera.elevation = -10
-    return camera
+    strip = np.full((BANNER, WIDTH * len(titles), 3), 255, np.uint8)
+    for number, title in enumerate(titles):
+        (width, _), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)
+        place = (WIDTH * number + (WIDTH - width) // 2, 30)
+        cv2.putText(strip, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (30, 30, 30), 1, cv2.LINE_AA)
+    return strip
 
 
-def _pose(model: mujoco.MjModel, data: mujoco.MjData, description: Description, angles: Mapping[str, float]) -> None:
-    """Sets the commanded joints [rad], and those that follow them."""
-    import mujoco
+def _captioned(frame: np.ndarray, caption: str) -> np.ndarray:
+    import cv2
 
-    def angle(name: str) -> float:
-        mimic = description.joint(name).mimic
-        return mimic.multiplier * angle(mimic.joint) + mimic.offset if mimic else float(angles[name])
+    (width, height), _ = cv2.getTextSize(caption, cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1)
+    place = ((frame.shape[1] - width) // 2, frame.shape[0] - height)
+    return cv2.putText(np.ascontiguousarray(frame), caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, (30, 30, 30), 1, cv2.LINE_AA)
 
-    for joint in description.joints:
-        if joint.moves:
-            data.qpos[model.joint(joint.name).qposadr[0]] = angle(joint.name)
-    mujoco.mj_forward(model, data)
+
+def _write(out: Path, frames, rate: int) -> None:
+    if out.suffix == ".mp4":
+        from xlvla.film import Film
+
+        with Film(out, rate) as film:
+            for frame in frames:
+                film.add(frame)
+        return
+    from PIL import Image
+
+    first, *others = (Image.fromarray(frame).resize((frame.shape[1] // 2, frame.shape[0] // 2)) for frame in frames)
+    first.save(out, save_all=True, append_images=others, duration=round(1000 / rate), loop=0, optimize=True)

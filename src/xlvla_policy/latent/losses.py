@@ -41,10 +41,12 @@ def retargeting(source: Tensor, target: Tensor, mask: Tensor, recipe: Recipe) ->
     # A millimetre in the norm keeps the direction's gradient finite where tips meet.
     long, short = (torch.sqrt(d.square().sum(-1) + 1e-6) for d in (source, target))
     turned = 2 * (1 - (source * target).sum(-1) / (long * short))
-    stretched = _flattened((long - short).square(), recipe.robust * LEVER_M)
+    stretched, stretched_tight = (
+        _flattened((long - short).square(), beyond * LEVER_M) for beyond in (recipe.robust, recipe.robust * recipe.strict)
+    )
     swung = _flattened(turned, recipe.robust) / 2
     wide, tight = pinch_weight(long, recipe, source.abs().sum(-1) == 0)
-    cost = (wide + tight) * recipe.distance * stretched + (wide + recipe.aim * tight) * recipe.direction * swung
+    cost = recipe.distance * (wide * stretched + tight * stretched_tight) + (wide + recipe.aim * tight) * recipe.direction * swung
     return (mask * cost).sum() / mask.sum()
 
 

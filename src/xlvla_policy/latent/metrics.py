@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -76,7 +77,7 @@ class Bench:
     random: dict[str, Tensor]
     pinched: dict[str, tuple[Tensor, Tensor]]
     contacts: dict[str, SelfContact]
-    generator: Generator
+    draws: dict[str, Generator]
 
     def encode(self, hand: str, q: Tensor) -> np.ndarray:
         return self.codec.encode(hand, self.side, q.numpy())
@@ -89,43 +90,52 @@ class Bench:
 
 
 def bench(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> Bench:
-    """Uniform random poses, and the tightest of `TIGHT` times as many."""
-    generator = Generator().manual_seed(seed)
+    """Uniform random poses, and the tightest of `TIGHT` times as many; a hand's are the same whatever other hands there are."""
     bodies = {hand: embodiment(catalog.hand(hand), side) for hand in codec.hands}
-    random = {hand: uniform_poses(body, poses, generator) for hand, body in bodies.items()}
-    pinched = {hand: tightest(body, TIGHT * poses, generator) for hand, body in bodies.items()}
     contacts = {hand: SelfContact(catalog.hand(hand), side) for hand in codec.hands}
-    return Bench(codec, side, bodies, random, pinched, contacts, generator)
+    draws = {hand: Generator().manual_seed(1000003 * seed + crc32(hand.encode())) for hand in codec.hands}
+    random = {hand: uniform_poses(body, poses, draws[hand]) for hand, body in bodies.items()}
+    pinched = {hand: tightest(body, TIGHT * poses, draws[hand]) for hand, body in bodies.items()}
+    return Bench(codec, side, bodies, random, pinched, contacts, draws)
 
 
-def evaluate(bench: Bench) -> dict[str, Metrics]:
-    """Metrics by hand, the hand being the source of what is retargeted to every other, and `all`: their mean."""
-    rows = {hand: _hand(bench, hand) for hand in bench.codec.hands}
-    return {**rows, "all": mean(rows.values())}
+Pair = tuple[str, str]
+"""A source, whose latents are decoded, and the target that decodes them."""
 
 
-def evaluate_pair(bench: Bench, source: str, target: str) -> dict[str, float]:
-    """The metrics of one source's latents decoded by one target."""
+def evaluate(bench: Bench, across: Mapping[Pair, Mapping[str, float]] | None = None) -> dict[str, Metrics]:
+    """Metrics by hand, the hand being the source of what is retargeted, and `all`.
+
+    The hands that shaped the latent are measured among themselves, and `all` is their mean; hands added later against every other.
+    """
+    across = across or evaluate_pairs(bench)
+    founders = bench.codec.founders.hands
+    rows = {hand: _hand(bench, hand, [across[hand, other] for other in founders if other != hand]) for hand in founders}
+    added = [hand for hand in bench.codec.hands if hand not in founders]
+    later = {hand: _hand(bench, hand, [values for (source, _), values in across.items() if source == hand]) for hand in added}
+    return {**rows, "all": mean(rows.values()), **later}
+
+
+def evaluate_pairs(bench: Bench) -> dict[Pair, dict[str, float]]:
+    """The metrics of every ordered pair of different hands."""
+    return {(source, target): _pair(bench, source, target) for source, target in permutations(bench.codec.hands, 2)}
+
+
+def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
     random = _errors(bench, source, target, bench.random[source])
     pinch = _errors(bench, source, target, *bench.pinched[source])
     accel, jerk = _interpolation(bench, source, target)
-    pinched, free = (_collision(bench, source, target, q) for q in (bench.pinched[source][0], bench.random[source]))
     return {
         "pinch_dir_deg": pinch[0],
         "pinch_dist_mm": pinch[1],
         "random_dir_deg": random[0],
         "random_dist_mm": random[1],
-        "pinch_collision_pct": pinched,
-        "random_collision_pct": free,
+        "pinch_collision_pct": _collision(bench, source, target, bench.pinched[source][0]),
+        "random_collision_pct": _collision(bench, source, target, bench.random[source]),
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
         "cross_jerk_x": jerk_ratio(bench, source, target),
     }
-
-
-def pairs(codec: Codec) -> list[tuple[str, str]]:
-    """Every ordered pair of different hands."""
-    return list(permutations(codec.hands, 2))
 
 
 def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]:
@@ -138,8 +148,7 @@ def mean(rows: Iterable[Metrics]) -> Metrics:
     return Metrics(**{key: float(np.mean([row[key] for row in values])) for key in values[0]})
 
 
-def _hand(bench: Bench, hand: str) -> Metrics:
-    others = [evaluate_pair(bench, source, target) for source, target in pairs(bench.codec) if source == hand]
+def _hand(bench: Bench, hand: str, others: Sequence[Mapping[str, float]]) -> Metrics:
     across = {key: float(np.mean([other[key] for other in others])) for key in others[0]}
     joint, tip = _reconstruction(bench, hand)
     near_joint, near_tip = _continuity(bench, hand)
@@ -156,7 +165,7 @@ def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
 
 def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
     z = bench.encode(hand, bench.random[hand])
-    nudge = NUDGE * torch.randn(z.shape, generator=bench.generator).numpy()
+    nudge = NUDGE * torch.randn(z.shape, generator=bench.draws[hand]).numpy()
     here, there = bench.decode(hand, z), bench.decode(hand, z + nudge)
     tips = (bench.tips(hand, there) - bench.tips(hand, here)).norm(dim=-1)
     return float((there - here).norm(dim=-1).mean()), 1000 * float(tips.mean())

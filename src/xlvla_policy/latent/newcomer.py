@@ -20,9 +20,11 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coder, Mlp
+from xlvla_policy.latent.objective import Losses
 from xlvla_policy.latent.recipe import DEFAULT, Recipe
+from xlvla_policy.latent.schedule import Phase, phases
 from xlvla_policy.latent.soundness import require_sound
-from xlvla_policy.latent.training import Losses, Source, Trainer
+from xlvla_policy.latent.training import Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 4000
@@ -38,37 +40,28 @@ class Newcomer(Trainer):
         self.newcomer = hand
         others = tuple(name for name in self.codec.hands if name != hand)
         super().__init__(_recipe(recipe, self.codec, self.tensors, steps), (*others, hand), seed)
-        self.bodies = [body for body in self.bodies if body.hand.name == hand or self._teaches(body)]
-        self.steps = steps
         for body in self.bodies:
             if body.hand.name != hand:
                 _load(self.coders[body.name], self.tensors, body.name, self.codec.latent_dim)
+
+    def _bodies(self) -> list[Embodiment]:
+        return [body for body in super()._bodies() if body.hand.name == self.newcomer or self._teaches(body)]
+
+    def _phases(self) -> tuple[Phase, ...]:
+        return phases(self.recipe, twins=True)
 
     @property
     def learning(self) -> list[Embodiment]:
         return [body for body in self.bodies if body.hand.name == self.newcomer]
 
     @property
-    def _coarse(self) -> bool:
-        return self.step < self.recipe.coarse * self.steps
-
-    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _frozen_weight(self) -> float:
         """Frozen decoders together weigh as much as the newcomer's own."""
-        own, retargeted, twin, rough = super()._target(target, sources)
-        if target in self.learning:
-            return own, retargeted, twin, rough
-        count = len(self.bodies) - len(self.learning)
-        return own / count, retargeted / count, twin / count, rough / count
+        return 1 / (len(self.bodies) - len(self.learning))
 
     def _teaches(self, body: Embodiment) -> bool:
         """Right hands shaped the latent; one without a finger to compare says nothing."""
         return not body.second and len({*body.fingers} & {*catalog.hand(self.newcomer).tips}) > 1
-
-    def _copy_twins(self) -> None:
-        """Both sides of the newcomer start alike; the others' left hands are trained already."""
-        for left, right in self.twins.items():
-            if right.hand.name == self.newcomer:
-                self.coders[left].load_state_dict(self.coders[right.name].state_dict())
 
     def write(self, out: Path) -> None:
         """The base's weights, untouched, with the newcomer's beside them."""
@@ -111,8 +104,8 @@ def _recipe(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: 
     network = next(iter(codec.card["hands"].values()))["right"]["network"]
     encoder, decoder = (_widths(tensors, f"{network}.{half}") for half in ("encoder", "decoder"))
     normalised = f"{network}.encoder.0.gain" in tensors
-    shape = replace(recipe, encoder=encoder, decoder=decoder, latent=codec.latent_dim, activation=codec.card["activation"])
-    return replace(shape, name="newcomer", normalised=normalised, steps=0, left_steps=steps, left_rate=recipe.rate)
+    shape = replace(recipe.settled, encoder=encoder, decoder=decoder, latent=codec.latent_dim, activation=codec.card["activation"])
+    return replace(shape, name="newcomer", normalised=normalised, steps=0, left_steps=steps, settle_steps=0, left_rate=recipe.rate)
 
 
 def _widths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:

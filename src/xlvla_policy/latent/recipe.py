@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xlvla.errors import unknown
 
@@ -17,19 +17,27 @@ class Recipe:
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
         stride: a decoder is shown every so-manieth pose of every other hand.
-        coarse: share of the steps whose hidden layers multiply in bfloat16.
+        coarse: share of each phase's steps whose hidden layers multiply in bfloat16.
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's weights, like the paper.
         left_rate: their learning rate; they start as copies, so a gentle one.
+        settle_steps: steps of all decoders once all encoders are frozen ...
+        settle_rate: ... at this learning rate ...
+        settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
+        patience: the coarse or the exact part of a phase ends early, with its best weights, once the objective on poses held out
+            has not fallen for so many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance per m^2.
         robust: error [rad] beyond which a direction costs in proportion to its angle instead of its square, and so a distance; 0: squares.
+        strict: so many times further a tight pinch's distance keeps to the square: fingers that cannot meet come as near as they can.
         reach: the pinch weight is exp(-reach |d|) ...
         tight, tight_reach: ... plus tight * exp(-tight_reach |d|), [1/m] ...
         focus: ... shared out among the fingers of a pose by nearness, within this [m]; 0 gives it to each in full.
         aim: how much more the direction of a tight pinch counts than its length does, compared with a wide one.
         twin: weight per m^2 on fingertip positions between the two sides of a hand that are not exact mirrors.
-        smooth: weight per m of the third difference of fingertips along straight lines in the latent ...
-        paths: ... of so many lines per hand and step.
+        smooth: weight per m of the third difference of other hands' fingertips while a hand moves straight from pose to pose ...
+        paths: ... of so many lines per hand and step, half of them straight lines between latents instead.
+        clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand that does not ...
+        looks: ... in about so many poses of every other hand per step.
         one_cycle: warm the learning rate up and anneal it to nothing; False keeps it constant.
         orthogonal: hidden matrices step along orthogonalised momentum; False leaves all to AdamW.
         mixture: shares of uniform, near-pinch, half-open and extreme poses in a batch.
@@ -46,29 +54,42 @@ class Recipe:
     sampled: bool = True
     batch: int = 256
     stride: int = 2
-    coarse: float = 0.6
-    steps: int = 5700
-    left_steps: int = 900
+    coarse: float = 0.8
+    steps: int = 15000
+    left_steps: int = 3000
+    settle_steps: int = 1000
     rate: float = 4e-3
     left_rate: float = 2e-3
+    settle_rate: float = 1e-3
+    patience: int = 2000
     one_cycle: bool = True
     orthogonal: bool = True
-    reconstruction: float = 800.0
-    distance: float = 7000.0
+    reconstruction: float = 500.0
+    distance: float = 6300.0
     direction: float = 13.0
     kl: float = 2e-4
     robust: float = 0.1
-    reach: float = 8.0
+    strict: float = 3.2
+    reach: float = 5.0
     tight: float = 36.0
     tight_reach: float = 60.0
     focus: float = 0.005
-    aim: float = 1.8
+    aim: float = 1.5
     twin: float = 1000.0
-    smooth: float = 50.0
-    paths: int = 16
+    smooth: float = 110.0
+    paths: int = 24
+    settle_smooth: float = 42.0
+    settle_distance: float = 6450.0
+    clear: float = 40.0
+    looks: int = 20
     mixture: tuple[float, float, float, float] = (0.55, 0.4, 0.05, 0.0)
     pool: int = 1048576
     templates: int = 2048
+
+    @property
+    def settled(self) -> Recipe:
+        """With the weights of the steps in which decoders settle."""
+        return replace(self, smooth=self.settle_smooth, distance=self.settle_distance)
 
 
 DEFAULT = Recipe("default")
@@ -87,12 +108,15 @@ PAPER = Recipe(
     direction=5.0,
     kl=1e-5,
     robust=0.0,
+    strict=1.0,
+    patience=0,
     reach=12.0,
     focus=0.0,
     aim=1.0,
     pool=131072,
     steps=1000,
     left_steps=0,
+    settle_steps=0,
     one_cycle=False,
     orthogonal=False,
     reconstruction=1.0,
@@ -100,6 +124,7 @@ PAPER = Recipe(
     twin=0.0,
     smooth=0.0,
     paths=0,
+    clear=0.0,
     mixture=(0.5, 0.5, 0.0, 0.0),
 )
 

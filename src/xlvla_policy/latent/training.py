@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -15,159 +14,140 @@ from torch import Generator, Tensor
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
-from xlvla_policy.latent.losses import divergence, pinches, retargeting, roughness, shared
 from xlvla_policy.latent.model import Coders, Mlp
+from xlvla_policy.latent.objective import Losses, Objective, Roles, objective
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.sampling import Sampler
+from xlvla_policy.latent.schedule import Phase, phases, rate
+from xlvla_policy.latent.stopping import CHECKS, Best
 from xlvla_policy.latent.weights import write
 
-WARM_UP = 0.15
-SPACING = 0.1
-"""Between neighbouring points of a path, as a part of the line between two latents."""
 CHECKPOINT_EVERY = 250
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Unweighted losses of one step; `total` is weighted."""
-
-    total: Tensor
-    reconstruction: Tensor
-    retargeting: Tensor
-    twin: Tensor
-    kl: Tensor
-
-
-@dataclass(frozen=True)
-class Source:
-    """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled latents, and paths.
-
-    Args:
-        path: [4 N, L] four points each, one after the other, on N straight lines between two latents.
-    """
-
-    body: Embodiment
-    q: Tensor
-    tips: Tensor
-    pinches: Tensor
-    latent: Tensor
-    path: Tensor
-
-    def every(self, stride: int, turn: int) -> Source:
-        """Every so-manieth pose, others each turn."""
-        if stride == 1:
-            return self
-        q, tips, lines, latent = (part[turn % stride :: stride] for part in (self.q, self.tips, self.pinches, self.latent))
-        return Source(self.body, q, tips, lines, latent, self.path)
+HELD_OUT = 4
+"""Batches of poses that early stopping is decided on, from pools as many times smaller ..."""
+APART = 1_000_003
+"""... and with a seed so far from the training's."""
 
 
 class Trainer:
     """A training run: model, optimiser, samplers and how far it is.
 
     The right hands shape the latent first. Left hands that are no mirror images then start as copies of their twins and
-    learn to live in that latent, everything else frozen.
+    learn to live in that latent, everything else frozen. Then latents are what they are, and all decoders settle.
+    `seconds` of CPU time are counted, all threads together.
     """
 
     def __init__(self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0):
         """`hands` empty trains every hand of the catalogue."""
+        started = time.process_time()
         self.recipe = recipe
         self.seed = seed
         self.hands = tuple(hands or catalog.hands())
         if len(self.hands) < 2:
             raise XlvlaError(f"a shared latent needs at least two hands, '{', '.join(self.hands)}' is one: add --hands")
-        self.bodies = embodiments([catalog.hand(name) for name in self.hands])
+        self.bodies = self._bodies()
         rights = {body.hand.name: body for body in self.bodies if not body.second}
-        self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second}
-        self.steps = recipe.steps + (recipe.left_steps if self.twins else 0)
+        self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second and body.hand.name in rights}
+        self.phases = self._phases()
+        self.steps = self.phases[-1].end
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, recipe)
+        self.objective = objective(self.bodies, self.coders, recipe)
         self.generator = Generator().manual_seed(seed)
         self.samplers = {body.name: Sampler(body, recipe, self.generator) for body in self.bodies}
+        self.held_out = self._held_out()
+        self.best = Best()
         self.step = 0
-        self.seconds = 0.0
-        self._learn(self.learning)
+        self._learn()
+        self.seconds = time.process_time() - started
+
+    def _phases(self) -> tuple[Phase, ...]:
+        return phases(self.recipe, bool(self.twins))
+
+    def _bodies(self) -> list[Embodiment]:
+        return embodiments([catalog.hand(name) for name in self.hands])
+
+    def _held_out(self) -> dict[str, Tensor]:
+        """Poses by embodiment that are never trained on."""
+        if not self.recipe.patience:
+            return {}
+        generator = Generator().manual_seed(self.seed + APART)
+        few = replace(self.recipe, pool=self.recipe.pool // HELD_OUT, templates=self.recipe.templates // HELD_OUT)
+        samplers = {body.name: Sampler(body, few, generator) for body in self.bodies}
+        return {name: torch.cat([sampler() for _ in range(HELD_OUT)]) for name, sampler in samplers.items()}
+
+    @property
+    def phase(self) -> Phase:
+        """The one the present step belongs to."""
+        return next((phase for phase in self.phases if self.step < phase.end), self.phases[-1])
 
     @property
     def learning(self) -> list[Embodiment]:
         """Whose networks the present step changes."""
-        lefts = self.step >= self.recipe.steps
-        return [body for body in self.bodies if body.second == lefts]
+        part = self.phase.part
+        return self.bodies if part == "settle" else [body for body in self.bodies if body.second == (part == "left")]
+
+    @property
+    def _shown(self) -> list[Embodiment]:
+        """Whose poses a step is made of: right hands learn among themselves."""
+        return self.learning if self.phase.part == "right" else self.bodies
+
+    @property
+    def _coarse(self) -> bool:
+        return self.step < self.phase.turn
+
+    @property
+    def _frozen_weight(self) -> float:
+        return 1.0
 
     def run(self, until: int | None = None) -> Iterator[Losses]:
-        """Trains up to a step (None: the end), yielding each step's losses."""
+        """Trains up to a step (None: the end), yielding each step's losses; a part of a phase that no longer gains ends early."""
         while self.step < (self.steps if until is None else until):
-            started = time.perf_counter()
-            losses = self._train_step()
-            self.seconds += time.perf_counter() - started
-            yield losses
-        if self.step >= self.recipe.steps == self.steps:
+            started = time.process_time()
+            losses = None if self._stale() else self._train_step()
+            self.seconds += time.process_time() - started
+            if losses:
+                yield losses
+        if self.step >= self.steps and self.phase.part == "right":
             self._copy_twins()
 
-    def losses(self, poses: Mapping[str, Tensor]) -> Losses:
-        """Losses of a batch of poses [B, J] rad by embodiment."""
-        present = [body for body in self.bodies if body.name in poses]
-        posteriors = [self.coders[body.name].encode(poses[body.name]) for body in present]
-        batch = {body.name: self._source(body, poses[body.name], *posterior) for body, posterior in zip(present, posteriors, strict=True)}
-        each = [self._target(target, [batch[source.name] for source in self._sources(target, present)]) for target in present]
-        reconstruction, retargeted, twin, rough = (torch.stack(part).sum() / len(self.learning) for part in zip(*each, strict=True))
-        kl = torch.stack([divergence(*posterior) for posterior in posteriors]).mean()
-        r = self.recipe
-        total = r.reconstruction * reconstruction + retargeted + r.twin * twin + r.smooth * rough + r.kl * kl
-        return Losses(total, reconstruction, retargeted, twin, kl)
+    def _stale(self) -> bool:
+        """Every so often remembers the best weights; where they have been the best for too long, they end their part of the phase."""
+        at, patience = self.phase, self.recipe.patience
+        if not patience or self.step in (at.start, at.turn) or self.step % max(1, patience // CHECKS):
+            return False
+        cost, end = self._held_out_cost(), at.next(self.step)
+        if self.best.beaten(cost):
+            self.best = Best(cost, self.step, {name: value.clone() for name, value in self.coders.state_dict().items()})
+        elif self.step - self.best.step >= patience:
+            self.coders.load_state_dict(self.best.weights)
+            self.step = end
+        return self.step == end
 
-    def _source(self, body: Embodiment, q: Tensor, mean: Tensor, log_variance: Tensor) -> Source:
-        noise = torch.randn(mean.shape, generator=self.generator) if self.recipe.sampled else torch.zeros_like(mean)
-        tips = body.tips(q)
-        latent = mean + torch.exp(0.5 * log_variance) * noise
-        return Source(body, q, tips, pinches(tips, body.fingers), latent, self._path(mean))
+    @torch.no_grad()
+    def _held_out_cost(self) -> float:
+        self._set_precision(self._coarse)
+        poses = {body.name: self.held_out[body.name] for body in self._shown}
+        return self._objective(poses, self._roles, Generator().manual_seed(self.seed)).total.item()
 
-    def _path(self, mean: Tensor) -> Tensor:
-        """Four points each on lines between latents of uniform poses, which come first; none while rounding is rougher than they."""
-        uniform = round(len(mean) * self.recipe.mixture[0] / sum(self.recipe.mixture))
-        count = 0 if self._coarse else min(self.recipe.paths, uniform // 2)
-        start = torch.rand(count, 1, generator=self.generator) * (1 - 3 * SPACING)
-        part = start + SPACING * torch.arange(4.0)[:, None, None]
-        ends = mean[torch.randperm(uniform, generator=self.generator)[: 2 * count]]
-        return ((1 - part) * ends[:count] + part * ends[count:]).flatten(0, 1)
+    @property
+    def _objective(self) -> Objective:
+        return replace(self.objective, recipe=self.recipe.settled) if self.phase.part == "settle" else self.objective
 
-    def _sources(self, target: Embodiment, present: list[Embodiment]) -> list[Embodiment]:
-        """Whose latents a decoder is shown: everybody's, or where it is frozen only those of encoders that learn."""
-        return present if target in self.learning else self.learning
-
-    def _target(self, target: Embodiment, sources: list[Source]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Reconstruction, retargeting and twin loss, and roughness, of one decoder."""
-        sources = [source if source.body is target else source.every(self.recipe.stride, self.step) for source in sources]
-        paths = [source.path for source in sources if source.body is not target]
-        q = self.coders[target.name].decode(torch.cat([*(source.latent for source in sources), *paths]))
-        tips = target.tips(q)
-        known = sum(len(source.q) for source in sources)
-        rough = roughness(tips[known:], len(paths))
-        q, tips = q[:known], tips[:known]
-        mask = torch.cat([self._mask(source.body, target, len(source.q)) for source in sources])
-        retargeted = retargeting(torch.cat([source.pinches for source in sources]), pinches(tips, target.fingers), mask, self.recipe)
-        sizes = [len(source.q) for source in sources]
-        arrived = list(zip(sources, q.split(sizes), tips.split(sizes), strict=True))
-        own = [(decoded - source.q).square().mean() for source, decoded, _ in arrived if source.body is target]
-        twin = [(there - source.tips).square().sum(-1).mean() for source, _, there in arrived if self._are_twins(source.body, target)]
-        return sum(own, torch.zeros(())), retargeted, sum(twin, torch.zeros(())), rough
-
-    def _are_twins(self, a: Embodiment, b: Embodiment) -> bool:
-        return a.hand is b.hand and a is not b
-
-    @staticmethod
-    def _mask(source: Embodiment, target: Embodiment, count: int) -> Tensor:
-        mask = shared(source.fingers, target.fingers) * (source is not target)
-        return mask.expand(count, -1)
+    @property
+    def _roles(self) -> Roles:
+        return Roles(self.learning, self._frozen_weight, exact=not self._coarse)
 
     def _train_step(self) -> Losses:
-        if self.step == self.recipe.steps:
-            self._copy_twins()
-            self._learn(self.learning)
-        self.optimiser.set_rate(rate(self.recipe, self.step))
-        self._set_precision()
-        shown = self.bodies if self.step >= self.recipe.steps else self.learning
-        losses = self.losses({body.name: self.samplers[body.name]() for body in shown})
+        if self.step == self.phase.start:
+            self._begin()
+        if self.step in (self.phase.start, self.phase.turn):
+            self.best = Best()
+        self.optimiser.set_rate(rate(self.recipe, self.phase, self.step))
+        self._set_precision(self._coarse)
+        poses = {body.name: self.samplers[body.name]() for body in self._shown}
+        losses = self._objective(poses, self._roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
@@ -175,25 +155,28 @@ class Trainer:
         self.step += 1
         return losses
 
-    @property
-    def _coarse(self) -> bool:
-        return self.step < self.recipe.coarse * self.recipe.steps
-
-    def _set_precision(self) -> None:
+    def _set_precision(self, coarse: bool) -> None:
         """Coarse first: rounding only matters for the last, small errors."""
         for network in self.coders.modules():
             if isinstance(network, Mlp):
-                network.coarse = self._coarse
+                network.coarse = coarse
 
     def _copy_twins(self) -> None:
         for left, right in self.twins.items():
             self.coders[left].load_state_dict(self.coders[right.name].state_dict())
 
-    def _learn(self, bodies: Sequence[Embodiment]) -> None:
-        """Frees the networks of these embodiments, with an optimiser of their own, and freezes all others."""
+    def _begin(self) -> None:
+        """A phase begins: left hands as copies of right ones, and any with an optimiser of its own."""
+        if self.step == self.recipe.steps:
+            self._copy_twins()
+        self._learn()
+
+    def _learn(self) -> None:
+        """Frees the networks that the present phase changes, and freezes all others."""
         self.coders.requires_grad_(False)
-        for body in bodies:
-            self.coders[body.name].requires_grad_(True)
+        for body in self.learning:
+            coder = self.coders[body.name]
+            (coder.decoder if self.phase.part == "settle" else coder).requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
         self.optimiser = Optimiser(free, self.recipe.rate, self.recipe.orthogonal)
 
@@ -206,6 +189,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "coders": self.coders.state_dict(),
+            "best": asdict(self.best),
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
         }
@@ -220,24 +204,18 @@ class Trainer:
         for key, value in asked.items():
             if state[key] != value:
                 raise XlvlaError(f"{path} was trained with {key} {state[key]}, asked is {value}: resume with the same, or start anew")
-        self.step, self.seconds = state["step"], state["seconds"]
-        # At the very turn the state is still that of the right hands' optimiser.
-        self._learn([body for body in self.bodies if body.second == (self.step > self.recipe.steps)])
+        # Where a phase ends the state is still that of its own optimiser.
+        self.step = state["step"] - 1
+        self._learn()
+        self.step, self.seconds, self.best = state["step"], state["seconds"], Best(**state["best"])
         self.coders.load_state_dict(state["coders"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
 
 
-def rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step; one cycle warms up linearly and anneals along a cosine, for right and left hands each."""
-    lefts = step >= recipe.steps
-    peak = recipe.left_rate if lefts else recipe.rate
-    if not recipe.one_cycle:
-        return peak
-    done = (step - recipe.steps) / recipe.left_steps if lefts else step / recipe.steps
-    if done < WARM_UP:
-        return peak * (0.04 + 0.96 * done / WARM_UP)
-    return peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))))
+def on_threads(count: int) -> None:
+    """How many threads share a step; sums come out the same to the bit only for the same number."""
+    torch.set_num_threads(count)
 
 
 def checkpoint(out: Path) -> Path:

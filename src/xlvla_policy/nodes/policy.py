@@ -35,7 +35,7 @@ class PartState:
         self.label = f"/{side}/{part}"
         self.history = History(CHUNK_FRAMES / CHUNK_HZ)
         self._measured = Reader(node, topics.joint_states(side, part))
-        self._commands = Reader(node, topics.command(side, part).history(200))
+        self._commands = Reader(node, topics.command(side, part).history(800))
         self._pose: np.ndarray | None = None
         self._pose_ns = 0
 
@@ -154,7 +154,7 @@ class PolicyNode(RigNode):
         for side, parts in chunk.positions.items():
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
-            self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz))
+            self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy"))
         self.health.tick("chunks")
         self.health.took("observation to chunk", (self.clock.now_ns() - chunk.stamp_ns) / SECOND)
         self.health.ok(f"deciding: {self._instruction}")

@@ -1,0 +1,21 @@
+"""Unitree G1, one arm of the 29-joint robot, from the torso: the waist is believed at zero."""
+
+from xlvla.arm import Arm
+
+ARM = Arm(
+    name="g1",
+    title="Unitree G1",
+    joints=(
+        "shoulder_pitch_joint",
+        "shoulder_roll_joint",
+        "shoulder_yaw_joint",
+        "elbow_joint",
+        "wrist_roll_joint",
+        "wrist_pitch_joint",
+        "wrist_yaw_joint",
+    ),
+    flange="flange",
+    driver="g1",
+    acceleration=10.0,  # none is published; gentle
+    urdf="arms/g1/{side}.urdf",
+)

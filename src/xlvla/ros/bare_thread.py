@@ -1,0 +1,36 @@
+"""A bare thread that publishes at fixed deadlines, and nothing else: what a control loop's regularity is measured against."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+
+import numpy as np
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+
+from xlvla.ros import convert, priority, supervision
+from xlvla.ros.clock import Clock
+from xlvla.ros.topics import RELIABLE, Topic
+
+BEAT = Topic("/bench/beat", JointState, RELIABLE)
+JOINTS = 12
+
+
+def main() -> None:
+    """Publishes at the rate in the first argument [Hz] until SIGTERM."""
+    supervision.follow_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("bench_beat")
+    beat = node.create_publisher(BEAT.type, BEAT.name, BEAT.qos)
+    message = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
+    priority.hasten()
+    for now_ns, _ in Clock().ticks(float(sys.argv[1]), threading.Event()):
+        beat.publish(message.fill(now_ns, np.zeros(JOINTS)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""The one process that commands a G1, for the drivers of both its arms: `python -m xlvla_drivers.arms.g1_server lo@1 '{}'`.
+
+It takes the arms over where they are, by a weight that rises, and gives them back by one that falls once no driver is left.
+While the robot is silent nothing is sent and the weight stays. When it stays silent this process ends, the arms left to the
+robot: the next one takes up at full weight where the arms then are, since nobody knows which weight the robot still has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.types import Side
+from xlvla_drivers.arms.g1 import BYE, COUNTS, HEARD, SENT, Options, socket_path
+from xlvla_drivers.arms.g1_frames import ARM, WAIST
+from xlvla_drivers.arms.g1_robot import Robot
+from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
+
+RETURN_S = 5.0
+"""How long the arms of drivers that vanished are held, in case they come back."""
+
+
+class Server:
+    """Drivers on one side, the robot on the other.
+
+    Attributes:
+        weight: of our commands against the robot's own, 0 to 1.
+        commanded: the angles that are being sent [29] rad.
+        wanted: the angles they go to at the options' speed [29] rad.
+    """
+
+    def __init__(self, address: str, options: Options):
+        self.address, self.options, path = address, options, socket_path(address)
+        self._engaged = path.with_suffix(".engaged")
+        self._door = _door(path)
+        self._arriving: list[socket.socket] = []
+        self._waiting: dict[Side, socket.socket] = {}
+        self._drivers: dict[Side, socket.socket] = {}
+        self._parting: list[socket.socket] = []
+        self._leaving = False
+        self._until_s = 0.0
+        self.weight = 0.0
+        self.commanded = self.wanted = np.zeros(0)
+
+    def run(self) -> None:
+        """Until the last driver has gone, or the robot."""
+        signal.signal(signal.SIGTERM, self._leave)
+        try:
+            self.robot = Robot(self.address, self.options)
+            self.robot.wait()
+            self._take_over()
+            self._serve()
+        except XlvlaError as error:
+            self._refuse_all(error)
+
+    def _take_over(self) -> None:
+        self.commanded = self.robot.q.copy()
+        self.wanted = self.commanded.copy()
+        self.weight = 1.0 if self._engaged.exists() else 0.0
+        self._engaged.touch()
+
+    def _serve(self) -> None:
+        period_s, next_s, idle_s = 1 / self.options.rate_hz, time.monotonic(), time.monotonic()
+        while self.robot.is_there():
+            self._hear()
+            if self._drivers or self._waiting or self._arriving:
+                idle_s = time.monotonic()
+            elif self.weight == 0 and time.monotonic() - idle_s > LINK_TIMEOUT_S:
+                self._engaged.unlink(missing_ok=True)
+                return
+            if self.robot.is_heard():
+                self._step(period_s)
+                self.robot.command(self.commanded, self.weight)
+                self._tell()
+            next_s = max(next_s + period_s, time.monotonic())
+            time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0)
+
+    def _step(self, period_s: float) -> None:
+        """Moves on weight and angles by one period. An arm with an error is commanded to where it is."""
+        rise = period_s / self.options.ramp_s
+        wanted = self._drivers or self._waiting or time.monotonic() < self._until_s
+        self.weight = float(np.clip(self.weight + (rise if wanted else -rise), 0.0, 1.0))
+        for motors in ARM.values():
+            if self.robot.errors[motors].any():
+                self.wanted[motors] = self.commanded[motors] = self.robot.q[motors]
+        step = self.options.speed * period_s
+        self.commanded = self.commanded + np.clip(self.wanted - self.commanded, -step, step)
+
+    def _hear(self) -> None:
+        """Takes what drivers want, and lets them out before others in: one may come back."""
+        for side, line in [*self._waiting.items(), *self._drivers.items()]:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    data = _receive(line)
+                    if len(data) != SENT.itemsize:
+                        self._part(side, wait_s=0.0 if data == BYE else RETURN_S)
+                        break
+                    target = np.frombuffer(data, SENT)["target"][0]
+                    if np.isfinite(target).all():
+                        self.wanted[ARM[side]] = target
+        with contextlib.suppress(BlockingIOError):
+            while not self._leaving:
+                line, _ = self._door.accept()
+                line.setblocking(False)
+                self._arriving.append(line)
+        for line in list(self._arriving):
+            self._greet(line)
+
+    def _greet(self, line: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            hello = _receive(line)
+            self._arriving.remove(line)
+            try:
+                self._admit(line, json.loads(hello or b"{}"))
+            except (XlvlaError, KeyError, ValueError) as error:
+                _say(line, _error(error))
+                line.close()
+
+    def _admit(self, line: socket.socket, hello: dict[str, Any]) -> None:
+        side = cast(Side, hello["side"])
+        if hello["options"] != dataclasses.asdict(self.options):
+            raise XlvlaError("the other arm of this robot is driven with other options: give both the same")
+        if side in self._drivers or side in self._waiting:
+            raise XlvlaError(f"the {side} arm is driven by another process")
+        self._waiting[side] = line
+        self._close_parting()
+
+    def _part(self, side: Side, wait_s: float) -> None:
+        """The arm is held where it is; without any driver for so long both are given back, and only then is the line closed."""
+        self._until_s = time.monotonic() + wait_s
+        self.wanted[ARM[side]] = self.commanded[ARM[side]]
+        line = self._waiting.pop(side, None) or self._drivers.pop(side)
+        self._parting.append(line)
+        if self._drivers or self._waiting:
+            self._close_parting()
+
+    def _close_parting(self) -> None:
+        for line in self._parting:
+            line.close()
+        self._parting.clear()
+
+    def _tell(self) -> None:
+        if self.weight == 1.0:
+            for side, line in self._waiting.items():
+                _say(line, {"ready": True})
+                self._drivers[side] = line
+            self._waiting.clear()
+        for side, line in self._drivers.items():
+            with contextlib.suppress(OSError):  # a driver that does not listen finds the newest when it does
+                line.send(self._report(side))
+
+    def _report(self, side: Side) -> bytes:
+        robot, motors, report = self.robot, ARM[side], np.zeros((), HEARD)
+        report["stamp_ns"], report["q"], report["dq"] = robot.stamp_ns, robot.q[motors], robot.dq[motors]
+        report["heard_s"] = robot.heard_s
+        report["torque"], report["temperature"] = robot.torque[motors], robot.temperature[motors]
+        report["error"], report["waist"] = robot.errors[motors], robot.q[WAIST]
+        report["counts"] = [robot.counts[name] for name in COUNTS]
+        return report.tobytes()
+
+    def _refuse_all(self, why: XlvlaError) -> None:
+        self._hear()
+        for line in [*self._arriving, *self._waiting.values()]:
+            _say(line, _error(why))
+
+    def _leave(self, *_: object) -> None:
+        """Told to end: drivers lose their link, the arms are given back."""
+        self._leaving = True
+        sides: list[Side] = [*self._drivers, *self._waiting]
+        for side in sides:
+            self._part(side, wait_s=0.0)
+
+
+def _door(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    door.bind(str(path))
+    door.listen()
+    door.setblocking(False)
+    return door
+
+
+def _receive(line: socket.socket) -> bytes:
+    """A message; empty when the other end is gone."""
+    try:
+        return line.recv(4096)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return b""
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    return {"error": str(error), "lost": isinstance(error, LinkLost)}
+
+
+def _say(line: socket.socket, what: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        line.send(json.dumps(what).encode())
+
+
+def _alone(path: Path) -> IO[str] | None:
+    """A lock that only one server of a robot has, its process in it; None for any other."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    lock = path.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return None
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    return lock
+
+
+def main() -> None:
+    address, options = sys.argv[1], Options(**json.loads(sys.argv[2]))
+    path = socket_path(address)
+    lock = _alone(path)
+    if lock is not None:
+        Server(address, options).run()
+        path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # DDS takes seconds to take its leave

@@ -1,0 +1,114 @@
+"""Emulated arms of a G1: two emulators at one address are the two arms of one robot, in a process of its own (`g1_body`)."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.errors import XlvlaError
+from xlvla.types import Side
+from xlvla_drivers.arms.g1 import Options, split_address
+from xlvla_drivers.emulators.emulator import Faults
+from xlvla_drivers.emulators.plant import Plant
+
+ADDRESS = "lo@{apart}"
+
+_START_S, _ANSWER_S = 60.0, 5.0
+
+
+class Emulator:
+    """`plant` places the arm before the start and is not the one that moves."""
+
+    known_faults = ("unplug", "bad_checksum", "duplicated", "late", "over_temperature", "over_current", "stall")
+
+    def __init__(self, address: str, side: Side, options: Options):
+        split_address(address)
+        arm = catalog.arm("g1").on(side)
+        self.joints = arm.joints
+        self.plant = Plant(np.zeros(len(arm.joints)), arm.limits.lower, arm.limits.upper, arm.limits.velocity)
+        self._address, self._side = address, side
+        self._faults = Faults(self.known_faults)
+        self._robot: _Robot | None = None
+
+    def start(self) -> None:
+        self._robot = _Robot.at(self._address)
+        self._robot.ask(side=self._side, place=self.plant.position.tolist())
+
+    def stop(self) -> None:
+        robot, self._robot = self._robot, None
+        if robot is not None:
+            robot.leave()
+
+    def inject(self, fault: str, on: bool = True) -> None:
+        self._faults.inject(fault, on)
+        self._running.ask(side=self._side, fault=fault, on=on)
+
+    @property
+    def position(self) -> np.ndarray:
+        return np.array(self._running.ask(side=self._side)["position"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Commands the robot took or refused, by reason."""
+        return self._running.ask(side=self._side)["counts"]
+
+    @property
+    def _running(self) -> _Robot:
+        if self._robot is None:
+            raise XlvlaError(f"the emulated G1 at {self._address} is not started")
+        return self._robot
+
+
+class _Robot:
+    """The body's process, shared by the arms of this process."""
+
+    _running: dict[str, _Robot] = {}  # noqa: RUF012
+    _lock = threading.Lock()
+
+    def __init__(self, address: str):
+        self.address, self.arms = address, 0
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-m", "xlvla_drivers.emulators.g1_body", address, str(theirs.fileno())]
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
+        theirs.close()
+        self._line.settimeout(_START_S)
+
+    @classmethod
+    def at(cls, address: str) -> _Robot:
+        """The robot there, started where it is not running."""
+        with cls._lock:
+            robot = cls._running.get(address) or cls._running.setdefault(address, cls(address))
+            robot.arms += 1
+            return robot
+
+    def ask(self, **message: Any) -> Any:
+        with self._lock:
+            try:
+                self._line.send(json.dumps(message).encode())
+                answer = json.loads(self._line.recv(65536) or b"null")
+            except (OSError, ValueError) as error:
+                raise XlvlaError(f"the emulated G1 at {self.address} has died: {error}") from None
+            if answer is None:
+                raise XlvlaError(f"the emulated G1 at {self.address} has died")
+            self._line.settimeout(_ANSWER_S)
+            return answer
+
+    def leave(self) -> None:
+        """An arm less; the process ends with the last."""
+        with self._lock:
+            self.arms -= 1
+            if self.arms:
+                return
+            self._running.pop(self.address, None)
+            self._line.close()
+            try:
+                self._process.wait(_ANSWER_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()

@@ -1,0 +1,172 @@
+"""The process that is an emulated G1: a DDS peer with 29 motors. Told by its parent what to suffer from, over a socket.
+
+Imports DDS, so it may not share a process with rclpy: `python -m xlvla_drivers.emulators.g1_body lo@1 DESCRIPTOR`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.types import SIDES, Side
+from xlvla_drivers.arms import g1_dds as dds
+from xlvla_drivers.arms import g1_frames as wire
+from xlvla_drivers.arms.g1 import split_address
+from xlvla_drivers.emulators.plant import Plant
+
+RATE_HZ = 500.0
+MODE_MACHINE = 5  # 29 joints, revision 1.0
+HIT_EVERY = 3
+LATE_S = 0.03
+
+_ELBOW = 3  # of an arm's motors; the one that suffers
+_CELSIUS, _HOT_CELSIUS = 35, 95
+_OVER_CURRENT = 0x2  # any bit: what they mean is not published
+
+
+class Body:
+    """Motors that hold a pose of their own, and follow commands as far as they are weighted.
+
+    Attributes:
+        plant: 29 joints.
+        suffered: faults by the side they were injected on.
+        counts: commands taken and refused, by reason.
+    """
+
+    def __init__(self, bus: dds.Bus):
+        self.plant = _plant()
+        self.suffered: dict[str, set[str]] = {side: set() for side in SIDES}
+        self.counts: Counter[str] = Counter()
+        self._own = self.plant.position.copy()
+        self._target = self._own.copy()
+        self._kp = np.zeros(wire.JOINTS)
+        self._bus = bus  # its end is that of its readers and writers
+        self._states = bus.writer(wire.STATE_TOPIC, dds.LowState)
+        self._readers = {topic: bus.reader(topic, dds.LowCmd) for topic in (wire.ARM_TOPIC, wire.LOW_TOPIC)}
+        self._state = wire.LOW_STATE.new()
+        self._state["mode_machine"], self._state["quaternion"] = MODE_MACHINE, (1, 0, 0, 0)
+        self._late: deque[tuple[float, bytes, int]] = deque()
+        self._ticks = 0
+
+    def place(self, side: Side, position: list[float]) -> None:
+        """An arm is there, at rest, and stays there of its own."""
+        pose = self.plant.position.copy()
+        pose[wire.ARM[side]] = position
+        self.plant.place(pose)
+        self._own[wire.ARM[side]] = self._target[wire.ARM[side]] = position
+
+    def suffers(self, fault: str) -> bool:
+        return any(fault in faults for faults in self.suffered.values())
+
+    def step(self) -> None:
+        """One period: commands in, motors on, state out."""
+        for topic, reader in self._readers.items():
+            for data, _ in dds.samples(reader):
+                if not self.suffers("unplug"):
+                    self._obey(topic, data)
+        for side in SIDES:
+            self.plant.stalled[wire.ARM[side].start + _ELBOW] = "stall" in self.suffered[side]
+        self.plant.command(self._target)
+        self._speak()
+
+    def _obey(self, topic: str, data: bytes) -> None:
+        command = wire.LOW_CMD.decode(data)
+        if command is None or not wire.is_sound(command):
+            self.counts["corrupt"] += 1
+            return
+        if command["mode_machine"] != MODE_MACHINE:
+            self.counts["wrong mode_machine"] += 1
+            return
+        self.counts["taken"] += 1
+        motors = command["motor_cmd"][: wire.JOINTS]
+        driven = (motors["mode"] == 1) & (motors["kp"] > 0)
+        weight = 1.0
+        if topic == wire.ARM_TOPIC:
+            driven[:12] = False
+            weight = float(np.clip(command["motor_cmd"]["q"][wire.WEIGHT], 0, 1))
+        self._target = np.where(driven, weight * motors["q"] + (1 - weight) * self._own, self._target)
+        self._kp = np.where(driven, motors["kp"], 0)
+
+    def _speak(self) -> None:
+        self._ticks += 1
+        state, motors = self._state, self._state["motor_state"][: wire.JOINTS]
+        state["tick"] = self._ticks
+        motors["mode"], motors["q"], motors["dq"] = 1, self.plant.position, self.plant.velocity
+        motors["tau_est"] = self._kp * (self._target - self.plant.position)
+        motors["temperature"], motors["motorstate"] = _CELSIUS, 0
+        for side in SIDES:
+            elbow = wire.ARM[side].start + _ELBOW
+            if "over_temperature" in self.suffered[side]:
+                motors["temperature"][elbow] = _HOT_CELSIUS
+            if "over_current" in self.suffered[side]:
+                motors["motorstate"][elbow] = _OVER_CURRENT
+        if not self.suffers("unplug"):
+            self._send(wire.LOW_STATE.encode(state))
+
+    def _send(self, frame: bytes) -> None:
+        """Sends a frame as its faults have it."""
+        spoilt = self._ticks % HIT_EVERY == 0
+        if spoilt and self.suffers("bad_checksum"):
+            frame = frame[:-1] + bytes([frame[-1] ^ 1])
+        now_ns = time.time_ns()
+        for _ in range(2 if spoilt and self.suffers("duplicated") else 1):
+            delay_s = LATE_S if spoilt and self.suffers("late") else 0.0
+            self._late.append((time.monotonic() + delay_s, frame, now_ns))
+        waiting = [self._late.popleft() for _ in range(len(self._late))]
+        for due_s, data, sent_ns in waiting:
+            if due_s <= time.monotonic():
+                self._states.write(dds.LowState.of(data), sent_ns)
+            else:
+                self._late.append((due_s, data, sent_ns))
+
+
+def _plant() -> Plant:
+    """Arms with the limits of the catalogue; what is not commanded in tests may turn by pi."""
+    lower, upper = np.full(wire.JOINTS, -np.pi), np.full(wire.JOINTS, np.pi)
+    for side in SIDES:
+        limits = catalog.arm("g1").on(side).limits
+        lower[wire.ARM[side]], upper[wire.ARM[side]] = limits.lower, limits.upper
+    return Plant(np.zeros(wire.JOINTS), lower, upper, np.full(wire.JOINTS, 20.0))
+
+
+def obey(body: Body, message: dict[str, Any]) -> Any:
+    """What the parent asked for."""
+    if "place" in message:
+        body.place(message["side"], message["place"])
+    if "fault" in message:
+        suffered = body.suffered[message["side"]]
+        suffered.add(message["fault"]) if message["on"] else suffered.discard(message["fault"])
+    side: Side = message["side"]
+    return {"position": body.plant.position[wire.ARM[side]].tolist(), "counts": body.counts}
+
+
+def main() -> None:
+    """Until the parent is gone."""
+    body = Body(dds.Bus(*split_address(sys.argv[1])))
+    parent = socket.socket(fileno=int(sys.argv[2]))
+    parent.setblocking(False)
+    next_s = time.monotonic()
+    while True:
+        try:
+            asked = parent.recv(65536)
+            if not asked:
+                return
+            parent.send(json.dumps(obey(body, json.loads(asked))).encode())
+        except BlockingIOError:
+            pass
+        body.step()
+        next_s = max(next_s + 1 / RATE_HZ, time.monotonic() - 0.1)
+        time.sleep(max(next_s - time.monotonic(), 0))
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # DDS takes seconds to take its leave

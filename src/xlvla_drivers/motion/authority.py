@@ -1,0 +1,99 @@
+"""Whether chunks may move the rig, and whose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+from xlvla.errors import XlvlaError
+from xlvla_drivers.motion.chunk import Refused
+
+
+class Level(IntEnum):
+    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` has not said."""
+
+    OK, WARN, ERROR, STALE, SILENT = range(5)
+
+
+class Authority:
+    """What the operator and the devices have said.
+
+    Only one source drives. Who is chosen by name; without a choice it is the first one heard after engaging, until the
+    next engagement. Another choice while engaged lets the new source join from where the robot is.
+
+    Args:
+        engaged: whether chunks are played from the start.
+        awaited: devices that must have said that they are well before anything is engaged.
+
+    Attributes:
+        stopped: an e-stop is latched.
+        engaged: chunks are played unless stopped.
+        driver: the source that drives; None before one was heard.
+    """
+
+    def __init__(self, engaged: bool, awaited: Iterable[str] = ()):
+        self.engaged, self.stopped = engaged, False
+        self.driver: str | None = None
+        self._chosen = ""
+        self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(awaited, (Level.SILENT, "its driver has said nothing"))
+
+    @property
+    def moves(self) -> bool:
+        return self.engaged and not self.stopped
+
+    @property
+    def state(self) -> str:
+        """For people."""
+        if self.stopped:
+            return "e-stop latched"
+        lost = self.lost()
+        if lost:
+            return f"held: {lost[0]} {self._devices[lost[0]][1]}"
+        return "engaged" if self.engaged else "disengaged"
+
+    def lost(self) -> list[str]:
+        """Devices that nothing may be engaged with."""
+        return [device for device, (level, _) in self._devices.items() if level >= Level.ERROR]
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def reset(self) -> None:
+        """Ends an e-stop; nothing moves until it is engaged."""
+        self.stopped, self.engaged = False, False
+
+    def engage(self, on: bool) -> bool:
+        """Engages or disengages; whether an engagement began. Raises XlvlaError where it may not."""
+        if not on:
+            self.engaged = False
+            return False
+        if self.stopped:
+            raise XlvlaError("an e-stop is latched: call /motion/reset first")
+        if lost := self.lost():
+            raise XlvlaError("; ".join(f"{device}: {self._devices[device][1]}" for device in lost))
+        began, self.engaged = not self.engaged, True
+        self.driver = None if began else self.driver
+        return began
+
+    def hear(self, device: str, level: int, text: str) -> bool:
+        """What a device says of itself; whether it was lost just now, which disengages."""
+        before = self._devices.get(device, (Level.OK, ""))[0]
+        self._devices[device] = Level(min(level, Level.STALE)), text
+        lost = level >= Level.ERROR
+        self.engaged = self.engaged and not lost
+        return lost and before < Level.ERROR
+
+    def choose(self, source: str) -> bool:
+        """The operator names who drives; whether somebody else must let go."""
+        self._chosen = source
+        if self.driver is None or not source or source == self.driver:
+            return False
+        self.driver = None
+        return True
+
+    def admit(self, source: str) -> None:
+        """Raises Refused where this source does not drive."""
+        wanted = self._chosen or self.driver
+        if wanted is not None and source != wanted:
+            raise Refused("source", f"'{source}' does not drive, '{wanted}' does")
+        self.driver = source

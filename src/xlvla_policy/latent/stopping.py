@@ -1,0 +1,24 @@
+"""When to end a part of training early: on poses held out of it, nothing has become better for long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+CHECKS = 8
+"""So often within its patience a run looks at the poses held out."""
+GAIN = 0.002
+"""Share by which the held-out objective must fall to count as better."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The lowest held-out objective of a part so far, where it was, and the weights it was found with."""
+
+    cost: float = float("inf")
+    step: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def beaten(self, cost: float) -> bool:
+        return cost < (1 - GAIN) * self.cost
