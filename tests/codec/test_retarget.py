@@ -14,7 +14,7 @@ from xlvla.kinematics import Kinematics
 from xlvla.retarget import ARM_SPEED, HAND_SPEED, Limb, Retargeter, limited, pinch_midpoint, pinch_weights, spans
 from xlvla.robot import arm_with_hand
 from xlvla.types import PARTS, SIDES, scoped
-from xlvla_data import episode
+from xlvla_data import store
 from xlvla_data.episode import Episode, EpisodeInfo
 
 FRAMES, RATE_HZ = 24, 20.0
@@ -43,18 +43,17 @@ def closing(codec, hand, side, frames=FRAMES):
 
 @pytest.fixture(scope="module")
 def recorded(codec, tmp_path_factory):
-    """By hand: a file in which both arms swing and both hands close."""
-    folder, files = tmp_path_factory.mktemp("recorded"), {}
+    """By hand: an episode from disk in which both arms swing and both hands close."""
+    kept, episodes = store.Store(tmp_path_factory.mktemp("recorded")), {}
     for hand in catalog.hands():
         worn = wearing(hand, hand)
         action = {side: {"arm": reach(worn, side), "hand": closing(codec, hand, side)} for side in SIDES}
         joints = {side: {part: worn.joint_names(side, part) for part in PARTS} for side in SIDES}
-        info = EpisodeInfo("push_cans", "Push.", dict.fromkeys(SIDES, hand), joints, RATE_HZ, 0, True, codec.hash)
+        info = EpisodeInfo("push_cans", "Push.", dict.fromkeys(SIDES, hand), joints, int(RATE_HZ), 0, True, codec.hash)
         latent = {side: codec.encode(hand, side, action[side]["hand"]) for side in SIDES}
-        jpeg = {"front": [b"picture"] * FRAMES}
-        files[hand] = folder / f"{hand}.npz"
-        episode.write(files[hand], Episode(info, jpeg, action, action, latent))
-    return files
+        pictures = {"front": [np.full((48, 64, 3), frame, np.uint8) for frame in range(FRAMES)]}
+        episodes[hand] = store.find(kept.add(Episode(info, pictures, action, action, latent)))[0].read()
+    return episodes
 
 
 def own_fk(hand, side, arm, fingers):
@@ -74,10 +73,9 @@ def own_fk(hand, side, arm, fingers):
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_every_hand_holds_things_where_every_other_did(codec, recorded, tmp_path, source, target):
-    before = episode.read(recorded[source])
+    before = recorded[source]
     moved, _ = move(before, BASE, wearing(target, target), codec)
-    episode.write(tmp_path / "moved.npz", moved)
-    after = episode.read(tmp_path / "moved.npz")
+    after = store.find(store.Store(tmp_path).add(moved))[0].read()
     assert after.info.hands == dict.fromkeys(SIDES, target) and after.info.codec == codec.hash
     fingers = ["thumb", *(f for f in catalog.hand(source).tips if f != "thumb" and f in catalog.hand(target).tips)]
     for side in SIDES:
@@ -94,7 +92,7 @@ def test_every_hand_holds_things_where_every_other_did(codec, recorded, tmp_path
 
 @pytest.mark.parametrize(("source", "target"), [("xhand", "inspire"), ("inspire", "allegro"), ("ability", "paxini")])
 def test_nothing_leaves_its_limits_or_jumps(codec, recorded, source, target):
-    after, _ = move(episode.read(recorded[source]), BASE, wearing(target, target), codec)
+    after, _ = move(recorded[source], BASE, wearing(target, target), codec)
     hand, arm = catalog.hand(target), catalog.arm("xarm7").limits
     for side in SIDES:
         for path in (after.action[side], after.measured[side]):
@@ -106,7 +104,7 @@ def test_nothing_leaves_its_limits_or_jumps(codec, recorded, source, target):
 
 
 def test_the_report_says_what_is_left(codec, recorded):
-    _, rows = move(episode.read(recorded["xhand"]), BASE, wearing("inspire", "paxini"), codec)
+    _, rows = move(recorded["xhand"], BASE, wearing("inspire", "paxini"), codec)
     assert [(row["side"], row["from"], row["to"]) for row in rows] == [("left", "xhand", "inspire"), ("right", "xhand", "paxini")]
     for row in rows:
         assert len(row["midpoint_mm"]) == len(row["wrist_deg"]) == FRAMES
@@ -115,10 +113,10 @@ def test_the_report_says_what_is_left(codec, recorded):
 
 
 def test_pictures_of_the_old_hand_stay_behind_unless_asked_for(codec, recorded):
-    before = episode.read(recorded["xhand"])
-    assert not move(before, BASE, wearing("ability", "ability"), codec)[0].jpeg
+    before = recorded["xhand"]
+    assert not move(before, BASE, wearing("ability", "ability"), codec)[0].pictures
     after, _ = move(before, BASE, wearing("ability", "ability"), codec, images=True)
-    assert after.jpeg["front"] == before.jpeg["front"] and not after.info.success
+    assert after.pictures["front"] == before.pictures["front"] and not after.info.success
 
 
 def standing_back(by):

@@ -50,7 +50,7 @@ def test_what_is_written_is_what_is_read(written):
         columns, pictures = episode(row.index, row.length)
         read = data.columns(row)
         assert all(np.array_equal(read[name], columns[name]) for name in columns)
-        seen = list(data.pictures(row, "front"))
+        seen = list(data.clip(row, "front"))
         assert len(seen) == row.length
         errors = [np.abs(a.astype(int) - b).mean() for a, b in zip(seen, pictures["front"], strict=True)]
         assert max(errors) < 6 < min(np.abs(seen[0].astype(int) - seen[k]).mean() for k in (3, 6))
@@ -58,8 +58,8 @@ def test_what_is_written_is_what_is_read(written):
 
 def test_every_so_manieth_picture_is_the_same_as_of_all(written):
     data = Dataset(written)
-    everything = list(data.pictures(data.episodes[2], "front"))
-    some = list(data.pictures(data.episodes[2], "front", step=4))
+    everything = list(data.clip(data.episodes[2], "front"))
+    some = list(data.clip(data.episodes[2], "front")[::4])
     assert len(some) == 3 and all(np.array_equal(a, everything[4 * k]) for k, a in enumerate(some))
 
 
@@ -95,7 +95,7 @@ def test_an_episode_cut_short_by_a_crash_is_not_there_and_its_place_is_taken(wri
         Writer(written, INFO).add(columns, {"front": Camera(pictures["front"])}, "wave", success=True, seed=6)
     assert len(Dataset(written)) == 3
     assert Writer(written, INFO).add(columns, pictures, "wave", success=True, seed=6) == 3
-    assert len(list(Dataset(written).pictures(Dataset(written).episodes[3], "front"))) == 9
+    assert len(list(Dataset(written).clip(Dataset(written).episodes[3], "front"))) == 9
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_truncated_video_is_one_clear_line(written):
     path = next((written / "videos").rglob("*.mp4"))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(XlvlaError, match=r"video .*file-00"):
-        [list(Dataset(written).pictures(row, "front")) for row in Dataset(written).episodes]
+        [list(Dataset(written).clip(row, "front")) for row in Dataset(written).episodes]
 
 
 def test_a_data_set_of_another_version_says_so(written):

@@ -16,6 +16,7 @@ import synthetic
 from xlvla import rig as rigs
 from xlvla.codec import Codec
 from xlvla.rig import Rig
+from xlvla_data.store import Stored
 from xlvla_policy.training import dataset
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.dataset import Demonstrations
@@ -42,13 +43,13 @@ def rig() -> Rig:
 
 
 @pytest.fixture(scope="session")
-def paths(tmp_path_factory, rig, codec) -> list[Path]:
+def stored(tmp_path_factory, rig, codec) -> list[Stored]:
     return synthetic.write(tmp_path_factory.mktemp("discs"), rig, codec, 6)
 
 
 @pytest.fixture(scope="session")
-def data(paths, codec) -> Demonstrations:
-    return dataset.load(paths, TINY, codec)
+def data(stored, codec) -> Demonstrations:
+    return dataset.load(stored, TINY, codec)
 
 
 @pytest.fixture(scope="session")

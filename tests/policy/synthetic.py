@@ -10,18 +10,19 @@ import numpy as np
 from xlvla.codec import Codec
 from xlvla.rig import Rig
 from xlvla.types import SIDES, Side
-from xlvla_data import episode
+from xlvla_data import store
 from xlvla_data.episode import Episode, EpisodeInfo
+from xlvla_data.store import Stored
 
 DIRECTIONS = np.random.default_rng(3).normal(0, 0.25, (2, 7))
 
 
-def write(folder: Path, rig: Rig, codec: Codec, count: int, *, frames: int = 40, codec_hash: str | None = None) -> list[Path]:
+def write(folder: Path, rig: Rig, codec: Codec, count: int, *, frames: int = 40, codec_hash: str | None = None) -> list[Stored]:
     """Writes episodes with seeds 0, 1, ...; `codec_hash` pretends that another codec made the latents."""
-    paths = [folder / f"disc-{seed:03d}.npz" for seed in range(count)]
-    for seed, path in enumerate(paths):
-        episode.write(path, make(rig, codec, seed, frames, codec_hash or codec.hash))
-    return paths
+    kept = store.Store(folder)
+    for seed in range(count):
+        kept.add(make(rig, codec, seed, frames, codec_hash or codec.hash))
+    return store.find(folder)
 
 
 def make(rig: Rig, codec: Codec, seed: int, frames: int, codec_hash: str) -> Episode:
@@ -33,8 +34,8 @@ def make(rig: Rig, codec: Codec, seed: int, frames: int, codec_hash: str) -> Epi
     latent = {side: codec.encode(hands[side], side, action[side]["hand"]) for side in SIDES}
     if codec_hash != codec.hash:
         latent = {side: np.zeros_like(values) for side, values in latent.items()}
-    picture = cv2.imencode(".jpg", cv2.cvtColor(scene(places), cv2.COLOR_RGB2BGR))[1].tobytes()
-    info = EpisodeInfo("push_cans", "Push the two tomato cans together.", hands, joints, 20.0, seed, True, codec_hash)
+    picture = scene(places)
+    info = EpisodeInfo("push_cans", "Push the two tomato cans together.", hands, joints, 20, seed, True, codec_hash)
     return Episode(info, {"front": [picture] * frames}, action, action, latent)
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from xlvla.errors import XlvlaError
-from xlvla_data import episode
+from xlvla_data import store
 from xlvla_policy.training import dataset, run, validation
 from xlvla_policy.training.loop import Recipe, Trainer
 from xlvla_policy.vla import checkpoint, config
@@ -26,8 +26,8 @@ def trainer(batches, rows, recipe: Recipe = QUICK) -> Trainer:
     return Trainer(Vla(TINY), batches, rows, recipe)
 
 
-def test_a_chunk_starts_with_the_action_of_its_observation_and_its_past_ends_with_the_one_before(data, paths):
-    one = episode.read(paths[1])
+def test_a_chunk_starts_with_the_action_of_its_observation_and_its_past_ends_with_the_one_before(data, stored):
+    one = stored[1].read()
     window = data.windows(np.flatnonzero(data.source == 1)[[0, 7]], TINY.frames)
     np.testing.assert_allclose(window[0, : TINY.frames, :7], np.tile(one.measured["left"]["arm"][0], (TINY.frames, 1)), atol=1e-6)
     np.testing.assert_allclose(window[1, TINY.frames - 1 : TINY.frames + 1, :7], one.action["left"]["arm"][6:8], atol=1e-6)
@@ -41,24 +41,25 @@ def test_latents_of_another_codec_are_computed_again(tmp_path, rig, codec, data)
     np.testing.assert_allclose(read.commands, data.commands[: len(read.commands)], atol=1e-5)
 
 
-def test_decoded_frames_are_kept_for_the_next_run(tmp_path, paths, codec, data):
+def test_decoded_frames_are_kept_for_the_next_run(tmp_path, stored, codec, data):
     for _ in range(2):
-        read = dataset.load(paths, TINY, codec, cache=tmp_path)
+        read = dataset.load(stored, TINY, codec, cache=tmp_path)
         np.testing.assert_array_equal(read.images, data.images)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_without_episodes_is_refused(tmp_path):
     with pytest.raises(XlvlaError, match="no episodes"):
-        dataset.files(tmp_path)
+        store.find(tmp_path)
 
 
-def test_an_episode_with_a_bad_number_is_refused(tmp_path, rig, codec):
+def test_an_episode_with_a_bad_number_is_never_stored(tmp_path, rig, codec):
     one = synthetic.make(rig, codec, 0, 20, codec.hash)
     one.action["left"]["arm"][3, 2] = np.nan
-    episode.write(tmp_path / "bad.npz", one)
-    with pytest.raises(XlvlaError, match=r"bad\.npz.*not finite"):
-        dataset.load([tmp_path / "bad.npz"], TINY, codec)
+    with pytest.raises(XlvlaError, match="'action' holds a number that is not finite"):
+        store.Store(tmp_path).add(one)
+    with pytest.raises(XlvlaError, match="no episodes"):
+        store.find(tmp_path)
 
 
 def test_training_resumes_to_the_bit(tmp_path, batches, rows):
@@ -93,9 +94,9 @@ def test_the_rate_warms_up_and_then_falls_with_the_time_or_steps_used():
     assert recipe.progress(5, 61) == 1
 
 
-def test_a_run_writes_weights_that_load_and_validates_on_episodes_kept_back(paths, tmp_path, codec):
+def test_a_run_writes_weights_that_load_and_validates_on_episodes_kept_back(stored, tmp_path, codec):
     out = tmp_path / "policy.safetensors"
-    errors = run.train(paths[0].parent, out, run.Choice(preset="tiny", threads=1), QUICK, codec=codec)
+    errors = run.train(stored[0].data.root, out, run.Choice(preset="tiny", threads=1), QUICK, codec=codec)
     assert errors is not None and 0 < errors.start_wrist_m < 2
     _, card = checkpoint.load(out, codec=codec.hash)
     assert card.data["episodes"] == 6 and card.data["hands"] == {"xhand": 6} and card.data["steps"] == 6

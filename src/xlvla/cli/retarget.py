@@ -26,9 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def retarget(
-    episodes: Annotated[list[Path], typer.Argument(help="Recorded episodes, *.npz.")],
+    data: Annotated[Path, typer.Argument(help="LeRobot data set of recorded episodes, or folder of them.")],
     to: Annotated[str, typer.Option(help="Hand to move to: one for both sides, or left,right.")],
-    out: Annotated[Path, typer.Option(help="Folder for the new episodes.")] = Path("out/retargeted"),
+    out: Annotated[Path, typer.Option(help="Folder for the new data sets.")] = Path("out/retargeted"),
     rig: Annotated[str, typer.Option(help="Rig they were recorded on.")] = "bimanual",
     to_rig: Annotated[str | None, typer.Option(help="Rig to move to, if its arms are others or stand elsewhere.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights file of the codec; the shipped one if not given.")] = None,
@@ -42,15 +42,19 @@ def retarget(
 
     from xlvla import rig as rigs
     from xlvla.codec import Codec
+    from xlvla_data import store
 
     source, target, codec = rigs.load(rig), rigs.load(to_rig or rig), Codec.load(weights)
     rows: list[dict[str, Any]] = []
     failed = 0
-    for path in episodes:
+    episodes, written = store.find(data), store.Store(out)
+    for stored in episodes:
         try:
-            rows += _move_file(path, source, target, to, codec, keep_images, out)
+            recorded = stored.read()
+            found, missed = move(recorded, source, target.with_choices(hands=_hands(to, recorded)), codec, keep_images)
+            rows += [{"episode": f"{written.add(found).name} from {stored.name}", **row} for row in missed]
         except XlvlaError as error:
-            typer.echo(f"{path.name}: {error}", err=True)
+            typer.echo(f"{stored.name}: {error}", err=True)
             failed += 1
     if rows:
         Console().print(_table(rows))
@@ -61,17 +65,6 @@ def retarget(
         report.write_text(json.dumps(rows, indent=2) + "\n")
     if failed:
         raise XlvlaError(f"{failed} of {len(episodes)} episodes could not be moved")
-
-
-def _move_file(path: Path, source: Rig, target: Rig, to: str, codec: Codec, images: bool, out: Path) -> list[dict[str, Any]]:
-    """Writes the new episode; by side what is left."""
-    from xlvla_data import episode
-
-    recorded = episode.read(path)
-    found, rows = move(recorded, source, target.with_choices(hands=_hands(to, recorded)), codec, images)
-    written = out / f"{path.stem}-as-{'-'.join(found.info.hands.values())}.npz"
-    episode.write(written, found)
-    return [{"episode": written.name, **row} for row in rows]
 
 
 def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool = False) -> tuple[Episode, list[dict[str, Any]]]:
@@ -92,7 +85,9 @@ def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool
     joints = {side: {part: target.joint_names(side, part) for part in PARTS} for side in action}
     hands = {side: target.hand(side).name for side in action}
     new = replace(info, hands=hands, joints=joints, success=False, codec=codec.hash)
-    return replace(recorded, info=new, jpeg=recorded.jpeg if images else {}, action=action, measured=measured, latent=latent), residuals
+    return replace(
+        recorded, info=new, pictures=recorded.pictures if images else {}, action=action, measured=measured, latent=latent
+    ), residuals
 
 
 def _retargeter(recorded: Episode, source: Rig, target: Rig, side: Side, codec: Codec) -> Retargeter:

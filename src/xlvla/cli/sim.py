@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -33,12 +36,11 @@ class Job:
 
     rig: Rig
     seed: int
-    path: Path
 
 
 @sim.command()
 def collect(
-    out: Annotated[Path, typer.Option(help="Folder for the episodes.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data sets, one per pair of hands.")],
     task: Annotated[str, typer.Option(help="Task to demonstrate.")] = "push_cans",
     hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "xhand,inspire",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes in all.")] = 100,
@@ -52,24 +54,59 @@ def collect(
 
     if seed + episodes > FIRST_EVALUATION_SEED:
         raise XlvlaError(f"seeds from {FIRST_EVALUATION_SEED} on are kept for evaluation: choose a smaller --seed or fewer --episodes")
-    jobs = _jobs(rig, task, hands, episodes, mixed, seed, out)
-    waiting = [job for job in jobs if not (job.path.exists() or _dropped(job.path).exists())]
+    jobs, ledger = _jobs(rig, task, hands, episodes, mixed, seed), Ledger(out)
+    waiting = [job for job in jobs if job.seed not in ledger.done]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress, _pool(workers) as pool:
         bar = progress.add_task("episodes", total=len(jobs), completed=len(jobs) - len(waiting))
-        futures: list[Future[bool]] = [pool.submit(collect_one, job) for job in waiting]
         try:
-            for future in as_completed(futures):
-                future.result()
+            for seed_done, episode in _played(pool, waiting, ahead=2 * workers):
+                ledger.enter(seed_done, episode)
                 progress.advance(bar)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    kept = sum(job.path.exists() for job in jobs)
-    print(f"{kept} of {len(jobs)} episodes in {out}, {len(jobs) - kept} failed and were dropped")
+    dropped = sum(job.seed in ledger.dropped for job in jobs)
+    print(f"{len(jobs) - dropped} of {len(jobs)} episodes in {out}, {dropped} failed and were dropped")
 
 
-def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: int, out: Path) -> list[Job]:
+class Ledger:
+    """Which seeds a folder holds, and which were tried in vain."""
+
+    def __init__(self, folder: Path):
+        from xlvla_data import store
+        from xlvla_data.lerobot import layout
+
+        self._store, self._file = store.Store(folder), folder / "dropped.json"
+        there = store.find(folder) if any(folder.glob(f"*/{layout.INFO}")) else []
+        self.dropped: set[int] = set(json.loads(self._file.read_text())) if self._file.is_file() else set()
+        self.done = self.dropped | {stored.seed for stored in there}
+
+    def enter(self, seed: int, episode: Episode | None) -> None:
+        """Keeps an episode, or remembers that there is none with this seed."""
+        from xlvla_data.lerobot import layout
+
+        if episode is not None:
+            self._store.add(episode)
+        else:
+            self.dropped.add(seed)
+            layout.write_json(self._file, sorted(self.dropped))
+        self.done.add(seed)
+
+
+def _played(pool: ProcessPoolExecutor, jobs: Sequence[Job], ahead: int) -> Iterator[tuple[int, Episode | None]]:
+    """Seeds and episodes as they are finished; at most `ahead` are under way, so that memory stays small."""
+    queue, running = iter(jobs), dict[Future[Any], int]()
+    while True:
+        for job in itertools.islice(queue, ahead - len(running)):
+            running[pool.submit(collect_one, job)] = job.seed
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), future.result()
+
+
+def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: int) -> list[Job]:
     """Episode k of the folder is seed + k with hands that depend on nothing else, so that collecting can be resumed or extended."""
     base, names, jobs = simulated_rig(rig, task), choose_hands(hands), []
     for number in range(seed, seed + episodes):
@@ -77,8 +114,7 @@ def _jobs(rig: str, task: str, hands: str, episodes: int, mixed: float, seed: in
         left = right = names[number % len(names)]
         if len(names) > 1 and rng.random() < mixed:
             right = str(rng.choice([name for name in names if name != left]))
-        path = out / f"{task}-{left}-{right}-{number:06d}.npz"
-        jobs.append(Job(base.with_choices(hands={"left": left, "right": right}), number, path))
+        jobs.append(Job(base.with_choices(hands={"left": left, "right": right}), number))
     return jobs
 
 
@@ -105,10 +141,9 @@ _ready: dict[tuple[str, ...], tuple] = {}
 """The worlds of this worker process by hands: building one takes longer than resetting it."""
 
 
-def collect_one(job: Job) -> bool:
-    """Plays and writes one episode; a failed one leaves an empty `.dropped` file so that it is not tried again."""
+def collect_one(job: Job) -> Episode | None:
+    """Plays one episode; None where it fails."""
     from xlvla.codec import Codec
-    from xlvla_data import episode as episodes
     from xlvla_sim.demonstration import demonstrate
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
@@ -117,16 +152,11 @@ def collect_one(job: Job) -> bool:
     if key not in _ready:
         _ready[key] = (World(job.rig), Expert(job.rig, Codec.load()))
     world, expert = _ready[key]
-    job.path.parent.mkdir(parents=True, exist_ok=True)
     try:
         demonstration = demonstrate(world, expert, job.seed)
     except XlvlaError:  # an arm cannot follow
-        demonstration = None
-    if demonstration is None or not demonstration.good:
-        _dropped(job.path).touch()
-        return False
-    episodes.write(job.path, _episode(job, world, expert, demonstration))
-    return True
+        return None
+    return _episode(job, world, expert, demonstration) if demonstration.good else None
 
 
 def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstration) -> Episode:
@@ -144,16 +174,7 @@ def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstratio
         codec=expert.codec.hash,
     )
     latent: dict[Side, np.ndarray] = {side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"]) for side in rig.sides}
-    jpeg = {camera: [_jpeg(image) for image in images] for camera, images in demonstration.images.items()}
-    return Episode(info, jpeg, actions, demonstration.measured, latent)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    import cv2
-
-    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    assert done
-    return data.tobytes()
+    return Episode(info, demonstration.images, actions, demonstration.measured, latent)
 
 
 @sim.command()
@@ -195,10 +216,6 @@ def _strip(images: list[np.ndarray], columns: int = 6) -> np.ndarray:
     chosen = [images[index] for index in np.linspace(0, len(images) - 1, 2 * columns).astype(int)]
     small = [cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA) for image in chosen]
     return np.concatenate([np.concatenate(small[:columns], axis=1), np.concatenate(small[columns:], axis=1)])
-
-
-def _dropped(path: Path) -> Path:
-    return path.with_suffix(".dropped")
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def policy(
-    data: Annotated[Path, typer.Option(help="Folder of episodes; collected in simulation where it holds none.")] = DATA,
+    data: Annotated[Path, typer.Option(help="LeRobot data set or folder of them; collected in simulation where there is none.")] = DATA,
     out: Annotated[Path, typer.Option(help="Weights file to write; the state to resume from lies beside it.")] = OUT,
     preset: Annotated[str, typer.Option(help="Size of the model: tiny, small.")] = "small",
     minutes: Annotated[float, typer.Option(help="Minutes of training.", min=0.01)] = 40.0,
@@ -35,7 +35,7 @@ def policy(
     from xlvla_policy.training import run
     from xlvla_policy.training.loop import Recipe
 
-    if not any(data.glob("*.npz")):
+    if not any(data.rglob("info.json")):
         _collect(data, hands, episodes)
     recipe = Recipe(steps=steps, minutes=minutes, batch=batch, seed=seed)
     run.train(data, out, run.Choice(preset=preset, stride=stride, threads=threads, resume=resume), recipe)

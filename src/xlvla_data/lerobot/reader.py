@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla_data.lerobot import layout, tables, video
+from xlvla_data.lerobot import layout, tables
+from xlvla_data.lerobot.video import Clip
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class Dataset:
             raise XlvlaError(f"{path} has {len(table)} of the {episode.length} frames of episode {episode.index}")
         return {name: tables.values(table, name) for name in wanted}
 
-    def pictures(self, episode: EpisodeRow, camera: str, step: int = 1) -> Iterator[np.ndarray]:
-        """Every `step`-th picture of an episode, RGB uint8 [H, W, 3]."""
+    def clip(self, episode: EpisodeRow, camera: str) -> Clip:
+        """The pictures of an episode, RGB uint8 [H, W, 3]."""
         if camera not in self.info.cameras:
             raise unknown("camera", camera, self.info.cameras)
         key = self.info.cameras[camera]
         place = {f"{name}_index": episode.row[f"videos/{key}/{name}_index"] for name in ("chunk", "file")}
         path = self.root / layout.VIDEO.format(video_key=key, **place)
-        return video.read(path, episode.row[f"videos/{key}/from_timestamp"], episode.length, step)
+        return Clip(path, episode.row[f"videos/{key}/from_timestamp"], episode.length)
 
     def _table(self, file: Path) -> list[dict[str, Any]]:
         table = tables.read(file)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
+
+from xlvla_data.episode import Pictures
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
@@ -20,10 +22,10 @@ def of_vector(values: np.ndarray) -> Stats:
     return plain | dict(zip(QUANTILES, quantiles, strict=True)) | {"count": np.array([len(values)])}
 
 
-def of_pictures(pictures: Sequence[np.ndarray], most: int = 40) -> Stats:
+def of_pictures(pictures: Pictures, most: int = 40) -> Stats:
     """Statistics per channel over some of the pictures, every fourth pixel."""
-    chosen = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
-    pixels = np.concatenate([pictures[index][::4, ::4].reshape(-1, 3) for index in chosen]) / 255.0
+    chosen = list(pictures[:: max(1, len(pictures) // most)])
+    pixels = np.concatenate([picture[::4, ::4].reshape(-1, 3) for picture in chosen]) / 255.0
     stats = of_vector(pixels)
     return {key: value.reshape(3, 1, 1) for key, value in stats.items() if key != "count"} | {"count": np.array([len(chosen)])}
 

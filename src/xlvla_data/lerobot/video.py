@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -35,6 +36,27 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
             file.mux(stream.encode())
     os.replace(partial, path)
     return count
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Some pictures of a video, every `step`-th of `frames` from `start_s` on; decoded as they are gone through."""
+
+    path: Path
+    start_s: float
+    frames: int
+    step: int = 1
+
+    def __len__(self) -> int:
+        return -(-self.frames // self.step)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return read(self.path, self.start_s, self.frames, self.step)
+
+    def __getitem__(self, chosen: slice) -> Clip:
+        if chosen.start or chosen.stop is not None:
+            raise NotImplementedError("a clip is gone through from its beginning: clip[::step]")
+        return replace(self, step=self.step * (chosen.step or 1))
 
 
 def read(path: Path, start_s: float = 0.0, frames: int | None = None, step: int = 1) -> Iterator[np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
+from xlvla_data.episode import Pictures
 from xlvla_data.lerobot import layout, statistics, tables, video
 from xlvla_data.lerobot.layout import Info
 
@@ -30,7 +31,7 @@ class Writer:
         if (root / layout.INFO).is_file():
             self._resume()
 
-    def add(self, columns: Mapping[str, np.ndarray], pictures: Mapping[str, Sequence[np.ndarray]], sentence: str, **facts: Any) -> int:
+    def add(self, columns: Mapping[str, np.ndarray], pictures: Mapping[str, Pictures], sentence: str, **facts: Any) -> int:
         """Writes an episode of F frames; its number.
 
         Args:
@@ -88,7 +89,7 @@ class Writer:
         self.sentences = tables.task_sentences(tables.read(self.root / layout.TASKS))
         self.info = there
 
-    def _check(self, columns: Mapping[str, np.ndarray], pictures: Mapping[str, Sequence[np.ndarray]]) -> int:
+    def _check(self, columns: Mapping[str, np.ndarray], pictures: Mapping[str, Pictures]) -> int:
         for kind, given, known in (("feature", columns, self.info.vectors), ("camera", pictures, self.info.cameras)):
             for name in given:
                 if name not in known:

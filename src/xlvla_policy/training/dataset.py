@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.types import Part, Side, scoped
-from xlvla_data import episode
 from xlvla_data.episode import Episode
+from xlvla_data.store import Stored
 from xlvla_policy.vla import images
 from xlvla_policy.vla.config import VlaConfig
 
@@ -33,7 +32,7 @@ class Demonstrations:
         source: index of the episode of an observation [N].
         instructions: sentence by episode.
         hands: hand by side by episode.
-        names: file name by episode.
+        names: name by episode.
     """
 
     images: np.ndarray
@@ -53,28 +52,20 @@ class Demonstrations:
         return self.commands[self.start[rows, None] + np.arange(2 * frames)]
 
 
-def files(folder: Path) -> list[Path]:
-    """Episode files in a folder, in order."""
-    found = sorted(folder.glob("*.npz"))
-    if not found:
-        raise XlvlaError(f"no episodes (*.npz) in {folder}: record or collect some first")
-    return found
-
-
-def load(paths: Sequence[Path], config: VlaConfig, codec: Codec, *, stride: int = 1, cache: Path | None = None) -> Demonstrations:
+def load(stored: Sequence[Stored], config: VlaConfig, codec: Codec, *, stride: int = 1, cache: Path | None = None) -> Demonstrations:
     """Reads episodes; every `stride`-th frame becomes an observation, every command stays.
 
     Args:
         cache: folder in which decoded frames are kept for the next run; None keeps them in memory.
     """
-    store = _Frames(paths, config, stride, cache)
+    store = _Frames(stored, config, stride, cache)
     commands, start, source, instructions, hands, row = [], [], [], [], [], 0
-    for index, path in enumerate(paths):
-        one = episode.read(path)
-        _check(path, one, config)
+    for index, each in enumerate(stored):
+        one = each.read()
+        _check(each.name, one, config)
         frames = padded(one, config, codec)
         observed = np.arange(0, one.frames, stride)
-        store.add(one, observed)
+        store.add(one)
         commands.append(frames)
         start.append(row + observed)
         source.append(np.full(len(observed), index))
@@ -82,7 +73,7 @@ def load(paths: Sequence[Path], config: VlaConfig, codec: Codec, *, stride: int 
         hands.append(dict(one.info.hands))
         row += len(frames)
     pictures, seen = store.finish()
-    names = tuple(path.name for path in paths)
+    names = tuple(each.name for each in stored)
     starts, sources = np.concatenate(start), np.concatenate(source)
     return Demonstrations(pictures, seen, np.concatenate(commands), starts, sources, tuple(instructions), tuple(hands), names)
 
@@ -110,38 +101,39 @@ def _order(one: Episode, side: Side, part: Part, wanted: Sequence[str]) -> list[
     return [known.index(scoped(side, part, name)) for name in wanted]
 
 
-def _check(path: Path, one: Episode, config: VlaConfig) -> None:
+def _check(name: str, one: Episode, config: VlaConfig) -> None:
     if missing := [side for side in config.sides if side not in one.action]:
-        raise XlvlaError(f"{path.name} has no {' and no '.join(missing)} side; this policy drives {' and '.join(config.sides)}")
-    if not set(config.cameras) & set(one.jpeg):
-        raise XlvlaError(f"{path.name} has cameras {', '.join(one.jpeg) or 'none'}; this policy looks through {', '.join(config.cameras)}")
+        raise XlvlaError(f"{name} has no {' and no '.join(missing)} side; this policy drives {' and '.join(config.sides)}")
+    if not set(config.cameras) & set(one.pictures):
+        raise XlvlaError(f"{name} has cameras {', '.join(one.pictures) or 'none'}; this policy looks through {', '.join(config.cameras)}")
     for side in config.sides:
         width = one.action[side]["arm"].shape[1]
         if width != config.arm_joints:
-            raise XlvlaError(f"{path.name}: the {side} arm has {width} joints, this policy drives {config.arm_joints}")
+            raise XlvlaError(f"{name}: the {side} arm has {width} joints, this policy drives {config.arm_joints}")
         if not all(np.isfinite(one.action[side][part]).all() for part in ("arm", "hand")):
-            raise XlvlaError(f"{path.name}: commands of the {side} side hold a number that is not finite")
+            raise XlvlaError(f"{name}: commands of the {side} side hold a number that is not finite")
 
 
 class _Frames:
-    """Decoded frames, in memory or in a cache file that the next run with the same files and size reuses."""
+    """Decoded frames, in memory or in a cache file that the next run with the same episodes and size reuses."""
 
-    def __init__(self, paths: Sequence[Path], config: VlaConfig, stride: int, cache: Path | None):
-        self.config, self.file = config, None
+    def __init__(self, stored: Sequence[Stored], config: VlaConfig, stride: int, cache: Path | None):
+        self.config, self.stride, self.file = config, stride, None
         self.pictures: list[np.ndarray] = []
         self.seen: list[np.ndarray] = []
         if cache is not None:
-            key = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
             vision = config.vision
+            key = [each.mark for each in stored]
             facts = json.dumps([key, vision.height, vision.width, vision.crop, config.cameras, stride])
             self.file = cache / f"frames-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npy"
         self.ready = self.file is not None and self.file.is_file()
 
-    def add(self, one: Episode, observed: np.ndarray) -> None:
-        present = np.array([camera in one.jpeg for camera in self.config.cameras])
-        self.seen.append(np.repeat(present[None], len(observed), 0))
+    def add(self, one: Episode) -> None:
+        observed = len(range(0, one.frames, self.stride))
+        present = np.array([camera in one.pictures for camera in self.config.cameras])
+        self.seen.append(np.repeat(present[None], observed, 0))
         if not self.ready:
-            self.pictures.append(np.stack([self._decoded(one, frame) for frame in observed]))
+            self.pictures.append(np.stack([self._fitted(one, camera, observed) for camera in self.config.cameras], 1))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
         seen = np.concatenate(self.seen)
@@ -156,13 +148,9 @@ class _Frames:
             partial.replace(self.file)
         return pictures, seen
 
-    def _decoded(self, one: Episode, frame: int) -> np.ndarray:
-        """[C, H, W, 3]; a missing camera is black, and masked."""
-        blank = np.zeros((self.config.vision.height, self.config.vision.width, 3), np.uint8)
-        return np.stack([self._image(one, camera, frame) if camera in one.jpeg else blank for camera in self.config.cameras])
-
-    def _image(self, one: Episode, camera: str, frame: int) -> np.ndarray:
-        image = cv2.imdecode(np.frombuffer(one.jpeg[camera][frame], np.uint8), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise XlvlaError(f"frame {frame} of camera '{camera}' of episode seed {one.info.seed} cannot be decoded")
-        return images.fit(image, self.config.vision, camera)
+    def _fitted(self, one: Episode, camera: str, observed: int) -> np.ndarray:
+        """A camera's pictures [F, H, W, 3] at the model's size; a missing camera is black, and masked."""
+        vision = self.config.vision
+        if camera not in one.pictures:
+            return np.zeros((observed, vision.height, vision.width, 3), np.uint8)
+        return np.stack([images.fit(picture, vision, camera) for picture in one.pictures[camera][:: self.stride]])

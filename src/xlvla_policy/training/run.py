@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from xlvla.codec import Codec
+from xlvla_data import store
 from xlvla_policy.training import dataset, loop, validation
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.dataset import Demonstrations
@@ -51,7 +52,7 @@ def train(data: Path, out: Path, choice: Choice, recipe: Recipe, *, codec: Codec
     codec = codec or Codec.load()
     shape = config.preset(choice.preset)
     with console.status("reading demonstrations"):
-        demonstrations = dataset.load(dataset.files(data), shape, codec, stride=choice.stride, cache=data / ".cache")
+        demonstrations = dataset.load(store.find(data), shape, codec, stride=choice.stride, cache=data / ".cache")
     words = tokenizer.load(shape.max_words)
     rows, back = validation.held_out(demonstrations, choice.held_out)
     normaliser = normalise.fit(demonstrations.commands, shape.arm_joints, shape.latent_dim)

@@ -1,0 +1,132 @@
+"""Episodes as LeRobot data sets: a folder with one data set per pair of hands, since a data set's columns are always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.types import PARTS, SIDES, Part, Side
+from xlvla_data.episode import Episode, EpisodeInfo
+from xlvla_data.lerobot import layout
+from xlvla_data.lerobot.layout import Feature, Info
+from xlvla_data.lerobot.reader import Dataset, EpisodeRow
+from xlvla_data.lerobot.writer import Writer
+
+Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
+"""Names by side and part, in the order of an episode's columns; our own data sets say them."""
+
+LATENT = "latent."
+"""Columns of a hand's latent, by side."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An episode on disk; `name` is its data set's with its number."""
+
+    data: Dataset
+    row: EpisodeRow
+
+    @property
+    def name(self) -> str:
+        return f"{self.data.root.name}/{self.row.index}"
+
+    @property
+    def mark(self) -> list[object]:
+        """What changes when the episode's pictures do."""
+        clips = [self.data.clip(self.row, camera) for camera in self.data.info.cameras]
+        files = [(clip.path.resolve(), clip.path.stat()) for clip in clips]
+        return [[str(path), stat.st_size, stat.st_mtime_ns, self.row.index] for path, stat in files]
+
+    @property
+    def seed(self) -> int:
+        return int(self.row.row.get("seed", -1))
+
+    def read(self) -> Episode:
+        """The episode; its pictures stay on disk until they are gone through."""
+        info = self.data.info
+        joints = _joints(self.data)
+        columns = self.data.columns(self.row)
+        action, measured = (_by_part(joints, info.features[key], columns[key]) for key in (layout.ACTION, layout.STATE))
+        latent: dict[Side, np.ndarray] = {side: columns[f"{LATENT}{side}"] for side in joints if f"{LATENT}{side}" in columns}
+        pictures = {camera: self.data.clip(self.row, camera) for camera in info.cameras}
+        about = EpisodeInfo(
+            task=str(info.own.get("task", "")),
+            instruction=self.row.sentence,
+            hands=info.own["hands"],
+            joints=joints,
+            rate_hz=info.fps,
+            seed=self.seed,
+            success=bool(self.row.row.get("success", True)),
+            codec=str(info.own.get("codec", "")),
+        )
+        return Episode(about, pictures, action, measured, latent)
+
+
+class Store:
+    """A folder of data sets that episodes are added to."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._writers: dict[str, Writer] = {}
+
+    def add(self, episode: Episode) -> Path:
+        """Writes an episode, complete or not at all; the data set it is in now."""
+        name = name_of(episode.info.hands)
+        if name not in self._writers:
+            self._writers[name] = Writer(self.root / name, describe(episode))
+        columns = {layout.ACTION: _in_line(episode.action), layout.STATE: _in_line(episode.measured)}
+        columns |= {f"{LATENT}{side}": values for side, values in episode.latent.items()}
+        columns = {key: np.asarray(values, np.float32) for key, values in columns.items()}
+        facts: dict[str, Any] = {"success": episode.info.success, "seed": episode.info.seed}
+        self._writers[name].add(columns, episode.pictures, episode.info.instruction, **facts)
+        return self.root / name
+
+
+def find(root: Path) -> list[Stored]:
+    """Every episode of a data set, or of the data sets in a folder, in order; raises XlvlaError where there is none."""
+    roots = [root] if (root / layout.INFO).is_file() else sorted(path.parents[1] for path in root.glob(f"*/{layout.INFO}"))
+    found = [Stored(data, row) for data in map(Dataset, roots) for row in data.episodes]
+    if not found:
+        raise XlvlaError(f"no episodes in {root}: record or collect some first")
+    return found
+
+
+def name_of(hands: Mapping[Side, str]) -> str:
+    """The name of the data set that episodes of these hands go to."""
+    return "-".join(hands[side] for side in sorted(hands))
+
+
+def describe(episode: Episode) -> Info:
+    """The data set an episode belongs to."""
+    info = episode.info
+    names = [name for side in sorted(info.joints) for part in PARTS for name in info.joints[side][part]]
+    features: dict[str, Feature] = {key: layout.vector(names) for key in (layout.STATE, layout.ACTION)}
+    features |= {f"{LATENT}{side}": layout.vector([f"z{i}" for i in range(values.shape[1])]) for side, values in episode.latent.items()}
+    for camera, pictures in episode.pictures.items():
+        height, width = next(iter(pictures)).shape[:2]
+        features[f"{layout.IMAGES}{camera}"] = layout.video(height, width, int(info.rate_hz))
+    hands = dict(info.hands)
+    joints = {side: {part: list(names) for part, names in parts.items()} for side, parts in info.joints.items()}
+    own = {"task": info.task, "hands": hands, "joints": joints, "codec": info.codec}
+    return Info(int(info.rate_hz), features, "+".join(dict.fromkeys(hands.values())), own)
+
+
+def _joints(data: Dataset) -> Joints:
+    own: Joints | None = data.info.own.get("joints")
+    if own is None or "hands" not in data.info.own:
+        raise XlvlaError(f"{data.root} does not say which joints are of which hand: only data sets of this project do so far")
+    return {side: {part: own[side][part] for part in PARTS} for side in SIDES if side in own}
+
+
+def _by_part(joints: Joints, feature: Feature, values: np.ndarray) -> dict[Side, dict[Part, np.ndarray]]:
+    column = {name: index for index, name in enumerate(feature.names or ())}
+    return {side: {part: values[:, [column[name] for name in names]] for part, names in parts.items()} for side, parts in joints.items()}
+
+
+def _in_line(values: Mapping[Side, Mapping[Part, np.ndarray]]) -> np.ndarray:
+    return np.concatenate([values[side][part] for side in sorted(values) for part in PARTS], 1)
