@@ -29,7 +29,7 @@ from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 4000
 OWN = 2.0
-"""How much more its own reconstruction weighs than in joint training, for which it has three times the steps."""
+"""How much more its own reconstruction weighs than in joint training, which has four times as many steps."""
 SPREAD = -9.5
 """Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones scatter about that much."""
 
