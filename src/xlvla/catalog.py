@@ -1,9 +1,13 @@
-"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of that name."""
+"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of that name.
+
+Hands of your own may lie elsewhere: XLVLA_HANDS names folders whose `<name>.py` files are entries, too.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import re
 from collections.abc import Mapping
@@ -12,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xlvla.arm import Arm
-from xlvla.errors import unknown
+from xlvla.errors import XlvlaError, unknown
 from xlvla.hand import Hand
 
 Entry = TypeVar("Entry", Hand, Arm)
@@ -21,7 +25,9 @@ Entry = TypeVar("Entry", Hand, Arm)
 @cache
 def hands() -> dict[str, Hand]:
     """Every known hand by name."""
-    return {name: importlib.import_module(f"xlvla.hands.{name}").HAND for name in _modules("xlvla.hands")}
+    ours = {name: importlib.import_module(f"xlvla.hands.{name}").HAND for name in _modules("xlvla.hands")}
+    folders = [Path(folder) for folder in os.environ.get("XLVLA_HANDS", "").split(os.pathsep) if folder]
+    return ours | {path.stem: _own_hand(path) for folder in folders for path in _entry_files(folder)}
 
 
 @cache
@@ -66,6 +72,30 @@ def _entry(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
     if name not in entries:
         raise unknown(kind, name, entries)
     return entries[name]
+
+
+def _entry_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise XlvlaError(f"XLVLA_HANDS names {folder}, which is no folder")
+    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+
+
+def _own_hand(path: Path) -> Hand:
+    """The hand in an entry file outside the catalogue, which may import and compute what it likes."""
+    spec = importlib.util.spec_from_file_location(f"xlvla_own_hands_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever its author did wrong
+        first_line = str(error).partition("\n")[0]
+        raise XlvlaError(f"the hand in {path} cannot be read: {type(error).__name__}: {first_line}") from None
+    hand = getattr(module, "HAND", None)
+    if not isinstance(hand, Hand):
+        raise XlvlaError(f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py")
+    if hand.name != path.stem:
+        raise XlvlaError(f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file")
+    return hand
 
 
 @cache

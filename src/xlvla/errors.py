@@ -26,6 +26,10 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> XlvlaError:
 def unknown_line(kind: str, name: object, known: Iterable[str]) -> str:
     """`unknown hand 'xhnad': known are ability, ...; did you mean 'xhand'?`"""
     known = list(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    return f"unknown {kind} '{name}': known are {', '.join(known) or 'none'}{hint}"
+    return f"unknown {kind} '{name}': known are {', '.join(known) or 'none'}{nearest(name, known)}"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """`; did you mean 'xhand'?`, or nothing."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else ""

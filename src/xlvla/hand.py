@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xlvla import urdf
-from xlvla.errors import XlvlaError
+from xlvla.errors import XlvlaError, nearest
 from xlvla.paths import share
 from xlvla.types import Finger, Side
 
@@ -86,7 +86,11 @@ class Hand:
         faults = [f"{where}: joint '{name}' is not a free joint of {self.urdf_path(side).name}" for name in sorted(named - free)]
         faults += [f"{where}: free joint '{name}' of the URDF is missing from the entry" for name in sorted(free - named)]
         links = [*self.tip_links(side).values(), self.palm.format(side=side)]
-        faults += [f"{where}: link '{link}' is not in the URDF" for link in links if link not in description.links]
+        faults += [
+            f"{where}: link '{link}' is not in the URDF{nearest(link, description.links)}"
+            for link in links
+            if link not in description.links
+        ]
         faults += [f"{where}: device limits name unknown joint '{joint}'" for joint in self.device_limits if joint not in self.joints]
         return faults
 

@@ -81,7 +81,10 @@ def read(path: Path) -> Description:
     """The description in a URDF file."""
     if not path.is_file():
         raise XlvlaError(f"no URDF at {path}")
-    return parse(path.read_text(), str(path))
+    try:
+        return parse(path.read_text(), str(path))
+    except UnicodeDecodeError:
+        raise XlvlaError(f"{path} is no URDF: it is not text") from None
 
 
 def parse(xml: str, source: str = "URDF") -> Description:

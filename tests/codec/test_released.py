@@ -1,5 +1,7 @@
 """Checkpoints in the layout of the released code: what they compute there, they compute here."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla_policy.latent.metrics import bench, evaluate
 from xlvla_policy.latent.released import convert
 
 HIDDEN = (12, 20, 10)
@@ -61,6 +64,29 @@ def test_a_converted_hand_gives_the_numbers_of_the_original(theirs, hand, side, 
         back = original.hand_decoder(mean).numpy()
     np.testing.assert_allclose(codec.encode(hand, side, q), mean, atol=1e-5)
     np.testing.assert_allclose(codec.decode(hand, side, mean.numpy()), (back + 1) / 2 * (upper - lower) + lower, atol=1e-5)
+
+
+def trained(theirs):
+    """A little training on same-hand reconstruction of poses normalised to [-1, 1]."""
+    for network in theirs.values():
+        joints = network.hand_encoder_backbone[0].in_features
+        adam = torch.optim.Adam(network.parameters(), lr=3e-3)
+        for _ in range(400):
+            q = 2 * torch.rand(256, joints) - 1
+            back = network.hand_decoder(network.hand_mean_head(network.hand_encoder_backbone(q)))
+            adam.zero_grad()
+            (back - q).square().mean().backward()
+            adam.step()
+    return theirs
+
+
+def test_what_a_checkpoint_has_learned_is_measured_after_conversion(theirs, tmp_path):
+    errors = {}
+    for name, networks in {"fresh": copy.deepcopy(theirs), "trained": trained(theirs)}.items():
+        out = tmp_path / f"{name}.safetensors"
+        convert(saved(tmp_path, networks.state_dict()), out)
+        errors[name] = evaluate(bench(Codec.load(out), "right", poses=64))["all"].recon_joint_rad
+    assert errors["trained"] < 0.5 * errors["fresh"], errors
 
 
 def test_left_networks_beside_right_ones_are_ignored_as_there(theirs, tmp_path):

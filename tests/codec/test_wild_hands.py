@@ -1,6 +1,10 @@
 """Hands as they come: they learn, or one line says what to mend."""
 
 import math
+import os
+import re
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,8 +87,9 @@ def base(tmp_path_factory):
         Wild(fingers=("thumb", "little")),
         Wild(mimic='<mimic joint="index_a" multiplier="0.8"/>', fingers=("thumb", "index")),
         Wild(more=f'<link name="wheel"/>{WHEEL}'),
+        Wild(type="prismatic", limit='<limit lower="0" upper="0.02" velocity="1" effort="1"/>'),
     ],
-    ids=["two fingers", "three", "four", "five", "thumb and little", "mimics", "a continuous joint that follows"],
+    ids=["two fingers", "three", "four", "five", "thumb and little", "mimics", "a continuous joint that follows", "sliding joints"],
 )
 def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
     entry = hand(tmp_path, wild)
@@ -128,6 +133,14 @@ FAULTS = {
     "upper is 'wide', needed is a finite number": Wild(limit='<limit lower="0" upper="wide"/>'),
     "rpy is '0 0', needed are 3 finite numbers": Wild(turn="0 0"),
     "is of the unknown type 'revolut': known are revolute": Wild(type="revolut"),
+    "size of a box of link 'extra' is 'a b', needed are 3 finite numbers": Wild(
+        more='<link name="extra"><collision><geometry><box size="a b"/></geometry></collision></link>'
+        '<joint name="x" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
+    ),
+    "radius of a sphere is '', needed is a finite number": Wild(
+        more='<link name="extra"><collision><geometry><sphere/></geometry></collision></link>'
+        '<joint name="x" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
+    ),
     "is a xacro template: expand it first": Wild(turn="${pi} 0 0"),
     "is not well-formed XML": Wild(more="<link>"),
     "free joint 'free' of the URDF is missing from the entry": Wild(
@@ -145,12 +158,15 @@ def test_a_urdf_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
 
 
 ENTRIES = {
-    "link 'index_tipp' is not in the URDF": {"tips": {"thumb": "thumb_tip", "index": "index_tipp"}},
+    "link 'index_tipp' is not in the URDF; did you mean 'index_tip'?": {"tips": {"thumb": "thumb_tip", "index": "index_tipp"}},
     "no commanded joint moves 'palm', it cannot be the tip of the index": {"tips": {"thumb": "thumb_tip", "index": "palm"}},
     "two fingers have the tip 'ring_tip'": {"tips": {"thumb": "thumb_tip", "ring": "ring_tip", "little": "ring_tip"}},
     "tips need a thumb and a finger to pinch with, they name index": {"tips": {"index": "index_tip"}},
     "'pinky' is no finger, known are thumb, index": {"tips": {"thumb": "thumb_tip", "pinky": "little_tip"}},
     "joint 'sixth' is not a free joint of": {"joints": ("sixth",)},
+    "joint 'index_a' is named twice": {"joints": ("index_a", "index_a")},
+    "joints is the text 'index_a', a tuple of names is needed": {"joints": "index_a"},
+    "link 'plam' is not in the URDF; did you mean 'palm'?": {"palm": "plam"},
     "no URDF at": {"urdf": "nowhere/{side}.urdf"},
 }
 
@@ -160,6 +176,52 @@ def test_an_entry_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
     with pytest.raises(RigError) as caught:
         require_sound(hand(tmp_path, **ENTRIES[said]))
     assert any(said in fault for fault in caught.value.faults), caught.value.faults
+
+
+ENTRY = """from pathlib import Path
+from xlvla.hand import Hand
+HAND = Hand("{name}", "Mine", {joints}, {tips}, "palm", "none", urdf=str(Path(__file__).parent / "{{side}}.urdf"))
+"""
+
+
+def on_the_command_line(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", "from xlvla.cli import main; main()", *words]
+    return subprocess.run(command, env={**os.environ, "XLVLA_HANDS": str(folder)}, capture_output=True, text=True)
+
+
+def test_an_entry_in_a_folder_of_ones_own_is_a_hand_of_the_catalogue_and_its_fault_is_one_line(tmp_path):
+    entry = hand(tmp_path)
+    tips = {**entry.tips, "index": "index_tipp"}
+    (tmp_path / "mine.py").write_text(ENTRY.format(name="mine", joints=entry.joints, tips=tips))
+    assert "mine" in on_the_command_line(tmp_path, "list").stdout
+    done = on_the_command_line(tmp_path, "codec", "add", "mine", "--out", str(tmp_path / "more.safetensors"))
+    lines = [f"hand mine ({side}): link 'index_tipp' is not in the URDF; did you mean 'index_tip'?" for side in ("left", "right")]
+    assert (done.returncode, done.stderr.split("\n")[:2]) == (2, [f"xlvla: {lines[0]}", lines[1]])
+
+
+WRONG_FILES = {
+    "cannot be read: SyntaxError": "HAND = Hand(",
+    "is no hand: it needs `HAND = xlvla.hand.Hand": "x = 1",
+    "missing 5 required positional arguments": "from xlvla.hand import Hand\nHAND = Hand('mine')",
+    "is named 'other': name it 'mine', as its file": ENTRY.format(name="other", joints=(), tips={}),
+}
+
+
+@pytest.mark.parametrize("said", WRONG_FILES)
+def test_an_entry_file_that_is_no_hand_is_named(said, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(WRONG_FILES[said])
+    monkeypatch.setenv("XLVLA_HANDS", str(tmp_path))
+    catalog.hands.cache_clear()
+    with pytest.raises(XlvlaError, match=re.escape(said)):
+        catalog.hand("mine")
+    monkeypatch.undo()
+    catalog.hands.cache_clear()
+
+
+def test_a_urdf_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "left.urdf").write_bytes(b"\xff\xfe\x00solid")
+    with pytest.raises(XlvlaError, match=r"left\.urdf is no URDF: it is not text"):
+        urdf.read(tmp_path / "left.urdf")
 
 
 def test_left_and_right_in_each_others_place_are_noticed(tmp_path):

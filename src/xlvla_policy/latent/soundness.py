@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from xlvla.errors import RigError, XlvlaError
 from xlvla.hand import Hand
+from xlvla.shapes import shapes
 from xlvla.types import FINGERS, SIDES, Side
 from xlvla.urdf import Joint
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
@@ -37,11 +38,19 @@ def _finger_faults(hand: Hand) -> list[str]:
 def _side_faults(hand: Hand, side: Side) -> list[str]:
     """Faults of names and limits; only where there are none, faults that fingertips show when they move."""
     try:
-        named = hand.faults_of(side)
+        named = _joint_faults(hand) or hand.faults_of(side)
+        shapes(hand.urdf_path(side))
         faults = named or [fault for name in hand.joint_names(side) for fault in _limit_faults(hand, side, name)]
         return faults or _motion_faults(hand, side)
     except XlvlaError as error:
         return [str(error)]
+
+
+def _joint_faults(hand: Hand) -> list[str]:
+    if isinstance(hand.joints, str):
+        return [f"hand {hand.name}: joints is the text '{hand.joints}', a tuple of names is needed"]
+    twice = sorted({name for name in hand.joints if hand.joints.count(name) > 1})
+    return [f"hand {hand.name}: joint '{name}' is named twice" for name in twice]
 
 
 def _limit_faults(hand: Hand, side: Side, name: str) -> list[str]:
