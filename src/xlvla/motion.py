@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from xlvla.types import Side
 from xlvla.urdf import Vector
 
+MOST_PRESSED_M = 0.02
+"""No rig may let a command press further into the table."""
+
 
 @dataclass(frozen=True)
 class Margin:
@@ -40,7 +43,8 @@ class MotionConfig:
         teleport_rad: how far from an arm a chunk may begin.
         guard_hz: how often distances are looked at.
         between: distance of one side's arm and hand to the other's; `itself` of a side's arm and hand to its own arm.
-        table: distance of arms and hands to the table, whose top is at the height `table_m`; None: there is none.
+        table: distance of arms to the table, whose top is at the height `table_m`; None: there is none.
+        touch: the same of hands, which work on tables: below 0 is how far a command may press.
         workspace: where each side's flange and fingertips may be, `edge` their distance to its faces; a side not named
             may be anywhere.
         dry_run: commands go to other topics, which no driver hears: everything is published and nothing moves.
@@ -57,7 +61,8 @@ class MotionConfig:
     guard_hz: float = 50.0
     between: Margin = Margin(0.02, 0.06)
     itself: Margin = Margin(0.01, 0.03)
-    table: Margin = Margin(0.002, 0.008)
+    table: Margin = Margin(0.002, 0.02)
+    touch: Margin = Margin(-0.006, 0.0)
     edge: Margin = Margin(0.0, 0.03)
     table_m: float | None = 0.0
     workspace: Mapping[Side, Box] = field(default_factory=dict[Side, Box])
@@ -68,7 +73,10 @@ class MotionConfig:
         numbers = {key: value for key, value in vars(self).items() if type(value) is float and key != "table_m"}
         faults = [f"motion.{key}: must be above 0, is {value}" for key, value in numbers.items() if not value > 0]
         margins = {key: value for key, value in vars(self).items() if isinstance(value, Margin)}
-        faults += [f"motion.{key}: needs 0 <= stop_m < slow_m" for key, margin in margins.items() if not 0 <= margin.stop_m < margin.slow_m]
+        lowest = {"touch": -MOST_PRESSED_M}
+        for key, margin in margins.items():
+            if not lowest.get(key, 0.0) <= margin.stop_m < margin.slow_m:
+                faults.append(f"motion.{key}: needs {lowest.get(key, 0):g} <= stop_m < slow_m")
         for side, box in self.workspace.items():
             if side not in sides:
                 faults.append(f"motion.workspace: the rig has no {side} side")

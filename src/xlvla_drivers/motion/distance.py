@@ -123,7 +123,7 @@ class _Family:
         """Name of the margin that two links keep; '' where they may touch."""
         if TABLE in (one, two):
             side, part, number = self._place[two if one == TABLE else one]
-            return "table" if part == "hand" or number >= NEIGHBOURS else ""
+            return "touch" if part == "hand" else "table" if number >= NEIGHBOURS else ""
         (side, part, number), (other_side, other_part, other_number) = self._place[one], self._place[two]
         if side != other_side:
             return "between"
