@@ -23,6 +23,7 @@ LABELS = {
     "random_dist_mm": "random mm",
     "pinch_collision_pct": "pinch hit %",
     "random_collision_pct": "random hit %",
+    "new_collision_pct": "new hit %",
     "continuity_joint_rad": "contin. rad",
     "continuity_tip_mm": "contin. tips mm",
     "interp_accel_mm": "interp accel mm",
@@ -33,7 +34,7 @@ LABELS = {
 """Rows of the table."""
 LEGEND = """\
 pinch, random: line thumb tip to fingertip, decoded by another hand: angle and difference of length
-hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do
+hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do; new: of sources that do not
 contin.: change after a step of 0.05 in the latent; interp: straight latent lines, 32 steps
 jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz"""
 PAIR_LABELS = {
@@ -43,6 +44,7 @@ PAIR_LABELS = {
     "random_dist_mm": "random\nmm",
     "pinch_collision_pct": "pinch\nhit %",
     "random_collision_pct": "random\nhit %",
+    "new_collision_pct": "new\nhit %",
     "interp_jerk_mm": "interp\njerk mm",
     "cross_jerk_x": "cross\njerk x",
 }

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.types import Side
-from xlvla_policy.latent.contact import SelfContact
+from xlvla_policy.latent.contact import TOLERANCE_M, SelfContact
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.losses import pinches, shared
 from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
@@ -31,7 +31,7 @@ class Metrics:
     """One row of the table; lower is better everywhere.
 
     Interpolation is the path's second and third difference per step. Collision is the share of the poses decoded by another
-    hand that reach into themselves (`contact`), from sources whether they do so too or not. Jerk is the decoded path's over
+    hand that reach into themselves (`contact`), from sources whether they do so too or not; a new one is from a source, random or pinch, that does not. Jerk is the decoded path's over
     the source's at 100 Hz (`smoothness`), by the same hand and by others.
     """
 
@@ -43,6 +43,7 @@ class Metrics:
     random_dist_mm: float
     pinch_collision_pct: float
     random_collision_pct: float
+    new_collision_pct: float
     continuity_joint_rad: float
     continuity_tip_mm: float
     interp_accel_mm: float
@@ -132,6 +133,7 @@ def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
         "random_dist_mm": random[1],
         "pinch_collision_pct": _collision(bench, source, target, bench.pinched[source][0]),
         "random_collision_pct": _collision(bench, source, target, bench.random[source]),
+        "new_collision_pct": _collision(bench, source, target, _free(bench, source)),
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
         "cross_jerk_x": jerk_ratio(bench, source, target),
@@ -195,6 +197,12 @@ def jerk_ratio(bench: Bench, source: str, target: str, rate_hz: int = RATES_HZ[-
     q = motions(bench.bodies[source], rate_hz, Generator().manual_seed(0))
     there = bench.decode(target, bench.encode(source, q))
     return jerk_per_metre(bench.bodies[target], there) / jerk_per_metre(bench.bodies[source], q)
+
+
+def _free(bench: Bench, hand: str) -> Tensor:
+    """The random poses and pinches of a hand that do not reach into themselves."""
+    q = torch.cat([bench.random[hand], bench.pinched[hand][0]])
+    return q[bench.contacts[hand].deepest(q) <= TOLERANCE_M]
 
 
 def _collision(bench: Bench, source: str, target: str, q: Tensor) -> float:

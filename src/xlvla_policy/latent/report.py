@@ -19,7 +19,7 @@ MAPS = {
     "pinch_dist_mm": "pinch distance [mm]",
     "random_dir_deg": "random direction [deg]",
     "random_dist_mm": "random distance [mm]",
-    "random_collision_pct": "random, self-hit [%]",
+    "new_collision_pct": "new self-penetration [%]",
     "cross_jerk_x": "path jerk / source's",
 }
 
