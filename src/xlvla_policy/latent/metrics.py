@@ -31,8 +31,8 @@ class Metrics:
     """One row of the table; lower is better everywhere.
 
     Interpolation is the path's second and third difference per step. Collision is the share of the poses decoded by another
-    hand that reach into themselves (`contact`), from sources whether they do so too or not; a new one is from a source, random or pinch, that does not. Jerk is the decoded path's over
-    the source's at 100 Hz (`smoothness`), by the same hand and by others.
+    hand that reach into themselves (`contact`), whether their sources do so too or not; a new one is from a source, random or
+    pinch, that does not. Jerk is the decoded path's over the source's at 100 Hz (`smoothness`), by the same hand and by others.
     """
 
     recon_joint_rad: float
