@@ -84,7 +84,7 @@ def test_facts_cannot_be_changed():
     [
         ({"joints": ("index_q1",)}, "free joint 'thumb_q1' of the URDF is missing from the entry"),
         ({"joints": (*catalog.hand("ability").joints, "sixth_q1")}, "joint 'sixth_q1' is not a free joint of left.urdf"),
-        ({"tips": {"thumb": "thumb_end"}}, "link 'thumb_end' is not in the URDF"),
+        ({"tips": {"thumb": "thumb_end"}}, "link 'thumb_end' is not in the URDF; did you mean 'thumb_base'?"),
         ({"palm": "hand"}, "link 'hand' is not in the URDF"),
         ({"device_limits": {"thumb_q9": (0, 1)}}, "device limits name unknown joint 'thumb_q9'"),
     ],
