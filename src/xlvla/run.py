@@ -199,14 +199,18 @@ def own_domain() -> int:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """SIGTERM ends what is inside as Ctrl-C does, with everything cleaned up on the way."""
+    """SIGINT and SIGTERM end what is inside, with everything cleaned up on the way.
+
+    SIGINT too where this process was started with it ignored, as shells do in the background: a rig must be stoppable.
+    """
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith(("ROS_", "RCUTILS_")) and key not in os.environ})
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -164,7 +164,7 @@ def test_a_hand_goes_where_it_is_told_and_says_so(pair, transport):
     assert all(abs(sent[name] - target[name]) < 0.001 for name in target)
     wanted = np.array(list(sent.values()))
     state = hand.read_until(lambda state: np.allclose(state.position, wanted, atol=0.002))
-    assert np.allclose(hand.emulator.position, wanted, atol=0.002)
+    assert np.allclose(hand.emulator.position, wanted, atol=0.005)
     assert abs(time.time_ns() - state.stamp_ns) < 1e9
 
 
@@ -180,6 +180,7 @@ def test_connecting_moves_nothing(pair):
     hand = pair()
     patient(hand.driver.write, closed(hand.driver, 0.5))
     hand.read_until(lambda state: state.position[2] > 0.73)
+    time.sleep(0.5)  # until it stands
     before = hand.emulator.position
     hand.driver.disconnect()
     patient(hand.driver.connect)

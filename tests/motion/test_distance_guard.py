@@ -77,11 +77,11 @@ def test_two_arms_told_to_meet_stop_short_of_each_other(guard):
     assert 0.9 * RIG.motion.between.stop_m < least(guard, poses, RIG.motion.between) < RIG.motion.between.slow_m
 
 
-def test_a_hand_told_to_go_through_the_table_stops_above_it(guard):
-    ends = {"left": moved("left", joint2=0.35), "right": home("right")}
-    assert least(guard, np.array([np.concatenate(list(ends.values()))]), RIG.motion.table) < 0
+def test_a_hand_told_to_go_through_the_table_presses_no_further_than_it_may(guard):
+    touch, ends = RIG.motion.touch, {"left": moved("left", joint2=0.42), "right": home("right")}
+    assert least(guard, np.array([np.concatenate(list(ends.values()))]), touch) < 2 * touch.stop_m
     poses = drive(guard, ends)
-    assert 0.5 * RIG.motion.table.stop_m < least(guard, poses, RIG.motion.table) < RIG.motion.table.slow_m
+    assert touch.stop_m - 0.002 < least(guard, poses, touch) < touch.slow_m
 
 
 def test_a_robot_that_is_too_near_may_go_away_but_not_nearer(guard):

@@ -31,6 +31,9 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 RETURN_S = 5.0
 """How long the arms of drivers that vanished are held, in case they come back."""
 
+PATIENCE_S = 1.0
+"""How long drivers are waited for, to be told why there is no robot."""
+
 
 class Server:
     """Drivers on one side, the robot on the other.
@@ -171,7 +174,11 @@ class Server:
         return report.tobytes()
 
     def _refuse_all(self, why: XlvlaError) -> None:
-        self._hear()
+        """Tells the drivers; the one that started this process may not have come yet."""
+        until_s = time.monotonic() + PATIENCE_S
+        while not (self._arriving or self._waiting) and time.monotonic() < until_s:
+            self._hear()
+            time.sleep(0.01)
         for line in [*self._arriving, *self._waiting.values()]:
             _say(line, _error(why))
 
