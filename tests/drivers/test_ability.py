@@ -185,9 +185,9 @@ def test_bad_frames_are_counted_and_survived(driver, hand, fault, counted):
     hand.inject(fault)
     follow(driver, POSE, 0.5)
     until = time.monotonic() + 20.0
-    while driver.counts[counted] < 3 and time.monotonic() < until:
+    while not driver.counts[counted] and time.monotonic() < until:
         np.testing.assert_allclose(follow(driver, POSE, 0.1).position, list(POSE.values()), atol=2e-3)
-    assert driver.counts[counted] >= 3
+    assert driver.counts[counted] >= 1
 
 
 def test_an_unplugged_hand_is_lost_at_once_and_found_where_it_was(driver, hand, address):

@@ -130,9 +130,9 @@ def test_bad_packets_are_counted_and_survived(driver, arm, fault, counted):
     arm.plant.place(POSE)
     arm.inject(fault)
     until = time.monotonic() + 20.0
-    while driver.counts[counted] < 3 and time.monotonic() < until:
+    while not driver.counts[counted] and time.monotonic() < until:
         np.testing.assert_allclose(driver.read().position, POSE, atol=wire.RAD_PER_COUNT)
-    assert driver.counts[counted] >= 3
+    assert driver.counts[counted] >= 1
 
 
 def test_a_servo_that_says_nothing_is_named(driver, arm):
