@@ -102,6 +102,7 @@ def test_nothing_told_before_a_reset_passes_for_the_new_episode(bench):
     resets = bench.read(topics.RESET)
     bench.until(resets.newest, "no word of the reset before")
     bench.until(lambda: reader.next(), "no joint states")
+    bench.pass_time(0.1)
     bench.session.operator.reset()
     reset = bench.until(resets.newest, "no word of the reset")
     bench.pass_time(0.1)
