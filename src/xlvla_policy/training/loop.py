@@ -16,6 +16,7 @@ from torch import Tensor
 from xlvla.errors import XlvlaError
 from xlvla_policy.training.batches import Augmentation, Batches
 from xlvla_policy.vla import flow
+from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla
 
 
@@ -28,6 +29,8 @@ class Recipe:
         draws: noise draws per observation; they share its costly image tokens.
         average: share of the old average kept per step (less in the first steps).
         bf16: matrix products in bfloat16. At toy size its conversions cost more than the products save.
+        committed: share of the draws whose chunk begins with frames that are told, up to `longest` of them: what weights
+            need in order to continue a chunk that is being executed (`chunking: prefix` of a rig).
     """
 
     steps: int | None = None
@@ -41,6 +44,8 @@ class Recipe:
     clip: float = 1.0
     average: float = 0.999
     bf16: bool = False
+    committed: float = 0.0
+    longest: int = 16
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -73,6 +78,7 @@ class Trainer:
     """A model being trained; its whole state can be saved and resumed."""
 
     def __init__(self, model: Vla, batches: Batches, rows: np.ndarray, recipe: Recipe):
+        _continues(recipe, model.config)
         self.model, self.batches, self.rows, self.recipe = model, batches, rows, recipe
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
         groups = [
@@ -143,11 +149,31 @@ class Trainer:
         recipe, config = self.recipe, self.model.config
         inputs, chunk = self.batches.draw(recipe.batch, self.rows, recipe.augmentation, self.generator)
         noise = torch.randn(recipe.batch * recipe.draws, config.frames, config.frame_dim, generator=self.generator)
-        times = flow.draw_time((len(noise),), self.generator)
+        times = self._times(len(noise))
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
             return self.model.loss(inputs, chunk, noise, times)
+
+    def _times(self, count: int) -> Tensor:
+        """Flow times [count], or [count, tokens] where some draws begin with a committed prefix."""
+        recipe, config = self.recipe, self.model.config
+        times = flow.draw_time((count,), self.generator)
+        if not recipe.committed:
+            return times
+        chosen = torch.rand(count, generator=self.generator) < recipe.committed
+        tokens = torch.randint(1, recipe.longest // config.frames_per_token + 1, (count,), generator=self.generator)
+        return flow.per_token(times, config.action_tokens, tokens * chosen)
 
     def _average(self) -> None:
         keep = min(self.recipe.average, self.step / (self.step + 10))
         for average, value in zip(self.average.values(), self.model.state_dict().values(), strict=True):
             average.lerp_(value, 1 - keep)
+
+
+def _continues(recipe: Recipe, config: VlaConfig) -> None:
+    """Refuses a committed prefix that cannot be drawn."""
+    if not 0 <= recipe.committed <= 1:
+        raise XlvlaError(f"the share of draws with a committed prefix must be from 0 to 1, is {recipe.committed}")
+    if recipe.committed and not config.frames_per_token <= recipe.longest < config.frames:
+        raise XlvlaError(
+            f"the longest committed prefix must be from {config.frames_per_token} to {config.frames - 1} frames, is {recipe.longest}"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ def train(data: Path, out: Path, choice: Choice, recipe: Recipe, *, codec: Codec
     batches = Batches(demonstrations, shape, normaliser, words)
     trainer = Trainer(Vla(shape), batches, rows, recipe)
     console.print(_summary(demonstrations, trainer.model, len(rows)))
-    session = _Session(trainer, out, choice, codec, Card(shape, normaliser, codec.hash, words.hash, _about(demonstrations, recipe)), back)
+    longest = recipe.longest if recipe.committed else 0
+    card = Card(shape, normaliser, codec.hash, words.hash, _about(demonstrations, recipe), longest)
+    session = _Session(trainer, out, choice, codec, card, back)
     if choice.resume:
         trainer.resume(session.state)
         console.print(f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done")
@@ -130,8 +132,7 @@ class _Session:
         about = {**self.card.data, "steps": self.trainer.step, "training_minutes": round(self.trainer.seconds / 60, 2)}
         if self.errors:
             about["validation"] = asdict(self.errors)
-        card = Card(self.card.config, self.card.normaliser, self.card.codec, self.card.words, about)
-        checkpoint.save(self.out, self.trainer.average, card)
+        checkpoint.save(self.out, self.trainer.average, replace(self.card, data=about))
 
 
 def _about(data: Demonstrations, recipe: Recipe) -> Mapping[str, Any]:

@@ -26,13 +26,17 @@ FORMAT = "xlvla-policy-1"
 
 @dataclass(frozen=True)
 class Card:
-    """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they were trained with."""
+    """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they were trained with.
+
+    `committed` is the longest prefix [frames] of a chunk they learned to continue; 0 where they never did.
+    """
 
     config: VlaConfig
     normaliser: Normaliser
     codec: str
     words: str
     data: Mapping[str, Any]
+    committed: int = 0
 
 
 def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float16) -> Path:
@@ -44,6 +48,7 @@ def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.
         "codec": card.codec,
         "words": card.words,
         "data": dict(card.data),
+        "committed": card.committed,
     }
     tensors = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +92,8 @@ def _card(path: Path, metadata: Mapping[str, str]) -> Card:
         raise XlvlaError(f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed")
     document = json.loads(metadata["card"])
     normaliser = Normaliser(np.array(document["mean"], np.float32), np.array(document["scale"], np.float32))
-    return Card(vla_config.from_document(document["config"]), normaliser, document["codec"], document["words"], document["data"])
+    shape = vla_config.from_document(document["config"])
+    return Card(shape, normaliser, document["codec"], document["words"], document["data"], document.get("committed", 0))
 
 
 def _agree(path: Path, what: str, trained: str, used: str | None) -> None:

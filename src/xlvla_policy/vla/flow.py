@@ -21,6 +21,12 @@ def mix(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return t[..., None] * noise + (1 - t[..., None]) * data
 
 
+def per_token(t: Tensor, tokens: int, committed: Tensor) -> Tensor:
+    """Times [B, tokens]: t [B] for every token of a row but its first `committed` [B], which are data already, at 0."""
+    held = torch.arange(tokens, device=t.device) < committed[:, None]
+    return torch.where(held, 0.0, t[:, None])
+
+
 def time_embedding(t: Tensor, dim: int) -> Tensor:
     """Sine and cosine [..., dim] of t over periods from 0.004 to 4."""
     fraction = torch.linspace(0, 1, dim // 2, dtype=torch.float64, device=t.device)

@@ -100,15 +100,18 @@ class Vla(nn.Module):
 
         noise is [B * K, T, frame_dim] and t [B * K]: K draws share an observation, whose tokens are computed once. They
         are the costly part, so K draws nearly divide the variance of the gradient by K for little more work.
+
+        With t [B * K, tokens] every token has its own; one at 0 is told as it is, and not asked for.
         """
         draws = len(noise) // len(chunk)
         data, noise = self._tokens(chunk).repeat_interleave(draws, 0), self._tokens(noise)
-        times = t[:, None].expand(-1, self.config.action_tokens)
+        times = t if t.ndim == 2 else t[:, None].expand(-1, self.config.action_tokens)
         noisy = flow.mix(data, noise, times)
         output = self.denoise(self.observe(inputs).repeated(draws), noisy, times)
         target = data if self.config.prediction == "data" else noise - data
         error = self._frames(output.float() - target).square()
-        return (error * self._weights(error)).mean()
+        asked = (times > 0).repeat_interleave(self.config.frames_per_token, 1)[..., None].to(error.dtype)
+        return (error * self._weights(error) * asked).mean() / asked.mean()
 
     @torch.inference_mode()
     def sample(self, inputs: Inputs, noise: Tensor) -> Tensor:
