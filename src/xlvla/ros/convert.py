@@ -50,6 +50,14 @@ def doubles(values: np.ndarray | None) -> array.array:
     return made
 
 
+def by_name(command: JointState) -> dict[str, float]:
+    """A command's positions [rad] by joint; refuses names and numbers that do not belong together."""
+    names = list(command.name)
+    if len(command.position) != len(names) or len(set(names)) != len(names):
+        raise XlvlaError(f"command refused: {len(set(names))} joints are named but {len(command.position)} positions given")
+    return dict(zip(names, command.position, strict=True))
+
+
 def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
     """Positions [J] rad in the order of `names`; refuses unknown, missing or repeated names and numbers that are not finite."""
     given, values = list(message.name), np.array(message.position, dtype=float)
@@ -88,6 +96,9 @@ def picture(message: Image) -> np.ndarray:
     """RGB uint8 [H, W, 3] of a message with encoding rgb8 or bgr8, whatever its row padding."""
     if message.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
+    if message.step < 3 * message.width or len(message.data) != message.height * message.step:
+        size = f"{message.width}x{message.height} with rows of {message.step} bytes"
+        raise XlvlaError(f"an image of {size} cannot have {len(message.data)} bytes")
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     pixels = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
     return pixels if message.encoding == "rgb8" else pixels[..., ::-1]

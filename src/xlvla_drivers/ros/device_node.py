@@ -48,8 +48,6 @@ class DeviceNode(RigNode):
         return self.link is not None and self.link.counts["connections"] > 0
 
     def configure(self) -> None:
-        # Here, so that this thread is hastened too and its children inherit it: an ordinary thread that waits for a
-        # processor while it holds the interpreter's lock would stop the one that talks to the device.
         self.health.fact("scheduling", priority.hasten())
         self.side: Side = self._chosen_side()
         self.link = self._linked()
@@ -99,7 +97,7 @@ class DeviceNode(RigNode):
         if message is None:
             return
         try:
-            link.offer(_by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_ns / SECOND)
+            link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_ns / SECOND)
             self.health.tick("commands")
         except XlvlaError as error:
             self.warn(f"/{self.side}/{self.part}/command: {error}")
@@ -153,11 +151,3 @@ class DeviceNode(RigNode):
             self.health.fact("faults", ", ".join(fault.line for fault in state.faults) or "none")
             for where, celsius in state.temperature.items():
                 self.health.fact(f"temperature {where} [C]", round(celsius, 1))
-
-
-def _by_name(message: Any) -> dict[str, float]:
-    """A command's positions by joint; refuses names and numbers that do not belong together."""
-    names = list(message.name)
-    if len(message.position) != len(names) or len(set(names)) != len(names):
-        raise XlvlaError(f"command refused: {len(set(names))} joints are named but {len(message.position)} positions given")
-    return dict(zip(names, message.position, strict=True))

@@ -1,0 +1,1 @@
+"""What the simulation's nodes share on their ROS side."""

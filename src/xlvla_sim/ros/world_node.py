@@ -1,0 +1,117 @@
+"""A node with a simulated world: it steps the world, shows what its cameras see, and resets it when asked."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from std_msgs.msg import String
+
+from xlvla.errors import XlvlaError
+from xlvla.rig import Camera, Rig
+from xlvla.ros import convert, topics
+from xlvla.ros.node import RigNode
+from xlvla.types import PARTS, Part, Side
+from xlvla_sim.pace import Due, Pacer
+from xlvla_sim.world import World
+
+STATUS_HZ = 10.0
+RESET_TIMEOUT_S = 10.0
+
+
+class WorldNode(RigNode):
+    """One thread steps the world, because its graphics belong to the thread that made it; ROS is input and output around it.
+
+    Episode n has seed `sim.seed` + n; episode 0 stands from the start, and the first `/sim/reset` begins it anew.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._resets: queue.Queue[Future[str]] = queue.Queue()
+        self._world: World | None = None
+
+    @property
+    def up(self) -> bool:
+        return self._world is not None
+
+    def advance(self, world: World, stop: threading.Event) -> None:
+        """Steps the world until `stop` is set."""
+        raise NotImplementedError
+
+    def begin_again(self, world: World) -> None:
+        """Resets the world to `seed`."""
+        raise NotImplementedError
+
+    def prepare(self, simulated: Rig, cameras: Mapping[str, Camera], speed: float) -> None:
+        """Publishers and services; of a world that is to run so many times as fast as reality, 0 as fast as it can."""
+        if simulated.sim is None:
+            raise XlvlaError(f"rig '{simulated.name}' has no `sim` section, so there is nothing to simulate")
+        self.sim, self._simulated, self._speed = simulated.sim, simulated, speed
+        self._cameras = cameras
+        self._images = {name: self.publisher(topics.image(name)) for name in cameras}
+        self._infos = {name: self.publisher(topics.camera_info(name)) for name in cameras}
+        self._status, self._positions = self.publisher(topics.SIM_STATUS), self.publisher(topics.SIM_STATE)
+        self.begun = 0
+        self.serve(topics.SIM_RESET, self._ask_reset)
+
+    @property
+    def parts(self) -> list[tuple[Side, Part]]:
+        return [(side, part) for side in self.rig.sides for part in PARTS]
+
+    def work(self, stop: threading.Event) -> None:
+        self._world = world = World(self._simulated)
+        self._due, self.pacer = Due(), Pacer(self._speed)
+        try:
+            self.advance(world, stop)
+        finally:
+            self._world = None
+            world.close()
+
+    def show(self, world: World, now_ns: int) -> None:
+        """Publishes what is due: pictures, the state of the task, positions."""
+        for name, camera in self._cameras.items():
+            if self._due(name, camera.rate_hz, now_ns):
+                self._images[name].publish(convert.image(world.image(name), now_ns, name))
+                self._infos[name].publish(convert.camera_info(*world.camera_info(name), now_ns, name))
+                self.health.tick(f"camera {name}")
+        if self._due("status", STATUS_HZ, now_ns):
+            self._status.publish(String(data=self._state(world)))
+        if self._due("state", topics.STATE_HZ, now_ns):
+            self._positions.publish(convert.vector(world.data.qpos, str(self.begun)))
+
+    def _ask_reset(self, request: Any) -> str:
+        if self._world is None:
+            raise XlvlaError(f"the {self.get_name()} is not running")
+        asked: Future[str] = Future()
+        self._resets.put(asked)
+        try:
+            return asked.result(RESET_TIMEOUT_S)
+        except FutureTimeout:
+            raise XlvlaError(f"the {self.get_name()} did not reset within {RESET_TIMEOUT_S:.0f} s") from None
+
+    def answer_resets(self, world: World) -> None:
+        while not self._resets.empty():
+            asked = self._resets.get()
+            self.begun += 1
+            self.begin_again(world)
+            asked.set_result(self._state(world))
+
+    @property
+    def episode(self) -> int:
+        return max(self.begun - 1, 0)
+
+    @property
+    def seed(self) -> int:
+        return self.sim.seed + self.episode
+
+    def _state(self, world: World) -> str:
+        self.health.fact("real-time factor", round(self.pacer.factor, 2))
+        status = world.status()
+        state = {"begun": self.begun, "episode": self.episode, "seed": self.seed, "time_s": round(world.time_s, 3)}
+        state |= {"success": bool(status.success), "stage": float(status.stage), "done": bool(status.done), "text": status.text}
+        return json.dumps(state | {"real_time_factor": round(self.pacer.factor, 3)})
