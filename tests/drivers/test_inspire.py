@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from collections import Counter
 
 import numpy as np
 import pytest
+from emulated_pair import Pair, closing, leisurely, patient
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 
 from xlvla.errors import XlvlaError
@@ -28,61 +28,15 @@ def hexed(text):
     return bytes.fromhex(text)
 
 
-@pytest.fixture(autouse=True)
-def leisure(request, monkeypatch):
-    """A machine that runs tests is no robot's: but where time is what is tested, a link may be silent for longer."""
-    if not any(word in request.node.name for word in ("late", "lost", "slow")):
-        for name in ("LINK_TIMEOUT_S", "REPLY_S"):
-            monkeypatch.setattr(inspire_registers, name, 5 * getattr(inspire_registers, name))
+leisure = leisurely(inspire_registers, "LINK_TIMEOUT_S", "REPLY_S")
 
 
-def patient(call, *args, seconds=10.0):
-    """A loaded machine may starve the emulator for longer than a link may be silent."""
-    until_s = time.monotonic() + seconds
-    while True:
-        try:
-            return call(*args)
-        except LinkLost:
-            if time.monotonic() > until_s:
-                raise
-            time.sleep(0.02)
-            with contextlib.suppress(LinkLost):  # as the link of a node does
-                call.__self__.connect()
+def connected(folder, transport="serial", side="right", model="ftp", **options):
+    address = f"127.0.0.1:{free_port()}" if transport == "tcp" else folder / "hand"
+    return Pair(Emulator, Driver, address, side, Options(transport=transport, model=model, **options))
 
 
-class Pair:
-    """An emulated hand and its driver."""
-
-    def __init__(self, folder, transport, side="right", **options):
-        self.options = Options(transport=transport, model=options.pop("model", "ftp"), **options)
-        self.address = f"127.0.0.1:{free_port()}" if transport == "tcp" else str(folder / "hand")
-        self.emulator = Emulator(self.address, side, self.options)
-        self.driver = Driver(self.address, side, self.options)
-        self.emulator.start()
-        patient(self.driver.connect)
-
-    def close(self):
-        self.driver.disconnect()
-        self.emulator.stop()
-
-    def read_until(self, true, timeout_s=10.0):
-        until_s = time.monotonic() + timeout_s
-        while not true(state := patient(self.driver.read)):
-            assert time.monotonic() < until_s, state
-        return state
-
-
-@pytest.fixture
-def pair(tmp_path):
-    made = []
-
-    def make(transport="serial", **options):
-        made.append(Pair(tmp_path, transport, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+pair = closing(connected)
 
 
 def free_port():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emulated_pair import Pair, closing, leisurely, patient
 
 import xlvla_drivers.hands.paxini_server
 from xlvla.errors import XlvlaError
@@ -25,59 +26,14 @@ from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, Driver, Options
 SERVER = Path(xlvla_drivers.hands.paxini_server.__file__)
 
 
-@pytest.fixture(autouse=True)
-def leisure(request, monkeypatch):
-    """A machine that runs tests is no robot's: but where time is what is tested, a link may be silent for longer."""
-    if not any(word in request.node.name for word in ("late", "lost", "slow")):
-        for name in ("LINK_TIMEOUT_S",):
-            monkeypatch.setattr(paxini_link, name, 5 * getattr(paxini_link, name))
+leisure = leisurely(paxini_link, "LINK_TIMEOUT_S")
 
 
-def patient(call, *args, seconds=10.0):
-    """A loaded machine may starve the emulator for longer than a link may be silent."""
-    until_s = time.monotonic() + seconds
-    while True:
-        try:
-            return call(*args)
-        except LinkLost:
-            if time.monotonic() > until_s:
-                raise
-            time.sleep(0.02)
+def connected(folder, side="right", **options):
+    return Pair(Emulator, Driver, folder / "hand", side, Options(**options))
 
 
-class Pair:
-    """An emulated hand and its driver."""
-
-    def __init__(self, folder, side="right", **options):
-        self.options = Options(**options)
-        self.address = str(folder / "hand")
-        self.emulator = Emulator(self.address, side, self.options)
-        self.driver = Driver(self.address, side, self.options)
-        self.emulator.start()
-        patient(self.driver.connect)
-
-    def close(self):
-        self.driver.disconnect()
-        self.emulator.stop()
-
-    def read_until(self, true, timeout_s=10.0):
-        until_s = time.monotonic() + timeout_s
-        while not true(state := patient(self.driver.read)):
-            assert time.monotonic() < until_s, state
-        return state
-
-
-@pytest.fixture
-def pair(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Pair(tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+pair = closing(connected)
 
 
 def pose(driver, value=0.3):

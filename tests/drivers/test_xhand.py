@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from emulated_pair import Pair, closing, leisurely, patient
 
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
@@ -20,58 +21,14 @@ SDK = {"interface": "sdk_rs485", "sdk_module": "xlvla_drivers.emulators.xhand_sd
 WAYS = ({}, SDK)
 
 
-@pytest.fixture(autouse=True)
-def leisure(request, monkeypatch):
-    """A machine that runs tests is no robot's: but where time is what is tested, a link may be silent for longer."""
-    if not any(word in request.node.name for word in ("late", "lost", "slow")):
-        for name in ("LINK_TIMEOUT_S", "REPLY_S"):
-            monkeypatch.setattr(xhand, name, 5 * getattr(xhand, name))
+leisure = leisurely(xhand, "LINK_TIMEOUT_S", "REPLY_S")
 
 
-def patient(call, *args, seconds=10.0):
-    """A loaded machine may starve the emulator for longer than a link may be silent."""
-    until_s = time.monotonic() + seconds
-    while True:
-        try:
-            return call(*args)
-        except LinkLost:
-            if time.monotonic() > until_s:
-                raise
-            time.sleep(0.02)
+def connected(folder, **options):
+    return Pair(Emulator, Driver, folder / "hand", "left", Options(**options))
 
 
-class Pair:
-    """An emulated hand and its driver."""
-
-    def __init__(self, folder, **options):
-        self.options = Options(**options)
-        self.emulator = Emulator(str(folder / "hand"), "left", self.options)
-        self.driver = Driver(str(folder / "hand"), "left", self.options)
-        self.emulator.start()
-        patient(self.driver.connect)
-
-    def close(self):
-        self.driver.disconnect()
-        self.emulator.stop()
-
-    def read_until(self, true, timeout_s=10.0):
-        until_s = time.monotonic() + timeout_s
-        while not true(state := patient(self.driver.read)):
-            assert time.monotonic() < until_s, state
-        return state
-
-
-@pytest.fixture
-def pair(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Pair(tmp_path, **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+pair = closing(connected)
 
 
 def commands(position=0.1, mode=wire.POSITION):
