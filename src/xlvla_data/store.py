@@ -87,10 +87,14 @@ class Store:
         return self.root / name
 
 
+def roots(folder: Path) -> list[Path]:
+    """The data sets there are: the folder itself, or those in it."""
+    return [folder] if (folder / layout.INFO).is_file() else sorted(path.parents[1] for path in folder.glob(f"*/{layout.INFO}"))
+
+
 def find(root: Path) -> list[Stored]:
     """Every episode of a data set, or of the data sets in a folder, in order; raises XlvlaError where there is none."""
-    roots = [root] if (root / layout.INFO).is_file() else sorted(path.parents[1] for path in root.glob(f"*/{layout.INFO}"))
-    found = [Stored(data, row) for data in map(Dataset, roots) for row in data.episodes]
+    found = [Stored(data, row) for data in map(Dataset, roots(root)) for row in data.episodes]
     if not found:
         raise XlvlaError(f"no episodes in {root}: record or collect some first")
     return found

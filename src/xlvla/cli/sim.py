@@ -75,10 +75,9 @@ class Ledger:
 
     def __init__(self, folder: Path):
         from xlvla_data import store
-        from xlvla_data.lerobot import layout
 
         self._store, self._file = store.Store(folder), folder / "dropped.json"
-        there = store.find(folder) if any(folder.glob(f"*/{layout.INFO}")) else []
+        there = store.find(folder) if store.roots(folder) else []
         self.dropped: set[int] = set(json.loads(self._file.read_text())) if self._file.is_file() else set()
         self.done = self.dropped | {stored.seed for stored in there}
 

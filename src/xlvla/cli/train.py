@@ -32,10 +32,11 @@ def policy(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
 ) -> None:
     """Train a policy; without data, first collect it in simulation."""
+    from xlvla_data import store
     from xlvla_policy.training import run
     from xlvla_policy.training.loop import Recipe
 
-    if not any(data.rglob("info.json")):
+    if not store.roots(data):
         _collect(data, hands, episodes)
     recipe = Recipe(steps=steps, minutes=minutes, batch=batch, seed=seed)
     run.train(data, out, run.Choice(preset=preset, stride=stride, threads=threads, resume=resume), recipe)

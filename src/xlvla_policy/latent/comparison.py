@@ -24,6 +24,7 @@ from xlvla_policy.latent.baselines.per_pose import only, optimised
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.export import decoder, encoder
 from xlvla_policy.latent.losses import OPPOSING, pinches, shared
+from xlvla_policy.latent.metrics import Errors, line_errors
 from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
 
 GLIDE = 16
@@ -44,15 +45,6 @@ class Scene:
     @property
     def pairs(self) -> list[tuple[Embodiment, Embodiment]]:
         return list(permutations(self.bodies.values(), 2))
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Of lines from thumb tip to fingertip: angle [deg], difference of length [mm], length of the difference [mm]."""
-
-    direction_deg: float
-    distance_mm: float
-    vector_mm: float
 
 
 @dataclass(frozen=True)
@@ -125,10 +117,10 @@ def quality(name: str, way: Way, scene: Scene) -> Quality:
     random, pinched = [], []
     for source, target in scene.pairs:
         q, (tight, finger) = scene.random[source.name], scene.pinched[source.name]
-        random.append(_errors(source, target, q, way(source, target, q, None)))
+        random.append(line_errors(source, target, q, way(source, target, q, None)))
         kept = torch.tensor([OPPOSING[f] in target.fingers for f in finger])
         tight, finger = tight[kept], finger[kept]
-        pinched.append(_errors(source, target, tight, way(source, target, tight, finger), only(finger)))
+        pinched.append(line_errors(source, target, tight, way(source, target, tight, finger), only(finger)))
     return Quality(name, _mean(pinched), _mean(random))
 
 
@@ -149,7 +141,8 @@ def paces(codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)) -> li
             began = time.perf_counter()
             moved = torch.from_numpy(follow())
             spent = (time.perf_counter() - began) / len(q)
-            found[way].append((spent, _errors(source, target, q, moved), _errors(source, target, q, moved, _nearest(source, target, q))))
+            nearest = line_errors(source, target, q, moved, _nearest(source, target, q))
+            found[way].append((spent, line_errors(source, target, q, moved), nearest))
     return [_pace(way, rows) for way, rows in found.items()]
 
 
@@ -184,16 +177,6 @@ def _nearest(source: Embodiment, target: Embodiment, q: Tensor) -> Tensor:
     """[B, 4] one for the finger nearest to the thumb, of those both hands have."""
     distance = pinches(source.tips(q), source.fingers).norm(dim=-1)
     return only(distance.masked_fill(shared(source.fingers, target.fingers) == 0, torch.inf).argmin(-1))
-
-
-def _errors(source: Embodiment, target: Embodiment, q: Tensor, moved: Tensor, which: Tensor | None = None) -> Errors:
-    """Mean errors of the lines both hands have; of those `which` [B, 4] marks where given."""
-    mask = shared(source.fingers, target.fingers).bool().expand(len(q), -1)
-    mask = mask if which is None else mask & which.bool()
-    want, have = (pinches(body.tips(pose.float()), body.fingers)[mask].double() for body, pose in ((source, q), (target, moved)))
-    angle = torch.atan2(torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1)).rad2deg()
-    distance = (want.norm(dim=-1) - have.norm(dim=-1)).abs()
-    return Errors(float(angle.mean()), 1000 * float(distance.mean()), 1000 * float((want - have).norm(dim=-1).mean()))
 
 
 def _mean(rows: Sequence[Errors]) -> Errors:

@@ -16,7 +16,7 @@ from xlvla.codec import Codec
 from xlvla.types import Side
 from xlvla_policy.latent.contact import TOLERANCE_M, SelfContact
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
-from xlvla_policy.latent.losses import pinches, shared
+from xlvla_policy.latent.losses import OPPOSING, pinches, shared
 from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
 from xlvla_policy.latent.smoothness import RATES_HZ, jerk_per_metre, motions
 
@@ -53,6 +53,15 @@ class Metrics:
 
     def dict(self) -> dict[str, float]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of lines from thumb tip to fingertip: angle [deg], difference of length [mm], length of the difference [mm]."""
+
+    direction_deg: float
+    distance_mm: float
+    vector_mm: float
 
 
 RELEASED = {
@@ -127,10 +136,10 @@ def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
     pinch = _errors(bench, source, target, *bench.pinched[source])
     accel, jerk = _interpolation(bench, source, target)
     return {
-        "pinch_dir_deg": pinch[0],
-        "pinch_dist_mm": pinch[1],
-        "random_dir_deg": random[0],
-        "random_dist_mm": random[1],
+        "pinch_dir_deg": pinch.direction_deg,
+        "pinch_dist_mm": pinch.distance_mm,
+        "random_dir_deg": random.direction_deg,
+        "random_dist_mm": random.distance_mm,
         "pinch_collision_pct": _collision(bench, source, target, bench.pinched[source][0]),
         "random_collision_pct": _collision(bench, source, target, bench.random[source]),
         "new_collision_pct": _collision(bench, source, target, _free(bench, source)),
@@ -173,17 +182,21 @@ def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
     return float((there - here).norm(dim=-1).mean()), 1000 * float(tips.mean())
 
 
-def _errors(bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None) -> tuple[float, float]:
-    """Mean angle [deg] and difference of length [mm] of the pinches; of one `finger` [B] of each pose, or of all."""
+def _errors(bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None) -> Errors:
+    """Errors of decoded poses; of one `finger` [B] of each, or of all."""
     ours, theirs = bench.bodies[source], bench.bodies[target]
-    want = pinches(ours.tips(q), ours.fingers)
-    have = pinches(theirs.tips(bench.decode(target, bench.encode(source, q))), theirs.fingers)
-    mask = shared(ours.fingers, theirs.fingers).bool().expand(len(q), -1)
-    if finger is not None:
-        mask = mask & torch.nn.functional.one_hot(finger, mask.shape[1]).bool()
-    want, have = want[mask].double(), have[mask].double()
-    angle = torch.atan2(torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1))
-    return float(angle.rad2deg().mean()), 1000 * float((want.norm(dim=-1) - have.norm(dim=-1)).abs().mean())
+    which = None if finger is None else torch.nn.functional.one_hot(finger, len(OPPOSING))
+    return line_errors(ours, theirs, q, bench.decode(target, bench.encode(source, q)), which)
+
+
+def line_errors(source: Embodiment, target: Embodiment, q: Tensor, moved: Tensor, which: Tensor | None = None) -> Errors:
+    """Mean errors of the lines both hands have; of those `which` [B, 4] marks where given."""
+    mask = shared(source.fingers, target.fingers).bool().expand(len(q), -1)
+    mask = mask if which is None else mask & which.bool()
+    want, have = (pinches(body.tips(pose.float()), body.fingers)[mask].double() for body, pose in ((source, q), (target, moved)))
+    angle = torch.atan2(torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1)).rad2deg()
+    distance = (want.norm(dim=-1) - have.norm(dim=-1)).abs()
+    return Errors(float(angle.mean()), 1000 * float(distance.mean()), 1000 * float((want - have).norm(dim=-1).mean()))
 
 
 def collisions(bench: Bench) -> dict[str, dict[str, float]]:

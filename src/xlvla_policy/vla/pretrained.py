@@ -51,6 +51,7 @@ class Source:
             self._stack.close()
             raise XlvlaError(f"{path} is no complete safetensors file: {' '.join(str(error).split())}") from None
         self.names = tuple(self._files)
+        self.metadata: dict[str, str] = next(iter(self._files.values())).metadata() or {} if self._files else {}
 
     def __enter__(self) -> Source:
         return self
@@ -101,8 +102,8 @@ def start(model: Vla, path: Path) -> tuple[str, ...]:
     Raises:
         XlvlaError: no such file, or one imported for another configuration.
     """
-    with Source(path) as source, safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
+    with Source(path) as source:
+        metadata = source.metadata
         if metadata.get("format") != FORMAT:
             raise XlvlaError(f"{path} holds no imported weights: make one with `xlvla weights import`")
         made_for = vla_config.from_document(json.loads(metadata["config"]))
