@@ -20,6 +20,7 @@ from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
 from xlvla.motion import MotionConfig
+from xlvla.policy import Chunking, Device, EngineName, Precision
 from xlvla.rig_faults import rig_faults
 from xlvla.strict import build
 from xlvla.types import PARTS, Part, Side, scoped
@@ -71,13 +72,25 @@ class Camera:
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """What decides: `type` names a policy, `checkpoint` its weights (None: the shipped ones), `replan_s` how often it plans anew."""
+    """What decides.
+
+    Args:
+        type: name of a policy, `checkpoint` its weights; None: the shipped ones.
+        replan_s: how often it plans anew.
+        max_age_s: age from which an image or a pose is not decided on.
+        chunking: how a chunk follows the one before, which the robot executes while the policy thinks.
+        engine: what runs its network, on which device, in which precision; auto takes what suits the weights and the machine.
+    """
 
     type: str = "xlvla"
     checkpoint: str | None = None
     instruction: str = "Push the two tomato cans together."
     replan_s: float = 0.8
     max_age_s: float = 0.3
+    chunking: Chunking = "plain"
+    engine: EngineName = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -144,6 +157,12 @@ class Rig:
         """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are at zero."""
         home = self.sides[side].arm.home
         return {scoped(side, "arm", joint): float(home.get(joint, 0.0)) for joint in self.arm(side).joints}
+
+    def start(self, side: Side) -> dict[str, float]:
+        """Where an episode starts [rad] by rig-wide joint name: the arm at home, the hand open."""
+        lower, upper = self.hand(side).command_range(side)
+        open_hand = (float(min(max(0.0, low), high)) for low, high in zip(lower, upper, strict=True))
+        return self.home(side) | dict(zip(self.joint_names(side, "hand"), open_hand, strict=True))
 
     def with_choices(
         self,

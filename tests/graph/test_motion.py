@@ -203,3 +203,30 @@ def test_two_arms_told_to_meet_stop_short_of_each_other(bench):
     here = np.concatenate([bench.pose(side, part) for side in bench.rig.sides for part in ("arm", "hand")])
     between = [number for number, gap in enumerate(distances.gaps) if gap.margin is bench.rig.motion.between]
     assert 0 < distances.at(here)[between].min() < 0.1
+
+
+def test_a_robot_that_is_told_to_goes_home_slowly_and_chunks_wait(bench):
+    operator, start = bench.session.operator, np.array(list(bench.rig.start("left").values()))
+    operator.reset()
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=40)
+    bench.until(lambda: bench.pose("left", "arm")[3] > start[3] + 0.55, "the arm did not play the chunk")
+    assert "home" in operator.call(topics.HOME)
+    ignored = float(bench.figure("motion", "left chunks ignored"))
+    bench.pass_time(0.3)
+    there = bench.pose("left", "arm")
+    bench.chunk("left", np.concatenate([there, bench.pose("left", "hand")]), frames=20)
+    bench.until(lambda: np.abs(bench.pose("left", "arm") - start[:7]).max() < 0.01, "the arm did not go home")
+    bench.until(lambda: np.abs(bench.pose("left", "hand") - start[7:]).max() < 0.05, "the hand did not open")
+    bench.until_figure("motion", "left chunks ignored", ignored + 1)
+    bench.until(lambda: bench.figure("motion", "") == "engaged", "the way home does not end")
+
+
+def test_a_robot_that_is_not_engaged_does_not_go_home(bench):
+    operator = bench.session.operator
+    operator.call(topics.ESTOP)
+    try:
+        with pytest.raises(XlvlaError, match="only what is engaged goes home"):
+            operator.call(topics.HOME)
+    finally:
+        operator.call(topics.MOTION_RESET)
+        operator.call(topics.ENGAGE, data=True)

@@ -11,6 +11,7 @@ import pytest
 from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
 from xlvla_drivers.motion.chunk import Refused, Trajectory
+from xlvla_drivers.motion.home import SLOW, way_home
 from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player
 
@@ -345,3 +346,17 @@ def test_a_stream_of_single_points_is_followed_with_little_delay():
         command = who.command(now, wave(START))
         errors.append(np.abs(command - wave(now - 0.15)).max())
     assert max(errors[300:]) < 0.08
+
+
+def test_the_way_home_is_slow_and_ends_there_at_rest_however_long_it_is():
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        who, here, home = player(), rng.uniform(LOWER, UPPER), rng.uniform(LOWER, UPPER)
+        way = way_home(here, home, who.bounds.velocity, HZ)
+        who.go(way, HZ, START)
+        times = START + 0.005 * np.arange(round(len(way) / HZ / 0.005) + 200)
+        commands = np.array([who.command(now, here) for now in times])
+        assert np.abs(commands[0] - here).max() < 1e-3 and np.abs(commands[-1] - home).max() < 1e-6
+        speed = np.abs(derivative(commands, times, 1)).max(axis=0)
+        assert (speed <= 1.05 * SLOW * who.bounds.velocity).all()
+        assert not who.has_chunk(times[-1])

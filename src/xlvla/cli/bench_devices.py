@@ -82,16 +82,19 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
     """Lets an emulated rig be driven, and again whenever a lost device has stopped it; how often, and how many scenes were finished."""
     import time
 
-    end_s, look_s, engaged, scenes = time.monotonic() + seconds, 0.0, 0, 0
+    end_s, look_s, engaged, scenes, homing = time.monotonic() + seconds, 0.0, 0, 0, False
     while (left_s := end_s - time.monotonic()) > 0:
         status = session.tick()
         well = all(word.level != "fault" for word in controls.devices().values())
-        if status.get("done") and session.rig.mirrored:
-            controls.press("n")
-            scenes += 1
+        if status.get("done") and session.rig.mirrored and not homing:
+            controls.press("h")
+            homing, look_s = True, time.monotonic() + 2 * LOOK_S
         if time.monotonic() > look_s:
             look_s = time.monotonic() + LOOK_S
             state = session.operator.figures().get("motion", {}).get("", "")
+            if homing and state != "going home":
+                controls.press("n")
+                homing, scenes = False, scenes + 1
             if session.rig.emulated == session.rig.parts and well and (not engaged or "disengaged" in state):
                 controls.press("e")
                 engaged += 1

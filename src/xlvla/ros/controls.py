@@ -13,7 +13,7 @@ from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
 
-LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, n new scene"
+LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, h go home, n new scene"
 LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "fault"}
 
 
@@ -32,7 +32,7 @@ class Controls:
         self._operator, self._rig = operator, rig
         self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key)) for key in rig.parts}
         self._words: dict[tuple[Side, Part], DeviceWord] = {}
-        for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET):
+        for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
             operator.prepare(service)
 
     def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
@@ -51,6 +51,8 @@ class Controls:
                     return self._operator.call(topics.ENGAGE, data=key == "e")
                 case "r":
                     return "; ".join([*self._recover(), self._operator.call(topics.MOTION_RESET)])
+                case "h":
+                    return self._operator.call(topics.HOME)
                 case "n" if self._rig.sim or self._rig.mirrored:
                     self._operator.reset()
                     return "a new scene"

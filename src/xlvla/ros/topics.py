@@ -95,6 +95,9 @@ MOTION_RESET = Service("/motion/reset", Trigger)
 ENGAGE = Service("/motion/engage", SetBool)
 """True: chunks are played, starting from the measured pose. False: they are not, the last command holds."""
 
+HOME = Service("/motion/home", Trigger)
+"""Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged; chunks wait meanwhile."""
+
 SOURCE = Topic("/motion/source", String, LATCHED)
 """Who may drive: the name of a source of chunks (see `chunk`), said by the operator.
 

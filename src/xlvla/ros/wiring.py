@@ -78,7 +78,7 @@ def _joint_states(rig: Rig, part: str) -> Wiring:
 
 def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
-    services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET)
+    services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
     hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET)
     return Wiring(_each(rig, topics.command_dry if rig.motion.dry_run else topics.command), hears, services)
 

@@ -123,6 +123,12 @@ class Player:
             self.counts[f"refused: {refusal.reason}"] += 1
             raise
 
+    def go(self, points: np.ndarray, rate_hz: float, now_s: float) -> None:
+        """Plays a way [T, N] rad of motion's own from `now_s` on, to its end however long it is; a chunk replaces it."""
+        way = Trajectory(np.clip(points, self.bounds.lower, self.bounds.upper), rate_hz)
+        self._offered = Offered(way, now_s + 1 / rate_hz, SHORTEST_BLEND_S)
+        self._newest_stamp_s, self._taken_s, self._anchor = now_s, now_s, None
+
     def _take(self, points: np.ndarray, stamp_s: float, rate_hz: float, now_s: float, measured: np.ndarray | None, relative: bool) -> None:
         self._check_times(len(points), stamp_s, rate_hz, now_s)
         here = self._limiter.state.position if self._limiter else measured

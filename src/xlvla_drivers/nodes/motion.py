@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,103 +10,21 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, priority, topics
 from xlvla.ros.convert import SECOND
-from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import PARTS, Part
 from xlvla_drivers.motion.authority import Authority
-from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.guard import AHEAD_S, Guard
 from xlvla_drivers.motion.lookout import Lookout
-from xlvla_drivers.motion.pace import Beat, Pace
+from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import LONGEST_STEP_S
-from xlvla_drivers.motion.sides import side_player
-
-RELATIVE = ":relative"
+from xlvla_drivers.ros.side_stream import Era, SideStream
 
 BLIND_S = 0.25
 """Without a look at the distances for so long nothing moves."""
 
 RARELY = 4
 """What is said rarely (devices, sources) is listened to every so many ticks."""
-
-
-@dataclass(frozen=True)
-class Era:
-    """The time since the last reset; what is stamped before it is void."""
-
-    name: str = ""
-    began_ns: int = 0
-
-
-class SideStream:
-    """One side: chunks and joint states in, commands out."""
-
-    def __init__(self, node: RigNode, side: Side):
-        self.node = node
-        self.side: Side = side
-        self.player = side_player(node.rig, side)
-        self.started = False
-        self.muted: set[Part] = set()
-        self.position: np.ndarray | None = None
-        self._measured = Measured(node, node.rig, side)
-        self._chunks = Reader(node, topics.chunk(side))
-        names = {part: node.rig.joint_names(side, part) for part in PARTS}
-        topic = topics.command_dry if node.rig.motion.dry_run else topics.command
-        self._topics = {part: node.publisher(topic(side, part)) for part in PARTS}
-        self._messages = {part: convert.JointMessage(joints) for part, joints in names.items()}
-        self._split = len(names["arm"])
-
-    def release(self) -> None:
-        """Forgets everything; the next chunk starts from the measured pose."""
-        self.player.release()
-        self.started, self.position = False, None
-        self.muted.clear()
-
-    def take_chunks(self, now_ns: int, era: Era, authority: Authority) -> None:
-        while (message := self._chunks.next()) is not None:
-            if not authority.moves or convert.nanoseconds(message.header.stamp) < era.began_ns:
-                self.node.health.counts[f"{self.side} chunks ignored"] += 1
-                continue
-            try:
-                self._offer(message, now_ns, era, authority)
-            except XlvlaError as error:
-                self.node.warn(f"/{self.side}/chunk: {error}")
-
-    def _offer(self, message: Any, now_ns: int, era: Era, authority: Authority) -> None:
-        stamp_ns, source = convert.nanoseconds(message.header.stamp), message.header.frame_id
-        try:
-            authority.admit(source.removesuffix(RELATIVE))
-            points, rate_hz = convert.points(message)
-        except XlvlaError as error:
-            reason = error.reason if isinstance(error, Refused) else "size"
-            self.player.counts[f"refused: {reason}"] += 1
-            raise
-        measured = None if self.started else self._measured.pose(now_ns, era.began_ns)
-        relative = source.endswith(RELATIVE)
-        names, now_s = list(message.joint_names), now_ns / SECOND
-        self.player.offer(points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative)
-        self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
-
-    def command(self, now_ns: int, era: Era, beat: Beat) -> None:
-        """Publishes the command of this tick; nothing before there is a chunk to play and a fresh pose to start from."""
-        if not self.started:
-            measured = self._measured.pose(now_ns, era.began_ns) if self.player.has_chunk(now_ns / SECOND) else None
-            if measured is None:
-                return
-            self.position, self.started = measured, True
-        assert self.position is not None
-        self.position = self.player.command(now_ns / SECOND, self.position, beat)
-        for part, values in (("arm", self.position[: self._split]), ("hand", self.position[self._split :])):
-            if part not in self.muted:
-                self._topics[part].publish(self._messages[part].fill(now_ns, values, frame=era.name))
-
-    def where(self, now_ns: int, era: Era) -> np.ndarray | None:
-        """The last command [N], or the measured pose before there is one; None where neither is known."""
-        return self.position if self.started else self._measured.pose(now_ns, era.began_ns)
-
-    def ahead(self, seconds: float, here: np.ndarray) -> np.ndarray:
-        return self.player.ahead(seconds) if self.started else here
 
 
 class MotionNode(RigNode):
@@ -119,11 +36,9 @@ class MotionNode(RigNode):
     def __init__(self) -> None:
         super().__init__("motion")
         self._era: Era | None = None
-        self._release = threading.Event()
-        self._slowed_ns = 0
+        self._release, self._go_home = threading.Event(), threading.Event()
 
     def configure(self) -> None:
-        # Here, so that every thread is hastened: an ordinary one could hold the interpreter's lock while it waits for a processor.
         self.health.fact("scheduling", priority.hasten())
         self._sides = [SideStream(self, side) for side in self.rig.sides]
         self._guard = Guard(self.rig)
@@ -138,6 +53,7 @@ class MotionNode(RigNode):
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
         self.serve(topics.ENGAGE, self._on_engage)
+        self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
         self._lookout, self._pace = Lookout(self._guard, stop, priority.hasten), Pace()
@@ -148,6 +64,7 @@ class MotionNode(RigNode):
             if number % RARELY == 0:
                 self._listen()
             self._forget_if_asked()
+            self._go_home_if_asked(now_ns)
             if self._era is None:  # a simulation says where its time begins before anything may move
                 continue
             self._tick(now_ns, self._era, min(max(now_ns - last_ns, 0) / SECOND, LONGEST_STEP_S))
@@ -206,6 +123,12 @@ class MotionNode(RigNode):
             for side in self._sides:
                 side.player.hold()
 
+    def _go_home_if_asked(self, now_ns: int) -> None:
+        if self._go_home.is_set() and self._era is not None:
+            self._go_home.clear()
+            for side in self._sides:
+                side.go_home(now_ns, self._era)
+
     def _on_estop(self, request: Any) -> str:
         self._authority.stop()
         return "stopped; /motion/reset ends it"
@@ -219,6 +142,14 @@ class MotionNode(RigNode):
         if self._authority.engage(bool(request.data)):
             self._release.set()
         return "engaged" if request.data else "disengaged; the last command holds"
+
+    def _on_home(self, request: Any) -> str:
+        if not self._authority.moves:
+            raise XlvlaError(f"{self._authority.state}: only what is engaged goes home")
+        if self._era is None or any(side.where(self.clock.now_ns(), self._era) is None for side in self._sides):
+            raise XlvlaError("it is not known where the robot is: are all joint states fresh?")
+        self._go_home.set()
+        return "going home; chunks wait until it is there"
 
     def _report(self) -> None:
         self._count()
@@ -235,7 +166,8 @@ class MotionNode(RigNode):
             self.health.fact("nearest", f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm")
         authority = getattr(self, "_authority", None)
         if authority is not None:
-            (self.health.ok if authority.moves else self.health.warn)(authority.state)
+            homing = authority.moves and any(side.homing for side in self._sides)
+            (self.health.ok if authority.moves else self.health.warn)("going home" if homing else authority.state)
 
 
 def _label(side: SideStream, part: Part) -> str:
