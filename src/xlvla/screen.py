@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +14,8 @@ from rich.text import Text
 
 _LEVEL = re.compile(r"^(DEBUG|INFO|WARN|ERROR|FATAL): ")
 _LEVELS = {"ok": "green", "warning": "yellow"}
+WIDTH = 160
+"""Columns of what is written to a file or a pipe: a table of figures fits."""
 _COLOURS = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
@@ -20,7 +23,7 @@ class Screen:
     """A context manager; `verbose` also shows what nodes say at level INFO."""
 
     def __init__(self, console: Console | None = None, *, verbose: bool = False):
-        self.console = console or Console(highlight=False)
+        self.console = console or Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
         self._verbose = verbose
         self._status = Status("", console=self.console)
         self._shown: tuple[str | Text, ...] = ()

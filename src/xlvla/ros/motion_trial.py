@@ -58,6 +58,7 @@ class MotionTrial:
         self.chunk()
         self._until(lambda: self._beats.next() is not None, "the bare thread says nothing")
         self._until(lambda: all(p.get_subscription_count() for p in self._publishers.values()), "motion does not listen")
+        self._until(self._may_move, "motion has not heard of its devices")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -74,6 +75,13 @@ class MotionTrial:
         self.operator.call(topics.ENGAGE, data=True)
         time.sleep(0.05)
         _drain(self._commands)
+
+    def _may_move(self) -> bool:
+        """Whether motion has heard that all devices are well."""
+        try:
+            return bool(self.operator.call(topics.ENGAGE, data=True))
+        except XlvlaError:
+            return False
 
     def first_command_ms(self) -> float:
         """From a chunk's sending to the first command, of a motion that had none to give."""
@@ -131,8 +139,7 @@ class MotionTrial:
         return sent_ns
 
     def _home(self, side: Side) -> np.ndarray:
-        hand = np.clip(0.0, *self.rig.hand(side).command_range(side))
-        return np.concatenate([list(self.rig.home(side).values()), hand])
+        return np.array(list(self.rig.start(side).values()))
 
     def _stand(self) -> None:
         """Joint states of a robot at home."""
