@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from xlvla.types import Part, Side
+
+Chunking = Literal["plain", "prefix", "guided", "ensemble"]
+"""How a chunk follows the one before it: not at all, from what of it is being executed, pulled towards it, or as a mean."""
+
+EngineName = Literal["auto", "torch", "captured", "compiled", "onnx"]
+"""What runs a network: torch as it is, in fixed buffers (CUDA graphs), that with compiled kernels, or ONNX Runtime."""
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "float8"]
+"""What a network computes in; auto: bfloat16 on a GPU, float32 on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +30,16 @@ class Observation:
         instruction: the task in words.
         executed: commanded positions [T, J] rad of the last T = 64 frames at 20 Hz by side and part, oldest first, the
             last one in force at `stamp_ns`; before the first command the measured position, repeated.
+        previous: chunks that were sent to the robot for the same instruction, oldest first.
+        delay_s: how long after `stamp_ns` the next chunk will take effect: till then the robot follows the previous one.
     """
 
     stamp_ns: int
     images: Mapping[str, np.ndarray]
     instruction: str
     executed: Mapping[Side, Mapping[Part, np.ndarray]]
+    previous: Sequence[Chunk] = ()
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -36,12 +49,14 @@ class Chunk:
     Args:
         positions: joint positions [T, J] rad by side and part, in the order of the rig's joint names.
         latents: latent of each hand [T, 32] by side.
+        decided: the same in the policy's own numbers [T, D], before it was joined with others: for the policy alone.
     """
 
     stamp_ns: int
     rate_hz: float
     positions: Mapping[Side, Mapping[Part, np.ndarray]]
     latents: Mapping[Side, np.ndarray]
+    decided: np.ndarray | None = None
 
 
 class Policy(Protocol):
