@@ -83,8 +83,7 @@ def _jerk(rig: Rig) -> dict[str, Any]:
         ways["naive_jerk"].append(naive(side_player(rig, side), came, came[-1].came_s + 0.8))
     found = {}
     for name, sides in ways.items():
-        boundary, inside = (float(np.mean([getattr(side, key) for side in sides])) for key in ("at_boundaries", "inside"))
-        found[name] = {"at_boundaries": boundary, "inside": inside, "ratio": boundary / inside}
+        found[name] = {key: float(np.mean([getattr(side, key) for side in sides])) for key in ("at_boundaries", "inside", "own")}
     return found
 
 
@@ -174,9 +173,10 @@ def _table(figures: dict[str, Any]) -> Table:
     for title, key in rows.items():
         found = figures[key]
         table.add_row(title, *(f"{found[name]:.2f}" for name in ("p50", "p99", "max")), str(found["count"]))
-    jerks = [figures[key]["ratio"] for key in ("jerk", "naive_jerk")]
+    own, elsewhere = ([figures[key]["at_boundaries"] / figures[key][of] for key in ("jerk", "naive_jerk")] for of in ("own", "inside"))
     table.caption = (
-        f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; jerk where chunks meet is {jerks[0]:.2f} "
-        f"times that inside them, {jerks[1]:.1f} times with naive switching; load average {figures['load_average']:.1f}"
+        f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; jerk where chunks meet is {own[0]:.2f} "
+        f"times that of the chunk that begins there and {elsewhere[0]:.2f} times that elsewhere, {own[1]:.0f} and {elsewhere[1]:.0f} times "
+        f"with naive switching; load average {figures['load_average']:.1f}"
     )
     return table

@@ -26,14 +26,22 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Roughness:
-    """Root mean square of the jerk, as a share of its limit, at the boundaries of chunks and inside them."""
+    """Root mean square of the jerk, as a share of its limit.
+
+    Args:
+        at_boundaries: where one chunk follows another.
+        inside: everywhere else. Chunks are not equally rough all along, so this alone does not say what switching adds.
+        own: of the following chunks alone, at the instants of `at_boundaries`.
+    """
 
     at_boundaries: float
     inside: float
+    own: float
 
     @property
     def ratio(self) -> float:
-        return self.at_boundaries / self.inside
+        """What switching adds."""
+        return self.at_boundaries / self.own
 
 
 def blended(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughness:
@@ -63,9 +71,21 @@ def _times(player: Player, chunks: Sequence[Arrival], end_s: float) -> np.ndarra
 
 
 def _roughness(commands: np.ndarray, times: np.ndarray, chunks: Sequence[Arrival], player: Player) -> Roughness:
-    jerk = np.diff(commands, n=3, axis=0) * player.config.rate_hz**3 / player.bounds.jerk
+    jerk = _jerk(commands, player)
     when, settled = times[3:], chunks[1].came_s - AFTER_S  # the first chunk starts a robot from rest: that is no boundary
     after = np.min([np.where(when >= chunk.came_s, when - chunk.came_s, np.inf) for chunk in chunks[1:]], axis=0)
     boundary = after <= AFTER_S
     inside = ~boundary & (when > settled)
-    return Roughness(*(float(np.sqrt(np.mean(jerk[rows] ** 2))) for rows in (boundary, inside)))
+    own = np.concatenate([_own_jerk(chunk, player) for chunk in chunks[1:]])
+    return Roughness(*(float(np.sqrt(np.mean(values**2))) for values in (jerk[boundary], jerk[inside], own)))
+
+
+def _own_jerk(chunk: Arrival, player: Player) -> np.ndarray:
+    """Jerk of a chunk's curve where it would be played first, as if it had been played before too."""
+    ticks = np.arange(-3, round(AFTER_S * player.config.rate_hz) + 1) / player.config.rate_hz
+    curve, begun_s = Trajectory(chunk.points, chunk.rate_hz), chunk.came_s - chunk.stamp_s - 1 / chunk.rate_hz
+    return _jerk(np.array([curve.at(begun_s + tick).position for tick in ticks]), player)
+
+
+def _jerk(commands: np.ndarray, player: Player) -> np.ndarray:
+    return np.diff(commands, n=3, axis=0) * player.config.rate_hz**3 / player.bounds.jerk
