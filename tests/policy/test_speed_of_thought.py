@@ -13,14 +13,16 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.vla import config, speed
 
 
-def test_the_stages_add_up_to_the_chunk(tmp_path):
-    command = f"policy --preset tiny --views 2 --rounds 2 --out {tmp_path / 'a.json'}"
+def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
+    command = f"policy --preset tiny --views 2 --rounds 2 --engines torch,captured,onnx --out {tmp_path / 'a.json'}"
     done = CliRunner().invoke(bench, command.split())
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "a.json").read_text())
-    look, observe, step, chunk = report["stages"]
-    assert look["flops"] < observe["flops"]
-    assert chunk["flops"] == observe["flops"] + 10 * step["flops"]
+    assert [stage["engine"] for stage in report["stages"]] == [name for name in ("torch", "captured", "onnx") for _ in range(3)]
+    for first in (0, 3, 6):
+        observe, step, chunk = report["stages"][first : first + 3]
+        assert chunk["flops"] == observe["flops"] + 10 * step["flops"] > 0
+        assert chunk["median_s"] > observe["median_s"] > 0
     assert all(0 < stage["median_s"] <= stage["p99_s"] for stage in report["stages"])
 
 
@@ -30,8 +32,13 @@ def test_operations_of_a_matrix_product_are_twice_its_volume():
 
 
 @pytest.mark.parametrize(
-    ("choice", "complaint"), [({"device": "tpu"}, "unknown device 'tpu'"), ({"precision": "int3"}, "unknown precision")]
+    ("choice", "complaint"),
+    [
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"precision": "int3"}, "unknown precision"),
+        ({"engines": ("torch", "captrued")}, "did you mean 'captured'"),
+    ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(choice, complaint):
     with pytest.raises(XlvlaError, match=complaint):
-        speed.bench(config.preset("tiny"), **{"device": "cpu", "precision": "", **choice}, threads=None, rounds=1)
+        speed.measure(speed.Subject(config.preset("tiny"), **choice), threads=None, rounds=1)

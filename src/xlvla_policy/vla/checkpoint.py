@@ -41,6 +41,16 @@ class Card:
 
 def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float16) -> Path:
     """Writes weights atomically: the file is complete or absent. Half precision is ample for what is trained in single."""
+    tensors = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(serialized(tensors, metadata(card)))
+    os.replace(partial, path)
+    return path
+
+
+def metadata(card: Card) -> dict[str, str]:
+    """A card as it is written into files."""
     document = {
         "config": card.config.document(),
         "mean": card.normaliser.mean.tolist(),
@@ -50,12 +60,7 @@ def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.
         "data": dict(card.data),
         "committed": card.committed,
     }
-    tensors = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(serialized(tensors, {"format": FORMAT, "card": json.dumps(document, sort_keys=True)}))
-    os.replace(partial, path)
-    return path
+    return {"format": FORMAT, "card": json.dumps(document, sort_keys=True)}
 
 
 def load(path: Path, *, codec: str | None = None, words: str | None = None) -> tuple[Vla, Card]:
@@ -71,9 +76,9 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
         raise XlvlaError(f"no policy weights at {path}: train some with `xlvla train policy`, or name a file that exists")
     try:
         with safe_open(path, "pt") as file:
-            card = _card(path, file.metadata() or {})
+            card = card_in(path, file.metadata() or {})
             for what, trained, used in (("codec", card.codec, codec), ("tokenizer", card.words, words)):
-                _agree(path, what, trained, used)
+                agree(path, what, trained, used)
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
@@ -86,7 +91,8 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
     return model.eval().requires_grad_(False), card
 
 
-def _card(path: Path, metadata: Mapping[str, str]) -> Card:
+def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
+    """The card in the metadata of a file; XlvlaError where it is none of this version."""
     if metadata.get("format") != FORMAT:
         found = metadata.get("format", "not given")
         raise XlvlaError(f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed")
@@ -96,7 +102,8 @@ def _card(path: Path, metadata: Mapping[str, str]) -> Card:
     return Card(shape, normaliser, document["codec"], document["words"], document["data"], document.get("committed", 0))
 
 
-def _agree(path: Path, what: str, trained: str, used: str | None) -> None:
+def agree(path: Path, what: str, trained: str, used: str | None) -> None:
+    """Refuses weights that were trained with another codec or tokenizer than the one in use, if one is."""
     if used is not None and trained != used:
         raise XlvlaError(
             f"policy weights {path} were trained with {what} {trained}, the one in use is {used}: "

@@ -5,17 +5,19 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.engine import Eager, Engine, blank
+from xlvla_policy.vla.engine_choice import Choice, device_of, dtype_of, make
 from xlvla_policy.vla.model import Inputs, Vla
-from xlvla_policy.vla.stream import PRECISIONS
 
 WORDS = 20
 """Words of the sentence that is measured with."""
@@ -37,11 +39,13 @@ class Stage:
     """One stage of a chunk.
 
     Args:
+        engine: what ran it.
         median_s, p99_s: how long it takes.
-        flops: floating-point operations it needs.
+        flops: floating-point operations the model needs for it, with no padding.
         bytes: weights it reads.
     """
 
+    engine: str
     name: str
     median_s: float
     p99_s: float
@@ -55,74 +59,103 @@ class Stage:
 
 @dataclass(frozen=True)
 class Report:
-    """A measured policy; `memory_bytes` is the most the process (or the device) held."""
+    """A measured policy, engine by engine; the last stage of each is the whole chunk.
+
+    `memory_bytes` is the most the process (or the device) held.
+    """
 
     machine: Machine
     stages: list[Stage]
     parameters: int
     memory_bytes: int
 
+    @property
+    def chunks(self) -> dict[str, Stage]:
+        """The whole chunk by engine."""
+        return {stage.engine: stage for stage in self.stages}
 
-def measure(config: VlaConfig, *, device: str, dtype: torch.dtype, rounds: int, said: Callable[[str], None] = lambda line: None) -> Report:
-    """Times one chunk of a policy with random weights: times do not depend on their values."""
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: engines by name on one device, in one precision (see engine_choice)."""
+
+    config: VlaConfig
+    engines: Sequence[str] = ("torch", "captured")
+    device: str = "auto"
+    precision: str = "auto"
+
+
+def measure(subject: Subject, *, threads: int | None, rounds: int, said: Callable[[str], None] = lambda line: None) -> Report:
+    """Times chunks of a policy with random weights: times do not depend on their values.
+
+    Raises:
+        XlvlaError: an engine, device or precision that nobody knows, that is not here, or that do not go together.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    choices = [Choice(name, subject.device, subject.precision, threads=torch.get_num_threads()) for name in subject.engines]
+    device, dtype = device_of(subject.device), dtype_of(subject.precision, device_of(subject.device))
     said("measuring the machine")
-    machine = Machine(device, torch.get_num_threads(), matmul_rate(device, dtype), copy_rate(device))
+    machine = Machine(device.type, torch.get_num_threads(), matmul_rate(device.type, dtype), copy_rate(device.type))
     said("making the model")
+    model, stages = _random(subject.config, device, dtype), list[Stage]()
+    inputs, noise = _inputs(subject.config)
+    needs = _needs(model, inputs, noise, 1 if subject.precision == "float8" else dtype.itemsize)
+    for choice in choices:
+        said(f"starting {choice.engine}")
+        with TemporaryDirectory() as folder:
+            engine = _engine(model, choice, Path(folder))
+            for name, work in _stages(engine, inputs, noise):
+                said(f"{choice.engine}: {name}")
+                times = sorted(_times(work, device.type, rounds))
+                p99 = times[min(len(times) - 1, round(0.99 * (len(times) - 1)))]
+                stages.append(Stage(choice.engine, name, statistics.median(times), p99, *needs[name]))
+    return Report(machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device.type))
+
+
+def _stages(engine: Engine, inputs: Inputs, noise: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Name and work in the order of a chunk; the last is the whole."""
+    observe = torch.inference_mode()(lambda: engine.observe(inputs))
+    yield "observe", observe
+    seen, tokens = observe(), engine.tokens(noise)
+    yield "one denoising step", torch.inference_mode()(lambda: engine.euler_step(seen, tokens, 0))
+    yield "chunk", lambda: engine.sample(inputs, noise)
+
+
+def _needs(model: Vla, inputs: Inputs, noise: Tensor, action_bytes: int) -> dict[str, tuple[float, float]]:
+    """Operations and bytes of weights by stage; `action_bytes` is what a weight of the action expert takes."""
+    engine = Eager(model, next(model.parameters()).device, next(model.parameters()).dtype)
+    flops = {name: flops_of(work) for name, work in _stages(engine, inputs, noise)}
+    action = model.joint.experts["action"]
+    narrow = sum(p.numel() for p in action.parameters()) * action_bytes
+    heads = sum(_bytes(m) for m in (model.action_in_proj, model.action_time_mlp_in, model.action_time_mlp_out, model.action_out_proj))
+    observe, step = _bytes(model.vision) + _bytes(model.joint.experts["language"]) + narrow, narrow + heads
+    reads = {"observe": observe, "one denoising step": step, "chunk": observe + model.config.steps * step}
+    return {name: (flops[name], reads[name]) for name in flops}
+
+
+def _engine(model: Vla, choice: Choice, folder: Path) -> Engine:
+    if choice.engine != "onnx":
+        return make(model, choice)
+    from xlvla_policy.vla.engine_onnx import Onnx
+    from xlvla_policy.vla.export import write_graphs
+
+    write_graphs(model, folder, {})
+    return Onnx(folder, model.config, device=choice.device, threads=choice.threads)
+
+
+def _random(config: VlaConfig, device: torch.device, dtype: torch.dtype) -> Vla:
     with torch.device("meta"):
         model = Vla(config)
     model = model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
     for parameter in model.parameters():
         parameter.normal_(0, 0.02)
-    inputs, noise = _inputs(config, device, dtype)
-    stages = []
-    for name, work, weights in _stages(model, inputs, noise):
-        said(name)
-        with torch.inference_mode():
-            times = sorted(_times(work, device, rounds))
-        p99 = times[min(len(times) - 1, round(0.99 * (len(times) - 1)))]
-        stages.append(Stage(name, statistics.median(times), p99, flops_of(work), weights))
-    return Report(machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device))
-
-
-def bench(
-    config: VlaConfig, *, device: str, precision: str, threads: int | None, rounds: int, said: Callable[[str], None] = lambda line: None
-) -> Report:
-    """`measure` by names: '' takes CUDA where there is one, and the precision that suits the device."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device not in ("cpu", "cuda"):
-        raise unknown("device", device, ("cpu", "cuda"))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise XlvlaError("no CUDA device here: leave --device out, or take --device cpu")
-    precision = precision or ("float32" if device == "cpu" else "bfloat16")
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
-    if threads:
-        torch.set_num_threads(threads)
-    return measure(config, device=device, dtype=PRECISIONS[precision], rounds=rounds, said=said)
-
-
-def _stages(model: Vla, inputs: Inputs, noise: Tensor) -> list[tuple[str, Callable[[], object], float]]:
-    """Name, work and bytes of weights read, in the order of a chunk; the last is the whole."""
-    config = model.config
-    with torch.inference_mode():
-        cache = model.observe(inputs)
-    tokens = noise.unflatten(1, (config.action_tokens, -1)).flatten(2)
-    t = torch.full(tokens.shape[:2], 0.5, device=noise.device)
-    vision = _bytes(model.vision)
-    language, action = (_bytes(model.joint.experts[name]) for name in ("language", "action"))
-    heads = sum(_bytes(m) for m in (model.action_in_proj, model.action_time_mlp_in, model.action_time_mlp_out, model.action_out_proj))
-    step = action + heads
-    return [
-        ("images to tokens", lambda: model.prefix(inputs), vision),
-        ("observe: prefix and past", lambda: model.observe(inputs), vision + language + action),
-        ("one denoising step", lambda: model.denoise(cache, tokens, t), step),
-        (f"chunk, {config.steps} steps", lambda: model.sample(inputs, noise), vision + language + action + config.steps * step),
-    ]
+    return model
 
 
 def flops_of(work: Callable[[], object]) -> float:
     """Floating-point operations of matrix products and convolutions in a piece of work."""
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter:
         work()
     return float(counter.get_total_flops())
 
@@ -148,17 +181,16 @@ def memory_bytes(device: str) -> int:
     return torch.cuda.max_memory_allocated(device)
 
 
-def _inputs(config: VlaConfig, device: str, dtype: torch.dtype) -> tuple[Inputs, Tensor]:
-    views, vision = len(config.cameras), config.vision
-    made = Inputs(
-        images=torch.randint(0, 256, (1, views, vision.height, vision.width, 3), dtype=torch.uint8),
-        cameras=torch.ones(1, views, dtype=torch.bool),
+def _inputs(config: VlaConfig) -> tuple[Inputs, Tensor]:
+    shape = blank(config)
+    made = replace(
+        shape,
+        images=torch.randint(0, 256, shape.images.shape, dtype=torch.uint8),
         words=torch.randint(0, config.vocabulary, (1, WORDS)),
         word_mask=torch.ones(1, WORDS, dtype=torch.bool),
-        past=torch.randn(1, config.told_frames, config.frame_dim).to(dtype),
+        past=torch.randn(shape.past.shape),
     )
-    there = Inputs(*(getattr(made, name).to(device) for name in ("images", "cameras", "words", "word_mask", "past")))
-    return there, torch.randn(1, config.frames, config.frame_dim, device=device).to(dtype)
+    return made, torch.randn(1, config.frames, config.frame_dim)
 
 
 def _times(work: Callable[[], object], device: str, rounds: int) -> list[float]:

@@ -62,8 +62,8 @@ class Keypoints(nn.Module):
         features = features + F.gelu(self.refine(features), approximate="tanh")
         heat = self.heat(features)
         grid = coordinates(heat.shape[2], heat.shape[3], heat.device)
-        heat = F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain + self.lean @ grid.T
-        points = 2 * (heat.softmax(-1) @ grid)
+        heat = F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain + self.lean.float() @ grid.T
+        points = (2 * (heat.softmax(-1) @ grid)).to(features.dtype)
         hidden = F.gelu(self.read_in(points.flatten(1)), approximate="tanh")
         return self.read_out(hidden).unflatten(1, (self.tokens, -1))
 
@@ -92,6 +92,21 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class FusedAttention(nn.Module):
+    """`Attention` with its queries, keys and values out of one product."""
+
+    def __init__(self, attention: Attention):
+        super().__init__()
+        parts = attention.q_proj, attention.k_proj, attention.v_proj
+        self.heads, self.out_proj = attention.heads, attention.out_proj
+        self.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]), requires_grad=False)
+        self.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = F.linear(x, self.weight, self.bias).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -139,4 +154,4 @@ class Vision(nn.Module):
 
 def scaled(images: Tensor) -> Tensor:
     """uint8 [..., H, W, 3] to [..., 3, H, W] in [-1, 1]; the memory stays channels-last, which convolutions like best."""
-    return images.to(torch.float32).movedim(-1, -3) / 127.5 - 1
+    return images.to(torch.float32).transpose(-1, -2).transpose(-2, -3) / 127.5 - 1
