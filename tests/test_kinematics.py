@@ -168,3 +168,18 @@ def test_a_coupled_joint_follows_its_master():
 def test_an_unknown_link_is_answered_with_the_nearest_one(arm):
     with pytest.raises(XlvlaError, match=r"unknown link 'link77'.*did you mean 'link7'"):
         arm.fk(np.zeros(7), ["link77"])
+
+
+TURNTABLE = """<robot name="turntable">
+  <link name="base"/><link name="plate"/><link name="tip"/>
+  <joint name="turn" type="continuous"><parent link="base"/><child link="plate"/><axis xyz="0 0 1"/></joint>
+  <joint name="bend" type="continuous"><parent link="plate"/><child link="tip"/><origin xyz="0.1 0 0"/><axis xyz="0 0 1"/>
+    <mimic joint="turn" multiplier="2" offset="0.5"/></joint>
+</robot>"""
+
+
+@pytest.mark.parametrize("angle", [0.0, 1.2, -4.0, 20.0])
+def test_joints_without_end_turn_by_their_angle(angle):
+    pose = Kinematics(TURNTABLE, ["turn"]).fk(np.array([angle]), ["tip"])["tip"]
+    assert pose[:3, 3] == pytest.approx([0.1 * np.cos(angle), 0.1 * np.sin(angle), 0.0])
+    assert pose[:2, 0] == pytest.approx([np.cos(3 * angle + 0.5), np.sin(3 * angle + 0.5)])

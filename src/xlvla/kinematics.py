@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Kinematics:
     def __init__(self, xml: str, joints: Sequence[str]):
         description = urdf.parse(xml)
         self.joints = tuple(joints)
-        self.model: pin.Model = pin.buildModelFromXML(xml)
+        self.model: pin.Model = pin.buildModelFromXML(_bounded(xml))
         self.data: pin.Data = self.model.createData()
         named = [description.joint(name) for name in self.joints]
         self.lower = np.array([joint.lower for joint in named])
@@ -119,3 +120,18 @@ class Kinematics:
             if master.name in column:
                 spread[row, column[master.name]] = factor
         return spread, offset
+
+
+TURNS_RAD = 1e6
+"""As good as without end."""
+
+
+def _bounded(xml: str) -> str:
+    """The URDF with its continuous joints as revolute ones: pinocchio gives the former two numbers, a cosine and a sine."""
+    root = ET.fromstring(xml)
+    for joint in root.iterfind("joint[@type='continuous']"):
+        joint.set("type", "revolute")
+        limit = joint.find("limit")
+        limit = ET.SubElement(joint, "limit", effort="0", velocity="0") if limit is None else limit
+        limit.attrib |= {"lower": str(-TURNS_RAD), "upper": str(TURNS_RAD)}
+    return ET.tostring(root, encoding="unicode")

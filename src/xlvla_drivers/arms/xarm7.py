@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,13 +219,14 @@ def _state_mode(report: np.void) -> tuple[int, int]:
 def _open(host: str, port: int) -> Any:
     """The SDK's arm, connected. Its reports are left out (`Reports`), as is a socket in /tmp that would hide every arm."""
     with _sdk_lock:
-        from xarm.core.config.x_config import XCONF
-        from xarm.core.utils import log
-        from xarm.wrapper import XArmAPI
-        from xarm.x3 import base
+        with _without_prints():
+            from xarm.core.config.x_config import XCONF
+            from xarm.core.utils import log
+            from xarm.wrapper import XArmAPI
+            from xarm.x3 import base
 
         log.logger.disabled = log.origin_logger.disabled = True
-        base.__dict__["print"] = _silent  # to swap sys.stdout beside other threads can crash the interpreter
+        base.__dict__["print"] = _silent
         settings: Any = XCONF
         settings.SocketConf.TCP_CONTROL_PORT = port
         settings.UxbusConf.GET_TIMEOUT = 300  # ms, for the version it asks for up to a hundred times
@@ -235,6 +237,16 @@ def _open(host: str, port: int) -> Any:
             raise LinkLost(f"xArm at {host}:{port}: {error}") from None
         finally:
             socket.setdefaulttimeout(timeout_s)  # the SDK sets it for the whole process
+
+
+@contextlib.contextmanager
+def _without_prints() -> Generator[None]:
+    """What is imported here prints nothing; to swap sys.stdout beside other threads could crash the interpreter."""
+    prints, builtins.print = builtins.print, _silent
+    try:
+        yield
+    finally:
+        builtins.print = prints
 
 
 def _silent(*_: object, **__: object) -> None:
