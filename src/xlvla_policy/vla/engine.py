@@ -37,7 +37,7 @@ class Engine(ABC):
         """What the steps need of an observation; good until the next one."""
 
     @abstractmethod
-    def denoise(self, seen: Any, noisy: Tensor, t: Tensor) -> Tensor:
+    def denoise(self, cache: Any, noisy: Tensor, t: Tensor) -> Tensor:
         """The head's output [B, tokens, numbers] for noisy tokens at times t [B, tokens]; see VlaConfig.prediction."""
 
     def euler_step(self, seen: Any, noisy: Tensor, index: int) -> Tensor:
@@ -74,8 +74,8 @@ class Eager(Engine):
         there = Inputs(*(field.to(self.device) for field in fields(inputs)))
         return self.model.observe(replace(there, past=there.past.to(self.dtype)))
 
-    def denoise(self, seen: Any, noisy: Tensor, t: Tensor) -> Tensor:
-        return self.model.denoise(seen, noisy.to(self.device, self.dtype), t.to(self.device)).float()
+    def denoise(self, cache: Any, noisy: Tensor, t: Tensor) -> Tensor:
+        return self.model.denoise(cache, noisy.to(self.device, self.dtype), t.to(self.device)).float()
 
 
 class Stepper(Engine):
@@ -89,8 +89,8 @@ class Stepper(Engine):
     def step(self, seen: Any, noisy: Tensor, embedding: Tensor) -> Tensor:
         """`denoise` with the embedding [1, tokens, D] of the times at hand."""
 
-    def denoise(self, seen: Any, noisy: Tensor, t: Tensor) -> Tensor:
-        return self.step(seen, noisy, flow.time_embedding(t.to(self.device), self.config.action.dim))
+    def denoise(self, cache: Any, noisy: Tensor, t: Tensor) -> Tensor:
+        return self.step(cache, noisy, flow.time_embedding(t.to(self.device), self.config.action.dim))
 
     def euler_step(self, seen: Any, noisy: Tensor, index: int) -> Tensor:
         return self.step(seen, noisy, self.embeddings[index])
