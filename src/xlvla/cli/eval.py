@@ -84,7 +84,7 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
 
 
 class _Stage:
-    """A world, a policy and a player per side, for one pair of hands."""
+    """A world, a policy and a player per side, for one pair of hands; `sent` are the last trial's chunks and when they came [s]."""
 
     def __init__(self, rig: Rig, delay_s: float, threads: int):
         from xlvla_policy.policies import xlvla
@@ -125,7 +125,7 @@ class _Stage:
 
         players: dict[Side, Player] = {side: side_player(self.rig, side) for side in self.rig.sides}
         history: dict[Side, list[np.ndarray]] = {side: [self._measured(side)] for side in self.rig.sides}
-        waiting: tuple[int, Chunk] | None = None
+        self.sent, waiting = list[tuple[float, Chunk]](), None
         every, tick, last, status = round(1 / CHUNK_HZ / self.period_s), 0, math.inf, None
         while tick < last:
             now_s = tick * self.period_s
@@ -133,7 +133,7 @@ class _Stage:
                 waiting = tick + self.delay, self.policy.predict(self._observe(history, now_s))
             if waiting and tick >= waiting[0]:
                 self._offer(players, waiting[1], now_s)
-                waiting = None
+                self.sent, waiting = [*self.sent, (now_s, waiting[1])], None
             self._command(players, history, now_s)
             self.world.step(self.period_s)
             if shoot and tick % every == 0:
@@ -147,9 +147,9 @@ class _Stage:
 
     def _observe(self, history: dict[Side, list[np.ndarray]], now_s: float) -> Observation:
         images = {camera: self.world.image(camera) for camera in self.rig.cameras}
-        return Observation(
-            round(now_s * 1e9), images, self.instruction, {side: self._executed(side, rows) for side, rows in history.items()}
-        )
+        executed: dict[Side, dict[Part, np.ndarray]] = {side: self._executed(side, rows) for side, rows in history.items()}
+        previous = tuple(chunk for _, chunk in self.sent)
+        return Observation(round(now_s * 1e9), images, self.instruction, executed, previous, self.delay * self.period_s)
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:
         """The commands of the last 64 frames, at 20 Hz up to now."""

@@ -1,10 +1,12 @@
-"""The policy as a node: observes, decides in its own thread, publishes chunks."""
+"""The policy as a node: observes, decides in a thread of its own, publishes chunks."""
 
 from __future__ import annotations
 
 import importlib
 import threading
 import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,69 +17,45 @@ from xlvla.ros import convert, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.ghost import Ghost
 from xlvla.ros.node import RigNode, run
-from xlvla.ros.reader import Reader
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
-from xlvla_policy.history import History
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
+from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
-"""How often commands are collected and the time to plan is checked."""
+"""How often commands are collected and the time to plan is checked, whether or not the policy thinks."""
 
+PATIENCE_S = 2.0
+"""How long something may be waited for before it is said."""
 
-class NotYet(XlvlaError):
-    """There is nothing to decide on now; the line says what is waited for."""
-
-
-class PartState:
-    """What is known of one part: the newest measured pose and the commands that were in force."""
-
-    def __init__(self, node: RigNode, side: Side, part: Part):
-        self.names = node.rig.joint_names(side, part)
-        self.label = f"/{side}/{part}"
-        self.history = History(CHUNK_FRAMES / CHUNK_HZ)
-        self._measured = Reader(node, topics.joint_states(side, part))
-        self._commands = Reader(node, topics.command(side, part).history(800))
-        self._pose: np.ndarray | None = None
-        self._pose_ns = 0
-
-    def listen(self, void_ns: int, era: str) -> None:
-        while (message := self._commands.next()) is not None:
-            stamp_ns = convert.nanoseconds(message.header.stamp)
-            if stamp_ns >= void_ns and message.header.frame_id in ("", era):
-                self.history.add(stamp_ns, convert.positions(message, self.names))
-
-    def executed(self, stamp_ns: int, oldest_ns: int) -> np.ndarray:
-        """Commands [64, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
-        message = self._measured.newest()
-        if message is not None:
-            self._pose, self._pose_ns = convert.positions(message, self.names), convert.nanoseconds(message.header.stamp)
-        if self._pose is None or self._pose_ns < oldest_ns:
-            raise NotYet(f"waiting for {self.label}/joint_states")
-        return self.history.as_of(stamp_ns, CHUNK_FRAMES, CHUNK_HZ, before=self._pose)
+BRIEFLY_S, REPEAT_S = 2.0, 30.0
+"""How long after a complaint another may be made, and the same again."""
 
 
 class PolicyNode(RigNode):
     """Decides every `replan_s` on the newest image and the commands in force when it was taken.
 
     A chunk is stamped with its image's time, so that motion can drop the frames that passed while the policy thought.
+    What became void meanwhile (a reset, another instruction, too much time) is not published.
     """
 
     def __init__(self) -> None:
         super().__init__("policy")
-        self._void_ns, self._era = 0, ""
+        self._lock = threading.Lock()
+        self._sent: tuple[Chunk, ...] = ()
+        self._delays_s: deque[float] = deque(maxlen=50)
+        self._thinking: Future[bool] | None = None
+        self._plan_ns = self._newest_ns = 0
+        self._asked: tuple[int, str] = (0, "")
+        self._wait, self._wait_since, self._ticked = "", 0.0, 0.0
+        self._complaint, self._complained = "", 0.0
 
     def configure(self) -> None:
         if self.rig.policy is None:
             raise XlvlaError(f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run")
         self._config = self.rig.policy
         self._instruction = self._config.instruction
-        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{self.parameter('part') or self._config.type}").load(
-            self.rig
-        )
-        self._parts: dict[Side, dict[Part, PartState]] = {
-            side: {part: PartState(self, side, part) for part in PARTS} for side in self.rig.sides
-        }
-        self._images = {camera: Reader(self, topics.image(camera)) for camera in self.rig.cameras}
-        self._resets = Reader(self, topics.RESET)
+        kind = self.parameter("part") or self._config.type
+        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(self.rig)
+        self._observer = Observer(self, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
         self._ghost = Ghost(self.rig)
@@ -85,86 +63,141 @@ class PolicyNode(RigNode):
         self.create_subscription(said.type, said.name, self._on_instruction, said.qos)
 
     def work(self, stop: threading.Event) -> None:
-        plan_ns = 0
-        for now_ns, _ in self.clock.ticks(LOOK_HZ, stop):
-            if self._heed_reset():
-                plan_ns = now_ns
-            self._listen()
-            if now_ns < plan_ns:
-                continue
-            try:
-                self._plan(now_ns)
-            except NotYet as reason:
-                self.health.warn(str(reason))
-                self.health.counts["waits"] += 1
-                continue
-            plan_ns = max(plan_ns, now_ns - SECOND // 10) + round(self._config.replan_s * SECOND)
+        with ThreadPoolExecutor(1, "policy thinks") as thinker:
+            self._ticked = time.monotonic()
+            for now_ns, _ in self.clock.ticks(LOOK_HZ, stop):
+                self._ticked = time.monotonic()
+                with self._lock:
+                    self._heed_reset(now_ns)
+                    observation = self._look(now_ns)
+                if observation is not None:
+                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(self._config.replan_s * SECOND)
+                    self._thinking = thinker.submit(self._think, observation, stop)
+        self._ticked = 0.0
 
-    def _heed_reset(self) -> bool:
-        reset = self._resets.newest()
-        if reset is None:
+    def _look(self, now_ns: int) -> Observation | None:
+        """Listens, and where it is time to decide and nothing is being decided, what to decide on."""
+        try:
+            self._observer.listen()
+            if self._busy(now_ns) or now_ns < self._plan_ns:
+                return None
+            observation = self._observer.observe(now_ns, self._instruction, self._still_told(now_ns), self._delay_s())
+        except NotYet as reason:
+            self.health.counts["waits"] += 1
+            self._await(str(reason))
+            return None
+        except XlvlaError as error:
+            self._refuse(error)
+            return None
+        self._wait = ""
+        asked = observation.stamp_ns, observation.instruction
+        if asked == self._asked or observation.stamp_ns <= self._newest_ns:
+            return None
+        self._asked = asked
+        return observation
+
+    def _busy(self, now_ns: int) -> bool:
+        """Whether the policy thinks; what came of its last thought decides when to plan anew."""
+        if self._thinking is None:
             return False
-        self._void_ns, self._era = convert.nanoseconds(reset.stamp), reset.frame_id
-        for part in self._every_part():
-            part.history.clear()
-        return True
+        if not self._thinking.done():
+            return True
+        if not self._thinking.result():
+            self._plan_ns = now_ns
+        self._thinking = None
+        return False
 
-    def _listen(self) -> None:
-        for part in self._every_part():
-            try:
-                part.listen(self._void_ns, self._era)
-            except XlvlaError as error:
-                self.warn(f"{part.label}/command: {error}")
+    def _heed_reset(self, now_ns: int) -> None:
+        if self._observer.heed_reset():
+            self._sent, self._plan_ns, self._newest_ns = (), now_ns, 0
 
-    def _every_part(self) -> list[PartState]:
-        return [part for parts in self._parts.values() for part in parts.values()]
+    def _still_told(self, now_ns: int) -> tuple[Chunk, ...]:
+        """The chunks sent that have not run out."""
+        oldest_ns = now_ns - round(SECOND * CHUNK_FRAMES / CHUNK_HZ)
+        self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
+        return self._sent
 
-    def _plan(self, now_ns: int) -> None:
-        observation = self._observe(now_ns)
+    def _delay_s(self) -> float:
+        """How long it takes from an observation to its chunk, of late."""
+        return float(np.percentile(self._delays_s, 95)) if self._delays_s else 0.0
+
+    def _think(self, observation: Observation, stop: threading.Event) -> bool:
+        """Decides and publishes; whether there is a chunk."""
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
         except XlvlaError as error:
-            self.health.counts["refused observations"] += 1
-            self.warn(str(error))
-            raise NotYet(str(error)) from None
+            self._refuse(error)
+            return False
         self.health.took("inference", time.monotonic() - began)
-        self._heed_reset()
-        if observation.stamp_ns >= self._void_ns:
-            self._publish(chunk)
+        with self._lock:
+            now_ns = self.clock.now_ns()
+            self._heed_reset(now_ns)
+            if stop.is_set() or self._void(observation, now_ns):
+                return False
+            self._publish(chunk, now_ns)
+        if self._markers.get_subscription_count():
+            self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
+        return True
 
-    def _observe(self, now_ns: int) -> Observation:
-        """The newest image of every camera with the commands in force at the newest stamp."""
-        oldest_ns = max(self._void_ns, now_ns - round(self._config.max_age_s * SECOND))
-        images: dict[str, np.ndarray] = {}
-        stamp_ns = 0
-        for camera, reader in self._images.items():
-            message = reader.newest()
-            if message is None or convert.nanoseconds(message.header.stamp) < oldest_ns:
-                raise NotYet(f"waiting for {reader.topic.name}")
-            images[camera] = convert.picture(message)
-            stamp_ns = max(stamp_ns, convert.nanoseconds(message.header.stamp))
-        stamp_ns = stamp_ns or now_ns
-        executed: dict[Side, dict[Part, np.ndarray]] = {
-            side: {name: part.executed(stamp_ns, oldest_ns) for name, part in parts.items()} for side, parts in self._parts.items()
-        }
-        return Observation(stamp_ns, images, self._instruction, executed)
+    def _void(self, observation: Observation, now_ns: int) -> bool:
+        """Whether what was thought about no longer holds."""
+        if now_ns - observation.stamp_ns > self.rig.motion.stale_s * SECOND:
+            late = f"more than {self.rig.motion.stale_s:g} s (motion.stale_s) after its image"
+            self._refuse(XlvlaError(f"a chunk came {late}: the policy is too slow on this machine"))
+            return True
+        void = observation.stamp_ns < self._observer.void_ns or observation.instruction != self._instruction
+        self.health.counts["void chunks"] += void
+        return void
 
-    def _publish(self, chunk: Chunk) -> None:
+    def _publish(self, chunk: Chunk, now_ns: int) -> None:
         for side, parts in chunk.positions.items():
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
             self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy"))
-        self.health.tick("chunks")
-        self.health.took("observation to chunk", (self.clock.now_ns() - chunk.stamp_ns) / SECOND)
-        self.health.ok(f"deciding: {self._instruction}")
         self._latents.publish(convert.latents(chunk.latents))
-        if self._markers.get_subscription_count():
-            self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
+        self._sent, self._newest_ns = (*self._sent, chunk), chunk.stamp_ns
+        self._delays_s.append((now_ns - chunk.stamp_ns) / SECOND)
+        self._complaint = ""
+        self.health.tick("chunks")
+        self.health.took("observation to chunk", self._delays_s[-1])
+        self.health.ok(f"deciding: {self._instruction}")
+
+    def _await(self, reason: str) -> None:
+        """Something is missing: said once it has lasted."""
+        if not self._wait:
+            self._wait_since = time.monotonic()
+        self._wait = reason
+        self.health.warn(reason)
+
+    def _refuse(self, error: XlvlaError) -> None:
+        """Something is wrong: said at once."""
+        self.health.counts["refused observations"] += 1
+        self._complain(str(error))
+
+    def _complain(self, line: str) -> None:
+        """One line for the operator, again only when it changes or after long."""
+        self.health.warn(line)
+        now = time.monotonic()
+        if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
+            self._complaint, self._complained = line, now
+            self.get_logger().warning(f"{line}; no chunk is published")
 
     def _on_instruction(self, message: Any) -> None:
-        self._instruction = message.data.strip() or self._config.instruction
-        self.get_logger().info(f"instruction: {self._instruction}")
+        """Chunks made for another instruction bind no longer, and the next is due at once."""
+        said = message.data.strip() or self._config.instruction
+        with self._lock:
+            if said != self._instruction:
+                self._instruction, self._sent, self._plan_ns = said, (), 0
+        self.get_logger().info(f"instruction: {said}")
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if self._ticked and now - self._ticked > PATIENCE_S:
+            self._complain(f"waiting for {topics.CLOCK.name}: the simulation's time stands still")
+        elif self._wait and now - self._wait_since > PATIENCE_S:
+            self._complain(self._wait)
+        super()._report()
 
 
 def main() -> None:

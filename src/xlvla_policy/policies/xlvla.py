@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, Part, Side
-from xlvla_policy.vla import checkpoint, images, tokenizer
+from xlvla_policy.overlap import SECOND, Overlap, overlap
+from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
 from xlvla_policy.vla.checkpoint import Card
-from xlvla_policy.vla.model import Inputs, Vla
+from xlvla_policy.vla.engine import Engine
+from xlvla_policy.vla.engine_choice import Choice
+from xlvla_policy.vla.model import Inputs
 from xlvla_policy.vla.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
@@ -36,11 +40,11 @@ def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 
     torch.set_num_threads(threads)
     codec = codec or Codec.load()
     path = Path(rig.policy.checkpoint) if rig.policy and rig.policy.checkpoint else SHIPPED
-    model, card = checkpoint.load(path, codec=codec.hash)
+    engine, card = engine_choice.load(path, _choice(rig, threads), codec=codec.hash)
     words = tokenizer.load(card.config.max_words)
     if words.hash != card.words:
         raise XlvlaError(f"policy weights {path} were trained with tokenizer {card.words}, the one in use is {words.hash}: train again")
-    policy = XlvlaPolicy(rig, model, card, codec, words, seed)
+    policy = XlvlaPolicy(rig, engine, card, codec, words, seed)
     policy.warm_up()
     return policy
 
@@ -48,13 +52,15 @@ def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 
 class XlvlaPolicy:
     """Chunks for one rig. `predict` is a function of the observation alone: every chunk starts from the same noise."""
 
-    def __init__(self, rig: Rig, model: Vla, card: Card, codec: Codec, words: Tokenizer, seed: int):
+    def __init__(self, rig: Rig, engine: Engine, card: Card, codec: Codec, words: Tokenizer, seed: int):
         _suits(rig, card, codec)
         config = card.config
-        self.rig, self.model, self.normaliser, self.codec, self.config = rig, model, card.normaliser, codec, config
-        self.words = words
+        self.rig, self.engine, self.normaliser, self.codec, self.config = rig, engine, card.normaliser, codec, config
+        self.words, self.longest = words, card.committed
+        self.chunking = rig.policy.chunking if rig.policy else "plain"
         # The same noise every time keeps successive chunks on the same choice where there is more than one way.
-        self.noise = torch.randn(1, config.frames, config.frame_dim, generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn(1, config.frames, config.frame_dim, generator=torch.Generator().manual_seed(seed))
+        self.noise = noise.to(engine.device)
         self.cameras = tuple(camera for camera in config.cameras if camera in rig.cameras)
         self.limits = {side: _limits(rig, side) for side in config.sides}
         self._sentences: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -66,8 +72,13 @@ class XlvlaPolicy:
             XlvlaError: an image is missing or of another kind, joints are missing, of another shape or not finite, or the
                 sentence is too long.
         """
-        chunk = self.model.sample(self._inputs(observation), self.noise)[0].numpy()
-        frames = self.normaliser.undo(chunk)
+        inputs = self._inputs(observation)
+        before = overlap(observation, self.config.frames)
+        decided = self._decide(inputs, before)[0].cpu().numpy()
+        joined = chunking.mean(decided, before) if before and self.chunking == "ensemble" else decided
+        frames = self.normaliser.undo(joined)
+        if not np.isfinite(frames).all():
+            raise XlvlaError("the policy decided on numbers that are not finite: its weights are broken")
         positions: dict[Side, Mapping[Part, np.ndarray]] = {}
         latents: dict[Side, np.ndarray] = {}
         for index, side in enumerate(self.config.sides):
@@ -75,18 +86,30 @@ class XlvlaPolicy:
             arm, latent = np.split(frames[:, start : start + self.config.side_dim], [self.config.arm_joints], 1)
             positions[side] = self._joints(side, arm, latent)
             latents[side] = latent
-        return Chunk(observation.stamp_ns, CHUNK_HZ, positions, latents)
+        return Chunk(observation.stamp_ns, CHUNK_HZ, positions, latents, decided)
+
+    def _decide(self, inputs: Inputs, before: Overlap | None) -> torch.Tensor:
+        """The next chunk [1, T, D] in normalised numbers."""
+        if before and self.chunking == "prefix":
+            return chunking.prefix(self.engine, inputs, self.noise, before, self.longest)
+        if before and self.chunking == "guided":
+            return chunking.guided(self.engine, inputs, self.noise, before)
+        return self.engine.sample(inputs, self.noise)
 
     def warm_up(self) -> None:
-        """Two chunks for nothing, so that the first real one is as quick as the rest."""
+        """Chunks for nothing, the second after the first, so that the first real one is as quick as the rest."""
         still: dict[Side, dict[Part, np.ndarray]] = {
             side: {part: np.tile((lower + upper) / 2, (self.config.frames, 1)) for part, (lower, upper) in self.limits[side].items()}
             for side in self.config.sides
         }
         sizes = {camera: self.rig.cameras[camera].publish for camera in self.cameras}
         black = {camera: np.zeros((height, width, 3), np.uint8) for camera, (width, height) in sizes.items()}
-        for _ in range(2):
-            self.predict(Observation(0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still))
+        observation = Observation(0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still)
+        chunk = self.predict(observation)
+        executed = {
+            side: {part: np.tile(rows[9], (len(rows), 1)) for part, rows in parts.items()} for side, parts in chunk.positions.items()
+        }
+        self.predict(replace(observation, stamp_ns=SECOND // 2, executed=executed, previous=[chunk], delay_s=0.2))
 
     def _inputs(self, observation: Observation) -> Inputs:
         config = self.config
@@ -141,6 +164,12 @@ class XlvlaPolicy:
         return {"arm": np.clip(arm, *limits["arm"]), "hand": np.clip(hand, *limits["hand"])}
 
 
+def _choice(rig: Rig, threads: int) -> Choice:
+    if rig.policy is None:
+        return Choice(threads=threads)
+    return Choice(rig.policy.engine, rig.policy.device, rig.policy.precision, rig.policy.chunking == "guided", threads)
+
+
 def _limits(rig: Rig, side: Side) -> dict[Part, tuple[np.ndarray, np.ndarray]]:
     arm = rig.arm(side).limits
     return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}
@@ -159,3 +188,8 @@ def _suits(rig: Rig, card: Card, codec: Codec) -> None:
         if joints != config.arm_joints:
             raise XlvlaError(f"this policy drives arms of {config.arm_joints} joints; the {side} {rig.arm(side).title} has {joints}")
         codec.joints(rig.sides[side].hand.type, side)
+    if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
+        raise XlvlaError(
+            "policy.chunking: these weights never learned to continue a chunk ('prefix'): train with a share of committed prefixes, "
+            "or choose guided, ensemble or plain"
+        )

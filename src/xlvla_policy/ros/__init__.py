@@ -1,0 +1,1 @@
+"""What the policy's node hears of the graph."""

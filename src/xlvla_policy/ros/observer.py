@@ -1,0 +1,153 @@
+"""What the policy observes of the graph, or why there is nothing to decide on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.policy import Chunk, Observation
+from xlvla.ros import convert, topics
+from xlvla.ros.convert import SECOND
+from xlvla.ros.node import RigNode
+from xlvla.ros.reader import Reader
+from xlvla.ros.topics import Topic
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla_policy.history import History
+
+
+class NotYet(XlvlaError):
+    """There is nothing to decide on now; the line says what is waited for."""
+
+
+FUTURE_NS = SECOND // 2
+"""A stamp further ahead of the clock is of another clock."""
+
+SILENT_S = 0.5
+
+
+class Stream:
+    """A topic of which the newest message counts, as long as it is fresh."""
+
+    def __init__(self, node: RigNode, topic: Topic):
+        self.name = topic.name
+        self._reader = Reader(node, topic)
+        self._publishers: Callable[[], int] = lambda: node.count_publishers(topic.name)
+        self._message: Any = None
+        self._came = 0.0
+
+    def fresh(self, now_ns: int, oldest_ns: int) -> Any:
+        """The newest message; NotYet where its stamp is before `oldest_ns`, or there is none."""
+        message = self._reader.newest()
+        if message is not None:
+            self._message, self._came = message, time.monotonic()
+        if self._message is None or not oldest_ns <= convert.nanoseconds(self._message.header.stamp) <= now_ns + FUTURE_NS:
+            raise NotYet(f"waiting for {self.name}: {self._why(now_ns)}")
+        return self._message
+
+    def clear(self) -> None:
+        self._message = None
+
+    def _why(self, now_ns: int) -> str:
+        if not self._publishers():
+            return "nobody publishes it" + ("" if self._message is None else " any more")
+        if self._message is None:
+            return "it has a publisher, but nothing has come yet"
+        if time.monotonic() - self._came > SILENT_S:
+            return "it has fallen silent"
+        age_s = (now_ns - convert.nanoseconds(self._message.header.stamp)) / SECOND
+        return f"what comes is stamped {age_s:.0f} s ago: do the clocks of all machines agree?"
+
+
+class PartState:
+    """What is known of one part: the newest measured pose and the commands that were in force."""
+
+    def __init__(self, node: RigNode, side: Side, part: Part):
+        self._names = node.rig.joint_names(side, part)
+        self._history = History(CHUNK_FRAMES / CHUNK_HZ)
+        self._measured = Stream(node, topics.joint_states(side, part))
+        self._commands = Reader(node, topics.command(side, part).history(800))
+
+    def clear(self) -> None:
+        self._history.clear()
+        self._measured.clear()
+
+    def listen(self, void_ns: int, era: str) -> XlvlaError | None:
+        """Collects commands; what is wrong with the last that is none."""
+        wrong = None
+        while (message := self._commands.next()) is not None:
+            stamp_ns = convert.nanoseconds(message.header.stamp)
+            if stamp_ns >= void_ns and message.header.frame_id in ("", era):
+                try:
+                    self._history.add(stamp_ns, self._positions(self._commands.topic.name, message))
+                except XlvlaError as error:
+                    wrong = error
+        return wrong
+
+    def executed(self, stamp_ns: int, now_ns: int, oldest_ns: int) -> np.ndarray:
+        """Commands [64, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
+        pose = self._positions(self._measured.name, self._measured.fresh(now_ns, oldest_ns))
+        return self._history.as_of(stamp_ns, CHUNK_FRAMES, CHUNK_HZ, before=pose)
+
+    def _positions(self, topic: str, message: Any) -> np.ndarray:
+        return _read(topic, lambda said: convert.positions(said, self._names), message)
+
+
+class Observer:
+    """Every camera and part of a rig. What is stamped before the last reset is void."""
+
+    def __init__(self, node: RigNode, max_age_s: float):
+        rig = node.rig
+        self._max_age_ns = round(max_age_s * SECOND)
+        self._images = {camera: Stream(node, topics.image(camera)) for camera in rig.cameras}
+        self._parts: dict[Side, dict[Part, PartState]] = {side: {part: PartState(node, side, part) for part in PARTS} for side in rig.sides}
+        self._resets = Reader(node, topics.RESET)
+        self._era = ""
+        self.void_ns = 0
+
+    def heed_reset(self) -> bool:
+        """Whether the world was put back since the last call."""
+        reset = self._resets.newest()
+        if reset is None:
+            return False
+        self.void_ns, self._era = convert.nanoseconds(reset.stamp), reset.frame_id
+        for kept in (*self._every_part(), *self._images.values()):
+            kept.clear()
+        return True
+
+    def listen(self) -> None:
+        """Collects commands; raises XlvlaError for one that is none."""
+        wrong = [part.listen(self.void_ns, self._era) for part in self._every_part()]
+        if first := next(filter(None, wrong), None):
+            raise first
+
+    def observe(self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float) -> Observation:
+        """The newest image of every camera with the commands in force at the newest stamp.
+
+        Raises:
+            NotYet: something is missing or old.
+            XlvlaError: something is not what its topic promises.
+        """
+        oldest_ns = max(self.void_ns, now_ns - self._max_age_ns)
+        messages = {camera: stream.fresh(now_ns, oldest_ns) for camera, stream in self._images.items()}
+        stamps = [convert.nanoseconds(message.header.stamp) for message in messages.values()]
+        stamp_ns = max(stamps, default=now_ns)
+        images = {camera: _read(self._images[camera].name, convert.picture, message) for camera, message in messages.items()}
+        executed: dict[Side, dict[Part, np.ndarray]] = {
+            side: {name: part.executed(stamp_ns, now_ns, oldest_ns) for name, part in parts.items()} for side, parts in self._parts.items()
+        }
+        return Observation(stamp_ns, images, instruction, executed, previous, delay_s)
+
+    def _every_part(self) -> list[PartState]:
+        return [part for parts in self._parts.values() for part in parts.values()]
+
+
+def _read(topic: str, read: Callable[[Any], np.ndarray], message: Any) -> np.ndarray:
+    """What a message says; the error says on which topic it came."""
+    try:
+        return read(message)
+    except XlvlaError as error:
+        raise XlvlaError(f"{topic}: {error}") from None
