@@ -46,7 +46,7 @@ def parameters(node, context):
 
 def test_the_arguments_read_well():
     arguments = {entity.name: entity for entity in description().entities if isinstance(entity, DeclareLaunchArgument)}
-    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "rviz"]
+    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "only", "without", "rviz"]
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert arguments["left_hand"].choices == arguments["right_hand"].choices == [AS_RIG, *catalog.hands()]
     assert arguments["policy"].choices == [AS_RIG, *catalog.policies(), "none"]
@@ -61,6 +61,13 @@ def test_every_node_of_the_graph_is_launched():
 def test_without_a_policy_there_is_no_policy_node():
     nodes, _ = started(policy="none")
     assert "policy" not in [node._Node__node_name for node in nodes]
+
+
+def test_a_machine_may_start_some_of_the_nodes():
+    only, _ = started(only="policy")
+    assert [node._Node__node_name for node in only] == ["policy"]
+    without, _ = started(without="policy, motion")
+    assert not {"policy", "motion"} & {node._Node__node_name for node in without}
 
 
 def test_a_node_gets_the_chosen_rig_and_the_simulations_time():
@@ -81,10 +88,9 @@ def test_a_wrong_choice_is_refused_by_name():
     assert service.run() == 1
 
 
-def test_a_rig_whose_node_dies_ends_the_launch_with_an_error(monkeypatch):
+def test_a_rig_whose_node_dies_ends_the_launch_with_an_error():
     doomed = rig.load("bimanual").with_choices(policy="none")
     broken = [graph.NodeSpec("xlvla_sim", "none_such", "sim")]
-    monkeypatch.setattr("xlvla.ros.launch.nodes", lambda _: broken)
     service = launch.LaunchService()
-    service.include_launch_description(launch.LaunchDescription(rig_actions(doomed, None)))
+    service.include_launch_description(launch.LaunchDescription(rig_actions(doomed, broken, None)))
     assert service.run() == 1

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Rig
 
 
@@ -36,6 +38,19 @@ class NodeSpec:
 def nodes(rig: Rig) -> list[NodeSpec]:
     """The nodes a rig needs, every one of them required: if one dies, the rig stops."""
     return [*_body(rig), NodeSpec("xlvla", "joint_states", "joint_states"), NodeSpec("xlvla_drivers", "motion", "motion"), *_mind(rig)]
+
+
+def chosen(rig: Rig, only: Sequence[str] = (), without: Sequence[str] = ()) -> list[NodeSpec]:
+    """The nodes of a rig that one machine starts: those named in `only`, or all but those in `without`; the rest run elsewhere."""
+    every = nodes(rig)
+    names = [spec.name for spec in every]
+    for name in (*only, *without):
+        if name not in names:
+            raise unknown("node", name, names)
+    kept = [spec for spec in every if (not only or spec.name in only) and spec.name not in without]
+    if not kept:
+        raise XlvlaError(f"no node of rig '{rig.name}' is left to start: it has {', '.join(names)}")
+    return kept
 
 
 def _body(rig: Rig) -> list[NodeSpec]:

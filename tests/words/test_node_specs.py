@@ -7,7 +7,7 @@ import re
 import pytest
 
 from xlvla import catalog, graph, rig
-from xlvla.errors import RigError
+from xlvla.errors import RigError, XlvlaError
 
 
 @pytest.mark.parametrize("name", catalog.rigs())
@@ -66,3 +66,14 @@ def test_another_hand_on_the_same_port_keeps_nothing_that_was_the_old_ones_alone
     changed = rig.from_document(document, "test").with_choices(hands={"left": "ability"}).device("left", "hand")
     assert changed is not None
     assert (changed.driver, changed.address, changed.rate_hz, dict(changed.options)) == ("ability", "/dev/ttyUSB0", 50.0, {})
+
+
+def test_a_machine_starts_the_nodes_it_is_told_to():
+    bimanual = rig.load("bimanual")
+    assert [spec.name for spec in graph.chosen(bimanual, only=["policy"])] == ["policy"]
+    assert [spec.name for spec in graph.chosen(bimanual, without=["policy"])] == ["sim", "joint_states", "motion"]
+    assert graph.chosen(bimanual) == graph.nodes(bimanual)
+    with pytest.raises(XlvlaError, match=r"unknown node 'polcy'.*did you mean 'policy'"):
+        graph.chosen(bimanual, without=["polcy"])
+    with pytest.raises(XlvlaError, match="no node of rig 'bimanual' is left"):
+        graph.chosen(bimanual, only=["policy"], without=["policy"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from xlvla.graph import NodeSpec
     from xlvla.rig import Rig
 
 
@@ -28,20 +30,21 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
     typer.echo(f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: {', '.join(loaded.cameras) or 'none'})")
 
 
-def installation_faults(rig: Rig) -> list[str]:
-    """What a sound rig cannot run without on this machine: drivers, the codec of its hands, weights, simulator."""
-    return [*_graph_faults(rig), *_driver_faults(rig), *_codec_faults(rig), *_module_faults(rig), *_checkpoint_faults(rig)]
-
-
-def _graph_faults(rig: Rig) -> list[str]:
+def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> list[str]:
+    """What these nodes of a sound rig (None: all) cannot run without on this machine: drivers, codec, weights, simulator."""
     from xlvla.errors import XlvlaError
     from xlvla.graph import nodes
 
     try:
-        nodes(rig)
+        here = {spec.package for spec in (specs or nodes(rig))}
     except XlvlaError as error:
         return [str(error)]
-    return []
+    faults = _module_faults(here)
+    if "xlvla_drivers" in here:
+        faults += _driver_faults(rig)
+    if "xlvla_policy" in here:
+        faults += [*_codec_faults(rig), *_checkpoint_faults(rig)]
+    return faults
 
 
 def _driver_faults(rig: Rig) -> list[str]:
@@ -64,20 +67,21 @@ def _codec_faults(rig: Rig) -> list[str]:
     return [f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add {name}`" for name in strangers]
 
 
-def _module_faults(rig: Rig) -> list[str]:
+def _module_faults(packages: set[str]) -> list[str]:
+    """What is not installed of what nodes of these packages import."""
     from importlib.util import find_spec
 
-    wanted = {"rclpy": "ros", "mujoco": "sim" if rig.sim else "", "torch": "policy" if rig.policy else ""}
+    wanted = {"xlvla": ("rclpy", "ros"), "xlvla_sim": ("mujoco", "sim"), "xlvla_policy": ("torch", "policy")}
     return [
         f"{module} is not installed: pip install 'xlvla[{extra}]'" + (", or source a ROS 2 installation" if extra == "ros" else "")
-        for module, extra in wanted.items()
-        if extra and find_spec(module) is None
+        for package, (module, extra) in wanted.items()
+        if package in packages | {"xlvla"} and find_spec(module) is None
     ]
 
 
 def _checkpoint_faults(rig: Rig) -> list[str]:
     from pathlib import Path
 
-    if rig.policy is None or rig.policy.checkpoint is None or Path(rig.policy.checkpoint).is_file():
+    if rig.policy is None or rig.policy.checkpoint is None or Path(rig.policy.checkpoint).exists():
         return []
     return [f"policy.checkpoint: no file at {rig.policy.checkpoint}"]

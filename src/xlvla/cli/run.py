@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +11,12 @@ import typer
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from xlvla.graph import NodeSpec
     from xlvla.rig import Rig
     from xlvla.ros.controls import Controls
     from xlvla.ros.report import Report
     from xlvla.screen import Screen
+    from xlvla.types import Side
 
 FILM_SIZE = (640, 480)
 
@@ -39,32 +42,46 @@ def run(
         bool | None,
         typer.Option("--engage/--no-engage", help="Let motion move the robot once all is up; by default only what is emulated."),
     ] = None,
+    only: Annotated[str, typer.Option(help="Start only these nodes of the rig, separated by commas; the rest run elsewhere.")] = "",
+    without: Annotated[str, typer.Option(help="Start all nodes but these, which run elsewhere: `--without policy`.")] = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")] = False,
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
     from xlvla import rig as rigs
-    from xlvla.errors import XlvlaError
 
-    chosen = rigs.load(rig).with_choices(
-        hands={"left": left_hand, "right": right_hand},
-        sim=sim,
-        policy=policy,
-        checkpoint=checkpoint,
-        instruction=instruction,
-        seed=seed,
-        speed=speed,
-    )
-    if episodes and not (chosen.sim and chosen.policy):
-        raise XlvlaError("--episodes needs a simulation that resets and a policy that acts: leave out --no-sim and --policy none")
-    if out and not episodes:
-        raise XlvlaError("--out is where episodes are reported: say how many with --episodes")
-    ready_or_raise(chosen)
+    hands: dict[Side, str | None] = {"left": left_hand, "right": right_hand}
+    choices = {"policy": policy, "checkpoint": checkpoint, "instruction": instruction, "seed": seed, "speed": speed}
+    chosen = rigs.load(rig).with_choices(hands=hands, sim=sim, **choices)
+    specs = _specs(chosen, episodes, out, _names(only), _names(without))
+    ready_or_raise(chosen, specs)
     if engage is None:
         engage = len(chosen.emulated) == len(chosen.parts)
-    _until_stopped(chosen, episodes, out, domain, verbose, engage)
+    _until_stopped(chosen, specs, episodes, out, domain, verbose, engage)
 
 
-def _until_stopped(rig: Rig, episodes: int, out: Path | None, domain: int | None, verbose: bool, engage: bool) -> None:
+def _specs(rig: Rig, episodes: int, out: Path | None, only: list[str], without: list[str]) -> list[NodeSpec]:
+    """The nodes to start here; refuses what does not go together."""
+    from xlvla import graph
+    from xlvla.errors import XlvlaError
+
+    if episodes and not (rig.sim and rig.policy):
+        raise XlvlaError("--episodes needs a simulation that resets and a policy that acts: leave out --no-sim and --policy none")
+    if episodes and (only or without):
+        raise XlvlaError("--episodes counts with every node here: leave out --only and --without")
+    if out and not episodes:
+        raise XlvlaError("--out is where episodes are reported: say how many with --episodes")
+    if only or without:  # a rig on one machine keeps to itself
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    return graph.chosen(rig, only, without)
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def _until_stopped(
+    rig: Rig, specs: list[NodeSpec], episodes: int, out: Path | None, domain: int | None, verbose: bool, engage: bool
+) -> None:
     """Ctrl-C and SIGTERM are how a rig normally ends."""
     from xlvla.run import interruptible
     from xlvla.screen import Screen
@@ -74,27 +91,33 @@ def _until_stopped(rig: Rig, episodes: int, out: Path | None, domain: int | None
             if episodes:
                 _episodes(rig, episodes, out, domain, screen)
             else:
-                _forever(rig, domain, screen, engage)
+                _forever(rig, specs, domain, screen, engage)
         except KeyboardInterrupt:
             screen.say("stopped")
 
 
-def _forever(rig: Rig, domain: int | None, screen: Screen, engage: bool) -> None:
+def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool) -> None:
+    from xlvla import graph
     from xlvla.keys import Keys
     from xlvla.ros.controls import LEGEND, Controls
+    from xlvla.ros.peers import Peers
     from xlvla.ros.session import Session
     from xlvla.screen import rig_line
 
-    with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
-        controls = Controls(session.operator, rig)
+    elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
+    with Session(rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
+        controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
-        screen.say(f"[bold]{rig.name}[/] is up: {hands}. Ctrl-C ends it" + (f"; {LEGEND}." if keys.there else "."))
-        if not rig.sim:
+        part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
+        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {LEGEND}." if keys.there else "."))
+        if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
             status, figures = session.tick(), session.operator.figures()
             if done := controls.press(keys.pressed()):
                 screen.say(done)
+            for line in peers.changes():
+                screen.say(line)
             screen.now(rig_line(status, figures), *_device_lines(controls, figures))
 
 
@@ -150,11 +173,11 @@ def _caption(report: Report, status: dict[str, Any]) -> str:
     return f"{report.title}   seed {status['seed']}   {status['time_s']:4.1f} s   {status['text']}"
 
 
-def ready_or_raise(rig: Rig) -> None:
-    """Raises RigError with everything this machine lacks for a rig, before anything starts."""
+def ready_or_raise(rig: Rig, specs: list[NodeSpec] | None = None) -> None:
+    """Raises RigError with everything this machine lacks for these nodes of a rig (None: all), before anything starts."""
     from xlvla.cli.check import installation_faults
     from xlvla.errors import RigError
 
-    faults = installation_faults(rig)
+    faults = installation_faults(rig, specs)
     if faults:
         raise RigError(faults)

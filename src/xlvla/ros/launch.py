@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
-from xlvla.graph import NodeSpec, nodes
+from xlvla.graph import NodeSpec, chosen
 from xlvla.paths import share
 from xlvla.rig import Rig, load
 from xlvla.robot import rig_description
@@ -37,8 +38,13 @@ AS_RIG = "as_rig"
 
 def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
     """Everything a rig needs, with the arguments a user may choose by; `rviz_file` lies in the launch folder."""
-    start = OpaqueFunction(function=lambda context: rig_actions(chosen_rig(context), rviz_file if _truth(context, "rviz") else None))
-    return LaunchDescription([*arguments(default_rig), start])
+
+    def start(context: LaunchContext) -> list[Any]:
+        rig = chosen_rig(context)
+        specs = chosen(rig, _names(context, "only"), _names(context, "without"))
+        return rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)
+
+    return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
 
 
 def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
@@ -51,6 +57,8 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
         _argument("sim", AS_RIG, "Simulate the robot; the time is then the simulation's.", [AS_RIG, "true", "false"]),
         _argument("policy", AS_RIG, "Who decides; none starts the robot alone.", [AS_RIG, *policies, "none"]),
         _argument("instruction", AS_RIG, "The task in words."),
+        _argument("only", "", "Start only these nodes of the rig, separated by commas; the rest run elsewhere."),
+        _argument("without", "", "Start all nodes but these, which run elsewhere: without:=policy."),
         _argument("rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]),
     ]
 
@@ -66,16 +74,17 @@ def chosen_rig(context: LaunchContext) -> Rig:
     )
 
 
-def rig_actions(rig: Rig, rviz_file: str | None) -> list[Any]:
-    """Actions that start a rig and stop all of it when one of its nodes dies; the resolved rig lives as long as the launch."""
+def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Any]:
+    """Actions that start nodes of a rig and stop all of them when one dies; the resolved rig lives as long as the launch."""
     folder = Path(tempfile.mkdtemp(prefix="xlvla-"))
     rig_path = rig.save(folder / f"{rig.name}.yaml")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     actions: list[Any] = []
-    for spec in nodes(rig):
+    for spec in specs:
         node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None)
         actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all))]
-    return actions + _viewers(rig, rviz_file)
+    watched = any(spec.name == "joint_states" for spec in specs)  # the machine of the robot, or of all
+    return actions + (_viewers(rig, rviz_file) if watched else [])
 
 
 def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
@@ -141,6 +150,10 @@ def _argument(name: str, default: str, text: str, choices: list[str] | None = No
 def _choice(context: LaunchContext, name: str) -> str | None:
     value = context.launch_configurations[name]
     return None if value == AS_RIG else value
+
+
+def _names(context: LaunchContext, name: str) -> list[str]:
+    return [entry.strip() for entry in context.launch_configurations[name].split(",") if entry.strip()]
 
 
 def _truth(context: LaunchContext, name: str) -> bool:

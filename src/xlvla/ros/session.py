@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from xlvla import graph
 from xlvla.errors import XlvlaError
+from xlvla.graph import NodeSpec
 from xlvla.rig import Rig
 from xlvla.ros.measure import Measure
 from xlvla.ros.operator import Operator
@@ -49,6 +50,7 @@ class Session:
     """Context manager: entered, every node of the rig is up; left, none is.
 
     Args:
+        specs: the nodes to start, where others run elsewhere; None: all.
         domain: ROS domain; None keeps the environment's.
         record: whether episodes are recorded for a film, in `moments`.
         listener: gets what the nodes print.
@@ -58,6 +60,7 @@ class Session:
     def __init__(
         self,
         rig: Rig,
+        specs: Sequence[NodeSpec] | None = None,
         *,
         domain: int | None = None,
         record: bool = False,
@@ -65,7 +68,7 @@ class Session:
         progress: Callable[[list[str]], None] = lambda waiting: None,
     ):
         self.rig, self.moments = rig, list[Moment]()
-        self.supervisor = Supervisor(rig, graph.nodes(rig), domain=domain, listener=listener)
+        self.supervisor = Supervisor(rig, specs or graph.nodes(rig), domain=domain, listener=listener)
         self._domain, self._record, self._progress = domain, record, progress
 
     def __enter__(self) -> Session:

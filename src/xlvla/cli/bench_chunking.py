@@ -1,0 +1,139 @@
+"""`xlvla bench chunking`: what the ways to join chunks are worth when the policy takes long to think."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xlvla.cli.bench import bench
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xlvla.rig import Rig
+
+SHOWN_S = 0.8
+"""How long the last chunk of an episode is followed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way at one delay.
+
+    Args:
+        gap_rad: root mean square distance between a chunk and the one before where the robot goes over to it.
+        ratio: jerk there over that inside chunks, when the newest is simply followed.
+        jerk: jerk there as a share of its limit, in the commands that motion makes of the chunks.
+    """
+
+    chunking: str
+    delay_s: float
+    trials: int
+    successes: int
+    gap_rad: float
+    ratio: float
+    jerk: float
+
+
+def register(app: typer.Typer) -> None:
+    bench.command("chunking")(chunking)
+
+
+def chunking(
+    policy: Annotated[str | None, typer.Option(help="Weights file; the shipped one if not given.")] = None,
+    ways: Annotated[str, typer.Option(help="Ways to join chunks, separated by commas.")] = "plain,ensemble,guided,prefix",
+    delays: Annotated[
+        str, typer.Option(help="Seconds from an observation to its chunk's taking effect, separated by commas.")
+    ] = "0,0.2,0.4",
+    trials: Annotated[int, typer.Option(min=1, help="Episodes per way and delay.")] = 4,
+    hands: Annotated[str, typer.Option(help="Hand on both arms, or left+right.")] = "xhand",
+    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Compare ways to join chunks in simulation: success, and how rough the motion is where chunks meet."""
+    import json
+
+    from rich.console import Console
+
+    from xlvla import rig as rigs
+    from xlvla.errors import XlvlaError
+
+    left, _, right = hands.partition("+")
+    base, console, rows = rigs.load(rig).with_choices(hands={"left": left, "right": right or left}, checkpoint=policy), Console(), []
+    for chosen in [_joining(base, way.strip()) for way in ways.split(",")]:
+        try:
+            rows += _rows(chosen, [float(delay) for delay in delays.split(",")], trials, console.print)
+        except XlvlaError as error:  # weights that cannot
+            console.print(str(error))
+    console.print(_table(rows))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+def _joining(rig: Rig, way: str) -> Rig:
+    """The rig with another way to join chunks; raises RigError for a way nobody knows."""
+    from xlvla import rig as rigs
+    from xlvla.errors import XlvlaError
+
+    document = asdict(rig)
+    if document["policy"] is None:
+        raise XlvlaError(f"rig '{rig.name}' has no `policy` section, so there is nothing to measure")
+    document["policy"]["chunking"] = way
+    return rigs.from_document(document, rig.name)
+
+
+def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
+    from xlvla.cli.eval import _Stage  # pyright: ignore[reportPrivateUsage]
+    from xlvla.types import FIRST_EVALUATION_SEED
+
+    assert rig.policy is not None
+    stage, way, rows = _Stage(rig, 0.0, threads=1), rig.policy.chunking, []
+    for delay in delays:
+        stage.delay = round(delay / stage.period_s)
+        successes, seams = 0, []
+        for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
+            successes += stage.trial(seed, None).success
+            seams += [seam for side in rig.sides if (seam := _seam(rig, side, stage.sent))]
+        gap, ratio, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True))
+        rows.append(Row(way, delay, trials, successes, gap, ratio, jerk))
+        said(f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk {ratio:.1f}, {jerk:.3f}")
+    stage.world.close()
+    return rows
+
+
+def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]]) -> tuple[float, float, float] | None:
+    """Gap, ratio and jerk of one side of an episode; None where there were not two chunks."""
+    import numpy as np
+
+    from xlvla.types import PARTS
+    from xlvla_drivers.motion.chunk import Trajectory
+    from xlvla_drivers.motion.roughness import Arrival, blended, naive
+    from xlvla_drivers.motion.sides import side_player
+
+    if len(sent) < 2:
+        return None
+    points = [np.concatenate([chunk.positions[side][part] for part in PARTS], axis=1) for _, chunk in sent]
+    came = [Arrival(at, chunk.stamp_ns / 1e9, chunk.rate_hz, rows) for (at, chunk), rows in zip(sent, points, strict=True)]
+    curves = [Trajectory(arrival.points, arrival.rate_hz) for arrival in came]
+    starts = [arrival.stamp_s + 1 / arrival.rate_hz for arrival in came]
+    gaps = [
+        curves[k].at(came[k].came_s - starts[k]).position - curves[k - 1].at(came[k].came_s - starts[k - 1]).position
+        for k in range(1, len(came))
+    ]
+    end_s = came[-1].came_s + SHOWN_S
+    followed, commanded = naive(side_player(rig, side), came, end_s), blended(side_player(rig, side), came, end_s)
+    return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, commanded.at_boundaries
+
+
+def _table(rows: list[Row]) -> Table:
+    from rich.table import Table
+
+    table = Table("chunking", "delay s", "success", "gap mrad", "jerk where chunks meet, over inside", "of motion's limit")
+    for row in rows:
+        figures = f"{1e3 * row.gap_rad:.1f}", f"{row.ratio:.1f}", f"{row.jerk:.3f}"
+        table.add_row(row.chunking, f"{row.delay_s:g}", f"{row.successes}/{row.trials}", *figures)
+    return table
