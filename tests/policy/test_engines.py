@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from xlvla.errors import XlvlaError
+from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.vla import checkpoint, config, flow
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.engine import Eager, Engine, blank
@@ -212,3 +213,12 @@ def test_a_damaged_folder_is_refused(folder, tmp_path):
     (broken / "policy.json").write_text(json.dumps({**about, "policy": "another"}))
     with pytest.raises(XlvlaError, match="different exports"):
         load(broken, Choice())
+
+
+def test_a_rig_whose_checkpoint_is_an_exported_folder_is_driven_without_the_weights(rig, weights, codec, tmp_path):
+    export(weights, codec, tmp_path / "out", words=24)
+    exported = policies.load(rig.with_choices(checkpoint=str(tmp_path / "out")), threads=1)
+    original = policies.load(rig.with_choices(checkpoint=str(weights)), threads=1)
+    assert isinstance(exported.engine, Onnx) and exported.config.max_words == 24
+    inputs, noise = observation(Vla(original.config), 1)
+    torch.testing.assert_close(exported.engine.sample(inputs, noise), original.engine.sample(inputs, noise), rtol=1e-4, atol=1e-4)

@@ -20,6 +20,7 @@ from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.normalise import Normaliser
+from xlvla_policy.vla.outline import outline
 
 FORMAT = "xlvla-policy-1"
 
@@ -82,8 +83,7 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
-    with torch.device("meta"):
-        model = Vla(card.config)
+    model = outline(card.config)
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:

@@ -18,6 +18,7 @@ from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla import published
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla
+from xlvla_policy.vla.outline import outline
 from xlvla_policy.vla.stream import PRECISIONS, Entry, write
 
 FORMAT = "xlvla-pretrained-1"
@@ -120,8 +121,7 @@ def start(model: Vla, path: Path) -> tuple[str, ...]:
 
 def weight_shapes(config: VlaConfig) -> dict[str, tuple[int, ...]]:
     """Every weight of a model by name, without making one."""
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in Vla(config).state_dict().items()}
+    return {name: tuple(tensor.shape) for name, tensor in outline(config).state_dict().items()}
 
 
 def size_bytes(config: VlaConfig, precision: str) -> int:

@@ -18,6 +18,7 @@ from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.engine import Eager, Engine, blank
 from xlvla_policy.vla.engine_choice import Choice, device_of, dtype_of, make
 from xlvla_policy.vla.model import Inputs, Vla
+from xlvla_policy.vla.outline import outline
 
 WORDS = 20
 """Words of the sentence that is measured with."""
@@ -145,9 +146,7 @@ def _engine(model: Vla, choice: Choice, folder: Path) -> Engine:
 
 
 def _random(config: VlaConfig, device: torch.device, dtype: torch.dtype) -> Vla:
-    with torch.device("meta"):
-        model = Vla(config)
-    model = model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
+    model = outline(config).to(dtype).to_empty(device=device).eval().requires_grad_(False)
     for parameter in model.parameters():
         parameter.normal_(0, 0.02)
     return model

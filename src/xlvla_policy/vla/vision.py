@@ -54,7 +54,7 @@ class Keypoints(nn.Module):
         self.refine = _full_gain(nn.Conv2d(channels, channels, 3, 1, 1), "relu")
         self.heat = _full_gain(nn.Conv2d(channels, points, 1), "relu")
         self.gain = nn.Parameter(torch.full((points, 1), 4.0))
-        self.lean = nn.Parameter(3 * torch.randn(points, 2))
+        self.lean = nn.Parameter(nn.init.normal_(torch.empty(points, 2), std=3.0))
         self.read_in, self.read_out = nn.Linear(2 * points, 2 * dim), nn.Linear(2 * dim, tokens * dim)
         self.tokens = tokens
 
