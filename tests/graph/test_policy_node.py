@@ -26,9 +26,8 @@ from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import Part, Side
-from xlvla_policy.vla import checkpoint, config, tokenizer
+from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.normalise import Normaliser
 
 SDKS_AND_WORLDS = ("xlvla_sim", "mujoco", "serial", "pymodbus", "dynamixel_sdk", "xarm", "cyclonedds", "unitree_sdk2py", "pyrealsense2")
 
@@ -38,7 +37,8 @@ def weights(folder: Path, steps: int) -> Path:
     torch.manual_seed(0)
     shape, rig = replace(config.preset("tiny"), steps=steps), rigs.load("bimanual_emulated")
     home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
-    card = checkpoint.Card(shape, Normaliser(home, np.full_like(home, 0.02)), Codec.load().hash, tokenizer.load(shape.max_words).hash, {})
+    statistics = normalise.of_xarms(shape, home, np.full_like(home, 0.02))
+    card = checkpoint.Card(shape, statistics, Codec.load().hash, tokenizer.load(shape.max_words).hash, {})
     return checkpoint.save(folder / f"{steps}.safetensors", Vla(shape).state_dict(), card)
 
 

@@ -22,9 +22,8 @@ from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
-from xlvla_policy.vla import checkpoint, config, tokenizer
+from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.normalise import Normaliser
 
 BODY = {"sim", "motion", "joint_states"}
 
@@ -35,8 +34,13 @@ def untrained(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     shape, rig = config.preset("tiny"), rigs.load("bimanual")
     home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
+    statistics = normalise.of_xarms(shape, home, np.full_like(home, 0.02))
     card = checkpoint.Card(
-        shape, Normaliser(home, np.full_like(home, 0.02)), Codec.load().hash, tokenizer.load(shape.max_words).hash, {"untrained": True}
+        shape,
+        statistics,
+        Codec.load().hash,
+        tokenizer.load(shape.max_words).hash,
+        {"untrained": True},
     )
     return checkpoint.save(tmp_path_factory.mktemp("weights") / "untrained.safetensors", Vla(shape).state_dict(), card)
 

@@ -17,10 +17,10 @@ from xlvla import rig as rigs
 from xlvla.codec import Codec
 from xlvla.rig import Rig
 from xlvla_data.store import Stored
-from xlvla_policy.training import dataset
+from xlvla_policy.training import dataset, sources
 from xlvla_policy.training.batches import Batches
-from xlvla_policy.training.dataset import Demonstrations
-from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
+from xlvla_policy.training.dataset import Demonstrations, Recorded
+from xlvla_policy.vla import checkpoint, config, tokenizer
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.model import Vla
 
@@ -48,14 +48,18 @@ def stored(tmp_path_factory, rig, codec) -> list[Stored]:
 
 
 @pytest.fixture(scope="session")
-def data(stored, codec) -> Demonstrations:
-    return dataset.load(stored, TINY, codec)
+def recorded(stored, codec) -> list[Recorded]:
+    return [dataset.read(source, TINY, codec) for source in sources.find([str(stored[0].data.root)])]
+
+
+@pytest.fixture(scope="session")
+def data(recorded) -> Demonstrations:
+    return dataset.load(recorded, TINY)
 
 
 @pytest.fixture(scope="session")
 def batches(data) -> Batches:
-    normaliser = normalise.fit(data.commands, TINY.arm_joints, TINY.latent_dim)
-    return Batches(data, TINY, normaliser, tokenizer.load(TINY.max_words))
+    return Batches(data, TINY, dataset.statistics(data.recorded), tokenizer.load(TINY.max_words))
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def model() -> Vla:
 def weights(tmp_path_factory, batches, codec) -> Path:
     """A policy file with random weights."""
     torch.manual_seed(1)
-    card = Card(TINY, batches.normaliser, codec.hash, batches.tokenizer.hash, {"episodes": 6})
+    card = Card(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {"episodes": 6})
     return checkpoint.save(tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card)
 
 

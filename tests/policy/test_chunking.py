@@ -15,7 +15,8 @@ from xlvla.policy import Chunk, Observation
 from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_policy.overlap import Overlap, overlap
 from xlvla_policy.policies import xlvla as policies
-from xlvla_policy.training.loop import Recipe, Trainer
+from xlvla_policy.training.loop import Trainer
+from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import checkpoint, chunking, config, flow
 from xlvla_policy.vla.engine import Eager, Engine
 from xlvla_policy.vla.model import Vla

@@ -13,7 +13,7 @@ import torch
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.policies import xlvla as policies
-from xlvla_policy.vla import checkpoint, config, flow
+from xlvla_policy.vla import checkpoint, config, flow, normalise
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.engine import Eager, Engine, blank
 from xlvla_policy.vla.engine_captured import Captured
@@ -22,7 +22,6 @@ from xlvla_policy.vla.engine_float8 import Float8Linear
 from xlvla_policy.vla.engine_onnx import Onnx, providers
 from xlvla_policy.vla.export import export
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.normalise import Normaliser
 
 CPU = torch.device("cpu")
 ENGINES = ("torch", "captured", "onnx")
@@ -58,7 +57,8 @@ def folder(model, codec, tmp_path_factory):
     """The model as ONNX."""
     place = tmp_path_factory.mktemp("onnx")
     numbers = model.config.frame_dim
-    card = Card(model.config, Normaliser(np.zeros(numbers, np.float32), np.ones(numbers, np.float32)), codec.hash, "words", {})
+    statistics = normalise.of_xarms(model.config, np.zeros(numbers, np.float32), np.ones(numbers, np.float32))
+    card = Card(model.config, statistics, codec.hash, "words", {})
     weights = checkpoint.save(place / "policy.safetensors", model.state_dict(), card, dtype=torch.float32)
     export(weights, codec, place / "out")
     return place / "out"

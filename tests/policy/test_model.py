@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from xlvla.errors import XlvlaError
-from xlvla_policy.training.batches import Augmentation
-from xlvla_policy.training.loop import Recipe, Trainer
+from xlvla_policy.training.batches import Lots
+from xlvla_policy.training.loop import Trainer
+from xlvla_policy.training.recipe import Augmentation, Recipe
 from xlvla_policy.vla import config, flow
 from xlvla_policy.vla.joint import attend, joint_mask
 from xlvla_policy.vla.model import Inputs, Vla
@@ -124,7 +125,8 @@ def test_draws_that_share_an_observation_cost_no_accuracy(model, batches):
 
 def test_spoiling_the_past_leaves_the_target_alone(batches, rows):
     spoil = Augmentation(hold=1.0, offset=0.1, noise=0.0, brightness=0.0, contrast=0.0)
-    spoilt, chunk = batches.draw(4, rows[30:31], spoil, torch.Generator().manual_seed(0))
+    drawn = batches.draw(Lots(rows[30:31], np.ones(len(rows))), Recipe(augmentation=spoil), 0, range(4))
+    spoilt, chunk = drawn.inputs, drawn.chunk
     clean, wanted = batches.take(np.repeat(rows[30:31], 4))
     assert torch.equal(chunk, wanted) and torch.equal(spoilt.images, clean.images)
     assert (spoilt.past == spoilt.past[:, :1]).all() and not torch.allclose(spoilt.past[:, -1], clean.past[:, -1])

@@ -13,7 +13,8 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla_policy.frames import of_rig
 from xlvla_policy.overlap import SECOND, Overlap, overlap
 from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
 from xlvla_policy.vla.checkpoint import Card
@@ -53,9 +54,10 @@ class XlvlaPolicy:
     """Chunks for one rig. `predict` is a function of the observation alone: every chunk starts from the same noise."""
 
     def __init__(self, rig: Rig, engine: Engine, card: Card, codec: Codec, words: Tokenizer, seed: int):
-        _suits(rig, card, codec)
-        config = card.config
-        self.rig, self.engine, self.normaliser, self.codec, self.config = rig, engine, card.normaliser, codec, config
+        _suits(rig, card)
+        config, frames = card.config, of_rig(card.config, rig, codec)
+        self.frames = frames
+        self.rig, self.engine, self.normaliser, self.codec, self.config = rig, engine, card.statistics.normaliser(frames), codec, config
         self.words, self.longest = words, card.committed
         self.chunking = rig.policy.chunking if rig.policy else "plain"
         # The same noise every time keeps successive chunks on the same choice where there is more than one way.
@@ -79,14 +81,7 @@ class XlvlaPolicy:
         frames = self.normaliser.undo(joined)
         if not np.isfinite(frames).all():
             raise XlvlaError("the policy decided on numbers that are not finite: its weights are broken")
-        positions: dict[Side, Mapping[Part, np.ndarray]] = {}
-        latents: dict[Side, np.ndarray] = {}
-        for index, side in enumerate(self.config.sides):
-            start = index * self.config.side_dim
-            arm, latent = np.split(frames[:, start : start + self.config.side_dim], [self.config.arm_joints], 1)
-            positions[side] = self._joints(side, arm, latent)
-            latents[side] = latent
-        return Chunk(observation.stamp_ns, CHUNK_HZ, positions, latents, decided)
+        return Chunk(observation.stamp_ns, CHUNK_HZ, self._positions(frames), self.frames.latents(frames), decided)
 
     def _decide(self, inputs: Inputs, before: Overlap | None) -> torch.Tensor:
         """The next chunk [1, T, D] in normalised numbers."""
@@ -113,7 +108,7 @@ class XlvlaPolicy:
 
     def _inputs(self, observation: Observation) -> Inputs:
         config = self.config
-        past = np.concatenate([self._past(observation, side) for side in config.sides], 1)
+        past = self.frames.encode({side: {part: self._executed(observation, side, part) for part in PARTS} for side in config.sides})
         seen = [camera in self.cameras for camera in config.cameras]
         words, mask = self._sentence(observation.instruction)
         return Inputs(
@@ -138,11 +133,6 @@ class XlvlaPolicy:
             self._sentences = {sentence: (torch.from_numpy(ids[mask])[None], torch.from_numpy(mask[mask])[None])}
         return self._sentences[sentence]
 
-    def _past(self, observation: Observation, side: Side) -> np.ndarray:
-        """What was executed on one side as frames [T, side_dim] of arm joints and latents."""
-        arm, hand = (self._executed(observation, side, part) for part in ("arm", "hand"))
-        return np.concatenate([arm, self.codec.encode(self.rig.sides[side].hand.type, side, hand)], 1)
-
     def _executed(self, observation: Observation, side: Side, part: Part) -> np.ndarray:
         names = self.rig.joint_names(side, part)
         values = observation.executed.get(side, {}).get(part)
@@ -157,11 +147,12 @@ class XlvlaPolicy:
             raise XlvlaError(f"executed joints of the {side} {part} are not finite: {', '.join(wrong)}")
         return values
 
-    def _joints(self, side: Side, arm: np.ndarray, latent: np.ndarray) -> Mapping[Part, np.ndarray]:
-        """Joint positions a robot may be sent."""
-        hand = self.codec.decode(self.rig.sides[side].hand.type, side, latent)
-        limits = self.limits[side]
-        return {"arm": np.clip(arm, *limits["arm"]), "hand": np.clip(hand, *limits["hand"])}
+    def _positions(self, frames: np.ndarray) -> dict[Side, Mapping[Part, np.ndarray]]:
+        """Joint positions a robot may be sent, of raw frames [T, D]."""
+        return {
+            side: {part: np.clip(values, *self.limits[side][part]) for part, values in parts.items()}
+            for side, parts in self.frames.decode(frames).items()
+        }
 
 
 def _choice(rig: Rig, threads: int) -> Choice:
@@ -175,19 +166,12 @@ def _limits(rig: Rig, side: Side) -> dict[Part, tuple[np.ndarray, np.ndarray]]:
     return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}
 
 
-def _suits(rig: Rig, card: Card, codec: Codec) -> None:
+def _suits(rig: Rig, card: Card) -> None:
     """Refuses a rig that these weights cannot drive."""
     config = card.config
-    if set(rig.sides) != set(config.sides):
-        raise XlvlaError(f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has {' and '.join(rig.sides)}")
     if not set(config.cameras) & set(rig.cameras):
         known = ", ".join(rig.cameras) or "none"
         raise XlvlaError(f"this policy looks through {', '.join(config.cameras)}; the cameras of rig '{rig.name}' are {known}")
-    for side in config.sides:
-        joints = len(rig.arm(side).joints)
-        if joints != config.arm_joints:
-            raise XlvlaError(f"this policy drives arms of {config.arm_joints} joints; the {side} {rig.arm(side).title} has {joints}")
-        codec.joints(rig.sides[side].hand.type, side)
     if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
         raise XlvlaError(
             "policy.chunking: these weights never learned to continue a chunk ('prefix'): train with a share of committed prefixes, "

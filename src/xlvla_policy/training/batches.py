@@ -7,91 +7,158 @@ by an offset and by noise, while the chunk to be predicted stays right. What rem
 
 The latents of the past are spoilt far more, half of the time: the same pose of another hand encodes somewhat elsewhere, and
 a hand that was never demonstrated must not look strange.
+
+All that is random about the k-th sample of a step follows from the seed, the step and k. So a batch is the same however
+many processes share it, and a run that is resumed, with as many or others, goes on as if it had never stopped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xlvla_policy.training.dataset import Demonstrations
+from xlvla_policy.training.recipe import Augmentation, Recipe
+from xlvla_policy.vla import flow
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Inputs
-from xlvla_policy.vla.normalise import Normaliser
+from xlvla_policy.vla.normalise import Statistics
 from xlvla_policy.vla.tokenizer import Tokenizer
+
+Chances = dict[str, Tensor]
+"""What is random about samples, by name, each [B, ...]."""
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How observations are spoilt; offsets and noise are in units of the normalised frame, light in shares.
+class Drawn:
+    """Some samples of a batch, ready for the model: what `Vla.loss` takes.
 
     Args:
-        hold: probability that the past is only its last pose, repeated.
-        offset: deviation of an error common to all frames of a past, per number.
-        noise: deviation of an error of every frame.
-        foreign: probability that latents are offset by as much as another hand's would be.
-        foreign_offset: deviation of that offset.
-        brightness: largest change of brightness, as a share of white.
-        contrast: largest relative change of contrast.
+        chunk: action chunks [B, T, frame_dim], normalised.
+        noise: [B * K, T, frame_dim].
+        times: flow times [B * K], or [B * K, tokens].
     """
 
-    hold: float = 0.5
-    offset: float = 0.06
-    noise: float = 0.02
-    foreign: float = 0.5
-    foreign_offset: float = 0.7
-    brightness: float = 0.08
-    contrast: float = 0.15
+    inputs: Inputs
+    chunk: Tensor
+    noise: Tensor
+    times: Tensor
+
+    def to(self, device: torch.device) -> Drawn:
+        return Drawn(_moved(self.inputs, device), *(value.to(device) for value in (self.chunk, self.noise, self.times)))
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Draws (inputs, action chunk) pairs; everything random comes from the generator that the caller passes."""
+    """Observations and action chunks, normalised, of some demonstrations."""
 
     data: Demonstrations
     config: VlaConfig
-    normaliser: Normaliser
+    statistics: Statistics
     tokenizer: Tokenizer
 
-    def draw(self, size: int, rows: np.ndarray, augmentation: Augmentation, generator: torch.Generator) -> tuple[Inputs, Tensor]:
-        """A batch of observations among `rows`, spoilt."""
-        chosen = np.sort(rows[torch.randint(len(rows), (size,), generator=generator).numpy()])
-        inputs, chunk = self.take(chosen)
-        images = lit(inputs.images, augmentation, generator)
-        past = spoilt(inputs.past, self.config.latent_columns, augmentation, generator)
-        return Inputs(images, inputs.cameras, inputs.words, inputs.word_mask, past), chunk
+    def draw(self, lots: Lots, recipe: Recipe, step: int, numbers: Iterable[int]) -> Drawn:
+        """The samples of these numbers of a step's batch, spoilt."""
+        chances = drawn_chances(self.config, recipe, step, numbers)
+        clear, chunk = self.take(lots.rows_at(chances["lot"].numpy()))
+        past = spoilt(clear.past, self.config.latent_columns, recipe.augmentation, chances)
+        images = lit(clear.images, recipe.augmentation, chances)
+        times = chances["times"].flatten()
+        if recipe.committed:
+            times = flow.per_token(times, self.config.action_tokens, chances["committed"].flatten())
+        return Drawn(Inputs(images, clear.cameras, clear.words, clear.word_mask, past), chunk, chances["noise"].flatten(0, 1), times)
 
     def take(self, rows: np.ndarray) -> tuple[Inputs, Tensor]:
-        """These observations as they are."""
-        windows = torch.from_numpy(self.normaliser.apply(self.data.windows(rows, self.config.frames)))
+        """These observations as they are, and their action chunks."""
+        mean, scale = (values[self.data.kinds(rows)] for values in self._normalisers)
+        windows = self.data.windows(rows, self.config.frames)
+        windows = torch.from_numpy(((windows - mean[:, None]) / scale[:, None]).astype(np.float32))
         words, mask = self._words([self.data.instructions[index] for index in self.data.source[rows]])
-        images, seen = torch.from_numpy(np.asarray(self.data.images[rows])), torch.from_numpy(self.data.seen[rows])
+        images, seen = torch.from_numpy(self.data.images[rows]), torch.from_numpy(self.data.seen[rows])
         return Inputs(images, seen, words, mask, windows[:, : self.config.frames]), windows[:, self.config.frames :]
 
+    def undo(self, chunks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Raw chunks [B, T, frame_dim] of normalised ones of these observations."""
+        mean, scale = (values[self.data.kinds(rows)][:, None] for values in self._normalisers)
+        return chunks * scale + mean
+
+    @cached_property
+    def _normalisers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and scale [data sets, frame_dim]."""
+        every = [self.statistics.normaliser(each.robot) for each in self.data.recorded]
+        return np.stack([each.mean for each in every]), np.stack([each.scale for each in every])
+
+    @cached_property
+    def _sentences(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Ids and mask of every sentence, all as long as the longest: one shape for every batch."""
+        every = {sentence: self.tokenizer.encode(sentence) for sentence in dict.fromkeys(self.data.instructions)}
+        longest = max(int(mask.sum()) for _, mask in every.values())
+        return {sentence: (ids[:longest], mask[:longest]) for sentence, (ids, mask) in every.items()}
+
     def _words(self, sentences: list[str]) -> tuple[Tensor, Tensor]:
-        known = {sentence: self.tokenizer.encode(sentence) for sentence in set(sentences)}
-        words, mask = (torch.from_numpy(np.stack(values)) for values in zip(*(known[sentence] for sentence in sentences), strict=True))
-        longest = int(mask.sum(1).max())
-        return words[:, :longest], mask[:, :longest]
+        ids, mask = (np.stack(values) for values in zip(*(self._sentences[sentence] for sentence in sentences), strict=True))
+        return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def spoilt(past: Tensor, latent: np.ndarray, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+class Lots:
+    """Draws rows in proportion to their weights."""
+
+    def __init__(self, rows: np.ndarray, weights: np.ndarray):
+        self.rows = rows
+        self._ends = np.cumsum(weights[rows])
+
+    def rows_at(self, lots: np.ndarray) -> np.ndarray:
+        """The rows that numbers in [0, 1) fall on."""
+        found = np.searchsorted(self._ends, lots * self._ends[-1], side="right")
+        return self.rows[np.minimum(found, len(self.rows) - 1)]
+
+
+def drawn_chances(config: VlaConfig, recipe: Recipe, step: int, numbers: Iterable[int]) -> Chances:
+    """What is random about these samples of a step."""
+    generator, every = torch.Generator(), list[Chances]()
+    for number in numbers:
+        (seed,) = np.random.SeedSequence([recipe.seed, step, number]).generate_state(1, np.uint64)
+        generator.manual_seed(int(seed >> np.uint64(1)))
+        every.append(_chances(config, recipe, generator))
+    return {key: torch.stack([chances[key] for chances in every]) for key in every[0]}
+
+
+def _chances(config: VlaConfig, recipe: Recipe, generator: torch.Generator) -> Chances:
+    shape, draws = (config.frames, config.frame_dim), recipe.draws
+    tokens = torch.randint(1, max(recipe.longest // config.frames_per_token, 1) + 1, (draws,), generator=generator)
+    return {
+        "lot": torch.rand((), dtype=torch.float64, generator=generator),
+        "light": torch.rand(2, generator=generator),
+        "hold": torch.rand((), generator=generator),
+        "foreign": torch.rand((), generator=generator),
+        "offset": torch.randn(1, config.frame_dim, generator=generator),
+        "wrong": torch.randn(shape, generator=generator),
+        "noise": torch.randn((draws, *shape), generator=generator),
+        "times": flow.draw_time((draws,), generator),
+        "committed": tokens * (torch.rand(draws, generator=generator) < recipe.committed),
+    }
+
+
+def spoilt(past: Tensor, latent: np.ndarray, augmentation: Augmentation, chances: Chances) -> Tensor:
     """A past chunk [B, T, D] with the errors of `Augmentation`; `latent` [D] says which numbers are latents."""
-    batch, _, numbers = past.shape
-    held = torch.rand(batch, 1, 1, generator=generator) < augmentation.hold
-    past = torch.where(held, past[:, -1:], past)
-    foreign = (torch.rand(batch, 1, 1, generator=generator) < augmentation.foreign) & torch.from_numpy(latent)
-    deviation = torch.where(foreign, augmentation.foreign_offset, augmentation.offset)
-    offset = torch.randn(batch, 1, numbers, generator=generator) * deviation
-    return past + offset + torch.randn(past.shape, generator=generator) * augmentation.noise
+    hold, foreign = (chances[key][:, None, None] for key in ("hold", "foreign"))
+    past = torch.where(hold < augmentation.hold, past[:, -1:], past)
+    elsewhere = (foreign < augmentation.foreign) & torch.from_numpy(latent)
+    deviation = torch.where(elsewhere, augmentation.foreign_offset, augmentation.offset)
+    return past + chances["offset"] * deviation + chances["wrong"] * augmentation.noise
 
 
-def lit(images: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+def lit(images: Tensor, augmentation: Augmentation, chances: Chances) -> Tensor:
     """Images [B, ...] uint8 in other light."""
-    shape = (len(images), *[1] * (images.ndim - 1))
-    gain = 1 + (2 * torch.rand(shape, generator=generator) - 1) * augmentation.contrast
-    shift = 255 * (2 * torch.rand(shape, generator=generator) - 1) * augmentation.brightness
-    return ((images - 127.5) * gain + (127.5 + shift)).clamp_(0, 255).to(torch.uint8)
+    gain, shift = (2 * chances["light"] - 1).T.reshape(2, len(images), *[1] * (images.ndim - 1))
+    images = (images - 127.5) * (1 + gain * augmentation.contrast) + (127.5 + 255 * shift * augmentation.brightness)
+    return images.clamp_(0, 255).to(torch.uint8)
+
+
+def _moved(inputs: Inputs, device: torch.device) -> Inputs:
+    return Inputs(*(getattr(inputs, name).to(device) for name in ("images", "cameras", "words", "word_mask", "past")))

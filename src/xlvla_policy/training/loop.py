@@ -1,93 +1,66 @@
-"""The training loop: AdamW, warm-up and cosine, averaged weights, checkpoints one can resume to the bit."""
+"""The training loop: AdamW, warm-up and cosine, averaged weights, on one device or shared by many."""
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from xlvla.errors import XlvlaError
-from xlvla_policy.training.batches import Augmentation, Batches
-from xlvla_policy.vla import flow
-from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.training import adaptation, parallel
+from xlvla_policy.training.batches import Batches, Lots
+from xlvla_policy.training.parallel import Group
+from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla.model import Vla
+from xlvla_policy.vla.stream import Entry
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How long and how to train; ends after `steps` or `minutes` of training, whichever comes first.
-
-    Args:
-        batch: observations per step.
-        draws: noise draws per observation; they share its costly image tokens.
-        average: share of the old average kept per step (less in the first steps).
-        bf16: matrix products in bfloat16. At toy size its conversions cost more than the products save.
-        committed: share of the draws whose chunk begins with frames that are told, up to `longest` of them: what weights
-            need in order to continue a chunk that is being executed (`chunking: prefix` of a rig).
-    """
-
-    steps: int | None = None
-    minutes: float | None = 45.0
-    batch: int = 64
-    draws: int = 2
-    rate: float = 2e-3
-    final_rate: float = 1e-5
-    warm_up: int = 200
-    decay: float = 0.01
-    clip: float = 1.0
-    average: float = 0.999
-    bf16: bool = False
-    committed: float = 0.0
-    longest: int = 16
-    seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def progress(self, step: int, seconds: float) -> float:
-        """Share of the run that is over."""
-        shares = [0.0]
-        if self.steps is not None:
-            shares.append(step / max(self.steps, 1))
-        if self.minutes is not None:
-            shares.append(seconds / (60 * self.minutes))
-        return min(1.0, max(shares))
-
-    def learning_rate(self, step: int, seconds: float) -> float:
-        cosine = 0.5 + 0.5 * math.cos(math.pi * self.progress(step, seconds))
-        return min(1.0, (step + 1) / self.warm_up) * (self.final_rate + (self.rate - self.final_rate) * cosine)
+ALONE = Group()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a step reports; `seconds` of training so far."""
+    """What a step reports; `seconds` of training so far, `took` of this step, `size` of the gradient before it was clipped."""
 
     step: int
     seconds: float
     share: float
     loss: float
     rate: float
+    size: float
+    took: float
 
 
 class Trainer:
-    """A model being trained; its whole state can be saved and resumed."""
+    """A model being trained. What it does in a step depends on recipe and step alone, not on how many processes do it.
 
-    def __init__(self, model: Vla, batches: Batches, rows: np.ndarray, recipe: Recipe):
-        _continues(recipe, model.config)
-        self.model, self.batches, self.rows, self.recipe = model, batches, rows, recipe
-        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    Args:
+        rows: the observations to train on.
+        group: the processes that share the work; every one must call every method.
+    """
+
+    def __init__(self, model: Vla, batches: Batches, rows: np.ndarray, recipe: Recipe, group: Group = ALONE):
+        recipe.check(model.config)
+        self.model, self.batches, self.recipe, self.group = model, batches, recipe, group
+        self.lots, self.numbers = Lots(rows, batches.data.weights), group.numbers(recipe.batch)
+        adaptation.adapt(model, recipe)
+        _prepare(model, recipe)
+        if group.size > 1:
+            parallel.shard(model, group, bf16=recipe.bf16)
+        self.learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.average = {name: parallel.local(parameter).clone() for name, parameter in self.learned.items()}
         groups = [
-            {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.decay},
-            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in self.learned.values() if p.ndim > 1], "weight_decay": recipe.decay},
+            {"params": [p for p in self.learned.values() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, recipe.rate, (0.9, 0.95), fused=True)
-        self.generator = torch.Generator().manual_seed(recipe.seed)
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.stopping = 0, 0.0, False
 
     @property
     def share(self) -> float:
@@ -95,85 +68,77 @@ class Trainer:
 
     def advance(self) -> Progress:
         """One step."""
-        began, recipe = time.perf_counter(), self.recipe
+        began, recipe, before = time.perf_counter(), self.recipe, self.seconds
         rate = recipe.learning_rate(self.step, self.seconds)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self._loss()
-        if not torch.isfinite(loss):
+        value = self.group.total([float(loss.detach())])[0] / self.group.size
+        if not np.isfinite(value):
             raise XlvlaError(f"the loss is not finite at step {self.step}: lower the learning rate (now {rate:.1e}), or check the data")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip, foreach=True)
+        size = torch.nn.utils.clip_grad_norm_(self.learned.values(), recipe.clip, foreach=True)
         self.optimizer.step()
         self.step += 1
         self._average()
-        self.seconds += time.perf_counter() - began
-        return Progress(self.step, self.seconds, self.share, float(loss.detach()), rate)
+        self._agree(time.perf_counter() - began)
+        return Progress(self.step, self.seconds, self.share, value, rate, float(parallel.whole(size)), self.seconds - before)
 
     def run(self, on_step: Callable[[Progress], None]) -> None:
-        """Steps until the recipe is done."""
+        """Steps until the recipe is done, or `stopping` is set in some process."""
         self.model.train()
-        while self.share < 1:
+        while self.share < 1 and not self.stopping:
             on_step(self.advance())
 
-    def save(self, path: Path) -> None:
-        """Writes the whole state atomically."""
-        state = {
-            "model": self.model.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+    def reseed(self, seed: int) -> None:
+        """Draws on as a run with this seed does."""
+        self.recipe = replace(self.recipe, seed=seed)
 
-    def resume(self, path: Path) -> None:
-        """Takes over the state that `save` wrote; the run goes on as if it had never stopped."""
-        try:
-            state = torch.load(path, weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except FileNotFoundError:
-            raise XlvlaError(f"nothing to resume at {path}: start without --resume") from None
-        except Exception as error:
-            raise XlvlaError(f"{path} cannot be resumed with this configuration: {' '.join(str(error).split())[:200]}") from None
-        self.average, self.step, self.seconds = state["average"], state["step"], state["seconds"]
-        self.generator.set_state(state["generator"])
+    def weights(self, dtype: torch.dtype) -> list[Entry]:
+        """Every averaged weight of the plain model, whole and with adaptations merged; all processes must fetch all, in order."""
+        scales = adaptation.scales(self.model)
+        wanted = {name: value for name, value in self.model.named_parameters() if not name.endswith((adaptation.UP, adaptation.DOWN))}
+        return [Entry(name, tuple(value.shape), dtype, partial(self._averaged, name, scales.get(name))) for name, value in wanted.items()]
+
+    def averaged(self, name: str) -> Tensor:
+        """The average of a learned weight on the CPU, whole; every process must ask."""
+        return parallel.whole(parallel.like(self.average[name], self.learned[name]))
+
+    def _averaged(self, name: str, scale: float | None) -> Tensor:
+        weight = self.averaged(name) if name in self.average else parallel.whole(self.model.get_parameter(name))
+        if scale is None:
+            return weight
+        up, down = (self.averaged(factor) for factor in adaptation.factors(name))
+        return adaptation.merged(weight, up, down, scale)
 
     def _loss(self) -> Tensor:
-        recipe, config = self.recipe, self.model.config
-        inputs, chunk = self.batches.draw(recipe.batch, self.rows, recipe.augmentation, self.generator)
-        noise = torch.randn(recipe.batch * recipe.draws, config.frames, config.frame_dim, generator=self.generator)
-        times = self._times(len(noise))
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            return self.model.loss(inputs, chunk, noise, times)
-
-    def _times(self, count: int) -> Tensor:
-        """Flow times [count], or [count, tokens] where some draws begin with a committed prefix."""
-        recipe, config = self.recipe, self.model.config
-        times = flow.draw_time((count,), self.generator)
-        if not recipe.committed:
-            return times
-        chosen = torch.rand(count, generator=self.generator) < recipe.committed
-        tokens = torch.randint(1, recipe.longest // config.frames_per_token + 1, (count,), generator=self.generator)
-        return flow.per_token(times, config.action_tokens, tokens * chosen)
+        recipe, device = self.recipe, self.group.device
+        drawn = self.batches.draw(self.lots, recipe, self.step, self.numbers).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+            return self.model.loss(drawn.inputs, drawn.chunk, drawn.noise, drawn.times)
 
     def _average(self) -> None:
         keep = min(self.recipe.average, self.step / (self.step + 10))
-        for average, value in zip(self.average.values(), self.model.state_dict().values(), strict=True):
-            average.lerp_(value, 1 - keep)
+        for name, average in self.average.items():
+            average.lerp_(parallel.local(self.learned[name]), 1 - keep)
+
+    def _agree(self, seconds: float) -> None:
+        """Time is the first process's, and where one must stop, all stop."""
+        took, stopping = self.group.total([seconds if self.group.first else 0.0, float(self.stopping)])
+        self.seconds += took
+        self.stopping = stopping > 0
 
 
-def _continues(recipe: Recipe, config: VlaConfig) -> None:
-    """Refuses a committed prefix that cannot be drawn."""
-    if not 0 <= recipe.committed <= 1:
-        raise XlvlaError(f"the share of draws with a committed prefix must be from 0 to 1, is {recipe.committed}")
-    if recipe.committed and not config.frames_per_token <= recipe.longest < config.frames:
-        raise XlvlaError(
-            f"the longest committed prefix must be from {config.frames_per_token} to {config.frames - 1} frames, is {recipe.longest}"
-        )
+def _prepare(model: Vla, recipe: Recipe) -> None:
+    """Compiled layers and recomputed ones, if so asked; names of weights stay."""
+    layer: Any = model.joint.layer
+    if recipe.compile:
+        layer = torch.compile(layer, dynamic=False)
+        for each in model.vision.layers:
+            each.compile(dynamic=False)
+    if recipe.recompute:
+        layer = partial(checkpoint, layer, use_reentrant=False)
+        for each in model.vision.layers:
+            each.forward = partial(checkpoint, each.forward, use_reentrant=False)
+    model.joint.layer = layer

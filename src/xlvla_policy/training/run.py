@@ -1,147 +1,195 @@
-"""One training run from a folder of episodes to a weights file, with what people look at meanwhile."""
+"""One training run from data sets to a weights file, with what people look at meanwhile."""
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from xlvla.codec import Codec
-from xlvla_data import store
-from xlvla_policy.training import dataset, loop, validation
+from xlvla.screen import WIDTH
+from xlvla_policy.training import card as cards
+from xlvla_policy.training import dataset, parallel, preparation, state, validation
 from xlvla_policy.training.batches import Batches
-from xlvla_policy.training.dataset import Demonstrations
-from xlvla_policy.training.loop import Recipe, Trainer
+from xlvla_policy.training.board import Board
+from xlvla_policy.training.display import Display
+from xlvla_policy.training.loop import Progress, Trainer
+from xlvla_policy.training.parallel import Group
+from xlvla_policy.training.preparation import Choice, Prepared
+from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.validation import Errors
-from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
+from xlvla_policy.vla import checkpoint
 from xlvla_policy.vla.checkpoint import Card
-from xlvla_policy.vla.model import Vla
+from xlvla_policy.vla.outline import outline
+
+CHORES = 0.05
+"""Largest share of the time that saving may take, and validating."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What of a run is not the recipe.
-
-    Args:
-        stride: every which frame becomes an observation.
-        held_out: share of the episodes kept for validation.
-        save_s, validate_s: seconds between saved states and between validations.
-    """
-
-    preset: str = "small"
-    stride: int = 2
-    threads: int = 2
-    resume: bool = False
-    held_out: float = 0.04
-    save_s: float = 60.0
-    validate_s: float = 180.0
+def report(choice: Choice, *, codec: Codec | None = None) -> None:
+    """Shows whether the data sets go together, and trains nothing."""
+    preparation.prepare(choice, codec).report.show(_console(), numbers=True)
 
 
-def train(data: Path, out: Path, choice: Choice, recipe: Recipe, *, codec: Codec | None = None) -> Errors | None:
+def train(choice: Choice, out: Path, recipe: Recipe, *, codec: Codec | None = None) -> Errors | None:
     """Trains and writes weights to `out`; Ctrl-C saves the state, so that `resume` goes on. Returns the last validation."""
-    console = Console()
     torch.set_num_threads(choice.threads)
     torch.manual_seed(recipe.seed)
-    codec = codec or Codec.load()
-    shape = config.preset(choice.preset)
-    with console.status("reading demonstrations"):
-        demonstrations = dataset.load(store.find(data), shape, codec, stride=choice.stride, cache=data / ".cache")
-    words = tokenizer.load(shape.max_words)
+    group = parallel.join(choice.device)
+    console = _console(quiet=not group.first)
+    try:
+        group.numbers(recipe.batch)
+        with console.status("reading demonstrations"):
+            prepared = preparation.prepare(choice, codec)
+        prepared.report.show(console, numbers=False)
+        session = _session(prepared, out, choice, recipe, group, console)
+        session.run()
+        return session.errors
+    finally:
+        parallel.leave()
+
+
+def _console(*, quiet: bool = False) -> Console:
+    return Console(highlight=False, quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
+
+
+def _session(prepared: Prepared, out: Path, choice: Choice, recipe: Recipe, group: Group, console: Console) -> _Session:
+    cache = choice.cache or prepared.recorded[0].source.root / ".cache"
+    with console.status("decoding pictures"), group.in_turn():
+        demonstrations = dataset.load(prepared.recorded, prepared.config, stride=choice.stride, cache=cache)
     rows, back = validation.held_out(demonstrations, choice.held_out)
-    normaliser = normalise.fit(demonstrations.commands, shape.arm_joints, shape.latent_dim)
-    batches = Batches(demonstrations, shape, normaliser, words)
-    trainer = Trainer(Vla(shape), batches, rows, recipe)
-    console.print(_summary(demonstrations, trainer.model, len(rows)))
+    batches = Batches(demonstrations, prepared.config, prepared.statistics, prepared.words)
+    model = preparation.made(prepared, None if choice.resume else choice.init, group.device, console.print)
+    trainer = Trainer(model, batches, rows, recipe, group)
+    learned, weights = (sum(p.numel() for p in some) / 1e6 for some in (trainer.learned.values(), model.parameters()))
+    shared = f" on {group.size} processes" if group.size > 1 else ""
+    console.print(f"{len(rows)} of {len(demonstrations)} observations to train on, {learned:.2f} of {weights:.2f} M weights{shared}")
     longest = recipe.longest if recipe.committed else 0
-    card = Card(shape, normaliser, codec.hash, words.hash, _about(demonstrations, recipe), longest)
-    session = _Session(trainer, out, choice, codec, card, back)
-    if choice.resume:
-        trainer.resume(session.state)
-        console.print(f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done")
-    session.run(console)
-    return session.errors
+    about = _about(prepared, len(demonstrations), recipe)
+    card = Card(prepared.config, prepared.statistics, prepared.codec.hash, prepared.words.hash, about, longest)
+    return _Session(trainer, out, choice, card, back, console)
 
 
 class _Session:
     """Saving, validating and showing around a trainer."""
 
-    def __init__(self, trainer: Trainer, out: Path, choice: Choice, codec: Codec, card: Card, back: np.ndarray):
-        self.trainer, self.out, self.choice, self.codec, self.card, self.back = trainer, out, choice, codec, card, back
+    def __init__(self, trainer: Trainer, out: Path, choice: Choice, card: Card, back: np.ndarray, console: Console):
+        self.trainer, self.out, self.choice, self.card, self.back, self.console = trainer, out, choice, card, back, console
         self.state = out.with_suffix(".state")
         self.errors: Errors | None = None
-        self.saved_s = self.validated_s = 0.0
+        if choice.resume:
+            state.resume(trainer, self.state)
+            console.print(f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done")
+        shown = choice.board and trainer.group.first
+        self.board = Board(out.with_suffix(".board") if shown else None, trainer.step)
+        self.save_at, self.validate_at = trainer.seconds + choice.save_s, trainer.seconds + choice.validate_s
 
-    def run(self, console: Console) -> None:
-        self.saved_s = self.validated_s = self.trainer.seconds
-        columns = (
-            TextColumn("step {task.fields[step]}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%  loss {task.fields[loss]:.4f}"),
-        )
-        rates = (TextColumn("{task.fields[pace]:.2f} steps/s  left {task.fields[left]:.0f} min"), TimeElapsedColumn())
-        with Progress(*columns, *rates, console=console, refresh_per_second=2) as bar:
-            task = bar.add_task("", total=1.0, step=self.trainer.step, loss=float("nan"), pace=0.0, left=0.0)
-            smooth, first_step, first_s = None, self.trainer.step, self.trainer.seconds
+    def run(self) -> None:
+        trainer = self.trainer
+        with Display(self.console, trainer) as display, _interruptible(trainer):
 
-            def on_step(now: loop.Progress) -> None:
-                nonlocal smooth
-                smooth = now.loss if smooth is None else 0.98 * smooth + 0.02 * now.loss
-                left = now.seconds * (1 / now.share - 1) / 60 if now.share else 0.0
-                pace = (now.step - first_step) / max(now.seconds - first_s, 1e-9)
-                bar.update(task, completed=now.share, step=now.step, loss=smooth, pace=pace, left=left)
-                self._chores(now.seconds, bar.console)
+            def on_step(now: Progress) -> None:
+                display.show(now)
+                self.board.step(now, trainer.recipe.batch)
+                self._chores(now.seconds)
 
-            try:
-                self.trainer.run(on_step)
-            except KeyboardInterrupt:
-                bar.console.print("interrupted: go on with --resume")
-                raise
-            finally:
-                self.trainer.save(self.state)
-        self.errors = self._validate(console)
+            trainer.run(on_step)
+        self._save()
+        if trainer.stopping:
+            self.console.print("interrupted: go on with --resume")
+            raise KeyboardInterrupt
+        self._validate()
         self._export()
-        console.print(f"weights written to {self.out} ({self.out.stat().st_size / 1e6:.1f} MB)")
+        self.board.close()
+        self.console.print(f"weights written to {self.out}, what they are to {cards.beside(self.out)}")
 
-    def _chores(self, seconds: float, console: Console) -> None:
-        if seconds - self.saved_s > self.choice.save_s:
-            self.saved_s = seconds
-            self.trainer.save(self.state)
-            self._export()
-        if seconds - self.validated_s > self.choice.validate_s:
-            self.validated_s = seconds
-            self._validate(console)
+    def _chores(self, seconds: float) -> None:
+        if seconds > self.save_at:
+            self.save_at = seconds + max(self.choice.save_s, self._timed(self._save_and_export) / CHORES)
+        if seconds > self.validate_at:
+            self.validate_at = seconds + max(self.choice.validate_s, self._timed(self._validate) / CHORES)
             self.trainer.model.train()
 
-    def _validate(self, console: Console) -> Errors | None:
+    def _timed(self, chore: Any) -> float:
+        """How long it takes the first process [s]; all agree."""
+        began = time.perf_counter()
+        chore()
+        return self.trainer.group.total([(time.perf_counter() - began) * self.trainer.group.first])[0]
+
+    def _save_and_export(self) -> None:
+        self._save()
+        self._export()
+
+    def _save(self) -> None:
+        state.save(self.trainer, self.state)
+
+    def _validate(self) -> None:
         if not len(self.back):
-            return None
-        averaged = Vla(self.card.config)
-        averaged.load_state_dict(self.trainer.average)
-        errors = validation.validate(averaged, self.trainer.batches, self.back, self.codec)
-        console.print(f"step {self.trainer.step}, {self.trainer.seconds / 60:.1f} min: {errors.line()}")
-        return errors
+            return
+        trainer, device = self.trainer, self.trainer.group.device
+        entries = trainer.weights(torch.float32)
+        if not trainer.group.first:
+            for entry in entries:
+                entry.fetch()
+            return
+        averaged = outline(self.card.config)
+        averaged.load_state_dict({entry.name: entry.fetch().to(device) for entry in entries}, assign=True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=trainer.recipe.bf16):
+            self.errors = validation.validate(averaged, trainer.batches, self.back)
+        self.board.validation(trainer.step, self.errors)
+        self.console.print(f"step {trainer.step}, {trainer.seconds / 60:.1f} min: {self.errors.line()}")
 
     def _export(self) -> None:
-        about = {**self.card.data, "steps": self.trainer.step, "training_minutes": round(self.trainer.seconds / 60, 2)}
+        trainer = self.trainer
+        about = {**self.card.data, "steps": trainer.step, "training_minutes": round(trainer.seconds / 60, 2)}
         if self.errors:
             about["validation"] = asdict(self.errors)
-        checkpoint.save(self.out, self.trainer.average, replace(self.card, data=about))
+        card = replace(self.card, data=about)
+        state.write(trainer, self.out, trainer.weights(torch.float16), checkpoint.metadata(card), sealed=True)
+        if trainer.group.first:
+            cards.write(self.out, card)
 
 
-def _about(data: Demonstrations, recipe: Recipe) -> Mapping[str, Any]:
-    hands = Counter("+".join(dict.fromkeys(hands.values())) for hands in data.hands)
-    sentences = sorted(set(data.instructions))
-    return {"episodes": len(data.names), "observations": len(data), "hands": hands, "instructions": sentences, "recipe": asdict(recipe)}
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM ends training after the step it comes in, in every process; the second at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: object) -> None:
+        trainer.stopping = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _summary(data: Demonstrations, model: Vla, rows: int) -> str:
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    hands = ", ".join(sorted({hand for hands in data.hands for hand in hands.values()}))
-    return f"{len(data.names)} episodes ({hands}), {rows} of {len(data)} observations to train on, model of {weights / 1e6:.2f} M weights"
+def _about(prepared: Prepared, observations: int, recipe: Recipe) -> Mapping[str, Any]:
+    hands: Counter[str] = Counter()
+    for each in prepared.recorded:
+        hands["+".join(dict.fromkeys(body.hand for body in each.source.bodies.values()))] += len(each.source.stored)
+    sentences = sorted({stored.row.sentence for each in prepared.recorded for stored in each.source.stored})
+    return {
+        "episodes": sum(hands.values()),
+        "observations": observations,
+        "hands": hands,
+        "instructions": sentences,
+        "sets": prepared.report.document(),
+        "recipe": asdict(recipe),
+    }

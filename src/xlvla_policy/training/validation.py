@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,17 +10,18 @@ import numpy as np
 import torch
 
 from xlvla import catalog
-from xlvla.codec import Codec
 from xlvla.kinematics import Kinematics
 from xlvla.robot import arm_with_hand
-from xlvla.types import CHUNK_HZ, Side, scoped
-from xlvla_policy.training.batches import Batches
+from xlvla.types import CHUNK_HZ, Part, Side, scoped
+from xlvla_policy.frames import Body
+from xlvla_policy.training.batches import Batches, Drawn
 from xlvla_policy.training.dataset import Demonstrations
 from xlvla_policy.vla import flow
-from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla
 
-ARM = "xarm7"
+SOME = 16
+"""Observations that are thought about at once."""
+
 MARKS_S = (0.8, 3.2)
 """Times into a chunk at which errors are measured [s]."""
 
@@ -45,73 +47,87 @@ class Errors:
 
 
 def held_out(data: Demonstrations, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows of whole episodes kept back, spread over the files."""
+    """Rows to train on and rows of whole episodes kept back, spread over the files; no share, none kept back."""
     episodes = len(data.names)
-    kept = np.unique(np.linspace(0, episodes - 1, max(1, round(share * episodes))).astype(int)) if episodes > 1 else np.array([], int)
+    count = max(1, round(share * episodes)) if share and episodes > 1 else 0
+    kept = np.unique(np.linspace(0, episodes - 1, count).astype(int))
     back = np.isin(data.source, kept)
     return np.flatnonzero(~back), np.flatnonzero(back)
 
 
-def validate(model: Vla, batches: Batches, rows: np.ndarray, codec: Codec, *, size: int = 96, seed: int = 0) -> Errors:
+def validate(model: Vla, batches: Batches, rows: np.ndarray, *, size: int = 96, seed: int = 0) -> Errors:
     """Errors on up to `size` observations among `rows`, and as many episode starts as there are."""
-    data, config = batches.data, model.config
+    data = batches.data
     chosen = rows[np.linspace(0, len(rows) - 1, min(size, len(rows))).astype(int)]
     starts = rows[np.flatnonzero(np.diff(data.source[rows], prepend=-1))]
+    starts = starts[np.linspace(0, len(starts) - 1, min(size, len(starts))).astype(int)]
     model.eval()
     sampled, wanted = _chunks(model, batches, chosen, seed)
     at_start, start_wanted = _chunks(model, batches, starts, seed)
-    hands = [data.hands[index] for index in data.source]
     marks = [round(mark * CHUNK_HZ) - 1 for mark in MARKS_S]
-    arm = [_rms((sampled[:, mark] - wanted[:, mark])[:, ~config.latent_columns]) for mark in marks]
-    places = [_place_errors(sampled[:, mark], wanted[:, mark], [hands[row] for row in chosen], config, codec) for mark in marks]
-    start, _ = _place_errors(at_start[:, -1], start_wanted[:, -1], [hands[row] for row in starts], config, codec)
-    loss = _flow_loss(model, batches, chosen, seed)
-    return Errors(loss, tuple(arm), tuple(wrist for wrist, _ in places), tuple(tip for _, tip in places), start)
+    apart = [_apart(sampled[:, mark], wanted[:, mark], data.kinds(chosen), data) for mark in marks]
+    start = _apart(at_start[:, -1], start_wanted[:, -1], data.kinds(starts), data)
+    arm, wrist, tip = zip(*apart, strict=True)
+    return Errors(_flow_loss(model, batches, chosen, seed), arm, wrist, tip, start[1])
 
 
 def _chunks(model: Vla, batches: Batches, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sampled and demonstrated chunks [B, T, frame_dim], raw."""
-    inputs, chunk = batches.take(rows)
-    noise = torch.randn(chunk.shape, generator=torch.Generator().manual_seed(seed))
-    return batches.normaliser.undo(model.sample(inputs, noise).numpy()), batches.normaliser.undo(chunk.numpy())
+    """Sampled and demonstrated chunks [B, T, frame_dim], raw; a few at a time, to hold few pictures."""
+    generator, sampled, wanted = torch.Generator().manual_seed(seed), list[np.ndarray](), list[np.ndarray]()
+    for some in np.array_split(rows, -(-len(rows) // SOME)):
+        inputs, chunk = batches.take(some)
+        noise = torch.randn(chunk.shape, generator=generator)
+        drawn = Drawn(inputs, chunk, noise, noise).to(_device(model))
+        sampled.append(batches.undo(model.sample(drawn.inputs, drawn.noise).float().cpu().numpy(), some))
+        wanted.append(batches.undo(chunk.numpy(), some))
+    return np.concatenate(sampled), np.concatenate(wanted)
 
 
 @torch.inference_mode()
 def _flow_loss(model: Vla, batches: Batches, rows: np.ndarray, seed: int) -> float:
-    generator = torch.Generator().manual_seed(seed)
-    inputs, chunk = batches.take(rows)
-    noise = torch.randn(chunk.shape, generator=generator)
-    return float(model.loss(inputs, chunk, noise, flow.draw_time((len(noise),), generator)))
+    generator, total = torch.Generator().manual_seed(seed), 0.0
+    for some in np.array_split(rows, -(-len(rows) // SOME)):
+        inputs, chunk = batches.take(some)
+        noise = torch.randn(chunk.shape, generator=generator)
+        drawn = Drawn(inputs, chunk, noise, flow.draw_time((len(noise),), generator)).to(_device(model))
+        total += len(some) * float(model.loss(drawn.inputs, drawn.chunk, drawn.noise, drawn.times))
+    return total / len(rows)
 
 
-def _place_errors(a: np.ndarray, b: np.ndarray, hands: list[dict[Side, str]], config: VlaConfig, codec: Codec) -> tuple[float, float]:
-    """Root-mean-square distance [m] of wrists and of fingertips between frames [B, frame_dim]."""
-    wrists, tips = [], []
-    for index, side in enumerate(config.sides):
-        part = slice(index * config.side_dim, (index + 1) * config.side_dim)
-        for row, hand in enumerate(hands):
-            here, there = (_places(side, hand[side], frames[row, part], config, codec) for frames in (a, b))
-            distance = np.linalg.norm(here - there, axis=1)
-            wrists.append(distance[0])
-            tips.extend(distance[1:])
-    return _rms(np.array(wrists)), _rms(np.array(tips))
+def _device(model: Vla) -> torch.device:
+    return next(model.parameters()).device
 
 
-def _places(side: Side, hand: str, frame: np.ndarray, config: VlaConfig, codec: Codec) -> np.ndarray:
-    """Positions [1 + tips, 3] of the flange and the fingertips in the arm's base."""
-    kinematics, links = _robot(side, hand)
-    q = np.concatenate([frame[: config.arm_joints], codec.decode(hand, side, frame[config.arm_joints :])])
-    poses = kinematics.fk(q, links)
-    return np.stack([poses[link][:3, 3] for link in links])
+def _apart(a: np.ndarray, b: np.ndarray, kinds: np.ndarray, data: Demonstrations) -> tuple[float, float, float]:
+    """Root-mean-square distance of arm joints [rad], of wrists [m] and of fingertips [m] between raw frames [B, frame_dim]."""
+    arms, wrists, tips = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    for kind in np.unique(kinds):
+        robot = data.recorded[kind].robot
+        here, there = (robot.decode(frames[kinds == kind]) for frames in (a, b))
+        for side, body in robot.bodies.items():
+            arms.append((here[side]["arm"] - there[side]["arm"]).ravel())
+            for mine, its in zip(_places(side, body, here[side]), _places(side, body, there[side]), strict=True):
+                distance = np.linalg.norm(mine - its, axis=1)
+                wrists.append(distance[:1])
+                tips.append(distance[1:])
+    return _rms(arms), _rms(wrists), _rms(tips)
+
+
+def _places(side: Side, body: Body, positions: Mapping[Part, np.ndarray]) -> Iterator[np.ndarray]:
+    """Positions [1 + tips, 3] of the flange and the fingertips in the arm's base, frame by frame."""
+    kinematics, links = _robot(side, body)
+    for q in np.concatenate([positions["arm"], positions["hand"]], 1):
+        poses = kinematics.fk(q, links)
+        yield np.stack([poses[link][:3, 3] for link in links])
 
 
 @cache
-def _robot(side: Side, hand: str) -> tuple[Kinematics, tuple[str, ...]]:
-    arm, known = catalog.arm(ARM), catalog.hand(hand)
-    names = [scoped(side, "arm", name) for name in arm.joints] + [scoped(side, "hand", name) for name in known.joint_names(side)]
-    links = (scoped(side, "arm", arm.flange), *(scoped(side, "hand", link) for link in known.tip_links(side).values()))
-    return Kinematics(arm_with_hand(arm, known, side), names), links
+def _robot(side: Side, body: Body) -> tuple[Kinematics, tuple[str, ...]]:
+    arm, hand = catalog.arm(body.arm).on(side), catalog.hand(body.hand)
+    names = [scoped(side, "arm", name) for name in arm.joints] + [scoped(side, "hand", name) for name in hand.joint_names(side)]
+    links = (scoped(side, "arm", arm.flange), *(scoped(side, "hand", link) for link in hand.tip_links(side).values()))
+    return Kinematics(arm_with_hand(arm, hand, side), names), links
 
 
-def _rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
+def _rms(values: list[np.ndarray]) -> float:
+    return float(np.sqrt(np.mean(np.square(np.concatenate(values)))))

@@ -1,10 +1,9 @@
-"""Weights of a policy as one safetensors file with everything that must go with them."""
+"""Weights of a policy as one sealed safetensors file with everything that must go with them."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialized
 from torch import Tensor
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.vla import config as vla_config
+from xlvla_policy.vla import normalise, stream
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.normalise import Normaliser
+from xlvla_policy.vla.normalise import Statistics
 from xlvla_policy.vla.outline import outline
+from xlvla_policy.vla.stream import SEAL, Entry
 
-FORMAT = "xlvla-policy-1"
+FORMAT = "xlvla-policy-2"
+UNSEALED = "xlvla-policy-1"
+"""Files from before statistics were kept by block are read, too."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Card:
     """
 
     config: VlaConfig
-    normaliser: Normaliser
+    statistics: Statistics
     codec: str
     words: str
     data: Mapping[str, Any]
@@ -42,20 +44,19 @@ class Card:
 
 def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float16) -> Path:
     """Writes weights atomically: the file is complete or absent. Half precision is ample for what is trained in single."""
-    tensors = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(serialized(tensors, metadata(card)))
-    os.replace(partial, path)
-    return path
+    return write(path, [Entry(name, tuple(value.shape), dtype, value.detach) for name, value in weights.items()], card)
+
+
+def write(path: Path, entries: Sequence[Entry], card: Card) -> Path:
+    """`save` for weights that are not all at hand."""
+    return stream.write(path, entries, metadata(card), sealed=True)
 
 
 def metadata(card: Card) -> dict[str, str]:
     """A card as it is written into files."""
     document = {
         "config": card.config.document(),
-        "mean": card.normaliser.mean.tolist(),
-        "scale": card.normaliser.scale.tolist(),
+        "statistics": card.statistics.document(),
         "codec": card.codec,
         "words": card.words,
         "data": dict(card.data),
@@ -71,13 +72,17 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
         codec: hash of the codec in use, words: hash of the tokenizer in use; None does not ask.
 
     Raises:
-        XlvlaError: no such file, no weights of this version, or weights that speak another codec's latents.
+        XlvlaError: no such file, no weights of this version, weights that speak another codec's latents, or weights and a
+            card that do not belong together.
     """
     if not path.is_file():
         raise XlvlaError(f"no policy weights at {path}: train some with `xlvla train policy`, or name a file that exists")
     try:
         with safe_open(path, "pt") as file:
-            card = card_in(path, file.metadata() or {})
+            said = file.metadata() or {}
+            card = card_in(path, said)
+            if said["format"] == FORMAT and not stream.intact(path, said.get(SEAL, "")):
+                raise XlvlaError(f"{path} was changed after it was written: its weights and its card do not belong together")
             for what, trained, used in (("codec", card.codec, codec), ("tokenizer", card.words, words)):
                 agree(path, what, trained, used)
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -93,13 +98,22 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
 
 def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
     """The card in the metadata of a file; XlvlaError where it is none of this version."""
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "not given")
+    found = metadata.get("format", "not given")
+    if found not in (FORMAT, UNSEALED):
         raise XlvlaError(f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed")
-    document = json.loads(metadata["card"])
-    normaliser = Normaliser(np.array(document["mean"], np.float32), np.array(document["scale"], np.float32))
-    shape = vla_config.from_document(document["config"])
-    return Card(shape, normaliser, document["codec"], document["words"], document["data"], document.get("committed", 0))
+    try:
+        document = json.loads(metadata["card"])
+        shape = vla_config.from_document(document["config"])
+        if found == UNSEALED:
+            statistics = normalise.of_xarms(shape, *(np.array(document[key], np.float32) for key in ("mean", "scale")))
+        else:
+            statistics = normalise.from_document(document["statistics"])
+        card = Card(shape, statistics, document["codec"], document["words"], document["data"], document.get("committed", 0))
+    except (KeyError, TypeError, ValueError) as error:
+        raise XlvlaError(f"the card of {path} is damaged: {type(error).__name__} {error}") from None
+    if misfit := normalise.misfit(statistics, shape):
+        raise XlvlaError(f"{path}: its statistics do not belong to its configuration: {misfit}")
+    return card
 
 
 def agree(path: Path, what: str, trained: str, used: str | None) -> None:

@@ -46,6 +46,7 @@ class JointTransformer(nn.Module):
         super().__init__()
         self.experts = nn.ModuleDict({"language": Expert(config.language, config), "action": Expert(config.action, config)})
         self.depth, self.head_dim = config.layers, config.head_dim
+        self.layer = _layer  # training may put a compiled or a recomputed one here
 
     def forward(self, parts: Sequence[Part], mask: Tensor, positions: Tensor) -> list[Tensor]:
         """Whole sequence at once, without a cache: outputs of every part; mask [B, T, T], positions [B, T]."""
@@ -72,7 +73,7 @@ class JointTransformer(nn.Module):
             if index == self.depth - 1 and not output:
                 stored.append(_append(past, *_keys_values(block, block.input_layernorm(x), rotation)))
                 break
-            (x,), keys_values = _layer([block], [x], rotation, mask, past)
+            (x,), keys_values = self.layer([block], [x], rotation, mask, past)
             stored.append(keys_values)
         return Cache(tuple(stored), seen), self._expert(name).norm(x) if output else None
 

@@ -111,7 +111,8 @@ class Vla(nn.Module):
         target = data if self.config.prediction == "data" else noise - data
         error = self._frames(output.float() - target).square()
         asked = (times > 0).repeat_interleave(self.config.frames_per_token, 1)[..., None].to(error.dtype)
-        return (error * self._weights(error) * asked).mean() / asked.mean()
+        # Row by row, so that the mean over a batch is the mean over its parts.
+        return ((error * self._weights(error) * asked).mean((1, 2)) / asked.mean((1, 2))).mean()
 
     @torch.inference_mode()
     def sample(self, inputs: Inputs, noise: Tensor) -> Tensor:

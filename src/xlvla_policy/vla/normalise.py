@@ -1,12 +1,23 @@
-"""What a standardised number stands for: mean and scale of every number of a frame, over the training data."""
+"""What a standardised number stands for: mean and scale of every number of a frame, over the training data.
+
+Statistics are kept by block of a frame. Latents mean the same for every hand, so theirs are pooled over all hands: the same
+number then means the same pose whatever the hand, and a hand that was never trained on needs none of its own. Joints are
+another matter: an arm's, and in the raw space a hand's, mean nothing for another model, so each has its own, and one
+that was never trained on is refused by name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from xlvla.errors import XlvlaError
+from xlvla import catalog
+from xlvla.errors import XlvlaError, nearest
+from xlvla_policy.frames import Block, Frames
+from xlvla_policy.vla.config import VlaConfig
 
 SMALLEST_SHARE = 0.15
 """A number that hardly varies must not have its noise blown up to unit scale: its scale is at least this share of its group's."""
@@ -14,7 +25,7 @@ SMALLEST_SHARE = 0.15
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Mean and scale [frame_dim]: rad for arm joints, plain numbers for latents."""
+    """Mean and scale [frame_dim] of one robot's frames; padding has 0 and 1."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -26,13 +37,124 @@ class Normaliser:
         return frames * self.scale + self.mean
 
 
-def fit(frames: np.ndarray, arm_joints: int, latent_dim: int) -> Normaliser:
-    """Statistics of frames [F, sides * (arm_joints + latent_dim)]; refuses data in which nothing moves."""
-    mean, deviation = frames.mean(0, dtype=np.float64), frames.std(0, dtype=np.float64)
-    group = np.tile(np.repeat([0, 1], [arm_joints, latent_dim]), frames.shape[1] // (arm_joints + latent_dim))
-    for kind, name in enumerate(("arm joint", "hand latent")):
-        largest = deviation[group == kind].max()
-        if largest < 1e-6:
-            raise XlvlaError(f"no {name} ever moves in these demonstrations: there is nothing to learn from them")
-        deviation[group == kind] = np.maximum(deviation[group == kind], SMALLEST_SHARE * largest)
-    return Normaliser(mean.astype(np.float32), deviation.astype(np.float32))
+@dataclass(frozen=True)
+class Known:
+    """Mean and scale [width] of a block: rad for joints, whose names they come with, plain numbers for latents."""
+
+    joints: tuple[str, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """By block of a frame ('left arm xarm7', 'left latent', in raw space 'left hand inspire')."""
+
+    blocks: Mapping[str, Known]
+
+    def normaliser(self, frames: Frames) -> Normaliser:
+        """For the frames of one robot; refuses one that these statistics do not cover, by name."""
+        mean, scale = (np.full(frames.config.frame_dim, value, np.float32) for value in (0, 1))
+        for block in frames.blocks:
+            known = self._known(block)
+            mean[block.columns], scale[block.columns] = known.mean, known.scale
+        return Normaliser(mean, scale)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            name: {"joints": list(known.joints), "mean": known.mean.tolist(), "scale": known.scale.tolist()}
+            for name, known in self.blocks.items()
+        }
+
+    def _known(self, block: Block) -> Known:
+        known = self.blocks.get(block.name)
+        if known is None:
+            alike = [name for name in self.blocks if name.split()[:2] == [block.side, block.part]]
+            advice = "" if block.part == "arm" else "; a policy of the latent space drives any hand of its codec"
+            raise XlvlaError(
+                f"these weights act on joints of {', '.join(alike) or 'nothing on that side'}, not of {block.name}: "
+                f"train with it{advice}{nearest(block.name, alike)}"
+            )
+        if known.joints != block.joints:
+            raise XlvlaError(
+                f"these weights know other joints of {block.name}, or in another order: {', '.join(known.joints)}; "
+                f"the catalogue has {', '.join(block.joints)}"
+            )
+        return known
+
+
+def from_document(document: Mapping[str, Any]) -> Statistics:
+    """What `document()` wrote; raises KeyError, TypeError or ValueError where it did not."""
+    blocks: dict[str, Known] = {}
+    for name, entry in document.items():
+        mean, scale = (np.array(entry[key], np.float32) for key in ("mean", "scale"))
+        if mean.ndim != 1 or mean.shape != scale.shape or not np.isfinite(mean).all() or not (np.isfinite(scale) & (scale > 0)).all():
+            raise ValueError(f"statistics of {name}")
+        blocks[name] = Known(tuple(entry["joints"]), mean, scale)
+    return Statistics(blocks)
+
+
+def of_xarms(config: VlaConfig, mean: np.ndarray, scale: np.ndarray) -> Statistics:
+    """Statistics [frame_dim] of latent frames whose arms are xArm7s, by block."""
+    blocks, arm = dict[str, Known](), config.arm_joints
+    for index, side in enumerate(config.sides):
+        part = slice(index * config.side_dim, (index + 1) * config.side_dim)
+        (arm_mean, mean_of_latent), (arm_scale, scale_of_latent) = (np.split(values[part], [arm]) for values in (mean, scale))
+        blocks[f"{side} arm xarm7"] = Known(catalog.arm("xarm7").joints, arm_mean, arm_scale)
+        blocks[f"{side} latent"] = Known((), mean_of_latent, scale_of_latent)
+    return Statistics(blocks)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a block's numbers [F, width] are like: each field but `count` is [width]."""
+
+    count: float
+    mean: np.ndarray
+    variance: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+
+    @property
+    def deviation(self) -> np.ndarray:
+        return np.sqrt(self.variance)
+
+
+def moments(values: np.ndarray) -> Moments:
+    values = values.astype(np.float64)
+    return Moments(len(values), values.mean(0), values.var(0), values.min(0), values.max(0))
+
+
+def pooled(many: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """Moments of all these frames together, a frame of each counting as often as its weight."""
+    counts = np.array([weight * each.count for weight, each in zip(weights, many, strict=True)])
+    shares = (counts / counts.sum())[:, None]
+    mean = (shares * [each.mean for each in many]).sum(0)
+    variance = (shares * [each.variance + (each.mean - mean) ** 2 for each in many]).sum(0)
+    lowest, highest = np.min([each.lowest for each in many], 0), np.max([each.highest for each in many], 0)
+    return Moments(float(counts.sum()), mean, variance, lowest, highest)
+
+
+def fit(seen: Iterable[tuple[Block, Moments]]) -> Statistics:
+    """Statistics from the pooled moments of every block; refuses data in which nothing moves."""
+    seen = list(seen)
+    largest: dict[str, float] = {}
+    for block, each in seen:
+        largest[block.kind] = max(largest.get(block.kind, 0.0), float(each.deviation.max()))
+    if still := [kind for kind, value in largest.items() if value < 1e-6]:
+        raise XlvlaError(f"no number of '{still[0]}' ever moves in these demonstrations: there is nothing to learn from them")
+    blocks: dict[str, Known] = {}
+    for block, each in seen:
+        scale = np.maximum(each.deviation, SMALLEST_SHARE * largest[block.kind])
+        blocks[block.name] = Known(block.joints, each.mean.astype(np.float32), scale.astype(np.float32))
+    return Statistics(blocks)
+
+
+def misfit(statistics: Statistics, config: VlaConfig) -> str:
+    """The first block that cannot be of such frames, in words; '' where all can."""
+    for name, known in statistics.blocks.items():
+        wanted = config.latent_dim if name.endswith(" latent") else len(known.joints)
+        if len(known.mean) != wanted:
+            return f"{name} has {len(known.mean)} numbers, not {wanted}"
+    sides = {name.split()[0] for name in statistics.blocks}
+    return "" if sides == set(config.sides) else f"they are of {' and '.join(sorted(sides)) or 'no side'}, not {' and '.join(config.sides)}"

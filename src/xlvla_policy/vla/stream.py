@@ -1,7 +1,12 @@
-"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one layer."""
+"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one layer.
+
+A sealed file carries the SHA-256 of all else in it: header, card and every tensor. So weights and what is said of them belong
+together, or are found out.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +17,12 @@ import torch
 from torch import Tensor
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
+SEAL = "sha256"
+"""Where the metadata of a sealed file have the hash."""
+
 _CODES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+_OPEN = b"0" * 64
+"""What stands in the hash's place while it is computed."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +39,50 @@ class Entry:
         return torch.Size(self.shape).numel() * self.dtype.itemsize
 
 
-def write(path: Path, entries: Iterable[Entry], metadata: Mapping[str, str], wrote: Callable[[int], None] = lambda size: None) -> Path:
+def write(
+    path: Path,
+    entries: Iterable[Entry],
+    metadata: Mapping[str, str],
+    wrote: Callable[[int], None] = lambda size: None,
+    *,
+    sealed: bool = False,
+) -> Path:
     """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch` raises, leaving no file."""
     entries = list(entries)
     partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with partial.open("wb") as file:
-            header = _header(entries, metadata)
+            header = _header(entries, {**metadata, SEAL: _OPEN.decode()} if sealed else metadata)
+            digest = hashlib.sha256(header)
             file.write(len(header).to_bytes(8, "little") + header)
             for entry in entries:
                 tensor = entry.fetch().to(entry.dtype).contiguous()
                 assert tuple(tensor.shape) == entry.shape
-                file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+                content = tensor.reshape(-1).view(torch.uint8).numpy().data
+                file.write(content)
+                if sealed:
+                    digest.update(content)
                 wrote(entry.bytes)
+            if sealed:
+                file.seek(8 + header.index(_OPEN))
+                file.write(digest.hexdigest().encode())
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def intact(path: Path, seal: str) -> bool:
+    """Whether a sealed file is as it was written."""
+    with path.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+        digest = hashlib.sha256(header.replace(seal.encode(), _OPEN, 1))
+        while content := file.read(1 << 24):
+            digest.update(content)
+    return digest.hexdigest() == seal
 
 
 def _header(entries: list[Entry], metadata: Mapping[str, str]) -> bytes:

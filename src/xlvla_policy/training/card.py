@@ -1,0 +1,78 @@
+"""The model card: what weights are, for people, in a Markdown file beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.normalise import Known
+
+
+def beside(weights: Path) -> Path:
+    """Where the card of a weights file is."""
+    return weights.with_suffix(".md")
+
+
+def write(weights: Path, card: Card) -> Path:
+    """Writes the card, atomically."""
+    path = beside(weights)
+    partial = path.with_suffix(".partial")
+    partial.write_text("\n".join(lines(weights.name, card)) + "\n")
+    os.replace(partial, path)
+    return path
+
+
+def lines(name: str, card: Card) -> Iterator[str]:
+    config, data = card.config, card.data
+    yield from (f"# {name}", "", "A policy of xlvla. This file is for people: the weights file carries all of it, sealed.", "")
+    continues = f"learned to continue a chunk of which up to {card.committed} frames are committed"
+    yield from _table(
+        ("what", ""),
+        [
+            ("space", f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a chunk"),
+            ("size", f"{config.layers} layers {config.language.dim} and {config.action.dim} wide, images {config.vision.layers} layers"),
+            ("cameras", f"{', '.join(config.cameras)} at {config.vision.width}x{config.vision.height}"),
+            ("codec", f"`{card.codec}`"),
+            ("tokenizer", f"`{card.words}`"),
+            ("chunks", continues if card.committed else "decided from noise; never learned to continue one"),
+            ("training", f"{data.get('steps', '?')} steps, {data.get('training_minutes', '?')} min"),
+        ],
+    )
+    yield from ("", "## Data", "")
+    yield from _sets(data.get("sets", ()))
+    yield from ("", "Sentences: " + "; ".join(f'"{sentence}"' for sentence in data.get("instructions", ())), "")
+    yield from ("## Statistics", "", "What numbers are normalised with; joints in rad, latents pooled over all hands.", "")
+    yield from _table(("block", "joints", "mean", "scale"), [_statistics(name, known) for name, known in card.statistics.blocks.items()])
+    yield from _validation(data.get("validation"))
+    yield from ("", "## Recipe", "")
+    yield from _table(("setting", "value"), [(key, value) for key, value in data.get("recipe", {}).items()])
+
+
+def _sets(sets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    titles = ("name", "robot", "episodes", "frames", "share", "cameras", "missing", "latents")
+    yield from _table(titles, [[_plain(row[title]) for title in titles] for row in sets])
+
+
+def _statistics(name: str, known: Known) -> Sequence[str]:
+    mean, scale = (f"{values.min():.3f} .. {values.max():.3f}" for values in (known.mean, known.scale))
+    return name, ", ".join(known.joints), mean, scale
+
+
+def _validation(errors: Mapping[str, Any] | None) -> Iterator[str]:
+    if errors:
+        yield from ("", "## On episodes it never saw", "")
+        yield from _table(("error", "value"), [(key, _plain(value)) for key, value in errors.items()])
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    for row in (titles, ["---"] * len(titles), *rows):
+        yield "| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(_plain(each) for each in value) if isinstance(value, (list, tuple)) else str(value)

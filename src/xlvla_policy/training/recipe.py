@@ -1,0 +1,120 @@
+"""How a policy is trained; every default of training lives here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xlvla.errors import XlvlaError
+from xlvla_policy.vla.config import VlaConfig
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How observations are spoilt; offsets and noise are in units of the normalised frame, light in shares.
+
+    Args:
+        hold: probability that the past is only its last pose, repeated.
+        offset: deviation of an error common to all frames of a past, per number.
+        noise: deviation of an error of every frame.
+        foreign: probability that latents are offset by as much as another hand's would be.
+        foreign_offset: deviation of that offset.
+        brightness: largest change of brightness, as a share of white.
+        contrast: largest relative change of contrast.
+    """
+
+    hold: float = 0.5
+    offset: float = 0.06
+    noise: float = 0.02
+    foreign: float = 0.5
+    foreign_offset: float = 0.7
+    brightness: float = 0.08
+    contrast: float = 0.15
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how to train; ends after `steps` or `minutes` of training, whichever comes first.
+
+    Args:
+        batch: observations per step, of all processes together.
+        draws: noise draws per observation; they share its costly image tokens.
+        average: share of the old average kept per step (less in the first steps).
+        bf16: matrix products in bfloat16. At toy size its conversions cost more than the products save.
+        recompute: keep a layer's inputs only and compute the rest again for the gradient: a third more work, far less memory.
+        compile: the larger modules compiled.
+        committed: share of the draws whose chunk begins with frames that are told, up to `longest` of them: what weights
+            need in order to continue a chunk that is being executed (`chunking: prefix` of a rig).
+        frozen: parts that keep their weights: vision, language, action.
+        lora: rank by part whose weights are kept and adapted by products of two thin matrices instead.
+        lora_on: which projections are so adapted: attention, mlp.
+        lora_alpha: such a product counts lora_alpha / rank; None: 1, as in openpi.
+    """
+
+    steps: int | None = None
+    minutes: float | None = 40.0
+    batch: int = 64
+    draws: int = 2
+    rate: float = 2e-3
+    final_rate: float = 1e-5
+    warm_up: int = 200
+    decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.999
+    bf16: bool = False
+    recompute: bool = False
+    compile: bool = False
+    committed: float = 0.0
+    longest: int = 16
+    frozen: tuple[str, ...] = ()
+    lora: Mapping[str, int] = field(default_factory=dict[str, int])
+    lora_on: tuple[str, ...] = ("attention", "mlp")
+    lora_alpha: float | None = None
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the run that is over."""
+        shares = [0.0]
+        if self.steps is not None:
+            shares.append(step / max(self.steps, 1))
+        if self.minutes is not None:
+            shares.append(seconds / (60 * self.minutes))
+        return min(1.0, max(shares))
+
+    def learning_rate(self, step: int, seconds: float) -> float:
+        cosine = 0.5 + 0.5 * math.cos(math.pi * self.progress(step, seconds))
+        return min(1.0, (step + 1) / self.warm_up) * (self.final_rate + (self.rate - self.final_rate) * cosine)
+
+    def check(self, config: VlaConfig) -> None:
+        """Refuses what cannot be trained."""
+        if not 0 <= self.committed <= 1:
+            raise XlvlaError(f"the share of draws with a committed prefix must be from 0 to 1, is {self.committed}")
+        if self.committed and not config.frames_per_token <= self.longest < config.frames:
+            raise XlvlaError(
+                f"the longest committed prefix must be from {config.frames_per_token} to {config.frames - 1} frames, is {self.longest}"
+            )
+
+
+FULL_SIZE = Recipe(
+    batch=32,
+    draws=1,
+    rate=2.5e-5,
+    final_rate=2.5e-6,
+    warm_up=1000,
+    decay=1e-10,
+    average=0.99,
+    bf16=True,
+    recompute=True,
+    minutes=None,
+    steps=30_000,
+)
+"""openpi's for fine-tuning pi0 (30,000 steps there)."""
+
+RECIPES: Mapping[str, Recipe] = {"pi0": FULL_SIZE, "pi0_base": FULL_SIZE}
+
+
+def usual(preset: str) -> Recipe:
+    """The recipe a preset is trained with unless told otherwise."""
+    return RECIPES.get(preset, Recipe())
