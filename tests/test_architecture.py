@@ -67,7 +67,7 @@ def within(path, *folders):
 
 
 def is_composition_root(path):
-    return path.is_relative_to(SOURCE / "xlvla" / "cli")
+    return path.is_relative_to(SOURCE / "xlvla" / "cli") or path == SOURCE / "xlvla" / "__main__.py"
 
 
 def imported(forbidden, files):
