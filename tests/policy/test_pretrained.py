@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from reference import P, Reference
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.vla import pretrained, published
@@ -143,10 +143,83 @@ def test_a_weight_nobody_knows_is_named(reference, tmp_path):
         imported(tmp_path, tmp_path / "ours.safetensors")
 
 
-def test_a_truncated_file_is_no_checkpoint(file, tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(XlvlaError, match="no complete safetensors file"):
-        imported(tmp_path, tmp_path / "ours.safetensors")
+def truncated(folder):
+    (folder / "a.safetensors").write_bytes((folder / "a.safetensors").read_bytes()[:-100])
+
+
+def without_a_shard(folder):
+    (folder / "b.safetensors").unlink()
+
+
+def of_another_kind(folder):
+    torch.save({"weight": torch.zeros(3)}, folder / "a.safetensors")
+
+
+def empty(folder):
+    (folder / "a.safetensors").write_bytes(b"")
+
+
+def with_a_foreign_index(folder):
+    (folder / "model.safetensors.index.json").write_text('{"weights": []}')
+
+
+def with_a_damaged_index(folder):
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {')
+
+
+def without_anything(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def of_another_width(folder):
+    resaved(folder, f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight", torch.zeros(48, 31))
+
+
+def of_another_depth(folder):
+    resaved(folder, f"{P}gemma_expert.model.layers.3.mlp.up_proj.weight", torch.zeros(48, 32))
+
+
+def of_pi05(folder):
+    resaved(folder, "time_mlp_in.weight", torch.zeros(32, 32))
+
+
+def resaved(folder, name, tensor):
+    """The first shard with another tensor under a name."""
+    save_file({**load_file(folder / "a.safetensors"), name: tensor}, folder / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (truncated, r"a\.safetensors is no complete safetensors file"),
+        (without_a_shard, r"shard .*b\.safetensors, which the index names, is missing"),
+        (of_another_kind, r"a\.safetensors is no complete safetensors file"),
+        (empty, r"a\.safetensors is no complete safetensors file"),
+        (with_a_foreign_index, "no index of safetensors shards"),
+        (with_a_damaged_index, "no index of safetensors shards"),
+        (without_anything, "no weights at .*: give a .safetensors file, or a folder"),
+        (of_another_width, r"up_proj.weight is \[48, 31\], this model's is \[48, 32\]"),
+        (of_another_depth, "no place for: .*layers.3.mlp.up_proj.weight .a model of another depth"),
+        (of_pi05, r"pi0\.5 weights"),
+    ],
+)
+def test_a_broken_twin_is_refused_in_one_line_and_leaves_nothing_behind(reference, tmp_path, spoil, complaint):
+    weights = sorted(reference.published().items())
+    late = f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight"
+    halves = {"a.safetensors": dict(weights[::2]), "b.safetensors": dict(weights[1::2])}
+    halves["b.safetensors"].pop(late, None)
+    halves["a.safetensors"][late] = dict(weights)[late]
+    (tmp_path / "in").mkdir()
+    for name, tensors in halves.items():
+        save_file(tensors, tmp_path / "in" / name)
+    index = {"weight_map": {key: name for name, tensors in halves.items() for key in tensors}}
+    (tmp_path / "in" / "model.safetensors.index.json").write_text(json.dumps(index))
+    spoil(tmp_path / "in")
+    with pytest.raises(XlvlaError, match=complaint) as refusal:
+        imported(tmp_path / "in", tmp_path / "ours.safetensors")
+    assert "\n" not in str(refusal.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 @pytest.mark.parametrize(

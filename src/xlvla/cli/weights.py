@@ -28,12 +28,15 @@ def import_command(
     precision: Annotated[str, typer.Option(help="Precision to keep: bfloat16, float32, float16.")] = "bfloat16",
 ) -> None:
     """Bring published pi0 weights into our model, every weight accounted for."""
+    import resource
+    import time
+
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     from xlvla_policy.vla import config, pretrained
 
-    shape = config.preset(preset)
+    shape, began = config.preset(preset), time.monotonic()
     total = pretrained.size_bytes(shape, precision)
     console = Console(highlight=False)
     with Progress("importing", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as bar:
@@ -42,6 +45,8 @@ def import_command(
             source, out, shape, projections=projections, precision=precision, wrote=lambda size: bar.advance(task, size)
         )
     console.print(f"{out}: {len(done.taken)} weights taken over, {len(done.cut)} of them cut, {len(done.fresh)} left to training")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    console.print(f"  {out.stat().st_size / 1e9:.2f} GB in {time.monotonic() - began:.0f} s, {memory / 1e9:.2f} GB of memory at most")
     for title, names in (("cut", done.cut), ("left to training", done.fresh), ("not used", done.unused)):
         if names:
             console.print(f"  {title}: {', '.join(names)}")

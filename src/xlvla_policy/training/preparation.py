@@ -123,8 +123,7 @@ def begin(model: Vla, init: Path, codec: Codec) -> tuple[str, ...]:
 
 
 def is_policy(path: Path) -> bool:
-    with pretrained.Source(path) as source:
-        return source.metadata.get("format") in (checkpoint.FORMAT, checkpoint.UNSEALED)
+    return pretrained.Source(path).metadata.get("format") in (checkpoint.FORMAT, checkpoint.UNSEALED)
 
 
 def made(prepared: Prepared, init: Path | None, device: torch.device, said: Callable[[str], None]) -> Vla:

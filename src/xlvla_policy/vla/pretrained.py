@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -39,32 +39,30 @@ class Import:
 
 
 class Source:
-    """Published weights: a safetensors file, or a folder with one or with shards and their index."""
+    """Published weights: a safetensors file, or a folder with one or with shards and their index.
+
+    Raises:
+        XlvlaError: no such file, or one that is incomplete or of another kind.
+    """
 
     def __init__(self, path: Path):
-        self._stack = ExitStack()
-        self._files: dict[str, Any] = {}
-        try:
-            for file in _files(path):
-                opened: Any = self._stack.enter_context(safe_open(file, "pt"))
-                self._files |= dict.fromkeys(opened.keys(), opened)
-        except (SafetensorError, OSError) as error:
-            self._stack.close()
-            raise XlvlaError(f"{path} is no complete safetensors file: {' '.join(str(error).split())}") from None
+        self.metadata: dict[str, str] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._files: dict[str, Path] = {}
+        for file in _files(path):
+            with _opened(file) as weights:
+                self.metadata |= weights.metadata() or {}
+                self._shapes |= {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+                self._files |= dict.fromkeys(weights.keys(), file)
         self.names = tuple(self._files)
-        self.metadata: dict[str, str] = next(iter(self._files.values())).metadata() or {} if self._files else {}
-
-    def __enter__(self) -> Source:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.close()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._files[name].get_slice(name).get_shape())
+        return self._shapes[name]
 
     def tensor(self, name: str) -> Tensor:
-        return self._files[name].get_tensor(name)
+        """A weight, from its file opened anew: of one that stayed open, all that was read would stay in memory."""
+        with _opened(self._files[name]) as weights:
+            return weights.get_tensor(name)
 
 
 def convert(
@@ -84,16 +82,16 @@ def convert(
     shapes, dtype = weight_shapes(config), _dtype(precision)
     if projections not in get_args(Projections):
         raise unknown("choice of projections", projections, get_args(Projections))
-    with Source(path) as source:
-        layout = published.layout(source.names)
-        fresh = tuple(name for name in shapes if projections == "fresh" and name.startswith(published.PROJECTIONS))
-        wanted = {name: shape for name, shape in shapes.items() if name not in fresh}
-        _all_there(path, wanted, layout.keys)
-        cut = tuple(_misfits(source, wanted, layout.keys, projections))
-        entries = [Entry(name, shape, dtype, _fetch(source, layout.keys[name], shape)) for name, shape in wanted.items()]
-        card = {"format": FORMAT, "config": json.dumps(config.document(), sort_keys=True), "fresh": json.dumps(fresh)}
-        write(out, entries, card, wrote)
-        unused = (*layout.unused, *(layout.keys[name] for name in fresh if name in layout.keys))
+    source = Source(path)
+    layout = published.layout(source.names)
+    fresh = tuple(name for name in shapes if projections == "fresh" and name.startswith(published.PROJECTIONS))
+    wanted = {name: shape for name, shape in shapes.items() if name not in fresh}
+    _all_there(path, wanted, layout.keys)
+    cut = tuple(_misfits(source, wanted, layout.keys, projections))
+    entries = [Entry(name, shape, dtype, _fetch(source, layout.keys[name], shape)) for name, shape in wanted.items()]
+    card = {"format": FORMAT, "config": json.dumps(config.document(), sort_keys=True), "fresh": json.dumps(fresh)}
+    write(out, entries, card, wrote)
+    unused = (*layout.unused, *(layout.keys[name] for name in fresh if name in layout.keys))
     return Import(tuple(wanted), cut, fresh, unused)
 
 
@@ -103,19 +101,19 @@ def start(model: Vla, path: Path) -> tuple[str, ...]:
     Raises:
         XlvlaError: no such file, or one imported for another configuration.
     """
-    with Source(path) as source:
-        metadata = source.metadata
-        if metadata.get("format") != FORMAT:
-            raise XlvlaError(f"{path} holds no imported weights: make one with `xlvla weights import`")
-        made_for = vla_config.from_document(json.loads(metadata["config"]))
-        fresh = tuple(json.loads(metadata["fresh"]))
-        own = {name: parameter for name, parameter in model.named_parameters() if name not in fresh}
-        misfits = [name for name in own if name not in source.names or source.shape(name) != tuple(own[name].shape)]
-        if misfits:
-            raise XlvlaError(f"{path} was imported for another model ({made_for.layers} layers): {misfits[0]} does not fit")
-        with torch.no_grad():
-            for name, parameter in own.items():
-                parameter.copy_(source.tensor(name))
+    source = Source(path)
+    metadata = source.metadata
+    if metadata.get("format") != FORMAT:
+        raise XlvlaError(f"{path} holds no imported weights: make one with `xlvla weights import`")
+    made_for = vla_config.from_document(json.loads(metadata["config"]))
+    fresh = tuple(json.loads(metadata["fresh"]))
+    own = {name: parameter for name, parameter in model.named_parameters() if name not in fresh}
+    misfits = [name for name in own if name not in source.names or source.shape(name) != tuple(own[name].shape)]
+    if misfits:
+        raise XlvlaError(f"{path} was imported for another model ({made_for.layers} layers): {misfits[0]} does not fit")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(source.tensor(name))
     return fresh
 
 
@@ -161,6 +159,17 @@ def _misfits(source: Source, wanted: dict[str, tuple[int, ...]], keys: dict[str,
 
 def _fetch(source: Source, key: str, shape: tuple[int, ...]) -> Callable[[], Tensor]:
     return lambda: source.tensor(key)[tuple(slice(size) for size in shape)]
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(file, "pt") as weights:
+            yield weights
+    except FileNotFoundError:
+        raise XlvlaError(f"shard {file}, which the index names, is missing") from None
+    except (SafetensorError, OSError) as error:
+        raise XlvlaError(f"{file} is no complete safetensors file: {' '.join(str(error).split())}") from None
 
 
 def _files(path: Path) -> list[Path]:
