@@ -11,8 +11,11 @@ from xlvla.policy import Chunk, Observation
 
 SECOND = 1_000_000_000
 
-FOLLOWED_RAD = 0.2
+FOLLOWED_RAD = 0.5
 """An arm commanded further than this from a chunk does not follow it: motion refused it, or the robot was stopped."""
+
+FADES_S = 0.5
+"""About how long motion takes to lead a robot to a chunk that came late."""
 
 
 @dataclass(frozen=True)
@@ -21,19 +24,25 @@ class Overlap:
 
     Args:
         frames: [K, T, D] in the policy's own numbers; past a chunk's end its last frame repeats.
+        ahead: where the newest will lead the robot [T, D], from where it is.
         known: of how many of the first frames each chunk speaks [K].
         age: how many frames before the next one each was decided [K].
         committed: how many of the first frames the robot will have taken from the newest before the next takes effect.
     """
 
     frames: np.ndarray
+    ahead: np.ndarray
     known: np.ndarray
     age: np.ndarray
     committed: int
 
 
-def overlap(observation: Observation, frames: int) -> Overlap | None:
-    """What the observation's previous chunks say of the next `frames` frames; None where the robot follows none of them."""
+def overlap(observation: Observation, here: np.ndarray, frames: int) -> Overlap | None:
+    """What the observation's previous chunks say of the next `frames` frames; None where the robot follows none of them.
+
+    Args:
+        here: the command in force [D], in the policy's own numbers.
+    """
     told: list[tuple[Chunk, np.ndarray, float]] = []
     for chunk in observation.previous:
         age = _age(chunk, observation)
@@ -41,10 +50,13 @@ def overlap(observation: Observation, frames: int) -> Overlap | None:
             told.append((chunk, chunk.decided, age))
     if not told or not _followed(told[-1][0], observation):
         return None
-    shifted = np.stack([_shifted(decided, age, frames) for _, decided, age in told])
+    newest, decided, age = told[-1]
+    off = here - _read(decided, np.array([age - 1]))
+    ahead = _read(decided, np.arange(frames) + age) + off * _fade(np.arange(1, frames + 1) / newest.rate_hz)
     known = np.array([min(frames, math.floor(len(decided) - age)) for _, decided, age in told])
-    due = math.floor(observation.delay_s * told[-1][0].rate_hz + 1e-6)
-    return Overlap(shifted, known, np.array([age for *_, age in told]), min(due, int(known[-1])))
+    due = math.floor(observation.delay_s * newest.rate_hz + 1e-6)
+    shifted = np.stack([_read(decided, np.arange(frames) + age) for _, decided, age in told])
+    return Overlap(shifted, ahead, known, np.array([age for *_, age in told]), min(due, int(known[-1])))
 
 
 def _age(chunk: Chunk, observation: Observation) -> float:
@@ -52,12 +64,18 @@ def _age(chunk: Chunk, observation: Observation) -> float:
     return (observation.stamp_ns - chunk.stamp_ns) / SECOND * chunk.rate_hz
 
 
-def _shifted(decided: np.ndarray, age: float, frames: int) -> np.ndarray:
-    """The chunk [T, D] read `age` frames later."""
-    index = np.minimum(np.arange(frames) + age, len(decided) - 1)
+def _read(decided: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """A chunk [T, D] at frames [N] between its own."""
+    index = np.clip(frame, 0, len(decided) - 1)
     low = np.minimum(index.astype(int), len(decided) - 2)
     share = (index - low)[:, None]
     return (1 - share) * decided[low] + share * decided[low + 1]
+
+
+def _fade(seconds: np.ndarray) -> np.ndarray:
+    """What is left [T, 1] of the distance between robot and chunk after so long."""
+    u = np.minimum(seconds / FADES_S, 1.0)[:, None]
+    return 1 - u**3 * (10 - u * (15 - 6 * u))
 
 
 def _followed(chunk: Chunk, observation: Observation) -> bool:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("rclpy")
 
 from xlvla import rig as rigs
+from xlvla.codec import Codec
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
 from xlvla.types import PARTS, Part, Side
+from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
+from xlvla_policy.vla.model import Vla
 
 WAIT_S = 20.0
 
@@ -93,3 +99,24 @@ def bench() -> Iterator[Bench]:
     rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
     with interruptible(), Session(rig, domain=own_domain()) as session:
         yield Bench(session)
+
+
+@pytest.fixture(scope="session")
+def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
+    """Makes a small policy that was never trained: it keeps near home and takes so many steps to decide."""
+
+    def made(steps: int) -> Path:
+        torch.manual_seed(0)
+        shape, rig = replace(config.preset("tiny"), steps=steps), rigs.load("bimanual")
+        home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
+        statistics = normalise.of_xarms(shape, home, np.full_like(home, 0.02))
+        words = tokenizer.load(shape.max_words).hash
+        card = checkpoint.Card(shape, statistics, Codec.load().hash, words, {"untrained": True})
+        return checkpoint.save(tmp_path_factory.mktemp("weights") / f"{steps}.safetensors", Vla(shape).state_dict(), card)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def untrained(untrained_weights) -> Path:
+    return untrained_weights(10)

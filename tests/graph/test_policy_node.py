@@ -6,12 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("rclpy")
 
@@ -19,27 +17,14 @@ from std_msgs.msg import Header, String
 
 from xlvla import graph
 from xlvla import rig as rigs
-from xlvla.codec import Codec
 from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import Part, Side
-from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
-from xlvla_policy.vla.model import Vla
 
 SDKS_AND_WORLDS = ("xlvla_sim", "mujoco", "serial", "pymodbus", "dynamixel_sdk", "xarm", "cyclonedds", "unitree_sdk2py", "pyrealsense2")
-
-
-def weights(folder: Path, steps: int) -> Path:
-    """A small policy that was never trained and takes so many steps to decide."""
-    torch.manual_seed(0)
-    shape, rig = replace(config.preset("tiny"), steps=steps), rigs.load("bimanual_emulated")
-    home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
-    statistics = normalise.of_xarms(shape, home, np.full_like(home, 0.02))
-    card = checkpoint.Card(shape, statistics, Codec.load().hash, tokenizer.load(shape.max_words).hash, {})
-    return checkpoint.save(folder / f"{steps}.safetensors", Vla(shape).state_dict(), card)
 
 
 class Robot:
@@ -108,12 +93,12 @@ class Robot:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory):
+def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
     domain = own_domain()
 
     def start(steps: int) -> Iterator[Robot]:
-        rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(weights(tmp_path_factory.mktemp("weights"), steps)))
+        rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps)))
         assert rig.policy is not None
         rig = replace(rig, policy=replace(rig.policy, replan_s=0.2))
         lines: list[str] = []

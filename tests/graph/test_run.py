@@ -12,37 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from xlvla import graph
 from xlvla import rig as rigs
-from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
-from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
-from xlvla_policy.vla.model import Vla
 
 BODY = {"sim", "motion", "joint_states"}
-
-
-@pytest.fixture(scope="module")
-def untrained(tmp_path_factory) -> Path:
-    """A small policy that was never trained: it keeps near home."""
-    torch.manual_seed(0)
-    shape, rig = config.preset("tiny"), rigs.load("bimanual")
-    home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
-    statistics = normalise.of_xarms(shape, home, np.full_like(home, 0.02))
-    card = checkpoint.Card(
-        shape,
-        statistics,
-        Codec.load().hash,
-        tokenizer.load(shape.max_words).hash,
-        {"untrained": True},
-    )
-    return checkpoint.save(tmp_path_factory.mktemp("weights") / "untrained.safetensors", Vla(shape).state_dict(), card)
 
 
 def nodes_of(parent: int) -> set[int]:

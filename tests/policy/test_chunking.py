@@ -32,7 +32,7 @@ def noise_of(model: Vla, seed: int = 3) -> torch.Tensor:
 
 def before(model: Vla, committed: int, known: int = 48) -> Overlap:
     frames = noise_of(model, 8).numpy()
-    return Overlap(frames, np.array([known]), np.array([16.0]), committed)
+    return Overlap(frames, frames[0], np.array([known]), np.array([16.0]), committed)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, input
     chunk = chunking.prefix(engine, inputs, noise, told, 24)[0].numpy()
     np.testing.assert_array_equal(chunk[:16], told.frames[0, :16])
     assert not np.isclose(chunk[16:], told.frames[0, 16:]).all(1).any()
-    other = replace(told, frames=told.frames + 1)
+    other = replace(told, ahead=told.ahead + 1)
     assert not np.allclose(chunking.prefix(engine, inputs, noise, other, 24)[0, 16:].numpy(), chunk[16:])
 
 
@@ -84,10 +84,10 @@ def test_guidance_leads_to_the_chunk_before_where_it_is_executed_and_lets_go_of_
     engine = Gaussian(prediction)
     shape = (1, engine.config.frames, engine.config.frame_dim)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    told = Overlap(np.full(shape, 1.0, np.float32), np.array([40]), np.array([24.0]), 8)
+    told = Overlap(np.full(shape, 1.0), np.full(shape[1:], 1.0), np.array([40]), np.array([24.0]), 8)
     with torch.inference_mode():
         guided = chunking.guided(engine, inputs, noise, told)[0]
-    free = chunking.guided(engine, inputs, noise, replace(told, frames=told.frames * 0, known=np.array([0]), committed=0))[0]
+    free = chunking.guided(engine, inputs, noise, replace(told, known=np.array([0]), committed=0))[0]
     off, free_off = ((chunk - 1.0).abs().mean(1) for chunk in (guided, free))
     assert off[:8].mean() < 0.35 * free_off[:8].mean()
     assert off[:8].mean() < off[8:24].mean() < off[24:40].mean()
@@ -110,7 +110,8 @@ def test_the_pull_is_whole_while_the_chunk_is_executed_and_fades_to_its_end():
 
 def test_an_ensemble_is_the_mean_of_all_that_speak_of_an_instant_the_oldest_counting_most():
     frames = np.zeros((64, 1))
-    told = Overlap(np.stack([np.full((64, 1), 1.0), np.full((64, 1), 2.0)]), np.array([32, 48]), np.array([32.0, 16.0]), 0)
+    earlier = np.stack([np.full((64, 1), 1.0), np.full((64, 1), 2.0)])
+    told = Overlap(earlier, earlier[-1], np.array([32, 48]), np.array([32.0, 16.0]), 0)
     mean = chunking.mean(frames, told)[:, 0]
     a, b = np.exp(0.32), np.exp(0.16)
     np.testing.assert_allclose(mean[[0, 40, 60]], [(a + 2 * b) / (a + b + 1), 2 * b / (b + 1), 0.0])
@@ -129,18 +130,28 @@ def at(stamp_ns: int, arm: float, *previous: Chunk, delay_s: float = 0.0) -> Obs
 
 
 def test_the_chunk_before_is_read_at_the_instants_of_the_next():
-    told = overlap(at(SECOND * 81 // 100, 0.32, ramp(0), delay_s=0.23), 64)
+    told = overlap(at(SECOND * 81 // 100, 0.32, ramp(0), delay_s=0.23), np.full(3, 0.81), 64)
     assert told is not None
     np.testing.assert_allclose(told.frames[0, :47, 0], 0.81 + np.arange(1, 48) / 20)
     assert (told.known.tolist(), told.committed) == ([47], 4) and told.age == pytest.approx(16.2)
     np.testing.assert_allclose(told.frames[0, 47:, 0], 3.2)
+    np.testing.assert_allclose(told.ahead, told.frames[0])
+
+
+def test_a_robot_that_is_behind_the_chunk_before_is_led_to_it_from_where_it_is():
+    told = overlap(at(SECOND, 0.3, ramp(0)), np.array([0.9, 1.0, 1.0]), 64)
+    assert told is not None
+    behind = told.ahead - told.frames[0]
+    assert (np.diff(behind[:, 0]) >= 0).all() and -0.1 < behind[0, 0] < -0.09
+    assert (behind[10:] == 0).all() and (behind[:, 1:] == 0).all()
 
 
 def test_a_chunk_that_the_robot_does_not_follow_or_that_has_run_out_binds_nobody():
-    assert overlap(at(SECOND, 1.4, ramp(0)), 64) is None
-    assert overlap(at(4 * SECOND, 1.28, ramp(0)), 64) is None
-    assert overlap(at(SECOND, 0.4, replace(ramp(0), decided=None)), 64) is None
-    both = overlap(at(SECOND, 0.2, ramp(0), ramp(SECOND // 2)), 64)
+    here = np.zeros(3)
+    assert overlap(at(SECOND, 1.4, ramp(0)), here, 64) is None
+    assert overlap(at(4 * SECOND, 1.28, ramp(0)), here, 64) is None
+    assert overlap(at(SECOND, 0.4, replace(ramp(0), decided=None)), here, 64) is None
+    both = overlap(at(SECOND, 0.2, ramp(0), ramp(SECOND // 2)), here, 64)
     assert both is not None and both.known.tolist() == [44, 54]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla.cli.bench import bench
+from xlvla.policy import Chunk, Observation, Policy
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,9 +27,10 @@ class Row:
     """One way at one delay.
 
     Args:
-        gap_rad: root mean square distance between a chunk and the one before where the robot goes over to it.
-        ratio: jerk there over that inside chunks, when the newest is simply followed.
-        jerk: jerk there as a share of its limit, in the commands that motion makes of the chunks.
+        gap_rad: root mean square distance of a chunk from the command when it comes.
+        naive: jerk there over that of the chunk itself, when the newest is simply followed.
+        jerk: the same of the commands that motion makes of the chunks.
+        chunk_ms: median time to decide.
     """
 
     chunking: str
@@ -34,8 +38,9 @@ class Row:
     trials: int
     successes: int
     gap_rad: float
-    ratio: float
+    naive: float
     jerk: float
+    chunk_ms: float
 
 
 def register(app: typer.Typer) -> None:
@@ -92,21 +97,40 @@ def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
 
     assert rig.policy is not None
     stage, way, rows = _Stage(rig, 0.0, threads=1), rig.policy.chunking, []
+    stage.policy = timed = _Timed(stage.policy)
     for delay in delays:
         stage.delay = round(delay / stage.period_s)
         successes, seams = 0, []
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
             successes += stage.trial(seed, None).success
-            seams += [seam for side in rig.sides if (seam := _seam(rig, side, stage.sent))]
-        gap, ratio, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True))
-        rows.append(Row(way, delay, trials, successes, gap, ratio, jerk))
-        said(f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk {ratio:.1f}, {jerk:.3f}")
+            seams += [seam for side in rig.sides if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))]
+        gap, naive, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True))
+        rows.append(Row(way, delay, trials, successes, gap, naive, jerk, timed.median_ms()))
+        said(f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk x{naive:.0f}, with motion x{jerk:.2f}")
     stage.world.close()
     return rows
 
 
-def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]]) -> tuple[float, float, float] | None:
-    """Gap, ratio and jerk of one side of an episode; None where there were not two chunks."""
+class _Timed:
+    """A policy whose time to decide is taken."""
+
+    def __init__(self, policy: Policy):
+        self._policy, self._took_s = policy, list[float]()
+
+    def predict(self, observation: Observation) -> Chunk:
+        began = time.perf_counter()
+        chunk = self._policy.predict(observation)
+        self._took_s.append(time.perf_counter() - began)
+        return chunk
+
+    def median_ms(self) -> float:
+        """Since the last call."""
+        took, self._took_s = self._took_s, []
+        return 1e3 * statistics.median(took)
+
+
+def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[Any]) -> tuple[float, float, float] | None:
+    """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two chunks."""
     import numpy as np
 
     from xlvla.types import PARTS
@@ -118,22 +142,22 @@ def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]]) -> tuple[float, fl
         return None
     points = [np.concatenate([chunk.positions[side][part] for part in PARTS], axis=1) for _, chunk in sent]
     came = [Arrival(at, chunk.stamp_ns / 1e9, chunk.rate_hz, rows) for (at, chunk), rows in zip(sent, points, strict=True)]
-    curves = [Trajectory(arrival.points, arrival.rate_hz) for arrival in came]
-    starts = [arrival.stamp_s + 1 / arrival.rate_hz for arrival in came]
     gaps = [
-        curves[k].at(came[k].came_s - starts[k]).position - curves[k - 1].at(came[k].came_s - starts[k - 1]).position
-        for k in range(1, len(came))
+        Trajectory(new.points, new.rate_hz).at(new.came_s - new.stamp_s - 1 / new.rate_hz).position
+        - commanded[round(new.came_s * rig.motion.rate_hz)]
+        for new in came[1:]
     ]
     end_s = came[-1].came_s + SHOWN_S
-    followed, commanded = naive(side_player(rig, side), came, end_s), blended(side_player(rig, side), came, end_s)
-    return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, commanded.at_boundaries
+    followed, played = naive(side_player(rig, side), came, end_s), blended(side_player(rig, side), came, end_s)
+    return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, played.ratio
 
 
 def _table(rows: list[Row]) -> Table:
     from rich.table import Table
 
-    table = Table("chunking", "delay s", "success", "gap mrad", "jerk where chunks meet, over inside", "of motion's limit")
+    table = Table("chunking", "delay s", "success", "gap mrad", "jerk, naive", "jerk, motion", "chunk ms")
     for row in rows:
-        figures = f"{1e3 * row.gap_rad:.1f}", f"{row.ratio:.1f}", f"{row.jerk:.3f}"
+        figures = f"{1e3 * row.gap_rad:.1f}", f"x {row.naive:.0f}", f"x {row.jerk:.2f}", f"{row.chunk_ms:.0f}"
         table.add_row(row.chunking, f"{row.delay_s:g}", f"{row.successes}/{row.trials}", *figures)
+    table.caption = "gap and jerk where chunks meet; jerk over that of the following chunk alone, naively switched and as motion does it"
     return table

@@ -84,7 +84,8 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
 
 
 class _Stage:
-    """A world, a policy and a player per side, for one pair of hands; `sent` are the last trial's chunks and when they came [s]."""
+    """A world, a policy and a player per side, for one pair of hands; `sent` are the last trial's chunks and when they came [s],
+    `commanded` its commands [N] by side, the first one where it began."""
 
     def __init__(self, rig: Rig, delay_s: float, threads: int):
         from xlvla_policy.policies import xlvla
@@ -125,6 +126,7 @@ class _Stage:
 
         players: dict[Side, Player] = {side: side_player(self.rig, side) for side in self.rig.sides}
         history: dict[Side, list[np.ndarray]] = {side: [self._measured(side)] for side in self.rig.sides}
+        self.commanded = history
         self.sent, waiting = list[tuple[float, Chunk]](), None
         every, tick, last, status = round(1 / CHUNK_HZ / self.period_s), 0, math.inf, None
         while tick < last:

@@ -155,7 +155,8 @@ class PolicyNode(RigNode):
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
             self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy"))
-        self._latents.publish(convert.latents(chunk.latents))
+        if chunk.latents:
+            self._latents.publish(convert.latents(chunk.latents))
         self._sent, self._newest_ns = (*self._sent, chunk), chunk.stamp_ns
         self._delays_s.append((now_ns - chunk.stamp_ns) / SECOND)
         self._complaint = ""

@@ -75,7 +75,7 @@ class XlvlaPolicy:
                 sentence is too long.
         """
         inputs = self._inputs(observation)
-        before = overlap(observation, self.config.frames)
+        before = overlap(observation, inputs.past[0, -1].numpy(), self.config.frames)
         decided = self._decide(inputs, before)[0].cpu().numpy()
         joined = chunking.mean(decided, before) if before and self.chunking == "ensemble" else decided
         frames = self.normaliser.undo(joined)

@@ -35,7 +35,7 @@ def prefix(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap, longe
     config, per_token = engine.config, engine.config.frames_per_token
     count = min(math.ceil(before.committed / per_token), int(before.known[-1]) // per_token, longest // per_token)
     held = (torch.arange(config.action_tokens) < count).to(engine.device)[None]
-    told, x, seen = engine.tokens(_newest(before, noise)), engine.tokens(noise), engine.observe(inputs)
+    told, x, seen = engine.tokens(_ahead(before, noise)), engine.tokens(noise), engine.observe(inputs)
     for step in range(config.steps):
         time = 1 - step / config.steps
         x = torch.where(held[..., None], told, x)
@@ -50,7 +50,7 @@ def guided(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap) -> Te
     config = engine.config
     weights = torch.from_numpy(pull(before.committed, int(before.known[-1]), config.frames)).float()
     weights = engine.tokens(weights[None, :, None].expand(1, -1, config.frame_dim))
-    told, x, seen = engine.tokens(_newest(before, noise)), engine.tokens(noise), engine.observe(inputs)
+    told, x, seen = engine.tokens(_ahead(before, noise)), engine.tokens(noise), engine.observe(inputs)
     for step in range(config.steps):
         time = 1 - step / config.steps
         with torch.enable_grad():
@@ -90,5 +90,5 @@ def _clean(engine: Engine, seen: Any, noisy: Tensor, time: float, t: Tensor) -> 
     return output if engine.config.prediction == "data" else noisy - time * output
 
 
-def _newest(before: Overlap, like: Tensor) -> Tensor:
-    return torch.from_numpy(before.frames[-1].astype(np.float32))[None].expand(like.shape)
+def _ahead(before: Overlap, like: Tensor) -> Tensor:
+    return torch.from_numpy(before.ahead.astype(np.float32))[None].expand(like.shape)

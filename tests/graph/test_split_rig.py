@@ -1,0 +1,86 @@
+"""A rig on two machines: the policy in one `xlvla run`, the rest in another."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from xlvla.run import own_domain
+
+WAIT_S = 40.0
+
+
+class Machine:
+    """One `xlvla run` and what it prints."""
+
+    def __init__(self, *arguments: str):
+        command = [sys.executable, "-c", "from xlvla.cli import main; main()", "run", "bimanual", "--domain", str(own_domain()), *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.said = ""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+
+    def says(self, words: str) -> None:
+        give_up = time.monotonic() + WAIT_S
+        while words not in self.said:
+            assert time.monotonic() < give_up and self.process.poll() is None, f"never '{words}': {self.said}"
+            time.sleep(0.05)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=20)
+
+
+@pytest.fixture
+def machines():
+    running: list[Machine] = []
+
+    def start(*arguments: str) -> Machine:
+        running.append(Machine(*arguments))
+        return running[-1]
+
+    yield start
+    for machine in running:
+        machine.process.kill()
+        machine.process.wait()
+
+
+def test_each_side_awaits_the_other_and_says_when_it_comes_and_goes(machines, untrained):
+    robot = machines("--without", "policy")
+    robot.says("(sim, joint_states, motion) is up")
+    robot.says("waiting for policy")
+    assert "policy is there" not in robot.said
+    mind = machines("--only", "policy", "--checkpoint", str(untrained))
+    mind.says("(policy) is up")
+    robot.says("policy is there")
+    mind.says("motion is there")
+    assert mind.stop() == 0
+    robot.says("policy is gone")
+    mind = machines("--only", "policy", "--checkpoint", str(untrained))
+    mind.says("sim is there")
+    assert robot.stop() == 0
+    mind.says("motion is gone")
+    mind.says("no chunk is published")
+    assert mind.stop() == 0
+
+
+def test_what_does_not_go_together_is_refused_with_one_line(machines):
+    for arguments, words in (
+        (("--only", "polcy"), "unknown node 'polcy'"),
+        (("--only", "policy", "--episodes", "2"), "--episodes counts with every node here"),
+    ):
+        machine = machines(*arguments)
+        assert machine.process.wait(timeout=30) == 2
+        time.sleep(0.1)
+        assert words in machine.said and "Traceback" not in machine.said
