@@ -17,7 +17,7 @@ from xlvla_sim.world import World
 class Demonstration:
     """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each seen at the start of its frame.
 
-    `good` is a success that nothing has spoilt by the end.
+    `script` is everything that was played. `good` is a success that nothing has spoilt by the end.
     """
 
     script: Script
@@ -28,27 +28,40 @@ class Demonstration:
 
 
 def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[World], None] | None = None) -> Demonstration:
-    """Plays one episode; `watch` is called at the start of every frame.
+    """Plays one episode until the plan is done or the task is lost; `watch` is called at the start of every frame.
 
     Raises:
         XlvlaError: an arm cannot follow the plan.
     """
     rng = np.random.default_rng([seed, 1])
     world.reset(seed, expert.start(rng))
-    script = expert.script(world, rng)
     images: dict[str, list[np.ndarray]] = {camera: [] for camera in world.rig.cameras} if world.renders else {}
-    measured: dict[Side, dict[Part, np.ndarray]] = {}
-    for side in world.rig.sides:
-        measured[side] = {part: np.zeros_like(script.actions[side][part]) for part in PARTS}
-    for frame in range(script.frames):
-        for camera, frames in images.items():
-            frames.append(world.image(camera))
-        for side, parts in measured.items():
-            for part, rows in parts.items():
-                rows[frame] = world.joint_state(side, part)[0]
-        if watch:
-            watch(world)
-        play_frame(world, script, frame)
+    measured: dict[Side, dict[Part, list[np.ndarray]]] = {side: {part: [] for part in PARTS} for side in world.rig.sides}
+    played: list[Script] = []
+    for script in expert.scripts(world, rng):
+        played.append(script)
+        for frame in range(script.frames):
+            for camera, frames in images.items():
+                frames.append(world.image(camera))
+            for side, parts in measured.items():
+                for part, rows in parts.items():
+                    rows.append(world.joint_state(side, part)[0].copy())
+            if watch:
+                watch(world)
+            play_frame(world, script, frame)
+        if world.status().done and not world.status().success:
+            break
     status = world.status()
     good = status.success and world.task.stages[-1].reached(world.state)
-    return Demonstration(script, status, good, images, measured)
+    stacked: dict[Side, dict[Part, np.ndarray]] = {
+        side: {part: np.array(rows) for part, rows in parts.items()} for side, parts in measured.items()
+    }
+    return Demonstration(_joined(played), status, good, images, stacked)
+
+
+def _joined(scripts: list[Script]) -> Script:
+    """Scripts that were played one after the other, as one."""
+    actions: dict[Side, dict[Part, np.ndarray]] = {
+        side: {part: np.concatenate([script.actions[side][part] for script in scripts]) for part in PARTS} for side in scripts[0].actions
+    }
+    return Script(actions, scripts[0].before)

@@ -25,10 +25,28 @@ class State:
         """Cosine of the angle between the body's z axis and up."""
         return float(self.data.body(body).xmat[8])
 
+    def yaw(self, body: str) -> float:
+        """Angle [rad] of the body's x axis, seen from above, from the world's."""
+        matrix = self.data.body(body).xmat
+        return float(np.arctan2(matrix[3], matrix[0]))
+
+    def site(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and z axis [3] of a site, a marked place on a body."""
+        site = self.data.site(name)
+        return site.xpos.copy(), site.xmat.reshape(3, 3)[:, 2].copy()
+
     def place(self, body: str, xyz: np.ndarray, yaw: float = 0.0) -> None:
         """Puts a free body somewhere, at rest, turned about z [rad]."""
+        self._put(body, xyz, [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
+
+    def lay(self, body: str, xyz: np.ndarray, yaw: float = 0.0) -> None:
+        """Puts a free body on its side: its z axis along x, then turned about the world's z [rad]."""
+        half = np.sqrt(0.5)
+        self._put(body, xyz, [half * np.cos(yaw / 2), -half * np.sin(yaw / 2), half * np.cos(yaw / 2), half * np.sin(yaw / 2)])
+
+    def _put(self, body: str, xyz: np.ndarray, quat: list[float]) -> None:
         joint = self.data.joint(self.model.joint(self.model.body(body).jntadr[0]).name)
-        joint.qpos = [*xyz, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        joint.qpos = [*xyz, *quat]
         joint.qvel = 0
 
     def touches_robot(self, body: str, side: Side) -> bool:

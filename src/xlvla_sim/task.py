@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import mujoco
 import numpy as np
 
 from xlvla.types import Side
+from xlvla_sim.grasp import Grip
 from xlvla_sim.state import State
 
 
@@ -37,16 +38,25 @@ class WayPoint:
     """Where a wrist goes next and how.
 
     Args:
-        wrist: x, y, z [m] of the flange in the world, then yaw, tilt and roll [rad] of the hand; see `xlvla_sim.wrist`.
+        wrist: x, y, z [m] of the grip in the world, then yaw, tilt and roll [rad] of the hand; see `xlvla_sim.wrist`.
         duration_s: from the start of this motion to its end.
-        hand: name of the hand shape to take meanwhile; None keeps the last one.
+        hand: the hand shape to take meanwhile, by name or as a pinch width [m]; None keeps the last one.
         overlap_s: how long before the end of the previous motion this one begins, for a rounded corner.
+        grip: the place in the hand that x, y and z are of; None is the flange.
     """
 
     wrist: np.ndarray
     duration_s: float
-    hand: str | None = None
+    hand: str | float | None = None
     overlap_s: float = 0.0
+    grip: Grip | None = None
+
+
+Segment: TypeAlias = Mapping[Side, Sequence[WayPoint]]
+"""Way-points of the sides that move next, from the same moment on; the others stay where they are."""
+
+Plan: TypeAlias = Iterator[Segment]
+"""Segments of a plan; each is asked for when the one before has been played, so that it may look at the world again."""
 
 
 class Task(Protocol):
@@ -68,8 +78,8 @@ class Task(Protocol):
         """Why the episode cannot succeed any more; None while it can."""
         ...
 
-    def plan(self, state: State, rng: np.random.Generator) -> dict[Side, list[WayPoint]]:
-        """The expert's way-points by side, from where the objects are now."""
+    def plan(self, state: State, rng: np.random.Generator) -> Plan:
+        """The expert's way-points; `state` shows the objects where they are whenever it is looked at."""
         ...
 
 

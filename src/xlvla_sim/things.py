@@ -1,6 +1,8 @@
-"""Things to put on the table."""
+"""Things to put on the table; each is one body of its name, and its materials can be tinted."""
 
 from __future__ import annotations
+
+import itertools
 
 import mujoco
 import numpy as np
@@ -8,7 +10,22 @@ import numpy as np
 from xlvla_sim.robot_model import EVERYTHING, OBJECT_BIT
 
 THING_FRICTION = (0.3, 0.003, 0.0001)
-"""Tin on wood; a hand's pads bring their own, higher friction to the contact."""
+"""Tin on wood: sliding, torsional [m], rolling [m]; a hand's pads bring their own, higher friction to the contact."""
+
+FRUIT_FRICTION = (0.5, 0.005, 0.002)
+"""Soft enough not to roll for long."""
+
+RUBBER_FRICTION = (0.9, 0.01, 0.0001)
+"""Feet that do not slide."""
+
+BOX, CYLINDER, SPHERE, CAPSULE, ELLIPSOID = (
+    mujoco.mjtGeom.mjGEOM_BOX,
+    mujoco.mjtGeom.mjGEOM_CYLINDER,
+    mujoco.mjtGeom.mjGEOM_SPHERE,
+    mujoco.mjtGeom.mjGEOM_CAPSULE,
+    mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+)
+_UNTOUCHED = {"contype": 0, "conaffinity": 0, "mass": 0}
 
 
 def add_can(spec: mujoco.MjSpec, name: str, *, radius: float, height: float, mass: float, label: np.ndarray) -> None:
@@ -16,28 +33,175 @@ def add_can(spec: mujoco.MjSpec, name: str, *, radius: float, height: float, mas
 
     Materials `{name}/label` and `{name}/tin` can be tinted.
     """
+    body = _labelled_cylinder(spec, name, radius, height, mass, label)
+    for z in (-1, 1):
+        rim = {**_UNTOUCHED, "material": f"{name}/tin"}
+        body.add_geom(type=CYLINDER, size=(radius, height * 0.025, 0), pos=(0, 0, z * height * 0.475), **rim)
+        body.add_geom(type=CYLINDER, size=(radius * 0.82, height * 0.003, 0), pos=(0, 0, z * height * 0.499), **rim)
+
+
+def add_bottle(
+    spec: mujoco.MjSpec,
+    name: str,
+    *,
+    radius: float,
+    height: float,
+    mass: float,
+    label: np.ndarray,
+    colour: tuple[float, float, float],
+    spout: tuple[float, float],
+) -> None:
+    """A bottle that stands free, its frame at the centre of its cylinder; on it sits a spout of radius and height [m].
+
+    The site `{name}/mouth` is where things flow out, its z axis along the bottle.
+    """
+    body = _labelled_cylinder(spec, name, radius, height, mass, label, tin=colour)
+    wide, high = spout
+    plain = {**_UNTOUCHED, "material": f"{name}/tin"}
+    for z in (-1, 1):
+        body.add_geom(type=CYLINDER, size=(radius, height * 0.03, 0), pos=(0, 0, z * height * 0.47), **plain)
+    body.add_geom(type=ELLIPSOID, size=(radius * 0.98, radius * 0.98, 0.45 * high), pos=(0, 0, height / 2), **plain)
+    spec.add_material(name=f"{name}/cap", rgba=(*[0.55 * value for value in colour], 1), specular=0.4)
+    top = height / 2 + high
+    body.add_geom(
+        name=f"{name}/cap", size=(wide, high / 2, 0), pos=(0, 0, top - high / 2), material=f"{name}/cap", **_solid(0.01, CYLINDER)
+    )
+    body.add_site(name=f"{name}/mouth", pos=(0, 0, top), size=(0.003, 0.003, 0.003), group=4)
+
+
+def add_box(spec: mujoco.MjSpec, name: str, *, size: tuple[float, float, float], mass: float, sides: np.ndarray) -> None:
+    """A carton that stands free, its frame at its centre; `sides` are six square pictures below each other."""
+    texture = spec.add_texture(
+        name=f"{name}/label", type=mujoco.mjtTexture.mjTEXTURE_CUBE, nchannel=3, width=sides.shape[1], height=sides.shape[0]
+    )
+    texture.data = sides.tobytes()
+    spec.add_material(name=f"{name}/label", textures=_textures(f"{name}/label"), specular=0.2, shininess=0.3)
+    body = _free(spec, name)
+    body.add_geom(name=name, size=np.array(size) / 2, material=f"{name}/label", **_solid(mass, BOX))
+
+
+def add_fruit(
+    spec: mujoco.MjSpec, name: str, *, radii: tuple[float, float, float], mass: float, colour: tuple[float, float, float]
+) -> None:
+    """A round fruit, longest along z where it is lemon-shaped: `radii` [m] along x, y and z."""
+    spec.add_material(name=f"{name}/skin", rgba=(*colour, 1), specular=0.25, shininess=0.25)
+    body = _free(spec, name)
+    body.add_geom(name=name, size=radii, material=f"{name}/skin", **_solid(mass, ELLIPSOID, FRUIT_FRICTION, condim=6))
+    tip = (0.25 * radii[0], 0.25 * radii[0], 0.12 * radii[2])
+    spec.add_material(name=f"{name}/stem", rgba=(0.35, 0.42, 0.16, 1))
+    body.add_geom(type=ELLIPSOID, size=tip, pos=(0, 0, radii[2]), material=f"{name}/stem", **_UNTOUCHED)
+
+
+def add_banana(spec: mujoco.MjSpec, name: str, *, mass: float = 0.12) -> None:
+    """A banana that lies on its side, 17 cm along y, bent towards +x; its frame is where a hand would take it."""
+    spec.add_material(name=f"{name}/skin", rgba=(0.93, 0.80, 0.20, 1), specular=0.2, shininess=0.2)
+    spec.add_material(name=f"{name}/stem", rgba=(0.42, 0.34, 0.14, 1))
+    body = _free(spec, name)
+    bend, reach, radius = np.radians([-60, -30, 0, 30, 60]), 0.085, 0.0175
+    knots = np.stack([reach * (1 - np.cos(bend)), reach * np.sin(bend), np.zeros(5)], axis=1)
+    for index, (a, b) in enumerate(itertools.pairwise(knots)):
+        thick = radius if index in (1, 2) else 0.87 * radius
+        solid = _solid(mass / 4, CAPSULE, FRUIT_FRICTION, condim=6)
+        body.add_geom(name=f"{name}/{index}", fromto=[*a, *b], size=(thick, 0, 0), material=f"{name}/skin", **solid)
+    for end, tip in ((knots[0], 1.28), (knots[-1], 1.16)):
+        far = np.array([end[0] + (tip - 1) * 0.05, end[1] * tip, 0])
+        body.add_geom(type=CAPSULE, fromto=[*end, *far], size=(0.30 * radius, 0, 0), material=f"{name}/stem", **_UNTOUCHED)
+
+
+def add_board(spec: mujoco.MjSpec, name: str, *, size: tuple[float, float, float], mass: float, colour: tuple[float, float, float]) -> None:
+    """A flat board with a hole for the thumb drawn on it; it lies on feet that do not slide."""
+    spec.add_material(name=f"{name}/board", rgba=(*colour, 1), specular=0.2, shininess=0.2)
+    spec.add_material(name=f"{name}/hole", rgba=(*[0.45 * value for value in colour], 1))
+    body = _free(spec, name)
+    x, y, z = np.array(size) / 2
+    body.add_geom(name=name, size=(x, y, z), material=f"{name}/board", **_solid(mass, BOX, RUBBER_FRICTION))
+    body.add_geom(type=CAPSULE, fromto=(x - 0.022, -0.025, z - 0.0035, x - 0.022, 0.025, z - 0.0035), size=(0.004, 0, 0),
+                  material=f"{name}/hole", **_UNTOUCHED)  # fmt: skip
+
+
+def add_container(
+    spec: mujoco.MjSpec,
+    name: str,
+    *,
+    size: tuple[float, float, float],
+    mass: float,
+    colour: tuple[float, float, float],
+    wall: float = 0.006,
+) -> None:
+    """An open box of outer size x, y, z [m], its frame at the middle of its bottom's underside."""
+    spec.add_material(name=f"{name}/plastic", rgba=(*colour, 1), specular=0.4, shininess=0.4)
+    body = _free(spec, name)
+    x, y, z = size[0] / 2, size[1] / 2, size[2]
+    solid = {"material": f"{name}/plastic", **_solid(mass / 5, BOX, RUBBER_FRICTION)}
+    body.add_geom(name=name, size=(x, y, wall / 2), pos=(0, 0, wall / 2), **solid)
+    for index, sign in enumerate((-1, 1)):
+        body.add_geom(name=f"{name}/x{index}", size=(wall / 2, y, z / 2), pos=(sign * (x - wall / 2), 0, z / 2), **solid)
+        body.add_geom(name=f"{name}/y{index}", size=(x, wall / 2, z / 2), pos=(0, sign * (y - wall / 2), z / 2), **solid)
+
+
+def add_bowl(
+    spec: mujoco.MjSpec, name: str, *, radius: float, height: float, mass: float, colour: tuple[float, float, float], staves: int = 12
+) -> None:
+    """A round bowl of staves on a flat bottom, `radius` [m] at its rim; its frame is at the middle of its underside."""
+    spec.add_material(name=f"{name}/glaze", rgba=(*colour, 1), specular=0.6, shininess=0.6)
+    body = _free(spec, name)
+    foot, thick, each = 0.62 * radius, 0.004, mass / (staves + 1)
+    body.add_geom(name=name, size=(foot, thick, 0), pos=(0, 0, thick), material=f"{name}/glaze", **_solid(each, CYLINDER, RUBBER_FRICTION))
+    lean = np.arctan2(radius - foot, height)
+    half = (np.tan(np.pi / staves) * radius * 1.04, thick / 2, np.hypot(radius - foot, height) / 2)
+    for index in range(staves):
+        turn = 2 * np.pi * index / staves
+        middle = (radius + foot) / 2
+        quat = np.zeros(4)
+        mujoco.mju_euler2Quat(quat, np.array([0.0, 0.0, turn - np.pi / 2]), "XYZ")
+        tilt = np.zeros(4)
+        mujoco.mju_axisAngle2Quat(tilt, np.array([1.0, 0.0, 0.0]), -lean)
+        turned = np.zeros(4)
+        mujoco.mju_mulQuat(turned, quat, tilt)
+        pos = (middle * np.cos(turn), middle * np.sin(turn), height / 2)
+        body.add_geom(name=f"{name}/{index}", size=half, pos=pos, quat=turned, material=f"{name}/glaze", **_solid(each, BOX))
+
+
+def _labelled_cylinder(
+    spec: mujoco.MjSpec,
+    name: str,
+    radius: float,
+    height: float,
+    mass: float,
+    label: np.ndarray,
+    tin: tuple[float, float, float] = (0.78, 0.79, 0.81),
+) -> mujoco.MjsBody:
+    """A free cylinder with a picture round its wall."""
     _add_label(spec, name, label)
-    spec.add_material(name=f"{name}/tin", rgba=(0.78, 0.79, 0.81, 1), specular=0.9, shininess=0.8)
+    spec.add_material(name=f"{name}/tin", rgba=(*tin, 1), specular=0.9, shininess=0.8)
+    body = _free(spec, name)
+    body.add_geom(name=name, size=(radius, height / 2, 0), group=3, **_solid(mass, CYLINDER))
+    _add_wall(spec, body, radius * 0.99, height * 0.94)
+    return body
+
+
+def _free(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
     body = spec.worldbody.add_body(name=name)
     body.add_freejoint(name=name)
-    cylinder = mujoco.mjtGeom.mjGEOM_CYLINDER
-    body.add_geom(
-        name=name,
-        type=cylinder,
-        size=(radius, height / 2, 0),
-        mass=mass,
-        friction=THING_FRICTION,
-        condim=4,
-        contype=OBJECT_BIT,
-        conaffinity=EVERYTHING,
-        group=3,
-        solref=(0.005, 1),
-    )
-    _add_wall(spec, body, radius * 0.99, height * 0.94)
-    for z in (-1, 1):
-        rim = {"contype": 0, "conaffinity": 0, "mass": 0, "material": f"{name}/tin"}
-        body.add_geom(type=cylinder, size=(radius, height * 0.025, 0), pos=(0, 0, z * height * 0.475), **rim)
-        body.add_geom(type=cylinder, size=(radius * 0.82, height * 0.003, 0), pos=(0, 0, z * height * 0.499), **rim)
+    return body
+
+
+def _solid(mass: float, type_: mujoco.mjtGeom, friction: tuple[float, float, float] = THING_FRICTION, *, condim: int = 4) -> dict:
+    return {
+        "type": type_,
+        "mass": mass,
+        "friction": friction,
+        "condim": condim,
+        "contype": OBJECT_BIT,
+        "conaffinity": EVERYTHING,
+        "solref": (0.005, 1),
+    }
+
+
+def _textures(name: str) -> list[str]:
+    textures = [""] * mujoco.mjtTextureRole.mjNTEXROLE
+    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
+    return textures
 
 
 def _add_label(spec: mujoco.MjSpec, name: str, label: np.ndarray) -> None:
@@ -45,9 +209,7 @@ def _add_label(spec: mujoco.MjSpec, name: str, label: np.ndarray) -> None:
         name=f"{name}/label", type=mujoco.mjtTexture.mjTEXTURE_2D, nchannel=3, width=label.shape[1], height=label.shape[0]
     )
     texture.data = label.tobytes()
-    textures = [""] * mujoco.mjtTextureRole.mjNTEXROLE
-    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = f"{name}/label"
-    spec.add_material(name=f"{name}/label", textures=textures, specular=0.3, shininess=0.4)
+    spec.add_material(name=f"{name}/label", textures=_textures(f"{name}/label"), specular=0.3, shininess=0.4)
 
 
 def _add_wall(spec: mujoco.MjSpec, body: mujoco.MjsBody, radius: float, height: float, segments: int = 32) -> None:
@@ -65,18 +227,3 @@ def _add_wall(spec: mujoco.MjSpec, body: mujoco.MjsBody, radius: float, height: 
     mesh.userface = faces.ravel()
     mesh.userfacetexcoord = faces.ravel()
     body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, material=f"{body.name}/label", contype=0, conaffinity=0, mass=0)
-
-
-def tomato_label(width: int = 512, height: int = 192) -> np.ndarray:
-    """A red label with a cream band, tomatoes and the word, RGB uint8 [height, width, 3]."""
-    import cv2
-
-    label = np.full((height, width, 3), (196, 28, 30), np.uint8)
-    label[int(height * 0.60) :] = (240, 232, 214)
-    label[int(height * 0.58) : int(height * 0.61)] = (214, 170, 70)
-    for quarter in range(4):
-        x = int((quarter + 0.5) * width / 4)
-        cv2.circle(label, (x, int(height * 0.80)), int(height * 0.13), (206, 44, 32), -1, cv2.LINE_AA)
-        cv2.ellipse(label, (x, int(height * 0.69)), (int(height * 0.07), int(height * 0.025)), 0, 0, 360, (60, 130, 50), -1, cv2.LINE_AA)
-        cv2.putText(label, "TOMATO", (x - 50, int(height * 0.38)), cv2.FONT_HERSHEY_DUPLEX, 0.8, (250, 244, 230), 2, cv2.LINE_AA)
-    return label

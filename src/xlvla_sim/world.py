@@ -53,6 +53,8 @@ def build(rig: Rig, task: Task) -> mujoco.MjModel:
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # a pyramid's friction depends on the direction: pushed cans would drift off sideways
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    # at 1 what a hand holds creeps out of it
+    spec.option.impratio = 10
     spec.option.iterations, spec.option.ls_iterations = 20, 20
     # at MuJoCo's own tolerance of 1e-6 two touching cylinders jump apart by centimetres now and then
     spec.option.ccd_tolerance, spec.option.ccd_iterations = 1e-9, 50
@@ -70,13 +72,14 @@ class World:
 
     Args:
         render: whether cameras are needed; without them no graphics library is touched.
+        task: a task of one's own instead of the rig's.
     """
 
-    def __init__(self, rig: Rig, *, render: bool = True):
+    def __init__(self, rig: Rig, *, render: bool = True, task: Task | None = None):
         if rig.sim is None:
             raise XlvlaError(f"rig '{rig.name}' has no `sim` section, so there is nothing to simulate")
         self.rig = rig
-        self.task = load_task(rig.sim.task)
+        self.task = task or load_task(rig.sim.task)
         self.model = build(rig, self.task)
         self.data = mujoco.MjData(self.model)
         self.state = State(self.model, self.data)

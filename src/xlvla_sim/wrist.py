@@ -33,31 +33,22 @@ def wrist(T_world_flange: np.ndarray, side: Side) -> np.ndarray:
     return np.array([*T_world_flange[:3, 3], inward * yaw, -np.arcsin(np.clip(turned[2, 0], -1, 1)), inward * roll])
 
 
-def path(start: np.ndarray, way_points: Sequence[WayPoint], rate_hz: float) -> np.ndarray:
-    """Wrists [T, 6] along the way-points, frame 0 at the start.
+def path(
+    start: np.ndarray, goals: Sequence[np.ndarray | None], way_points: Sequence[WayPoint], rate_hz: float, *, share: float = 1.0
+) -> np.ndarray:
+    """Rows [T, N] from `start` [N] through one goal [N] per way-point, frame 0 at the start; None stays where it is.
 
-    Every motion is a minimum-jerk step; motions that overlap add up, which rounds corners without stopping.
+    Every motion is a minimum-jerk step over `share` of its way-point's time; motions that overlap add up, which rounds
+    corners without stopping.
     """
     begins, end = _times(way_points)
     t = np.arange(int(np.ceil(end * rate_hz)) + 1) / rate_hz
-    wrists, last = np.tile(start, (len(t), 1)), start
-    for point, begin in zip(way_points, begins, strict=True):
-        wrists += minimum_jerk((t - begin) / point.duration_s)[:, None] * (point.wrist - last)
-        last = point.wrist
-    return wrists
-
-
-def shape_weights(way_points: Sequence[WayPoint], names: Sequence[str], frames: int, rate_hz: float) -> np.ndarray:
-    """Weights [T, len(names)] that sum to 1 along the way; the first name is the shape at the start."""
-    t = np.arange(frames) / rate_hz
-    corners, last = np.eye(len(names)), 0
-    weights = np.tile(corners[0], (frames, 1))
-    for point, begin in zip(way_points, _times(way_points)[0], strict=True):
-        if point.hand:
-            index = names.index(point.hand)
-            weights += minimum_jerk((t - begin) / (0.8 * point.duration_s))[:, None] * (corners[index] - corners[last])
-            last = index
-    return weights
+    rows, last = np.tile(start, (len(t), 1)), start
+    for point, goal, begin in zip(way_points, goals, begins, strict=True):
+        if goal is not None:
+            rows += minimum_jerk((t - begin) / (share * point.duration_s))[:, None] * (goal - last)
+            last = goal
+    return rows
 
 
 def minimum_jerk(s: np.ndarray) -> np.ndarray:

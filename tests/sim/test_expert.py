@@ -94,6 +94,6 @@ def test_left_and_right_wrists_are_mirror_images():
 
 def test_a_path_ends_where_its_last_way_point_is():
     ends = [np.full(6, 1.0), np.full(6, -2.0)]
-    path = wrist.path(np.zeros(6), [WayPoint(ends[0], 1.0), WayPoint(ends[1], 0.5, overlap_s=0.2)], 20)
+    path = wrist.path(np.zeros(6), ends, [WayPoint(ends[0], 1.0), WayPoint(ends[1], 0.5, overlap_s=0.2)], 20)
     assert np.allclose(path[0], 0) and np.allclose(path[-1], ends[-1])
     assert len(path) == 27

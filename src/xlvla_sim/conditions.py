@@ -1,0 +1,65 @@
+"""What tasks ask of the world: conditions that their stages and their endings are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from xlvla.types import SIDES
+from xlvla_sim.room import TABLE_X, TABLE_Y
+from xlvla_sim.state import State
+
+UPRIGHT = float(np.cos(np.radians(15)))
+LYING = 0.5
+"""Cosines of the tilts from which on a thing has fallen over, and will not stand up again."""
+
+
+def off_table(state: State, things: Iterable[str]) -> str | None:
+    """Which thing fell off the table; None where all are on it, or over it."""
+    for thing in things:
+        x, y, z = state.position(thing)
+        if z < -0.05 or not (TABLE_X[0] < x < TABLE_X[1] and TABLE_Y[0] < y < TABLE_Y[1]):
+            return f"the {_spoken(thing)} fell off the table"
+    return None
+
+
+def fell_over(state: State, things: Iterable[str]) -> str | None:
+    """Which thing that should stand fell over; None where all stand."""
+    fallen = next((thing for thing in things if state.upright(thing) < UPRIGHT), None)
+    return None if fallen is None else f"the {_spoken(fallen)} fell over"
+
+
+def toppled(state: State, things: Iterable[str]) -> str | None:
+    """Which thing lies on its side that no robot holds; one that is carried may lean."""
+    return fell_over(state, [thing for thing in things if not touched(state, thing) and state.upright(thing) < LYING])
+
+
+def stands(state: State, thing: str) -> bool:
+    """Whether a thing is upright and no robot touches it."""
+    return state.upright(thing) > UPRIGHT and not touched(state, thing)
+
+
+def touched(state: State, thing: str) -> bool:
+    return any(state.touches_robot(thing, side) for side in SIDES)
+
+
+def free(state: State, things: Iterable[str]) -> bool:
+    """Whether no robot touches any of them."""
+    return not any(touched(state, thing) for thing in things)
+
+
+def lifted(state: State, thing: str, rest: float, height: float = 0.04) -> bool:
+    """Whether a robot has a thing `height` [m] above where its frame is when it stands on the table."""
+    return float(state.position(thing)[2]) > rest + height and touched(state, thing)
+
+
+def level_distance(state: State, a: str, b: str) -> float:
+    """Distance [m] between the frames of two things, seen from above."""
+    return float(np.hypot(*(state.position(a) - state.position(b))[:2]))
+
+
+def _spoken(thing: str) -> str:
+    """`can_left` as one says it."""
+    what, _, side = thing.partition("_")
+    return f"{side} {what}" if side in SIDES else thing.replace("_", " ")

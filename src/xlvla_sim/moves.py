@@ -1,0 +1,157 @@
+"""Moves that tasks make their plans of: take a thing, carry it, put it down; for any hand of either side."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.grasp import Grip
+from xlvla_sim.state import State
+from xlvla_sim.task import Segment, WayPoint
+
+Move = Generator[Segment, None, WayPoint]
+"""A part of a plan; its result is the way-point it ends at."""
+
+INWARD: dict[Side, float] = {"left": -1.0, "right": 1.0}
+"""The direction of y in which the other hand is."""
+
+PALM_DEPTH = 0.017
+"""About how far out of the flange's axis the palm of a flat hand is [m]."""
+
+OPENED = 0.147
+"""As far as every hand opens [m]."""
+
+SQUEEZE = 0.03
+"""How much narrower than the thing a hand wants to close [m]."""
+
+APPROACH_SPREAD = np.array([0.015, 0.015, 0.015, 0.06, 0.06, 0.06])
+"""How much the way to a thing varies before it becomes straight, position [m] and angles [rad]."""
+
+RISE_M = 0.03
+"""A thing that rose by this with the hand is held."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """How a hand takes a thing.
+
+    Args:
+        grip: where in the hand the thing is.
+        angles: yaw, tilt and roll [rad] of the hand.
+        approach: where the hand comes from [3] m, for a right hand; y is mirrored for a left one.
+        opened: pinch width [m] on the way there.
+        closed: pinch width [m] that is asked for: less than the thing has, the rest is pressure.
+        above: where the grip is over the thing's frame [m].
+    """
+
+    grip: Grip
+    angles: tuple[float, float, float]
+    approach: tuple[float, float, float]
+    opened: float
+    closed: float
+    above: float = 0.0
+
+
+def from_side(width: float, *, depth: float | None = None, above: float = 0.0, yaw: float = 0.0) -> Hold:
+    """Around an upright thing, palm first, thumb up; `depth` [m] from the flange's axis out of the palm."""
+    grip = Grip(width, PALM_DEPTH + width / 2 if depth is None else depth)
+    return Hold(grip, (yaw, np.radians(8), 0.0), (0.0, -0.10, 0.01), OPENED, width - SQUEEZE, above)
+
+
+def from_above(width: float, *, above: float = -0.008, yaw: float = 0.0) -> Hold:
+    """With the fingertips, palm down; they reach a little below the middle."""
+    return Hold(Grip(width), (yaw, np.radians(32), np.radians(-90)), (0.0, 0.0, 0.09), width + 0.045, width - SQUEEZE, above)
+
+
+def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator, *, lift: float = 0.10, tries: int = 3) -> Move:
+    """Takes a thing and lifts it; looks whether it came along, and tries again where it did not."""
+    pace = rng.uniform(0.9, 1.2)
+    last = at(state.position(thing), side, hold)
+    for _ in range(tries):
+        here = state.position(thing)
+        before = at(here, side, hold, apart=0.9)
+        last = at(here, side, hold)
+        varied = at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
+        up = raised(last, lift)
+        yield {
+            side: [
+                WayPoint(varied, 1.5 * pace, hold.opened, grip=hold.grip),
+                WayPoint(before, 0.7 * pace, overlap_s=0.3 * pace, grip=hold.grip),
+                WayPoint(last, 0.9 * pace, grip=hold.grip),
+                WayPoint(last, 0.8, hold.closed, grip=hold.grip),
+                WayPoint(last, 0.2, grip=hold.grip),
+                WayPoint(up, 0.9 * pace, grip=hold.grip),
+            ]
+        }
+        last = up
+        if state.position(thing)[2] - here[2] > RISE_M:
+            break
+        yield {side: [WayPoint(up, 0.5, hold.opened, grip=hold.grip)]}
+    return WayPoint(last, 0.0, hold.closed, grip=hold.grip)
+
+
+def bring(state: State, thing: str, side: Side, held: WayPoint, target: np.ndarray, pace: float, *, over: float) -> Move:
+    """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there."""
+    wrist = moved(held.wrist, target + np.array([0, 0, over]) - state.position(thing))
+    yield {side: [WayPoint(wrist, _time(wrist - held.wrist) * pace, grip=held.grip)]}
+    down = moved(wrist, target - state.position(thing))
+    yield {side: [WayPoint(down, 0.3 + _time(down - wrist), grip=held.grip), WayPoint(down, 0.15, grip=held.grip)]}
+    return WayPoint(down, 0.0, grip=held.grip)
+
+
+def release(side: Side, held: WayPoint, hold: Hold, pace: float, *, away: Sequence[float] = (0.0, -0.02, 0.09)) -> Move:
+    """Opens the hand and draws it back; `away` [3] m is for a right hand."""
+    x, y, z = hold.approach
+    off = moved(held.wrist, _mirrored((x, y, z), side))
+    back = moved(off, _mirrored(away, side))
+    yield {
+        side: [
+            WayPoint(held.wrist, 0.5, hold.opened, grip=held.grip),
+            WayPoint(off, 0.8 * pace, grip=held.grip),
+            WayPoint(back, 0.9 * pace, "relaxed", overlap_s=0.2, grip=held.grip),
+        ]
+    }
+    return WayPoint(back, 0.0, grip=held.grip)
+
+
+def together(**moves: Move) -> Generator[Segment, None, dict[str, WayPoint]]:
+    """Moves of both sides at the same time, by side; their segments begin together. The results are by side, too."""
+    running, results = dict(moves), dict[str, WayPoint]()
+    while running:
+        merged: dict[Side, Sequence[WayPoint]] = {}
+        for side, move in list(running.items()):
+            try:
+                merged |= next(move)
+            except StopIteration as end:
+                results[side] = end.value
+                del running[side]
+        if merged:
+            yield merged
+    return results
+
+
+def at(thing: np.ndarray, side: Side, hold: Hold, *, apart: float = 0.0) -> np.ndarray:
+    """The wrist [6] that has a thing at `thing` [3] m in its grip, or is `apart` of the approach away."""
+    xyz = thing + np.array([0, 0, hold.above]) + apart * _mirrored(hold.approach, side)
+    return np.array([*xyz, *hold.angles])
+
+
+def raised(wrist: np.ndarray, height: float) -> np.ndarray:
+    return moved(wrist, np.array([0, 0, height]))
+
+
+def moved(wrist: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """A wrist [6] elsewhere by [3] m, turned as before."""
+    return wrist + np.append(by, np.zeros(3))
+
+
+def _mirrored(xyz: Sequence[float], side: Side) -> np.ndarray:
+    return np.array(xyz) * [1, INWARD[side], 1]
+
+
+def _time(way: np.ndarray) -> float:
+    """A time [s] for a way [6]: about 0.25 m/s."""
+    return 0.6 + float(np.linalg.norm(way[:3])) / 0.25
