@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,19 @@ def _agree(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
         "adaptation": "it trained other parts: resume with the same --freeze and --lora",
     }
     for key, line in advice.items():
-        if facts.get(key) != own[key]:
+        if not _alike(facts.get(key), own[key]):
             raise XlvlaError(f"{path} cannot be resumed: {line}")
+
+
+def _alike(a: object, b: object) -> bool:
+    """Whether two documents say the same; numbers may differ as sums do that were added up by another number of threads."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-4)
+    return a == b
 
 
 def _entries(trainer: Trainer) -> list[Entry]:
