@@ -1,0 +1,88 @@
+"""Put the tomato can and the cheese can into the container: each hand takes the can of its side, one after the other
+sets it down inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.labels import tomato_label, wrapper
+from xlvla_sim.moves import bring, from_above, release, take, together
+from xlvla_sim.state import State
+from xlvla_sim.task import Plan, Stage
+from xlvla_sim.things import add_can, add_container
+
+RADIUS = {"tomato_can": 0.033, "cheese_can": 0.031}
+HEIGHT = {"tomato_can": 0.101, "cheese_can": 0.095}
+MASS = {"tomato_can": 0.35, "cheese_can": 0.20}
+"""A soup can and grated cheese in a tin [m, kg]."""
+
+CONTAINER = (0.19, 0.28, 0.06)
+"""Its outer size [m]; low enough for a hand to reach in, with room for both cans."""
+CONTAINER_X, CONTAINER_Y = (0.42, 0.47), (-0.02, 0.02)
+X, Y = (0.37, 0.47), (0.24, 0.30)
+"""Where the container stands, and where the cans stand on either side of it [m]."""
+
+PLACES: dict[Side, float] = {"left": 0.06, "right": -0.06}
+"""Where in the container a side sets its can down [m] along y."""
+
+
+def inside(state: State, can: str) -> bool:
+    """Whether a can stands in the container and no hand is on it."""
+    x, y, z = state.position(can) - state.position("container")
+    within = abs(x) < CONTAINER[0] / 2 and abs(y) < CONTAINER[1] / 2 and z < HEIGHT[can] / 2 + 0.02
+    return within and stands(state, can)
+
+
+def up(state: State, can: str) -> bool:
+    return lifted(state, can, HEIGHT[can] / 2)
+
+
+def both(state: State) -> bool:
+    return all(inside(state, can) for can in RADIUS)
+
+
+class SortCans:
+    """The paper's task SoC."""
+
+    sentence = "Put the tomato can and the cheese can into the container."
+    time_limit_s = 40.0
+    stages: Sequence[Stage] = (
+        Stage("lift one can", lambda state: any(up(state, can) for can in RADIUS)),
+        Stage("put it into the container", lambda state: any(inside(state, can) for can in RADIUS)),
+        Stage("lift the other can", lambda state: both(state) or any(up(state, can) for can in RADIUS)),
+        Stage("leave both in the container", both, hold_s=0.3),
+    )
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        cheese = wrapper("CHEESE", (250, 214, 70), (36, 110, 60), (250, 246, 230), times=3)
+        add_container(spec, "container", size=CONTAINER, mass=0.6, colour=(0.35, 0.45, 0.62))
+        for can, label in (("tomato_can", tomato_label()), ("cheese_can", cheese)):
+            add_can(spec, can, radius=RADIUS[can], height=HEIGHT[can], mass=MASS[can], label=label)
+
+    def place(self, state: State, rng: np.random.Generator) -> None:
+        state.place("container", np.array([rng.uniform(*CONTAINER_X), rng.uniform(*CONTAINER_Y), 0.0]))
+        signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
+        for can, sign in zip(RADIUS, signs, strict=True):
+            state.place(can, np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT[can] / 2]), yaw=rng.uniform(-np.pi, np.pi))
+            state.tint(f"{can}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+
+    def lost(self, state: State) -> str | None:
+        return off_table(state, [*RADIUS, "container"]) or toppled(state, RADIUS)
+
+    def plan(self, state: State, rng: np.random.Generator) -> Plan:
+        cans: dict[Side, str] = {"left" if state.position(can)[1] > 0 else "right": can for can in RADIUS}
+        pace = rng.uniform(0.9, 1.2)
+        holds = {can: from_above(2 * radius, above=0.02) for can, radius in RADIUS.items()}
+        held = yield from together(**{side: take(state, can, side, holds[can], rng, lift=0.13) for side, can in cans.items()})
+        for side, can in cans.items():
+            target = state.position("container") + np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
+            there = yield from bring(state, can, side, held[side], target, pace, over=0.09)
+            yield from release(side, there, holds[can], pace)
+
+
+TASK = SortCans
