@@ -59,7 +59,10 @@ class Station:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that looks from `xyz` at `target` (world frame, m), captures at one size and publishes at another [px]."""
+    """A camera that looks from `xyz` at `target` (world frame, m), captures at one size and publishes at another [px].
+
+    `jpeg` is the quality, 1 to 100, at which it publishes compressed pictures, too, for a policy across a network; None: raw only.
+    """
 
     xyz: Vector
     target: Vector
@@ -67,6 +70,7 @@ class Camera:
     capture: tuple[int, int] = (960, 540)
     publish: tuple[int, int] = (320, 240)
     rate_hz: float = 20.0
+    jpeg: int | None = None
     device: DeviceConfig | None = None
 
 

@@ -23,6 +23,8 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
         sizes = {"capture": camera.capture, "publish": camera.publish}
         faults += [f"cameras.{name}.{key}: both numbers must be above 0" for key, size in sizes.items() if min(size) <= 0]
+        if camera.jpeg is not None and not 1 <= camera.jpeg <= 100:
+            faults.append(f"cameras.{name}.jpeg: must be from 1 to 100, is {camera.jpeg}")
     faults += rig.motion.faults(tuple(rig.sides))
     if rig.policy:
         faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())

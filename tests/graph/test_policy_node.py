@@ -18,7 +18,7 @@ from std_msgs.msg import Header, String
 from xlvla import graph
 from xlvla import rig as rigs
 from xlvla.rig import Rig
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, eye, topics
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible, own_domain
@@ -34,7 +34,9 @@ class Robot:
         self.rig, self.node, self.lines, self._supervisor, self._operator = rig, operator.node, lines, supervisor, operator
         self._publishers, self.stamps = dict[str, Any](), list[int]()
         self._chunks = Reader(self.node, topics.chunk("left").history(100))
-        self.picture = convert.image(np.full((240, 320, 3), 90, np.uint8), 0, "front")
+        camera, grey = rig.cameras["front"], np.full((240, 320, 3), 90, np.uint8)
+        self.seen = eye.seen("front", camera)
+        self.picture: Any = convert.jpeg(grey, camera.jpeg, 0, "front") if camera.jpeg else convert.image(grey, 0, "front")
         self.joints = {key: self._at_home(*key) for key in rig.parts}
 
     def _at_home(self, side: Side, part: Part) -> Any:
@@ -55,7 +57,7 @@ class Robot:
             self.say(topics.joint_states(*key), message)
         if camera:
             self.picture.header.stamp = convert.stamp(stamp_ns)
-            self.say(topics.image("front"), self.picture)
+            self.say(self.seen, self.picture)
             self.stamps.append(stamp_ns)
 
     def chunks(self) -> list[Any]:
@@ -97,10 +99,11 @@ def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
     domain = own_domain()
 
-    def start(steps: int) -> Iterator[Robot]:
+    def start(steps: int, jpeg: int | None = None) -> Iterator[Robot]:
         rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps)))
         assert rig.policy is not None
-        rig = replace(rig, policy=replace(rig.policy, replan_s=0.2))
+        camera = replace(rig.cameras["front"], jpeg=jpeg)
+        rig = replace(rig, policy=replace(rig.policy, replan_s=0.2), cameras={"front": camera})
         lines: list[str] = []
         with (
             interruptible(),
@@ -126,7 +129,7 @@ def robot(started) -> Iterator[Robot]:
 
 @pytest.fixture(scope="module")
 def slow(started) -> Iterator[Robot]:
-    yield from started(200)
+    yield from started(200, jpeg=90)
 
 
 def test_a_camera_that_never_publishes_is_waited_for_by_name(robot):
@@ -195,6 +198,16 @@ def test_old_images_are_not_decided_on(robot):
 def test_a_camera_that_falls_silent_is_spoken_of(robot):
     robot.silent_and_says("waiting for /cameras/front/image_raw: it has fallen silent", camera=False)
     robot.decides()
+
+
+def test_compressed_pictures_are_read_and_what_is_none_is_refused(slow):
+    slow.decides()
+    data, slow.picture.data = slow.picture.data, b"no picture"
+    slow.silent_and_says(
+        "/cameras/front/image_raw/compressed: a compressed image of 10 bytes ('rgb8; jpeg compressed bgr8') cannot be read"
+    )
+    slow.picture.data = data
+    slow.decides()
 
 
 def test_what_was_thought_about_before_a_reset_is_not_published(slow):

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from xlvla.errors import XlvlaError
@@ -31,6 +31,24 @@ def test_a_picture_with_padded_rows_and_swapped_channels_is_read():
 def test_a_picture_of_another_encoding_is_refused():
     with pytest.raises(XlvlaError, match="mono8"):
         convert.picture(Image(height=1, width=1, step=1, encoding="mono8", data=b"0"))
+
+
+def test_an_image_of_fewer_bytes_than_it_says_is_refused():
+    with pytest.raises(XlvlaError, match="2x2 with rows of 6 bytes cannot have 7 bytes"):
+        convert.picture(Image(height=2, width=2, step=6, encoding="rgb8", data=bytes(7)))
+
+
+def test_a_compressed_picture_is_nearly_the_same_in_a_fraction_of_the_bytes():
+    rgb = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), 40, 0), 40, 1)
+    message = convert.jpeg(rgb, 90, 5_000_000_007, "front")
+    assert np.abs(convert.picture(message).astype(int) - rgb).mean() < 6 and len(message.data) < rgb.size / 8
+    assert convert.nanoseconds(message.header.stamp) == 5_000_000_007
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_a_compressed_picture_that_is_none_is_refused(data):
+    with pytest.raises(XlvlaError, match="cannot be read"):
+        convert.picture(CompressedImage(format="jpeg", data=data))
 
 
 def test_joint_positions_come_in_the_order_that_is_asked_for():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32MultiArray, Float64MultiArray, MultiArrayDimension
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -92,8 +92,21 @@ def image(rgb: np.ndarray, ns: int, frame: str) -> Image:
     return message
 
 
-def picture(message: Image) -> np.ndarray:
-    """RGB uint8 [H, W, 3] of a message with encoding rgb8 or bgr8, whatever its row padding."""
+def jpeg(rgb: np.ndarray, quality: int, ns: int, frame: str) -> CompressedImage:
+    """The message of an RGB picture uint8 [H, W, 3] as JPEG."""
+    import cv2
+
+    _, made = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), (cv2.IMWRITE_JPEG_QUALITY, quality))
+    message = CompressedImage(format="rgb8; jpeg compressed bgr8")  # as image_transport says it
+    message.header.stamp, message.header.frame_id = stamp(ns), frame
+    message.data = array.array("B", made.tobytes())
+    return message
+
+
+def picture(message: Image | CompressedImage) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of a compressed message, or of one with encoding rgb8 or bgr8, whatever its row padding."""
+    if isinstance(message, CompressedImage):
+        return _decompressed(message)
     if message.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
     if message.step < 3 * message.width or len(message.data) != message.height * message.step:
@@ -102,6 +115,16 @@ def picture(message: Image) -> np.ndarray:
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     pixels = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
     return pixels if message.encoding == "rgb8" else pixels[..., ::-1]
+
+
+def _decompressed(message: CompressedImage) -> np.ndarray:
+    import cv2
+
+    data = np.frombuffer(message.data, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if pixels is None:
+        raise XlvlaError(f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def camera_info(fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str) -> CameraInfo:

@@ -12,7 +12,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -116,6 +116,11 @@ SIM_RESET = Service("/sim/reset", Trigger)
 
 def image(camera: str) -> Topic:
     return Topic(f"/cameras/{camera}/image_raw", Image, SENSOR)
+
+
+def compressed(camera: str) -> Topic:
+    """The same pictures as JPEG, from cameras whose rig gives a `jpeg` quality; the policy then reads these."""
+    return Topic(f"/cameras/{camera}/image_raw/compressed", CompressedImage, SENSOR)
 
 
 def camera_info(camera: str) -> Topic:

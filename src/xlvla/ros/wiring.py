@@ -8,7 +8,7 @@ from typing import Any
 
 from xlvla.graph import NodeSpec, nodes
 from xlvla.rig import Rig
-from xlvla.ros import topics
+from xlvla.ros import eye, topics
 from xlvla.ros.topics import Service, Topic
 from xlvla.types import PARTS, Part, Side
 
@@ -40,13 +40,13 @@ def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
 
 
 def _sim(rig: Rig, part: str) -> Wiring:
-    cameras = [topic(camera) for camera in rig.cameras for topic in (topics.image, topics.camera_info)]
+    cameras = [topic for name, camera in rig.cameras.items() for topic in eye.says(name, camera)]
     world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.SIM_STATE)
     return Wiring((*world, *cameras, *_each(rig, topics.joint_states)), _each(rig, topics.command), (topics.SIM_RESET,))
 
 
 def _mirror(rig: Rig, part: str) -> Wiring:
-    cameras = [topic(camera) for camera in rig.mirrored for topic in (topics.image, topics.camera_info)]
+    cameras = [topic for name in rig.mirrored for topic in eye.says(name, rig.cameras[name])]
     return Wiring((topics.SIM_STATUS, topics.SIM_STATE, *cameras), _each(rig, topics.joint_states), (topics.SIM_RESET,))
 
 
@@ -69,7 +69,7 @@ def _emulators(rig: Rig, part: str) -> Wiring:
 
 
 def _camera(rig: Rig, camera: str) -> Wiring:
-    return Wiring((topics.image(camera), topics.camera_info(camera)))
+    return Wiring(eye.says(camera, rig.cameras[camera]))
 
 
 def _joint_states(rig: Rig, part: str) -> Wiring:
@@ -85,7 +85,7 @@ def _motion(rig: Rig, part: str) -> Wiring:
 
 def _policy(rig: Rig, part: str) -> Wiring:
     says = (*(topics.chunk(side) for side in rig.sides), topics.LATENT, topics.MARKERS)
-    cameras = [topics.image(camera) for camera in rig.cameras]
+    cameras = [eye.seen(name, camera) for name, camera in rig.cameras.items()]
     hears = (topics.INSTRUCTION, topics.RESET, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.command))
     return Wiring(says, hears)
 

@@ -7,8 +7,9 @@ import time
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Camera
-from xlvla.ros import convert, topics
+from xlvla.ros import convert
 from xlvla.ros.convert import SECOND
+from xlvla.ros.eye import Eye
 from xlvla.ros.node import RigNode, run
 from xlvla_drivers import registry
 from xlvla_drivers.cameras.camera import CameraDevice, Frame, Intrinsics, Size, published, published_intrinsics
@@ -36,7 +37,7 @@ class CameraNode(RigNode):
             raise unknown("camera", self._name, self.rig.cameras)
         self._camera: Camera = self.rig.cameras[self._name]
         self._watch = Watch(self._device())
-        self._image, self._info = self.publisher(topics.image(self._name)), self.publisher(topics.camera_info(self._name))
+        self._eye = Eye(self, self._name, self._camera)
 
     def _device(self) -> CameraDevice:
         device = self.rig.camera_device(self._name)
@@ -63,10 +64,9 @@ class CameraNode(RigNode):
 
     def _publish(self, frame: Frame, camera: CameraDevice) -> None:
         picture, lens = published(frame, self._camera.publish, self._options), self._lens(frame.size, camera.intrinsics)
-        self._image.publish(convert.image(picture, frame.stamp_ns, self._name))
         info = convert.camera_info(lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, frame.stamp_ns, self._name)
         info.d = list(lens.distortion)
-        self._info.publish(info)
+        self._eye.show(picture, info, frame.stamp_ns)
         self.health.tick(f"camera {self._name}")
         self.health.took("taken to published", (time.time_ns() - frame.stamp_ns) / SECOND)
         self.health.ok(f"{frame.size[0]} x {frame.size[1]} at {camera.rate_hz:.0f} Hz")

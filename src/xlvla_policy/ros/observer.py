@@ -10,7 +10,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, eye, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
@@ -102,7 +102,7 @@ class Observer:
     def __init__(self, node: RigNode, max_age_s: float):
         rig = node.rig
         self._max_age_ns = round(max_age_s * SECOND)
-        self._images = {camera: Stream(node, topics.image(camera)) for camera in rig.cameras}
+        self._images = {name: Stream(node, eye.seen(name, camera)) for name, camera in rig.cameras.items()}
         self._parts: dict[Side, dict[Part, PartState]] = {side: {part: PartState(node, side, part) for part in PARTS} for side in rig.sides}
         self._resets = Reader(node, topics.RESET)
         self._era = ""

@@ -15,6 +15,7 @@ from std_msgs.msg import String
 from xlvla.errors import XlvlaError
 from xlvla.rig import Camera, Rig
 from xlvla.ros import convert, topics
+from xlvla.ros.eye import Eye
 from xlvla.ros.node import RigNode
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.pace import Due, Pacer
@@ -53,8 +54,7 @@ class WorldNode(RigNode):
             raise XlvlaError(f"rig '{simulated.name}' has no `sim` section, so there is nothing to simulate")
         self.sim, self._simulated, self._speed = simulated.sim, simulated, speed
         self._cameras = cameras
-        self._images = {name: self.publisher(topics.image(name)) for name in cameras}
-        self._infos = {name: self.publisher(topics.camera_info(name)) for name in cameras}
+        self._eyes = {name: Eye(self, name, camera) for name, camera in cameras.items()}
         self._status, self._positions = self.publisher(topics.SIM_STATUS), self.publisher(topics.SIM_STATE)
         self.begun = 0
         self.serve(topics.SIM_RESET, self._ask_reset)
@@ -76,8 +76,8 @@ class WorldNode(RigNode):
         """Publishes what is due: pictures, the state of the task, positions."""
         for name, camera in self._cameras.items():
             if self._due(name, camera.rate_hz, now_ns):
-                self._images[name].publish(convert.image(world.image(name), now_ns, name))
-                self._infos[name].publish(convert.camera_info(*world.camera_info(name), now_ns, name))
+                info = convert.camera_info(*world.camera_info(name), now_ns, name)
+                self._eyes[name].show(world.image(name), info, now_ns)
                 self.health.tick(f"camera {name}")
         if self._due("status", STATUS_HZ, now_ns):
             self._status.publish(String(data=self._state(world)))
