@@ -54,6 +54,12 @@ class Hold:
     closed: float
     above: float = 0.0
 
+    def between(self, by: np.ndarray, side: Side) -> np.ndarray:
+        """The part of `by` [3] m that goes along the fingers and neither along the approach nor up."""
+        yaw = INWARD[side] * self.angles[0]
+        fingers = np.array([np.cos(yaw), np.sin(yaw), 0.0])
+        return (by @ fingers) * fingers if self.approach[1] else np.zeros(3)
+
 
 def from_side(width: float, *, depth: float | None = None, above: float = 0.0, yaw: float = 0.0) -> Hold:
     """Around an upright thing, palm first, thumb up; `depth` [m] from the flange's axis out of the palm."""
@@ -102,14 +108,17 @@ def bring(state: State, thing: str, side: Side, held: WayPoint, target: np.ndarr
     return WayPoint(down, 0.0, grip=held.grip)
 
 
-def release(side: Side, held: WayPoint, hold: Hold, pace: float, *, away: Sequence[float] = (0.0, -0.02, 0.09)) -> Move:
-    """Opens the hand and draws it back; `away` [3] m is for a right hand."""
-    x, y, z = hold.approach
-    off = moved(held.wrist, _mirrored((x, y, z), side))
+def release(
+    state: State, thing: str, side: Side, held: WayPoint, hold: Hold, pace: float, *, away: Sequence[float] = (0.0, -0.02, 0.09)
+) -> Move:
+    """Opens the hand, looks where the thing is between thumb and fingers, and draws the hand back; `away` [3] m is for a right hand."""
+    yield {side: [WayPoint(held.wrist, 0.5, hold.opened, grip=held.grip)]}
+    middle = moved(held.wrist, hold.between(state.position(thing) - held.wrist[:3], side))
+    off = moved(middle, _mirrored(hold.approach, side))
     back = moved(off, _mirrored(away, side))
     yield {
         side: [
-            WayPoint(held.wrist, 0.5, hold.opened, grip=held.grip),
+            WayPoint(middle, 0.4, grip=held.grip),
             WayPoint(off, 0.8 * pace, grip=held.grip),
             WayPoint(back, 0.9 * pace, "relaxed", overlap_s=0.2, grip=held.grip),
         ]

@@ -80,7 +80,7 @@ class PrepareFruits:
         for side, fruit in fruits.items():
             target = state.position("board") + np.array([0, PLACES[side], BOARD[2] / 2 + REST[fruit] + 0.004])
             there = yield from bring(state, fruit, side, held[side], target, pace, over=0.08)
-            yield from release(side, there, holds[side], pace)
+            yield from release(state, fruit, side, there, holds[side], pace)
 
 
 def _hold(state: State, fruit: str, side: Side) -> Hold:

@@ -74,7 +74,7 @@ class ReorganizeLemons:
         for side, fruit in fruits.items():
             target = state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02])
             there = yield from bring(state, fruit, side, held[side], target, pace, over=0.06)
-            yield from release(side, there, holds[fruit], pace)
+            yield from release(state, fruit, side, there, holds[fruit], pace)
 
 
 TASK = ReorganizeLemons

@@ -82,7 +82,7 @@ class SortCans:
         for side, can in cans.items():
             target = state.position("container") + np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
             there = yield from bring(state, can, side, held[side], target, pace, over=0.09)
-            yield from release(side, there, holds[can], pace)
+            yield from release(state, can, side, there, holds[can], pace)
 
 
 TASK = SortCans

@@ -1,0 +1,77 @@
+"""Stack the cheese can on top of the salt: the hand on the can's side takes it and sets it down on the salt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.conditions import level_distance, lifted, off_table, stands, toppled
+from xlvla_sim.labels import wrapper
+from xlvla_sim.moves import bring, from_side, release, take
+from xlvla_sim.state import State
+from xlvla_sim.task import Plan, Stage
+from xlvla_sim.things import add_can
+
+SALT_RADIUS, SALT_HEIGHT, SALT_MASS = 0.041, 0.125, 0.6
+CHEESE_RADIUS, CHEESE_HEIGHT, CHEESE_MASS = 0.033, 0.095, 0.22
+"""A round box of salt and grated cheese in a tin [m, kg]."""
+
+SALT_X, SALT_Y = (0.40, 0.47), (-0.03, 0.03)
+X, Y = (0.37, 0.46), (0.18, 0.25)
+"""Where the salt stands, and where the cheese stands on one side of it [m]."""
+
+
+def over(state: State) -> bool:
+    """Whether the can is above the salt."""
+    return level_distance(state, "cheese_can", "salt") < SALT_RADIUS and state.position("cheese_can")[2] > SALT_HEIGHT
+
+
+def stacked(state: State) -> bool:
+    """Whether the can stands on the salt and no hand is on it."""
+    height = state.position("cheese_can")[2] - SALT_HEIGHT - CHEESE_HEIGHT / 2
+    return over(state) and abs(height) < 0.008 and stands(state, "cheese_can")
+
+
+class StackCans:
+    """The paper's task SC."""
+
+    sentence = "Stack the cheese can on top of the salt."
+    time_limit_s = 25.0
+    stages: Sequence[Stage] = (
+        Stage("lift the can", lambda state: lifted(state, "cheese_can", CHEESE_HEIGHT / 2)),
+        Stage("bring it over the salt", over),
+        Stage("set it down", stacked),
+        Stage("leave it standing", stacked, hold_s=0.5),
+    )
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        cheese = wrapper("CHEESE", (250, 214, 70), (36, 110, 60), (250, 246, 230), times=3)
+        salt = wrapper("SALT", (34, 60, 130), (245, 246, 250), (34, 60, 130), times=3)
+        add_can(spec, "salt", radius=SALT_RADIUS, height=SALT_HEIGHT, mass=SALT_MASS, label=salt)
+        add_can(spec, "cheese_can", radius=CHEESE_RADIUS, height=CHEESE_HEIGHT, mass=CHEESE_MASS, label=cheese)
+
+    def place(self, state: State, rng: np.random.Generator) -> None:
+        sign = 1 if rng.random() < 0.5 else -1
+        for thing, x, y, half in (
+            ("salt", SALT_X, rng.uniform(*SALT_Y), SALT_HEIGHT / 2),
+            ("cheese_can", X, sign * rng.uniform(*Y), CHEESE_HEIGHT / 2),
+        ):
+            state.place(thing, np.array([rng.uniform(*x), y, half]), yaw=rng.uniform(-np.pi, np.pi))
+            state.tint(f"{thing}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+
+    def lost(self, state: State) -> str | None:
+        return off_table(state, ["salt", "cheese_can"]) or toppled(state, ["salt", "cheese_can"])
+
+    def plan(self, state: State, rng: np.random.Generator) -> Plan:
+        side: Side = "left" if state.position("cheese_can")[1] > 0 else "right"
+        pace, hold = rng.uniform(0.9, 1.2), from_side(2 * CHEESE_RADIUS, above=0.022)
+        held = yield from take(state, "cheese_can", side, hold, rng, lift=SALT_HEIGHT + 0.05)
+        target = state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003])
+        there = yield from bring(state, "cheese_can", side, held, target, pace, over=0.05)
+        yield from release(state, "cheese_can", side, there, hold, pace)
+
+
+TASK = StackCans
