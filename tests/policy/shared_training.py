@@ -20,6 +20,7 @@ from xlvla_policy.vla import config, tokenizer
 from xlvla_policy.vla.model import Vla
 
 RECIPE = Recipe(steps=4, minutes=None, batch=4, warm_up=1, recompute=True, committed=0.5, longest=24)
+HALF = replace(RECIPE, bf16=True)
 PARTLY = replace(RECIPE, frozen=("vision",), lora={"language": 2, "action": 2})
 TINY = config.preset("tiny")
 
@@ -37,7 +38,7 @@ def trainer(batches: Batches, recipe: Recipe, group: Group = ALONE) -> Trainer:
 def main(data: str, out: Path) -> None:
     torch.set_num_threads(1)
     group, batches, losses = parallel.join("cpu"), batches_of(data), {}
-    for name, recipe in (("whole", RECIPE), ("partly", PARTLY)):
+    for name, recipe in (("whole", RECIPE), ("partly", PARTLY), ("half", HALF)):
         one = trainer(batches, recipe, group)
         losses[name] = [one.advance().loss for _ in range(2)]
         state.save(one, out / f"{name}.shared.state")

@@ -11,7 +11,7 @@ import pytest
 import shared_training
 import torch
 from safetensors.torch import load_file
-from shared_training import PARTLY, RECIPE, batches_of, trainer
+from shared_training import HALF, PARTLY, RECIPE, batches_of, trainer
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.training import state
@@ -26,7 +26,7 @@ def folder(stored, tmp_path_factory):
     """What two processes and one left, each on their own."""
     out, batches = tmp_path_factory.mktemp("shared"), batches_of(str(stored[0].data.root))
     losses = {}
-    for name, recipe in (("whole", RECIPE), ("partly", PARTLY)):
+    for name, recipe in (("whole", RECIPE), ("partly", PARTLY), ("half", HALF)):
         one = trainer(batches, recipe)
         losses[name] = [one.advance().loss for _ in range(2)]
         if name == "whole":
@@ -47,6 +47,11 @@ def test_two_processes_lose_what_one_loses_and_write_the_same_weights(folder, na
     for key in alone:
         # AdamW steps as far for a gradient near zero as for any other: a tenth of one such step is allowed.
         torch.testing.assert_close(shared[key], alone[key], rtol=0, atol=RECIPE.rate / 10)
+
+
+def test_weights_travel_in_half_precision_where_products_are(folder):
+    alone, shared = (json.loads((folder / file).read_text())["half"] for file in ("alone.json", "losses.json"))
+    np.testing.assert_allclose(shared, alone, rtol=5e-3)
 
 
 def test_a_run_goes_on_with_another_number_of_processes(folder, stored):

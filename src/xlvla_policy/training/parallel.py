@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.vla.expert import GatedMlp
-from xlvla_policy.vla.language import Words
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.vision import Layer
+from xlvla_policy.vla.vision import Attention, Mlp
 
 CPU = torch.device("cpu")
 PATIENCE = timedelta(hours=6)
@@ -87,22 +86,24 @@ def leave() -> None:
 def shard(model: Vla, group: Group, *, bf16: bool) -> None:
     """Leaves each process its part of every weight; layers are put together when they are needed, in bfloat16 if so asked.
 
-    What is large is a unit of its own; the rest, attention and the layers that read and write frames, is together throughout a step.
+    What is large is a unit of its own; the rest, the experts' attention, norms and the layers that read and write frames, is
+    together throughout a step, in single precision.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh(group.device.type, (group.size,))
     policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False) if bf16 else MixedPrecisionPolicy()
-    for unit in large(model):
+    for unit in products(model):
         fully_shard(unit, mesh=mesh, mp_policy=policy)
+    fully_shard(model.language, mesh=mesh)
     fully_shard(model, mesh=mesh)
     register_fsdp_forward_method(model, "loss")
 
 
-def large(model: Vla) -> list[nn.Module]:
-    """The modules that hold most of the weights."""
-    return [module for module in model.modules() if isinstance(module, (Layer, GatedMlp, Words))]
+def products(model: Vla) -> list[nn.Module]:
+    """The modules of nothing but matrix products that hold most of the weights."""
+    return [module for module in model.modules() if isinstance(module, (Attention, Mlp, GatedMlp))]
 
 
 def whole(tensor: Tensor) -> Tensor:
