@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 import torch
 
-from xlvla.errors import XlvlaError
+from xlvla import rig as rigs
+from xlvla.errors import RigError, XlvlaError
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.vla import checkpoint, config, flow, normalise
 from xlvla_policy.vla.checkpoint import Card
@@ -185,7 +186,8 @@ def test_the_quickest_provider_there_is_comes_first_and_the_processor_last():
 def test_an_exported_folder_says_what_it_is_and_refuses_what_it_is_not(folder, codec, tmp_path):
     about = json.loads((folder / "policy.json").read_text())
     props = onnxruntime.InferenceSession(folder / "step.onnx").get_modelmeta().custom_metadata_map
-    assert props["codec"] == about["codec"] == codec.hash and props["policy"] == about["policy"]
+    assert props["codec"] == about["codec"] == about["card"]["codec"] == codec.hash
+    assert "statistics" in about["card"] and len(about["weights"]) == 64
     assert (folder / "codec" / "codec.json").is_file() and (folder / "words.model").is_file()
     with pytest.raises(XlvlaError, match="trained with codec"):
         load(folder, Choice(), codec="another")
@@ -210,9 +212,20 @@ def test_a_damaged_folder_is_refused(folder, tmp_path):
         load(broken, Choice())
     shutil.copyfile(folder / "step.onnx", broken / "step.onnx")
     about = json.loads((folder / "policy.json").read_text())
-    (broken / "policy.json").write_text(json.dumps({**about, "policy": "another"}))
-    with pytest.raises(XlvlaError, match="different exports"):
+    about["card"]["committed"] = 8
+    (broken / "policy.json").write_text(json.dumps(about))
+    with pytest.raises(XlvlaError, match="do not belong together"):
         load(broken, Choice())
+
+
+@pytest.mark.parametrize(
+    ("choice", "complaint"),
+    [({"engine": "onxx"}, "policy.engine.*did you mean 'onnx'"), ({"precison": "float8"}, "did you mean 'precision'")],
+)
+def test_a_rig_with_a_misspelt_choice_is_refused_before_anything_starts(choice, complaint):
+    document = {"sides": {"left": {"arm": {"type": "xarm7"}, "hand": {"type": "xhand"}}}, "policy": choice}
+    with pytest.raises(RigError, match=complaint):
+        rigs.from_document({"name": "mine", **document}, "mine.yaml")
 
 
 def test_a_rig_whose_checkpoint_is_an_exported_folder_is_driven_without_the_weights(rig, weights, codec, tmp_path):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Onnx(Stepper):
         if device not in ("auto", self._place):
             raise XlvlaError(f"ONNX Runtime could not start on {device}, see what it said above: choose device cpu or auto")
         self.exports = {session.get_modelmeta().custom_metadata_map.get("policy") for session in (self._look, self._think)}
-        """Hashes of the policies that the graphs were made from: one."""
+        """What the graphs say they are (see identity): the same."""
 
     def observe(self, inputs: Inputs) -> dict[str, OrtValue]:
         names = [given.name for given in self._look.get_inputs()]
@@ -81,12 +82,17 @@ def load(folder: Path, *, device: str, half: bool, threads: int, codec: str | No
         XlvlaError: it is no such folder, its files don't belong together, or it speaks another codec's latents.
     """
     document = _document(folder)
-    card = checkpoint.card_in(folder / CARD, document["metadata"])
+    card = checkpoint.card_in(folder / CARD, {"format": document["card_format"], "card": json.dumps(document["card"])})
     checkpoint.agree(folder, "codec", card.codec, codec)
     engine = Onnx(folder, card.config, device=device, half=half, threads=threads)
-    if engine.exports != {document["policy"]}:
-        raise XlvlaError(f"{folder} holds graphs of different exports: write it anew with `xlvla policy export`")
+    if engine.exports != {identity(document)}:
+        raise XlvlaError(f"the graphs and the card in {folder} do not belong together: write it anew with `xlvla policy export`")
     return engine, card
+
+
+def identity(document: Mapping[str, Any]) -> str:
+    """What graphs say they are: short hash of the weights they were made from and of the card that goes with them."""
+    return hashlib.sha256((document["weights"] + json.dumps(document["card"], sort_keys=True)).encode()).hexdigest()[:12]
 
 
 def providers(device: str, available: Sequence[str]) -> list[str]:
@@ -107,7 +113,7 @@ def _document(folder: Path) -> dict[str, Any]:
         raise XlvlaError(
             f"{folder} holds no exported policy ({CARD} is missing or damaged): write one with `xlvla policy export`"
         ) from None
-    if document.get("format") != FORMAT:
+    if document.get("format") != FORMAT or not {"weights", "card", "card_format"} <= document.keys():
         raise XlvlaError(f"{path} is of format '{document.get('format', 'not given')}', '{FORMAT}' is needed: export the policy again")
     return document
 

@@ -30,7 +30,7 @@ from xlvla_policy.latent import export as codec_export
 from xlvla_policy.vla import checkpoint, flow, tokenizer
 from xlvla_policy.vla.engine import blank, fields
 from xlvla_policy.vla.engine_fused import Fused, Seen
-from xlvla_policy.vla.engine_onnx import CARD, FORMAT, OBSERVE, STEP
+from xlvla_policy.vla.engine_onnx import CARD, FORMAT, OBSERVE, STEP, identity
 from xlvla_policy.vla.model import Vla
 
 OPSET = 17
@@ -70,15 +70,23 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     config = replace(card.config, max_words=min(words or card.config.max_words, card.config.max_words))
     model.config = config
     out.mkdir(parents=True, exist_ok=True)
-    policy = hashlib.sha256(weights.read_bytes() + str(config.max_words).encode()).hexdigest()[:12]
-    about = {"policy": policy, "codec": card.codec, "words": card.words, "xlvla": __version__}
+    said = checkpoint.metadata(replace(card, config=config))
+    document = {"weights": _hash(weights), "card_format": said["format"], "card": json.loads(said["card"])}
+    about = {"policy": identity(document), "codec": card.codec, "words": card.words, "xlvla": __version__}
     graphs = write_graphs(model, out, about)
     shutil.copyfile(tokenizer.SHIPPED, out / "words.model")
     parts = codec_export.export(codec, out / "codec")
-    metadata = checkpoint.metadata(replace(card, config=config))
-    document = {"format": FORMAT, **about, "opset": OPSET, "metadata": metadata, "files": [path.name for path in graphs]}
-    (out / CARD).write_text(json.dumps(document, indent=2) + "\n")
+    files = {"opset": OPSET, "graphs": [path.name for path in graphs], "codec": codec.hash}
+    (out / CARD).write_text(json.dumps({"format": FORMAT, **document, **files}, indent=2) + "\n")
     return [*graphs, out / "words.model", *parts, out / CARD]
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while content := file.read(1 << 24):
+            digest.update(content)
+    return digest.hexdigest()
 
 
 @torch.no_grad()
