@@ -1,7 +1,7 @@
 """A recorded path of one arm and hand, moved to another arm and hand.
 
-The hand goes through the latent. The arm then keeps the wrist's rotation and the weighted pinch midpoint, the place
-between thumb and fingers where things are held, by inverse kinematics (as the paper's released code does).
+The hand goes through the latent, and is smoothed in time. The arm then keeps the wrist's rotation and the weighted pinch
+midpoint, the place between thumb and fingers where things are held, by inverse kinematics (as the paper's released code does).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
 from xlvla.rig import Rig
 from xlvla.robot import rig_description
+from xlvla.smooth import smoothed
 from xlvla.types import Finger, Side, scoped
 
 REACH = 12.0
@@ -101,7 +102,7 @@ class Retargeter:
         """The target hand's path [F, J] rad, and where it had to be slowed [F]."""
         entry, side = self.target.hand, self.target.side
         decoded = self.codec.decode(entry.name, side, self.codec.encode(self.source.hand.name, side, hand))
-        wanted = np.clip(decoded, *entry.command_range(side)).astype(float)
+        wanted = np.clip(smoothed(decoded, rate_hz), *entry.command_range(side)).astype(float)
         step = HAND_SPEED * entry.limits(side).velocity / rate_hz
         rows = [wanted[0]]
         for row in wanted[1:]:

@@ -30,6 +30,7 @@ ASKED = {
     "continuity_tip_mm": 1.5,
     "interp_jerk_mm": 0.025,
     "own_jerk_x": 1.2,
+    "moved_jerk_x": 1.2,
     "pinch_collision_pct": 21.0,
     "random_collision_pct": 27.0,
 }

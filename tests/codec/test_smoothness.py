@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from xlvla import catalog
+from xlvla.smooth import smoothed
 from xlvla_policy.latent.embodiment import embodiment
 from xlvla_policy.latent.metrics import bench, jerk_ratio
 from xlvla_policy.latent.smoothness import LEG_S, POSES, RATES_HZ, jerk_per_metre, motions
@@ -13,6 +14,11 @@ from xlvla_policy.latent.smoothness import LEG_S, POSES, RATES_HZ, jerk_per_metr
 @pytest.fixture(scope="module")
 def body():
     return embodiment(catalog.hand("xhand"), "right")
+
+
+@pytest.fixture(scope="module")
+def measured(codec):
+    return bench(codec, "right", poses=8)
 
 
 def test_motions_rest_in_every_pose_and_stay_within_the_limits(body):
@@ -36,13 +42,21 @@ def test_noise_of_a_thousandth_radian_is_seen(body):
 
 
 @pytest.mark.parametrize("rate", RATES_HZ)
-def test_a_hand_decodes_its_own_smooth_motions_as_smoothly(codec, rate):
-    measured = bench(codec, "right", poses=8)
+def test_a_hand_decodes_its_own_smooth_motions_as_smoothly(codec, measured, rate):
     ratios = {hand: jerk_ratio(measured, hand, hand, rate) for hand in codec.founders.hands}
     assert max(ratios.values()) < 1.2, ratios
     assert min(ratios.values()) > 0.9
 
 
-def test_other_hands_keep_much_of_the_smoothness(codec):
-    measured = bench(codec, "right", poses=8)
+def test_other_hands_keep_much_of_the_smoothness(measured):
     assert np.mean([jerk_ratio(measured, "paxini", hand) for hand in ("ability", "inspire", "xhand")]) < 2.5
+
+
+def test_smoothing_keeps_lines_and_ends_and_takes_noise():
+    line = np.linspace(0, 3, 90)[:, None] * np.array([1.0, -2.0])
+    assert smoothed(line, 100) == pytest.approx(line)
+    noisy = line + np.random.default_rng(0).normal(0, 0.01, line.shape)
+    after = smoothed(noisy, 100)
+    assert np.diff(after, 3, axis=0).std() < 0.02 * np.diff(noisy, 3, axis=0).std()
+    assert after[[0, -1]] == pytest.approx(noisy[[0, -1]])
+    assert smoothed(line[:1], 20) == pytest.approx(line[:1])

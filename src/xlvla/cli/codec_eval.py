@@ -30,13 +30,14 @@ LABELS = {
     "interp_jerk_mm": "interp jerk mm",
     "own_jerk_x": "own jerk x",
     "cross_jerk_x": "cross jerk x",
+    "moved_jerk_x": "moved jerk x",
 }
 """Rows of the table."""
 LEGEND = """\
 pinch, random: line thumb tip to fingertip, decoded by another hand: angle and difference of length
 hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do; new: of sources that do not
 contin.: change after a step of 0.05 in the latent; interp: straight latent lines, 32 steps
-jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz"""
+jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz; moved: smoothed in time, as `xlvla retarget` does"""
 PAIR_LABELS = {
     "pinch_dir_deg": "pinch\ndeg",
     "pinch_dist_mm": "pinch\nmm",
@@ -47,6 +48,7 @@ PAIR_LABELS = {
     "new_collision_pct": "new\nhit %",
     "interp_jerk_mm": "interp\njerk mm",
     "cross_jerk_x": "cross\njerk x",
+    "moved_jerk_x": "moved\njerk x",
 }
 
 

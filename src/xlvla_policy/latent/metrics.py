@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from xlvla import catalog
 from xlvla.codec import Codec
+from xlvla.smooth import smoothed
 from xlvla.types import Side
 from xlvla_policy.latent.contact import TOLERANCE_M, SelfContact
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
@@ -32,7 +33,8 @@ class Metrics:
 
     Interpolation is the path's second and third difference per step. Collision is the share of the poses decoded by another
     hand that reach into themselves (`contact`), whether their sources do so too or not; a new one is from a source, random or
-    pinch, that does not. Jerk is the decoded path's over the source's at 100 Hz (`smoothness`), by the same hand and by others.
+    pinch, that does not. Jerk is the decoded path's over the source's at 100 Hz (`smoothness`), by the same hand and by others;
+    moved: smoothed in time besides.
     """
 
     recon_joint_rad: float
@@ -50,6 +52,7 @@ class Metrics:
     interp_jerk_mm: float
     own_jerk_x: float
     cross_jerk_x: float
+    moved_jerk_x: float
 
     def dict(self) -> dict[str, float]:
         return asdict(self)
@@ -146,6 +149,7 @@ def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
         "cross_jerk_x": jerk_ratio(bench, source, target),
+        "moved_jerk_x": jerk_ratio(bench, source, target, smooth=True),
     }
 
 
@@ -205,10 +209,14 @@ def collisions(bench: Bench) -> dict[str, dict[str, float]]:
     return {hand: {name: 100 * bench.contacts[hand].share(q) for name, q in poses.items()} for hand, poses in sets.items()}
 
 
-def jerk_ratio(bench: Bench, source: str, target: str, rate_hz: int = RATES_HZ[-1]) -> float:
-    """Fingertip jerk per metre of smooth motions of the source, decoded by the target, over that of the motions."""
+def jerk_ratio(bench: Bench, source: str, target: str, rate_hz: int = RATES_HZ[-1], *, smooth: bool = False) -> float:
+    """Fingertip jerk per metre of smooth motions of the source, decoded by the target, over that of the motions.
+
+    With `smooth` decoded as paths are that are moved to another hand (`xlvla.smooth`), not pose by pose.
+    """
     q = motions(bench.bodies[source], rate_hz, Generator().manual_seed(0))
     there = bench.decode(target, bench.encode(source, q))
+    there = torch.from_numpy(smoothed(there.double().numpy(), rate_hz)) if smooth else there
     return jerk_per_metre(bench.bodies[target], there) / jerk_per_metre(bench.bodies[source], q)
 
 
