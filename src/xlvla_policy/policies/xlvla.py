@@ -42,9 +42,7 @@ def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 
     codec = codec or Codec.load()
     path = Path(rig.policy.checkpoint) if rig.policy and rig.policy.checkpoint else SHIPPED
     engine, card = engine_choice.load(path, _choice(rig, threads), codec=codec.hash)
-    words = tokenizer.load(card.config.max_words)
-    if words.hash != card.words:
-        raise XlvlaError(f"policy weights {path} were trained with tokenizer {card.words}, the one in use is {words.hash}: train again")
+    words = tokenizer.of(path, card.config.max_words, card.words)
     policy = XlvlaPolicy(rig, engine, card, codec, words, seed)
     policy.warm_up()
     return policy
@@ -174,6 +172,6 @@ def _suits(rig: Rig, card: Card) -> None:
         raise XlvlaError(f"this policy looks through {', '.join(config.cameras)}; the cameras of rig '{rig.name}' are {known}")
     if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
         raise XlvlaError(
-            "policy.chunking: these weights never learned to continue a chunk ('prefix'): train with a share of committed prefixes, "
+            "policy.chunking: these weights never learned to continue a chunk ('prefix'): train with `xlvla train policy --committed 0.5`, "
             "or choose guided, ensemble or plain"
         )

@@ -1,0 +1,52 @@
+"""`xlvla bench chunking`: its figures, on chunks of which they are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xlvla import rig as rigs
+from xlvla.cli import bench_chunking
+from xlvla.errors import RigError, XlvlaError
+from xlvla.policy import Chunk
+
+RIG = rigs.load("bimanual")
+JOINTS = [len(RIG.joint_names("left", part)) for part in ("arm", "hand")]
+
+
+def chunk(stamp_s: float, shift: float) -> Chunk:
+    """A slow bow of every joint over absolute time, moved aside by `shift`."""
+    bow = 0.2 + 0.05 * np.sin(stamp_s + np.arange(1, 65) / 20)[:, None] + shift
+    return Chunk(round(1e9 * stamp_s), 20.0, {"left": {"arm": np.tile(bow, JOINTS[0]), "hand": np.tile(bow, JOINTS[1])}}, {})
+
+
+def seam(shift: float):
+    """Figures of three chunks, each so far aside of the one before, with commands that follow the bow itself."""
+    sent = [(0.8 * k + 0.2, chunk(0.8 * k, shift * k)) for k in range(3)]
+    times = np.arange(3 * RIG.motion.rate_hz) / RIG.motion.rate_hz
+    found = bench_chunking._seam(RIG, "left", sent, list(np.tile(0.2 + 0.05 * np.sin(times)[:, None], sum(JOINTS))))
+    assert found is not None
+    return found
+
+
+def test_chunks_that_agree_have_no_gap_and_their_own_jerk():
+    gap, naive, _ = seam(0.0)
+    assert gap < 1e-3 and naive < 1.5
+
+
+def test_chunks_aside_of_each_other_show_their_gap_and_the_jerk_of_it():
+    gap, naive, motion = seam(0.02)
+    assert gap == pytest.approx(0.02 * np.sqrt((1 + 4) / 2), rel=0.05)
+    assert naive > 100 and motion < naive / 10
+
+
+def test_one_chunk_has_no_seam():
+    assert bench_chunking._seam(RIG, "left", [(0.2, chunk(0.0, 0.0))], []) is None
+
+
+def test_a_way_that_nobody_knows_and_a_rig_that_does_not_decide_are_refused():
+    assert (policy := bench_chunking._joining(RIG, "guided").policy) and policy.chunking == "guided"
+    with pytest.raises(RigError, match="did you mean 'ensemble'"):
+        bench_chunking._joining(RIG, "ensembel")
+    with pytest.raises(XlvlaError, match="nothing to measure"):
+        bench_chunking._joining(RIG.with_choices(policy="none"), "plain")
