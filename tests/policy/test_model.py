@@ -12,7 +12,7 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.training.batches import Lots
 from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.recipe import Augmentation, Recipe
-from xlvla_policy.vla import config, flow
+from xlvla_policy.vla import config, flow, images
 from xlvla_policy.vla.joint import attend, joint_mask
 from xlvla_policy.vla.model import Inputs, Vla
 
@@ -130,6 +130,15 @@ def test_spoiling_the_past_leaves_the_target_alone(batches, rows):
     clean, wanted = batches.take(np.repeat(rows[30:31], 4))
     assert torch.equal(chunk, wanted) and torch.equal(spoilt.images, clean.images)
     assert (spoilt.past == spoilt.past[:, :1]).all() and not torch.allclose(spoilt.past[:, -1], clean.past[:, -1])
+
+
+def test_an_image_of_other_proportions_is_filled_up_with_black_where_asked():
+    picture = np.full((240, 320, 3), 200, np.uint8)
+    square = images.fit(picture, config.preset("pi0").vision, "front")
+    assert square.shape == (224, 224, 3)
+    assert (square[28:196] == 200).all() and not square[:28].any() and not square[196:].any()
+    high = images.fit(picture.transpose(1, 0, 2), config.preset("pi0").vision, "front")
+    assert (high[:, 28:196] == 200).all() and not high[:, :28].any()
 
 
 def test_sizes_that_do_not_divide_are_refused():

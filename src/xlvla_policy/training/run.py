@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.preparation import Choice, Prepared
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.validation import Errors
-from xlvla_policy.vla import checkpoint
+from xlvla_policy.vla import checkpoint, tokenizer
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.outline import outline
 
@@ -76,7 +77,9 @@ def _session(prepared: Prepared, out: Path, choice: Choice, recipe: Recipe, grou
     shared = f" on {group.size} processes" if group.size > 1 else ""
     console.print(f"{len(rows)} of {len(demonstrations)} observations to train on, {learned:.2f} of {weights:.2f} M weights{shared}")
     longest = recipe.longest if recipe.committed else 0
-    about = _about(prepared, len(demonstrations), recipe)
+    about = _about(prepared, len(demonstrations), recipe) | {"init": str(choice.init or "")}
+    if choice.words and group.first:
+        _copy(choice.words, tokenizer.beside(out))
     card = Card(prepared.config, prepared.statistics, prepared.codec.hash, prepared.words.hash, about, longest)
     return _Session(trainer, out, choice, card, back, console)
 
@@ -180,7 +183,13 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _about(prepared: Prepared, observations: int, recipe: Recipe) -> Mapping[str, Any]:
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.resolve() != target.resolve():
+        shutil.copyfile(source, target)
+
+
+def _about(prepared: Prepared, observations: int, recipe: Recipe) -> dict[str, Any]:
     hands: Counter[str] = Counter()
     for each in prepared.recorded:
         hands["+".join(dict.fromkeys(body.hand for body in each.source.bodies.values()))] += len(each.source.stored)

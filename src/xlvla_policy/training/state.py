@@ -70,7 +70,7 @@ def _agree(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
     own = json.loads(json.dumps(married(trainer)))
     advice = {
         "config": "its model has other sizes: resume with the same --preset, --space and --cameras",
-        "statistics": "it was trained on other data: resume with the same --data, or begin anew from its weights with --init",
+        "statistics": "it was trained on other data: resume with the same --data and --init, or begin anew from its weights with --init",
         "adaptation": "it trained other parts: resume with the same --freeze and --lora",
     }
     for key, line in advice.items():

@@ -18,6 +18,7 @@ class VisionConfig:
 
     Args:
         crop: part of the camera's image that is looked at, as shares of it: top, left, height, width.
+        pad: whether an image of other proportions is filled up with black; where not, it is refused.
         patch: side of the square a token covers [px], of the stem's output where there is a stem.
         stem: channels of 3x3 convolutions of stride 2 before the patches. Empty at full size; at toy size a few
             convolutions learn to localise from far fewer samples than a bare patch embedding.
@@ -27,6 +28,7 @@ class VisionConfig:
     height: int = 224
     width: int = 224
     crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    pad: bool = False
     patch: int = 14
     stem: tuple[int, ...] = ()
     dim: int = 1152
@@ -160,9 +162,11 @@ def from_document(document: Mapping[str, Any]) -> VlaConfig:
 
 PRESETS: Mapping[str, VlaConfig] = {
     # The paper's policy: pi0 with chunks of latents. Its projections of frames are new, all else can start from pi0.
-    "pi0": VlaConfig(past_frames_per_token=8),
+    "pi0": VlaConfig(vision=VisionConfig(pad=True), past_frames_per_token=8),
     # pi0 as published: one state and 50 actions of 32 numbers.
-    "pi0_base": VlaConfig(space="raw", cameras=("base", "left_wrist", "right_wrist"), frames=50, past_frames=1),
+    "pi0_base": VlaConfig(
+        vision=VisionConfig(pad=True), space="raw", cameras=("base", "left_wrist", "right_wrist"), frames=50, past_frames=1
+    ),
     "tiny": VlaConfig(
         vision=VisionConfig(height=48, width=64, patch=4, stem=(8, 16), dim=32, layers=1, heads=2, mlp=64, points=8, point_tokens=2),
         language=ExpertConfig(32, 64),

@@ -40,6 +40,22 @@ class Tokenizer:
         return padded, np.arange(self.max_words) < len(ids)
 
 
+def beside(weights: Path) -> Path:
+    """Where the tokenizer of weights lies that were trained with another than the bundled one."""
+    return weights.with_suffix(".words")
+
+
+def of(weights: Path, max_words: int, hash: str) -> Tokenizer:
+    """The tokenizer that weights were trained with, known by its hash: the bundled one, or the one that lies beside them."""
+    own = beside(weights)
+    every = [load(max_words), *([load(max_words, own)] if own.is_file() else [])]
+    for tokenizer in every:
+        if tokenizer.hash == hash:
+            return tokenizer
+    used = " and ".join(tokenizer.hash for tokenizer in every)
+    raise XlvlaError(f"policy weights {weights} were trained with tokenizer {hash}, here are {used}: put its sentencepiece model at {own}")
+
+
 @cache
 def load(max_words: int, path: Path = SHIPPED) -> Tokenizer:
     """The tokenizer in a sentencepiece model file."""
