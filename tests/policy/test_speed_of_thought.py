@@ -18,9 +18,11 @@ def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
     done = CliRunner().invoke(bench, command.split())
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "a.json").read_text())
-    assert [stage["engine"] for stage in report["stages"]] == [name for name in ("torch", "captured", "onnx") for _ in range(3)]
+    images, *stages = report["stages"]
+    assert [stage["engine"] for stage in stages] == [name for name in ("torch", "captured", "onnx") for _ in range(3)]
     for first in (0, 3, 6):
-        observe, step, chunk = report["stages"][first : first + 3]
+        observe, step, chunk = stages[first : first + 3]
+        assert 0 < images["flops"] < observe["flops"]
         assert chunk["flops"] == observe["flops"] + 10 * step["flops"] > 0
         assert chunk["median_s"] > observe["median_s"] > 0
     assert all(0 < stage["median_s"] <= stage["p99_s"] for stage in report["stages"])

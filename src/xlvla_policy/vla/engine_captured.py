@@ -101,6 +101,6 @@ def recorded(work: Callable[[], object], device: torch.device) -> Callable[[], o
     torch.cuda.current_stream(device).wait_stream(stream)
     torch.cuda.synchronize(device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
         work()
     return graph.replay

@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from xlvla_policy.vla.config import VlaConfig
-from xlvla_policy.vla.engine import Eager, Engine, blank
+from xlvla_policy.vla.engine import Eager, Engine, blank, fields
 from xlvla_policy.vla.engine_choice import Choice, device_of, dtype_of, make
 from xlvla_policy.vla.model import Inputs, Vla
 from xlvla_policy.vla.outline import outline
 
 WORDS = 20
 """Words of the sentence that is measured with."""
+IMAGES = "images to tokens"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: engines by name on one device, in one precision (see engine_choice)."""
+    """What is measured: engines by name on one device, in one precision (see engine_choice); where that is float8, the
+    engine torch, which has none, runs in bfloat16."""
 
     config: VlaConfig
     engines: Sequence[str] = ("torch", "captured")
@@ -94,16 +96,16 @@ def measure(subject: Subject, *, threads: int | None, rounds: int, said: Callabl
     """
     if threads:
         torch.set_num_threads(threads)
-    choices = [Choice(name, subject.device, subject.precision, threads=torch.get_num_threads()) for name in subject.engines]
+    choices = [Choice(name, subject.device, _precision(name, subject), threads=torch.get_num_threads()) for name in subject.engines]
     device, dtype = device_of(subject.device), dtype_of(subject.precision, device_of(subject.device))
     said("measuring the machine")
     machine = Machine(device.type, torch.get_num_threads(), matmul_rate(device.type, dtype), copy_rate(device.type))
     said("making the model")
     model, stages = _random(subject.config, device, dtype), list[Stage]()
     inputs, noise = _inputs(subject.config)
-    needs = _needs(model, inputs, noise, 1 if subject.precision == "float8" else dtype.itemsize)
     for choice in choices:
         said(f"starting {choice.engine}")
+        needs = _needs(model, inputs, noise, 1 if choice.precision == "float8" else dtype.itemsize)
         with TemporaryDirectory() as folder:
             engine = _engine(model, choice, Path(folder))
             for name, work in _stages(engine, inputs, noise):
@@ -115,7 +117,10 @@ def measure(subject: Subject, *, threads: int | None, rounds: int, said: Callabl
 
 
 def _stages(engine: Engine, inputs: Inputs, noise: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Name and work in the order of a chunk; the last is the whole."""
+    """Name and work in the order of a chunk; the last is the whole. Only of a model as it is can the images be told apart."""
+    if isinstance(engine, Eager):
+        there = Inputs(*(field.to(engine.device) for field in fields(inputs)))
+        yield IMAGES, torch.inference_mode()(lambda: engine.model.prefix(there))
     observe = torch.inference_mode()(lambda: engine.observe(inputs))
     yield "observe", observe
     seen, tokens = observe(), engine.tokens(noise)
@@ -131,8 +136,12 @@ def _needs(model: Vla, inputs: Inputs, noise: Tensor, action_bytes: int) -> dict
     narrow = sum(p.numel() for p in action.parameters()) * action_bytes
     heads = sum(_bytes(m) for m in (model.action_in_proj, model.action_time_mlp_in, model.action_time_mlp_out, model.action_out_proj))
     observe, step = _bytes(model.vision) + _bytes(model.joint.experts["language"]) + narrow, narrow + heads
-    reads = {"observe": observe, "one denoising step": step, "chunk": observe + model.config.steps * step}
+    reads = {IMAGES: _bytes(model.vision), "observe": observe, "one denoising step": step, "chunk": observe + model.config.steps * step}
     return {name: (flops[name], reads[name]) for name in flops}
+
+
+def _precision(engine: str, subject: Subject) -> str:
+    return "bfloat16" if (engine, subject.precision) == ("torch", "float8") else subject.precision
 
 
 def _engine(model: Vla, choice: Choice, folder: Path) -> Engine:
