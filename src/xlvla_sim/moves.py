@@ -67,9 +67,9 @@ def from_side(width: float, *, depth: float | None = None, above: float = 0.0, y
     return Hold(grip, (yaw, np.radians(8), 0.0), (0.0, -0.10, 0.01), OPENED, width - SQUEEZE, above)
 
 
-def from_above(width: float, *, above: float = -0.008, yaw: float = 0.0) -> Hold:
+def from_above(width: float, *, above: float = -0.008, yaw: float = 0.0, squeeze: float = SQUEEZE) -> Hold:
     """With the fingertips, palm down; they reach a little below the middle."""
-    return Hold(Grip(width), (yaw, np.radians(32), np.radians(-90)), (0.0, 0.0, 0.09), width + 0.045, width - SQUEEZE, above)
+    return Hold(Grip(width), (yaw, np.radians(32), np.radians(-90)), (0.0, 0.0, 0.09), width + 0.045, width - squeeze, above)
 
 
 def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator, *, lift: float = 0.10, tries: int = 3) -> Move:
@@ -99,11 +99,14 @@ def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Genera
     return WayPoint(last, 0.0, hold.closed, grip=hold.grip)
 
 
-def bring(state: State, thing: str, side: Side, held: WayPoint, target: np.ndarray, pace: float, *, over: float) -> Move:
-    """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there."""
-    wrist = moved(held.wrist, target + np.array([0, 0, over]) - state.position(thing))
+def bring(
+    state: State, thing: str, side: Side, held: WayPoint, target: np.ndarray, pace: float, *, over: float, yaw: float | None = None
+) -> Move:
+    """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there; `yaw` [rad] turns it
+    that way on the way, or half a turn further."""
+    wrist = moved(held.wrist, target + np.array([0, 0, over]) - state.position(thing)) + _turn(state, thing, side, yaw)
     yield {side: [WayPoint(wrist, _time(wrist - held.wrist) * pace, grip=held.grip)]}
-    down = moved(wrist, target - state.position(thing))
+    down = moved(wrist, target - state.position(thing)) + _turn(state, thing, side, yaw)
     yield {side: [WayPoint(down, 0.3 + _time(down - wrist), grip=held.grip), WayPoint(down, 0.15, grip=held.grip)]}
     return WayPoint(down, 0.0, grip=held.grip)
 
@@ -155,6 +158,12 @@ def raised(wrist: np.ndarray, height: float) -> np.ndarray:
 def moved(wrist: np.ndarray, by: np.ndarray) -> np.ndarray:
     """A wrist [6] elsewhere by [3] m, turned as before."""
     return wrist + np.append(by, np.zeros(3))
+
+
+def _turn(state: State, thing: str, side: Side, yaw: float | None) -> np.ndarray:
+    """What a wrist [6] must turn by so that the thing in it points along `yaw`."""
+    left = 0.0 if yaw is None else (yaw - state.yaw(thing) + np.pi / 2) % np.pi - np.pi / 2
+    return np.array([0, 0, 0, INWARD[side] * left, 0, 0])
 
 
 def _mirrored(xyz: Sequence[float], side: Side) -> np.ndarray:

@@ -1,0 +1,88 @@
+"""Keep the table organized by re-arranging the two boxes: they lie about askew and are laid end to end, square with the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.conditions import free, lifted, off_table
+from xlvla_sim.labels import carton
+from xlvla_sim.moves import Move, bring, from_above, release, take, together
+from xlvla_sim.state import State
+from xlvla_sim.task import Plan, Stage
+from xlvla_sim.things import add_box
+
+BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
+WIDTH, LENGTH, HEIGHT, MASS = 0.052, 0.115, 0.048, 0.18
+"""Along x, y and z of a box that lies straight [m, kg]."""
+
+X, Y, YAW = (0.37, 0.46), (0.18, 0.25), (0.25, 0.55)
+"""Where boxes lie at the start [m], the right one at negative y, and how far they are turned either way [rad]."""
+
+ROW_X, ROW_Y = 0.42, 0.068
+"""Where the expert lays them [m]; any straight row in the middle counts."""
+
+STRAIGHT, IN_LINE_M, GAP_M, MIDDLE_M = float(np.radians(10)), 0.025, 0.04, 0.12
+
+
+def straight(state: State, box: str) -> bool:
+    """Whether a box lies square with the table in the middle and no hand is on it."""
+    askew = (state.yaw(box) + np.pi / 2) % np.pi - np.pi / 2
+    _, y, z = state.position(box)
+    return abs(askew) < STRAIGHT and abs(y) < MIDDLE_M and z < HEIGHT and free(state, [box])
+
+
+def row(state: State) -> bool:
+    """Whether both lie end to end."""
+    x, y, _ = state.position(BOXES["left"]) - state.position(BOXES["right"])
+    return all(straight(state, box) for box in BOXES.values()) and abs(x) < IN_LINE_M and y - LENGTH < GAP_M
+
+
+class RearrangeBoxes:
+    """The paper's task RB."""
+
+    sentence = "Keep the table organized by re-arranging the two boxes."
+    time_limit_s = 40.0
+    stages: Sequence[Stage] = (
+        Stage("take a box", lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values())),
+        Stage("lay it straight in the middle", lambda state: any(straight(state, box) for box in BOXES.values())),
+        Stage("lay the other one straight, too", lambda state: all(straight(state, box) for box in BOXES.values())),
+        Stage("leave them in one row", row, hold_s=0.3),
+    )
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        looks = {
+            "left": ("JELLY", (200, 36, 60), (250, 240, 236), (120, 10, 30)),
+            "right": ("PUDDING", (92, 58, 34), (248, 236, 208), (70, 36, 14)),
+        }
+        for side, box in BOXES.items():
+            add_box(spec, box, size=(WIDTH, LENGTH, HEIGHT), mass=MASS, sides=carton(*looks[side]))
+
+    def place(self, state: State, rng: np.random.Generator) -> None:
+        for side, box in BOXES.items():
+            y = rng.uniform(*Y) * (1 if side == "left" else -1)
+            yaw = rng.uniform(*YAW) * (1 if rng.random() < 0.5 else -1)
+            state.place(box, np.array([rng.uniform(*X), y, HEIGHT / 2]), yaw=yaw)
+            state.tint(f"{box}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+
+    def lost(self, state: State) -> str | None:
+        return off_table(state, BOXES.values())
+
+    def plan(self, state: State, rng: np.random.Generator) -> Plan:
+        yield from together(**{side: _lay(state, side, rng) for side in BOXES})
+
+
+def _lay(state: State, side: Side, rng: np.random.Generator) -> Move:
+    """Takes the box of a side across its length and lays it in the row."""
+    box, sign, pace = BOXES[side], 1 if side == "left" else -1, rng.uniform(0.9, 1.2)
+    hold = from_above(WIDTH, squeeze=0.015, yaw=-sign * state.yaw(box))
+    held = yield from take(state, box, side, hold, rng, lift=0.08)
+    target = np.array([ROW_X, sign * ROW_Y, HEIGHT / 2 - 0.001])
+    there = yield from bring(state, box, side, held, target, pace, over=0.05, yaw=0.0)
+    return (yield from release(state, box, side, there, hold, pace))
+
+
+TASK = RearrangeBoxes
