@@ -101,6 +101,14 @@ def bench() -> Iterator[Bench]:
         yield Bench(session)
 
 
+@pytest.fixture
+def rehearsal() -> Iterator[Bench]:
+    """The same rig in a dry run."""
+    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    with interruptible(), Session(replace(rig, motion=replace(rig.motion, dry_run=True)), domain=own_domain() + 1) as session:
+        yield Bench(session)
+
+
 @pytest.fixture(scope="session")
 def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
     """Makes a small policy that was never trained: it keeps near home and takes so many steps to decide."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
@@ -230,3 +231,35 @@ def test_a_robot_that_is_not_engaged_does_not_go_home(bench):
     finally:
         operator.call(topics.MOTION_RESET)
         operator.call(topics.ENGAGE, data=True)
+
+
+def lift_from(bench, source, by):
+    """The left elbow and fingers lifted from home within a second, as that source says."""
+    joints = [name for part in ("arm", "hand") for name in bench.rig.joint_names("left", part)]
+    way = np.linspace(bench.home("left"), lifted(bench, "left", by=by), 20)
+    bench.send(topics.chunk("left"), convert.trajectory(joints, way, bench.now_ns(), 20.0, source))
+
+
+def test_only_one_source_drives_until_the_operator_names_another(bench):
+    home = bench.home("left")
+    lift_from(bench, "policy", 0.2)
+    bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.2) < 0.01, "the first source does not drive")
+    refused = float(bench.figure("motion", "left refused: source"))
+    lift_from(bench, "teleop", 0.4)
+    bench.until_figure("motion", "left refused: source", refused + 1)
+    assert abs(bench.pose("left", "arm")[3] - home[3] - 0.2) < 0.01
+    try:
+        bench.send(topics.SOURCE, String(data="teleop"))
+        bench.pass_time(0.2)
+        lift_from(bench, "teleop", 0.4)
+        bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.4) < 0.01, "the source that was named does not drive")
+    finally:
+        bench.send(topics.SOURCE, String(data=""))
+
+
+def test_a_dry_run_tells_every_command_and_moves_nothing(rehearsal):
+    commands, home = rehearsal.read(topics.command_dry("left", "arm").history(400)), rehearsal.home("left")
+    before = rehearsal.pose("left", "arm")
+    rehearsal.chunk("left", lifted(rehearsal, "left"), frames=20)
+    rehearsal.until(lambda: (told := commands.next()) is not None and abs(told.position[3] - home[3] - 0.3) < 0.01, "no such command")
+    assert np.abs(rehearsal.pose("left", "arm") - before).max() < 1e-3
