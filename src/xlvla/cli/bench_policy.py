@@ -38,16 +38,14 @@ def policy(
     """Time a chunk of a policy with random weights, stage by stage, against the machine's own matrix products and copies."""
     from dataclasses import asdict, replace
 
-    from rich.console import Console
-
+    from xlvla.screen import Screen
     from xlvla_policy.vla import config, speed
 
     chosen = replace(config.preset(preset), cameras=VIEWS[:views])
     subject = speed.Subject(chosen, [name.strip() for name in engines.split(",")], device, precision)
-    console = Console()
-    with console.status("starting") as status:
-        report = speed.measure(subject, threads=threads, rounds=rounds, said=status.update)
-    console.print(_table(report, f"{preset}, {views} view{'s' * (views > 1)}"))
+    with Screen() as screen:
+        report = speed.measure(subject, threads=threads, rounds=rounds, said=screen.now)
+        screen.console.print(_table(report, f"{preset}, {views} view{'s' * (views > 1)}"))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps({"preset": preset, "views": views, **asdict(report)}, indent=2) + "\n")

@@ -124,7 +124,7 @@ def _stages(engine: Engine, inputs: Inputs, noise: Tensor) -> Iterator[tuple[str
     observe = torch.inference_mode()(lambda: engine.observe(inputs))
     yield "observe", observe
     seen, tokens = observe(), engine.tokens(noise)
-    yield "one denoising step", torch.inference_mode()(lambda: engine.euler_step(seen, tokens, 0))
+    yield "one step", torch.inference_mode()(lambda: engine.euler_step(seen, tokens, 0))
     yield "chunk", lambda: engine.sample(inputs, noise)
 
 
@@ -136,7 +136,7 @@ def _needs(model: Vla, inputs: Inputs, noise: Tensor, action_bytes: int) -> dict
     narrow = sum(p.numel() for p in action.parameters()) * action_bytes
     heads = sum(_bytes(m) for m in (model.action_in_proj, model.action_time_mlp_in, model.action_time_mlp_out, model.action_out_proj))
     observe, step = _bytes(model.vision) + _bytes(model.joint.experts["language"]) + narrow, narrow + heads
-    reads = {IMAGES: _bytes(model.vision), "observe": observe, "one denoising step": step, "chunk": observe + model.config.steps * step}
+    reads = {IMAGES: _bytes(model.vision), "observe": observe, "one step": step, "chunk": observe + model.config.steps * step}
     return {name: (flops[name], reads[name]) for name in flops}
 
 
