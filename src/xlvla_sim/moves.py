@@ -11,6 +11,8 @@ from xlvla.types import Side
 from xlvla_sim.grasp import Grip
 from xlvla_sim.state import State
 from xlvla_sim.task import Segment, WayPoint
+from xlvla_sim.wrist import pose
+from xlvla_sim.wrist import wrist as numbers
 
 Move = Generator[Segment, None, WayPoint]
 """A part of a plan; its result is the way-point it ends at."""
@@ -100,14 +102,30 @@ def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Genera
 
 
 def bring(
-    state: State, thing: str, side: Side, held: WayPoint, target: np.ndarray, pace: float, *, over: float, yaw: float | None = None
+    state: State,
+    thing: str,
+    side: Side,
+    held: WayPoint,
+    target: np.ndarray,
+    pace: float,
+    *,
+    over: float,
+    yaw: float | None = None,
+    stand: bool = False,
 ) -> Move:
-    """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there; `yaw` [rad] turns it
-    that way on the way, or half a turn further."""
-    wrist = moved(held.wrist, target + np.array([0, 0, over]) - state.position(thing)) + _turn(state, thing, side, yaw)
-    yield {side: [WayPoint(wrist, _time(wrist - held.wrist) * pace, grip=held.grip)]}
-    down = moved(wrist, target - state.position(thing)) + _turn(state, thing, side, yaw)
-    yield {side: [WayPoint(down, 0.3 + _time(down - wrist), grip=held.grip), WayPoint(down, 0.15, grip=held.grip)]}
+    """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there.
+
+    On the way it is turned to point along `yaw` [rad], or half a turn further, or to `stand` upright.
+    """
+
+    def corrected(wrist: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        turned = _turned(wrist, _rotation(state, thing, yaw, stand), side)
+        return moved(turned, goal - state.position(thing))
+
+    above = corrected(held.wrist, target + np.array([0, 0, over]))
+    yield {side: [WayPoint(above, _time(above - held.wrist) * pace, grip=held.grip)]}
+    down = corrected(above, target)
+    yield {side: [WayPoint(down, 0.3 + _time(down - above), grip=held.grip), WayPoint(down, 0.15, grip=held.grip)]}
     return WayPoint(down, 0.0, grip=held.grip)
 
 
@@ -160,10 +178,26 @@ def moved(wrist: np.ndarray, by: np.ndarray) -> np.ndarray:
     return wrist + np.append(by, np.zeros(3))
 
 
-def _turn(state: State, thing: str, side: Side, yaw: float | None) -> np.ndarray:
-    """What a wrist [6] must turn by so that the thing in it points along `yaw`."""
+def _rotation(state: State, thing: str, yaw: float | None, stand: bool) -> np.ndarray:
+    """Rotation [3, 3] of the world after which a thing points along `yaw`, or stands."""
+    if stand:
+        return _between(state.axis(thing), np.array([0, 0, 1.0]))
     left = 0.0 if yaw is None else (yaw - state.yaw(thing) + np.pi / 2) % np.pi - np.pi / 2
-    return np.array([0, 0, 0, INWARD[side] * left, 0, 0])
+    return np.array([[np.cos(left), -np.sin(left), 0], [np.sin(left), np.cos(left), 0], [0, 0, 1]])
+
+
+def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The shortest rotation [3, 3] from a unit vector to another one that is not opposite."""
+    x, y, z = np.cross(a, b)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + cross + cross @ cross / (1 + a @ b)
+
+
+def _turned(wrist: np.ndarray, rotation: np.ndarray, side: Side) -> np.ndarray:
+    """A wrist [6] turned about its grip by a rotation [3, 3] of the world."""
+    turned = pose(wrist, side)
+    turned[:3, :3] = rotation @ turned[:3, :3]
+    return numbers(turned, side)
 
 
 def _mirrored(xyz: Sequence[float], side: Side) -> np.ndarray:

@@ -25,6 +25,10 @@ class State:
         """Cosine of the angle between the body's z axis and up."""
         return float(self.data.body(body).xmat[8])
 
+    def axis(self, body: str) -> np.ndarray:
+        """The body's z axis [3] in the world."""
+        return self.data.body(body).xmat.reshape(3, 3)[:, 2].copy()
+
     def yaw(self, body: str) -> float:
         """Angle [rad] of the body's x axis, seen from above, from the world's."""
         matrix = self.data.body(body).xmat

@@ -28,16 +28,29 @@ BOX, CYLINDER, SPHERE, CAPSULE, ELLIPSOID = (
 _UNTOUCHED = {"contype": 0, "conaffinity": 0, "mass": 0}
 
 
-def add_can(spec: mujoco.MjSpec, name: str, *, radius: float, height: float, mass: float, label: np.ndarray) -> None:
+def add_can(
+    spec: mujoco.MjSpec,
+    name: str,
+    *,
+    radius: float,
+    height: float,
+    mass: float,
+    label: np.ndarray,
+    inside: tuple[float, float, float] | None = None,
+) -> None:
     """A tin can that stands free, its frame at its centre; `label` is RGB uint8 [H, W, 3], once round the wall.
 
-    Materials `{name}/label` and `{name}/tin` can be tinted.
+    Materials `{name}/label` and `{name}/tin` can be tinted. `inside` is the colour of what one sees in an open can.
     """
     body = _labelled_cylinder(spec, name, radius, height, mass, label)
     for z in (-1, 1):
         rim = {**_UNTOUCHED, "material": f"{name}/tin"}
         body.add_geom(type=CYLINDER, size=(radius, height * 0.025, 0), pos=(0, 0, z * height * 0.475), **rim)
         body.add_geom(type=CYLINDER, size=(radius * 0.82, height * 0.003, 0), pos=(0, 0, z * height * 0.499), **rim)
+    if inside is not None:
+        spec.add_material(name=f"{name}/inside", rgba=(*inside, 1), specular=0.1)
+        food = {**_UNTOUCHED, "material": f"{name}/inside"}
+        body.add_geom(type=CYLINDER, size=(radius * 0.9, height * 0.003, 0), pos=(0, 0, height * 0.503), **food)
 
 
 def add_bottle(
@@ -108,6 +121,27 @@ def add_banana(spec: mujoco.MjSpec, name: str, *, mass: float = 0.12) -> None:
         body.add_geom(type=CAPSULE, fromto=[*end, *far], size=(0.30 * radius, 0, 0), material=f"{name}/stem", **_UNTOUCHED)
 
 
+def add_starfruit(spec: mujoco.MjSpec, name: str, *, radius: float, height: float, mass: float) -> None:
+    """A star of five ribs that stands on its end, its frame at its centre."""
+    spec.add_material(name=f"{name}/skin", rgba=(0.86, 0.83, 0.22, 1), specular=0.3, shininess=0.3)
+    body = _free(spec, name)
+    for rib in range(5):
+        turn = 2 * np.pi * rib / 5
+        pos = (0.5 * radius * np.cos(turn), 0.5 * radius * np.sin(turn), 0)
+        solid = {"material": f"{name}/skin", **_solid(mass / 5, BOX, FRUIT_FRICTION)}
+        body.add_geom(name=f"{name}/{rib}", size=(radius / 2, 0.17 * radius, height / 2), pos=pos, quat=_about_z(turn), **solid)
+
+
+def add_plate(spec: mujoco.MjSpec, name: str, *, radius: float, mass: float = 0.4) -> None:
+    """A flat white plate with a rim, its frame at the middle of its underside."""
+    spec.add_material(name=f"{name}/glaze", rgba=(0.93, 0.94, 0.95, 1), specular=0.6, shininess=0.6)
+    spec.add_material(name=f"{name}/rim", rgba=(0.45, 0.58, 0.72, 1), specular=0.6, shininess=0.6)
+    body = _free(spec, name)
+    solid = _solid(mass, CYLINDER, RUBBER_FRICTION)
+    body.add_geom(name=name, size=(radius, 0.004, 0), pos=(0, 0, 0.004), material=f"{name}/rim", **solid)
+    body.add_geom(type=CYLINDER, size=(0.88 * radius, 0.0005, 0), pos=(0, 0, 0.008), material=f"{name}/glaze", **_UNTOUCHED)
+
+
 def add_board(spec: mujoco.MjSpec, name: str, *, size: tuple[float, float, float], mass: float, colour: tuple[float, float, float]) -> None:
     """A flat board with a hole for the thumb drawn on it; it lies on feet that do not slide."""
     spec.add_material(name=f"{name}/board", rgba=(*colour, 1), specular=0.2, shininess=0.2)
@@ -152,12 +186,9 @@ def add_bowl(
     for index in range(staves):
         turn = 2 * np.pi * index / staves
         middle = (radius + foot) / 2
-        quat = np.zeros(4)
-        mujoco.mju_euler2Quat(quat, np.array([0.0, 0.0, turn - np.pi / 2]), "XYZ")
-        tilt = np.zeros(4)
+        tilt, turned = np.zeros(4), np.zeros(4)
         mujoco.mju_axisAngle2Quat(tilt, np.array([1.0, 0.0, 0.0]), -lean)
-        turned = np.zeros(4)
-        mujoco.mju_mulQuat(turned, quat, tilt)
+        mujoco.mju_mulQuat(turned, _about_z(turn - np.pi / 2), tilt)
         pos = (middle * np.cos(turn), middle * np.sin(turn), height / 2)
         body.add_geom(name=f"{name}/{index}", size=half, pos=pos, quat=turned, material=f"{name}/glaze", **_solid(each, BOX))
 
@@ -178,6 +209,11 @@ def _labelled_cylinder(
     body.add_geom(name=name, size=(radius, height / 2, 0), group=3, **_solid(mass, CYLINDER))
     _add_wall(spec, body, radius * 0.99, height * 0.94)
     return body
+
+
+def _about_z(turn: float) -> np.ndarray:
+    """Quaternion wxyz of a turn about z [rad]."""
+    return np.array([np.cos(turn / 2), 0, 0, np.sin(turn / 2)])
 
 
 def _free(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:

@@ -81,7 +81,7 @@ class SortCans:
         held = yield from together(**{side: take(state, can, side, holds[can], rng, lift=0.13) for side, can in cans.items()})
         for side, can in cans.items():
             target = state.position("container") + np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
-            there = yield from bring(state, can, side, held[side], target, pace, over=0.09)
+            there = yield from bring(state, can, side, held[side], target, pace, over=0.09, stand=True)
             yield from release(state, can, side, there, holds[can], pace)
 
 

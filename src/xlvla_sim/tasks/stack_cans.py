@@ -70,7 +70,7 @@ class StackCans:
         pace, hold = rng.uniform(0.9, 1.2), from_side(2 * CHEESE_RADIUS, above=0.022)
         held = yield from take(state, "cheese_can", side, hold, rng, lift=SALT_HEIGHT + 0.05)
         target = state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003])
-        there = yield from bring(state, "cheese_can", side, held, target, pace, over=0.05)
+        there = yield from bring(state, "cheese_can", side, held, target, pace, over=0.05, stand=True)
         yield from release(state, "cheese_can", side, there, hold, pace)
 
 

@@ -1,0 +1,87 @@
+"""Pouring, judged by tilt and position: there are no granules and no liquid. What is in a vessel runs out while its mouth
+points below level, and lands straight below the mouth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.moves import INWARD, Move, moved
+from xlvla_sim.state import State
+from xlvla_sim.task import WayPoint
+from xlvla_sim.wrist import pose
+
+DOWN = float(np.cos(np.radians(100)))
+"""Cosine of the mouth's angle from up beyond which a vessel runs out."""
+
+HIGH_M = 0.15
+"""From higher up it splashes."""
+
+CLEAR_M, POUR_S = 0.05, 1.5
+"""How far above the target the expert holds the mouth, and for how long."""
+
+HALF, FULL = float(np.radians(60)), float(np.radians(118))
+"""How far the expert turns a vessel on the way, and to pour [rad]."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to pour: onto `thing`, within `radius` of its frame seen from above, whose top is `top` above its frame [m]."""
+
+    thing: str
+    radius: float
+    top: float
+
+
+def over(state: State, vessel: str, target: Target) -> bool:
+    """Whether a vessel's mouth is above the target."""
+    mouth, _ = state.site(f"{vessel}/mouth")
+    x, y, z = mouth - state.position(target.thing)
+    return bool(np.hypot(x, y) < target.radius and target.top < z < target.top + HIGH_M)
+
+
+def pours(state: State, vessel: str, target: Target) -> bool:
+    """Whether what runs out of a vessel lands on the target."""
+    return over(state, vessel, target) and state.site(f"{vessel}/mouth")[1][2] < DOWN
+
+
+def spilt(state: State, vessel: str, target: Target) -> bool:
+    """Whether a vessel runs out beside the target."""
+    mouth, way = state.site(f"{vessel}/mouth")
+    return bool(way[2] < DOWN and np.hypot(*(mouth - state.position(target.thing))[:2]) > 2 * target.radius)
+
+
+def pour(state: State, vessel: str, target: Target, side: Side, held: WayPoint, pace: float) -> Move:
+    """Brings the mouth of a held, upright vessel over the target, turns it down for a while and up again."""
+    mouth = state.site(f"{vessel}/mouth")[0]
+    goal = state.position(target.thing) + np.array([0, 0, target.top + CLEAR_M])
+    aside = goal + np.array([0, -0.03 * INWARD[side], 0.05])
+    half = _turned(held.wrist, mouth, aside, HALF, side)
+    full = _turned(held.wrist, mouth, goal, FULL, side)
+    yield {
+        side: [
+            WayPoint(half, 1.8 * pace, grip=held.grip),
+            WayPoint(full, 1.2 * pace, overlap_s=0.2, grip=held.grip),
+        ]
+    }
+    full = moved(full, goal - state.site(f"{vessel}/mouth")[0])
+    up = moved(held.wrist, half[:3] - held.wrist[:3] + np.array([0, -0.04 * INWARD[side], 0.02]))
+    yield {
+        side: [
+            WayPoint(full, 0.4, grip=held.grip),
+            WayPoint(full, POUR_S, grip=held.grip),
+            WayPoint(half, 1.0 * pace, grip=held.grip),
+            WayPoint(up, 1.2 * pace, overlap_s=0.2, grip=held.grip),
+        ]
+    }
+    return WayPoint(up, 0.0, grip=held.grip)
+
+
+def _turned(held: np.ndarray, mouth: np.ndarray, goal: np.ndarray, turn: float, side: Side) -> np.ndarray:
+    """The wrist [6] that has the mouth of what it holds at `goal` [3], after turning by `turn` [rad] about its fingers, thumb inwards."""
+    wrist = held - np.array([0, 0, 0, 0, 0, turn])
+    rotation = pose(wrist, side)[:3, :3] @ pose(held, side)[:3, :3].T
+    wrist[:3] = goal - rotation @ (mouth - held[:3])
+    return wrist

@@ -1,0 +1,77 @@
+"""Pour mustard sauce into the meat can: the hand on the bottle's side takes it, pours and puts it down again.
+
+Pouring is judged by tilt and position, see `xlvla_sim.pouring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.labels import wrapper
+from xlvla_sim.moves import bring, from_side, release, take
+from xlvla_sim.pouring import Target, over, pour, pours, spilt
+from xlvla_sim.state import State
+from xlvla_sim.task import Plan, Stage
+from xlvla_sim.things import add_bottle, add_can
+
+RADIUS, HEIGHT, MASS, SPOUT = 0.029, 0.135, 0.38, (0.009, 0.042)
+"""A squeeze bottle of mustard [m, kg]."""
+
+CAN_RADIUS, CAN_HEIGHT, CAN_MASS = 0.045, 0.075, 0.36
+CAN_X, CAN_Y = (0.40, 0.47), (-0.04, 0.02)
+X, Y = (0.37, 0.46), (0.19, 0.26)
+"""Where the can stands, with y towards the bottle, and where the bottle stands [m]."""
+
+MEAT = Target("meat_can", CAN_RADIUS, CAN_HEIGHT / 2)
+
+
+def down(state: State) -> bool:
+    """Whether the bottle stands on the table and no hand is on it."""
+    return stands(state, "mustard") and state.position("mustard")[2] < HEIGHT / 2 + 0.005
+
+
+class PourSauce:
+    """The paper's task PS."""
+
+    sentence = "Pour mustard sauce into the meat can."
+    time_limit_s = 30.0
+    stages: Sequence[Stage] = (
+        Stage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
+        Stage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
+        Stage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
+        Stage("put the bottle down", down, hold_s=0.3),
+    )
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        mustard = wrapper("MUSTARD", (244, 196, 20), (250, 240, 200), (150, 40, 20), times=3)
+        meat = wrapper("MEAT", (26, 60, 140), (248, 214, 60), (30, 40, 110), times=4)
+        add_can(spec, "meat_can", radius=CAN_RADIUS, height=CAN_HEIGHT, mass=CAN_MASS, label=meat, inside=(0.78, 0.45, 0.40))
+        add_bottle(spec, "mustard", radius=RADIUS, height=HEIGHT, mass=MASS, label=mustard, colour=(0.95, 0.77, 0.10), spout=SPOUT)
+
+    def place(self, state: State, rng: np.random.Generator) -> None:
+        sign = 1 if rng.random() < 0.5 else -1
+        for thing, x, y, half in (("meat_can", CAN_X, CAN_Y, CAN_HEIGHT / 2), ("mustard", X, Y, HEIGHT / 2)):
+            state.place(thing, np.array([rng.uniform(*x), sign * rng.uniform(*y), half]), yaw=rng.uniform(-np.pi, np.pi))
+            state.tint(f"{thing}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+
+    def lost(self, state: State) -> str | None:
+        things = ["mustard", "meat_can"]
+        if spilt(state, "mustard", MEAT):
+            return "the mustard was spilt"
+        return off_table(state, things) or toppled(state, things)
+
+    def plan(self, state: State, rng: np.random.Generator) -> Plan:
+        side: Side = "left" if state.position("mustard")[1] > 0 else "right"
+        pace, hold, home = rng.uniform(0.9, 1.2), from_side(2 * RADIUS, above=0.01), state.position("mustard")
+        held = yield from take(state, "mustard", side, hold, rng, lift=0.12)
+        poured = yield from pour(state, "mustard", MEAT, side, held, pace)
+        there = yield from bring(state, "mustard", side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True)
+        yield from release(state, "mustard", side, there, hold, pace)
+
+
+TASK = PourSauce
