@@ -120,6 +120,16 @@ def test_an_observation_of_another_shape_is_refused(model, engines):
         engines["onnx"].sample(replace(inputs, images=inputs.images[:, :, :-1]), noise)
 
 
+def test_the_compiler_takes_each_half_of_a_captured_network_whole():
+    torch.manual_seed(0)
+    model = Vla(SHAPES["tiny"])
+    inputs, noise = observation(model, 4)
+    engine = Captured(model, CPU, torch.float32)
+    traced = [torch.compile(part, fullgraph=True, dynamic=False, backend="eager") for part in (engine._look, engine._think)]
+    engine._observe, engine._step = traced
+    torch.testing.assert_close(engine.sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4)
+
+
 def test_half_precision_stays_near(model):
     inputs, noise = observation(model, 1)
     exact, half = model.sample(inputs, noise), Captured(model, CPU, torch.bfloat16).sample(inputs, noise)
