@@ -48,7 +48,7 @@ def policy(
     lora_on: Annotated[str, typer.Option(help="Which projections are so adapted.")] = "attention,mlp",
     committed: Annotated[float, typer.Option(help="Share of draws whose chunk begins with told frames.", min=0, max=1)] = 0.0,
     stride: Annotated[int, typer.Option(help="Every which frame becomes an observation.", min=1)] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda; CUDA where there is one.")] = "",
+    device: Annotated[str, typer.Option(help="cpu or cuda; cuda where there is one if not given.")] = "auto",
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 2,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded pictures.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard's files, beside the weights.")] = False,
@@ -72,19 +72,19 @@ def _run(options: dict[str, Any]) -> None:
     if options["report"]:
         run.report(choice)
     else:
-        run.train(choice, options["out"], _recipe(recipe.usual(options["preset"]), options))
+        run.train(choice, options["out"], chosen_recipe(recipe.usual(options["preset"]), options))
 
 
-def _recipe(usual: Recipe, options: dict[str, Any]) -> Recipe:
+def chosen_recipe(usual: Recipe, options: dict[str, Any]) -> Recipe:
     """The preset's recipe with what was chosen instead."""
-    if options["precision"] not in ("", "float32", "bfloat16"):
-        raise XlvlaError(f"--precision {options['precision']}: float32 or bfloat16 can be trained in")
+    precision, lora_on = options.get("precision", ""), _listed(options.get("lora_on", ""))
+    if precision not in ("", "float32", "bfloat16"):
+        raise XlvlaError(f"--precision {precision}: float32 or bfloat16 can be trained in")
     plain = ("minutes", "steps", "batch", "draws", "rate", "warm_up", "recompute", "lora_alpha", "committed", "compile", "seed")
-    chosen = {key: options[key] for key in plain if options[key] is not None}
-    if options["precision"]:
-        chosen["bf16"] = options["precision"] == "bfloat16"
-    ranks = _ranks(options["lora"])
-    return replace(usual, frozen=_listed(options["freeze"]), lora=ranks, lora_on=_listed(options["lora_on"]), **chosen)
+    chosen = {key: options[key] for key in plain if options.get(key) is not None}
+    chosen |= {"bf16": precision == "bfloat16"} if precision else {}
+    chosen |= {"lora_on": lora_on} if lora_on else {}
+    return replace(usual, frozen=_listed(options["freeze"]), lora=_ranks(options["lora"]), **chosen)
 
 
 def _ranks(text: str) -> dict[str, int]:

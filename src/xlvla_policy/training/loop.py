@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.training import adaptation, parallel
-from xlvla_policy.training.batches import Batches, Lots
+from xlvla_policy.training.batches import Batches, Drawn, Lots
 from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla.model import Vla
@@ -61,6 +62,7 @@ class Trainer:
         ]
         self.optimizer = torch.optim.AdamW(groups, recipe.rate, (0.9, 0.95), fused=True)
         self.step, self.seconds, self.stopping = 0, 0.0, False
+        self._pool, self._ahead = ThreadPoolExecutor(1), dict[int, Future[Drawn]]()
 
     @property
     def share(self) -> float:
@@ -72,18 +74,38 @@ class Trainer:
         rate = recipe.learning_rate(self.step, self.seconds)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._loss()
+        loss = self.loss(self.draw())
         value = self.group.total([float(loss.detach())])[0] / self.group.size
         if not np.isfinite(value):
             raise XlvlaError(f"the loss is not finite at step {self.step}: lower the learning rate (now {rate:.1e}), or check the data")
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        size = torch.nn.utils.clip_grad_norm_(self.learned.values(), recipe.clip, foreach=True)
-        self.optimizer.step()
-        self.step += 1
-        self._average()
+        size = self.update()
         self._agree(time.perf_counter() - began)
-        return Progress(self.step, self.seconds, self.share, value, rate, float(parallel.whole(size)), self.seconds - before)
+        return Progress(self.step, self.seconds, self.share, value, rate, size, self.seconds - before)
+
+    def draw(self) -> Drawn:
+        """This process's samples of this step; where a device computes, those of the next are drawn meanwhile."""
+        device = self.group.device
+        if device.type == "cpu":
+            return self._draw(self.step)
+        drawn = self._ahead.pop(self.step, None) or self._pool.submit(self._draw, self.step)
+        self._ahead = {self.step + 1: self._pool.submit(self._draw, self.step + 1)}
+        return drawn.result().to(device)
+
+    def loss(self, drawn: Drawn) -> Tensor:
+        with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.recipe.bf16):
+            return self.model.loss(drawn.inputs, drawn.chunk, drawn.noise, drawn.times)
+
+    def update(self) -> float:
+        """Weights and their average follow the gradient, which is spent; how large it was."""
+        size = torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip, foreach=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        keep = min(self.recipe.average, self.step / (self.step + 10))
+        for name, average in self.average.items():
+            average.lerp_(parallel.local(self.learned[name]), 1 - keep)
+        return float(parallel.whole(size))
 
     def run(self, on_step: Callable[[Progress], None]) -> None:
         """Steps until the recipe is done, or `stopping` is set in some process."""
@@ -93,7 +115,7 @@ class Trainer:
 
     def reseed(self, seed: int) -> None:
         """Draws on as a run with this seed does."""
-        self.recipe = replace(self.recipe, seed=seed)
+        self.recipe, self._ahead = replace(self.recipe, seed=seed), {}
 
     def weights(self, dtype: torch.dtype) -> list[Entry]:
         """Every averaged weight of the plain model, whole and with adaptations merged; all processes must fetch all, in order."""
@@ -112,16 +134,8 @@ class Trainer:
         up, down = (self.averaged(factor) for factor in adaptation.factors(name))
         return adaptation.merged(weight, up, down, scale)
 
-    def _loss(self) -> Tensor:
-        recipe, device = self.recipe, self.group.device
-        drawn = self.batches.draw(self.lots, recipe, self.step, self.numbers).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
-            return self.model.loss(drawn.inputs, drawn.chunk, drawn.noise, drawn.times)
-
-    def _average(self) -> None:
-        keep = min(self.recipe.average, self.step / (self.step + 10))
-        for name, average in self.average.items():
-            average.lerp_(parallel.local(self.learned[name]), 1 - keep)
+    def _draw(self, step: int) -> Drawn:
+        return self.batches.draw(self.lots, self.recipe, step, self.numbers)
 
     def _agree(self, seconds: float) -> None:
         """Time is the first process's, and where one must stop, all stop."""

@@ -13,10 +13,12 @@ import torch.distributed.tensor
 from torch import Tensor, nn
 
 from xlvla.errors import XlvlaError, unknown
+from xlvla_policy.vla.engine_choice import device_of
 from xlvla_policy.vla.expert import GatedMlp
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.vision import Attention, Mlp
 
+DEVICES = ("auto", "cpu", "cuda")
 CPU = torch.device("cpu")
 PATIENCE = timedelta(hours=6)
 """How long processes wait for one that decodes pictures or writes weights."""
@@ -60,14 +62,12 @@ class Group:
             torch.distributed.barrier()
 
 
-def join(device: str = "") -> Group:
-    """This process's place among those torchrun started; '' takes CUDA where there is one."""
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if kind not in ("cpu", "cuda"):
-        raise unknown("device", kind, ("cpu", "cuda"))
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise XlvlaError("no CUDA device here: leave --device out, or take --device cpu")
-    size, place = int(os.environ.get("WORLD_SIZE", "1")), torch.device(kind)
+def join(device: str = "auto") -> Group:
+    """This process's place among those torchrun started; 'auto' takes CUDA where there is one."""
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    size, place = int(os.environ.get("WORLD_SIZE", "1")), device_of(device)
+    kind = place.type
     if kind == "cuda":
         place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)

@@ -36,7 +36,7 @@ class Choice:
         init: weights to begin with: imported ones, or a policy's.
         words: sentencepiece model; None is the bundled one.
         stride: every which frame becomes an observation.
-        device: 'cpu' or 'cuda'; '' takes CUDA where there is one.
+        device: 'cpu' or 'cuda'; 'auto' takes CUDA where there is one.
         cache: folder for decoded pictures; None: `.cache` in the first data set's folder.
         board: whether TensorBoard's files are written.
         held_out: share of the episodes kept for validation.
@@ -51,7 +51,7 @@ class Choice:
     words: Path | None = None
     stride: int = 2
     threads: int = 2
-    device: str = ""
+    device: str = "auto"
     cache: Path | None = None
     resume: bool = False
     board: bool = False
