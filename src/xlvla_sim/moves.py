@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,28 +77,34 @@ def from_above(width: float, *, above: float = -0.008, yaw: float = 0.0, squeeze
 def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator, *, lift: float = 0.10, tries: int = 3) -> Move:
     """Takes a thing and lifts it; looks whether it came along, and tries again where it did not."""
     pace = rng.uniform(0.9, 1.2)
-    last = at(state.position(thing), side, hold)
+    held = WayPoint(at(state.position(thing), side, hold), 0.0, grip=hold.grip)
     for _ in range(tries):
-        here = state.position(thing)
-        before = at(here, side, hold, apart=0.9)
-        last = at(here, side, hold)
-        varied = at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
-        up = raised(last, lift)
-        yield {
-            side: [
-                WayPoint(varied, 1.5 * pace, hold.opened, grip=hold.grip),
-                WayPoint(before, 0.7 * pace, overlap_s=0.3 * pace, grip=hold.grip),
-                WayPoint(last, 0.9 * pace, grip=hold.grip),
-                WayPoint(last, 0.8, hold.closed, grip=hold.grip),
-                WayPoint(last, 0.2, grip=hold.grip),
-                WayPoint(up, 0.9 * pace, grip=hold.grip),
-            ]
-        }
-        last = up
-        if state.position(thing)[2] - here[2] > RISE_M:
+        height = state.position(thing)[2]
+        held = yield from take_over(state, thing, side, hold, rng)
+        up = replace(held, wrist=raised(held.wrist, lift))
+        yield {side: [replace(up, duration_s=0.9 * pace)]}
+        held = up
+        if state.position(thing)[2] - height > RISE_M:
             break
-        yield {side: [WayPoint(up, 0.5, hold.opened, grip=hold.grip)]}
-    return WayPoint(last, 0.0, hold.closed, grip=hold.grip)
+        yield {side: [WayPoint(up.wrist, 0.5, hold.opened, grip=hold.grip)]}
+    return held
+
+
+def take_over(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator) -> Move:
+    """Closes a hand around a thing where it is, on the table or in the other hand."""
+    pace, here = rng.uniform(0.9, 1.2), state.position(thing)
+    before, last = at(here, side, hold, apart=0.9), at(here, side, hold)
+    varied = at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
+    yield {
+        side: [
+            WayPoint(varied, 1.5 * pace, hold.opened, grip=hold.grip),
+            WayPoint(before, 0.7 * pace, overlap_s=0.3 * pace, grip=hold.grip),
+            WayPoint(last, 0.9 * pace, grip=hold.grip),
+            WayPoint(last, 0.8, hold.closed, grip=hold.grip),
+            WayPoint(last, 0.2, grip=hold.grip),
+        ]
+    }
+    return WayPoint(last, 0.0, grip=hold.grip)
 
 
 def bring(

@@ -1,0 +1,80 @@
+"""Add sugar to the starfruit: the hand on the jar's side takes it, shakes sugar over the fruit on its plate and puts it down again.
+
+Pouring is judged by tilt and position, see `xlvla_sim.pouring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from xlvla.types import Side
+from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.labels import wrapper
+from xlvla_sim.moves import bring, from_side, release, take
+from xlvla_sim.pouring import Target, over, pour, pours, spilt
+from xlvla_sim.state import State
+from xlvla_sim.task import Plan, Stage
+from xlvla_sim.things import add_bottle, add_plate, add_starfruit
+
+RADIUS, HEIGHT, MASS, SPOUT = 0.031, 0.125, 0.33, (0.016, 0.022)
+"""A jar of sugar with a spout [m, kg]."""
+
+FRUIT_RADIUS, FRUIT_HEIGHT, FRUIT_MASS = 0.042, 0.05, 0.12
+PLATE_RADIUS, PLATE_TOP = 0.085, 0.0085
+PLATE_X, PLATE_Y = (0.41, 0.47), (-0.04, 0.02)
+X, Y = (0.37, 0.46), (0.20, 0.27)
+"""Where the plate stands, with y towards the jar, and where the jar stands [m]."""
+
+FRUIT = Target("starfruit", FRUIT_RADIUS, FRUIT_HEIGHT / 2)
+
+
+def down(state: State) -> bool:
+    """Whether the jar stands on the table and no hand is on it."""
+    return stands(state, "sugar") and state.position("sugar")[2] < HEIGHT / 2 + 0.005
+
+
+class PourSugar:
+    """The paper's task PoS."""
+
+    sentence = "Add sugar to the starfruit."
+    time_limit_s = 30.0
+    stages: Sequence[Stage] = (
+        Stage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
+        Stage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
+        Stage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
+        Stage("put the sugar down", down, hold_s=0.3),
+    )
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        label = wrapper("SUGAR", (244, 244, 240), (70, 150, 200), (250, 250, 250), times=3)
+        add_plate(spec, "plate", radius=PLATE_RADIUS)
+        add_starfruit(spec, "starfruit", radius=FRUIT_RADIUS, height=FRUIT_HEIGHT, mass=FRUIT_MASS)
+        add_bottle(spec, "sugar", radius=RADIUS, height=HEIGHT, mass=MASS, label=label, colour=(0.92, 0.93, 0.94), spout=SPOUT)
+
+    def place(self, state: State, rng: np.random.Generator) -> None:
+        sign = 1 if rng.random() < 0.5 else -1
+        x, y = rng.uniform(*PLATE_X), sign * rng.uniform(*PLATE_Y)
+        state.place("plate", np.array([x, y, 0.0]))
+        state.place("starfruit", np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
+        state.place("sugar", np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
+        state.tint("sugar/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+        state.tint("starfruit/skin", np.array([0.86, 0.83, 0.22]) * rng.uniform(0.92, 1.05, 3))
+
+    def lost(self, state: State) -> str | None:
+        if spilt(state, "sugar", FRUIT):
+            return "the sugar was spilt"
+        return off_table(state, ["sugar", "starfruit", "plate"]) or toppled(state, ["sugar"])
+
+    def plan(self, state: State, rng: np.random.Generator) -> Plan:
+        side: Side = "left" if state.position("sugar")[1] > 0 else "right"
+        pace, hold, home = rng.uniform(0.9, 1.2), from_side(2 * RADIUS, above=0.012), state.position("sugar")
+        held = yield from take(state, "sugar", side, hold, rng, lift=0.12)
+        poured = yield from pour(state, "sugar", FRUIT, side, held, pace)
+        there = yield from bring(state, "sugar", side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True)
+        yield from release(state, "sugar", side, there, hold, pace)
+
+
+TASK = PourSugar
