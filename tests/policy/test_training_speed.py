@@ -15,7 +15,7 @@ from xlvla_policy.vla import config
 @pytest.mark.parametrize("cameras", [("front",), ("front", "wrist")])
 def test_every_stage_of_a_step_is_timed_and_its_operations_counted(cameras):
     shape = replace(config.preset("tiny"), cameras=cameras)
-    report = speed.measure(shape, Recipe(batch=4, draws=1), ALONE, rounds=2)
+    report = speed.measure(shape, Recipe(batch=4, draws=1), ALONE, threads=1, rounds=2)
     assert [stage.name for stage in report.stages] == list(speed.STAGES)
     _, forward, backward, _ = report.stages
     assert 1.5 * forward.flops < backward.flops < 2.5 * forward.flops
@@ -25,7 +25,7 @@ def test_every_stage_of_a_step_is_timed_and_its_operations_counted(cameras):
 def test_more_views_cost_more_operations_and_recomputing_costs_forward_ones_again():
     tiny, recipe = config.preset("tiny"), Recipe(batch=4, draws=1)
     one, two, again = (
-        speed.measure(shape, chosen, ALONE, rounds=1).stages
+        speed.measure(shape, chosen, ALONE, threads=1, rounds=1).stages
         for shape, chosen in (
             (tiny, recipe),
             (replace(tiny, cameras=("front", "wrist")), recipe),

@@ -36,8 +36,6 @@ def training(
     """Time steps of training on a made-up demonstration, stage by stage."""
     from dataclasses import replace
 
-    import torch
-
     from xlvla.cli.bench_policy import VIEWS
     from xlvla.cli.train import chosen_recipe
     from xlvla.screen import Screen
@@ -46,10 +44,9 @@ def training(
 
     options = {"batch": batch, "draws": draws, "precision": precision, "recompute": recompute, "compile": compile}
     chosen = chosen_recipe(recipe.usual(preset), options | {"freeze": freeze, "lora": lora})
-    torch.set_num_threads(threads)
     with Screen() as screen:
         shape = replace(config.preset(preset), cameras=VIEWS[:views])
-        report = speed.measure(shape, chosen, parallel.join(device), rounds=rounds, said=screen.now)
+        report = speed.measure(shape, chosen, parallel.join(device), threads=threads, rounds=rounds, said=screen.now)
         screen.console.print(_table(report, f"{preset}, {views} view{'s' * (views > 1)}, batches of {chosen.batch} x {chosen.draws}"))
 
 

@@ -62,8 +62,11 @@ class Report:
         return self.batch / self.step_s
 
 
-def measure(config: VlaConfig, recipe: Recipe, group: Group, *, rounds: int, said: Callable[[str], None] = lambda line: None) -> Report:
+def measure(
+    config: VlaConfig, recipe: Recipe, group: Group, *, threads: int, rounds: int, said: Callable[[str], None] = lambda line: None
+) -> Report:
     """Times steps with random weights on a made-up demonstration: times do not depend on the numbers."""
+    torch.set_num_threads(threads)
     device = group.device
     said("measuring the machine")
     rate = matmul_rate(device.type, torch.bfloat16 if recipe.bf16 else torch.float32)
