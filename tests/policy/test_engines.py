@@ -10,11 +10,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from xlvla import rig as rigs
+from xlvla.cli.policy import app
 from xlvla.errors import RigError, XlvlaError
+from xlvla_policy.overlap import Overlap
 from xlvla_policy.policies import xlvla as policies
-from xlvla_policy.vla import checkpoint, config, flow, normalise
+from xlvla_policy.vla import checkpoint, chunking, config, flow, normalise
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.engine import Eager, Engine, blank
 from xlvla_policy.vla.engine_captured import Captured
@@ -98,6 +101,16 @@ def test_every_engine_denoises_tokens_that_have_times_of_their_own(model, engine
     noisy = noise.unflatten(1, (model.config.action_tokens, -1)).flatten(2)
     found = engines[name].denoise(engines[name].observe(inputs), noisy, times)
     torch.testing.assert_close(found, model.denoise(model.observe(inputs), noisy, times), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ENGINES[1:])
+def test_a_chunk_that_continues_another_is_the_same_whatever_runs_it(model, engines, name):
+    inputs, noise = observation(model, 5)
+    known, age = np.array([model.config.frames - 2]), np.array([2.0])
+    before = Overlap(noise.numpy() / 2, noise[0].numpy() / 2, known, age, committed=model.config.frames_per_token)
+    ways = [chunking.prefix(engine, inputs, noise, before, model.config.frames) for engine in (engines[name], engines["torch"])]
+    torch.testing.assert_close(ways[0], ways[1], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(ways[0], engines[name].sample(inputs, noise))
 
 
 def test_the_euler_times_are_those_of_the_flow(model, engines):
@@ -236,6 +249,13 @@ def test_a_rig_with_a_misspelt_choice_is_refused_before_anything_starts(choice, 
     document = {"sides": {"left": {"arm": {"type": "xarm7"}, "hand": {"type": "xhand"}}}, "policy": choice}
     with pytest.raises(RigError, match=complaint):
         rigs.from_document({"name": "mine", **document}, "mine.yaml")
+
+
+def test_the_command_exports_what_a_rig_runs_on(weights, tmp_path):
+    done = CliRunner().invoke(app, ["export", "--weights", str(weights), "--out", str(tmp_path / "out"), "--words", "8"])
+    assert done.exit_code == 0 and " MB" in done.output
+    engine, card = load(tmp_path / "out", Choice())
+    assert isinstance(engine, Onnx) and card.config.max_words == 8
 
 
 def test_a_rig_whose_checkpoint_is_an_exported_folder_is_driven_without_the_weights(rig, weights, codec, tmp_path):
