@@ -59,12 +59,11 @@ def make(model: Vla, choice: Choice) -> Engine:
     """The engine for a model, which it may take apart."""
     from xlvla_policy.vla.engine_captured import Captured
 
-    device, engine = device_of(choice.device), choice.engine
+    device, engine, float8 = device_of(choice.device), choice.engine, choice.precision == "float8"
     if engine == "auto":
-        engine = "torch" if choice.gradient or device.type == "cpu" else "captured"
+        engine = "torch" if choice.gradient or device.type == "cpu" else "compiled" if float8 else "captured"
     if choice.gradient and engine != "torch":
         raise XlvlaError(f"engine '{engine}' gives no gradients, which guided chunks need: choose engine torch, or another chunking")
-    float8 = choice.precision == "float8"
     if float8 and (engine == "torch" or not engine_float8.possible(device)):
         raise XlvlaError("precision 'float8' needs engine captured or compiled on an NVIDIA GPU from Ada or Hopper on")
     dtype = dtype_of(choice.precision, device)
