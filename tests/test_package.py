@@ -63,14 +63,14 @@ def requirements(wheel):
 
 
 @in_a_checkout
-def test_the_extra_all_is_every_other_extra_but_dev(requirements):
+def test_the_extra_all_is_every_other_extra_but_dev_and_ray(requirements):
     by_extra = defaultdict(set)
     for entry in requirements:
         what, _, marker = entry.partition(";")
         by_extra["".join(re.findall(r"extra == '(\w+)'", marker))].add(what.strip())
-    others = set(by_extra) - {"", "all", "dev"}
+    others = set(by_extra) - {"", "all", "dev", "ray"}
     assert by_extra["all"] == set().union(*(by_extra[name] for name in others))
-    assert set(by_extra) == {"", "all", "dev", "ros", "sim", "policy", "drivers", "data", "show", "export"}
+    assert set(by_extra) == {"", "all", "dev", "ros", "sim", "policy", "drivers", "data", "show", "export", "gym", "ray"}
 
 
 @in_a_checkout

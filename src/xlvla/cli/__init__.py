@@ -27,6 +27,8 @@ EXTRAS = {
     "cyclonedds": "drivers",
     "onnx": "export",
     "onnxruntime": "export",
+    "gymnasium": "gym",
+    "ray": "ray",
 }
 """Which extra of the distribution brings a module."""
 

@@ -30,7 +30,7 @@ class Row:
         gap_rad: root mean square distance of a chunk from the command when it comes.
         naive: jerk there over that of the chunk itself, when the newest is simply followed.
         jerk: the same of the commands that motion makes of the chunks.
-        chunk_ms: median time to decide.
+        chunk_ms: median processor time to decide.
     """
 
     chunking: str
@@ -92,17 +92,17 @@ def _joining(rig: Rig, way: str) -> Rig:
 
 
 def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
-    from xlvla.cli.eval import _Stage  # pyright: ignore[reportPrivateUsage]
+    from xlvla.cli.eval.stage import Stage
     from xlvla.types import FIRST_EVALUATION_SEED
 
     assert rig.policy is not None
-    stage, way, rows = _Stage(rig, 0.0, threads=1), rig.policy.chunking, []
+    stage, way, rows = Stage(rig, 0.0, threads=1), rig.policy.chunking, []
     stage.policy = timed = _Timed(stage.policy)
     for delay in delays:
         stage.delay = round(delay / stage.period_s)
         successes, seams = 0, []
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
-            successes += stage.trial(seed, None).success
+            successes += stage.trial(seed).success
             seams += [seam for side in rig.sides if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))]
         gap, naive, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True))
         rows.append(Row(way, delay, trials, successes, gap, naive, jerk, timed.median_ms()))
@@ -118,9 +118,9 @@ class _Timed:
         self._policy, self._took_s = policy, list[float]()
 
     def predict(self, observation: Observation) -> Chunk:
-        began = time.perf_counter()
+        began = time.process_time()
         chunk = self._policy.predict(observation)
-        self._took_s.append(time.perf_counter() - began)
+        self._took_s.append(time.process_time() - began)
         return chunk
 
     def median_ms(self) -> float:

@@ -93,7 +93,7 @@ DELAY_S = 0.15
 
 def _decided(rig: Rig, seed: int) -> list[Any]:
     """The chunks that the rig's policy decides on in a simulated episode."""
-    from xlvla.cli.eval import _Stage  # pyright: ignore[reportPrivateUsage]
+    from xlvla.cli.eval.stage import Stage
     from xlvla.policy import Chunk, Observation, Policy
 
     class Kept:
@@ -106,9 +106,9 @@ def _decided(rig: Rig, seed: int) -> list[Any]:
             self.chunks.append(self.policy.predict(observation))
             return self.chunks[-1]
 
-    stage = _Stage(rig, DELAY_S, threads=1)
+    stage = Stage(rig, DELAY_S, threads=1)
     stage.policy = kept = Kept(stage.policy)
-    stage.trial(seed, None)
+    stage.trial(seed)
     stage.world.close()
     return kept.chunks
 

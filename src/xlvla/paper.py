@@ -1,0 +1,60 @@
+"""What the paper names: the codes of its tasks beside the names of the catalogue, and its four hands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xlvla import catalog
+from xlvla.errors import XlvlaError, nearest
+
+CODES: Mapping[str, str] = {
+    "PF": "prepare_fruits",
+    "SC": "stack_cans",
+    "SoC": "sort_cans",
+    "HB": "hand_over_bottle",
+    "RL": "reorganize_lemons",
+    "PS": "pour_sauce",
+    "RB": "rearrange_boxes",
+    "PuS": "push_sugar",
+    "PoS": "pour_sugar",
+    "PC": "push_cans",
+}
+"""By code, in the paper's order (section 5)."""
+
+HANDS = ("ability", "inspire", "paxini", "xhand")
+"""The hands of the paper's tables (section 2)."""
+
+
+def hands(words: str) -> tuple[str, ...]:
+    """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper' the paper's four."""
+    if words.strip() in ("all", "paper"):
+        return tuple(catalog.hands()) if words.strip() == "all" else HANDS
+    return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+
+
+def known() -> tuple[str, ...]:
+    """The tasks there are: the paper's in its order, then others."""
+    there = catalog.tasks()
+    paper = [name for name in CODES.values() if name in there]
+    return (*paper, *(name for name in there if name not in paper))
+
+
+def code(task: str) -> str:
+    """`PC` of push_cans; a task that is in no paper has its name."""
+    return next((code for code, name in CODES.items() if name == task), task)
+
+
+def task(word: str) -> str:
+    """The task that a code or a name means, in whatever case."""
+    tasks = known()
+    meant = {code.lower(): name for code, name in CODES.items() if name in tasks} | {name: name for name in tasks}
+    plain = word.strip().lower().replace("-", "_")
+    if plain not in meant:
+        told = ", ".join(name if code(name) == name else f"{code(name)} {name}" for name in tasks)
+        raise XlvlaError(f"unknown task '{word.strip()}': known are {told}{nearest(plain, meant)}")
+    return meant[plain]
+
+
+def tasks(words: str) -> tuple[str, ...]:
+    """The tasks of a list with commas, each once; 'all' are all."""
+    return known() if words.strip() == "all" else tuple(dict.fromkeys(task(word) for word in words.split(",") if word.strip()))
