@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -104,7 +105,7 @@ def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
             successes += stage.trial(seed).success
             seams += [seam for side in rig.sides if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))]
-        gap, naive, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True))
+        gap, naive, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True)) if seams else [math.nan] * 3
         rows.append(Row(way, delay, trials, successes, gap, naive, jerk, timed.median_ms()))
         said(f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk x{naive:.0f}, with motion x{jerk:.2f}")
     stage.world.close()
@@ -130,11 +131,11 @@ class _Timed:
 
 
 def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[Any]) -> tuple[float, float, float] | None:
-    """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two chunks."""
+    """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two chunks, or motion refused one."""
     import numpy as np
 
     from xlvla.types import PARTS
-    from xlvla_drivers.motion.chunk import Trajectory
+    from xlvla_drivers.motion.chunk import Refused, Trajectory
     from xlvla_drivers.motion.roughness import Arrival, blended, naive
     from xlvla_drivers.motion.sides import side_player
 
@@ -148,7 +149,10 @@ def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[An
         for new in came[1:]
     ]
     end_s = came[-1].came_s + SHOWN_S
-    followed, played = naive(side_player(rig, side), came, end_s), blended(side_player(rig, side), came, end_s)
+    try:
+        followed, played = naive(side_player(rig, side), came, end_s), blended(side_player(rig, side), came, end_s)
+    except Refused:
+        return None
     return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, played.ratio
 
 
