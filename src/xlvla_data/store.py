@@ -1,4 +1,4 @@
-"""Episodes as LeRobot data sets: a folder with one data set per pair of hands, since a data set's columns are always the same."""
+"""Episodes as LeRobot data sets: a folder with one per task and pair of hands, since a data set's columns are always the same."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ class Stored:
     def seed(self) -> int:
         return int(self.row.row.get("seed", -1))
 
+    @property
+    def key(self) -> str:
+        """What no other simulated episode has: `task-left-right/seed`."""
+        own = self.data.info.own
+        return f"{name_of(str(own.get('task', '')), own.get('hands', {}))}/{self.seed}"
+
     def read(self) -> Episode:
         """The episode; its pictures stay on disk until they are gone through."""
         info = self.data.info
@@ -76,7 +82,7 @@ class Store:
 
     def add(self, episode: Episode) -> Path:
         """Writes an episode, complete or not at all; the data set it is in now."""
-        name = name_of(episode.info.hands)
+        name = name_of(episode.info.task, episode.info.hands)
         if name not in self._writers:
             self._writers[name] = Writer(self.root / name, describe(episode))
         columns = {layout.ACTION: _in_line(episode.action), layout.STATE: _in_line(episode.measured)}
@@ -100,9 +106,9 @@ def find(root: Path) -> list[Stored]:
     return found
 
 
-def name_of(hands: Mapping[Side, str]) -> str:
-    """The name of the data set that episodes of these hands go to."""
-    return "-".join(hands[side] for side in sorted(hands))
+def name_of(task: str, hands: Mapping[Side, str]) -> str:
+    """The name of the data set that episodes of this task, '' where none is known, and these hands go to."""
+    return "-".join(filter(None, (task, *(hands[side] for side in sorted(hands)))))
 
 
 def describe(episode: Episode) -> Info:

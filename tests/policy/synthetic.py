@@ -35,7 +35,7 @@ def make(rig: Rig, codec: Codec, seed: int, frames: int, codec_hash: str) -> Epi
     if codec_hash != codec.hash:
         latent = {side: np.zeros_like(values) for side, values in latent.items()}
     picture = scene(places)
-    info = EpisodeInfo("push_cans", "Push the two tomato cans together.", hands, joints, 20, seed, True, codec_hash)
+    info = EpisodeInfo("", "Push the two tomato cans together.", hands, joints, 20, seed, True, codec_hash)
     return Episode(info, {"front": [picture] * frames}, action, action, latent)
 
 

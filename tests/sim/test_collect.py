@@ -2,16 +2,25 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from xlvla.cli import sim as command
+from xlvla.cli import sim_collect as command
+from xlvla.cli.sim import sim
 from xlvla.errors import XlvlaError
+from xlvla.holdout import parse
 from xlvla_data import store
+
+
+NOTHING = parse("")
+
+
+def jobs(*hands, tasks=("push_cans",), episodes=5, mixed=0.3, seed=3, holdout=NOTHING):
+    return command.jobs("bimanual", tasks, hands, episodes, mixed, seed, holdout)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("episodes")
-    job = command._jobs("bimanual", "push_cans", "xhand,inspire", 1, 0.0, 3)[0]
-    command.Ledger(folder).enter(job.seed, command.collect_one(job))
+    job = jobs("xhand", episodes=1, mixed=0.0)[0]
+    command.Ledger(folder).enter(job.key, command.collect_one(job))
     return folder
 
 
@@ -41,23 +50,66 @@ def test_latents_decode_to_the_commanded_hand(read, codec):
     assert np.abs(decoded - read.action["left"]["hand"]).mean() < 0.05
 
 
+def test_an_episode_lies_in_the_data_set_of_its_task_and_hands(folder):
+    stored = store.find(folder)[0]
+    assert stored.key == jobs("xhand", episodes=1, mixed=0.0)[0].key == "push_cans-xhand-xhand/3"
+    assert stored.data.root.name == "push_cans-xhand-xhand"
+
+
 def test_which_hands_an_episode_has_depends_on_its_number_alone():
-    few, many = (command._jobs("bimanual", "push_cans", "xhand,inspire", count, 0.3, 10) for count in (5, 20))
-    assert [(job.seed, job.rig) for job in few] == [(job.seed, job.rig) for job in many[:5]]
-    pairs = {tuple(job.rig.hand(side).name for side in ("left", "right")) for job in many}
+    few, many = ({job.seed: job.rig for job in jobs("xhand", "inspire", episodes=count, seed=10)} for count in (3, 10))
+    assert len(few) == 6 and few == {seed: many[seed] for seed in few}
+    pairs = {tuple(rig.hand(side).name for side in ("left", "right")) for rig in many.values()}
     assert {("xhand", "xhand"), ("inspire", "inspire")} < pairs and len(pairs) > 2
 
 
-def test_evaluation_seeds_are_never_collected(tmp_path):
+def test_every_task_and_hand_has_its_episodes_and_a_key_of_its_own():
+    made = jobs("xhand", "inspire", tasks=("push_cans", "push_sugar"), episodes=2, mixed=0.0)
+    assert len({job.key for job in made}) == len(made) == 8
+    assert [job.task for job in made] == ["push_cans"] * 4 + ["push_sugar"] * 4
+
+
+def test_pairs_that_are_held_out_are_not_collected_not_even_on_one_side():
+    both, kept = (jobs("xhand", "inspire", tasks=("push_cans", "push_sugar"), holdout=parse(pairs)) for pairs in ("", "inspire:PuS"))
+    assert any("inspire" in job.hands.values() and "xhand" in job.hands.values() and job.task == "push_sugar" for job in both)
+    assert kept == [job for job in both if job.task == "push_cans" or set(job.hands.values()) == {"xhand"}]
+
+
+def test_evaluation_seeds_are_never_collected():
     with pytest.raises(XlvlaError, match="kept for evaluation"):
-        command.collect(tmp_path, "push_cans", "xhand", 10, 0.0, "bimanual", 1, 999_995)
+        jobs("xhand", episodes=10, seed=999_995)
+
+
+def test_a_worker_keeps_only_its_last_worlds(monkeypatch):
+    monkeypatch.setattr(command, "WORLDS", 1)
+    first, second = (jobs(hand, episodes=1, mixed=0.0)[0] for hand in ("xhand", "inspire"))
+    world = command._world(first)
+    assert command._world(first) is world and command._world(second) is not world
+    assert list(command._ready) == [second.key.rpartition("/")[0]]
 
 
 def test_collecting_again_skips_what_is_there_and_what_failed(folder):
-    command.Ledger(folder).enter(4, None)
+    command.Ledger(folder).enter("push_cans-xhand-xhand/4", None)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    arguments = ["--out", str(folder), "--episodes", "2", "--seed", "3", "--mixed", "0", "--workers", "1"]
-    result = CliRunner().invoke(command.sim, ["collect", *arguments])
+    if not any(known.name == "collect" for known in sim.registered_commands):
+        command.register(sim)
+    arguments = [
+        "--out",
+        str(folder),
+        "--task",
+        "PC",
+        "--hands",
+        "xhand",
+        "--episodes",
+        "2",
+        "--seed",
+        "3",
+        "--mixed",
+        "0",
+        "--workers",
+        "1",
+    ]
+    result = CliRunner().invoke(sim, ["collect", *arguments])
     assert result.exit_code == 0, result.output
     assert "1 of 2 episodes" in result.output and "1 failed and were dropped" in result.output
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}

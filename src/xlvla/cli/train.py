@@ -107,6 +107,7 @@ def _collect(data: Path, hands: str, episodes: int) -> None:
 
     if store.roots(data):
         return
-    from xlvla.cli.sim import collect
+    from xlvla.cli.sim import choose_hands
+    from xlvla.cli.sim_collect import collect
 
-    collect(out=data, task="push_cans", hands=hands, episodes=episodes, mixed=0.2, rig="bimanual", workers=2, seed=0)
+    collect(data, hands=hands, episodes=-(-episodes // len(choose_hands(hands))), workers=2)
