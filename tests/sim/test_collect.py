@@ -8,7 +8,6 @@ from xlvla.errors import XlvlaError
 from xlvla.holdout import parse
 from xlvla_data import store
 
-
 NOTHING = parse("")
 
 
