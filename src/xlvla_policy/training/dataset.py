@@ -28,7 +28,7 @@ class Recorded:
     Args:
         robot: the frames of the robot that recorded it.
         commands: raw frames [1 + F, frame_dim] by episode: the pose it starts from, then its commands.
-        moments: by block of a frame, over all its commands.
+        moments: by block of a frame, over all its commands and the poses it stands in before and after.
     """
 
     source: Source
@@ -128,7 +128,7 @@ def read(source: Source, config: VlaConfig, codec: Codec) -> Recorded:
         raise XlvlaError(f"{source.root} has cameras {there}; this policy looks through {', '.join(config.cameras)}: choose --cameras")
     robot = Frames(config, {side: source.bodies[side] for side in config.sides}, codec)
     commands = tuple(_commands(stored.name, stored.read(), robot) for stored in source.stored)
-    together = np.concatenate([rows[1:] for rows in commands])
+    together = np.concatenate([padded(rows, config.frames) for rows in commands])  # as windows see them, standing at both ends
     return Recorded(source, robot, commands, {block.name: normalise.moments(together[:, block.columns]) for block in robot.blocks})
 
 
