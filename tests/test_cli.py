@@ -118,6 +118,12 @@ def test_check_finds_a_missing_checkpoint(tmp_path):
     assert f"no file at {tmp_path}/none.safetensors" in complaint("check", str(path))
 
 
+def test_check_wants_an_exported_folder_for_onnx(tmp_path):
+    path = rig.load("bimanual").save(tmp_path / "rig.yaml")
+    path.write_text(path.read_text().replace("engine: auto", "engine: onnx"))
+    assert "xlvla policy export" in complaint("check", str(path))
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

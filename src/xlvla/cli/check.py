@@ -82,6 +82,11 @@ def _module_faults(packages: set[str]) -> list[str]:
 def _checkpoint_faults(rig: Rig) -> list[str]:
     from pathlib import Path
 
-    if rig.policy is None or rig.policy.checkpoint is None or Path(rig.policy.checkpoint).exists():
+    if rig.policy is None:
         return []
-    return [f"policy.checkpoint: no file at {rig.policy.checkpoint}"]
+    checkpoint = Path(rig.policy.checkpoint) if rig.policy.checkpoint else None
+    if checkpoint and not checkpoint.exists():
+        return [f"policy.checkpoint: no file at {checkpoint}"]
+    if rig.policy.engine == "onnx" and not (checkpoint and checkpoint.is_dir()):
+        return ["policy.engine: onnx runs an exported folder; write one with `xlvla policy export` and name it as policy.checkpoint"]
+    return []
