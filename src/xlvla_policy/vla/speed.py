@@ -103,16 +103,17 @@ def measure(subject: Subject, *, threads: int | None, rounds: int, said: Callabl
     said("making the model")
     model, stages = _random(subject.config, device, dtype), list[Stage]()
     inputs, noise = _inputs(subject.config)
+    flops = {name: flops_of(work) for name, work in _stages(Eager(model, device, dtype), inputs, noise)}
     for choice in choices:
         said(f"starting {choice.engine}")
-        needs = _needs(model, inputs, noise, 1 if choice.precision == "float8" else dtype.itemsize)
+        reads = _reads(model, 1 if choice.precision == "float8" else dtype.itemsize)
         with TemporaryDirectory() as folder:
             engine = _engine(model, choice, Path(folder))
             for name, work in _stages(engine, inputs, noise):
                 said(f"{choice.engine}: {name}")
                 times = sorted(_times(work, device.type, rounds))
                 p99 = times[min(len(times) - 1, round(0.99 * (len(times) - 1)))]
-                stages.append(Stage(choice.engine, name, statistics.median(times), p99, *needs[name]))
+                stages.append(Stage(choice.engine, name, statistics.median(times), p99, flops[name], reads[name]))
     return Report(machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device.type))
 
 
@@ -128,16 +129,13 @@ def _stages(engine: Engine, inputs: Inputs, noise: Tensor) -> Iterator[tuple[str
     yield "chunk", lambda: engine.sample(inputs, noise)
 
 
-def _needs(model: Vla, inputs: Inputs, noise: Tensor, action_bytes: int) -> dict[str, tuple[float, float]]:
-    """Operations and bytes of weights by stage; `action_bytes` is what a weight of the action expert takes."""
-    engine = Eager(model, next(model.parameters()).device, next(model.parameters()).dtype)
-    flops = {name: flops_of(work) for name, work in _stages(engine, inputs, noise)}
-    action = model.joint.experts["action"]
-    narrow = sum(p.numel() for p in action.parameters()) * action_bytes
+def _reads(model: Vla, action_bytes: int) -> dict[str, float]:
+    """Bytes of weights by stage; `action_bytes` is what a weight of the action expert takes."""
+    action = sum(p.numel() for p in model.joint.experts["action"].parameters()) * action_bytes
     heads = sum(_bytes(m) for m in (model.action_in_proj, model.action_time_mlp_in, model.action_time_mlp_out, model.action_out_proj))
-    observe, step = _bytes(model.vision) + _bytes(model.joint.experts["language"]) + narrow, narrow + heads
-    reads = {IMAGES: _bytes(model.vision), "observe": observe, "one step": step, "chunk": observe + model.config.steps * step}
-    return {name: (flops[name], reads[name]) for name in flops}
+    images, step = _bytes(model.vision), action + heads
+    observe = images + _bytes(model.joint.experts["language"]) + action
+    return {IMAGES: images, "observe": observe, "one step": step, "chunk": observe + model.config.steps * step}
 
 
 def _precision(engine: str, subject: Subject) -> str:
