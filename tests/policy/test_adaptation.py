@@ -97,3 +97,11 @@ def test_a_committed_prefix_must_leave_something_to_decide(batches, rows):
     with pytest.raises(XlvlaError, match="must be from 8 to 63 frames"):
         Trainer(Vla(TINY), batches, rows, replace(QUICK, committed=0.5, longest=64))
     assert adaptation.scales(trainer.model) == {}
+
+
+@pytest.mark.slow
+def test_compiled_layers_learn_the_same(batches, rows):
+    _, _, plain = trained(batches, rows, QUICK)
+    _, compiled, losses = trained(batches, rows, replace(QUICK, compile=True, recompute=True))
+    np.testing.assert_allclose(losses, plain, rtol=1e-4)
+    assert {entry.name for entry in compiled.weights(torch.float32)} == {name for name, _ in Vla(TINY).named_parameters()}

@@ -17,7 +17,8 @@ from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_policy.training import dataset, run, sources, state, validation
 from xlvla_policy.training.batches import Lots, drawn_chances
-from xlvla_policy.training.loop import Trainer
+from xlvla_policy.training.board import Board
+from xlvla_policy.training.loop import Progress, Trainer
 from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import checkpoint, config
@@ -145,6 +146,20 @@ def test_held_out_rows_are_whole_episodes(data):
     assert len(rows) + len(back) == len(data)
     assert not set(data.source[rows]) & set(data.source[back]) and len(back)
     assert not len(validation.held_out(data, 0.0)[1])
+
+
+def test_curves_of_a_run_are_written_for_tensorboard(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = Board(tmp_path)
+    for step in range(1, 31):
+        board.step(Progress(step, 0.1 * step, step / 30, 1 / step, 1e-3, 0.5, 0.1), 8)
+    board.validation(30, validation.Errors(0.2, (0.1, 0.2), (0.01, 0.02), (0.03, 0.04), 0.05))
+    board.close()
+    read = events.EventAccumulator(str(tmp_path)).Reload()
+    losses = read.Scalars("training/loss")
+    assert [point.step for point in losses] == [10, 20, 30] and losses[0].value == pytest.approx(0.1)
+    assert read.Scalars("training/samples per second")[0].value == pytest.approx(80)
+    assert read.Scalars("validation/wrist m far")[0].value == pytest.approx(0.02)
 
 
 def test_a_run_that_is_killed_leaves_a_state_to_go_on_from(stored, tmp_path, codec):
