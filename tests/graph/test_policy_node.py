@@ -99,11 +99,11 @@ def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
     domain = own_domain()
 
-    def start(steps: int, jpeg: int | None = None) -> Iterator[Robot]:
+    def start(steps: int, replan_s: float = 0.2, jpeg: int | None = None) -> Iterator[Robot]:
         rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps)))
         assert rig.policy is not None
         camera = replace(rig.cameras["front"], jpeg=jpeg)
-        rig = replace(rig, policy=replace(rig.policy, replan_s=0.2), cameras={"front": camera})
+        rig = replace(rig, policy=replace(rig.policy, replan_s=replan_s), cameras={"front": camera})
         lines: list[str] = []
         with (
             interruptible(),
@@ -129,7 +129,7 @@ def robot(started) -> Iterator[Robot]:
 
 @pytest.fixture(scope="module")
 def slow(started) -> Iterator[Robot]:
-    yield from started(200, jpeg=90)
+    yield from started(200, replan_s=0.02, jpeg=90)
 
 
 def test_a_camera_that_never_publishes_is_waited_for_by_name(robot):
@@ -210,9 +210,20 @@ def test_compressed_pictures_are_read_and_what_is_none_is_refused(slow):
     slow.decides()
 
 
+def test_it_looks_on_while_it_thinks(slow):
+    slow.decides()
+    end = time.monotonic() + 4.0
+    while time.monotonic() < end:
+        slow.tell()
+        time.sleep(0.05)
+    figures = slow.figures()
+    looks_ms, thinks_ms = 1e3 / float(figures["looks [Hz]"]), float(figures["inference p50 [ms]"])
+    assert looks_ms < thinks_ms / 2, figures
+
+
 def test_what_was_thought_about_before_a_reset_is_not_published(slow):
     slow.decides()
-    for number in range(5):
+    for number in range(3):
         slow.until(slow.chunks, "no chunk comes")  # the next thought begins with the next image
         for _ in range(3 + number):
             slow.tell()

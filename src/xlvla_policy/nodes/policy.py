@@ -67,6 +67,7 @@ class PolicyNode(RigNode):
             self._ticked = time.monotonic()
             for now_ns, _ in self.clock.ticks(LOOK_HZ, stop):
                 self._ticked = time.monotonic()
+                self.health.tick("looks")
                 with self._lock:
                     self._heed_reset(now_ns)
                     observation = self._look(now_ns)
