@@ -63,10 +63,10 @@ class Hold:
         return (by @ fingers) * fingers if self.approach[1] else np.zeros(3)
 
 
-def from_side(width: float, *, depth: float | None = None, above: float = 0.0, yaw: float = 0.0) -> Hold:
+def from_side(width: float, *, depth: float | None = None, above: float = 0.0, squeeze: float = SQUEEZE) -> Hold:
     """Around an upright thing, palm first, thumb up; `depth` [m] from the flange's axis out of the palm."""
     grip = Grip(width, PALM_DEPTH + width / 2 if depth is None else depth)
-    return Hold(grip, (yaw, np.radians(8), 0.0), (0.0, -0.10, 0.01), OPENED, width - SQUEEZE, above)
+    return Hold(grip, (0.0, np.radians(8), 0.0), (0.0, -0.10, 0.01), OPENED, width - squeeze, above)
 
 
 def from_above(width: float, *, above: float = -0.008, yaw: float = 0.0, squeeze: float = SQUEEZE) -> Hold:
@@ -91,14 +91,14 @@ def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Genera
 
 
 def take_over(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator) -> Move:
-    """Closes a hand around a thing where it is, on the table or in the other hand."""
+    """Closes a hand around a thing where it is, on the table or in the other hand; it opens only when it is beside it."""
     pace, here = rng.uniform(0.9, 1.2), state.position(thing)
     before, last = at(here, side, hold, apart=0.9), at(here, side, hold)
     varied = at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
     yield {
         side: [
-            WayPoint(varied, 1.5 * pace, hold.opened, grip=hold.grip),
-            WayPoint(before, 0.7 * pace, overlap_s=0.3 * pace, grip=hold.grip),
+            WayPoint(varied, 1.4 * pace, grip=hold.grip),
+            WayPoint(before, 0.8 * pace, hold.opened, overlap_s=0.3 * pace, grip=hold.grip),
             WayPoint(last, 0.9 * pace, grip=hold.grip),
             WayPoint(last, 0.8, hold.closed, grip=hold.grip),
             WayPoint(last, 0.2, grip=hold.grip),
@@ -136,16 +136,30 @@ def bring(
 
 
 def release(
-    state: State, thing: str, side: Side, held: WayPoint, hold: Hold, pace: float, *, away: Sequence[float] = (0.0, -0.02, 0.09)
+    state: State,
+    thing: str,
+    side: Side,
+    held: WayPoint,
+    hold: Hold,
+    pace: float,
+    *,
+    away: Sequence[float] = (0.0, -0.02, 0.09),
+    standing: bool = True,
 ) -> Move:
-    """Opens the hand, looks where the thing is between thumb and fingers, and draws the hand back; `away` [3] m is for a right hand."""
+    """Opens the hand and draws it back; from around a `standing` thing so that thumb and fingers keep clear of it.
+
+    `away` [3] m is for a right hand.
+    """
     yield {side: [WayPoint(held.wrist, 0.5, hold.opened, grip=held.grip)]}
-    middle = moved(held.wrist, hold.between(state.position(thing) - held.wrist[:3], side))
-    off = moved(middle, _mirrored(hold.approach, side))
+    approach = _mirrored(hold.approach, side)
+    near = moved(held.wrist, 0.15 * approach)
+    middle = moved(near, hold.between(state.position(thing) - held.wrist[:3], side)) if standing else near
+    off = moved(middle, 0.85 * approach)
     back = moved(off, _mirrored(away, side))
     yield {
         side: [
-            WayPoint(middle, 0.4, grip=held.grip),
+            WayPoint(near, 0.3, grip=held.grip),
+            WayPoint(middle, 0.3, grip=held.grip),
             WayPoint(off, 0.8 * pace, grip=held.grip),
             WayPoint(back, 0.9 * pace, "relaxed", overlap_s=0.2, grip=held.grip),
         ]
