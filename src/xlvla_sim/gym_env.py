@@ -5,7 +5,7 @@ Importing this module registers them; where xlvla is installed with pip, Gymnasi
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from gymnasium import Env, spaces
@@ -34,7 +34,7 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
         images: without them no graphics are needed and physics alone is quick.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": CHUNK_HZ}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": CHUNK_HZ}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, task: str, hands: str = "xhand", rig: str = "bimanual", images: bool = True, render_mode: str | None = None):
         from dataclasses import replace

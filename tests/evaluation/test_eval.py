@@ -2,7 +2,9 @@ import json
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 pytest.importorskip("mujoco")
@@ -52,6 +54,13 @@ def test_pairs_that_are_held_out_are_read_and_written():
 def test_a_pair_that_is_none_is_refused(words):
     with pytest.raises(XlvlaError):
         holdout.parse(words)
+
+
+def test_weights_say_themselves_what_was_held_out_of_their_training(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"x": np.zeros(1)}, path, {"card": json.dumps({"data": {"holdout": "xhand:SC"}})})
+    assert command.said_held_out(command.with_policy(rigs.load("bimanual"), str(path))) == "xhand:SC"
+    assert command.said_held_out(rigs.load("bimanual")) == ""
 
 
 def test_wilsons_interval_is_the_published_one():

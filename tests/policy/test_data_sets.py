@@ -144,3 +144,15 @@ def test_a_raw_policy_drives_the_hands_it_was_trained_on_and_refuses_others_by_n
         policies.load(rig.with_choices(hands={"left": "ability"}, checkpoint=str(out)), codec=codec)
     with pytest.raises(XlvlaError, match=r"left paxini on its arm needs 23 numbers of a frame, this policy has 19 for a side"):
         policies.load(rig.with_choices(hands={"left": "paxini"}, checkpoint=str(out)), codec=codec)
+
+
+def test_data_sets_of_held_out_hands_and_tasks_are_left_out(tmp_path, rig, codec):
+    for hands in (rig, rig.with_choices(hands=INSPIRE)):
+        written(tmp_path, hands, codec, task="push_cans")
+    left = preparation.prepare(choice(tmp_path, holdout="inspire:PC,xhand:SC"), codec)
+    assert [each.source.name for each in left.recorded] == ["push_cans-xhand-xhand"]
+    with pytest.raises(XlvlaError, match="leaves none of the 2 data sets"):
+        preparation.prepare(choice(tmp_path, holdout="inspire:PC,xhand:PC"), codec)
+    written(tmp_path, rig, codec, task="")
+    with pytest.raises(XlvlaError, match="does not say which task"):
+        preparation.prepare(choice(tmp_path, holdout="inspire:PC"), codec)

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def policy(
     data: Annotated[list[str] | None, typer.Option(help="Data set or folder of them, perhaps with a weight: A, B=0.3.")] = None,
+    holdout: Annotated[str, typer.Option(help="Hands and tasks to keep out of training: xhand:SC,inspire:PC.")] = "",
     out: Annotated[Path, typer.Option(help="Weights file to write; card and state to resume from lie beside it.")] = OUT,
     report: Annotated[bool, typer.Option("--report", help="Only say whether the data sets go together.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -66,7 +67,7 @@ def policy(
 def _run(options: dict[str, Any]) -> None:
     from xlvla_policy.training import preparation, recipe, run
 
-    own = ("preset", "space", "init", "words", "stride", "threads", "device", "cache", "resume")
+    own = ("holdout", "preset", "space", "init", "words", "stride", "threads", "device", "cache", "resume")
     chosen = {key: options[key] for key in own} | {"board": options["tensorboard"]}
     choice = preparation.Choice(tuple(options["data"] or [DATA]), cameras=_listed(options["cameras"]), **chosen)
     if options["report"]:

@@ -39,6 +39,7 @@ def lines(name: str, card: Card) -> Iterator[str]:
             ("tokenizer", f"`{card.words}`"),
             ("chunks", continues if card.committed else "decided from noise; never learned to continue one"),
             ("begun with", f"`{data['init']}`" if data.get("init") else "nothing"),
+            ("held out", data.get("holdout") or "nothing"),
             ("training", f"{data.get('steps', '?')} steps, {data.get('training_minutes', '?')} min"),
         ],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from xlvla import holdout
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy import frames
@@ -41,6 +42,7 @@ class Choice:
         board: whether TensorBoard's files are written.
         held_out: share of the episodes kept for validation.
         save_s, validate_s: seconds between saved states and between validations.
+        holdout: pairs of hand and task whose data sets are left out, as `xlvla.holdout` reads them.
     """
 
     data: tuple[str, ...]
@@ -58,6 +60,7 @@ class Choice:
     held_out: float = 0.04
     save_s: float = 60.0
     validate_s: float = 180.0
+    holdout: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Prepared:
 def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
     """Reads the data sets; raises XlvlaError for what cannot be trained on together."""
     codec = codec or Codec.load()
-    found = sources.find(choice.data)
+    found = sources.kept(sources.find(choice.data), holdout.parse(choice.holdout))
     config = configured(choice, found)
     words = tokenizer.load(config.max_words, choice.words or tokenizer.SHIPPED)
     if words.vocabulary > config.vocabulary:

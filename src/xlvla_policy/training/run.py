@@ -77,7 +77,7 @@ def _session(prepared: Prepared, out: Path, choice: Choice, recipe: Recipe, grou
     shared = f" on {group.size} processes" if group.size > 1 else ""
     console.print(f"{len(rows)} of {len(demonstrations)} observations to train on, {learned:.2f} of {weights:.2f} M weights{shared}")
     longest = recipe.longest if recipe.committed else 0
-    about = _about(prepared, len(demonstrations), recipe) | {"init": str(choice.init or "")}
+    about = _about(prepared, len(demonstrations), recipe) | {"init": str(choice.init or ""), "holdout": choice.holdout}
     if choice.words and group.first:
         _copy(choice.words, tokenizer.beside(out))
     card = Card(prepared.config, prepared.statistics, prepared.codec.hash, prepared.words.hash, about, longest)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
+from xlvla.holdout import Holdout
 from xlvla.types import CHUNK_HZ, PARTS, SIDES, Side, scoped
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
@@ -56,6 +57,16 @@ def find(named: Sequence[str]) -> list[Source]:
         if not store.roots(folder):
             raise XlvlaError(f"no episodes in {folder}: record or collect some first")
     return list(found.values())
+
+
+def kept(found: Sequence[Source], holdout: Holdout) -> list[Source]:
+    """The data sets that show nothing of what is held out; raises XlvlaError where none is left or one does not say its task."""
+    if holdout and (silent := [source for source in found if not source.info.task]):
+        raise XlvlaError(f"--holdout: {silent[0].root} does not say which task it shows")
+    left = [source for source in found if holdout.keeps(source.info.hands.values(), source.info.task)]
+    if not left:
+        raise XlvlaError(f"--holdout {holdout.words()} leaves none of the {len(found)} data sets")
+    return left
 
 
 def _split(text: str) -> tuple[Path, float]:

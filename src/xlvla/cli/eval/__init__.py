@@ -42,7 +42,7 @@ def evaluate(
     ] = OUT,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
     videos: Annotated[str, typer.Option(help="Which trials to film: none, failures, all.")] = "none",
-    holdout: Annotated[str, typer.Option(help="Pairs the policy never saw, to be marked: xhand:SC,inspire:PC.")] = "",
+    holdout: Annotated[str, typer.Option(help="Pairs it never saw, xhand:SC,inspire:PC, if its weights do not say.")] = "",
     ros: Annotated[bool, typer.Option("--ros", help="On the real graph, in real time, instead of in process.")] = False,
     engine: Annotated[str, typer.Option(help="What runs trials: local processes, or a ray cluster.")] = "local",
     workers: Annotated[int, typer.Option(min=0, help="Trials at a time; 0 is one per core.")] = 1,
@@ -61,8 +61,8 @@ def evaluate(
         raise unknown("choice of --videos", videos, ("none", "failures", "all"))
     if ros and (policy == "expert" or engine != "local" or videos != "none"):
         raise XlvlaError("--ros plays a policy's trials one by one without videos: leave out 'expert', --engine and --videos")
-    kept = pairs.parse(holdout)
     base = with_policy(rigs.load(rig), policy)
+    kept = pairs.parse(holdout or said_held_out(base))
     cells = [for_task(for_hands(base, pair), task) for pair in hand_pairs(hands) for task in named(tasks)]
     made = [
         replace(trial, film=videos) for cell in cells for trial in trials_of(cell, policy, range(seed, seed + trials), ros, delay, threads)
@@ -84,6 +84,20 @@ def with_policy(rig: Rig, policy: str) -> Rig:
     if not Path(policy).exists():
         raise unknown("policy", policy, ("expert", *catalog.policies(), "or the path of a weights file"))
     return rig.with_choices(checkpoint=policy)
+
+
+def said_held_out(rig: Rig) -> str:
+    """The pairs of hand and task that a policy was not trained on, as its weights file has it; '' where it says none."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(rig.policy.checkpoint) if rig.policy and rig.policy.checkpoint else None
+    if path is None or not path.is_file():
+        return ""
+    try:
+        with safe_open(path, "numpy") as file:
+            return json.loads((file.metadata() or {}).get("card", "{}")).get("data", {}).get("holdout", "")
+    except SafetensorError:  # whoever loads it says so in a line
+        return ""
 
 
 def for_hands(rig: Rig, pair: tuple[str, str]) -> Rig:

@@ -47,7 +47,8 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
     import os
 
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, num_cpus=None if os.environ.get("RAY_ADDRESS") else workers)
+        mine = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+        ray.init(log_to_driver=False, **mine)
     there = ray.remote(num_cpus=1)(play)
     waiting, running = list(reversed(trials)), dict[Any, Trial]()
     try:
@@ -56,7 +57,10 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
                 trial = waiting.pop()
                 running[there.remote(trial)] = trial
             for done in ray.wait(list(running))[0]:
-                yield running.pop(done), ray.get(done)
+                try:
+                    yield running.pop(done), ray.get(done)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.cause from None
     finally:
         for unfinished in running:
             ray.cancel(unfinished)
