@@ -101,6 +101,14 @@ def test_what_cannot_be_mixed_is_refused_with_one_line(tmp_path, rig, codec, mix
         preparation.prepare(choice(written(tmp_path / "words", rig, codec, instruction="push " * 200)), codec)
 
 
+def test_pictures_of_other_proportions_are_refused_before_any_is_decoded(tmp_path, rig, codec):
+    one = synthetic.make(rig, codec, 0, 20, codec.hash)
+    store.Store(tmp_path).add(replace(one, pictures={"front": [np.zeros((96, 96, 3), np.uint8)] * 20}))
+    with pytest.raises(XlvlaError, match=r"xhand-xhand: the image of camera 'front' is 96x96: this policy wants 1\.333 times"):
+        preparation.prepare(choice(tmp_path), codec)
+    preparation.prepare(choice(tmp_path, preset="pi0"), codec)
+
+
 def test_an_arm_nobody_knows_is_refused(tmp_path, rig, codec):
     one = synthetic.make(rig, codec, 0, 20, codec.hash)
     joints = {side: {**parts, "arm": [name.replace("joint", "axis") for name in parts["arm"]]} for side, parts in one.info.joints.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,6 +109,8 @@ def _collect(data: Path, hands: str, episodes: int) -> None:
 
     if store.roots(data):
         return
+    if "WORLD_SIZE" in os.environ:
+        raise XlvlaError(f"no episodes in {data}: collect some first (`xlvla sim collect --out {data}`), then share the training")
     from xlvla.cli.sim import choose_hands
     from xlvla.cli.sim_collect import collect
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.normalise import Known
+from xlvla_policy.vla.stream import SEAL
 
 
 def beside(weights: Path) -> Path:
@@ -20,12 +23,14 @@ def write(weights: Path, card: Card) -> Path:
     """Writes the card, atomically."""
     path = beside(weights)
     partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(lines(weights.name, card)) + "\n")
+    with safe_open(weights, "np") as file:
+        seal = file.metadata()[SEAL]
+    partial.write_text("\n".join(lines(weights.name, seal, card)) + "\n")
     os.replace(partial, path)
     return path
 
 
-def lines(name: str, card: Card) -> Iterator[str]:
+def lines(name: str, seal: str, card: Card) -> Iterator[str]:
     config, data = card.config, card.data
     yield from (f"# {name}", "", "A policy of xlvla. This file is for people: the weights file carries all of it, sealed.", "")
     continues = f"learned to continue a chunk of which up to {card.committed} frames are committed"
@@ -35,6 +40,7 @@ def lines(name: str, card: Card) -> Iterator[str]:
             ("space", f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a chunk"),
             ("size", f"{config.layers} layers {config.language.dim} and {config.action.dim} wide, images {config.vision.layers} layers"),
             ("cameras", f"{', '.join(config.cameras)} at {config.vision.width}x{config.vision.height}"),
+            ("SHA-256", f"`{seal}`"),
             ("codec", f"`{card.codec}`"),
             ("tokenizer", f"`{card.words}`"),
             ("chunks", continues if card.committed else "decided from noise; never learned to continue one"),

@@ -16,7 +16,7 @@ from xlvla_policy.frames import Frames
 from xlvla_policy.training import pictures
 from xlvla_policy.training.pictures import Pictures
 from xlvla_policy.training.sources import Source, names
-from xlvla_policy.vla import normalise
+from xlvla_policy.vla import images, normalise
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.normalise import Moments
 
@@ -119,17 +119,29 @@ def read(source: Source, config: VlaConfig, codec: Codec) -> Recorded:
     """A data set's commands as frames, every hand's joints encoded by that hand's codec.
 
     Raises:
-        XlvlaError: it lacks a side or every camera of the policy, its robot is none of the policy's, or a number is not finite.
+        XlvlaError: it lacks a side or every camera of the policy, its robot is none of the policy's, its pictures are of other
+            proportions, or a number is not finite.
     """
     if missing := [side for side in config.sides if side not in source.bodies]:
         raise XlvlaError(f"{source.root} has no {' and no '.join(missing)} side; this policy drives {' and '.join(config.sides)}")
     if not set(config.cameras) & set(source.cameras):
         there = ", ".join(source.cameras) or "none"
         raise XlvlaError(f"{source.root} has cameras {there}; this policy looks through {', '.join(config.cameras)}: choose --cameras")
+    _look(source, config)
     robot = Frames(config, {side: source.bodies[side] for side in config.sides}, codec)
     commands = tuple(_commands(stored.name, stored.read(), robot) for stored in source.stored)
     together = np.concatenate([padded(rows, config.frames) for rows in commands])  # as windows see them, standing at both ends
     return Recorded(source, robot, commands, {block.name: normalise.moments(together[:, block.columns]) for block in robot.blocks})
+
+
+def _look(source: Source, config: VlaConfig) -> None:
+    """Refuses cameras whose pictures the policy cannot look at, before hours of them are decoded."""
+    info = source.stored[0].data.info
+    for camera in set(config.cameras) & set(source.cameras):
+        try:
+            images.fit(np.zeros(info.features[info.cameras[camera]].shape, np.uint8), config.vision, camera)
+        except XlvlaError as error:
+            raise XlvlaError(f"{source.root}: {error}") from None
 
 
 def padded(rows: np.ndarray, frames: int) -> np.ndarray:
