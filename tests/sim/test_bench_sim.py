@@ -1,0 +1,11 @@
+from xlvla.cli.bench_sim import memory, pace
+
+
+def test_memory_stays_what_it_is_over_resets(rig_with):
+    reset_s, more = memory(rig_with("xhand"), 60)
+    assert more < 4 and 0 < reset_s < 1
+
+
+def test_an_experts_pace_is_measured(rig_with):
+    found = pace(rig_with("xhand"), 1, render=False)
+    assert found.times_real > 0.5 and found.per_minute > 1
