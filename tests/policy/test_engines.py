@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -145,9 +146,11 @@ def test_the_compiler_takes_each_half_of_a_captured_network_whole():
 
 def test_half_precision_stays_near(model):
     inputs, noise = observation(model, 1)
-    exact, half = model.sample(inputs, noise), Captured(model, CPU, torch.bfloat16).sample(inputs, noise)
-    assert half.dtype == torch.float32
-    assert (half - exact).norm() < 0.1 * exact.norm()
+    exact = model.sample(inputs, noise)
+    for engine in (Captured(model, CPU, torch.bfloat16), Eager(deepcopy(model), CPU, torch.bfloat16)):
+        half = engine.sample(inputs, noise)
+        assert half.dtype == torch.float32
+        assert (half - exact).norm() < 0.1 * exact.norm()
 
 
 def test_weights_in_float8_give_nearly_the_same_product():

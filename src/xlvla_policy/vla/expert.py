@@ -17,7 +17,7 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), self.weight.shape, 1 + self.weight, 1e-6).to(x.dtype)
+        return F.rms_norm(x.float(), self.weight.shape, 1 + self.weight.float(), 1e-6).to(x.dtype)
 
 
 class Projections(nn.Module):

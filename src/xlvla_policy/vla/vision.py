@@ -144,7 +144,7 @@ class Vision(nn.Module):
         self.keypoints = Keypoints(channels[-1], config.points, config.point_tokens, out_dim) if config.points else None
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.stem(images)
+        features = self.stem(images.to(self.projector.weight.dtype))
         x = self.embeddings(features)
         for layer in self.layers:
             x = layer(x)
