@@ -50,18 +50,19 @@ def lines(name: str, seal: str, card: Card) -> Iterator[str]:
         ],
     )
     yield from ("", "## Data", "")
-    yield from _sets(data.get("sets", ()))
+    yield from _rows(data.get("sets", ()), ("name", "robot", "episodes", "frames", "share", "cameras", "missing", "latents"))
     yield from ("", "Sentences: " + "; ".join(f'"{sentence}"' for sentence in data.get("instructions", ())), "")
     yield from ("## Statistics", "", "What numbers are normalised with; joints in rad, latents pooled over all hands.", "")
     yield from _table(("block", "joints", "mean", "scale"), [_statistics(name, known) for name, known in card.statistics.blocks.items()])
+    yield from ("", "And how each data set's numbers compare, in units of that scale but for the range:", "")
+    yield from _rows(data.get("numbers", ()), ("name", "block", "lowest", "highest", "shift", "spread", "far"))
     yield from _validation(data.get("validation"))
     yield from ("", "## Recipe", "")
     yield from _table(("setting", "value"), [(key, value) for key, value in data.get("recipe", {}).items()])
 
 
-def _sets(sets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    titles = ("name", "robot", "episodes", "frames", "share", "cameras", "missing", "latents")
-    yield from _table(titles, [[_plain(row[title]) for title in titles] for row in sets])
+def _rows(rows: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Iterator[str]:
+    yield from _table(titles, [[_plain(row[title]) for title in titles] for row in rows])
 
 
 def _statistics(name: str, known: Known) -> Sequence[str]:

@@ -38,7 +38,7 @@ class Choice:
         words: sentencepiece model; None is the bundled one.
         stride: every which frame becomes an observation.
         device: 'cpu' or 'cuda'; 'auto' takes CUDA where there is one.
-        cache: folder for decoded pictures; None: `.cache` in the first data set's folder.
+        cache: folder for decoded pictures; None: `.cache` beside the first data set.
         board: whether TensorBoard's files are written.
         held_out: share of the episodes kept for validation.
         save_s, validate_s: seconds between saved states and between validations.

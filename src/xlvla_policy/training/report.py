@@ -88,8 +88,8 @@ class Report:
         for line in self.warnings:
             console.print(f"[yellow]note:[/] {line}")
 
-    def document(self) -> list[Mapping[str, Any]]:
-        return [asdict(row) for row in self.sets]
+    def document(self) -> Mapping[str, Any]:
+        return {"sets": [asdict(row) for row in self.sets], "numbers": [asdict(row) for row in self.blocks]}
 
 
 def compare(recorded: Sequence[Recorded], statistics: Statistics, config: VlaConfig, codec: Codec, words: Tokenizer) -> Report:

@@ -66,7 +66,7 @@ def _console(*, quiet: bool = False) -> Console:
 
 
 def _session(prepared: Prepared, out: Path, choice: Choice, recipe: Recipe, group: Group, console: Console) -> _Session:
-    cache = choice.cache or prepared.recorded[0].source.root / ".cache"
+    cache = choice.cache or prepared.recorded[0].source.root.parent / ".cache"
     with console.status("decoding pictures"), group.in_turn():
         demonstrations = dataset.load(prepared.recorded, prepared.config, stride=choice.stride, cache=cache)
     rows, back = validation.held_out(demonstrations, choice.held_out)
@@ -199,6 +199,6 @@ def _about(prepared: Prepared, observations: int, recipe: Recipe) -> dict[str, A
         "observations": observations,
         "hands": hands,
         "instructions": sentences,
-        "sets": prepared.report.document(),
+        **prepared.report.document(),
         "recipe": asdict(recipe),
     }
