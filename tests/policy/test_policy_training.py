@@ -141,6 +141,31 @@ def test_a_run_writes_weights_that_load_and_validates_on_episodes_kept_back(stor
     assert codec.hash in text and "Push the two tomato cans together." in text and "left arm xarm7" in text
 
 
+def test_numbers_that_are_not_finite_stop_training_before_a_weight_is_touched(batches, rows):
+    one = trainer(batches, rows)
+    before = {name: value.detach().clone() for name, value in one.learned.items()}
+    block = batches.statistics.blocks["left latent"]
+    tiny = replace(batches.statistics, blocks={**batches.statistics.blocks, "left latent": replace(block, scale=block.scale * 1e-38)})
+    with pytest.raises(XlvlaError, match="the loss is not finite at step 0: lower the learning rate"):
+        trainer(replace(batches, statistics=tiny), rows).advance()
+    one.loss(one.draw()).backward()
+    next(iter(one.learned.values())).grad[0] = torch.inf
+    with pytest.raises(XlvlaError, match="the gradient is not finite at step 0"):
+        one.update()
+    assert all(torch.equal(before[name], value) for name, value in one.learned.items())
+
+
+def test_a_full_disk_or_a_spoilt_cache_is_one_line(batches, rows, recorded, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(XlvlaError, match=r"state cannot be written: .*; what was there before is whole"):
+        state.save(trainer(batches, rows), tmp_path / "file" / "state")
+    dataset.load(recorded, TINY, cache=tmp_path)
+    kept = next(tmp_path.glob("frames-*.npy"))
+    kept.write_bytes(kept.read_bytes()[:-1000])
+    with pytest.raises(XlvlaError, match="is no longer whole: delete it"):
+        dataset.load(recorded, TINY, cache=tmp_path)
+
+
 def test_held_out_rows_are_whole_episodes(data):
     rows, back = validation.held_out(data, 0.3)
     assert len(rows) + len(back) == len(data)

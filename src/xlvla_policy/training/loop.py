@@ -98,14 +98,16 @@ class Trainer:
 
     def update(self) -> float:
         """Weights and their average follow the gradient, which is spent; how large it was."""
-        size = torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip, foreach=True)
+        size = float(parallel.whole(torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip, foreach=True)))
+        if not np.isfinite(size):
+            raise XlvlaError(f"the gradient is not finite at step {self.step}: lower the learning rate, or check the data")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         keep = min(self.recipe.average, self.step / (self.step + 10))
         for name, average in self.average.items():
             average.lerp_(parallel.local(self.learned[name]), 1 - keep)
-        return float(parallel.whole(size))
+        return size
 
     def run(self, on_step: Callable[[Progress], None]) -> None:
         """Steps until the recipe is done, or `stopping` is set in some process."""

@@ -52,6 +52,8 @@ def decoded(stored: Sequence[Stored], config: VlaConfig, stride: int, cache: Pat
         if not file.is_file():
             _keep(file, shape, stored, config, stride)
         return np.load(file, mmap_mode="r")
+    except ValueError:
+        raise XlvlaError(f"{file} is no longer whole: delete it, and its pictures are decoded again") from None
     except OSError as error:
         size = f"{np.prod(shape) / 1e9:.1f} GB of decoded pictures"
         raise XlvlaError(f"{size} cannot be kept in {cache}: {error}; choose another --cache") from None

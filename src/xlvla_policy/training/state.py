@@ -31,11 +31,14 @@ def save(trainer: Trainer, path: Path) -> None:
 
 def write(trainer: Trainer, path: Path, entries: list[Entry], metadata: dict[str, str], *, sealed: bool = False) -> None:
     """Every process helps to fetch, the first one writes."""
-    if trainer.group.first:
-        stream.write(path, entries, metadata, sealed=sealed)
+    if not trainer.group.first:
+        for entry in entries:
+            entry.fetch()
         return
-    for entry in entries:
-        entry.fetch()
+    try:
+        stream.write(path, entries, metadata, sealed=sealed)
+    except OSError as error:
+        raise XlvlaError(f"{path} cannot be written: {error}; what was there before is whole") from None
 
 
 def married(trainer: Trainer) -> dict[str, object]:
