@@ -35,8 +35,10 @@ def policy(
     cameras: Annotated[str, typer.Option(help="Cameras in order, separated by commas, where not the preset's.")] = "",
     init: Annotated[Path | None, typer.Option(help="Weights to begin with: of `xlvla weights import`, or a policy's.")] = None,
     words: Annotated[Path | None, typer.Option(help="Sentencepiece model; PaliGemma's for weights that read its words.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Minutes of training.", min=0.01)] = None,
-    steps: Annotated[int | None, typer.Option(help="Stop after so many steps, if that is sooner.", min=1)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so many minutes of training; the preset says when if neither is given.", min=0.01)
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="End after so many steps; with --minutes, whichever comes first.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Observations per step, of all processes together.", min=1)] = None,
     draws: Annotated[int | None, typer.Option(help="Noise draws per observation.", min=1)] = None,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate.", min=0)] = None,
@@ -84,6 +86,8 @@ def chosen_recipe(usual: Recipe, options: dict[str, Any]) -> Recipe:
         raise XlvlaError(f"--precision {precision}: float32 or bfloat16 can be trained in")
     plain = ("minutes", "steps", "batch", "draws", "rate", "warm_up", "recompute", "lora_alpha", "committed", "compile", "seed")
     chosen = {key: options[key] for key in plain if options.get(key) is not None}
+    if "steps" in chosen or "minutes" in chosen:
+        chosen = {"steps": None, "minutes": None} | chosen
     chosen |= {"bf16": precision == "bfloat16"} if precision else {}
     chosen |= {"lora_on": lora_on} if lora_on else {}
     return replace(usual, frozen=_listed(options["freeze"]), lora=_ranks(options["lora"]), **chosen)
