@@ -106,19 +106,26 @@ def _quality(loaded: Codec, poses: int, cache: Path, console: Console) -> list[d
 def _trained(hands: Sequence[str], cache: Path, console: Console) -> Mapping[str, Codec]:
     """Codecs trained for the comparison, once: the paper's recipe, and a supervised latent."""
     from xlvla.codec import Codec
-    from xlvla_policy.latent.baselines import supervised
     from xlvla_policy.latent.recipe import PAPER
     from xlvla_policy.latent.training import Trainer, train
 
-    words = "-".join(hands)
-    paper, pairs = cache / f"paper-{words}.safetensors", cache / f"supervised-{words}.safetensors"
+    paper = cache / f"paper-{'-'.join(hands)}.safetensors"
     if not paper.is_file():
         console.print(f"training the paper's recipe, {PAPER.steps} steps: {paper}", soft_wrap=True)
         train(Trainer(PAPER, hands), paper)
-    if not pairs.is_file():
-        console.print(f"pairing poses and training a supervised latent on them, {supervised.STEPS} steps: {pairs}", soft_wrap=True)
-        supervised.train(supervised.pair(hands), pairs)
-    return {"the paper's recipe": Codec.load(paper), "supervised, LAD-style": Codec.load(pairs)}
+    return {"the paper's recipe": Codec.load(paper), "supervised, LAD-style": supervised_codec(hands, cache, console)}
+
+
+def supervised_codec(hands: Sequence[str], cache: Path, console: Console) -> Codec:
+    """A supervised latent of right hands, trained once."""
+    from xlvla.codec import Codec
+    from xlvla_policy.latent.baselines import supervised
+
+    path = cache / f"supervised-{'-'.join(hands)}.safetensors"
+    if not path.is_file():
+        console.print(f"pairing poses and training a supervised latent on them, {supervised.STEPS} steps: {path}", soft_wrap=True)
+        supervised.train(supervised.pair(hands), path)
+    return Codec.load(path)
 
 
 def _pace_table(rows: list[Pace]) -> Table:
