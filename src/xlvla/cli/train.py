@@ -35,9 +35,7 @@ def policy(
     cameras: Annotated[str, typer.Option(help="Cameras in order, separated by commas, where not the preset's.")] = "",
     init: Annotated[Path | None, typer.Option(help="Weights to begin with: of `xlvla weights import`, or a policy's.")] = None,
     words: Annotated[Path | None, typer.Option(help="Sentencepiece model; PaliGemma's for weights that read its words.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="End after so many minutes of training; the preset says when if neither is given.", min=0.01)
-    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes; by default as the preset says.", min=0.01)] = None,
     steps: Annotated[int | None, typer.Option(help="End after so many steps; with --minutes, whichever comes first.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Observations per step, of all processes together.", min=1)] = None,
     draws: Annotated[int | None, typer.Option(help="Noise draws per observation.", min=1)] = None,
