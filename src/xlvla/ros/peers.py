@@ -31,7 +31,7 @@ class Peers:
         there = {name for name, heard in self._heard.items() if heard and now - heard < SILENCE_S}
         lines = [f"{name} is there" for name in self._heard if name in there - self._there]
         lines += [f"{name} is gone: not heard of for {SILENCE_S:.0f} s" for name in self._heard if name in self._there - there]
-        if not self._told and self._heard:
-            lines.append(f"waiting for {', '.join(self._heard)}, said to run elsewhere on ROS domain and network of this process")
+        if not self._told and (awaited := [name for name in self._heard if name not in there]):
+            lines.insert(0, f"waiting for {', '.join(awaited)}, on another machine: same ROS_DOMAIN_ID, same network")
         self._there, self._told = there, True
         return lines
