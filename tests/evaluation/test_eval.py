@@ -148,6 +148,22 @@ def test_an_evaluation_that_was_interrupted_goes_on(tmp_path):
     assert (tmp_path / "heatmap.png").stat().st_size > 5000 and "| PC |" in (tmp_path / "table.md").read_text()
 
 
+def test_a_film_that_is_wanted_later_is_made_by_playing_again(tmp_path):
+    trial = cell(seeds=[SEED])[0]
+    ledger = Ledger(tmp_path)
+    ledger.enter(trial, Outcome(False, 0.5, 15.0, "time is over"))
+    assert command._known(trial, ledger, tmp_path)
+    filmed = replace(trial, film="failures")
+    assert not command._known(filmed, ledger, tmp_path)
+    command._keep(b"film", command._video(filmed, tmp_path))
+    assert command._known(filmed, ledger, tmp_path)
+
+
+def test_who_stops_an_evaluation_is_told_how_to_go_on(tmp_path):
+    with pytest.raises(XlvlaError, match="the same command goes on"), command._resumable(tmp_path):
+        raise KeyboardInterrupt
+
+
 def app_with_eval():
     if not any(known.name == "eval" for known in app.registered_commands):
         command.register(app)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,12 +127,12 @@ def hand_pairs(hands: str) -> list[tuple[str, str]]:
 
 def trials_of(rig: Rig, policy: str, seeds: Sequence[int], ros: bool, delay_s: float, threads: int) -> list[Trial]:
     """Trials of one cell of the table."""
-    from xlvla.cli.eval.trial import Trial, marked
+    from xlvla.cli.eval.trial import Trial, facts, mark
     from xlvla.codec import Codec
 
     actor = "expert" if policy == "expert" else "policy"
-    mark, _ = marked(rig, actor, "ros" if ros else "direct", Codec.load().hash, delay_s, threads)
-    return [Trial(rig, actor, seed, delay_s, threads, mark=mark) for seed in seeds]
+    named = mark(facts(rig, actor, "ros" if ros else "direct", Codec.load().hash, delay_s, threads))
+    return [Trial(rig, actor, seed, delay_s, threads, mark=named) for seed in seeds]
 
 
 def _play_all(trials: Sequence[Trial], ledger: Ledger, out: Path, ros: bool, engine: str, workers: int) -> list[Outcome]:
@@ -142,21 +143,39 @@ def _play_all(trials: Sequence[Trial], ledger: Ledger, out: Path, ros: bool, eng
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
 
-    run, waiting = engines.engine(engine), [trial for trial in trials if trial.key not in ledger.outcomes]
+    run, waiting = engines.engine(engine), [trial for trial in trials if not _known(trial, ledger, out)]
     screen = Screen()
     played = engines.through_ros(waiting, screen, own_domain()) if ros else run(waiting, workers)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with interruptible(), Progress(*columns, console=screen.console) as progress:
+    with _resumable(out), interruptible(), Progress(*columns, console=screen.console) as progress:
         if len(waiting) < len(trials):
             progress.console.print(f"{len(trials) - len(waiting)} of {len(trials)} trials are in {out} already")
         bar = progress.add_task("trials", total=len(trials), completed=len(trials) - len(waiting))
         for trial, result in played:
             if result.film is not None:
-                _keep(result.film, out / "videos" / f"{trial.actor}-{trial.name}.mp4")
+                _keep(result.film, _video(trial, out))
             ledger.enter(trial, result.outcome)
             progress.console.print(_line(trial, result.outcome), highlight=False)
             progress.advance(bar)
     return [ledger.outcomes[trial.key] for trial in trials]
+
+
+@contextmanager
+def _resumable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise XlvlaError(f"stopped; what is finished is in {out}, and the same command goes on from there") from None
+
+
+def _known(trial: Trial, ledger: Ledger, out: Path) -> bool:
+    """Whether a trial's outcome is there, and its film where one is wanted: played again, it ends alike."""
+    outcome = ledger.outcomes.get(trial.key)
+    return outcome is not None and (not trial.films(outcome.success) or _video(trial, out).is_file())
+
+
+def _video(trial: Trial, out: Path) -> Path:
+    return out / "videos" / f"{trial.actor}-{trial.name}.mp4"
 
 
 def _keep(film: bytes, path: Path) -> None:
@@ -178,11 +197,16 @@ def _report(outcomes: list[tuple[Trial, Outcome]], holdout: Holdout, policy: str
     """Shows the table and writes it in three ways."""
     from rich.console import Console
 
+    from xlvla import __version__
     from xlvla.cli.eval.heatmap import draw
     from xlvla.cli.eval.table import table
+    from xlvla.cli.eval.trial import world_digest
+    from xlvla.codec import Codec
 
     found = table(outcomes, holdout)
-    about = {"policy": policy, "holdout": holdout.words(), "marks": sorted({trial.mark for trial, _ in outcomes})}
+    first = outcomes[0][0]
+    about = {"version": __version__, "policy": policy, "delay_s": first.delay_s, "threads": first.threads, "world": world_digest()}
+    about |= {"codec": Codec.load().hash, "holdout": holdout.words(), "marks": sorted({trial.mark for trial, _ in outcomes})}
     (out / "results.json").write_text(json.dumps(about | found.plain(), indent=1) + "\n")
     (out / "table.md").write_text("\n".join(found.markdown()) + "\n")
     draw(found, out / "heatmap.png", f"{Path(policy).name}, {found.cells[0].rate.trials} trials per cell")

@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from xlvla import __version__
 from xlvla.rig import Rig
 
 Actor = Literal["policy", "expert"]
@@ -78,17 +80,21 @@ class Result:
     film: bytes | None = None
 
 
-def marked(rig: Rig, actor: Actor, route: Route, codec: str, delay_s: float, threads: int) -> tuple[str, Mapping[str, Any]]:
-    """A trial's mark, and the facts it is of."""
+def facts(rig: Rig, actor: Actor, route: Route, codec: str, delay_s: float, threads: int) -> Mapping[str, Any]:
+    """What may change the outcome of a trial but its seed."""
     document = asdict(rig)
     policy = document.pop("policy") or {}
     document["sim"].pop("seed")
     weights = policy.pop("checkpoint", None)
-    facts = {"actor": actor, "route": route, "codec": codec, "rig": document, "world": world_digest()}
+    found = {"version": __version__, "actor": actor, "route": route, "codec": codec, "world": world_digest(), "rig": document}
     if actor == "policy":
-        facts |= {"policy": policy, "weights": weights_digest(weights), "threads": threads}
-        facts |= {"delay_s": delay_s} if route == "direct" else {}
-    return _digest(json.dumps(facts, sort_keys=True, default=str).encode()), facts
+        found |= {"weights": weights_digest(weights), "mind": mind_digest(), "threads": threads, "policy": policy}
+        found |= {"delay_s": delay_s} if route == "direct" else {}
+    return found
+
+
+def mark(facts: Mapping[str, Any]) -> str:
+    return _digest(json.dumps(facts, sort_keys=True, default=str).encode())
 
 
 @cache
@@ -102,10 +108,18 @@ def weights_digest(path: str | None) -> str:
 
 
 @cache
+def mind_digest() -> str:
+    """Short SHA-256 of the code that turns observations into chunks, but for what trains it."""
+    import xlvla_policy
+
+    folder = Path(xlvla_policy.__path__[0])
+    files = [*folder.glob("*.py"), *folder.glob("policies/*.py"), *folder.glob("vla/*.py")]
+    return _digest(version("torch").encode(), *(file.read_bytes() for file in sorted(files)))
+
+
+@cache
 def world_digest() -> str:
     """Short SHA-256 of what makes the world and moves the robots in it: results of other code are not mixed with this one's."""
-    from importlib.metadata import version
-
     import xlvla.arms
     import xlvla.hands
     import xlvla_drivers.motion
