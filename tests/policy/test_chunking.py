@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import checkpoint, chunking, config, flow
 from xlvla_policy.vla.engine import Eager, Engine
+from xlvla_policy.vla.engine_captured import Captured
 from xlvla_policy.vla.model import Vla
 
 SECOND = 1_000_000_000
@@ -60,6 +62,13 @@ def test_a_prefix_is_no_longer_than_what_was_learned_and_none_is_plain(model, in
     )
     none = chunking.prefix(engine, inputs, noise, before(model, committed=0), 24)
     torch.testing.assert_close(none, engine.sample(inputs, noise), rtol=1e-3, atol=1e-4)
+
+
+def test_a_prefix_is_the_same_whatever_runs_the_network(model, inputs):
+    told, noise = before(model, committed=9), noise_of(model)
+    reference = chunking.prefix(Eager(model, CPU), inputs, noise, told, 24)
+    captured = Captured(copy.deepcopy(model), CPU, torch.float32)
+    torch.testing.assert_close(chunking.prefix(captured, inputs, noise, told, 24), reference, rtol=1e-3, atol=1e-4)
 
 
 class Gaussian(Engine):
