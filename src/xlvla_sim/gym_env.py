@@ -1,6 +1,12 @@
-"""The tasks as Gymnasium environments, for other people's policies: `gymnasium.make("xlvla/PushCans-v0", hands="xhand")`.
+"""The tasks as Gymnasium environments, for other people's policies; importing this module registers them.
 
-Importing this module registers them; where xlvla is installed with pip, Gymnasium finds them by itself.
+    import gymnasium
+    import xlvla_sim.gym_env
+
+    gymnasium.register_envs(xlvla_sim.gym_env)
+    env = gymnasium.make("xlvla/PushCans-v0", hands="xhand")
+
+`gymnasium.make("xlvla_sim.gym_env:xlvla/PushCans-v0", hands="xhand")` is the same in one line.
 """
 
 from __future__ import annotations

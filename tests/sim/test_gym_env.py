@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,12 @@ def env():
 def test_every_task_is_registered():
     assert {gym_env.environment(task) for task in catalog.tasks()} <= set(gymnasium.registry)
     assert gym_env.environment("hand_over_bottle") == "xlvla/HandOverBottle-v0"
+
+
+def test_the_line_of_the_documentation_works_without_an_import():
+    line = "import gymnasium; print(gymnasium.make('xlvla_sim.gym_env:xlvla/PushCans-v0', hands='xhand', images=False).reset(seed=3)[1]['seed'])"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", line], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "3", done.stderr
 
 
 @pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # joints have no bounds of which nobody could say they were crossed

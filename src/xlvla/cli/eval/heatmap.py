@@ -39,9 +39,10 @@ def _write(axes: Any, x: int, y: int, cell: Cell | None, which: str) -> None:
     """The figure and its interval, in a cell."""
     if cell is None:
         return
-    low, high = getattr(cell.rate, f"{which}_interval")
-    axes.text(x, y - 0.12, f"{getattr(cell.rate, which):.0%}", ha="center", va="center", fontsize=10, weight="bold")
-    axes.text(x, y + 0.24, f"{100 * low:.0f}-{100 * high:.0f}", ha="center", va="center", fontsize=7)
+    value, (low, high) = getattr(cell.rate, which), getattr(cell.rate, f"{which}_interval")
+    style = {"ha": "center", "va": "center", "color": "black" if 0.12 < value < 0.88 else "white"}
+    axes.text(x, y - 0.12, f"{value:.0%}", fontsize=10, weight="bold", **style)
+    axes.text(x, y + 0.24, f"{100 * low:.0f}-{100 * high:.0f}", fontsize=7, **style)
     if cell.held_out:
         from matplotlib.patches import Rectangle
 
