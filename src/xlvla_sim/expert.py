@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,12 @@ from xlvla_sim.world import World
 
 START_SPREAD = np.array([0.03, 0.03, 0.03, 0.10, 0.08, 0.08])
 """How far a demonstration may start from home: wrist position [m] and angles [rad]."""
+
+DETOUR_M, DETOURS = 0.02, 0.5
+"""How far a detour leads aside, and which share of plans begins with one."""
+
+SPEED_SHARE = 0.9
+"""Share of an arm's speed limits that is used."""
 
 HAND_SHARE = 0.8
 """Share of a way-point's time in which the hand takes its shape."""
@@ -43,11 +50,15 @@ class Script:
 
 @dataclass(frozen=True)
 class Stand:
-    """Where a side's commands are: wrist of the grip and the grip in the hand [9], latent [L], arm joints [N] rad."""
+    """Where a side's commands are: wrist of the grip and the grip in the hand [9], latent [L], joints of arm [N] and hand [J] rad."""
 
     place: np.ndarray
     latent: np.ndarray
     arm: np.ndarray
+    hand: np.ndarray
+
+
+Stands: TypeAlias = Mapping[Side, Stand]
 
 
 class Expert:
@@ -75,54 +86,62 @@ class Expert:
         Raises:
             XlvlaError: an arm cannot follow.
         """
-        stands: dict[Side, Stand] = {side: self._stand(world, side) for side in world.rig.sides}
-        before: dict[Side, Mapping[Part, np.ndarray]] = {
-            side: {part: world.joint_state(side, part)[0].copy() for part in PARTS} for side in world.rig.sides
-        }
-        first = True
+        stands: Stands = {side: self._stand(world, side) for side in world.rig.sides}
+        detours: dict[Side, np.ndarray] | None = None
         for segment in world.task.plan(world.state, rng):
-            script, stands = self._script(segment, stands, before, rng if first else None)
+            # about half of the plans begin with a small detour
+            detours = {side: _detour(rng) if segment.get(side) and detours is None else np.zeros(3) for side in stands}
+            script, stands = self._in_time(segment, stands, detours)
             yield script
-            before = {side: {part: rows[-1] for part, rows in parts.items()} for side, parts in script.actions.items()}
-            first = False
 
     def script(self, world: World, rng: np.random.Generator) -> Script:
         """Commands of the plan's first segment: all of it, where the task does not look at the world again."""
         return next(self.scripts(world, rng))
 
-    def _script(
-        self,
-        segment: Segment,
-        stands: Mapping[Side, Stand],
-        before: Mapping[Side, Mapping[Part, np.ndarray]],
-        rng: np.random.Generator | None,
-    ) -> tuple[Script, dict[Side, Stand]]:
-        places = {side: self._places(side, stand, segment.get(side, ()), rng) for side, stand in stands.items()}
+    def _in_time(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
+        """Commands of a segment, which is played slower where an arm could not keep up."""
+        haste = 1.0
+        for _ in range(4):
+            script, ends = self._script(segment, stands, detours)
+            haste = max(self._haste(side, script) for side in stands)
+            if haste <= 1:
+                return script, ends
+            segment = slowed(segment, 1.05 * haste)
+        raise XlvlaError(f"an arm cannot follow: it would have to move {haste:.1f} times as fast as it can, near a singularity")
+
+    def _script(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
+        places = {side: self._places(side, stand, segment.get(side, ()), detours[side]) for side, stand in stands.items()}
         frames = max(len(rows) for rows in places.values())
         actions: dict[Side, Mapping[Part, np.ndarray]] = {}
         ends: dict[Side, Stand] = {}
         for side, stand in stands.items():
             rows = _longer(places[side], frames)
-            arm = self._arm(side, stand, rows)
             latents = _longer(self._latents(side, stand, segment.get(side, ())), frames)
-            actions[side] = {"arm": arm[1:], "hand": self._grasps[side].pose(latents)[1:]}
-            ends[side] = Stand(rows[-1], latents[-1], arm[-1])
-        return Script(actions, before), ends
+            arm, hand = self._arm(side, stand, rows), self._hand(side, stand, latents)
+            actions[side] = {"arm": arm[1:], "hand": hand[1:]}
+            ends[side] = Stand(rows[-1], latents[-1], arm[-1], hand[-1])
+        return Script(actions, {side: {"arm": stand.arm, "hand": stand.hand} for side, stand in stands.items()}), ends
+
+    def _haste(self, side: Side, script: Script) -> float:
+        """By how much an arm would have to be quicker than it is."""
+        rows = np.concatenate([[script.before[side]["arm"]], script.actions[side]["arm"]])
+        speed = np.diff(rows, axis=0) * CHUNK_HZ
+        acceleration = np.diff(speed, axis=0, prepend=np.zeros((1, rows.shape[1]))) * CHUNK_HZ
+        fast = np.abs(speed / self._arms[side].velocity).max() / SPEED_SHARE
+        return max(float(fast), float(np.sqrt(np.abs(acceleration).max() / self.rig.arm(side).acceleration)))
 
     def _stand(self, world: World, side: Side) -> Stand:
         arm, hand = (world.joint_state(side, part)[0].copy() for part in PARTS)
         place = np.concatenate([self._wrist(side, arm), np.zeros(3)])
-        return Stand(place, self.codec.encode(self.rig.hand(side).name, side, hand), arm)
+        return Stand(place, self.codec.encode(self.rig.hand(side).name, side, hand), arm, hand)
 
-    def _places(self, side: Side, stand: Stand, points: Sequence[WayPoint], rng: np.random.Generator | None) -> np.ndarray:
-        """Wrists of the grip and grips in the hand [T, 9] along way-points; with a generator, about half of them take a
-        small detour on the way to the first."""
+    def _places(self, side: Side, stand: Stand, points: Sequence[WayPoint], detour: np.ndarray) -> np.ndarray:
+        """Wrists of the grip and grips in the hand [T, 9] along way-points, with a detour [3] m on the way to the first."""
         goals = [np.concatenate([point.wrist, self._grasps[side].offset(point.grip)]) for point in points]
         rows = wrist.path(_same_flange(stand.place, goals, side), goals, points, CHUNK_HZ)
-        if rng is not None and points:
+        if points:
             s = np.arange(len(rows)) / CHUNK_HZ / points[0].duration_s
-            bump = np.where(s < 1, (4 * s * (1 - s)) ** 2, 0) if rng.random() < 0.5 else np.zeros(len(rows))
-            rows[:, :3] += bump[:, None] * rng.uniform(-0.02, 0.02, 3)
+            rows[:, :3] += np.where(s < 1, (4 * s * (1 - s)) ** 2, 0)[:, None] * detour
         return rows
 
     def _latents(self, side: Side, stand: Stand, points: Sequence[WayPoint]) -> np.ndarray:
@@ -134,6 +153,14 @@ class Expert:
         rows = [stand.arm]
         for place in places[1:]:
             rows.append(self._solve(side, _flange(place, side), rows[-1]))
+        return np.array(rows)
+
+    def _hand(self, side: Side, stand: Stand, latents: np.ndarray) -> np.ndarray:
+        """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand already is."""
+        step = self.rig.hand(side).limits(side).velocity / CHUNK_HZ
+        rows = [stand.hand]
+        for wanted in self._grasps[side].pose(latents)[1:]:
+            rows.append(rows[-1] + np.clip(wanted - rows[-1], -step, step))
         return np.array(rows)
 
     def _solve(self, side: Side, target: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -166,6 +193,20 @@ def play_frame(world: World, script: Script, frame: int) -> None:
                 names = world.rig.joint_names(side, part)
                 world.command(side, part, dict(zip(names, old + (new - old) * tick / RAMP_STEPS, strict=True)))
         world.step(1 / CHUNK_HZ / RAMP_STEPS)
+
+
+def slowed(segment: Segment, factor: float) -> Segment:
+    """The same way-points, each taking `factor` as long."""
+    return {
+        side: [replace(point, duration_s=factor * point.duration_s, overlap_s=factor * point.overlap_s) for point in points]
+        for side, points in segment.items()
+    }
+
+
+def _detour(rng: np.random.Generator) -> np.ndarray:
+    """A way aside [3] m, or none."""
+    taken = rng.random() < DETOURS
+    return rng.uniform(-DETOUR_M, DETOUR_M, 3) * taken
 
 
 def _flange(place: np.ndarray, side: Side) -> np.ndarray:

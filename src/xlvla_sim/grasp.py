@@ -75,8 +75,15 @@ class Grasps:
         """Where a grip is in the flange's frame [3] m; the flange itself for None."""
         if grip is None:
             return np.zeros(3)
-        middle = _pinch(self._hand, self._side, self._kinematics, self.pose(self.latent(grip.width)))[1]
+        middle = self._pinch(grip.width)[1]
         return middle if grip.depth is None else np.array([grip.depth, *middle[1:]])
+
+    def opening(self, width: float) -> float:
+        """How far apart this hand's tips are [m] when it is told a pinch width."""
+        return self._pinch(width)[0]
+
+    def _pinch(self, width: float) -> tuple[float, np.ndarray]:
+        return _pinch(self._hand, self._side, self._kinematics, self.pose(self.latent(width)))
 
     def pose(self, latents: np.ndarray) -> np.ndarray:
         """Joint positions [..., J] rad this hand may be sent."""

@@ -39,6 +39,7 @@ def wrapper(word: str, ground: Colour, band: Colour, ink: Colour, *, times: int 
 
 
 def carton(word: str, ground: Colour, band: Colour, ink: Colour, size: int = 192) -> np.ndarray:
-    """The six square sides of a box, below each other as a cube map wants them; they are stretched to the box."""
+    """The six square sides of a box, +x, -x, +y, -y, +z, -z below each other as a cube map wants them; they are stretched to
+    the box, and turned so that the word is upright on a box that stands."""
     side = wrapper(word, ground, band, ink, times=1, width=size, height=size)
-    return np.concatenate([side, side, side, side, side, side])
+    return np.concatenate([np.rot90(side, quarters) for quarters in (1, 3, 2, 0, 0, 0)])

@@ -87,7 +87,7 @@ def add_box(spec: mujoco.MjSpec, name: str, *, size: tuple[float, float, float],
     texture = spec.add_texture(
         name=f"{name}/label", type=mujoco.mjtTexture.mjTEXTURE_CUBE, nchannel=3, width=sides.shape[1], height=sides.shape[0]
     )
-    texture.data = sides.tobytes()
+    texture.data = np.ascontiguousarray(sides).tobytes()
     spec.add_material(name=f"{name}/label", textures=_textures(f"{name}/label"), specular=0.2, shininess=0.3)
     body = _free(spec, name)
     body.add_geom(name=name, size=np.array(size) / 2, material=f"{name}/label", **_solid(mass, BOX))

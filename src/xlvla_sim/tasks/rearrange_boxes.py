@@ -19,7 +19,7 @@ BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
 WIDTH, LENGTH, HEIGHT, MASS = 0.052, 0.115, 0.048, 0.18
 """Along x, y and z of a box that lies straight [m, kg]."""
 
-X, Y, YAW = (0.37, 0.46), (0.18, 0.25), (0.25, 0.55)
+X, Y, YAW = (0.37, 0.46), (0.18, 0.25), (0.20, 0.45)
 """Where boxes lie at the start [m], the right one at negative y, and how far they are turned either way [rad]."""
 
 ROW_X, ROW_Y = 0.42, 0.068
