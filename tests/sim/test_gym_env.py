@@ -27,7 +27,8 @@ def test_every_task_is_registered():
 
 
 def test_the_line_of_the_documentation_works_without_an_import():
-    line = "import gymnasium; print(gymnasium.make('xlvla_sim.gym_env:xlvla/PushCans-v0', hands='xhand', images=False).reset(seed=3)[1]['seed'])"
+    made = "gymnasium.make('xlvla_sim.gym_env:xlvla/PushCans-v0', hands='xhand', images=False)"
+    line = f"import gymnasium; print({made}.reset(seed=3)[1]['seed'])"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", line], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "3", done.stderr
 
