@@ -94,10 +94,12 @@ def test_training_resumes_to_the_bit(tmp_path, batches, rows):
     for _ in range(6):
         whole.advance()
     first = trainer(batches, rows)
+    first.ahead = True  # as where a device computes; it must draw the same
     for _ in range(3):
         first.advance()
     state.save(first, tmp_path / "state")
     second = trainer(batches, rows, replace(QUICK, seed=9))
+    second.ahead = True
     state.resume(second, tmp_path / "state")
     for _ in range(3):
         second.advance()

@@ -62,6 +62,7 @@ class Trainer:
         ]
         self.optimizer = torch.optim.AdamW(groups, recipe.rate, (0.9, 0.95), fused=True)
         self.step, self.seconds, self.stopping = 0, 0.0, False
+        self.ahead = group.device.type != "cpu"
         self._pool, self._ahead = ThreadPoolExecutor(1), dict[int, Future[Drawn]]()
 
     @property
@@ -84,13 +85,12 @@ class Trainer:
         return Progress(self.step, self.seconds, self.share, value, rate, size, self.seconds - before)
 
     def draw(self) -> Drawn:
-        """This process's samples of this step; where a device computes, those of the next are drawn meanwhile."""
-        device = self.group.device
-        if device.type == "cpu":
-            return self._draw(self.step)
+        """This process's samples of this step; `ahead`, those of the next are drawn while a device is at work."""
+        if not self.ahead:
+            return self._draw(self.step).to(self.group.device)
         drawn = self._ahead.pop(self.step, None) or self._pool.submit(self._draw, self.step)
         self._ahead = {self.step + 1: self._pool.submit(self._draw, self.step + 1)}
-        return drawn.result().to(device)
+        return drawn.result().to(self.group.device)
 
     def loss(self, drawn: Drawn) -> Tensor:
         with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.recipe.bf16):
