@@ -14,6 +14,9 @@ SECOND = 1_000_000_000
 FOLLOWED_RAD = 0.5
 """An arm commanded further than this from a chunk does not follow it: motion refused it, or the robot was stopped."""
 
+MOVES_RAD, STANDS = 0.05, 0.1
+"""A robot stands still that moves by less than this share of what a chunk means, if that is more than this."""
+
 FADES_S = 0.5
 """About how long motion takes to lead a robot to a chunk that came late."""
 
@@ -79,8 +82,15 @@ def _fade(seconds: np.ndarray) -> np.ndarray:
 
 
 def _followed(chunk: Chunk, observation: Observation) -> bool:
-    """Whether every arm is commanded about where the chunk has it when the observation is made."""
-    due = max(round(_age(chunk, observation)) - 1, 0)
-    return all(
-        np.abs(observation.executed[side]["arm"][-1] - parts["arm"][due]).max() <= FOLLOWED_RAD for side, parts in chunk.positions.items()
-    )
+    """Whether the arms are commanded about where the chunk has them, and move since it took effect if it does."""
+    age = _age(chunk, observation)
+    due = max(round(age) - 1, 0)
+    since = min(due, max(round(age - observation.delay_s * chunk.rate_hz), 0))
+    meant = moved = 0.0
+    for side, parts in chunk.positions.items():
+        arm, commanded = parts["arm"], observation.executed[side]["arm"]
+        if np.abs(commanded[-1] - arm[due]).max() > FOLLOWED_RAD:
+            return False
+        meant = max(meant, float(np.abs(arm[due] - arm[due - since]).max()))
+        moved = max(moved, float(np.abs(commanded[-1] - commanded[-1 - since]).max()))
+    return meant < MOVES_RAD or moved > STANDS * meant

@@ -133,8 +133,10 @@ def ramp(stamp_ns: int, rate: float = 0.02) -> Chunk:
     return Chunk(stamp_ns, 20.0, arms, {}, np.tile(rows / 20, (1, 3)))
 
 
-def at(stamp_ns: int, arm: float, *previous: Chunk, delay_s: float = 0.0) -> Observation:
-    executed: Moves = {side: {"arm": np.full((64, 7), arm), "hand": np.zeros((64, 12))} for side in SIDES}
+def at(stamp_ns: int, arm: float, *previous: Chunk, delay_s: float = 0.0, rate: float = 0.02) -> Observation:
+    """Arms commanded to one angle, which they reached at so much per frame."""
+    arms = arm + np.arange(-63, 1)[:, None] * np.full(7, rate)
+    executed: Moves = {side: {"arm": arms, "hand": np.zeros((64, 12))} for side in SIDES}
     return Observation(stamp_ns, {}, "", executed, previous, delay_s)
 
 
@@ -160,6 +162,8 @@ def test_a_chunk_that_the_robot_does_not_follow_or_that_has_run_out_binds_nobody
     assert overlap(at(SECOND, 1.4, ramp(0)), here, 64) is None
     assert overlap(at(4 * SECOND, 1.28, ramp(0)), here, 64) is None
     assert overlap(at(SECOND, 0.4, replace(ramp(0), decided=None)), here, 64) is None
+    assert overlap(at(SECOND, 0.2, ramp(0), rate=0.0), here, 64) is None  # disengaged: it stands while the chunk moves
+    assert overlap(at(SECOND, 0.05, ramp(0, 0.001), rate=0.0), here, 64) is not None  # so does the chunk
     both = overlap(at(SECOND, 0.2, ramp(0), ramp(SECOND // 2)), here, 64)
     assert both is not None and both.known.tolist() == [44, 54]
 
@@ -182,7 +186,8 @@ def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_c
     executed: Moves = {side: {part: np.tile(0.1, (64, len(rig.joint_names(side, part)))) for part in PARTS} for side in SIDES}
     image = synthetic.scene({side: np.array([0.5, 0.5]) for side in SIDES})
     first = policy.predict(Observation(SECOND, {"front": image}, "Push the two tomato cans together.", executed))
-    now: Moves = {side: {part: np.tile(rows[7], (64, 1)) for part, rows in parts.items()} for side, parts in first.positions.items()}
+    followed = np.maximum(np.arange(-64, 0) + 8, 0)
+    now: Moves = {side: {part: rows[followed] for part, rows in parts.items()} for side, parts in first.positions.items()}
     later = Observation(SECOND * 7 // 5, {"front": image}, "Push the two tomato cans together.", now, (first,), 0.2)
     second, again, alone = policy.predict(later), policy.predict(later), policy.predict(replace(later, previous=()))
     np.testing.assert_array_equal(second.positions["left"]["arm"], again.positions["left"]["arm"])

@@ -99,9 +99,8 @@ class XlvlaPolicy:
         black = {camera: np.zeros((height, width, 3), np.uint8) for camera, (width, height) in sizes.items()}
         observation = Observation(0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still)
         chunk = self.predict(observation)
-        executed = {
-            side: {part: np.tile(rows[9], (len(rows), 1)) for part, rows in parts.items()} for side, parts in chunk.positions.items()
-        }
+        followed = np.maximum(np.arange(-self.config.frames, 0) + 10, 0)  # half a second of the chunk
+        executed = {side: {part: rows[followed] for part, rows in parts.items()} for side, parts in chunk.positions.items()}
         self.predict(replace(observation, stamp_ns=SECOND // 2, executed=executed, previous=[chunk], delay_s=0.2))
 
     def _inputs(self, observation: Observation) -> Inputs:
