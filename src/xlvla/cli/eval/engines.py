@@ -69,8 +69,11 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
 
 def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
     """On the real graph, a rig after the other, as fast as its simulation's clock runs; episodes count up from the first seed."""
+    from xlvla.cli.run import ready_or_raise
     from xlvla.ros.session import EpisodeResult, Session
 
+    if trials:
+        ready_or_raise(trials[0].rig)
     for run in consecutive(trials):
         rig = run[0].rig.with_choices(seed=run[0].seed)
         with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
