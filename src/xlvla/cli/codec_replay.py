@@ -18,6 +18,7 @@ from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Part, Side
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from xlvla.rig import Rig
     from xlvla_sim.world import World
@@ -91,6 +92,8 @@ def replay(
                 scores += scored(recorded[source], worn[target], movers)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n")
+    if not scores:
+        raise XlvlaError("no demonstration succeeded, so there is nothing to replay: ask for more --episodes or another task")
     console.print(_table(scores))
     console.print(f"written: {out}", highlight=False)
 
@@ -198,13 +201,23 @@ def _movers(ways: Sequence[str], hands: Sequence[str], weights: Path | None, cac
     return {way: makers[way]() for way in ways}
 
 
-def _table(scores: Sequence[Score]):
+def _table(scores: Sequence[Score]) -> Table:
+    """Means by way, over all replays and over those on one hand."""
     from rich.table import Table
 
-    table = Table("way", "replays", "contact kept", "self-contact", "success", "PSR", "out of reach", title="Replay on the other hands")
+    titles = ("way", "on", "replays", "contact kept", "self-contact", "success", "PSR", "out of reach")
+    table = Table(*titles, title="Replay on the other hands")
     for way in dict.fromkeys(score.way for score in scores):
         mine = [score for score in scores if score.way == way]
-        shares = [f"{np.mean([getattr(score, key) for score in mine]):.0%}" for key in ("kept", "hits", "success", "stage")]
-        table.add_row(way, str(len(mine)), *shares, str(sum(bool(score.why) for score in mine)))
+        targets = dict.fromkeys(score.target for score in mine)
+        table.add_section()
+        table.add_row(way, "all", *_means(mine))
+        for target in targets:
+            table.add_row("", target, *_means([score for score in mine if score.target == target]))
     table.caption = "contact kept: of the source's contacts frame by frame, the share that the target has within 0.25 s"
     return table
+
+
+def _means(scores: Sequence[Score]) -> list[str]:
+    shares = [f"{np.mean([getattr(score, key) for score in scores]):.0%}" for key in ("kept", "hits", "success", "stage")]
+    return [str(len(scores)), *shares, str(sum(bool(score.why) for score in scores))]
