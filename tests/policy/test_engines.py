@@ -13,12 +13,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from xarm_statistics import of_xarms
 from xlvla import rig as rigs
 from xlvla.cli.policy import app
 from xlvla.errors import RigError, XlvlaError
 from xlvla_policy.overlap import Overlap
 from xlvla_policy.policies import xlvla as policies
-from xlvla_policy.vla import checkpoint, chunking, config, flow, normalise
+from xlvla_policy.training.words import train as train_words
+from xlvla_policy.vla import checkpoint, chunking, config, flow, tokenizer
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.engine import Eager, Engine, blank
 from xlvla_policy.vla.engine_captured import Captured
@@ -62,8 +64,8 @@ def folder(model, codec, tmp_path_factory):
     """The model as ONNX."""
     place = tmp_path_factory.mktemp("onnx")
     numbers = model.config.frame_dim
-    statistics = normalise.of_xarms(model.config, np.zeros(numbers, np.float32), np.ones(numbers, np.float32))
-    card = Card(model.config, statistics, codec.hash, "words", {})
+    statistics = of_xarms(model.config, np.zeros(numbers, np.float32), np.ones(numbers, np.float32))
+    card = Card(model.config, statistics, codec.hash, tokenizer.load(1).hash, {})
     weights = checkpoint.save(place / "policy.safetensors", model.state_dict(), card, dtype=torch.float32)
     export(weights, codec, place / "out")
     return place / "out"
@@ -252,6 +254,19 @@ def test_a_rig_with_a_misspelt_choice_is_refused_before_anything_starts(choice, 
     document = {"sides": {"left": {"arm": {"type": "xarm7"}, "hand": {"type": "xhand"}}}, "policy": choice}
     with pytest.raises(RigError, match=complaint):
         rigs.from_document({"name": "mine", **document}, "mine.yaml")
+
+
+def test_a_tokenizer_of_ones_own_travels_in_the_exported_folder(rig, weights, codec, tmp_path):
+    own, card = checkpoint.load(weights)
+    words = train_words(tmp_path / "words.model", vocabulary=400)
+    path = tmp_path / "policy.safetensors"
+    checkpoint.save(path, own.state_dict(), replace(card, words=tokenizer.load(1, words).hash))
+    with pytest.raises(XlvlaError, match="trained with tokenizer"):
+        export(path, codec, tmp_path / "out")
+    shutil.copyfile(words, tokenizer.beside(path))
+    export(path, codec, tmp_path / "out")
+    path.unlink()
+    assert policies.load(rig.with_choices(checkpoint=str(tmp_path / "out")), codec=codec).words.vocabulary == 400
 
 
 def test_the_command_exports_what_a_rig_runs_on(weights, tmp_path):

@@ -61,7 +61,7 @@ class Think(nn.Module):
 
 
 def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) -> list[Path]:
-    """Writes the folder; refuses weights of another codec.
+    """Writes the folder; refuses weights of another codec, or whose tokenizer is not there.
 
     Args:
         words: longest sentence [tokens] the graphs read, if less than the policy: a shorter one is quicker.
@@ -69,16 +69,17 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     model, card = checkpoint.load(weights, codec=codec.hash)
     config = replace(card.config, max_words=min(words or card.config.max_words, card.config.max_words))
     model.config = config
+    words_model = tokenizer.file_of(weights, card.words)
     out.mkdir(parents=True, exist_ok=True)
     said = checkpoint.metadata(replace(card, config=config))
     document = {"weights": _hash(weights), "card_format": said["format"], "card": json.loads(said["card"])}
     about = {"policy": identity(document), "codec": card.codec, "words": card.words, "xlvla": __version__}
     graphs = write_graphs(model, out, about)
-    shutil.copyfile(tokenizer.SHIPPED, out / "words.model")
+    shutil.copyfile(words_model, tokenizer.beside(out))
     parts = codec_export.export(codec, out / "codec")
     files = {"opset": OPSET, "graphs": [path.name for path in graphs], "codec": codec.hash}
     (out / CARD).write_text(json.dumps({"format": FORMAT, **document, **files}, indent=2) + "\n")
-    return [*graphs, out / "words.model", *parts, out / CARD]
+    return [*graphs, tokenizer.beside(out), *parts, out / CARD]
 
 
 def _hash(path: Path) -> str:

@@ -41,19 +41,22 @@ class Tokenizer:
 
 
 def beside(weights: Path) -> Path:
-    """Where the tokenizer of weights lies that were trained with another than the bundled one."""
-    return weights.with_suffix(".words")
+    """Where the tokenizer of weights lies that were trained with another than the bundled one; of an exported folder, inside."""
+    return weights / "words.model" if weights.is_dir() else weights.with_suffix(".words")
 
 
 def of(weights: Path, max_words: int, hash: str) -> Tokenizer:
     """The tokenizer that weights were trained with, known by its hash: the bundled one, or the one that lies beside them."""
-    own = beside(weights)
-    every = [load(max_words), *([load(max_words, own)] if own.is_file() else [])]
-    for tokenizer in every:
-        if tokenizer.hash == hash:
-            return tokenizer
-    used = " and ".join(tokenizer.hash for tokenizer in every)
-    raise XlvlaError(f"policy weights {weights} were trained with tokenizer {hash}, here are {used}: put its sentencepiece model at {own}")
+    return load(max_words, file_of(weights, hash))
+
+
+def file_of(weights: Path, hash: str) -> Path:
+    """The sentencepiece model that weights were trained with; XlvlaError where it is not there."""
+    known = {load(1, path).hash: path for path in (beside(weights), SHIPPED) if path.is_file()}
+    if hash not in known:
+        line = f"policy weights {weights} were trained with tokenizer {hash}, here are {' and '.join(known)}"
+        raise XlvlaError(f"{line}: put its sentencepiece model at {beside(weights)}")
+    return known[hash]
 
 
 @cache
