@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from xarm_statistics import of_xarms
+
 pytest.importorskip("rclpy")
 
 from xlvla import rig as rigs
@@ -22,7 +24,7 @@ from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
 from xlvla.types import PARTS, Part, Side
-from xlvla_policy.vla import checkpoint, config, normalise, tokenizer
+from xlvla_policy.vla import checkpoint, config, tokenizer
 from xlvla_policy.vla.model import Vla
 
 WAIT_S = 20.0
@@ -117,7 +119,7 @@ def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
         torch.manual_seed(0)
         shape, rig = replace(config.preset("tiny"), steps=steps), rigs.load("bimanual")
         home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
-        statistics = normalise.of_xarms(shape, home, np.full_like(home, 0.02))
+        statistics = of_xarms(shape, home, np.full_like(home, 0.02))
         words = tokenizer.load(shape.max_words).hash
         card = checkpoint.Card(shape, statistics, Codec.load().hash, words, {"untrained": True})
         return checkpoint.save(tmp_path_factory.mktemp("weights") / f"{steps}.safetensors", Vla(shape).state_dict(), card)

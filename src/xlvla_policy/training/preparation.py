@@ -126,7 +126,7 @@ def begin(model: Vla, init: Path, codec: Codec) -> tuple[str, ...]:
 
 
 def is_policy(path: Path) -> bool:
-    return pretrained.Source(path).metadata.get("format") in (checkpoint.FORMAT, checkpoint.UNSEALED)
+    return pretrained.Source(path).metadata.get("format") == checkpoint.FORMAT
 
 
 def made(prepared: Prepared, init: Path | None, device: torch.device, said: Callable[[str], None]) -> Vla:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -23,8 +22,6 @@ from xlvla_policy.vla.outline import outline
 from xlvla_policy.vla.stream import SEAL, Entry
 
 FORMAT = "xlvla-policy-2"
-UNSEALED = "xlvla-policy-1"
-"""Files from before statistics were kept by block are read, too."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +96,12 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
 def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
     """The card in the metadata of a file; XlvlaError where it is none of this version."""
     found = metadata.get("format", "not given")
-    if found not in (FORMAT, UNSEALED):
+    if found != FORMAT:
         raise XlvlaError(f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed")
     try:
         document = json.loads(metadata["card"])
         shape = vla_config.from_document(document["config"])
-        if found == UNSEALED:
-            statistics = normalise.of_xarms(shape, *(np.array(document[key], np.float32) for key in ("mean", "scale")))
-        else:
-            statistics = normalise.from_document(document["statistics"])
+        statistics = normalise.from_document(document["statistics"])
         card = Card(shape, statistics, document["codec"], document["words"], document["data"], document.get("committed", 0))
     except (KeyError, TypeError, ValueError) as error:
         raise XlvlaError(f"the card of {path} is damaged: {type(error).__name__} {error}") from None

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from xlvla import catalog
 from xlvla.errors import XlvlaError, nearest
 from xlvla_policy.frames import Block, Frames
 from xlvla_policy.vla.config import VlaConfig
@@ -91,17 +90,6 @@ def from_document(document: Mapping[str, Any]) -> Statistics:
         if mean.ndim != 1 or mean.shape != scale.shape or not np.isfinite(mean).all() or not (np.isfinite(scale) & (scale > 0)).all():
             raise ValueError(f"statistics of {name}")
         blocks[name] = Known(tuple(entry["joints"]), mean, scale)
-    return Statistics(blocks)
-
-
-def of_xarms(config: VlaConfig, mean: np.ndarray, scale: np.ndarray) -> Statistics:
-    """Statistics [frame_dim] of latent frames whose arms are xArm7s, by block."""
-    blocks, arm = dict[str, Known](), config.arm_joints
-    for index, side in enumerate(config.sides):
-        part = slice(index * config.side_dim, (index + 1) * config.side_dim)
-        (arm_mean, mean_of_latent), (arm_scale, scale_of_latent) = (np.split(values[part], [arm]) for values in (mean, scale))
-        blocks[f"{side} arm xarm7"] = Known(catalog.arm("xarm7").joints, arm_mean, arm_scale)
-        blocks[f"{side} latent"] = Known((), mean_of_latent, scale_of_latent)
     return Statistics(blocks)
 
 
