@@ -52,7 +52,7 @@ def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[Wor
         if world.status().done and not world.status().success:
             break
     status = world.status()
-    good = status.success and world.task.stages[-1].reached(world.state)
+    good = status.success and bool(world.task.stages[-1].reached(world.state))
     stacked: dict[Side, dict[Part, np.ndarray]] = {
         side: {part: np.array(rows) for part, rows in parts.items()} for side, parts in measured.items()
     }

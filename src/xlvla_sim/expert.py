@@ -101,7 +101,7 @@ class Expert:
     def _in_time(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
         """Commands of a segment, which is played slower where an arm could not keep up."""
         haste = 1.0
-        for _ in range(4):
+        for _ in range(6):
             script, ends = self._script(segment, stands, detours)
             haste = max(self._haste(side, script) for side in stands)
             if haste <= 1:
@@ -153,7 +153,7 @@ class Expert:
         rows = [stand.arm]
         for place in places[1:]:
             rows.append(self._solve(side, _flange(place, side), rows[-1]))
-        return np.array(rows)
+        return _smooth(np.array(rows))
 
     def _hand(self, side: Side, stand: Stand, latents: np.ndarray) -> np.ndarray:
         """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand already is."""
@@ -220,6 +220,13 @@ def _same_flange(place: np.ndarray, goals: Sequence[np.ndarray], side: Side) -> 
     offset = goals[0][6:] if goals else place[6:]
     turned = wrist.pose(place[:6], side)[:3, :3]
     return np.concatenate([place[:3] + turned @ (offset - place[6:]), place[3:6], offset])
+
+
+def _smooth(rows: np.ndarray) -> np.ndarray:
+    """Rows between their ends averaged with their neighbours, twice: near singularities inverse kinematics is rough."""
+    for _ in range(2):
+        rows = np.concatenate([rows[:1], (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4, rows[-1:]])
+    return rows
 
 
 def _longer(rows: np.ndarray, frames: int) -> np.ndarray:

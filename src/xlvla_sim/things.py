@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import mujoco
 import numpy as np
 
@@ -11,9 +9,6 @@ from xlvla_sim.robot_model import EVERYTHING, OBJECT_BIT
 
 THING_FRICTION = (0.3, 0.003, 0.0001)
 """Tin on wood: sliding, torsional [m], rolling [m]; a hand's pads bring their own, higher friction to the contact."""
-
-FRUIT_FRICTION = (0.5, 0.005, 0.002)
-"""Soft enough not to roll for long."""
 
 RUBBER_FRICTION = (0.9, 0.01, 0.0001)
 """Feet that do not slide."""
@@ -25,7 +20,7 @@ BOX, CYLINDER, SPHERE, CAPSULE, ELLIPSOID = (
     mujoco.mjtGeom.mjGEOM_CAPSULE,
     mujoco.mjtGeom.mjGEOM_ELLIPSOID,
 )
-_UNTOUCHED = {"contype": 0, "conaffinity": 0, "mass": 0}
+UNTOUCHED = {"contype": 0, "conaffinity": 0, "mass": 0}
 
 
 def add_can(
@@ -44,12 +39,12 @@ def add_can(
     """
     body = _labelled_cylinder(spec, name, radius, height, mass, label)
     for z in (-1, 1):
-        rim = {**_UNTOUCHED, "material": f"{name}/tin"}
+        rim = {**UNTOUCHED, "material": f"{name}/tin"}
         body.add_geom(type=CYLINDER, size=(radius, height * 0.025, 0), pos=(0, 0, z * height * 0.475), **rim)
         body.add_geom(type=CYLINDER, size=(radius * 0.82, height * 0.003, 0), pos=(0, 0, z * height * 0.499), **rim)
     if inside is not None:
         spec.add_material(name=f"{name}/inside", rgba=(*inside, 1), specular=0.1)
-        food = {**_UNTOUCHED, "material": f"{name}/inside"}
+        food = {**UNTOUCHED, "material": f"{name}/inside"}
         body.add_geom(type=CYLINDER, size=(radius * 0.9, height * 0.003, 0), pos=(0, 0, height * 0.503), **food)
 
 
@@ -70,15 +65,13 @@ def add_bottle(
     """
     body = _labelled_cylinder(spec, name, radius, height, mass, label, tin=colour)
     wide, high = spout
-    plain = {**_UNTOUCHED, "material": f"{name}/tin"}
+    plain = {**UNTOUCHED, "material": f"{name}/tin"}
     for z in (-1, 1):
         body.add_geom(type=CYLINDER, size=(radius, height * 0.03, 0), pos=(0, 0, z * height * 0.47), **plain)
     body.add_geom(type=ELLIPSOID, size=(radius * 0.98, radius * 0.98, 0.45 * high), pos=(0, 0, height / 2), **plain)
     spec.add_material(name=f"{name}/cap", rgba=(*[0.55 * value for value in colour], 1), specular=0.4)
     top = height / 2 + high
-    body.add_geom(
-        name=f"{name}/cap", size=(wide, high / 2, 0), pos=(0, 0, top - high / 2), material=f"{name}/cap", **_solid(0.01, CYLINDER)
-    )
+    body.add_geom(name=f"{name}/cap", size=(wide, high / 2, 0), pos=(0, 0, top - high / 2), material=f"{name}/cap", **solid(0.01, CYLINDER))
     body.add_site(name=f"{name}/mouth", pos=(0, 0, top), size=(0.003, 0.003, 0.003), group=4)
 
 
@@ -89,68 +82,29 @@ def add_box(spec: mujoco.MjSpec, name: str, *, size: tuple[float, float, float],
     )
     texture.data = np.ascontiguousarray(sides).tobytes()
     spec.add_material(name=f"{name}/label", textures=_textures(f"{name}/label"), specular=0.2, shininess=0.3)
-    body = _free(spec, name)
-    body.add_geom(name=name, size=np.array(size) / 2, material=f"{name}/label", **_solid(mass, BOX))
-
-
-def add_fruit(
-    spec: mujoco.MjSpec, name: str, *, radii: tuple[float, float, float], mass: float, colour: tuple[float, float, float]
-) -> None:
-    """A round fruit, longest along z where it is lemon-shaped: `radii` [m] along x, y and z."""
-    spec.add_material(name=f"{name}/skin", rgba=(*colour, 1), specular=0.25, shininess=0.25)
-    body = _free(spec, name)
-    body.add_geom(name=name, size=radii, material=f"{name}/skin", **_solid(mass, ELLIPSOID, FRUIT_FRICTION, condim=6))
-    tip = (0.25 * radii[0], 0.25 * radii[0], 0.12 * radii[2])
-    spec.add_material(name=f"{name}/stem", rgba=(0.35, 0.42, 0.16, 1))
-    body.add_geom(type=ELLIPSOID, size=tip, pos=(0, 0, radii[2]), material=f"{name}/stem", **_UNTOUCHED)
-
-
-def add_banana(spec: mujoco.MjSpec, name: str, *, mass: float = 0.12) -> None:
-    """A banana that lies on its side, 17 cm along y, bent towards +x; its frame is where a hand would take it."""
-    spec.add_material(name=f"{name}/skin", rgba=(0.93, 0.80, 0.20, 1), specular=0.2, shininess=0.2)
-    spec.add_material(name=f"{name}/stem", rgba=(0.42, 0.34, 0.14, 1))
-    body = _free(spec, name)
-    bend, reach, radius = np.radians([-60, -30, 0, 30, 60]), 0.085, 0.0175
-    knots = np.stack([reach * (1 - np.cos(bend)), reach * np.sin(bend), np.zeros(5)], axis=1)
-    for index, (a, b) in enumerate(itertools.pairwise(knots)):
-        thick = radius if index in (1, 2) else 0.87 * radius
-        solid = _solid(mass / 4, CAPSULE, FRUIT_FRICTION, condim=6)
-        body.add_geom(name=f"{name}/{index}", fromto=[*a, *b], size=(thick, 0, 0), material=f"{name}/skin", **solid)
-    for end, tip in ((knots[0], 1.28), (knots[-1], 1.16)):
-        far = np.array([end[0] + (tip - 1) * 0.05, end[1] * tip, 0])
-        body.add_geom(type=CAPSULE, fromto=[*end, *far], size=(0.30 * radius, 0, 0), material=f"{name}/stem", **_UNTOUCHED)
-
-
-def add_starfruit(spec: mujoco.MjSpec, name: str, *, radius: float, height: float, mass: float) -> None:
-    """A star of five ribs that stands on its end, its frame at its centre."""
-    spec.add_material(name=f"{name}/skin", rgba=(0.86, 0.83, 0.22, 1), specular=0.3, shininess=0.3)
-    body = _free(spec, name)
-    for rib in range(5):
-        turn = 2 * np.pi * rib / 5
-        pos = (0.5 * radius * np.cos(turn), 0.5 * radius * np.sin(turn), 0)
-        solid = {"material": f"{name}/skin", **_solid(mass / 5, BOX, FRUIT_FRICTION)}
-        body.add_geom(name=f"{name}/{rib}", size=(radius / 2, 0.17 * radius, height / 2), pos=pos, quat=_about_z(turn), **solid)
+    body = free_body(spec, name)
+    body.add_geom(name=name, size=np.array(size) / 2, material=f"{name}/label", **solid(mass, BOX))
 
 
 def add_plate(spec: mujoco.MjSpec, name: str, *, radius: float, mass: float = 0.4) -> None:
     """A flat white plate with a rim, its frame at the middle of its underside."""
     spec.add_material(name=f"{name}/glaze", rgba=(0.93, 0.94, 0.95, 1), specular=0.6, shininess=0.6)
     spec.add_material(name=f"{name}/rim", rgba=(0.45, 0.58, 0.72, 1), specular=0.6, shininess=0.6)
-    body = _free(spec, name)
-    solid = _solid(mass, CYLINDER, RUBBER_FRICTION)
-    body.add_geom(name=name, size=(radius, 0.004, 0), pos=(0, 0, 0.004), material=f"{name}/rim", **solid)
-    body.add_geom(type=CYLINDER, size=(0.88 * radius, 0.0005, 0), pos=(0, 0, 0.008), material=f"{name}/glaze", **_UNTOUCHED)
+    body = free_body(spec, name)
+    firm = solid(mass, CYLINDER, RUBBER_FRICTION)
+    body.add_geom(name=name, size=(radius, 0.004, 0), pos=(0, 0, 0.004), material=f"{name}/rim", **firm)
+    body.add_geom(type=CYLINDER, size=(0.88 * radius, 0.0005, 0), pos=(0, 0, 0.008), material=f"{name}/glaze", **UNTOUCHED)
 
 
 def add_board(spec: mujoco.MjSpec, name: str, *, size: tuple[float, float, float], mass: float, colour: tuple[float, float, float]) -> None:
     """A flat board with a hole for the thumb drawn on it; it lies on feet that do not slide."""
     spec.add_material(name=f"{name}/board", rgba=(*colour, 1), specular=0.2, shininess=0.2)
     spec.add_material(name=f"{name}/hole", rgba=(*[0.45 * value for value in colour], 1))
-    body = _free(spec, name)
+    body = free_body(spec, name)
     x, y, z = np.array(size) / 2
-    body.add_geom(name=name, size=(x, y, z), material=f"{name}/board", **_solid(mass, BOX, RUBBER_FRICTION))
+    body.add_geom(name=name, size=(x, y, z), material=f"{name}/board", **solid(mass, BOX, RUBBER_FRICTION))
     body.add_geom(type=CAPSULE, fromto=(x - 0.022, -0.025, z - 0.0035, x - 0.022, 0.025, z - 0.0035), size=(0.004, 0, 0),
-                  material=f"{name}/hole", **_UNTOUCHED)  # fmt: skip
+                  material=f"{name}/hole", **UNTOUCHED)  # fmt: skip
 
 
 def add_container(
@@ -164,13 +118,13 @@ def add_container(
 ) -> None:
     """An open box of outer size x, y, z [m], its frame at the middle of its bottom's underside."""
     spec.add_material(name=f"{name}/plastic", rgba=(*colour, 1), specular=0.4, shininess=0.4)
-    body = _free(spec, name)
+    body = free_body(spec, name)
     x, y, z = size[0] / 2, size[1] / 2, size[2]
-    solid = {"material": f"{name}/plastic", **_solid(mass / 5, BOX, RUBBER_FRICTION)}
-    body.add_geom(name=name, size=(x, y, wall / 2), pos=(0, 0, wall / 2), **solid)
+    firm = {"material": f"{name}/plastic", **solid(mass / 5, BOX, RUBBER_FRICTION)}
+    body.add_geom(name=name, size=(x, y, wall / 2), pos=(0, 0, wall / 2), **firm)
     for index, sign in enumerate((-1, 1)):
-        body.add_geom(name=f"{name}/x{index}", size=(wall / 2, y, z / 2), pos=(sign * (x - wall / 2), 0, z / 2), **solid)
-        body.add_geom(name=f"{name}/y{index}", size=(x, wall / 2, z / 2), pos=(0, sign * (y - wall / 2), z / 2), **solid)
+        body.add_geom(name=f"{name}/x{index}", size=(wall / 2, y, z / 2), pos=(sign * (x - wall / 2), 0, z / 2), **firm)
+        body.add_geom(name=f"{name}/y{index}", size=(x, wall / 2, z / 2), pos=(0, sign * (y - wall / 2), z / 2), **firm)
 
 
 def add_bowl(
@@ -178,9 +132,9 @@ def add_bowl(
 ) -> None:
     """A round bowl of staves on a flat bottom, `radius` [m] at its rim; its frame is at the middle of its underside."""
     spec.add_material(name=f"{name}/glaze", rgba=(*colour, 1), specular=0.6, shininess=0.6)
-    body = _free(spec, name)
+    body = free_body(spec, name)
     foot, thick, each = 0.62 * radius, 0.004, mass / (staves + 1)
-    body.add_geom(name=name, size=(foot, thick, 0), pos=(0, 0, thick), material=f"{name}/glaze", **_solid(each, CYLINDER, RUBBER_FRICTION))
+    body.add_geom(name=name, size=(foot, thick, 0), pos=(0, 0, thick), material=f"{name}/glaze", **solid(each, CYLINDER, RUBBER_FRICTION))
     lean = np.arctan2(radius - foot, height)
     half = (np.tan(np.pi / staves) * radius * 1.04, thick / 2, np.hypot(radius - foot, height) / 2)
     for index in range(staves):
@@ -188,9 +142,9 @@ def add_bowl(
         middle = (radius + foot) / 2
         tilt, turned = np.zeros(4), np.zeros(4)
         mujoco.mju_axisAngle2Quat(tilt, np.array([1.0, 0.0, 0.0]), -lean)
-        mujoco.mju_mulQuat(turned, _about_z(turn - np.pi / 2), tilt)
+        mujoco.mju_mulQuat(turned, about_z(turn - np.pi / 2), tilt)
         pos = (middle * np.cos(turn), middle * np.sin(turn), height / 2)
-        body.add_geom(name=f"{name}/{index}", size=half, pos=pos, quat=turned, material=f"{name}/glaze", **_solid(each, BOX))
+        body.add_geom(name=f"{name}/{index}", size=half, pos=pos, quat=turned, material=f"{name}/glaze", **solid(each, BOX))
 
 
 def _labelled_cylinder(
@@ -205,24 +159,24 @@ def _labelled_cylinder(
     """A free cylinder with a picture round its wall."""
     _add_label(spec, name, label)
     spec.add_material(name=f"{name}/tin", rgba=(*tin, 1), specular=0.9, shininess=0.8)
-    body = _free(spec, name)
-    body.add_geom(name=name, size=(radius, height / 2, 0), group=3, **_solid(mass, CYLINDER))
+    body = free_body(spec, name)
+    body.add_geom(name=name, size=(radius, height / 2, 0), group=3, **solid(mass, CYLINDER))
     _add_wall(spec, body, radius * 0.99, height * 0.94)
     return body
 
 
-def _about_z(turn: float) -> np.ndarray:
+def about_z(turn: float) -> np.ndarray:
     """Quaternion wxyz of a turn about z [rad]."""
     return np.array([np.cos(turn / 2), 0, 0, np.sin(turn / 2)])
 
 
-def _free(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
+def free_body(spec: mujoco.MjSpec, name: str) -> mujoco.MjsBody:
     body = spec.worldbody.add_body(name=name)
     body.add_freejoint(name=name)
     return body
 
 
-def _solid(mass: float, type_: mujoco.mjtGeom, friction: tuple[float, float, float] = THING_FRICTION, *, condim: int = 4) -> dict:
+def solid(mass: float, type_: mujoco.mjtGeom, friction: tuple[float, float, float] = THING_FRICTION, *, condim: int = 4) -> dict:
     return {
         "type": type_,
         "mass": mass,

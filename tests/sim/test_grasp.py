@@ -8,11 +8,12 @@ from xlvla.paper import hands as named
 from xlvla_sim.conditions import lifted
 from xlvla_sim.demonstration import demonstrate
 from xlvla_sim.expert import Expert
+from xlvla_sim.fruit import add_fruit
 from xlvla_sim.grasp import Grasps, Grip
 from xlvla_sim.labels import tomato_label
 from xlvla_sim.moves import from_above, from_side, take
 from xlvla_sim.task import Stage
-from xlvla_sim.things import add_bottle, add_can, add_fruit
+from xlvla_sim.things import add_bottle, add_can
 from xlvla_sim.world import World
 
 HANDS = named("paper")

@@ -12,12 +12,13 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.fruit import add_starfruit
 from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import bring, from_side, release, take
 from xlvla_sim.pouring import Target, over, pour, pours, spilt
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
-from xlvla_sim.things import add_bottle, add_plate, add_starfruit
+from xlvla_sim.things import add_bottle, add_plate
 
 RADIUS, HEIGHT, MASS, SPOUT = 0.031, 0.125, 0.33, (0.016, 0.022)
 """A jar of sugar with a spout [m, kg]."""

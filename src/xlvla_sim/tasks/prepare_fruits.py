@@ -9,10 +9,12 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
-from xlvla_sim.moves import Hold, bring, from_above, release, take, together
+from xlvla_sim.errands import Errand, gather
+from xlvla_sim.fruit import add_banana, add_fruit
+from xlvla_sim.moves import Hold, from_above
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
-from xlvla_sim.things import add_banana, add_board, add_fruit
+from xlvla_sim.things import add_board
 
 FRUITS = ("banana", "orange")
 REST = {"banana": 0.0175, "orange": 0.036}
@@ -20,12 +22,12 @@ REST = {"banana": 0.0175, "orange": 0.036}
 COLOUR = {"banana": (0.93, 0.80, 0.20), "orange": (0.96, 0.52, 0.10)}
 ORANGE_MASS = 0.17
 
-BOARD = (0.20, 0.30, 0.012)
+BOARD = (0.20, 0.26, 0.012)
 BOARD_X, BOARD_Y = (0.41, 0.45), (-0.02, 0.02)
-X, Y, YAW = (0.37, 0.46), (0.23, 0.28), 0.35
+X, Y, YAW = (0.37, 0.45), (0.25, 0.29), 0.30
 """Where the board lies, where fruit lies on either side of it [m], and how far the banana is turned [rad]."""
 
-PLACES: dict[Side, float] = {"left": 0.075, "right": -0.075}
+PLACES: dict[Side, float] = {"left": 0.062, "right": -0.062}
 """Where on the board a side puts its fruit [m] along y."""
 
 
@@ -73,14 +75,18 @@ class PrepareFruits:
         return off_table(state, [*FRUITS, "board"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        fruits: dict[Side, str] = {"left" if state.position(fruit)[1] > 0 else "right": fruit for fruit in FRUITS}
-        pace = rng.uniform(0.9, 1.2)
-        holds = {side: _hold(state, fruit, side) for side, fruit in fruits.items()}
-        held = yield from together(**{side: take(state, fruit, side, holds[side], rng) for side, fruit in fruits.items()})
-        for side, fruit in fruits.items():
-            target = state.position("board") + np.array([0, PLACES[side], BOARD[2] / 2 + REST[fruit] + 0.004])
-            there = yield from bring(state, fruit, side, held[side], target, pace, over=0.08)
-            yield from release(state, fruit, side, there, holds[side], pace)
+        errands: dict[Side, Errand] = {}
+        for fruit in FRUITS:
+            side: Side = "left" if state.position(fruit)[1] > 0 else "right"
+            place = np.array([0, PLACES[side], BOARD[2] / 2 + REST[fruit] + 0.004])
+            errands[side] = Errand(
+                fruit,
+                _hold(state, fruit, side),
+                lambda place=place: state.position("board") + place,
+                lambda fruit=fruit: on_board(state, fruit),
+                over=0.08,
+            )
+        yield from gather(state, errands, rng)
 
 
 def _hold(state: State, fruit: str, side: Side) -> Hold:

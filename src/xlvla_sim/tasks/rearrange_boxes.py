@@ -9,8 +9,9 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
+from xlvla_sim.errands import Errand, gather
 from xlvla_sim.labels import carton
-from xlvla_sim.moves import Move, bring, from_above, release, take, together
+from xlvla_sim.moves import from_above
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_box
@@ -72,17 +73,20 @@ class RearrangeBoxes:
         return off_table(state, BOXES.values())
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        yield from together(**{side: _lay(state, side, rng) for side in BOXES})
-
-
-def _lay(state: State, side: Side, rng: np.random.Generator) -> Move:
-    """Takes the box of a side across its length and lays it in the row."""
-    box, sign, pace = BOXES[side], 1 if side == "left" else -1, rng.uniform(0.9, 1.2)
-    hold = from_above(WIDTH, squeeze=0.015, yaw=-sign * state.yaw(box))
-    held = yield from take(state, box, side, hold, rng, lift=0.08)
-    target = np.array([ROW_X, sign * ROW_Y, HEIGHT / 2 - 0.001])
-    there = yield from bring(state, box, side, held, target, pace, over=0.05, yaw=0.0)
-    return (yield from release(state, box, side, there, hold, pace))
+        errands: dict[Side, Errand] = {}
+        for side, box in BOXES.items():
+            sign = 1 if side == "left" else -1
+            place = np.array([ROW_X, sign * ROW_Y, HEIGHT / 2 - 0.001])
+            errands[side] = Errand(
+                box,
+                from_above(WIDTH, squeeze=0.015, yaw=-sign * state.yaw(box)),
+                lambda place=place: place,
+                lambda box=box: straight(state, box),
+                lift=0.08,
+                over=0.05,
+                yaw=0.0,
+            )
+        yield from gather(state, errands, rng)
 
 
 TASK = RearrangeBoxes

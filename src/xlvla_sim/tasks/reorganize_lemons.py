@@ -9,10 +9,12 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, level_distance, lifted, off_table
-from xlvla_sim.moves import bring, from_above, release, take, together
+from xlvla_sim.errands import Errand, gather
+from xlvla_sim.fruit import add_fruit
+from xlvla_sim.moves import from_above
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
-from xlvla_sim.things import add_bowl, add_fruit
+from xlvla_sim.things import add_bowl
 
 RADII = {"lemon": (0.029, 0.029, 0.036), "lime": (0.026, 0.026, 0.030)}
 MASS = {"lemon": 0.11, "lime": 0.08}
@@ -67,14 +69,17 @@ class ReorganizeLemons:
         return off_table(state, [*RADII, "bowl"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        fruits: dict[Side, str] = {"left" if state.position(fruit)[1] > 0 else "right": fruit for fruit in RADII}
-        pace = rng.uniform(0.9, 1.2)
-        holds = {fruit: from_above(2 * radii[0]) for fruit, radii in RADII.items()}
-        held = yield from together(**{side: take(state, fruit, side, holds[fruit], rng) for side, fruit in fruits.items()})
-        for side, fruit in fruits.items():
-            target = state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02])
-            there = yield from bring(state, fruit, side, held[side], target, pace, over=0.06)
-            yield from release(state, fruit, side, there, holds[fruit], pace)
+        errands: dict[Side, Errand] = {}
+        for fruit, radii in RADII.items():
+            side: Side = "left" if state.position(fruit)[1] > 0 else "right"
+            errands[side] = Errand(
+                fruit,
+                from_above(2 * radii[0], squeeze=0.02),
+                lambda: state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02]),
+                lambda fruit=fruit: inside(state, fruit),
+                over=0.06,
+            )
+        yield from gather(state, errands, rng)
 
 
 TASK = ReorganizeLemons

@@ -10,8 +10,9 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.errands import Errand, gather
 from xlvla_sim.labels import tomato_label, wrapper
-from xlvla_sim.moves import bring, from_above, release, take, together
+from xlvla_sim.moves import from_above
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_can, add_container
@@ -75,14 +76,20 @@ class SortCans:
         return off_table(state, [*RADIUS, "container"]) or toppled(state, RADIUS)
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        cans: dict[Side, str] = {"left" if state.position(can)[1] > 0 else "right": can for can in RADIUS}
-        pace = rng.uniform(0.9, 1.2)
-        holds = {can: from_above(2 * radius, above=0.02) for can, radius in RADIUS.items()}
-        held = yield from together(**{side: take(state, can, side, holds[can], rng, lift=0.13) for side, can in cans.items()})
-        for side, can in cans.items():
-            target = state.position("container") + np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
-            there = yield from bring(state, can, side, held[side], target, pace, over=0.09, stand=True)
-            yield from release(state, can, side, there, holds[can], pace)
+        errands: dict[Side, Errand] = {}
+        for can, radius in RADIUS.items():
+            side: Side = "left" if state.position(can)[1] > 0 else "right"
+            place = np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
+            errands[side] = Errand(
+                can,
+                from_above(2 * radius, above=0.02),
+                lambda place=place: state.position("container") + place,
+                lambda can=can: inside(state, can),
+                lift=0.13,
+                over=0.09,
+                stand=True,
+            )
+        yield from gather(state, errands, rng)
 
 
 TASK = SortCans
