@@ -17,8 +17,8 @@ FOLLOWED_RAD = 0.5
 MOVES_RAD, STANDS = 0.05, 0.1
 """A robot stands still that moves by less than this share of what a chunk means, if that is more than this."""
 
-FADES_S = 0.5
-"""About how long motion takes to lead a robot to a chunk that came late."""
+FADES_S = 1.0
+"""How long motion takes to lead a robot to a chunk that came late, along a quintic."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,9 @@ def overlap(observation: Observation, here: np.ndarray, frames: int) -> Overlap 
         return None
     newest, decided, age = told[-1]
     off = here - _read(decided, np.array([age - 1]))
-    ahead = _read(decided, np.arange(frames) + age) + off * _fade(np.arange(1, frames + 1) / newest.rate_hz)
+    ahead = _read(decided, np.arange(frames) + age) + off * _fade(
+        age / newest.rate_hz - observation.delay_s, np.arange(1, frames + 1) / newest.rate_hz
+    )
     known = np.array([min(frames, math.floor(len(decided) - age)) for _, decided, age in told])
     due = math.floor(observation.delay_s * newest.rate_hz + 1e-6)
     shifted = np.stack([_read(decided, np.arange(frames) + age) for _, decided, age in told])
@@ -75,10 +77,12 @@ def _read(decided: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return (1 - share) * decided[low] + share * decided[low + 1]
 
 
-def _fade(seconds: np.ndarray) -> np.ndarray:
-    """What is left [T, 1] of the distance between robot and chunk after so long."""
-    u = np.minimum(seconds / FADES_S, 1.0)[:, None]
-    return 1 - u**3 * (10 - u * (15 - 6 * u))
+def _fade(since_s: float, seconds: np.ndarray) -> np.ndarray:
+    """What is left [T, 1], after so many more seconds, of the distance to a chunk that took effect so long ago."""
+    begun = min(max(since_s / FADES_S, 0.0), 0.9)
+    u = np.append(begun, np.minimum(begun + seconds / FADES_S, 1.0))
+    left = 1 - u**3 * (10 - u * (15 - 6 * u))
+    return (left[1:] / left[0])[:, None]
 
 
 def _followed(chunk: Chunk, observation: Observation) -> bool:
