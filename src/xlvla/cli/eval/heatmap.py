@@ -26,7 +26,10 @@ def draw(table: Table, path: Path, title: str) -> None:
         axes.set_xticks(range(len(hands)), [pair.replace("+", "+\n") for pair in hands])
         axes.set_yticks(range(len(tasks)), [code(task) for task in tasks])
         axes.set_title(name, fontsize=10)
-        axes.tick_params(length=0)
+        axes.set_xticks(np.arange(len(hands) - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(len(tasks) - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="white")
+        axes.tick_params(which="both", length=0)
         for y, row in enumerate(cells):
             for x, cell in enumerate(row):
                 _write(axes, x, y, cell, which)
