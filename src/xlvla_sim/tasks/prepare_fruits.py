@@ -22,12 +22,12 @@ REST = {"banana": 0.0175, "orange": 0.036}
 COLOUR = {"banana": (0.93, 0.80, 0.20), "orange": (0.96, 0.52, 0.10)}
 ORANGE_MASS = 0.17
 
-BOARD = (0.20, 0.26, 0.012)
-BOARD_X, BOARD_Y = (0.41, 0.45), (-0.02, 0.02)
-X, Y, YAW = (0.37, 0.45), (0.25, 0.29), 0.30
+BOARD = (0.20, 0.30, 0.012)
+BOARD_X, BOARD_Y = (0.41, 0.45), (-0.01, 0.01)
+X, Y, YAW = (0.37, 0.45), (0.265, 0.30), 0.30
 """Where the board lies, where fruit lies on either side of it [m], and how far the banana is turned [rad]."""
 
-PLACES: dict[Side, float] = {"left": 0.062, "right": -0.062}
+PLACES: dict[Side, float] = {"left": 0.085, "right": -0.085}
 """Where on the board a side puts its fruit [m] along y."""
 
 
