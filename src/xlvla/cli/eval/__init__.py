@@ -42,7 +42,7 @@ def evaluate(
         Path, typer.Option(help="Folder for results.json, table.md, heatmap.png and videos; what is there is not played again.")
     ] = OUT,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
-    videos: Annotated[str, typer.Option(help="Which trials to film: none, failures, all.")] = "none",
+    videos: Annotated[str | None, typer.Option(help="Which trials to film: none, failures, all; failures if not given.")] = None,
     holdout: Annotated[str, typer.Option(help="Pairs it never saw, xhand:SC,inspire:PC, if its weights do not say.")] = "",
     ros: Annotated[bool, typer.Option("--ros", help="On the real graph, in real time, instead of in process.")] = False,
     engine: Annotated[str, typer.Option(help="What runs trials: local processes, or a ray cluster.")] = "local",
@@ -58,15 +58,16 @@ def evaluate(
     from xlvla.cli.workers import cores
     from xlvla.paper import tasks as named
 
-    if videos not in ("none", "failures", "all"):
-        raise unknown("choice of --videos", videos, ("none", "failures", "all"))
-    if ros and (policy == "expert" or engine != "local" or videos != "none"):
+    filmed = videos or ("none" if ros else "failures")
+    if filmed not in ("none", "failures", "all"):
+        raise unknown("choice of --videos", filmed, ("none", "failures", "all"))
+    if ros and (policy == "expert" or engine != "local" or filmed != "none"):
         raise XlvlaError("--ros plays a policy's trials one by one without videos: leave out 'expert', --engine and --videos")
     base = with_policy(rigs.load(rig), policy)
     kept = pairs.parse(holdout or said_held_out(base))
     cells = [for_task(for_hands(base, pair), task) for pair in hand_pairs(hands) for task in named(tasks)]
     made = [
-        replace(trial, film=videos) for cell in cells for trial in trials_of(cell, policy, range(seed, seed + trials), ros, delay, threads)
+        replace(trial, film=filmed) for cell in cells for trial in trials_of(cell, policy, range(seed, seed + trials), ros, delay, threads)
     ]
     outcomes = _play_all(made, Ledger(out, fresh=fresh), out, ros, engine, workers or cores())
     _report(list(zip(made, outcomes, strict=True)), kept, policy, out)
