@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
 
 import pytest
@@ -14,12 +13,14 @@ from xlvla_drivers.device import LinkLost
 def patient(call, *args, seconds=10.0):
     """A loaded machine may starve the emulator for longer than a link may be silent."""
     until_s = time.monotonic() + seconds
-    for losses in itertools.count(1):
+    losses = 0
+    while True:
         try:
             return call(*args)
         except LinkLost:
             if time.monotonic() > until_s:
                 raise
+            losses += 1
             time.sleep(0.02)
             if losses > 2:
                 with contextlib.suppress(LinkLost):  # as the link of a node does

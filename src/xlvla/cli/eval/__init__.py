@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from xlvla.cli.eval.ledger import Ledger
     from xlvla.cli.eval.table import Table
-    from xlvla.cli.eval.trial import Outcome, Trial
+    from xlvla.cli.eval.trial import Film, Outcome, Trial
     from xlvla.holdout import Holdout
 
 OUT = Path("out/eval")
@@ -58,9 +58,7 @@ def evaluate(
     from xlvla.cli.workers import cores
     from xlvla.paper import tasks as named
 
-    filmed = videos or ("none" if ros else "failures")
-    if filmed not in ("none", "failures", "all"):
-        raise unknown("choice of --videos", filmed, ("none", "failures", "all"))
+    filmed = _filmed(videos, ros)
     if ros and (policy == "expert" or engine != "local" or filmed != "none"):
         raise XlvlaError("--ros plays a policy's trials one by one without videos: leave out 'expert', --engine and --videos")
     base = with_policy(rigs.load(rig), policy)
@@ -71,6 +69,17 @@ def evaluate(
     ]
     outcomes = _play_all(made, Ledger(out, fresh=fresh), out, ros, engine, workers or cores())
     _report(list(zip(made, outcomes, strict=True)), kept, policy, out)
+
+
+def _filmed(videos: str | None, ros: bool) -> Film:
+    """Which trials to film."""
+    from xlvla.cli.eval.trial import FILMS
+
+    chosen = videos or ("none" if ros else "failures")
+    for known in FILMS:
+        if chosen == known:
+            return known
+    raise unknown("choice of --videos", chosen, FILMS)
 
 
 def with_policy(rig: Rig, policy: str) -> Rig:

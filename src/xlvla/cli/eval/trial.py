@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from xlvla import __version__
 from xlvla.rig import Rig
 
 Actor = Literal["policy", "expert"]
 Film = Literal["none", "failures", "all"]
+FILMS: tuple[Film, ...] = get_args(Film)
 Route = Literal["direct", "ros"]
 """Through what an actor meets the world: directly in one process, or the ROS graph."""
 
