@@ -8,6 +8,9 @@ from pathlib import Path
 FIFO_PRIORITY = 40
 """Above ordinary work, below the kernel's own threads."""
 
+GIVEN_WAY = 10
+"""How much nicer a process is that gives way."""
+
 
 def hasten() -> str:
     """Gives every thread of this process real-time scheduling where the system permits it; says which scheduling it has.
@@ -26,6 +29,11 @@ def hasten() -> str:
     except OSError:
         return "ordinary"
     return f"real-time (FIFO {FIFO_PRIORITY})"
+
+
+def give_way() -> None:
+    """Lets this process wait for others: what thinks or draws must not delay what talks to devices, the kernel's own threads included."""
+    os.nice(GIVEN_WAY)
 
 
 def _hasten(thread: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, priority, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.ghost import Ghost
 from xlvla.ros.node import RigNode, run
@@ -51,6 +51,8 @@ class PolicyNode(RigNode):
     def configure(self) -> None:
         if self.rig.policy is None:
             raise XlvlaError(f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run")
+        if not self.rig.sim:
+            priority.give_way()
         self._config = self.rig.policy
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type

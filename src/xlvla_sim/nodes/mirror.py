@@ -6,7 +6,7 @@ import threading
 import time
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, priority, topics
 from xlvla.ros.node import run
 from xlvla.ros.reader import Reader
 from xlvla_sim.ros.world_node import WorldNode
@@ -27,6 +27,7 @@ class MirrorNode(WorldNode):
     def configure(self) -> None:
         if self.rig.sim:
             raise XlvlaError(f"rig '{self.rig.name}' is simulated: only a rig of devices can be mirrored")
+        priority.give_way()
         emulated = {name: camera for name, camera in self.rig.cameras.items() if camera.device and camera.device.emulated}
         self.prepare(self.rig.with_choices(sim=True), emulated, speed=1.0)
         self._devices = {key: Reader(self, topics.joint_states(*key)) for key in self.parts}
