@@ -15,4 +15,4 @@ IN_REAL_TIME = ("tests/drivers/", "tests/graph/", "tests/ros/", "tests/motion/")
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.startswith(IN_REAL_TIME):
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=5))
