@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlvla.types import Side
-from xlvla_sim.moves import INWARD, Move, moved
+from xlvla_sim.conditions import stands
+from xlvla_sim.moves import INWARD, Hold, Move, bring, moved, release, take
 from xlvla_sim.state import State
-from xlvla_sim.task import WayPoint
+from xlvla_sim.task import Plan, WayPoint
 from xlvla_sim.wrist import pose
 
 DOWN = float(np.cos(np.radians(100)))
@@ -51,6 +52,21 @@ def spilt(state: State, vessel: str, target: Target) -> bool:
     """Whether a vessel runs out beside the target."""
     mouth, way = state.site(f"{vessel}/mouth")
     return bool(way[2] < DOWN and np.hypot(*(mouth - state.position(target.thing))[:2]) > 2 * target.radius)
+
+
+def put_back(state: State, vessel: str, half: float) -> bool:
+    """Whether a vessel of half this height [m] stands on the table and no hand is on it."""
+    return stands(state, vessel) and state.position(vessel)[2] < half + 0.005
+
+
+def serve(state: State, vessel: str, target: Target, hold: Hold, rng: np.random.Generator) -> Plan:
+    """The hand on the vessel's side takes it, pours over the target and puts it down where it was."""
+    side: Side = "left" if state.position(vessel)[1] > 0 else "right"
+    pace, home = rng.uniform(0.9, 1.2), state.position(vessel)
+    held = yield from take(state, vessel, side, hold, rng, lift=0.12)
+    poured = yield from pour(state, vessel, target, side, held, pace)
+    there = yield from bring(state, vessel, side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True)
+    yield from release(state, vessel, side, there, hold, pace)
 
 
 def pour(state: State, vessel: str, target: Target, side: Side, held: WayPoint, pace: float) -> Move:

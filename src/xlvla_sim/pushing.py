@@ -1,11 +1,14 @@
-"""A push: one hand moves a standing thing across the table with its palm."""
+"""Pushes: one hand moves a standing thing across the table with its palm."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from xlvla.types import Side
-from xlvla_sim.task import WayPoint
+from xlvla_sim.state import State
+from xlvla_sim.task import Plan, WayPoint
 
 PALM_FORWARD, PALM_DEPTH = 0.105, 0.015
 """The part of a hand that pushes: from the flange along the fingers, and out of the palm [m]. The depth is
@@ -17,6 +20,18 @@ TILT, LOW = np.radians(26), 0.142
 ABOVE_SPREAD = np.array([0.015, 0.015, 0.015, 0.05, 0.08, 0.05])
 START_SPREAD = np.array([0.008, 0.004, 0.005, 0.05, 0.03, 0.03])
 """How much the first two way-points vary, position [m] and angles [rad]; the push takes the rest out again."""
+
+
+def push_together(state: State, things: Mapping[Side, str], half: float, rng: np.random.Generator) -> Plan:
+    """Each hand pushes the thing of its side, until they meet halfway; their walls are `half` [m] from their frames."""
+    left, right = (state.position(things[side])[:2] for side in ("left", "right"))
+    line = (left - right) / np.linalg.norm(left - right)
+    middle = (left + right) / 2
+    pace = rng.uniform(0.85, 1.2)
+    yield {
+        "left": push(left, half, middle, -line, "left", pace, rng),
+        "right": push(right, half, middle, line, "right", pace, rng),
+    }
 
 
 def push(

@@ -175,9 +175,9 @@ class World:
 
     def _place_robot(self, start: Mapping[str, float]) -> None:
         for side in self.rig.sides:
-            open_hand = np.clip(0.0, *self.rig.hand(side).command_range(side))
-            for part, rest in zip(PARTS, (self.rig.home(side).values(), open_hand), strict=True):
-                self._place(side, part, np.array([start.get(name, at) for name, at in zip(self._names(side, part), rest, strict=True)]))
+            positions = {**self.rig.start(side), **start}
+            for part in PARTS:
+                self._place(side, part, np.array([positions[name] for name in self._names(side, part)]))
         for equality in range(self.model.neq):
             joint, master = self.model.eq_obj1id[equality], self.model.eq_obj2id[equality]
             offset, factor = self.model.eq_data[equality, :2]

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from xlvla.types import Side
-from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.conditions import lifted, off_table, toppled
 from xlvla_sim.labels import wrapper
-from xlvla_sim.moves import bring, from_side, release, take
-from xlvla_sim.pouring import Target, over, pour, pours, spilt
+from xlvla_sim.moves import from_side
+from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_bottle, add_can
@@ -30,11 +29,6 @@ X, Y = (0.37, 0.46), (0.19, 0.26)
 MEAT = Target("meat_can", CAN_RADIUS, CAN_HEIGHT / 2)
 
 
-def down(state: State) -> bool:
-    """Whether the bottle stands on the table and no hand is on it."""
-    return stands(state, "mustard") and state.position("mustard")[2] < HEIGHT / 2 + 0.005
-
-
 class PourSauce:
     """The paper's task PS."""
 
@@ -44,7 +38,7 @@ class PourSauce:
         Stage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
         Stage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
         Stage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
-        Stage("put the bottle down", down, hold_s=0.3),
+        Stage("put the bottle down", lambda state: put_back(state, "mustard", HEIGHT / 2), hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -66,12 +60,7 @@ class PourSauce:
         return off_table(state, things) or toppled(state, things)
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        side: Side = "left" if state.position("mustard")[1] > 0 else "right"
-        pace, hold, home = rng.uniform(0.9, 1.2), from_side(2 * RADIUS, above=0.01), state.position("mustard")
-        held = yield from take(state, "mustard", side, hold, rng, lift=0.12)
-        poured = yield from pour(state, "mustard", MEAT, side, held, pace)
-        there = yield from bring(state, "mustard", side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True)
-        yield from release(state, "mustard", side, there, hold, pace)
+        return serve(state, "mustard", MEAT, from_side(2 * RADIUS, above=0.01), rng)
 
 
 TASK = PourSauce

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from xlvla.types import Side
-from xlvla_sim.conditions import lifted, off_table, stands, toppled
+from xlvla_sim.conditions import lifted, off_table, toppled
 from xlvla_sim.fruit import add_starfruit
 from xlvla_sim.labels import wrapper
-from xlvla_sim.moves import bring, from_side, release, take
-from xlvla_sim.pouring import Target, over, pour, pours, spilt
+from xlvla_sim.moves import from_side
+from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_bottle, add_plate
@@ -32,11 +31,6 @@ X, Y = (0.37, 0.46), (0.20, 0.27)
 FRUIT = Target("starfruit", FRUIT_RADIUS, FRUIT_HEIGHT / 2)
 
 
-def down(state: State) -> bool:
-    """Whether the jar stands on the table and no hand is on it."""
-    return stands(state, "sugar") and state.position("sugar")[2] < HEIGHT / 2 + 0.005
-
-
 class PourSugar:
     """The paper's task PoS."""
 
@@ -46,7 +40,7 @@ class PourSugar:
         Stage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
         Stage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
         Stage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
-        Stage("put the sugar down", down, hold_s=0.3),
+        Stage("put the sugar down", lambda state: put_back(state, "sugar", HEIGHT / 2), hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -70,12 +64,7 @@ class PourSugar:
         return off_table(state, ["sugar", "starfruit", "plate"]) or toppled(state, ["sugar"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        side: Side = "left" if state.position("sugar")[1] > 0 else "right"
-        pace, hold, home = rng.uniform(0.9, 1.2), from_side(2 * RADIUS, above=0.012), state.position("sugar")
-        held = yield from take(state, "sugar", side, hold, rng, lift=0.12)
-        poured = yield from pour(state, "sugar", FRUIT, side, held, pace)
-        there = yield from bring(state, "sugar", side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True)
-        yield from release(state, "sugar", side, there, hold, pace)
+        return serve(state, "sugar", FRUIT, from_side(2 * RADIUS, above=0.012), rng)
 
 
 TASK = PourSugar

@@ -8,9 +8,9 @@ import mujoco
 import numpy as np
 
 from xlvla.types import Side
-from xlvla_sim.conditions import fell_over, off_table
+from xlvla_sim.conditions import fell_over, level_distance, off_table
 from xlvla_sim.labels import tomato_label
-from xlvla_sim.pushing import push
+from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_can
@@ -27,8 +27,7 @@ CLOSE_M = 0.01
 
 def gap(state: State) -> float:
     """Distance between the cans' walls [m]."""
-    left, right = (state.position(can) for can in CANS.values())
-    return float(np.hypot(*(left - right)[:2])) - 2 * RADIUS
+    return level_distance(state, *CANS.values()) - 2 * RADIUS
 
 
 class PushCans:
@@ -57,14 +56,7 @@ class PushCans:
         return off_table(state, CANS.values()) or fell_over(state, CANS.values())
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        left, right = (state.position(can)[:2] for can in CANS.values())
-        line = (left - right) / np.linalg.norm(left - right)
-        middle = (left + right) / 2
-        pace = rng.uniform(0.85, 1.2)
-        yield {
-            "left": push(left, RADIUS, middle, -line, "left", pace, rng),
-            "right": push(right, RADIUS, middle, line, "right", pace, rng),
-        }
+        return push_together(state, CANS, RADIUS, rng)
 
 
 TASK = PushCans

@@ -10,7 +10,7 @@ import numpy as np
 from xlvla.types import Side
 from xlvla_sim.conditions import fell_over, level_distance, off_table
 from xlvla_sim.labels import carton
-from xlvla_sim.pushing import push
+from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_box
@@ -57,14 +57,7 @@ class PushSugar:
         return off_table(state, BOXES.values()) or fell_over(state, BOXES.values())
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        left, right = (state.position(box)[:2] for box in BOXES.values())
-        line = (left - right) / np.linalg.norm(left - right)
-        middle, reach = (left + right) / 2, WIDTH / 2
-        pace = rng.uniform(0.85, 1.2)
-        yield {
-            "left": push(left, reach, middle, -line, "left", pace, rng),
-            "right": push(right, reach, middle, line, "right", pace, rng),
-        }
+        return push_together(state, BOXES, WIDTH / 2, rng)
 
 
 TASK = PushSugar
