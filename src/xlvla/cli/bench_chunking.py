@@ -134,15 +134,14 @@ def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[An
     """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two chunks, or motion refused one."""
     import numpy as np
 
-    from xlvla.types import PARTS
+    from xlvla.cli.eval.stage import arrivals
     from xlvla_drivers.motion.chunk import Refused, Trajectory
-    from xlvla_drivers.motion.roughness import Arrival, blended, naive
+    from xlvla_drivers.motion.roughness import blended, naive
     from xlvla_drivers.motion.sides import side_player
 
     if len(sent) < 2:
         return None
-    points = [np.concatenate([chunk.positions[side][part] for part in PARTS], axis=1) for _, chunk in sent]
-    came = [Arrival(at, chunk.stamp_ns / 1e9, chunk.rate_hz, rows) for (at, chunk), rows in zip(sent, points, strict=True)]
+    came = arrivals(sent, side)
     gaps = [
         Trajectory(new.points, new.rate_hz).at(new.came_s - new.stamp_s - 1 / new.rate_hz).position
         - commanded[round(new.came_s * rig.motion.rate_hz)]

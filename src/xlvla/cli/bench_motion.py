@@ -12,6 +12,7 @@ from xlvla.cli.bench import bench
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from xlvla.policy import Chunk
     from xlvla.rig import Rig
 
 LOOKS = 300
@@ -55,12 +56,10 @@ def _distances(rig: Rig) -> dict[str, Any]:
     import numpy as np
 
     from xlvla.ros.measure import spread
-    from xlvla.types import PARTS
     from xlvla_drivers.motion.guard import Guard
 
     guard, rng = Guard(rig), np.random.default_rng(0)
-    home = {joint: value for side in rig.sides for joint, value in rig.home(side).items()}
-    here = np.array([home.get(name, 0.0) for side in rig.sides for part in PARTS for name in rig.joint_names(side, part)])
+    here = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
     poses = here + rng.normal(0, 0.2, (LOOKS, 3, len(here)))
     looks = [guard.look(pose, [near, far], 1.0) for pose, near, far in poses]
     return {"look_ms": spread([1e3 * look.took_s for look in looks]), "distances": len(guard.distances.gaps)}
@@ -70,15 +69,15 @@ def _jerk(rig: Rig) -> dict[str, Any]:
     """Jerk of the commands that the policy's chunks of one simulated episode become, with our switching and a naive one."""
     import numpy as np
 
-    from xlvla.types import FIRST_EVALUATION_SEED, PARTS
-    from xlvla_drivers.motion.roughness import Arrival, blended, naive
+    from xlvla.cli.eval.stage import arrivals
+    from xlvla.types import FIRST_EVALUATION_SEED
+    from xlvla_drivers.motion.roughness import blended, naive
     from xlvla_drivers.motion.sides import side_player
 
-    chunks = _decided(rig, FIRST_EVALUATION_SEED)
+    sent = _sent(rig, FIRST_EVALUATION_SEED)
     ways: dict[str, list[Any]] = {"jerk": [], "naive_jerk": []}
     for side in rig.sides:
-        points = [np.concatenate([chunk.positions[side][part] for part in PARTS], axis=1) for chunk in chunks]
-        came = [Arrival(c.stamp_ns / 1e9 + DELAY_S, c.stamp_ns / 1e9, c.rate_hz, rows) for c, rows in zip(chunks, points, strict=True)]
+        came = arrivals(sent, side)
         ways["jerk"].append(blended(side_player(rig, side), came, came[-1].came_s + 0.8))
         ways["naive_jerk"].append(naive(side_player(rig, side), came, came[-1].came_s + 0.8))
     found = {}
@@ -91,26 +90,14 @@ DELAY_S = 0.15
 """From an observation to its chunk."""
 
 
-def _decided(rig: Rig, seed: int) -> list[Any]:
-    """The chunks that the rig's policy decides on in a simulated episode."""
+def _sent(rig: Rig, seed: int) -> list[tuple[float, Chunk]]:
+    """The chunks that the rig's policy decides on in a simulated episode, and when they came [s]."""
     from xlvla.cli.eval.stage import Stage
-    from xlvla.policy import Chunk, Observation, Policy
-
-    class Kept:
-        """A policy that remembers what it decided."""
-
-        def __init__(self, policy: Policy):
-            self.policy, self.chunks = policy, list[Chunk]()
-
-        def predict(self, observation: Observation) -> Chunk:
-            self.chunks.append(self.policy.predict(observation))
-            return self.chunks[-1]
 
     stage = Stage(rig, DELAY_S, threads=1)
-    stage.policy = kept = Kept(stage.policy)
     stage.trial(seed)
     stage.world.close()
-    return kept.chunks
+    return stage.sent
 
 
 def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 
 if TYPE_CHECKING:
     from xlvla_drivers.motion.player import Player
+    from xlvla_drivers.motion.roughness import Arrival
     from xlvla_sim.world import World
 
 SETTLE_S = 0.5
@@ -126,3 +128,10 @@ class Stage:
 
     def _measured(self, side: Side) -> np.ndarray:
         return np.concatenate([self.world.joint_state(side, part)[0] for part in PARTS])
+
+
+def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
+    """One side of the chunks a trial sent, as motion meets them."""
+    from xlvla_drivers.motion.roughness import Arrival
+
+    return [Arrival(at, c.stamp_ns / 1e9, c.rate_hz, np.concatenate([c.positions[side][part] for part in PARTS], 1)) for at, c in sent]
