@@ -53,11 +53,12 @@ def policies() -> tuple[str, ...]:
 
 @cache
 def drivers(kind: str) -> tuple[str, ...]:
-    """Names of the device drivers of a kind (hand, arm, camera): the modules of `xlvla_drivers` that say what a `Driver` is.
+    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of `xlvla_drivers` that say what a `Driver` is.
 
     None is imported, since the device SDKs they need may be missing.
     """
-    return tuple(name for name in _modules(f"xlvla_drivers.{kind}s") if _defines(f"xlvla_drivers.{kind}s.{name}", "Driver"))
+    package = "xlvla_drivers.teleop" if kind == "teleop" else f"xlvla_drivers.{kind}s"
+    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Driver"))
 
 
 def hand(name: str) -> Hand:

@@ -37,7 +37,8 @@ class NodeSpec:
 
 def nodes(rig: Rig) -> list[NodeSpec]:
     """The nodes a rig needs, every one of them required: if one dies, the rig stops."""
-    return [*_body(rig), NodeSpec("xlvla", "joint_states", "joint_states"), NodeSpec("xlvla_drivers", "motion", "motion"), *_mind(rig)]
+    shared = [NodeSpec("xlvla", "joint_states", "joint_states"), NodeSpec("xlvla_drivers", "motion", "motion")]
+    return [*_body(rig), *shared, *_mind(rig), *_human(rig), *_memory(rig)]
 
 
 def chosen(rig: Rig, only: Sequence[str] = (), without: Sequence[str] = ()) -> list[NodeSpec]:
@@ -65,6 +66,18 @@ def _eyes(rig: Rig) -> list[NodeSpec]:
     """One node per camera; all the emulated ones look into one mirrored world."""
     real = [NodeSpec("xlvla_drivers", "camera", f"camera_{name}", part=name) for name in rig.cameras if name not in rig.mirrored]
     return [*real, *([NodeSpec("xlvla_sim", "mirror", "mirror")] if rig.mirrored else [])]
+
+
+def _human(rig: Rig) -> list[NodeSpec]:
+    """Who drives by hand, and what follows them."""
+    if rig.teleop is None:
+        return []
+    scripted = [NodeSpec("xlvla_sim", "operator", "scripted_operator")] if rig.teleop.scripted else []
+    return [*scripted, NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source)]
+
+
+def _memory(rig: Rig) -> list[NodeSpec]:
+    return [NodeSpec("xlvla_data", "recorder", "recorder")] if rig.recorder else []
 
 
 def _mind(rig: Rig) -> list[NodeSpec]:

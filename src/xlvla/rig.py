@@ -21,8 +21,10 @@ from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
 from xlvla.motion import MotionConfig
 from xlvla.policy import Chunking, Device, EngineName, Precision
+from xlvla.recording import RecorderConfig
 from xlvla.rig_faults import rig_faults
 from xlvla.strict import build
+from xlvla.teleop import TeleopConfig
 from xlvla.types import PARTS, Part, Side, scoped
 from xlvla.urdf import Vector
 
@@ -110,7 +112,7 @@ class SimConfig:
 
 @dataclass(frozen=True)
 class Rig:
-    """A whole rig; `sim` None means real hardware."""
+    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand, `recorder` None no recordings."""
 
     name: str
     sides: Mapping[Side, Station]
@@ -118,6 +120,8 @@ class Rig:
     policy: PolicyConfig | None = field(default_factory=PolicyConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     sim: SimConfig | None = field(default_factory=SimConfig)
+    teleop: TeleopConfig | None = None
+    recorder: RecorderConfig | None = None
     description: str = ""
 
     def arm(self, side: Side) -> Arm:

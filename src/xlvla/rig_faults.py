@@ -29,6 +29,10 @@ def rig_faults(rig: Rig) -> list[str]:
     if rig.policy:
         faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
         faults += _positive("policy", replan_s=rig.policy.replan_s, max_age_s=rig.policy.max_age_s)
+    if rig.teleop:
+        faults += rig.teleop.faults(simulated=rig.sim is not None)
+    if rig.recorder:
+        faults += rig.recorder.faults()
     if rig.sim:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
         faults += _positive("sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2
 from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -110,6 +111,37 @@ INJECT = Topic("/emulators/inject", String, _qos(reliable=True, depth=10))
 EMULATED_FAULTS = Topic("/emulators/faults", String, LATCHED)
 """JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
 
+TELEOP_STATUS = Topic("/teleop/status", String, LATCHED)
+"""JSON: source, and by side whether it is tracked and follows (`clutched`), with the newest latencies [ms]."""
+
+TELEOP_CLUTCH = Service("/teleop/clutch", SetBool)
+"""True: the robot follows the operator from where both are. False: it stays, and the operator may move freely."""
+
+TELEOP_LATENT = Topic("/teleop/latent", Float32MultiArray, SENSOR)
+"""The operator's newest hand poses as latents: dimensions side, frame (one), latent."""
+
+BUTTON = Topic("/teleop/button", String, _qos(reliable=True, depth=10))
+"""What the operator pressed or signed: record, discard, success, failure, relabel, clutch."""
+
+CUE = Topic("/cue", String, _qos(reliable=True, depth=10))
+"""What the operator is to hear and read: a word for the sound, a colon, a line."""
+
+RECORDER_STATUS = Topic("/recorder/status", String, LATCHED)
+"""JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its findings."""
+
+RECORDER_START = Service("/recorder/start", Trigger)
+RECORDER_STOP = Service("/recorder/stop", Trigger)
+"""Begins and ends an episode; the answers' messages name it."""
+
+RECORDER_DISCARD = Service("/recorder/discard", Trigger)
+"""Puts the last episode aside, into the session's `discarded` folder; called again, back."""
+
+RECORDER_MARK = Service("/recorder/mark", SetBool)
+"""Says whether the last episode succeeded."""
+
+RECORDER_RELABEL = Service("/recorder/relabel", Trigger)
+"""The last episode was told the sentence that is on `/instruction` now."""
+
 SIM_RESET = Service("/sim/reset", Trigger)
 """Begins the next episode; the answer's message is the JSON of `/sim/status`."""
 
@@ -169,6 +201,31 @@ def tactile(side: Side) -> Topic:
     its numbers by name.
     """
     return Topic(f"/{side}/hand/tactile", JointState, SENSOR)
+
+
+def operator_wrist(side: Side) -> Topic:
+    """A wrist of the operator in their own world, z up [m]; from the tracker as teleop understood it, before any scaling."""
+    return Topic(f"/teleop/{side}/wrist", PoseStamped, SENSOR)
+
+
+def operator_keypoints(side: Side) -> Topic:
+    """21 keypoints of the operator's hand in the frame of its wrist [m], in MediaPipe's order; a cloud, which RViz shows."""
+    return Topic(f"/teleop/{side}/keypoints", PointCloud2, SENSOR)
+
+
+def leader(side: Side) -> Topic:
+    """Joints of the leader arm or exoskeleton the operator holds."""
+    return Topic(f"/teleop/{side}/leader", JointState, SENSOR)
+
+
+def tracked_wrist(side: Side) -> Topic:
+    """As `operator_wrist`, said by any tracker that speaks ROS, for the teleop source `topics`."""
+    return Topic(f"/tracker/{side}/wrist", PoseStamped, SENSOR)
+
+
+def tracked_keypoints(side: Side) -> Topic:
+    """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source `topics`."""
+    return Topic(f"/tracker/{side}/keypoints", PointCloud2, SENSOR)
 
 
 def recover(side: Side, part: Part) -> Service:

@@ -1,0 +1,24 @@
+"""How a rig says what is recorded of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RecorderConfig:
+    """Where episodes go and when the recorder warns.
+
+    Args:
+        folder: sessions of episodes go here, one folder per start of the rig.
+        least_free_gb: free space on the disk below which an episode is stopped cleanly.
+        confirm_s: within this time a second press discards the episode that the first one asked about.
+    """
+
+    folder: str = "recordings"
+    least_free_gb: float = 1.0
+    confirm_s: float = 3.0
+
+    def faults(self) -> list[str]:
+        """Everything wrong with what a rig says."""
+        return [f"recorder.{key}: must be above 0, is {value}" for key, value in vars(self).items() if key != "folder" and not value > 0]

@@ -1,0 +1,47 @@
+"""How a rig says who drives it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from xlvla import catalog
+from xlvla.errors import unknown_line
+
+Fingers = Literal["codec", "dex"]
+"""How fingers follow the operator's: through the shared latent, as every hand does, or by dex-retargeting for the hands it knows."""
+
+
+@dataclass(frozen=True)
+class TeleopConfig:
+    """An operator and the device that watches them.
+
+    Args:
+        source: what is read: a module of `xlvla_drivers.teleop`.
+        address: where it is: a host, a port, a folder; '' is the source's usual one.
+        options: what else its source lets a rig choose.
+        scripted: in a simulation, a scripted operator solves the task through this source.
+        fingers: how fingers follow the operator's.
+        scale: how far the wrist goes for a metre of the operator's.
+        rate_hz: how often the operator is followed.
+    """
+
+    source: str
+    address: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    scripted: bool = False
+    fingers: Fingers = "codec"
+    scale: float = 1.0
+    rate_hz: float = 90.0
+
+    def faults(self, simulated: bool) -> list[str]:
+        """Everything wrong with what a rig says."""
+        known = catalog.drivers("teleop")
+        faults = [] if self.source in known else [f"teleop.source: {unknown_line('source', self.source, known)}"]
+        for key in ("scale", "rate_hz"):
+            if not getattr(self, key) > 0:
+                faults.append(f"teleop.{key}: must be above 0, is {getattr(self, key)}")
+        if self.scripted and not simulated:
+            faults.append("teleop.scripted: only a simulation has a scripted operator, add `sim: {...}`")
+        return faults

@@ -1,0 +1,1 @@
+"""Who drives by hand, one file per source."""
