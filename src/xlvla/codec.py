@@ -141,7 +141,7 @@ class Codec:
             XlvlaError: the file is missing, is no codec, or was trained for other joints than the catalogue's.
         """
         path = SHIPPED if path is None else Path(path)
-        content, card = _read(path)
+        content, card = sealed(path, FORMAT, "codec", "xlvla codec train")
         tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
         parts = {}
         for hand, sides in card["hands"].items():
@@ -162,12 +162,12 @@ class Codec:
     def encode(self, hand: str, side: Side, q: ArrayLike) -> Array:
         """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the limits count as at them."""
         part = self.part(hand, side)
-        return _rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
+        return rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
 
     def decode(self, hand: str, side: Side, z: ArrayLike) -> Array:
         """Latents [..., L] to joint angles [..., J] rad, always within the joint limits."""
         part = self.part(hand, side)
-        return _rows(part.decode, z, self.latent_dim, "latents")
+        return rows(part.decode, z, self.latent_dim, "latents")
 
     def part(self, hand: str, side: Side) -> HandCodec:
         """Encoder and decoder of one hand of one side, for those who carry them elsewhere."""
@@ -179,7 +179,7 @@ class Codec:
         raise unknown("side", side, SIDES)
 
 
-def _rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what: str) -> Array:
+def rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what: str) -> Array:
     """Applies a function of [N, width] to [..., width]."""
     with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite and is refused below
         values = np.asarray(values, dtype=np.float32)
@@ -191,10 +191,10 @@ def _rows(function: Callable[[Array], Array], values: ArrayLike, width: int, wha
     return result.reshape(*values.shape[:-1], result.shape[-1])
 
 
-def _read(path: Path) -> tuple[bytes, Card]:
-    """Content and card of a weights file."""
+def sealed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, Card]:
+    """Content and card of a weights file; `command` is what makes one."""
     if not path.is_file():
-        raise XlvlaError(f"no codec weights at {path}: run `xlvla codec train`, or name a weights file that exists")
+        raise XlvlaError(f"no {kind} weights at {path}: run `{command}`, or name a weights file that exists")
     content = path.read_bytes()
     try:
         load(content)
@@ -202,24 +202,25 @@ def _read(path: Path) -> tuple[bytes, Card]:
         about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     except (SafetensorError, ValueError) as error:
         raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
-    if about.get("format") != FORMAT:
-        raise XlvlaError(f"{path} is not a codec of this version: its format is '{about.get('format', 'not given')}', '{FORMAT}' is needed")
+    if about.get("format") != form:
+        raise XlvlaError(f"{path} is not a {kind} of this version: its format is '{about.get('format', 'not given')}', '{form}' is needed")
     return content, json.loads(about["card"])
 
 
 def _part(tensors: Mapping[str, Array], entry: Card, activation: str) -> HandCodec:
     lower, upper = (np.array(entry[key], dtype=np.float32) for key in ("lower", "upper"))
-    encoder, decoder = (_network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation]) for half in ("encoder", "decoder"))
+    encoder, decoder = (network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation]) for half in ("encoder", "decoder"))
     return HandCodec(tuple(entry["joints"]), lower, upper, encoder, decoder)
 
 
-def _network(tensors: Mapping[str, Array], prefix: str, activation: Callable[[Array], Array]) -> Network:
+def network(tensors: Mapping[str, Array], prefix: str, activation: Callable[[Array], Array]) -> Network:
+    """The network whose layers are `{prefix}.0`, `{prefix}.1`, ..."""
     layers: list[Layer] = []
     while f"{prefix}.{len(layers)}.weight" in tensors:
         here = f"{prefix}.{len(layers)}"
         layers.append(Layer(tensors[f"{here}.weight"], tensors[f"{here}.bias"], tensors.get(f"{here}.gain"), tensors.get(f"{here}.shift")))
     if not layers:
-        raise XlvlaError(f"the codec weights have no network '{prefix}' that their card names: the file is damaged")
+        raise XlvlaError(f"the weights have no network '{prefix}' that their card names: the file is damaged")
     return Network(tuple(layers), activation)
 
 
