@@ -1,0 +1,86 @@
+"""What an episode is, beside its bag: `episode.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from xlvla.errors import XlvlaError
+from xlvla.strict import build
+from xlvla.types import Part, Side
+from xlvla_data.bag.layout import write_whole
+
+CARD = "episode.json"
+
+State = Literal["recording", "stopped", "discarded"]
+Colour = Literal["green", "yellow", "red"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One recorded episode.
+
+    Args:
+        name: of its folder.
+        state: 'recording' while it is written, and for ever where its recorder was killed and nobody repaired it.
+        task: name of the simulated task; '' where none is known.
+        instruction: what was to be done, in words.
+        hands: by side.
+        joints: names by side and part, in the order of the catalogue.
+        rates_hz: what the rig promises of topics' rates.
+        rig: the rig's document, `rig_hash` its short SHA-256.
+        codec: hash of the codec whose latents are in the bag.
+        simulated: stamps are simulated time, log times are not.
+        seed: of the simulated episode.
+        success: None where nobody said.
+        verdict: 'green', 'yellow' or 'red'; '' before it was judged.
+        findings: a line for whatever was found.
+        figures: what was measured, by stream.
+        began_ns, ended_ns: log times; 0 while it is recorded.
+        duration_s: by the stamps.
+        why: what ended it.
+    """
+
+    name: str
+    state: State
+    task: str
+    instruction: str
+    hands: Mapping[Side, str]
+    joints: Mapping[Side, Mapping[Part, list[Any]]]
+    rates_hz: Mapping[str, float]
+    rig: Mapping[str, Any]
+    rig_hash: str
+    codec: str
+    simulated: bool
+    seed: int | None = None
+    success: bool | None = None
+    verdict: str = ""
+    findings: list[Any] = field(default_factory=list[Any])
+    figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    began_ns: int = 0
+    ended_ns: int = 0
+    duration_s: float = 0.0
+    why: str = ""
+    version: str = ""
+
+    def write(self, folder: Path) -> None:
+        write_whole(folder / CARD, json.dumps(asdict(self), indent=1) + "\n")
+
+
+def read_card(folder: Path) -> Card:
+    """The card of an episode; XlvlaError where there is none or it is damaged."""
+    path = folder / CARD
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise XlvlaError(f"{folder} is no recorded episode: it has no {CARD}") from None
+    except json.JSONDecodeError as error:
+        raise XlvlaError(f"{path} is not valid JSON: {error}") from None
+    known = set(Card.__dataclass_fields__)
+    card, faults = build(Card, {key: value for key, value in document.items() if key in known}, "episode")
+    if card is None or faults:
+        raise XlvlaError(f"{path}: {'; '.join(faults)}")
+    return card

@@ -1,0 +1,115 @@
+"""What a bag is on disk: a folder as rosbag2 of ROS 2 Jazzy writes it, with one MCAP file and `metadata.yaml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+METADATA = "metadata.yaml"
+VERSION = 9
+"""Of `metadata.yaml`, since Jazzy."""
+
+PROFILE, SCHEMA_ENCODING, MESSAGE_ENCODING = "ros2", "ros2msg", "cdr"
+STORAGE = "mcap"
+
+FOREVER = {"sec": 9223372036, "nsec": 854775807}
+"""How rosbag2 writes an infinite duration."""
+
+
+@dataclass(frozen=True)
+class Qos:
+    """How a topic is offered: the newest `depth` messages, whether lost ones are sent again, whether late readers get them."""
+
+    depth: int
+    reliable: bool
+    latched: bool
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "history": "keep_last",
+            "depth": self.depth,
+            "reliability": "reliable" if self.reliable else "best_effort",
+            "durability": "transient_local" if self.latched else "volatile",
+            "deadline": dict(FOREVER),
+            "lifespan": dict(FOREVER),
+            "liveliness": "automatic",
+            "liveliness_lease_duration": dict(FOREVER),
+            "avoid_ros_namespace_conventions": False,
+        }
+
+
+@dataclass(frozen=True)
+class BagTopic:
+    """A topic of a bag: its name, its type ('sensor_msgs/msg/JointState') with definition and hash, and how it was offered, as YAML."""
+
+    name: str
+    type: str
+    definition: str
+    type_hash: str
+    qos: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "serialization_format": MESSAGE_ENCODING,
+            "offered_qos_profiles": yaml.safe_load(self.qos) or [],
+            "type_description_hash": self.type_hash,
+        }
+
+
+def mcap_path(folder: Path) -> Path:
+    """The bag's file, named as rosbag2 names it."""
+    return folder / f"{folder.name}_0.mcap"
+
+
+def information(
+    file: str, topics: Sequence[BagTopic], counts: Mapping[str, int], first_ns: int, last_ns: int, distro: str
+) -> dict[str, Any]:
+    """What `metadata.yaml` says of a bag, without its outermost key.
+
+    Args:
+        counts: messages by topic.
+        first_ns, last_ns: log times of the first and the last message.
+    """
+    total = sum(counts.values())
+    span = {"duration": {"nanoseconds": max(last_ns - first_ns, 0)}, "starting_time": {"nanoseconds_since_epoch": first_ns}}
+    return {
+        "version": VERSION,
+        "storage_identifier": STORAGE,
+        **span,
+        "message_count": total,
+        "topics_with_message_count": [{"topic_metadata": topic.document(), "message_count": counts.get(topic.name, 0)} for topic in topics],
+        "compression_format": "",
+        "compression_mode": "",
+        "relative_file_paths": [file],
+        "files": [{"path": file, **span, "message_count": total}],
+        "custom_data": None,
+        "ros_distro": distro,
+    }
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Plain, sort_keys=False)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replaces a file at once: whoever reads it, and whatever stops us, sees all of the old or all of the new."""
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors, which nobody expects in a bag."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -1,0 +1,170 @@
+"""An MCAP file that is whole up to its last flush, whatever happens to whoever writes it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import lz4.frame
+from mcap.data_stream import RecordBuilder
+from mcap.opcode import Opcode
+from mcap.records import (
+    Channel,
+    Chunk,
+    ChunkIndex,
+    DataEnd,
+    Footer,
+    Header,
+    McapRecord,
+    MessageIndex,
+    Metadata,
+    MetadataIndex,
+    Schema,
+    Statistics,
+    SummaryOffset,
+)
+
+from xlvla_data.bag.layout import MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING, BagTopic
+
+MAGIC = b"\x89MCAP0\r\n"
+MESSAGE = struct.Struct("<BQHIQQ")
+"""What precedes a message's data: opcode, length, channel, sequence, log time, publish time."""
+
+MESSAGE_FIELDS = MESSAGE.size - 9
+"""Bytes of a message record before its data, without opcode and length."""
+
+
+class McapFile:
+    """Writes messages of topics that are known from the start; for one thread.
+
+    A chunk is written in one go and forced to the disk. If that fails the file is cut back to where it was, so it stays
+    whole and can still be closed.
+
+    Attributes:
+        counts: messages written, by topic.
+        first_ns, last_ns: log times of the first and the last of them.
+        end: bytes that are safe.
+    """
+
+    def __init__(self, path: Path, topics: Sequence[BagTopic]):
+        self._file = path.open("xb", buffering=0)
+        self._ids = {topic.name: number for number, topic in enumerate(topics, 1)}
+        self._schemas, self._channels = _describe(topics)
+        self._chunks: list[ChunkIndex] = []
+        self._written: Counter[int] = Counter()
+        self.first_ns = self.last_ns = self.end = 0
+        self._begin_chunk()
+        self._append(MAGIC + _bytes(Header(PROFILE, "xlvla"), *self._schemas, *self._channels))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {topic: self._written[number] for topic, number in self._ids.items()}
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the next flush."""
+        return len(self._chunk)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def add(self, topic: str, data: bytes, log_ns: int, sent_ns: int, sequence: int = 0) -> None:
+        """Takes a serialised message, which came at `log_ns` and was sent at `sent_ns`; a flush writes it."""
+        channel = self._ids[topic]
+        self._index.setdefault(channel, []).append((log_ns, len(self._chunk)))
+        self._chunk += MESSAGE.pack(Opcode.MESSAGE, MESSAGE_FIELDS + len(data), channel, sequence & 0xFFFFFFFF, log_ns, sent_ns)
+        self._chunk += data
+
+    def flush(self) -> None:
+        """Brings what was added to the disk; OSError where it cannot, and what was added since the last flush is lost."""
+        chunk, index = bytes(self._chunk), self._index
+        self._begin_chunk()
+        if not index:
+            return
+        times = [log_ns for entries in index.values() for log_ns, _ in entries]
+        data = lz4.frame.compress(chunk)
+        record = Chunk("lz4", data, max(times), min(times), zlib.crc32(chunk), len(chunk))
+        start, made = self.end, RecordBuilder()
+        record.write(made)
+        length, offsets = made.count, dict[int, int]()
+        for channel, entries in index.items():
+            offsets[channel] = start + made.count
+            MessageIndex(channel, sorted(entries)).write(made)
+        ends = (record.message_end_time, made.count - length, offsets, record.message_start_time)
+        self._append(made.end())
+        self._chunks.append(ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)))
+        self._written.update({channel: len(entries) for channel, entries in index.items()})
+        self.first_ns = min(self.first_ns or min(times), min(times))
+        self.last_ns = max(self.last_ns, max(times))
+
+    def close(self, notes: Metadata | None = None) -> None:
+        """Writes the summary that makes a bag quick to open; the file is whole without it, too. OSError where it cannot."""
+        try:
+            self._append(self._ending(notes))
+        finally:
+            self._file.close()
+
+    def _begin_chunk(self) -> None:
+        self._chunk, self._index = bytearray(), dict[int, list[tuple[int, int]]]()
+
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self.end)
+            self._file.seek(self.end)
+            raise
+        self.end += len(data)
+
+    def _ending(self, notes: Metadata | None) -> bytes:
+        """Everything after the last chunk."""
+        before = _bytes(notes) if notes else b""
+        indexed = [MetadataIndex(self.end, len(before), notes.name)] if notes else []
+        before += _bytes(DataEnd(0))
+        start, offset, body, offsets = self.end + len(before), 0, b"", list[SummaryOffset]()
+        for group in (self._schemas, self._channels, [self._statistics(len(indexed))], self._chunks, indexed):
+            made = _bytes(*group)
+            if made:
+                offsets.append(SummaryOffset(made[0], start + offset, len(made)))
+            body, offset = body + made, offset + len(made)
+        body += _bytes(*offsets)
+        footer = _bytes(Footer(start, start + offset, 0))
+        checksum = zlib.crc32(footer[:-4], zlib.crc32(body))
+        return before + body + footer[:-4] + struct.pack("<I", checksum) + MAGIC
+
+    def _statistics(self, notes: int) -> Statistics:
+        sizes = {"schema_count": len(self._schemas), "channel_count": len(self._channels), "chunk_count": len(self._chunks)}
+        times = {"message_start_time": self.first_ns, "message_end_time": self.last_ns}
+        counts = {"message_count": self._written.total(), "channel_message_counts": dict(self._written)}
+        return Statistics(attachment_count=0, metadata_count=notes, **sizes, **times, **counts)
+
+
+def _describe(topics: Sequence[BagTopic]) -> tuple[list[Schema], list[Channel]]:
+    kinds = {topic.type: topic.definition for topic in topics}
+    schemas = [Schema(number, text.encode(), SCHEMA_ENCODING, kind) for number, (kind, text) in enumerate(kinds.items(), 1)]
+    numbers = {schema.name: schema.id for schema in schemas}
+    channels = [
+        Channel(
+            number,
+            topic.name,
+            MESSAGE_ENCODING,
+            {"offered_qos_profiles": topic.qos, "topic_type_hash": topic.type_hash},
+            numbers[topic.type],
+        )
+        for number, topic in enumerate(topics, 1)
+    ]
+    return schemas, channels
+
+
+def _bytes(*records: McapRecord) -> bytes:
+    made = RecordBuilder()
+    for record in records:
+        record.write(made)
+    return made.end()
