@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import lz4.frame
 from mcap.data_stream import ReadDataStream
-from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Footer, Schema
+from mcap.stream_reader import get_chunk_data_stream
 
 from xlvla.errors import XlvlaError
 from xlvla_data.bag.layout import BagTopic
@@ -112,20 +110,10 @@ def _records(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 def _unpacked(body: bytes) -> bytes | None:
     """A chunk's records; None where it is damaged."""
     try:
-        chunk = Chunk.read(ReadDataStream(BytesIO(body)))
-        data = _decompressed(chunk)
-    except (McapError, RuntimeError, ValueError):
+        stream, size = get_chunk_data_stream(Chunk.read(ReadDataStream(BytesIO(body))), validate_crc=True)
+        return stream.read(size)
+    except Exception:  # each way of compression has errors of its own
         return None
-    sound = len(data) == chunk.uncompressed_size and chunk.uncompressed_crc in (0, zlib.crc32(data))
-    return data if sound else None
-
-
-def _decompressed(chunk: Chunk) -> bytes:
-    if chunk.compression == "zstd":  # not ours, but rosbag2's
-        import zstandard
-
-        return zstandard.decompress(chunk.data, chunk.uncompressed_size)
-    return lz4.frame.decompress(chunk.data) if chunk.compression == "lz4" else chunk.data
 
 
 def _in_chunk(data: bytes, found: Found) -> Iterator[Raw]:

@@ -1,0 +1,232 @@
+"""Whether what was recorded is fit to learn from: what is wrong with the streams of an episode, a line for each.
+
+Green is fine. Yellow is worth a look. Red is not learned from unless somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from xlvla_data.bag.card import Colour
+from xlvla_data.tracking import lag, moved, roughness
+
+SECOND = 1e9
+COLOURS: tuple[Colour, ...] = ("green", "yellow", "red")
+
+Kind = Literal["state", "command", "camera", "other"]
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is judged of a stream of N messages.
+
+    Args:
+        name: the topic.
+        kind: what it tells: measured or commanded joints, pictures, or something that nothing is promised of.
+        of: 'left arm', or the camera's name.
+        stamps: [N] ns, as its messages say; `logs` [N] ns, when they came.
+        claim_hz: what the rig promises; None: nothing.
+        values: positions [N, J] rad; `lower` and `upper` [J] rad are the joints' limits.
+        prints: fingerprints [N] of pictures.
+        lost: messages that were sent and did not come.
+        faults: what its messages lack, a line each.
+    """
+
+    name: str
+    kind: Kind
+    of: str
+    stamps: np.ndarray
+    logs: np.ndarray
+    claim_hz: float | None = None
+    values: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    lower: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    upper: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    prints: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    lost: int = 0
+    faults: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> np.ndarray:
+        return self.stamps / SECOND
+
+
+@dataclass(frozen=True)
+class Span:
+    """When an episode was, by log times [ns]; `simulated`: its pictures have no noise."""
+
+    began_ns: int
+    ended_ns: int
+    simulated: bool
+
+
+@dataclass(frozen=True)
+class Limits:
+    """From where on something is yellow, and from where on red; `frozen_s`: pictures may be the same for so long."""
+
+    rate: tuple[float, float] = (0.9, 0.5)
+    gap_periods: tuple[float, float] = (5.0, 15.0)
+    gap_s: tuple[float, float] = (0.1, 0.5)
+    silent_s: tuple[float, float] = (1.0, 1.5)
+    late_s: tuple[float, float] = (1.0, 3.0)
+    lost: tuple[float, float] = (0.01, 0.1)
+    lag_s: tuple[float, float] = (0.25, 0.5)
+    apart_rad: tuple[float, float] = (0.1, 0.3)
+    at_limit: tuple[float, float] = (0.05, 0.5)
+    jerk: tuple[float, float] = (150.0, 600.0)
+    frozen_s: float = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be, in one line."""
+
+    colour: Colour
+    line: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Findings, the worst ones first, and what was measured, by stream."""
+
+    findings: tuple[Finding, ...]
+    figures: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def colour(self) -> Colour:
+        return self.findings[0].colour if self.findings else "green"
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{finding.colour}: {finding.line}" for finding in self.findings]
+
+
+def judge(tracks: Sequence[Track], span: Span, limits: Limits | None = None) -> Verdict:
+    """What is to be said of the streams of an episode."""
+    limits = limits or Limits()
+    findings = [finding for track in tracks for finding in _of_stream(track, span, limits)]
+    findings += [finding for track in tracks if track.kind == "camera" for finding in _frozen(track, tracks, span, limits)]
+    figures: dict[str, dict[str, Any]] = {track.name: _figures(track) for track in tracks if len(track.stamps)}
+    for command, state in _arms(tracks):
+        findings += _of_arm(command, state, limits, figures[command.name])
+    return Verdict(tuple(sorted(findings, key=lambda finding: -COLOURS.index(finding.colour))), figures)
+
+
+def _of_stream(track: Track, span: Span, limits: Limits) -> Iterator[Finding]:
+    yield from (Finding("red", f"{track.name}: {fault}") for fault in track.faults)
+    if not len(track.stamps):
+        if track.claim_hz:
+            yield Finding("red", f"{track.name}: nothing came")
+        return
+    yield from _order(track)
+    if track.claim_hz:
+        yield from _pace(track, track.claim_hz, limits)
+        yield from _ends(track, track.claim_hz, span, limits)
+    sent = len(track.stamps) + track.lost
+    yield from _above(track.lost / sent, limits.lost, f"{track.name}: {track.lost} of {sent} messages were lost on their way")
+    if not np.isfinite(track.values).all():
+        yield Finding("red", f"{track.name}: some positions are no finite numbers")
+
+
+def _order(track: Track) -> Iterator[Finding]:
+    steps = np.diff(track.stamps)
+    if backwards := int((steps < 0).sum()):
+        yield Finding("red", f"{track.name}: stamps go backwards {backwards} times")
+    if track.claim_hz and (same := int((steps == 0).sum())) > 0.01 * len(steps):
+        yield Finding("yellow", f"{track.name}: {same} stamps are those of the message before")
+
+
+def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
+    """Rate and gaps, by what the messages say of when they are from."""
+    if len(track.stamps) < 2:
+        return
+    steps = np.diff(np.sort(track.stamps)) / SECOND
+    total = float(steps.sum())
+    rate_hz = len(steps) / total if total else 0.0
+    slow, wrong = limits.rate
+    if rate_hz < slow * claim_hz:
+        colour: Colour = "red" if rate_hz < wrong * claim_hz else "yellow"
+        yield Finding(colour, f"{track.name}: {rate_hz:.1f} Hz where the rig says {claim_hz:g}")
+    largest, allowed = float(steps.max()), _allowed_gap(claim_hz, limits)
+    yield from _above(largest, allowed, f"{track.name}: nothing for {largest:.2f} s, {_at(track, int(steps.argmax()))}")
+
+
+def _allowed_gap(claim_hz: float, limits: Limits) -> tuple[float, float]:
+    first, second = (max(s, n / claim_hz) for s, n in zip(limits.gap_s, limits.gap_periods, strict=True))
+    return first, second
+
+
+def _ends(track: Track, claim_hz: float, span: Span, limits: Limits) -> Iterator[Finding]:
+    """Whether it came from beginning to end; by when messages came, since a dead simulation's time stands still."""
+    slack = 5 / claim_hz
+    late_s, silent_s = (track.logs[0] - span.began_ns) / SECOND, (span.ended_ns - track.logs[-1]) / SECOND
+    yield from _above(late_s - slack, limits.late_s, f"{track.name}: began {late_s:.1f} s after the episode")
+    yield from _above(silent_s - slack, limits.silent_s, f"{track.name}: fell silent {silent_s:.1f} s before the end")
+
+
+def _frozen(track: Track, tracks: Sequence[Track], span: Span, limits: Limits) -> Iterator[Finding]:
+    """Pictures that stay the same; simulated ones may while the robot rests."""
+    if len(track.prints) < 2:
+        return
+    changes = np.flatnonzero(np.diff(track.prints) != 0) + 1
+    edges = np.concatenate([[0], changes, [len(track.prints)]])
+    lengths = np.array([track.stamps[last - 1] - track.stamps[first] for first, last in zip(edges, edges[1:], strict=False)])
+    longest = int(lengths.argmax())
+    seconds, begin = lengths[longest] / SECOND, int(edges[longest])
+    if seconds < max(limits.frozen_s, 3 / (track.claim_hz or 20.0)):
+        return
+    until = track.stamps[edges[longest + 1] - 1]
+    if span.simulated and not any(moved(arm.stamps, arm.values, track.stamps[begin], until) for arm in _states(tracks)):
+        return
+    yield Finding("red", f"{track.name}: the picture stood still for {seconds:.1f} s, {_at(track, begin)}")
+
+
+def _of_arm(command: Track, state: Track, limits: Limits, figures: dict[str, Any]) -> Iterator[Finding]:
+    near = (command.values < command.lower + 0.01) | (command.values > command.upper - 0.01)
+    share, worst = float(near.any(axis=1).mean()), int(near.mean(axis=0).argmax())
+    figures["at limit"] = round(share, 4)
+    yield from _above(share, limits.at_limit, f"{command.of}: joint {worst + 1} or another is at its limit for {share:.0%} of the time")
+    jerk = roughness(state.seconds, state.values)
+    figures["jerk [rad/s3]"] = round(jerk, 1)
+    yield from _above(jerk, limits.jerk, f"{state.of}: moves with a jerk of {jerk:.0f} rad/s3")
+    followed = lag(command.seconds, command.values, state.seconds, state.values)
+    if followed is None:
+        return
+    figures["lag [s]"], figures["apart [rad]"] = round(followed.seconds, 3), round(followed.apart_rad, 4)
+    yield from _above(followed.seconds, limits.lag_s, f"{state.of}: follows its commands {followed.seconds:.2f} s late")
+    yield from _above(followed.apart_rad, limits.apart_rad, f"{state.of}: is {followed.apart_rad:.2f} rad from where it is told")
+
+
+def _arms(tracks: Sequence[Track]) -> Iterator[tuple[Track, Track]]:
+    """Commands and measured positions of each arm that has enough of both."""
+    states = {state.of: state for state in _states(tracks)}
+    for command in tracks:
+        state = states.get(command.of)
+        sound = command.kind == "command" and state is not None and not command.faults and not state.faults
+        if sound and state is not None and min(len(command.values), len(state.values)) > 10:
+            if np.isfinite(command.values).all() and np.isfinite(state.values).all():
+                yield command, state
+
+
+def _states(tracks: Sequence[Track]) -> list[Track]:
+    return [track for track in tracks if track.kind == "state" and track.of.endswith("arm") and track.values.size]
+
+
+def _figures(track: Track) -> dict[str, Any]:
+    steps = np.diff(np.sort(track.stamps)) / SECOND
+    found: dict[str, Any] = {"messages": len(track.stamps), "lost": track.lost}
+    if steps.sum() > 0:
+        found |= {"rate [Hz]": round(len(steps) / float(steps.sum()), 2), "largest gap [s]": round(float(steps.max()), 3)}
+    return found | ({"claim [Hz]": track.claim_hz} if track.claim_hz else {})
+
+
+def _above(value: float, limits: tuple[float, float], line: str) -> Iterator[Finding]:
+    if value > limits[0]:
+        yield Finding("red" if value > limits[1] else "yellow", line)
+
+
+def _at(track: Track, index: int) -> str:
+    return f"{(track.logs[index] - track.logs[0]) / SECOND:.1f} s after its first message"
