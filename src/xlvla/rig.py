@@ -1,7 +1,8 @@
 """A rig: which arms and hands stand where, which cameras look on, which policy acts, and whether it is simulated.
 
-A rig is one YAML file. It loads into the frozen dataclasses below, strictly: an unknown key or name is a fault, and
-all faults of a file are reported together, before any process starts. Defaults live here and nowhere else.
+A rig is one YAML file, which may be `like` another one. It loads into the frozen dataclasses below, strictly: an unknown
+key or name is a fault, and all faults of a file are reported together, before any process starts. Defaults live here and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from xlvla import catalog
+from xlvla import catalog, rig_like
 from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown
@@ -214,11 +215,7 @@ def load(name_or_path: str | Path) -> Rig:
         raise unknown("rig", text, known)
     if not path.is_file():
         raise XlvlaError(f"no rig file at {path}")
-    try:
-        document = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise XlvlaError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    return from_document(document, str(path))
+    return from_document(rig_like.document(path), str(path))
 
 
 def from_document(document: Any, source: str) -> Rig:

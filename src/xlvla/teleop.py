@@ -24,6 +24,7 @@ class TeleopConfig:
         scripted: in a simulation, a scripted operator solves the task through this source.
         fingers: how fingers follow the operator's.
         scale: how far the wrist goes for a metre of the operator's.
+        turn_deg: how far to the left of the robot's forward the operator's is: 180 for one who stands opposite.
         rate_hz: how often the operator is followed.
     """
 
@@ -33,6 +34,7 @@ class TeleopConfig:
     scripted: bool = False
     fingers: Fingers = "codec"
     scale: float = 1.0
+    turn_deg: float = 0.0
     rate_hz: float = 90.0
 
     def faults(self, simulated: bool) -> list[str]:

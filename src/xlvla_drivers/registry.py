@@ -21,17 +21,18 @@ from xlvla.strict import build
 from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_drivers.device import Device
 from xlvla_drivers.emulators.emulator import Emulator
+from xlvla_drivers.teleop.operator import Source
 
 ADDRESS = os.path.join(tempfile.gettempdir(), "xlvla-{user}", "{domain}", "{side}_{driver}")
 """Where a serial emulator's port is unless somebody chose."""
 
 
 def driver(kind: str, name: str) -> ModuleType:
-    """The module of a driver of a kind (hand, arm, camera); XlvlaError where nobody knows it."""
+    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where nobody knows it."""
     known = catalog.drivers(kind)
     if name not in known:
         raise unknown(f"{kind} driver", name, known)
-    return importlib.import_module(f"xlvla_drivers.{kind}s.{name}")
+    return importlib.import_module(f"xlvla_drivers.{kind}.{name}" if kind == "teleop" else f"xlvla_drivers.{kind}s.{name}")
 
 
 def options(kind: str, name: str, chosen: Mapping[str, Any], where: str) -> Any:
@@ -45,10 +46,13 @@ def options(kind: str, name: str, chosen: Mapping[str, Any], where: str) -> Any:
 def faults(rig: Rig) -> list[str]:
     """What the drivers of a rig do not understand of it, one line each; imports them."""
     found: list[str] = []
-    for side, part in rig.parts:
+    if rig.teleop:
+        with _kept(found):
+            options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
+    for side, part in rig.parts if rig.sim is None else ():
         with _kept(found):
             configured(rig, side, part)
-    for name in rig.cameras:
+    for name in rig.cameras if rig.sim is None else ():
         if (camera := rig.camera_device(name)) and not camera.emulated:
             with _kept(found):
                 options("camera", camera.driver, camera.options, f"cameras.{name}.device.options")
@@ -74,6 +78,13 @@ def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
     if device.emulated and not has_emulator(device.driver):
         raise XlvlaError(f"sides.{side}.{part}.device.emulated: {unknown('emulator', device.driver, emulators())}")
     return device, options(part, device.driver, device.options, f"sides.{side}.{part}.device.options")
+
+
+def source(rig: Rig, node: Any) -> Source:
+    """The source of a rig's teleoperation, not yet open."""
+    assert rig.teleop is not None
+    chosen = options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
+    return driver("teleop", rig.teleop.source).Driver(rig.teleop.address, tuple(rig.sides), chosen, node)
 
 
 def open_device(rig: Rig, side: Side, part: Part) -> Device:

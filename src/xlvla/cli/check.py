@@ -50,7 +50,7 @@ def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> li
 def _driver_faults(rig: Rig) -> list[str]:
     from xlvla_drivers import registry
 
-    return [] if rig.sim else registry.faults(rig)
+    return registry.faults(rig)
 
 
 def _codec_faults(rig: Rig) -> list[str]:

@@ -105,6 +105,9 @@ SOURCE = Topic("/motion/source", String, LATCHED)
 Empty, or never said: the first source heard after engaging drives until the next engagement.
 """
 
+MOTION_STATUS = Topic("/motion/status", String, LATCHED)
+"""JSON, at every change: plays (whether chunks are played now), state (for people), source (whose; '' for nobody's yet)."""
+
 INJECT = Topic("/emulators/inject", String, _qos(reliable=True, depth=10))
 """Begins or ends a fault of an emulated device: 'left hand unplug on'."""
 
@@ -112,7 +115,8 @@ EMULATED_FAULTS = Topic("/emulators/faults", String, LATCHED)
 """JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
 
 TELEOP_STATUS = Topic("/teleop/status", String, LATCHED)
-"""JSON: source, and by side whether it is tracked and follows (`clutched`), with the newest latencies [ms]."""
+"""JSON: source, link ('' where all is well, else what is wrong with it), sides, rate_hz of samples and latency_ms (p50, p99) from
+a sample to its chunk. By side: tracked, clutched (the robot follows), strained (it cannot reach) and why it does not follow."""
 
 TELEOP_CLUTCH = Service("/teleop/clutch", SetBool)
 """True: the robot follows the operator from where both are. False: it stays, and the operator may move freely."""

@@ -80,7 +80,19 @@ def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
     hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET)
-    return Wiring(_each(rig, topics.command_dry if rig.motion.dry_run else topics.command), hears, services)
+    return Wiring((*_commands(rig), topics.MOTION_STATUS), hears, services)
+
+
+def _teleop(rig: Rig, source: str) -> Wiring:
+    own = (topics.chunk, topics.operator_wrist, topics.operator_keypoints, topics.leader)
+    says = (*(topic(side) for side in rig.sides for topic in own), topics.TELEOP_STATUS, topics.TELEOP_LATENT, topics.BUTTON)
+    heard = [topic(side) for topic in _TRACKERS.get(source, ()) for side in rig.sides]
+    robot = (topics.MOTION_STATUS, topics.RESET, *_each(rig, topics.joint_states), *_commands(rig))
+    return Wiring(says, (*robot, *heard), (topics.TELEOP_CLUTCH,))
+
+
+_TRACKERS: dict[str, tuple[Callable[[Side], Topic], ...]] = {"topics": (topics.tracked_wrist, topics.tracked_keypoints)}
+"""What sources of teleoperation that come by topics hear, by side."""
 
 
 def _policy(rig: Rig, part: str) -> Wiring:
@@ -88,6 +100,10 @@ def _policy(rig: Rig, part: str) -> Wiring:
     cameras = [eye.seen(name, camera) for name, camera in rig.cameras.items()]
     hears = (topics.INSTRUCTION, topics.RESET, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.command))
     return Wiring(says, hears)
+
+
+def _commands(rig: Rig) -> tuple[Topic, ...]:
+    return _each(rig, topics.command_dry if rig.motion.dry_run else topics.command)
 
 
 def _each(rig: Rig, topic: Callable[[Side, Part], Topic]) -> tuple[Topic, ...]:
@@ -103,5 +119,6 @@ _NODES: dict[str, Callable[[Rig, Any], Wiring]] = {
     "xlvla_drivers.nodes.camera": _camera,
     "xlvla_drivers.nodes.emulators": _emulators,
     "xlvla_drivers.nodes.motion": _motion,
+    "xlvla_drivers.nodes.teleop": _teleop,
     "xlvla_policy.nodes.policy": _policy,
 }

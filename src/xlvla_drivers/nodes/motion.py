@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
 import numpy as np
+from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, priority, topics
@@ -42,6 +44,7 @@ class MotionNode(RigNode):
         self.health.fact("scheduling", priority.hasten())
         self._sides = [SideStream(self, side) for side in self.rig.sides]
         self._guard = Guard(self.rig)
+        self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
         self._resets, self._sources = Reader(self, topics.RESET), Reader(self, topics.SOURCE)
         self._devices: list[tuple[SideStream, Part, Reader]] = [
             (side, part, Reader(self, topics.device(side.side, part))) for side in self._sides for part in PARTS
@@ -63,6 +66,7 @@ class MotionNode(RigNode):
             self.health.tick("control")
             if number % RARELY == 0:
                 self._listen()
+                self._tell()
             self._forget_if_asked()
             self._go_home_if_asked(now_ns)
             if self._era is None:  # a simulation says where its time begins before anything may move
@@ -110,6 +114,18 @@ class MotionNode(RigNode):
         if source is not None and self._authority.choose(source.data.strip()):
             for side in self._sides:
                 side.player.hold()
+
+    def _tell(self) -> None:
+        """Says at every change whether chunks are played, and whose."""
+        state = "going home" if self._homing else self._authority.state
+        status = {"plays": self._authority.moves and not self._homing, "state": state, "source": self._authority.driver or ""}
+        if (said := json.dumps(status)) != self._said:
+            self._said = said
+            self._status.publish(String(data=said))
+
+    @property
+    def _homing(self) -> bool:
+        return self._authority.moves and any(side.homing for side in self._sides)
 
     def _forget_if_asked(self) -> None:
         reset = self._resets.newest()
@@ -166,8 +182,7 @@ class MotionNode(RigNode):
             self.health.fact("nearest", f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm")
         authority = getattr(self, "_authority", None)
         if authority is not None:
-            homing = authority.moves and any(side.homing for side in self._sides)
-            (self.health.ok if authority.moves else self.health.warn)("going home" if homing else authority.state)
+            (self.health.ok if authority.moves else self.health.warn)("going home" if self._homing else authority.state)
 
 
 def _label(side: SideStream, part: Part) -> str:

@@ -1,0 +1,49 @@
+"""Rig files that are like another: `like: bimanual` takes everything of that rig that the file itself does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from xlvla import catalog
+from xlvla.errors import XlvlaError, unknown
+
+
+def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
+    """The YAML of a rig file with what it is like filled in; a name in `like` is of the catalogue, a path is beside the file."""
+    own = _read(path)
+    if not isinstance(own, Mapping) or "like" not in own:
+        return own
+    said = cast(Mapping[str, Any], own)
+    other = _found(said["like"], path)
+    if other in (*likened, path):
+        raise XlvlaError(f"{path}: like: {other} is like this file in turn")
+    return _merged(document(other, (*likened, path)), {key: value for key, value in said.items() if key != "like"})
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise XlvlaError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _found(like: Any, path: Path) -> Path:
+    text, known = str(like), catalog.rigs()
+    other = path.parent / text if text.endswith((".yaml", ".yml")) else known.get(text)
+    if other is None:
+        raise XlvlaError(f"{path}: like: {unknown('rig', text, known)}")
+    if not other.is_file():
+        raise XlvlaError(f"{path}: like: no rig file at {other}")
+    return other
+
+
+def _merged(base: Any, over: Any) -> Any:
+    """Mappings are filled in key by key; anything else replaces what it stands over."""
+    if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
+        return over
+    below, above = cast(Mapping[str, Any], base), cast(Mapping[str, Any], over)
+    return {**below, **{key: _merged(below[key], value) if key in below else value for key, value in above.items()}}

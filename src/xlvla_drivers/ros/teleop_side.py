@@ -1,0 +1,77 @@
+"""One side of the teleoperation node: what the operator did out, chunks for motion out, where the robot is in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xlvla import human
+from xlvla.ros import convert, geometry, topics
+from xlvla.ros.convert import SECOND
+from xlvla.ros.measured import Measured
+from xlvla.ros.node import RigNode
+from xlvla.ros.reader import Reader
+from xlvla.types import PARTS, Side
+from xlvla_drivers.teleop.fingers import Fingers
+from xlvla_drivers.teleop.follower import Follower
+from xlvla_drivers.teleop.operator import Tracked
+
+FRAMES, RATE_HZ = 3, 25.0
+"""Of a chunk: it goes on as the operator does, and slows to rest within a quarter of a second should no other follow."""
+
+COMMANDED_S = 0.3
+"""A command that is younger is where the robot is being held, whatever weight pulls at it."""
+
+OPERATOR = "operator"
+"""Frame of what is told of the operator: their own world."""
+
+
+class TeleopSide:
+    """The follower of one side and what it is told of its robot."""
+
+    def __init__(self, node: RigNode, side: Side, fingers: Fingers, source: str):
+        rig = node.rig
+        self.side: Side = side
+        self.follower = Follower(rig, side, fingers)
+        self._names = [name for part in PARTS for name in rig.joint_names(side, part)]
+        self._source, self._stamp_ns = source, 0
+        self._chunks = node.publisher(topics.chunk(side))
+        self._wrist, self._keypoints = node.publisher(topics.operator_wrist(side)), node.publisher(topics.operator_keypoints(side))
+        self._leader = node.publisher(topics.leader(side))
+        self._angles = convert.JointMessage(rig.joint_names(side, "arm"))
+        self._measured, self._pose = Measured(node, rig, side), None
+        command = topics.command_dry if rig.motion.dry_run else topics.command
+        self._commands = {part: Reader(node, command(side, part)) for part in PARTS}
+        self._parts = {part: rig.joint_names(side, part) for part in PARTS}
+        self._commanded: dict[str, tuple[int, np.ndarray]] = {}
+
+    def look(self, now_ns: int, void_ns: int) -> None:
+        """Where the robot is, and whether it follows."""
+        for part, reader in self._commands.items():
+            if (message := reader.newest()) is not None:
+                self._commanded[part] = convert.nanoseconds(message.header.stamp), convert.positions(message, self._parts[part])
+        self._pose = self._measured.pose(now_ns, void_ns)
+        self.follower.compare(self._pose, now_ns / SECOND)
+
+    def here(self, now_ns: int, void_ns: int) -> np.ndarray | None:
+        """Where the side [N] is held by commands, or where it is measured to be; None where neither is known."""
+        since_ns = max(void_ns, now_ns - round(COMMANDED_S * SECOND))
+        held = [self._commanded.get(part) for part in PARTS]
+        if all(command is not None and command[0] >= since_ns for command in held):
+            return np.concatenate([command[1] for command in held if command is not None])
+        return self._pose
+
+    def tell(self, tracked: Tracked, ns: int) -> None:
+        """What the operator did, as their tracker has it, keypoints in the hand frame."""
+        if tracked.T_world_wrist is not None:
+            self._wrist.publish(geometry.pose(tracked.T_world_wrist, ns, OPERATOR))
+        if tracked.keypoints is not None:
+            self._keypoints.publish(geometry.cloud(human.aligned(self.side, tracked.keypoints), ns, f"{OPERATOR}_{self.side}_wrist"))
+        if tracked.joints is not None:
+            self._leader.publish(self._angles.fill(ns, np.array(list(tracked.joints.values()))))
+
+    def drive(self, ns: int) -> None:
+        """Publishes where the side should be, as known at a stamp."""
+        if self.follower.goal is None or ns <= self._stamp_ns:
+            return
+        self._stamp_ns = ns
+        self._chunks.publish(convert.trajectory(self._names, self.follower.ahead(FRAMES, RATE_HZ), ns, RATE_HZ, self._source))

@@ -1,0 +1,216 @@
+"""One side of a robot follows one side of the operator: from what a source saw to where every joint should be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlvla import human
+from xlvla.errors import XlvlaError
+from xlvla.rig import Rig
+from xlvla.types import Side, scoped
+from xlvla.urdf import Vector, rotation
+from xlvla_drivers.teleop.clutch import Clutch, jumped, turned
+from xlvla_drivers.teleop.fingers import Fingers
+from xlvla_drivers.teleop.operator import SILENCE_S, Tracked
+from xlvla_drivers.teleop.smoothing import FINGERS, LEADER, Smooth, SmoothPose
+from xlvla_drivers.teleop.wrist import WristIk
+
+JOIN_S = 1.0
+"""Fingers that are elsewhere than the operator's when the clutch is closed take so long to join them."""
+
+JOIN_RAD_S = 0.4
+"""How fast an arm joins a leader arm that is elsewhere."""
+
+SPEED_S = 0.015
+"""Time constant of the speed by which a target is thought to go on."""
+
+STRAY_RAD, STRAY_S = 0.5, 0.3
+"""A robot that is so far behind for so long does not follow: something holds it, and letting it go would make it leap."""
+
+SHORTEST_STEP_S, LONGEST_STEP_S = 0.002, 0.05
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Where the joints [N] of arm and hand should be [rad], and how they go on [rad/s]."""
+
+    position: np.ndarray
+    velocity: np.ndarray
+
+
+class Follower:
+    """Follows while the clutch is closed; whatever is not sound opens it, and only the operator closes it again.
+
+    Args:
+        fingers: how the operator's fingers become the hand's.
+
+    Attributes:
+        follows: the clutch is closed.
+        why: the reason why it is not, for people.
+        goal: where the side should be; None until the clutch is closed.
+        seen: what was tracked last, smoothed; None while it is not.
+    """
+
+    def __init__(self, rig: Rig, side: Side, fingers: Fingers):
+        self.side: Side = side
+        self.fingers = fingers
+        arm, station = rig.arm(side), rig.sides[side].arm
+        self._joints, self._split = arm.joints, len(arm.joints)
+        self._base = _placed(station.xyz, station.rpy)
+        self._ik = WristIk(arm, np.array(list(rig.home(side).values())), rig.motion.speed_scale)
+        assert rig.teleop is not None
+        self._turn, self._scale = turned(rig.teleop.turn_deg), rig.teleop.scale
+        arm_limits, hand = arm.limits, rig.hand(side)
+        hand_lower, hand_upper = hand.command_range(side)
+        self._lower, self._upper = np.concatenate([arm_limits.lower, hand_lower]), np.concatenate([arm_limits.upper, hand_upper])
+        self._speed = np.concatenate([arm_limits.velocity, hand.limits(side).velocity]) * rig.motion.speed_scale
+        self._names = tuple(scoped(side, "arm", joint) for joint in arm.joints)
+        self._smooth_wrist, self._smooth_fingers, self._smooth_leader = SmoothPose(), Smooth(FINGERS), Smooth(LEADER)
+        self.follows, self.why = False, "not seen yet"
+        self.seen: Tracked | None = None
+        self._raw: Tracked | None = None
+        self._seen_s = self._stamp_s = self._stray_s = -math.inf
+        self._clutch: Clutch | None = None
+        self.goal: Goal | None = None
+
+    @property
+    def tracked(self) -> bool:
+        return self.seen is not None
+
+    def see(self, tracked: Tracked, now_s: float, stamp_s: float | None) -> None:
+        """Takes in what a source saw; what cannot be opens the clutch."""
+        stamp_s = now_s if stamp_s is None else stamp_s
+        dt = stamp_s - self._stamp_s
+        fault = self._fault(tracked, dt)
+        if fault:
+            self.lose(fault)
+            return
+        if not self.tracked:
+            self.why = "open"
+        self._raw = tracked
+        self.seen = self._smoothed(tracked, dt)
+        self._seen_s, self._stamp_s = now_s, stamp_s
+        if self.follows and dt > 0:
+            self._advance(self.seen, min(max(dt, SHORTEST_STEP_S), LONGEST_STEP_S))
+
+    def _fault(self, tracked: Tracked, dt: float) -> str:
+        """Why this is nobody's hand, '' where it is somebody's."""
+        if not tracked.sound:
+            return "the tracker gave no finite pose"
+        if tracked.joints is not None and (missing := [joint for joint in self._joints if joint not in tracked.joints]):
+            return f"the leader has no joint '{missing[0]}'"
+        if tracked.keypoints is not None:
+            try:
+                human.checked(self.side, tracked.keypoints)
+            except XlvlaError as error:
+                return str(error)
+        before = self._raw
+        if before is None or not self.tracked or tracked.T_world_wrist is None or before.T_world_wrist is None:
+            return ""
+        return "the wrist jumped" if jumped(before.T_world_wrist, tracked.T_world_wrist, max(dt, 0.0)) else ""
+
+    def _smoothed(self, tracked: Tracked, dt: float) -> Tracked:
+        wrist = None if tracked.T_world_wrist is None else self._smooth_wrist(tracked.T_world_wrist, dt)
+        keypoints = None if tracked.keypoints is None else self._smooth_fingers(human.aligned(self.side, tracked.keypoints), dt)
+        angles = None
+        if tracked.joints is not None:
+            smooth = self._smooth_leader(np.array([[tracked.joints[joint]] for joint in self._joints]), dt)
+            angles = dict(zip(self._joints, smooth[:, 0].tolist(), strict=True))
+        return Tracked(wrist, keypoints, angles)
+
+    def lose(self, why: str) -> None:
+        """The operator is no longer seen, or not to be believed."""
+        self.seen = self._raw = None
+        for smooth in (self._smooth_wrist, self._smooth_fingers, self._smooth_leader):
+            smooth.reset()
+        self.open(f"lost: {why}")
+
+    def open(self, why: str = "open") -> None:
+        """The robot stays; the goal is where it was, at rest."""
+        self.follows, self.why, self._clutch = False, why, None
+        if self.goal is not None:
+            self.goal = Goal(self.goal.position, np.zeros_like(self.goal.position))
+
+    def forget(self, why: str) -> None:
+        """Opens, and no longer knows where the robot should be."""
+        self.open(why)
+        self.goal = None
+
+    def close(self, here: np.ndarray, now_s: float) -> None:
+        """Follows from here on: `here` [N] rad is what the robot was told last, or where it is. XlvlaError where it cannot."""
+        if self.seen is None:
+            raise XlvlaError(f"{self.side}: {self.why}")
+        arm = here[: self._split]
+        T_base_flange = self._ik.begin(arm)
+        if self.seen.T_world_wrist is not None:
+            self._clutch = Clutch(self.seen.T_world_wrist, self._base @ T_base_flange, self._turn, self._scale)
+        self._hand, self._joined_s = here[self._split :].copy(), 0.0
+        self._behind = arm - self._leader(self.seen) if self.seen.joints is not None else np.zeros(self._split)
+        self.goal = Goal(here.copy(), np.zeros(len(here)))
+        self.follows, self.why, self._stray_s = True, "", now_s
+
+    def expire(self, now_s: float) -> None:
+        """Notices silence."""
+        if self.tracked and now_s - self._seen_s > SILENCE_S:
+            self.lose(f"not seen for {1e3 * (now_s - self._seen_s):.0f} ms")
+
+    def compare(self, measured: np.ndarray | None, now_s: float) -> None:
+        """Notices a robot [N] rad that does not follow."""
+        if not self.follows or measured is None or self.goal is None:
+            return
+        behind = np.abs(measured - self.goal.position)[: self._split]
+        if (behind < STRAY_RAD).all():
+            self._stray_s = now_s
+        elif now_s - self._stray_s > STRAY_S:
+            worst = int(np.argmax(behind))
+            self.open(f"open: the robot does not follow, {self._names[worst]} is {behind[worst]:.2f} rad behind")
+
+    def ahead(self, frames: int, rate_hz: float) -> np.ndarray:
+        """The next frames [T, N] rad of where the side should be, should the operator go on as now."""
+        assert self.goal is not None
+        passed = np.arange(1, frames + 1)[:, None] / rate_hz
+        return np.clip(self.goal.position + passed * self.goal.velocity, self._lower, self._upper)
+
+    def _advance(self, seen: Tracked, dt: float) -> None:
+        assert self.goal is not None
+        before = self.goal
+        position = np.concatenate([self._arm(seen, before.position[: self._split], dt), self._fingers(seen, dt)])
+        velocity = np.clip((position - before.position) / dt, -self._speed, self._speed)
+        velocity = before.velocity - np.expm1(-dt / SPEED_S) * (velocity - before.velocity)
+        self.goal = Goal(position, velocity)
+
+    def _arm(self, seen: Tracked, before: np.ndarray, dt: float) -> np.ndarray:
+        if seen.joints is not None:
+            self._behind = self._behind - np.clip(self._behind, -JOIN_RAD_S * dt, JOIN_RAD_S * dt)
+            return np.clip(self._leader(seen) + self._behind, self._ik.lower, self._ik.upper)
+        if self._clutch is None or seen.T_world_wrist is None:
+            return before
+        target = self._clutch.target(seen.T_world_wrist)
+        return self._ik.step(np.linalg.inv(self._base) @ target, dt)
+
+    def _fingers(self, seen: Tracked, dt: float) -> np.ndarray:
+        if seen.keypoints is None:
+            return self._hand
+        self._joined_s += dt
+        share = min(self._joined_s / JOIN_S, 1.0)
+        share = share * share * (3 - 2 * share)
+        return self._hand + share * (self.fingers.joints(seen.keypoints) - self._hand)
+
+    def _leader(self, seen: Tracked) -> np.ndarray:
+        assert seen.joints is not None
+        return np.array([seen.joints[joint] for joint in self._joints])
+
+    @property
+    def strained(self) -> bool:
+        """The flange is not where the operator wants it: out of reach, or faster than the arm."""
+        return self.follows and self._clutch is not None and not self._ik.reached
+
+
+def _placed(xyz: Vector, rpy: Vector) -> np.ndarray:
+    """The pose [4, 4] of a base."""
+    placed = np.eye(4)
+    placed[:3, :3], placed[:3, 3] = rotation(rpy), xyz
+    return placed

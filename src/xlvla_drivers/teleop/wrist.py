@@ -1,0 +1,104 @@
+"""From where a flange should be to joint angles of its arm, a step at a time: damped differential inverse kinematics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pinocchio as pin  # pyright: ignore
+from pink import Configuration, solve_ik
+from pink.exceptions import NoSolutionFound
+from pink.limits import ConfigurationLimit, VelocityLimit
+from pink.tasks import FrameTask, PostureTask
+
+from xlvla.arm import Arm
+from xlvla.kinematics import Kinematics
+
+SPEED = 0.9
+"""Share of the arm's speed limits that is used; motion needs the rest to catch up."""
+
+TURN_COST = 0.25
+"""Metres that a radian off counts as, where position and direction cannot both be had."""
+
+POSTURE_COST = 0.02
+"""Of a radian away from home: what an elbow that is free to choose is led by, too little for the flange to notice."""
+
+DAMPING = 2e-4
+"""Of joint speed: near a singularity the flange gives in before the joints race."""
+
+FAR_DAMPING = 0.1
+"""More of it the further the flange is from where it should be (Levenberg, Marquardt): out of reach nothing shakes."""
+
+LIMIT_GAIN = 0.5
+"""Share of the way to a joint's limit that a step may go: limits are approached, never hit."""
+
+LOST_M, LOST_RAD = 0.02, 0.2
+"""A flange further from where it should be than this is out of reach or being waited for."""
+
+
+class WristIk:
+    """Follows poses of a flange in the arm's base frame, inside the joint limits and never faster than `SPEED` of their speeds.
+
+    Args:
+        home: the posture [J] rad that redundancy is spent on.
+        speed_scale: share of the speed limits that the rig allows.
+
+    Attributes:
+        q: [J] rad, where the last step ended.
+        short: how far [m] the flange was from its target then, `askew` by what angle [rad].
+    """
+
+    def __init__(self, arm: Arm, home: np.ndarray, speed_scale: float = 1.0):
+        kinematics = Kinematics(arm.urdf_path.read_text(), arm.joints)
+        model = kinematics.model
+        self._order = np.array([model.joints[model.getJointId(name)].idx_q for name in arm.joints])
+        self._flange, self._frame = arm.flange, kinematics.frame(arm.flange)
+        self.lower, self.upper = kinematics.lower, kinematics.upper
+        self._speed = SPEED * speed_scale * kinematics.velocity
+        model.velocityLimit = self._full(self._speed)
+        self._limits = [ConfigurationLimit(model, LIMIT_GAIN), VelocityLimit(model)]
+        self._task = FrameTask(arm.flange, 1.0, TURN_COST, lm_damping=FAR_DAMPING)
+        self._posture = PostureTask(POSTURE_COST, gain=0.02)
+        self._posture.set_target(self._full(home))
+        self._configuration = Configuration(model, kinematics.data, self._full(home))
+        self.q = home
+        self.short = self.askew = 0.0
+
+    def begin(self, q: np.ndarray) -> np.ndarray:
+        """Begins at q [J] rad; the flange's pose [4, 4] there. A pose measured just outside the limits counts as at them."""
+        self.q = np.clip(q, self.lower, self.upper)
+        self._configuration.update(self._full(self.q))
+        self.short = self.askew = 0.0
+        return self._here.homogeneous.copy()
+
+    def step(self, T_base_flange: np.ndarray, dt: float) -> np.ndarray:
+        """The angles [J] rad to be at dt later, nearer to the target or there."""
+        self._task.set_target(pin.SE3(T_base_flange))
+        speed = np.clip(self._velocity(dt)[self._order], -self._speed, self._speed)  # solvers keep limits to within a tolerance
+        self.q = np.clip(self.q + speed * dt, self.lower, self.upper)
+        self._configuration.update(self._full(self.q))
+        here = self._here
+        self.short = float(np.linalg.norm(T_base_flange[:3, 3] - here.translation))
+        self.askew = float(np.linalg.norm(pin.log3(T_base_flange[:3, :3] @ here.rotation.T)))
+        return self.q
+
+    def _velocity(self, dt: float) -> np.ndarray:
+        """Of the model's joints [rad/s]: none where the solver finds none."""
+        tasks = [self._task, self._posture]
+        try:
+            return solve_ik(self._configuration, tasks, dt, "daqp", damping=DAMPING, limits=self._limits, safety_break=False)
+        except NoSolutionFound:
+            return np.zeros(len(self.q))
+
+    @property
+    def reached(self) -> bool:
+        """The flange is where it should be."""
+        return self.short < LOST_M and self.askew < LOST_RAD
+
+    @property
+    def _here(self) -> pin.SE3:
+        return self._configuration.data.oMf[self._frame]
+
+    def _full(self, q: np.ndarray) -> np.ndarray:
+        """In the order of the model."""
+        full = np.zeros(len(q))
+        full[self._order] = q
+        return full
