@@ -27,7 +27,7 @@ POINTS = 21
 KNUCKLES = (5, 9, 13, 17)
 TIPS: dict[Finger, int] = {"thumb": 4, "index": 8, "middle": 12, "ring": 16, "little": 20}
 
-PALM_M = 0.091
+PALM_M = 0.0909
 """Mean distance from the wrist to the knuckles of an adult of middle size; hands of any size are compared at this one."""
 SMALLEST_M, LARGEST_M = 0.03, 0.2
 """No person's palm is shorter or longer."""

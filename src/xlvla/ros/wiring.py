@@ -50,6 +50,11 @@ def _mirror(rig: Rig, part: str) -> Wiring:
     return Wiring((topics.SIM_STATUS, topics.SIM_STATE, *cameras), _each(rig, topics.joint_states), (topics.SIM_RESET,))
 
 
+def _operator(rig: Rig, part: str) -> Wiring:
+    says = (*(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides), topics.BUTTON, topics.INSTRUCTION)
+    return Wiring(says, (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS))
+
+
 def _hand(rig: Rig, side: Side) -> Wiring:
     own = _device(rig, side, "hand")
     return Wiring((*own.says, topics.tactile(side)), own.hears, own.serves)
@@ -113,6 +118,7 @@ def _each(rig: Rig, topic: Callable[[Side, Part], Topic]) -> tuple[Topic, ...]:
 _NODES: dict[str, Callable[[Rig, Any], Wiring]] = {
     "xlvla_sim.nodes.sim": _sim,
     "xlvla_sim.nodes.mirror": _mirror,
+    "xlvla_sim.nodes.operator": _operator,
     "xlvla.nodes.joint_states": _joint_states,
     "xlvla_drivers.nodes.hand": _hand,
     "xlvla_drivers.nodes.arm": _arm,

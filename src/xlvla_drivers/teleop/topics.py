@@ -11,7 +11,13 @@ from xlvla_drivers.teleop.operator import Source
 
 @dataclass(frozen=True)
 class Options:
-    """Nothing to choose: topics are `/tracker/{side}/wrist` and `/tracker/{side}/keypoints`."""
+    """Topics are `/tracker/{side}/wrist` and `/tracker/{side}/keypoints`.
+
+    Args:
+        episodes: how many a scripted operator solves; 0: without end.
+    """
+
+    episodes: int = 0
 
 
 def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:

@@ -1,0 +1,204 @@
+"""A scripted operator: solves the rig's task by hand, episode after episode, through whatever follows a person's hands."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from std_msgs.msg import String
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import geometry, topics
+from xlvla.ros.convert import SECOND
+from xlvla.ros.node import RigNode, run
+from xlvla.ros.reader import Reader
+from xlvla_sim.expert import Script
+from xlvla_sim.scripted_operator import ScriptedOperator
+
+RATE_HZ = 60.0
+FRAME = "operator"
+"""Whose world wrists are in."""
+SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.2, 1.5
+"""How long hands are shown before the clutch is closed; are held still until the robot's fingers have joined them; and at most
+how long it may take until the task is known to be done [s, simulated]."""
+OPEN_S = 0.5
+"""A robot that does not follow for so long while it should was let go."""
+PATIENCE_S = 20.0
+"""How long an answer may take."""
+
+Answer = TypeVar("Answer")
+Wait = Generator[None, None, None]
+"""Something that takes a while; it is looked at every tick."""
+
+
+class OperatorNode(RigNode):
+    """Says where its hands are 60 times a simulated second, whatever else it does or waits for.
+
+    With a recorder in the rig it presses `record` before and after each episode, then `success` or `failure`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("scripted_operator")
+
+    def configure(self) -> None:
+        if self.rig.sim is None or self.rig.teleop is None:
+            raise XlvlaError(f"rig '{self.rig.name}' has no scripted operator: it needs `sim` and `teleop`")
+        self._operator = ScriptedOperator(self.rig)
+        self._episodes = int(self.rig.teleop.options.get("episodes", 0))
+        self._wrists = {side: self.publisher(topics.tracked_wrist(side)) for side in self.rig.sides}
+        self._keypoints = {side: self.publisher(topics.tracked_keypoints(side)) for side in self.rig.sides}
+        self._button, self._instruction = self.publisher(topics.BUTTON), self.publisher(topics.INSTRUCTION)
+        services = (topics.SIM_RESET, topics.TELEOP_CLUTCH)
+        self._services = {service.name: self.create_client(service.type, service.name) for service in services}
+        self._readers = {topic.name: Reader(self, topic) for topic in (topics.SIM_STATUS, topics.TELEOP_STATUS, topics.RECORDER_STATUS)}
+        self._said: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
+        self._states, self._positions = Reader(self, topics.SIM_STATE), np.zeros(0)
+        self._begun = self._now_ns = 0
+        self._passed_s = 0.0
+
+    def activate(self) -> None:
+        self._instruction.publish(String(data=self._operator.sentence))
+
+    def work(self, stop: threading.Event) -> None:
+        with ThreadPoolExecutor(1, "operator plans") as self._planner:
+            errand = self._all_episodes()
+            for now_ns, _ in self.clock.ticks(RATE_HZ, stop):
+                self._passed_s, self._now_ns = (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0, now_ns
+                self._hear()
+                next(errand)
+                self._tell(now_ns)
+                self.health.tick("hands")
+
+    def _hear(self) -> None:
+        for name, reader in self._readers.items():
+            if (message := reader.newest()) is not None:
+                self._said[name].clear()
+                self._said[name].update(json.loads(message.data))
+        if (state := self._states.newest()) is not None and state.layout.dim[0].label == str(self._begun):
+            self._positions = np.array(state.data)
+
+    def _tell(self, now_ns: int) -> None:
+        """The wrist is said last, so that whoever hears it has the fingers already."""
+        for side in self.rig.sides:
+            if (hands := self._operator.hands(side)) is not None:
+                self._keypoints[side].publish(geometry.cloud(hands.keypoints, now_ns, f"{FRAME}/{side}_wrist"))
+                self._wrists[side].publish(geometry.pose(hands.T_world_wrist, now_ns, FRAME))
+
+    def _all_episodes(self) -> Wait:
+        for number in itertools.count(1):
+            try:
+                yield from self._episode()
+            except XlvlaError as error:
+                self.health.counts["given up"] += 1
+                self.warn(f"the scripted operator gives this episode up: {error}")
+                yield from self._pass(1.0)
+            self.health.counts["episodes"] = number
+            while number == self._episodes:
+                self.health.ok(f"{number} episodes are done")
+                yield
+
+    def _episode(self) -> Wait:
+        status = json.loads((yield from self._call(topics.SIM_RESET)))
+        self._begun, self._positions = status["begun"], np.zeros(0)
+        script = yield from self._thought(lambda: self._operator.begin(status["seed"]))
+        self._operator.play(script)
+        yield from self._pass(SEEN_S)
+        yield from self._record("recording")
+        yield from self._call(topics.TELEOP_CLUTCH, data=True)
+        yield from self._pass(JOINED_S)
+        why = yield from self._solve(script)
+        yield from self._call(topics.TELEOP_CLUTCH, data=False)
+        yield from self._record("stopped")
+        self._button.publish(String(data="failure" if why else "success"))
+        self.health.counts["failures" if why else "successes"] += 1
+        self.get_logger().info(f"episode {status['episode']}, seed {status['seed']}: {why or 'success'}")
+        yield from self._pass(SEEN_S)
+
+    def _solve(self, script: Script | None) -> Generator[None, None, str]:
+        """Drives through the whole plan; why the task is not done then, '' where it is."""
+        open_s = 0.0
+        while script is not None:
+            self._operator.play(script)
+            while not self._operator.arrived:
+                self._operator.advance(self._passed_s)
+                open_s = 0.0 if self._followed else open_s + self._passed_s
+                if self._lost or open_s > OPEN_S:
+                    return self._lost or "the robot was let go"
+                yield
+            yield from self._until(lambda: len(self._positions) > 0, "the simulation says no positions")
+            positions = self._positions
+            script = yield from self._thought(lambda positions=positions: self._operator.go_on(positions))
+        end_ns = self._now_ns + round(JUDGED_S * SECOND)
+        while not self._task.get("success") and self._now_ns < end_ns:
+            yield
+        return "" if self._task.get("success") else str(self._task.get("text"))
+
+    @property
+    def _task(self) -> dict[str, Any]:
+        """What the simulation said last of this episode."""
+        status = self._said[topics.SIM_STATUS.name]
+        return status if status.get("begun") == self._begun else {}
+
+    @property
+    def _lost(self) -> str:
+        """Why the task cannot be done any more."""
+        return str(self._task["text"]) if self._task.get("done") and not self._task["success"] else ""
+
+    @property
+    def _followed(self) -> bool:
+        sides = self._said[topics.TELEOP_STATUS.name].get("sides", {})
+        return all(sides.get(side, {}).get("clutched") for side in self.rig.sides)
+
+    def _record(self, state: str) -> Wait:
+        """Presses `record` and waits until the recorder is in a state."""
+        if self.rig.recorder is None:
+            return
+        said = self._said[topics.RECORDER_STATUS.name]
+        yield from self._until(lambda: bool(said), "the recorder says nothing")
+        self._button.publish(String(data="record"))
+        yield from self._until(lambda: said.get("state") == state, f"the recorder was to be {state}")
+
+    def _call(self, service: topics.Service, **fields: Any) -> Generator[None, None, str]:
+        """The message of a service's answer; XlvlaError where the answer is no, or none comes."""
+        client = self._services[service.name]
+        yield from self._until(client.service_is_ready, f"nobody offers {service.name}")
+        asked = client.call_async(service.type.Request(**fields))
+        yield from self._until(asked.done, f"{service.name} did not answer")
+        answer = asked.result()
+        if answer is None or not answer.success:
+            raise XlvlaError(f"{service.name}: {answer.message if answer else 'no answer'}")
+        return answer.message
+
+    def _thought(self, think: Callable[[], Answer]) -> Generator[None, None, Answer]:
+        """What another thread finds out meanwhile."""
+        thought: Future[Answer] = self._planner.submit(think)
+        while not thought.done():
+            yield
+        return thought.result()
+
+    def _until(self, true: Callable[[], bool], otherwise: str) -> Wait:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not true():
+            if time.monotonic() > give_up_s:
+                raise XlvlaError(f"{otherwise} within {PATIENCE_S:.0f} s")
+            yield
+
+    def _pass(self, seconds: float) -> Wait:
+        """Lets simulated time pass."""
+        end_ns = self._now_ns + round(seconds * SECOND)
+        while self._now_ns < end_ns:
+            yield
+
+
+def main() -> None:
+    run(OperatorNode)
+
+
+if __name__ == "__main__":
+    main()

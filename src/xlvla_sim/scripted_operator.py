@@ -1,0 +1,109 @@
+"""Somebody who drives by hand, scripted: the expert's plan, done with the hands of a person in a world of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from xlvla import robot
+from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
+from xlvla.human_codec import HumanCodec
+from xlvla.kinematics import Kinematics
+from xlvla.rig import Rig
+from xlvla.types import CHUNK_HZ, Part, Side, scoped
+from xlvla_sim.expert import Expert, Script
+from xlvla_sim.world import World
+
+STANDS_M = np.array([-1.7, 0.4, 0.25])
+"""Where the robot's world begins in the operator's: they stand elsewhere."""
+
+REST_S = 0.4
+"""Time after each part of a plan, in which a robot that lags behind arrives before the operator looks again."""
+
+
+@dataclass(frozen=True)
+class Hands:
+    """A wrist [4, 4] in the operator's world, and its keypoints [21, 3] m in the hand frame."""
+
+    T_world_wrist: np.ndarray
+    keypoints: np.ndarray
+
+
+class ScriptedOperator:
+    """Drives a rig through one episode after the other; it knows where everything in the world is.
+
+    The wrist is where the flange would be as the expert wants it, as far as a rig whose teleoperation turns and scales
+    movements needs it; the fingers are the expert's latent as a person's hand. To plan takes a while: `begin` and `go_on`
+    may run in another thread than the rest.
+    """
+
+    def __init__(self, rig: Rig, codec: Codec | None = None):
+        self.rig = rig
+        self._codec = codec or Codec.load()
+        self._people = HumanCodec.load(self._codec)
+        self._world, self._expert = World(rig, render=False), Expert(rig, self._codec)
+        description = robot.rig_description(rig)
+        self._arms = {side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides}
+        turn = np.radians(rig.teleop.turn_deg if rig.teleop else 0.0)
+        self._turn = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+        self._scale = rig.teleop.scale if rig.teleop else 1.0
+        self._script: Script | None = None
+        self._played_s = 0.0
+
+    @property
+    def sentence(self) -> str:
+        return self._world.task.sentence
+
+    @property
+    def arrived(self) -> bool:
+        """What was played has come to its end."""
+        return self._script is None or self._played_s >= self._script.frames / CHUNK_HZ + REST_S
+
+    def begin(self, seed: int) -> Script:
+        """The first part of an episode with that seed, from where the rig begins it. XlvlaError where an arm cannot follow."""
+        self._world.reset(seed)
+        self._scripts: Iterator[Script] = self._expert.scripts(self._world, np.random.default_rng([seed, 1]))
+        return next(self._scripts)
+
+    def go_on(self, positions: np.ndarray) -> Script | None:
+        """The next part, None after the last; `positions` [nq] are where everything is, as the simulation said.
+
+        Raises:
+            XlvlaError: an arm cannot follow, or the positions are another world's.
+        """
+        here = self._world.data.qpos
+        if positions.shape != here.shape:
+            raise XlvlaError(f"a state of this world has {len(here)} numbers, not {list(positions.shape)}: is another rig simulated?")
+        here[:] = positions
+        mujoco.mj_forward(self._world.model, self._world.data)
+        return next(self._scripts, None)
+
+    def play(self, script: Script) -> None:
+        self._script, self._played_s = script, 0.0
+
+    def advance(self, passed_s: float) -> None:
+        """Lets time pass."""
+        self._played_s += passed_s
+
+    def hands(self, side: Side) -> Hands | None:
+        """What a tracker sees of one side now; None before anything was played."""
+        if self._script is None:
+            return None
+        link = scoped(side, "arm", self.rig.arm(side).flange)
+        flange = self._arms[side].fk(self._joints(self._script, side, "arm"), [link])[link]
+        wrist = np.eye(4)
+        wrist[:3, :3] = self._turn @ flange[:3, :3]
+        wrist[:3, 3] = STANDS_M + self._turn @ flange[:3, 3] / self._scale
+        latent = self._codec.encode(self.rig.hand(side).name, side, self._joints(self._script, side, "hand"))
+        return Hands(wrist, self._people.decode(side, latent))
+
+    def _joints(self, script: Script, side: Side, part: Part) -> np.ndarray:
+        """Where the expert has a part now [J] rad, between its frames."""
+        rows = np.concatenate([script.before[side][part][None], script.actions[side][part]])
+        frame = min(self._played_s * CHUNK_HZ, len(rows) - 1)
+        row = min(int(frame), len(rows) - 2)
+        return rows[row] + (frame - row) * (rows[row + 1] - rows[row])
