@@ -11,7 +11,7 @@ import importlib
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -96,7 +96,7 @@ class Source(Protocol):
 
 
 class Mailbox:
-    """Holds the newest sample of a thread that listens for one that follows, and the buttons of those that were passed over."""
+    """Between a thread that listens and one that follows: the newest of each side, and every button."""
 
     def __init__(self) -> None:
         self._there = threading.Condition()
@@ -104,14 +104,16 @@ class Mailbox:
 
     def clear(self) -> None:
         self._sample: Sample | None = None
-        self._buttons: tuple[str, ...] = ()
         self._failure: XlvlaError | None = None
-        self._heard_s = time.monotonic()
+        self._heard, self._heard_s = False, time.monotonic()
 
     def put(self, sample: Sample) -> None:
+        """Adds a sample; one that has seen nothing only says that the connection lives."""
         with self._there:
-            self._sample, self._heard_s = sample, time.monotonic()
-            self._buttons += sample.buttons
+            self._heard, self._heard_s = True, time.monotonic()
+            if sample.sides or sample.buttons:
+                before = self._sample or Sample({})
+                self._sample = replace(sample, sides={**before.sides, **sample.sides}, buttons=before.buttons + sample.buttons)
             self._there.notify()
 
     def fail(self, error: XlvlaError) -> None:
@@ -121,14 +123,19 @@ class Mailbox:
             self._there.notify()
 
     def take(self, timeout_s: float) -> Sample | None:
+        """What came since the last time, waiting for something at most so long."""
         with self._there:
-            if self._sample is None and self._failure is None:
-                self._there.wait(timeout_s)
+            self._there.wait_for(lambda: self._sample is not None or self._failure is not None, timeout_s)
             if self._failure is not None:
                 raise self._failure
-            sample, buttons = self._sample, self._buttons
-            self._sample, self._buttons = None, ()
-        return sample and Sample(sample.sides, sample.received_ns, sample.stamp_s, buttons)
+            sample, self._sample = self._sample, None
+            return sample
+
+    def await_first(self, timeout_s: float) -> bool:
+        """Whether anything came within the time."""
+        with self._there:
+            self._there.wait_for(lambda: self._heard or self._failure is not None, timeout_s)
+            return self._heard
 
     @property
     def silent_s(self) -> float:

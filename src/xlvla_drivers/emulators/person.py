@@ -1,0 +1,58 @@
+"""Hands of somebody who is not there: they wander before the body and open and close, as an emulated headset or glove sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xlvla import human
+from xlvla.human import JOINTS, LOWER, UPPER
+from xlvla.types import Side
+
+REACH_M = np.array([0.06, 0.05, 0.04])
+"""How far a wrist wanders forward, aside and up."""
+
+TURN_RAD = 0.25
+PERIODS_S = np.array([5.3, 7.1, 4.1])
+GRASP_S = 6.0
+TREMOR_M = 0.0003
+"""No hand is ever still."""
+
+OPEN = np.clip(np.array([0.6, 0.7, 0.1, 0.1, *[0.0, 0.15, 0.15, 0.1] * 4]), LOWER, UPPER)
+FIST = np.clip(np.array([1.5, 0.9, 0.6, 0.7, *[0.0, 1.35, 1.6, 0.9] * 4]), LOWER, UPPER)
+"""Joints [20] rad of a relaxed open hand and of one around a handle."""
+
+assert len(OPEN) == len(JOINTS)
+
+
+def closing(amount: float) -> np.ndarray:
+    """Joints [20] rad of a hand that is closed by so much, 0 open to 1."""
+    return OPEN + float(np.clip(amount, 0.0, 1.0)) * (FIST - OPEN)
+
+
+def hand(side: Side, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """The wrist's pose [4, 4] in the person's world, hands before them with the palms inwards, and keypoints [21, 3] m."""
+    phase = 2 * np.pi * time_s / PERIODS_S + (0.0 if side == "left" else 1.3)
+    aside = 1.0 if side == "left" else -1.0
+    tremor = TREMOR_M * np.sin(2 * np.pi * 9.0 * time_s + np.arange(3))
+    T_world_wrist = np.eye(4)
+    T_world_wrist[:3, 3] = [0.35, 0.2 * aside, 1.1] + REACH_M * np.sin(phase) + tremor
+    T_world_wrist[:3, :3] = _about(TURN_RAD * np.sin(phase[::-1])) @ inwards(side)
+    amount = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / GRASP_S)
+    return T_world_wrist, human.keypoints(side, closing(amount))
+
+
+def inwards(side: Side) -> np.ndarray:
+    """Axes [3, 3] of the hand frame with fingers ahead and the palm to the other hand."""
+    palm = np.array([0.0, -1.0 if side == "left" else 1.0, 0.0])
+    ahead = np.array([1.0, 0.0, 0.0])
+    return np.stack([palm, np.cross(ahead, palm), ahead], axis=1)
+
+
+def _about(turn: np.ndarray) -> np.ndarray:
+    """Rotation [3, 3] by a vector."""
+    angle = float(np.linalg.norm(turn))
+    if angle < 1e-9:
+        return np.eye(3)
+    x, y, z = turn / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)

@@ -1,0 +1,82 @@
+"""What a browser on a headset says of hands (WebXR), in the events of vuer: msgpack maps with etype, ts [ms] and value.
+
+Matrices are column by column. Hands come in either of two layouts: those of vuer before and since 0.0.40.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.types import SIDES, Side
+
+INIT, HAND_MOVE, CAMERA_MOVE = "INIT", "HAND_MOVE", "CAMERA_MOVE"
+PORT = 8012
+JOINTS = 25
+"""Wrist; thumb: metacarpal, two phalanges, tip; four fingers: metacarpal, three phalanges, tip."""
+
+KEPT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 24)
+"""The joints that are the 21 keypoints, in order: all but the metacarpals of the fingers."""
+
+
+def event(kind: str, value: Any, ts_ms: int) -> bytes:
+    """An event of a client."""
+    return msgpack.packb({"etype": kind, "ts": ts_ms, "value": value})
+
+
+def scene(ts_ms: int, rate_hz: int = 90) -> bytes:
+    """The server's answer to INIT: an empty scene that streams the hands."""
+    hands = {"tag": "Hands", "key": "hands", "fps": rate_hz, "stream": True}
+    data = {"tag": "Scene", "up": [0, 1, 0], "children": [], "htmlChildren": [], "rawChildren": [], "bgChildren": [hands]}
+    return msgpack.packb({"ts": ts_ms, "etype": "SET", "data": data})
+
+
+def read(frame: bytes | str) -> tuple[str, float, Any]:
+    """Kind, time [s] and value of an event; XlvlaError where it is none."""
+    if isinstance(frame, str):
+        raise XlvlaError(f"a text of {len(frame)} characters is no event: they are binary")
+    try:
+        said = msgpack.unpackb(frame, strict_map_key=False)
+        return str(said["etype"]), float(said["ts"] or 0) / 1e3, said.get("value")
+    except (ValueError, KeyError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
+        raise XlvlaError(f"{len(frame)} bytes are no event: {type(error).__name__}") from None
+
+
+def hands(value: Any) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
+    """Wrists [4, 4] and keypoints [21, 3] m of a HAND_MOVE, by side; a hand that is not seen is not there."""
+    if not isinstance(value, Mapping):
+        return {}
+    found: dict[Side, tuple[np.ndarray, np.ndarray]] = {}
+    for side in SIDES:
+        numbers = _numbers(value.get(side))
+        if len(numbers) == 16 * JOINTS and numbers.any():
+            joints = numbers.reshape(JOINTS, 4, 4).transpose(0, 2, 1)
+            found[side] = joints[0], joints[list(KEPT), :3, 3]
+            continue
+        wrist, landmarks = _numbers(value.get(f"{side}Hand")), _numbers(value.get(f"{side}Landmarks"))
+        if len(wrist) == 16 and len(landmarks) == 3 * JOINTS and wrist.any():
+            found[side] = wrist.reshape(4, 4).T, landmarks.reshape(JOINTS, 3)[list(KEPT)]
+    return found
+
+
+def head(value: Any) -> np.ndarray | None:
+    """Pose [4, 4] of a CAMERA_MOVE."""
+    camera = value.get("camera") if isinstance(value, Mapping) else None
+    numbers = _numbers(camera.get("matrix")) if isinstance(camera, Mapping) else np.zeros(0)
+    return numbers.reshape(4, 4).T if len(numbers) == 16 else None
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Numbers as browsers write them: a list, of lists or not, or the bytes of a Float32Array."""
+    if isinstance(value, msgpack.ExtType):
+        value = value.data
+    if isinstance(value, bytes):
+        return np.frombuffer(value, "<f4").astype(float) if len(value) % 4 == 0 else np.zeros(0)
+    try:
+        return np.asarray(value if value is not None else [], dtype=float).ravel()
+    except (TypeError, ValueError):
+        return np.zeros(0)
