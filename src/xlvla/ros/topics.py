@@ -124,6 +124,9 @@ TELEOP_CLUTCH = Service("/teleop/clutch", SetBool)
 TELEOP_LATENT = Topic("/teleop/latent", Float32MultiArray, SENSOR)
 """The operator's newest hand poses as latents: dimensions side, frame (one), latent."""
 
+TELEOP_KEYS = Topic("/teleop/keys", String, _qos(reliable=True, depth=50))
+"""Keys pressed at a terminal, for the teleop source `keyboard`."""
+
 BUTTON = Topic("/teleop/button", String, _qos(reliable=True, depth=10))
 """What the operator pressed or signed: record, discard, success, failure, relabel, clutch."""
 
@@ -230,6 +233,11 @@ def tracked_wrist(side: Side) -> Topic:
 def tracked_keypoints(side: Side) -> Topic:
     """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source `topics`."""
     return Topic(f"/tracker/{side}/keypoints", PointCloud2, SENSOR)
+
+
+def exoskeleton(side: Side) -> Topic:
+    """Joints of an exoskeleton or a leader arm with a ROS driver of its own, for the teleop source `exoskeleton`."""
+    return Topic(f"/exoskeleton/{side}/joint_states", JointState, SENSOR)
 
 
 def recover(side: Side, part: Part) -> Service:
