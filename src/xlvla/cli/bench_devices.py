@@ -64,18 +64,27 @@ def devices(
 def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, Any]:
     import os
 
+    from xlvla.ros import standstill
     from xlvla.ros.controls import Controls
     from xlvla.ros.session import Session
 
     with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
         controls = Controls(session.operator, rig)
-        engaged, scenes = _drive(session, controls, seconds, screen)
+        with standstill.measured() as still:
+            engaged, scenes = _drive(session, controls, seconds, screen)
         found = session.operator.figures()
         figures: dict[str, Any] = {f"{side} {part}": _counted(found.get(f"{side}_{part}", {})) for side, part in rig.parts}
         figures = {"devices": figures, "motion": found.get("motion", {}), **session.measure.summary()}
     stops, missed = max(engaged - 1, 0), figures["motion"].get("deadlines missed", 0)
-    line = f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed {missed} deadlines"
-    return figures | {"rig": rig.name, "seconds": seconds, "stops": stops, "line": line, "load_average": os.getloadavg()[0]}
+    line = f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed {missed} deadlines; {still}"
+    return figures | {
+        "standstills_s": still.pauses_s,
+        "rig": rig.name,
+        "seconds": seconds,
+        "stops": stops,
+        "line": line,
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def _drive(session: Session, controls: Controls, seconds: float, screen: Screen) -> tuple[int, int]:

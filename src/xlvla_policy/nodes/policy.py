@@ -100,12 +100,12 @@ class PolicyNode(RigNode):
         return observation
 
     def _busy(self, now_ns: int) -> bool:
-        """Whether the policy thinks; what came of its last thought decides when to plan anew."""
+        """Whether the policy thinks; a thought in vain is made anew at once."""
         if self._thinking is None:
             return False
         if not self._thinking.done():
             return True
-        if not self._thinking.result():
+        if self._thinking.result():
             self._plan_ns = now_ns
         self._thinking = None
         return False
@@ -125,30 +125,36 @@ class PolicyNode(RigNode):
         return float(np.percentile(self._delays_s, 95)) if self._delays_s else 0.0
 
     def _think(self, observation: Observation, stop: threading.Event) -> bool:
-        """Decides and publishes; whether there is a chunk."""
+        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in vain."""
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
         except XlvlaError as error:
             self._refuse(error)
-            return False
+            return True
         self.health.took("inference", time.monotonic() - began)
         with self._lock:
             now_ns = self.clock.now_ns()
             self._heed_reset(now_ns)
-            if stop.is_set() or self._void(observation, now_ns):
+            if stop.is_set() or self._void(observation):
+                return True
+            if self._late(observation, now_ns):  # a machine that cannot keep up is not asked for more
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
             self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
+        return False
+
+    def _late(self, observation: Observation, now_ns: int) -> bool:
+        """Whether motion would refuse the chunk for its age."""
+        if now_ns - observation.stamp_ns <= self.rig.motion.stale_s * SECOND:
+            return False
+        late = f"more than {self.rig.motion.stale_s:g} s (motion.stale_s) after its image"
+        self._refuse(XlvlaError(f"a chunk came {late}: the policy is too slow on this machine"))
         return True
 
-    def _void(self, observation: Observation, now_ns: int) -> bool:
+    def _void(self, observation: Observation) -> bool:
         """Whether what was thought about no longer holds."""
-        if now_ns - observation.stamp_ns > self.rig.motion.stale_s * SECOND:
-            late = f"more than {self.rig.motion.stale_s:g} s (motion.stale_s) after its image"
-            self._refuse(XlvlaError(f"a chunk came {late}: the policy is too slow on this machine"))
-            return True
         void = observation.stamp_ns < self._observer.void_ns or observation.instruction != self._instruction
         self.health.counts["void chunks"] += void
         return void

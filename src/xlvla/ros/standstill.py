@@ -1,0 +1,71 @@
+"""How long the machine itself stands still: no process, however urgent, is a match for a host that takes the processors away."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from xlvla.ros import supervision
+
+PRIORITY = 60
+"""Above every loop of ours."""
+PERIOD_S = 0.005
+LONG_S = 0.05
+"""What is counted: less than a driver waits for an answer."""
+
+
+@dataclass
+class Standstills:
+    """Pauses [s] of more than LONG_S; filled when the measurement ends."""
+
+    pauses_s: list[float] = field(default_factory=list[float])
+
+    def __str__(self) -> str:
+        if not self.pauses_s:
+            return f"the machine never stood still for more than {LONG_S * 1000:.0f} ms"
+        longest = f"longest {max(self.pauses_s) * 1000:.0f} ms"
+        return f"the machine itself stood still {len(self.pauses_s)} times for more than {LONG_S * 1000:.0f} ms ({longest})"
+
+
+@contextlib.contextmanager
+def measured() -> Generator[Standstills]:
+    """Measures in a process of its own for as long as the context lasts."""
+    found = Standstills()
+    environment = {**os.environ, supervision.PARENT: str(os.getpid())}
+    watch = subprocess.Popen([sys.executable, "-m", __name__], env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True)
+    try:
+        yield found
+    finally:
+        watch.terminate()
+        said, _ = watch.communicate(timeout=5.0)
+        found.pauses_s = json.loads(said or "[]")
+
+
+def main() -> None:
+    """Sleeps a little again and again until SIGTERM, then prints the pauses [s] as JSON."""
+    supervision.follow_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    pauses: list[float] = []
+    before = time.monotonic()
+    while not ended:
+        time.sleep(PERIOD_S)
+        now = time.monotonic()
+        if now - before > LONG_S:
+            pauses.append(round(now - before, 4))
+        before = now
+    print(json.dumps(pauses))
+
+
+if __name__ == "__main__":
+    main()
