@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +25,14 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class EpisodeInfo:
-    """What an episode is; `hands` by side, `joints` by side and part in the order of the columns."""
+    """What an episode is; `hands` by side, `joints` by side and part in the order of the columns.
+
+    Args:
+        seed: of a simulated episode; -1 where there was none.
+        success: None where nobody said.
+        verdict: green, yellow or red, as recorded; '' where nobody looked.
+        session, recording: which recording it is, '' for both where it is none.
+    """
 
     task: str
     instruction: str
@@ -33,8 +40,19 @@ class EpisodeInfo:
     joints: Mapping[Side, Mapping[Part, Sequence[str]]]
     rate_hz: int
     seed: int
-    success: bool
+    success: bool | None
     codec: str
+    verdict: str = ""
+    session: str = ""
+    recording: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Something else that was recorded per frame: [F, n], float32 or int64, with a name for each of the n."""
+
+    values: np.ndarray
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,7 @@ class Episode:
         action: commanded positions [F, J] rad by side and part; action[f] is in force after observation f.
         measured: measured positions [F, J] rad by side and part at the time of observation f.
         latent: latent of each hand's action [F, 32] by side.
+        others: what else there is by feature: forces, the operator's hands, stamps.
     """
 
     info: EpisodeInfo
@@ -53,6 +72,7 @@ class Episode:
     action: Mapping[Side, Mapping[Part, np.ndarray]]
     measured: Mapping[Side, Mapping[Part, np.ndarray]]
     latent: Mapping[Side, np.ndarray]
+    others: Mapping[str, Column] = field(default_factory=dict[str, Column])
 
     @property
     def frames(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES, Part, Side
-from xlvla_data.episode import Episode, EpisodeInfo
+from xlvla_data.episode import Column, Episode, EpisodeInfo
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature, Info
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
@@ -22,6 +22,9 @@ Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
 
 LATENT = "latent."
 """Columns of a hand's latent, by side."""
+
+USUAL = (layout.ACTION, layout.STATE)
+"""Columns with a name for every joint."""
 
 
 @dataclass(frozen=True)
@@ -48,47 +51,77 @@ class Stored:
 
     @property
     def key(self) -> str:
-        """What no other simulated episode has: `task-left-right/seed`."""
-        own = self.data.info.own
-        return f"{name_of(str(own.get('task', '')), own.get('hands', {}))}/{self.seed}"
+        """What no other episode has: `session/recording`, or of a simulated one `task-left-right/seed`."""
+        if recording := self.row.row.get("recording"):
+            return f"{self.row.row['session']}/{recording}"
+        return f"{name_of(self.task, self.hands)}/{self.seed}"
+
+    @property
+    def task(self) -> str:
+        return str(self.data.info.own.get("task", ""))
+
+    @property
+    def hands(self) -> Mapping[Side, str]:
+        return self.data.info.own.get("hands", {})
+
+    @property
+    def success(self) -> bool | None:
+        """None where nobody said."""
+        return self.row.row.get("success")
+
+    @property
+    def verdict(self) -> str:
+        return self.row.row.get("verdict") or ""
+
+    @property
+    def duration_s(self) -> float:
+        return self.row.length / self.data.info.fps
 
     def read(self) -> Episode:
         """The episode; its pictures stay on disk until they are gone through."""
         info = self.data.info
         joints = _joints(self.data)
         columns = self.data.columns(self.row)
+        rest = [key for key in columns if key not in USUAL and not key.startswith(LATENT)]
+        others = {key: Column(columns[key].reshape(self.row.length, -1), info.features[key].names or ()) for key in rest}
         action, measured = (_by_part(joints, info.features[key], columns[key]) for key in (layout.ACTION, layout.STATE))
         latent: dict[Side, np.ndarray] = {side: columns[f"{LATENT}{side}"] for side in joints if f"{LATENT}{side}" in columns}
         pictures = {camera: self.data.clip(self.row, camera) for camera in info.cameras}
         about = EpisodeInfo(
-            task=str(info.own.get("task", "")),
+            task=self.task,
             instruction=self.row.sentence,
-            hands=info.own["hands"],
+            hands=self.hands,
             joints=joints,
             rate_hz=info.fps,
             seed=self.seed,
-            success=bool(self.row.row.get("success", True)),
+            success=self.success,
             codec=str(info.own.get("codec", "")),
+            verdict=self.verdict,
+            session=self.row.row.get("session") or "",
+            recording=self.row.row.get("recording") or "",
         )
-        return Episode(about, pictures, action, measured, latent)
+        return Episode(about, pictures, action, measured, latent, others)
 
 
 class Store:
-    """A folder of data sets that episodes are added to."""
+    """A folder of data sets that episodes are added to; what is `checked` is read back before it counts as there."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, *, checked: bool = False):
+        self.root, self._checked = root, checked
         self._writers: dict[str, Writer] = {}
 
     def add(self, episode: Episode) -> Path:
         """Writes an episode, complete or not at all; the data set it is in now."""
         name = name_of(episode.info.task, episode.info.hands)
         if name not in self._writers:
-            self._writers[name] = Writer(self.root / name, describe(episode))
+            self._writers[name] = Writer(self.root / name, describe(episode), checked=self._checked)
         columns = {layout.ACTION: _in_line(episode.action), layout.STATE: _in_line(episode.measured)}
         columns |= {f"{LATENT}{side}": values for side, values in episode.latent.items()}
         columns = {key: np.asarray(values, np.float32) for key, values in columns.items()}
-        facts: dict[str, Any] = {"success": episode.info.success, "seed": episode.info.seed}
+        columns |= {key: column.values for key, column in episode.others.items()}
+        info = episode.info
+        facts: dict[str, Any] = {key: getattr(info, key) for key in ("success", "seed", "verdict", "session", "recording")}
+        facts["hands"] = "+".join(info.hands[side] for side in sorted(info.hands))
         self._writers[name].add(columns, episode.pictures, episode.info.instruction, **facts)
         return self.root / name
 
@@ -117,6 +150,7 @@ def describe(episode: Episode) -> Info:
     names = [name for side in sorted(info.joints) for part in PARTS for name in info.joints[side][part]]
     features: dict[str, Feature] = {key: layout.vector(names) for key in (layout.STATE, layout.ACTION)}
     features |= {f"{LATENT}{side}": layout.vector([f"z{i}" for i in range(values.shape[1])]) for side, values in episode.latent.items()}
+    features |= {key: layout.vector(column.names, str(column.values.dtype)) for key, column in episode.others.items()}
     for camera, pictures in episode.pictures.items():
         height, width = next(iter(pictures)).shape[:2]
         features[f"{layout.IMAGES}{camera}"] = layout.video(height, width, int(info.rate_hz))
@@ -129,7 +163,7 @@ def describe(episode: Episode) -> Info:
 def _joints(data: Dataset) -> Joints:
     own: Joints | None = data.info.own.get("joints")
     if own is None or "hands" not in data.info.own:
-        raise XlvlaError(f"{data.root} does not say which joints are of which hand: only data sets of this project do so far")
+        raise XlvlaError(f"{data.root} does not say which joints are of which hand: `xlvla data import` takes it over with a map of names")
     return {side: {part: own[side][part] for part in PARTS} for side in SIDES if side in own}
 
 

@@ -133,7 +133,7 @@ def test_statistics_of_all_are_those_of_the_frames_together(written):
     assert all(np.allclose(statistics.merged([alone])[name], alone[name]) for name in alone)
 
 
-@pytest.mark.parametrize("victim", [layout.EPISODES, layout.DATA.format(chunk_index=0, file_index=1)])
+@pytest.mark.parametrize("victim", [layout.EPISODES.format(chunk_index=0, file_index=0), layout.DATA.format(chunk_index=0, file_index=1)])
 def test_a_truncated_table_is_one_clear_line(written, victim):
     path = written / victim
     path.write_bytes(path.read_bytes()[:-40])

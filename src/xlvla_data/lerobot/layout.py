@@ -21,7 +21,10 @@ CHUNK = 1000
 
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-EPISODES = "meta/episodes/chunk-000/file-000.parquet"
+EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+ROWS = 100
+"""Episodes per file of their table, of which only the last is written anew."""
+
 TASKS = "meta/tasks.parquet"
 INFO = "meta/info.json"
 STATS = "meta/stats.json"
@@ -45,9 +48,9 @@ class Feature:
         return plain | ({"info": dict(self.info)} if self.info else {})
 
 
-def vector(names: Sequence[str]) -> Feature:
-    """A float32 vector with a name for every number."""
-    return Feature("float32", (len(names),), tuple(names))
+def vector(names: Sequence[str], dtype: str = "float32") -> Feature:
+    """A vector with a name for every number."""
+    return Feature(dtype, (len(names),), tuple(names))
 
 
 def video(height: int, width: int, fps: int) -> Feature:
@@ -104,6 +107,14 @@ class Info:
             "features": features,
             "xlvla": dict(self.own),
         }
+
+
+def differences(one: Info, other: Info) -> list[str]:
+    """What of two data sets keeps their episodes from standing in one."""
+    found = ["rate"] if one.fps != other.fps else []
+    keys = dict.fromkeys((*one.features, *other.features))
+    found += [f"feature {key}" for key in keys if one.features.get(key) != other.features.get(key)]
+    return found + [key for key in dict.fromkeys((*one.own, *other.own)) if one.own.get(key) != other.own.get(key)]
 
 
 def read_info(root: Path) -> Info:

@@ -40,13 +40,24 @@ class Dataset:
 
     @cached_property
     def episodes(self) -> list[EpisodeRow]:
-        files = sorted((self.root / "meta/episodes").rglob("*.parquet"))
-        rows = [row for file in files for row in self._table(file)]
+        rows = [row for file in self._pages for row in self._table(file)]
         made = [EpisodeRow(row["episode_index"], row["length"], (row["tasks"] or [""])[0], row) for row in rows]
         made = [episode for episode in made if episode.index < self.info.total_episodes]
         if len(made) != self.info.total_episodes:
             raise XlvlaError(f"{self.root} promises {self.info.total_episodes} episodes but its table has {len(made)}")
         return sorted(made, key=lambda episode: episode.index)
+
+    def told(self, episode: EpisodeRow) -> Mapping[str, Any]:
+        """Everything the table of episodes says of one, its statistics too."""
+        return self._told[episode.index]
+
+    @cached_property
+    def _told(self) -> dict[int, dict[str, Any]]:
+        return {row["episode_index"]: row for file in self._pages for row in tables.read(file).to_pylist()}
+
+    @property
+    def _pages(self) -> list[Path]:
+        return sorted((self.root / "meta/episodes").rglob("*.parquet"))
 
     def columns(self, episode: EpisodeRow, *names: str) -> dict[str, np.ndarray]:
         """Columns [F, ...] of an episode by feature; all of them if none is named."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from xlvla_data.episode import Pictures
-
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
+
+EVERY = 4
+"""Every which row and column of a picture is looked at."""
 
 Stats = dict[str, np.ndarray]
 """min, max, mean, std and quantiles, each of the feature's shape (pictures: [3, 1, 1] in 0..1), and count [1]."""
@@ -22,11 +23,23 @@ def of_vector(values: np.ndarray) -> Stats:
     return plain | dict(zip(QUANTILES, quantiles, strict=True)) | {"count": np.array([len(values)])}
 
 
-def of_pictures(pictures: Pictures, most: int = 40) -> Stats:
-    """Statistics per channel over some of the pictures, every fourth pixel."""
-    chosen = list(pictures[:: max(1, len(pictures) // most)])
-    pixels = np.concatenate([picture[::4, ::4].reshape(-1, 3) for picture in chosen]) / 255.0
-    stats = of_vector(pixels)
+class Glimpses:
+    """Pictures that are gone through once; `seen` keeps every `EVERY`-th pixel of each [H / 4, W / 4, 3]."""
+
+    def __init__(self, pictures: Iterable[np.ndarray]):
+        self._pictures, self.seen = pictures, list[np.ndarray]()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self.seen = []
+        for picture in self._pictures:
+            self.seen.append(picture[::EVERY, ::EVERY].copy())
+            yield picture
+
+
+def of_glimpses(seen: Sequence[np.ndarray], most: int = 40) -> Stats:
+    """Statistics per channel over some of the pictures."""
+    chosen = seen[:: max(1, len(seen) // most)]
+    stats = of_vector(np.concatenate([glimpse.reshape(-1, 3) for glimpse in chosen]) / 255.0)
     return {key: value.reshape(3, 1, 1) for key, value in stats.items() if key != "count"} | {"count": np.array([len(chosen)])}
 
 

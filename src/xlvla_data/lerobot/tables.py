@@ -17,6 +17,8 @@ from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature
 
 _TYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
+_FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recording", "hands"), pa.string())}
+"""Columns of the table of episodes that may hold nothing at all."""
 
 
 def write(path: Path, table: pa.Table) -> None:
@@ -69,8 +71,9 @@ def task_sentences(table: pa.Table) -> list[str]:
 
 
 def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """One row per episode; statistics are lists, nested as deep as a picture's [3, 1, 1]."""
-    return pa.table({key: [row[key] for row in rows] for key in rows[0]})
+    """One row per episode; statistics are lists, nested as deep as a picture's [3, 1, 1]. What a row does not say is null."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return pa.table({key: pa.array([row.get(key) for row in rows], _FACTS.get(key)) for key in keys})
 
 
 def _column(feature: Feature, given: np.ndarray) -> pa.Array:

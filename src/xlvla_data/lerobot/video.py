@@ -74,6 +74,15 @@ def read(path: Path, start_s: float = 0.0, frames: int | None = None, step: int 
         raise XlvlaError(f"video {path} cannot be read: {error}") from None
 
 
+def count(path: Path) -> int:
+    """How many pictures a video says it has; raises XlvlaError where it cannot be read."""
+    try:
+        with av.open(str(path)) as file:
+            return file.streams.video[0].frames
+    except (FFmpegError, IndexError) as error:
+        raise XlvlaError(f"video {path} cannot be read: {error}") from None
+
+
 def _pictures(file: InputContainer, stream: VideoStream, path: Path, start_s: float, frames: int | None, step: int) -> Iterator[np.ndarray]:
     assert stream.time_base is not None and stream.average_rate is not None
     half = 0.5 / float(stream.average_rate)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.episode import Pictures
-from xlvla_data.lerobot import layout, statistics, tables, video
+from xlvla_data.lerobot import layout, statistics, tables, verification, video
 from xlvla_data.lerobot.layout import Info
+from xlvla_data.lerobot.statistics import Glimpses, Stats
+from xlvla_data.lerobot.video import Clip
 
 
 class Writer:
@@ -23,10 +27,12 @@ class Writer:
 
     Args:
         info: what is recorded; its totals do not matter.
+        checked: every frame of an episode is read back and compared before the tables name it.
     """
 
-    def __init__(self, root: Path, info: Info):
+    def __init__(self, root: Path, info: Info, *, checked: bool = False):
         self.root, self.rows, self.sentences = root, list[dict[str, Any]](), list[str]()
+        self._checked, self._stats = checked, dict[str, Stats]()
         self.info = replace(info, total_episodes=0, total_frames=0, total_tasks=0)
         if (root / layout.INFO).is_file():
             self._resume()
@@ -40,52 +46,80 @@ class Writer:
             facts: further columns of the table of episodes, the same for all.
 
         Raises:
-            XlvlaError: features are missing or unknown, lengths differ, or a number is not finite. Nothing is written then.
+            XlvlaError: features are missing or unknown, lengths differ, or a number is not finite: nothing is written then. Or
+                what was written is not what is read, where that is checked: no table names it then.
         """
         length = self._check(columns, pictures)
-        number, first = len(self.rows), self.info.total_frames
-        sentences = self.sentences if sentence in self.sentences else [*self.sentences, sentence]
-        self._write_frames(number, first, length, columns, sentences.index(sentence))
-        row: dict[str, Any] = {"episode_index": number, "tasks": [sentence], "length": length, **_place("data", number)}
-        row |= {"dataset_from_index": first, "dataset_to_index": first + length, **_place("meta/episodes", 0)}
+        number = len(self.rows)
+        row, sentences = self._begin(columns, length, sentence)
         stats = {key: statistics.of_vector(columns[key]) for key in self.info.vectors}
         for camera, key in self.info.cameras.items():
-            video.write(self.root / layout.numbered(layout.VIDEO, number, video_key=key), pictures[camera], self.info.fps)
-            row |= {**_place(f"videos/{key}", number), f"videos/{key}/from_timestamp": 0.0}
-            row |= {f"videos/{key}/to_timestamp": length / self.info.fps}
-            stats[key] = statistics.of_pictures(pictures[camera])
+            path = self.root / layout.numbered(layout.VIDEO, number, video_key=key)
+            glimpses = Glimpses(pictures[camera])
+            video.write(path, glimpses, self.info.fps)
+            if self._checked:
+                verification.same_pictures(path, glimpses.seen)
+            row |= _clip(key, number, 0.0, length / self.info.fps)
+            stats[key] = statistics.of_glimpses(glimpses.seen)
         row |= {f"stats/{key}/{name}": value.tolist() for key, entry in stats.items() for name, value in entry.items()} | facts
-        self._tell([*self.rows, row], sentences)
+        self._tell(row, sentences)
         return number
 
-    def _write_frames(self, number: int, first: int, length: int, columns: Mapping[str, np.ndarray], task: int) -> None:
-        frame = np.arange(length)
+    def adopt(self, columns: Mapping[str, np.ndarray], clips: Mapping[str, Clip], sentence: str, told: Mapping[str, Any]) -> int:
+        """Takes over an episode of another data set, whose videos are linked where the disk allows it, not encoded again.
+
+        Args:
+            clips: the whole episode by camera's name.
+            told: what the table of episodes says of it there, its statistics too.
+        """
+        length, number = self._check(columns, clips), len(self.rows)
+        row, sentences = self._begin(columns, length, sentence)
+        for camera, key in self.info.cameras.items():
+            clip, path = clips[camera], self.root / layout.numbered(layout.VIDEO, number, video_key=key)
+            linked(clip.path, path)
+            row |= _clip(key, number, clip.start_s, clip.start_s + length / self.info.fps)
+        self._tell({**told, **row}, sentences)
+        return number
+
+    def _begin(self, columns: Mapping[str, np.ndarray], length: int, sentence: str) -> tuple[dict[str, Any], list[str]]:
+        """Writes an episode's numbers; what the table of episodes says of them, and the sentences with its own."""
+        number, first, frame = len(self.rows), self.info.total_frames, np.arange(length)
+        sentences = self.sentences if sentence in self.sentences else [*self.sentences, sentence]
         indices = {"timestamp": frame / self.info.fps, "frame_index": frame, "index": first + frame}
-        indices |= {"episode_index": np.full(length, number), "task_index": np.full(length, task)}
-        tables.write(self.root / layout.numbered(layout.DATA, number), tables.frames(self.info.vectors, columns, indices))
+        indices |= {"episode_index": np.full(length, number), "task_index": np.full(length, sentences.index(sentence))}
+        path = self.root / layout.numbered(layout.DATA, number)
+        tables.write(path, tables.frames(self.info.vectors, columns, indices))
+        if self._checked:
+            verification.same_numbers(path, columns, indices)
+        row: dict[str, Any] = {"episode_index": number, "tasks": [sentence], "length": length, **_place("data", number)}
+        row |= {"dataset_from_index": first, "dataset_to_index": first + length, **_place("meta/episodes", number // layout.ROWS)}
+        return row, sentences
 
-    def _tell(self, rows: list[dict[str, Any]], sentences: list[str]) -> None:
-        """Makes the episodes part of the data set; `info.json` is last, so it never promises what is not there."""
+    def _tell(self, row: dict[str, Any], sentences: list[str]) -> None:
+        """Makes an episode part of the data set; `info.json` is last, so it never promises what is not there."""
+        page = row["episode_index"] // layout.ROWS
+        whole = {key: statistics.merged([*self._whole(key), _told(row, key)]) for key in self.info.features}
         tables.write(self.root / layout.TASKS, tables.tasks(sentences))
-        tables.write(self.root / layout.EPISODES, tables.episodes(rows))
-        layout.write_json(self.root / layout.STATS, self._statistics(rows))
-        frames = int(rows[-1]["dataset_to_index"])
-        self.info = replace(self.info, total_episodes=len(rows), total_frames=frames, total_tasks=len(sentences))
+        tables.write(self.root / layout.numbered(layout.EPISODES, page), tables.episodes([*self.rows[page * layout.ROWS :], row]))
+        plain = {key: {name: value.tolist() for name, value in stats.items()} for key, stats in whole.items()}
+        layout.write_json(self.root / layout.STATS, plain)
+        frames = int(row["dataset_to_index"])
+        self.info = replace(self.info, total_episodes=len(self.rows) + 1, total_frames=frames, total_tasks=len(sentences))
         layout.write_json(self.root / layout.INFO, self.info.document())
-        self.rows, self.sentences = rows, sentences
+        self.rows, self.sentences, self._stats = [*self.rows, row], sentences, whole
 
-    def _statistics(self, rows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-        names = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-        whole = {}
-        for key in self.info.features:
-            whole[key] = statistics.merged({name: np.array(row[f"stats/{key}/{name}"]) for name in names} for row in rows)
-        return {key: {name: value.tolist() for name, value in stats.items()} for key, stats in whole.items()}
+    def _whole(self, key: str) -> list[Stats]:
+        """Statistics of all episodes so far; none before the first."""
+        return [self._stats[key]] if self.rows else []
 
     def _resume(self) -> None:
         there = layout.read_info(self.root)
-        if (there.fps, dict(there.features), dict(there.own)) != (self.info.fps, dict(self.info.features), dict(self.info.own)):
-            raise XlvlaError(f"{self.root} holds a data set of other features, rate or hands: choose another folder")
-        self.rows = tables.read(self.root / layout.EPISODES).to_pylist()[: there.total_episodes]
+        if different := layout.differences(there, self.info):
+            raise XlvlaError(f"{self.root} holds a data set of other {', '.join(different)}: choose another folder")
+        pages = range(-(-there.total_episodes // layout.ROWS))
+        tabled = [tables.read(self.root / layout.numbered(layout.EPISODES, page)) for page in pages]
+        self.rows = [row for table in tabled for row in table.to_pylist()][: there.total_episodes]
+        self._stats = {key: statistics.merged(_told(row, key) for row in self.rows) for key in self.info.features}
         self.sentences = tables.task_sentences(tables.read(self.root / layout.TASKS))
         self.info = there
 
@@ -107,6 +141,28 @@ class Writer:
             if not np.isfinite(value).all():
                 raise XlvlaError(f"'{name}' holds a number that is not finite")
         return next(iter(lengths.values()))
+
+
+def _told(row: Mapping[str, Any], key: str) -> Stats:
+    """The statistics in a row of the table of episodes."""
+    return {name: np.array(row[f"stats/{key}/{name}"]) for name in ("min", "max", "mean", "std", "count", *statistics.QUANTILES)}
+
+
+def linked(source: Path, target: Path) -> None:
+    """The same file at another place: a hard link, or a copy where there can be none; complete or absent."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copyfile(source, partial)
+    os.replace(partial, target)
+
+
+def _clip(key: str, number: int, begin_s: float, end_s: float) -> dict[str, Any]:
+    """What the table of episodes says of a video."""
+    return {**_place(f"videos/{key}", number), f"videos/{key}/from_timestamp": begin_s, f"videos/{key}/to_timestamp": end_s}
 
 
 def _place(what: str, number: int) -> dict[str, int]:

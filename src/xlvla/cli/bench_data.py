@@ -1,0 +1,151 @@
+"""`xlvla bench data`: how fast recordings become data sets, and data sets samples."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from xlvla.cli.bench import bench
+from xlvla.errors import XlvlaError
+from xlvla.holdout import Holdout
+
+if TYPE_CHECKING:
+    from xlvla.screen import Screen
+    from xlvla_data.episode import Episode
+
+BATCH = 64
+
+
+def register(app: typer.Typer) -> None:
+    """The command belongs to `bench`, which registers itself."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    what: str
+    figure: str
+    target: str = ""
+
+
+@bench.command("data")
+def data(
+    episodes: Annotated[int, typer.Option(min=1, help="Simulated episodes to record, convert and load.")] = 3,
+    hands: Annotated[str, typer.Option(help="Hand of both sides.")] = "xhand",
+    seconds: Annotated[float, typer.Option(min=0.5, help="How long to draw samples, each time.")] = 5.0,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads of the loader.")] = 2,
+) -> None:
+    """Time the converter against real time and the training loader in samples per second, on simulated episodes."""
+    from xlvla.cli.list import table
+    from xlvla.run import interruptible
+    from xlvla.screen import Screen
+
+    with Screen() as screen, interruptible(), tempfile.TemporaryDirectory() as folder:
+        rows = list(_measure(Path(folder), episodes, hands, seconds, threads, screen))
+        shown = table("Data", "what", "figure", "wanted")
+        for row in rows:
+            shown.add_row(row.what, row.figure, row.target)
+        screen.console.print(shown)
+
+
+def _measure(folder: Path, count: int, hands: str, seconds: float, threads: int, screen: Screen) -> Iterator[Row]:
+    screen.now("playing episodes in simulation")
+    played = list(_played(count, hands))
+    camera = next(iter(played[0].pictures.values()))
+    height, width = next(iter(camera)).shape[:2]
+    lasted = sum(each.frames / each.info.rate_hz for each in played)
+    screen.now("recording them")
+    bags = _recorded(played, folder / "recordings")
+    yield Row("episodes", f"{count}, together {lasted:.1f} s, a camera of {width}x{height}")
+    screen.now("converting")
+    root, spent, cpu = _converted(bags, folder / "data")
+    yield Row("convert, verified", f"{lasted / spent:.1f} x real time, {lasted / cpu:.1f} per core", "3")
+    for what, size in _sizes(bags, root):
+        yield Row(f"bytes per episode, {what}", f"{size / count / 1e6:.2f} MB, {size / lasted / 1e3:.0f} kB/s")
+    screen.now("loading")
+    yield from _loaded(root, folder / "cache", seconds, threads, screen)
+
+
+def _played(count: int, hands: str) -> Iterator[Episode]:
+    """Successful episodes of the scripted expert."""
+    from xlvla.cli.sim_collect import collect_one, jobs
+
+    found = 0
+    for job in jobs("bimanual", ["push_cans"], [hands], 10 * count, 0.0, 0, Holdout()):
+        if (episode := collect_one(job)) is not None:
+            yield episode
+            found += 1
+        if found == count:
+            return
+    raise XlvlaError(f"the expert solved {found} of {10 * count} episodes with {hands}: choose other --hands")
+
+
+def _recorded(played: Sequence[Episode], folder: Path) -> list[Path]:
+    from xlvla_data import bagged
+
+    return [bagged.write(episode, folder / "session" / f"episode_{number:06d}") for number, episode in enumerate(played)]
+
+
+def _converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
+    """The data set, and the wall and processor seconds it took."""
+    from xlvla.cli.data.convert import Work
+    from xlvla.codec import Codec
+    from xlvla_data.convert import Limits
+    from xlvla_data.store import Store
+
+    work = Work(Store(folder, checked=True), Codec.load(), Limits(), 20, ())
+    began, worked = time.perf_counter(), time.process_time()
+    roots = [work.one(bag)[0] for bag in bags]
+    return roots[0], time.perf_counter() - began, time.process_time() - worked
+
+
+def _sizes(bags: Sequence[Path], root: Path) -> Iterator[tuple[str, int]]:
+    yield "recording", sum(file.stat().st_size for bag in bags for file in bag.rglob("*") if file.is_file())
+    for what, part in (("videos", "videos"), ("numbers", "data"), ("tables", "meta")):
+        yield what, sum(file.stat().st_size for file in (root / part).rglob("*") if file.is_file())
+
+
+def _loaded(root: Path, cache: Path, seconds: float, threads: int, screen: Screen) -> Iterator[Row]:
+    import torch
+
+    from xlvla.codec import Codec
+    from xlvla_policy.training import dataset, sources
+    from xlvla_policy.training.batches import Batches, Lots
+    from xlvla_policy.training.recipe import usual
+    from xlvla_policy.vla import config, tokenizer
+
+    torch.set_num_threads(threads)
+    shape = replace(config.preset("pi0"), cameras=("front",))
+    recorded = [dataset.read(source, shape, Codec.load()) for source in sources.find([str(root)])]
+    for word in ("decoding once", "decoded before"):
+        began = time.perf_counter()
+        demonstrations = dataset.load(recorded, shape, stride=1, cache=cache)
+        spent = time.perf_counter() - began
+        yield Row(f"opening the pictures, {word}", f"{len(demonstrations) / spent:.0f} samples/s")
+    batches = Batches(demonstrations, shape, dataset.statistics(recorded), tokenizer.load(shape.max_words))
+    lots = Lots(np.arange(len(demonstrations)), demonstrations.weights)
+    recipe, chunk = usual("pi0"), f"{shape.frames}-frame chunks + a {shape.vision.width}x{shape.vision.height} picture"
+    screen.now("drawing samples")
+    rng = np.random.default_rng(0)
+    takes = _rate(lambda step: batches.take(lots.rows_at(rng.random(BATCH))), seconds)
+    yield Row(f"samples, {chunk}, {threads} threads", f"{takes:.0f} samples/s", "400")
+    draws = _rate(lambda step: batches.draw(lots, recipe, step, range(BATCH)), seconds)
+    yield Row("the same, spoilt as training does", f"{draws:.0f} samples/s", "400")
+
+
+def _rate(draw: Callable[[int], object], seconds: float) -> float:
+    """Samples a second."""
+    draw(0)
+    began, step = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < seconds:
+        step += 1
+        draw(step)
+    return step * BATCH / spent

@@ -1,0 +1,162 @@
+"""`xlvla data convert`: recordings into data sets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xlvla.errors import XlvlaError
+from xlvla.types import CHUNK_HZ
+
+if TYPE_CHECKING:
+    from xlvla.codec import Codec
+    from xlvla_data.convert import Limits
+    from xlvla_data.store import Store
+
+
+def register(app: typer.Typer) -> None:
+    app.command("convert")(convert)
+
+
+def convert(
+    recordings: Annotated[list[Path], typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS...")],
+    to: Annotated[Path, typer.Option(help="Folder for the data sets, one per task and pair of hands; what is there is not made again.")],
+    red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
+    rate: Annotated[int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")] = CHUNK_HZ,
+    max_age: Annotated[str, typer.Option(help="How old [s] what a frame is made of may be: camera=0.15,state=0.15,command=0.15.")] = "",
+    without: Annotated[str, typer.Option(help="What is not kept: operator, observation.tactile, ...")] = "",
+    weights: Annotated[Path | None, typer.Option(help="Weights of the codec of the latents; the shipped ones if not given.")] = None,
+) -> None:
+    """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes on where it was.
+
+    Discarded and red episodes are left out. An episode that cannot be trusted is refused with a line, and the exit code is then 1.
+    """
+    from xlvla.codec import Codec
+    from xlvla.run import interruptible
+    from xlvla_data import store
+
+    limits, words = ages(max_age), tuple(word.strip() for word in without.split(",") if word.strip())
+    with interruptible():
+        there = {stored.key for stored in store.find(to)} if store.roots(to) else set[str]()
+        report = Report()
+        work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, words)
+        _all(list(dict.fromkeys(_found(recordings))), there, red, work, report)
+    _say(report, to)
+    raise typer.Exit(1 if report.refused else 0)
+
+
+@dataclass
+class Report:
+    """What became of the recordings."""
+
+    converted: int = 0
+    there: int = 0
+    red: int = 0
+    refused: int = 0
+    recorded_s: float = 0.0
+    spent_s: float = 0.0
+    roots: set[Path] = field(default_factory=set[Path])
+
+
+@dataclass(frozen=True)
+class Work:
+    """How recordings are converted."""
+
+    store: Store
+    codec: Codec
+    limits: Limits
+    rate_hz: int
+    without: Sequence[str]
+
+    def one(self, folder: Path) -> tuple[Path, float, list[str]]:
+        """The data set an episode is in now, how long it is [s], and what is to be said of it."""
+        from xlvla_data.bag.reader import Bag
+        from xlvla_data.convert import resampled
+        from xlvla_data.recorded import take
+
+        episode, findings = resampled(take(Bag(folder), self.rate_hz, self.without), self.codec, self.limits)
+        return self.store.add(episode), episode.frames / self.rate_hz, findings
+
+
+def ages(text: str) -> Limits:
+    """Limits of `camera=0.2,state=0.1`."""
+    from xlvla.errors import unknown
+    from xlvla_data.convert import Limits
+
+    chosen, known = dict[str, float](), ("camera", "state", "command")
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        name, _, value = word.partition("=")
+        if name not in known:
+            raise unknown("stream", name, known)
+        try:
+            chosen[f"{name}_s"] = float(value)
+        except ValueError:
+            raise XlvlaError(f"--max-age {word}: a stream and seconds are wanted, as in camera=0.15") from None
+    return replace(Limits(), **chosen)
+
+
+def _found(folders: Sequence[Path]) -> Iterator[Path]:
+    """The recorded episodes; those of a killed recorder are repaired first."""
+    from xlvla_data.bag.reader import bags
+    from xlvla_data.bag.repair import repair_all
+
+    for folder in folders:
+        for repaired in repair_all(folder):
+            print(f"{repaired.parent.name}/{repaired.name}: its recorder was killed; repaired")
+        found = bags(folder)
+        if not found:
+            raise XlvlaError(f"no recorded episodes in {folder}: a session holds folders with an episode.json")
+        yield from found
+
+
+def _all(folders: Sequence[Path], there: set[str], red: bool, work: Work, report: Report) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[pace]}")) as progress:
+        bar = progress.add_task("episodes", total=len(folders), pace="")
+        for folder in folders:
+            for line in _one(folder, there, red, work, report):
+                progress.console.print(f"{folder.parent.name}/{folder.name}: {line}", highlight=False, soft_wrap=True, markup=False)
+            progress.update(bar, advance=1, pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time")
+
+
+def _one(folder: Path, there: set[str], red: bool, work: Work, report: Report) -> list[str]:
+    """Converts an episode unless it is there or unfit; what is to be said of it."""
+    from xlvla_data.bag.card import read_card
+
+    key = f"{folder.parent.name}/{folder.name}"
+    if key in there:
+        report.there += 1
+        return []
+    began = time.monotonic()
+    try:
+        card = read_card(folder)
+        if card.state != "stopped":
+            raise XlvlaError(f"its state is '{card.state}': only what was stopped is converted")
+        if card.verdict == "red" and not red:
+            report.red += 1
+            return [f"red, left out: {'; '.join(map(str, card.findings)) or 'no finding says why'}"]
+        root, seconds, findings = work.one(folder)
+    except XlvlaError as error:
+        report.refused += 1
+        return [f"refused: {error}"]
+    there.add(key)
+    report.roots.add(root)
+    report.converted += 1
+    report.recorded_s += seconds
+    report.spent_s += time.monotonic() - began
+    return findings
+
+
+def _say(report: Report, to: Path) -> None:
+    words = {"converted": report.converted, "there before": report.there, "red and left out": report.red, "refused": report.refused}
+    print(", ".join(f"{count} {word}" for word, count in words.items() if count or word == "converted") + f": {to}")
+    if report.converted:
+        recorded, spent = report.recorded_s / 60, report.spent_s / 60
+        print(f"{recorded:.1f} min of recordings in {spent:.1f} min: {recorded / spent:.1f} x real time, every frame read back")

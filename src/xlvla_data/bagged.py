@@ -1,0 +1,118 @@
+"""An episode as a recording: what a recorder would have written, had it seen it. For benches, tests and tools that read bags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xlvla.types import PARTS, Part, Side
+from xlvla_data import jpeg
+from xlvla_data.bag.card import Card
+from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
+from xlvla_data.bag.writer import BagWriter
+from xlvla_data.episode import Episode
+from xlvla_data.recorded import COMMAND, STATE
+
+if TYPE_CHECKING:
+    from rosbags.typesys.store import Typestore
+
+IMAGE, JOINTS = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/JointState"
+CONTROL_HZ = 100
+BEGAN_NS = 1_000_000_000
+
+Said = tuple[int, str, bytes]
+"""A message: its stamp [ns], its topic, and what it says, serialised."""
+
+
+def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
+    """Writes an episode as a bag with its card; joints go in straight lines between frames."""
+    from rosbags.typesys import Stores, get_typestore
+
+    types = get_typestore(Stores.ROS2_JAZZY)
+    said = sorted([*_seen(episode, types), *_bodies(episode, types)], key=lambda each: each[0])
+    names = list(dict.fromkeys(topic for _, topic, _ in said))
+    writer = BagWriter(folder, [_topic(name, types) for name in names], "")
+    last = 0
+    for stamp, topic, data in said:
+        writer.add(topic, data, stamp, stamp)
+        if stamp - last > 1_000_000_000:
+            writer.flush()
+            last = stamp
+    writer.flush()
+    writer.close()
+    _card(episode, folder.name, verdict, said[0][0], said[-1][0]).write(folder)
+    return folder
+
+
+def _topic(name: str, types: Typestore) -> BagTopic:
+    kind = IMAGE if name.endswith("/compressed") else JOINTS
+    text, digest = types.generate_msgdef(kind, ros_version=2)
+    return BagTopic(name, kind, text, digest, as_yaml_list(Qos(1, reliable="command" in name, latched=False)))
+
+
+def as_yaml_list(qos: Qos) -> str:
+    return "- " + as_yaml(qos.document()).strip().replace("\n", "\n  ")
+
+
+def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: int) -> Card:
+    info = episode.info
+    return Card(
+        name=name,
+        state="stopped",
+        task=info.task,
+        instruction=info.instruction,
+        hands=info.hands,
+        joints={side: {part: list(names) for part, names in parts.items()} for side, parts in info.joints.items()},
+        rates_hz={},
+        rig={},
+        rig_hash="",
+        codec=info.codec,
+        simulated=info.seed >= 0,
+        seed=info.seed if info.seed >= 0 else None,
+        success=info.success,
+        verdict=verdict,
+        began_ns=began_ns,
+        ended_ns=ended_ns,
+        duration_s=(ended_ns - began_ns) * 1e-9,
+    )
+
+
+def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
+    kind = types.types[IMAGE]
+    for camera, pictures in episode.pictures.items():
+        for frame, picture in enumerate(pictures):
+            stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
+            data = np.frombuffer(jpeg.encode(picture), np.uint8)
+            message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
+            yield stamp, f"/cameras/{camera}/image_raw/compressed", types.serialize_cdr(message, IMAGE).tobytes()
+
+
+def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
+    """States at their frames' times, commands at the ends of their frames, and both between them."""
+    ends = np.arange(1, 1 + episode.frames) / episode.info.rate_hz
+    for side, parts in episode.info.joints.items():
+        for part in PARTS:
+            begin = episode.measured[side][part][:1]
+            names, commands = tuple(parts[part]), np.concatenate([begin, episode.action[side][part]])
+            yield from _joints(STATE, side, part, names, ends - ends[0], episode.measured[side][part], types)
+            yield from _joints(COMMAND, side, part, names, np.append(0.0, ends), commands, types)
+
+
+def _joints(
+    template: str, side: Side, part: Part, names: tuple[str, ...], at_s: np.ndarray, rows: np.ndarray, types: Typestore
+) -> Iterator[Said]:
+    kind, none, topic = types.types[JOINTS], np.zeros(0), template.format(side=side, part=part)
+    times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
+    values = np.stack([np.interp(times, at_s, column) for column in rows.T], 1)
+    for time_s, row in zip(times, values, strict=True):
+        stamp = BEGAN_NS + round(time_s * 1e9)
+        message = kind(_header(stamp, "", types), list(names), row, none, none)
+        yield stamp, topic, types.serialize_cdr(message, JOINTS).tobytes()
+
+
+def _header(stamp: int, frame: str, types: Typestore) -> Any:
+    time = types.types["builtin_interfaces/msg/Time"](stamp // 1_000_000_000, stamp % 1_000_000_000)
+    return types.types["std_msgs/msg/Header"](time, frame)

@@ -1,0 +1,152 @@
+"""From streams to frames: what was seen and measured at the time of a frame, and the command in force at its end.
+
+A frame's action is the command in force when the frame ends, as a chunk's frame k is due k + 1 periods after its
+observation. Everything else is the latest sample not after the frame's time. LeRobot's `timestamp` is frame / rate, as its
+readers need; the stamps of what a frame is made of are in a column of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
+from xlvla.types import PARTS, Part, Side, scoped
+from xlvla_data.episode import Column, Episode
+from xlvla_data.resample import NONE, ages_s, as_of, grid, in_order
+from xlvla_data.take import Bodies, Picked, Stream, Take
+
+STAMPS = "stamp_ns"
+"""Column of the stamps [ns] of what a frame is made of, by stream; `frame` is the frame's own time. -1: none yet."""
+
+FRAME = "frame"
+
+UNSAID_S = 0.2
+"""Streams do not begin and end all at once; more than this cut off is said."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How old what a frame needs may be; what else is recorded is kept however old it is, with its stamp.
+
+    Args:
+        cut_s: so much may be cut off at either end of an episode where something is too old or not there yet.
+        least_s: an episode is at least so long.
+    """
+
+    camera_s: float = 0.15
+    state_s: float = 0.15
+    command_s: float = 0.15
+    cut_s: float = 1.0
+    least_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """What no frame is without: samples' stamps [N] ns, how old the latest may be, how long after a frame's time it is looked at."""
+
+    name: str
+    stamps: np.ndarray
+    most_s: float
+    after_ns: int = 0
+
+    def too_old(self, times: np.ndarray) -> np.ndarray:
+        return ages_s(self.stamps, times + self.after_ns) > self.most_s
+
+
+def resampled(take: Take, codec: Codec, limits: Limits) -> tuple[Episode, list[str]]:
+    """An episode at the rate its info says, and what is to be said of it, a line each.
+
+    Raises:
+        XlvlaError: something a frame needs is missing, or too old in the midst of the episode.
+    """
+    needs = list(_needs(take, limits))
+    for name, stream in [*((need.name, need) for need in needs), *take.others.items()]:
+        in_order(name, stream.stamps)
+    times, findings = _fresh(needs, take.info.rate_hz, limits)
+    ends = times + _period(take.info.rate_hz)
+    action = {side: {part: _at(take.command, side, part, take, ends) for part in PARTS} for side in take.info.joints}
+    state = {side: {part: _at(take.state, side, part, take, times) for part in PARTS} for side in take.info.joints}
+    latent = {side: _latent(codec, take, side, action[side]["hand"]) for side in action}
+    pictures = {camera: Picked(shots, as_of(shots.stamps, times)) for camera, shots in take.cameras.items()}
+    others = {key: Column(_held(stream, times), stream.names) for key, stream in take.others.items()}
+    others[STAMPS] = _stamps(needs, take, times)
+    return Episode(replace(take.info, codec=codec.hash), pictures, action, state, latent, others), findings
+
+
+def _needs(take: Take, limits: Limits) -> Iterator[Need]:
+    """What every frame needs; the first is what frames are timed by."""
+    for camera, shots in take.cameras.items():
+        yield Need(f"camera {camera}", shots.stamps, limits.camera_s)
+    for side in take.info.joints:
+        for part in PARTS:
+            yield Need(f"{side} {part} state", take.state[side][part].stamps, limits.state_s)
+            yield Need(f"{side} {part} command", take.command[side][part].stamps, limits.command_s, _period(take.info.rate_hz))
+
+
+def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndarray, list[str]]:
+    """Times of the frames for which nothing is too old, all between the first and the last; what is so at the ends is cut."""
+    if empty := [need.name for need in needs if not len(need.stamps)]:
+        raise XlvlaError(f"nothing of {', '.join(empty)} was recorded")
+    begin, end = min(int(need.stamps[0]) for need in needs), max(int(need.stamps[-1]) for need in needs)
+    times = grid(needs[0].stamps, begin, end, rate_hz)
+    old = {need.name: need.too_old(times) for need in needs}
+    good = np.flatnonzero(~np.any(list(old.values()), 0))
+    if len(good) < limits.least_s * rate_hz:
+        raise XlvlaError(f"only {len(good) / rate_hz:.1f} s of it have all of {', '.join(old)}")
+    kept = slice(int(good[0]), int(good[-1]) + 1)
+    for need in needs:
+        if count := int(old[need.name][kept].sum()):
+            at_s = int(np.flatnonzero(old[need.name][kept])[0]) / rate_hz
+            raise XlvlaError(f"{need.name} is older than {need.most_s:g} s in {count} frames, first {at_s:.2f} s after the beginning")
+    ends = {"first": slice(0, kept.start), "last": slice(kept.stop, len(times))}
+    return times[kept], [line for word, part in ends.items() for line in _cut(word, old, part, rate_hz, limits)]
+
+
+def _cut(word: str, old: dict[str, np.ndarray], part: slice, rate_hz: int, limits: Limits) -> Iterator[str]:
+    """What is said of an end that is cut off; raises XlvlaError where that would be too much."""
+    seconds = (part.stop - part.start) / rate_hz
+    if not seconds:
+        return
+    lacking = ", ".join(name for name, rows in old.items() if rows[part].any())
+    if seconds > limits.cut_s:
+        raise XlvlaError(f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off")
+    if seconds > UNSAID_S:
+        yield f"the {word} {seconds:.2f} s are cut off, for want of {lacking}"
+
+
+def _at(streams: Bodies, side: Side, part: Part, take: Take, times: np.ndarray) -> np.ndarray:
+    """Positions [F, J] of a part at these times, by the names of the episode's joints."""
+    stream = streams[side][part]
+    return stream.ordered(f"the {side} {part}", take.info.joints[side][part])[as_of(stream.stamps, times)]
+
+
+def _latent(codec: Codec, take: Take, side: Side, hand: np.ndarray) -> np.ndarray:
+    """Latents [F, L] of a hand's positions [F, J], which are in the order of the episode's joints."""
+    joints, name = list(take.info.joints[side]["hand"]), take.info.hands[side]
+    wanted = [scoped(side, "hand", joint) for joint in codec.joints(name, side)]
+    if missing := [joint for joint in wanted if joint not in joints]:
+        raise XlvlaError(f"a {side} {name} has {', '.join(missing)}: the episode's {side} hand has {', '.join(joints)}")
+    return codec.encode(name, side, hand[:, [joints.index(joint) for joint in wanted]])
+
+
+def _held(stream: Stream, times: np.ndarray) -> np.ndarray:
+    """The latest values [F, J] float32; zeros before the first."""
+    index = as_of(stream.stamps, times)
+    held = np.zeros((len(times), len(stream.names)), np.float32)
+    held[index != NONE] = stream.values[index[index != NONE]]
+    return held
+
+
+def _stamps(needs: Sequence[Need], take: Take, times: np.ndarray) -> Column:
+    """The frames' times and the stamps of what they are made of [F, 1 + streams] ns."""
+    streams = [(need.name, need.stamps, need.after_ns) for need in needs] + [(key, each.stamps, 0) for key, each in take.others.items()]
+    columns = [times] + [np.append(stamps, NONE)[as_of(stamps, times + after)] for _, stamps, after in streams]
+    return Column(np.stack(columns, 1).astype(np.int64), (FRAME, *(name.replace(" ", ".") for name, _, _ in streams)))
+
+
+def _period(rate_hz: int) -> int:
+    return round(1e9 / rate_hz)

@@ -1,0 +1,41 @@
+"""Compressed pictures as arrays and back, by the codecs that videos need anyway."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from xlvla.errors import XlvlaError
+
+PNG = b"\x89PNG"
+
+
+class Decoder:
+    """Decodes JPEG and PNG, one picture after the other."""
+
+    def __init__(self) -> None:
+        self._codecs: dict[str, av.VideoCodecContext] = {}
+
+    def __call__(self, data: bytes) -> np.ndarray:
+        """RGB uint8 [H, W, 3]; raises XlvlaError where that is no picture."""
+        name = "png" if data.startswith(PNG) else "mjpeg"
+        if name not in self._codecs:
+            self._codecs[name] = av.VideoCodecContext.create(name, "r")
+            self._codecs[name].thread_count = 1
+        try:
+            (frame,) = self._codecs[name].decode(av.Packet(data))
+            return frame.to_ndarray(format="rgb24")
+        except (FFmpegError, ValueError):
+            raise XlvlaError(f"a compressed image of {len(data)} bytes cannot be read") from None
+
+
+def encode(picture: np.ndarray, quality: int = 4) -> bytes:
+    """JPEG of an RGB picture uint8 [H, W, 3]; `quality` from 2, the best, to 31."""
+    codec = av.VideoCodecContext.create("mjpeg", "w")
+    codec.height, codec.width = picture.shape[:2]
+    codec.pix_fmt, codec.time_base, codec.qmin, codec.qmax = "yuvj420p", Fraction(1, 1), quality, quality
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))

@@ -1,0 +1,166 @@
+"""A recorded bag as streams of numbers and pictures, by the names of its topics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.types import PARTS, Part, Side
+from xlvla_data.bag.decode import Decoder, Positions
+from xlvla_data.bag.reader import Bag, Message
+from xlvla_data.episode import EpisodeInfo
+from xlvla_data.jpeg import Decoder as Pictures
+from xlvla_data.take import Shots, Stream, Take
+
+STATE, COMMAND = "/{side}/{part}/joint_states", "/{side}/{part}/command"
+CAMERA = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?")
+
+POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
+POINTS = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
+
+SENSED = "observation.tactile."
+OPERATOR = "operator."
+
+
+def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
+    """Everything of a recorded episode that a data set keeps, in memory, pictures still as they were compressed.
+
+    Args:
+        without: beginnings of features to be left out, as 'operator'.
+
+    Raises:
+        XlvlaError: joints that the recording names were not in its messages, or a message cannot be read.
+    """
+    card = bag.info
+    readers = {topic: kept for topic, kept in _kept(card.hands).items() if topic in bag.topics and not kept[0].startswith(tuple(without))}
+    cameras = _cameras(bag.topics)
+    bodies = {template.format(side=side, part=part) for side in card.joints for part in PARTS for template in (STATE, COMMAND)}
+    if missing := sorted(bodies - set(bag.topics)):
+        raise XlvlaError(f"the recording has no {', '.join(missing)}")
+    messages: dict[str, list[Message]] = {topic: [] for topic in (*bodies, *cameras.values(), *readers)}
+    decoder = Decoder()
+    for message in bag.messages(set(messages), raw=True):
+        if message.topic not in bodies:  # these come by the hundred a second, and of them only positions are wanted
+            message = replace(message, content=decoder(bag.topics[message.topic], message.content))
+        messages[message.topic].append(message)
+    info = _info(bag, rate_hz)
+    return Take(
+        info,
+        {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
+        *(
+            {side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS} for side in info.joints}
+            for template in (STATE, COMMAND)
+        ),
+        {key: stream for topic, (key, read) in readers.items() if (stream := read(messages[topic])).names},
+    )
+
+
+def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:
+    card = bag.info
+    joints: dict[Side, dict[Part, tuple[str, ...]]] = {
+        side: {part: tuple(names) for part, names in parts.items()} for side, parts in card.joints.items()
+    }
+    return EpisodeInfo(
+        task=card.task,
+        instruction=card.instruction,
+        hands=card.hands,
+        joints=joints,
+        rate_hz=rate_hz,
+        seed=-1 if card.seed is None else card.seed,
+        success=card.success,
+        codec=card.codec,
+        verdict=card.verdict,
+        session=bag.folder.parent.name,
+        recording=bag.folder.name,
+    )
+
+
+def _cameras(topics: Iterable[str]) -> dict[str, str]:
+    """Topic by camera; compressed pictures where there are both."""
+    found: dict[str, str] = {}
+    for topic in sorted(topics):  # '.../compressed' follows its raw one
+        if match := CAMERA.fullmatch(topic):
+            found[match[1]] = topic
+    return found
+
+
+Read = Callable[[Sequence[Message]], Stream]
+
+
+def _kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
+    """Feature and reader by topic of what is kept where it was recorded."""
+    kept: dict[str, tuple[str, Read]] = {}
+    for side in sorted(hands):
+        kept[f"/{side}/hand/tactile"] = f"{SENSED}{side}", partial(_joints, numbers="effort")
+        kept[f"/teleop/{side}/wrist"] = f"{OPERATOR}wrist.{side}", _wrist
+        kept[f"/teleop/{side}/keypoints"] = f"{OPERATOR}keypoints.{side}", _keypoints
+        kept[f"/teleop/{side}/leader"] = f"{OPERATOR}leader.{side}", _joints
+    return kept
+
+
+def _positions(messages: Sequence[Message]) -> Stream:
+    """Positions of serialised JointStates by name; every message has the names of the first."""
+    read, names, rows = Positions(), (), list[np.ndarray]()
+    for message in messages:
+        values = read(message.content)
+        names = names or read.names
+        rows.append(_row(message, names, read.names, values))
+    return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
+
+
+def _joints(messages: Sequence[Message], numbers: str = "position") -> Stream:
+    """Numbers of JointStates by name; every message has the names of the first."""
+    names = tuple(messages[0].content.name) if messages else ()
+    rows = [_row(message, names, tuple(message.content.name), getattr(message.content, numbers)) for message in messages]
+    return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
+
+
+def _row(message: Message, names: tuple[str, ...], given: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+    if len(given) != len(values) or (given != names and set(given) != set(names)):
+        raise XlvlaError(f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s has other joints than the first")
+    return values if given == names else values[[given.index(name) for name in names]]
+
+
+def _wrist(messages: Sequence[Message]) -> Stream:
+    poses = [(message.content.pose.position, message.content.pose.orientation) for message in messages]
+    rows = [[place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w] for place, turn in poses]
+    return Stream(_stamps(messages), np.array(rows, float).reshape(-1, len(POSE)), POSE)
+
+
+def _keypoints(messages: Sequence[Message]) -> Stream:
+    rows = [_points(message) for message in messages]
+    return Stream(_stamps(messages), np.array(rows, float).reshape(-1, len(POINTS)), POINTS)
+
+
+def _points(message: Message) -> np.ndarray:
+    """Coordinates [63] of a cloud of 21 points."""
+    cloud, size = message.content, len(message.content.data)
+    if size != 21 * cloud.point_step or [field.name for field in cloud.fields[:3]] != ["x", "y", "z"]:
+        raise XlvlaError(f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is not 21 points x, y, z")
+    rows = np.frombuffer(cloud.data.tobytes(), np.uint8).reshape(21, cloud.point_step)
+    return np.ascontiguousarray(rows[:, :12]).view(np.float32).reshape(-1)
+
+
+def _shots(messages: Sequence[Message]) -> Shots:
+    decoder = Pictures()
+    return Shots(_stamps(messages), [message.content for message in messages], lambda content: _picture(content, decoder))
+
+
+def _picture(content: Any, decoder: Pictures) -> np.ndarray:
+    """RGB uint8 [H, W, 3] of an image message, compressed or raw."""
+    if not hasattr(content, "encoding"):
+        return decoder(content.data.tobytes())
+    if content.encoding not in ("rgb8", "bgr8"):
+        raise XlvlaError(f"image encoding '{content.encoding}' is not supported: rgb8 and bgr8 are")
+    rows = content.data.reshape(content.height, content.step)[:, : 3 * content.width].reshape(content.height, content.width, 3)
+    return rows if content.encoding == "rgb8" else rows[..., ::-1]
+
+
+def _stamps(messages: Sequence[Message]) -> np.ndarray:
+    return np.array([message.stamp_ns for message in messages], np.int64)

@@ -1,0 +1,1 @@
+"""What a data set looks like: pictures, joints and how much of the latent space they cover, on one page."""

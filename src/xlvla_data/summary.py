@@ -1,0 +1,76 @@
+"""What episodes there are, in figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla_data.lerobot import statistics
+from xlvla_data.lerobot.layout import Feature
+from xlvla_data.lerobot.statistics import Stats
+from xlvla_data.store import Stored
+
+SAID = {True: "yes", False: "no", None: "unknown"}
+"""How an episode ended, in words."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The episodes of a task with a pair of hands; `hands` as 'xhand' or 'xhand+inspire'."""
+
+    task: str
+    hands: str
+    durations_s: tuple[float, ...]
+    frames: int
+    success: Mapping[str, int]
+    verdicts: Mapping[str, int]
+    sessions: int
+    sentences: tuple[str, ...]
+
+
+def groups(episodes: Sequence[Stored]) -> list[Group]:
+    """In the order of their names."""
+    found: dict[tuple[str, str], list[Stored]] = {}
+    for stored in episodes:
+        found.setdefault((stored.task, pair(stored)), []).append(stored)
+    return [_group(task, hands, some) for (task, hands), some in sorted(found.items())]
+
+
+def pair(stored: Stored) -> str:
+    """An episode's hands in a word: one where both are the same."""
+    return "+".join(dict.fromkeys(stored.hands[side] for side in sorted(stored.hands))) or "unknown"
+
+
+def _group(task: str, hands: str, episodes: Sequence[Stored]) -> Group:
+    return Group(
+        task=task,
+        hands=hands,
+        durations_s=tuple(stored.duration_s for stored in episodes),
+        frames=sum(stored.row.length for stored in episodes),
+        success=Counter(SAID[stored.success] for stored in episodes),
+        verdicts=Counter(stored.verdict or "none" for stored in episodes),
+        sessions=len({session for stored in episodes if (session := stored.row.row.get("session"))}),
+        sentences=tuple(dict.fromkeys(stored.row.sentence for stored in episodes)),
+    )
+
+
+def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, Stats]]:
+    """Statistics of every feature over these episodes, of those that have the same one; pictures in 0..1."""
+    found: dict[tuple[str, tuple[str, ...] | None], tuple[Feature, list[Stats]]] = {}
+    for stored in episodes:
+        told = stored.data.told(stored.row)
+        for key, feature in stored.data.info.features.items():
+            found.setdefault((key, feature.names), (feature, []))[1].append(_stats(stored, told, key))
+    for (key, _), (feature, every) in found.items():
+        yield key, feature, statistics.merged(every)
+
+
+def _stats(stored: Stored, told: Mapping[str, object], key: str) -> Stats:
+    words = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
+    if missing := [word for word in words if f"stats/{key}/{word}" not in told]:
+        raise XlvlaError(f"{stored.data.root} has no statistics of '{key}': {', '.join(missing)} are missing")
+    return {word: np.array(told[f"stats/{key}/{word}"]) for word in words}

@@ -1,0 +1,59 @@
+"""What is wrong with a data set, one line for everything: its files, its numbers, its pictures, its statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from xlvla.errors import XlvlaError
+from xlvla_data.bodies import ranges
+from xlvla_data.lerobot import layout
+from xlvla_data.lerobot.reader import Dataset, EpisodeRow
+from xlvla_data.validation import numbers, pictures, structure
+from xlvla_data.validation.totals import Totals
+
+
+class Inspection:
+    """A data set gone through once, episode by episode; `looked` also decodes every picture.
+
+    Raises:
+        XlvlaError: it cannot be opened at all.
+    """
+
+    def __init__(self, root: Path, *, looked: bool = True):
+        self.data, self._looked = Dataset(root), looked
+        self._ranges = ranges(self.data.info.own.get("hands", {}), self.data.info.own.get("joints", {}))
+        self._totals = Totals(self.data)
+
+    @property
+    def episodes(self) -> list[EpisodeRow]:
+        return self.data.episodes
+
+    def before(self) -> Iterator[str]:
+        """What can be said without an episode."""
+        yield from structure.findings(self.data)
+
+    def of(self, row: EpisodeRow) -> Iterator[str]:
+        """What is wrong with an episode."""
+        info = self.data.info
+        try:
+            columns = self.data.columns(row, *info.vectors, *layout.INDICES)
+        except XlvlaError as error:
+            yield str(error)
+            return
+        yield from structure.indices(self.data, row, columns)
+        yield from numbers.findings(info, self._ranges, columns)
+        self._totals.add({key: columns[key] for key in info.vectors})
+        for camera in info.cameras if self._looked else ():
+            clip = self.data.clip(row, camera)
+            glimpses = []
+            try:
+                yield from pictures.findings(camera, clip, info, columns, glimpses)
+            except XlvlaError as error:
+                yield str(error)
+            else:
+                self._totals.look(info.cameras[camera], glimpses)
+
+    def after(self) -> Iterator[str]:
+        """What can be said once all episodes were gone through."""
+        yield from self._totals.findings()

@@ -1,0 +1,128 @@
+"""`xlvla data import`: data sets of others, by the names of their joints; and ours in LeRobot's own hands, where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+from made_episodes import episode, picture, run
+
+from xlvla.errors import XlvlaError
+from xlvla.types import PARTS, SIDES
+from xlvla_data import store
+from xlvla_data.lerobot import layout
+from xlvla_data.lerobot.layout import Info, vector, video
+from xlvla_data.lerobot.writer import Writer
+
+MADE = episode(0, 60)
+OURS = [name for side in SIDES for part in PARTS for name in MADE.info.joints[side][part]]
+BODIES = ("--hands", "left=inspire,right=inspire", "--arms", "left=xarm7,right=xarm7")
+
+
+def theirs(name):
+    return name.replace("left_", "L.").replace("right_", "R.")
+
+
+def foreign(root, names=theirs, *, fps=20, degrees=False, frames=60, count=2, shuffled=True):
+    """A data set of somebody who names, orders and measures joints otherwise."""
+    order = np.random.default_rng(0).permutation(len(OURS)) if shuffled else np.arange(len(OURS))
+    feature = vector([names(OURS[index]) for index in order])
+    writer = Writer(root, Info(fps, {layout.STATE: feature, layout.ACTION: feature, f"{layout.IMAGES}top": video(48, 64, fps)}, "robot"))
+    for number in range(count):
+        made = episode(number, frames)
+        rows = {
+            key: np.concatenate([values[side][part] for side in SIDES for part in PARTS], 1)[:, order]
+            for key, values in ((layout.STATE, made.measured), (layout.ACTION, made.action))
+        }
+        rows = {key: (np.degrees(values) if degrees else values).astype(np.float32) for key, values in rows.items()}
+        writer.add(rows, {"top": [picture(frame, number) for frame in range(frames)]}, "Push.")
+    return root
+
+
+def map_of(path, **entries):
+    path.write_text(yaml.safe_dump(entries))
+    return path
+
+
+def test_joints_of_other_names_order_and_units_become_ours(tmp_path):
+    root = foreign(tmp_path / "theirs", degrees=True)
+    mapped = map_of(
+        tmp_path / "map.yaml", joints={name: theirs(name) for name in OURS}, degrees=True, cameras={"front": "top"}, task="push_cans"
+    )
+    text, code = run("import", root, "--to", tmp_path / "to", "--map", mapped, *BODIES)
+    assert code == 0 and "2 episodes taken over, 0 were there before" in text
+    for number, stored in enumerate(store.find(tmp_path / "to")):
+        read, made = stored.read(), episode(number, 60)
+        assert stored.data.root.name == "push_cans-inspire-inspire" and read.info.instruction == "Push." and read.info.success is None
+        for side in SIDES:
+            for part in PARTS:
+                assert np.allclose(read.action[side][part], made.action[side][part], atol=1e-5)
+                assert np.allclose(read.measured[side][part], made.measured[side][part], atol=1e-5)
+            assert np.allclose(read.latent[side], made.latent[side], atol=1e-3)
+        assert len(read.pictures["front"]) == read.frames == 60
+    assert run("check", tmp_path / "to")[1] == 0
+    assert "0 episodes taken over, 2 were there before" in run("import", root, "--to", tmp_path / "to", "--map", mapped, *BODIES)[0]
+
+
+def test_joints_of_our_names_need_no_map_and_another_rate_becomes_ours(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, fps=30, frames=90)
+    run("import", root, "--to", tmp_path / "to", *BODIES)
+    read, made = store.find(tmp_path / "to")[0].read(), episode(0, 90)
+    assert abs(read.frames - 60) <= 1 and read.info.rate_hz == 20
+    errors = [np.abs(made.measured["left"]["arm"] - row).max(1).min() for row in read.measured["left"]["arm"]]
+    assert max(errors) < 1e-5
+
+
+def test_a_joint_that_counts_the_other_way_is_turned(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    run("import", root, "--to", tmp_path / "to", "--map", map_of(tmp_path / "map.yaml", scale={"left_arm_joint2": -1.0}), *BODIES)
+    read = store.find(tmp_path / "to")[0].read()
+    assert np.allclose(read.action["left"]["arm"] * [1, -1, 1, 1, 1, 1, 1], MADE.action["left"]["arm"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("document", "options", "complaint"),
+    [
+        ({}, BODIES, r"'observation\.state' has no 'left_arm_joint1' for left_arm_joint1, and 25 more are missing; it has .*: map them"),
+        ({"joints": {"left_arm_joint9": "x"}}, BODIES, "no joint 'left_arm_joint9'; did you mean 'left_arm_joint1'"),
+        ({"joint": {}}, BODIES, "unknown key 'joint'.*did you mean 'joints'"),
+        ({"cameras": {"front": "tip"}}, BODIES, "has no camera 'tip': it has top; did you mean 'top'"),
+        ({"state": "observation.sate"}, BODIES, r"has no feature 'observation\.sate'.*did you mean 'observation\.state'"),
+        ({}, ("--hands", "left=inspire"), "hands and arms are of the same sides|'arms' is missing"),
+        ({}, ("--hands", "inspire", *BODIES[2:]), "sides and names are wanted, as in left=xhand"),
+        ({}, ("--hands", "left=inspir,right=inspire", *BODIES[2:]), "unknown hand 'inspir'.*did you mean 'inspire'"),
+    ],
+)
+def test_what_cannot_be_mapped_is_one_clear_line(tmp_path, document, options, complaint):
+    root = foreign(tmp_path / "theirs", count=1)
+    if document.get("cameras"):
+        document["joints"] = {name: theirs(name) for name in OURS}
+    with pytest.raises(XlvlaError, match=complaint):
+        run("import", root, "--to", tmp_path / "to", "--map", map_of(tmp_path / "map.yaml", **document), *options)
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_data_set_without_joint_names_is_refused(tmp_path):
+    feature = layout.Feature("float32", (4,))
+    Writer(tmp_path / "theirs", Info(20, {layout.STATE: feature, layout.ACTION: feature})).add(
+        {key: np.zeros((30, 4), np.float32) for key in (layout.STATE, layout.ACTION)}, {}, "Push."
+    )
+    with pytest.raises(XlvlaError, match="does not name its 4 numbers one by one: nobody can know which joints they are"):
+        run("import", tmp_path / "theirs", "--to", tmp_path / "to", *BODIES)
+
+
+def test_lerobot_reads_what_we_write(tmp_path):
+    lerobot = pytest.importorskip("lerobot.datasets.lerobot_dataset")
+    kept = store.Store(tmp_path)
+    for number in range(2):
+        root = kept.add(episode(number, 30))
+    data = lerobot.LeRobotDataset(
+        "ours/push", root=root, delta_timestamps={"action": [frame / 20 for frame in range(4)]}, video_backend="pyav"
+    )
+    assert (len(data), data.num_episodes, data.fps) == (60, 2, 20)
+    item, made = data[34], episode(1, 30)
+    assert item["task"] == made.info.instruction and int(item["episode_index"]) == 1
+    wanted = np.concatenate([made.action[side][part][4:8] for side in SIDES for part in PARTS], 1)
+    assert np.allclose(item["action"].numpy(), wanted, atol=1e-6)
+    shown = (255 * item["observation.images.front"].numpy().transpose(1, 2, 0)).round()
+    assert np.abs(shown - picture(4, 1)).mean() < 6
