@@ -51,6 +51,8 @@ def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
         return _literal(arguments, value, where, faults)
     if origin is tuple:
         return _tuple(arguments, value, where, faults)
+    if origin is list:
+        return _list(arguments[0], value, where, faults)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _mapping(arguments, value, where, faults)
     return _scalar(kind, value, where, faults)
@@ -69,6 +71,14 @@ def _tuple(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
         return _BAD
     made = tuple(_value(kind, entry, f"{where}[{i}]", faults) for i, (kind, entry) in enumerate(zip(kinds, value, strict=True)))
     return _BAD if _BAD in made else made
+
+
+def _list(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
+    if not isinstance(value, list):
+        faults.append(f"{where}: expected a list, got {_show(value)}")
+        return _BAD
+    made = [_value(kind, entry, f"{where}[{i}]", faults) for i, entry in enumerate(value)]
+    return [entry for entry in made if entry is not _BAD]
 
 
 def _mapping(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
