@@ -1,0 +1,58 @@
+"""How processes with control loops are scheduled, and what is told of a machine that stands still."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from xlvla.ros import priority, standstill
+
+SCHEDULING = (
+    "import os, threading; from xlvla.ros import priority; stay = threading.Event(); threading.Thread(target=stay.wait).start(); "
+    "{cores}; said = priority.hasten(); threads = [int(name) for name in os.listdir('/proc/self/task')]; "
+    "print(said, '|', *[(os.sched_getscheduler(t), os.getpriority(os.PRIO_PROCESS, t)) for t in threads], sep=';'); stay.set()"
+)
+
+may_hasten = pytest.mark.skipif(os.geteuid() != 0, reason="needs permission to be urgent")
+
+
+def scheduled(cores: str = "pass") -> tuple[str, set[str]]:
+    done = subprocess.run([sys.executable, "-c", SCHEDULING.format(cores=cores)], capture_output=True, text=True, check=True, timeout=60)
+    said, threads = done.stdout.strip().split(";|;")
+    return said, set(threads.split(";"))
+
+
+@may_hasten
+def test_where_processors_are_few_every_thread_of_a_loop_is_urgent_but_starves_nobody():
+    said, threads = scheduled("os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})")
+    assert said == f"urgent (nice {priority.URGENT})"
+    assert threads == {str((os.SCHED_OTHER, priority.URGENT))}
+
+
+@may_hasten
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < priority.PROCESSORS, reason="needs processors to spare")
+def test_where_processors_are_to_spare_every_thread_of_a_loop_is_real_time():
+    said, threads = scheduled()
+    assert said.startswith("real-time")
+    assert {thread.partition(",")[0] for thread in threads} == {f"({os.SCHED_FIFO}"}
+
+
+def test_a_machine_that_stands_still_is_told_of():
+    with standstill.measured() as still:
+        time.sleep(1.0)
+        os.kill(watch(), signal.SIGSTOP)
+        time.sleep(0.3)
+        os.kill(watch(), signal.SIGCONT)
+        time.sleep(0.2)
+    assert any(pause > 0.25 for pause in still.pauses_s)
+    assert "times for more than 50 ms" in str(still)
+
+
+def watch() -> int:
+    """The process that watches for standstills."""
+    mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return next(int(child) for child in mine if standstill.__name__ in Path(f"/proc/{child}/cmdline").read_text())
