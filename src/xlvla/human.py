@@ -78,6 +78,8 @@ def checked(side: Side, keypoints: ArrayLike) -> Array:
     points = np.asarray(keypoints, dtype=float)
     if points.shape[-2:] != (POINTS, 3):
         raise XlvlaError(f"keypoints of a hand are {POINTS} points of 3 numbers, the shape given is {points.shape}")
+    if not points.size:
+        return points
     if not np.isfinite(points).all():
         raise XlvlaError(f"keypoints of the {side} hand hold a number that is not finite")
     from_wrist = points - points[..., :1, :]

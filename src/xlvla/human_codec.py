@@ -67,10 +67,13 @@ class HumanCodec:
         flat = features(points.reshape(-1, human.POINTS, 3), np).astype(np.float32)
         return self.encoder(flat).reshape(*points.shape[:-2], self.latent_dim)
 
-    def pose(self, z: ArrayLike) -> NDArray[np.float64]:
+    def pose(self, z: ArrayLike) -> Array:
         """Joints [..., 20] rad of a human hand, in the order of `xlvla.human.JOINTS`, that latents [..., L] stand for."""
-        middle, half = (human.UPPER + human.LOWER) / 2, (human.UPPER - human.LOWER) / 2
-        return rows(lambda z: middle + half * np.tanh(self.decoder(np.clip(z, -WILD, WILD))), z, self.latent_dim, "latents")
+        return rows(self._pose, z, self.latent_dim, "latents")
+
+    def _pose(self, z: Array) -> Array:
+        turned = np.tanh(self.decoder(np.clip(z, -WILD, WILD)))
+        return ((human.UPPER + human.LOWER) / 2 + (human.UPPER - human.LOWER) / 2 * turned).astype(np.float32)
 
     def decode(self, side: Side, z: ArrayLike) -> NDArray[np.floating[Any]]:
         """Keypoints [..., 21, 3] m in the hand frame of a middle-sized hand that latents [..., L] stand for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -49,7 +48,8 @@ class CodecFingers:
 
     def __init__(self, hand: Hand, side: Side, codec: Codec, people: HumanCodec | None = None):
         self.names = codec.joints(hand.name, side)
-        self._hand, self._side, self._codec = hand.name, side, codec
+        self._hand, self._codec = hand.name, codec
+        self._side: Side = side
         self._people = people or HumanCodec.load(codec)
         self._range = hand.command_range(side)
         self.latent: Array = np.zeros(codec.latent_dim, np.float32)
@@ -77,7 +77,8 @@ class DexFingers:
             known = ", ".join(WRISTS)
             raise XlvlaError(f"dex-retargeting knows no hand '{hand.name}': it knows {known}; `fingers: codec` drives every hand")
         self.names = hand.joint_names(side)
-        self._hand, self._side, self._codec = hand.name, side, codec
+        self._hand, self._codec = hand.name, codec
+        self._side: Side = side
         self._retargeting = _retargeting(hand, side, kind)
         self._lines = self._retargeting.optimizer.target_link_human_indices
         self._columns = [self._retargeting.joint_names.index(name) for name in self.names]
@@ -101,10 +102,11 @@ class DexFingers:
 
 def _retargeting(hand: Hand, side: Side, kind: Kind) -> Any:
     """The package's solver for a hand."""
-    if importlib.util.find_spec("dex_retargeting") is None:
-        raise XlvlaError("`fingers: dex` needs dex-retargeting: pip install dex-retargeting six")
-    from dex_retargeting import constants
-    from dex_retargeting.retargeting_config import RetargetingConfig
+    try:
+        from dex_retargeting import constants
+        from dex_retargeting.retargeting_config import RetargetingConfig
+    except ImportError as error:
+        raise XlvlaError(f"`fingers: dex` needs dex-retargeting ({error}): pip install dex-retargeting six") from None
 
     which = constants.RobotName[hand.name], constants.RetargetingType[kind], constants.HandType[side]
     path = constants.get_default_config_path(*which)

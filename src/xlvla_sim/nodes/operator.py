@@ -55,7 +55,7 @@ class OperatorNode(RigNode):
         self._keypoints = {side: self.publisher(topics.tracked_keypoints(side)) for side in self.rig.sides}
         self._button, self._instruction = self.publisher(topics.BUTTON), self.publisher(topics.INSTRUCTION)
         services = (topics.SIM_RESET, topics.TELEOP_CLUTCH)
-        self._services = {service.name: self.create_client(service.type, service.name) for service in services}
+        self._offered = {service.name: self.create_client(service.type, service.name) for service in services}
         self._readers = {topic.name: Reader(self, topic) for topic in (topics.SIM_STATUS, topics.TELEOP_STATUS, topics.RECORDER_STATUS)}
         self._said: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
         self._states, self._positions = Reader(self, topics.SIM_STATE), np.zeros(0)
@@ -166,7 +166,7 @@ class OperatorNode(RigNode):
 
     def _call(self, service: topics.Service, **fields: Any) -> Generator[None, None, str]:
         """The message of a service's answer; XlvlaError where the answer is no, or none comes."""
-        client = self._services[service.name]
+        client = self._offered[service.name]
         yield from self._until(client.service_is_ready, f"nobody offers {service.name}")
         asked = client.call_async(service.type.Request(**fields))
         yield from self._until(asked.done, f"{service.name} did not answer")
