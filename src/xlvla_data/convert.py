@@ -91,9 +91,11 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
     """Times of the frames for which nothing is too old, all between the first and the last; what is so at the ends is cut."""
     if empty := [need.name for need in needs if not len(need.stamps)]:
         raise XlvlaError(f"nothing of {', '.join(empty)} was recorded")
-    begin, end = min(int(need.stamps[0]) for need in needs), max(int(need.stamps[-1]) for need in needs)
-    times = grid(needs[0].stamps, begin, end, rate_hz)
+    begin, end = min(int(need.stamps[0]) for need in needs), max(int(need.stamps[-1]) - need.after_ns for need in needs)
+    reference = needs[0]
+    times = grid(reference.stamps, begin, end, rate_hz)
     old = {need.name: need.too_old(times) for need in needs}
+    old[reference.name] |= times >= reference.stamps[-1] + _period(rate_hz)  # the last picture is the last frame's
     good = np.flatnonzero(~np.any(list(old.values()), 0))
     if len(good) < limits.least_s * rate_hz:
         raise XlvlaError(f"only {len(good) / rate_hz:.1f} s of it have all of {', '.join(old)}")
@@ -102,16 +104,16 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
         if count := int(old[need.name][kept].sum()):
             at_s = int(np.flatnonzero(old[need.name][kept])[0]) / rate_hz
             raise XlvlaError(f"{need.name} is older than {need.most_s:g} s in {count} frames, first {at_s:.2f} s after the beginning")
-    ends = {"first": slice(0, kept.start), "last": slice(kept.stop, len(times))}
-    return times[kept], [line for word, part in ends.items() for line in _cut(word, old, part, rate_hz, limits)]
+    told = [*_cut("first", old, kept.start - 1, kept.start, rate_hz, limits)]
+    told += _cut("last", old, kept.stop, len(times) - kept.stop, rate_hz, limits)
+    return times[kept], told
 
 
-def _cut(word: str, old: dict[str, np.ndarray], part: slice, rate_hz: int, limits: Limits) -> Iterator[str]:
-    """What is said of an end that is cut off; raises XlvlaError where that would be too much."""
-    seconds = (part.stop - part.start) / rate_hz
-    if not seconds:
+def _cut(word: str, old: dict[str, np.ndarray], beside: int, count: int, rate_hz: int, limits: Limits) -> Iterator[str]:
+    """What is said of an end of so many frames, of which that beside the others is given; raises XlvlaError where it is too much."""
+    if not count:
         return
-    lacking = ", ".join(name for name, rows in old.items() if rows[part].any())
+    seconds, lacking = count / rate_hz, ", ".join(name for name, rows in old.items() if rows[beside])
     if seconds > limits.cut_s:
         raise XlvlaError(f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off")
     if seconds > UNSAID_S:

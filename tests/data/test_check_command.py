@@ -104,7 +104,7 @@ BROKEN = {
     ),
     "a joint out of its limits": (
         lambda root: change(root, layout.ACTION, lambda values: put(values, slice(None), 7, 5.0)),
-        ["'action' out of limits: left_hand_", "the mean of 'action' is not that of its frames"],
+        ["'action' out of limits: left_hand_", "of 'action' is not that of its frames"],
     ),
     "a jump": (
         lambda root: change(root, layout.STATE, lambda values: put(values, 20, 2, values[20, 2] + 1.0)),
@@ -124,7 +124,7 @@ BROKEN = {
     ),
     "a stamp that goes back": (
         lambda root: change(root, STAMPS, lambda values: put(values, 9, 1, 0)),
-        ["stamps of camera.front go back at frame 9", "a picture of camera.front is 0.45 s older than its frame", "'stamp_ns'"],
+        ["stamps of camera.front go back at frame 9", "a picture of camera.front is 0.45 s older than its frame"],
     ),
     "a state from the future": (
         lambda root: change(root, STAMPS, lambda values: values + np.array([0, 0, 60_000_000, 0])),

@@ -84,7 +84,7 @@ def test_a_joint_that_counts_the_other_way_is_turned(tmp_path):
     ("document", "options", "complaint"),
     [
         ({}, BODIES, r"'observation\.state' has no 'left_arm_joint1' for left_arm_joint1, and 25 more are missing; it has .*: map them"),
-        ({"joints": {"left_arm_joint9": "x"}}, BODIES, "no joint 'left_arm_joint9'; did you mean 'left_arm_joint1'"),
+        ({"joints": {"left_arm_joint9": "x"}}, BODIES, "no joint 'left_arm_joint9'; did you mean 'left_arm_joint"),
         ({"joint": {}}, BODIES, "unknown key 'joint'.*did you mean 'joints'"),
         ({"cameras": {"front": "tip"}}, BODIES, "has no camera 'tip': it has top; did you mean 'top'"),
         ({"state": "observation.sate"}, BODIES, r"has no feature 'observation\.sate'.*did you mean 'observation\.state'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +34,7 @@ def check(
         if not roots:
             raise XlvlaError(f"no data set in {folder}")
     wrong = 0
-    with Progress(transient=True) as progress:
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
         for root in (root for _, roots in found for root in roots):
             for line in _of(root, quick, progress):
                 wrong += 1
