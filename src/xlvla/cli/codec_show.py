@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xlvla.cli.codec import Weights, app
+
+if TYPE_CHECKING:
+    from xlvla.codec import Codec
+    from xlvla.types import Side
 
 
 def register(main: typer.Typer) -> None:
@@ -20,6 +24,7 @@ def show(
     weights: Weights = None,
     side: Annotated[str, typer.Option(help="right or left.")] = "right",
     source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "inspire",
+    human: Annotated[bool, typer.Option("--human", help="Encode poses of an operator's hand instead.")] = False,
 ) -> None:
     """Draw the same latents decoded by every hand, or a path through them."""
     from xlvla.codec import Codec
@@ -30,6 +35,16 @@ def show(
     if side not in SIDES:
         raise unknown("side", side, SIDES)
     codec = Codec.load(weights)
-    codec.joints(source, side)
-    (animate if path else draw)(codec, path or out, source, side)
-    typer.echo(str(path or out))
+    if human:
+        _draw_human(codec, out, side)
+    else:
+        codec.joints(source, side)
+        (animate if path else draw)(codec, path or out, source, side)
+    typer.echo(str(out if human else path or out))
+
+
+def _draw_human(codec: Codec, out: Path, side: Side) -> None:
+    from xlvla.human_codec import HumanCodec
+    from xlvla_policy.latent import human_figure
+
+    human_figure.draw(codec, HumanCodec.load(codec), out, side)

@@ -41,10 +41,10 @@ class Newcomer(Trainer):
         self.codec, self.tensors = _base(base, hand)
         self.newcomer = hand
         others = tuple(name for name in self.codec.hands if name != hand)
-        super().__init__(_recipe(recipe, self.codec, self.tensors, steps), (*others, hand), seed)
+        super().__init__(shaped(recipe, self.codec, self.tensors, steps), (*others, hand), seed)
         for body in self.bodies:
             if body.hand.name != hand:
-                _load(self.coders[body.name], self.tensors, body.name, self.codec.latent_dim)
+                load(self.coders[body.name], self.tensors, body.name, self.codec.latent_dim)
 
     def _bodies(self) -> list[Embodiment]:
         return [body for body in super()._bodies() if body.hand.name == self.newcomer or self._teaches(body)]
@@ -101,7 +101,7 @@ def _base(path: Path, hand: str) -> tuple[Codec, dict[str, Tensor]]:
     return codec, {name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(old))}
 
 
-def _recipe(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int) -> Recipe:
+def shaped(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int) -> Recipe:
     """The recipe with the networks' shape of the base; all steps are those of a left hand, which joins a latent that exists."""
     network = next(iter(codec.card["hands"].values()))["right"]["network"]
     encoder, decoder = (_widths(tensors, f"{network}.{half}") for half in ("encoder", "decoder"))
@@ -120,7 +120,7 @@ def _widths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def _load(coder: Coder, tensors: Mapping[str, Tensor], name: str, latent: int) -> None:
+def load(coder: Coder, tensors: Mapping[str, Tensor], name: str, latent: int) -> None:
     """A frozen coder's parameters from a weights file."""
     _load_network(coder.encoder, tensors, f"{name}.encoder", latent)
     _load_network(coder.decoder, tensors, f"{name}.decoder", coder.middle.shape[0])

@@ -30,7 +30,7 @@ def write(trainer: Trainer, out: Path) -> None:
 
 def coder_tensors(name: str, coder: Coder, latent: int) -> dict[str, Tensor]:
     """Half precision: its rounding is a hundredth of the codec's own error, and the file half as large."""
-    tensors = _layers(f"{name}.encoder", coder.encoder, latent) | _layers(f"{name}.decoder", coder.decoder)
+    tensors = layers(f"{name}.encoder", coder.encoder, latent) | layers(f"{name}.decoder", coder.decoder)
     return {name: tensor.half() for name, tensor in tensors.items()}
 
 
@@ -42,10 +42,10 @@ def annotate(path: Path, **facts: object) -> None:
     save(load_file(path), {**card, **facts}, path)
 
 
-def save(tensors: dict[str, Tensor], card: Mapping, out: Path) -> None:
+def save(tensors: dict[str, Tensor], card: Mapping, out: Path, form: str = FORMAT) -> None:
     """Writes a weights file at once or not at all."""
     part = out.with_name(out.name + ".part")
-    save_file(tensors, part, metadata={"format": FORMAT, "card": json.dumps(card)})
+    save_file(tensors, part, metadata={"format": form, "card": json.dumps(card)})
     part.chmod(0o644)  # the library writes files that only their owner can read
     os.replace(part, out)
 
@@ -71,7 +71,7 @@ def hand_entry(body: Embodiment, side: Side) -> dict:
     return {"network": body.name, "joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
 
 
-def _layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, Tensor]:
+def layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, Tensor]:
     """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last: an encoder's mean."""
     tensors: dict[str, Tensor] = {}
     index = -1

@@ -1,0 +1,125 @@
+"""`xlvla bench fingers`: how well and how fast a robot's fingers follow an operator's, through the latent and by dex-retargeting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from xlvla.cli.bench import bench
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xlvla.codec import Codec
+    from xlvla.types import Side
+    from xlvla_drivers.teleop.fingers import Fingers
+    from xlvla_policy.latent.human_metrics import Exam, Marks
+
+WAYS = ("codec", "dexpilot", "vector")
+SETTLING = 6
+"""Frames at rest before a path counts, for ways that start from their last frame."""
+
+
+def register(app: typer.Typer) -> None:
+    bench.command("fingers")(fingers)
+
+
+def fingers(
+    hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
+    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    ways: Annotated[str, typer.Option(help="Ways: codec, and dex-retargeting's dexpilot and vector.")] = ",".join(WAYS),
+    poses: Annotated[int, typer.Option(min=4, help="Pinches of each finger, and as many other poses.")] = 24,
+    weights: Annotated[Path | None, typer.Option(help="The operator's hand instead of the shipped one (`xlvla codec human`).")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Measure how fingers follow people nobody was trained on: pinches, directions, lengths, smoothness, time per frame."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from xlvla.errors import unknown
+    from xlvla.types import SIDES
+
+    if side not in SIDES:
+        raise unknown("side", side, SIDES)
+    rows = list(compared(hands, side, [way.strip() for way in ways.split(",")], poses, weights))
+    Console(width=150).print(table(rows))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps([{"hand": hand, "way": way, **asdict(marks)} for hand, way, marks in rows], indent=2) + "\n")
+
+
+def compared(hands: str, side: Side, ways: Sequence[str], poses: int, weights: Path | None) -> Iterator[tuple[str, str, Marks]]:
+    """Hand, way and marks, of every way that knows the hand."""
+    from xlvla import catalog
+    from xlvla.codec import Codec
+    from xlvla.errors import unknown
+    from xlvla_drivers.teleop.fingers import WRISTS
+    from xlvla_policy.latent.human_metrics import exam
+
+    codec = Codec.load()
+    asked = exam(poses)
+    names = codec.hands if hands == "all" else tuple(catalog.hand(name.strip()).name for name in hands.split(","))
+    for way in ways:
+        if way not in WAYS:
+            raise unknown("way", way, WAYS)
+    for name in names:
+        for way in ways:
+            if way == "codec" or name in WRISTS:
+                yield name, way, _marked(name, side, way, codec, asked, weights)
+
+
+def _marked(name: str, side: Side, way: str, codec: Codec, asked: Exam, weights: Path | None) -> Marks:
+    import time
+
+    from xlvla import catalog, human
+    from xlvla_policy.latent.human_metrics import mark
+
+    hand, follows, mirror = catalog.hand(name), _way(name, side, way, codec, weights), 1.0 if side == "right" else human.MIRROR
+    began, frames, answers = time.perf_counter(), 0, list[np.ndarray]()
+    for paths in (asked.pinches, asked.poses, asked.gestures):
+        answers.append(np.array([_followed(follows, path) for path in paths * mirror]))
+        frames += len(paths) * (paths.shape[1] + SETTLING)
+    frame_us = 1e6 * (time.perf_counter() - began) / frames
+    return mark(hand, side, asked, [answers[0][:, -1], answers[1][:, -1], answers[2]], frame_us)
+
+
+def _way(name: str, side: Side, way: str, codec: Codec, weights: Path | None) -> Fingers:
+    from xlvla import catalog
+    from xlvla.human_codec import HumanCodec
+    from xlvla_drivers.teleop.fingers import CodecFingers, DexFingers
+
+    hand = catalog.hand(name)
+    if way == "codec":
+        return CodecFingers(hand, side, codec, HumanCodec.load(codec, weights))
+    return DexFingers(hand, side, codec, "dexpilot" if way == "dexpilot" else "vector")
+
+
+def _followed(follows: Any, path: np.ndarray) -> np.ndarray:
+    """Joints [T, J] rad along a path [T, 21, 3] that has nothing to do with the one before."""
+    if hasattr(follows, "begin"):
+        follows.begin()
+    for _ in range(SETTLING):
+        follows.joints(path[0])
+    return np.array([follows.joints(points) for points in path])
+
+
+def table(rows: Sequence[tuple[str, str, Marks]]) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from xlvla.types import FINGERS
+
+    columns = ["hand", "way", *(f"{finger} mm" for finger in FINGERS[1:])]
+    columns += ["closed", "near deg", "line deg", "line mm", "jerk", "us"]
+    made = Table(*columns, box=SIMPLE, title="distance to fingers that the operator's thumb touches; lines from thumb to fingers")
+    for hand, way, marks in rows:
+        touching = [f"{marks.touching_mm[finger]:.1f}" if finger in marks.touching_mm else "-" for finger in FINGERS[1:]]
+        rest = [f"{marks.near_deg:.0f}", f"{marks.line_deg:.1f}", f"{marks.line_mm:.1f}", f"{marks.jerk:.2f}", f"{marks.frame_us:.0f}"]
+        made.add_row(hand, way, *touching, f"{marks.closed:.0%}", *rest)
+    return made
