@@ -13,12 +13,20 @@ class RecorderConfig:
         folder: sessions of episodes go here, one folder per start of the rig.
         least_free_gb: free space on the disk below which an episode is stopped cleanly.
         confirm_s: within this time a second press discards the episode that the first one asked about.
+        instruction: what is done, in words, until somebody says another sentence; '' is what the policy was told.
+        task: the name of what is done on hardware; a simulation knows its own.
     """
 
     folder: str = "recordings"
+    instruction: str = ""
+    task: str = ""
     least_free_gb: float = 1.0
     confirm_s: float = 3.0
 
     def faults(self) -> list[str]:
         """Everything wrong with what a rig says."""
-        return [f"recorder.{key}: must be above 0, is {value}" for key, value in vars(self).items() if key != "folder" and not value > 0]
+        return [
+            f"recorder.{key}: must be above 0, is {value}"
+            for key, value in vars(self).items()
+            if isinstance(value, float) and not value > 0
+        ]

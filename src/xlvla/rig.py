@@ -200,9 +200,13 @@ class Rig:
         _choose(document["policy"], type=None if policy == "none" else policy, checkpoint=checkpoint, instruction=instruction)
         return from_document(document, self.name)
 
+    def document(self) -> dict[str, Any]:
+        """The rig as plain data, which `from_document` makes the same rig of."""
+        return _plain(dataclasses.asdict(self))
+
     def save(self, path: Path) -> Path:
         """Writes the rig as YAML that `load` reads back to the same rig."""
-        path.write_text(yaml.safe_dump(_plain(dataclasses.asdict(self)), sort_keys=False))
+        path.write_text(yaml.safe_dump(self.document(), sort_keys=False))
         return path
 
 

@@ -37,6 +37,9 @@ _DEFAULTS = {
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
 
+WHY = "stopped.txt"
+"""Beside the rig's file: why the nodes are being stopped, where one of them ended."""
+
 Listener = Callable[[str, str], None]
 """Called with a node's name and a line it printed, from any thread."""
 
@@ -163,11 +166,13 @@ class Supervisor:
                         node.ready = True
 
     def check(self) -> None:
-        """Raises NodeDied for the first node that has ended."""
+        """Raises NodeDied for the first node that has ended; the others may read why they are stopped then."""
         for node in self.nodes:
             code = node.process.poll()
             if code is not None:
-                raise NodeDied(node.spec.name, code, node.last_line())
+                died = NodeDied(node.spec.name, code, node.last_line())
+                (Path(self._folder.name) / WHY).write_text(str(died))
+                raise died
 
     def stop(self) -> None:
         """Ends every process: politely, then not."""
@@ -190,6 +195,14 @@ class Supervisor:
         while alive and time.monotonic() < give_up:
             time.sleep(0.02)
             alive = [node for node in alive if node.process.poll() is None]
+
+
+def stopped_because(rig_path: Path) -> str:
+    """Why a node is being stopped, by the launcher that gave it this file of its rig; '' where nothing went wrong."""
+    try:
+        return rig_path.with_name(WHY).read_text()
+    except OSError:
+        return ""
 
 
 def own_domain() -> int:

@@ -74,6 +74,16 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     return "  |  ".join(parts) or "running"
 
 
+def recorder_line(said: dict[str, Any]) -> Text:
+    """What is being recorded, or was last, and the worst that is to be said of it."""
+    if said.get("state") != "recording":
+        return Text.assemble("  ", (f"{'recorder':<11}", "cyan"), f"{said.get('episode') or 'no take yet'}", ("  not recording", "dim"))
+    verdict, findings = str(said["verdict"]), said["findings"]
+    worst = f"  {findings[0]}" if findings else ""
+    facts = f"{said['episode']}  {said['duration_s']:6.1f} s  {said['written_mb']:.1f} MB  "
+    return Text.assemble("  ", (f"{'RECORDING':<11}", "bold red"), facts, (verdict + worst, verdict))
+
+
 def device_line(part: str, level: str, said: str, figures: dict[str, str]) -> Text:
     """A device in one line: what its driver said of it, how often and how fast it is read."""
     pace = f"{float(figures.get('states [Hz]', 0)):4.0f} Hz"

@@ -17,7 +17,7 @@ from xlvla_data.tracking import lag, moved, roughness
 SECOND = 1e9
 COLOURS: tuple[Colour, ...] = ("green", "yellow", "red")
 
-Kind = Literal["state", "command", "camera", "other"]
+Kind = Literal["state", "command", "camera", "reset", "other"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Track:
 
     Args:
         name: the topic.
-        kind: what it tells: measured or commanded joints, pictures, or something that nothing is promised of.
+        kind: what it tells: measured or commanded joints, pictures, that the world was put back, or something else.
         of: 'left arm', or the camera's name.
         stamps: [N] ns, as its messages say; `logs` [N] ns, when they came.
         claim_hz: what the rig promises; None: nothing.
@@ -65,7 +65,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something is yellow, and from where on red; `frozen_s`: pictures may be the same for so long."""
+    """From where on something is yellow, and from where on red.
+
+    Args:
+        rate: share of what is promised; `enough_hz` is never red: twice what a policy learns from.
+        frozen_s: pictures may be the same for so long.
+    """
 
     rate: tuple[float, float] = (0.9, 0.5)
     gap_periods: tuple[float, float] = (5.0, 15.0)
@@ -78,6 +83,7 @@ class Limits:
     at_limit: tuple[float, float] = (0.05, 0.5)
     jerk: tuple[float, float] = (150.0, 600.0)
     frozen_s: float = 0.5
+    enough_hz: float = 40.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,11 @@ class Verdict:
     def colour(self) -> Colour:
         return self.findings[0].colour if self.findings else "green"
 
+    def beside(self, others: Sequence[Finding]) -> Verdict:
+        """With what else was found."""
+        found = sorted(dict.fromkeys((*others, *self.findings)), key=lambda finding: -COLOURS.index(finding.colour))
+        return Verdict(tuple(found), self.figures)
+
     @property
     def lines(self) -> list[str]:
         return [f"{finding.colour}: {finding.line}" for finding in self.findings]
@@ -112,13 +123,13 @@ def judge(tracks: Sequence[Track], span: Span, limits: Limits | None = None) -> 
     figures: dict[str, dict[str, Any]] = {track.name: _figures(track) for track in tracks if len(track.stamps)}
     for command, state in _arms(tracks):
         findings += _of_arm(command, state, limits, figures[command.name])
-    return Verdict(tuple(sorted(findings, key=lambda finding: -COLOURS.index(finding.colour))), figures)
+    return Verdict((), figures).beside(findings)
 
 
 def _of_stream(track: Track, span: Span, limits: Limits) -> Iterator[Finding]:
     yield from (Finding("red", f"{track.name}: {fault}") for fault in track.faults)
     if not len(track.stamps):
-        if track.claim_hz:
+        if track.claim_hz and span.ended_ns - span.began_ns > limits.late_s[0] * SECOND:
             yield Finding("red", f"{track.name}: nothing came")
         return
     yield from _order(track)
@@ -148,7 +159,7 @@ def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
     rate_hz = len(steps) / total if total else 0.0
     slow, wrong = limits.rate
     if rate_hz < slow * claim_hz:
-        colour: Colour = "red" if rate_hz < wrong * claim_hz else "yellow"
+        colour: Colour = "red" if rate_hz < min(wrong * claim_hz, limits.enough_hz) else "yellow"
         yield Finding(colour, f"{track.name}: {rate_hz:.1f} Hz where the rig says {claim_hz:g}")
     largest, allowed = float(steps.max()), _allowed_gap(claim_hz, limits)
     yield from _above(largest, allowed, f"{track.name}: nothing for {largest:.2f} s, {_at(track, int(steps.argmax()))}")
@@ -173,7 +184,7 @@ def _frozen(track: Track, tracks: Sequence[Track], span: Span, limits: Limits) -
         return
     changes = np.flatnonzero(np.diff(track.prints) != 0) + 1
     edges = np.concatenate([[0], changes, [len(track.prints)]])
-    lengths = np.array([track.stamps[last - 1] - track.stamps[first] for first, last in zip(edges, edges[1:], strict=False)])
+    lengths = track.stamps[edges[1:] - 1] - track.stamps[edges[:-1]]
     longest = int(lengths.argmax())
     seconds, begin = lengths[longest] / SECOND, int(edges[longest])
     if seconds < max(limits.frozen_s, 3 / (track.claim_hz or 20.0)):
@@ -204,11 +215,14 @@ def _arms(tracks: Sequence[Track]) -> Iterator[tuple[Track, Track]]:
     """Commands and measured positions of each arm that has enough of both."""
     states = {state.of: state for state in _states(tracks)}
     for command in tracks:
-        state = states.get(command.of)
-        sound = command.kind == "command" and state is not None and not command.faults and not state.faults
-        if sound and state is not None and min(len(command.values), len(state.values)) > 10:
-            if np.isfinite(command.values).all() and np.isfinite(state.values).all():
-                yield command, state
+        state = states.get(command.of) if command.kind == "command" else None
+        if state is not None and _sound(command) and _sound(state):
+            yield command, state
+
+
+def _sound(track: Track) -> bool:
+    in_order = bool((np.diff(track.stamps) >= 0).all())
+    return len(track.values) > 10 and not track.faults and in_order and bool(np.isfinite(track.values).all())
 
 
 def _states(tracks: Sequence[Track]) -> list[Track]:

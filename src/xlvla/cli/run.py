@@ -99,17 +99,18 @@ def _until_stopped(
 def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool) -> None:
     from xlvla import graph
     from xlvla.keys import Keys
-    from xlvla.ros.controls import LEGEND, Controls
+    from xlvla.ros.controls import Controls
     from xlvla.ros.peers import Peers
     from xlvla.ros.session import Session
     from xlvla.screen import rig_line
+    from xlvla.sound import play
 
     elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
     with Session(rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
         controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
-        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {LEGEND}." if keys.there else "."))
+        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {controls.legend}." if keys.there else "."))
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
@@ -118,7 +119,10 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
                 screen.say(done)
             for line in peers.changes():
                 screen.say(line)
-            screen.now(rig_line(status, figures), *_device_lines(controls, figures))
+            for word, line in controls.cues():
+                play(word)
+                screen.say(line)
+            screen.now(rig_line(status, figures), *_recorder_lines(controls), *_device_lines(controls, figures))
 
 
 def _engaged(controls: Controls, engage: bool) -> str:
@@ -126,6 +130,13 @@ def _engaged(controls: Controls, engage: bool) -> str:
     if engage:
         return f"motion: {controls.press('e')}"
     return "motion is not engaged, so the robot holds still: press e, or start with --engage"
+
+
+def _recorder_lines(controls: Controls) -> list[Text]:
+    from xlvla.screen import recorder_line
+
+    said = controls.recording()
+    return [recorder_line(said)] if said else []
 
 
 def _device_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> list[Text]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
@@ -14,6 +16,10 @@ from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
 
 LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, h go home, n new scene"
+RECORDER_LEGEND = "t begin or end a take, x discard it or take it back, s success, f failure, l relabel"
+BUTTONS = {"t": "record", "x": "discard", "s": "success", "f": "failure", "l": "relabel"}
+"""What a key tells the recorder; what comes of it is a cue."""
+
 LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "fault"}
 
 
@@ -32,6 +38,8 @@ class Controls:
         self._operator, self._rig = operator, rig
         self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key)) for key in rig.parts}
         self._words: dict[tuple[Side, Part], DeviceWord] = {}
+        self._cues, self._recorder = Reader(operator.node, topics.CUE), Reader(operator.node, topics.RECORDER_STATUS)
+        self._recording: dict[str, Any] = {}
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
             operator.prepare(service)
 
@@ -40,6 +48,21 @@ class Controls:
             if (message := reader.newest()) is not None:
                 self._words[key] = DeviceWord(LEVELS.get(message.level, "fault"), message.message)
         return self._words
+
+    @property
+    def legend(self) -> str:
+        return f"{LEGEND}, {RECORDER_LEGEND}" if self._rig.recorder else LEGEND
+
+    def cues(self) -> list[tuple[str, str]]:
+        """What the operator is to hear and read since the last call: words for sounds, and lines."""
+        heard = [message.data.partition(": ") for message in iter(self._cues.next, None)]
+        return [(word, line) for word, _, line in heard]
+
+    def recording(self) -> dict[str, Any]:
+        """What the recorder last said of itself; empty where there is none."""
+        if (message := self._recorder.newest()) is not None:
+            self._recording = json.loads(message.data)
+        return self._recording
 
     def press(self, key: str) -> str:
         """Does what a key says; one line on what came of it, '' for a key without a meaning."""
@@ -56,6 +79,9 @@ class Controls:
                 case "n" if self._rig.sim or self._rig.mirrored:
                     self._operator.reset()
                     return "a new scene"
+                case _ if self._rig.recorder and key in BUTTONS:
+                    self._operator.press(BUTTONS[key])
+                    return ""
                 case _:
                     return ""
         except XlvlaError as error:

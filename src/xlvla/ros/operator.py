@@ -42,6 +42,7 @@ class Operator:
         self._diagnostics = Reader(self.node, topics.DIAGNOSTICS)
         self._states = Reader(self.node, topics.SIM_STATE.history(50)) if record else None
         self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
+        self._button = self.node.create_publisher(topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos)
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
 
@@ -88,6 +89,10 @@ class Operator:
 
     def instruct(self, sentence: str) -> None:
         self._instruction.publish(String(data=sentence))
+
+    def press(self, button: str) -> None:
+        """What a button of the operator's device would say."""
+        self._button.publish(String(data=button))
 
     def status(self) -> dict[str, Any]:
         """The newest status of the simulation that is not older than the last reset; empty before the first."""

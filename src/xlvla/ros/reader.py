@@ -6,6 +6,7 @@ message of a topic at each tick therefore reads it itself.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
@@ -27,6 +28,16 @@ class _NoExecutor(CallbackGroup):
         pass
 
 
+@dataclass(frozen=True)
+class Raw:
+    """A serialised message: when it was sent and when it came [ns, system clock], and its writer's number of it, 0 where unknown."""
+
+    data: bytes
+    sent_ns: int
+    came_ns: int
+    sequence: int
+
+
 class Reader:
     """A topic, read by one thread of its own choosing."""
 
@@ -44,6 +55,16 @@ class Reader:
         with self._subscription.handle:
             taken = self._subscription.handle.take_message(self.topic.type, False)
         return None if taken is None else (taken[0], int(taken[1]["source_timestamp"]))
+
+    def next_raw(self) -> Raw | None:
+        """The oldest message not yet read, serialised; None when there is none."""
+        with self._subscription.handle:
+            taken = self._subscription.handle.take_message(self.topic.type, True)
+        if taken is None:
+            return None
+        data, info = taken
+        sent_ns, came_ns = int(info["source_timestamp"]), int(info["received_timestamp"])
+        return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
 
     def newest(self) -> Any | None:
         """The newest message not yet read, None when there is none; older ones are dropped."""

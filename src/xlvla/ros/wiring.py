@@ -27,6 +27,18 @@ def wiring(rig: Rig) -> dict[str, Wiring]:
     return {spec.name: _of_node(rig, spec) for spec in nodes(rig)}
 
 
+def recorded(rig: Rig) -> tuple[Topic, ...]:
+    """What a recorder keeps: what the nodes of a rig say, and what its operator does, but for what follows from the rest.
+
+    Of pictures that come both raw and compressed the compressed ones; of what a tracker says what teleoperation understood.
+    """
+    said = [topic for spec in nodes(rig) if spec.module != _RECORDER for topic in _of_node(rig, spec).says]
+    without = {*_UNRECORDED, *(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides)}
+    anybody = (*(topics.chunk(side) for side in rig.sides), topics.INSTRUCTION, topics.SOURCE, topics.BUTTON)
+    by_name = {topic.name: topic for topic in (*said, *anybody) if topic not in without}
+    return tuple(topic for name, topic in by_name.items() if f"{name}/compressed" not in by_name)
+
+
 def type_name(entry: Topic | Service) -> str:
     """`sensor_msgs/msg/Image`, as ROS writes it."""
     package, kind = entry.type.__module__.split(".")[:2]
@@ -92,11 +104,15 @@ def _teleop(rig: Rig, source: str) -> Wiring:
     own = (topics.chunk, topics.operator_wrist, topics.operator_keypoints, topics.leader)
     says = (*(topic(side) for side in rig.sides for topic in own), topics.TELEOP_STATUS, topics.TELEOP_LATENT, topics.BUTTON)
     heard = [topic(side) for topic in _TRACKERS.get(source, ()) for side in rig.sides]
+    heard += [topics.TELEOP_KEYS] if source == "keyboard" else []
     robot = (topics.MOTION_STATUS, topics.RESET, *_each(rig, topics.joint_states), *_commands(rig))
     return Wiring(says, (*robot, *heard), (topics.TELEOP_CLUTCH,))
 
 
-_TRACKERS: dict[str, tuple[Callable[[Side], Topic], ...]] = {"topics": (topics.tracked_wrist, topics.tracked_keypoints)}
+_TRACKERS: dict[str, tuple[Callable[[Side], Topic], ...]] = {
+    "topics": (topics.tracked_wrist, topics.tracked_keypoints),
+    "exoskeleton": (topics.exoskeleton,),
+}
 """What sources of teleoperation that come by topics hear, by side."""
 
 
@@ -111,9 +127,26 @@ def _commands(rig: Rig) -> tuple[Topic, ...]:
     return _each(rig, topics.command_dry if rig.motion.dry_run else topics.command)
 
 
+def _recorder(rig: Rig, part: str) -> Wiring:
+    services = (topics.RECORDER_START, topics.RECORDER_STOP, topics.RECORDER_DISCARD, topics.RECORDER_MARK, topics.RECORDER_RELABEL)
+    return Wiring((topics.RECORDER_STATUS, topics.CUE), recorded(rig), services)
+
+
 def _each(rig: Rig, topic: Callable[[Side, Part], Topic]) -> tuple[Topic, ...]:
     return tuple(topic(side, part) for side in rig.sides for part in PARTS)
 
+
+_RECORDER = "xlvla_data.nodes.recorder"
+
+_UNRECORDED = (
+    topics.CLOCK,
+    topics.DIAGNOSTICS,
+    topics.JOINT_STATES,
+    topics.ROBOT_DESCRIPTION,
+    topics.MARKERS,
+    topics.CUE,
+    topics.EMULATED_FAULTS,
+)
 
 _NODES: dict[str, Callable[[Rig, Any], Wiring]] = {
     "xlvla_sim.nodes.sim": _sim,
@@ -127,4 +160,5 @@ _NODES: dict[str, Callable[[Rig, Any], Wiring]] = {
     "xlvla_drivers.nodes.motion": _motion,
     "xlvla_drivers.nodes.teleop": _teleop,
     "xlvla_policy.nodes.policy": _policy,
+    _RECORDER: _recorder,
 }

@@ -5,14 +5,17 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xlvla_data.bag.layout import BagTopic
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
-_TIME = struct.Struct("<iI")
-_ENCAPSULATION = 4
-"""Bytes before what a message says; little-endian is all that the machines ROS runs on send."""
+START = 4
+"""Bytes before what a message says; numbers are aligned from there on, and little-endian on the machines ROS runs on."""
+
+_TIME, _LENGTH = struct.Struct("<iI"), struct.Struct("<I")
 
 STAMPED = {
     "std_msgs/msg/Header",
@@ -23,7 +26,6 @@ STAMPED = {
     "sensor_msgs/msg/PointCloud2",
     "trajectory_msgs/msg/JointTrajectory",
     "geometry_msgs/msg/PoseStamped",
-    "diagnostic_msgs/msg/DiagnosticArray",
 }
 """Types that begin with a stamp."""
 
@@ -32,8 +34,50 @@ def header_ns(kind: str, data: bytes) -> int | None:
     """The stamp [ns] of a serialised message; None where its type has none."""
     if kind not in STAMPED:
         return None
-    seconds, nanoseconds = _TIME.unpack_from(data, _ENCAPSULATION)
+    seconds, nanoseconds = _TIME.unpack_from(data, START)
     return seconds * 1_000_000_000 + nanoseconds
+
+
+def read_text(data: bytes, at: int) -> tuple[str, int]:
+    """The text whose length stands at or after `at`, and where it ends."""
+    at += -at % 4
+    (length,) = _LENGTH.unpack_from(data, at)
+    end = at + _LENGTH.size + length
+    return data[at + _LENGTH.size : end - 1].decode(), end
+
+
+class Positions:
+    """Positions of JointStates without decoding the rest: a recorder looks at a thousand of them a second.
+
+    Attributes:
+        names: of the newest message.
+    """
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ()
+        self._head, self._at, self._end = b"", 0, 0
+
+    def __call__(self, data: bytes) -> np.ndarray:
+        """Positions [J] of a serialised JointState, in its own order; [0] where it has none."""
+        if not self._head or not data.startswith(self._head, START + _TIME.size):
+            self._learn(data)
+        return np.frombuffer(data, "<f8", (self._end - self._at) // 8, self._at)
+
+    def _learn(self, data: bytes) -> None:
+        """Where positions stand behind these names; what stands before them is the same in every message of a stream."""
+        _, at = read_text(data, START + _TIME.size)
+        at += -at % 4
+        (count,) = _LENGTH.unpack_from(data, at)
+        names, at = list[str](), at + _LENGTH.size
+        for _ in range(count):
+            name, at = read_text(data, at)
+            names.append(name)
+        at += -at % 4
+        (count,) = _LENGTH.unpack_from(data, at)
+        end = at + _LENGTH.size
+        self.names, self._head = tuple(names), data[START + _TIME.size : end]
+        self._at = end + (START - end) % 8 if count else 0
+        self._end = self._at + 8 * count
 
 
 class Decoder:

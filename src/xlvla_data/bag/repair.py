@@ -44,7 +44,7 @@ def repair_all(folder: Path) -> list[Path]:
     repaired = []
     for path in bags(folder):
         try:
-            if mcap_path(path).is_file() and repair(path):
+            if not (path / METADATA).is_file() and mcap_path(path).is_file() and repair(path):
                 repaired.append(path)
         except XlvlaError:
             continue

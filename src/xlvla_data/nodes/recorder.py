@@ -1,0 +1,172 @@
+"""The recorder: a process of its own that listens to the rig and keeps its episodes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from std_msgs.msg import String
+
+from xlvla import __version__
+from xlvla.codec import Codec
+from xlvla.errors import XlvlaError
+from xlvla.ros import topics
+from xlvla.ros.node import RigNode, run
+from xlvla.run import stopped_because
+from xlvla.types import PARTS
+from xlvla_data.bag.card import Card
+from xlvla_data.bag.decode import START, read_text
+from xlvla_data.bag.repair import repair_all
+from xlvla_data.desk import Desk
+from xlvla_data.recording import Recording
+from xlvla_data.ros.intake import Intake
+from xlvla_data.session import Session
+from xlvla_data.verdict import COLOURS, Finding
+
+LISTEN_S = 0.01
+TELL_S = 1.0
+
+SLOW_DISK = 0.25
+"""Share of what may wait for the disk, from which on the operator is warned."""
+
+
+class RecorderNode(RigNode):
+    """One thread listens, one per episode writes, and the executor's does what the operator asks for and judges."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+
+    def configure(self) -> None:
+        if self.rig.recorder is None:
+            raise XlvlaError(f"rig '{self.rig.name}' has no `recorder` section, so nothing says where episodes go")
+        self._config, self._codec = self.rig.recorder, Codec.load().hash
+        self._root = Path(self._config.folder).expanduser().resolve()
+        self._intake = Intake(self, self.rig)
+        self._status, self._cues = self.publisher(topics.RECORDER_STATUS), self.publisher(topics.CUE)
+        self._desk = Desk(Session(self._root), self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s)
+        self._warned: set[str] = set()
+        self._serve()
+        self.every(TELL_S, self._tell)
+
+    def _serve(self) -> None:
+        desk = self._desk
+        self.serve(topics.RECORDER_START, lambda request: self._told(desk.start()))
+        self.serve(topics.RECORDER_STOP, lambda request: self._told(desk.stop()))
+        self.serve(topics.RECORDER_DISCARD, lambda request: self._told(desk.discard()))
+        self.serve(topics.RECORDER_MARK, lambda request: self._told(desk.mark(bool(request.data))))
+        self.serve(topics.RECORDER_RELABEL, lambda request: self._told(desk.relabel()))
+        button = topics.BUTTON
+        self.create_subscription(button.type, button.name, lambda message: self._told(desk.press(message.data)), button.qos)
+
+    def work(self, stop: threading.Event) -> None:
+        threading.Thread(target=self._repair, name="repair", daemon=True).start()
+        while not stop.wait(LISTEN_S):
+            heard = self._intake.take()
+            recording = self._desk.recording
+            if recording is not None and heard:
+                recording.take(heard)
+            self.health.tick("looks")
+
+    def deactivate(self) -> None:
+        """The rig ends: so does the episode."""
+        died = stopped_because(Path(self.parameter("rig")))
+        self._end(Finding("red", died) if died else Finding("yellow", "the rig was stopped in the midst of it"))
+
+    def _end(self, why: Finding) -> None:
+        """Ends the episode unless somebody just did."""
+        with contextlib.suppress(XlvlaError):
+            self._desk.stop(why)
+
+    def _begin(self, folder: Path) -> Recording:
+        """A recording that begins with what was said once and still holds."""
+        self._warned.clear()
+        distro = os.environ.get("ROS_DISTRO", "jazzy")
+        recording = Recording(folder, self._card(), self._intake.streams, self._config.least_free_gb * 1e9, distro)
+        recording.take(list(self._intake.newest.values()))
+        return recording
+
+    def _card(self) -> Card:
+        rig = self.rig
+        document = rig.document()
+        return Card(
+            name="",
+            state="recording",
+            task=rig.sim.task if rig.sim else self._config.task,
+            instruction=self._sentence(),
+            hands={side: station.hand.type for side, station in rig.sides.items()},
+            joints={side: {part: list(rig.joint_names(side, part)) for part in PARTS} for side in rig.sides},
+            rates_hz={stream.topic.name: stream.claim_hz for stream in self._intake.streams if stream.claim_hz},
+            rig=document,
+            rig_hash=hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16],
+            codec=self._codec,
+            simulated=rig.sim is not None,
+            version=__version__,
+        )
+
+    def _sentence(self) -> str:
+        said = self._newest_text(topics.INSTRUCTION) or self._config.instruction
+        return said or (self.rig.policy.instruction if self.rig.policy else "")
+
+    def _facts(self) -> dict[str, Any]:
+        """What the simulation says of its episode."""
+        status = json.loads(self._newest_text(topics.SIM_STATUS) or "{}")
+        return {key: status[key] for key in ("seed", "success") if key in status}
+
+    def _newest_text(self, topic: topics.Topic) -> str:
+        heard = self._intake.newest.get(topic.name)
+        return read_text(heard.data, START)[0] if heard else ""
+
+    def _repair(self) -> None:
+        for folder in repair_all(self._root):
+            self.warn(f"{folder} was left behind by a recorder that was killed, and is whole again")
+
+    def _cue(self, word: str, line: str) -> None:
+        self._cues.publish(String(data=f"{word}: {line}"))
+
+    def _told(self, line: str) -> str:
+        self._tell()
+        return line
+
+    def _tell(self) -> None:
+        """Says how the recording is; ends it where it cannot go on."""
+        recording = self._desk.recording
+        if recording is None:
+            self.health.ok("idle")
+            last = self._desk.last
+            self._say({"state": "stopped" if last else "idle", "episode": last.name if last else "", "folder": str(last or self._root)})
+            return
+        verdict, spool = recording.verdict(live=True), recording.spool
+        self._warn_once(verdict.findings)
+        self.health.fact("written [MB]", round(spool.written / 1e6, 1))
+        self.health.ok(f"recording {recording.folder.name}, {verdict.colour}")
+        status = {"state": "recording", "episode": recording.folder.name, "folder": str(recording.folder)}
+        status |= {"duration_s": round(recording.duration_s, 1), "verdict": verdict.colour, "findings": verdict.lines[:5]}
+        self._say(status | {"written_mb": round(spool.written / 1e6, 1), "instruction": recording.card.instruction})
+        if spool.fault:
+            self.warn(spool.fault)
+            self._end(Finding("red", spool.fault))
+        elif spool.waiting > SLOW_DISK:
+            self.warn(f"the disk is slow: {spool.waiting:.0%} of what may wait for it waits")
+
+    def _warn_once(self, findings: tuple[Finding, ...]) -> None:
+        for finding in findings:
+            stream = finding.line.partition(":")[0]
+            if finding.colour == COLOURS[-1] and stream not in self._warned:
+                self._warned.add(stream)
+                self._cue("warn", finding.line)
+
+    def _say(self, status: dict[str, Any]) -> None:
+        self._status.publish(String(data=json.dumps(status)))
+
+
+def main() -> None:
+    run(RecorderNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""One episode while it is recorded: its bag, its card, and what is to be said of it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xlvla_data.bag.card import Card
+from xlvla_data.bag.decode import header_ns
+from xlvla_data.bag.writer import BagWriter
+from xlvla_data.spool import Item, Spool
+from xlvla_data.tape import Stream, Tape
+from xlvla_data.verdict import Finding, Span, Verdict, judge
+
+LIVE_S = 20.0
+"""The live verdict is on the last so many seconds."""
+
+CLOSE_S = 5.0
+"""How long a disk is waited for at the end."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A serialised message of a stream: when it came and when it was sent [ns]."""
+
+    stream: Stream
+    data: bytes
+    log_ns: int
+    sent_ns: int
+    sequence: int
+    raw_picture: bool = False
+
+
+class Recording:
+    """An episode that is being recorded; messages come from one thread, anything else from any.
+
+    Attributes:
+        card: what is known of it so far.
+    """
+
+    def __init__(self, folder: Path, card: Card, streams: Sequence[Stream], least_free_bytes: float, distro: str):
+        self.folder, self._began_ns = folder, time.time_ns()
+        self.card = replace(card, name=folder.name, state="recording", began_ns=self._began_ns)
+        self.card.write(folder)
+        self._tapes = {stream.topic.name: Tape(stream) for stream in streams}
+        self._lock = threading.Lock()
+        self.spool = Spool(BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes)
+        self._first_ns = self._last_ns = 0
+        self._resets = 0
+
+    @property
+    def duration_s(self) -> float:
+        """By the stamps, so simulated seconds in a simulation."""
+        return (self._last_ns - self._first_ns) / 1e9
+
+    def take(self, heard: Sequence[Heard]) -> None:
+        """Messages as they came; those from before the episode are of topics that are said once."""
+        with self._lock:
+            for message in heard:
+                self._note(message)
+        logs = [max(message.log_ns, self._began_ns) for message in heard]
+        self.spool.put(
+            [
+                Item(message.stream.topic.name, message.data, log_ns, message.sent_ns, message.sequence, message.raw_picture)
+                for message, log_ns in zip(heard, logs, strict=True)
+            ]
+        )
+
+    def _note(self, message: Heard) -> None:
+        if message.log_ns < self._began_ns:
+            return
+        stamp_ns = header_ns(message.stream.topic.type, message.data)
+        if message.stream.claim_hz and stamp_ns:
+            self._first_ns = self._first_ns or stamp_ns
+            self._last_ns = max(self._last_ns, stamp_ns)
+        self._resets += message.stream.kind == "reset"
+        self._tapes[message.stream.topic.name].add(message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence)
+
+    def verdict(self, live: bool = False) -> Verdict:
+        """On what came so far, or of it the newest seconds."""
+        now_ns = time.time_ns()
+        began_ns = max(self._began_ns, now_ns - round(LIVE_S * 1e9)) if live else self._began_ns
+        with self._lock:
+            tracks = [tape.track(began_ns if live else 0) for tape in self._tapes.values()]
+        span = Span(began_ns, now_ns, self.card.simulated)
+        verdict = judge(tracks, span)
+        return verdict.beside(self._own_findings())
+
+    def _own_findings(self) -> list[Finding]:
+        """What is wrong with the recording itself."""
+        found = []
+        if self.spool.fault:
+            found.append(Finding("red", self.spool.fault))
+        if self.spool.dropped:
+            found.append(Finding("red", f"{self.spool.dropped} messages were not written"))
+        if self._resets:
+            found.append(Finding("red", "the world was put back in the midst of it"))
+        return found
+
+    def finish(self, why: str, also: Sequence[Finding] = (), **changes: Any) -> Card:
+        """Ends the bag and judges all of it, with what was found elsewhere; the card as it is on the disk, or would be were there space."""
+        ended_ns = time.time_ns()
+        closed = self.spool.close(CLOSE_S)
+        hangs = [] if closed else [Finding("red", "the disk hangs, so the bag could not be ended")]
+        verdict = self.verdict().beside([*also, *hangs])
+        told = {"verdict": verdict.colour, "findings": verdict.lines, "figures": dict(verdict.figures)}
+        times = {"ended_ns": ended_ns, "duration_s": round(self.duration_s, 3)}
+        self.card = replace(self.card, state="stopped", why=why, **told, **times, **changes)
+        if closed:
+            self._write_card()
+        return self.card
+
+    def _write_card(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk is among the findings already
+            self.card.write(self.folder)
+
+    def relabel(self, **changes: Any) -> None:
+        """Changes what the card says."""
+        self.card = replace(self.card, **changes)
+        self._write_card()
+
+    @property
+    def free_gb(self) -> float:
+        return shutil.disk_usage(self.folder).free / 1e9

@@ -1,0 +1,140 @@
+"""What was commanded in an episode, as a robot can do it again: from a bag, or from a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.rig import Rig
+from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla_data.bag.card import CARD
+from xlvla_data.bag.reader import Bag
+from xlvla_data.tracking import resampled
+
+
+@dataclass(frozen=True)
+class Performance:
+    """F frames of an episode, `CHUNK_HZ` a second.
+
+    Args:
+        name: what it is called.
+        joints: N names by side, the arm's and then the hand's.
+        commanded, measured: positions [F, N] rad by side.
+        seed: of the simulated world, None where none is known; `rig` the document of the rig, empty where none is known.
+    """
+
+    name: str
+    hands: Mapping[Side, str]
+    joints: Mapping[Side, tuple[str, ...]]
+    commanded: Mapping[Side, np.ndarray]
+    measured: Mapping[Side, np.ndarray]
+    seed: int | None
+    instruction: str
+    rig: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def frames(self) -> int:
+        return len(next(iter(self.commanded.values())))
+
+    def refuse_unless_of(self, rig: Rig) -> None:
+        """Raises XlvlaError where a rig is not made of the same hands and joints."""
+        here = {side: station.hand.type for side, station in rig.sides.items()}
+        if here != dict(self.hands):
+            raise XlvlaError(f"{self.name} is of {_pair(self.hands)}, rig '{rig.name}' has {_pair(here)}")
+        for side, joints in self.joints.items():
+            own = tuple(name for part in PARTS for name in rig.joint_names(side, part))
+            if set(own) != set(joints):
+                other = sorted(set(own) ^ set(joints))
+                raise XlvlaError(f"{self.name} and rig '{rig.name}' do not have the same joints: {', '.join(other[:4])} are of one only")
+
+    def ordered(self, side: Side, rig: Rig) -> list[int]:
+        """Columns in the rig's order."""
+        return [self.joints[side].index(name) for part in PARTS for name in rig.joint_names(side, part)]
+
+
+def performance(text: str) -> Performance:
+    """The episode of a bag's folder, or of a data set as `folder#number`."""
+    path, _, number = text.partition("#")
+    if number:
+        return _of_data_set(Path(path), number)
+    if not (Path(path) / CARD).is_file():
+        raise XlvlaError(f"{path} is no recorded episode (it has no {CARD}); an episode of a data set is said as {path}#0")
+    return _of_bag(Bag(Path(path)))
+
+
+def _of_bag(bag: Bag) -> Performance:
+    card = bag.info
+    columns = {(side, part): _Columns() for side in card.joints for part in PARTS}
+    topics = {f"/{side}/{part}/{what}": (side, part, what) for side, part in columns for what in ("command", "joint_states")}
+    for message in bag.messages([name for name in topics if name in bag.topics]):
+        side, part, what = topics[message.topic]
+        columns[side, part].add(what, message.stamp_ns, message.content, card.joints[side][part])
+    if lacking := [f"{side} {part}" for (side, part), kept in columns.items() if not kept.enough]:
+        raise XlvlaError(f"{bag.folder} has no commands or no joint states of {', '.join(lacking)}, so it cannot be replayed")
+    times = _grid(columns.values())
+    if len(times) < 2:
+        raise XlvlaError(f"{bag.folder} has no time in which all parts were commanded")
+    joints: dict[Side, tuple[str, ...]] = {side: tuple(name for part in PARTS for name in card.joints[side][part]) for side in card.joints}
+    made = {what: {side: _beside(columns, side, what, times) for side in joints} for what in ("command", "joint_states")}
+    return Performance(bag.folder.name, card.hands, joints, made["command"], made["joint_states"], card.seed, card.instruction, card.rig)
+
+
+class _Columns:
+    """Commands and joint states of one part: times [ns] and positions in the card's order."""
+
+    def __init__(self) -> None:
+        self.stamps: dict[str, list[int]] = {"command": [], "joint_states": []}
+        self.values: dict[str, list[np.ndarray]] = {"command": [], "joint_states": []}
+
+    def add(self, what: str, stamp_ns: int, content: Any, joints: list[str]) -> None:
+        at = {name: index for index, name in enumerate(content.name)}
+        if all(joint in at for joint in joints):
+            self.stamps[what].append(stamp_ns)
+            self.values[what].append(content.position[[at[joint] for joint in joints]])
+
+    @property
+    def enough(self) -> bool:
+        return all(len(stamps) > 1 for stamps in self.stamps.values())
+
+    def at(self, what: str, times: np.ndarray) -> np.ndarray:
+        return resampled(np.array(self.stamps[what]) / 1e9, np.array(self.values[what]), times)
+
+
+def _grid(columns: Any) -> np.ndarray:
+    """Times [F] s at which every part was commanded."""
+    spans = [(kept.stamps["command"][0], kept.stamps["command"][-1]) for kept in columns]
+    begin, end = max(first for first, _ in spans) / 1e9, min(last for _, last in spans) / 1e9
+    return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
+
+
+def _beside(columns: Mapping[tuple[Side, Part], _Columns], side: Side, what: str, times: np.ndarray) -> np.ndarray:
+    return np.concatenate([columns[side, part].at(what, times) for part in PARTS], axis=1)
+
+
+def _of_data_set(root: Path, number: str) -> Performance:
+    from xlvla_data.store import find
+
+    found = find(root)
+    if not number.isdigit() or int(number) >= len(found):
+        raise XlvlaError(f"{root} has episodes 0 to {len(found) - 1}, not '{number}'")
+    stored = found[int(number)]
+    episode = stored.read()
+    info = episode.info
+    times = np.arange(int(episode.frames * CHUNK_HZ / info.rate_hz)) / CHUNK_HZ
+    had = np.arange(episode.frames) / info.rate_hz
+    joints: dict[Side, tuple[str, ...]] = {side: tuple(name for part in PARTS for name in info.joints[side][part]) for side in info.joints}
+    made = [
+        {side: resampled(had, np.concatenate([what[side][part] for part in PARTS], 1), times) for side in joints}
+        for what in (episode.action, episode.measured)
+    ]
+    seed = info.seed if info.seed >= 0 else None
+    return Performance(stored.name, info.hands, joints, made[0], made[1], seed, info.instruction)
+
+
+def _pair(hands: Mapping[Side, str]) -> str:
+    return ", ".join(f"{side} {hand}" for side, hand in sorted(hands.items()))

@@ -1,0 +1,46 @@
+"""Listens to everything that is recorded."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+
+from xlvla.rig import Rig
+from xlvla.ros.reader import Reader
+from xlvla.ros.topics import LATCHED, Topic
+from xlvla_data.recording import Heard
+from xlvla_data.ros.streams import is_raw_picture, streams
+from xlvla_data.tape import Stream
+
+KEPT_S = 2.0
+"""So long may the listening thread be held up before messages are lost."""
+
+LEAST_KEPT = 50
+
+
+class Intake:
+    """Readers of every stream of a rig; for one thread.
+
+    Attributes:
+        newest: the newest message of each topic that is said once and holds until it is said again.
+    """
+
+    def __init__(self, node: Node, rig: Rig):
+        self._readers = [(Reader(node, deep(topic, stream)), stream, is_raw_picture(topic)) for topic, stream in streams(rig)]
+        self.streams = [stream for _, stream, _ in self._readers]
+        self.newest: dict[str, Heard] = {}
+
+    def take(self) -> list[Heard]:
+        """What came since the last time, in the order it came."""
+        taken = []
+        for reader, stream, raw_picture in self._readers:
+            while (raw := reader.next_raw()) is not None:
+                heard = Heard(stream, raw.data, raw.came_ns, raw.sent_ns, raw.sequence, raw_picture)
+                taken.append(heard)
+                if reader.topic.qos.durability == LATCHED.durability:
+                    self.newest[stream.topic.name] = heard
+        return sorted(taken, key=lambda heard: heard.log_ns)
+
+
+def deep(topic: Topic, stream: Stream) -> Topic:
+    """The topic with room for all that comes while nobody listens."""
+    return topic.history(max(LEAST_KEPT, round(KEPT_S * (stream.claim_hz or 0.0))))

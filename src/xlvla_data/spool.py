@@ -1,0 +1,128 @@
+"""Brings messages to a bag from a thread of its own, so that neither a slow disk nor a full one holds anybody up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from xlvla.errors import XlvlaError
+from xlvla_data.bag.picture import compressed
+from xlvla_data.bag.writer import BagWriter
+
+FLUSH_S = 0.5
+"""How often a bag is brought to the disk: what a killed process loses at most, with what its queue holds."""
+
+MOST_BYTES = 128 << 20
+"""So much may wait for a slow disk."""
+
+GIVEN_WAY = 10
+"""How much nicer the writing thread is than those that listen."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A serialised message for a topic of the bag; a raw picture where it is to be compressed on the way."""
+
+    topic: str
+    data: bytes
+    log_ns: int
+    sent_ns: int
+    sequence: int
+    raw_picture: bool = False
+
+
+class Spool:
+    """A bag's writer in a thread.
+
+    Attributes:
+        fault: why nothing is written any more, '' while all is well.
+        dropped: messages that were not written.
+        written: bytes on the disk.
+    """
+
+    def __init__(self, writer: BagWriter, least_free_bytes: float, most_bytes: int = MOST_BYTES):
+        self.fault, self.dropped, self.written = "", 0, 0
+        self._writer, self._least_free, self._most = writer, least_free_bytes, most_bytes
+        self._queue: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
+        self._waiting, self._lock = 0, threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="bag", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> float:
+        """Share of what may wait for the disk that waits now."""
+        return self._waiting / self._most
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Takes messages; never waits. Where too much waits already, they are dropped and it is the disk's `fault`."""
+        size = sum(len(item.data) for item in items)
+        if self.waiting > 1:
+            self.fault = self.fault or f"the disk is too slow: {self._waiting >> 20} MB wait for it"
+        if self.fault:
+            self.dropped += len(items)
+            return
+        self._account(size)
+        self._queue.put(items)
+
+    def close(self, timeout_s: float) -> bool:
+        """Ends the bag; whether that came about in time. A disk that hangs is left to itself."""
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _account(self, size: int) -> None:
+        with self._lock:
+            self._waiting += size
+
+    def _work(self) -> None:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVEN_WAY)
+        due = time.monotonic() + FLUSH_S
+        while True:
+            with contextlib.suppress(queue.Empty):
+                items = self._queue.get(timeout=max(due - time.monotonic(), 0.0))
+                if items is None:
+                    break
+                self._take(items)
+            if time.monotonic() >= due:
+                self._try(self._flush)
+                due = time.monotonic() + FLUSH_S
+        self._try(self._flush)
+        self._try(self._writer.close)
+
+    def _take(self, items: Sequence[Item]) -> None:
+        for item in items:
+            if self.fault:
+                self.dropped += 1
+            else:
+                self._add(item)
+        self._account(-sum(len(item.data) for item in items))
+
+    def _add(self, item: Item) -> None:
+        try:
+            data = compressed(item.data) if item.raw_picture else item.data
+        except XlvlaError as error:
+            self.fault = f"{item.topic}: {error}"
+            return
+        self._writer.add(item.topic, data, item.log_ns, item.sent_ns, item.sequence)
+
+    def _flush(self) -> None:
+        self._writer.flush()
+        self.written = self._writer.file.end
+        free = shutil.disk_usage(self._writer.folder).free
+        if free < self._least_free:
+            left = f"{free / 1e9:.2f} GB are left, recorder.least_free_gb is {self._least_free / 1e9:g}"
+            self.fault = self.fault or f"the disk is nearly full: {left}"
+
+    def _try(self, do: Callable[[], None]) -> None:
+        """A failure of the disk ends the episode, not the recorder."""
+        try:
+            do()
+        except OSError as error:
+            self.fault = self.fault or f"the disk failed: {error.strerror}"

@@ -1,0 +1,90 @@
+"""The numbers of a stream while it is recorded: what its verdict is made of."""
+
+from __future__ import annotations
+
+import array
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xlvla_data.bag.decode import Positions
+from xlvla_data.bag.layout import BagTopic
+from xlvla_data.bag.picture import fingerprint
+from xlvla_data.verdict import Kind, Track
+
+STAMP_BYTES = 12
+"""A message's beginning, with its stamp, which two pictures do not share."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A topic that is recorded, and what the rig promises of it; see `Track`.
+
+    Args:
+        counted: one node says it, so that its sequence numbers tell what was lost.
+    """
+
+    topic: BagTopic
+    kind: Kind = "other"
+    of: str = ""
+    claim_hz: float | None = None
+    joints: tuple[str, ...] = ()
+    lower: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    upper: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    counted: bool = False
+
+
+class Tape:
+    """Collects one stream."""
+
+    def __init__(self, stream: Stream):
+        self.stream = stream
+        self._stamps, self._logs = array.array("q"), array.array("q")
+        self._values, self._prints = array.array("d"), array.array("q")
+        self._positions, self._order = Positions(), list[int]()
+        self._names: tuple[str, ...] = ()
+        self._sequence = self._lost = 0
+        self._faults: dict[str, None] = {}
+
+    def add(self, data: bytes, stamp_ns: int, log_ns: int, sequence: int) -> None:
+        """A message, as it came."""
+        self._stamps.append(stamp_ns)
+        self._logs.append(log_ns)
+        self._count(sequence)
+        if self.stream.kind in ("state", "command"):
+            self._pose(data)
+        elif self.stream.kind == "camera":
+            self._prints.append(fingerprint(data[STAMP_BYTES:]))
+
+    def track(self, since_ns: int = 0) -> Track:
+        """What came from this log time on."""
+        stream = self.stream
+        stamps, logs = np.array(self._stamps, np.int64), np.array(self._logs, np.int64)
+        values = np.array(self._values).reshape(-1, len(stream.joints)) if stream.joints else np.zeros((0, 0))
+        prints = np.array(self._prints, np.int64)
+        first = int(np.searchsorted(logs, since_ns))
+        limits = {"lower": stream.lower, "upper": stream.upper, "lost": self._lost, "faults": tuple(self._faults)}
+        columns = {"values": values[first:], "prints": prints[first:], "claim_hz": stream.claim_hz}
+        return Track(stream.topic.name, stream.kind, stream.of, stamps[first:], logs[first:], **columns, **limits)
+
+    def _count(self, sequence: int) -> None:
+        """A number that is not the next one is of lost messages, or of another publisher where it is smaller."""
+        if self.stream.counted and 0 < self._sequence < sequence:
+            self._lost += sequence - self._sequence - 1
+        self._sequence = sequence
+
+    def _pose(self, data: bytes) -> None:
+        """Positions in the rig's order; NaN for those it does not have."""
+        values = self._positions(data)
+        if self._positions.names != self._names:
+            self._meet(self._positions.names)
+        if len(values) != len(self._names):
+            self._faults[f"{len(self._names)} joints are named but {len(values)} positions given"] = None
+            values = np.full(len(self._names), np.nan)
+        self._values.frombytes(np.append(values, np.nan)[self._order].tobytes())
+
+    def _meet(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._order = [names.index(joint) if joint in names else -1 for joint in self.stream.joints]
+        if missing := [joint for joint in self.stream.joints if joint not in names]:
+            self._faults[f"lacks {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if missing[3:] else "")] = None
