@@ -28,6 +28,9 @@ UNSAID_S = 0.2
 """Streams do not begin and end all at once; more than this cut off is said."""
 
 
+Positions = dict[Side, dict[Part, np.ndarray]]
+
+
 @dataclass(frozen=True)
 class Limits:
     """How old what a frame needs may be; what else is recorded is kept however old it is, with its stamp.
@@ -68,9 +71,9 @@ def resampled(take: Take, codec: Codec, limits: Limits) -> tuple[Episode, list[s
         in_order(name, stream.stamps)
     times, findings = _fresh(needs, take.info.rate_hz, limits)
     ends = times + _period(take.info.rate_hz)
-    action = {side: {part: _at(take.command, side, part, take, ends) for part in PARTS} for side in take.info.joints}
-    state = {side: {part: _at(take.state, side, part, take, times) for part in PARTS} for side in take.info.joints}
-    latent = {side: _latent(codec, take, side, action[side]["hand"]) for side in action}
+    action: Positions = {side: {part: _at(take.command, side, part, take, ends) for part in PARTS} for side in take.info.joints}
+    state: Positions = {side: {part: _at(take.state, side, part, take, times) for part in PARTS} for side in take.info.joints}
+    latent: dict[Side, np.ndarray] = {side: _latent(codec, take, side, action[side]["hand"]) for side in action}
     pictures = {camera: Picked(shots, as_of(shots.stamps, times)) for camera, shots in take.cameras.items()}
     others = {key: Column(_held(stream, times), stream.names) for key, stream in take.others.items()}
     others[STAMPS] = _stamps(needs, take, times)

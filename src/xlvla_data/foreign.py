@@ -18,7 +18,7 @@ from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
-from xlvla_data.take import Shots, Stream, Take
+from xlvla_data.take import Bodies, Shots, Stream, Take
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,15 @@ def _take(
         session=data.root.resolve().name,
         recording=f"episode_{row.index:06d}",
     )
-    state, command = (
-        {side: {part: _stream(columns[key], shifted, their[key], joints[side][part], names) for part in PARTS} for side in joints}
-        for key, shifted in ((names.state, stamps), (names.action, stamps + round(1e9 / data.info.fps)))
-    )
+    state = _bodies(columns[names.state], stamps, their[names.state], names)
+    command = _bodies(columns[names.action], stamps + round(1e9 / data.info.fps), their[names.action], names)
     return Take(info, {ours: Shots(stamps, data.clip(row, camera), _same) for ours, camera in cameras.items()}, state, command)
+
+
+def _bodies(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], names: Names) -> Bodies:
+    return {
+        side: {part: _stream(values, stamps, their, ours, names) for part, ours in parts.items()} for side, parts in names.ours().items()
+    }
 
 
 def _stream(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], ours: tuple[str, ...], names: Names) -> Stream:

@@ -16,7 +16,7 @@ from xlvla_data.bag.decode import Decoder, Positions
 from xlvla_data.bag.reader import Bag, Message
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.jpeg import Decoder as Pictures
-from xlvla_data.take import Shots, Stream, Take
+from xlvla_data.take import Bodies, Shots, Stream, Take
 
 STATE, COMMAND = "/{side}/{part}/joint_states", "/{side}/{part}/command"
 CAMERA = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?")
@@ -53,12 +53,14 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
     return Take(
         info,
         {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
-        *(
-            {side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS} for side in info.joints}
-            for template in (STATE, COMMAND)
-        ),
+        _bodies(STATE, messages, info),
+        _bodies(COMMAND, messages, info),
         {key: stream for topic, (key, read) in readers.items() if (stream := read(messages[topic])).names},
     )
+
+
+def _bodies(template: str, messages: Mapping[str, Sequence[Message]], info: EpisodeInfo) -> Bodies:
+    return {side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS} for side in info.joints}
 
 
 def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:

@@ -96,7 +96,7 @@ BROKEN = {
     ),
     "a camera that stands still": (
         lambda root: video.write(root / VIDEO, [made_episodes.picture(min(frame, 9), 1) for frame in range(40)], 20),
-        ["camera front is frozen from 0.45 to 2.00 s while joints move"],
+        ["camera front is frozen from 0.30 to 2.00 s while joints move"],
     ),
     "a number that is none": (
         lambda root: change(root, layout.STATE, lambda values: put(values, 12, 3, np.nan)),

@@ -35,7 +35,7 @@ def durations(axes: Axes, episodes: Sequence[Stored]) -> None:
         label=[ENDED[e][0] for e in shown],
     )
     axes.set(xlabel="length [s]", ylabel="episodes")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="y", integer=True)
     axes.legend(frameon=False)
     plain(axes)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xlvla.types import SIDES
+from xlvla.types import SIDES, Side
 from xlvla_data import jpeg
 from xlvla_data.report import figures
 from xlvla_data.report.gather import Overview, Sample
@@ -148,7 +148,7 @@ def _overview(overview: Overview) -> Figure:
     from matplotlib.figure import Figure
 
     strips = [(sample, camera, pictures) for sample in overview.samples for camera, pictures in sample.strips.items()]
-    sides = [side for side in SIDES if any(cloud.side == side for cloud in overview.clouds)]
+    sides: list[Side] = [side for side in SIDES if any(cloud.side == side for cloud in overview.clouds)]
     figure = Figure((13, 4.2 + 1.5 * len(strips)), layout="constrained", facecolor="white")
     above, *below = figure.subfigures(2, 1, height_ratios=[4.2, 1.5 * len(strips)]) if strips else [figure]
     axes = above.subplots(1, 1 + len(sides), squeeze=False)[0]

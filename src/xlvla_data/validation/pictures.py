@@ -57,6 +57,6 @@ def _alike(squares: list[np.ndarray]) -> Iterator[tuple[int, int]]:
 
 def _squares(glimpse: np.ndarray) -> np.ndarray:
     """Mean colours of the squares of a picture."""
-    size = max(1, min(BLOCK, min(glimpse.shape[:2]) // 8))
+    size = min(BLOCK, *glimpse.shape[:2])
     rows, columns = (length // size for length in glimpse.shape[:2])
     return glimpse[: rows * size, : columns * size].reshape(rows, size, columns, size, 3).mean((1, 3))
