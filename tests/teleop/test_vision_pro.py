@@ -14,6 +14,7 @@ from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators import person
 from xlvla_drivers.emulators.vision_pro import Emulator, joints
 from xlvla_drivers.teleop import vision_pro_frames as wire
+from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.vision_pro import Driver, Options
 
 BOTH = ("left", "right")
@@ -138,5 +139,5 @@ def test_a_headset_that_is_gone_is_lost_and_found_again(headset):
 
 
 def test_the_metacarpals_are_dropped():
-    keypoints = human.keypoints("right", person.OPEN)
+    keypoints = closed("right", 0.3)
     np.testing.assert_allclose(joints(keypoints)[list(wire.KEPT), :3, 3], keypoints)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlvla import human
-from xlvla.human import JOINTS, LOWER, UPPER
 from xlvla.types import Side
+from xlvla_drivers.teleop.closing import closed
 
 REACH_M = np.array([0.06, 0.05, 0.04])
 """How far a wrist wanders forward, aside and up."""
@@ -16,17 +15,6 @@ PERIODS_S = np.array([5.3, 7.1, 4.1])
 GRASP_S = 6.0
 TREMOR_M = 0.0003
 """No hand is ever still."""
-
-OPEN = np.clip(np.array([0.6, 0.7, 0.1, 0.1, *[0.0, 0.15, 0.15, 0.1] * 4]), LOWER, UPPER)
-FIST = np.clip(np.array([1.5, 0.9, 0.6, 0.7, *[0.0, 1.35, 1.6, 0.9] * 4]), LOWER, UPPER)
-"""Joints [20] rad of a relaxed open hand and of one around a handle."""
-
-assert len(OPEN) == len(JOINTS)
-
-
-def closing(amount: float) -> np.ndarray:
-    """Joints [20] rad of a hand that is closed by so much, 0 open to 1."""
-    return OPEN + float(np.clip(amount, 0.0, 1.0)) * (FIST - OPEN)
 
 
 def hand(side: Side, time_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +26,7 @@ def hand(side: Side, time_s: float) -> tuple[np.ndarray, np.ndarray]:
     T_world_wrist[:3, 3] = [0.35, 0.2 * aside, 1.1] + REACH_M * np.sin(phase) + tremor
     T_world_wrist[:3, :3] = _about(TURN_RAD * np.sin(phase[::-1])) @ inwards(side)
     amount = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / GRASP_S)
-    return T_world_wrist, human.keypoints(side, closing(amount))
+    return T_world_wrist, closed(side, amount)
 
 
 def inwards(side: Side) -> np.ndarray:

@@ -206,7 +206,14 @@ class Player:
         self._played_s = before_s - offered.start_s
         pace = max(self._beat.rate, 0.1)
         own = warped(command, 1 / pace, -self._beat.change / pace**3)
-        self._fade = Fade.over(own - self._trajectory.at(self._played_s), offered.blend_s, self._played_s)
+        offset = own - self._trajectory.at(self._played_s)
+        blend_s = min(max(offered.blend_s, self._least_s(offset)), self.config.blend_s)
+        self._fade = Fade.over(offset, blend_s, self._played_s)
+
+    def _least_s(self, offset: State) -> float:
+        """In which time a gap closes about within the limits: hurried more, chunks that come in quick succession fight over it."""
+        gap = np.abs(offset.position)
+        return float(max(np.sqrt(3 * gap / self.bounds.acceleration).max(), np.cbrt(20 * gap / self.bounds.jerk).max()))
 
     def _follow(self, limiter: Limiter, trajectory: Trajectory, beat: Beat, dt: float) -> np.ndarray:
         self._played_s += beat.passed_s

@@ -50,7 +50,7 @@ class TeleopSide:
             if (message := reader.newest()) is not None:
                 self._commanded[part] = convert.nanoseconds(message.header.stamp), convert.positions(message, self._parts[part])
         self._pose = self._measured.pose(now_ns, void_ns)
-        self.follower.compare(self._pose, now_ns / SECOND)
+        self.follower.compare(self.here(now_ns, void_ns), now_ns / SECOND)
 
     def here(self, now_ns: int, void_ns: int) -> np.ndarray | None:
         """Where the side [N] is held by commands, or where it is measured to be; None where neither is known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,20 @@ from xlvla_drivers.teleop.operator import SILENCE_S, Sample, Tracked
 
 LOOK_S = 0.001
 """How often topics are looked at: a look at one takes a hundredth of that."""
+
+
+def awaited(look: Callable[[], Sample | None], timeout_s: float) -> Sample | None:
+    """What a look at topics finds, at the latest after so long."""
+    give_up_s = time.monotonic() + timeout_s
+    while (sample := look()) is None and time.monotonic() < give_up_s:
+        time.sleep(LOOK_S)
+    return sample
+
+
+def stamp_s(*messages: Any) -> float | None:
+    """The newest stamp of messages [s]; None where one has none."""
+    stamps = [nanoseconds(message.header.stamp) for message in messages]
+    return max(stamps) / SECOND if all(stamps) else None
 
 
 class TrackerTopics:
@@ -35,30 +50,25 @@ class TrackerTopics:
         self._newest.clear()
 
     def read(self, timeout_s: float) -> Sample | None:
-        give_up_s = time.monotonic() + timeout_s
-        while not (seen := self._seen()):
-            if time.monotonic() > give_up_s:
-                return None
-            time.sleep(LOOK_S)
-        stamps = [stamp_ns for stamp_ns, _ in seen.values()]
-        return Sample({side: tracked for side, (_, tracked) in seen.items()}, stamp_s=max(stamps) / SECOND if all(stamps) else None)
+        return awaited(self._look, timeout_s)
 
     def close(self) -> None:
         """Nothing to close."""
 
-    def _seen(self) -> dict[Side, tuple[int, Tracked]]:
-        """The sides whose wrist was said since the last look, with the stamps [ns]."""
+    def _look(self) -> Sample | None:
+        """The sides whose wrist was said since the last look."""
         wrists = {side: message for side, reader in self._wrists.items() if (message := reader.newest()) is not None}
-        return {side: seen for side, message in wrists.items() if (seen := self._tracked(side, message)) is not None}
+        sides = {side: tracked for side, message in wrists.items() if (tracked := self._tracked(side, message)) is not None}
+        return Sample(sides, stamp_s=stamp_s(*wrists.values())) if sides else None
 
-    def _tracked(self, side: Side, wrist: Any) -> tuple[int, Tracked] | None:
+    def _tracked(self, side: Side, wrist: Any) -> Tracked | None:
         stamp_ns = nanoseconds(wrist.header.stamp)
         try:
             if (cloud := self._keypoints[side].newest()) is not None:
                 self._newest[side] = nanoseconds(cloud.header.stamp), geometry.points(cloud)
             said_ns, keypoints = self._newest.get(side, (0, None))
             fresh = abs(stamp_ns - said_ns) <= SILENCE_S * SECOND
-            return stamp_ns, Tracked(geometry.matrix(wrist), keypoints if fresh else None)
+            return Tracked(geometry.matrix(wrist), keypoints if fresh else None)
         except XlvlaError as error:
             self._node.get_logger().warning(f"/tracker/{side}: {error}", throttle_duration_sec=2.0)
             return None

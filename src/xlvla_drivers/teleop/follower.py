@@ -10,7 +10,7 @@ import numpy as np
 from xlvla import human
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.types import Side, scoped
+from xlvla.types import Side
 from xlvla.urdf import Vector, rotation
 from xlvla_drivers.teleop.clutch import Clutch, jumped, turned
 from xlvla_drivers.teleop.fingers import Fingers
@@ -27,8 +27,11 @@ JOIN_RAD_S = 0.4
 SPEED_S = 0.015
 """Time constant of the speed by which a target is thought to go on."""
 
-STRAY_RAD, STRAY_S = 0.5, 0.3
-"""A robot that is so far behind for so long does not follow: something holds it, and letting it go would make it leap."""
+LEASH_RAD = 0.35
+"""How far ahead of the robot a joint may be told to go: what is held back must not leap once it is let go."""
+
+FAR_M, FAR_RAD, FAR_S = 0.25, 1.2, 0.5
+"""An arm that is so far from where the operator wants it for so long does not follow: it is held, or out of reach."""
 
 SHORTEST_STEP_S, LONGEST_STEP_S = 0.002, 0.05
 
@@ -67,12 +70,11 @@ class Follower:
         hand_lower, hand_upper = hand.command_range(side)
         self._lower, self._upper = np.concatenate([arm_limits.lower, hand_lower]), np.concatenate([arm_limits.upper, hand_upper])
         self._speed = np.concatenate([arm_limits.velocity, hand.limits(side).velocity]) * rig.motion.speed_scale
-        self._names = tuple(scoped(side, "arm", joint) for joint in arm.joints)
         self._smooth_wrist, self._smooth_fingers, self._smooth_leader = SmoothPose(), Smooth(FINGERS), Smooth(LEADER)
         self.follows, self.why = False, "not seen yet"
         self.seen: Tracked | None = None
         self._raw: Tracked | None = None
-        self._seen_s = self._stamp_s = self._stray_s = -math.inf
+        self._seen_s = self._stamp_s = self._near_s = -math.inf
         self._clutch: Clutch | None = None
         self.goal: Goal | None = None
 
@@ -147,26 +149,31 @@ class Follower:
         T_base_flange = self._ik.begin(arm)
         if self.seen.T_world_wrist is not None:
             self._clutch = Clutch(self.seen.T_world_wrist, self._base @ T_base_flange, self._turn, self._scale)
-        self._hand, self._joined_s = here[self._split :].copy(), 0.0
+        self._hand, self._joined_s, self._wanted = here[self._split :].copy(), 0.0, arm.copy()
         self._behind = arm - self._leader(self.seen) if self.seen.joints is not None else np.zeros(self._split)
         self.goal = Goal(here.copy(), np.zeros(len(here)))
-        self.follows, self.why, self._stray_s = True, "", now_s
+        self.follows, self.why, self._near_s, self._robot = True, "", now_s, arm.copy()
 
     def expire(self, now_s: float) -> None:
         """Notices silence."""
         if self.tracked and now_s - self._seen_s > SILENCE_S:
             self.lose(f"not seen for {1e3 * (now_s - self._seen_s):.0f} ms")
 
-    def compare(self, measured: np.ndarray | None, now_s: float) -> None:
-        """Notices a robot [N] rad that does not follow."""
-        if not self.follows or measured is None or self.goal is None:
+    def compare(self, here: np.ndarray | None, now_s: float) -> None:
+        """Takes in where the robot [N] rad is told to be now, or is; one that stays far behind is let go."""
+        if not self.follows:
             return
-        behind = np.abs(measured - self.goal.position)[: self._split]
-        if (behind < STRAY_RAD).all():
-            self._stray_s = now_s
-        elif now_s - self._stray_s > STRAY_S:
-            worst = int(np.argmax(behind))
-            self.open(f"open: the robot does not follow, {self._names[worst]} is {behind[worst]:.2f} rad behind")
+        if here is not None:
+            self._robot = here[: self._split].copy()
+        if self._near():
+            self._near_s = now_s
+        elif now_s - self._near_s > FAR_S:
+            self.open(f"open: the arm is far from the operator's for {FAR_S:g} s: held back, or out of reach")
+
+    def _near(self) -> bool:
+        if self._clutch is None:
+            return bool((np.abs(self._wanted - self._robot) < 2 * LEASH_RAD).all())
+        return self._ik.short < FAR_M and self._ik.askew < FAR_RAD
 
     def ahead(self, frames: int, rate_hz: float) -> np.ndarray:
         """The next frames [T, N] rad of where the side should be, should the operator go on as now."""
@@ -185,11 +192,12 @@ class Follower:
     def _arm(self, seen: Tracked, before: np.ndarray, dt: float) -> np.ndarray:
         if seen.joints is not None:
             self._behind = self._behind - np.clip(self._behind, -JOIN_RAD_S * dt, JOIN_RAD_S * dt)
-            return np.clip(self._leader(seen) + self._behind, self._ik.lower, self._ik.upper)
+            self._wanted = np.clip(self._leader(seen) + self._behind, self._ik.lower, self._ik.upper)
+            return np.clip(self._wanted, self._robot - LEASH_RAD, self._robot + LEASH_RAD)
         if self._clutch is None or seen.T_world_wrist is None:
             return before
         target = self._clutch.target(seen.T_world_wrist)
-        return self._ik.step(np.linalg.inv(self._base) @ target, dt)
+        return self._ik.step(np.linalg.inv(self._base) @ target, dt, (self._robot - LEASH_RAD, self._robot + LEASH_RAD))
 
     def _fingers(self, seen: Tracked, dt: float) -> np.ndarray:
         if seen.keypoints is None:

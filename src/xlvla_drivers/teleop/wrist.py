@@ -69,11 +69,11 @@ class WristIk:
         self.short = self.askew = 0.0
         return self._here.homogeneous.copy()
 
-    def step(self, T_base_flange: np.ndarray, dt: float) -> np.ndarray:
-        """The angles [J] rad to be at dt later, nearer to the target or there."""
+    def step(self, T_base_flange: np.ndarray, dt: float, within: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+        """The angles [J] rad to be at dt later, nearer to the target or there; never outside `within` [J] rad."""
         self._task.set_target(pin.SE3(T_base_flange))
         speed = np.clip(self._velocity(dt)[self._order], -self._speed, self._speed)  # solvers keep limits to within a tolerance
-        self.q = np.clip(self.q + speed * dt, self.lower, self.upper)
+        self.q = np.clip(self.q + speed * dt, *(within or (self.lower, self.upper))).clip(self.lower, self.upper)
         self._configuration.update(self._full(self.q))
         here = self._here
         self.short = float(np.linalg.norm(T_base_flange[:3, 3] - here.translation))

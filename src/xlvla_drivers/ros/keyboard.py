@@ -1,0 +1,58 @@
+"""Keys of a terminal elsewhere, as a source of teleoperation."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rclpy.node import Node
+
+from xlvla.ros import topics
+from xlvla.ros.reader import Reader
+from xlvla.types import Side
+from xlvla_drivers.teleop.jog import Jog
+from xlvla_drivers.teleop.keyboard import CLOSING, MOVES, OTHER, STEP_CLOSING, TURNS, Options
+from xlvla_drivers.teleop.operator import Sample
+
+PERIOD_S = 1 / 60
+
+
+class Keyboard:
+    """Both wrists are always there; keys move the one whose turn it is, the last side's first."""
+
+    address = topics.TELEOP_KEYS.name
+
+    def __init__(self, node: Node, sides: tuple[Side, ...], options: Options):
+        self._keys, self._options = Reader(node, topics.TELEOP_KEYS), options
+        self._jogs = [Jog(side) for side in sides]
+        self._chosen, self._last_s = len(sides) - 1, 0.0
+
+    def open(self) -> None:
+        """There is nothing to open."""
+        self._last_s = time.monotonic()
+
+    def read(self, timeout_s: float) -> Sample | None:
+        time.sleep(min(timeout_s, max(self._last_s + PERIOD_S - time.monotonic(), 0.0)))
+        if (dt := time.monotonic() - self._last_s) < PERIOD_S:
+            return None
+        self._last_s += dt
+        while (message := self._keys.next()) is not None:
+            for key in message.data:
+                self._press(key)
+        return Sample({jog.side: jog.advance(min(dt, 0.1)) for jog in self._jogs}, stamp_s=self._last_s)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _press(self, key: str) -> None:
+        jog, step, turn = self._jogs[self._chosen], np.zeros(3), np.zeros(3)
+        if key == OTHER:
+            self._chosen = (self._chosen + 1) % len(self._jogs)
+        if key in MOVES:
+            axis, way = MOVES[key]
+            step[axis] = way * self._options.step_m
+        if key in TURNS:
+            axis, way = TURNS[key]
+            turn[axis] = way * self._options.step_rad
+        jog.move(step, turn)
+        jog.close(STEP_CLOSING * CLOSING.get(key, 0))
