@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -155,9 +156,12 @@ def spoilt(past: Tensor, latent: np.ndarray, augmentation: Augmentation, chances
 
 def lit(images: Tensor, augmentation: Augmentation, chances: Chances) -> Tensor:
     """Images [B, ...] uint8 in other light."""
-    gain, shift = (2 * chances["light"] - 1).T.reshape(2, len(images), *[1] * (images.ndim - 1))
-    images = (images - 127.5) * (1 + gain * augmentation.contrast) + (127.5 + 255 * shift * augmentation.brightness)
-    return images.clamp_(0, 255).to(torch.uint8)
+    gain, shift = (2 * chances["light"] - 1).T[..., None]
+    levels = torch.arange(256) - 127.5
+    levels = levels * (1 + gain * augmentation.contrast) + (127.5 + 255 * shift * augmentation.brightness)
+    tables = levels.clamp_(0, 255).to(torch.uint8).numpy()  # what becomes of each of the 256 levels, far fewer than there are pixels
+    rows = images.flatten(1).numpy()
+    return torch.from_numpy(np.stack([cv2.LUT(row, table).ravel() for row, table in zip(rows, tables, strict=True)])).view(images.shape)
 
 
 def _moved(inputs: Inputs, device: torch.device) -> Inputs:
