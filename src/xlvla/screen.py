@@ -74,6 +74,19 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     return "  |  ".join(parts) or "running"
 
 
+def teleop_line(said: dict[str, Any], motion: dict[str, str]) -> Text:
+    """Whose movements the robot follows, how often they come, and how long they take to a chunk and to the command."""
+    parts: list[Any] = ["  ", (f"{'teleop':<11}", "cyan"), f"{said['source']} {said['address']}  {said['rate_hz']:.0f} Hz  "]
+    parts += [(f"{said['link']}  ", "red")] if said["link"] else []
+    for side, state in said["sides"].items():
+        word = ("strained" if state["strained"] else "follows") if state["clutched"] else state["why"]
+        parts.append((f"{side} {word}  ", "green" if word == "follows" else "yellow"))
+    to_command = [float(value) for key, value in motion.items() if key.endswith("observation to command p99 [ms]")]
+    took = [f"to chunk {said['latency_ms'][name]:.1f} ms {name}" for name in ("p50", "p99") if name in said["latency_ms"]]
+    took += [f"to command {max(to_command):.1f} ms p99"] if to_command else []
+    return Text.assemble(*parts, (", ".join(took), "dim"))
+
+
 def recorder_line(said: dict[str, Any]) -> Text:
     """What is being recorded, or was last, and the worst that is to be said of it."""
     if said.get("state") != "recording":

@@ -110,7 +110,8 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
         controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
-        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {controls.legend}." if keys.there else "."))
+        typed = _typed_legend(rig) if keys.there else ""
+        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {controls.legend}{typed}." if keys.there else "."))
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
@@ -122,7 +123,15 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
             for word, line in controls.cues():
                 play(word)
                 screen.say(line)
-            screen.now(rig_line(status, figures), *_recorder_lines(controls), *_device_lines(controls, figures))
+            lines = [*_teleop_lines(controls, figures), *_recorder_lines(controls), *_device_lines(controls, figures)]
+            screen.now(rig_line(status, figures), *lines)
+
+
+def _typed_legend(rig: Rig) -> str:
+    """The keys of who drives by keyboard."""
+    from xlvla_drivers.teleop.keyboard import LEGEND
+
+    return f"; {LEGEND}" if rig.teleop and rig.teleop.source == "keyboard" else ""
 
 
 def _engaged(controls: Controls, engage: bool) -> str:
@@ -130,6 +139,13 @@ def _engaged(controls: Controls, engage: bool) -> str:
     if engage:
         return f"motion: {controls.press('e')}"
     return "motion is not engaged, so the robot holds still: press e, or start with --engage"
+
+
+def _teleop_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> list[Text]:
+    from xlvla.screen import teleop_line
+
+    said = controls.following()
+    return [teleop_line(said, figures.get("motion", {}))] if said else []
 
 
 def _recorder_lines(controls: Controls) -> list[Text]:

@@ -17,6 +17,7 @@ from xlvla.types import Part, Side
 
 LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, h go home, n new scene"
 RECORDER_LEGEND = "t begin or end a take, x discard it or take it back, s success, f failure, l relabel"
+TELEOP_LEGEND = "c closes and opens the clutch"
 BUTTONS = {"t": "record", "x": "discard", "s": "success", "f": "failure", "l": "relabel"}
 """What a key tells the recorder; what comes of it is a cue."""
 
@@ -40,6 +41,9 @@ class Controls:
         self._words: dict[tuple[Side, Part], DeviceWord] = {}
         self._cues, self._recorder = Reader(operator.node, topics.CUE), Reader(operator.node, topics.RECORDER_STATUS)
         self._recording: dict[str, Any] = {}
+        self._teleop, self._following = Reader(operator.node, topics.TELEOP_STATUS), dict[str, Any]()
+        if rig.teleop:
+            operator.prepare(topics.TELEOP_CLUTCH)
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
             operator.prepare(service)
 
@@ -51,7 +55,8 @@ class Controls:
 
     @property
     def legend(self) -> str:
-        return f"{LEGEND}, {RECORDER_LEGEND}" if self._rig.recorder else LEGEND
+        more = [TELEOP_LEGEND] * bool(self._rig.teleop) + [RECORDER_LEGEND] * bool(self._rig.recorder)
+        return ", ".join([LEGEND, *more])
 
     def cues(self) -> list[tuple[str, str]]:
         """What the operator is to hear and read since the last call: words for sounds, and lines."""
@@ -63,6 +68,12 @@ class Controls:
         if (message := self._recorder.newest()) is not None:
             self._recording = json.loads(message.data)
         return self._recording
+
+    def following(self) -> dict[str, Any]:
+        """What teleoperation last said of itself; empty where there is none."""
+        if (message := self._teleop.newest()) is not None:
+            self._following = json.loads(message.data)
+        return self._following
 
     def press(self, key: str) -> str:
         """Does what a key says; one line on what came of it, '' for a key without a meaning."""
@@ -79,10 +90,14 @@ class Controls:
                 case "n" if self._rig.sim or self._rig.mirrored:
                     self._operator.reset()
                     return "a new scene"
+                case "c" if self._rig.teleop:
+                    closed = any(side["clutched"] for side in self.following().get("sides", {}).values())
+                    return self._operator.call(topics.TELEOP_CLUTCH, data=not closed)
                 case _ if self._rig.recorder and key in BUTTONS:
                     self._operator.press(BUTTONS[key])
                     return ""
                 case _:
+                    self._operator.type(key)
                     return ""
         except XlvlaError as error:
             return str(error)

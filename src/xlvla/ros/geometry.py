@@ -48,7 +48,7 @@ def cloud(points: np.ndarray, ns: int, frame: str) -> PointCloud2:
 
 def points(message: PointCloud2) -> np.ndarray:
     """Points [K, 3] float32 of a message that begins every point with x, y and z as float32."""
-    layout = [(field.name, field.offset, field.datatype) for field in message.fields[:3]]
+    layout = [(field.name, field.offset, field.datatype) for field in list(message.fields)[:3]]
     if layout != [(field.name, field.offset, field.datatype) for field in _FIELDS] or message.is_bigendian:
         raise XlvlaError(f"a cloud in '{message.header.frame_id}' must begin every point with x, y, z as little-endian float32")
     rows = np.frombuffer(bytes(message.data), np.uint8).reshape(-1, message.point_step)

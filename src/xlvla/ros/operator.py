@@ -43,6 +43,7 @@ class Operator:
         self._states = Reader(self.node, topics.SIM_STATE.history(50)) if record else None
         self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
         self._button = self.node.create_publisher(topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos)
+        self._keys = self.node.create_publisher(topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos)
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
 
@@ -93,6 +94,11 @@ class Operator:
     def press(self, button: str) -> None:
         """What a button of the operator's device would say."""
         self._button.publish(String(data=button))
+
+    def type(self, key: str) -> None:
+        """A key for who drives by keyboard."""
+        if key:
+            self._keys.publish(String(data=key))
 
     def status(self) -> dict[str, Any]:
         """The newest status of the simulation that is not older than the last reset; empty before the first."""

@@ -115,8 +115,8 @@ EMULATED_FAULTS = Topic("/emulators/faults", String, LATCHED)
 """JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
 
 TELEOP_STATUS = Topic("/teleop/status", String, LATCHED)
-"""JSON: source, link ('' where all is well, else what is wrong with it), sides, rate_hz of samples and latency_ms (p50, p99) from
-a sample to its chunk. By side: tracked, clutched (the robot follows), strained (it cannot reach) and why it does not follow."""
+"""JSON: source and its address, link ('' where all is well, else what is wrong), sides, rate_hz of samples, latency_ms (p50, p99)
+from a sample to its chunk. By side: tracked, clutched (the robot follows), strained (it cannot reach), why it does not follow."""
 
 TELEOP_CLUTCH = Service("/teleop/clutch", SetBool)
 """True: the robot follows the operator from where both are. False: it stays, and the operator may move freely."""
@@ -128,7 +128,8 @@ TELEOP_KEYS = Topic("/teleop/keys", String, _qos(reliable=True, depth=50))
 """Keys pressed at a terminal, for the teleop source `keyboard`."""
 
 BUTTON = Topic("/teleop/button", String, _qos(reliable=True, depth=10))
-"""What the operator pressed or signed: record, discard, success, failure, relabel, clutch."""
+"""What the operator pressed or signed: record (start or stop, whichever it is time for), start, stop, discard, success, failure,
+relabel, clutch."""
 
 CUE = Topic("/cue", String, _qos(reliable=True, depth=10))
 """What the operator is to hear and read: a word for the sound, a colon, a line."""

@@ -60,7 +60,7 @@ class TeleopNode(RigNode):
         sys.setswitchinterval(SWITCH_S)
         self.health.fact("scheduling", priority.hasten())
         codec = Codec.load()
-        self._sides = {
+        self._sides: dict[Side, TeleopSide] = {
             side: TeleopSide(self, side, fingers(self.teleop.fingers, self.rig.hand(side), side, codec), SOURCE) for side in self.rig.sides
         }
         self._source = registry.source(self.rig, self)
@@ -122,7 +122,8 @@ class TeleopNode(RigNode):
                 self.health.tick(f"{key}")
         self._press(sample.buttons)
         if any(side.follower.follows for side in self._sides.values()):
-            self._latent.publish(convert.latents({key: side.follower.fingers.latent[None] for key, side in self._sides.items()}))
+            latents: dict[Side, np.ndarray] = {key: side.follower.fingers.latent[None] for key, side in self._sides.items()}
+            self._latent.publish(convert.latents(latents))
 
     @contextlib.contextmanager
     def _stopping(self, side: TeleopSide, now_ns: int):
@@ -222,7 +223,13 @@ class TeleopNode(RigNode):
         self._told, self._told_s = said, now_s
         figures = self.health.figures()
         latency = {name: float(figures.get(f"sample to chunk {name} [ms]", "nan")) for name in ("p50", "p99")}
-        status = {"source": self.teleop.source, "link": self._link, "sides": sides, "rate_hz": float(figures.get("samples [Hz]", 0))}
+        status = {
+            "source": self.teleop.source,
+            "address": self._source.address,
+            "link": self._link,
+            "sides": sides,
+            "rate_hz": float(figures.get("samples [Hz]", 0)),
+        }
         shown = {name: value for name, value in latency.items() if np.isfinite(value)}
         self._status.publish(String(data=json.dumps(status | {"latency_ms": shown})))
         well = not self._link and all(side["clutched"] for side in sides.values())

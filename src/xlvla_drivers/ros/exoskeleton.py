@@ -24,7 +24,7 @@ class Exoskeleton:
 
     def __init__(self, node: Node, sides: tuple[Side, ...], options: Options):
         self._node, self._options = node, options
-        self._readers = {side: Reader(node, topics.exoskeleton(side)) for side in sides}
+        self._readers: dict[Side, Reader] = {side: Reader(node, topics.exoskeleton(side)) for side in sides}
 
     def open(self) -> None:
         """Topics are always there."""
@@ -36,8 +36,10 @@ class Exoskeleton:
         """Nothing to close."""
 
     def _look(self) -> Sample | None:
-        said = {side: message for side, reader in self._readers.items() if (message := reader.newest()) is not None}
-        sides = {side: tracked for side, message in said.items() if (tracked := self._tracked(side, message)) is not None}
+        said: dict[Side, Any] = {side: message for side, reader in self._readers.items() if (message := reader.newest()) is not None}
+        sides: dict[Side, Tracked] = {
+            side: tracked for side, message in said.items() if (tracked := self._tracked(side, message)) is not None
+        }
         return Sample(sides, stamp_s=stamp_s(*said.values())) if sides else None
 
     def _tracked(self, side: Side, message: Any) -> Tracked | None:

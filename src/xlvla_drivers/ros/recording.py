@@ -29,7 +29,7 @@ class Recording:
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options):
         self.address, self._options = address, options
         self._files = _files(address)
-        self._sides = {
+        self._sides: dict[str, Side] = {
             topic(side).name: side for side in sides for topic in (topics.operator_wrist, topics.operator_keypoints, topics.leader)
         }
         self._samples: Iterator[tuple[float, Sample]] = iter(())

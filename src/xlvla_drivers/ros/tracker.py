@@ -41,8 +41,8 @@ class TrackerTopics:
 
     def __init__(self, node: Node, sides: tuple[Side, ...]):
         self._node = node
-        self._wrists = {side: Reader(node, topics.tracked_wrist(side)) for side in sides}
-        self._keypoints = {side: Reader(node, topics.tracked_keypoints(side)) for side in sides}
+        self._wrists: dict[Side, Reader] = {side: Reader(node, topics.tracked_wrist(side)) for side in sides}
+        self._keypoints: dict[Side, Reader] = {side: Reader(node, topics.tracked_keypoints(side)) for side in sides}
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
 
     def open(self) -> None:
@@ -57,8 +57,10 @@ class TrackerTopics:
 
     def _look(self) -> Sample | None:
         """The sides whose wrist was said since the last look."""
-        wrists = {side: message for side, reader in self._wrists.items() if (message := reader.newest()) is not None}
-        sides = {side: tracked for side, message in wrists.items() if (tracked := self._tracked(side, message)) is not None}
+        wrists: dict[Side, Any] = {side: message for side, reader in self._wrists.items() if (message := reader.newest()) is not None}
+        sides: dict[Side, Tracked] = {
+            side: tracked for side, message in wrists.items() if (tracked := self._tracked(side, message)) is not None
+        }
         return Sample(sides, stamp_s=stamp_s(*wrists.values())) if sides else None
 
     def _tracked(self, side: Side, wrist: Any) -> Tracked | None:

@@ -76,6 +76,7 @@ class Follower:
         self._raw: Tracked | None = None
         self._seen_s = self._stamp_s = self._near_s = -math.inf
         self._clutch: Clutch | None = None
+        self._robot: np.ndarray | None = None
         self.goal: Goal | None = None
 
     @property
@@ -152,7 +153,7 @@ class Follower:
         self._hand, self._joined_s, self._wanted = here[self._split :].copy(), 0.0, arm.copy()
         self._behind = arm - self._leader(self.seen) if self.seen.joints is not None else np.zeros(self._split)
         self.goal = Goal(here.copy(), np.zeros(len(here)))
-        self.follows, self.why, self._near_s, self._robot = True, "", now_s, arm.copy()
+        self.follows, self.why, self._near_s, self._robot = True, "", now_s, None
 
     def expire(self, now_s: float) -> None:
         """Notices silence."""
@@ -172,7 +173,7 @@ class Follower:
 
     def _near(self) -> bool:
         if self._clutch is None:
-            return bool((np.abs(self._wanted - self._robot) < 2 * LEASH_RAD).all())
+            return self._robot is None or bool((np.abs(self._wanted - self._robot) < 2 * LEASH_RAD).all())
         return self._ik.short < FAR_M and self._ik.askew < FAR_RAD
 
     def ahead(self, frames: int, rate_hz: float) -> np.ndarray:
@@ -193,11 +194,18 @@ class Follower:
         if seen.joints is not None:
             self._behind = self._behind - np.clip(self._behind, -JOIN_RAD_S * dt, JOIN_RAD_S * dt)
             self._wanted = np.clip(self._leader(seen) + self._behind, self._ik.lower, self._ik.upper)
-            return np.clip(self._wanted, self._robot - LEASH_RAD, self._robot + LEASH_RAD)
+            return np.clip(self._wanted, *self._leash)
         if self._clutch is None or seen.T_world_wrist is None:
             return before
         target = self._clutch.target(seen.T_world_wrist)
-        return self._ik.step(np.linalg.inv(self._base) @ target, dt, (self._robot - LEASH_RAD, self._robot + LEASH_RAD))
+        return self._ik.step(np.linalg.inv(self._base) @ target, dt, self._leash)
+
+    @property
+    def _leash(self) -> tuple[np.ndarray, np.ndarray]:
+        """Between which angles [J] rad the arm's goal may be: near the robot, where it is known where that is."""
+        if self._robot is None:
+            return self._ik.lower, self._ik.upper
+        return self._robot - LEASH_RAD, self._robot + LEASH_RAD
 
     def _fingers(self, seen: Tracked, dt: float) -> np.ndarray:
         if seen.keypoints is None:

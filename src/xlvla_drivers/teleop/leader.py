@@ -42,7 +42,9 @@ class Driver:
             raise XlvlaError("teleop.address: leader arms have a port each: say `options: {ports: {left: /dev/..., right: /dev/...}}`")
         ports = options.ports or {side: registry.emulated_address("dynamixel", side) for side in sides}
         self.address = ", ".join(f"{side} {port}" for side, port in ports.items())
-        self._arms = {side: dynamixel.Driver(port, side, options.servos) for side, port in ports.items() if side in sides}
+        self._arms: dict[Side, dynamixel.Driver] = {
+            side: dynamixel.Driver(port, side, options.servos) for side, port in ports.items() if side in sides
+        }
         self._calibration = {side: Calibration(arm.joints, options.calibration.get(side, {})) for side, arm in self._arms.items()}
         self._mailbox, self._stop, self._threads = Mailbox(), threading.Event(), list[threading.Thread]()
 

@@ -1,7 +1,8 @@
 """What every source of an operator's movements is: samples behind one interface, whatever tracks them.
 
 A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of what a rig may say about it under
-`teleop.options`, and `Driver`, a class or function that makes a `Source`. Keypoints, the hand frame and the wrist's pose are
+`teleop.options`, and `Driver`, which makes a `Source` of `(address, sides, options, node)`: `node` is the ROS node that reads
+it, for what comes by topics. Keypoints, the hand frame and the wrist's pose are
 those of `xlvla.human`; the operator's world has x forward, y left and z up.
 """
 
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -77,10 +78,6 @@ class Source(Protocol):
     """
 
     address: str
-
-    def __init__(self, address: str, sides: tuple[Side, ...], options: Any, node: Any):
-        """`node` is the ROS node that reads it, for what comes by topics."""
-        ...
 
     def open(self) -> None:
         """Connects, within a few seconds; LinkLost where it is not there, XlvlaError where that will not mend itself."""

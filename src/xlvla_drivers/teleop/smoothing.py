@@ -59,6 +59,7 @@ class Smooth:
             speed = np.sqrt(np.square(self._speed).sum(-1, keepdims=True))
             frequency = self._taste.rest_hz + self._taste.per_speed_hz * speed
             self._value = self._value + (points - self._value) / (1 + 1 / (2 * math.pi * frequency * dt))
+        assert self._value is not None
         return self._value
 
 
@@ -82,6 +83,7 @@ class SmoothRotation:
             self._speed = self._speed + _share(self._taste.speed_hz, dt) * (gap / dt - self._speed)
             share = self._taste.share(float(np.linalg.norm(self._speed)), dt)
             self._value = self._value @ pin.exp3(share * gap)
+        assert self._value is not None
         return self._value
 
 

@@ -41,7 +41,7 @@ class Driver:
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
         self._library = installed("pyspacemouse", "pyspacemouse")
         self.address = address or "the first SpaceMouse"
-        chosen = [side for side in sides if options.side in ("", side)]
+        chosen: list[Side] = [side for side in sides if options.side in ("", side)]
         self._jog, self._options, self._path = Jog(chosen[-1] if chosen else sides[-1]), options, address
         self._device: Any = None
         self._last_s, self._pressed = 0.0, (False, False)

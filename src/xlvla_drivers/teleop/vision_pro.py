@@ -104,7 +104,7 @@ class Driver:
             if side not in self._sides or hand is None or len(hand.joints) < 25 or self._still(side, hand.wrist):
                 continue
             sides[side] = Tracked(self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3])
-        hands = {side: tracked.keypoints for side, tracked in sides.items() if tracked.keypoints is not None}
+        hands: dict[Side, np.ndarray] = {side: tracked.keypoints for side, tracked in sides.items() if tracked.keypoints is not None}
         return Sample(sides, buttons=self._gestures(hands, time.monotonic()) if self._gestures else ())
 
     def _still(self, side: Side, wrist: np.ndarray) -> bool:

@@ -115,8 +115,8 @@ class Driver:
             self._mailbox.put(self._sample(value, stamp_s))
 
     def _sample(self, value: Any, stamp_s: float) -> Sample:
-        seen = {side: hand for side, hand in wire.hands(value).items() if side in self._sides}
-        sides = {side: Tracked(self._facing.pose(wrist, HAND), keypoints) for side, (wrist, keypoints) in seen.items()}
-        hands = {side: keypoints for side, (_, keypoints) in seen.items()}
+        seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {side: hand for side, hand in wire.hands(value).items() if side in self._sides}
+        sides: dict[Side, Tracked] = {side: Tracked(self._facing.pose(wrist, HAND), keypoints) for side, (wrist, keypoints) in seen.items()}
+        hands: dict[Side, np.ndarray] = {side: keypoints for side, (_, keypoints) in seen.items()}
         buttons = self._gestures(hands, time.monotonic()) if self._gestures else ()
         return Sample(sides, stamp_s=stamp_s or None, buttons=buttons)

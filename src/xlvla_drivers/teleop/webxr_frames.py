@@ -25,14 +25,20 @@ KEPT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 2
 
 def event(kind: str, value: Any, ts_ms: int) -> bytes:
     """An event of a client."""
-    return msgpack.packb({"etype": kind, "ts": ts_ms, "value": value})
+    return _packed({"etype": kind, "ts": ts_ms, "value": value})
 
 
 def scene(ts_ms: int, rate_hz: int = 90) -> bytes:
     """The server's answer to INIT: an empty scene that streams the hands."""
     hands = {"tag": "Hands", "key": "hands", "fps": rate_hz, "stream": True}
     data = {"tag": "Scene", "up": [0, 1, 0], "children": [], "htmlChildren": [], "rawChildren": [], "bgChildren": [hands]}
-    return msgpack.packb({"ts": ts_ms, "etype": "SET", "data": data})
+    return _packed({"ts": ts_ms, "etype": "SET", "data": data})
+
+
+def _packed(said: dict[str, Any]) -> bytes:
+    packed = msgpack.packb(said)
+    assert packed is not None
+    return packed
 
 
 def read(frame: bytes | str) -> tuple[str, float, Any]:
