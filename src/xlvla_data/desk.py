@@ -18,7 +18,7 @@ from xlvla_data.verdict import Finding
 Cue = Callable[[str, str], None]
 """Told a word for the sound, and a line."""
 
-BUTTONS = ("record", "discard", "success", "failure", "relabel")
+BUTTONS = ("record", "start", "stop", "discard", "success", "failure", "relabel")
 
 
 class Desk:
@@ -102,6 +102,10 @@ class Desk:
             match button:
                 case "record":
                     return self.stop() if self.recording else self.start()
+                case "start":
+                    return self.start()
+                case "stop":
+                    return self.stop()
                 case "discard":
                     return self._discard_if_meant()
                 case "success" | "failure":

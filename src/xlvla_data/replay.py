@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Performance:
 
     def refuse_unless_of(self, rig: Rig) -> None:
         """Raises XlvlaError where a rig is not made of the same hands and joints."""
-        here = {side: station.hand.type for side, station in rig.sides.items()}
+        here: dict[Side, str] = {side: station.hand.type for side, station in rig.sides.items()}
         if here != dict(self.hands):
             raise XlvlaError(f"{self.name} is of {_pair(self.hands)}, rig '{rig.name}' has {_pair(here)}")
         for side, joints in self.joints.items():
@@ -69,27 +69,26 @@ def performance(text: str) -> Performance:
 
 def _of_bag(bag: Bag) -> Performance:
     card = bag.info
-    columns = {(side, part): _Columns() for side in card.joints for part in PARTS}
-    topics = {f"/{side}/{part}/{what}": (side, part, what) for side, part in columns for what in ("command", "joint_states")}
+    columns: Columns = {(side, part): _Columns() for side in card.joints for part in PARTS}
+    topics = {f"/{side}/{part}/{what}": (kept, what, card.joints[side][part]) for (side, part), kept in columns.items() for what in _WHAT}
     for message in bag.messages([name for name in topics if name in bag.topics]):
-        side, part, what = topics[message.topic]
-        columns[side, part].add(what, message.stamp_ns, message.content, card.joints[side][part])
+        kept, what, joints = topics[message.topic]
+        kept.add(what, message.stamp_ns, message.content, joints)
     if lacking := [f"{side} {part}" for (side, part), kept in columns.items() if not kept.enough]:
         raise XlvlaError(f"{bag.folder} has no commands or no joint states of {', '.join(lacking)}, so it cannot be replayed")
     times = _grid(columns.values())
     if len(times) < 2:
         raise XlvlaError(f"{bag.folder} has no time in which all parts were commanded")
-    joints: dict[Side, tuple[str, ...]] = {side: tuple(name for part in PARTS for name in card.joints[side][part]) for side in card.joints}
-    made = {what: {side: _beside(columns, side, what, times) for side in joints} for what in ("command", "joint_states")}
-    return Performance(bag.folder.name, card.hands, joints, made["command"], made["joint_states"], card.seed, card.instruction, card.rig)
+    commanded, measured = (_beside(columns, what, times) for what in _WHAT)
+    return Performance(bag.folder.name, card.hands, _in_line(card.joints), commanded, measured, card.seed, card.instruction, card.rig)
 
 
 class _Columns:
     """Commands and joint states of one part: times [ns] and positions in the card's order."""
 
     def __init__(self) -> None:
-        self.stamps: dict[str, list[int]] = {"command": [], "joint_states": []}
-        self.values: dict[str, list[np.ndarray]] = {"command": [], "joint_states": []}
+        self.stamps: dict[str, list[int]] = {what: [] for what in _WHAT}
+        self.values: dict[str, list[np.ndarray]] = {what: [] for what in _WHAT}
 
     def add(self, what: str, stamp_ns: int, content: Any, joints: list[str]) -> None:
         at = {name: index for index, name in enumerate(content.name)}
@@ -105,15 +104,25 @@ class _Columns:
         return resampled(np.array(self.stamps[what]) / 1e9, np.array(self.values[what]), times)
 
 
-def _grid(columns: Any) -> np.ndarray:
+_WHAT = ("command", "joint_states")
+Columns = dict[tuple[Side, Part], _Columns]
+
+
+def _grid(columns: Iterable[_Columns]) -> np.ndarray:
     """Times [F] s at which every part was commanded."""
     spans = [(kept.stamps["command"][0], kept.stamps["command"][-1]) for kept in columns]
     begin, end = max(first for first, _ in spans) / 1e9, min(last for _, last in spans) / 1e9
     return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
 
 
-def _beside(columns: Mapping[tuple[Side, Part], _Columns], side: Side, what: str, times: np.ndarray) -> np.ndarray:
-    return np.concatenate([columns[side, part].at(what, times) for part in PARTS], axis=1)
+def _beside(columns: Columns, what: str, times: np.ndarray) -> dict[Side, np.ndarray]:
+    """Positions [F, N] by side, the arm's and then the hand's."""
+    sides: list[Side] = [side for side, part in columns if part == "arm"]
+    return {side: np.concatenate([columns[side, part].at(what, times) for part in PARTS], axis=1) for side in sides}
+
+
+def _in_line(joints: Mapping[Side, Mapping[Part, Sequence[str]]]) -> dict[Side, tuple[str, ...]]:
+    return {side: tuple(name for part in PARTS for name in parts[part]) for side, parts in joints.items()}
 
 
 def _of_data_set(root: Path, number: str) -> Performance:
@@ -127,13 +136,13 @@ def _of_data_set(root: Path, number: str) -> Performance:
     info = episode.info
     times = np.arange(int(episode.frames * CHUNK_HZ / info.rate_hz)) / CHUNK_HZ
     had = np.arange(episode.frames) / info.rate_hz
-    joints: dict[Side, tuple[str, ...]] = {side: tuple(name for part in PARTS for name in info.joints[side][part]) for side in info.joints}
-    made = [
-        {side: resampled(had, np.concatenate([what[side][part] for part in PARTS], 1), times) for side in joints}
-        for what in (episode.action, episode.measured)
-    ]
+
+    def beside(what: Mapping[Side, Mapping[Part, np.ndarray]]) -> dict[Side, np.ndarray]:
+        return {side: resampled(had, np.concatenate([parts[part] for part in PARTS], 1), times) for side, parts in what.items()}
+
     seed = info.seed if info.seed >= 0 else None
-    return Performance(stored.name, info.hands, joints, made[0], made[1], seed, info.instruction)
+    joints = _in_line(info.joints)
+    return Performance(stored.name, info.hands, joints, beside(episode.action), beside(episode.measured), seed, info.instruction)
 
 
 def _pair(hands: Mapping[Side, str]) -> str:

@@ -81,7 +81,7 @@ class Limits:
     lag_s: tuple[float, float] = (0.25, 0.5)
     apart_rad: tuple[float, float] = (0.1, 0.3)
     at_limit: tuple[float, float] = (0.05, 0.5)
-    jerk: tuple[float, float] = (150.0, 600.0)
+    jerk: tuple[float, float] = (400.0, 1500.0)
     frozen_s: float = 0.5
     enough_hz: float = 40.0
 
@@ -189,8 +189,8 @@ def _frozen(track: Track, tracks: Sequence[Track], span: Span, limits: Limits) -
     seconds, begin = lengths[longest] / SECOND, int(edges[longest])
     if seconds < max(limits.frozen_s, 3 / (track.claim_hz or 20.0)):
         return
-    until = track.stamps[edges[longest + 1] - 1]
-    if span.simulated and not any(moved(arm.stamps, arm.values, track.stamps[begin], until) for arm in _states(tracks)):
+    until = int(track.stamps[edges[longest + 1] - 1])
+    if span.simulated and not any(moved(arm.stamps, arm.values, int(track.stamps[begin]), until) for arm in _states(tracks)):
         return
     yield Finding("red", f"{track.name}: the picture stood still for {seconds:.1f} s, {_at(track, begin)}")
 

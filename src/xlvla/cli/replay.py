@@ -108,7 +108,7 @@ def driven(operator: Operator, played: Performance, rig: Rig, screen: Screen, id
         return way_home(here, there, side_player(rig, side).bounds.velocity, CHUNK_HZ)
 
     screen.say(f"[bold]{played.name}[/]: {played.instruction}")
-    frames = {side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides}
+    frames: dict[Side, np.ndarray] = {side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides}
     return Replayer(operator, rig, idle).play(frames, way, screen.say)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from rclpy.publisher import Publisher
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
@@ -58,11 +59,11 @@ class Replayer:
     def __init__(self, operator: Operator, rig: Rig, idle: Callable[[], None] = lambda: None):
         self._rig, self._idle = rig, idle
         self._clock = SimClock(operator.node, rig.sim.speed) if rig.sim else Clock()
-        self._measured = {side: Measured(operator.node, rig, side) for side in rig.sides}
+        self._measured: dict[Side, Measured] = {side: Measured(operator.node, rig, side) for side in rig.sides}
         self._status = Reader(operator.node, topics.MOTION_STATUS)
         self._motion = ""
-        self._chunks = {side: operator.node.create_publisher(*_of(topics.chunk(side))) for side in rig.sides}
-        self._source = operator.node.create_publisher(*_of(topics.SOURCE))
+        self._chunks = {side: _publisher(operator, topics.chunk(side)) for side in rig.sides}
+        self._source = _publisher(operator, topics.SOURCE)
         self._names = {side: [name for part in PARTS for name in rig.joint_names(side, part)] for side in rig.sides}
 
     def play(self, frames: Poses, way: Way, told: Callable[[str], None] = lambda line: None) -> list[Tracked]:
@@ -88,16 +89,21 @@ class Replayer:
         give_up = time.monotonic() + WAIT_S
         while True:
             self._idle()
-            poses = {side: self._pose(side) for side in self._measured}
-            if (known := {side: pose for side, pose in poses.items() if pose is not None}).keys() == poses.keys():
+            known = self._poses()
+            if known.keys() == self._measured.keys():
                 return known
             if time.monotonic() > give_up:
-                lacking = ", ".join(side for side, pose in poses.items() if pose is None)
+                lacking = ", ".join(self._measured.keys() - known.keys())
                 raise XlvlaError(f"it is not known where the robot is: no fresh joint states of {lacking}")
             time.sleep(0.02)
 
-    def _pose(self, side: Side) -> np.ndarray | None:
-        return self._measured[side].pose(self._clock.now_ns(), 0)
+    def _poses(self) -> dict[Side, np.ndarray]:
+        """The poses [N] rad of the sides that said freshly where they are."""
+        now_ns, known = self._clock.now_ns(), dict[Side, np.ndarray]()
+        for side, measured in self._measured.items():
+            if (pose := measured.pose(now_ns, 0)) is not None:
+                known[side] = pose
+        return known
 
     def _follow(self, frames: Poses) -> list[tuple[float, dict[Side, np.ndarray]]]:
         """Says the frames as chunks while time passes; what was measured, with the number of the frame that was due."""
@@ -114,8 +120,7 @@ class Replayer:
                 self._say(frames, said, began + round(said / CHUNK_HZ * convert.SECOND))
             elif time.monotonic() - moved > WAIT_S:
                 raise XlvlaError(f"the clock has stood still for {WAIT_S:.0f} s")
-            poses = {side: pose for side in frames if (pose := self._pose(side)) is not None}
-            seen.append((frame, poses))
+            seen.append((frame, self._poses()))
             self._look()
             time.sleep(0.01)
 
@@ -151,5 +156,5 @@ class Replayer:
         return Tracked(side, float(rms[worst]), self._names[side][worst], float(largest[far]), self._names[side][far], len(frames))
 
 
-def _of(topic: topics.Topic) -> tuple[type, str, object]:
-    return topic.type, topic.name, topic.qos
+def _publisher(operator: Operator, topic: topics.Topic) -> Publisher:
+    return operator.node.create_publisher(topic.type, topic.name, topic.qos)

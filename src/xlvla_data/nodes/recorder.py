@@ -60,8 +60,10 @@ class RecorderNode(RigNode):
         self.serve(topics.RECORDER_DISCARD, lambda request: self._told(desk.discard()))
         self.serve(topics.RECORDER_MARK, lambda request: self._told(desk.mark(bool(request.data))))
         self.serve(topics.RECORDER_RELABEL, lambda request: self._told(desk.relabel()))
-        button = topics.BUTTON
-        self.create_subscription(button.type, button.name, lambda message: self._told(desk.press(message.data)), button.qos)
+        self.create_subscription(topics.BUTTON.type, topics.BUTTON.name, self._pressed, topics.BUTTON.qos)
+
+    def _pressed(self, message: Any) -> None:
+        self._told(self._desk.press(message.data))
 
     def work(self, stop: threading.Event) -> None:
         threading.Thread(target=self._repair, name="repair", daemon=True).start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
@@ -14,17 +14,17 @@ from xlvla.ros.topics import Topic
 from xlvla.ros.wiring import recorded, type_name
 from xlvla.types import Part, Side
 from xlvla_data.bag.definitions import described
-from xlvla_data.bag.layout import Qos
-from xlvla_data.bag.picture import KIND, RAW_KIND
+from xlvla_data.bag.layout import BagTopic, Qos
+from xlvla_data.bag.picture import RAW_KIND
 from xlvla_data.tape import Stream
 
-_BODY = re.compile(r"/(left|right)/(arm|hand)/(joint_states|command|command_dry)$")
 _PICTURE = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?$")
 
 
 def streams(rig: Rig) -> list[tuple[Topic, Stream]]:
     """Topics with how they are stored and judged."""
-    return [(topic, _stream(rig, topic)) for topic in recorded(rig)]
+    bodies = {stream.topic.name: stream for stream in _bodies(rig)}
+    return [(topic, bodies.get(topic.name) or _stream(rig, topic)) for topic in recorded(rig)]
 
 
 def is_raw_picture(topic: Topic) -> bool:
@@ -33,19 +33,22 @@ def is_raw_picture(topic: Topic) -> bool:
 
 
 def _stream(rig: Rig, topic: Topic) -> Stream:
-    if body := _BODY.match(topic.name):
-        return _body(rig, topic, *body.groups())
     if picture := _PICTURE.match(topic.name):
-        return _picture(rig, topic, picture[1])
+        stored = _stored(topics.compressed(picture[1]))
+        return Stream(stored, "camera", picture[1], rig.cameras[picture[1]].rate_hz, counted=True)
     return Stream(_stored(topic), "reset" if topic == topics.RESET else "other")
 
 
-def _body(rig: Rig, topic: Topic, side: Side, part: Part, what: str) -> Stream:
-    measured = what == "joint_states"
-    lower, upper = _limits(rig, side, part)
-    claim_hz = _state_hz(rig, side, part) if measured else rig.motion.rate_hz
-    joints = rig.joint_names(side, part)
-    return Stream(_stored(topic), "state" if measured else "command", f"{side} {part}", claim_hz, joints, lower, upper, counted=True)
+def _bodies(rig: Rig) -> Iterator[Stream]:
+    """Measured and commanded joints of every part."""
+    for side, part in rig.parts:
+        about = {"of": f"{side} {part}", "joints": rig.joint_names(side, part), "counted": True}
+        lower, upper = _limits(rig, side, part)
+        yield Stream(
+            _stored(topics.joint_states(side, part)), "state", claim_hz=_state_hz(rig, side, part), lower=lower, upper=upper, **about
+        )
+        for topic in (topics.command(side, part), topics.command_dry(side, part)):
+            yield Stream(_stored(topic), "command", claim_hz=rig.motion.rate_hz, lower=lower, upper=upper, **about)
 
 
 def _limits(rig: Rig, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
@@ -58,13 +61,7 @@ def _state_hz(rig: Rig, side: Side, part: Part) -> float | None:
     return rig.sim.joint_state_hz if rig.sim else device and device.rate_hz
 
 
-def _picture(rig: Rig, topic: Topic, camera: str) -> Stream:
-    stored = _stored(topics.compressed(camera))
-    return Stream(stored, "camera", camera, rig.cameras[camera].rate_hz, counted=True)
-
-
-def _stored(topic: Topic) -> Any:
+def _stored(topic: Topic) -> BagTopic:
     reliable = topic.qos.reliability == ReliabilityPolicy.RELIABLE
     latched = topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    kind = KIND if is_raw_picture(topic) else type_name(topic)
-    return described(topic.name, kind, Qos(topic.qos.depth, reliable, latched))
+    return described(topic.name, type_name(topic), Qos(topic.qos.depth, reliable, latched))

@@ -40,7 +40,7 @@ Wait = Generator[None, None, None]
 class OperatorNode(RigNode):
     """Says where its hands are 60 times a simulated second, whatever else it does or waits for.
 
-    With a recorder in the rig it presses `record` before and after each episode, then `success` or `failure`.
+    With a recorder in the rig it presses `start` before and `stop` after each episode, then `success` or `failure`.
     """
 
     def __init__(self) -> None:
@@ -97,6 +97,8 @@ class OperatorNode(RigNode):
             except XlvlaError as error:
                 self.health.counts["given up"] += 1
                 self.warn(f"the scripted operator gives this episode up: {error}")
+                if self._said[topics.RECORDER_STATUS.name].get("state") == "recording":
+                    self._button.publish(String(data="stop"))
                 yield from self._pass(1.0)
             self.health.counts["episodes"] = number
             while number == self._episodes:
@@ -156,12 +158,12 @@ class OperatorNode(RigNode):
         return all(sides.get(side, {}).get("clutched") for side in self.rig.sides)
 
     def _record(self, state: str) -> Wait:
-        """Presses `record` and waits until the recorder is in a state."""
+        """Presses `start` or `stop` and waits until the recorder is in a state."""
         if self.rig.recorder is None:
             return
         said = self._said[topics.RECORDER_STATUS.name]
         yield from self._until(lambda: bool(said), "the recorder says nothing")
-        self._button.publish(String(data="record"))
+        self._button.publish(String(data="start" if state == "recording" else "stop"))
         yield from self._until(lambda: said.get("state") == state, f"the recorder was to be {state}")
 
     def _call(self, service: topics.Service, **fields: Any) -> Generator[None, None, str]:
