@@ -58,15 +58,15 @@ def _group(task: str, hands: str, episodes: Sequence[Stored]) -> Group:
     )
 
 
-def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, Stats]]:
-    """Statistics of every feature over these episodes, of those that have the same one; pictures in 0..1."""
-    found: dict[tuple[str, tuple[str, ...] | None], tuple[Feature, list[Stats]]] = {}
+def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, list[str], Stats]]:
+    """Every feature, whose hands have it, and its statistics over these episodes; pictures in 0..1."""
+    found: dict[tuple[str, tuple[str, ...] | None], tuple[Feature, list[Stored]]] = {}
     for stored in episodes:
-        told = stored.data.told(stored.row)
         for key, feature in stored.data.info.features.items():
-            found.setdefault((key, feature.names), (feature, []))[1].append(_stats(stored, told, key))
-    for (key, _), (feature, every) in found.items():
-        yield key, feature, statistics.merged(every)
+            found.setdefault((key, feature.names), (feature, []))[1].append(stored)
+    for (key, _), (feature, having) in sorted(found.items(), key=lambda each: each[0][0]):
+        stats = statistics.merged(_stats(stored, stored.data.told(stored.row), key) for stored in having)
+        yield key, feature, list(dict.fromkeys(map(pair, having))), stats
 
 
 def _stats(stored: Stored, told: Mapping[str, object], key: str) -> Stats:

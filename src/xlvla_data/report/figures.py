@@ -95,7 +95,7 @@ def used(data: Sequence[Stored]) -> dict[str, tuple[float, float, float, float]]
     from xlvla_data.summary import features
 
     found = {}
-    for key, feature, stats in features(data):
+    for key, feature, _, stats in features(data):
         if key == layout.ACTION:
             rows = np.stack([stats[word] for word in ("min", "q01", "q99", "max")], 1)
             found |= {name: tuple(map(float, row)) for name, row in zip(feature.names or (), rows, strict=True)}

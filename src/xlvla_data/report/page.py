@@ -76,18 +76,19 @@ def _row(group: Group) -> Iterator[str]:
 
 
 def _plots(overview: Overview) -> str:
-    made = [_svg(lambda axes: figures.durations(axes, overview.episodes), 5.0, 3.4)]
+    made = [_svg(lambda axes: figures.durations(axes, overview.episodes), 4.4, 3.6)]
     hands = sorted({cloud.hand for cloud in overview.clouds})
     for side in SIDES:
         if clouds := [cloud for cloud in overview.clouds if cloud.side == side]:
-            made.append(_svg(lambda axes, side=side, clouds=clouds: figures.coverage(axes, side, clouds, hands), 5.0, 3.4))
+            made.append(_svg(lambda axes, side=side, clouds=clouds: figures.coverage(axes, side, clouds, hands), 4.4, 3.6))
     note = (
         f"<p>Latents of all commands on the two axes along which latents differ most ({overview.explained:.0%} of their variance); "
         "grey: random poses of the same hands, all there is to cover.</p>"
         if overview.clouds
         else "<p>No latents of this codec are in these data sets.</p>"
     )
-    return f"<section><h2>Durations and coverage of the latent space</h2><div class=row>{''.join(made)}</div>{note}</section>"
+    heading = "<h2>Durations and coverage of the latent space</h2>"
+    return f"<section>{heading}<div class='row three'>{''.join(made)}</div>{note}</section>"
 
 
 def _spans(overview: Overview) -> Iterator[str]:

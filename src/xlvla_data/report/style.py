@@ -40,6 +40,7 @@ i.yellow { background: #fbefcf; color: #7a5a08; }
 i.red { background: #f9dcd7; color: #9c2d1b; }
 .row { display: flex; flex-wrap: wrap; gap: 8px 20px; }
 .plot { flex: 1 1 380px; min-width: 0; max-width: 620px; }
+.three .plot { flex-basis: 300px; }
 .plot svg { width: 100%; height: auto; }
 figure { margin: 0 0 12px; }
 figcaption { color: #5a6270; font-size: 13px; }

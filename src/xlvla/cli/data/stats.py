@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,10 +35,11 @@ def stats(
     """Count episodes by task and hands, with durations, successes and verdicts; then the range of every feature."""
     from rich.console import Console
 
+    from xlvla.screen import WIDTH
     from xlvla_data import selection
 
     episodes = selection.find(datasets, selection.parse(hands, tasks, verdict, success))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(_counts(episodes))
     console.print(_joints(episodes) if joints else _features(episodes))
 
@@ -45,7 +48,7 @@ def _counts(episodes: Sequence[Stored]) -> Table:
     from xlvla.cli.list import table
     from xlvla_data.summary import groups
 
-    rows = table("Episodes", "task", "hands", "episodes", "minutes", "length s", "success", "green", "yellow", "red", "sessions")
+    rows = table("Episodes", "task", "hands", "episodes", "minutes", "length s", "success", "verdicts", "sessions")
     for column in rows.columns[2:]:
         column.justify = "right"
     found = groups(episodes)
@@ -55,16 +58,20 @@ def _counts(episodes: Sequence[Stored]) -> Table:
         rows.add_section()
         minutes = sum(sum(group.durations_s) for group in found) / 60
         won, said = (sum(_won(group)[index] for group in found) for index in (0, 1))
-        lights = [str(sum(group.verdicts.get(light, 0) for group in found)) for light in LIGHTS]
-        rows.add_row("all", "", str(len(episodes)), f"{minutes:.1f}", "", f"{won}/{said}", *lights, "")
+        verdicts = sum((Counter(group.verdicts) for group in found), Counter[str]())
+        rows.add_row("all", "", str(len(episodes)), f"{minutes:.1f}", "", f"{won}/{said}", _lights(verdicts), "")
     return rows
 
 
 def _figures(group: Group) -> list[str]:
     lengths, (won, said) = sorted(group.durations_s), _won(group)
     spread = f"{lengths[0]:.1f} - {lengths[-1]:.1f}" if len(lengths) > 1 else f"{lengths[0]:.1f}"
-    lights = [str(group.verdicts.get(light, 0)) for light in LIGHTS]
-    return [f"{sum(lengths) / 60:.1f}", spread, f"{won}/{said}" if said else "-", *lights, str(group.sessions or "-")]
+    return [f"{sum(lengths) / 60:.1f}", spread, f"{won}/{said}" if said else "-", _lights(group.verdicts), str(group.sessions or "-")]
+
+
+def _lights(verdicts: Mapping[str, int]) -> str:
+    """`5 green, 1 red`."""
+    return ", ".join(f"{count} {light}" for light in LIGHTS if (count := verdicts.get(light, 0))) or "-"
 
 
 def _won(group: Group) -> tuple[int, int]:
@@ -77,13 +84,13 @@ def _features(episodes: Sequence[Stored]) -> Table:
     from xlvla.cli.list import table
     from xlvla_data.summary import features
 
-    rows = table("Features", "feature", "numbers", "smallest", "largest", "mean", "deviation")
-    for column in rows.columns[1:]:
+    rows = table("Features", "feature", "hands", "numbers", "smallest", "largest", "mean", "deviation")
+    for column in rows.columns[2:]:
         column.justify = "right"
-    for key, feature, found in features(episodes):
+    for key, feature, hands, found in features(episodes):
         shape = "x".join(map(str, feature.shape)) if feature.dtype == "video" else str(feature.shape[0])
         figures = (found["min"].min(), found["max"].max(), found["mean"].mean(), found["std"].mean())
-        rows.add_row(key, shape, *(f"{value:.4g}" for value in figures))
+        rows.add_row(key, ", ".join(hands), shape, *(f"{value:.4g}" for value in figures))
     rows.caption = "joints in rad, keypoints in m, pictures in 0..1; mean and deviation are over a feature's numbers"
     return rows
 
@@ -98,7 +105,7 @@ def _joints(episodes: Sequence[Stored]) -> Table:
     for column in rows.columns[1:]:
         column.justify = "right"
     known = {name: limit for each in episodes for name, limit in ranges(each.hands, each.data.info.own.get("joints", {})).items()}
-    for key, feature, found in features(episodes):
+    for key, feature, _, found in features(episodes):
         for index, name in enumerate(feature.names or ()) if key == layout.ACTION else ():
             values = [found[word][index] for word in ("min", "q01", "q50", "q99", "max")]
             limit = known.get(name)
