@@ -56,6 +56,11 @@ class Performance:
         """Columns in the rig's order."""
         return [self.joints[side].index(name) for part in PARTS for name in rig.joint_names(side, part)]
 
+    def apart(self, side: Side, names: Sequence[str]) -> float:
+        """How far joints were from their commands when it was recorded [rad, root mean square]."""
+        columns = [self.joints[side].index(name) for name in names]
+        return float(np.sqrt(np.square(self.commanded[side] - self.measured[side])[:, columns].mean()))
+
 
 def performance(text: str) -> Performance:
     """The episode of a bag's folder, or of a data set as `folder#number`."""

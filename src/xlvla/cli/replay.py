@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla.ros.operator import Operator
     from xlvla.ros.replay import Tracked
+    from xlvla.ros.session import Session
     from xlvla.screen import Screen
     from xlvla.types import Side
     from xlvla_data.replay import Performance
+
+
+SETTLED_S = 2.0
 
 
 def register(app: typer.Typer) -> None:
@@ -44,8 +48,8 @@ def replay(
         except KeyboardInterrupt:
             screen.say("stopped")
             return
-        for side in found:
-            screen.say(line(side))
+        for tracked in found:
+            screen.say(line(tracked, played.apart(tracked.side, chosen.joint_names(tracked.side, tracked.part))))
 
 
 def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
@@ -84,7 +88,10 @@ def started(played: Performance, rig: Rig, domain: int | None, screen: Screen) -
             session.operator.reset(idle=session.supervisor.check)
         else:
             session.operator.call(topics.ENGAGE, session.supervisor.check, data=True)
-        return driven(session.operator, played, rig, screen, session.supervisor.check)
+        found = driven(session.operator, played, rig, screen, session.supervisor.check)
+        if rig.sim:
+            screen.say(outcome(session))
+        return found
 
 
 def attached(played: Performance, rig: Rig, domain: int | None, screen: Screen, engage: bool) -> list[Tracked]:
@@ -112,6 +119,18 @@ def driven(operator: Operator, played: Performance, rig: Rig, screen: Screen, id
     return Replayer(operator, rig, idle).play(frames, way, screen.say)
 
 
-def line(found: Tracked) -> str:
-    worst = f"{found.rms_rad:.4f} rad in the mean square ({found.rms_joint})"
-    return f"{found.side}: {found.frames} frames followed within {worst}, {found.largest_rad:.3f} at most ({found.largest_joint})"
+def outcome(session: Session) -> str:
+    """What the simulation says of its task, once things have come to rest."""
+    import time
+
+    end = time.monotonic() + SETTLED_S
+    status = session.tick()
+    while time.monotonic() < end and not status.get("success"):
+        status = session.tick()
+    return f"the task: {'[green]success[/]' if status.get('success') else '[red]not done[/]'} ({status.get('text', '')})"
+
+
+def line(found: Tracked, then: float) -> str:
+    """How well a part followed, beside how well it did `then`."""
+    own = f"{found.side} {found.part:<4} {found.rms_rad:.4f} rad from its commands in the mean square"
+    return f"{own}, {found.largest_rad:.3f} at most ({found.joint}); {then:.4f} when it was recorded"

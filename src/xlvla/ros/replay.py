@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.measured import Measured
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Side
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 
 SOURCE = "replay"
 AHEAD = 4
@@ -39,14 +39,13 @@ Poses = Mapping[Side, np.ndarray]
 
 @dataclass(frozen=True)
 class Tracked:
-    """How near a side came to the frames of an episode: root mean square and largest distance [rad] of its worst joints."""
+    """How near a part came to the frames of an episode: root mean square of all joints, and the largest distance and whose [rad]."""
 
     side: Side
+    part: Part
     rms_rad: float
-    rms_joint: str
     largest_rad: float
-    largest_joint: str
-    frames: int
+    joint: str
 
 
 class Replayer:
@@ -83,7 +82,7 @@ class Replayer:
             seen = self._follow(frames)
         finally:
             self._source.publish(String(data=""))
-        return [self._tracked(side, frames[side], seen) for side in frames]
+        return [tracked for side in frames for tracked in self._tracked(side, frames[side], seen)]
 
     def _here(self) -> dict[Side, np.ndarray]:
         give_up = time.monotonic() + WAIT_S
@@ -144,16 +143,18 @@ class Replayer:
                 said = f"; motion says {self._motion}" if self._motion else ""
                 raise XlvlaError(f"the robot did not come to where the episode begins: {joint} is {far.max():.2f} rad away{said}")
 
-    def _tracked(self, side: Side, frames: np.ndarray, seen: list[tuple[float, dict[Side, np.ndarray]]]) -> Tracked:
+    def _tracked(self, side: Side, frames: np.ndarray, seen: list[tuple[float, dict[Side, np.ndarray]]]) -> Iterator[Tracked]:
         known = [(frame, poses[side]) for frame, poses in seen if side in poses]
         if not known:
             raise XlvlaError(f"no joint states of {side} came while it was replayed")
         at = np.array([frame for frame, _ in known])
         wanted = np.stack([np.interp(at, np.arange(len(frames)), column) for column in frames.T], axis=1)
         errors = np.abs(np.stack([pose for _, pose in known]) - wanted)
-        rms, largest = np.sqrt(np.square(errors).mean(axis=0)), errors.max(axis=0)
-        worst, far = int(rms.argmax()), int(largest.argmax())
-        return Tracked(side, float(rms[worst]), self._names[side][worst], float(largest[far]), self._names[side][far], len(frames))
+        for part in PARTS:
+            names = self._rig.joint_names(side, part)
+            own = errors[:, [self._names[side].index(name) for name in names]]
+            far = own.max(axis=0)
+            yield Tracked(side, part, float(np.sqrt(np.square(own).mean())), float(far.max()), names[int(far.argmax())])
 
 
 def _publisher(operator: Operator, topic: topics.Topic) -> Publisher:
