@@ -18,18 +18,19 @@ from xlvla.paths import share
 from xlvla.ros.launch import AS_RIG, rig_actions
 
 FILE = share("launch") / "bimanual.launch.py"
+BY_HAND = share("launch") / "teleop.launch.py"
 
 
-def description():
-    return runpy.run_path(str(FILE))["generate_launch_description"]()
+def description(file=FILE):
+    return runpy.run_path(str(file))["generate_launch_description"]()
 
 
-def started(**arguments):
+def started(file=FILE, **arguments):
     """The nodes that the launch file makes of its arguments, and the launch context; none is started."""
     context = launch.LaunchContext()
-    values = {argument.name: argument.default_value[0].perform(context) for argument in description().get_launch_arguments()}
+    values = {argument.name: argument.default_value[0].perform(context) for argument in description(file).get_launch_arguments()}
     context.launch_configurations.update({**values, "rviz": "false", **arguments})
-    start = description().entities[-1]
+    start = description(file).entities[-1]
     return [action for action in start.execute(context) if isinstance(action, Node)], context
 
 
@@ -56,6 +57,14 @@ def test_every_node_of_the_graph_is_launched():
     nodes, _ = started()
     specs = graph.nodes(rig.load("bimanual"))
     assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
+
+
+def test_a_rig_driven_by_hand_is_launched_with_whatever_follows_the_operator():
+    nodes, _ = started(BY_HAND)
+    specs = graph.nodes(rig.load("teleop_scripted"))
+    assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
+    keyboard, _ = started(BY_HAND, rig="teleop_keyboard")
+    assert "teleop" in [node._Node__node_name for node in keyboard]
 
 
 def test_without_a_policy_there_is_no_policy_node():

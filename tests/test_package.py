@@ -36,7 +36,7 @@ def test_the_wheel_holds_rigs_descriptions_launch_files_and_weights(wheel):
         assert f"xlvla/share/{path.relative_to(ROOT)}" in names
     for path in [path for folder in ("rigs", "weights") for path in (ROOT / "src").glob(f"*/{folder}/*") if path.is_file()]:
         assert str(path.relative_to(ROOT / "src")) in names
-    assert {"xlvla/share/launch/bimanual.launch.py", "xlvla/share/launch/bimanual.rviz"} <= names
+    assert {f"xlvla/share/launch/{name}" for name in ("bimanual.launch.py", "teleop.launch.py", "bimanual.rviz")} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "ros2_ws/"))]
 
@@ -103,6 +103,12 @@ def test_the_ros_package_installs_every_node_of_the_graph(monkeypatch):
     for spec in graph.nodes(rig.load("bimanual")):
         assert scripts[f"{spec.package}_{spec.executable}"] == f"{spec.module}:main"
     installed = {file for _, files in arguments["data_files"] for file in files}
-    assert {"launch/bimanual.launch.py", "launch/bimanual.rviz", "package.xml", "urdf/arms/xarm7/xarm7.urdf"} <= installed
+    assert {
+        "launch/bimanual.launch.py",
+        "launch/teleop.launch.py",
+        "launch/bimanual.rviz",
+        "package.xml",
+        "urdf/arms/xarm7/xarm7.urdf",
+    } <= installed
     assert {f"rigs/{path.name}" for path in catalog.rigs().values()} <= set(arguments["package_data"]["xlvla"])
     assert set(arguments["packages"]) >= {"xlvla", "xlvla.hands", "xlvla_sim.nodes", "xlvla_policy.nodes"}

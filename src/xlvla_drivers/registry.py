@@ -104,7 +104,7 @@ def emulator(rig: Rig, side: Side, part: Part) -> Emulator:
 
 def emulators() -> tuple[str, ...]:
     """Names of the drivers that have an emulator."""
-    return tuple(name for kind in PARTS for name in catalog.drivers(kind) if has_emulator(name))
+    return tuple(name for kind in (*PARTS, "teleop") for name in catalog.drivers(kind) if has_emulator(name))
 
 
 def has_emulator(name: str) -> bool:

@@ -29,7 +29,7 @@ def emulate(
     address: Annotated[str | None, typer.Option(help="Where to listen, as the driver's address; by default the emulator's own.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="What the driver lets a rig choose, as key=value; repeatable.")] = None,
 ) -> None:
-    """Emulate one device until Ctrl-C, for any driver that connects. Faults are typed: `unplug` begins one, `unplug off` ends it."""
+    """Emulate one device, or an operator with one, until Ctrl-C. Faults are typed: `unplug` begins one, `unplug off` ends it."""
     from xlvla.run import interruptible
     from xlvla.screen import Screen
     from xlvla_drivers import registry
@@ -73,7 +73,8 @@ def _serve(emulator: Emulator, screen: Screen) -> None:
     """Shows where the joints are and obeys what is typed."""
     typed = _Typed()
     while True:
-        screen.now("  ".join(f"{name} {angle:+.2f}" for name, angle in zip(emulator.joints, emulator.position, strict=True)))
+        joints = zip(emulator.joints, emulator.position, strict=True)
+        screen.now(getattr(emulator, "told", None) or "  ".join(f"{name} {angle:+.2f}" for name, angle in joints))
         for line in typed.lines(SHOWN_S):
             _obey(emulator, line.split(), screen)
 
@@ -121,7 +122,7 @@ def _side(word: str) -> Side:
 
 
 def _part(driver: str) -> str:
-    """Whether a driver is a hand's or an arm's; refuses one that has no emulator."""
+    """Whether a driver is a hand's, an arm's or an operator's; refuses one that has no emulator."""
     from xlvla import catalog
     from xlvla.errors import unknown
     from xlvla.types import PARTS
@@ -130,7 +131,7 @@ def _part(driver: str) -> str:
     known = registry.emulators()
     if driver not in known:
         raise unknown("emulator", driver, known)
-    return next(part for part in PARTS if driver in catalog.drivers(part))
+    return next(kind for kind in (*PARTS, "teleop") if driver in catalog.drivers(kind))
 
 
 def _choice(entry: str) -> tuple[str, Any]:

@@ -21,8 +21,8 @@ from xlvla_drivers.teleop.wrist import WristIk
 JOIN_S = 1.0
 """Fingers that are elsewhere than the operator's when the clutch is closed take so long to join them."""
 
-JOIN_RAD_S = 0.4
-"""How fast an arm joins a leader arm that is elsewhere."""
+NEAR_RAD, JOIN_RAD_S = 0.8, 0.4
+"""How far from its leader an arm may begin, and how fast it joins it."""
 
 SPEED_S = 0.015
 """Time constant of the speed by which a target is thought to go on."""
@@ -151,9 +151,20 @@ class Follower:
         if self.seen.T_world_wrist is not None:
             self._clutch = Clutch(self.seen.T_world_wrist, self._base @ T_base_flange, self._turn, self._scale)
         self._hand, self._joined_s, self._wanted = here[self._split :].copy(), 0.0, arm.copy()
-        self._behind = arm - self._leader(self.seen) if self.seen.joints is not None else np.zeros(self._split)
+        self._behind = self._gap(arm, self.seen)
         self.goal = Goal(here.copy(), np.zeros(len(here)))
         self.follows, self.why, self._near_s, self._robot = True, "", now_s, None
+
+    def _gap(self, arm: np.ndarray, seen: Tracked) -> np.ndarray:
+        """How far [J] rad an arm is from a leader, which must be near: it does not travel on its own to where that is."""
+        if seen.joints is None:
+            return np.zeros(self._split)
+        gap = arm - self._leader(seen)
+        if np.abs(gap).max() > NEAR_RAD:
+            far = int(np.argmax(np.abs(gap)))
+            ends = f"the leader's {self._joints[far]} is at {arm[far] - gap[far]:.2f} rad, the robot's at {arm[far]:.2f}"
+            raise XlvlaError(f"{self.side}: {ends}: bring the leader to within {NEAR_RAD:g} rad of the robot first")
+        return gap
 
     def expire(self, now_s: float) -> None:
         """Notices silence."""

@@ -40,7 +40,7 @@ class Driver:
 
         if address:
             raise XlvlaError("teleop.address: leader arms have a port each: say `options: {ports: {left: /dev/..., right: /dev/...}}`")
-        ports = options.ports or {side: registry.emulated_address("dynamixel", side) for side in sides}
+        ports = options.ports or {side: registry.emulated_address("leader", side) for side in sides}
         self.address = ", ".join(f"{side} {port}" for side, port in ports.items())
         self._arms: dict[Side, dynamixel.Driver] = {
             side: dynamixel.Driver(port, side, options.servos) for side, port in ports.items() if side in sides

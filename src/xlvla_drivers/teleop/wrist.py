@@ -18,14 +18,15 @@ SPEED = 0.9
 TURN_COST = 0.25
 """Metres that a radian off counts as, where position and direction cannot both be had."""
 
-POSTURE_COST = 0.02
+POSTURE_COST, POSTURE_GAIN = 0.02, 0.15
 """Of a radian away from home: what an elbow that is free to choose is led by, too little for the flange to notice."""
 
-DAMPING = 2e-4
-"""Of joint speed: near a singularity the flange gives in before the joints race."""
+DAMPING, FAR_DAMPING = 2e-4, 0.3
+"""Of joint speed, and more of it for every metre that the flange is from where it should be: where an arm is stretched or folded the
+flange gives in before joints race, and an arm that cannot reach comes to rest."""
 
-FAR_DAMPING = 0.1
-"""More of it the further the flange is from where it should be (Levenberg, Marquardt): out of reach nothing shakes."""
+LEAD_M, LEAD_RAD = 0.05, 0.3
+"""A step looks no further: beyond, the way there bends."""
 
 LIMIT_GAIN = 0.5
 """Share of the way to a joint's limit that a step may go: limits are approached, never hit."""
@@ -55,8 +56,8 @@ class WristIk:
         self._speed = SPEED * speed_scale * kinematics.velocity
         model.velocityLimit = self._full(self._speed)
         self._limits = [ConfigurationLimit(model, LIMIT_GAIN), VelocityLimit(model)]
-        self._task = FrameTask(arm.flange, 1.0, TURN_COST, lm_damping=FAR_DAMPING)
-        self._posture = PostureTask(POSTURE_COST, gain=0.02)
+        self._task = FrameTask(arm.flange, 1.0, TURN_COST)
+        self._posture = PostureTask(POSTURE_COST, gain=POSTURE_GAIN)
         self._posture.set_target(self._full(home))
         self._configuration = Configuration(model, kinematics.data, self._full(home))
         self.q = home
@@ -71,20 +72,29 @@ class WristIk:
 
     def step(self, T_base_flange: np.ndarray, dt: float, within: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
         """The angles [J] rad to be at dt later, nearer to the target or there; never outside `within` [J] rad."""
-        self._task.set_target(pin.SE3(T_base_flange))
-        speed = np.clip(self._velocity(dt)[self._order], -self._speed, self._speed)  # solvers keep limits to within a tolerance
+        ahead, turn = self._gap(T_base_flange)
+        damping = DAMPING + FAR_DAMPING * min(self.short + TURN_COST * self.askew, LEAD_M)
+        here = self._here
+        shorter, straighter = (min(1.0, most / max(gap, 1e-9)) for most, gap in ((LEAD_M, self.short), (LEAD_RAD, self.askew)))
+        self._task.set_target(pin.SE3(pin.exp3(straighter * turn) @ here.rotation, here.translation + shorter * ahead))
+        speed = np.clip(self._velocity(dt, damping)[self._order], -self._speed, self._speed)  # solvers keep limits to within a tolerance
         self.q = np.clip(self.q + speed * dt, *(within or (self.lower, self.upper))).clip(self.lower, self.upper)
         self._configuration.update(self._full(self.q))
-        here = self._here
-        self.short = float(np.linalg.norm(T_base_flange[:3, 3] - here.translation))
-        self.askew = float(np.linalg.norm(pin.log3(T_base_flange[:3, :3] @ here.rotation.T)))
+        self._gap(T_base_flange)
         return self.q
 
-    def _velocity(self, dt: float) -> np.ndarray:
+    def _gap(self, T_base_flange: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is left of the way [3] m and of the turn [3] rad; remembers how much that is."""
+        here = self._here
+        ahead, turn = T_base_flange[:3, 3] - here.translation, pin.log3(T_base_flange[:3, :3] @ here.rotation.T)
+        self.short, self.askew = float(np.linalg.norm(ahead)), float(np.linalg.norm(turn))
+        return ahead, turn
+
+    def _velocity(self, dt: float, damping: float) -> np.ndarray:
         """Of the model's joints [rad/s]: none where the solver finds none."""
         tasks = [self._task, self._posture]
         try:
-            return solve_ik(self._configuration, tasks, dt, "daqp", damping=DAMPING, limits=self._limits, safety_break=False)
+            return solve_ik(self._configuration, tasks, dt, "daqp", damping=damping, limits=self._limits, safety_break=False)
         except NoSolutionFound:
             return np.zeros(len(self.q))
 

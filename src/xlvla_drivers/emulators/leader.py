@@ -1,0 +1,61 @@
+"""An emulated leader arm: Dynamixel servos that somebody moves about the bimanual rig's home, squeezing the gripper now and then."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+
+from xlvla import rig
+from xlvla.types import Side
+from xlvla_drivers.calibration import Calibration
+from xlvla_drivers.emulators import dynamixel
+from xlvla_drivers.teleop.leader import Options
+
+SWING_RAD, PERIOD_S, GRASP_S = 0.1, 6.0, 8.0
+MOVED_HZ = 100.0
+
+
+class Emulator(dynamixel.Emulator):
+    """One side's arm.
+
+    Attributes:
+        swing_rad: how far each joint is moved to either side.
+    """
+
+    def __init__(self, address: str, side: Side, options: Options):
+        super().__init__(address, side, options.servos)
+        home = np.array(list(rig.load("bimanual").home(side).values()))
+        self._home = home if len(home) == len(self.joints) else np.zeros(len(self.joints))
+        self._calibration = Calibration(self.joints, options.calibration.get(side, {}))
+        self._grip = options.servos.gripper_open_deg, options.servos.gripper_closed_deg
+        self.swing_rad = SWING_RAD
+        self._stop, self._mover = threading.Event(), None
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._move(0.0)
+        super().start()
+        self._mover = threading.Thread(target=self._keep_moving, name="leader's hand", daemon=True)
+        self._mover.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._mover is not None:
+            self._mover.join()
+            self._mover = None
+        super().stop()
+
+    def _keep_moving(self) -> None:
+        began_s = time.monotonic()
+        while not self._stop.wait(1 / MOVED_HZ):
+            self._move(time.monotonic() - began_s)
+
+    def _move(self, time_s: float) -> None:
+        phase = 2 * np.pi * time_s / PERIOD_S + np.arange(len(self.joints))
+        angles = self._home + self.swing_rad * (np.sin(phase) - np.sin(np.arange(len(self.joints))))
+        grip = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / GRASP_S)
+        with self._lock:
+            self.plant.place(self._calibration.device(angles))
+            self.gripper_deg = self._grip[0] + grip * (self._grip[1] - self._grip[0])
