@@ -17,9 +17,13 @@ from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, Part, Side, scoped
 from xlvla_sim.expert import Expert, Script
 from xlvla_sim.world import World
+from xlvla_sim.wrist import minimum_jerk
 
 STANDS_M = np.array([-1.7, 0.4, 0.25])
 """Where the robot's world begins in the operator's: they stand elsewhere."""
+
+REJOIN_S = 1.2
+"""How long hands take back to the plan, from where the robot was let go."""
 
 REST_S = 0.4
 """Time after each part of a plan, in which a robot that lags behind arrives before the operator looks again."""
@@ -52,7 +56,8 @@ class ScriptedOperator:
         self._turn = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
         self._scale = rig.teleop.scale if rig.teleop else 1.0
         self._script: Script | None = None
-        self._played_s = 0.0
+        self._played_s = self._away_s = 0.0
+        self._away: dict[tuple[Side, Part], np.ndarray] = {}
 
     @property
     def sentence(self) -> str:
@@ -75,19 +80,34 @@ class ScriptedOperator:
         Raises:
             XlvlaError: an arm cannot follow, or the positions are another world's.
         """
+        self._look(positions)
+        return next(self._scripts, None)
+
+    def play(self, script: Script) -> None:
+        self._script, self._played_s, self._away_s = script, 0.0, 0.0
+
+    def advance(self, passed_s: float) -> None:
+        """Lets time pass; hands that are elsewhere come back to the plan before it goes on."""
+        if self._away_s > 0:
+            self._away_s = max(self._away_s - passed_s, 0.0)
+        else:
+            self._played_s += passed_s
+
+    def rejoin(self, positions: np.ndarray) -> None:
+        """Hands go where the robot is, which was let go, to be followed from there. Not while another thread plans."""
+        self._look(positions)
+        if self._script is not None:
+            self._away_s = 0.0
+            there = {key: self._world.joint_state(*key)[0].copy() for key in self.rig.parts}
+            self._away = {key: measured - self._joints(self._script, *key) for key, measured in there.items()}
+            self._away_s = REJOIN_S
+
+    def _look(self, positions: np.ndarray) -> None:
         here = self._world.data.qpos
         if positions.shape != here.shape:
             raise XlvlaError(f"a state of this world has {len(here)} numbers, not {list(positions.shape)}: is another rig simulated?")
         here[:] = positions
         mujoco.mj_forward(self._world.model, self._world.data)
-        return next(self._scripts, None)
-
-    def play(self, script: Script) -> None:
-        self._script, self._played_s = script, 0.0
-
-    def advance(self, passed_s: float) -> None:
-        """Lets time pass."""
-        self._played_s += passed_s
 
     def hands(self, side: Side) -> Hands | None:
         """What a tracker sees of one side now; None before anything was played."""
@@ -106,4 +126,7 @@ class ScriptedOperator:
         rows = np.concatenate([script.before[side][part][None], script.actions[side][part]])
         frame = min(self._played_s * CHUNK_HZ, len(rows) - 1)
         row = min(int(frame), len(rows) - 2)
-        return rows[row] + (frame - row) * (rows[row + 1] - rows[row])
+        planned = rows[row] + (frame - row) * (rows[row + 1] - rows[row])
+        if self._away_s <= 0:
+            return planned
+        return planned + minimum_jerk(np.array(self._away_s / REJOIN_S)) * self._away[side, part]

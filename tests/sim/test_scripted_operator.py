@@ -40,6 +40,7 @@ def solved(rig: Rig, codec, seed: int) -> World:
             for side, follower in followers.items():
                 hands = operator.hands(side)
                 follower.see(Tracked(hands.T_world_wrist, hands.keypoints), now_s, now_s)
+                follower.compare(np.concatenate([world.joint_state(side, part)[0] for part in PARTS]), now_s)
                 if follower.follows:
                     command(world, side, follower.goal.position)
                 else:
@@ -85,6 +86,22 @@ def test_hands_move_smoothly_between_the_frames_of_the_plan(driven, codec):
         places.append(operator.hands("right").T_world_wrist[:3, 3])
     assert np.linalg.norm(np.diff(places, axis=0), axis=1).max() < 0.02
     assert np.ptp(places, axis=0).max() > 0.05
+
+
+def test_hands_that_were_let_go_begin_anew_where_the_robot_is_and_come_back_to_the_plan(driven, codec):
+    rig = driven("xhand", "inspire")
+    operator, world = ScriptedOperator(rig, codec), World(rig, render=False)
+    operator.play(operator.begin(900_006))
+    home = operator.hands("left").T_world_wrist
+    operator.advance(1.5)
+    planned = operator.hands("left").T_world_wrist
+    assert np.linalg.norm(planned[:3, 3] - home[:3, 3]) > 0.05
+    world.reset(900_006)
+    operator.rejoin(world.data.qpos.copy())
+    assert np.allclose(operator.hands("left").T_world_wrist, home, atol=1e-6), "the robot never moved"
+    for _ in range(100):
+        operator.advance(STEP_S)
+    assert np.linalg.norm(operator.hands("left").T_world_wrist[:3, 3] - home[:3, 3]) > 0.05
 
 
 def test_the_state_of_another_world_is_refused(driven, codec):

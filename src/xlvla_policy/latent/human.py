@@ -34,7 +34,7 @@ from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.schedule import Phase, rate
 from xlvla_policy.latent.weights import layers, save
 
-STEPS, COARSE, PEAK = 3000, 0.8, 3e-3
+STEPS, COARSE, PEAK = 2700, 0.6, 3e-3
 """Steps, the share of them whose hidden layers multiply in half precision, and the highest learning rate."""
 HANDS, PEOPLE, ROBOTS, PATHS = 3, 192, 32, 16
 """Robot hands that a step is about, others each time; poses of people and of each of those hands, and lines between poses."""
@@ -46,9 +46,9 @@ TOUCH_M, CLOSES_M = 0.010, 0.03
 """Fingertips that touch are as far apart as this for a tracker, whose points lie inside fingers; wider ones hardly change."""
 SHORTEST_M = 1e-4
 """No line of a finger that is there has no length at all."""
-HOME, CYCLE, RETURN, LIKENESS, PLAUSIBLE = 2.0, 20.0, 3000.0, 1000.0, 0.5
-"""Weights: latents stay where robots' are; a robot's latent comes back, and its fingertips do [1/m^2]; a person's keypoints come
-back [1/m^2]; hands that stand for robots' poses look like a person's."""
+SMOOTH, HOME, CYCLE, RETURN, LIKENESS, PLAUSIBLE = 200.0, 1.5, 20.0, 3000.0, 1000.0, 0.5
+"""Weights: robots move as smoothly as people [1/m]; latents stay where robots' are; a robot's latent comes back, and so do its
+fingertips [1/m^2]; a person's keypoints come back [1/m^2]; hands that stand for robots' poses look like a person's."""
 
 MIDDLE_SIZED = Anatomy(*(torch.tensor(part, dtype=torch.float32) for part in (ADULT.roots, ADULT.bones)))
 
@@ -138,7 +138,7 @@ class HumanRun:
         cycle = CYCLE * (back - robots).square().mean() + RETURN * returned + torch.stack(copied).mean()
         again = human.posed(self.person.pose(z[: len(seen)]), MIDDLE_SIZED, torch)
         likeness = LIKENESS * (again - points).square().sum(-1).mean() + PLAUSIBLE * unlike(angles).mean()
-        return HumanLosses(retargeted, self.recipe.smooth * smooth, HOME * home, cycle, likeness)
+        return HumanLosses(retargeted, SMOOTH * smooth, HOME * home, cycle, likeness)
 
     def _told(self, body: Embodiment, z: Tensor, back: Tensor, robots: Tensor, wanted: Tensor) -> tuple[Tensor, ...]:
         """What one frozen hand makes of people's latents: its lines, its roughness, how far from its own latents they are, and

@@ -21,6 +21,8 @@ FOLLOWS = 0.65
 """Part by which a last joint bends with the one before: they share a tendon."""
 CURL = torch.tensor([1.35, 1.6])
 """How far knuckles and middle joints bend in a fist [rad]."""
+FASTEST = 0.1
+"""How far a joint goes at first in a step that closes a pinch [rad]."""
 PINCHING = [(k,) for k in range(1, 5)] * 4 + [(1, 2)] * 4 + list(itertools.combinations(range(1, 5), 3))
 """Which fingers a thumb meets: one, most of the time."""
 LOWER, UPPER = (torch.tensor(limit, dtype=torch.float32) for limit in (human.LOWER, human.UPPER))
@@ -90,12 +92,12 @@ def pinch(anatomy: Anatomy, meeting: Tensor, generator: Generator, steps: int = 
     near, far = (torch.empty(count, 1).uniform_(*span, generator=generator) for span in (TOUCHING_M, NEAR_M))
     wanted = torch.where(touching, near, far)
     q = start.clone().requires_grad_()
-    adam = torch.optim.Adam([q], lr=0.04)
+    adam = torch.optim.Adam([q], lr=FASTEST)
     moved = meeting.clone()
     moved[:, 0] = True
     free = moved.repeat_interleave(4, dim=1)
     for step in range(steps):
-        adam.param_groups[0]["lr"] = 0.04 * (1 - step / steps)
+        adam.param_groups[0]["lr"] = FASTEST * (1 - step / steps)
         adam.zero_grad()
         missed = (distances(human.posed(q, anatomy, torch)) - wanted).square() * meeting[:, 1:]
         (1e4 * missed.sum(-1) + 0.02 * (q - start).square().sum(-1) + unlike(q)).sum().backward()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -14,7 +15,7 @@ import numpy as np
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import geometry, topics
+from xlvla.ros import geometry, priority, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
@@ -27,8 +28,10 @@ FRAME = "operator"
 SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.2, 1.5
 """How long hands are shown before the clutch is closed; are held still until the robot's fingers have joined them; and at most
 how long it may take until the task is known to be done [s, simulated]."""
-OPEN_S = 0.5
-"""A robot that does not follow for so long while it should was let go."""
+OPEN_S = 0.3
+"""How long hands rest once the robot was let go, and before it is taken up again."""
+SWITCH_S = 0.0005
+"""How long the thread that plans may keep the one that shows the hands from running."""
 PATIENCE_S = 20.0
 """How long an answer may take."""
 
@@ -50,6 +53,8 @@ class OperatorNode(RigNode):
         if self.rig.sim is None or self.rig.teleop is None:
             raise XlvlaError(f"rig '{self.rig.name}' has no scripted operator: it needs `sim` and `teleop`")
         self._operator = ScriptedOperator(self.rig)
+        sys.setswitchinterval(SWITCH_S)
+        self.health.fact("scheduling", priority.hasten())
         self._episodes = int(self.rig.teleop.options.get("episodes", 0))
         self._wrists = {side: self.publisher(topics.tracked_wrist(side)) for side in self.rig.sides}
         self._keypoints = {side: self.publisher(topics.tracked_keypoints(side)) for side in self.rig.sides}
@@ -112,7 +117,7 @@ class OperatorNode(RigNode):
         self._operator.play(script)
         yield from self._pass(SEEN_S)
         yield from self._record("recording")
-        yield from self._call(topics.TELEOP_CLUTCH, data=True)
+        yield from self._clutch()
         yield from self._pass(JOINED_S)
         why = yield from self._solve(script)
         yield from self._call(topics.TELEOP_CLUTCH, data=False)
@@ -124,22 +129,43 @@ class OperatorNode(RigNode):
 
     def _solve(self, script: Script | None) -> Generator[None, None, str]:
         """Drives through the whole plan; why the task is not done then, '' where it is."""
-        open_s = 0.0
         while script is not None:
             self._operator.play(script)
             while not self._operator.arrived:
-                self._operator.advance(self._passed_s)
-                open_s = 0.0 if self._followed else open_s + self._passed_s
-                if self._lost or open_s > OPEN_S:
-                    return self._lost or "the robot was let go"
-                yield
-            yield from self._until(lambda: len(self._positions) > 0, "the simulation says no positions")
-            positions = self._positions
+                if self._lost:
+                    return self._lost
+                if self._followed:
+                    self._operator.advance(self._passed_s)
+                    yield
+                else:
+                    yield from self._take_up()
+            positions = yield from self._seen()
             script = yield from self._thought(lambda positions=positions: self._operator.go_on(positions))
         end_ns = self._now_ns + round(JUDGED_S * SECOND)
         while not self._task.get("success") and self._now_ns < end_ns:
             yield
         return "" if self._task.get("success") else str(self._task.get("text"))
+
+    def _take_up(self) -> Wait:
+        """The robot was let go: hands go where it is and close the clutch anew."""
+        self.health.counts["taken up again"] += 1
+        yield from self._pass(OPEN_S)
+        positions = yield from self._seen()
+        self._operator.rejoin(positions)
+        yield from self._pass(OPEN_S)
+        yield from self._clutch()
+
+    def _clutch(self) -> Wait:
+        """Closes the clutch and waits until every side follows."""
+        yield from self._call(topics.TELEOP_CLUTCH, data=True)
+        end_ns = self._now_ns + round(OPEN_S * SECOND)
+        while not self._followed and self._now_ns < end_ns:
+            yield
+
+    def _seen(self) -> Generator[None, None, np.ndarray]:
+        """Where everything is in this episode, as the simulation said last."""
+        yield from self._until(lambda: len(self._positions) > 0, "the simulation says no positions")
+        return self._positions
 
     @property
     def _task(self) -> dict[str, Any]:
