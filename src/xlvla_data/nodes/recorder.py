@@ -24,7 +24,7 @@ from xlvla_data.bag.decode import START, read_text
 from xlvla_data.bag.repair import repair_all
 from xlvla_data.desk import Desk
 from xlvla_data.recording import Recording
-from xlvla_data.ros.intake import Intake
+from xlvla_data.ros.intake import Intake, too_large
 from xlvla_data.session import Session
 from xlvla_data.verdict import COLOURS, Finding
 
@@ -47,6 +47,8 @@ class RecorderNode(RigNode):
         self._config, self._codec = self.rig.recorder, Codec.load().hash
         self._root = Path(self._config.folder).expanduser().resolve()
         self._intake = Intake(self, self.rig)
+        for line in too_large(self.rig):
+            self.warn(line)
         self._status, self._cues = self.publisher(topics.RECORDER_STATUS), self.publisher(topics.CUE)
         self._desk = Desk(Session(self._root), self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s)
         self._warned: set[str] = set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rclpy.node import Node
 
 from xlvla.rig import Rig
@@ -15,6 +17,9 @@ KEPT_S = 2.0
 """So long may the listening thread be held up before messages are lost."""
 
 LEAST_KEPT = 50
+
+LARGEST_RAW = 500_000
+"""Bytes of a picture from which on DDS no longer hands it over in shared memory, and loses many [Fast DDS: 512 KiB in all]."""
 
 
 class Intake:
@@ -39,6 +44,14 @@ class Intake:
                 if reader.topic.qos.durability == LATCHED.durability:
                     self.newest[stream.topic.name] = heard
         return sorted(taken, key=lambda heard: heard.log_ns)
+
+
+def too_large(rig: Rig) -> Iterator[str]:
+    """A line for each camera whose raw pictures hardly arrive."""
+    for name, camera in rig.cameras.items():
+        size = 3 * camera.publish[0] * camera.publish[1]
+        if not camera.jpeg and size > LARGEST_RAW:
+            yield f"camera {name}: many of its raw pictures, {size / 1e6:.1f} MB each, will be lost on their way: give it `jpeg: 95`"
 
 
 def deep(topic: Topic, stream: Stream) -> Topic:
