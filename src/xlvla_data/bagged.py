@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +14,18 @@ from xlvla_data.bag.card import Card
 from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.episode import Episode
-from xlvla_data.recorded import COMMAND, STATE
+from xlvla_data.recorded import COMMAND, STATE, kept
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 IMAGE, JOINTS = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/JointState"
+CLOUD, POSE = "sensor_msgs/msg/PointCloud2", "geometry_msgs/msg/PoseStamped"
 CONTROL_HZ = 100
 BEGAN_NS = 1_000_000_000
 
-Said = tuple[int, str, bytes]
-"""A message: its stamp [ns], its topic, and what it says, serialised."""
+Said = tuple[int, str, str, bytes]
+"""A message: its stamp [ns], its topic and type, and what it says, serialised."""
 
 
 def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
@@ -32,11 +33,11 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
     from rosbags.typesys import Stores, get_typestore
 
     types = get_typestore(Stores.ROS2_JAZZY)
-    said = sorted([*_seen(episode, types), *_bodies(episode, types)], key=lambda each: each[0])
-    names = list(dict.fromkeys(topic for _, topic, _ in said))
-    writer = BagWriter(folder, [_topic(name, types) for name in names], "")
+    said = sorted([*_seen(episode, types), *_bodies(episode, types), *_others(episode, types)], key=lambda each: each[0])
+    kinds = dict.fromkeys((topic, kind) for _, topic, kind, _ in said)
+    writer = BagWriter(folder, [_topic(topic, kind, types) for topic, kind in kinds], "")
     last = 0
-    for stamp, topic, data in said:
+    for stamp, topic, _, data in said:
         writer.add(topic, data, stamp, stamp)
         if stamp - last > 1_000_000_000:
             writer.flush()
@@ -47,8 +48,7 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
     return folder
 
 
-def _topic(name: str, types: Typestore) -> BagTopic:
-    kind = IMAGE if name.endswith("/compressed") else JOINTS
+def _topic(name: str, kind: str, types: Typestore) -> BagTopic:
     text, digest = types.generate_msgdef(kind, ros_version=2)
     return BagTopic(name, kind, text, digest, as_yaml_list(Qos(1, reliable="command" in name, latched=False)))
 
@@ -87,7 +87,7 @@ def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
             stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
             data = np.frombuffer(jpeg.encode(picture), np.uint8)
             message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
-            yield stamp, f"/cameras/{camera}/image_raw/compressed", types.serialize_cdr(message, IMAGE).tobytes()
+            yield stamp, f"/cameras/{camera}/image_raw/compressed", IMAGE, types.serialize_cdr(message, IMAGE).tobytes()
 
 
 def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
@@ -110,7 +110,31 @@ def _joints(
     for time_s, row in zip(times, values, strict=True):
         stamp = BEGAN_NS + round(time_s * 1e9)
         message = kind(_header(stamp, "", types), list(names), row, none, none)
-        yield stamp, topic, types.serialize_cdr(message, JOINTS).tobytes()
+        yield stamp, topic, JOINTS, types.serialize_cdr(message, JOINTS).tobytes()
+
+
+def _others(episode: Episode, types: Typestore) -> Iterator[Said]:
+    """Forces and the operator's hands, at the frames' times."""
+    for topic, (key, _) in kept(episode.info.hands).items():
+        column = episode.others.get(key)
+        for frame, row in enumerate(column.values if column else ()):
+            stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
+            kind, message = _other(topic, row, column.names if column else (), _header(stamp, "", types), types.types)
+            yield stamp, topic, kind, types.serialize_cdr(message, kind).tobytes()
+
+
+def _other(topic: str, row: np.ndarray, names: tuple[str, ...], header: Any, types: Mapping[str, Any]) -> tuple[str, Any]:
+    """The type and the message of a row of numbers."""
+    none = np.zeros(0)
+    if topic.endswith("/keypoints"):
+        fields = [types["sensor_msgs/msg/PointField"](axis, 4 * k, 7, 1) for k, axis in enumerate("xyz")]
+        data = np.frombuffer(row.astype("<f4").tobytes(), np.uint8)
+        return CLOUD, types[CLOUD](header, 1, 21, fields, False, 12, 12 * 21, data, True)
+    if topic.endswith("/wrist"):
+        place, turn = (types[f"geometry_msgs/msg/{kind}"] for kind in ("Point", "Quaternion"))
+        return POSE, types[POSE](header, types["geometry_msgs/msg/Pose"](place(*map(float, row[:3])), turn(*map(float, row[3:]))))
+    numbers = (none, none, row.astype(float)) if topic.endswith("/tactile") else (row.astype(float), none, none)
+    return JOINTS, types[JOINTS](header, list(names), *numbers)
 
 
 def _header(stamp: int, frame: str, types: Typestore) -> Any:

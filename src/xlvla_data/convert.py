@@ -35,6 +35,8 @@ Positions = dict[Side, dict[Part, np.ndarray]]
 class Limits:
     """How old what a frame needs may be; what else is recorded is kept however old it is, with its stamp.
 
+    A command stays in force until the next, so it may be older than what is seen or felt.
+
     Args:
         cut_s: so much may be cut off at either end of an episode where something is too old or not there yet.
         least_s: an episode is at least so long.
@@ -42,7 +44,7 @@ class Limits:
 
     camera_s: float = 0.15
     state_s: float = 0.15
-    command_s: float = 0.15
+    command_s: float = 0.5
     cut_s: float = 1.0
     least_s: float = 1.0
 

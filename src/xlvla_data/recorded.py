@@ -38,7 +38,7 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
         XlvlaError: joints that the recording names were not in its messages, or a message cannot be read.
     """
     card = bag.info
-    readers = {topic: kept for topic, kept in _kept(card.hands).items() if topic in bag.topics and not kept[0].startswith(tuple(without))}
+    readers = {topic: each for topic, each in kept(card.hands).items() if topic in bag.topics and not each[0].startswith(tuple(without))}
     cameras = _cameras(bag.topics)
     bodies = {template.format(side=side, part=part) for side in card.joints for part in PARTS for template in (STATE, COMMAND)}
     if missing := sorted(bodies - set(bag.topics)):
@@ -95,15 +95,15 @@ def _cameras(topics: Iterable[str]) -> dict[str, str]:
 Read = Callable[[Sequence[Message]], Stream]
 
 
-def _kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
+def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
     """Feature and reader by topic of what is kept where it was recorded."""
-    kept: dict[str, tuple[str, Read]] = {}
+    found: dict[str, tuple[str, Read]] = {}
     for side in sorted(hands):
-        kept[f"/{side}/hand/tactile"] = f"{SENSED}{side}", partial(_joints, numbers="effort")
-        kept[f"/teleop/{side}/wrist"] = f"{OPERATOR}wrist.{side}", _wrist
-        kept[f"/teleop/{side}/keypoints"] = f"{OPERATOR}keypoints.{side}", _keypoints
-        kept[f"/teleop/{side}/leader"] = f"{OPERATOR}leader.{side}", _joints
-    return kept
+        found[f"/{side}/hand/tactile"] = f"{SENSED}{side}", partial(_joints, numbers="effort")
+        found[f"/teleop/{side}/wrist"] = f"{OPERATOR}wrist.{side}", _wrist
+        found[f"/teleop/{side}/keypoints"] = f"{OPERATOR}keypoints.{side}", _keypoints
+        found[f"/teleop/{side}/leader"] = f"{OPERATOR}leader.{side}", _joints
+    return found
 
 
 def _positions(messages: Sequence[Message]) -> Stream:

@@ -13,7 +13,8 @@ from xlvla import rig as rigs
 from xlvla.cli import data as commands
 from xlvla.codec import Codec
 from xlvla.types import CHUNK_HZ, PARTS, SIDES
-from xlvla_data.episode import Episode, EpisodeInfo
+from xlvla_data.convert import STAMPS
+from xlvla_data.episode import Column, Episode, EpisodeInfo
 
 HEIGHT, WIDTH = 48, 64
 app = typer.Typer()
@@ -44,6 +45,28 @@ def episode(seed=0, frames=40, hands=("inspire", "inspire"), task="push_cans", *
         task, "Push the two tomato cans together.", dict(zip(SIDES, hands, strict=True)), joints, CHUNK_HZ, seed, True, codec().hash
     )
     return Episode(replace(info, **facts), {"front": [picture(frame, seed) for frame in range(frames)]}, action, measured, latent)
+
+
+def touched(made) -> Episode:
+    """With forces, and an operator's hands and leader arm."""
+    rng = np.random.default_rng(made.info.seed)
+
+    def column(*names):
+        return Column(rng.normal(size=(made.frames, len(names))).astype(np.float32), names)
+
+    points = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
+    others = {f"operator.keypoints.{side}": column(*points) for side in SIDES}
+    others |= {f"operator.wrist.{side}": column("x", "y", "z", "qx", "qy", "qz", "qw") for side in SIDES}
+    others |= {"observation.tactile.left": column("palm[0,1]", "thumb"), "operator.leader.right": column("elbow", "wrist")}
+    return replace(made, others=others)
+
+
+def stamped(made) -> Episode:
+    """With the stamps a conversion keeps."""
+    times = np.arange(made.frames) * 50_000_000
+    values = np.stack([times, times, times, times + 50_000_000], 1)
+    column = Column(values, ("frame", "camera.front", "left.arm.state", "left.arm.command"))
+    return replace(made, others={**made.others, STAMPS: column})
 
 
 def _swing(rig, side, part, phase):

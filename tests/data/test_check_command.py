@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import made_episodes
 import numpy as np
@@ -16,7 +15,6 @@ from made_episodes import run
 from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_data.convert import STAMPS
-from xlvla_data.episode import Column
 from xlvla_data.lerobot import layout, video
 
 NAME = "push_cans-inspire-inspire"
@@ -24,18 +22,11 @@ DATA = layout.DATA.format(chunk_index=0, file_index=1)
 VIDEO = layout.VIDEO.format(chunk_index=0, file_index=1, video_key="observation.images.front")
 
 
-def stamped(episode):
-    """With the stamps a conversion keeps."""
-    times = np.arange(episode.frames) * 50_000_000
-    values = np.stack([times, times, times, times + 50_000_000], 1)
-    return replace(episode, others={STAMPS: Column(values, ("frame", "camera.front", "left.arm.state", "left.arm.command"))})
-
-
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     kept = store.Store(tmp_path_factory.mktemp("sound"))
     for seed in range(3):
-        kept.add(stamped(made_episodes.episode(seed)))
+        kept.add(made_episodes.stamped(made_episodes.episode(seed)))
     return kept.root / NAME
 
 

@@ -110,6 +110,20 @@ def test_old_samples_are_allowed_where_the_user_says_so(tmp_path):
         run("convert", tmp_path / "to", "--to", tmp_path / "more")
 
 
+def test_forces_and_the_operators_hands_are_kept_unless_they_are_not_wanted(tmp_path):
+    made = made_episodes.touched(made_episodes.episode(0))
+    session = record(tmp_path / "s", made)
+    run("convert", session, "--to", tmp_path / "to")
+    read = store.find(tmp_path / "to")[0].read()
+    assert set(read.others) == {*made.others, STAMPS} and set(read.others[STAMPS].names) >= set(made.others)
+    for key, column in made.others.items():
+        assert read.others[key].names == column.names and np.allclose(read.others[key].values, column.values, atol=1e-6), key
+    run("convert", session, "--to", tmp_path / "bare", "--without", "operator,observation.tactile")
+    assert set(store.find(tmp_path / "bare")[0].read().others) == {STAMPS}
+    text, code = run("convert", record(tmp_path / "t", made_episodes.episode(1)), "--to", tmp_path / "to")
+    assert code == 1 and "t/episode_000000: refused: " in text and "holds a data set of other feature" in text
+
+
 def test_a_converter_killed_at_any_moment_leaves_whole_episodes_and_goes_on(tmp_path):
     session = record(tmp_path / "s", *(made_episodes.episode(seed, frames=60) for seed in range(6)))
     to, command = tmp_path / "to", [sys.executable, "-m", "xlvla", "data", "convert", str(session), "--to", str(tmp_path / "to")]
@@ -148,7 +162,7 @@ def test_the_topics_read_are_those_the_graph_has(session):
     topics = pytest.importorskip("xlvla.ros.topics")
     from xlvla_data import recorded
 
-    kept = recorded._kept({"left": "xhand", "right": "xhand"})
+    kept = recorded.kept({"left": "xhand", "right": "xhand"})
     for side in SIDES:
         wanted = {
             topics.tactile(side).name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import yaml
-from made_episodes import episode, picture, run
+from made_episodes import episode, picture, run, stamped, touched
 
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
@@ -115,7 +115,7 @@ def test_lerobot_reads_what_we_write(tmp_path):
     lerobot = pytest.importorskip("lerobot.datasets.lerobot_dataset")
     kept = store.Store(tmp_path)
     for number in range(2):
-        root = kept.add(episode(number, 30))
+        root = kept.add(stamped(touched(episode(number, 30))))
     data = lerobot.LeRobotDataset(
         "ours/push", root=root, delta_timestamps={"action": [frame / 20 for frame in range(4)]}, video_backend="pyav"
     )
@@ -124,5 +124,7 @@ def test_lerobot_reads_what_we_write(tmp_path):
     assert item["task"] == made.info.instruction and int(item["episode_index"]) == 1
     wanted = np.concatenate([made.action[side][part][4:8] for side in SIDES for part in PARTS], 1)
     assert np.allclose(item["action"].numpy(), wanted, atol=1e-6)
+    assert item["stamp_ns"].tolist() == [200_000_000, 200_000_000, 200_000_000, 250_000_000]
+    assert np.allclose(item["operator.keypoints.left"], touched(made).others["operator.keypoints.left"].values[4])
     shown = (255 * item["observation.images.front"].numpy().transpose(1, 2, 0)).round()
     assert np.abs(shown - picture(4, 1)).mean() < 6

@@ -62,7 +62,9 @@ def _table(overview: Overview) -> str:
 def _row(group: Group) -> Iterator[str]:
     lengths = group.durations_s
     won, lost = group.success.get("yes", 0), group.success.get("no", 0)
-    lights = "".join(f"<i class={light}>{count}</i>" for light in ("green", "yellow", "red") if (count := group.verdicts.get(light, 0)))
+    lights = "".join(
+        f"<i class={light}>{count} {light}</i>" for light in ("green", "yellow", "red") if (count := group.verdicts.get(light, 0))
+    )
     numbers = (
         str(len(lengths)),
         f"{sum(lengths) / 60:.1f}",

@@ -28,7 +28,7 @@ def convert(
     to: Annotated[Path, typer.Option(help="Folder for the data sets, one per task and pair of hands; what is there is not made again.")],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
     rate: Annotated[int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")] = CHUNK_HZ,
-    max_age: Annotated[str, typer.Option(help="How old [s] what a frame is made of may be: camera=0.15,state=0.15,command=0.15.")] = "",
+    max_age: Annotated[str, typer.Option(help="How old [s] what a frame is made of may be: camera=0.15,state=0.15,command=0.5.")] = "",
     without: Annotated[str, typer.Option(help="What is not kept: operator, observation.tactile, ...")] = "",
     weights: Annotated[Path | None, typer.Option(help="Weights of the codec of the latents; the shipped ones if not given.")] = None,
 ) -> None:
@@ -141,7 +141,8 @@ def _one(folder: Path, there: set[str], red: bool, work: Work, report: Report) -
             raise XlvlaError(f"its state is '{card.state}': only what was stopped is converted")
         if card.verdict == "red" and not red:
             report.red += 1
-            return [f"red, left out: {'; '.join(map(str, card.findings)) or 'no finding says why'}"]
+            told, more = [str(line).removeprefix("red: ") for line in card.findings[:2]], len(card.findings) - 2
+            return [f"red, left out: {'; '.join(told) or 'no finding says why'}" + (f"; and {more} more findings" if more > 0 else "")]
         root, seconds, findings = work.one(folder)
     except XlvlaError as error:
         report.refused += 1
