@@ -65,6 +65,8 @@ class Performance:
 def performance(text: str) -> Performance:
     """The episode of a bag's folder, or of a data set as `folder#number`."""
     path, _, number = text.partition("#")
+    if not Path(path).is_dir():
+        raise XlvlaError(f"there is no folder {path}: name a recorded episode, or a data set as DATASET#NUMBER")
     if number:
         return _of_data_set(Path(path), number)
     if not (Path(path) / CARD).is_file():

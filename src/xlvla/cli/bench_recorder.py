@@ -12,8 +12,6 @@ import typer
 from xlvla.cli.bench import bench
 
 if TYPE_CHECKING:
-    from rclpy.node import Node
-
     from xlvla.rig import Rig
     from xlvla.ros.operator import Operator
     from xlvla.run import Supervisor
@@ -114,7 +112,7 @@ class Said:
     due: float = 0.0
 
 
-def _everything(node: Node, rig: Rig) -> Iterator[Said]:
+def _everything(node: Any, rig: Rig) -> Iterator[Said]:
     """What drivers, motion and a camera would say; the arms move slowly, and every picture is another one."""
     import numpy as np
 
