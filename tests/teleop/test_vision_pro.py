@@ -6,8 +6,8 @@ import socket
 
 import numpy as np
 import pytest
-
 from streams import steady, until
+
 from xlvla import human
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LinkLost

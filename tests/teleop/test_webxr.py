@@ -7,8 +7,8 @@ import socket
 import msgpack
 import numpy as np
 import pytest
-
 from streams import steady, until
+
 from xlvla import human
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LinkLost
@@ -41,7 +41,8 @@ def hand_numbers():
 @pytest.mark.parametrize("written", ["list", "bytes", "ext"])
 def test_both_layouts_and_all_ways_of_writing_numbers_say_the_same(written):
     joints = hand_numbers().astype("<f4")
-    pack = {"list": lambda a: a.ravel().tolist(), "bytes": lambda a: a.tobytes(), "ext": lambda a: msgpack.ExtType(23, a.tobytes())}[written]
+    ways = {"list": lambda a: a.ravel().tolist(), "bytes": lambda a: a.tobytes(), "ext": lambda a: msgpack.ExtType(23, a.tobytes())}
+    pack = ways[written]
     columns = np.ascontiguousarray(joints.transpose(0, 2, 1))
     new = {"left": pack(columns), "right": None, "leftState": {"pinch": False}}
     old = {"leftHand": pack(columns[0]), "leftLandmarks": pack(np.ascontiguousarray(joints[:, :3, 3]))}

@@ -92,7 +92,7 @@ class Follower:
             self.lose(fault)
             return
         if not self.tracked:
-            self.why = "open"
+            self.why = self.why.replace("lost:", "open: was lost,") if self.why.startswith("lost") else "open"
         self._raw = tracked
         self.seen = self._smoothed(tracked, dt)
         self._seen_s, self._stamp_s = now_s, stamp_s

@@ -16,14 +16,6 @@ MOVES: dict[str, tuple[int, int]] = {"8": (0, 1), "2": (0, -1), "4": (1, 1), "6"
 TURNS: dict[str, tuple[int, int]] = {"y": (0, -1), "p": (0, 1), "i": (1, -1), "k": (1, 1), "u": (2, 1), "o": (2, -1)}
 """The same about the axes: roll, pitch, yaw."""
 
-CLOSING = 0.01, 0.04, 0.1
-
-MOVES: dict[str, tuple[int, int]] = {"i": (0, 1), "k": (0, -1), "j": (1, 1), "l": (1, -1), "u": (2, 1), "o": (2, -1)}
-"""Axis and direction of keys: forward and back, left and right, up and down."""
-
-TURNS: dict[str, tuple[int, int]] = {"J": (0, -1), "L": (0, 1), "I": (1, 1), "K": (1, -1), "U": (2, 1), "O": (2, -1)}
-"""The same about the axes."""
-
 CLOSING = {"[": -1, "]": 1}
 OTHER = "\t"
 LEGEND = "8/2 4/6 9/3 move, y/p i/k u/o turn, [ ] open and close, tab the other side"

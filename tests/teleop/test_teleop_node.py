@@ -1,0 +1,173 @@
+"""The node of teleoperation on a running graph: the simulated robot follows whoever is tracked, and nobody who is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from xlvla import rig as rigs
+from xlvla.errors import XlvlaError
+from xlvla.graph import nodes
+from xlvla.ros import convert, geometry, topics
+from xlvla.ros.operator import Operator
+from xlvla.ros.reader import Reader
+from xlvla.run import Supervisor, interruptible
+from xlvla_drivers.teleop.closing import closed
+
+DOMAIN = 121 + os.getpid() % 16  # apart from the domain of the session's other graphs
+WAIT_S = 30.0
+HZ = 60.0
+SIDES = ("left", "right")
+
+
+class Person(threading.Thread):
+    """Somebody whose tracker speaks ROS; `at` is where their wrists are [m] but for a `sway`, and `shown` whether they are seen."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.at, self.sway, self.closing, self.shown = np.zeros(3), 0.0, 0.0, True
+        self._ended = threading.Event()
+        self._topics = {side: (topics.tracked_keypoints(side), topics.tracked_wrist(side)) for side in SIDES}
+        self._publishers = {
+            topic.name: node.create_publisher(topic.type, topic.name, topic.qos) for pair in self._topics.values() for topic in pair
+        }
+
+    def run(self):
+        here, closing = self.at.copy(), self.closing
+        while not self._ended.wait(1 / HZ):
+            here += np.clip(self.at - here, -0.3 / HZ, 0.3 / HZ)
+            closing += np.clip(self.closing - closing, -1 / HZ, 1 / HZ)
+            if self.shown:
+                self._show(here + self.sway * np.sin(2.0 * time.monotonic()), closing)
+
+    def stop(self):
+        self._ended.set()
+        self.join()
+
+    def _show(self, here, closing):
+        ns, pose = time.time_ns(), np.eye(4)
+        pose[:3, 3] = here
+        for side, (keypoints, wrist) in self._topics.items():
+            self._publishers[keypoints.name].publish(geometry.cloud(closed(side, closing), ns, "wrist"))
+            self._publishers[wrist.name].publish(geometry.pose(pose, ns, "operator"))
+
+
+class Graph:
+    """A running rig and somebody before it."""
+
+    def __init__(self, rig, operator, supervisor):
+        self.rig, self.operator, self.supervisor = rig, operator, supervisor
+        self._status = Reader(operator.node, topics.TELEOP_STATUS)
+        self._states = {(side, part): Reader(operator.node, topics.joint_states(side, part)) for side in SIDES for part in ("arm", "hand")}
+        self.person = Person(operator.node)
+        self.status = {}
+
+    def until(self, true, otherwise):
+        give_up = time.monotonic() + WAIT_S
+        while not (value := true()):
+            self.supervisor.check()
+            assert time.monotonic() < give_up, f"{otherwise}: {self.status}"
+            time.sleep(0.01)
+        return value
+
+    def side(self, side="right"):
+        if (message := self._status.newest()) is not None:
+            self.status = json.loads(message.data)
+        return self.status.get("sides", {}).get(side, {"clutched": False, "tracked": False, "why": "nothing said"})
+
+    def pose(self, side="right", part="arm"):
+        reader = self._states[side, part]
+        reader.newest()
+        message = self.until(reader.newest, "no joint states")
+        return convert.positions(message, self.rig.joint_names(side, part))
+
+    def follow(self):
+        """Begins a scene and closes the clutch."""
+        self.person.shown, self.person.at, self.person.sway, self.person.closing = True, np.zeros(3), 0.0, 0.0
+        self.operator.call(topics.MOTION_RESET)
+        self.operator.call(topics.ENGAGE, data=True)
+        self.operator.reset()
+
+        self.until(self.following, "it does not follow")
+
+    def following(self):
+        """Closes the clutch where it is open: a machine that stands still for a moment has lost the operator, too."""
+        if self.side("left")["clutched"] and self.side("right")["clutched"]:
+            return True
+        try:
+            self.operator.call(topics.TELEOP_CLUTCH, data=True)
+        except XlvlaError:
+            return False
+        time.sleep(0.2)
+        return self.side("left")["clutched"] and self.side("right")["clutched"]
+
+
+@pytest.fixture(scope="module")
+def graph():
+    rig = dataclasses.replace(rigs.load("teleop_topics"), cameras={}, recorder=None)
+    with interruptible(), Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor, Operator(domain=DOMAIN) as operator:
+        made = Graph(rig, operator, supervisor)
+        supervisor.wait_ready()
+        made.person.start()
+        yield made
+        made.person.stop()
+
+
+def test_the_robot_follows_wrist_and_fingers_without_a_jump(graph):
+    graph.follow()
+    home, hand = graph.pose(), graph.pose(part="hand")
+    time.sleep(1.0)
+    assert np.abs(graph.pose() - home).max() < 0.02, "closing the clutch moves no arm"
+    graph.person.sway, graph.person.closing = 0.05, 1.0
+    graph.until(lambda: graph.following() and np.abs(graph.pose() - home).max() > 0.1, "the arm does not follow")
+    graph.until(lambda: graph.following() and np.abs(graph.pose(part="hand") - hand).max() > 0.5, "the fingers do not follow")
+
+
+def test_who_is_no_longer_seen_is_let_go_and_must_close_the_clutch_again(graph):
+    graph.follow()
+    graph.person.shown = False
+    graph.until(lambda: not graph.side()["clutched"] and "not seen" in graph.side()["why"], "it does not let go")
+    time.sleep(0.5)
+    held = graph.pose()
+    graph.person.at, graph.person.shown = np.array([0.0, 0.08, 0.0]), True
+    graph.until(lambda: graph.side()["tracked"], "it does not see them again")
+    time.sleep(0.7)
+    assert not graph.side()["clutched"] and np.abs(graph.pose() - held).max() < 0.01
+    graph.until(graph.following, "it does not follow again")
+    time.sleep(0.5)
+    assert np.abs(graph.pose() - held).max() < 0.05
+
+
+def test_a_new_scene_an_emergency_stop_and_the_way_home_open_the_clutch(graph):
+    graph.follow()
+    graph.operator.reset()
+    graph.until(lambda: not graph.side()["clutched"], "it follows into the new scene")
+    graph.until(graph.following, "it does not follow again")
+    graph.operator.call(topics.ESTOP)
+    graph.until(lambda: not graph.side()["clutched"], "it does not hear of the stop")
+    with pytest.raises(XlvlaError, match="motion plays nothing: e-stop latched"):
+        graph.operator.call(topics.TELEOP_CLUTCH, data=True)
+    graph.operator.call(topics.MOTION_RESET)
+    graph.operator.call(topics.ENGAGE, data=True)
+    time.sleep(0.5)
+    assert not graph.side()["clutched"], "only the operator takes hold again"
+    graph.follow()
+    graph.operator.call(topics.HOME)
+    graph.until(lambda: not graph.side()["clutched"], "it fights the way home")
+
+
+def test_an_open_clutch_leaves_the_robot_where_it_is(graph):
+    graph.follow()
+    assert graph.operator.call(topics.TELEOP_CLUTCH, data=False) == "the robot stays where it is"
+    held = graph.pose()
+    graph.person.at = np.array([0.0, 0.1, 0.1])
+    time.sleep(1.0)
+    assert np.abs(graph.pose() - held).max() < 0.01
