@@ -128,19 +128,13 @@ def mark(hand: Hand, side: Side, exam: Exam, answers: Sequence[np.ndarray], fram
     every = own.expand(len(person), -1) & (length > 0.03)
     angle = torch.rad2deg(torch.arccos(((person * robot).sum(-1) / (length * reached + 1e-9)).clamp(-1, 1)))
     missed = 1e3 * (reached - closed(person).norm(dim=-1)).abs()
-    apart = {finger: reached[touching[:, k], k].mean() for k, finger in enumerate(OPPOSING) if finger in fingers}
+    near_mm = 1e3 * torch.stack([reached[touching[:, k], k].mean() for k in range(len(OPPOSING))])
+    by_finger: dict[Finger, float] = {finger: float(near_mm[k]) for k, finger in enumerate(OPPOSING) if finger in fingers}
     shares = float((reached[touching] < CLOSED_M).double().mean())
     jerk = _jerk(tips.double()(torch.from_numpy(answers[2]).flatten(0, 1)).unflatten(0, answers[2].shape[:2]))
     theirs = torch.from_numpy(human.normalised("right", exam.gestures))[..., [human.TIPS[finger] for finger in FINGERS], :]
     degrees = float(angle[near].mean()), float(angle[every].mean())
-    return Marks(
-        {finger: 1e3 * float(mean) for finger, mean in apart.items()},
-        shares,
-        *degrees,
-        float(missed[every].mean()),
-        jerk / _jerk(theirs),
-        frame_us,
-    )
+    return Marks(by_finger, shares, *degrees, float(missed[every].mean()), jerk / _jerk(theirs), frame_us)
 
 
 def _jerk(tips: Tensor) -> float:
