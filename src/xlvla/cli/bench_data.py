@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from xlvla.cli.bench import bench
@@ -19,8 +18,6 @@ from xlvla.holdout import Holdout
 if TYPE_CHECKING:
     from xlvla.screen import Screen
     from xlvla_data.episode import Episode
-
-BATCH = 64
 
 
 def register(app: typer.Typer) -> None:
@@ -58,23 +55,22 @@ def data(
 
 def _measure(folder: Path, count: int, hands: str, seconds: float, threads: int, screen: Screen) -> Iterator[Row]:
     screen.now("playing episodes in simulation")
-    played = list(_played(count, hands))
-    camera = next(iter(played[0].pictures.values()))
-    height, width = next(iter(camera)).shape[:2]
-    lasted = sum(each.frames / each.info.rate_hz for each in played)
+    episodes = list(played(count, hands))
+    height, width = next(iter(episodes[0].pictures["front"])).shape[:2]
+    lasted = sum(each.frames / each.info.rate_hz for each in episodes)
     screen.now("recording them")
-    bags = _recorded(played, folder / "recordings")
+    bags = recorded(episodes, folder / "recordings")
     yield Row("episodes", f"{count}, together {lasted:.1f} s, a camera of {width}x{height}")
     screen.now("converting")
-    root, spent, cpu = _converted(bags, folder / "data")
+    root, spent, cpu = converted(bags, folder / "data")
     yield Row("convert, verified", f"{lasted / spent:.1f} x real time, {lasted / cpu:.1f} per core", "3")
-    for what, size in _sizes(bags, root):
+    for what, size in sizes(bags, root):
         yield Row(f"bytes per episode, {what}", f"{size / count / 1e6:.2f} MB, {size / lasted / 1e3:.0f} kB/s")
     screen.now("loading")
-    yield from _loaded(root, folder / "cache", seconds, threads, screen)
+    yield from loaded(root, folder / "cache", seconds, threads)
 
 
-def _played(count: int, hands: str) -> Iterator[Episode]:
+def played(count: int, hands: str) -> Iterator[Episode]:
     """Successful episodes of the scripted expert."""
     from xlvla.cli.sim_collect import collect_one, jobs
 
@@ -88,13 +84,13 @@ def _played(count: int, hands: str) -> Iterator[Episode]:
     raise XlvlaError(f"the expert solved {found} of {10 * count} episodes with {hands}: choose other --hands")
 
 
-def _recorded(played: Sequence[Episode], folder: Path) -> list[Path]:
+def recorded(episodes: Sequence[Episode], folder: Path) -> list[Path]:
     from xlvla_data import bagged
 
-    return [bagged.write(episode, folder / "session" / f"episode_{number:06d}") for number, episode in enumerate(played)]
+    return [bagged.write(episode, folder / "session" / f"episode_{number:06d}") for number, episode in enumerate(episodes)]
 
 
-def _converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
+def converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
     """The data set, and the wall and processor seconds it took."""
     from xlvla.cli.data.convert import Work
     from xlvla.codec import Codec
@@ -107,45 +103,21 @@ def _converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
     return roots[0], time.perf_counter() - began, time.process_time() - worked
 
 
-def _sizes(bags: Sequence[Path], root: Path) -> Iterator[tuple[str, int]]:
+def sizes(bags: Sequence[Path], root: Path) -> Iterator[tuple[str, int]]:
     yield "recording", sum(file.stat().st_size for bag in bags for file in bag.rglob("*") if file.is_file())
     for what, part in (("videos", "videos"), ("numbers", "data"), ("tables", "meta")):
         yield what, sum(file.stat().st_size for file in (root / part).rglob("*") if file.is_file())
 
 
-def _loaded(root: Path, cache: Path, seconds: float, threads: int, screen: Screen) -> Iterator[Row]:
-    import torch
-
-    from xlvla.codec import Codec
-    from xlvla_policy.training import dataset, sources
-    from xlvla_policy.training.batches import Batches, Lots
+def loaded(root: Path, cache: Path, seconds: float, threads: int) -> Iterator[Row]:
+    from xlvla_policy.training import loading
     from xlvla_policy.training.recipe import usual
-    from xlvla_policy.vla import config, tokenizer
+    from xlvla_policy.vla import config
 
-    torch.set_num_threads(threads)
     shape = replace(config.preset("pi0"), cameras=("front",))
-    recorded = [dataset.read(source, shape, Codec.load()) for source in sources.find([str(root)])]
-    for word in ("decoding once", "decoded before"):
-        began = time.perf_counter()
-        demonstrations = dataset.load(recorded, shape, stride=1, cache=cache)
-        spent = time.perf_counter() - began
-        yield Row(f"opening the pictures, {word}", f"{len(demonstrations) / spent:.0f} samples/s")
-    batches = Batches(demonstrations, shape, dataset.statistics(recorded), tokenizer.load(shape.max_words))
-    lots = Lots(np.arange(len(demonstrations)), demonstrations.weights)
-    recipe, chunk = usual("pi0"), f"{shape.frames}-frame chunks + a {shape.vision.width}x{shape.vision.height} picture"
-    screen.now("drawing samples")
-    rng = np.random.default_rng(0)
-    takes = _rate(lambda step: batches.take(lots.rows_at(rng.random(BATCH))), seconds)
-    yield Row(f"samples, {chunk}, {threads} threads", f"{takes:.0f} samples/s", "400")
-    draws = _rate(lambda step: batches.draw(lots, recipe, step, range(BATCH)), seconds)
-    yield Row("the same, spoilt as training does", f"{draws:.0f} samples/s", "400")
-
-
-def _rate(draw: Callable[[int], object], seconds: float) -> float:
-    """Samples a second."""
-    draw(0)
-    began, step = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < seconds:
-        step += 1
-        draw(step)
-    return step * BATCH / spent
+    rates = loading.measure([str(root)], shape, usual("pi0"), cache, seconds=seconds, threads=threads)
+    sample = f"{shape.frames}-frame chunks + a {shape.vision.width}x{shape.vision.height} picture, {threads} threads"
+    yield Row("pictures decoded, once", f"{rates.decoded:.0f} samples/s")
+    yield Row("pictures found decoded", f"{rates.opened:.0f} samples/s")
+    yield Row(f"samples, {sample}", f"{rates.taken:.0f} samples/s", "400")
+    yield Row("the same, spoilt as training does", f"{rates.drawn:.0f} samples/s", "400")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from xlvla.errors import XlvlaError
 from xlvla_data.store import Stored
 from xlvla_policy.vla import images
 from xlvla_policy.vla.config import VlaConfig
+
+DECODERS = 4
+"""Threads that decode videos."""
 
 
 class Pictures:
@@ -71,14 +75,23 @@ def _keep(file: Path, shape: tuple[int, ...], stored: Sequence[Stored], config: 
 
 
 def _fill(pictures: np.ndarray, stored: Sequence[Stored], config: VlaConfig, stride: int) -> np.ndarray:
-    row, vision = 0, config.vision
-    for each in stored:
-        there, count = each.read().pictures, observed(each, stride)
-        for index, camera in enumerate(config.cameras):
-            if camera not in there:
-                pictures[row : row + count, index] = 0  # black, and masked
-                continue
-            for offset, picture in enumerate(there[camera][::stride]):
-                pictures[row + offset, index] = images.fit(picture, vision, camera)
-        row += count
+    ends = np.cumsum([observed(each, stride) for each in stored])
+    parts = [pictures[end - observed(each, stride) : end] for each, end in zip(stored, ends, strict=True)]
+    pool = ThreadPoolExecutor(min(len(stored), DECODERS, os.cpu_count() or 1))
+    try:
+        for _ in pool.map(lambda each, part: _decode(part, each, config, stride), stored, parts):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
     return pictures
+
+
+def _decode(pictures: np.ndarray, stored: Stored, config: VlaConfig, stride: int) -> None:
+    """An episode's pictures."""
+    there = stored.read().pictures
+    for index, camera in enumerate(config.cameras):
+        if camera not in there:
+            pictures[:, index] = 0  # black, and masked
+            continue
+        for row, picture in enumerate(there[camera][::stride]):
+            pictures[row, index] = images.fit(picture, config.vision, camera)
