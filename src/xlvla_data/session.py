@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -11,17 +12,24 @@ DISCARDED = "discarded"
 
 
 class Session:
-    """Episodes of one start; the folder is made with the first."""
+    """Episodes of one start; the folder is made with the first.
 
-    def __init__(self, root: Path):
+    Args:
+        least_free_gb: free space without which no episode begins.
+    """
+
+    def __init__(self, root: Path, least_free_gb: float):
         self.folder = _free(root / time.strftime("%Y-%m-%d_%H%M%S"))
-        self._count = 0
+        self._least_free_gb, self._count = least_free_gb, 0
 
     def begin(self) -> Path:
-        """The folder of the next episode, made; XlvlaError where it cannot be."""
+        """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is nearly full."""
         path = self.folder / f"episode_{self._count:06d}"
         try:
             path.mkdir(parents=True)
+            if (free_gb := shutil.disk_usage(path).free / 1e9) < self._least_free_gb:
+                path.rmdir()
+                raise XlvlaError(f"{free_gb:.2f} GB are left on the disk of {path}, recorder.least_free_gb is {self._least_free_gb:g}")
         except OSError as error:
             raise XlvlaError(f"cannot record to {path}: {error.strerror}") from None
         self._count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import bisect
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,14 +59,13 @@ class Tape:
 
     def track(self, since_ns: int = 0) -> Track:
         """What came from this log time on."""
-        stream = self.stream
-        stamps, logs = np.array(self._stamps, np.int64), np.array(self._logs, np.int64)
-        values = np.array(self._values).reshape(-1, len(stream.joints)) if stream.joints else np.zeros((0, 0))
-        prints = np.array(self._prints, np.int64)
-        first = int(np.searchsorted(logs, since_ns))
+        stream, width = self.stream, len(self.stream.joints)
+        first = bisect.bisect_left(self._logs, since_ns)
+        stamps, logs, prints = (np.array(column[first:], np.int64) for column in (self._stamps, self._logs, self._prints))
+        values = np.array(self._values[first * width :]).reshape(-1, width) if width else np.zeros((0, 0))
         limits = {"lower": stream.lower, "upper": stream.upper, "lost": self._lost, "faults": tuple(self._faults)}
-        columns = {"values": values[first:], "prints": prints[first:], "claim_hz": stream.claim_hz}
-        return Track(stream.topic.name, stream.kind, stream.of, stamps[first:], logs[first:], **columns, **limits)
+        columns = {"values": values, "prints": prints, "claim_hz": stream.claim_hz}
+        return Track(stream.topic.name, stream.kind, stream.of, stamps, logs, **columns, **limits)
 
     def _count(self, sequence: int) -> None:
         """A number that is not the next one is of lost messages, or of another publisher where it is smaller."""

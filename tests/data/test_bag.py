@@ -251,7 +251,6 @@ def test_a_bag_that_is_being_recorded_is_not_repaired(tmp_path):
 def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
     """The limit of a file's size stands for the disk: the kernel refuses to write beyond either."""
     folder, before = tmp_path / "episode_000000", resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     writer = BagWriter(folder, TOPICS, "jazzy")
     spool = Spool(writer, 0)
     noise = np.random.default_rng(0)
@@ -272,10 +271,23 @@ def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
         assert spool.close(10)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
     assert Bag(folder).whole and not (folder / SPARE).exists()
     with AnyReader([folder]) as reader:
         assert 20 <= reader.message_count < 60
+
+
+def test_a_disk_without_room_for_the_end_gives_up_the_last_second(tmp_path):
+    folder, before = tmp_path / "episode_000000", resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = record(folder, close=False)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (writer.file.end + 100, before[1]))
+    try:
+        writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert Bag(folder).whole
+    with AnyReader([folder]) as reader:
+        assert 0 < reader.message_count < 501
+        assert reader.message_count == len(list(Bag(folder).messages()))
 
 
 def test_an_almost_full_disk_is_noticed_before_it_is_full(tmp_path):

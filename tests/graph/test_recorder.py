@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ from xlvla.ros.wiring import wiring
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
 from xlvla.types import CHUNK_HZ, PARTS
 from xlvla_data.bag.card import read_card
+from xlvla_data.bag.layout import mcap_path
 from xlvla_data.bag.reader import Bag, bags
 
 DOMAIN = 1 + (own_domain() + 7) % 100
@@ -140,6 +142,7 @@ def desk(body, tmp_path) -> Iterator[Desk]:
 def test_an_episode_holds_what_the_rig_said(desk, body):
     clock = SimClock(body.operator.node, 1.0)
     body.operator.instruct("Stack the cans.")
+    desk.until(lambda: desk.status.get("instruction") == "Stack the cans.", "the sentence does not arrive")
     folder = desk.record(4.0, clock)
     assert "episode_000000 ended" in body.operator.call(topics.RECORDER_STOP)
     bag, card = Bag(folder), read_card(folder)
@@ -218,6 +221,30 @@ def test_a_world_that_is_put_back_in_the_midst_is_told(desk, body):
     desk.until(lambda: any("put back" in line for line in desk.status.get("findings", ())), "it is not told")
     body.operator.call(topics.RECORDER_STOP)
     assert read_card(folder).verdict == "red"
+
+
+def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):
+    with recorder(recorded_rig(tmp_path), body.operator, body.supervisor.check) as (desk, supervisor):
+        folder = desk.record(1.5)
+        pid, before = supervisor.nodes[0].process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (mcap_path(folder).stat().st_size + 20_000, before[1]))
+        desk.until(lambda: desk.status.get("state") == "stopped", "it goes on")
+        card = read_card(folder)
+        assert (card.state, card.verdict) == ("stopped", "red") and "File too large" in card.why
+        assert Bag(folder).whole
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        again = desk.record(1.0)
+        desk.operator.call(topics.RECORDER_STOP)
+        assert again.name == "episode_000001" and Bag(again).whole
+        assert not [line for line in read_card(again).findings if "disk" in line]
+
+
+def test_no_episode_begins_on_a_disk_that_is_nearly_full(body, tmp_path):
+    rig = recorded_rig(tmp_path)
+    full = replace(rig, recorder=RecorderConfig(folder=str(tmp_path), least_free_gb=1e9))
+    with recorder(full, body.operator) as (desk, _), pytest.raises(XlvlaError, match=r"recorder\.least_free_gb is 1e\+09"):
+        desk.operator.call(topics.RECORDER_START)
+    assert not list(tmp_path.rglob("episode_*"))
 
 
 def test_a_killed_recorder_leaves_an_episode_that_the_next_one_makes_whole(body, tmp_path):

@@ -71,7 +71,12 @@ def _module_faults(packages: set[str]) -> list[str]:
     """What is not installed of what nodes of these packages import."""
     from importlib.util import find_spec
 
-    wanted = {"xlvla": ("rclpy", "ros"), "xlvla_sim": ("mujoco", "sim"), "xlvla_policy": ("torch", "policy")}
+    wanted = {
+        "xlvla": ("rclpy", "ros"),
+        "xlvla_sim": ("mujoco", "sim"),
+        "xlvla_data": ("mcap", "data"),
+        "xlvla_policy": ("torch", "policy"),
+    }
     return [
         f"{module} is not installed: pip install 'xlvla[{extra}]'" + (", or source a ROS 2 installation" if extra == "ros" else "")
         for package, (module, extra) in wanted.items()

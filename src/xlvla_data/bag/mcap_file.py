@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lz4.frame
@@ -45,8 +45,6 @@ class McapFile:
     whole and can still be closed.
 
     Attributes:
-        counts: messages written, by topic.
-        first_ns, last_ns: log times of the first and the last of them.
         end: bytes that are safe.
     """
 
@@ -54,20 +52,23 @@ class McapFile:
         self._file = path.open("xb", buffering=0)
         self._ids = {topic.name: number for number, topic in enumerate(topics, 1)}
         self._schemas, self._channels = _describe(topics)
-        self._chunks: list[ChunkIndex] = []
-        self._written: Counter[int] = Counter()
-        self.first_ns = self.last_ns = self.end = 0
+        self._chunks: list[tuple[ChunkIndex, Counter[int]]] = []
+        self.end = 0
         self._begin_chunk()
         self._append(MAGIC + _bytes(Header(PROFILE, "xlvla"), *self._schemas, *self._channels))
 
     @property
     def counts(self) -> dict[str, int]:
-        return {topic: self._written[number] for topic, number in self._ids.items()}
+        """Messages written, by topic."""
+        written = self._written()
+        return {topic: written[number] for topic, number in self._ids.items()}
 
     @property
-    def pending(self) -> int:
-        """Bytes that wait for the next flush."""
-        return len(self._chunk)
+    def span_ns(self) -> tuple[int, int]:
+        """Log times of the first and the last message written; zeros where there is none."""
+        indexes = [index for index, _ in self._chunks]
+        first = min((index.message_start_time for index in indexes), default=0)
+        return first, max((index.message_end_time for index in indexes), default=0)
 
     def fileno(self) -> int:
         return self._file.fileno()
@@ -96,17 +97,32 @@ class McapFile:
             MessageIndex(channel, sorted(entries)).write(made)
         ends = (record.message_end_time, made.count - length, offsets, record.message_start_time)
         self._append(made.end())
-        self._chunks.append(ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)))
-        self._written.update({channel: len(entries) for channel, entries in index.items()})
-        self.first_ns = min(self.first_ns or min(times), min(times))
-        self.last_ns = max(self.last_ns, max(times))
+        counts = Counter({channel: len(entries) for channel, entries in index.items()})
+        self._chunks.append((ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)), counts))
 
-    def close(self, notes: Metadata | None = None) -> None:
-        """Writes the summary that makes a bag quick to open; the file is whole without it, too. OSError where it cannot."""
+    def close(self, notes: Callable[[], Metadata]) -> None:
+        """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without a flush what was added is lost.
+
+        Where there is no room for it the last chunks make way. OSError where even that does not help.
+        """
         try:
-            self._append(self._ending(notes))
+            while True:
+                try:
+                    return self._append(self._ending(notes()))
+                except OSError:
+                    if not self._chunks:
+                        raise
+                    self._drop_chunk()
         finally:
             self._file.close()
+
+    def _drop_chunk(self) -> None:
+        index, _ = self._chunks.pop()
+        self.end = index.chunk_start_offset
+        self._cut()
+
+    def _written(self) -> Counter[int]:
+        return sum((counts for _, counts in self._chunks), Counter[int]())
 
     def _begin_chunk(self) -> None:
         self._chunk, self._index = bytearray(), dict[int, list[tuple[int, int]]]()
@@ -118,18 +134,21 @@ class McapFile:
                 view = view[self._file.write(view) :]
             os.fsync(self._file.fileno())
         except OSError:
-            self._file.truncate(self.end)
-            self._file.seek(self.end)
+            self._cut()
             raise
         self.end += len(data)
 
-    def _ending(self, notes: Metadata | None) -> bytes:
+    def _cut(self) -> None:
+        self._file.truncate(self.end)
+        self._file.seek(self.end)
+
+    def _ending(self, notes: Metadata) -> bytes:
         """Everything after the last chunk."""
-        before = _bytes(notes) if notes else b""
-        indexed = [MetadataIndex(self.end, len(before), notes.name)] if notes else []
+        before = _bytes(notes)
+        indexed, chunks = [MetadataIndex(self.end, len(before), notes.name)], [index for index, _ in self._chunks]
         before += _bytes(DataEnd(0))
         start, offset, body, offsets = self.end + len(before), 0, b"", list[SummaryOffset]()
-        for group in (self._schemas, self._channels, [self._statistics(len(indexed))], self._chunks, indexed):
+        for group in (self._schemas, self._channels, [self._statistics()], chunks, indexed):
             made = _bytes(*group)
             if made:
                 offsets.append(SummaryOffset(made[0], start + offset, len(made)))
@@ -139,11 +158,12 @@ class McapFile:
         checksum = zlib.crc32(footer[:-4], zlib.crc32(body))
         return before + body + footer[:-4] + struct.pack("<I", checksum) + MAGIC
 
-    def _statistics(self, notes: int) -> Statistics:
+    def _statistics(self) -> Statistics:
+        written, (first_ns, last_ns) = self._written(), self.span_ns
         sizes = {"schema_count": len(self._schemas), "channel_count": len(self._channels), "chunk_count": len(self._chunks)}
-        times = {"message_start_time": self.first_ns, "message_end_time": self.last_ns}
-        counts = {"message_count": self._written.total(), "channel_message_counts": dict(self._written)}
-        return Statistics(attachment_count=0, metadata_count=notes, **sizes, **times, **counts)
+        times = {"message_start_time": first_ns, "message_end_time": last_ns}
+        counts = {"message_count": written.total(), "channel_message_counts": dict(written)}
+        return Statistics(attachment_count=0, metadata_count=1, **sizes, **times, **counts)
 
 
 def _describe(topics: Sequence[BagTopic]) -> tuple[list[Schema], list[Channel]]:

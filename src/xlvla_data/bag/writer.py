@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mcap.records import Metadata
 
@@ -42,7 +43,8 @@ class BagWriter:
     def close(self) -> None:
         """Ends the bag; OSError where not even its end fits, then it can be repaired once there is space."""
         (self.folder / SPARE).unlink(missing_ok=True)
-        file = self.file
-        about = information(mcap_path(self.folder).name, self._topics, file.counts, file.first_ns, file.last_ns, self._distro)
-        file.close(Metadata("rosbag2", {"serialized_metadata": as_yaml(about)}))
-        write_whole(self.folder / METADATA, as_yaml({"rosbag2_bagfile_information": about}))
+        self.file.close(lambda: Metadata("rosbag2", {"serialized_metadata": as_yaml(self._information())}))
+        write_whole(self.folder / METADATA, as_yaml({"rosbag2_bagfile_information": self._information()}))
+
+    def _information(self) -> dict[str, Any]:
+        return information(mcap_path(self.folder).name, self._topics, self.file.counts, *self.file.span_ns, self._distro)

@@ -50,7 +50,8 @@ class RecorderNode(RigNode):
         for line in too_large(self.rig):
             self.warn(line)
         self._status, self._cues = self.publisher(topics.RECORDER_STATUS), self.publisher(topics.CUE)
-        self._desk = Desk(Session(self._root), self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s)
+        session = Session(self._root, self._config.least_free_gb)
+        self._desk = Desk(session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s)
         self._warned: set[str] = set()
         self._serve()
         self.every(TELL_S, self._tell)
@@ -142,7 +143,8 @@ class RecorderNode(RigNode):
         if recording is None:
             self.health.ok("idle")
             last = self._desk.last
-            self._say({"state": "stopped" if last else "idle", "episode": last.name if last else "", "folder": str(last or self._root)})
+            where = {"episode": last.name if last else "", "folder": str(last or self._root)}
+            self._say({"state": "stopped" if last else "idle", **where, "instruction": self._sentence()})
             return
         verdict, spool = recording.verdict(live=True), recording.spool
         self._warn_once(verdict.findings)
