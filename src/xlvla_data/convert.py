@@ -7,8 +7,8 @@ readers need; the stamps of what a frame is made of are in a column of their own
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,11 +33,12 @@ Positions = dict[Side, dict[Part, np.ndarray]]
 
 @dataclass(frozen=True)
 class Limits:
-    """How old what a frame needs may be; what else is recorded is kept however old it is, with its stamp.
+    """How old what a frame needs may be; what else is recorded is kept with its stamp, however old where nothing is said of it.
 
     A command stays in force until the next, so it may be older than what is seen or felt.
 
     Args:
+        others: of what else is recorded, by the beginnings of features.
         cut_s: so much may be cut off at either end of an episode where something is too old or not there yet.
         least_s: an episode is at least so long.
     """
@@ -45,6 +46,7 @@ class Limits:
     camera_s: float = 0.15
     state_s: float = 0.15
     command_s: float = 0.5
+    others: Mapping[str, float] = field(default_factory=dict[str, float])
     cut_s: float = 1.0
     least_s: float = 1.0
 
@@ -90,6 +92,9 @@ def _needs(take: Take, limits: Limits) -> Iterator[Need]:
         for part in PARTS:
             yield Need(f"{side} {part} state", take.state[side][part].stamps, limits.state_s)
             yield Need(f"{side} {part} command", take.command[side][part].stamps, limits.command_s, _period(take.info.rate_hz))
+    for key, stream in take.others.items():
+        if most := [seconds for word, seconds in limits.others.items() if key.startswith(word)]:
+            yield Need(key, stream.stamps, min(most))
 
 
 def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndarray, list[str]]:
@@ -150,9 +155,10 @@ def _held(stream: Stream, times: np.ndarray) -> np.ndarray:
 
 def _stamps(needs: Sequence[Need], take: Take, times: np.ndarray) -> Column:
     """The frames' times and the stamps of what they are made of [F, 1 + streams] ns."""
-    streams = [(need.name, need.stamps, need.after_ns) for need in needs] + [(key, each.stamps, 0) for key, each in take.others.items()]
-    columns = [times] + [np.append(stamps, NONE)[as_of(stamps, times + after)] for _, stamps, after in streams]
-    return Column(np.stack(columns, 1).astype(np.int64), (FRAME, *(name.replace(" ", ".") for name, _, _ in streams)))
+    streams = {need.name: (need.stamps, need.after_ns) for need in needs if need.name not in take.others}
+    streams |= {key: (stream.stamps, 0) for key, stream in take.others.items()}
+    columns = [times] + [np.append(stamps, NONE)[as_of(stamps, times + after)] for stamps, after in streams.values()]
+    return Column(np.stack(columns, 1).astype(np.int64), (FRAME, *(name.replace(" ", ".") for name in streams)))
 
 
 def _period(rate_hz: int) -> int:

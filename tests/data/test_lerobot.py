@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from xlvla.errors import XlvlaError
 from xlvla_data.lerobot import layout, statistics
 from xlvla_data.lerobot.layout import Info, vector, video
 from xlvla_data.lerobot.reader import Dataset
-from xlvla_data.lerobot.writer import Writer
+from xlvla_data.lerobot.writer import Writer, locked
 
 JOINTS = ("left_arm_joint1", "left_hand_index", "right_arm_joint1")
 INFO = Info(
@@ -155,3 +157,23 @@ def test_a_data_set_of_another_version_says_so(written):
         Dataset(written)
     with pytest.raises(XlvlaError, match="no LeRobot data set"):
         Dataset(written / "data")
+
+
+def test_two_processes_do_not_write_one_data_set_at_once(written):
+    other = "import sys; from pathlib import Path; from xlvla_data.lerobot.writer import locked; locked(Path(sys.argv[1]))"
+    with locked(written / layout.LOCK):
+        done = subprocess.run([sys.executable, "-c", other, written / layout.LOCK], capture_output=True, text=True, timeout=60)
+        assert "is being written by another process" in done.stderr
+    assert subprocess.run([sys.executable, "-c", other, written / layout.LOCK], timeout=60).returncode == 0
+
+
+def test_a_table_of_many_episodes_has_several_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "ROWS", 2)
+    for seed in range(5):
+        Writer(tmp_path, INFO).add(*episode(seed, 3), "wave", success=None, seed=seed)
+    assert len(list((tmp_path / "meta/episodes").rglob("*.parquet"))) == 3
+    data = Dataset(tmp_path)
+    assert [row.row["seed"] for row in data.episodes] == [0, 1, 2, 3, 4]
+    assert [row.row["meta/episodes/file_index"] for row in data.episodes] == [0, 0, 1, 1, 2]
+    states = np.concatenate([episode(seed, 3)[0][layout.STATE] for seed in range(5)])
+    assert np.allclose(json.loads((tmp_path / layout.STATS).read_text())[layout.STATE]["std"], states.std(0), atol=1e-6)

@@ -199,6 +199,18 @@ def test_what_is_optional_is_kept_however_old_and_says_so():
     assert (stamps[-20:] == late.stamps[-1]).all()
 
 
+def test_what_is_optional_is_needed_where_the_user_says_how_old_it_may_be():
+    take = irregular_take(3)
+    touch = take.others["observation.tactile.left"]
+    lost = replace(take, others={"observation.tactile.left": replace(touch, stamps=touch.stamps[:40], values=touch.values[:40])})
+    resampled(lost, made_episodes.codec(), LENIENT)
+    strict = replace(LENIENT, others={"observation.tactile": 0.5})
+    made, _ = resampled(take, made_episodes.codec(), strict)
+    assert len(set(made.others[STAMPS].names)) == len(made.others[STAMPS].names) == 1 + 1 + 8 + 1
+    with pytest.raises(XlvlaError, match=r"the last \d\.\d s lack observation\.tactile\.left"):
+        resampled(lost, made_episodes.codec(), strict)
+
+
 def test_joints_are_taken_by_name_whatever_their_order():
     take = irregular_take(4)
     arm = take.state["left"]["arm"]

@@ -28,6 +28,7 @@ ROWS = 100
 TASKS = "meta/tasks.parquet"
 INFO = "meta/info.json"
 STATS = "meta/stats.json"
+LOCK = "meta/.lock"
 
 STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
 INDICES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Writer:
     """Appends episodes to a data set, new or begun earlier with the same features.
 
     An episode's files come first, the tables that name them last: an interrupted episode leaves a file nobody knows, and the
-    next one takes its place. One writer at a time.
+    next one takes its place. Another process's writer is refused.
 
     Args:
         info: what is recorded; its totals do not matter.
@@ -33,6 +34,7 @@ class Writer:
     def __init__(self, root: Path, info: Info, *, checked: bool = False):
         self.root, self.rows, self.sentences = root, list[dict[str, Any]](), list[str]()
         self._checked, self._stats = checked, dict[str, Stats]()
+        self._lock = locked(root / layout.LOCK)
         self.info = replace(info, total_episodes=0, total_frames=0, total_tasks=0)
         if (root / layout.INFO).is_file():
             self._resume()
@@ -141,6 +143,18 @@ class Writer:
             if not np.isfinite(value).all():
                 raise XlvlaError(f"'{name}' holds a number that is not finite")
         return next(iter(lengths.values()))
+
+
+def locked(path: Path) -> IO[str]:
+    """A file that is this process's while it is open; raises XlvlaError where it is another's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise XlvlaError(f"{path.parents[1]} is being written by another process: wait for it to end") from None
+    return file
 
 
 def _told(row: Mapping[str, Any], key: str) -> Stats:

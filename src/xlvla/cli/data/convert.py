@@ -28,7 +28,9 @@ def convert(
     to: Annotated[Path, typer.Option(help="Folder for the data sets, one per task and pair of hands; what is there is not made again.")],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
     rate: Annotated[int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")] = CHUNK_HZ,
-    max_age: Annotated[str, typer.Option(help="How old [s] what a frame is made of may be: camera=0.15,state=0.15,command=0.5.")] = "",
+    max_age: Annotated[
+        str, typer.Option(help="How old [s] what a frame is made of may be: camera=0.15,state=0.15,command=0.5; operator=0.5.")
+    ] = "",
     without: Annotated[str, typer.Option(help="What is not kept: operator, observation.tactile, ...")] = "",
     weights: Annotated[Path | None, typer.Option(help="Weights of the codec of the latents; the shipped ones if not given.")] = None,
 ) -> None:
@@ -84,20 +86,26 @@ class Work:
 
 
 def ages(text: str) -> Limits:
-    """Limits of `camera=0.2,state=0.1`."""
+    """Limits of `camera=0.2,operator=0.5`."""
     from xlvla.errors import unknown
     from xlvla_data.convert import Limits
+    from xlvla_data.recorded import OPERATOR, SENSED
 
-    chosen, known = dict[str, float](), ("camera", "state", "command")
+    usual, others = dict[str, float](), dict[str, float]()
+    known = ("camera", "state", "command", OPERATOR.strip("."), SENSED.strip("."))
     for word in filter(None, (word.strip() for word in text.split(","))):
         name, _, value = word.partition("=")
-        if name not in known:
+        if not name.startswith(known):
             raise unknown("stream", name, known)
         try:
-            chosen[f"{name}_s"] = float(value)
+            seconds = float(value)
         except ValueError:
             raise XlvlaError(f"--max-age {word}: a stream and seconds are wanted, as in camera=0.15") from None
-    return replace(Limits(), **chosen)
+        if name in known[:3]:
+            usual[f"{name}_s"] = seconds
+        else:
+            others[name] = seconds
+    return replace(Limits(others=others), **usual)
 
 
 def _found(folders: Sequence[Path]) -> Iterator[Path]:
