@@ -30,6 +30,8 @@ SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.2, 1.5
 how long it may take until the task is known to be done [s, simulated]."""
 OPEN_S = 0.3
 """How long hands rest once the robot was let go, and before it is taken up again."""
+REFUSED_S = 5.0
+"""How long the clutch may refuse to close [s, simulated]."""
 SWITCH_S = 0.0005
 """How long the thread that plans may keep the one that shows the hands from running."""
 PATIENCE_S = 20.0
@@ -116,6 +118,7 @@ class OperatorNode(RigNode):
         script = yield from self._thought(lambda: self._operator.begin(status["seed"]))
         self._operator.play(script)
         yield from self._pass(SEEN_S)
+        yield from self._until(lambda: self._every("tracked"), "teleoperation does not see the operator's hands")
         yield from self._record("recording")
         yield from self._clutch()
         yield from self._pass(JOINED_S)
@@ -134,7 +137,7 @@ class OperatorNode(RigNode):
             while not self._operator.arrived:
                 if self._lost:
                     return self._lost
-                if self._followed:
+                if self._every("clutched"):
                     self._operator.advance(self._passed_s)
                     yield
                 else:
@@ -156,11 +159,16 @@ class OperatorNode(RigNode):
         yield from self._clutch()
 
     def _clutch(self) -> Wait:
-        """Closes the clutch and waits until every side follows."""
-        yield from self._call(topics.TELEOP_CLUTCH, data=True)
-        end_ns = self._now_ns + round(OPEN_S * SECOND)
-        while not self._followed and self._now_ns < end_ns:
-            yield
+        """Closes the clutch, again and again where hands are not seen just then, until every side follows."""
+        refused, end_ns = "", self._now_ns + round(REFUSED_S * SECOND)
+        while not self._every("clutched"):
+            if self._now_ns > end_ns:
+                raise XlvlaError(f"the clutch does not close: {refused}")
+            try:
+                refused = yield from self._call(topics.TELEOP_CLUTCH, data=True)
+            except XlvlaError as error:
+                refused = str(error)
+            yield from self._pass(OPEN_S)
 
     def _seen(self) -> Generator[None, None, np.ndarray]:
         """Where everything is in this episode, as the simulation said last."""
@@ -178,10 +186,10 @@ class OperatorNode(RigNode):
         """Why the task cannot be done any more."""
         return str(self._task["text"]) if self._task.get("done") and not self._task["success"] else ""
 
-    @property
-    def _followed(self) -> bool:
+    def _every(self, what: str) -> bool:
+        """Whether every side is `tracked`, or `clutched`, as teleoperation said last."""
         sides = self._said[topics.TELEOP_STATUS.name].get("sides", {})
-        return all(sides.get(side, {}).get("clutched") for side in self.rig.sides)
+        return all(sides.get(side, {}).get(what) for side in self.rig.sides)
 
     def _record(self, state: str) -> Wait:
         """Presses `start` or `stop` and waits until the recorder is in a state."""
