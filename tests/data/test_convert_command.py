@@ -80,7 +80,7 @@ def test_discarded_and_red_episodes_are_left_out_and_red_ones_taken_when_asked(t
     (session / "discarded").mkdir()
     (session / "episode_000000").rename(session / "discarded" / "episode_000000")
     text, code = run("convert", session, "--to", tmp_path / "to")
-    assert code == 0 and "s/episode_000001: red, left out" in text and "1 converted, 1 red and left out" in text
+    assert code == 0 and "s/episode_000001: red, left out" in text and "1 converted, 1 left out" in text
     text, _ = run("convert", session, "--to", tmp_path / "to", "--red")
     assert "1 converted, 1 there before" in text
     assert [stored.verdict for stored in store.find(tmp_path / "to")] == ["yellow", "red"]
@@ -93,8 +93,8 @@ def test_an_episode_that_cannot_be_trusted_is_refused_with_a_line_and_the_others
     bag = session / "episode_000001" / "episode_000001_0.mcap"
     bag.write_bytes(bag.read_bytes()[: len(bag.read_bytes()) // 30])
     text, code = run("convert", session, "--to", tmp_path / "to")
-    assert code == 1 and "0 converted, 3 refused" in text and "Traceback" not in text
-    assert "s/episode_000000: refused: its state is 'recording'" in text
+    assert code == 1 and "0 converted, 1 left out, 2 refused" in text and "Traceback" not in text
+    assert "s/episode_000000: left out: its state is 'recording'" in text
     assert "s/episode_000002: refused: only 0.5 s of it have all of" in text
 
 

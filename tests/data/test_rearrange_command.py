@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import made_episodes
@@ -10,7 +11,7 @@ import pytest
 from made_episodes import run
 
 from xlvla.errors import XlvlaError
-from xlvla_data import store
+from xlvla_data import rearrange, store
 from xlvla_data.lerobot.reader import Dataset
 
 
@@ -109,11 +110,8 @@ def test_a_share_is_held_out_by_seed_and_an_episode_stays_where_it_is_when_other
     held, kept = keys(tmp_path / "a" / "held_out"), keys(tmp_path / "a" / "train")
     assert not set(held) & set(kept) and len(held) + len(kept) == 9
     assert keys(tmp_path / "b" / "held_out") == held and set(keys(tmp_path / "c" / "held_out")) <= set(held)
-    others = {
-        tuple(keys(tmp_path / str(seed) / "held_out"))
-        for seed in range(3)
-        if run("split", *folders, "--to", tmp_path / str(seed), "--share", "0.4", "--seed", seed)
-    }
+    episodes = [stored for folder in folders for stored in store.find(folder)]
+    others = {tuple(move.folder.name for move in rearrange.share(episodes, tmp_path, 0.4, seed)) for seed in range(6)}
     assert len(others) > 1
 
 
@@ -149,7 +147,5 @@ def test_statistics_of_a_merged_data_set_are_those_of_all_its_frames(folders, tm
     run("merge", *folders, "--to", tmp_path)
     data = Dataset(tmp_path / "push_cans-inspire-inspire")
     every = np.concatenate([data.columns(row, "action")["action"] for row in data.episodes])
-    import json
-
     told = json.loads((data.root / "meta/stats.json").read_text())["action"]
     assert np.allclose(told["mean"], every.mean(0), atol=1e-5) and np.allclose(told["std"], every.std(0), atol=1e-5)

@@ -58,7 +58,7 @@ class Report:
 
     converted: int = 0
     there: int = 0
-    red: int = 0
+    left_out: int = 0
     refused: int = 0
     recorded_s: float = 0.0
     spent_s: float = 0.0
@@ -146,9 +146,10 @@ def _one(folder: Path, there: set[str], red: bool, work: Work, report: Report) -
     try:
         card = read_card(folder)
         if card.state != "stopped":
-            raise XlvlaError(f"its state is '{card.state}': only what was stopped is converted")
+            report.left_out += 1
+            return [f"left out: its state is '{card.state}', only what was stopped is converted"]
         if card.verdict == "red" and not red:
-            report.red += 1
+            report.left_out += 1
             told, more = [str(line).removeprefix("red: ") for line in card.findings[:2]], len(card.findings) - 2
             return [f"red, left out: {'; '.join(told) or 'no finding says why'}" + (f"; and {more} more findings" if more > 0 else "")]
         root, seconds, findings = work.one(folder)
@@ -164,7 +165,7 @@ def _one(folder: Path, there: set[str], red: bool, work: Work, report: Report) -
 
 
 def _say(report: Report, to: Path) -> None:
-    words = {"converted": report.converted, "there before": report.there, "red and left out": report.red, "refused": report.refused}
+    words = {"converted": report.converted, "there before": report.there, "left out": report.left_out, "refused": report.refused}
     print(", ".join(f"{count} {word}" for word, count in words.items() if count or word == "converted") + f": {to}")
     if report.converted:
         recorded, spent = report.recorded_s / 60, report.spent_s / 60
