@@ -145,7 +145,8 @@ def _of_stream(track: Track, span: Span, limits: Limits) -> Iterator[Finding]:
 def _order(track: Track) -> Iterator[Finding]:
     steps = np.diff(track.stamps)
     if backwards := int((steps < 0).sum()):
-        yield Finding("red", f"{track.name}: stamps go backwards {backwards} times")
+        learned_from = track.kind in ("state", "command", "camera")
+        yield Finding("red" if learned_from else "yellow", f"{track.name}: stamps go backwards {backwards} times")
     if track.claim_hz and (same := int((steps == 0).sum())) > 0.01 * len(steps):
         yield Finding("yellow", f"{track.name}: {same} stamps are those of the message before")
 

@@ -132,6 +132,12 @@ def test_nobody_is_blamed_for_what_was_not_promised():
     assert verdict(tracks).colour == "green"
 
 
+def test_what_nobody_learns_from_makes_nothing_red():
+    wrist = replace(stream("/teleop/left/wrist", "other", "", 60.0), claim_hz=None)
+    found = verdict(sound() | {"wrist": replace(wrist, stamps=wrist.stamps[::-1])})
+    assert found.colour == "yellow" and "stamps go backwards" in found.lines[0]
+
+
 @pytest.mark.parametrize("late_s", [0.0, 0.03, 0.12, 0.5])
 def test_lag_is_measured_whatever_the_rates(late_s):
     command_s, state_s = times(200), times(60, phase_s=0.004)
