@@ -109,7 +109,7 @@ def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any
     from xlvla.ros.motion_trial import MotionTrial
 
     period_ms = 1e3 / rig.motion.rate_hz
-    with MotionTrial(_alone(rig), domain) as trial:
+    with MotionTrial(alone(rig), domain) as trial:
         commands, beats, share = trial.stream(seconds)
         first = [trial.first_command_ms() for _ in range(rounds)]
         stops = [trial.stop_ms() for _ in range(rounds)]
@@ -129,7 +129,7 @@ def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any
     }
 
 
-def _alone(rig: Rig) -> Rig:
+def alone(rig: Rig) -> Rig:
     """The rig as hardware that somebody else stands in for."""
     from dataclasses import replace
 

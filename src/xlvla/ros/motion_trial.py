@@ -113,7 +113,7 @@ class MotionTrial:
         _drain(self._beats)
         commands, beats, next_s = list[int](), list[int](), 0.0
         pid, began_s = self._supervisor.nodes[0].process.pid, time.monotonic()
-        used_s = _processor_s(pid)
+        used_s = processor_s(pid)
         while (passed_s := time.monotonic() - began_s) < seconds:
             if passed_s >= next_s:
                 self.chunk(turn=(-1) ** round(next_s / every_s))
@@ -123,7 +123,7 @@ class MotionTrial:
             commands += [sent for _, sent in _drain(self._commands)]
             beats += [sent for _, sent in _drain(self._beats)]
             time.sleep(0.02)
-        share = (_processor_s(pid) - used_s) / (time.monotonic() - began_s)
+        share = (processor_s(pid) - used_s) / (time.monotonic() - began_s)
         return (np.diff(commands) / MS).tolist(), (np.diff(beats) / MS).tolist(), share
 
     def chunk(self, turn: int = 1) -> int:
@@ -178,7 +178,7 @@ def _speeds(stream: list[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([sent for _, sent in stream])[1:], np.diff(position) / np.diff(times)
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """Processor time [s] that a process has used."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()

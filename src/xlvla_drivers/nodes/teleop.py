@@ -31,8 +31,8 @@ from xlvla_drivers.teleop.operator import Sample
 SOURCE = "teleop"
 """How motion knows whose chunks these are."""
 
-LOOK_S = 0.01
-"""How often silence, motion and orders are noticed while no sample comes."""
+LOOK_S, LOOKS_S = 0.01, 0.03
+"""How often silence, motion and orders are noticed while no sample comes, and how often it is looked where the robot is."""
 
 HASTE = 1.4
 """A tracker that is up to so much faster than `rate_hz` is followed at its own rate; of a faster one samples are passed over."""
@@ -68,7 +68,8 @@ class TeleopNode(RigNode):
         self._status, self._latent = self.publisher(topics.TELEOP_STATUS), self.publisher(topics.TELEOP_LATENT)
         self._buttons = self.publisher(topics.BUTTON)
         self._state: dict[str, Any] = {"plays": False, "state": "motion has said nothing", "source": ""}
-        self._void_ns, self._followed_s = 0, dict.fromkeys(self._sides, 0.0)
+        self._void_ns = self._looked_ns = 0
+        self._followed_s = dict.fromkeys(self._sides, 0.0)
         self.serve(topics.TELEOP_CLUTCH, self._on_clutch)
 
     def work(self, stop: threading.Event) -> None:
@@ -98,16 +99,19 @@ class TeleopNode(RigNode):
         if sample is not None:
             self.health.tick("samples")
             self._follow(sample, now_ns)
+        looks = not 0 <= now_ns - self._looked_ns < LOOKS_S * SECOND
+        self._looked_ns = now_ns if looks else self._looked_ns
         for side in self._sides.values():
             with self._stopping(side, now_ns):
                 side.follower.expire(now_ns / SECOND)
-                side.look(now_ns, self._void_ns)
+                if looks:
+                    side.look(now_ns, self._void_ns)
         while not self._orders.empty():
             self._obey(*self._orders.get(), now_ns)
         self._tell()
 
     def _follow(self, sample: Sample, now_ns: int) -> None:
-        now_s = time.monotonic()
+        now_s, seen_ns = time.monotonic(), now_ns - (time.monotonic_ns() - sample.received_ns)
         for key, tracked in sample.sides.items():
             if key not in self._sides or now_s < self._followed_s[key] + 1 / (HASTE * self.teleop.rate_hz):
                 continue
@@ -115,11 +119,10 @@ class TeleopNode(RigNode):
             with self._stopping(side, now_ns):
                 side.follower.see(tracked, now_ns / SECOND, sample.stamp_s)
             if side.follower.follows:
-                side.drive(now_ns)
+                side.drive(seen_ns)
                 self.health.took("sample to chunk", (time.monotonic_ns() - sample.received_ns) / SECOND)
-            if side.follower.tracked:
-                side.tell(tracked, now_ns)
-                self.health.tick(f"{key}")
+            side.tell(seen_ns)
+            self.health.tick(f"{key}")
         self._press(sample.buttons)
         if any(side.follower.follows for side in self._sides.values()):
             latents: dict[Side, np.ndarray] = {key: side.follower.fingers.latent[None] for key, side in self._sides.items()}

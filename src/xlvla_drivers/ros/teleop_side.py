@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlvla import human
 from xlvla.ros import convert, geometry, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
@@ -13,7 +12,6 @@ from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Side
 from xlvla_drivers.teleop.fingers import Fingers
 from xlvla_drivers.teleop.follower import Follower
-from xlvla_drivers.teleop.operator import Tracked
 
 FRAMES, RATE_HZ = 3, 25.0
 """Of a chunk: it goes on as the operator does, and slows to rest within a quarter of a second should no other follow."""
@@ -37,6 +35,7 @@ class TeleopSide:
         self._chunks = node.publisher(topics.chunk(side))
         self._wrist, self._keypoints = node.publisher(topics.operator_wrist(side)), node.publisher(topics.operator_keypoints(side))
         self._leader = node.publisher(topics.leader(side))
+        self._joints = rig.arm(side).joints
         self._angles = convert.JointMessage(rig.joint_names(side, "arm"))
         self._measured, self._pose = Measured(node, rig, side), None
         command = topics.command_dry if rig.motion.dry_run else topics.command
@@ -60,14 +59,17 @@ class TeleopSide:
             return np.concatenate([command[1] for command in held if command is not None])
         return self._pose
 
-    def tell(self, tracked: Tracked, ns: int) -> None:
+    def tell(self, ns: int) -> None:
         """What the operator did, as their tracker has it, keypoints in the hand frame."""
+        tracked = self.follower.raw
+        if tracked is None:
+            return
         if tracked.T_world_wrist is not None:
             self._wrist.publish(geometry.pose(tracked.T_world_wrist, ns, OPERATOR))
         if tracked.keypoints is not None:
-            self._keypoints.publish(geometry.cloud(human.aligned(self.side, tracked.keypoints), ns, f"{OPERATOR}_{self.side}_wrist"))
+            self._keypoints.publish(geometry.cloud(tracked.keypoints, ns, f"{OPERATOR}_{self.side}_wrist"))
         if tracked.joints is not None:
-            self._leader.publish(self._angles.fill(ns, np.array(list(tracked.joints.values()))))
+            self._leader.publish(self._angles.fill(ns, np.array([tracked.joints[joint] for joint in self._joints])))
 
     def drive(self, ns: int) -> None:
         """Publishes where the side should be, as known at a stamp."""

@@ -16,8 +16,8 @@ from xlvla.ros.reader import Reader
 from xlvla.types import Side
 from xlvla_drivers.teleop.operator import SILENCE_S, Sample, Tracked
 
-LOOK_S = 0.001
-"""How often topics are looked at: a look at one takes a hundredth of that."""
+LOOK_S = 0.002
+"""How often topics are looked at: a look at one takes a hundredth of that time."""
 
 
 def awaited(look: Callable[[], Sample | None], timeout_s: float) -> Sample | None:

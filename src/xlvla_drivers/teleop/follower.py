@@ -54,7 +54,7 @@ class Follower:
         follows: the clutch is closed.
         why: the reason why it is not, for people.
         goal: where the side should be; None until the clutch is closed.
-        seen: what was tracked last, smoothed; None while it is not.
+        raw, seen: what was tracked last, keypoints in the hand frame, as it came and smoothed; None while it is not.
     """
 
     def __init__(self, rig: Rig, side: Side, fingers: Fingers):
@@ -73,7 +73,7 @@ class Follower:
         self._smooth_wrist, self._smooth_fingers, self._smooth_leader = SmoothPose(), Smooth(FINGERS), Smooth(LEADER)
         self.follows, self.why = False, "not seen yet"
         self.seen: Tracked | None = None
-        self._raw: Tracked | None = None
+        self.raw: Tracked | None = None
         self._seen_s = self._stamp_s = self._near_s = -math.inf
         self._clutch: Clutch | None = None
         self._robot: np.ndarray | None = None
@@ -87,37 +87,34 @@ class Follower:
         """Takes in what a source saw; what cannot be opens the clutch."""
         stamp_s = now_s if stamp_s is None else stamp_s
         dt = stamp_s - self._stamp_s
-        fault = self._fault(tracked, dt)
-        if fault:
-            self.lose(fault)
+        try:
+            tracked = self._believed(tracked, max(dt, 0.0))
+        except XlvlaError as error:
+            self.lose(str(error))
             return
         if not self.tracked:
             self.why = self.why.replace("lost:", "open: was lost,") if self.why.startswith("lost") else "open"
-        self._raw = tracked
+        self.raw = tracked
         self.seen = self._smoothed(tracked, dt)
         self._seen_s, self._stamp_s = now_s, stamp_s
         if self.follows and dt > 0:
             self._advance(self.seen, min(max(dt, SHORTEST_STEP_S), LONGEST_STEP_S))
 
-    def _fault(self, tracked: Tracked, dt: float) -> str:
-        """Why this is nobody's hand, '' where it is somebody's."""
+    def _believed(self, tracked: Tracked, dt: float) -> Tracked:
+        """What was seen, keypoints in the hand frame; XlvlaError where that is nobody's hand."""
         if not tracked.sound:
-            return "the tracker gave no finite pose"
+            raise XlvlaError("the tracker gave no finite pose")
         if tracked.joints is not None and (missing := [joint for joint in self._joints if joint not in tracked.joints]):
-            return f"the leader has no joint '{missing[0]}'"
-        if tracked.keypoints is not None:
-            try:
-                human.checked(self.side, tracked.keypoints)
-            except XlvlaError as error:
-                return str(error)
-        before = self._raw
-        if before is None or not self.tracked or tracked.T_world_wrist is None or before.T_world_wrist is None:
-            return ""
-        return "the wrist jumped" if jumped(before.T_world_wrist, tracked.T_world_wrist, max(dt, 0.0)) else ""
+            raise XlvlaError(f"the leader has no joint '{missing[0]}'")
+        before = self.raw.T_world_wrist if self.raw is not None else None
+        if before is not None and tracked.T_world_wrist is not None and jumped(before, tracked.T_world_wrist, dt):
+            raise XlvlaError("the wrist jumped")
+        keypoints = None if tracked.keypoints is None else human.aligned(self.side, tracked.keypoints)
+        return Tracked(tracked.T_world_wrist, keypoints, tracked.joints)
 
     def _smoothed(self, tracked: Tracked, dt: float) -> Tracked:
         wrist = None if tracked.T_world_wrist is None else self._smooth_wrist(tracked.T_world_wrist, dt)
-        keypoints = None if tracked.keypoints is None else self._smooth_fingers(human.aligned(self.side, tracked.keypoints), dt)
+        keypoints = None if tracked.keypoints is None else self._smooth_fingers(tracked.keypoints, dt)
         angles = None
         if tracked.joints is not None:
             smooth = self._smooth_leader(np.array([[tracked.joints[joint]] for joint in self._joints]), dt)
@@ -126,7 +123,7 @@ class Follower:
 
     def lose(self, why: str) -> None:
         """The operator is no longer seen, or not to be believed."""
-        self.seen = self._raw = None
+        self.seen = self.raw = None
         for smooth in (self._smooth_wrist, self._smooth_fingers, self._smooth_leader):
             smooth.reset()
         self.open(f"lost: {why}")
