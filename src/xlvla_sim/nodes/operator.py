@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ Wait = Generator[None, None, None]
 
 
 class OperatorNode(RigNode):
-    """Says where its hands are 60 times a simulated second, whatever else it does or waits for.
+    """Says where its hands are 60 times a second, whatever else it does or waits for; its plan is played in simulated time.
 
     With a recorder in the rig it presses `start` before and `stop` after each episode, then `success` or `failure`.
     """
@@ -75,12 +75,20 @@ class OperatorNode(RigNode):
     def work(self, stop: threading.Event) -> None:
         with ThreadPoolExecutor(1, "operator plans") as self._planner:
             errand = self._all_episodes()
-            for now_ns, _ in self.clock.ticks(RATE_HZ, stop):
+            for now_ns in self._ticks(stop):
                 self._passed_s, self._now_ns = (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0, now_ns
                 self._hear()
                 next(errand)
                 self._tell(now_ns)
                 self.health.tick("hands")
+
+    def _ticks(self, stop: threading.Event) -> Iterator[int]:
+        """The simulation's time [ns], as often in real time as a tracker sees: however slow a simulation is, nobody looks lost."""
+        due_s = time.monotonic()
+        while not stop.wait(max(due_s - time.monotonic(), 0.0)):
+            due_s = max(due_s + 1 / RATE_HZ, time.monotonic())
+            if (now_ns := self.clock.now_ns()) > 0:
+                yield now_ns
 
     def _hear(self) -> None:
         for name, reader in self._readers.items():
