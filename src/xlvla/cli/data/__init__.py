@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-Folders = Annotated[list[Path], typer.Argument(help="Data sets, or folders of them.", metavar="DATASETS...")]
+Folders = Annotated[list[Path], typer.Argument(help="Data sets, or folders of them.", metavar="DATASETS")]
 Hands = Annotated[str, typer.Option(help="Only episodes with these hands: xhand, or exactly a pair: xhand+inspire.")]
 Tasks = Annotated[str, typer.Option(help="Only these tasks, the paper's codes or names.")]
 Verdict = Annotated[str, typer.Option(help="Only episodes that were recorded so: green, yellow, red.")]
