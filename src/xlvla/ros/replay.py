@@ -20,6 +20,7 @@ from xlvla.ros.reader import Reader
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 
 SOURCE = "replay"
+NOBODY, LET_GO_S = "nobody", 0.2
 AHEAD = 4
 """A chunk is said every so many frames."""
 
@@ -81,8 +82,14 @@ class Replayer:
             told(f"{len(next(iter(frames.values()))) / CHUNK_HZ:.1f} s of the episode")
             seen = self._follow(frames)
         finally:
-            self._source.publish(String(data=""))
+            self._let_go()
         return [tracked for side in frames for tracked in self._tracked(side, frames[side], seen)]
+
+    def _let_go(self) -> None:
+        """Motion drops a chunk when somebody else is to drive; afterwards anybody may."""
+        self._source.publish(String(data=NOBODY))
+        time.sleep(LET_GO_S)
+        self._source.publish(String(data=""))
 
     def _here(self) -> dict[Side, np.ndarray]:
         give_up = time.monotonic() + WAIT_S
