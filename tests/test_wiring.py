@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,10 +17,12 @@ DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other 
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
 
 
-@pytest.fixture(scope="module", params=["bimanual", "bimanual_emulated"])
-def probe(request):
+@pytest.fixture(scope="module", params=["bimanual", "bimanual_emulated", "teleop_scripted", "teleop_keyboard"])
+def probe(request, tmp_path_factory):
     """A ROS node beside the running graph of a rig."""
     rig = rigs.load(request.param)
+    if rig.recorder:
+        rig = replace(rig, recorder=replace(rig.recorder, folder=str(tmp_path_factory.mktemp("recordings"))))
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     with Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor:

@@ -63,6 +63,7 @@ def _words() -> Table:
     rows.add_row("task", ", ".join(catalog.tasks()) or "none installed")
     for kind in ("hand", "arm", "camera"):
         rows.add_row(f"{kind} driver", ", ".join(catalog.drivers(kind)) or "none installed")
+    rows.add_row("teleop source", ", ".join(catalog.drivers("teleop")) or "none installed")
     rows.add_row("policy", ", ".join((*catalog.policies(), "none")))
     return rows
 
