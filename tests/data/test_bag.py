@@ -30,7 +30,7 @@ from xlvla_data.bag.picture import KIND, compressed, fingerprint, pixels
 from xlvla_data.bag.reader import Bag
 from xlvla_data.bag.repair import repair
 from xlvla_data.bag.writer import SPARE, BagWriter
-from xlvla_data.spool import Item, Spool
+from xlvla_data.recorder.spool import Item, Spool
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 STATES, SENTENCE = "/left/arm/joint_states", "/instruction"
@@ -191,7 +191,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from test_bag import BEGAN_NS, STATES, TOPICS, pose
 from xlvla_data.bag.writer import BagWriter
-from xlvla_data.spool import Item, Spool
+from xlvla_data.recorder.spool import Item, Spool
 spool = Spool(BagWriter(Path(sys.argv[2]), TOPICS, "jazzy"), 0)
 for number in range(100_000):
     spool.put([Item(STATES, pose(number, [number, 0, 0]), time.time_ns(), time.time_ns(), number + 1)])

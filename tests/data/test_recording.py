@@ -17,10 +17,10 @@ from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import Qos
 from xlvla_data.bag.picture import KIND
 from xlvla_data.bag.reader import Bag, bags
-from xlvla_data.desk import Desk
-from xlvla_data.recording import Heard, Recording
-from xlvla_data.session import Session
-from xlvla_data.tape import Stream, Tape
+from xlvla_data.recorder.desk import Desk
+from xlvla_data.recorder.recording import Heard, Recording
+from xlvla_data.recorder.session import Session
+from xlvla_data.recorder.tape import Stream, Tape
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 JOINTS = ("left_arm_joint1", "left_arm_joint2")

@@ -33,7 +33,6 @@ from xlvla.ros.controls import Controls
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
-from xlvla.ros.wiring import wiring
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
 from xlvla.types import CHUNK_HZ, PARTS
 from xlvla_data.bag.card import read_card
@@ -199,20 +198,6 @@ def test_it_is_worked_by_keys_and_a_fumbled_press_loses_nothing(desk):
     desk.press("x", "ask")
     assert desk.press("x", "undo") == f"{name} is back"
     assert Bag(folder).whole and read_card(folder).state == "stopped"
-
-
-def test_it_says_and_hears_what_show_tells(desk):
-    told, node = wiring(desk.rig)["recorder"], desk.operator.node
-
-    def heard() -> set[str]:
-        return {name for name, _ in node.get_subscriber_names_and_types_by_node("recorder", "/")}
-
-    desk.until(lambda: heard() >= {topic.name for topic in told.hears}, "it does not hear all")
-    said = {name for name, _ in node.get_publisher_names_and_types_by_node("recorder", "/")}
-    served = {name for name, _ in node.get_service_names_and_types_by_node("recorder", "/")}
-    assert heard() - {topic.name for topic in told.hears} <= {"/parameter_events"}
-    assert {topic.name for topic in told.says} <= said
-    assert {service.name for service in told.serves} <= served
 
 
 def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):

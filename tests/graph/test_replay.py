@@ -85,6 +85,30 @@ def test_an_episode_is_read_as_frames(episode):
         assert np.abs(played.commanded[side] - wanted).max() < 1e-6
 
 
+def test_an_episode_of_a_data_set_is_read_as_frames(tmp_path):
+    pytest.importorskip("av")
+    from xlvla_data.episode import Episode, EpisodeInfo
+    from xlvla_data.store import Store
+
+    own, frames = rig(), 25
+    joints = {side: {part: list(own.joint_names(side, part)) for part in PARTS} for side in own.sides}
+    whole = {side: np.stack([path(side, k / 10) for k in range(frames)]) for side in own.sides}
+    split = {side: len(own.joint_names(side, "arm")) for side in own.sides}
+    columns = {side: {"arm": rows[:, : split[side]], "hand": rows[:, split[side] :]} for side, rows in whole.items()}
+    hands = {side: station.hand.type for side, station in own.sides.items()}
+    info = EpisodeInfo("push_cans", "Push the cans.", hands, joints, rate_hz=10, seed=SEED, success=True, codec="")
+    pictures = {"front": [np.full((48, 64, 3), 7 * k, np.uint8) for k in range(frames)]}
+    latent = {side: np.zeros((frames, 32), np.float32) for side in own.sides}
+    root = Store(tmp_path).add(Episode(info, pictures, columns, columns, latent))
+    played = performance(f"{root}#0")
+    played.refuse_unless_of(own)
+    assert (played.seed, played.instruction, played.frames) == (SEED, "Push the cans.", 2 * frames)
+    for side in own.sides:
+        assert np.abs(played.commanded[side][10][played.ordered(side, own)] - path(side, 0.5)).max() < 1e-5
+    with pytest.raises(XlvlaError, match="has episodes 0 to 0, not '3'"):
+        performance(f"{root}#3")
+
+
 def test_another_hand_is_refused_in_one_line(episode):
     with pytest.raises(XlvlaError, match="episode_000002 is of left inspire, right xhand, rig 'bimanual' has left xhand, right xhand"):
         performance(str(episode)).refuse_unless_of(rigs.load("bimanual"))

@@ -22,10 +22,10 @@ from xlvla.types import PARTS
 from xlvla_data.bag.card import Card
 from xlvla_data.bag.decode import START, read_text
 from xlvla_data.bag.repair import repair_all
-from xlvla_data.desk import Desk
-from xlvla_data.recording import Recording
+from xlvla_data.recorder.desk import Desk
+from xlvla_data.recorder.recording import Recording
+from xlvla_data.recorder.session import Session
 from xlvla_data.ros.intake import Intake, too_large
-from xlvla_data.session import Session
 from xlvla_data.verdict import COLOURS, Finding
 
 LISTEN_S = 0.01

@@ -9,9 +9,9 @@ from rclpy.node import Node
 from xlvla.rig import Rig
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import LATCHED, Topic
-from xlvla_data.recording import Heard
+from xlvla_data.recorder.recording import Heard
+from xlvla_data.recorder.tape import Stream
 from xlvla_data.ros.streams import is_raw_picture, streams
-from xlvla_data.tape import Stream
 
 KEPT_S = 2.0
 """So long may the listening thread be held up before messages are lost."""

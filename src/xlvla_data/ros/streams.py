@@ -16,7 +16,7 @@ from xlvla.types import Part, Side
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import BagTopic, Qos
 from xlvla_data.bag.picture import RAW_KIND
-from xlvla_data.tape import Stream
+from xlvla_data.recorder.tape import Stream
 
 _PICTURE = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?$")
 

@@ -14,8 +14,8 @@ from typing import Any
 from xlvla_data.bag.card import Card
 from xlvla_data.bag.decode import header_ns
 from xlvla_data.bag.writer import BagWriter
-from xlvla_data.spool import Item, Spool
-from xlvla_data.tape import Stream, Tape
+from xlvla_data.recorder.spool import Item, Spool
+from xlvla_data.recorder.tape import Stream, Tape
 from xlvla_data.verdict import Finding, Span, Verdict, judge
 
 LIVE_S = 20.0

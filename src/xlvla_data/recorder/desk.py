@@ -11,8 +11,8 @@ from typing import Any
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag.card import Card, read_card
-from xlvla_data.recording import Recording
-from xlvla_data.session import DISCARDED, Session
+from xlvla_data.recorder.recording import Recording
+from xlvla_data.recorder.session import DISCARDED, Session
 from xlvla_data.verdict import Finding
 
 Cue = Callable[[str, str], None]

@@ -1,0 +1,1 @@
+"""What records: an operator's desk, the episode on it, and the thread that writes; without ROS."""
