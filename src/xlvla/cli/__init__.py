@@ -27,6 +27,7 @@ EXTRAS = {
     "msgpack": "teleop",
     "websockets": "teleop",
     "pink": "teleop",
+    "mcap_ros2": "teleop",
     "dex_retargeting": "teleop",
     "serial": "drivers",
     "pymodbus": "drivers",
