@@ -40,11 +40,21 @@ def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> li
     except XlvlaError as error:
         return [str(error)]
     faults = _module_faults(here)
+    if rig.teleop and "xlvla_drivers" in here:
+        faults += _follower_faults()
     if "xlvla_drivers" in here:
         faults += _driver_faults(rig)
     if "xlvla_policy" in here:
         faults += [*_codec_faults(rig), *_checkpoint_faults(rig)]
     return faults
+
+
+def _follower_faults() -> list[str]:
+    """What following an operator needs."""
+    from importlib.util import find_spec
+
+    missing = [module for module in ("pink", "daqp") if find_spec(module) is None]
+    return [f"{module} is not installed: pip install 'xlvla[teleop]'" for module in missing]
 
 
 def _driver_faults(rig: Rig) -> list[str]:

@@ -13,7 +13,7 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
 from xlvla.types import Side, scoped
 from xlvla_drivers.device import LinkLost
-from xlvla_drivers.teleop.operator import Sample, Tracked
+from xlvla_drivers.teleop.operator import Sample, Tracked, installed
 from xlvla_drivers.teleop.recorded import Options
 
 PAUSE_S = 1.0
@@ -79,6 +79,7 @@ class Recording:
             yield last_s - first_s, Sample(sides, stamp_s=last_s / self._options.speed)
 
     def _messages(self) -> Iterator[tuple[float, str, Any]]:
+        installed("mcap_ros2.decoder", "'xlvla[data]'")
         from mcap.exceptions import McapError
         from mcap.reader import make_reader
         from mcap_ros2.decoder import DecoderFactory

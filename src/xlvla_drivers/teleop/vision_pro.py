@@ -16,7 +16,7 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, Tracked
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, Tracked, installed
 from xlvla_drivers.teleop.worlds import Facing
 
 EMULATED = f"127.0.0.1:{wire.PORT}"
@@ -52,6 +52,7 @@ class Driver:
         self._channel: Any = None
 
     def open(self) -> None:
+        installed("grpc", "'xlvla[teleop]'")
         import grpc
 
         self.close()

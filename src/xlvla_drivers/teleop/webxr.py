@@ -20,7 +20,7 @@ from xlvla.types import Side
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import Mailbox, Sample, Tracked
+from xlvla_drivers.teleop.operator import Mailbox, Sample, Tracked, installed
 from xlvla_drivers.teleop.worlds import Facing
 
 HERE = f"127.0.0.1:{wire.PORT}"
@@ -56,6 +56,7 @@ class Driver:
         self._taken = threading.Lock()
 
     def open(self) -> None:
+        installed("websockets", "'xlvla[teleop]'")
         from websockets.sync.server import serve
 
         self.close()
