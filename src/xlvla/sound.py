@@ -62,6 +62,7 @@ def _play(player: Sequence[str], data: bytes) -> None:
 
 
 def _bell() -> None:
-    if sys.stdout.isatty():
-        sys.stdout.write("\a")
-        sys.stdout.flush()
+    terminal = sys.__stdout__  # what shows a changing line stands in for sys.stdout, and keeps a bell until a line ends
+    if terminal is not None and terminal.isatty():
+        terminal.write("\a")
+        terminal.flush()
