@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlvla_drivers.teleop.fingers import Fingers
     from xlvla_policy.latent.human_metrics import Exam, Marks
 
-WAYS = ("codec", "dexpilot", "vector")
+WAYS = ("codec", "dexpilot", "vector", "limit")
 SETTLING = 6
 """Frames at rest before a path counts, for ways that start from their last frame."""
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def fingers(
     hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
     side: Annotated[str, typer.Option(help="right or left.")] = "right",
-    ways: Annotated[str, typer.Option(help="Ways: codec, and dex-retargeting's dexpilot and vector.")] = ",".join(WAYS),
+    ways: Annotated[str, typer.Option(help="codec; dex-retargeting's dexpilot, vector; limit: each pose optimised.")] = ",".join(WAYS),
     poses: Annotated[int, typer.Option(min=4, help="Pinches of each finger, and as many other poses.")] = 24,
     weights: Annotated[Path | None, typer.Option(help="The operator's hand instead of the shipped one (`xlvla codec human`).")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
@@ -70,23 +70,22 @@ def compared(hands: str, side: Side, ways: Sequence[str], poses: int, weights: P
             raise unknown("way", way, WAYS)
     for name in names:
         for way in ways:
-            if way == "codec" or name in WRISTS:
+            if way in ("codec", "limit") or name in WRISTS:
                 yield name, way, _marked(name, side, way, codec, asked, weights)
 
 
 def _marked(name: str, side: Side, way: str, codec: Codec, asked: Exam, weights: Path | None) -> Marks:
-    import time
-
     from xlvla import catalog, human
-    from xlvla_policy.latent.human_metrics import mark
+    from xlvla_policy.latent.human_metrics import limits, mark
 
-    hand, follows, mirror = catalog.hand(name), _way(name, side, way, codec, weights), 1.0 if side == "right" else human.MIRROR
-    began, frames, answers = time.perf_counter(), 0, list[np.ndarray]()
-    for paths in (asked.pinches, asked.poses, asked.gestures):
-        answers.append(np.array([_followed(follows, path) for path in paths * mirror]))
-        frames += len(paths) * (paths.shape[1] + SETTLING)
-    frame_us = 1e6 * (time.perf_counter() - began) / frames
-    return mark(hand, side, asked, [answers[0][:, -1], answers[1][:, -1], answers[2]], frame_us)
+    hand = catalog.hand(name)
+    if way == "limit":
+        return limits(hand, side, asked)
+    follows, mirror = _way(name, side, way, codec, weights), 1.0 if side == "right" else human.MIRROR
+    took_s: list[float] = []
+    paths = [paths * mirror for paths in (asked.pinches, asked.poses, asked.gestures)]
+    ends, others, along = (np.array([_followed(follows, path, took_s) for path in each]) for each in paths)
+    return mark(hand, side, asked, [ends[:, -1], others[:, -1], along], 1e6 * float(np.median(took_s)))
 
 
 def _way(name: str, side: Side, way: str, codec: Codec, weights: Path | None) -> Fingers:
@@ -100,13 +99,18 @@ def _way(name: str, side: Side, way: str, codec: Codec, weights: Path | None) ->
     return DexFingers(hand, side, codec, "dexpilot" if way == "dexpilot" else "vector")
 
 
-def _followed(follows: Any, path: np.ndarray) -> np.ndarray:
-    """Joints [T, J] rad along a path [T, 21, 3] that has nothing to do with the one before."""
+def _followed(follows: Any, path: np.ndarray, took_s: list[float]) -> np.ndarray:
+    """Joints [T, J] rad along a path [T, 21, 3] that has nothing to do with the one before; adds how long frames took."""
+    import time
+
     if hasattr(follows, "begin"):
         follows.begin()
-    for _ in range(SETTLING):
-        follows.joints(path[0])
-    return np.array([follows.joints(points) for points in path])
+    joints = []
+    for points in [*[path[0]] * SETTLING, *path]:
+        began = time.perf_counter()
+        joints.append(follows.joints(points))
+        took_s.append(time.perf_counter() - began)
+    return np.array(joints[SETTLING:])
 
 
 def table(rows: Sequence[tuple[str, str, Marks]]) -> Table:
@@ -120,6 +124,7 @@ def table(rows: Sequence[tuple[str, str, Marks]]) -> Table:
     made = Table(*columns, box=SIMPLE, title="distance to fingers that the operator's thumb touches; lines from thumb to fingers")
     for hand, way, marks in rows:
         touching = [f"{marks.touching_mm[finger]:.1f}" if finger in marks.touching_mm else "-" for finger in FINGERS[1:]]
-        rest = [f"{marks.near_deg:.0f}", f"{marks.line_deg:.1f}", f"{marks.line_mm:.1f}", f"{marks.jerk:.2f}", f"{marks.frame_us:.0f}"]
+        rest = [f"{marks.near_deg:.0f}", f"{marks.line_deg:.1f}", f"{marks.line_mm:.1f}"]
+        rest += ["-", "-"] if way == "limit" else [f"{marks.jerk:.2f}", f"{marks.frame_us:.0f}"]
         made.add_row(hand, way, *touching, f"{marks.closed:.0%}", *rest)
     return made

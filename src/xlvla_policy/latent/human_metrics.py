@@ -18,16 +18,20 @@ from xlvla import human
 from xlvla.hand import Hand
 from xlvla.human import Anatomy
 from xlvla.types import FINGERS, Finger, Side
+from xlvla_policy.latent.baselines.per_pose import nearest
+from xlvla_policy.latent.embodiment import embodiment
 from xlvla_policy.latent.human import NOISE_M, TOUCH_M, closed
 from xlvla_policy.latent.human_poses import Crowd, anatomies, lines, natural, pinch
 from xlvla_policy.latent.kinematics import fingertips
-from xlvla_policy.latent.losses import OPPOSING, pinches
+from xlvla_policy.latent.losses import OPPOSING, pinches, shared
 
 SEED = 1_000_003
 """Far from any training's."""
 CLOSING = 24
 RATE_HZ, LEG_S, LEGS = 60, 0.8, 4
 """Of gestures: frames per second, and how long each of several legs takes from rest to rest."""
+TOUCHING_M, LONG_M = TOUCH_M + 3 * NOISE_M, 0.03
+"""Fingers that touch are no further apart; lines that are longer have a direction that counts."""
 CLOSED_M = 0.005
 """A robot's pinch that is tighter is closed."""
 
@@ -56,9 +60,16 @@ class Exam:
 
 @dataclass(frozen=True)
 class Marks:
-    """What became of it: mean distance [mm] by finger between thumb and a fingertip that the person's thumb touches; share of those
-    closer than `CLOSED_M`; errors of direction [deg] of lines to fingers nearly pinched and of all lines, of their lengths [mm];
-    jerk of fingertips per way they went, beside the person's; microseconds per frame."""
+    """What became of it.
+
+    Args:
+        touching_mm: by finger, mean distance between thumb and fingertip where the person's touch; `closed` is the share of those
+            below `CLOSED_M`.
+        near_deg: error of direction of lines to fingers that are nearly pinched.
+        line_deg, line_mm: errors of direction and length of long lines in other poses.
+        jerk: of fingertips per way they went, beside the person's.
+        frame_us: time per frame.
+    """
 
     touching_mm: dict[Finger, float]
     closed: float
@@ -114,27 +125,48 @@ def _smooth(t: Tensor) -> Tensor:
 
 
 def mark(hand: Hand, side: Side, exam: Exam, answers: Sequence[np.ndarray], frame_us: float) -> Marks:
-    """Marks for a hand's joints [N, J] rad at the ends of `pinches` and `poses`, and [N, T, J] along `gestures`."""
+    """Marks for a hand's joints [N, J] rad at the ends of `pinches` and `poses`, and [N, T, J] along `gestures`; without the last
+    there is no jerk."""
     fingers, tips = fingertips(hand, side)
     own = torch.tensor([finger in fingers for finger in OPPOSING])
-    ends = torch.from_numpy(np.concatenate([exam.pinches[:, -1], exam.poses[:, -1]]))
-    person = lines(torch.from_numpy(human.normalised("right", ends.numpy())))
-    robot = pinches(tips(torch.from_numpy(np.concatenate(answers[:2])).float()), fingers).double()
+    person, robot = _ends(exam), pinches(tips(torch.from_numpy(np.concatenate(answers[:2])).float()), fingers).double()
     length, reached = person.norm(dim=-1), robot.norm(dim=-1)
-    asked = torch.zeros(len(person), 4, dtype=torch.bool)
+    asked, free = torch.zeros(len(person), 4, dtype=torch.bool), torch.zeros(len(person), 4, dtype=torch.bool)
     asked[torch.arange(len(exam.finger)), torch.from_numpy(exam.finger) - 1] = True
-    asked &= own
-    touching, near = asked & (length < TOUCH_M + 3 * NOISE_M), asked & (length >= TOUCH_M + 3 * NOISE_M)
-    every = own.expand(len(person), -1) & (length > 0.03)
+    free[len(exam.finger) :] = True
+    touching, near = asked & own & (length < TOUCHING_M), asked & own & (length >= TOUCHING_M)
+    every = free & own & (length > LONG_M)
     angle = torch.rad2deg(torch.arccos(((person * robot).sum(-1) / (length * reached + 1e-9)).clamp(-1, 1)))
     missed = 1e3 * (reached - closed(person).norm(dim=-1)).abs()
     near_mm = 1e3 * torch.stack([reached[touching[:, k], k].mean() for k in range(len(OPPOSING))])
     by_finger: dict[Finger, float] = {finger: float(near_mm[k]) for k, finger in enumerate(OPPOSING) if finger in fingers}
     shares = float((reached[touching] < CLOSED_M).double().mean())
-    jerk = _jerk(tips.double()(torch.from_numpy(answers[2]).flatten(0, 1)).unflatten(0, answers[2].shape[:2]))
-    theirs = torch.from_numpy(human.normalised("right", exam.gestures))[..., [human.TIPS[finger] for finger in FINGERS], :]
     degrees = float(angle[near].mean()), float(angle[every].mean())
-    return Marks(by_finger, shares, *degrees, float(missed[every].mean()), jerk / _jerk(theirs), frame_us)
+    return Marks(by_finger, shares, *degrees, float(missed[every].mean()), _roughness(hand, side, exam, answers[2:]), frame_us)
+
+
+def limits(hand: Hand, side: Side, exam: Exam) -> Marks:
+    """Marks of joints that are optimised for each pose on its own, without any continuity: no way can do better on all of them."""
+    body = embodiment(hand, side)
+    mask, wanted = shared(FINGERS, body.fingers), closed(_ends(exam)).float()
+    count = len(exam.finger)
+    one = torch.nn.functional.one_hot(torch.from_numpy(exam.finger) - 1, 4) * mask
+    answers = [nearest(body, wanted[:count], one), nearest(body, wanted[count:], mask.expand(count, -1))]
+    return mark(hand, side, exam, [q.numpy() for q in answers], float("nan"))
+
+
+def _ends(exam: Exam) -> Tensor:
+    """Lines [N, 4, 3] m of the poses at the ends of `pinches`, then of `poses`."""
+    return lines(torch.from_numpy(human.normalised("right", np.concatenate([exam.pinches[:, -1], exam.poses[:, -1]]))))
+
+
+def _roughness(hand: Hand, side: Side, exam: Exam, along: Sequence[np.ndarray]) -> float:
+    """Jerk of fingertips along gestures beside the person's."""
+    if not along:
+        return float("nan")
+    q, tips = torch.from_numpy(along[0]).double(), fingertips(hand, side)[1].double()
+    theirs = torch.from_numpy(human.normalised("right", exam.gestures))[..., [human.TIPS[finger] for finger in FINGERS], :]
+    return _jerk(tips(q.flatten(0, 1)).unflatten(0, q.shape[:2])) / _jerk(theirs)
 
 
 def _jerk(tips: Tensor) -> float:

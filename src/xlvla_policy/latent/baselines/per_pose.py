@@ -21,10 +21,16 @@ def optimised(source: Embodiment, target: Embodiment, q: Tensor, weight: Tensor,
     Args:
         weight: [B, 4] what each of a pose's lines counts.
     """
-    wanted = pinches(source.tips(q), source.fingers).repeat(starts, 1, 1)
-    weight = (weight * shared(source.fingers, target.fingers)).repeat(starts, 1)
-    random = uniform_poses(target, len(q) * (starts - 1), Generator().manual_seed(0))
-    found = torch.cat([((target.lower + target.upper) / 2).expand(len(q), -1), random]).clone().requires_grad_()
+    wanted = pinches(source.tips(q), source.fingers)
+    return nearest(target, wanted, weight * shared(source.fingers, target.fingers), starts, steps)
+
+
+def nearest(target: Embodiment, lines: Tensor, weight: Tensor, starts: int = 6, steps: int = 120) -> Tensor:
+    """As `optimised`, for lines [B, 4, 3] m from thumb to fingers, of which those the target lacks weigh nothing."""
+    count = len(lines)
+    wanted, weight = lines.repeat(starts, 1, 1), weight.repeat(starts, 1)
+    random = uniform_poses(target, count * (starts - 1), Generator().manual_seed(0))
+    found = torch.cat([((target.lower + target.upper) / 2).expand(count, -1), random]).clone().requires_grad_()
     adam = torch.optim.Adam([found], lr=RATE)
     for step in range(steps):
         adam.param_groups[0]["lr"] = RATE * (1 - step / steps)
@@ -36,7 +42,7 @@ def optimised(source: Embodiment, target: Embodiment, q: Tensor, weight: Tensor,
     with torch.no_grad():
         left = (_cost(wanted, pinches(target.tips(found), target.fingers)) * weight).sum(-1)
         best = left.unflatten(0, (starts, -1)).argmin(0)
-    return found.detach().unflatten(0, (starts, -1))[best, torch.arange(len(q))]
+    return found.detach().unflatten(0, (starts, -1))[best, torch.arange(count)]
 
 
 def only(finger: Tensor) -> Tensor:
