@@ -160,11 +160,12 @@ class RecorderNode(RigNode):
             self.warn(f"the disk is slow: {spool.waiting:.0%} of what may wait for it waits")
 
     def _warn_once(self, findings: tuple[Finding, ...]) -> None:
-        for finding in findings:
-            stream = finding.line.partition(":")[0]
-            if finding.colour == COLOURS[-1] and stream not in self._warned:
-                self._warned.add(stream)
-                self._cue("warn", finding.line)
+        """Cues what has turned red since the last time; the rest of it is on the status."""
+        red = {finding.line.partition(":")[0]: finding.line for finding in findings if finding.colour == COLOURS[-1]}
+        new = [line for stream, line in red.items() if stream not in self._warned]
+        self._warned |= red.keys()
+        if new:
+            self._cue("warn", new[0] + (f" (and {len(new) - 1} more)" if new[1:] else ""))
 
     def _say(self, status: dict[str, Any]) -> None:
         self._status.publish(String(data=json.dumps(status)))
