@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class TeleopTrial:
         node, self._side = self.operator.node, next(iter(self.rig.sides))
         self.yardstick = Yardstick(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
+        self._status, self._clutched = Reader(node, topics.TELEOP_STATUS), False
         self._chunks = Reader(node, topics.chunk(self._side).history(2000))
         try:
             self._supervisor.wait_ready()
@@ -105,8 +107,8 @@ class TeleopTrial:
             made = self._drain()
             chunks, commands = chunks + made[0], commands + made[1]
             self.yardstick.poll()
-            if not made[0]:
-                self.let_go += self._may(topics.TELEOP_CLUTCH, again=True)
+            if not self._followed():
+                self.let_go += self._may(topics.TELEOP_CLUTCH)
             time.sleep(0.02)
         passed_s = time.monotonic() - began_s
         share = {name: (after - used[name]) / passed_s for name, after in self._used_s().items()}
@@ -124,14 +126,21 @@ class TeleopTrial:
     def _used_s(self) -> dict[str, float]:
         return {node.spec.name: processor_s(node.process.pid) for node in self._supervisor.nodes}
 
-    def _may(self, service: topics.Service, again: bool = False) -> bool:
-        """Says yes to a service; whether it was done now."""
+    def _followed(self) -> bool:
+        """Whether the measured side's clutch is closed."""
+        if (message := self._status.newest()) is not None:
+            self._clutched = json.loads(message.data)["sides"][self._side]["clutched"]
+        return self._clutched
+
+    def _may(self, service: topics.Service) -> bool:
+        """Says yes to a service; whether it agreed."""
         try:
-            answer = self.operator.call(service, data=True)
+            self.operator.call(service, data=True)
         except XlvlaError as error:
             self._refusal = str(error)
             return False
-        return not again or bool(answer)
+        self._clutched = True
+        return True
 
     def _show(self) -> None:
         """What robot and operator say, in a thread."""

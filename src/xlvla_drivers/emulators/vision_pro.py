@@ -63,7 +63,7 @@ class Emulator(Wearer):
                 time.sleep(LOOK_S)
                 continue
             if time.monotonic() >= seen_s + 1 / SEEN_HZ:
-                message, seen_s = self._message(), time.monotonic()
+                message, seen_s = self._message(), max(seen_s + 1 / SEEN_HZ, time.monotonic() - 0.1)
             yield message
             due_s = max(due_s + 1 / wire.RATE_HZ, time.monotonic() - 0.1)
             time.sleep(max(due_s - time.monotonic(), 0.0))
