@@ -17,7 +17,7 @@ from xlvla_data.tracking import lag, moved, roughness
 SECOND = 1e9
 COLOURS: tuple[Colour, ...] = ("green", "yellow", "red")
 
-Kind = Literal["state", "command", "camera", "reset", "other"]
+Kind = Literal["state", "command", "camera", "device", "reset", "other"]
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Track:
 
     Args:
         name: the topic.
-        kind: what it tells: measured or commanded joints, pictures, that the world was put back, or something else.
+        kind: what it tells: measured or commanded joints, pictures, how a device is, that the world was put back, or something else.
         of: 'left arm', or the camera's name.
         stamps: [N] ns, as its messages say; `logs` [N] ns, when they came.
         claim_hz: what the rig promises; None: nothing.
         values: positions [N, J] rad; `lower` and `upper` [J] rad are the joints' limits.
-        prints: fingerprints [N] of pictures.
+        prints: fingerprints [N] of pictures; `noiseless` ones are rendered, and may be the same while the robot rests.
         lost: messages that were sent and did not come.
-        faults: what its messages lack, a line each.
+        faults: what its messages lack or complain of, a line each.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Track:
     lower: np.ndarray = field(default_factory=lambda: np.zeros(0))
     upper: np.ndarray = field(default_factory=lambda: np.zeros(0))
     prints: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    noiseless: bool = False
     lost: int = 0
     faults: tuple[str, ...] = ()
 
@@ -56,11 +57,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Span:
-    """When an episode was, by log times [ns]; `simulated`: its pictures have no noise."""
+    """When an episode was, by log times [ns]."""
 
     began_ns: int
     ended_ns: int
-    simulated: bool
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def judge(tracks: Sequence[Track], span: Span, limits: Limits | None = None) -> 
     """What is to be said of the streams of an episode."""
     limits = limits or Limits()
     findings = [finding for track in tracks for finding in _of_stream(track, span, limits)]
-    findings += [finding for track in tracks if track.kind == "camera" for finding in _frozen(track, tracks, span, limits)]
+    findings += [finding for track in tracks if track.kind == "camera" for finding in _frozen(track, tracks, limits)]
     figures: dict[str, dict[str, Any]] = {track.name: _figures(track) for track in tracks if len(track.stamps)}
     for command, state in _arms(tracks):
         findings += _of_arm(command, state, limits, figures[command.name])
@@ -179,8 +179,8 @@ def _ends(track: Track, claim_hz: float, span: Span, limits: Limits) -> Iterator
     yield from _above(silent_s - slack, limits.silent_s, f"{track.name}: fell silent {silent_s:.1f} s before the end")
 
 
-def _frozen(track: Track, tracks: Sequence[Track], span: Span, limits: Limits) -> Iterator[Finding]:
-    """Pictures that stay the same; simulated ones may while the robot rests."""
+def _frozen(track: Track, tracks: Sequence[Track], limits: Limits) -> Iterator[Finding]:
+    """Pictures that stay the same."""
     if len(track.prints) < 2:
         return
     changes = np.flatnonzero(np.diff(track.prints) != 0) + 1
@@ -191,7 +191,7 @@ def _frozen(track: Track, tracks: Sequence[Track], span: Span, limits: Limits) -
     if seconds < max(limits.frozen_s, 3 / (track.claim_hz or 20.0)):
         return
     until = int(track.stamps[edges[longest + 1] - 1])
-    if span.simulated and not any(moved(arm.stamps, arm.values, int(track.stamps[begin]), until) for arm in _states(tracks)):
+    if track.noiseless and not any(moved(arm.stamps, arm.values, int(track.stamps[begin]), until) for arm in _states(tracks)):
         return
     yield Finding("red", f"{track.name}: the picture stood still for {seconds:.1f} s, {_at(track, begin)}")
 

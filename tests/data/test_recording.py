@@ -37,6 +37,7 @@ STATE = Stream(
 )
 CAMERA = Stream(described("/cameras/front/image_raw/compressed", KIND, SENSOR), "camera", "front", 20.0, counted=True)
 RESET = Stream(described("/reset", "std_msgs/msg/Header", LATCHED), "reset")
+DEVICE = Stream(described("/left/arm/device", "diagnostic_msgs/msg/DiagnosticStatus", LATCHED), "device")
 STREAMS = (STATE, CAMERA, RESET)
 
 
@@ -104,6 +105,17 @@ def test_numbers_that_are_missing_are_lost_messages(recording):
 def test_a_publisher_that_begins_anew_has_lost_nothing(recording):
     recording.take([pose(number) for number in (100, 101, 1, 2)])
     assert recording.finish("stopped").figures[STATE.topic.name]["lost"] == 0
+
+
+def test_a_device_that_was_lost_makes_it_red():
+    said = [
+        {"level": level, "name": "left arm", "message": text, "hardware_id": "", "values": []}
+        for level, text in enumerate(("fine", "warm", "unplugged"))
+    ]
+    for fields, lost in zip(said, ((), (), ("unplugged",)), strict=True):
+        tape = Tape(DEVICE)
+        tape.add(heard(DEVICE, "diagnostic_msgs/msg/DiagnosticStatus", 1, **fields).data, 1, 1, 1)
+        assert tape.track().faults == lost
 
 
 def test_missing_joints_make_it_red(recording):

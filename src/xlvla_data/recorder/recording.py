@@ -73,7 +73,7 @@ class Recording:
         )
 
     def _note(self, message: Heard) -> None:
-        if message.log_ns < self._began_ns:
+        if message.log_ns < self._began_ns and message.stream.kind != "device":
             return
         stamp_ns = header_ns(message.stream.topic.type, message.data)
         if message.stream.claim_hz and stamp_ns:
@@ -88,7 +88,7 @@ class Recording:
         began_ns = max(self._began_ns, now_ns - round(LIVE_S * 1e9)) if live else self._began_ns
         with self._lock:
             tracks = [tape.track(began_ns if live else 0) for tape in self._tapes.values()]
-        span = Span(began_ns, now_ns, self.card.simulated)
+        span = Span(began_ns, now_ns)
         verdict = judge(tracks, span)
         return verdict.beside(self._own_findings())
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xlvla_data.bag.decode import Positions
+from xlvla_data.bag.decode import START, Positions, read_text
 from xlvla_data.bag.layout import BagTopic
 from xlvla_data.bag.picture import fingerprint
 from xlvla_data.verdict import Kind, Track
+
+ERROR = 2
+"""Level of a DiagnosticStatus, its first byte, from which on a device does not do what it is told."""
 
 STAMP_BYTES = 12
 """A message's beginning, with its stamp, which two pictures do not share."""
@@ -33,6 +36,7 @@ class Stream:
     lower: np.ndarray = field(default_factory=lambda: np.zeros(0))
     upper: np.ndarray = field(default_factory=lambda: np.zeros(0))
     counted: bool = False
+    noiseless: bool = False
 
 
 class Tape:
@@ -56,6 +60,9 @@ class Tape:
             self._pose(data)
         elif self.stream.kind == "camera":
             self._prints.append(fingerprint(data[STAMP_BYTES:]))
+        elif self.stream.kind == "device" and data[START] >= ERROR:
+            _, name_end = read_text(data, START + 1)
+            self._faults[read_text(data, name_end)[0]] = None
 
     def track(self, since_ns: int = 0) -> Track:
         """What came from this log time on."""
@@ -64,7 +71,7 @@ class Tape:
         stamps, logs, prints = (np.array(column[first:], np.int64) for column in (self._stamps, self._logs, self._prints))
         values = np.array(self._values[first * width :]).reshape(-1, width) if width else np.zeros((0, 0))
         limits = {"lower": stream.lower, "upper": stream.upper, "lost": self._lost, "faults": tuple(self._faults)}
-        columns = {"values": values, "prints": prints, "claim_hz": stream.claim_hz}
+        columns = {"values": values, "prints": prints, "claim_hz": stream.claim_hz, "noiseless": stream.noiseless}
         return Track(stream.topic.name, stream.kind, stream.of, stamps, logs, **columns, **limits)
 
     def _count(self, sequence: int) -> None:

@@ -18,6 +18,7 @@ from xlvla_data.bag.layout import BagTopic, Qos
 from xlvla_data.bag.picture import RAW_KIND
 from xlvla_data.recorder.tape import Stream
 
+DEVICE_KIND = "diagnostic_msgs/msg/DiagnosticStatus"
 _PICTURE = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?$")
 
 
@@ -35,7 +36,10 @@ def is_raw_picture(topic: Topic) -> bool:
 def _stream(rig: Rig, topic: Topic) -> Stream:
     if picture := _PICTURE.match(topic.name):
         stored = _stored(topics.compressed(picture[1]))
-        return Stream(stored, "camera", picture[1], rig.cameras[picture[1]].rate_hz, counted=True)
+        rendered = rig.sim is not None or picture[1] in rig.mirrored
+        return Stream(stored, "camera", picture[1], rig.cameras[picture[1]].rate_hz, counted=True, noiseless=rendered)
+    if type_name(topic) == DEVICE_KIND:
+        return Stream(_stored(topic), "device")
     return Stream(_stored(topic), "reset" if topic == topics.RESET else "other")
 
 
