@@ -1,4 +1,4 @@
-"""`xlvla bench teleop`: every sample finds its command, from a tracker and from an emulated headset."""
+"""`xlvla bench teleop`: every sample finds its command."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ pytest.importorskip("rclpy")
 
 def test_samples_become_chunks_and_commands_and_are_timed(tmp_path):
     out = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "xlvla", "bench", "teleop", "--sources", "topics,webxr", "--seconds", "2", "--out", str(out)]
+    command = [sys.executable, "-m", "xlvla", "bench", "teleop", "--sources", "topics", "--seconds", "2", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    for figures in json.loads(out.read_text()).values():
-        assert figures["rate_hz"] > 5
-        assert 0 < figures["sample_to_chunk_ms"]["p50"] < figures["sample_to_command_ms"]["p50"]
-        assert figures["share_of_a_core"]["teleop"] > 0
+    figures = json.loads(out.read_text())["topics"]
+    assert figures["rate_hz"] > 5
+    assert 0 < figures["sample_to_chunk_ms"]["p50"] < figures["sample_to_command_ms"]["p50"]
+    assert figures["share_of_a_core"]["teleop"] > 0

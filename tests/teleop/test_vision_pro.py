@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import numpy as np
 import pytest
 from streams import steady, until
 
 from xlvla import human
+from xlvla import rig as rigs
+from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators import person
 from xlvla_drivers.emulators.vision_pro import Emulator, joints
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.closing import closed
+from xlvla_drivers.teleop.fingers import fingers
+from xlvla_drivers.teleop.follower import Follower
 from xlvla_drivers.teleop.vision_pro import Driver, Options
 
 BOTH = ("left", "right")
@@ -115,6 +120,31 @@ def test_a_frozen_picture_is_no_hand(headset):
     until(lambda: source.read(0.1) is None)
     emulator.inject("freeze", False)
     until(lambda: source.read(0.5), both=True)
+
+
+@pytest.mark.parametrize(("fault", "why"), [("jump", "the wrist jumped"), ("not_finite", "no finite pose"), ("hide_right", "not seen")])
+def test_what_a_headset_may_suffer_from_lets_the_robot_go(headset, fault, why):
+    emulator, source = headset
+    rig = rigs.load("teleop_vision_pro")
+    follower = Follower(rig, "right", fingers("codec", rig.hand("right"), "right", Codec.load()))
+
+    def looked():
+        sample = source.read(0.02)
+        if sample is not None and "right" in sample.sides:
+            follower.see(sample.sides["right"], time.monotonic(), sample.stamp_s)
+        follower.expire(time.monotonic())
+        return follower
+
+    source.open()
+    until(lambda: looked().tracked)
+    follower.close(np.array(list(rig.start("right").values())), time.monotonic())
+    until(lambda: looked().goal is not None and follower.goal.velocity.any())
+    emulator.inject(fault)
+    until(lambda: not looked().follows)
+    assert why in follower.why or "not seen" in follower.why
+    emulator.inject(fault, False)
+    until(lambda: looked().tracked)
+    assert not follower.follows
 
 
 def test_a_headset_that_is_gone_is_lost_and_found_again(headset):
