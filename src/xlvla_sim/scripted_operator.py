@@ -22,7 +22,7 @@ from xlvla_sim.wrist import minimum_jerk
 STANDS_M = np.array([-1.7, 0.4, 0.25])
 """Where the robot's world begins in the operator's: they stand elsewhere."""
 
-REJOIN_S = 1.2
+REJOIN_S = 0.7
 """How long hands take back to the plan, from where the robot was let go."""
 
 REST_S = 0.4

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xlvla_policy.latent.human_metrics import Exam, Marks
 
 WAYS = ("codec", "dexpilot", "vector", "limit")
+CAPTION = "dexpilot and vector: dex-retargeting's configurations without their low-pass filter; limit: each pose optimised on its own"
 SETTLING = 6
 """Frames at rest before a path counts, for ways that start from their last frame."""
 
@@ -48,7 +49,9 @@ def fingers(
     if side not in SIDES:
         raise unknown("side", side, SIDES)
     rows = list(compared(hands, side, [way.strip() for way in ways.split(",")], poses, weights))
-    Console(width=150).print(table(rows))
+    console = Console(width=150)
+    console.print(table(rows))
+    console.print(CAPTION, soft_wrap=True)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps([{"hand": hand, "way": way, **asdict(marks)} for hand, way, marks in rows], indent=2) + "\n")

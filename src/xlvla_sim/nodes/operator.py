@@ -25,10 +25,10 @@ from xlvla_sim.scripted_operator import ScriptedOperator
 RATE_HZ = 60.0
 FRAME = "operator"
 """Whose world wrists are in."""
-SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.2, 1.5
+SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.1, 1.5
 """How long hands are shown before the clutch is closed; are held still until the robot's fingers have joined them; and at most
 how long it may take until the task is known to be done [s, simulated]."""
-OPEN_S = 0.3
+OPEN_S = 0.2
 """How long hands rest once the robot was let go, and before it is taken up again."""
 REFUSED_S = 5.0
 """How long the clutch may refuse to close [s, simulated]."""
