@@ -16,13 +16,17 @@ pytest.importorskip("mcap")
 pytest.importorskip("rosbags")
 pytest.importorskip("sensor_msgs", reason="message definitions come from installed message packages")
 
+import typer
 import yaml
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
+from typer.testing import CliRunner
 
+from xlvla.cli.data import recordings
 from xlvla.errors import XlvlaError
+from xlvla_data.bag.card import Card, read_card
 from xlvla_data.bag.decode import Positions, header_ns
 from xlvla_data.bag.definitions import definition, described
 from xlvla_data.bag.layout import Qos, mcap_path
@@ -200,8 +204,17 @@ for number in range(100_000):
 """
 
 
+def said(command, folder):
+    """What a command says of a folder of sessions."""
+    app = typer.Typer()
+    recordings.register(app)
+    told = CliRunner().invoke(app, [command, str(folder)])
+    assert told.exit_code == 0, told.output
+    return told.output
+
+
 def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path):
-    folder = tmp_path / "episode_000000"
+    folder = tmp_path / "session" / "episode_000000"
     writing = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(folder)], stdout=subprocess.PIPE, text=True)
     while int(writing.stdout.readline()) < 250:
         pass
@@ -213,10 +226,14 @@ def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path):
     found = [message.content.position[0] for message in torn.messages()]
     assert found == list(range(len(found))) and len(found) <= last + 1
     assert killed_ns - list(torn.messages())[-1].log_ns < 10**9
-    assert repair(folder)
+    facts = {"rates_hz": {}, "rig": {}, "rig_hash": "", "codec": "", "simulated": False}
+    Card(folder.name, "recording", "", "", {"left": "xhand"}, {}, **facts).write(folder)
+    assert "1 repaired" in said("repair", tmp_path)
+    assert "yellow" in said("recordings", tmp_path) and "killed" in read_card(folder).findings[0]
     assert Bag(folder).whole and not repair(folder)
+    assert read_card(folder).duration_s == pytest.approx((len(found) - 1) * 0.005, rel=0.5)
     assert [message.content.position[0] for message in Bag(folder).messages()] == found
-    assert sorted(path.name for path in folder.iterdir()) == ["episode_000000_0.mcap", "metadata.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == ["episode.json", "episode_000000_0.mcap", "metadata.yaml"]
     with AnyReader([folder]) as reader:
         assert reader.message_count == len(found)
 

@@ -69,7 +69,6 @@ def _close_card(folder: Path) -> None:
         return
     about = yaml.safe_load((folder / METADATA).read_text())["rosbag2_bagfile_information"]
     began_ns, spent_ns = about["starting_time"]["nanoseconds_since_epoch"], about["duration"]["nanoseconds"]
-    findings = [*card.findings, KILLED]
-    verdict = card.verdict if card.verdict == "red" else "yellow"
+    findings, verdict = [f"yellow: {KILLED}"], "yellow"  # nobody has judged its streams
     ended = {"began_ns": began_ns, "ended_ns": began_ns + spent_ns, "duration_s": card.duration_s or spent_ns / 1e9}
     replace(card, state="stopped", why=KILLED, findings=findings, verdict=verdict, **ended).write(folder)
