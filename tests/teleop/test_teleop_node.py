@@ -13,10 +13,13 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from std_msgs.msg import String
+
 from xlvla import rig as rigs
 from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
 from xlvla.ros import convert, geometry, topics
+from xlvla.ros.clock import SimClock
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible
@@ -162,6 +165,25 @@ def test_a_new_scene_an_emergency_stop_and_the_way_home_open_the_clutch(graph):
     graph.follow()
     graph.operator.call(topics.HOME)
     graph.until(lambda: not graph.side()["clutched"], "it fights the way home")
+
+
+def test_while_somebody_else_drives_the_clutch_does_not_close(graph):
+    graph.follow()
+    publisher = graph.operator.node.create_publisher(topics.SOURCE.type, topics.SOURCE.name, topics.SOURCE.qos)
+    chunks = graph.operator.node.create_publisher(topics.chunk("right").type, topics.chunk("right").name, topics.chunk("right").qos)
+    graph.until(lambda: publisher.get_subscription_count() and chunks.get_subscription_count(), "motion does not listen")
+    publisher.publish(String(data="replay"))
+    names = [name for part in ("arm", "hand") for name in graph.rig.joint_names("right", part)]
+    clock, here = SimClock(graph.operator.node, 1.0), np.concatenate([graph.pose(part=part) for part in ("arm", "hand")])
+
+    def others():
+        chunks.publish(convert.trajectory(names, np.tile(here, (5, 1)), clock.now_ns(), 20.0, "replay"))
+        return not graph.side()["clutched"] and "'replay' drives" in graph.side()["why"]
+
+    graph.until(others, "it goes on while another drives")
+    with pytest.raises(XlvlaError, match="'replay' drives until"):
+        graph.operator.call(topics.TELEOP_CLUTCH, data=True)
+    publisher.publish(String(data=""))
 
 
 def test_an_open_clutch_leaves_the_robot_where_it_is(graph):

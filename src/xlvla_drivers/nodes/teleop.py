@@ -192,6 +192,8 @@ class TeleopNode(RigNode):
         """Every tracked side follows from where it is; those that follow already go on."""
         if not self._state["plays"]:
             raise XlvlaError(f"motion plays nothing: {self._state['state']}")
+        if self._state["source"] not in ("", SOURCE):
+            raise XlvlaError(f"'{self._state['source']}' drives until motion is engaged anew, or '{SOURCE}' is said on /motion/source")
         waiting = [side for side in self._sides.values() if not side.follower.follows]
         refused = [line for side in waiting if (line := self._refused(side, now_ns))]
         following = [key for key, side in self._sides.items() if side.follower.follows]
