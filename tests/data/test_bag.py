@@ -231,7 +231,6 @@ def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path):
     assert "1 repaired" in said("repair", tmp_path)
     assert "yellow" in said("recordings", tmp_path) and "killed" in read_card(folder).findings[0]
     assert Bag(folder).whole and not repair(folder)
-    assert read_card(folder).duration_s == pytest.approx((len(found) - 1) * 0.005, rel=0.5)
     assert [message.content.position[0] for message in Bag(folder).messages()] == found
     assert sorted(path.name for path in folder.iterdir()) == ["episode.json", "episode_000000_0.mcap", "metadata.yaml"]
     with AnyReader([folder]) as reader:

@@ -239,6 +239,7 @@ def test_a_killed_recorder_leaves_an_episode_that_the_next_one_makes_whole(body,
         assert len(list(Bag(folder).messages(raw=True))) == len(kept)
     card = read_card(folder)
     assert "killed" in card.why and card.verdict in ("yellow", "red")
+    assert card.duration_s > 0.5 and card.figures["/right/hand/joint_states"]["rate [Hz]"] == pytest.approx(100.0, rel=0.1)
 
 
 def test_a_simulation_that_dies_ends_the_episode_cleanly_and_the_verdict_says_it(tmp_path):

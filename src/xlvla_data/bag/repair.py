@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -69,6 +70,19 @@ def _close_card(folder: Path) -> None:
         return
     about = yaml.safe_load((folder / METADATA).read_text())["rosbag2_bagfile_information"]
     began_ns, spent_ns = about["starting_time"]["nanoseconds_since_epoch"], about["duration"]["nanoseconds"]
-    findings, verdict = [f"yellow: {KILLED}"], "yellow"  # nobody has judged its streams
-    ended = {"began_ns": began_ns, "ended_ns": began_ns + spent_ns, "duration_s": card.duration_s or spent_ns / 1e9}
-    replace(card, state="stopped", why=KILLED, findings=findings, verdict=verdict, **ended).write(folder)
+    ended = {"began_ns": began_ns, "ended_ns": began_ns + spent_ns}
+    replace(card, state="stopped", why=KILLED, **ended, **_judged(folder)).write(folder)
+
+
+def _judged(folder: Path) -> dict[str, Any]:
+    """What nobody could say while it was recorded."""
+    from xlvla_data.recorder.aftermath import judged
+    from xlvla_data.verdict import Finding
+
+    own = Finding("yellow", KILLED)
+    try:
+        verdict, seconds = judged(Bag(folder))
+    except XlvlaError:
+        return {"verdict": own.colour, "findings": [f"{own.colour}: {own.line}, and its rig is not known here"]}
+    verdict = verdict.beside([own])
+    return {"verdict": verdict.colour, "findings": verdict.lines, "figures": dict(verdict.figures), "duration_s": round(seconds, 3)}
