@@ -92,6 +92,18 @@ class Graph:
         message = self.until(reader.newest, "no joint states")
         return convert.positions(message, self.rig.joint_names(side, part))
 
+    def rest(self):
+        """The pose once the arm has come to rest."""
+        poses = [self.pose()]
+
+        def still():
+            time.sleep(0.3)
+            poses.append(self.pose())
+            return np.abs(poses[-1] - poses[-2]).max() < 2e-3
+
+        self.until(still, "the arm does not come to rest")
+        return poses[-1]
+
     def follow(self):
         """Begins a scene and closes the clutch."""
         self.person.shown, self.person.at, self.person.sway, self.person.closing = True, np.zeros(3), 0.0, 0.0
@@ -126,7 +138,7 @@ def graph():
 
 def test_the_robot_follows_wrist_and_fingers_without_a_jump(graph):
     graph.follow()
-    home, hand = graph.pose(), graph.pose(part="hand")
+    home, hand = graph.rest(), graph.pose(part="hand")
     time.sleep(1.0)
     assert np.abs(graph.pose() - home).max() < 0.02, "closing the clutch moves no arm"
     graph.person.sway, graph.person.closing = 0.05, 1.0
@@ -138,8 +150,7 @@ def test_who_is_no_longer_seen_is_let_go_and_must_close_the_clutch_again(graph):
     graph.follow()
     graph.person.shown = False
     graph.until(lambda: not graph.side()["clutched"] and "not seen" in graph.side()["why"], "it does not let go")
-    time.sleep(0.5)
-    held = graph.pose()
+    held = graph.rest()
     graph.person.at, graph.person.shown = np.array([0.0, 0.08, 0.0]), True
     graph.until(lambda: graph.side()["tracked"], "it does not see them again")
     time.sleep(0.7)
@@ -189,7 +200,7 @@ def test_while_somebody_else_drives_the_clutch_does_not_close(graph):
 def test_an_open_clutch_leaves_the_robot_where_it_is(graph):
     graph.follow()
     assert graph.operator.call(topics.TELEOP_CLUTCH, data=False) == "the robot stays where it is"
-    held = graph.pose()
+    held = graph.rest()
     graph.person.at = np.array([0.0, 0.1, 0.1])
     time.sleep(1.0)
     assert np.abs(graph.pose() - held).max() < 0.01
