@@ -68,7 +68,7 @@ class TeleopNode(RigNode):
         self._status, self._latent = self.publisher(topics.TELEOP_STATUS), self.publisher(topics.TELEOP_LATENT)
         self._buttons = self.publisher(topics.BUTTON)
         self._state: dict[str, Any] = {"plays": False, "state": "motion has said nothing", "source": ""}
-        self._void_ns = self._looked_ns = 0
+        self._void_ns = self._seen_ns = self._looked_ns = 0
         self._followed_s = dict.fromkeys(self._sides, 0.0)
         self.serve(topics.TELEOP_CLUTCH, self._on_clutch)
 
@@ -111,7 +111,8 @@ class TeleopNode(RigNode):
         self._tell()
 
     def _follow(self, sample: Sample, now_ns: int) -> None:
-        now_s, seen_ns = time.monotonic(), now_ns - (time.monotonic_ns() - sample.received_ns)
+        now_s, waited_ns = time.monotonic(), time.monotonic_ns() - sample.received_ns
+        self._seen_ns = seen_ns = max(now_ns - waited_ns, self._seen_ns + 1)  # a simulation's time may pass more slowly
         for key, tracked in sample.sides.items():
             if key not in self._sides or now_s < self._followed_s[key] + 1 / (HASTE * self.teleop.rate_hz):
                 continue
