@@ -123,7 +123,10 @@ def address(device: DeviceConfig, side: Side) -> str:
 
 
 def emulated_address(name: str, side: Side) -> str:
-    """Where an emulator listens when nobody chose: apart for every side, every ROS domain and every user."""
+    """Where an emulator listens when nobody chose: apart for every side, every ROS domain and every user.
+
+    A headset's is where its real one is looked for: a machine has one operator.
+    """
     pattern: str = getattr(emulator_module(name), "ADDRESS", ADDRESS)
     domain, user = int(os.environ.get("ROS_DOMAIN_ID") or 0), os.getuid()
     return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, apart=(domain + 100) % 232, driver=name, user=user)
