@@ -39,7 +39,8 @@ class Limits:
 
     Args:
         others: of what else is recorded, by the beginnings of features.
-        cut_s: so much may be cut off at either end of an episode where something is too old or not there yet.
+        cut_s: so much may be cut off at either end of an episode where something is too old or not there yet, but for
+            the time before its first command.
         least_s: an episode is at least so long.
     """
 
@@ -114,17 +115,21 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
         if count := int(old[need.name][kept].sum()):
             at_s = int(np.flatnonzero(old[need.name][kept])[0]) / rate_hz
             raise XlvlaError(f"{need.name} is older than {need.most_s:g} s in {count} frames, first {at_s:.2f} s after the beginning")
-    told = [*_cut("first", old, kept.start - 1, kept.start, rate_hz, limits)]
-    told += _cut("last", old, kept.stop, len(times) - kept.stop, rate_hz, limits)
+    untold = int((times < max([need.stamps[0] for need in needs if need.after_ns], default=begin)).sum())
+    told = [*_cut("first", old, kept.start - 1, kept.start, untold, rate_hz, limits)]
+    told += _cut("last", old, kept.stop, len(times) - kept.stop, 0, rate_hz, limits)
     return times[kept], told
 
 
-def _cut(word: str, old: dict[str, np.ndarray], beside: int, count: int, rate_hz: int, limits: Limits) -> Iterator[str]:
-    """What is said of an end of so many frames, of which that beside the others is given; raises XlvlaError where it is too much."""
+def _cut(word: str, old: dict[str, np.ndarray], beside: int, count: int, untold: int, rate_hz: int, limits: Limits) -> Iterator[str]:
+    """What is said of an end of so many frames, of which that beside the others is given; raises XlvlaError where it is too much.
+
+    In the first `untold` frames the robot had not been told to move, so nothing is lost with them.
+    """
     if not count:
         return
     seconds, lacking = count / rate_hz, ", ".join(name for name, rows in old.items() if rows[beside])
-    if seconds > limits.cut_s:
+    if seconds - untold / rate_hz > limits.cut_s:
         raise XlvlaError(f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off")
     if seconds > UNSAID_S:
         yield f"the {word} {seconds:.2f} s are cut off, for want of {lacking}"

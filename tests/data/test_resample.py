@@ -172,6 +172,13 @@ def test_ends_where_something_is_missing_are_cut_and_said():
     assert "the last" in findings[1] and "camera front" in findings[1]
 
 
+def test_the_time_before_a_robot_was_told_anything_is_cut_however_long():
+    take = shortened(irregular_take(1), command=lambda s: s > 1.8)
+    made, findings = resampled(take, made_episodes.codec(), Limits(camera_s=0.3, state_s=0.3, command_s=0.3))
+    assert 1.7 < made.others[STAMPS].values[0, 0] * 1e-9 < 1.95
+    assert len(findings) == 1 and findings[0].startswith("the first 1.") and findings[0].endswith("left arm command")
+
+
 @pytest.mark.parametrize(
     ("kept", "complaint"),
     [
@@ -179,6 +186,7 @@ def test_ends_where_something_is_missing_are_cut_and_said():
             {"camera": lambda s: (s < 1.5) | (s > 2.1)},
             r"camera front is older than 0\.3 s in \d+ frames, first 1\.\d+ s after the beginning",
         ),
+        ({"state": lambda s: s > 1.6}, r"the first 1\.\d s lack left arm state: at most 1 s may be cut off"),
         ({"command": lambda s: s < 2.2}, r"the last 1\.\d s lack left arm command: at most 1 s may be cut off"),
         ({"state": lambda s: s < 0}, r"nothing of left arm state was recorded"),
         ({"state": lambda s: s < 0.5}, r"only 0\.\d s of it have all of camera front, left arm state"),
