@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
+from xlvla import human
+from xlvla_drivers.device import LinkLost
+from xlvla_drivers.emulators import person
+
 WAIT_S = 15.0
 
 
@@ -29,3 +35,24 @@ def steady(moves, at_s):
         return pose, keypoints
 
     return moved
+
+
+def until_lost(source):
+    """Reads until the connection is gone."""
+
+    def lost():
+        try:
+            source.read(0.1)
+        except LinkLost:
+            return True
+        return False
+
+    until(lost)
+
+
+def assert_seen(hands, at_s):
+    """What was tracked are the person's hands at that time."""
+    for side, tracked in hands.items():
+        pose, keypoints = person.hand(side, at_s)
+        np.testing.assert_allclose(tracked.T_world_wrist, pose, atol=2e-3)
+        np.testing.assert_allclose(human.aligned(side, tracked.keypoints), human.aligned(side, keypoints), atol=1e-5)

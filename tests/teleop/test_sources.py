@@ -14,7 +14,7 @@ import rclpy
 from mcap.writer import CompressionType
 from mcap_ros2.writer import Writer
 from std_msgs.msg import String
-from streams import until
+from streams import until, until_lost
 
 from xlvla import catalog
 from xlvla import rig as rigs
@@ -98,15 +98,7 @@ def test_a_leader_that_is_unplugged_is_lost_and_found_again(arms):
     source.open()
     until(lambda: source.read(0.5))
     emulators["left"].inject("unplug")
-
-    def lost():
-        try:
-            source.read(0.1)
-        except LinkLost:
-            return True
-        return False
-
-    until(lost)
+    until_lost(source)
     with pytest.raises(LinkLost):
         source.open()
     emulators["left"].inject("unplug", False)
