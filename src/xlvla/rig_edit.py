@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import yaml
 
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
+from xlvla.files import replacing
 from xlvla.types import Part, Side
 
 Entries = Mapping[str, JointCalibration]
@@ -41,14 +41,10 @@ def save(path: Path, text: str) -> Path | None:
     if path.exists():
         kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
         shutil.copy2(path, kept)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with fresh.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    if kept:
-        shutil.copymode(path, fresh)
-    fresh.replace(path)
+    with replacing(path) as fresh:
+        fresh.write_text(text)
+        if kept:
+            shutil.copymode(path, fresh)
     return kept
 
 

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
 from xlvla import catalog
 from xlvla.errors import XlvlaError, unknown
+from xlvla.files import read_yaml
 
 
 def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
     """The YAML of a rig file with what it is like filled in; a name in `like` is of the catalogue, a path is beside the file."""
-    own = _read(path)
+    own = read_yaml(path)
     if not isinstance(own, Mapping) or "like" not in own:
         return own
     said = cast(Mapping[str, Any], own)
@@ -22,13 +21,6 @@ def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
     if other in (*likened, path):
         raise XlvlaError(f"{path}: like: {other} is like this file in turn")
     return _merged(document(other, (*likened, path)), {key: value for key, value in said.items() if key != "like"})
-
-
-def _read(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise XlvlaError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _found(like: Any, path: Path) -> Path:

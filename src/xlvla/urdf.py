@@ -223,3 +223,10 @@ def rotation(rpy: Sequence[float]) -> np.ndarray:
         [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
         [-sp, cp * sr, cp * cr],
     ])  # fmt: skip
+
+
+def placed(xyz: Sequence[float], rpy: Sequence[float]) -> np.ndarray:
+    """The pose [4, 4] of what is at xyz [m], turned by fixed-axis roll, pitch, yaw [rad]."""
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation(rpy), xyz
+    return pose

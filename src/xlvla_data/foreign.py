@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError, nearest
+from xlvla.files import read_yaml
 from xlvla.strict import build
 from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_data.episode import EpisodeInfo
@@ -75,11 +75,9 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
     document: Any = {}
     if path is not None:
         try:
-            document = yaml.safe_load(path.read_text())
+            document = read_yaml(path)
         except FileNotFoundError:
             raise XlvlaError(f"no map at {path}") from None
-        except yaml.YAMLError as error:
-            raise XlvlaError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise XlvlaError(f"{path} is no map: it says hands, arms and joints by name")
     return names_of({**document, **{key: value for key, value in chosen.items() if value}}, str(path or "the import"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from xlvla import robot
+from xlvla import robot, urdf
 from xlvla.kinematics import Kinematics
 from xlvla.rig import Rig
 from xlvla.ros.convert import stamp
@@ -123,15 +122,7 @@ def _kind_and_size(shape: ET.Element) -> tuple[int, tuple[float, float, float]] 
 
 def _origin(element: ET.Element | None) -> np.ndarray:
     xyz, rpy = ([float(n) for n in ("0 0 0" if element is None else element.get(key, "0 0 0")).split()] for key in ("xyz", "rpy"))
-    (cr, cp, cy), (sr, sp, sy) = map(math.cos, rpy), map(math.sin, rpy)
-    T = np.eye(4)
-    T[:3, :3] = [
-        [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-        [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-        [-sp, cp * sr, cp * cr],
-    ]
-    T[:3, 3] = xyz
-    return T
+    return urdf.placed(xyz, rpy)
 
 
 def _pose(T: np.ndarray) -> Pose:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from xlvla import files
 from xlvla.errors import XlvlaError
 from xlvla.strict import build
 from xlvla.types import Part, Side
-from xlvla_data.bag.layout import write_whole
 
 CARD = "episode.json"
 
@@ -67,7 +67,7 @@ class Card:
     version: str = ""
 
     def write(self, folder: Path) -> None:
-        write_whole(folder / CARD, json.dumps(asdict(self), indent=1) + "\n")
+        files.write_text(folder / CARD, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_card(folder: Path) -> Card:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,16 +95,6 @@ def information(
 
 def as_yaml(document: Mapping[str, Any]) -> str:
     return yaml.dump(document, Dumper=_Plain, sort_keys=False)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a file at once: whoever reads it, and whatever stops us, sees all of the old or all of the new."""
-    beside = path.with_name(f".{path.name}.new")
-    with beside.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 class _Plain(yaml.SafeDumper):

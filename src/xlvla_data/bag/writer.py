@@ -10,7 +10,8 @@ from typing import Any
 
 from mcap.records import Metadata
 
-from xlvla_data.bag.layout import METADATA, BagTopic, as_yaml, information, mcap_path, write_whole
+from xlvla import files
+from xlvla_data.bag.layout import METADATA, BagTopic, as_yaml, information, mcap_path
 from xlvla_data.bag.mcap_file import McapFile
 
 SPARE = ".spare"
@@ -44,7 +45,7 @@ class BagWriter:
         """Ends the bag; OSError where not even its end fits, then it can be repaired once there is space."""
         (self.folder / SPARE).unlink(missing_ok=True)
         self.file.close(lambda: Metadata("rosbag2", {"serialized_metadata": as_yaml(self._information())}))
-        write_whole(self.folder / METADATA, as_yaml({"rosbag2_bagfile_information": self._information()}))
+        files.write_text(self.folder / METADATA, as_yaml({"rosbag2_bagfile_information": self._information()}))
 
     def _information(self) -> dict[str, Any]:
         return information(mcap_path(self.folder).name, self._topics, self.file.counts, *self.file.span_ns, self._distro)

@@ -7,12 +7,12 @@ Readers only follow the file numbers in the table of episodes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xlvla import files
 from xlvla.errors import XlvlaError
 
 VERSION = "v3.0"
@@ -137,10 +137,7 @@ def read_info(root: Path) -> Info:
 
 def write_json(path: Path, document: Any) -> None:
     """Writes JSON atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=2) + "\n")
-    os.replace(partial, path)
+    files.write_text(path, json.dumps(document, indent=2) + "\n")
 
 
 def numbered(template: str, number: int, **fields: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xlvla.errors import XlvlaError
+from xlvla.files import replacing
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature
 
@@ -23,10 +23,8 @@ _FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recordi
 
 def write(path: Path, table: pa.Table) -> None:
     """Writes a parquet file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, compression="snappy", use_dictionary=True)
-    os.replace(partial, path)
+    with replacing(path) as fresh:
+        pq.write_table(table, fresh, compression="snappy", use_dictionary=True)
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from xlvla.errors import XlvlaError
+from xlvla.files import replacing
 
 OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
 """A key frame every two frames, so that any frame is near one."""
@@ -21,9 +21,7 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
 
 def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
     """Writes RGB uint8 [H, W, 3] atomically as H.264; how many there were."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with av.open(str(partial), "w", format="mp4") as file:
+    with replacing(path) as fresh, av.open(str(fresh), "w", format="mp4") as file:
         stream, count = None, 0
         for picture in pictures:
             count += 1
@@ -34,7 +32,6 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
         if stream is not None:
             file.mux(stream.encode())
-    os.replace(partial, path)
     return count
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
+from xlvla.files import replacing
 from xlvla_data.episode import Pictures
 from xlvla_data.lerobot import layout, statistics, tables, verification, video
 from xlvla_data.lerobot.layout import Info
@@ -164,14 +165,11 @@ def _told(row: Mapping[str, Any], key: str) -> Stats:
 
 def linked(source: Path, target: Path) -> None:
     """The same file at another place: a hard link, or a copy where there can be none; complete or absent."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(source, partial)
-    except OSError:
-        shutil.copyfile(source, partial)
-    os.replace(partial, target)
+    with replacing(target) as fresh:
+        try:
+            os.link(source, fresh)
+        except OSError:
+            shutil.copyfile(source, fresh)
 
 
 def _clip(key: str, number: int, begin_s: float, end_s: float) -> dict[str, Any]:

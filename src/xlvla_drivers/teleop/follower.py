@@ -11,7 +11,7 @@ from xlvla import human
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla.types import Side
-from xlvla.urdf import Vector, rotation
+from xlvla.urdf import placed
 from xlvla_drivers.teleop.clutch import Clutch, jumped, turned
 from xlvla_drivers.teleop.fingers import Fingers
 from xlvla_drivers.teleop.operator import SILENCE_S, Tracked
@@ -62,7 +62,7 @@ class Follower:
         self.fingers = fingers
         arm, station = rig.arm(side), rig.sides[side].arm
         self._joints, self._split = arm.joints, len(arm.joints)
-        self._base = _placed(station.xyz, station.rpy)
+        self._base = placed(station.xyz, station.rpy)
         self._ik = WristIk(arm, np.array(list(rig.home(side).values())), rig.motion.speed_scale)
         assert rig.teleop is not None
         self._turn, self._scale = turned(rig.teleop.turn_deg), rig.teleop.scale
@@ -231,10 +231,3 @@ class Follower:
     def strained(self) -> bool:
         """The flange is not where the operator wants it: out of reach, or faster than the arm."""
         return self.follows and self._clutch is not None and not self._ik.reached
-
-
-def _placed(xyz: Vector, rpy: Vector) -> np.ndarray:
-    """The pose [4, 4] of a base."""
-    placed = np.eye(4)
-    placed[:3, :3], placed[:3, 3] = rotation(rpy), xyz
-    return placed

@@ -6,7 +6,6 @@ Every finished row is a JSON file of its own, so a run that was stopped goes on 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 
+from xlvla import files
 from xlvla.codec import Codec
 from xlvla_policy.latent.metrics import bench, evaluate
 from xlvla_policy.latent.recipe import Recipe
@@ -101,7 +101,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, row: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(row, indent=2) + "\n")
-    os.replace(part, path)
+    files.write_text(path, json.dumps(row, indent=2) + "\n")

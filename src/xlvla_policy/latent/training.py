@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -13,6 +12,7 @@ from torch import Generator, Tensor
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
+from xlvla.files import replacing
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.model import Coders, Mlp
 from xlvla_policy.latent.objective import Losses, Objective, Roles, objective
@@ -193,9 +193,8 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.get_state(),
         }
-        part = path.with_name(path.name + ".part")
-        torch.save(state, part)
-        os.replace(part, path)
+        with replacing(path) as fresh:
+            torch.save(state, fresh)
 
     def resume(self, path: Path) -> None:
         """Goes on where a run with the same recipe, hands and seed stopped."""

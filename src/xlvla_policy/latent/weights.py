@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from xlvla.codec import FORMAT
+from xlvla.files import replacing
 from xlvla.types import Side
 from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coder, Mlp
@@ -44,10 +44,9 @@ def annotate(path: Path, **facts: object) -> None:
 
 def save(tensors: dict[str, Tensor], card: Mapping, out: Path, form: str = FORMAT) -> None:
     """Writes a weights file at once or not at all."""
-    part = out.with_name(out.name + ".part")
-    save_file(tensors, part, metadata={"format": form, "card": json.dumps(card)})
-    part.chmod(0o644)  # the library writes files that only their owner can read
-    os.replace(part, out)
+    with replacing(out) as fresh:
+        save_file(tensors, fresh, metadata={"format": form, "card": json.dumps(card)})
+        fresh.chmod(0o644)  # the library writes files that only their owner can read
 
 
 def _card(trainer: Trainer) -> dict:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 
+from xlvla import files
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.normalise import Known
 from xlvla_policy.vla.stream import SEAL
@@ -22,11 +22,9 @@ def beside(weights: Path) -> Path:
 def write(weights: Path, card: Card) -> Path:
     """Writes the card, atomically."""
     path = beside(weights)
-    partial = path.with_suffix(".partial")
     with safe_open(weights, "np") as file:
         seal = file.metadata()[SEAL]
-    partial.write_text("\n".join(lines(weights.name, seal, card)) + "\n")
-    os.replace(partial, path)
+    files.write_text(path, "\n".join(lines(weights.name, seal, card)) + "\n")
     return path
 
 

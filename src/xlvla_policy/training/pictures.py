@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.files import replacing
 from xlvla_data.store import Stored
 from xlvla_policy.vla import images
 from xlvla_policy.vla.config import VlaConfig
@@ -65,13 +66,8 @@ def decoded(stored: Sequence[Stored], config: VlaConfig, stride: int, cache: Pat
 
 def _keep(file: Path, shape: tuple[int, ...], stored: Sequence[Stored], config: VlaConfig, stride: int) -> None:
     """Writes pictures atomically, a picture at a time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    try:
-        _fill(np.lib.format.open_memmap(partial, "w+", np.uint8, shape), stored, config, stride)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(file) as fresh:
+        _fill(np.lib.format.open_memmap(fresh, "w+", np.uint8, shape), stored, config, stride)
 
 
 def _fill(pictures: np.ndarray, stored: Sequence[Stored], config: VlaConfig, stride: int) -> np.ndarray:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from xlvla.files import replacing
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 SEAL = "sha256"
@@ -49,29 +50,21 @@ def write(
 ) -> Path:
     """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch` raises, leaving no file."""
     entries = list(entries)
-    partial = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with partial.open("wb") as file:
-            header = _header(entries, {**metadata, SEAL: _OPEN.decode()} if sealed else metadata)
-            digest = hashlib.sha256(header)
-            file.write(len(header).to_bytes(8, "little") + header)
-            for entry in entries:
-                tensor = entry.fetch().to(entry.dtype).contiguous()
-                assert tuple(tensor.shape) == entry.shape
-                content = tensor.reshape(-1).view(torch.uint8).numpy().data
-                file.write(content)
-                if sealed:
-                    digest.update(content)
-                wrote(entry.bytes)
+    with replacing(path) as fresh, fresh.open("wb") as file:
+        header = _header(entries, {**metadata, SEAL: _OPEN.decode()} if sealed else metadata)
+        digest = hashlib.sha256(header)
+        file.write(len(header).to_bytes(8, "little") + header)
+        for entry in entries:
+            tensor = entry.fetch().to(entry.dtype).contiguous()
+            assert tuple(tensor.shape) == entry.shape
+            content = tensor.reshape(-1).view(torch.uint8).numpy().data
+            file.write(content)
             if sealed:
-                file.seek(8 + header.index(_OPEN))
-                file.write(digest.hexdigest().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+                digest.update(content)
+            wrote(entry.bytes)
+        if sealed:
+            file.seek(8 + header.index(_OPEN))
+            file.write(digest.hexdigest().encode())
     return path
 
 

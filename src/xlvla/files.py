@@ -1,0 +1,44 @@
+"""Files that are read with one clear error and written whole or not at all, whatever stops the writer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xlvla.errors import XlvlaError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write what is to be at `path`: on leaving, it is there at once; after an error, all is as it was.
+
+    Every writer has a place of its own beside `path`, in a folder that is made where there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        yield fresh
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())  # a name that survives a power cut without its content would be worse than neither
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a text file at once."""
+    with replacing(path) as fresh:
+        fresh.write_text(text)
+
+
+def read_yaml(path: Path) -> Any:
+    """The document in a YAML file; raises XlvlaError where it is none, OSError where there is no file."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise XlvlaError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
