@@ -41,6 +41,17 @@ def test_where_processors_are_to_spare_every_thread_of_a_loop_is_real_time():
     assert {thread.partition(",")[0] for thread in threads} == {f"({os.SCHED_FIFO}"}
 
 
+@may_hasten
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs a kernel with autogroups")
+@pytest.mark.parametrize(("leads", "nice"), [(True, "-12"), (False, "0")])
+def test_a_process_ranks_the_session_it_leads_and_no_other(leads, nice):
+    asked = "import os; from xlvla.ros import priority; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); priority.hasten(); "
+    command = [sys.executable, "-c", f"{asked} print(open('/proc/self/autogroup').read())"]
+    shell = [*(["setsid", "--wait"] if leads else ["setsid", "--wait", "sh", "-c", '"$@"; true', "sh"]), *command]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split()[-1] == nice
+
+
 def test_a_machine_that_stands_still_is_told_of():
     with standstill.measured() as still:
         time.sleep(1.0)

@@ -68,5 +68,6 @@ class Health:
 
 def _rate_hz(times: deque[float]) -> float:
     """Events per second over the last seconds; 0 when they have stopped."""
-    recent = [t for t in times if t > time.monotonic() - 3.0]
+    since = time.monotonic() - 3.0
+    recent = [t for t in times if t > since]
     return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0

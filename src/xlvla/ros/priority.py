@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,12 +19,20 @@ time, and links are lost. On two processors urgent loops miss fewer deadlines th
 URGENT = -12
 """How nice an urgent process is: it is served first, and nobody starves."""
 
+DEVICE = -18
+"""How nice the stand-in of a device is, which has no processor of its own as the device has."""
+
 GIVEN_WAY = 10
 """How much nicer a process is that gives way."""
 
+_SESSION = Path("/proc/self/autogroup")
+"""Where Linux keeps how nice a session is: with autogroups, on by default, niceness ranks only threads of the same session."""
 
-def hasten() -> str:
+
+def hasten(nice: int = URGENT) -> str:
     """Lets every thread of this process run before others, as far as the system permits; says which scheduling it has.
+
+    `nice` is for where processors are few.
 
     Every one, because they share locks: the interpreter's, and those of the middleware, whose threads are there before any of
     ours. An ordinary thread that waits for a processor while it holds a lock stops whoever needs it. Threads made from now on
@@ -36,22 +45,33 @@ def hasten() -> str:
     real_time = len(os.sched_getaffinity(0)) >= PROCESSORS
     try:
         for thread in sorted(int(task.name) for task in Path("/proc/self/task").iterdir()):
-            _hasten(thread, real_time)
+            _hasten(thread, None if real_time else nice)
     except OSError:
         return "ordinary"
-    return f"real-time (FIFO {FIFO_PRIORITY})" if real_time else f"urgent (nice {URGENT})"
+    if real_time:
+        return f"real-time (FIFO {FIFO_PRIORITY})"
+    _rank_session(nice)
+    return f"urgent (nice {nice})"
 
 
 def give_way() -> None:
     """Lets this process wait for others: what thinks or draws must not delay what talks to devices, the kernel's own threads included."""
-    os.nice(GIVEN_WAY)
+    _rank_session(os.nice(GIVEN_WAY))
 
 
-def _hasten(thread: int, real_time: bool) -> None:
+def _hasten(thread: int, nice: int | None) -> None:
+    """Urgent, or real-time where `nice` is None."""
     try:
-        if real_time:
+        if nice is None:
             os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
         else:
-            os.setpriority(os.PRIO_PROCESS, thread, URGENT)
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
     except ProcessLookupError:  # it has ended since
         return
+
+
+def _rank_session(nice: int) -> None:
+    """Gives the session of this process its niceness, where it leads one; a session it shares is not its to rank."""
+    if os.getsid(0) == os.getpid() and _SESSION.exists():
+        with contextlib.suppress(OSError):
+            _SESSION.write_text(str(nice))

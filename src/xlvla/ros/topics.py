@@ -175,14 +175,14 @@ def command(side: Side, part: Part) -> Topic:
     """Positions by joint name at the control rate; motion is the only writer.
 
     `frame_id` names the era (see RESET) they were made in, so that a command on its way during a reset is known as old;
-    empty is any era.
+    empty is any era. Best effort: a lost command is followed by a newer one, and to acknowledge each woke every process twice.
     """
-    return Topic(f"/{side}/{part}/command", JointState, RELIABLE)
+    return Topic(f"/{side}/{part}/command", JointState, SENSOR)
 
 
 def command_dry(side: Side, part: Part) -> Topic:
     """What motion would command, from a rig with `dry_run: true`; no driver listens to it."""
-    return Topic(f"/{side}/{part}/command_dry", JointState, RELIABLE)
+    return Topic(f"/{side}/{part}/command_dry", JointState, SENSOR)
 
 
 def device(side: Side, part: Part) -> Topic:

@@ -226,7 +226,7 @@ def _open(host: str, port: int) -> Any:
             from xarm.x3 import base
 
         log.logger.disabled = log.origin_logger.disabled = True
-        base.__dict__["print"] = _silent
+        base.__dict__["print"] = log.logger.warn = _silent  # it warns at every command of its mode, which it does not know without reports
         settings: Any = XCONF
         settings.SocketConf.TCP_CONTROL_PORT = port
         settings.UxbusConf.GET_TIMEOUT = 300  # ms, for the version it asks for up to a hundred times

@@ -52,6 +52,8 @@ class Plant:
         if dt == 0:
             return
         wanted = (self.target - self.position) * -np.expm1(-dt / self.lag_s)
-        step = np.where(self.stalled, 0.0, np.clip(wanted, -self.speed * dt, self.speed * dt))
+        furthest = self.speed * dt
+        step = np.maximum(np.minimum(wanted, furthest), -furthest)
+        step[self.stalled] = 0.0
         self.position = self.position + step
         self.velocity = step / dt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -46,6 +46,7 @@ class Emulator:
         self._lock = threading.Lock()
         self._faults = Faults(self.known_faults)
         self._controller = Controller(self._faults)
+        self._forms = {port: _form(port) for port in self.rates_hz}
         self.plant = self._controller.plant
         host, control = split_address(address)
         pushes = {port: Pushes(rate, partial(self._report, port)) for port, rate in self.rates_hz.items()}
@@ -74,23 +75,37 @@ class Emulator:
             return [self._controller.answer(request) for request in wire.requests(buffer)]
 
     def _report(self, port: int) -> bytes:
-        arm, layout = self._controller, wire.REPORTS[port]
+        report, changing = self._forms[port]
         with self._lock:
-            arm.advance()
-            known = self._known(arm)
-        known |= {"size": layout.itemsize, "stamp_us": time.time_ns() // 1000, **_CONSTANT.get(port, {})}
-        report = np.zeros((), layout)
-        for name in known.keys() & set(layout.names or ()):
-            report[name] = known[name]
+            self._controller.advance()
+            for name, said in changing:
+                report[name] = said(self._controller)
         return report.tobytes()
 
-    @staticmethod
-    def _known(arm: Controller) -> dict[str, Any]:
-        return {
-            "state_mode": arm.state | arm.mode << 4, "q": arm.plant.position, "dq": arm.plant.velocity, "target_q": arm.plant.target,
-            "pose": arm.pose(), "enabled": arm.enabled, "error": arm.error, "warning": arm.warning, "load": arm.load,
-            "servo": arm.servo, "temperature": arm.temperature,
-        }  # fmt: skip
+
+_CHANGING: dict[str, Callable[[Controller], Any]] = {
+    "stamp_us": lambda arm: time.time_ns() // 1000,
+    "state_mode": lambda arm: arm.state | arm.mode << 4,
+    "q": lambda arm: arm.plant.position,
+    "dq": lambda arm: arm.plant.velocity,
+    "target_q": lambda arm: arm.plant.target,
+    "pose": Controller.pose,
+    "enabled": lambda arm: arm.enabled,
+    "error": lambda arm: arm.error,
+    "warning": lambda arm: arm.warning,
+    "load": lambda arm: arm.load,
+    "servo": lambda arm: arm.servo,
+    "temperature": lambda arm: arm.temperature,
+}
+
+
+def _form(port: int) -> tuple[np.ndarray, list[tuple[str, Callable[[Controller], Any]]]]:
+    """A port's report with all that never changes, and what is to be filled in."""
+    layout = wire.REPORTS[port]
+    report = np.zeros((), layout)
+    for name, value in {"size": layout.itemsize, **_CONSTANT.get(port, {})}.items():
+        report[name] = value
+    return report, [(name, said) for name, said in _CHANGING.items() if name in (layout.names or ())]
 
 
 def _spoil(fault: str, port: int, frame: bytes) -> bytes:

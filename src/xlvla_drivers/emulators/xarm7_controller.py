@@ -7,9 +7,10 @@ from collections.abc import Callable
 from math import pi
 
 import numpy as np
+import pinocchio as pin
 
 from xlvla import catalog
-from xlvla.urdf import rotation
+from xlvla.kinematics import Kinematics
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
@@ -43,7 +44,7 @@ class Controller:
     def __init__(self, faults: Faults):
         arm = catalog.arm("xarm7")
         self._lower, self._upper = arm.limits.lower, arm.limits.upper
-        self._frames = [(np.array(joint.xyz), rotation(joint.rpy)) for joint in map(arm.description.joint, arm.joints)]
+        self._kinematics, self._flange = Kinematics(arm.urdf_path.read_text(), arm.joints), arm.flange
         self.plant = Plant(np.zeros(_AXES), self._lower, self._upper, np.full(_AXES, SPEED))
         self.faults = faults
         self.mode, self.state, self.error, self.warning = wire.POSITION_MODE, wire.STOPPED, 0, 0
@@ -160,12 +161,8 @@ class Controller:
 
     def pose(self) -> np.ndarray:
         """Flange in the base [6]: mm, and roll, pitch, yaw [rad]."""
-        position, R = np.zeros(3), np.eye(3)
-        for angle, (xyz, turn) in zip(self.plant.position, self._frames, strict=True):
-            position, c, s = position + R @ xyz, np.cos(angle), np.sin(angle)
-            R = R @ turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-        roll, pitch, yaw = np.arctan2(R[2, 1], R[2, 2]), np.arcsin(np.clip(-R[2, 0], -1, 1)), np.arctan2(R[1, 0], R[0, 0])
-        return np.array([*(1000 * position), roll, pitch, yaw])
+        T = self._kinematics.fk(self.plant.position, [self._flange])[self._flange]
+        return np.concatenate([1000 * T[:3, 3], pin.rpy.matrixToRpy(T[:3, :3])])
 
 
 def _text(text: bytes) -> bytes:

@@ -32,7 +32,7 @@ class EmulatorsNode(RigNode):
         return self._running
 
     def configure(self) -> None:
-        priority.hasten()  # a real device has a processor of its own
+        priority.hasten(priority.DEVICE)  # a real device has a processor of its own
         sys.setswitchinterval(SWITCH_S)
         self._emulators: dict[str, Emulator] = {
             f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in self.rig.emulated

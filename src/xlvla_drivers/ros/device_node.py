@@ -68,6 +68,7 @@ class DeviceNode(RigNode):
 
     def _linked(self) -> Link:
         self._device, _ = registry.configured(self.rig, self.side, self.part)
+        self._whose = f"{self._device.driver} at {registry.address(self._device, self.side)}"
         driver = registry.open_device(self.rig, self.side, self.part)
         calibration = Calibration(driver.joints, self._device.calibration)
         limits = command_limits(self.rig, self.side, self.part, calibration)
@@ -120,7 +121,7 @@ class DeviceNode(RigNode):
         assert self.link is not None
         standing = self.link.standing
         status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
-        status.hardware_id = f"{self._device.driver} at {registry.address(self._device, self.side)}"
+        status.hardware_id = self._whose
         self._status.publish(status)
         if standing.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
             self.warn(standing.line)
@@ -141,7 +142,7 @@ class DeviceNode(RigNode):
         """What /diagnostics says beside rates and durations."""
         standing, state = link.standing, link.state
         {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[standing.level](standing.line)
-        self.health.fact("device", f"{self._device.driver} at {registry.address(self._device, self.side)}")
+        self.health.fact("device", self._whose)
         self.health.fact("link", link.condition)
         for group, counts in (("link", link.counts), ("wire", link.device.counts), ("commands", link.guard.counts)):
             self.health.counts.update({f"{group} {what}": 0 for what in counts})
