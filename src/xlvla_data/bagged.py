@@ -50,7 +50,7 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
 
 def _topic(name: str, kind: str, types: Typestore) -> BagTopic:
     text, digest = types.generate_msgdef(kind, ros_version=2)
-    return BagTopic(name, kind, text, digest, as_yaml_list(Qos(1, reliable="command" in name, latched=False)))
+    return BagTopic(name, kind, text, digest, as_yaml_list(Qos(1, reliable=False, latched=False)))
 
 
 def as_yaml_list(qos: Qos) -> str:

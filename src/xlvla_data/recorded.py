@@ -40,27 +40,40 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
     card = bag.info
     readers = {topic: each for topic, each in kept(card.hands).items() if topic in bag.topics and not each[0].startswith(tuple(without))}
     cameras = _cameras(bag.topics)
-    bodies = {template.format(side=side, part=part) for side in card.joints for part in PARTS for template in (STATE, COMMAND)}
-    if missing := sorted(bodies - set(bag.topics)):
-        raise XlvlaError(f"the recording has no {', '.join(missing)}")
-    messages: dict[str, list[Message]] = {topic: [] for topic in (*bodies, *cameras.values(), *readers)}
+    joints = _joint_topics(bag)
+    messages: dict[str, list[Message]] = {topic: [] for topic in (*joints, *cameras.values(), *readers)}
     decoder = Decoder()
     for message in bag.messages(set(messages), raw=True):
-        if message.topic not in bodies:  # these come by the hundred a second, and of them only positions are wanted
+        if message.topic not in joints:  # these come by the hundred a second, and of them only positions are wanted
             message = replace(message, content=decoder(bag.topics[message.topic], message.content))
         messages[message.topic].append(message)
     info = _info(bag, rate_hz)
     return Take(
         info,
         {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
-        _bodies(STATE, messages, info),
-        _bodies(COMMAND, messages, info),
+        _bodies(STATE, messages, card.joints),
+        _bodies(COMMAND, messages, card.joints),
         {key: stream for topic, (key, read) in readers.items() if (stream := read(messages[topic])).names},
     )
 
 
-def _bodies(template: str, messages: Mapping[str, Sequence[Message]], info: EpisodeInfo) -> Bodies:
-    return {side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS} for side in info.joints}
+def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
+    """What was measured and what was commanded, and nothing else of an episode; raises what `take` raises."""
+    messages: dict[str, list[Message]] = {topic: [] for topic in _joint_topics(bag)}
+    for message in bag.messages(set(messages), raw=True):
+        messages[message.topic].append(message)
+    return _bodies(STATE, messages, bag.info.joints), _bodies(COMMAND, messages, bag.info.joints)
+
+
+def _joint_topics(bag: Bag) -> set[str]:
+    topics = {template.format(side=side, part=part) for side in bag.info.joints for part in PARTS for template in (STATE, COMMAND)}
+    if missing := sorted(topics - set(bag.topics)):
+        raise XlvlaError(f"the recording has no {', '.join(missing)}")
+    return topics
+
+
+def _bodies(template: str, messages: Mapping[str, Sequence[Message]], sides: Iterable[Side]) -> Bodies:
+    return {side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS} for side in sides}
 
 
 def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:

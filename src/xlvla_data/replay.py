@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, PARTS, Part, Side
 from xlvla_data.bag.card import CARD
 from xlvla_data.bag.reader import Bag
+from xlvla_data.recorded import bodies
+from xlvla_data.take import Bodies, Stream
 from xlvla_data.tracking import resampled
 
 
@@ -76,56 +78,44 @@ def performance(text: str) -> Performance:
 
 def _of_bag(bag: Bag) -> Performance:
     card = bag.info
-    columns: Columns = {(side, part): _Columns() for side in card.joints for part in PARTS}
-    topics = {f"/{side}/{part}/{what}": (kept, what, card.joints[side][part]) for (side, part), kept in columns.items() for what in _WHAT}
-    for message in bag.messages([name for name in topics if name in bag.topics]):
-        kept, what, joints = topics[message.topic]
-        kept.add(what, message.stamp_ns, message.content, joints)
-    if lacking := [f"{side} {part}" for (side, part), kept in columns.items() if not kept.enough]:
-        raise XlvlaError(f"{bag.folder} has no commands or no joint states of {', '.join(lacking)}, so it cannot be replayed")
-    times = _grid(columns.values())
+    measured, commanded = bodies(bag)
+    few = {f"{side} {part}" for kind in (measured, commanded) for side, part, stream in _each(kind) if len(stream.stamps) < 2}
+    if few:
+        raise XlvlaError(f"{bag.folder} has no commands or no joint states of {', '.join(sorted(few))}, so it cannot be replayed")
+    times = _grid(commanded)
     if len(times) < 2:
         raise XlvlaError(f"{bag.folder} has no time in which all parts were commanded")
-    commanded, measured = (_beside(columns, what, times) for what in _WHAT)
-    return Performance(bag.folder.name, card.hands, _in_line(card.joints), commanded, measured, card.seed, card.instruction, card.rig)
+    return Performance(
+        bag.folder.name,
+        card.hands,
+        _in_line(card.joints),
+        _by_side(commanded, card.joints, times),
+        _by_side(measured, card.joints, times),
+        card.seed,
+        card.instruction,
+        card.rig,
+    )
 
 
-class _Columns:
-    """Commands and joint states of one part: times [ns] and positions in the card's order."""
-
-    def __init__(self) -> None:
-        self.stamps: dict[str, list[int]] = {what: [] for what in _WHAT}
-        self.values: dict[str, list[np.ndarray]] = {what: [] for what in _WHAT}
-
-    def add(self, what: str, stamp_ns: int, content: Any, joints: list[str]) -> None:
-        at = {name: index for index, name in enumerate(content.name)}
-        if all(joint in at for joint in joints):
-            self.stamps[what].append(stamp_ns)
-            self.values[what].append(content.position[[at[joint] for joint in joints]])
-
-    @property
-    def enough(self) -> bool:
-        return all(len(stamps) > 1 for stamps in self.stamps.values())
-
-    def at(self, what: str, times: np.ndarray) -> np.ndarray:
-        return resampled(np.array(self.stamps[what]) / 1e9, np.array(self.values[what]), times)
+def _each(kind: Bodies) -> list[tuple[Side, Part, Stream]]:
+    return [(side, part, stream) for side, parts in kind.items() for part, stream in parts.items()]
 
 
-_WHAT = ("command", "joint_states")
-Columns = dict[tuple[Side, Part], _Columns]
-
-
-def _grid(columns: Iterable[_Columns]) -> np.ndarray:
+def _grid(commanded: Bodies) -> np.ndarray:
     """Times [F] s at which every part was commanded."""
-    spans = [(kept.stamps["command"][0], kept.stamps["command"][-1]) for kept in columns]
-    begin, end = max(first for first, _ in spans) / 1e9, min(last for _, last in spans) / 1e9
+    spans = [stream.stamps[[0, -1]] / 1e9 for _, _, stream in _each(commanded)]
+    begin, end = max(first for first, _ in spans), min(last for _, last in spans)
     return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
 
 
-def _beside(columns: Columns, what: str, times: np.ndarray) -> dict[Side, np.ndarray]:
-    """Positions [F, N] by side, the arm's and then the hand's."""
-    sides: list[Side] = [side for side, part in columns if part == "arm"]
-    return {side: np.concatenate([columns[side, part].at(what, times) for part in PARTS], axis=1) for side in sides}
+def _by_side(kind: Bodies, joints: Mapping[Side, Mapping[Part, Sequence[str]]], times: np.ndarray) -> dict[Side, np.ndarray]:
+    """Positions [F, N], the arm's and then the hand's."""
+
+    def positions(side: Side, part: Part) -> np.ndarray:
+        stream = kind[side][part]
+        return resampled(stream.stamps / 1e9, stream.ordered(f"the {side} {part}", joints[side][part]), times)
+
+    return {side: np.concatenate([positions(side, part) for part in PARTS], axis=1) for side in joints}
 
 
 def _in_line(joints: Mapping[Side, Mapping[Part, Sequence[str]]]) -> dict[Side, tuple[str, ...]]:

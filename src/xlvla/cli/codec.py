@@ -21,7 +21,7 @@ def register(main: typer.Typer) -> None:
 
 @app.command("train")
 def train_command(
-    preset: Annotated[str, typer.Option(help="Recipe: default or paper.")] = "default",
+    preset: Annotated[str, typer.Option(help="Recipe: default, quick or paper.")] = "default",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of the right hands; the recipe's if not given.")] = None,
     out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path("out/codec.safetensors"),
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint beside OUT, if there is one.")] = False,

@@ -33,7 +33,7 @@ def register(main: typer.Typer) -> None:
 
 
 def ablate(
-    preset: Annotated[str, typer.Option(help="Recipe to take apart: paper or default.")] = "paper",
+    preset: Annotated[str, typer.Option(help="Recipe to take apart: paper, quick or default.")] = "paper",
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of every row; the recipe's if not given.")] = None,
     hands: Annotated[str, typer.Option(help="Hands, comma-separated; those that shaped the shipped latent if not given.")] = "",
     out: Annotated[Path, typer.Option(help="Folder of the rows' files; rows that are there are not trained again.")] = Path("out/ablation"),

@@ -87,14 +87,17 @@ def evaluate(
 
 def measured(out: Path) -> None:
     """Prints the metrics of the right hands of a weights file and writes them into it."""
+    from dataclasses import replace
+
     from xlvla.codec import Codec
     from xlvla_policy.latent.report import measure
     from xlvla_policy.latent.weights import annotate
 
     report = measure(Codec.load(out))
     annotate(out, metrics={hand: row.dict() for hand, row in report.hands.items()}, mirror_mm=report.mirror_mm)
-    _show([report])
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {Codec.load(out).hash}")
+    name = Codec.load(out).hash  # what was measured is in the file now
+    _show([replace(report, codec=name)])
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {name}")
 
 
 def _json(reports: list[Report]) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rclpy.node import Node
 
-from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
 from xlvla.ros.reader import Reader
 from xlvla.types import Side
-from xlvla_drivers.ros.tracker import awaited, stamp_s
+from xlvla_drivers.calibration import Calibration
+from xlvla_drivers.ros.tracker import awaited, looked
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.exoskeleton import Options
 from xlvla_drivers.teleop.operator import Sample, Tracked
@@ -30,17 +31,10 @@ class Exoskeleton:
         """Topics are always there."""
 
     def read(self, timeout_s: float) -> Sample | None:
-        return awaited(self._look, timeout_s)
+        return awaited(lambda: looked(self._readers, self._tracked), timeout_s)
 
     def close(self) -> None:
         """Nothing to close."""
-
-    def _look(self) -> Sample | None:
-        said: dict[Side, Any] = {side: message for side, reader in self._readers.items() if (message := reader.newest()) is not None}
-        sides: dict[Side, Tracked] = {
-            side: tracked for side, message in said.items() if (tracked := self._tracked(side, message)) is not None
-        }
-        return Sample(sides, stamp_s=stamp_s(*said.values())) if sides else None
 
     def _tracked(self, side: Side, message: Any) -> Tracked | None:
         try:
@@ -52,10 +46,6 @@ class Exoskeleton:
         keypoints = None
         if grip is not None and (angle := angles.pop(grip.joint.format(side=side), None)) is not None:
             keypoints = closed(side, (angle - grip.open) / (grip.closed - grip.open))
-        return Tracked(keypoints=keypoints, joints={names.get(name, name): angle for name, angle in self._ours(side, angles, names)})
-
-    def _ours(self, side: Side, angles: dict[str, float], names: dict[str, str]) -> list[tuple[str, float]]:
-        """The exoskeleton's angles as the arm's."""
-        known = self._options.calibration.get(side, {})
-        chosen = {name: known.get(names.get(name, name), JointCalibration()) for name in angles}
-        return [(name, chosen[name].sign * chosen[name].scale * angle + chosen[name].offset) for name, angle in angles.items()]
+        joints = [names.get(name, name) for name in angles]
+        ours = Calibration(joints, self._options.calibration.get(side, {})).joint(np.array(list(angles.values())))
+        return Tracked(keypoints=keypoints, joints=dict(zip(joints, ours.tolist(), strict=True)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,12 @@ def awaited(look: Callable[[], Sample | None], timeout_s: float) -> Sample | Non
     return sample
 
 
-def stamp_s(*messages: Any) -> float | None:
-    """The newest stamp of messages [s]; None where one has none."""
-    stamps = [nanoseconds(message.header.stamp) for message in messages]
-    return max(stamps) / SECOND if all(stamps) else None
+def looked(readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], Tracked | None]) -> Sample | None:
+    """The sides of which something was said since the last look, and that can be understood; None where there are none."""
+    said: dict[Side, Any] = {side: message for side, reader in readers.items() if (message := reader.newest()) is not None}
+    sides: dict[Side, Tracked] = {side: seen for side, message in said.items() if (seen := tracked(side, message)) is not None}
+    stamps = [nanoseconds(message.header.stamp) for message in said.values()]
+    return Sample(sides, stamp_s=max(stamps) / SECOND if all(stamps) else None) if sides else None
 
 
 class TrackerTopics:
@@ -50,18 +52,10 @@ class TrackerTopics:
         self._newest.clear()
 
     def read(self, timeout_s: float) -> Sample | None:
-        return awaited(self._look, timeout_s)
+        return awaited(lambda: looked(self._wrists, self._tracked), timeout_s)
 
     def close(self) -> None:
         """Nothing to close."""
-
-    def _look(self) -> Sample | None:
-        """The sides whose wrist was said since the last look."""
-        wrists: dict[Side, Any] = {side: message for side, reader in self._wrists.items() if (message := reader.newest()) is not None}
-        sides: dict[Side, Tracked] = {
-            side: tracked for side, message in wrists.items() if (tracked := self._tracked(side, message)) is not None
-        }
-        return Sample(sides, stamp_s=stamp_s(*wrists.values())) if sides else None
 
     def _tracked(self, side: Side, wrist: Any) -> Tracked | None:
         stamp_ns = nanoseconds(wrist.header.stamp)

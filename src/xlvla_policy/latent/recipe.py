@@ -94,6 +94,9 @@ class Recipe:
 
 DEFAULT = Recipe("default")
 
+QUICK = replace(DEFAULT, name="quick", steps=10500, left_steps=2000, settle_steps=800, coarse=0.87, distance=6500.0, settle_distance=6800.0)
+"""The same in less than two thirds of the time, for a little of the precision."""
+
 PAPER = Recipe(
     "paper",
     encoder=(64, 128, 64),
@@ -128,7 +131,7 @@ PAPER = Recipe(
     mixture=(0.5, 0.5, 0.0, 0.0),
 )
 
-PRESETS = {recipe.name: recipe for recipe in (DEFAULT, PAPER)}
+PRESETS = {recipe.name: recipe for recipe in (DEFAULT, QUICK, PAPER)}
 
 
 def preset(name: str) -> Recipe:
