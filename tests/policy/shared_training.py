@@ -50,6 +50,7 @@ def main(data: str, out: Path) -> None:
     if group.first:
         (out / "losses.json").write_text(json.dumps(losses))
     parallel.leave()
+    parallel.end()
 
 
 if __name__ == "__main__":

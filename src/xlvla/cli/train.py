@@ -66,7 +66,7 @@ def policy(
 
 
 def _run(options: dict[str, Any]) -> None:
-    from xlvla_policy.training import preparation, recipe, run
+    from xlvla_policy.training import parallel, preparation, recipe, run
 
     own = ("holdout", "preset", "space", "init", "words", "stride", "threads", "device", "cache", "resume")
     chosen = {key: options[key] for key in own} | {"board": options["tensorboard"]}
@@ -75,6 +75,7 @@ def _run(options: dict[str, Any]) -> None:
         run.report(choice)
     else:
         run.train(choice, options["out"], chosen_recipe(recipe.usual(options["preset"]), options))
+        parallel.end()
 
 
 def chosen_recipe(usual: Recipe, options: dict[str, Any]) -> Recipe:
