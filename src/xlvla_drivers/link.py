@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import awake
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, Fault, LinkLost
 from xlvla_drivers.guard import Guard, Refused
@@ -75,7 +76,7 @@ class Link:
         self._why, self._pause_s, self._next_s = "", FIRST_PAUSE_S, 0.0
         self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
         self._told = Standing("fault", "")
-        self._stopped = False
+        self._stopped, self._heard_s = False, 0.0
 
     @property
     def standing(self) -> Standing:
@@ -167,11 +168,9 @@ class Link:
         began_s = time.monotonic()
         reported = self.device.read()
         self.took_s["read"] = time.monotonic() - began_s
-        if (
-            self.state is not None
-            and reported.stamp_ns <= self.state.stamp_ns
-            and time.time_ns() - reported.stamp_ns > 1e9 * LINK_TIMEOUT_S
-        ):
+        if self.state is None or reported.stamp_ns > self.state.stamp_ns:
+            self._heard_s = awake.now_s()
+        elif awake.now_s() - self._heard_s > LINK_TIMEOUT_S:
             raise LinkLost(f"its report is {(time.time_ns() - reported.stamp_ns) / 1e6:.0f} ms old")
         if not np.isfinite(reported.position).all():
             raise LinkLost(f"it reports angles that are no numbers: {reported.position.tolist()}")

@@ -97,15 +97,15 @@ class Rehearsal:
 
     def run(self, fault: str) -> Outcome:
         """Moves, suffers the fault, mends it and waits until commands are followed again."""
-        if self._followed_after() is None:
+        if self.followed_after() is None:
             raise XlvlaError(f"{self.name} does not follow its emulator: {self.link.standing.line}")
-        self._pass(MOVING_S)
+        self.go_on(MOVING_S)
         self._forget()
         before, losses = Counter(self.link.device.counts), self.link.counts["losses"]
         detected_s, told, targets = self._suffer(fault)
         began_s = time.monotonic()
         recovery = self._recovery(losses)
-        followed_s = self._followed_after()
+        followed_s = self.followed_after()
         survived = {what: n - before[what] for what, n in self.link.device.counts.items() if what in SURVIVED and n > before[what]}
         return Outcome(
             self.name,
@@ -139,7 +139,7 @@ class Rehearsal:
 
     def _recovery(self, losses: int) -> str:
         """Does what an operator has to do; what that was."""
-        self._pass(SETTLED_S)
+        self.go_on(SETTLED_S)
         if self.link.counts["losses"] > losses:
             return "reconnected by itself"
         if self.link.standing.level != "fault":
@@ -151,14 +151,15 @@ class Rehearsal:
                 return f"recover: {error if error else asked.result()}"
         return "recover: no answer"
 
-    def _followed_after(self) -> float | None:
+    def followed_after(self) -> float | None:
         """Goes on until commands have been followed for a moment; when that moment began [s, monotonic]."""
         for _ in self._ticks(PATIENCE_S):
             if self._well_since_s is not None and time.monotonic() - self._well_since_s > SETTLED_S:
                 return self._well_since_s
         return None
 
-    def _pass(self, seconds: float) -> None:
+    def go_on(self, seconds: float) -> None:
+        """Commands, reads and writes for so long."""
         for _ in self._ticks(seconds):
             pass
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import termios
-import time
 from collections import Counter
 from collections.abc import Callable
 
+from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 Cut = Callable[[bytearray], bytes | None]
@@ -20,7 +19,7 @@ It counts what it skips, by the words of `Device.counts`.
 
 
 class SerialLink:
-    """A serial port; every method raises LinkLost once the port is gone.
+    """A serial port; every method raises LinkLost once the port is gone. Moments are those of `awake`.
 
     Args:
         address: the port's path.
@@ -65,11 +64,11 @@ class SerialLink:
         except (OSError, termios.error) as error:
             raise self._lost(error) from None
 
-    def receive(self, timeout_s: float) -> bytes:
-        """Whatever has arrived, waiting at most so long for the first byte; empty when none came."""
+    def receive(self, until_s: float) -> bytes:
+        """Whatever has arrived, waiting until then for the first byte; empty when none came."""
         descriptor = self._opened().fileno()
         try:
-            if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
+            if not awake.wait([descriptor], until_s):
                 return b""
             data = os.read(descriptor, 4096)
         except BlockingIOError:
@@ -82,18 +81,17 @@ class SerialLink:
 
     def drain(self) -> int:
         """Forgets what arrived so far; how many bytes that was."""
-        while data := self.receive(0.0):
+        while data := self.receive(awake.NOW):
             self._buffer += data
         forgotten = len(self._buffer)
         self._buffer.clear()
         return forgotten
 
-    def frame(self, cut: Cut, timeout_s: float) -> bytes | None:
-        """The next sound frame, waiting at most so long; None when none came."""
-        until_s = time.monotonic() + timeout_s
+    def frame(self, cut: Cut, until_s: float) -> bytes | None:
+        """The next sound frame, waiting until then; None when none came."""
         while (frame := cut(self._buffer)) is None:
-            data = self.receive(until_s - time.monotonic())
-            if not data and time.monotonic() >= until_s:
+            data = self.receive(until_s)
+            if not data and awake.now_s() >= until_s:
                 return None
             self._buffer += data
         return frame
@@ -103,8 +101,8 @@ class SerialLink:
         for attempt in range(tries):
             self.counts["retries"] += attempt > 0
             self.send(request)
-            until_s = time.monotonic() + LINK_TIMEOUT_S / tries
-            while (frame := self.frame(cut, until_s - time.monotonic())) is not None:
+            until_s = awake.now_s() + LINK_TIMEOUT_S / tries
+            while (frame := self.frame(cut, until_s)) is not None:
                 if wanted(frame):
                     return frame
                 self.counts["unexpected"] += 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -138,20 +141,56 @@ DEVICES = [(hand.driver, "hand", hand.name) for hand in catalog.hands().values()
 DEVICES += [(arm.driver, "arm", arm.name) for arm in catalog.arms().values() if arm.driver in registry.emulators()]
 
 
-@pytest.mark.parametrize(("part", "kind"), [device[1:] for device in DEVICES], ids=[device[0] for device in DEVICES])
-def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkeypatch, tmp_path):
-    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+EVERY_DEVICE = pytest.mark.parametrize(("part", "kind"), [device[1:] for device in DEVICES], ids=[device[0] for device in DEVICES])
+
+
+def rehearsed(part, kind):
+    """A rehearsal of one device."""
     left = {"arm": {"type": "xarm7"}, "hand": {"type": "ability"}}
     left[part]["type"] = kind
     for entry in left.values():
         entry["device"] = {"emulated": True, "rate_hz": RATE_HZ}
-    rig = rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test")
-    with Rehearsal(rig, "left", part) as rehearsal:
+    return Rehearsal(rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test"), "left", part)
+
+
+@EVERY_DEVICE
+def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    with rehearsed(part, kind) as rehearsal:
         outcome = rehearsal.run("unplug")
     assert outcome.detected_s is not None and outcome.detected_s < 1.0 and outcome.told.startswith("lost")
     assert outcome.recovered_s is not None and outcome.recovery == "reconnected by itself"
     assert outcome.largest_step_rad <= outcome.allowed_step_rad + 0.01  # and the device's resolution
     assert outcome.return_step_rad < 0.05
+
+
+STANDSTILLS = """
+import os, pathlib, signal, sys, time
+def family(pid):
+    found = " ".join(thread.joinpath("children").read_text() for thread in pathlib.Path(f"/proc/{pid}/task").iterdir())
+    return [pid, *(other for child in map(int, found.split()) if child != os.getpid() for other in family(child))]
+for _ in range(4):
+    stopped = family(int(sys.argv[1]))
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    for pid in reversed(stopped):
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(0.4)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says who is whose child")
+@EVERY_DEVICE
+def test_a_machine_that_stands_still_for_a_moment_loses_no_device(part, kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    with rehearsed(part, kind) as rehearsal:
+        assert rehearsal.followed_after() is not None
+        freezer = subprocess.Popen([sys.executable, "-c", STANDSTILLS, str(os.getpid())])
+        rehearsal.go_on(3.0)
+        assert freezer.wait() == 0
+        assert rehearsal.link.counts["losses"] == 0
+        assert rehearsal.followed_after() is not None
 
 
 @pytest.mark.parametrize(

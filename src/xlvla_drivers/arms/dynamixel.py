@@ -18,6 +18,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
+from xlvla_drivers import awake
 from xlvla_drivers.arms import dynamixel_frames as wire
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.serial_link import SerialLink
@@ -194,9 +195,9 @@ class Driver:
     def _ask(self, address: int, size: int, servos: Sequence[int]) -> dict[int, bytes]:
         """A piece of the control table of several servos; the silent are asked again until that takes too long."""
         said: dict[int, bytes] = {}
-        tries, give_up_s = 0, time.monotonic() + self._silence_s
+        tries, give_up_s = 0, awake.now_s() + self._silence_s
         while missing := [servo for servo in servos if servo not in said]:
-            if time.monotonic() > give_up_s:
+            if awake.now_s() > give_up_s:
                 names = ", ".join(f"{servo} ({self._name(servo)})" for servo in missing)
                 raise LinkLost(f"{self._link.address}: no answer from servo {names}; are power, cable, baud and id right?")
             self.counts["retries"] += tries > 0
@@ -209,9 +210,9 @@ class Driver:
         self.counts["late"] += self._link.drain() > 0
         self._link.send(wire.sync_read(address, size, missing))
         expected_s = (14 + len(missing) * (12 + size)) * _BITS_PER_BYTE / self._options.baud + len(missing) * 0.0005
-        until_s = min(time.monotonic() + 1.2 * expected_s + _MARGIN_S, give_up_s)
+        until_s = min(awake.now_s() + 1.2 * expected_s + _MARGIN_S, give_up_s)
         while any(servo not in said for servo in missing):
-            body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts), until_s - time.monotonic())
+            body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts), until_s)
             if body is None:
                 return
             servo, instruction, error = body[0], body[1], body[2] if len(body) > 2 else 0

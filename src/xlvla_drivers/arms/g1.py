@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
+from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 
 START_S, HEAR_S, LEAVE_S = 60.0, 5.0, 5.0
@@ -97,7 +97,7 @@ class Driver:
         self._path = socket_path(address)
         self._line: socket.socket | None = None
         self._newest: np.void | None = None
-        self._read_s = 0.0
+        self._heard_s = 0.0  # when the newest report came, by `awake`
         self._lost = False
 
     def connect(self) -> None:
@@ -118,7 +118,7 @@ class Driver:
                 f"G1 at {self.address}: {answer.get('error', 'its server has ended')}"
             )
         line.setblocking(False)
-        self._lost = False
+        self._lost, self._heard_s = False, awake.now_s()
 
     def read(self) -> DeviceState:
         heard = self._hear()
@@ -193,12 +193,10 @@ class Driver:
         return self._line
 
     def _hear(self) -> np.void:
-        """The newest report, all that have arrived taken; after a pause of ours, during which the line was full, the next."""
-        line, began_s = self._opened(), time.monotonic()
-        paused, self._read_s = began_s - self._read_s > LINK_TIMEOUT_S, began_s
+        """The newest report, all that have arrived taken; where it has grown old, since the line was full while we paused, the next."""
+        line = self._opened()
         self._take_all(line)
-        while paused and self._is_stale() and time.monotonic() - began_s < LINK_TIMEOUT_S:
-            select.select([line], [], [], LINK_TIMEOUT_S)
+        while self._is_stale() and awake.wait([line], self._heard_s + LINK_TIMEOUT_S):
             self._take_all(line)
         if self._newest is None or self._is_stale():
             self._lost = True
@@ -211,7 +209,9 @@ class Driver:
     def _take_all(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := self._receive(line):
-                self._newest = np.frombuffer(data, HEARD)[0]
+                heard = np.frombuffer(data, HEARD)[0]
+                if self._newest is None or heard["heard_s"] > self._newest["heard_s"]:
+                    self._newest, self._heard_s = heard, awake.now_s()
 
     def _receive(self, line: socket.socket) -> bytes:
         try:

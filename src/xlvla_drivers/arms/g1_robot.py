@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import awake
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms.g1 import HEAR_S, Options, split_address
@@ -47,7 +48,7 @@ class Robot:
         self._kp, self._kd = _gains(options)
         self._punctuality = Punctuality()
         self._sent_ns, self._tick, self.mode_machine = 0, -1, 0
-        self.stamp_ns, self.heard_s = 0, 0.0
+        self.stamp_ns, self.heard_s, self._heard_awake_s = 0, 0.0, 0.0
 
     def wait(self) -> None:
         """Until it has spoken and nobody else turns out to command it; XlvlaError says what is wrong."""
@@ -68,11 +69,11 @@ class Robot:
     def is_there(self) -> bool:
         """Whether it has spoken within `GONE_S`, all that has arrived taken."""
         self.listen()
-        return time.monotonic() - self.heard_s < GONE_S
+        return awake.now_s() - self._heard_awake_s < GONE_S
 
     def is_heard(self) -> bool:
         """Whether it has spoken lately."""
-        return time.monotonic() - self.heard_s < LINK_TIMEOUT_S
+        return awake.now_s() - self._heard_awake_s < LINK_TIMEOUT_S
 
     def listen(self) -> None:
         for data, sent_ns in dds.samples(self._reader):
@@ -92,7 +93,7 @@ class Robot:
             return
         motors = state["motor_state"][: wire.JOINTS]
         self._sent_ns, self._tick, self.mode_machine = sent_ns, int(state["tick"]), int(state["mode_machine"])
-        self.stamp_ns, self.heard_s = time.time_ns(), time.monotonic()
+        self.stamp_ns, self.heard_s, self._heard_awake_s = time.time_ns(), time.monotonic(), awake.now_s()
         self.q, self.dq, self.torque = motors["q"], motors["dq"], motors["tau_est"]
         self.temperature, self.errors = motors["temperature"], motors["motorstate"]
 

@@ -17,6 +17,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
+from xlvla_drivers import awake
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.arms.xarm7_codes import ERRORS, faults
 from xlvla_drivers.arms.xarm7_reports import CONNECT_S, Reports
@@ -102,10 +103,10 @@ class Driver:
         if state not in wire.RUNNING or mode != wire.SERVO_MODE:
             return {}
         angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype("<f4").tolist()
-        began_s = time.monotonic()
+        began_s = awake.now_s()
         heard = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
         self._unheard_s = None if heard else self._unheard_s or began_s
-        if self._unheard_s and time.monotonic() - self._unheard_s > LINK_TIMEOUT_S:
+        if self._unheard_s and awake.now_s() - self._unheard_s > LINK_TIMEOUT_S:
             raise LinkLost(f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms")
         return dict(zip(self.joints, angles, strict=True))
 
@@ -162,9 +163,9 @@ class Driver:
     def _newest(self) -> tuple[int, np.void]:
         """Stamp [ns] and motion report; LinkLost when they have stopped coming."""
         motion = self._reports.motion
-        if motion is None or time.monotonic() - motion[1] > LINK_TIMEOUT_S:
+        if motion is None or self._reports.silent_s > LINK_TIMEOUT_S:
             raise LinkLost(f"xArm at {self.host}: no report for {1e3 * LINK_TIMEOUT_S:.0f} ms")
-        return motion[0], motion[2]
+        return motion
 
     def _find_error(self, state: int, health: np.void | None) -> int:
         """Why the arm is stopped: asked at once, since the health report takes its time. Every error stops it."""
@@ -203,7 +204,7 @@ class Driver:
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             motion = self._reports.motion
-            if motion and _state_mode(motion[2]) in {(state, wire.SERVO_MODE) for state in wire.RUNNING}:
+            if motion and _state_mode(motion[1]) in {(state, wire.SERVO_MODE) for state in wire.RUNNING}:
                 return
             time.sleep(0.005)
         wrong = self.read().faults

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import select
+import math
 import socket
 import threading
 import time
@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 
+from xlvla_drivers import awake
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.punctuality import Punctuality
@@ -22,13 +23,15 @@ class Reports:
     """What has arrived; filled by a thread of its own from `open` to `close`.
 
     Attributes:
-        motion: (arrival [ns, system clock], arrival [s, monotonic], report) of the real-time port, None before the first.
+        motion: (arrival [ns, system clock], report) of the real-time port, None before the first.
+        silent_s: for how long this thread has listened in vain for the next.
         health: the newest report of the rich port, None before the first.
     """
 
     def __init__(self, host: str, counts: Counter[str]):
         self.host, self.counts = host, counts
-        self.motion: tuple[int, float, np.void] | None = None
+        self.motion: tuple[int, np.void] | None = None
+        self.silent_s = self._heard_s = 0.0
         self.health: np.void | None = None
         self._punctuality = Punctuality()
         self._open = False
@@ -61,8 +64,18 @@ class Reports:
 
     def _listen(self, lines: dict[socket.socket, int]) -> None:
         buffers = {line: bytearray() for line in lines}
+        try:
+            self._hear(lines, buffers)
+        finally:
+            self.silent_s = math.inf
+            for line in lines:
+                line.close()
+
+    def _hear(self, lines: dict[socket.socket, int], buffers: dict[socket.socket, bytearray]) -> None:
         while self._open and lines:
-            for line in select.select(list(lines), [], [], 0.05)[0]:
+            ready = awake.wait(list(lines), awake.now_s() + awake.SLICE_S)
+            self.silent_s = awake.now_s() - self._heard_s
+            for line in ready:
                 data = b""
                 with contextlib.suppress(OSError):
                     data = line.recv(8192)
@@ -73,19 +86,17 @@ class Reports:
                 buffers[line] += data
                 for report in wire.reports(buffers[line], lines[line], self.counts):
                     self._take(lines[line], report)
-        for line in lines:
-            line.close()
 
     def _take(self, port: int, report: np.void) -> None:
         if port == wire.RICH_PORT:
             self.health = report
         elif port == wire.REAL_PORT or self._is_new(report):
-            self.motion = (time.time_ns(), time.monotonic(), report)
+            self.motion, self._heard_s, self.silent_s = (time.time_ns(), report), awake.now_s(), 0.0
 
     def _is_new(self, report: np.void) -> bool:
         """Counts reports that come again, late or out of order; only one that is newer than all before counts."""
         sent_us = int(report["stamp_us"])
-        last_us = int(self.motion[2]["stamp_us"]) if self.motion else -1
+        last_us = int(self.motion[1]["stamp_us"]) if self.motion else -1
         if sent_us <= last_us:
             self.counts["duplicated" if sent_us == last_us else "unexpected"] += 1
             return False

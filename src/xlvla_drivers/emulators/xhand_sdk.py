@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from xlvla_drivers import awake
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -128,7 +129,7 @@ class XHandControl:
         assert self._link is not None
         try:
             self._link.send(wire.frame(wire.PC, wire.HAND, command, payload))
-            data = self._link.frame(lambda buffer: wire.cut(buffer, Counter()), _ANSWER_S)
+            data = self._link.frame(lambda buffer: wire.cut(buffer, Counter()), awake.now_s() + _ANSWER_S)
         except LinkLost:
             return None
         return None if data is None else wire.parse(data).payload

@@ -21,6 +21,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.hands.ability import HAND
 from xlvla.types import Side
+from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import ability_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -129,7 +130,7 @@ class Driver:
 
     def _ask(self, request: bytes) -> None:
         """Sends a command; what is already there answers earlier ones."""
-        while self._take(0.0):
+        while self._take(awake.NOW):
             pass
         self._link.send(request)
         self._asked, self._asked_ns = self._asked + 1, time.time_ns()
@@ -141,17 +142,17 @@ class Driver:
                 self.counts["retries"] += 1
                 self._asked = 0
                 self._ask(self._read_request())
-            until_s = time.monotonic() + LINK_TIMEOUT_S / _TRIES
-            while self._asked and self._take(until_s - time.monotonic()):
+            until_s = awake.now_s() + LINK_TIMEOUT_S / _TRIES
+            while self._asked and self._take(until_s):
                 pass
             if not self._asked:
                 return
         self._asked = 0
         raise LinkLost(f"{self._link.address}: the hand does not answer; is it switched on and set up for this line and rate?")
 
-    def _take(self, timeout_s: float) -> bool:
-        """Takes in one frame; False when none came."""
-        body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts, REPLY_LENGTHS), timeout_s)
+    def _take(self, until_s: float) -> bool:
+        """Takes in one frame, waiting until then; False when none came."""
+        body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts, REPLY_LENGTHS), until_s)
         if body is None:
             return False
         reply = wire.read_reply(body)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import socket
-import time
 from abc import abstractmethod
 from collections import Counter
 from typing import Any
@@ -21,6 +19,7 @@ from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import awake
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands.inspire_registers import Registers, host_and_port
@@ -30,7 +29,7 @@ CONNECT_S = 1.0
 
 
 class _Punctual:
-    """A client that receives until a moment, not for a while."""
+    """A client that receives until a moment (of `awake`), not for a while."""
 
     socket: Any
     until_s = 0.0
@@ -38,14 +37,14 @@ class _Punctual:
     def recv(self, size: int | None) -> bytes:
         """What has arrived, empty after `until_s`."""
         try:
-            return _arrived(self.socket.fileno(), self.until_s - time.monotonic())
+            return _arrived(self.socket.fileno(), self.until_s)
         except OSError as error:
             raise ConnectionException(str(error)) from None
 
 
-def _arrived(descriptor: int, timeout_s: float) -> bytes:
-    """What has arrived, waiting at most so long for the first of it; OSError where the other end is gone."""
-    if not select.select([descriptor], [], [], max(timeout_s, 0.0))[0]:
+def _arrived(descriptor: int, until_s: float) -> bytes:
+    """What has arrived, waiting until then for the first of it; OSError where the other end is gone."""
+    if not awake.wait([descriptor], until_s):
         return b""
     try:
         data = os.read(descriptor, 4096)
@@ -149,7 +148,7 @@ class ModbusRegisters(Registers):
     def _forget(self, descriptor: int, until_s: float) -> None:
         """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
         quiet_s = 0.0 if self._settled else self.quiet_s
-        while time.monotonic() < until_s and _arrived(descriptor, quiet_s):
+        while (now_s := awake.now_s()) < until_s and _arrived(descriptor, now_s + quiet_s):
             self.counts["unexpected"] += 1
 
     def _listen(self, sending: bool, data: bytes) -> bytes:

@@ -6,13 +6,13 @@ Each wire offers the same four methods. `read` and `write` ask again until an an
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -43,14 +43,14 @@ class Registers(ABC):
 
     @abstractmethod
     def _read(self, address: int, size: int, until_s: float) -> bytes | None:
-        """One attempt, until then (monotonic clock)."""
+        """One attempt, until then (of `awake`)."""
 
     @abstractmethod
     def _write(self, address: int, data: bytes, until_s: float) -> bytes | None:
         """One attempt, until then; anything but None when the hand took it."""
 
     def glance(self, address: int, size: int) -> bytes | None:
-        return self._read(address, size, time.monotonic() + REPLY_S)
+        return self._read(address, size, awake.now_s() + REPLY_S)
 
     def read(self, address: int, size: int) -> bytes:
         return self._insist(self._read, address, size)
@@ -59,9 +59,9 @@ class Registers(ABC):
         self._insist(self._write, address, data)
 
     def _insist(self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes) -> bytes:
-        end_s, until_s = time.monotonic() + LINK_TIMEOUT_S, time.monotonic() + REPLY_S
+        end_s, until_s = awake.now_s() + LINK_TIMEOUT_S, awake.now_s() + REPLY_S
         while (answer := attempt(address, content, until_s)) is None:
-            if time.monotonic() >= end_s:
+            if awake.now_s() >= end_s:
                 raise LinkLost(f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms")
             self.counts["retries"] += 1
             until_s = end_s  # it may have answered, but late: from now on it is waited for
@@ -94,7 +94,7 @@ class SerialRegisters(Registers):
     def _ask(self, request: bytes, command: int, address: int, until_s: float) -> bytes | None:
         self._forget()
         self._link.send(request)
-        while (frame := self._link.frame(self._cut, until_s - time.monotonic())) is not None:
+        while (frame := self._link.frame(self._cut, until_s)) is not None:
             heard = wire.parse(frame)
             if (heard.hand_id, heard.command, heard.address) == (self.hand_id, command, address):
                 self._last = frame
@@ -104,7 +104,7 @@ class SerialRegisters(Registers):
 
     def _forget(self) -> None:
         """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
-        while (frame := self._link.frame(self._cut, 0.0)) is not None:
+        while (frame := self._link.frame(self._cut, awake.NOW)) is not None:
             self._count(frame)
         self.counts["truncated"] += self._link.drain() > 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import socket
 import subprocess
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
@@ -50,12 +50,12 @@ class ServerLink:
 
     def states(self) -> list[dict[str, Any]]:
         """All states that arrived since; waits for one where the newest has grown old."""
-        self._hear(0.0)
-        while (age_s := time.monotonic() - self._newest_s) > FRESH_S:
-            if age_s > LINK_TIMEOUT_S:
+        self._hear(awake.NOW)
+        while time.monotonic() - self._newest_s > FRESH_S:
+            until_s = self._heard_s + LINK_TIMEOUT_S
+            if not self._hear(until_s) and awake.now_s() > until_s:
                 self._patience_s = HUNG_S
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
-            self._hear(LINK_TIMEOUT_S - age_s)
         self._patience_s = PART_S
         states, self._states = self._states, []
         return states
@@ -69,7 +69,7 @@ class ServerLink:
     def ask(self, what: str, answer: str, timeout_s: float) -> Any:
         self.say(**{what: True})
         self._await(lambda: answer in self._answers, timeout_s)
-        self._newest_s = time.monotonic()  # there is no state while the SDK is busy
+        self._newest_s, self._heard_s = time.monotonic(), awake.now_s()  # there is no state while the SDK is busy
         return self._answers.pop(answer)
 
     def close(self) -> None:
@@ -90,20 +90,20 @@ class ServerLink:
         self._buffer = b""
         self._states: list[dict[str, Any]] = []
         self._answers: dict[str, Any] = {}
-        self._newest_s = 0.0
+        self._newest_s = self._heard_s = 0.0  # when the newest state was made, and when it came by `awake`
 
     def _await(self, done: Callable[[], bool], timeout_s: float) -> None:
-        until_s = time.monotonic() + timeout_s
+        until_s = awake.now_s() + timeout_s
         while not done():
-            if time.monotonic() > until_s:
+            if awake.now_s() > until_s:
                 raise LinkLost(f"the process of the vendor's SDK did not answer within {timeout_s:.0f} s")
-            self._hear(until_s - time.monotonic())
+            self._hear(until_s)
 
-    def _hear(self, timeout_s: float) -> None:
-        """Takes in what has arrived, waiting at most so long for the first of it."""
+    def _hear(self, until_s: float) -> bool:
+        """Takes in what has arrived, waiting until then for the first of it; whether anything had."""
         connection = self._opened()
-        if not select.select([connection], [], [], max(timeout_s, 0.0))[0]:
-            return
+        if not awake.wait([connection], until_s):
+            return False
         try:
             data = connection.recv(1 << 20)
         except OSError:
@@ -114,6 +114,7 @@ class ServerLink:
         self._buffer = rest
         for line in lines:
             self._take(line)
+        return True
 
     def _take(self, line: bytes) -> None:
         try:
@@ -129,7 +130,7 @@ class ServerLink:
             self._states.append(message["state"])
             at_s = message["state"]["at"]  # one clock for all processes of a machine
             self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
-            self._newest_s = at_s
+            self._newest_s, self._heard_s = at_s, awake.now_s()
         else:
             self._answers.update(message)
 

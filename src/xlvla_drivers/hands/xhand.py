@@ -17,6 +17,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.hands.xhand import HAND
 from xlvla.types import Side
+from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -99,14 +100,14 @@ class SerialExchanges:
         self._link.open()
 
     def begin(self, command: np.ndarray) -> None:
-        self._dismiss(self._newest(0.0))
+        self._dismiss(self._newest(awake.NOW))
         self._counts["truncated"] += self._link.drain() > 0
         self._earliest_s = time.monotonic() + 0.95 * wire.EXCHANGE_S
         self._link.send(wire.frame(wire.PC, self._id, wire.EXCHANGE, command.tobytes()))
 
     def end(self, timeout_s: float) -> np.ndarray | None:
-        until_s = time.monotonic() + timeout_s
-        while (data := self._newest(until_s - time.monotonic())) is not None:
+        until_s = awake.now_s() + timeout_s
+        while (data := self._newest(until_s)) is not None:
             heard = wire.parse(data)
             if time.monotonic() > self._earliest_s and heard.command == wire.EXCHANGE and len(heard.payload) == wire.STATE.itemsize:
                 self._last = data
@@ -117,10 +118,10 @@ class SerialExchanges:
     def close(self) -> None:
         self._link.close()
 
-    def _newest(self, timeout_s: float) -> bytes | None:
-        """The last of the frames that have arrived, waiting at most so long for one."""
-        newest = self._link.frame(self._cut, timeout_s)
-        while newest is not None and (later := self._link.frame(self._cut, 0.0)) is not None:
+    def _newest(self, until_s: float) -> bytes | None:
+        """The last of the frames that have arrived, waiting until then for one."""
+        newest = self._link.frame(self._cut, until_s)
+        while newest is not None and (later := self._link.frame(self._cut, awake.NOW)) is not None:
             self._counts["duplicated" if later == newest else "unexpected"] += 1
             newest = later
         return newest
@@ -199,12 +200,12 @@ class Driver:
 
     def _end(self) -> tuple[np.ndarray, int]:
         """Waits for the answer, asking again where it does not come; the answer, and when it came [ns]."""
-        end_s = time.monotonic() + LINK_TIMEOUT_S
+        end_s = awake.now_s() + LINK_TIMEOUT_S
         try:
             if (state := self._exchanges.end(0.0)) is not None:  # it lay there already, since about then
                 return state, min(time.time_ns(), self._begun_ns + round(1e9 * wire.EXCHANGE_S))
-            while (state := self._exchanges.end(min(REPLY_S, end_s - time.monotonic()))) is None:
-                if time.monotonic() >= end_s:
+            while (state := self._exchanges.end(min(REPLY_S, end_s - awake.now_s()))) is None:
+                if awake.now_s() >= end_s:
                     raise LinkLost(f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} ms{self._exchanges.complaint}")
                 self.counts["retries"] += 1
                 self._begin(self._command)
