@@ -53,7 +53,7 @@ def test_a_process_ranks_the_session_it_leads_and_no_other(leads, nice):
 
 
 def test_a_machine_that_stands_still_is_told_of():
-    with standstill.measured() as still:
+    with standstill.measured(200.0) as still:
         time.sleep(1.0)
         os.kill(watch(), signal.SIGSTOP)
         time.sleep(0.3)
@@ -61,6 +61,7 @@ def test_a_machine_that_stands_still_is_told_of():
         time.sleep(0.2)
     assert any(pause > 0.25 for pause in still.pauses_s)
     assert "times for more than 50 ms" in str(still)
+    assert 0.2 * 200 < still.missed < 1.5 * 200
 
 
 def watch() -> int:

@@ -70,15 +70,17 @@ def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, A
 
     with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
         controls = Controls(session.operator, rig)
-        with standstill.measured() as still:
+        with standstill.measured(rig.motion.rate_hz) as still:
             engaged, scenes = _drive(session, controls, seconds, screen)
         found = session.operator.figures()
         figures: dict[str, Any] = {f"{side} {part}": _counted(found.get(f"{side}_{part}", {})) for side, part in rig.parts}
         figures = {"devices": figures, "motion": found.get("motion", {}), **session.measure.summary()}
-    stops, missed = max(engaged - 1, 0), figures["motion"].get("deadlines missed", 0)
-    line = f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed {missed} deadlines; {still}"
+    stops, missed, due = max(engaged - 1, 0), figures["motion"].get("deadlines missed", 0), round(seconds * rig.motion.rate_hz)
+    line = f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed {missed} of {due} deadlines, "
+    line += f"a bare thread beside it {still.missed}; {still}"
     return figures | {
         "standstills_s": still.pauses_s,
+        "bare_thread_missed": still.missed,
         "rig": rig.name,
         "seconds": seconds,
         "stops": stops,
