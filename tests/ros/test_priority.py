@@ -13,15 +13,17 @@ from xlvla.ros import priority, standstill
 
 SCHEDULING = (
     "import os, threading; from xlvla.ros import priority; stay = threading.Event(); threading.Thread(target=stay.wait).start(); "
-    "{cores}; said = priority.hasten(); threads = [int(name) for name in os.listdir('/proc/self/task')]; "
+    "{cores}; said = priority.hasten({asked}); threads = [int(name) for name in os.listdir('/proc/self/task')]; "
     "print(said, '|', *[(os.sched_getscheduler(t), os.getpriority(os.PRIO_PROCESS, t)) for t in threads], sep=';'); stay.set()"
 )
 
 may_hasten = pytest.mark.skipif(os.geteuid() != 0, reason="needs permission to be urgent")
 
 
-def scheduled(cores: str = "pass") -> tuple[str, set[str]]:
-    done = subprocess.run([sys.executable, "-c", SCHEDULING.format(cores=cores)], capture_output=True, text=True, check=True, timeout=60)
+def scheduled(cores: str = "pass", asked: str = "") -> tuple[str, set[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", SCHEDULING.format(cores=cores, asked=asked)], capture_output=True, text=True, check=True, timeout=60
+    )
     said, threads = done.stdout.strip().split(";|;")
     return said, set(threads.split(";"))
 
@@ -37,6 +39,15 @@ def test_where_processors_are_few_every_thread_of_a_loop_is_urgent_but_starves_n
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < priority.PROCESSORS, reason="needs processors to spare")
 def test_where_processors_are_to_spare_every_thread_of_a_loop_is_real_time():
     said, threads = scheduled()
+    assert said.startswith("real-time")
+    assert {thread.partition(",")[0] for thread in threads} == {f"({os.SCHED_FIFO}"}
+
+
+@may_hasten
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < priority.PROCESSORS_OF_ONE, reason="needs two processors")
+def test_the_one_loop_that_all_devices_wait_for_is_real_time_on_two_processors():
+    two = "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])"
+    said, threads = scheduled(two, asked="processors=priority.PROCESSORS_OF_ONE")
     assert said.startswith("real-time")
     assert {thread.partition(",")[0] for thread in threads} == {f"({os.SCHED_FIFO}"}
 

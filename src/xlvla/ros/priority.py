@@ -10,11 +10,14 @@ FIFO_PRIORITY = 40
 """Above ordinary work, below the kernel's own threads."""
 
 PROCESSORS = 4
-"""With fewer there is no real-time scheduling: the loops of a bimanual rig could then fill every processor.
+"""With fewer there is no real-time scheduling of devices: the loops of a bimanual rig could then fill every processor.
 
 What waits for one meanwhile is ordinary work, such as the kernel's workers that carry the bytes of serial lines, for 200 ms at a
-time, and links are lost. On two processors urgent loops miss fewer deadlines than real-time ones (`xlvla bench devices`).
+time, and links are lost.
 """
+
+PROCESSORS_OF_ONE = 2
+"""As many do for one real-time loop that fills less than half of one of them, and the rest stays for ordinary work."""
 
 URGENT = -12
 """How nice an urgent process is: it is served first, and nobody starves."""
@@ -29,10 +32,10 @@ _SESSION = Path("/proc/self/autogroup")
 """Where Linux keeps how nice a session is: with autogroups, on by default, niceness ranks only threads of the same session."""
 
 
-def hasten(nice: int = URGENT) -> str:
+def hasten(nice: int = URGENT, processors: int = PROCESSORS) -> str:
     """Lets every thread of this process run before others, as far as the system permits; says which scheduling it has.
 
-    `nice` is for where processors are few.
+    `nice` is for where there are fewer processors than this.
 
     Every one, because they share locks: the interpreter's, and those of the middleware, whose threads are there before any of
     ours. An ordinary thread that waits for a processor while it holds a lock stops whoever needs it. Threads made from now on
@@ -42,7 +45,7 @@ def hasten(nice: int = URGENT) -> str:
     """
     if not hasattr(os, "sched_setscheduler"):
         return "ordinary"
-    real_time = len(os.sched_getaffinity(0)) >= PROCESSORS
+    real_time = len(os.sched_getaffinity(0)) >= processors
     try:
         for thread in sorted(int(task.name) for task in Path("/proc/self/task").iterdir()):
             _hasten(thread, None if real_time else nice)

@@ -41,7 +41,7 @@ class MotionNode(RigNode):
         self._release, self._go_home = threading.Event(), threading.Event()
 
     def configure(self) -> None:
-        self.health.fact("scheduling", priority.hasten())
+        self.health.fact("scheduling", _hasten())
         self._sides = [SideStream(self, side) for side in self.rig.sides]
         self._guard = Guard(self.rig)
         self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
@@ -59,7 +59,7 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        self._lookout, self._pace = Lookout(self._guard, stop, priority.hasten), Pace()
+        self._lookout, self._pace = Lookout(self._guard, stop, _hasten), Pace()
         last_ns = asked_ns = 0
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
@@ -183,6 +183,11 @@ class MotionNode(RigNode):
         authority = getattr(self, "_authority", None)
         if authority is not None:
             (self.health.ok if authority.moves else self.health.warn)("going home" if self._homing else authority.state)
+
+
+def _hasten() -> str:
+    """The one loop that is real-time even where processors are few: all devices wait for it."""
+    return priority.hasten(processors=priority.PROCESSORS_OF_ONE)
 
 
 def _label(side: SideStream, part: Part) -> str:
