@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import JointState
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.ros import convert, priority, topics
@@ -82,9 +83,10 @@ class DeviceNode(RigNode):
         steady = False
         try:
             for _, missed in self.clock.ticks(self._device.rate_hz, stop):
-                now_ns = self.clock.now_ns()  # not the deadline: after a pause it would be behind the stamps of new commands
                 self.health.counts["deadlines missed"] += missed * steady
-                self._obey(self.link, now_ns)
+                command = self._commands.newest()
+                now_ns = self.clock.now_ns()  # after the command is taken: nothing that was made before may seem to be of the future
+                self._obey(self.link, command, now_ns)
                 was_up = self.link.condition == "up"
                 state = self.link.step(now_ns / SECOND)
                 steady = was_up and state is not None  # connecting takes as long as it takes
@@ -93,8 +95,7 @@ class DeviceNode(RigNode):
         finally:
             self.link.close()
 
-    def _obey(self, link: Link, now_ns: int) -> None:
-        message = self._commands.newest()
+    def _obey(self, link: Link, message: JointState | None, now_ns: int) -> None:
         if message is None:
             return
         try:
