@@ -17,7 +17,8 @@ from xlvla.errors import XlvlaError
 def replacing(path: Path) -> Iterator[Path]:
     """Where to write what is to be at `path`: on leaving, it is there at once; after an error, all is as it was.
 
-    Every writer has a place of its own beside `path`, in a folder that is made where there is none.
+    Every process writes in a place of its own beside `path`, in a folder that is made where there is none;
+    one that is killed leaves it behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")

@@ -19,11 +19,16 @@ WIDTH = 160
 _COLOURS = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
+def console(*, quiet: bool = False) -> Console:
+    """As wide as the terminal; where there is none, wide enough for any table."""
+    return Console(highlight=False, quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
+
+
 class Screen:
     """A context manager; `verbose` also shows what nodes say at level INFO."""
 
-    def __init__(self, console: Console | None = None, *, verbose: bool = False):
-        self.console = console or Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    def __init__(self, shown: Console | None = None, *, verbose: bool = False):
+        self.console = shown or console()
         self._verbose = verbose
         self._status = Status("", console=self.console)
         self._shown: tuple[str | Text, ...] = ()

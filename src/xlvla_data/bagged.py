@@ -15,6 +15,7 @@ from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.episode import Episode
 from xlvla_data.recorded import COMMAND, STATE, kept
+from xlvla_data.tracking import resampled
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
@@ -106,8 +107,7 @@ def _joints(
 ) -> Iterator[Said]:
     kind, none, topic = types.types[JOINTS], np.zeros(0), template.format(side=side, part=part)
     times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
-    values = np.stack([np.interp(times, at_s, column) for column in rows.T], 1)
-    for time_s, row in zip(times, values, strict=True):
+    for time_s, row in zip(times, resampled(at_s, rows, times), strict=True):
         stamp = BEGAN_NS + round(time_s * 1e9)
         message = kind(_header(stamp, "", types), list(names), row, none, none)
         yield stamp, topic, JOINTS, types.serialize_cdr(message, JOINTS).tobytes()

@@ -80,6 +80,8 @@ def test_a_driver_finds_the_device_and_a_typed_fault_breaks_it(hand):
         (["emulate", "ability", "--option", "baudd=1"], "did you mean 'baud'"),
         (["inject", "left", "hand", "unplug", "maybe"], "a fault is 'on' or 'off'"),
         (["bench", "faults", "--device", "inspier"], "did you mean 'inspire'"),
+        (["bench", "faults", "--device", "webxr"], "unknown emulated device 'webxr'"),
+        (["bench", "faults", "--fault", "stal"], "did you mean 'stall'"),
     ],
 )
 def test_a_wrong_word_is_one_line(words, line):

@@ -62,13 +62,12 @@ def chunking(
     """Compare ways to join chunks in simulation: success, and how rough the motion is where chunks meet."""
     import json
 
-    from rich.console import Console
-
     from xlvla import rig as rigs
+    from xlvla import screen
     from xlvla.errors import XlvlaError
 
     left, _, right = hands.partition("+")
-    base, console, rows = rigs.load(rig).with_choices(hands={"left": left, "right": right or left}, checkpoint=policy), Console(), []
+    base, console, rows = rigs.load(rig).with_choices(hands={"left": left, "right": right or left}, checkpoint=policy), screen.console(), []
     for chosen in [_joining(base, way.strip()) for way in ways.split(",")]:
         try:
             rows += _rows(chosen, [float(delay) for delay in delays.split(",")], trials, console.print)

@@ -41,11 +41,10 @@ def codec(
     """Measure the codec at run time and in training, beside per-joint loops, dex-retargeting and other ways to retarget."""
     import json
 
-    from rich.console import Console
-
+    from xlvla import screen
     from xlvla.codec import Codec
 
-    loaded, console = Codec.load(weights), Console()
+    loaded, console = Codec.load(weights), screen.console()
     figures = {"codec": loaded.hash, **_speed(loaded, left_hand, right_hand, rounds, threads, console)}
     if quality:
         figures["quality"] = _quality(loaded, poses, cache, console)

@@ -43,9 +43,11 @@ def faults(
     from xlvla.screen import Screen
 
     _apart()
+    rehearsed = list(_rehearsed(device))
+    _know(fault or [], rehearsed)
     outcomes: list[Outcome] = []
     with Screen() as screen, interruptible():
-        for rig, part in _rehearsed(device):
+        for rig, part in rehearsed:
             outcomes += _suffered(rig, part, fault, screen)
         screen.console.print(_table(outcomes))
         unplugged = _unplugged(screen) if graph else []
@@ -77,13 +79,24 @@ def _rehearsed(chosen: list[str] | None) -> Iterator[tuple[Rig, Part]]:
     from xlvla.types import PARTS
     from xlvla_drivers import registry
 
-    known = registry.emulators()
+    known: dict[str, Part] = {name: part for part in PARTS for name in catalog.drivers(part) if registry.has_emulator(name)}
     for name in chosen or known:
         if name not in known:
             raise unknown("emulated device", name, known)
-        part: Part = next(part for part in PARTS if name in catalog.drivers(part))
+        part = known[name]
         entries = catalog.arms() if part == "arm" else catalog.hands()
         yield _rig(part, name, next((entry.name for entry in entries.values() if entry.driver == name), None)), part
+
+
+def _know(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
+    """Refuses faults that none of the devices has."""
+    from xlvla.errors import unknown
+    from xlvla_drivers import registry
+
+    known = sorted({fault for rig, part in rehearsed for fault in registry.emulator(rig, "left", part).known_faults})
+    for name in faults:
+        if name not in known:
+            raise unknown("fault", name, known)
 
 
 def _rig(part: Part, driver: str, kind: str | None) -> Rig:

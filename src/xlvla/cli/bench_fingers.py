@@ -41,15 +41,14 @@ def fingers(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from xlvla import screen
     from xlvla.errors import unknown
     from xlvla.types import SIDES
 
     if side not in SIDES:
         raise unknown("side", side, SIDES)
     rows = list(compared(hands, side, [way.strip() for way in ways.split(",")], poses, weights))
-    console = Console(width=150)
+    console = screen.console()
     console.print(table(rows))
     console.print(CAPTION, soft_wrap=True)
     if out:

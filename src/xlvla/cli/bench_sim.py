@@ -42,10 +42,9 @@ def worlds(
     resets: Annotated[int, typer.Option(min=0, help="Resets over which memory is watched, per task and hand; 0 leaves it out.")] = 100,
 ) -> None:
     """Measure how much faster than real time expert episodes run, physics alone and with a 20 Hz camera, and memory over resets."""
-    from rich.console import Console
     from rich.table import Table
 
-    from xlvla import paper
+    from xlvla import paper, screen
 
     table = Table("task", "hand", "physics", "with camera", "episodes/min", "reset ms", "MiB more", title="Times real time, one process")
     for name in paper.tasks(task):
@@ -56,7 +55,7 @@ def worlds(
             figures = [f"{blind.times_real:.1f}", f"{seeing.times_real:.1f}", f"{seeing.per_minute:.0f}"]
             table.add_row(paper.code(name), hand, *figures, *_remembered(chosen, resets))
     table.caption = f"MiB more: resident memory after {resets} resets with a picture and 0.2 s each, beyond the first {WARM}"
-    Console().print(table)
+    screen.console().print(table)
 
 
 def _remembered(rig: Rig, resets: int) -> tuple[str, str]:

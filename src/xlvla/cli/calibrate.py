@@ -126,8 +126,7 @@ def _ask(question: str) -> str:
 
 
 def _show(fits: dict[str, Fit]) -> None:
-    from rich.console import Console
-
+    from xlvla import screen
     from xlvla.cli.list import table
 
     shown = table(
@@ -138,7 +137,7 @@ def _show(fits: dict[str, Fit]) -> None:
         shown.add_row(
             name, f"{entry.sign:+.0f}", f"{math.degrees(entry.offset):.2f}", f"{entry.scale:.4f}", f"{math.degrees(made.residual):.2f}"
         )
-    Console().print(shown)
+    screen.console().print(shown)
 
 
 def _write(rig: Rig, side: Side, part: Part, fitted: dict[str, JointCalibration], source: Path, target: Path) -> None:

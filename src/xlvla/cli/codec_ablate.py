@@ -45,8 +45,7 @@ def ablate(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
-
+    from xlvla import screen
     from xlvla.codec import Codec
     from xlvla_policy.latent.ablation import Ablation, variants
     from xlvla_policy.latent.recipe import preset as recipe_of
@@ -54,7 +53,7 @@ def ablate(
     names = tuple(name.strip() for name in hands.split(",") if name.strip()) or Codec.load().founders.hands
     recipes = variants(recipe_of(preset), steps)
     rows = _run(Ablation(recipe_of(preset), names, out, seed, poses, threads), recipes)
-    Console().print(_table(rows, f"recipe {preset}, {next(iter(recipes.values())).steps} steps, right {', '.join(names)}"))
+    screen.console().print(_table(rows, f"recipe {preset}, {next(iter(recipes.values())).steps} steps, right {', '.join(names)}"))
     table = out / "table.json"
     table.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     typer.echo(str(table))

@@ -108,9 +108,9 @@ def _json(reports: list[Report]) -> str:
 
 
 def _show(reports: list[Report]) -> None:
-    from rich.console import Console
+    from xlvla import screen
 
-    console = Console()
+    console = screen.console()
     ours = reports[0]
     console.print(_by_hand(reports))
     for report in reports:

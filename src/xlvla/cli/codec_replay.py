@@ -76,12 +76,10 @@ def replay(
     out: Annotated[Path, typer.Option(help="File for the figures of every replay.")] = Path("out/replay.json"),
 ) -> None:
     """Replay demonstrations of each hand on the others: are contacts kept, does no hand touch itself, is the task done?"""
-    from rich.console import Console
-
-    from xlvla import paper
+    from xlvla import paper, screen
     from xlvla.cli.sim import choose_hands, simulated_rig
 
-    console, names, scores = Console(), choose_hands(hands), list[Score]()
+    console, names, scores = screen.console(), choose_hands(hands), list[Score]()
     movers = _movers([way.strip() for way in ways.split(",")], names, weights, cache, console)
     for task in paper.tasks(tasks):
         base = simulated_rig(rig, task)

@@ -16,9 +16,9 @@ def register(app: typer.Typer) -> None:
 
 def catalogue() -> None:
     """Show the catalogue: hands, arms, rigs, tasks and policies."""
-    from rich.console import Console
+    from xlvla import screen
 
-    console = Console()
+    console = screen.console()
     for section in (_hands(), _arms(), _rigs(), _words()):
         console.print(section)
 

@@ -38,9 +38,8 @@ def retarget(
     """Move episodes to other hands: through the latent, the arms keeping wrist rotation and pinch midpoint."""
     import json
 
-    from rich.console import Console
-
     from xlvla import rig as rigs
+    from xlvla import screen
     from xlvla.codec import Codec
     from xlvla_data import store
 
@@ -57,7 +56,7 @@ def retarget(
             typer.echo(f"{stored.name}: {error}", err=True)
             failed += 1
     if rows:
-        Console().print(_table(rows))
+        screen.console().print(_table(rows))
     for line in _held(rows):
         typer.echo(line)
     if report:

@@ -25,12 +25,11 @@ def show(
     policy: Annotated[str | None, typer.Option(help="Policy instead of the rig's; none leaves it out.")] = None,
 ) -> None:
     """Show what a rig resolves to: parts and joints, settings, nodes, topics and services."""
-    from rich.console import Console
-
+    from xlvla import screen
     from xlvla.rig import load
 
     resolved = load(rig).with_choices(hands={"left": left_hand, "right": right_hand}, policy=policy)
-    console = Console()
+    console = screen.console()
     console.print(f"[bold]{resolved.name}[/bold]  {resolved.description}\n", highlight=False)
     for table in (_sides(resolved), _settings(resolved), _nodes(resolved), *_graph(resolved)):
         console.print(table)

@@ -145,8 +145,9 @@ def _play(made: Sequence[Job], waiting: Sequence[Job], ledger: Ledger, workers: 
 
 def _report(made: Sequence[Job], ledger: Ledger, out: Path) -> None:
     """What is there of every task and pair of hands, where it is more than one."""
-    from rich.console import Console
     from rich.table import Table
+
+    from xlvla import screen
 
     tried = Counter((job.task, "+".join(dict.fromkeys(job.hands.values()))) for job in made)
     failed = Counter((job.task, "+".join(dict.fromkeys(job.hands.values()))) for job in made if job.key in ledger.dropped)
@@ -154,7 +155,7 @@ def _report(made: Sequence[Job], ledger: Ledger, out: Path) -> None:
     for (task, hands), count in tried.items():
         table.add_row(task, hands, str(count - failed[task, hands]), str(failed[task, hands]))
     if len(tried) > 1:
-        Console().print(table)
+        screen.console().print(table)
     dropped = failed.total()
     print(f"{len(made) - dropped} of {len(made)} episodes in {out}, {dropped} failed and were dropped")
 

@@ -31,14 +31,14 @@ def import_command(
     import resource
     import time
 
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
+    from xlvla import screen
     from xlvla_policy.vla import config, pretrained
 
     shape, began = config.preset(preset), time.monotonic()
     total = pretrained.size_bytes(shape, precision)
-    console = Console(highlight=False)
+    console = screen.console()
     with Progress("importing", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console) as bar:
         task = bar.add_task("", total=total)
         done = pretrained.convert(

@@ -53,7 +53,7 @@ class Ablation:
         if {key: stored.get(key) for key in asked} != json.loads(json.dumps(asked)):
             metrics, minutes = self._measure(recipe, progress)
             stored = {"name": name, "metrics": metrics, "minutes": minutes, **asked}
-            _write(path, stored)
+            files.write_text(path, json.dumps(stored, indent=2) + "\n")
         return Row(name, stored["metrics"], stored["minutes"])
 
     def _measure(self, recipe: Recipe, progress: Callable[[int], None] | None) -> tuple[dict[str, float], float]:
@@ -98,7 +98,3 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-
-
-def _write(path: Path, row: Mapping[str, Any]) -> None:
-    files.write_text(path, json.dumps(row, indent=2) + "\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,8 +17,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from xlvla import screen
 from xlvla.codec import Codec
-from xlvla.screen import WIDTH
 from xlvla_policy.training import card as cards
 from xlvla_policy.training import dataset, parallel, preparation, state, validation
 from xlvla_policy.training.batches import Batches
@@ -62,7 +61,7 @@ def train(choice: Choice, out: Path, recipe: Recipe, *, codec: Codec | None = No
 
 
 def _console(*, quiet: bool = False) -> Console:
-    return Console(highlight=False, quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
+    return screen.console(quiet=quiet)
 
 
 def _session(prepared: Prepared, out: Path, choice: Choice, recipe: Recipe, group: Group, console: Console) -> _Session:

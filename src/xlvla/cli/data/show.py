@@ -26,14 +26,13 @@ def show(
     success: Success = "",
 ) -> None:
     """Draw joints, pictures, durations, verdicts and how much of the latent space is covered."""
-    from rich.console import Console
-
+    from xlvla import screen
     from xlvla.codec import Codec
     from xlvla_data import selection
     from xlvla_data.report import page
     from xlvla_data.report.gather import gather
 
-    console = Console()
+    console = screen.console()
     with console.status("reading episodes"):
         episodes = selection.find(datasets, selection.parse(hands, tasks, verdict, success))
         overview = gather(episodes, Codec.load(), most)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -33,13 +32,11 @@ def stats(
     joints: Annotated[bool, typer.Option("--joints", help="Every joint's range beside its limits.")] = False,
 ) -> None:
     """Count episodes by task and hands, with durations, successes and verdicts; then the range of every feature."""
-    from rich.console import Console
-
-    from xlvla.screen import WIDTH
+    from xlvla import screen
     from xlvla_data import selection
 
     episodes = selection.find(datasets, selection.parse(hands, tasks, verdict, success))
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = screen.console()
     console.print(_counts(episodes))
     console.print(_joints(episodes) if joints else _features(episodes))
 

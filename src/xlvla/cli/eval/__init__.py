@@ -205,9 +205,7 @@ def _line(trial: Trial, outcome: Outcome) -> str:
 
 def _report(outcomes: list[tuple[Trial, Outcome]], holdout: Holdout, policy: str, out: Path) -> None:
     """Shows the table and writes it in three ways."""
-    from rich.console import Console
-
-    from xlvla import __version__
+    from xlvla import __version__, screen
     from xlvla.cli.eval.heatmap import draw
     from xlvla.cli.eval.table import table
     from xlvla.cli.eval.trial import world_digest
@@ -220,7 +218,7 @@ def _report(outcomes: list[tuple[Trial, Outcome]], holdout: Holdout, policy: str
     (out / "results.json").write_text(json.dumps(about | found.plain(), indent=1) + "\n")
     (out / "table.md").write_text("\n".join(found.markdown()) + "\n")
     draw(found, out / "heatmap.png", f"{Path(policy).name}, {found.cells[0].rate.trials} trials per cell")
-    console = Console()
+    console = screen.console()
     _show(found, console)
     console.print(f"written: {out}/results.json, table.md, heatmap.png", highlight=False)
 
