@@ -16,7 +16,7 @@ export MUJOCO_GL ?= egl
 # Where a ROS 2 is sourced its rclpy, messages and pinocchio must win, so no wheels of them.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest pytest-rerunfailures pytest-xdist ruff 'pyright[nodejs]' hatchling editables typer rich \
+INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest pytest-rerunfailures ruff 'pyright[nodejs]' hatchling editables typer rich \
 	&& $(PIP) install --no-deps --no-build-isolation -e .
 else
 TORCH := $(shell grep '^torch==' constraints.txt)
@@ -32,7 +32,7 @@ demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out
 	@$(BIN)/xlvla demo
 
 test: $(READY)  ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest
 
 check: $(READY)  ## lint, format and types
 	@$(BIN)/ruff check
