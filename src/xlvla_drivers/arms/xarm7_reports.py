@@ -63,15 +63,16 @@ class Reports:
             raise LinkLost(f"xArm at {self.host} does not open its report port {port}: {error.strerror or error}") from None
 
     def _listen(self, lines: dict[socket.socket, int]) -> None:
-        buffers = {line: bytearray() for line in lines}
         try:
-            self._hear(lines, buffers)
+            self._hear(lines)
         finally:
             self.silent_s = math.inf
             for line in lines:
                 line.close()
 
-    def _hear(self, lines: dict[socket.socket, int], buffers: dict[socket.socket, bytearray]) -> None:
+    def _hear(self, lines: dict[socket.socket, int]) -> None:
+        """Until it is closed, or every line has ended."""
+        buffers = {line: bytearray() for line in lines}
         while self._open and lines:
             ready = awake.wait(list(lines), awake.now_s() + awake.SLICE_S)
             self.silent_s = awake.now_s() - self._heard_s
