@@ -32,7 +32,7 @@ class Standstills:
 
     Attributes:
         pauses_s: pauses [s] of more than LONG_S.
-        missed: deadlines that a thread missed which does nothing else, as urgent as a control loop.
+        missed: deadlines that a thread missed which does nothing else, as urgent as a device's loop; motion's may be more so (`priority`).
     """
 
     pauses_s: list[float] = field(default_factory=list[float])
