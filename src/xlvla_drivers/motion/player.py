@@ -13,7 +13,7 @@ from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
 from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order, warped
 from xlvla_drivers.motion.fade import Fade
-from xlvla_drivers.motion.limits import Bounds, Limiter
+from xlvla_drivers.motion.limits import Bounds, Limiter, Step
 from xlvla_drivers.motion.pace import Beat
 from xlvla_drivers.motion.steps import State
 
@@ -27,6 +27,23 @@ INTERVALS = 4
 """An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a stream of short chunks is followed."""
 
 SHORTEST_BLEND_S = 0.1
+
+
+FASTEST, FASTEST_FINGER = 5.0, 25.0
+"""So many times its speed limit a frame may ask of a joint of an arm, of a hand: more no joint can follow, and a grasp is quick."""
+
+OUTSIDE_RAD = 0.1
+"""How far outside the position limits a frame may lie and be clipped: what is measured and decoded is that noisy, no more."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What would be commanded next: a step within limits, and how far in its chunk the player then is."""
+
+    step: Step
+    played_s: float
+    beat: Beat
+    counts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,8 @@ class Player:
         self.bounds = Bounds(lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s)
         self.counts: Counter[str] = Counter()
         self._arm = slice(0, arm)
+        self._fastest = FASTEST_FINGER * velocity
+        self._fastest[self._arm] = FASTEST * velocity[self._arm]
         self.release()
 
     def release(self) -> None:
@@ -87,6 +106,27 @@ class Player:
         self._fade = Fade.none(len(self.joints))
         self._played_s = 0.0
         self._anchor: np.ndarray | None = None
+
+    def forget_times(self) -> None:
+        """Drops the chunk and what its stamp was: the clock was set to another time, and the next chunk bears that."""
+        self.hold()
+        self._newest_stamp_s = self._taken_s = -math.inf
+
+    @property
+    def started(self) -> bool:
+        """There has been a command since the last release."""
+        return self._limiter is not None
+
+    @property
+    def position(self) -> np.ndarray:
+        """The last command [N]; only of a player that has started."""
+        assert self._limiter is not None
+        return self._limiter.state.position
+
+    @property
+    def rests(self) -> bool:
+        """The last command, if there is one, is at rest."""
+        return self._limiter is None or self._limiter.last.rests
 
     def has_chunk(self, now_s: float) -> bool:
         """A chunk is there that has not run out."""
@@ -135,10 +175,13 @@ class Player:
         first = stamp_s + 1 / rate_hz
         points = points[: max(1, math.floor(self.config.horizon_s * rate_hz))]
         due = Trajectory(points, rate_hz).at(now_s - first).position
+        if here is None:
+            raise Refused("pose", "it is not known where the robot is")
         anchor = self._anchored(due, here, now_s) if relative else None
         shift = np.zeros_like(due) if anchor is None else anchor
-        if here is not None:
-            self._check_near(due + shift - here)
+        self._check_near(due + shift - here)
+        self._check_speed(points, rate_hz)
+        self._check_inside(points + shift)
         clamped = np.clip(points + shift, self.bounds.lower, self.bounds.upper)
         self.counts["clipped"] += int((clamped != points + shift).any(axis=0).sum())
         self.counts["late"] += first < now_s
@@ -151,12 +194,10 @@ class Player:
             return self.config.blend_s
         return min(self.config.blend_s, max(SHORTEST_BLEND_S, INTERVALS * (now_s - self._taken_s)))
 
-    def _anchored(self, due: np.ndarray, here: np.ndarray | None, now_s: float) -> np.ndarray:
+    def _anchored(self, due: np.ndarray, here: np.ndarray, now_s: float) -> np.ndarray:
         """What is added to a relative chunk."""
         if self._anchor is not None and self.has_chunk(now_s):
             return self._anchor
-        if here is None:
-            raise Refused("anchor", "it is relative, but it is not known where the robot is")
         anchor = np.zeros_like(due)
         anchor[self._arm] = (here - due)[self._arm]
         return anchor
@@ -179,26 +220,67 @@ class Player:
             joint = int(np.argmax(far))
             raise Refused("teleport", f"joint '{self.joints[joint]}' is {far[joint]:.2f} rad from where it begins")
 
+    def _check_speed(self, points: np.ndarray, rate_hz: float) -> None:
+        asked = np.abs(np.diff(points, axis=0)) * rate_hz
+        if (asked > self._fastest).any():
+            frame, joint = np.unravel_index(int(np.argmax(asked / self._fastest)), asked.shape)
+            speed, most = asked[frame, joint], self._fastest[joint]
+            raise Refused(
+                "speed", f"frame {frame + 1} asks joint '{self.joints[joint]}' for {speed:.3g} rad/s, at most {most:.3g} are taken"
+            )
+
+    def _check_inside(self, points: np.ndarray) -> None:
+        beyond = np.maximum(points - self.bounds.upper, self.bounds.lower - points)
+        if (beyond > OUTSIDE_RAD).any():
+            frame, joint = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
+            far = beyond[frame, joint]
+            raise Refused(
+                "limits", f"frame {frame} of joint '{self.joints[joint]}' is {far:.4g} rad outside its limits, allowed are {OUTSIDE_RAD}"
+            )
+
+    def start(self, measured: np.ndarray) -> None:
+        """Commands begin at a pose [N], at rest."""
+        self._limiter = Limiter(self.bounds, self._finite(measured))
+
     def command(self, now_s: float, measured: np.ndarray, beat: Beat | None = None) -> np.ndarray:
-        """The command [N] rad for `now_s`.
+        """The command [N] rad for `now_s`, for a player whose time nobody else counts.
 
         Args:
             measured: where the robot is [N] rad, used when there was no command yet.
             beat: the pace since the last command; None is the chunk's own.
         """
         if self._limiter is None:
-            self._limiter = Limiter(self.bounds, self._finite(measured))
+            self.start(measured)
             self._time_s = now_s
-        if now_s + 1.0 < self._time_s:
-            raise XlvlaError(f"the clock went back by {self._time_s - now_s:.3f} s: release the player before it plays again")
         dt = min(max(now_s - self._time_s, 0.0), LONGEST_STEP_S)
-        before_s, self._time_s = now_s - dt, max(now_s, self._time_s)
+        self._time_s = max(now_s, self._time_s)
+        return self.take(self.propose(now_s, dt, beat or Beat(passed_s=dt)))
+
+    def propose(self, now_s: float, dt: float, beat: Beat) -> Proposal:
+        """What the command of `now_s`, `dt` after the last one, would be. Only of a player that has started.
+
+        Nothing is commanded before `take` or `brake`, of which exactly one follows.
+        """
+        assert self._limiter is not None
         if self._offered is not None:
-            self._begin(self._offered, before_s, self._limiter.state)
+            self._begin(self._offered, now_s - dt, self._limiter.state)
         if self._trajectory is None:
-            self.counts["held"] += 1
-            return self._limiter.brake(dt).position.copy()
-        return self._follow(self._limiter, self._trajectory, beat or Beat(passed_s=dt), dt)
+            return Proposal(self._limiter.stop(dt), self._played_s, beat, ("held",))
+        return self._follow(self._limiter, self._trajectory, beat, dt)
+
+    def take(self, proposal: Proposal) -> np.ndarray:
+        """Commands what was proposed [N] rad."""
+        assert self._limiter is not None
+        self._played_s, self._beat = proposal.played_s, proposal.beat
+        self.counts.update(proposal.counts)
+        return self._limiter.take(proposal.step).position.copy()
+
+    def brake(self, dt: float, beat: Beat) -> np.ndarray:
+        """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at its own, falling pace."""
+        assert self._limiter is not None
+        if self._trajectory is not None:
+            self._played_s, self._beat = self._played_s + beat.passed_s, beat
+        return self._limiter.brake(dt).position.copy()
 
     def _begin(self, offered: Offered, before_s: float, command: State) -> None:
         """The offered chunk from now on, with an offset that leads from the last command to it."""
@@ -215,24 +297,21 @@ class Player:
         gap = np.abs(offset.position)
         return float(max(np.sqrt(3 * gap / self.bounds.acceleration).max(), np.cbrt(20 * gap / self.bounds.jerk).max()))
 
-    def _follow(self, limiter: Limiter, trajectory: Trajectory, beat: Beat, dt: float) -> np.ndarray:
-        self._played_s += beat.passed_s
-        self._beat = beat
-        if self._played_s >= trajectory.end_s:
-            self.counts["held"] += 1
-        target = warped(trajectory.at(self._played_s) + self._fade.at(self._played_s), beat.rate, beat.change)
-        command = limiter.follow(target, dt).position
-        self.counts["limited"] += bool((np.abs(command - target.position) > 1e-3).any())
-        return command.copy()
+    def _follow(self, limiter: Limiter, trajectory: Trajectory, beat: Beat, dt: float) -> Proposal:
+        played_s = self._played_s + beat.passed_s
+        target = warped(trajectory.at(played_s) + self._fade.at(played_s), beat.rate, beat.change)
+        step = limiter.propose(target, dt, beat.rate)
+        counts = ("held",) if played_s >= trajectory.end_s else ()
+        if (np.abs(step.state.position - target.position) > 1e-3).any():
+            counts += ("limited",)
+        return Proposal(step, played_s, beat, counts)
 
     def ahead(self, seconds: float) -> np.ndarray:
-        """Where the command [N] will be after so much more time of the chunk, as far as it is known; call after `command`."""
-        assert self._limiter is not None
-        here = self._limiter.state.position
+        """Where the chunk wants the command [N] to be after so much more of its time; only of a player that has started."""
         if self._trajectory is None:
-            return here
-        now, then = (self._trajectory.at(s).position + self._fade.at(s).position for s in (self._played_s, self._played_s + seconds))
-        return here + then - now
+            return self.position
+        then_s = self._played_s + seconds
+        return self._trajectory.at(then_s).position + self._fade.at(then_s).position
 
     def _finite(self, measured: np.ndarray) -> np.ndarray:
         measured = np.asarray(measured, dtype=float)
