@@ -58,11 +58,11 @@ def _distances(rig: Rig) -> dict[str, Any]:
     import numpy as np
 
     from xlvla.ros.measure import spread
-    from xlvla.types import CHUNK_FRAMES, CHUNK_HZ
+    from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Side
     from xlvla_drivers.motion.rig_motion import RigMotion
 
     motion, period_s, took = RigMotion(rig), 1 / rig.motion.rate_hz, list[float]()
-    home = {side: np.array(list(rig.start(side).values())) for side in rig.sides}
+    home: dict[Side, np.ndarray] = {side: np.array(list(rig.start(side).values())) for side in rig.sides}
     share = np.minimum(np.arange(1, CHUNK_FRAMES + 1) / (TOWARDS_S * CHUNK_HZ), 1.0)[:, None]
     for side, player in motion.players.items():
         towards = np.zeros(len(home[side]))

@@ -11,14 +11,12 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
+from xlvla_drivers.motion.checks import Checks
 from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order, warped
 from xlvla_drivers.motion.fade import Fade
 from xlvla_drivers.motion.limits import Bounds, Limiter, Step
 from xlvla_drivers.motion.pace import Beat
 from xlvla_drivers.motion.steps import State
-
-FUTURE_S = 0.05
-"""How far ahead of the clock a stamp may be: more is a broken clock, not jitter."""
 
 LONGEST_STEP_S = 0.05
 """A command after a longer pause moves as if only this much time had passed."""
@@ -27,13 +25,6 @@ INTERVALS = 4
 """An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a stream of short chunks is followed."""
 
 SHORTEST_BLEND_S = 0.1
-
-
-FASTEST, FASTEST_FINGER = 5.0, 25.0
-"""So many times its speed limit a frame may ask of a joint of an arm, of a hand: more no joint can follow, and a grasp is quick."""
-
-OUTSIDE_RAD = 0.1
-"""How far outside the position limits a frame may lie and be clipped: what is measured and decoded is that noisy, no more."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +79,7 @@ class Player:
         self.bounds = Bounds(lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s)
         self.counts: Counter[str] = Counter()
         self._arm = slice(0, arm)
-        self._fastest = FASTEST_FINGER * velocity
-        self._fastest[self._arm] = FASTEST * velocity[self._arm]
+        self._checks = Checks(self.joints, self.bounds, config, self._arm)
         self.release()
 
     def release(self) -> None:
@@ -170,7 +160,7 @@ class Player:
         self._newest_stamp_s, self._taken_s, self._anchor = now_s, now_s, None
 
     def _take(self, points: np.ndarray, stamp_s: float, rate_hz: float, now_s: float, measured: np.ndarray | None, relative: bool) -> None:
-        self._check_times(len(points), stamp_s, rate_hz, now_s)
+        self._checks.times(len(points), stamp_s, rate_hz, now_s, self._newest_stamp_s)
         here = self._limiter.state.position if self._limiter else measured
         first = stamp_s + 1 / rate_hz
         points = points[: max(1, math.floor(self.config.horizon_s * rate_hz))]
@@ -179,9 +169,9 @@ class Player:
             raise Refused("pose", "it is not known where the robot is")
         anchor = self._anchored(due, here, now_s) if relative else None
         shift = np.zeros_like(due) if anchor is None else anchor
-        self._check_near(due + shift - here)
-        self._check_speed(points, rate_hz)
-        self._check_inside(points + shift)
+        self._checks.near(due + shift - here)
+        self._checks.speed(points, rate_hz)
+        self._checks.inside(points + shift)
         clamped = np.clip(points + shift, self.bounds.lower, self.bounds.upper)
         self.counts["clipped"] += int((clamped != points + shift).any(axis=0).sum())
         self.counts["late"] += first < now_s
@@ -201,42 +191,6 @@ class Player:
         anchor = np.zeros_like(due)
         anchor[self._arm] = (here - due)[self._arm]
         return anchor
-
-    def _check_times(self, frames: int, stamp_s: float, rate_hz: float, now_s: float) -> None:
-        if not (math.isfinite(stamp_s) and math.isfinite(rate_hz) and 0 < rate_hz <= 1000):
-            raise Refused("times", f"stamp {stamp_s} s and rate {rate_hz} Hz must be finite, the rate above 0 and at most 1000")
-        if stamp_s > now_s + FUTURE_S:
-            raise Refused("future", f"its stamp is {stamp_s - now_s:.3f} s in the future")
-        if now_s - stamp_s > self.config.stale_s:
-            raise Refused("stale", f"what it was decided on is {now_s - stamp_s:.3f} s old, allowed are {self.config.stale_s} s")
-        if stamp_s <= self._newest_stamp_s:
-            raise Refused("order", f"its stamp is {self._newest_stamp_s - stamp_s:.3f} s before that of the chunk being played")
-        if stamp_s + frames / rate_hz <= now_s:
-            raise Refused("over", "all of it lies in the past")
-
-    def _check_near(self, gap: np.ndarray) -> None:
-        far = np.abs(gap[self._arm])
-        if (far > self.config.teleport_rad).any():
-            joint = int(np.argmax(far))
-            raise Refused("teleport", f"joint '{self.joints[joint]}' is {far[joint]:.2f} rad from where it begins")
-
-    def _check_speed(self, points: np.ndarray, rate_hz: float) -> None:
-        asked = np.abs(np.diff(points, axis=0)) * rate_hz
-        if (asked > self._fastest).any():
-            frame, joint = np.unravel_index(int(np.argmax(asked / self._fastest)), asked.shape)
-            speed, most = asked[frame, joint], self._fastest[joint]
-            raise Refused(
-                "speed", f"frame {frame + 1} asks joint '{self.joints[joint]}' for {speed:.3g} rad/s, at most {most:.3g} are taken"
-            )
-
-    def _check_inside(self, points: np.ndarray) -> None:
-        beyond = np.maximum(points - self.bounds.upper, self.bounds.lower - points)
-        if (beyond > OUTSIDE_RAD).any():
-            frame, joint = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
-            far = beyond[frame, joint]
-            raise Refused(
-                "limits", f"frame {frame} of joint '{self.joints[joint]}' is {far:.4g} rad outside its limits, allowed are {OUTSIDE_RAD}"
-            )
 
     def start(self, measured: np.ndarray) -> None:
         """Commands begin at a pose [N], at rest."""

@@ -11,7 +11,7 @@ from xlvla.types import Side
 from xlvla_drivers.motion.braking import Standing
 from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict, Way
 from xlvla_drivers.motion.pace import Pace
-from xlvla_drivers.motion.player import Proposal
+from xlvla_drivers.motion.player import Player, Proposal
 from xlvla_drivers.motion.sides import side_player
 
 STILL_RAD = 1e-3
@@ -36,7 +36,7 @@ class RigMotion:
     """
 
     def __init__(self, rig: Rig):
-        self.players = {side: side_player(rig, side) for side in rig.sides}
+        self.players: dict[Side, Player] = {side: side_player(rig, side) for side in rig.sides}
         self.pace = Pace()
         self.verdict: Verdict | None = None
         self.braking, self.braked = False, 0
@@ -69,7 +69,7 @@ class RigMotion:
         if self.braking:
             return self._brake(dt)
         beat = self.pace.step(0.0 if self.verdict is None else self.verdict.pace, dt)
-        proposed = {side: player.propose(now_s, dt, beat) for side, player in self.players.items() if player.started}
+        proposed: dict[Side, Proposal] = {side: player.propose(now_s, dt, beat) for side, player in self.players.items() if player.started}
         if self._clearance.passes(self._way(here, proposed)):
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
         self.braking = True
@@ -100,7 +100,7 @@ class RigMotion:
 
     def _notice(self, here: Mapping[Side, np.ndarray], pose: np.ndarray) -> None:
         """Sees where sides are that have no command, and whether somebody has moved them."""
-        standing = {side: here[side] for side, player in self.players.items() if not player.started}
+        standing: dict[Side, np.ndarray] = {side: here[side] for side, player in self.players.items() if not player.started}
         if self._looked_s == np.inf:
             self._standing = standing
             self._clearance.begin(pose)
