@@ -59,7 +59,7 @@ class Checks:
         """Refuses frames [T, N] rad that follow each other faster than any joint can."""
         asked = np.abs(np.diff(points, axis=0)) * rate_hz
         if (asked > self._fastest).any():
-            frame, joint = np.unravel_index(int(np.argmax(asked / self._fastest)), asked.shape)
+            frame, joint = divmod(int(np.argmax(asked / self._fastest)), asked.shape[1])
             speed, most = asked[frame, joint], self._fastest[joint]
             raise Refused(
                 "speed", f"frame {frame + 1} asks joint '{self._joints[joint]}' for {speed:.3g} rad/s, at most {most:.3g} are taken"
@@ -69,7 +69,7 @@ class Checks:
         """Refuses frames [T, N] rad that lie further outside the limits than noise."""
         beyond = np.maximum(points - self._bounds.upper, self._bounds.lower - points)
         if (beyond > OUTSIDE_RAD).any():
-            frame, joint = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
+            frame, joint = divmod(int(np.argmax(beyond)), beyond.shape[1])
             far = beyond[frame, joint]
             raise Refused(
                 "limits", f"frame {frame} of joint '{self._joints[joint]}' is {far:.4g} rad outside its limits, allowed are {OUTSIDE_RAD}"

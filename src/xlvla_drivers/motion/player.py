@@ -12,8 +12,8 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
 from xlvla_drivers.motion.checks import Checks
-from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order, warped
-from xlvla_drivers.motion.fade import Fade
+from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order
+from xlvla_drivers.motion.course import Course
 from xlvla_drivers.motion.limits import Bounds, Limiter, Step
 from xlvla_drivers.motion.pace import Beat
 from xlvla_drivers.motion.steps import State
@@ -29,10 +29,9 @@ SHORTEST_BLEND_S = 0.1
 
 @dataclass(frozen=True)
 class Proposal:
-    """What would be commanded next: a step within limits, and how far in its chunk the player then is."""
+    """What would be commanded next: a step within limits, at a beat of the chunk's time."""
 
     step: Step
-    played_s: float
     beat: Beat
     counts: tuple[str, ...] = ()
 
@@ -92,9 +91,7 @@ class Player:
     def hold(self) -> None:
         """Drops the chunk; the command decelerates and stays."""
         self._offered: Offered | None = None
-        self._trajectory: Trajectory | None = None
-        self._fade = Fade.none(len(self.joints))
-        self._played_s = 0.0
+        self._course: Course | None = None
         self._anchor: np.ndarray | None = None
 
     def forget_times(self) -> None:
@@ -122,7 +119,7 @@ class Player:
         """A chunk is there that has not run out."""
         if self._offered is not None:
             return now_s < self._offered.start_s + self._offered.trajectory.end_s
-        return self._trajectory is not None and self._played_s < self._trajectory.end_s
+        return self._course is not None and self._course.runs
 
     @property
     def stamp_s(self) -> float:
@@ -217,55 +214,41 @@ class Player:
         """
         assert self._limiter is not None
         if self._offered is not None:
-            self._begin(self._offered, now_s - dt, self._limiter.state)
-        if self._trajectory is None:
-            return Proposal(self._limiter.stop(dt), self._played_s, beat, ("held",))
-        return self._follow(self._limiter, self._trajectory, beat, dt)
+            self._join(self._offered, now_s - dt, self._limiter.state)
+        if self._course is None:
+            return Proposal(self._limiter.stop(dt), beat, ("held",))
+        target = self._course.target(beat)
+        step = self._limiter.propose(target, dt, beat.rate)
+        limited = ("limited",) if (np.abs(step.state.position - target.position) > 1e-3).any() else ()
+        return Proposal(step, beat, limited if self._course.runs else ("held", *limited))
 
     def take(self, proposal: Proposal) -> np.ndarray:
         """Commands what was proposed [N] rad."""
         assert self._limiter is not None
-        self._played_s, self._beat = proposal.played_s, proposal.beat
+        self._pass(proposal.beat)
         self.counts.update(proposal.counts)
         return self._limiter.take(proposal.step).position.copy()
 
     def brake(self, dt: float, beat: Beat) -> np.ndarray:
         """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at its own, falling pace."""
         assert self._limiter is not None
-        if self._trajectory is not None:
-            self._played_s, self._beat = self._played_s + beat.passed_s, beat
+        self._pass(beat)
         return self._limiter.brake(dt).position.copy()
 
-    def _begin(self, offered: Offered, before_s: float, command: State) -> None:
-        """The offered chunk from now on, with an offset that leads from the last command to it."""
-        self._offered, self._trajectory = None, offered.trajectory
-        self._played_s = before_s - offered.start_s
-        pace = max(self._beat.rate, 0.1)
-        own = warped(command, 1 / pace, -self._beat.change / pace**3)
-        offset = own - self._trajectory.at(self._played_s)
-        blend_s = min(max(offered.blend_s, self._least_s(offset)), self.config.blend_s)
-        self._fade = Fade.over(offset, blend_s, self._played_s)
+    def _pass(self, beat: Beat) -> None:
+        self._beat = beat
+        if self._course is not None:
+            self._course.played_s += beat.passed_s
 
-    def _least_s(self, offset: State) -> float:
-        """In which time a gap closes about within the limits: hurried more, chunks that come in quick succession fight over it."""
-        gap = np.abs(offset.position)
-        return float(max(np.sqrt(3 * gap / self.bounds.acceleration).max(), np.cbrt(20 * gap / self.bounds.jerk).max()))
-
-    def _follow(self, limiter: Limiter, trajectory: Trajectory, beat: Beat, dt: float) -> Proposal:
-        played_s = self._played_s + beat.passed_s
-        target = warped(trajectory.at(played_s) + self._fade.at(played_s), beat.rate, beat.change)
-        step = limiter.propose(target, dt, beat.rate)
-        counts = ("held",) if played_s >= trajectory.end_s else ()
-        if (np.abs(step.state.position - target.position) > 1e-3).any():
-            counts += ("limited",)
-        return Proposal(step, played_s, beat, counts)
+    def _join(self, offered: Offered, before_s: float, command: State) -> None:
+        """The offered chunk from now on."""
+        self._offered, played_s = None, before_s - offered.start_s
+        blend_s, longest_s = offered.blend_s, self.config.blend_s
+        self._course = Course.joined(offered.trajectory, played_s, command, self._beat, self.bounds, blend_s, longest_s)
 
     def ahead(self, seconds: float) -> np.ndarray:
         """Where the chunk wants the command [N] to be after so much more of its time; only of a player that has started."""
-        if self._trajectory is None:
-            return self.position
-        then_s = self._played_s + seconds
-        return self._trajectory.at(then_s).position + self._fade.at(then_s).position
+        return self.position if self._course is None else self._course.ahead(seconds).position
 
     def _finite(self, measured: np.ndarray) -> np.ndarray:
         measured = np.asarray(measured, dtype=float)
