@@ -18,6 +18,9 @@ AHEAD_S = (REACTION_S / 2, REACTION_S)
 SAME_M = 1e-5
 """A distance that shrinks less than this on the way ahead does not shrink."""
 
+HOLDS = 0.5
+"""With which acceleration [m/s^2] a hand is held that presses as far as it may; arms can ten times that."""
+
 SLACK_M = 0.00025
 """By at most so much may a distance be below its stop between two looked-at poses: a bound, from joint angles and lever arms."""
 
@@ -88,6 +91,7 @@ class Clearance:
         self.distances = Distances(rig)
         self._stop = np.array([gap.margin.stop_m for gap in self.distances.gaps])
         self._slow = np.array([gap.margin.slow_m for gap in self.distances.gaps])
+        self._touches = np.array([gap.margin is rig.motion.touch for gap in self.distances.gaps])
         self._floor = self._stop
 
     def begin(self, pose: np.ndarray) -> None:
@@ -127,11 +131,20 @@ class Clearance:
             return Verdict(1.0, str(self.distances.gaps[tightest]), float(self._known[tightest]))
         now = self.distances.some(here, near)
         least = np.min([self.distances.some(pose, near) for pose in ahead], axis=0)
-        then = now + rate * (least - now)  # a slower rig comes less far before it stands
-        allowed = np.clip((then - self._stop[near]) / (self._slow[near] - self._stop[near]), 0.0, 1.0)
+        allowed = np.where(self._touches[near], self._presses(near, now, least), self._nears(near, now, least, rate))
         allowed[least > now - SAME_M] = 1.0
         tightest = int(np.argmin(allowed if (allowed < 1).any() else now - self._stop[near]))
         return Verdict(float(allowed.min()), str(self.distances.gaps[near[tightest]]), float(now[tightest]))
+
+    def _nears(self, rows: np.ndarray, now: np.ndarray, least: np.ndarray, rate: float) -> np.ndarray:
+        """The paces [R] at which distances go gently to their stops, which at `rate` come down from `now` towards `least` [R] m."""
+        then = now + rate * (least - now)  # a slower rig comes less far before it stands
+        return np.clip((then - self._stop[rows]) / (self._slow[rows] - self._stop[rows]), 0.0, 1.0)
+
+    def _presses(self, rows: np.ndarray, now: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """The paces [R] at which hands that press on the table can be held at the stop: work there is not slowed any more than that."""
+        speed = np.maximum(now - least, SAME_M) / AHEAD_S[-1]
+        return np.clip(np.sqrt(2 * HOLDS * np.maximum(now - self._stop[rows], 0.0)) / speed, 0.0, 1.0)
 
     def _measure(self, pose: np.ndarray) -> None:
         """Everything, at a pose the rig is at."""
