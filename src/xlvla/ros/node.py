@@ -26,6 +26,7 @@ from xlvla.errors import RigError, XlvlaError
 from xlvla.ros import supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
+from xlvla.text import Sparing, plain
 
 _PARAMETERS = {
     "rig": ("bimanual", "Name of a rig of the catalogue, or path of a rig's YAML file."),
@@ -55,6 +56,7 @@ class RigNode(LifecycleNode):
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
+        self._sparing = Sparing()
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -97,15 +99,21 @@ class RigNode(LifecycleNode):
     def parameter(self, name: str) -> Any:
         return self.get_parameter(name).value
 
+    def info(self, line: str) -> None:
+        """One line for who reads the log."""
+        self.get_logger().info(plain(line))
+
     def warn(self, line: str) -> None:
         """One line for the operator; the same one at most every 2 s."""
-        self.get_logger().warning(line, throttle_duration_sec=2.0)
+        if self._sparing(line):
+            self.get_logger().warning(plain(line))
 
     def fail(self, error: BaseException) -> None:
         """Ends the process, with one line for a user's mistake and a traceback for ours."""
         if not isinstance(error, XlvlaError):
             traceback.print_exception(error)
-        self.failure = "\n".join(error.faults) if isinstance(error, RigError) else str(error) or type(error).__name__
+        lines = error.faults if isinstance(error, RigError) else (str(error) or type(error).__name__,)
+        self.failure = "\n".join(plain(line, longest=len(line)) for line in lines)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._configure)

@@ -191,7 +191,7 @@ class PolicyNode(RigNode):
         now = time.monotonic()
         if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
             self._complaint, self._complained = line, now
-            self.get_logger().warning(f"{line}; no chunk is published")
+            self.warn(f"{line}; no chunk is published")
 
     def _on_instruction(self, message: Any) -> None:
         """Chunks made for another instruction bind no longer, and the next is due at once."""
@@ -199,7 +199,7 @@ class PolicyNode(RigNode):
         with self._lock:
             if said != self._instruction:
                 self._instruction, self._sent, self._plan_ns = said, (), 0
-        self.get_logger().info(f"instruction: {said}")
+        self.info(f"instruction: {said}")
 
     def _report(self) -> None:
         now = time.monotonic()

@@ -135,7 +135,7 @@ class OperatorNode(RigNode):
         yield from self._record("stopped")
         self._button.publish(String(data="failure" if why else "success"))
         self.health.counts["failures" if why else "successes"] += 1
-        self.get_logger().info(f"episode {status['episode']}, seed {status['seed']}: {why or 'success'}")
+        self.info(f"episode {status['episode']}, seed {status['seed']}: {why or 'success'}")
         yield from self._pass(SEEN_S)
 
     def _solve(self, script: Script | None) -> Generator[None, None, str]:
