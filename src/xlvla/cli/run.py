@@ -119,6 +119,8 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
             status, figures = session.tick(), session.operator.figures()
             if done := controls.press(keys.pressed()):
                 screen.say(done)
+            for line in session.operator.refused():
+                screen.say((line, "yellow"))
             for line in peers.changes():
                 screen.say(line)
             for word, line in controls.cues():

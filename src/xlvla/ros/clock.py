@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 
-from xlvla.ros import topics
-from xlvla.ros.convert import SECOND, nanoseconds
+from xlvla.ros import forms, topics
+from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 
 
@@ -77,7 +77,7 @@ class SimClock(Clock):
     LONGEST_NS = SECOND // 25
 
     def __init__(self, node: Node, speed: float):
-        self._reader = Reader(node, topics.CLOCK)
+        self._reader = Reader(node, topics.CLOCK, forms.CLOCK)
         self._speed = speed
         self._lock = threading.Lock()
         self._begin()
@@ -93,9 +93,9 @@ class SimClock(Clock):
 
     def now_ns(self) -> int:
         with self._lock:
-            message = self._reader.newest()
-            if message is not None:
-                self._hear(nanoseconds(message.clock))
+            sim_ns = self._reader.newest()
+            if sim_ns is not None:
+                self._hear(sim_ns)
             if self._sim_ns >= 0:
                 self._latest_ns = max(self._latest_ns, self._smooth_ns())
             return self._latest_ns

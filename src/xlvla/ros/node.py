@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
@@ -23,10 +23,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from xlvla import rig as rigs
 from xlvla.errors import RigError, XlvlaError
-from xlvla.ros import supervision, topics
+from xlvla.ros import refusals, supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
+from xlvla.ros.forms import Form
+from xlvla.ros.refusals import Refusals
 from xlvla.text import Sparing, plain
+
+T = TypeVar("T")
 
 _PARAMETERS = {
     "rig": ("bimanual", "Name of a rig of the catalogue, or path of a rig's YAML file."),
@@ -57,6 +61,8 @@ class RigNode(LifecycleNode):
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._sparing = Sparing()
+        self._refusals = Refusals(self.warn, self.health.counts)
+        refusals.tell(self, self._refusals)
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -79,6 +85,23 @@ class RigNode(LifecycleNode):
 
     def publisher(self, topic: topics.Topic) -> Publisher:
         return self.create_publisher(topic.type, topic.name, topic.qos)
+
+    def listen(self, topic: topics.Topic, form: Form[T], hear: Callable[[T], None]) -> None:
+        """Calls `hear` in the executor's thread with what every message says; what is not of the form is counted and said."""
+
+        def take(data: Any) -> None:
+            try:
+                value = form(topic, data)
+            except XlvlaError as error:
+                self.refuse(topic, error)
+            else:
+                hear(value)
+
+        self.create_subscription(topic.type, topic.name, take, topic.qos, raw=True)
+
+    def refuse(self, topic: topics.Topic, why: XlvlaError) -> None:
+        """Counts a message that is no good, and says so now and then."""
+        self._refusals.add(topic.name, why)
 
     def serve(self, service: topics.Service, answer: Callable[[Any], str]) -> None:
         """Offers a service; `answer` gets the request and returns the message of a success or raises XlvlaError."""
