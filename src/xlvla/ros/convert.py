@@ -52,6 +52,9 @@ LONGEST_NAME = 200
 MOST_PIXELS = 1 << 25
 """Of a compressed picture: a few bytes may claim to be gigabytes."""
 
+MOST_RAD = 100.0
+"""Of a joint's measured or commanded position: more is no angle of any robot's."""
+
 MOST_NAMES = 256
 """Joints of a part; the largest hand has 16 and a body 29."""
 
@@ -127,6 +130,8 @@ def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
         values = values[order(given, names)]
     if not np.isfinite(values).all():
         raise XlvlaError(f"position of '{names[int(np.argmin(np.isfinite(values)))]}' is not a finite number")
+    if np.abs(values).max(initial=0.0) > MOST_RAD:
+        raise XlvlaError(f"position of '{names[int(np.argmax(np.abs(values)))]}' is {np.abs(values).max():.3g} rad: no joint is there")
     return values
 
 

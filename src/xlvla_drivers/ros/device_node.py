@@ -102,7 +102,7 @@ class DeviceNode(RigNode):
             link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_ns / SECOND)
             self.health.tick("commands")
         except XlvlaError as error:
-            self.warn(f"/{self.side}/{self.part}/command: {error}")
+            self._commands.refuse(error)
 
     def _publish(self, link: Link, state: DeviceState) -> None:
         for what, seconds in link.took_s.items():

@@ -73,17 +73,15 @@ class PartState:
         self._history.clear()
         self._measured.clear()
 
-    def listen(self, now_ns: int, void_ns: int, era: str) -> XlvlaError | None:
-        """Collects commands; what is wrong with the last that is none."""
-        wrong = None
+    def listen(self, now_ns: int, void_ns: int, era: str) -> None:
+        """Collects commands."""
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
                 if stamp_ns >= void_ns and message.header.frame_id in ("", era):
-                    self._history.add(stamp_ns, self._positions(self._commands.topic.name, message))
+                    self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
-                wrong = error
-        return wrong
+                self._commands.refuse(error)
 
     def executed(self, stamp_ns: int, now_ns: int, oldest_ns: int) -> np.ndarray:
         """Commands [64, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
@@ -117,10 +115,9 @@ class Observer:
         return True
 
     def listen(self, now_ns: int) -> None:
-        """Collects commands; raises XlvlaError for one that is none."""
-        wrong = [part.listen(now_ns, self.void_ns, self._era) for part in self._every_part()]
-        if first := next(filter(None, wrong), None):
-            raise first
+        """Collects commands."""
+        for part in self._every_part():
+            part.listen(now_ns, self.void_ns, self._era)
 
     def observe(self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float) -> Observation:
         """The newest image of every camera with the commands in force at the newest stamp.

@@ -62,8 +62,7 @@ class SimNode(WorldNode):
             try:
                 self._command(world, side, part, message)
             except XlvlaError as error:
-                self.health.counts[f"refused commands {side} {part}"] += 1
-                self.warn(f"/{side}/{part}/command: {error}")
+                reader.refuse(error)
 
     def _command(self, world: World, side: Side, part: Part, message: Any) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
