@@ -5,9 +5,14 @@ The topics are those that a running node has subscribed to, so a new subscriptio
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -16,6 +21,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
@@ -29,13 +37,13 @@ from xlvla.ros import topics
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
-from xlvla.run import Supervisor, interruptible
+from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import PARTS
 
 DOMAIN = 140 + os.getpid() % 16
 EVERY_S = 0.02
-PATIENCE_S = 30.0
-HELPERS = {"/parameter_events", "/rosout", "/diagnostics"}
+PATIENCE_S, SETTLED_S = 40.0, 2.0
+OF_EVERY_NODE = {"/parameter_events", "/rosout", "/diagnostics"}
 """Topics of every node."""
 
 FRAME_COUNTED = ("refused observations",)
@@ -60,20 +68,35 @@ EMULATED = ("left_arm", "right_hand", "emulators", "mirror", "joint_states")
 class Stranger:
     """Who speaks on every topic that a node hears, and listens to everything it says."""
 
-    def __init__(self, rig: Rig, operator: Operator, supervisor: Supervisor, lines: list[str]):
-        self.rig, self.operator, self.node, self.supervisor, self.lines = rig, operator, operator.node, supervisor, lines
+    def __init__(self, rig: Rig, node: Node, check: Callable[[], None], lines: list[str], operator: Operator | None = None):
+        self.rig, self.node, self.check, self.lines = rig, node, check, lines
+        self._operator = operator
         self._publishers: dict[str, Any] = {}
 
     def heard_by(self, node: str) -> dict[str, type]:
         """Types by the topics that a node has subscribed to."""
-        found = dict(self.until(lambda: self.node.get_subscriber_names_and_types_by_node(node, "/"), f"{node} hears nothing"))
-        return {topic: loaded(types[0]) for topic, types in found.items() if topic not in HELPERS}
+        found = self._discovered(lambda: self.node.get_subscriber_names_and_types_by_node(node, "/"))
+        return {topic: loaded(types[0]) for topic, types in found.items() if topic not in OF_EVERY_NODE - {topics.DIAGNOSTICS.name}}
 
     def told_by(self, node: str) -> dict[str, Reader]:
         """Readers of what a node publishes."""
-        found = dict(self.node.get_publisher_names_and_types_by_node(node, "/"))
-        topics = [Topic(name, loaded(types[0]), _qos(reliable=False)) for name, types in found.items() if name not in HELPERS]
+        found = self._discovered(lambda: self.node.get_publisher_names_and_types_by_node(node, "/"))
+        topics = [Topic(name, loaded(types[0]), _qos(reliable=False)) for name, types in found.items() if name not in OF_EVERY_NODE]
         return {topic.name: Reader(self.node, topic) for topic in topics}
+
+    def _discovered(self, ask: Callable[[], Sequence[tuple[str, Sequence[str]]]]) -> dict[str, Sequence[str]]:
+        """What the graph knows of a node, once nothing was added to it for a while."""
+        found, since = dict[str, Sequence[str]](), time.monotonic()
+
+        def settled() -> bool:
+            nonlocal found, since
+            with contextlib.suppress(NodeNameNonExistentError):
+                if (now := dict(ask())) != found:
+                    found, since = now, time.monotonic()
+            return bool(found) and time.monotonic() > since + SETTLED_S
+
+        self.until(settled, "the node is not there")
+        return found
 
     def say(self, node: str, topic: str, kind: type, message: Any) -> None:
         """As a publisher that every reader of the topic hears."""
@@ -83,6 +106,13 @@ class Stranger:
             self.until(lambda: self._publishers[topic].get_subscription_count() > 0, f"{node} does not hear {topic}")
             time.sleep(0.3)
         self._publishers[topic].publish(message)
+
+    def say_all(self, node: str, topic: str, kind: type) -> None:
+        """Everything strange of a type."""
+        for message in strange(kind, self.names(topic)):
+            self.say(node, topic, kind, message)
+            time.sleep(EVERY_S)
+        self.check()
 
     def _listeners(self, topic: str) -> list[Any]:
         return self.node.get_subscriptions_info_by_topic(topic)
@@ -114,6 +144,11 @@ class Stranger:
             time.sleep(0.02)
         return found
 
+    @property
+    def operator(self) -> Operator:
+        assert self._operator is not None
+        return self._operator
+
     def figure(self, node: str, key: str) -> float:
         return float(self.operator.figures().get(node, {}).get(key, "0"))
 
@@ -121,7 +156,7 @@ class Stranger:
         """Waits until `true()` is; its value. `again()` is done all the while."""
         give_up = time.monotonic() + PATIENCE_S
         while not (value := true()):
-            self.supervisor.check()
+            self.check()
             again()
             assert time.monotonic() < give_up, otherwise() if callable(otherwise) else otherwise
             time.sleep(0.02)
@@ -151,7 +186,7 @@ def _running(rig: Rig, without: tuple[str, ...], domain: int) -> Iterator[Strang
         Operator(domain=domain) as operator,
     ):
         supervisor.wait_ready()
-        yield Stranger(rig, operator, supervisor, lines)
+        yield Stranger(rig, operator.node, supervisor.check, lines, operator)
 
 
 @pytest.fixture(scope="module")
@@ -177,17 +212,20 @@ def takes_everything(stranger: Stranger, node: str) -> None:
     assert said, f"{node} says nothing"
     heard = stranger.heard_by(node)
     for topic, kind in heard.items():
-        for message in strange(kind, stranger.names(topic)):
-            stranger.say(node, topic, kind, message)
-            time.sleep(EVERY_S)
+        stranger.say_all(node, topic, kind)
         if topic in AS_BEFORE:
             stranger.say(node, topic, kind, AS_BEFORE[topic])
-        stranger.supervisor.check()
 
     def again(topic: str, kind: type) -> Any:
         """A message that is cut off, in case the ones before were overwritten by the next before anybody looked."""
         cut = strange(kind, stranger.names(topic))[-1]
-        return lambda: stranger.say(node, topic, kind, cut)
+
+        def send() -> None:
+            for _ in range(5):
+                stranger.say(node, topic, kind, cut)
+                time.sleep(0.004)
+
+        return send
 
     for topic, kind in heard.items():
         if (node, topic) in UNREAD or (node == "recorder" and kind in PICTURES):
@@ -214,3 +252,38 @@ def test_a_node_of_a_simulated_rig_takes_whatever_comes_and_goes_on(simulated, n
 @pytest.mark.parametrize("node", EMULATED)
 def test_a_node_of_a_rig_of_devices_takes_whatever_comes_and_goes_on(emulated, node):
     takes_everything(emulated, node)
+
+
+def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays_clean(tmp_path):
+    rig, domain = rigs.load("teleop_scripted"), own_domain()
+    path = replace(rig, recorder=RecorderConfig(folder=str(tmp_path))).save(tmp_path / "rig.yaml")
+    command = [sys.executable, "-m", "xlvla", "run", str(path), "--without", "motion", "--domain", str(domain)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    lines: list[str] = []
+    listener = threading.Thread(target=lambda: lines.extend(line.rstrip("\n") for line in process.stdout or ()), daemon=True)
+    listener.start()
+
+    def runs() -> None:
+        assert process.poll() is None, "\n".join(lines)
+
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node = rclpy.create_node("stranger", context=context)
+    try:
+        stranger = Stranger(rig, node, runs, lines)
+        stranger.until(lambda: any("is up" in line for line in lines), "the rig does not come up")
+        for topic, kind in stranger.heard_by("operator").items():
+            stranger.say_all("operator", topic, kind)
+        stranger.until(lambda: any("/diagnostics" in line and "refused)" in line for line in lines), lambda: f"it says nothing: {lines}")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0, lines
+        listener.join()
+        assert any("/sim/status" in line and "refused)" in line for line in lines)
+        assert any("box [a] and [/b]" in line for line in lines), "what is cued is shown as it is"
+        assert all(line.isprintable() for line in lines), [line for line in lines if not line.isprintable()]
+        assert not any("Traceback" in line for line in lines)
+    finally:
+        process.kill()
+        process.wait()
+        node.destroy_node()
+        rclpy.shutdown(context=context)

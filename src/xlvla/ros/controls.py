@@ -61,7 +61,7 @@ class Controls:
     def cues(self) -> list[tuple[str, str]]:
         """What the operator is to hear and read since the last call: words for sounds, and lines."""
         heard = [said.partition(": ") for said in self._cues.every()]
-        return [(word, line) for word, _, line in heard]
+        return [(word, line) if colon and word.isalpha() else ("", word + colon + line) for word, colon, line in heard]
 
     def recording(self) -> dict[str, Any]:
         """What the recorder last said of itself; empty where there is none."""
