@@ -42,7 +42,7 @@ def test_a_command_moves_a_simulated_hand(bench):
 
 def test_a_command_that_is_stale_or_strange_moves_nothing(bench):
     names, fine = bench.rig.joint_names("right", "hand"), np.full(12, 0.15)
-    before = float(bench.figure("sim", "refused commands right hand"))
+    before = float(bench.figure("sim", "refused /right/hand/command"))
     bench.pass_time(0.8)  # so that a stale stamp is one of this episode
     bad = [
         {"positions": fine, "age_s": 0.7},
@@ -56,7 +56,7 @@ def test_a_command_that_is_stale_or_strange_moves_nothing(bench):
     for case in bad:
         command(bench, **case)
         bench.pass_time(0.05)
-    bench.until_figure("sim", "refused commands right hand", before + len(bad))
+    bench.until_figure("sim", "refused /right/hand/command", before + len(bad))
     assert np.abs(bench.pose("right", "hand")).max() < 0.05
 
 

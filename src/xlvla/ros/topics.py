@@ -38,11 +38,12 @@ LATCHED = _qos(reliable=True, latched=True)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: absolute name, message type, QoS."""
+    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type does not say it (`sizes`)."""
 
     name: str
     type: Any
     qos: QoSProfile = field(compare=False)
+    largest: int | None = field(default=None, compare=False)
 
     def history(self, depth: int) -> Topic:
         """The same for a reader that wants the last `depth` messages."""
@@ -67,7 +68,7 @@ RESET = Topic("/reset", Header, LATCHED)
 """The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` names the new era."""
 
 JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
-ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED)
+ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED, largest=16 << 20)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _qos(reliable=True, depth=10))
 INSTRUCTION = Topic("/instruction", String, LATCHED)
 

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.ros import convert, priority, topics
+from xlvla.ros import convert, forms, priority, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
@@ -58,7 +58,7 @@ class DeviceNode(RigNode):
         self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
         self._sample, self._touch, self._touched_ns = convert.JointMessage(names), TactileMessage(), 0
         self._newest_ns = 0
-        self._commands = Reader(self, topics.command(self.side, self.part))
+        self._commands = Reader(self, topics.command(self.side, self.part), forms.command(names))
         self.serve(topics.recover(self.side, self.part), self._recover)
 
     def _chosen_side(self) -> Side:
@@ -102,7 +102,7 @@ class DeviceNode(RigNode):
             link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_ns / SECOND)
             self.health.tick("commands")
         except XlvlaError as error:
-            self.warn(f"/{self.side}/{self.part}/command: {error}")
+            self._commands.refuse(error)
 
     def _publish(self, link: Link, state: DeviceState) -> None:
         for what, seconds in link.took_s.items():

@@ -9,7 +9,7 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, forms, topics
 from xlvla.ros.node import run
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
@@ -28,7 +28,7 @@ class SimNode(WorldNode):
         self._clock_topic, self._reset_topic = self.publisher(topics.CLOCK), self.publisher(topics.RESET)
         self._joints = {key: self.publisher(topics.joint_states(*key)) for key in self.parts}
         self._samples = {key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts}
-        self._commands = {key: Reader(self, topics.command(*key)) for key in self.parts}
+        self._commands = {key: Reader(self, topics.command(*key), forms.command(self.rig.joint_names(*key))) for key in self.parts}
 
     def advance(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self.sim.joint_state_hz
@@ -62,8 +62,7 @@ class SimNode(WorldNode):
             try:
                 self._command(world, side, part, message)
             except XlvlaError as error:
-                self.health.counts[f"refused commands {side} {part}"] += 1
-                self.warn(f"/{side}/{part}/command: {error}")
+                reader.refuse(error)
 
     def _command(self, world: World, side: Side, part: Part, message: Any) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
