@@ -11,15 +11,15 @@ import numpy as np
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, priority, topics
-from xlvla.ros.convert import SECOND
+from xlvla.ros import forms, priority, topics
+from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
 from xlvla_drivers.motion.authority import Authority
 from xlvla_drivers.motion.passage import Passage
 from xlvla_drivers.motion.rig_motion import RigMotion
-from xlvla_drivers.ros.side_stream import Era, SideStream
+from xlvla_drivers.ros.side_stream import SideStream
 
 RARELY = 4
 """What is said rarely (devices, sources, where the robot is) is listened to every so many ticks."""
@@ -36,7 +36,7 @@ class MotionNode(RigNode):
 
     def __init__(self) -> None:
         super().__init__("motion")
-        self._era: Era | None = None
+        self._era: Reset | None = None
         self._release, self._go_home = threading.Event(), threading.Event()
 
     def configure(self) -> None:
@@ -44,14 +44,15 @@ class MotionNode(RigNode):
         self._motion = RigMotion(self.rig)
         self._sides = [SideStream(self, side, player) for side, player in self._motion.players.items()]
         self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
-        self._resets, self._sources = Reader(self, topics.RESET), Reader(self, topics.SOURCE)
-        self._devices: list[tuple[SideStream, Part, Reader]] = [
-            (side, part, Reader(self, topics.device(side.side, part))) for side in self._sides for part in PARTS
+        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
+        self._sources = Reader(self, topics.SOURCE, forms.WORDS)
+        self._devices: list[tuple[SideStream, Part, Reader[tuple[int, str]]]] = [
+            (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
         ]
         self._authority = Authority(
             self.rig.sim is not None, () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
         )
-        self._era = None if self.rig.sim else Era()
+        self._era = None if self.rig.sim else Reset()
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
         self.serve(topics.ENGAGE, self._on_engage)
@@ -80,7 +81,7 @@ class MotionNode(RigNode):
         self._come_to_rest()
         self._count()
 
-    def _command(self, now_ns: int, passed_s: float, era: Era) -> None:
+    def _command(self, now_ns: int, passed_s: float, era: Reset) -> None:
         measured: dict[Side, np.ndarray | None] = {
             side.side: None if side.player.started else side.measured(now_ns, era) for side in self._sides
         }
@@ -102,19 +103,18 @@ class MotionNode(RigNode):
     def _listen(self, now_ns: int) -> None:
         """What devices say of themselves and of where they are, and who may drive."""
         for side, part, reader in self._devices:
-            while (message := reader.next()) is not None:
-                level = int.from_bytes(message.level, "little") if isinstance(message.level, bytes) else int(message.level)
-                if self._authority.hear(_label(side, part), level, message.message):
+            for level, text in reader.every():
+                if self._authority.hear(_label(side, part), level, text):
                     side.muted.add(part)  # what was commanded before is not where it will be found
                     self.health.counts["devices lost"] += 1
                     self.warn(f"{self._authority.state}: disengaged")
         if self._era is not None and self._authority.moves and any(side.player.started for side in self._sides):
             self._look_for_strays(now_ns, self._era)
         source = self._sources.newest()
-        if source is not None and self._authority.choose(source.data.strip()):
+        if source is not None and self._authority.choose(source):
             self._motion.hold()
 
-    def _look_for_strays(self, now_ns: int, era: Era) -> None:
+    def _look_for_strays(self, now_ns: int, era: Reset) -> None:
         """Disengages where it is not known where the robot is, or it is not where it was commanded."""
         for side in self._sides:
             if strayed := side.strayed(now_ns, era):
@@ -138,7 +138,7 @@ class MotionNode(RigNode):
         reset = self._resets.newest()
         if reset is None:
             return
-        self._era = Era(reset.frame_id, convert.nanoseconds(reset.stamp))
+        self._era = reset
         self._forget()  # the world is elsewhere: there is nothing to brake
 
     def _forget_times(self, now_ns: int, how: str) -> None:
@@ -148,7 +148,7 @@ class MotionNode(RigNode):
         for side in self._sides:
             side.forget_times()
         if self._era is not None and self._era.began_ns > now_ns:
-            self._era = Era(self._era.name, now_ns)
+            self._era = Reset(self._era.name, now_ns)
 
     def _release_if_asked(self) -> None:
         """Brakes first: what is forgotten is at rest."""
@@ -163,7 +163,7 @@ class MotionNode(RigNode):
         for side in self._sides:
             side.release()
 
-    def _go_home_if_asked(self, now_ns: int, era: Era) -> None:
+    def _go_home_if_asked(self, now_ns: int, era: Reset) -> None:
         if not self._go_home.is_set():
             return
         self._go_home.clear()

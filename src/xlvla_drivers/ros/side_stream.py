@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
-from xlvla.ros.convert import SECOND
+from xlvla.ros import convert, forms, topics
+from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
@@ -21,14 +20,6 @@ from xlvla_drivers.motion.player import Player
 from xlvla_drivers.motion.tracking import Tracking
 
 RELATIVE = ":relative"
-
-
-@dataclass(frozen=True)
-class Era:
-    """The time since the last reset; what is stamped before it is void."""
-
-    name: str = ""
-    began_ns: int = 0
 
 
 class SideStream:
@@ -46,7 +37,7 @@ class SideStream:
         self.homing = False
         self.muted: set[Part] = set()
         self._measured = Measured(node, node.rig, side)
-        self._chunks = Reader(node, topics.chunk(side))
+        self._chunks = Reader(node, topics.chunk(side), forms.chunk(player.joints))
         names = {part: node.rig.joint_names(side, part) for part in PARTS}
         topic = topics.command_dry if node.rig.motion.dry_run else topics.command
         self._topics = {part: node.publisher(topic(side, part)) for part in PARTS}
@@ -66,11 +57,11 @@ class SideStream:
         self.player.forget_times()
         self.homing, self._home_ns = False, 0
 
-    def measured(self, now_ns: int, era: Era) -> np.ndarray | None:
+    def measured(self, now_ns: int, era: Reset) -> np.ndarray | None:
         """Where the side is [N] rad; None where that is not known freshly."""
         return self._measured.pose(now_ns, era.began_ns)
 
-    def strayed(self, now_ns: int, era: Era) -> str:
+    def strayed(self, now_ns: int, era: Reset) -> str:
         """Why a side in motion must not go on, '' where it may; called regularly."""
         measured = self.measured(now_ns, era)
         if measured is None:
@@ -81,9 +72,9 @@ class SideStream:
         strayed = self._tracking.strayed(now_ns / SECOND, self.player.position[arm], measured[arm])
         return f"{self.side}: {strayed}" if strayed else ""
 
-    def take_chunks(self, now_ns: int, era: Era, authority: Authority, plays: bool) -> None:
+    def take_chunks(self, now_ns: int, era: Reset, authority: Authority, plays: bool) -> None:
         """Offers the chunks that came to the player; where nothing `plays` they are counted."""
-        while (message := self._chunks.next()) is not None:
+        for message in self._chunks.every():
             void = convert.nanoseconds(message.header.stamp) < max(era.began_ns, self._home_ns)
             if void or self.homing or not plays:
                 self.node.health.counts[f"{self.side} chunks ignored"] += 1
@@ -98,7 +89,7 @@ class SideStream:
         self.player.go(way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ), CHUNK_HZ, now_ns / SECOND)
         self.homing = True
 
-    def _offer(self, message: Any, now_ns: int, era: Era, authority: Authority) -> None:
+    def _offer(self, message: Any, now_ns: int, era: Reset, authority: Authority) -> None:
         stamp_ns, source = convert.nanoseconds(message.header.stamp), message.header.frame_id
         try:
             authority.admit(source.removesuffix(RELATIVE))
