@@ -13,10 +13,10 @@ import pytest
 from xlvla import catalog
 from xlvla import rig as rigs
 from xlvla.errors import RigError, XlvlaError
+from xlvla.guard import part_guard
 from xlvla.types import PARTS
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
-from xlvla_drivers.guard import Guard
 from xlvla_drivers.link import FIRST_PAUSE_S, Link
 from xlvla_drivers.rehearsal import Rehearsal
 
@@ -38,12 +38,12 @@ class Desk:
         device, _ = registry.configured(rig, "left", "hand")
         driver = registry.open_device(rig, "left", "hand")
         calibration = Calibration(driver.joints, device.calibration)
-        names = rig.joint_names("left", "hand")
-        self.guard = Guard(names, command_limits(rig, "left", "hand", calibration), stale_s=0.5, rate_hz=RATE_HZ)
+        limits = command_limits(rig, "left", "hand", calibration)
+        self.guard = part_guard(rig, "left", "hand", limits, rate_hz=RATE_HZ)
         self.link = Link(driver, self.guard, calibration, on_change=lambda: self.told.append(self.link.standing))
 
     def step(self):
-        self.link.step(time.time())
+        self.link.step()
         time.sleep(0.002)
 
     def until(self, true):

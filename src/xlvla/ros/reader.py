@@ -43,6 +43,7 @@ class Reader:
 
     def __init__(self, node: Node, topic: Topic):
         self.topic = topic
+        self._node = node
         self._subscription = node.create_subscription(topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor())
 
     def next(self) -> Any | None:
@@ -65,6 +66,10 @@ class Reader:
         data, info = taken
         sent_ns, came_ns = int(info["source_timestamp"]), int(info["received_timestamp"])
         return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
+
+    def close(self) -> None:
+        """Ends the subscription; nothing can be read afterwards."""
+        self._node.destroy_subscription(self._subscription)
 
     def newest(self) -> Any | None:
         """The newest message not yet read, None when there is none; older ones are dropped."""
