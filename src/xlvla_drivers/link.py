@@ -6,11 +6,12 @@ for seconds while it connects.
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Literal
 
@@ -80,6 +81,9 @@ class Link:
 
     @property
     def standing(self) -> Standing:
+        return dataclasses.replace(self._standing(), stopped=self.guard.stopped)
+
+    def _standing(self) -> Standing:
         if self.condition != "up" or self.state is None:
             return Standing("fault", f"{self.condition}: {self._why}" if self._why else self.condition)
         stopping = [fault for fault in self.state.faults if fault.stops]
@@ -133,13 +137,13 @@ class Link:
         self._recoveries.put(asked)
         return asked
 
-    def rest(self, period_s: float) -> None:
-        """Brakes the device to rest within its limits, whoever commands, and waits until it is there."""
+    def rest(self, period_s: float) -> Iterator[DeviceState | None]:
+        """Steps, one a period, that brake the device to rest within its limits, whoever commands, until it is there."""
         moved = not self.guard.at_rest
         self.guard.stop("its driver, which ends")
         until_s = time.monotonic() + REST_S
         while moved and self.condition == "up" and time.monotonic() < until_s:
-            self.step()
+            yield self.step()
             if self.guard.at_rest:  # the device comes a little later
                 until_s = min(until_s, time.monotonic() + SETTLED_S)
             time.sleep(period_s)

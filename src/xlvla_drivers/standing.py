@@ -11,10 +11,11 @@ from xlvla_drivers.device import Fault
 
 @dataclass(frozen=True)
 class Standing:
-    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: they do, but look after it."""
+    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: look after it; `stopped`: by whom."""
 
     level: Literal["ok", "warning", "fault"]
     line: str
+    stopped: str | None = None
 
 
 def told(faults: Iterable[Fault]) -> str:

@@ -164,6 +164,26 @@ def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkey
     assert outcome.return_step_rad < 0.05
 
 
+@EVERY_DEVICE
+def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(part, kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    with rehearsed(part, kind) as rehearsal:
+        assert rehearsal.followed_after() is not None
+        guard = rehearsal.guard
+        give_up = time.monotonic() + PATIENCE_S
+        before, speed = guard.held.copy(), 0.0
+        while speed < 0.3 * guard.limits.velocity.min() and time.monotonic() < give_up:
+            rehearsal.go_on(0.05)
+            speed, before = np.abs(guard.held - before).max() / 0.05, guard.held.copy()
+        assert not guard.at_rest
+        assert all(rehearsal.link.rest(1 / RATE_HZ))
+        assert guard.at_rest and guard.stopped
+        rehearsal.link.close()
+        position = rehearsal.emulator.position.copy()
+        time.sleep(0.1)
+        assert np.abs(rehearsal.emulator.position - position).max() < 0.01
+
+
 STANDSTILLS = """
 import os, pathlib, signal, sys, time
 def family(pid):

@@ -13,6 +13,7 @@ from xlvla.rig import Rig
 from xlvla.ros import topics
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
+from xlvla.ros.stop import stopped_by
 from xlvla.types import Part, Side
 
 LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, h go home, n new scene"
@@ -26,10 +27,11 @@ LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", Diagnosti
 
 @dataclass(frozen=True)
 class DeviceWord:
-    """What a driver last said of its device; `level` is ok, warning or fault."""
+    """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped it."""
 
     level: str
     line: str
+    stopped: str | None = None
 
 
 class Controls:
@@ -50,7 +52,7 @@ class Controls:
     def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
         for key, reader in self._readers.items():
             if (message := reader.newest()) is not None:
-                self._words[key] = DeviceWord(LEVELS.get(message.level, "fault"), message.message)
+                self._words[key] = DeviceWord(LEVELS.get(message.level, "fault"), message.message, stopped_by(message))
         return self._words
 
     @property
@@ -80,11 +82,11 @@ class Controls:
         try:
             match key:
                 case " ":
-                    return self._operator.call(topics.ESTOP)
+                    return self._operator.estop()
                 case "e" | "d":
                     return self._operator.call(topics.ENGAGE, data=key == "e")
                 case "r":
-                    return "; ".join([*self._recover(), self._operator.call(topics.MOTION_RESET)])
+                    return "; ".join([*self._recover(), self._operator.end_stop()])
                 case "h":
                     return self._operator.call(topics.HOME)
                 case "n" if self._rig.sim or self._rig.mirrored:
@@ -103,6 +105,6 @@ class Controls:
             return str(error)
 
     def _recover(self) -> list[str]:
-        """Clears the faults of the devices that have any."""
-        ill = [key for key, word in self.devices().items() if word.level != "ok"]
+        """Clears the faults of the devices that have any; to be stopped is none."""
+        ill = [key for key, word in self.devices().items() if word.level == "fault" or (word.level == "warning" and not word.stopped)]
         return [f"{side} {part}: {self._operator.call(topics.recover(side, part))}" for side, part in ill]

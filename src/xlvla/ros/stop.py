@@ -85,7 +85,11 @@ class StopPublisher:
 
     def __init__(self, node: Node, by: str):
         self._publisher = node.create_publisher(topics.STOP.type, topics.STOP.name, topics.STOP.qos)
-        self._by = by
+        self._node, self._by = node, by
+
+    def close(self) -> None:
+        """Takes back what was said, for those who start later."""
+        self._node.destroy_publisher(self._publisher)
 
     def say(self, stopped: bool, stamp_ns: int | None = None) -> None:
         """`stamp_ns`: when, in the clock of the graph; now by the system's clock where None."""

@@ -100,7 +100,9 @@ class DeviceNode(RigNode):
                 if state is not None:
                     self._publish(self.link, state)
         finally:
-            self.link.rest(1 / self._device.rate_hz)
+            for state in self.link.rest(1 / self._device.rate_hz):
+                if state is not None:
+                    self._publish(self.link, state)
             self.link.close()
 
     def _hear_stops(self, link: Link) -> None:
@@ -144,7 +146,7 @@ class DeviceNode(RigNode):
         standing = self.link.standing
         status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
         status.hardware_id = self._whose
-        stop.mark(status, self.link.guard.stopped)
+        stop.mark(status, standing.stopped)
         self._status.publish(status)
         if standing.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
             self.warn(standing.line)
