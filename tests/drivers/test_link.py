@@ -172,10 +172,10 @@ def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(part, kind, mo
         guard = rehearsal.guard
         give_up = time.monotonic() + PATIENCE_S
         before, speed = guard.held.copy(), 0.0
-        while speed < 0.3 * guard.limits.velocity.min() and time.monotonic() < give_up:
+        while speed < 0.3:
+            assert time.monotonic() < give_up
             rehearsal.go_on(0.05)
             speed, before = np.abs(guard.held - before).max() / 0.05, guard.held.copy()
-        assert not guard.at_rest
         assert all(rehearsal.link.rest(1 / RATE_HZ))
         assert guard.at_rest and guard.stopped
         rehearsal.link.close()

@@ -107,10 +107,9 @@ class Neighbours:
         """Full names of the other nodes that write commands."""
         others = set[str]()
         for topic in self._written:
-            found = writers(self._node, topic)
-            if own_name(self._node) in found:
-                found.remove(own_name(self._node))
-            others |= set(found)
+            found = Counter(writers(self._node, topic))
+            found[own_name(self._node)] -= sum(publisher.topic_name == topic.name for publisher in self._node.publishers)
+            others |= {name for name, count in found.items() if count > 0}
         return sorted(others)
 
     def doubles(self) -> list[str]:
