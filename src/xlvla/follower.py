@@ -6,6 +6,9 @@ import numpy as np
 
 from xlvla.hand import Limits
 
+REST_RAD_S = 1e-6
+"""What moves no faster rests: a goal that stands still is met but for a rounding."""
+
 
 class Follower:
     """J joints that move by steps of constant velocity; from the middle of one step to the middle of the next it changes
@@ -32,7 +35,7 @@ class Follower:
 
     @property
     def at_rest(self) -> bool:
-        return not self.velocity.any()
+        return bool((np.abs(self.velocity) < REST_RAD_S).all())
 
     def place(self, position: np.ndarray) -> None:
         """Is there [J] rad, at rest."""

@@ -22,13 +22,10 @@ from xlvla.guard import Guard, Refused
 from xlvla_drivers import awake
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
-from xlvla_drivers.standing import Standing, told
+from xlvla_drivers.standing import Refusals, Standing, told
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
 """Between attempts to connect: doubled every time, by chance up to a fifth longer, so that devices on one bus take turns."""
-
-REFUSAL_SHOWN_S = 1.0
-"""How long a refused command is spoken of."""
 
 SETTLED_S = 0.2
 """After a pause of its own a driver listens for so long before it believes where the device is: what comes first may be of before."""
@@ -72,7 +69,7 @@ class Link:
         self.sent: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self.took_s: dict[str, float] = {}
-        self._refusal, self._refused_s = Refused("", ""), 0.0
+        self._refusals = Refusals()
         self._why, self._pause_s, self._next_s = "", FIRST_PAUSE_S, 0.0
         self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
         self._told = Standing("fault", "")
@@ -93,8 +90,8 @@ class Link:
             return Standing("warning", f"stopped by {self.guard.stopped}: holding until /motion/reset")
         if self.state.faults:
             return Standing("warning", told(self.state.faults))
-        if self._refusal.reason and self._refusal_is_fresh:
-            return Standing("warning", str(self._refusal))
+        if self._refusals.line:
+            return Standing("warning", self._refusals.line)
         return Standing("ok", "following commands" if self.guard.following else "holding, ready for commands")
 
     def step(self) -> DeviceState | None:
@@ -120,16 +117,9 @@ class Link:
         except Refused as refusal:
             if refusal.reason == "session":
                 refusal = Refused("session", self._second_writer())
-            if refusal.reason != self._refusal.reason or not self._refusal_is_fresh:  # the same again keeps its first words
-                self._refusal = refusal
-            self._refused_s = time.monotonic()
+            self._refusals.add(refusal)
             raise refusal from None
-        if self._refusal.reason != "session":  # a stranger's is no answer to this command
-            self._refusal = Refused("", "")
-
-    @property
-    def _refusal_is_fresh(self) -> bool:
-        return time.monotonic() < self._refused_s + REFUSAL_SHOWN_S
+        self._refusals.accepted()
 
     def recover(self) -> Future[str]:
         """Asks, from any thread, that the device's faults be cleared; the answer comes from a later step."""
@@ -239,8 +229,12 @@ class Link:
         self.device.disconnect()
 
     def _answer_recoveries(self) -> None:
+        """Only of a device at rest: its driver tells it to stay where it is. Afterwards it is held where it is found."""
         while not self._recoveries.empty():
             asked = self._recoveries.get()
+            if not (self._stopped or self.guard.at_rest):
+                asked.set_exception(XlvlaError("it moves: stop it first"))
+                continue
             try:
                 asked.set_result(self.device.recover())
             except LinkLost as error:
@@ -248,6 +242,7 @@ class Link:
                 raise
             except XlvlaError as error:
                 asked.set_exception(error)
+            self._woke_s = time.monotonic()
 
     def _refuse_recoveries(self) -> None:
         while not self._recoveries.empty():

@@ -217,6 +217,13 @@ def test_a_stale_command_brakes_the_device_within_its_limits_to_rest(desk):
     assert desk.refused(HOME + 2 * NEAR_RAD) == "far"
 
 
+def test_a_device_that_is_told_to_stay_is_at_rest(desk):
+    desk.guard.anchor(HOME)
+    desk.run([0.7, 0.3, -0.2, 0.1, 0, 0, 0.9], 0.2)
+    desk.run(STILL, 0.5)
+    assert desk.guard.at_rest and desk.guard.following
+
+
 def test_one_that_returns_within_a_moment_is_followed_again(desk):
     desk.guard.anchor(HOME)
     desk.run([1.0, 0, 0, 0, 0, 0, 0], 0.5)

@@ -118,6 +118,23 @@ def test_a_device_that_is_not_there_cannot_recover(desk):
         asked.result(timeout=0)
 
 
+def test_a_device_that_moves_is_not_recovered_and_one_that_rests_is_held_where_it_is(desk):
+    desk.until(lambda: desk.link.sent)
+    bent = np.clip(np.full(6, 0.6), desk.guard.limits.lower, desk.guard.limits.upper)
+    desk.until(lambda: desk.ask(desk.guard.held + np.clip(bent - desk.guard.held, -0.05, 0.05)) or not desk.guard.at_rest)
+    asked = desk.link.recover()
+    desk.until(asked.done)
+    with pytest.raises(XlvlaError, match="it moves: stop it first"):
+        asked.result()
+    desk.guard.stop("a test")
+    desk.until(lambda: desk.guard.at_rest)
+    asked = desk.link.recover()
+    desk.until(asked.done)
+    assert asked.result() == "nothing to clear"
+    desk.until(lambda: desk.link.sent)
+    assert np.abs(desk.guard.held - desk.emulator.position).max() < 0.05
+
+
 def test_a_calibrated_device_goes_where_the_joint_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
     desk = Desk(emulated(calibration={"index_q1": {"sign": -1.0, "offset": 1.5}}))
