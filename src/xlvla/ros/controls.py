@@ -24,10 +24,11 @@ LEVELS = dict(enumerate(("ok", "warning", "fault")))
 
 @dataclass(frozen=True)
 class DeviceWord:
-    """What a driver last said of its device; `level` is ok, warning or fault."""
+    """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped it."""
 
     level: str
     line: str
+    stopped: str | None = None
 
 
 class Controls:
@@ -49,8 +50,7 @@ class Controls:
     def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
         for key, reader in self._readers.items():
             if (said := reader.newest()) is not None:
-                level, line = said
-                self._words[key] = DeviceWord(LEVELS.get(level, "fault"), line)
+                self._words[key] = DeviceWord(LEVELS.get(said.level, "fault"), said.text, said.stopped_by)
         return self._words
 
     @property
@@ -78,11 +78,11 @@ class Controls:
         try:
             match key:
                 case " ":
-                    return self._operator.call(topics.ESTOP)
+                    return self._operator.estop()
                 case "e" | "d":
                     return self._operator.call(topics.ENGAGE, data=key == "e")
                 case "r":
-                    return "; ".join([*self._recover(), self._operator.call(topics.MOTION_RESET)])
+                    return "; ".join([*self._recover(), self._operator.end_stop()])
                 case "h":
                     return self._operator.call(topics.HOME)
                 case "n" if self._rig.sim or self._rig.mirrored:
@@ -101,6 +101,6 @@ class Controls:
             return str(error)
 
     def _recover(self) -> list[str]:
-        """Clears the faults of the devices that have any."""
-        ill = [key for key, word in self.devices().items() if word.level != "ok"]
+        """Clears the faults of the devices that have any; to be stopped is none."""
+        ill = [key for key, word in self.devices().items() if word.level == "fault" or (word.level == "warning" and not word.stopped)]
         return [f"{side} {part}: {self._operator.call(topics.recover(side, part))}" for side, part in ill]

@@ -88,9 +88,9 @@ def _word(session: Session, reader: Reader, side: Side, part: Part, level: bytes
     """When a driver first says, from `since_ns` on, that its device is so [ns], and what it says."""
     give_up_s = time.monotonic() + TOLD_S
     while time.monotonic() < give_up_s:
-        for (said, line), sent_ns in reader.every_sent():
-            if said == level[0] and sent_ns >= since_ns:
-                return sent_ns, line
+        for said, sent_ns in reader.every_sent():
+            if said.level == level[0] and sent_ns >= since_ns:
+                return sent_ns, said.text
         session.supervisor.check()
         time.sleep(LOOK_S)
     raise XlvlaError(f"the driver of {side} {part} did not say how it is within {TOLD_S:.0f} s")

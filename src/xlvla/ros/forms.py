@@ -141,13 +141,31 @@ ROW: Form[tuple[str, np.ndarray]] = Form(_positions)
 """A label and the finite numbers under it, as `convert.vector` says them."""
 
 
-def _level(message: Any) -> tuple[int, str]:
+STOPPED = "stopped"
+"""Key in a device's status while a stop is latched; its value is who stopped."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """How a device is: the level of a DiagnosticStatus, its line, and who has stopped it (None: nobody)."""
+
+    level: int
+    text: str
+    stopped_by: str | None = None
+
+
+def stopped_by(status: Any) -> str | None:
+    """Who stopped a device, by its status; None where no stop is latched."""
+    return next((plain(entry.value) for entry in status.values if entry.key == STOPPED), None)
+
+
+def _device(message: Any) -> Device:
     level = message.level
-    return (level[0] if isinstance(level, bytes) else int(level)), plain(message.message)
+    return Device(level[0] if isinstance(level, bytes) else int(level), plain(message.message), stopped_by(message))
 
 
-DEVICE: Form[tuple[int, str]] = Form(_level)
-"""How a device is: the level of a DiagnosticStatus, and its line."""
+DEVICE: Form[Device] = Form(_device)
+"""How a device is, as its driver says it."""
 
 
 def _figures(message: Any) -> dict[str, dict[str, str]]:

@@ -23,7 +23,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from xlvla import rig as rigs
 from xlvla.errors import RigError, XlvlaError
-from xlvla.ros import refusals, supervision, topics
+from xlvla.ros import neighbours, refusals, supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
 from xlvla.ros.forms import Form
@@ -55,6 +55,7 @@ class RigNode(LifecycleNode):
 
     def __init__(self, name: str):
         super().__init__(name)
+        self._began_s = time.monotonic()
         self._declare()
         self.health = Health(name)
         self.failure: str | None = None
@@ -160,6 +161,7 @@ class RigNode(LifecycleNode):
 
     def _configure(self) -> None:
         self.rig = rigs.load(self.parameter("rig"))
+        neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
 

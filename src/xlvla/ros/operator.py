@@ -19,6 +19,7 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import forms, refusals, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.refusals import Refusals
+from xlvla.ros.stop import StopPublisher
 
 OFFER_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 8.0
@@ -50,6 +51,7 @@ class Operator:
         self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
         self._button = self.node.create_publisher(topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos)
         self._keys = self.node.create_publisher(topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos)
+        self._stop, self._stopped = StopPublisher(self.node, "operator"), False
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
 
@@ -93,6 +95,23 @@ class Operator:
         """Begins the next simulated episode; its first status."""
         self._last_status = statuses.parsed(self.call(topics.SIM_RESET, idle), statuses.SIM_SHAPE)
         return self._last_status
+
+    def estop(self) -> str:
+        """Stops every driver, and motion; one line on what came of it. A motion that does not answer keeps no driver from stopping."""
+        self._stop.say(True)
+        self._stopped = True
+        try:
+            return self.call(topics.ESTOP)
+        except XlvlaError as error:
+            return f"drivers were told to stop; motion was not: {error}"
+
+    def end_stop(self) -> str:
+        """Ends an e-stop by motion, which says so to the drivers; raises XlvlaError where it does not."""
+        answer = self.call(topics.MOTION_RESET)
+        if self._stopped:  # what this operator said must not stop whoever starts later
+            self._stop.close()
+            self._stop, self._stopped = StopPublisher(self.node, "operator"), False
+        return answer
 
     def instruct(self, sentence: str) -> None:
         self._instruction.publish(String(data=sentence))

@@ -56,7 +56,7 @@ class Reader(Generic[T]):
 
     def __init__(self, node: Node, topic: Topic, form: Form[T] = MESSAGE):
         self.topic = topic
-        self._form, self._refusals = form, refusals.of(node)
+        self._node, self._form, self._refusals = node, form, refusals.of(node)
         self._subscription = node.create_subscription(topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor())
 
     def next(self) -> T | None:
@@ -114,6 +114,10 @@ class Reader(Generic[T]):
         data, info = taken
         sent_ns, came_ns = int(info["source_timestamp"]), int(info["received_timestamp"])
         return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
+
+    def close(self) -> None:
+        """Ends the subscription; nothing can be read afterwards."""
+        self._node.destroy_subscription(self._subscription)
 
 
 def _ignore(message: Any) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import forms, priority, topics
+from xlvla.ros import command_session, forms, priority, stop, topics
 from xlvla.ros.convert import SECOND, Reset
+from xlvla.ros.forms import Device
+from xlvla.ros.neighbours import Neighbours
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
@@ -44,9 +46,12 @@ class MotionNode(RigNode):
         self._motion = RigMotion(self.rig)
         self._sides = [SideStream(self, side, player) for side, player in self._motion.players.items()]
         self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
+        self._stop, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._session = command_session.new_session()
+        self._neighbours = Neighbours(self, self.rig)
         self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
         self._sources = Reader(self, topics.SOURCE, forms.WORDS)
-        self._devices: list[tuple[SideStream, Part, Reader[tuple[int, str]]]] = [
+        self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
             (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
         ]
         self._authority = Authority(
@@ -89,7 +94,7 @@ class MotionNode(RigNode):
         self.health.counts["slowed ticks"] += self._motion.pace.beat.rate < 0.99
         for side in self._sides:
             if side.side in commands:
-                side.publish(now_ns, commands[side.side], era.name)
+                side.publish(now_ns, commands[side.side], command_session.encode(self._session, era.name))
 
     def _come_to_rest(self) -> None:
         """The last commands of a node that ends: a stop within limits."""
@@ -101,10 +106,14 @@ class MotionNode(RigNode):
             time.sleep(period_s)
 
     def _listen(self, now_ns: int) -> None:
-        """What devices say of themselves and of where they are, and who may drive."""
+        """What devices say of themselves and of where they are, who may drive, and whether somebody has stopped everybody."""
+        if any(said.stopped for said in self._stops.every()):
+            self._authority.stop()
         for side, part, reader in self._devices:
-            for level, text in reader.every():
-                if self._authority.hear(_label(side, part), level, text):
+            for said in reader.every():
+                if said.stopped_by is not None:  # a stop outlives the motion node that was told of it
+                    self._authority.stop()
+                if self._authority.hear(_label(side, part), said.level, said.text):
                     side.muted.add(part)  # what was commanded before is not where it will be found
                     self.health.counts["devices lost"] += 1
                     self.warn(f"{self._authority.state}: disengaged")
@@ -174,11 +183,13 @@ class MotionNode(RigNode):
 
     def _on_estop(self, request: Any) -> str:
         self._authority.stop()
+        self._stop.say(True, self.clock.now_ns())
         return "stopped; /motion/reset ends it"
 
     def _on_reset(self, request: Any) -> str:
         self._authority.reset()
         self._release.set()
+        self._stop.say(False, self.clock.now_ns())
         return "reset; /motion/engage plays chunks again"
 
     def _on_engage(self, request: Any) -> str:
@@ -197,7 +208,17 @@ class MotionNode(RigNode):
 
     def _report(self) -> None:
         self._count()
+        self._look_for_strangers()
         super()._report()
+
+    def _look_for_strangers(self) -> None:
+        """Holds while somebody else commands the same devices."""
+        authority, neighbours = getattr(self, "_authority", None), getattr(self, "_neighbours", None)
+        if authority is None or neighbours is None or not (line := neighbours.line()):
+            return
+        self.warn(line)
+        if authority.moves:
+            authority.disengage(line)
 
     def _count(self) -> None:
         for side in getattr(self, "_sides", []):
