@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import load
-from xlvla.ros import convert, forms, picture_size, refusals, sizes, statuses, topics
+from xlvla.ros import compressed, convert, forms, refusals, sizes, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
 from xlvla.ros.reader import Reader
@@ -251,13 +251,13 @@ def test_a_pose_is_not_known_from_reports_that_are_none_and_nothing_is_raised(to
 
 def test_a_picture_that_claims_to_be_gigabytes_is_refused_unread():
     head = b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff\x03"
-    assert picture_size.pixels(head) == 65535 * 65535
+    assert compressed.size(head) == 65535 * 65535
     with pytest.raises(XlvlaError, match="cannot be read"):
         convert.picture(CompressedImage(format="jpeg", data=head + bytes(100)))
     rgb = np.zeros((48, 64, 3), np.uint8)
-    assert picture_size.pixels(bytes(convert.jpeg(rgb, 90, 0, "front").data)) == 48 * 64
+    assert compressed.size(bytes(convert.jpeg(rgb, 90, 0, "front").data)) == 48 * 64
     for data in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\x00\x00\x00\x00", b"text"):
-        assert picture_size.pixels(data) == 0
+        assert compressed.size(data) == 0
 
 
 def test_the_sizes_of_a_rig_hold_what_its_own_nodes_say():
