@@ -312,7 +312,9 @@ def test_a_robot_that_somebody_else_commands_is_not_commanded(emulators):
 MOVES = """
 import sys, time
 import numpy as np
+from xlvla_drivers.arms import g1
 from xlvla_drivers.arms.g1 import Driver, Options
+g1.LINK_TIMEOUT_S = 0.8
 driver = Driver(sys.argv[1], "left", Options(ramp_s=0.3))
 driver.connect()
 start = driver.read().position
