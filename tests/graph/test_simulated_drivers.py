@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from xlvla.ros import command_session, convert, topics
+from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
-from xlvla.ros.stop import StopPublisher, stopped_by
+from xlvla.ros.stop import StopPublisher
 
 MOVING = 3
 

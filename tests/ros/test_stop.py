@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import command_session, stop
+from xlvla.ros import command_session, forms, stop
 
 
 def test_a_stop_and_its_end_come_back_as_they_were_said():
@@ -41,11 +41,11 @@ def test_what_says_neither_is_told_in_one_line(text):
 
 def test_a_devices_status_tells_who_stopped_it():
     status = DiagnosticStatus(values=[KeyValue(key="other", value="x")])
-    assert stop.stopped_by(status) is None
+    assert forms.stopped_by(status) is None
     stop.mark(status, None)
-    assert stop.stopped_by(status) is None
+    assert forms.stopped_by(status) is None
     stop.mark(status, "operator")
-    assert stop.stopped_by(status) == "operator" and len(status.values) == 2
+    assert forms.stopped_by(status) == "operator" and len(status.values) == 2
 
 
 def test_sessions_are_of_eight_hexadecimal_digits_and_no_two_alike():

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
-
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.ros import topics
+from xlvla.ros import forms, statuses, topics
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
-from xlvla.ros.stop import stopped_by
 from xlvla.types import Part, Side
 
 LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, h go home, n new scene"
@@ -22,7 +18,8 @@ TELEOP_LEGEND = "c closes and opens the clutch"
 BUTTONS = {"t": "record", "x": "discard", "s": "success", "f": "failure", "l": "relabel"}
 """What a key tells the recorder; what comes of it is a cue."""
 
-LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "fault"}
+LEVELS = dict(enumerate(("ok", "warning", "fault")))
+"""Of a DiagnosticStatus: OK, WARN, ERROR."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,12 @@ class Controls:
 
     def __init__(self, operator: Operator, rig: Rig):
         self._operator, self._rig = operator, rig
-        self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key)) for key in rig.parts}
+        self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key), forms.DEVICE) for key in rig.parts}
         self._words: dict[tuple[Side, Part], DeviceWord] = {}
-        self._cues, self._recorder = Reader(operator.node, topics.CUE), Reader(operator.node, topics.RECORDER_STATUS)
+        self._cues = Reader(operator.node, topics.CUE, forms.WORDS)
+        self._recorder = Reader(operator.node, topics.RECORDER_STATUS, statuses.RECORDER)
         self._recording: dict[str, Any] = {}
-        self._teleop, self._following = Reader(operator.node, topics.TELEOP_STATUS), dict[str, Any]()
+        self._teleop, self._following = Reader(operator.node, topics.TELEOP_STATUS, statuses.TELEOP), dict[str, Any]()
         if rig.teleop:
             operator.prepare(topics.TELEOP_CLUTCH)
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
@@ -51,8 +49,8 @@ class Controls:
 
     def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
         for key, reader in self._readers.items():
-            if (message := reader.newest()) is not None:
-                self._words[key] = DeviceWord(LEVELS.get(message.level, "fault"), message.message, stopped_by(message))
+            if (said := reader.newest()) is not None:
+                self._words[key] = DeviceWord(LEVELS.get(said.level, "fault"), said.text, said.stopped_by)
         return self._words
 
     @property
@@ -62,19 +60,17 @@ class Controls:
 
     def cues(self) -> list[tuple[str, str]]:
         """What the operator is to hear and read since the last call: words for sounds, and lines."""
-        heard = [message.data.partition(": ") for message in iter(self._cues.next, None)]
-        return [(word, line) for word, _, line in heard]
+        heard = [said.partition(": ") for said in self._cues.every()]
+        return [(word, line) if colon and word.isalpha() else ("", word + colon + line) for word, colon, line in heard]
 
     def recording(self) -> dict[str, Any]:
         """What the recorder last said of itself; empty where there is none."""
-        if (message := self._recorder.newest()) is not None:
-            self._recording = json.loads(message.data)
+        self._recording = self._recorder.newest() or self._recording
         return self._recording
 
     def following(self) -> dict[str, Any]:
         """What teleoperation last said of itself; empty where there is none."""
-        if (message := self._teleop.newest()) is not None:
-            self._following = json.loads(message.data)
+        self._following = self._teleop.newest() or self._following
         return self._following
 
     def press(self, key: str) -> str:

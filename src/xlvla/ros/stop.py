@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -13,10 +12,10 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import topics
-from xlvla.ros.reader import Reader
+from xlvla.ros.forms import STOPPED, Form
 
-STOPPED = "stopped"
-"""Key in a device's status while a stop is latched; its value is who stopped."""
+KEPT = 10
+"""How many messages of a stop are kept for a reader that is busy."""
 
 LONGEST = 1000
 """A message with more characters is none of ours."""
@@ -62,22 +61,8 @@ def _printable(name: str) -> str:
     return "".join(letter for letter in name[:80] if letter.isprintable())
 
 
-class StopReader:
-    """What is said on `/motion/stop`; `warn` is called with a line about a message that says nothing."""
-
-    def __init__(self, node: Node, warn: Callable[[str], None]):
-        self._reader = Reader(node, topics.STOP.history(10))
-        self._warn = warn
-
-    def news(self) -> list[Stop]:
-        """What was said since the last call, oldest first."""
-        said = list[Stop]()
-        while (message := self._reader.next()) is not None:
-            try:
-                said.append(decode(message.data))
-            except XlvlaError as error:
-                self._warn(f"{topics.STOP.name}: {error}")
-        return said
+FORM: Form[Stop] = Form(lambda message: decode(message.data), largest=2 * LONGEST)
+"""What is said on `/motion/stop`."""
 
 
 class StopPublisher:
@@ -100,8 +85,3 @@ def mark(status: DiagnosticStatus, by: str | None) -> None:
     """Adds to a device's status who stopped it; nothing where nobody did."""
     if by is not None:
         status.values = [*status.values, KeyValue(key=STOPPED, value=by)]
-
-
-def stopped_by(status: DiagnosticStatus) -> str | None:
-    """Who stopped a device, by its status; None where no stop is latched."""
-    return next((entry.value for entry in status.values if entry.key == STOPPED), None)

@@ -38,11 +38,12 @@ LATCHED = _qos(reliable=True, latched=True)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: absolute name, message type, QoS."""
+    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type does not say it (`sizes`)."""
 
     name: str
     type: Any
     qos: QoSProfile = field(compare=False)
+    largest: int | None = field(default=None, compare=False)
 
     def history(self, depth: int) -> Topic:
         """The same for a reader that wants the last `depth` messages."""
@@ -67,7 +68,7 @@ RESET = Topic("/reset", Header, LATCHED)
 """The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` names the new era."""
 
 JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
-ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED)
+ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED, largest=16 << 20)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _qos(reliable=True, depth=10))
 INSTRUCTION = Topic("/instruction", String, LATCHED)
 
@@ -194,7 +195,7 @@ def command_dry(side: Side, part: Part) -> Topic:
 def device(side: Side, part: Part) -> Topic:
     """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded; ERROR: link lost or fault.
 
-    WARN is also a device that is stopped (`xlvla.ros.stop.stopped_by` tells by whom) and one that has a second writer.
+    WARN is also a device that is stopped (`xlvla.ros.forms.stopped_by` tells by whom) and one that has a second writer.
 
     Motion stops and disengages on ERROR; once all is well again the operator engages anew.
     """

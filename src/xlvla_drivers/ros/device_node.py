@@ -12,7 +12,7 @@ from sensor_msgs.msg import JointState
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.guard import part_guard
-from xlvla.ros import command_session, convert, priority, stop, topics
+from xlvla.ros import command_session, convert, forms, priority, stop, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.neighbours import second_writer
 from xlvla.ros.node import RigNode
@@ -64,8 +64,8 @@ class DeviceNode(RigNode):
         self._sample, self._touch, self._touched_ns = convert.JointMessage(names), TactileMessage(), 0
         self._newest_ns = 0
         self._command = topics.command(self.side, self.part)
-        self._commands = Reader(self, self._command.history(COMMANDS_KEPT))
-        self._stops = stop.StopReader(self, self.warn)
+        self._commands = Reader(self, self._command.history(COMMANDS_KEPT), forms.command(names))
+        self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._strangers, self._looked_s = "", 0.0
         self.serve(topics.recover(self.side, self.part), self._recover)
 
@@ -92,7 +92,7 @@ class DeviceNode(RigNode):
             for _, missed in self.clock.ticks(self._device.rate_hz, stop):
                 self.health.counts["deadlines missed"] += missed * steady
                 self._hear_stops(self.link)
-                while (command := self._commands.next()) is not None:
+                for command in self._commands.every():
                     self._obey(self.link, command)
                 was_up = self.link.condition == "up"
                 state = self.link.step()
@@ -106,7 +106,7 @@ class DeviceNode(RigNode):
             self.link.close()
 
     def _hear_stops(self, link: Link) -> None:
-        for said in self._stops.news():
+        for said in self._stops.every():
             if said.stopped:
                 link.guard.stop(said.by or "somebody")
             else:
@@ -119,7 +119,7 @@ class DeviceNode(RigNode):
             link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_s, session)
             self.health.tick("commands")
         except XlvlaError as error:
-            self.warn(f"{self._command.name}: {error}")
+            self._commands.refuse(error)
 
     def _second_writer(self) -> str:
         """Looked up once a second."""

@@ -7,9 +7,9 @@ import threading
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, stop, topics
 from xlvla.ros.node import run
-from xlvla.ros.stop import StopReader
+from xlvla.ros.reader import Reader
 from xlvla_sim.ros.simulated_driver import SimulatedDriver
 from xlvla_sim.ros.world_node import WorldNode
 from xlvla_sim.world import World
@@ -27,7 +27,7 @@ class SimNode(WorldNode):
         self._joints = {key: self.publisher(topics.joint_states(*key)) for key in self.parts}
         self._samples = {key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts}
         self._drivers = {key: SimulatedDriver(self, *key, lambda: self._now_ns) for key in self.parts}
-        self._stops = StopReader(self, self.warn)
+        self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._now_ns = convert.SECOND
 
     def advance(self, world: World, stop: threading.Event) -> None:
@@ -57,7 +57,7 @@ class SimNode(WorldNode):
         self.show(world, self._now_ns)
 
     def _hear_stops(self) -> None:
-        for said in self._stops.news():
+        for said in self._stops.every():
             for driver in self._drivers.values():
                 driver.hear(said)
 

@@ -9,7 +9,7 @@ from sensor_msgs.msg import JointState
 
 from xlvla.errors import XlvlaError
 from xlvla.guard import Refused, part_guard
-from xlvla.ros import command_session, convert, stop, topics
+from xlvla.ros import command_session, convert, forms, stop, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.neighbours import second_writer
 from xlvla.ros.node import RigNode
@@ -41,7 +41,7 @@ class SimulatedDriver:
         limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
         self._guard = part_guard(rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s)
         self._topic = topics.command(side, part)
-        self._commands = Reader(node, self._topic.history(COMMANDS_KEPT))
+        self._commands = Reader(node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part)))
         self._status = node.publisher(topics.device(side, part))
         self._era, self._void_ns = "", 0
         self._strangers, self._refused_ns = "", -REFUSAL_SHOWN_NS
@@ -62,12 +62,11 @@ class SimulatedDriver:
     def drive(self, world: World) -> None:
         """Takes what was commanded and moves the targets of the servos by one step."""
         self._guard.observe(world.joint_state(self.side, self.part)[0])
-        while (message := self._commands.next()) is not None:
+        for message in self._commands.every():
             try:
                 self._take(message)
             except XlvlaError as error:
-                self._node.health.counts[f"refused commands {self.side} {self.part}"] += 1
-                self._node.warn(f"{self._topic.name}: {error}")
+                self._commands.refuse(error)
         target = self._guard.target()
         world.command(self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True)))
         self._tell()
