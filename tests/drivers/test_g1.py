@@ -334,10 +334,10 @@ def test_an_arm_whose_driver_is_killed_in_motion_brakes(emulators):
     try:
         assert process.stdout is not None and process.stdout.readline() == "moves\n"
         until(lambda: emulators["left"].position[3] > HOME["left"][3] + 0.2, "the arm does not move")
+        killed_at = emulators["left"].position[3]
     finally:
         process.kill()
         process.wait()
-    killed_at = emulators["left"].position[3]
     time.sleep(0.6)
     rests_at = emulators["left"].position[3]
     time.sleep(0.2)
