@@ -46,7 +46,7 @@ class MotionNode(RigNode):
         self._motion = RigMotion(self.rig)
         self._sides = [SideStream(self, side, player) for side, player in self._motion.players.items()]
         self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
-        self._stop, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._stopping, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._session = command_session.new_session()
         self._neighbours = Neighbours(self, self.rig)
         self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
@@ -183,13 +183,13 @@ class MotionNode(RigNode):
 
     def _on_estop(self, request: Any) -> str:
         self._authority.stop()
-        self._stop.say(True, self.clock.now_ns())
+        self._stopping.say(True, self.clock.now_ns())
         return "stopped; /motion/reset ends it"
 
     def _on_reset(self, request: Any) -> str:
         self._authority.reset()
         self._release.set()
-        self._stop.say(False, self.clock.now_ns())
+        self._stopping.say(False, self.clock.now_ns())
         return "reset; /motion/engage plays chunks again"
 
     def _on_engage(self, request: Any) -> str:
