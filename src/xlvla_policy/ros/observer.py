@@ -10,7 +10,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
-from xlvla.ros import convert, eye, forms, topics
+from xlvla.ros import command_session, convert, eye, forms, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode
@@ -85,7 +85,7 @@ class PartState:
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
-                if stamp_ns >= void_ns and message.header.frame_id in ("", era):
+                if stamp_ns >= void_ns and command_session.decode(message.header.frame_id)[1] in ("", era):
                     self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
                 self._commands.refuse(error)
