@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -33,3 +35,14 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """`; did you mean 'xhand'?`, or nothing."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOMEM}
+
+
+def machine_line(error: BaseException) -> str | None:
+    """What a full disk, a lack of rights or the like prevented, as one line; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in _OF_THE_MACHINE:
+        return None
+    reason = error.strerror or os.strerror(error.errno)
+    return f"{error.filename}: {reason}" if error.filename else reason

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xlvla import __version__
-from xlvla.errors import RigError, XlvlaError
+from xlvla.errors import RigError, XlvlaError, machine_line
 
 EXTRAS = {
     "mujoco": "sim",
@@ -58,10 +58,10 @@ def options(
 
 
 def main() -> None:
-    """Runs the command; a user's mistake prints one line and exits with 2."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}").register(app)
+    """Runs the command; a user's mistake or what this machine lacks prints one line and exits with 2."""
     try:
+        for module in pkgutil.iter_modules(__path__):
+            importlib.import_module(f"{__name__}.{module.name}").register(app)
         app()
     except RigError as error:
         _fail("\n".join(error.faults))
@@ -71,6 +71,13 @@ def main() -> None:
         if error.name not in EXTRAS:
             raise
         _fail(f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'")
+    except OSError as error:
+        line = machine_line(error)
+        if line is None:
+            raise
+        _fail(line)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _fail(text: str) -> None:

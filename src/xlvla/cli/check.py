@@ -32,6 +32,7 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
 
 def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> list[str]:
     """What these nodes of a sound rig (None: all) cannot run without on this machine: drivers, codec, weights, simulator."""
+    from xlvla import environment
     from xlvla.errors import XlvlaError
     from xlvla.graph import nodes
 
@@ -39,7 +40,7 @@ def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> li
         here = {spec.package for spec in (specs or nodes(rig))}
     except XlvlaError as error:
         return [str(error)]
-    faults = _module_faults(here)
+    faults = [*environment.faults(draws="xlvla_sim" in here), *_module_faults(here)]
     if rig.teleop and "xlvla_drivers" in here:
         faults += _follower_faults()
     if "xlvla_drivers" in here:

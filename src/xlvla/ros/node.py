@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -19,11 +20,10 @@ from rclpy.clock import ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.signals import SignalHandlerOptions
 
 from xlvla import rig as rigs
-from xlvla.errors import RigError, XlvlaError
-from xlvla.ros import supervision, topics
+from xlvla.errors import RigError, XlvlaError, machine_line
+from xlvla.ros import participant, supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
 
@@ -32,6 +32,8 @@ _PARAMETERS = {
     "part": ("", "The part of the rig this node serves; empty: all of it."),
     "autostart": (True, "Configure and activate at once, without a lifecycle manager."),
 }
+
+_INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
 
 
 class RigNode(LifecycleNode):
@@ -55,6 +57,7 @@ class RigNode(LifecycleNode):
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
+        self._permanent: list[Any] = []
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -102,10 +105,13 @@ class RigNode(LifecycleNode):
         self.get_logger().warning(line, throttle_duration_sec=2.0)
 
     def fail(self, error: BaseException) -> None:
-        """Ends the process, with one line for a user's mistake and a traceback for ours."""
-        if not isinstance(error, XlvlaError):
-            traceback.print_exception(error)
-        self.failure = "\n".join(error.faults) if isinstance(error, RigError) else str(error) or type(error).__name__
+        """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback for our mistake."""
+        self.failure = _line(error)
+
+    def destroy_node(self) -> None:
+        """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._configure)
@@ -115,6 +121,9 @@ class RigNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._deactivate)
@@ -128,9 +137,20 @@ class RigNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
+        self._permanent = self._entities()
         self.rig = rigs.load(self.parameter("rig"))
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
+
+    def _cleanup(self) -> None:
+        """Takes back what `configure` and all it made have put into the graph, so that it can be done again."""
+        for kind in ("subscription", "service", "client", "timer", "publisher"):
+            for entity in list(getattr(self, f"{kind}s")):
+                if entity not in self._permanent:
+                    getattr(self, f"destroy_{kind}")(entity)
+
+    def _entities(self) -> list[Any]:
+        return list(itertools.chain(self.publishers, self.subscriptions, self.services, self.clients, self.timers))
 
     def _activate(self) -> None:
         self.activate()
@@ -166,29 +186,52 @@ def run(kind: Callable[[], RigNode]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = kind()
-    name = node.get_name()
+    name, failure = _name_given(), None
     try:
-        failure = _spin(node, stop)
-    finally:
-        with contextlib.suppress(Exception):
-            node.trigger_shutdown()
-        with contextlib.suppress(Exception):
-            node.destroy_node()  # says goodbye: others would wait for its services for 20 s
-            rclpy.shutdown()
+        node = _joined(kind)
+        name, failure = node.get_name(), _served(node, stop)
+    except Exception as error:
+        failure = _line(error)
     if failure:
         print(f"{name}: {failure}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
 
 
+def _joined(kind: Callable[[], RigNode]) -> RigNode:
+    """The node in the graph; refuses a namespace, which would move its services but none of its topics."""
+    supervision.busy_with("joins the ROS graph (rclpy.init)")
+    participant.join()
+    supervision.busy_with("makes its node (create_node)")
+    try:
+        node = kind()
+    except RuntimeError as error:
+        raise participant.no_node(error) from None
+    if node.get_namespace() != "/":
+        raise XlvlaError(f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: {_INSTEAD}")
+    return node
+
+
+def _served(node: RigNode, stop: threading.Event) -> str | None:
+    """Serves the node until asked to stop, and leaves the graph in order; the reason where it failed."""
+    try:
+        return _spin(node, stop)
+    finally:
+        with contextlib.suppress(Exception):
+            node.trigger_shutdown()
+        with contextlib.suppress(Exception):
+            node.destroy_node()  # says goodbye: others would wait for its services for 20 s
+            rclpy.shutdown()
+
+
 def _spin(node: RigNode, stop: threading.Event) -> str | None:
-    """Serves the node until asked to stop; the reason where it failed."""
     if node.parameter("autostart"):
+        supervision.busy_with("configures itself")
         node.trigger_configure()
-        if node.failure is None:
+        if node.failure is None and not stop.is_set():
             node.trigger_activate()
+    supervision.started()
+    supervision.busy_with("is active, but its job has not begun")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     told = False
@@ -198,3 +241,20 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
             told = True
         executor.spin_once(timeout_sec=0.2)
     return node.failure
+
+
+def _line(error: BaseException) -> str:
+    """Why a process ends; of what is no mistake of the user's and no lack of the machine, a traceback is printed, too."""
+    if isinstance(error, RigError):
+        return "\n".join(error.faults)
+    if isinstance(error, XlvlaError):
+        return str(error)
+    line = machine_line(error)
+    if line is None:
+        traceback.print_exception(error)
+    return line or str(error) or type(error).__name__
+
+
+def _name_given() -> str:
+    """What the node is to be called by whoever starts it; of use before it exists."""
+    return next((word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node")

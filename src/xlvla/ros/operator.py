@@ -12,11 +12,10 @@ import numpy as np
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import topics
+from xlvla.ros import participant, topics
 from xlvla.ros.reader import Reader
 
 OFFER_TIMEOUT_S = 15.0
@@ -33,8 +32,8 @@ class Operator:
 
     def __init__(self, *, domain: int | None = None, record: bool = False):
         self._context = Context()
-        rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        self.node = rclpy.create_node("operator", context=self._context)
+        participant.join(self._context, domain)
+        self.node = participant.node_without_services("operator", self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}

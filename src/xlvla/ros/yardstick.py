@@ -12,10 +12,9 @@ from types import TracebackType
 import numpy as np
 import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 
-from xlvla.ros import convert, supervision
+from xlvla.ros import convert, participant, supervision
 from xlvla.ros.measure import MS
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import RELIABLE, Topic
@@ -79,7 +78,7 @@ def main() -> None:
     """The other process."""
     supervision.follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    participant.join()
     node = rclpy.create_node("bench_echo")
     pong = node.create_publisher(PONG.type, PONG.name, PONG.qos)
     ticks = node.create_publisher(TIMER.type, TIMER.name, TIMER.qos)
