@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -67,10 +69,8 @@ def main() -> None:
         _fail("\n".join(error.faults))
     except XlvlaError as error:
         _fail(str(error))
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
-        _fail(f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'")
+    except ImportError as error:
+        _fail(_import_line(error))
     except OSError as error:
         line = machine_line(error)
         if line is None:
@@ -78,6 +78,20 @@ def main() -> None:
         _fail(line)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _import_line(error: ImportError) -> str:
+    """What a command needs that cannot be imported; raises the error where it is no matter of what is installed."""
+    if error.name in EXTRAS:
+        return f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'"
+    if "rclpy" not in str(error):
+        raise error
+    found = importlib.util.find_spec("rclpy")
+    where = f" in {Path(found.origin).parents[1]}" if found and found.origin else ""
+    return (
+        f"the ROS{where} is of another Python than {sys.version_info.major}.{sys.version_info.minor}: leave it out of PYTHONPATH "
+        "(a shell that has not sourced it), or run xlvla with the Python it is for"
+    )
 
 
 def _fail(text: str) -> None:

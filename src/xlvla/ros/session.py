@@ -22,7 +22,7 @@ from xlvla.run import Supervisor
 LINGER_S = 0.7
 """How long a finished episode is still watched."""
 
-HEARD_TIMEOUT_S = 10.0
+HEARD_TIMEOUT_S = 20.0
 """How long discovery may take once all nodes run."""
 
 STALLED_S = 60.0
