@@ -80,7 +80,10 @@ class Operator:
         while not asked.done() and time.monotonic() < give_up:
             idle()
             self._executor.spin_once(timeout_sec=0.02)
-        return asked.result() if asked.done() else None
+        if not asked.done():
+            client.remove_pending_request(asked)
+            return None
+        return asked.result()
 
     def reset(self, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Begins the next simulated episode; its first status."""
