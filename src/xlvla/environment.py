@@ -28,6 +28,7 @@ _DISCOVERY = (
     "FASTRTPS_DEFAULT_PROFILES_FILE",
     "FASTDDS_DEFAULT_PROFILES_FILE",
 )
+_HARMLESS = ("", "0", "LOCALHOST", "SUBNET")
 
 
 def faults(*, draws: bool = False) -> list[str]:
@@ -52,7 +53,7 @@ def shares_memory() -> bool:
 
 def discovery() -> str:
     """What this environment says of how nodes find each other, for a line on why they do not."""
-    chosen = [f"{name} is '{os.environ[name]}'" for name in _DISCOVERY if os.environ.get(name)]
+    chosen = [f"{name} is '{os.environ[name]}'" for name in _DISCOVERY if os.environ.get(name, "") not in _HARMLESS]
     return f"{', '.join(chosen)}; unset what you do not need" if chosen else "does a firewall keep processes of this machine apart?"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import traceback
 from collections.abc import Iterable
 
 
@@ -46,3 +47,15 @@ def machine_line(error: BaseException) -> str | None:
         return None
     reason = error.strerror or os.strerror(error.errno)
     return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def last_words(error: BaseException) -> str:
+    """Why a process ends; of what is no mistake of the user's and no lack of the machine, a traceback is printed, too."""
+    if isinstance(error, RigError):
+        return "\n".join(error.faults)
+    if isinstance(error, XlvlaError):
+        return str(error)
+    line = machine_line(error)
+    if line is None:
+        traceback.print_exception(error)
+    return line or str(error) or type(error).__name__

@@ -276,7 +276,8 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
             assert operator.node.count_publishers(topics.DIAGNOSTICS.name) == 1
             assert operator.node.count_subscribers(topics.command("left", "arm").name) == 1
             reset = topics.SIM_RESET
-            assert ask(operator, reset.type, reset.name, reset.type.Request()).success
+            answer = ask(operator, reset.type, reset.name, reset.type.Request())
+            assert answer is not None and answer.success
             assert change(operator, Transition.TRANSITION_DEACTIVATE) and change(operator, Transition.TRANSITION_CLEANUP)
             until(lambda: operator.node.count_publishers(topics.SIM_STATUS.name) == 0, "what was cleaned up is still there")
     finally:

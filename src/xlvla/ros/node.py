@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.publisher import Publisher
 
 from xlvla import rig as rigs
-from xlvla.errors import RigError, XlvlaError, machine_line
+from xlvla.errors import XlvlaError, last_words
 from xlvla.ros import participant, supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
@@ -32,6 +31,9 @@ _PARAMETERS = {
     "part": ("", "The part of the rig this node serves; empty: all of it."),
     "autostart": (True, "Configure and activate at once, without a lifecycle manager."),
 }
+
+WORK_ENDS_S = 5.0
+"""How long `work` may take to end once it is to stop."""
 
 _INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
 
@@ -106,7 +108,7 @@ class RigNode(LifecycleNode):
 
     def fail(self, error: BaseException) -> None:
         """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback for our mistake."""
-        self.failure = _line(error)
+        self.failure = last_words(error)
 
     def destroy_node(self) -> None:
         """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""
@@ -162,9 +164,11 @@ class RigNode(LifecycleNode):
         if self._worker is None:
             return
         self._stop.set()
-        self._worker.join(timeout=5.0)
-        self._worker = None
+        self._worker.join(WORK_ENDS_S)
+        still_works, self._worker = self._worker.is_alive(), None
         self.deactivate()
+        if still_works:  # activated anew there would be two of them
+            raise XlvlaError(f"its work did not stop within {WORK_ENDS_S:.0f} s")
 
     def _work(self) -> None:
         try:
@@ -191,7 +195,7 @@ def run(kind: Callable[[], RigNode]) -> None:
         node = _joined(kind)
         name, failure = node.get_name(), _served(node, stop)
     except Exception as error:
-        failure = _line(error)
+        failure = last_words(error)
     if failure:
         print(f"{name}: {failure}", file=sys.stderr, flush=True)
     sys.stdout.flush()
@@ -241,18 +245,6 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
             told = True
         executor.spin_once(timeout_sec=0.2)
     return node.failure
-
-
-def _line(error: BaseException) -> str:
-    """Why a process ends; of what is no mistake of the user's and no lack of the machine, a traceback is printed, too."""
-    if isinstance(error, RigError):
-        return "\n".join(error.faults)
-    if isinstance(error, XlvlaError):
-        return str(error)
-    line = machine_line(error)
-    if line is None:
-        traceback.print_exception(error)
-    return line or str(error) or type(error).__name__
 
 
 def _name_given() -> str:
