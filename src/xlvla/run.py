@@ -197,7 +197,7 @@ def interruptible() -> Generator[None]:
 
     Further ones change nothing while that lasts: nodes that are killed leave shared memory in disorder. SIGINT counts too
     where this process was started with it ignored, as shells do in the background: a rig must be stoppable. SIGHUP does
-    not where it is ignored, by nohup.
+    not where it is ignored, by nohup. After an interruption the process is about to end, and goes on to heed signals so.
     """
     asked_s = float("-inf")
 
@@ -217,9 +217,10 @@ def interruptible() -> Generator[None]:
     try:
         yield
     except Exception as error:
-        if asked_s < 0:
+        if asked_s < 0 or isinstance(error, XlvlaError):
             raise
         raise KeyboardInterrupt from error  # what native code that was interrupted made of it
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if asked_s < 0:
+            for number, handler in before.items():
+                signal.signal(number, handler)
