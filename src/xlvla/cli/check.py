@@ -23,11 +23,23 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
     from xlvla.rig import load
 
     loaded = load(rig)
-    faults = installation_faults(loaded)
+    faults = installation_faults(loaded) or _left_over_faults()
     if faults:
         raise RigError(f"{rig}: {fault}" for fault in faults)
     joints = sum(len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand"))
     typer.echo(f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: {', '.join(loaded.cameras) or 'none'})")
+
+
+def _left_over_faults() -> list[str]:
+    from xlvla import environment, shared_memory
+    from xlvla.errors import XlvlaError
+
+    try:
+        if environment.shares_memory():
+            shared_memory.refuse_unfinished_ports(environment.domain())
+    except XlvlaError as error:
+        return [str(error)]
+    return []
 
 
 def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> list[str]:

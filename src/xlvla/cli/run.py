@@ -103,14 +103,12 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
     from xlvla.ros.controls import Controls
     from xlvla.ros.peers import Peers
     from xlvla.ros.session import Session
-    from xlvla.ros.silence import Silence
     from xlvla.screen import rig_line
     from xlvla.sound import play
 
     elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
     with Session(rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
         controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere)
-        silence = Silence(session.operator.node, session.supervisor.nodes)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
@@ -121,7 +119,7 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
             status, figures = session.tick(), session.operator.figures()
             if done := controls.press(keys.pressed()):
                 screen.say(done)
-            for line in [*peers.changes(), *silence.changes()]:
+            for line in [*peers.changes(), *session.silence.changes()]:
                 screen.say(line)
             for word, line in controls.cues():
                 play(word)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock as RclClock
 from rclpy.clock import ClockType  # pyright: ignore[reportPrivateImportUsage]
@@ -224,8 +223,7 @@ def _served(node: RigNode, stop: threading.Event) -> str | None:
         with contextlib.suppress(Exception):
             node.trigger_shutdown()
         with contextlib.suppress(Exception):
-            node.destroy_node()  # says goodbye: others would wait for its services for 20 s
-            rclpy.shutdown()
+            participant.leave(node)  # says goodbye: others would wait for its services for 20 s
 
 
 def _spin(node: RigNode, stop: threading.Event) -> str | None:

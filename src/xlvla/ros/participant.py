@@ -43,6 +43,12 @@ def node_without_services(name: str, context: Context | None = None) -> Node:
         raise no_node(error) from None
 
 
+def leave(node: Node) -> None:
+    """Takes a node and its process out of the graph, and their files out of shared memory."""
+    node.destroy_node()
+    rclpy.shutdown(context=node.context)
+
+
 def no_node(error: RuntimeError) -> XlvlaError:
     """Why rclpy makes no node."""
     return XlvlaError(f"ROS makes no node here: {_first_words(error)}")

@@ -52,6 +52,8 @@ def _episode(session: Session, number: int, count: int, screen: Screen) -> Episo
             mark = "[green]success[/]" if status.success else f"[red]failed[/] at {status.stage:.0%} ({status.text})"
             screen.say(f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  {mark}")
             return status
+        for line in session.silence.changes():
+            screen.say(line)
         screen.now(f"episode {number + 1}/{count}  |  " + rig_line(status, session.operator.figures()))
     raise AssertionError("an episode ends with its result")
 

@@ -17,6 +17,7 @@ from xlvla.node_process import Listener
 from xlvla.rig import Rig
 from xlvla.ros.measure import Measure
 from xlvla.ros.operator import Operator
+from xlvla.ros.silence import Silence
 from xlvla.run import Supervisor
 
 LINGER_S = 0.7
@@ -82,6 +83,7 @@ class Session:
             self.supervisor.__enter__()
             self.supervisor.wait_ready(progress=self._progress)
             self._wait_heard()
+            self.silence = Silence(self.operator.node, self.supervisor.nodes)
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -78,6 +78,7 @@ def main() -> None:
     """The other process."""
     supervision.follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
     participant.join()
     node = rclpy.create_node("bench_echo")
     pong = node.create_publisher(PONG.type, PONG.name, PONG.qos)
@@ -85,7 +86,10 @@ def main() -> None:
     tick = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
     node.create_subscription(PING.type, PING.name, pong.publish, PING.qos)
     node.create_timer(1 / TIMER_HZ, lambda: ticks.publish(tick.fill(time.time_ns(), np.zeros(JOINTS))))
-    rclpy.spin(node)  # until SIGTERM
+    try:
+        rclpy.spin(node)  # until SIGTERM
+    finally:
+        participant.leave(node)
 
 
 if __name__ == "__main__":
