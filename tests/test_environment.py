@@ -131,6 +131,11 @@ def test_a_full_disk_is_a_line_and_a_wrong_name_is_not():
     assert machine_line(ValueError("28")) is None
 
 
+def test_a_machine_without_a_temporary_folder_is_a_line():
+    line = machine_line(FileNotFoundError(2, "No usable temporary directory found in ['/tmp']"))
+    assert line is not None and "/tmp" in line and "TMPDIR" in line
+
+
 FULL = """
 from xlvla.cli import app, main
 

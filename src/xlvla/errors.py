@@ -43,7 +43,11 @@ _OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno
 
 def machine_line(error: BaseException) -> str | None:
     """What a full disk, a lack of rights or the like prevented, as one line; None for any other error."""
-    if not isinstance(error, OSError) or error.errno not in _OF_THE_MACHINE:
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENOENT and error.filename is None:  # `tempfile` found no folder it can write to
+        return f"{error.strerror}: is the disk full? TMPDIR names a folder elsewhere"
+    if error.errno not in _OF_THE_MACHINE:
         return None
     reason = error.strerror or os.strerror(error.errno)
     return f"{error.filename}: {reason}" if error.filename else reason
