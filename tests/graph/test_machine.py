@@ -283,3 +283,43 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
     finally:
         process.terminate()
         assert process.wait(timeout=15) == 0
+
+
+def held(operator: Operator, name: str) -> tuple[dict[str, int], dict[str, int], list[str]]:
+    """How many publishers and subscriptions a node has by topic, and its services."""
+    node = operator.node
+    topics_there = [topic for topic, _ in node.get_topic_names_and_types()]
+    publishers = {topic: sum(end.node_name == name for end in node.get_publishers_info_by_topic(topic)) for topic in topics_there}
+    readers = {topic: sum(end.node_name == name for end in node.get_subscriptions_info_by_topic(topic)) for topic in topics_there}
+    services = [service for service, _ in node.get_service_names_and_types_by_node(name, "/")]
+    return {k: n for k, n in publishers.items() if n}, {k: n for k, n in readers.items() if n}, sorted(services)
+
+
+@pytest.mark.parametrize("module", ["xlvla_drivers.nodes.motion", "xlvla.nodes.joint_states"])
+def test_a_node_has_the_same_in_the_graph_however_often_it_was_configured(module):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+    from test_lifecycle import ask
+
+    name = module.rpartition(".")[2]
+    command = [sys.executable, "-m", module, "--ros-args", "-p", "autostart:=false", "-p", "rig:=bimanual"]
+    process = subprocess.Popen(command, env=environment(**{supervision.PARENT: str(os.getpid())}))
+
+    def change(number: int) -> None:
+        answer = ask(operator, ChangeState, f"/{name}/change_state", ChangeState.Request(transition=Transition(id=number)))
+        assert answer is not None and answer.success
+        time.sleep(1.0)  # until the graph says so
+
+    try:
+        with Operator(domain=own_domain()) as operator:
+            operator._executor.remove_node(operator.node)
+            change(Transition.TRANSITION_CONFIGURE)
+            first = held(operator, name)
+            change(Transition.TRANSITION_CLEANUP)
+            bare = held(operator, name)
+            assert sum(bare[0].values()) < sum(first[0].values()) and not bare[1]
+            change(Transition.TRANSITION_CONFIGURE)
+            assert held(operator, name) == first
+    finally:
+        process.terminate()
+        assert process.wait(timeout=15) == 0
