@@ -116,11 +116,14 @@ def test_a_node_of_a_namespace_is_refused_since_its_topics_would_not_follow():
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_ros_of_another_python_on_the_path_is_one_line(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "words", [("check",), ("run", "--policy", "none"), ("inject", "left", "hand", "unplug")], ids=["check", "run", "inject"]
+)
+def test_a_ros_of_another_python_on_the_path_is_one_line(monkeypatch, tmp_path, words):
     (tmp_path / "rclpy").mkdir()
     (tmp_path / "rclpy" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rclpy._rclpy_pybind11'\")\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    ended = command("-m", "xlvla", "run", "--policy", "none")
+    ended = command("-m", "xlvla", *words)
     assert ended.returncode == 2
     assert str(tmp_path) in ended.stderr and "PYTHONPATH" in ended.stderr and "Traceback" not in ended.stderr
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import os
-import resource
 import sys
 import tempfile
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 LARGEST_DOMAIN = 232
@@ -33,7 +33,7 @@ _HARMLESS = ("", "0", "LOCALHOST", "SUBNET")
 
 def faults(*, draws: bool = False) -> list[str]:
     """What no node can run with; `draws`: nor one that makes pictures with MuJoCo."""
-    looks = [_domain_fault(), _middleware_fault(), _log_fault(), _temporary_fault(), _files_fault()]
+    looks = [foreign_ros(), _domain_fault(), _middleware_fault(), _log_fault(), _temporary_fault(), _files_fault()]
     if draws:
         looks.append(_graphics_fault())
     return [fault for fault in looks if fault]
@@ -55,6 +55,21 @@ def discovery() -> str:
     """What this environment says of how nodes find each other, for a line on why they do not."""
     chosen = [f"{name} is '{os.environ[name]}'" for name in _DISCOVERY if os.environ.get(name, "") not in _HARMLESS]
     return f"{', '.join(chosen)}; unset what you do not need" if chosen else "does a firewall keep processes of this machine apart?"
+
+
+def foreign_ros() -> str:
+    """A line where the rclpy that Python finds is made for another Python; '' where it is not, or there is none."""
+    found = importlib.util.find_spec("rclpy")
+    if found is None or not found.submodule_search_locations:
+        return ""
+    folder = Path(found.submodule_search_locations[0])
+    if any((folder / f"_rclpy_pybind11{ending}").exists() for ending in EXTENSION_SUFFIXES):
+        return ""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"the ROS in {folder.parent} is of another Python than {version}: leave it out of PYTHONPATH (a shell that has not "
+        "sourced it), or run xlvla with the Python it is for"
+    )
 
 
 def _domain_fault() -> str:
@@ -103,6 +118,10 @@ def _temporary_fault() -> str:
 
 
 def _files_fault() -> str:
+    if sys.platform == "win32":
+        return ""
+    import resource
+
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY or allowed >= LEAST_FILES:
         return ""

@@ -210,7 +210,7 @@ def interruptible() -> Generator[None]:
         raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
     os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith(("ROS_", "RCUTILS_")) and key not in os.environ})

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xlvla import __version__
+from xlvla import __version__, environment
 from xlvla.errors import RigError, XlvlaError, machine_line
 
 EXTRAS = {
@@ -84,14 +82,10 @@ def _import_line(error: ImportError) -> str:
     """What a command needs that cannot be imported; raises the error where it is no matter of what is installed."""
     if error.name in EXTRAS:
         return f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'"
-    if "rclpy" not in str(error):
+    fault = environment.foreign_ros()
+    if not fault:
         raise error
-    found = importlib.util.find_spec("rclpy")
-    where = f" in {Path(found.origin).parents[1]}" if found and found.origin else ""
-    return (
-        f"the ROS{where} is of another Python than {sys.version_info.major}.{sys.version_info.minor}: leave it out of PYTHONPATH "
-        "(a shell that has not sourced it), or run xlvla with the Python it is for"
-    )
+    return fault
 
 
 def _fail(text: str) -> None:

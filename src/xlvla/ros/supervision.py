@@ -61,16 +61,16 @@ def ready() -> None:
 
 def busy_with(what: str) -> None:
     """Says what this process does while it starts, for whoever waits for it."""
-    _notify(f"STATUS={what}")
+    _notify(f"STATUS={what}", socket.MSG_DONTWAIT)  # better unsaid than that a node waits for its listener
 
 
-def _notify(state: str) -> None:
+def _notify(state: str, flags: int = 0) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     path = "\0" + address[1:] if address.startswith("@") else address
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:  # perhaps nobody listens any more
-        notify.sendto(f"{state}\nMAINPID={os.getpid()}".encode(), path)
+        notify.sendto(f"{state}\nMAINPID={os.getpid()}".encode(), flags, path)
 
 
 def _end_with(died: int) -> None:
