@@ -1,6 +1,11 @@
 """The launch file against the graph; needs `launch` and `launch_ros`, which only a ROS 2 installation has."""
 
+import os
 import runpy
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,9 @@ from launch_ros.actions import Node
 
 from xlvla import catalog, graph, rig
 from xlvla.paths import share
+from xlvla.ros import supervision
 from xlvla.ros.launch import AS_RIG, rig_actions
+from xlvla.run import own_domain
 
 FILE = share("launch") / "bimanual.launch.py"
 BY_HAND = share("launch") / "teleop.launch.py"
@@ -103,3 +110,51 @@ def test_a_rig_whose_node_dies_ends_the_launch_with_an_error():
     service = launch.LaunchService()
     service.include_launch_description(launch.LaunchDescription(rig_actions(doomed, broken, None)))
     assert service.run() == 1
+
+
+START = """
+import sys
+import launch
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+service = launch.LaunchService()
+chosen = [("policy", "none"), ("rviz", "false")]
+file = IncludeLaunchDescription(PythonLaunchDescriptionSource(sys.argv[1]), launch_arguments=chosen)
+service.include_launch_description(launch.LaunchDescription([file]))
+sys.exit(service.run())
+"""
+
+
+def launched(process):
+    """Pids of the nodes that a launch has started."""
+    mark, found = f"{supervision.PARENT}={process.pid}\0".encode(), set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
+                found.add(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def nodes_of_a_launch(process, wanted, seconds):
+    """Whether a launch has `wanted` nodes within so many seconds."""
+    give_up = time.monotonic() + seconds
+    while len(launched(process)) != wanted and time.monotonic() < give_up:
+        time.sleep(0.1)
+    return len(launched(process)) == wanted
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_node_outlives_a_launch_that_is_ended_without_asking_its_nodes_to(number):
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(own_domain())}
+    process = subprocess.Popen([sys.executable, "-c", START, str(FILE)], env=environment)
+    try:
+        assert nodes_of_a_launch(process, 3, 30)
+        time.sleep(3.0)
+        process.send_signal(number)
+        process.wait(timeout=20)
+        assert nodes_of_a_launch(process, 0, supervision.LEAVE_S + 5)
+    finally:
+        process.kill()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import traceback
 from collections.abc import Iterable
 
 
@@ -33,3 +36,30 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """`; did you mean 'xhand'?`, or nothing."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOMEM}
+
+
+def machine_line(error: BaseException) -> str | None:
+    """What a full disk, a lack of rights or the like prevented, as one line; None for any other error."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENOENT and error.filename is None:  # `tempfile` found no folder it can write to
+        return f"{error.strerror}: is the disk full? TMPDIR names a folder elsewhere"
+    if error.errno not in _OF_THE_MACHINE:
+        return None
+    reason = error.strerror or os.strerror(error.errno)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def last_words(error: BaseException) -> str:
+    """Why a process ends; of what is no mistake of the user's and no lack of the machine, a traceback is printed, too."""
+    if isinstance(error, RigError):
+        return "\n".join(error.faults)
+    if isinstance(error, XlvlaError):
+        return str(error)
+    line = machine_line(error)
+    if line is None:
+        traceback.print_exception(error)
+    return line or str(error) or type(error).__name__

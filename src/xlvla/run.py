@@ -9,9 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +18,15 @@ import yaml
 
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
+from xlvla.node_process import Listener, Running
 from xlvla.rig import Rig
 
 READY_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 8.0
+"""How long nodes may take to end after SIGINT. One that is killed may leave shared memory behind that hinders the next."""
+
+INSIST_TIMEOUT_S = 2.0
+"""How long after SIGTERM, which follows; then they are killed."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -37,11 +40,11 @@ _DEFAULTS = {
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
 
+LONGEST_STOP_S = 15.0
+"""After so long an interruption counts again."""
+
 WHY = "stopped.txt"
 """Beside the rig's file: why the nodes are being stopped, where one of them ended."""
-
-Listener = Callable[[str, str], None]
-"""Called with a node's name and a line it printed, from any thread."""
 
 
 class NodeDied(XlvlaError):
@@ -51,35 +54,6 @@ class NodeDied(XlvlaError):
         self.name, self.code = name, code
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         super().__init__(f"node '{name}' {how}, so the rig stopped" + (f": {last_line}" if last_line else ""))
-
-
-class Running:
-    """One node's process and what it printed last."""
-
-    def __init__(self, spec: NodeSpec, process: subprocess.Popen[str], listener: Listener):
-        self.spec, self.process = spec, process
-        self.ready = False
-        self.last_lines: deque[str] = deque(maxlen=5)
-        self._listener = listener
-        self._pump = threading.Thread(target=self._listen, daemon=True)
-        self._pump.start()
-
-    def last_line(self) -> str:
-        """The last thing the ended process said, without its own name in front."""
-        self._pump.join(timeout=1.0)
-        return self.last_lines[-1].removeprefix(f"{self.spec.name}: ") if self.last_lines else ""
-
-    def kill(self, number: signal.Signals) -> None:
-        """Sends a signal to the process and everything it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, number)
-
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.strip():
-                self.last_lines.append(line.rstrip())
-                self._listener(self.spec.name, line.rstrip())
 
 
 class Supervisor:
@@ -97,11 +71,12 @@ class Supervisor:
         self._rig, self._specs, self._domain, self._listener = rig, specs, domain, listener
         self.nodes: list[Running] = []
         self._stopping = False
+        self._kept = contextlib.ExitStack()
 
     def __enter__(self) -> Supervisor:
-        self._folder = tempfile.TemporaryDirectory(prefix="xlvla-")
-        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
+            self._folder = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="xlvla-"))
+            self._notify = self._kept.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             self._start()
         except BaseException:
             self.stop()
@@ -114,7 +89,7 @@ class Supervisor:
     def _start(self) -> None:
         self._notify.bind(b"\0xlvla-%d-%d" % (os.getpid(), id(self)))
         self._notify.setblocking(False)
-        rig_path = self._rig.save(Path(self._folder.name) / f"{self._rig.name}.yaml")
+        rig_path = self._rig.save(Path(self._folder) / f"{self._rig.name}.yaml")
         for spec in self._specs:
             self.nodes.append(self._spawn(spec, rig_path))
 
@@ -153,7 +128,8 @@ class Supervisor:
             progress(waiting)
             self.check()
             if time.monotonic() > give_up:
-                raise XlvlaError(f"not ready after {timeout_s:.0f} s: {', '.join(waiting)}")
+                late = "; ".join(node.stands_at() for node in self.nodes if not node.ready)
+                raise XlvlaError(f"not ready after {timeout_s:.0f} s: {late}")
             self._hear_notifications()
             time.sleep(0.05)
 
@@ -162,8 +138,9 @@ class Supervisor:
             while True:
                 fields = dict(line.split("=", 1) for line in self._notify.recv(4096).decode().splitlines() if "=" in line)
                 for node in self.nodes:
-                    if fields.get("READY") == "1" and fields.get("MAINPID") == str(node.process.pid):
-                        node.ready = True
+                    if fields.get("MAINPID") == str(node.process.pid):
+                        node.ready = node.ready or fields.get("READY") == "1"
+                        node.busy_with = fields.get("STATUS", node.busy_with)
 
     def check(self) -> None:
         """Raises NodeDied for the first node that has ended; the others may read why they are stopped then."""
@@ -171,23 +148,26 @@ class Supervisor:
             code = node.process.poll()
             if code is not None:
                 died = NodeDied(node.spec.name, code, node.last_line())
-                (Path(self._folder.name) / WHY).write_text(str(died))
+                (Path(self._folder) / WHY).write_text(str(died))
                 raise died
 
     def stop(self) -> None:
-        """Ends every process: politely, then not."""
+        """Ends every process: politely, then not, which is said."""
         self._stopping = True
         try:
             self._end(signal.SIGINT, STOP_TIMEOUT_S)
-            self._end(signal.SIGTERM, 1.0)
+            late = self._end(signal.SIGTERM, INSIST_TIMEOUT_S)
+            for node in late:
+                line = f"WARN: did not end within {STOP_TIMEOUT_S + INSIST_TIMEOUT_S:.0f} s of being told to, and is killed"
+                self._listener(node.spec.name, line)
         finally:
             for node in self.nodes:
                 node.kill(signal.SIGKILL)  # also reaches what a node started and left
                 node.process.wait()
-            self._notify.close()
-            self._folder.cleanup()
+            self._kept.close()
 
-    def _end(self, number: signal.Signals, timeout_s: float) -> None:
+    def _end(self, number: signal.Signals, timeout_s: float) -> list[Running]:
+        """Asks every process to end; those that have not in time."""
         alive = [node for node in self.nodes if node.process.poll() is None]
         for node in alive:
             node.kill(number)
@@ -195,6 +175,7 @@ class Supervisor:
         while alive and time.monotonic() < give_up:
             time.sleep(0.02)
             alive = [node for node in alive if node.process.poll() is None]
+        return alive
 
 
 def stopped_because(rig_path: Path) -> str:
@@ -212,18 +193,34 @@ def own_domain() -> int:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """SIGINT and SIGTERM end what is inside, with everything cleaned up on the way.
+    """The first SIGINT, SIGTERM or SIGHUP ends what is inside by KeyboardInterrupt, with everything cleaned up on the way.
 
-    SIGINT too where this process was started with it ignored, as shells do in the background: a rig must be stoppable.
+    Further ones change nothing while that lasts: nodes that are killed leave shared memory in disorder. SIGINT counts too
+    where this process was started with it ignored, as shells do in the background: a rig must be stoppable. SIGHUP does
+    not where it is ignored, by nohup. After an interruption the process is about to end, and goes on to heed signals so.
     """
+    asked_s = float("-inf")
 
     def stop(number: int, frame: object) -> None:
+        nonlocal asked_s
+        if time.monotonic() < asked_s + LONGEST_STOP_S:
+            os.write(2, b"stopping: nodes get %d s to end by themselves\n" % (STOP_TIMEOUT_S + INSIST_TIMEOUT_S))
+            return
+        asked_s = time.monotonic()
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith(("ROS_", "RCUTILS_")) and key not in os.environ})
     try:
         yield
+    except Exception as error:
+        if asked_s < 0 or isinstance(error, XlvlaError):
+            raise
+        raise KeyboardInterrupt from error  # what native code that was interrupted made of it
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if asked_s < 0:
+            for number, handler in before.items():
+                signal.signal(number, handler)

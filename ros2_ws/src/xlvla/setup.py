@@ -29,7 +29,7 @@ def executables():
     """`xlvla_sim_sim = xlvla_sim.nodes.sim:main`, and so on; `ros2 run xlvla` lists them."""
     nodes = [path for path in sorted(Path().glob("*/nodes/*.py")) if not path.name.startswith("_")]
     names = [(path.parts[0], path.stem) for path in nodes]
-    return [f"{NAME} = xlvla.cli:main", *(f"{package}_{node} = {package}.nodes.{node}:main" for package, node in names)]
+    return [f"{NAME} = xlvla.__main__:main", *(f"{package}_{node} = {package}.nodes.{node}:main" for package, node in names)]
 
 
 setup(

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from xlvla import __version__
-from xlvla.errors import RigError, XlvlaError
+from xlvla import __version__, environment
+from xlvla.errors import RigError, XlvlaError, machine_line
 from xlvla.text import plain
 
 EXTRAS = {
@@ -61,19 +61,34 @@ def options(
 
 
 def main() -> None:
-    """Runs the command; a user's mistake prints one line and exits with 2."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}").register(app)
+    """Runs the command; a user's mistake or what this machine lacks prints one line and exits with 2."""
     try:
+        for module in pkgutil.iter_modules(__path__):
+            importlib.import_module(f"{__name__}.{module.name}").register(app)
         app()
     except RigError as error:
         _fail(*error.faults)
     except XlvlaError as error:
         _fail(str(error))
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
+    except ImportError as error:
+        _fail(_import_line(error))
+    except OSError as error:
+        line = machine_line(error)
+        if line is None:
             raise
-        _fail(f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'")
+        _fail(line)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _import_line(error: ImportError) -> str:
+    """What a command needs that cannot be imported; raises the error where it is no matter of what is installed."""
+    if error.name in EXTRAS:
+        return f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'"
+    fault = environment.foreign_ros()
+    if not fault:
+        raise error
+    return fault
 
 
 def _fail(*lines: str) -> None:

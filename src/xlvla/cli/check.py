@@ -23,15 +23,28 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
     from xlvla.rig import load
 
     loaded = load(rig)
-    faults = installation_faults(loaded)
+    faults = installation_faults(loaded) or _left_over_faults()
     if faults:
         raise RigError(f"{rig}: {fault}" for fault in faults)
     joints = sum(len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand"))
     typer.echo(f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: {', '.join(loaded.cameras) or 'none'})")
 
 
+def _left_over_faults() -> list[str]:
+    from xlvla import environment, shared_memory
+    from xlvla.errors import XlvlaError
+
+    try:
+        if environment.shares_memory():
+            shared_memory.refuse_unfinished_ports(environment.domain())
+    except XlvlaError as error:
+        return [str(error)]
+    return []
+
+
 def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> list[str]:
     """What these nodes of a sound rig (None: all) cannot run without on this machine: drivers, codec, weights, simulator."""
+    from xlvla import environment
     from xlvla.errors import XlvlaError
     from xlvla.graph import nodes
 
@@ -39,7 +52,7 @@ def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> li
         here = {spec.package for spec in (specs or nodes(rig))}
     except XlvlaError as error:
         return [str(error)]
-    faults = _module_faults(here)
+    faults = [*environment.faults(draws="xlvla_sim" in here), *_module_faults(here)]
     if rig.teleop and "xlvla_drivers" in here:
         faults += _follower_faults()
     if "xlvla_drivers" in here:

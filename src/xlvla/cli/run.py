@@ -86,12 +86,13 @@ def _until_stopped(
     from xlvla.run import interruptible
     from xlvla.screen import Screen
 
-    with Screen(verbose=verbose) as screen, interruptible():
+    with Screen(verbose=verbose) as screen:
         try:
-            if episodes:
-                _episodes(rig, episodes, out, domain, screen)
-            else:
-                _forever(rig, specs, domain, screen, engage)
+            with interruptible():
+                if episodes:
+                    _episodes(rig, episodes, out, domain, screen)
+                else:
+                    _forever(rig, specs, domain, screen, engage)
         except KeyboardInterrupt:
             screen.say("stopped")
 
@@ -121,7 +122,7 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
                 screen.say(done)
             for line in session.operator.refused():
                 screen.say((line, "yellow"))
-            for line in peers.changes():
+            for line in [*peers.changes(), *session.silence.changes()]:
                 screen.say(line)
             for word, line in controls.cues():
                 play(word)

@@ -30,6 +30,7 @@ from xlvla.graph import NodeSpec, chosen
 from xlvla.paths import share
 from xlvla.rig import Rig, load
 from xlvla.robot import rig_description
+from xlvla.ros import supervision
 from xlvla.run import NODE_DEFAULTS
 
 AS_RIG = "as_rig"
@@ -96,6 +97,7 @@ def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
         where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
     parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
     where["additional_env"] = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
+    where["additional_env"][supervision.PARENT] = str(os.getpid())  # launch itself leaves them running when it is ended by SIGTERM
     return Node(name=spec.name, exec_name=spec.name, namespace=spec.namespace, parameters=[parameters], output="screen", **where)
 
 

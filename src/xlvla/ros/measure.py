@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,15 @@ from xlvla.ros.reader import Reader
 
 MS = 1e6
 
+KEPT = 100_000
+"""How many of the newest figures of a kind are kept: eight minutes of commands at 200 Hz, 3 MB."""
+
 
 class Measure:
     """Latency from camera to chunk to command, and regularity of the command stream, on the first side of a rig.
 
-    All times are real times: an observation is counted from when its camera's message was sent.
+    All times are real times: an observation is counted from when its camera's message was sent. The newest `KEPT` figures
+    of a kind count.
     """
 
     def __init__(self, node: Node, rig: Rig):
@@ -27,11 +32,11 @@ class Measure:
         self._chunks = Reader(node, topics.chunk(side).history(20))
         self._commands = Reader(node, topics.command(side, "arm").history(2000))
         self._seen: dict[int, int] = {}
-        self._unanswered_ns: list[int] = []
+        self._unanswered_ns = deque[int](maxlen=100)  # of a motion that does not play, none is answered
         self._last_command_ns: int | None = None
-        self.observation_to_chunk_ms: list[float] = []
-        self.chunk_to_command_ms: list[float] = []
-        self.periods_ms: list[float] = []
+        self.observation_to_chunk_ms = deque[float](maxlen=KEPT)
+        self.chunk_to_command_ms = deque[float](maxlen=KEPT)
+        self.periods_ms = deque[float](maxlen=KEPT)
 
     def cut(self) -> None:
         """The stream is interrupted on purpose: the next period does not count."""
@@ -58,7 +63,7 @@ class Measure:
             self.periods_ms.append((sent_ns - self._last_command_ns) / MS)
         self._last_command_ns = sent_ns
         while self._unanswered_ns and sent_ns > self._unanswered_ns[0]:
-            self.chunk_to_command_ms.append((sent_ns - self._unanswered_ns.pop(0)) / MS)
+            self.chunk_to_command_ms.append((sent_ns - self._unanswered_ns.popleft()) / MS)
 
     def summary(self) -> dict[str, Any]:
         total_s = sum(self.periods_ms) / 1e3
@@ -70,9 +75,10 @@ class Measure:
         }
 
 
-def spread(values: Sequence[float]) -> dict[str, float] | None:
+def spread(values: Iterable[float]) -> dict[str, float] | None:
     """Median, 99th percentile, largest and count; None of nothing."""
-    if not len(values):
+    figures = np.fromiter(values, dtype=float)
+    if not len(figures):
         return None
-    p50, p99, largest = np.percentile(values, [50, 99, 100]).round(3).tolist()
-    return {"p50": p50, "p99": p99, "max": largest, "count": len(values)}
+    p50, p99, largest = np.percentile(figures, [50, 99, 100]).round(3).tolist()
+    return {"p50": p50, "p99": p99, "max": largest, "count": len(figures)}

@@ -62,7 +62,7 @@ class MotionTrial:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bare.kill()
+        self._bare.terminate()
         self._bare.wait()
         self.yardstick.__exit__(None, None, None)
         self.operator.__exit__(None, None, None)

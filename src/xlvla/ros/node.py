@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock as RclClock
 from rclpy.clock import ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
-from rclpy.signals import SignalHandlerOptions
 
 from xlvla import rig as rigs
-from xlvla.errors import RigError, XlvlaError
-from xlvla.ros import neighbours, refusals, supervision, topics
+from xlvla.errors import XlvlaError, last_words
+from xlvla.ros import neighbours, participant, refusals, supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
 from xlvla.ros.forms import Form
@@ -37,6 +35,11 @@ _PARAMETERS = {
     "part": ("", "The part of the rig this node serves; empty: all of it."),
     "autostart": (True, "Configure and activate at once, without a lifecycle manager."),
 }
+
+WORK_ENDS_S = 5.0
+"""How long `work` may take to end once it is to stop."""
+
+_INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
 
 
 class RigNode(LifecycleNode):
@@ -64,6 +67,7 @@ class RigNode(LifecycleNode):
         self._sparing = Sparing()
         self._refusals = Refusals(self.warn, self.health.counts)
         refusals.tell(self, self._refusals)
+        self._permanent: list[Any] = []
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -133,11 +137,13 @@ class RigNode(LifecycleNode):
             self.get_logger().warning(plain(line))
 
     def fail(self, error: BaseException) -> None:
-        """Ends the process, with one line for a user's mistake and a traceback for ours."""
-        if not isinstance(error, XlvlaError):
-            traceback.print_exception(error)
-        lines = error.faults if isinstance(error, RigError) else (str(error) or type(error).__name__,)
-        self.failure = "\n".join(plain(line, longest=len(line)) for line in lines)
+        """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback for our mistake."""
+        self.failure = "\n".join(plain(line, longest=len(line)) for line in last_words(error).splitlines())
+
+    def destroy_node(self) -> None:
+        """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._configure)
@@ -147,6 +153,9 @@ class RigNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._transition(self._cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._deactivate)
@@ -160,10 +169,21 @@ class RigNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
+        self._permanent = self._entities()
         self.rig = rigs.load(self.parameter("rig"))
         neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
+
+    def _cleanup(self) -> None:
+        """Takes back what `configure` and all it made have put into the graph, so that it can be done again."""
+        for kind in ("subscription", "service", "client", "timer", "publisher"):
+            for entity in list(getattr(self, f"{kind}s")):
+                if entity not in self._permanent:
+                    getattr(self, f"destroy_{kind}")(entity)
+
+    def _entities(self) -> list[Any]:
+        return list(itertools.chain(self.publishers, self.subscriptions, self.services, self.clients, self.timers))
 
     def _activate(self) -> None:
         self.activate()
@@ -175,9 +195,11 @@ class RigNode(LifecycleNode):
         if self._worker is None:
             return
         self._stop.set()
-        self._worker.join(timeout=5.0)
-        self._worker = None
+        self._worker.join(WORK_ENDS_S)
+        still_works, self._worker = self._worker.is_alive(), None
         self.deactivate()
+        if still_works:  # activated anew there would be two of them
+            raise XlvlaError(f"its work did not stop within {WORK_ENDS_S:.0f} s")
 
     def _work(self) -> None:
         try:
@@ -199,29 +221,51 @@ def run(kind: Callable[[], RigNode]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = kind()
-    name = node.get_name()
+    name, failure = _name_given(), None
     try:
-        failure = _spin(node, stop)
-    finally:
-        with contextlib.suppress(Exception):
-            node.trigger_shutdown()
-        with contextlib.suppress(Exception):
-            node.destroy_node()  # says goodbye: others would wait for its services for 20 s
-            rclpy.shutdown()
+        node = _joined(kind)
+        name, failure = node.get_name(), _served(node, stop)
+    except Exception as error:
+        failure = last_words(error)
     if failure:
         print(f"{name}: {failure}", file=sys.stderr, flush=True)
     sys.stdout.flush()
     os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
 
 
+def _joined(kind: Callable[[], RigNode]) -> RigNode:
+    """The node in the graph; refuses a namespace, which would move its services but none of its topics."""
+    supervision.busy_with("joins the ROS graph (rclpy.init)")
+    participant.join()
+    supervision.busy_with("makes its node (create_node)")
+    try:
+        node = kind()
+    except RuntimeError as error:
+        raise participant.no_node(error) from None
+    if node.get_namespace() != "/":
+        raise XlvlaError(f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: {_INSTEAD}")
+    return node
+
+
+def _served(node: RigNode, stop: threading.Event) -> str | None:
+    """Serves the node until asked to stop, and leaves the graph in order; the reason where it failed."""
+    try:
+        return _spin(node, stop)
+    finally:
+        with contextlib.suppress(Exception):
+            node.trigger_shutdown()
+        with contextlib.suppress(Exception):
+            participant.leave(node)  # says goodbye: others would wait for its services for 20 s
+
+
 def _spin(node: RigNode, stop: threading.Event) -> str | None:
-    """Serves the node until asked to stop; the reason where it failed."""
     if node.parameter("autostart"):
+        supervision.busy_with("configures itself")
         node.trigger_configure()
-        if node.failure is None:
+        if node.failure is None and not stop.is_set():
             node.trigger_activate()
+    supervision.started()
+    supervision.busy_with("is active, but its job has not begun")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     told = False
@@ -231,3 +275,8 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
             told = True
         executor.spin_once(timeout_sec=0.2)
     return node.failure
+
+
+def _name_given() -> str:
+    """What the node is to be called by whoever starts it; of use before it exists."""
+    return next((word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node")

@@ -9,14 +9,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import forms, refusals, statuses, topics
+from xlvla.ros import forms, participant, refusals, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.refusals import Refusals
 from xlvla.ros.stop import StopPublisher
@@ -38,8 +36,8 @@ class Operator:
 
     def __init__(self, *, domain: int | None = None, record: bool = False):
         self._context = Context()
-        rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
-        self.node = rclpy.create_node("operator", context=self._context)
+        participant.join(self._context, domain)
+        self.node = participant.node_without_services("operator", self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
@@ -60,8 +58,7 @@ class Operator:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
+        participant.leave(self.node)
 
     def prepare(self, service: topics.Service) -> Any:
         """The client of a service, made once; discovery then runs while nobody waits for it."""
@@ -89,7 +86,10 @@ class Operator:
         while not asked.done() and time.monotonic() < give_up:
             idle()
             self._executor.spin_once(timeout_sec=0.02)
-        return asked.result() if asked.done() else None
+        if not asked.done():
+            client.remove_pending_request(asked)
+            return None
+        return asked.result()
 
     def reset(self, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Begins the next simulated episode; its first status."""

@@ -53,6 +53,8 @@ def _episode(session: Session, number: int, count: int, screen: Screen) -> Episo
             why = "" if status.success else f" at {status.stage:.0%} ({status.text})"
             screen.say(f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  ", mark, why)
             return status
+        for line in session.silence.changes():
+            screen.say(line)
         screen.now(f"episode {number + 1}/{count}  |  " + rig_line(status, session.operator.figures()))
     raise AssertionError("an episode ends with its result")
 

@@ -10,16 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from xlvla import graph
+from xlvla import environment, graph
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
+from xlvla.node_process import Listener
 from xlvla.rig import Rig
 from xlvla.ros.measure import Measure
 from xlvla.ros.operator import Operator
-from xlvla.run import Listener, Supervisor
+from xlvla.ros.silence import Silence
+from xlvla.run import Supervisor
 
 LINGER_S = 0.7
 """How long a finished episode is still watched."""
+
+HEARD_TIMEOUT_S = 20.0
+"""How long discovery may take once all nodes run."""
 
 STALLED_S = 60.0
 """An episode whose simulated time stands still for so long has failed."""
@@ -72,11 +77,13 @@ class Session:
         self._domain, self._record, self._progress = domain, record, progress
 
     def __enter__(self) -> Session:
-        self.supervisor.__enter__()
+        self.operator = Operator(domain=self._domain, record=self._record)  # before any node: where ROS does not start, it says why
         try:
-            self.operator = Operator(domain=self._domain, record=self._record)
             self.measure = Measure(self.operator.node, self.rig)
+            self.supervisor.__enter__()
             self.supervisor.wait_ready(progress=self._progress)
+            self._wait_heard()
+            self.silence = Silence(self.operator.node, self.supervisor.nodes)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -84,10 +91,19 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            if hasattr(self, "operator"):
-                self.operator.__exit__(None, None, None)
+            self.operator.__exit__(None, None, None)
         finally:
             self.supervisor.stop()
+
+    def _wait_heard(self) -> None:
+        """Waits until every node is in the graph; raises XlvlaError where they run but nobody hears them."""
+        give_up = time.monotonic() + HEARD_TIMEOUT_S
+        names = {node.spec.name for node in self.supervisor.nodes}
+        while missing := names - set(self.operator.node.get_node_names()):
+            self.supervisor.check()
+            if time.monotonic() > give_up:
+                raise XlvlaError(f"all nodes run, but nobody hears {', '.join(sorted(missing))}: {environment.discovery()}")
+            time.sleep(0.02)
 
     def tick(self) -> dict[str, Any]:
         """Looks once, 20 ms: the newest status. Raises NodeDied when a node has ended."""

@@ -12,10 +12,9 @@ from types import TracebackType
 import numpy as np
 import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 
-from xlvla.ros import convert, supervision
+from xlvla.ros import convert, participant, supervision
 from xlvla.ros.measure import MS
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import RELIABLE, Topic
@@ -79,14 +78,18 @@ def main() -> None:
     """The other process."""
     supervision.follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
+    participant.join()
     node = rclpy.create_node("bench_echo")
     pong = node.create_publisher(PONG.type, PONG.name, PONG.qos)
     ticks = node.create_publisher(TIMER.type, TIMER.name, TIMER.qos)
     tick = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
     node.create_subscription(PING.type, PING.name, pong.publish, PING.qos)
     node.create_timer(1 / TIMER_HZ, lambda: ticks.publish(tick.fill(time.time_ns(), np.zeros(JOINTS))))
-    rclpy.spin(node)  # until SIGTERM
+    try:
+        rclpy.spin(node)  # until SIGTERM
+    finally:
+        participant.leave(node)
 
 
 if __name__ == "__main__":

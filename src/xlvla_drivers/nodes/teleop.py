@@ -181,9 +181,12 @@ class TeleopNode(RigNode):
         try:
             return asked.result(CLUTCH_TIMEOUT_S)
         except FutureTimeout:
+            asked.cancel()  # a clutch must not close later, when nobody expects it
             raise XlvlaError(f"teleoperation is not ready: {self._link or 'it is busy'}") from None
 
     def _obey(self, close: bool, asked: Future[str], now_ns: int) -> None:
+        if not asked.set_running_or_notify_cancel():
+            return
         try:
             asked.set_result(self._close(now_ns) if close else self._open(now_ns))
         except XlvlaError as error:

@@ -213,7 +213,10 @@ class OperatorNode(RigNode):
         client = self._offered[service.name]
         yield from self._until(client.service_is_ready, f"nobody offers {service.name}")
         asked = client.call_async(service.type.Request(**fields))
-        yield from self._until(asked.done, f"{service.name} did not answer")
+        try:
+            yield from self._until(asked.done, f"{service.name} did not answer")
+        finally:
+            client.remove_pending_request(asked)
         answer = asked.result()
         if answer is None or not answer.success:
             raise XlvlaError(f"{service.name}: {answer.message if answer else 'no answer'}")

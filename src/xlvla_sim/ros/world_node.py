@@ -92,11 +92,14 @@ class WorldNode(RigNode):
         try:
             return asked.result(RESET_TIMEOUT_S)
         except FutureTimeout:
+            asked.cancel()
             raise XlvlaError(f"the {self.get_name()} did not reset within {RESET_TIMEOUT_S:.0f} s") from None
 
     def answer_resets(self, world: World) -> None:
         while not self._resets.empty():
             asked = self._resets.get()
+            if not asked.set_running_or_notify_cancel():  # whoever asked has given up
+                continue
             self.begun += 1
             self.begin_again(world)
             asked.set_result(self._state(world))
