@@ -47,7 +47,7 @@ def parameters(node, context):
 
 def test_the_arguments_read_well():
     arguments = {entity.name: entity for entity in description().entities if isinstance(entity, DeclareLaunchArgument)}
-    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "only", "without", "rviz"]
+    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "only", "without", "network", "rviz"]
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert arguments["left_hand"].choices == arguments["right_hand"].choices == [AS_RIG, *catalog.hands()]
     assert arguments["policy"].choices == [AS_RIG, *catalog.policies(), "none"]

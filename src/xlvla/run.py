@@ -20,6 +20,7 @@ import yaml
 
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
+from xlvla.network import reach
 from xlvla.rig import Rig
 
 READY_TIMEOUT_S = 120.0
@@ -32,7 +33,6 @@ NODE_DEFAULTS = {**_ONE_THREAD, "MUJOCO_GL": "egl"}
 
 _DEFAULTS = {
     **NODE_DEFAULTS,
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity}: {message}",
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
@@ -144,7 +144,9 @@ class Supervisor:
         chosen["NOTIFY_SOCKET"] = f"@xlvla-{os.getpid()}-{id(self)}"
         if self._domain is not None:
             chosen["ROS_DOMAIN_ID"] = str(self._domain)
-        return {**_DEFAULTS, **os.environ, **chosen}
+        environment = {**_DEFAULTS, **os.environ, **chosen}
+        reach(self._rig.network, os.environ).apply(environment)
+        return environment
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S, progress: Callable[[list[str]], None] = lambda waiting: None) -> None:
         """Waits until every node is up; raises NodeDied, or XlvlaError naming those that are late."""
@@ -214,6 +216,8 @@ def own_domain() -> int:
 def interruptible() -> Generator[None]:
     """SIGINT and SIGTERM end what is inside, with everything cleaned up on the way.
 
+    What speaks ROS inside keeps to this machine, unless the shell says otherwise.
+
     SIGINT too where this process was started with it ignored, as shells do in the background: a rig must be stoppable.
     """
 
@@ -221,7 +225,8 @@ def interruptible() -> Generator[None]:
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith(("ROS_", "RCUTILS_")) and key not in os.environ})
+    os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith("RCUTILS_") and key not in os.environ})
+    reach(False, os.environ).apply(os.environ)
     try:
         yield
     finally:

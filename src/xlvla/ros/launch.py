@@ -19,7 +19,14 @@ from typing import Any
 
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    UnsetEnvironmentVariable,
+)
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -27,6 +34,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec, chosen
+from xlvla.network import Reach, reach
 from xlvla.paths import share
 from xlvla.rig import Rig, load
 from xlvla.robot import rig_description
@@ -42,7 +50,8 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
     def start(context: LaunchContext) -> list[Any]:
         rig = chosen_rig(context)
         specs = chosen(rig, _names(context, "only"), _names(context, "without"))
-        return rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)
+        scope = reach(rig.network, os.environ, insisted=_choice(context, "network") is not None)
+        return [*reach_actions(scope), *rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)]
 
     return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
 
@@ -59,6 +68,7 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
         _argument("instruction", AS_RIG, "The task in words."),
         _argument("only", "", "Start only these nodes of the rig, separated by commas; the rest run elsewhere."),
         _argument("without", "", "Start all nodes but these, which run elsewhere: without:=policy."),
+        _argument("network", AS_RIG, "Let nodes of other machines in.", [AS_RIG, "true", "false"]),
         _argument("rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]),
     ]
 
@@ -71,7 +81,16 @@ def chosen_rig(context: LaunchContext) -> Rig:
         sim=None if sim is None else sim == "true",
         policy=_choice(context, "policy"),
         instruction=_choice(context, "instruction"),
+        network={None: None, "true": True, "false": False}[_choice(context, "network")],
     )
+
+
+def reach_actions(scope: Reach) -> list[Any]:
+    """Actions that make everything started after them speak as far as that, and say so."""
+    if scope.fault:
+        raise XlvlaError(scope.fault)
+    set_or_not = [UnsetEnvironmentVariable(name) if v is None else SetEnvironmentVariable(name, v) for name, v in scope.variables.items()]
+    return [*set_or_not, LogInfo(msg=f"the rig speaks {scope.line}" + ("" if scope.network else "; network:=true lets other machines in"))]
 
 
 def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Any]:

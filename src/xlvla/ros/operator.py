@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -16,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
+from xlvla.network import reach
 from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 
@@ -32,6 +34,8 @@ class Operator:
     """
 
     def __init__(self, *, domain: int | None = None, record: bool = False):
+        if fault := reach(False, os.environ).fault:
+            raise XlvlaError(fault)
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.node = rclpy.create_node("operator", context=self._context)
