@@ -18,6 +18,7 @@ from types import TracebackType
 
 import yaml
 
+from xlvla import security
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.network import reach
@@ -123,6 +124,7 @@ class Supervisor:
         parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": spec.params(str(rig_path))}}))
         command = [sys.executable, "-m", spec.module, "--ros-args", "--params-file", str(parameters), "-r", f"__node:={spec.name}"]
         command += ["-r", f"__ns:=/{spec.namespace}"] if spec.namespace else []
+        command += security.arguments(self._rig, spec, os.environ)
         process = subprocess.Popen(
             command,
             env=self._environment(),
@@ -145,6 +147,7 @@ class Supervisor:
         if self._domain is not None:
             chosen["ROS_DOMAIN_ID"] = str(self._domain)
         environment = {**_DEFAULTS, **os.environ, **chosen}
+        environment.pop(security.OVERRIDE, None)  # which is the operator's
         reach(self._rig.network, os.environ).apply(environment)
         return environment
 

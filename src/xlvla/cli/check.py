@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual") -> None:
     """Check a rig before anything starts; prints every fault and exits with 2, or one line that all is well."""
+    from xlvla import security
     from xlvla.errors import RigError
     from xlvla.graph import nodes
     from xlvla.network import reach
@@ -27,6 +28,7 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
     loaded = load(rig)
     scope = reach(loaded.network, os.environ)
     faults = installation_faults(loaded) + ([scope.fault] if scope.fault else [])
+    faults = faults or security.faults(loaded, nodes(loaded), os.environ)
     if faults:
         raise RigError(f"{rig}: {fault}" for fault in faults)
     joints = sum(len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand"))

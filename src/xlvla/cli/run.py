@@ -211,11 +211,15 @@ def _caption(report: Report, status: dict[str, Any]) -> str:
 
 def ready_or_raise(rig: Rig, specs: list[NodeSpec] | None = None, scope: Reach | None = None) -> None:
     """Raises RigError with everything this machine or shell lacks for these nodes of a rig (None: all), before anything starts."""
+    from xlvla import graph, security
     from xlvla.cli.check import installation_faults
     from xlvla.errors import RigError
     from xlvla.network import reach
 
     scope = scope or reach(rig.network, os.environ)
     faults = installation_faults(rig, specs) + ([scope.fault] if scope.fault else [])
+    faults = faults or security.faults(rig, specs or graph.nodes(rig), os.environ)
     if faults:
         raise RigError(faults)
+    if security.is_asked_for(os.environ):
+        os.environ[security.OVERRIDE] = security.enclave(rig, security.OPERATOR)

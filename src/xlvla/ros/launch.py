@@ -31,7 +31,7 @@ from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from xlvla import catalog
+from xlvla import catalog, security
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec, chosen
 from xlvla.network import Reach, reach
@@ -100,19 +100,21 @@ def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> l
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     actions: list[Any] = []
     for spec in specs:
-        node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None)
+        secured = security.arguments(rig, spec, os.environ)
+        node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None, ros_arguments=secured)
         actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all))]
     watched = any(spec.name == "joint_states" for spec in specs)  # the machine of the robot, or of all
     return actions + (_viewers(rig, rviz_file) if watched else [])
 
 
-def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
+def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool, ros_arguments: Sequence[str] = ()) -> Node:
     """One node of the graph: the colcon-installed executable, or its module where the packages came from pip."""
     parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in spec.params(rig_path).items()}
     # The first python3 of the path, not the one colcon ran with: an active virtual environment has what ROS has no package for.
     where: dict[str, Any] = {"package": "xlvla", "executable": executable(spec), "prefix": "python3"}
     if not _installed("xlvla"):
         where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
+    where["ros_arguments"] = list(ros_arguments)
     parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
     where["additional_env"] = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
     return Node(name=spec.name, exec_name=spec.name, namespace=spec.namespace, parameters=[parameters], output="screen", **where)
