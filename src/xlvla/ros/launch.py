@@ -32,7 +32,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from xlvla import catalog, security
-from xlvla.errors import XlvlaError
+from xlvla.errors import RigError, XlvlaError
 from xlvla.graph import NodeSpec, chosen
 from xlvla.network import Reach, reach
 from xlvla.paths import share
@@ -51,6 +51,8 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
         rig = chosen_rig(context)
         specs = chosen(rig, _names(context, "only"), _names(context, "without"))
         scope = reach(rig.network, os.environ, insisted=_choice(context, "network") is not None)
+        if faults := security.faults(rig, specs, os.environ):
+            raise RigError(faults)
         return [*reach_actions(scope), *rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)]
 
     return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
@@ -127,6 +129,8 @@ def executable(spec: NodeSpec) -> str:
 
 def _viewers(rig: Rig, rviz_file: str | None) -> list[Any]:
     """robot_state_publisher and RViz, where they are installed; the rig runs without them."""
+    if security.is_asked_for(os.environ):
+        return [LogInfo(msg="secured, so without robot_state_publisher and RViz: they have no enclave")]
     use_sim_time = rig.sim is not None
     actions: list[Any] = []
     if _installed("robot_state_publisher"):
