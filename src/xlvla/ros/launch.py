@@ -92,7 +92,12 @@ def reach_actions(scope: Reach) -> list[Any]:
     if scope.fault:
         raise XlvlaError(scope.fault)
     set_or_not = [UnsetEnvironmentVariable(name) if v is None else SetEnvironmentVariable(name, v) for name, v in scope.variables.items()]
-    return [*set_or_not, LogInfo(msg=f"the rig speaks {scope.line}" + ("" if scope.network else "; network:=true lets other machines in"))]
+    operators = [UnsetEnvironmentVariable(security.OVERRIDE)]  # which would be every node's
+    return [
+        *set_or_not,
+        *operators,
+        LogInfo(msg=f"the rig speaks {scope.line}" + ("" if scope.network else "; network:=true lets other machines in")),
+    ]
 
 
 def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Any]:
