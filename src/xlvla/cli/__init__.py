@@ -11,6 +11,7 @@ import typer
 
 from xlvla import __version__
 from xlvla.errors import RigError, XlvlaError
+from xlvla.text import plain
 
 EXTRAS = {
     "mujoco": "sim",
@@ -42,6 +43,8 @@ EXTRAS = {
 }
 """Which extra of the distribution brings a module."""
 
+LONGEST_LINE = 4000
+
 app = typer.Typer(name="xlvla", no_args_is_help=True, add_completion=False)
 
 
@@ -65,7 +68,7 @@ def main() -> None:
     try:
         app()
     except RigError as error:
-        _fail("\n".join(error.faults))
+        _fail(*error.faults)
     except XlvlaError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
@@ -74,6 +77,7 @@ def main() -> None:
         _fail(f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'")
 
 
-def _fail(text: str) -> None:
-    print(f"xlvla: {text}", file=sys.stderr)
+def _fail(*lines: str) -> None:
+    """What is quoted in a line may be a stranger's: a message's, a file's."""
+    print("xlvla: " + "\n".join(plain(line, longest=LONGEST_LINE) for line in lines), file=sys.stderr)
     sys.exit(2)

@@ -103,8 +103,6 @@ def _until_stopped(
 
 
 def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool, scope: Reach) -> None:
-    from rich.markup import escape
-
     from xlvla import graph
     from xlvla.keys import Keys
     from xlvla.ros.controls import Controls
@@ -119,14 +117,17 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
-        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {controls.legend}{typed}." if keys.there else "."))
-        screen.say(f"It speaks {escape(scope.line)}." + ("" if scope.network else " --network lets other machines in."))
+        legend = f"; {controls.legend}{typed}" if keys.there else ""
+        screen.say((rig.name, "bold"), f"{part} is up: {hands}. Ctrl-C ends it{legend}.")
+        screen.say(f"It speaks {scope.line}." + ("" if scope.network else " --network lets other machines in."))
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
             status, figures = session.tick(), session.operator.figures()
             if done := controls.press(keys.pressed()):
                 screen.say(done)
+            for line in session.operator.refused():
+                screen.say((line, "yellow"))
             for line in peers.changes():
                 screen.say(line)
             for word, line in controls.cues():

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
@@ -23,9 +23,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from xlvla import rig as rigs
 from xlvla.errors import RigError, XlvlaError
-from xlvla.ros import supervision, topics
+from xlvla.ros import neighbours, refusals, supervision, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
+from xlvla.ros.forms import Form
+from xlvla.ros.refusals import Refusals
+from xlvla.text import Sparing, plain
+
+T = TypeVar("T")
 
 _PARAMETERS = {
     "rig": ("bimanual", "Name of a rig of the catalogue, or path of a rig's YAML file."),
@@ -50,11 +55,15 @@ class RigNode(LifecycleNode):
 
     def __init__(self, name: str):
         super().__init__(name)
+        self._began_s = time.monotonic()
         self._declare()
         self.health = Health(name)
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
+        self._sparing = Sparing()
+        self._refusals = Refusals(self.warn, self.health.counts)
+        refusals.tell(self, self._refusals)
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -78,6 +87,23 @@ class RigNode(LifecycleNode):
     def publisher(self, topic: topics.Topic) -> Publisher:
         return self.create_publisher(topic.type, topic.name, topic.qos)
 
+    def listen(self, topic: topics.Topic, form: Form[T], hear: Callable[[T], None]) -> None:
+        """Calls `hear` in the executor's thread with what every message says; what is not of the form is counted and said."""
+
+        def take(data: Any) -> None:
+            try:
+                value = form(topic, data)
+            except XlvlaError as error:
+                self.refuse(topic, error)
+            else:
+                hear(value)
+
+        self.create_subscription(topic.type, topic.name, take, topic.qos, raw=True)
+
+    def refuse(self, topic: topics.Topic, why: XlvlaError) -> None:
+        """Counts a message that is no good, and says so now and then."""
+        self._refusals.add(topic.name, why)
+
     def serve(self, service: topics.Service, answer: Callable[[Any], str]) -> None:
         """Offers a service; `answer` gets the request and returns the message of a success or raises XlvlaError."""
 
@@ -97,15 +123,21 @@ class RigNode(LifecycleNode):
     def parameter(self, name: str) -> Any:
         return self.get_parameter(name).value
 
+    def info(self, line: str) -> None:
+        """One line for who reads the log."""
+        self.get_logger().info(plain(line))
+
     def warn(self, line: str) -> None:
         """One line for the operator; the same one at most every 2 s."""
-        self.get_logger().warning(line, throttle_duration_sec=2.0)
+        if self._sparing(line):
+            self.get_logger().warning(plain(line))
 
     def fail(self, error: BaseException) -> None:
         """Ends the process, with one line for a user's mistake and a traceback for ours."""
         if not isinstance(error, XlvlaError):
             traceback.print_exception(error)
-        self.failure = "\n".join(error.faults) if isinstance(error, RigError) else str(error) or type(error).__name__
+        lines = error.faults if isinstance(error, RigError) else (str(error) or type(error).__name__,)
+        self.failure = "\n".join(plain(line, longest=len(line)) for line in lines)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition(self._configure)
@@ -129,6 +161,7 @@ class RigNode(LifecycleNode):
 
     def _configure(self) -> None:
         self.rig = rigs.load(self.parameter("rig"))
+        neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
 

@@ -34,7 +34,7 @@ def operator(rig: Rig) -> Wiring:
     heard = (topic for wire in wires for topic in wire.says)
     watched = (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS, topics.CUE, topics.EMULATED_FAULTS)
     served = tuple(service for wire in wires for service in wire.serves)
-    says = (*_by_anybody(rig), topics.TELEOP_KEYS, topics.INJECT)
+    says = (*_by_anybody(rig), topics.TELEOP_KEYS, topics.INJECT, topics.STOP)
     return Wiring(says, tuple(dict.fromkeys((*heard, *watched))), calls=tuple(dict.fromkeys((*served, *_ORDERS))))
 
 
@@ -75,7 +75,8 @@ def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
 def _sim(rig: Rig, part: str) -> Wiring:
     cameras = [topic for name, camera in rig.cameras.items() for topic in eye.says(name, camera)]
     world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.SIM_STATE)
-    return Wiring((*world, *cameras, *_each(rig, topics.joint_states)), _each(rig, topics.command), (topics.SIM_RESET,))
+    says = (*world, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.device))
+    return Wiring(says, (*_each(rig, topics.command), topics.STOP), (topics.SIM_RESET,))
 
 
 def _mirror(rig: Rig, part: str) -> Wiring:
@@ -100,7 +101,7 @@ def _arm(rig: Rig, side: Side) -> Wiring:
 
 def _device(rig: Rig, side: Side, part: Part) -> Wiring:
     says = (topics.joint_states(side, part), topics.device(side, part))
-    return Wiring(says, (topics.command(side, part),), (topics.recover(side, part),))
+    return Wiring(says, (topics.command(side, part), topics.STOP), (topics.recover(side, part),))
 
 
 def _emulators(rig: Rig, part: str) -> Wiring:
@@ -118,8 +119,8 @@ def _joint_states(rig: Rig, part: str) -> Wiring:
 def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
-    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET)
-    return Wiring((*_commands(rig), topics.MOTION_STATUS), hears, services)
+    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET, topics.STOP)
+    return Wiring((*_commands(rig), topics.MOTION_STATUS, topics.STOP), hears, services)
 
 
 def _teleop(rig: Rig, source: str) -> Wiring:
