@@ -231,7 +231,6 @@ def _say(line: socket.socket, what: dict[str, Any]) -> None:
 
 def _alone(path: Path) -> IO[str] | None:
     """A lock that only one server of a robot has, its process in it; None for any other."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     lock = path.with_suffix(".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
