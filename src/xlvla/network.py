@@ -15,9 +15,6 @@ RANGE, ONLY, PEERS, SERVER = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONL
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """What Fast DDS 2 and 3 call the file of their settings."""
 
-VARIABLES = (RANGE, ONLY, PEERS, SERVER, *PROFILES, "FASTDDS_BUILTIN_TRANSPORTS", "RMW_IMPLEMENTATION", "ROS_DOMAIN_ID")
-"""What of an environment decides whom a node hears."""
-
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 """Settings of Fast DDS that listen on the loopback interface alone."""
 
@@ -74,11 +71,6 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
     if scope == "LOCALHOST":
         return _local(shell, _against(wanted, f"{RANGE}={shell[RANGE]}"))
     return _network(shell, "SUBNET") if wanted else _local(shell)
-
-
-def said_of_discovery(shell: Mapping[str, str]) -> str:
-    """What an environment says of whom a node hears, for a line; '' where it says nothing."""
-    return ", ".join(f"{name}={shell[name]}" for name in VARIABLES if shell.get(name) and shell[name] != str(LOOPBACK))
 
 
 def _against(wanted: bool, said: str) -> str:

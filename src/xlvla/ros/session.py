@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ import numpy as np
 from xlvla import graph
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
-from xlvla.network import said_of_discovery
 from xlvla.rig import Rig
 from xlvla.ros.measure import Measure
 from xlvla.ros.operator import Operator
@@ -22,9 +20,6 @@ from xlvla.run import Listener, Supervisor
 
 LINGER_S = 0.7
 """How long a finished episode is still watched."""
-
-MEET_S = 20.0
-"""How long nodes that run may take to find each other."""
 
 STALLED_S = 60.0
 """An episode whose simulated time stands still for so long has failed."""
@@ -82,7 +77,6 @@ class Session:
             self.operator = Operator(domain=self._domain, record=self._record)
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.wait_ready(progress=self._progress)
-            self._meet()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -94,17 +88,6 @@ class Session:
                 self.operator.__exit__(None, None, None)
         finally:
             self.supervisor.stop()
-
-    def _meet(self) -> None:
-        """Waits until every node is heard of here: a rig whose nodes do not find each other is not up."""
-        names = {node.spec.name for node in self.supervisor.nodes}
-        give_up = time.monotonic() + MEET_S
-        while missing := names - set(self.operator.node.get_node_names()):
-            self.supervisor.check()
-            if time.monotonic() > give_up:
-                said = said_of_discovery(os.environ) or "a firewall, or shared memory that others left behind, can be why"
-                raise XlvlaError(f"the nodes run but are not heard of for {MEET_S:.0f} s: {', '.join(sorted(missing))}; {said}")
-            time.sleep(0.02)
 
     def tick(self) -> dict[str, Any]:
         """Looks once, 20 ms: the newest status. Raises NodeDied when a node has ended."""
