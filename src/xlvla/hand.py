@@ -13,6 +13,9 @@ from xlvla.errors import XlvlaError, nearest
 from xlvla.paths import share
 from xlvla.types import Finger, Side
 
+RAMP_S = 0.1
+"""A finger reaches its full speed in this time; no data sheet of a hand gives an acceleration."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -64,6 +67,10 @@ class Hand:
     def limits(self, side: Side) -> Limits:
         """URDF limits in the order of `joints`."""
         return joint_limits(self.description(side), self.joint_names(side))
+
+    def acceleration(self, side: Side) -> np.ndarray:
+        """Limits [J] rad/s^2 in the order of `joints`."""
+        return self.limits(side).velocity / RAMP_S
 
     def command_range(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper [J] a command may have: URDF and device limits intersected."""

@@ -31,6 +31,9 @@ class Kinematics:
     Args:
         xml: URDF text.
         joints: names of the N commanded joints, the order of every `q`; free joints not named stay at zero.
+
+    Attributes:
+        spread: matrix [nq, N] of the change of every joint of the model per change of a commanded one.
     """
 
     def __init__(self, xml: str, joints: Sequence[str]):
@@ -42,7 +45,7 @@ class Kinematics:
         self.lower = np.array([joint.lower for joint in named])
         self.upper = np.array([joint.upper for joint in named])
         self.velocity = np.array([joint.velocity for joint in named])
-        self._spread, self._offset = self._coupling(description)
+        self.spread, self._offset = self._coupling(description)
 
     def fk(self, q: np.ndarray, frames: Sequence[str]) -> dict[str, np.ndarray]:
         """Poses [4, 4] of the named links in the root's frame at q [N]."""
@@ -52,7 +55,7 @@ class Kinematics:
     def jacobian(self, q: np.ndarray, frame: str) -> np.ndarray:
         """Jacobian [6, N] of a link's frame, linear then angular, along the root's axes."""
         full = pin.computeFrameJacobian(self.model, self.data, self.full(q), self.frame(frame), pin.LOCAL_WORLD_ALIGNED)
-        return full @ self._spread
+        return full @ self.spread
 
     def frame(self, link: str) -> int:
         """pinocchio's id of a link's frame."""
@@ -102,7 +105,7 @@ class Kinematics:
 
     def full(self, q: np.ndarray) -> np.ndarray:
         """Every joint of the model [nq], couplings included, at q [N]."""
-        return self._spread @ np.asarray(q, dtype=float) + self._offset
+        return self.spread @ np.asarray(q, dtype=float) + self._offset
 
     def _coupling(self, description: urdf.Description) -> tuple[np.ndarray, np.ndarray]:
         """Matrix [nq, N] and offset [nq] that turn commanded joints into all joints; follows chains of couplings."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import yaml
 
 from xlvla import catalog, rig_like
@@ -161,6 +162,12 @@ class Rig:
         """Names the joints of an arm or hand bear on every topic of this rig (each begins with the side's word and the part's)."""
         names = self.arm(side).joints if part == "arm" else self.hand(side).joint_names(side)
         return tuple(scoped(side, part, name) for name in names)
+
+    def acceleration(self, side: Side, part: Part) -> np.ndarray:
+        """Acceleration limits of an arm or hand [J] rad/s^2 in the order of `joint_names`."""
+        if part == "hand":
+            return self.hand(side).acceleration(side)
+        return np.full(len(self.arm(side).joints), self.arm(side).acceleration)
 
     def home(self, side: Side) -> dict[str, float]:
         """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are at zero."""

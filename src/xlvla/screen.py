@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.status import Status
 from rich.text import Text
+
+from xlvla.text import plain, plain_lines
 
 _LEVEL = re.compile(r"^(DEBUG|INFO|WARN|ERROR|FATAL): ")
 _LEVELS = {"ok": "green", "warning": "yellow"}
 WIDTH = 160
 """Columns of what is written to a file or a pipe: a table of figures fits."""
+
+LONGEST_PART = 2000
+"""Characters of a part of a line that stays."""
+
 _COLOURS = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
+
+
+class Plain(Console):
+    """A console that shows text as it is: square brackets are no markup, and codes that move a terminal's cursor are spelled out.
+
+    Names, sentences and what nodes say come from files, messages and other programs. A style is a `rich.text.Text`.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(plain_lines(text), **options)
 
 
 def console(*, quiet: bool = False) -> Console:
     """As wide as the terminal; where there is none, wide enough for any table."""
-    return Console(highlight=False, quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
+    return Plain(quiet=quiet, width=None if sys.stdout.isatty() else WIDTH)
 
 
 class Screen:
@@ -49,11 +69,11 @@ class Screen:
         shown = (line, *more)
         if shown != self._shown:
             self._shown = shown
-            self._status.update(Text("\n", no_wrap=True, overflow="ellipsis").join([Text(line), *more]))
+            self._status.update(Text("\n", no_wrap=True, overflow="ellipsis").join([styled(line), *more]))
 
-    def say(self, line: str) -> None:
-        """A line that stays, in rich's markup."""
-        self.console.print(line, soft_wrap=True)
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """A line that stays; a part may be a pair of text and style."""
+        self.console.print(styled(*parts), soft_wrap=True)
 
     def heard(self, node: str, line: str) -> None:
         """A line that a node printed."""
@@ -63,17 +83,32 @@ class Screen:
         if level and level[1] in ("DEBUG", "INFO") and not self._verbose:
             return
         colour = _COLOURS.get(level[1], "default") if level else "default"
-        self.console.print(f"[dim]{node:>12}[/] [{colour}]{escape(line[level.end() :] if level else line)}[/]", soft_wrap=True)
+        self.say((f"{node:>12} ", "dim"), (line[level.end() :] if level else line, colour))
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """A line made of texts and of pairs of text and style, whoever they came from."""
+    texts = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((plain(text, longest=LONGEST_PART), style) for text, style in texts))
+
+
+def number(figures: Mapping[str, str], key: str) -> float | None:
+    """A figure of a node's diagnostics; None where it is not told, or is no number."""
+    try:
+        value = float(figures[key])
+    except (KeyError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     """Simulated time, what the policy and motion report about themselves, and whatever is not well."""
     policy, motion = figures.get("policy", {}), figures.get("motion", {})
     parts = [f"{status['time_s']:6.1f} s  {status['text']}"] if status else []
-    if "observation to chunk p50 [ms]" in policy:
-        parts.append(f"chunk after {float(policy['observation to chunk p50 [ms]']):.0f} ms")
-    if "control [Hz]" in motion:
-        parts.append(f"control {float(motion['control [Hz]']):.0f} Hz, {motion['']}")
+    if (late_ms := number(policy, "observation to chunk p50 [ms]")) is not None:
+        parts.append(f"chunk after {late_ms:.0f} ms")
+    if (rate_hz := number(motion, "control [Hz]")) is not None:
+        parts.append(f"control {rate_hz:.0f} Hz, {motion.get('', '')}")
     if status.get("real_time_factor"):
         parts.append(f"{status['real_time_factor']:.2f} x real time")
     return "  |  ".join(parts) or "running"
@@ -81,29 +116,32 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
 
 def teleop_line(said: dict[str, Any], motion: dict[str, str]) -> Text:
     """Whose movements the robot follows, how often they come, and how long they take to a chunk and to the command."""
-    parts: list[Any] = ["  ", (f"{'teleop':<11}", "cyan"), f"{said['source']} {said['address']}  {said['rate_hz']:.0f} Hz  "]
+    heard = f"{said['source']} {said['address']}  {said['rate_hz']:.0f} Hz  "
+    parts: list[str | tuple[str, str]] = ["  ", (f"{'teleop':<11}", "cyan"), heard]
     parts += [(f"{said['link']}  ", "red")] if said["link"] else []
     for side, state in said["sides"].items():
         word = ("strained" if state["strained"] else "follows") if state["clutched"] else state["why"]
         parts.append((f"{side} {word}  ", "green" if word == "follows" else "yellow"))
-    to_command = [float(value) for key, value in motion.items() if key.endswith("observation to command p99 [ms]")]
+    late_ms = [number(motion, key) for key in motion if key.endswith("observation to command p99 [ms]")]
+    to_command = [value for value in late_ms if value is not None]
     took = [f"to chunk {said['latency_ms'][name]:.1f} ms {name}" for name in ("p50", "p99") if name in said["latency_ms"]]
     took += [f"to command {max(to_command):.1f} ms p99"] if to_command else []
-    return Text.assemble(*parts, (", ".join(took), "dim"))
+    return styled(*parts, (", ".join(took), "dim"))
 
 
 def recorder_line(said: dict[str, Any]) -> Text:
     """What is being recorded, or was last, and the worst that is to be said of it."""
     if said.get("state") != "recording":
-        return Text.assemble("  ", (f"{'recorder':<11}", "cyan"), f"{said.get('episode') or 'no take yet'}", ("  not recording", "dim"))
+        return styled("  ", (f"{'recorder':<11}", "cyan"), f"{said.get('episode') or 'no take yet'}", ("  not recording", "dim"))
     verdict, findings = str(said["verdict"]), said["findings"]
     worst = f"  {findings[0]}" if findings else ""
     facts = f"{said['episode']}  {said['duration_s']:6.1f} s  {said['written_mb']:.1f} MB  "
-    return Text.assemble("  ", (f"{'RECORDING':<11}", "bold red"), facts, (verdict + worst, verdict))
+    return styled("  ", (f"{'RECORDING':<11}", "bold red"), facts, (verdict + worst, verdict))
 
 
 def device_line(part: str, level: str, said: str, figures: dict[str, str]) -> Text:
     """A device in one line: what its driver said of it, how often and how fast it is read."""
-    pace = f"{float(figures.get('states [Hz]', 0)):4.0f} Hz"
-    read = f"read {figures['read p50 [ms]']} ({figures['read p99 [ms]']}) ms" if "read p50 [ms]" in figures else ""
-    return Text.assemble("  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (said, _LEVELS.get(level, "red")))
+    pace = f"{number(figures, 'states [Hz]') or 0.0:4.0f} Hz"
+    p50, p99 = number(figures, "read p50 [ms]"), number(figures, "read p99 [ms]")
+    read = "" if p50 is None or p99 is None else f"read {p50:.2f} ({p99:.2f}) ms"
+    return styled("  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (said, _LEVELS.get(level, "red")))

@@ -41,7 +41,7 @@ def refuse_unfinished_ports(domain: int, folder: Path = FOLDER) -> None:
     remove = shlex.join(["rm", *(str(port) for port in unfinished)])
     waiting = sorted(_holders(unfinished))
     ended = f"; processes {', '.join(map(str, waiting))} wait for it already: end them, too" if waiting else ""
-    raise XlvlaError(f"a process that was killed left shared memory unfinished, and every node would wait for it for ever: {remove}{ended}")
+    raise XlvlaError(f"a process that was killed left shared memory unfinished, for which nodes would wait for ever: {remove}{ended}")
 
 
 def unfinished_ports(domain: int, folder: Path = FOLDER) -> list[Path]:

@@ -29,6 +29,9 @@ TONES: dict[str, Sequence[int]] = {
 }
 """Frequencies [Hz] by a cue's word, one after the other; 0 is a pause. A word that is not here is one tone."""
 
+_PLAYING = threading.Semaphore(4)
+"""A flood of cues makes no more noise than a few."""
+
 _PLAYERS = (
     ("paplay", "--raw", "--format=s16le", f"--rate={RATE_HZ}", "--channels=1"),
     ("aplay", "-q", "-t", "raw", "-f", "S16_LE", "-r", str(RATE_HZ), "-c", "1"),
@@ -40,7 +43,7 @@ def play(word: str) -> None:
     player = next((command for command in _PLAYERS if shutil.which(command[0])), None)
     if player is None:
         _bell()
-    else:
+    elif _PLAYING.acquire(blocking=False):
         threading.Thread(target=_play, args=(player, samples(TONES.get(word, (550,)))), daemon=True).start()
 
 
@@ -57,6 +60,8 @@ def _play(player: Sequence[str], data: bytes) -> None:
         done = subprocess.run(player, input=data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=5.0, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return
+    finally:
+        _PLAYING.release()
     if done.returncode:  # a player, but no loudspeaker
         _bell()
 

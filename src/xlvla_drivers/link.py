@@ -6,46 +6,34 @@ for seconds while it connects.
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.guard import Guard, Refused
 from xlvla_drivers import awake
 from xlvla_drivers.calibration import Calibration
-from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, Fault, LinkLost
-from xlvla_drivers.guard import Guard, Refused
+from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
+from xlvla_drivers.standing import Refusals, Standing, told
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
 """Between attempts to connect: doubled every time, by chance up to a fifth longer, so that devices on one bus take turns."""
 
-REFUSAL_SHOWN_S = 1.0
-"""How long a refused command is spoken of."""
+SETTLED_S = 0.2
+"""After a pause of its own a driver listens for so long before it believes where the device is: what comes first may be of before."""
+
+REST_S = 1.0
+"""The longest that a device is braked for before it is left."""
 
 Condition = Literal["disconnected", "connecting", "up", "lost"]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: they do, but look after it."""
-
-    level: Literal["ok", "warning", "fault"]
-    line: str
-
-
-def told(faults: Iterable[Fault]) -> str:
-    """Faults in one line, each with all the joints that suffer from it."""
-    joints: dict[str, list[str]] = {}
-    for fault in faults:
-        joints.setdefault(fault.text, []).extend([fault.joint] if fault.joint else [f"({fault.code})"])
-    return "; ".join(f"{text} {', '.join(whose)}" for text, whose in joints.items())
 
 
 class Link:
@@ -56,6 +44,7 @@ class Link:
         guard: what may be sent, in joint angles.
         calibration: between joint angles and the device's.
         on_change: called in this thread whenever `standing` has changed, before anything that may block.
+        second_writer: says who commands beside the session that is followed.
 
     Attributes:
         condition: of the connection.
@@ -65,64 +54,89 @@ class Link:
         took_s: duration of the last read and write.
     """
 
-    def __init__(self, device: Device, guard: Guard, calibration: Calibration, on_change: Callable[[], None] = lambda: None):
-        self.device, self.guard, self.calibration, self._on_change = device, guard, calibration, on_change
+    def __init__(
+        self,
+        device: Device,
+        guard: Guard,
+        calibration: Calibration,
+        on_change: Callable[[], None] = lambda: None,
+        second_writer: Callable[[], str] = lambda: "second writer",
+    ):
+        self.device, self.guard, self.calibration = device, guard, calibration
+        self._on_change, self._second_writer = on_change, second_writer
         self.condition: Condition = "disconnected"
         self.state: DeviceState | None = None
         self.sent: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self.took_s: dict[str, float] = {}
-        self._refusal, self._refused_s = Refused("", ""), 0.0
+        self._refusals = Refusals()
         self._why, self._pause_s, self._next_s = "", FIRST_PAUSE_S, 0.0
         self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
         self._told = Standing("fault", "")
         self._stopped, self._heard_s = False, 0.0
+        self._woke_s: float | None = None
 
     @property
     def standing(self) -> Standing:
+        return dataclasses.replace(self._standing(), stopped=self.guard.stopped)
+
+    def _standing(self) -> Standing:
         if self.condition != "up" or self.state is None:
             return Standing("fault", f"{self.condition}: {self._why}" if self._why else self.condition)
         stopping = [fault for fault in self.state.faults if fault.stops]
         if stopping:
             return Standing("fault", f"stopped: {told(stopping)}")
+        if self.guard.stopped is not None:
+            return Standing("warning", f"stopped by {self.guard.stopped}: holding until /motion/reset")
         if self.state.faults:
             return Standing("warning", told(self.state.faults))
-        if time.monotonic() < self._refused_s + REFUSAL_SHOWN_S and self._refusal.reason:
-            return Standing("warning", str(self._refusal))
+        if self._refusals.line:
+            return Standing("warning", self._refusals.line)
         return Standing("ok", "following commands" if self.guard.following else "holding, ready for commands")
 
-    def step(self, now_s: float) -> DeviceState | None:
-        """Looks after the device once; its new state, None where there is none. `now_s` is the clock of the commands' stamps."""
+    def step(self) -> DeviceState | None:
+        """Looks after the device once; its new state, None where there is none."""
         self.sent = {}
-        if self.condition != "up" and not self._connected(now_s):
+        if self.condition != "up" and not self._connected():
             return None
         try:
             self._answer_recoveries()
-            state = self._read(now_s)
-            if not self._stopped:
-                self._write(now_s, state)
+            state = self._read()
+            if not self._stopped and self._settled(state):
+                self._write(state)
         except (XlvlaError, OSError) as error:
             self._lose(str(error))
             return None
         self._tell()
         return state
 
-    def offer(self, command: Mapping[str, float], stamp_s: float, now_s: float) -> None:
-        """A command for the guard, rad by joint name; raises Refused."""
+    def offer(self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = "") -> None:
+        """A command for the guard, rad by joint name, of an age told by one clock; raises Refused."""
         try:
-            self.guard.offer(command, stamp_s, now_s)
+            self.guard.offer(command, stamp_s, now_s, session)
         except Refused as refusal:
-            if refusal.reason != self._refusal.reason:  # the same again keeps its first words
-                self._refusal = refusal
-            self._refused_s = time.monotonic()
-            raise
-        self._refusal = Refused("", "")
+            if refusal.reason == "session":
+                refusal = Refused("session", self._second_writer())
+            self._refusals.add(refusal)
+            raise refusal from None
+        self._refusals.accepted()
 
     def recover(self) -> Future[str]:
         """Asks, from any thread, that the device's faults be cleared; the answer comes from a later step."""
         asked: Future[str] = Future()
         self._recoveries.put(asked)
         return asked
+
+    def rest(self, period_s: float) -> Iterator[DeviceState | None]:
+        """Steps, one a period, that brake the device to rest within its limits, whoever commands, until it is there."""
+        moved = not self.guard.at_rest
+        self.guard.stop("its driver, which ends")
+        until_s = time.monotonic() + REST_S
+        while moved and self.condition == "up" and time.monotonic() < until_s:
+            yield self.step()
+            if self.guard.at_rest:  # the device comes a little later
+                until_s = min(until_s, time.monotonic() + SETTLED_S)
+            time.sleep(period_s)
 
     def close(self) -> None:
         """Leaves the device as its manual asks."""
@@ -131,7 +145,7 @@ class Link:
         self.condition, self._why = "disconnected", ""
         self._tell()
 
-    def _connected(self, now_s: float) -> bool:
+    def _connected(self) -> bool:
         """Tries to connect where it is time to; whether the device is there, held where it is."""
         self._refuse_recoveries()
         if time.monotonic() < self._next_s:
@@ -140,12 +154,12 @@ class Link:
             self.condition = "connecting"
         self._tell()
         self.counts["attempts"] += 1
-        began_s = time.monotonic()
         try:
             self.device.connect()
             self.state = None
             state = self._reported()
-            self.guard.anchor(state.position, now_s + time.monotonic() - began_s)
+            self.guard.anchor(state.position)
+            self._woke_s = None
         except (XlvlaError, OSError) as error:
             if not (self.counts["connections"] or isinstance(error, (LinkLost, OSError))):
                 raise  # a mistake in the rig, which trying again does not mend
@@ -155,12 +169,13 @@ class Link:
         self.counts["connections"] += 1
         return True
 
-    def _read(self, now_s: float) -> DeviceState:
+    def _read(self) -> DeviceState:
         was_stopped = self._stopped
         state = self._reported()
+        self.guard.observe(state.position)
         self._stopped = any(fault.stops for fault in state.faults)
         if self._stopped or was_stopped:  # it does not follow, so where it is now is where it is held
-            self.guard.anchor(state.position, now_s)
+            self.guard.anchor(state.position)
         self.counts["stops"] += self._stopped and not was_stopped
         return state
 
@@ -177,13 +192,26 @@ class Link:
         self.state = self.calibration.state(reported)
         return self.state
 
-    def _write(self, now_s: float, state: DeviceState) -> None:
+    def _settled(self, state: DeviceState) -> bool:
+        """Whether it is known where the device is. After a pause it is held where it is found, and nothing of before counts."""
+        if self._woke_s is None:
+            if not self.guard.paused:
+                return True
+            self._woke_s = time.monotonic()
+            self.counts["pauses"] += 1
+        if time.monotonic() - self._woke_s < SETTLED_S:
+            return False
+        self._woke_s = None
+        self.guard.anchor(state.position)
+        return True
+
+    def _write(self, state: DeviceState) -> None:
         began_s = time.monotonic()
-        wanted = self.calibration.device(self.guard.target(now_s))
+        wanted = self.calibration.device(self.guard.target())
         sent = self.device.write(dict(zip(self.device.joints, wanted.tolist(), strict=True)))
         self.took_s["write"] = time.monotonic() - began_s
         if not sent:  # it has stopped since it was read, and will say why
-            self.guard.anchor(state.position, now_s)
+            self.guard.anchor(state.position)
             return
         angles = self.calibration.joint(np.array([sent[joint] for joint in self.device.joints]))
         self.sent = dict(zip(self.device.joints, angles.tolist(), strict=True))
@@ -201,8 +229,12 @@ class Link:
         self.device.disconnect()
 
     def _answer_recoveries(self) -> None:
+        """Only of a device at rest: its driver tells it to stay where it is. Afterwards it is held where it is found."""
         while not self._recoveries.empty():
             asked = self._recoveries.get()
+            if not (self._stopped or self.guard.at_rest):
+                asked.set_exception(XlvlaError("it moves: stop it first"))
+                continue
             try:
                 asked.set_result(self.device.recover())
             except LinkLost as error:
@@ -210,6 +242,7 @@ class Link:
                 raise
             except XlvlaError as error:
                 asked.set_exception(error)
+            self._woke_s = time.monotonic()
 
     def _refuse_recoveries(self) -> None:
         while not self._recoveries.empty():

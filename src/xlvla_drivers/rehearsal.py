@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.guard import Guard, Refused, part_guard
 from xlvla.rig import Rig
 from xlvla.types import Part, Side
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
-from xlvla_drivers.guard import Guard, Refused
 from xlvla_drivers.link import Link
 
 SWING_RAD, SWING_HZ = 0.4, 0.5
@@ -80,7 +80,7 @@ class Rehearsal:
         driver = registry.open_device(rig, side, part)
         calibration = Calibration(driver.joints, device.calibration)
         limits = command_limits(rig, side, part, calibration)
-        self.guard = Guard(rig.joint_names(side, part), limits, stale_s=rig.motion.stale_s, rate_hz=device.rate_hz)
+        self.guard = part_guard(rig, side, part, limits, rate_hz=device.rate_hz)
         self.link = Link(driver, self.guard, calibration)
         self._swing = Swing(self.guard)
         self._due_s = time.monotonic()
@@ -172,7 +172,7 @@ class Rehearsal:
             if command is not None and self.link.condition == "up":
                 with contextlib.suppress(Refused):
                     self.link.offer(command, now_s, now_s)
-            self.link.step(now_s)
+            self.link.step()
             self._watch()
             yield now_s
             self._due_s = max(self._due_s + 1 / self.rate_hz, time.monotonic() - 1 / self.rate_hz)

@@ -13,10 +13,10 @@ import pytest
 from xlvla import catalog
 from xlvla import rig as rigs
 from xlvla.errors import RigError, XlvlaError
+from xlvla.guard import part_guard
 from xlvla.types import PARTS
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
-from xlvla_drivers.guard import Guard
 from xlvla_drivers.link import FIRST_PAUSE_S, Link
 from xlvla_drivers.rehearsal import Rehearsal
 
@@ -38,12 +38,12 @@ class Desk:
         device, _ = registry.configured(rig, "left", "hand")
         driver = registry.open_device(rig, "left", "hand")
         calibration = Calibration(driver.joints, device.calibration)
-        names = rig.joint_names("left", "hand")
-        self.guard = Guard(names, command_limits(rig, "left", "hand", calibration), stale_s=0.5, rate_hz=RATE_HZ)
+        limits = command_limits(rig, "left", "hand", calibration)
+        self.guard = part_guard(rig, "left", "hand", limits, rate_hz=RATE_HZ)
         self.link = Link(driver, self.guard, calibration, on_change=lambda: self.told.append(self.link.standing))
 
     def step(self):
-        self.link.step(time.time())
+        self.link.step()
         time.sleep(0.002)
 
     def until(self, true):
@@ -118,6 +118,23 @@ def test_a_device_that_is_not_there_cannot_recover(desk):
         asked.result(timeout=0)
 
 
+def test_a_device_that_moves_is_not_recovered_and_one_that_rests_is_held_where_it_is(desk):
+    desk.until(lambda: desk.link.sent)
+    bent = np.clip(np.full(6, 0.6), desk.guard.limits.lower, desk.guard.limits.upper)
+    desk.until(lambda: desk.ask(desk.guard.held + np.clip(bent - desk.guard.held, -0.05, 0.05)) or not desk.guard.at_rest)
+    asked = desk.link.recover()
+    desk.until(asked.done)
+    with pytest.raises(XlvlaError, match="it moves: stop it first"):
+        asked.result()
+    desk.guard.stop("a test")
+    desk.until(lambda: desk.guard.at_rest)
+    asked = desk.link.recover()
+    desk.until(asked.done)
+    assert asked.result() == "nothing to clear"
+    desk.until(lambda: desk.link.sent)
+    assert np.abs(desk.guard.held - desk.emulator.position).max() < 0.05
+
+
 def test_a_calibrated_device_goes_where_the_joint_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
     desk = Desk(emulated(calibration={"index_q1": {"sign": -1.0, "offset": 1.5}}))
@@ -162,6 +179,26 @@ def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkey
     assert outcome.recovered_s is not None and outcome.recovery == "reconnected by itself"
     assert outcome.largest_step_rad <= outcome.allowed_step_rad + 0.01  # and the device's resolution
     assert outcome.return_step_rad < 0.05
+
+
+@EVERY_DEVICE
+def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(part, kind, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
+    with rehearsed(part, kind) as rehearsal:
+        assert rehearsal.followed_after() is not None
+        guard = rehearsal.guard
+        give_up = time.monotonic() + PATIENCE_S
+        before, speed = guard.held.copy(), 0.0
+        while speed < 0.3:
+            assert time.monotonic() < give_up
+            rehearsal.go_on(0.05)
+            speed, before = np.abs(guard.held - before).max() / 0.05, guard.held.copy()
+        assert all(rehearsal.link.rest(1 / RATE_HZ))
+        assert guard.at_rest and guard.stopped
+        rehearsal.link.close()
+        position = rehearsal.emulator.position.copy()
+        time.sleep(0.1)
+        assert np.abs(rehearsal.emulator.position - position).max() < 0.01
 
 
 STANDSTILLS = """

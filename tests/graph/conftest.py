@@ -51,6 +51,11 @@ class Bench:
             time.sleep(0.2)  # the listener must have found the speaker too
         publisher.publish(message)
 
+    def hush(self) -> None:
+        """Takes back the publishers of commands: motion moves nothing while somebody else may command the same devices."""
+        for name in [name for name in self._publishers if name.endswith("/command")]:
+            self.node.destroy_publisher(self._publishers.pop(name))
+
     def until(self, true: Callable[[], Any], otherwise: str) -> Any:
         """Waits until `true()` is; its value."""
         give_up = time.monotonic() + WAIT_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -11,18 +12,22 @@ pytest.importorskip("pinocchio")
 
 from xlvla import rig as rigs
 from xlvla.motion import Box
-from xlvla.types import PARTS
-from xlvla_drivers.motion.guard import AHEAD_S, Guard
-from xlvla_drivers.motion.pace import Pace
-from xlvla_drivers.motion.sides import side_player
+from xlvla_drivers.motion.chunk import Refused
+from xlvla_drivers.motion.clearance import SLACK_M, Clearance
+from xlvla_drivers.motion.distance import Distances
+from xlvla_drivers.motion.rig_motion import RigMotion
 
-TICK_S, LOOK_EVERY = 0.005, 4
+TICK_S = 0.005
 RIG = rigs.load("bimanual")
+DISTANCES = Distances(RIG)
 
 
 def home(side):
     hand = np.clip(0.0, *RIG.hand(side).command_range(side))
     return np.concatenate([list(RIG.home(side).values()), hand])
+
+
+HOME = np.concatenate([home(side) for side in RIG.sides])
 
 
 def moved(side, **joints):
@@ -33,85 +38,196 @@ def moved(side, **joints):
     return pose
 
 
-@pytest.fixture(scope="module")
-def guard():
-    return Guard(RIG)
-
-
-def drive(guard, ends, seconds=3.0, rig=RIG):
-    """Tells every side to go from home to its end within 2 s, again and again; (poses [T, N], their least distances by margin)."""
-    players = {side: side_player(rig, side) for side in rig.sides}
-    names = {side: [name for part in PARTS for name in rig.joint_names(side, part)] for side in rig.sides}
-    pace, allowed, answers, poses = Pace(), 0.0, [], []
-    for tick in range(round(seconds / TICK_S)):
+def play(offers, seconds=3.0, rig=RIG, starts=None):
+    """(commands [T, N] rad, motion) of a rig whose motion is offered `offers(tick, motion)`: (side, points [T, N], rate) each."""
+    motion, poses = RigMotion(rig), []
+    starts = starts or {side: home(side) for side in rig.sides}
+    for tick in range(1, round(seconds / TICK_S)):
         now = tick * TICK_S
-        beat = pace.step(allowed, TICK_S)
-        for side, player in players.items():
-            if tick % 100 == 0:
-                share = np.clip((now + np.arange(1, 65) / 20) / 2, 0, 1)[:, None]
-                player.offer(home(side) + share * (ends[side] - home(side)), names[side], now, 20, now)
-        poses.append(np.concatenate([player.command(now, home(side), beat) for side, player in players.items()]))
-        if tick % LOOK_EVERY == 0:
-            ahead = [np.concatenate([player.ahead(s) for player in players.values()]) for s in AHEAD_S]
-            answers.append(guard.look(poses[-1], ahead, beat.rate).pace)
-            allowed = answers[-2] if len(answers) > 1 else 0.0  # an answer is one look late
-    return np.array(poses)
+        for side, points, rate_hz in offers(tick, motion):
+            player = motion.players[side]
+            with suppress(Refused):
+                player.offer(points, player.joints, now, rate_hz, now, measured=starts[side])
+        commands = motion.step(now, TICK_S, starts)
+        poses.append(np.concatenate([commands.get(side, starts[side]) for side in rig.sides]))
+    return np.array(poses), motion
 
 
-def least(guard, poses, kind):
+def drive(ends, seconds=3.0, rig=RIG, within_s=2.0):
+    """Tells sides to go from home to their ends within a time, again and again."""
+
+    def offers(tick, motion):
+        if tick % 100 == 1:
+            share = np.clip((tick * TICK_S + np.arange(1, 65) / 20) / within_s, 0, 1)[:, None]
+            yield from ((side, home(side) + share * (end - home(side)), 20.0) for side, end in ends.items())
+
+    return play(offers, seconds, rig)
+
+
+def least(poses, kind, distances=DISTANCES):
     """The least distance [m] of a kind over poses."""
-    chosen = [number for number, gap in enumerate(guard.distances.gaps) if gap.margin is kind]
-    return min(guard.distances.at(pose)[chosen].min() for pose in poses[::10])
+    chosen = np.array([number for number, gap in enumerate(distances.gaps) if gap.margin is kind])
+    return min(distances.some(pose, chosen).min() for pose in poses[::2])
 
 
-def test_at_home_nothing_is_near_and_the_rig_goes_at_its_own_pace(guard):
-    here = np.concatenate([home(side) for side in RIG.sides])
-    verdict = guard.look(here, [here, here], 1.0)
+def below(poses, distances=DISTANCES):
+    """By how much [m] any distance is below its stop at any pose."""
+    stop = np.array([gap.margin.stop_m for gap in distances.gaps])
+    return max((stop - distances.at(pose)).max() for pose in poses)
+
+
+def test_at_home_nothing_is_near_and_the_rig_goes_at_its_own_pace():
+    clearance = Clearance(RIG)
+    clearance.begin(HOME)
+    verdict = clearance.look(HOME, [HOME, HOME], 1.0)
     assert verdict.pace == 1.0 and verdict.distance_m > 0.02
 
 
-def test_two_arms_told_to_meet_stop_short_of_each_other(guard):
+def test_two_arms_told_to_meet_stop_short_of_each_other():
     ends = {"left": moved("left", joint1=-0.9), "right": moved("right", joint1=0.9)}
-    assert least(guard, np.array([np.concatenate(list(ends.values()))]), RIG.motion.between) < 0
-    poses = drive(guard, ends)
-    assert 0.9 * RIG.motion.between.stop_m < least(guard, poses, RIG.motion.between) < RIG.motion.between.slow_m
+    assert least(np.array([np.concatenate(list(ends.values()))]), RIG.motion.between) < 0
+    poses, motion = drive(ends)
+    assert RIG.motion.between.stop_m - SLACK_M < least(poses, RIG.motion.between) < RIG.motion.between.slow_m
+    assert motion.braked == 0, "it slows in time"
 
 
-def test_a_hand_told_to_go_through_the_table_presses_no_further_than_it_may(guard):
+@pytest.mark.parametrize("frames", [8, 10, 12, 14])
+def test_two_arms_told_to_meet_at_full_speed_stop_short_of_each_other(frames):
+    ends = {"left": moved("left", joint1=-1.5), "right": moved("right", joint1=1.5)}
+    poses, _ = drive(ends, within_s=frames / 20)
+    assert np.abs(np.diff(poses, axis=0)).max() / TICK_S > 2.0, "they go quickly"
+    assert below(poses) < SLACK_M
+    assert (poses[-1] == poses[-2]).all(), "and stand in the end"
+
+
+def test_an_arm_at_full_speed_stops_short_of_one_that_stands():
+    beside, home_pose = moved("right", joint1=1.2), home("left")
+    starts = {"left": home_pose, "right": beside}
+    way = home_pose + np.clip(np.arange(1, 65) / 12, 0, 1)[:, None] * (moved("left", joint1=-1.5) - home_pose)
+    poses, _ = play(lambda tick, motion: [("left", way, 20.0)] if tick == 1 else [], starts=starts)
+    assert below(poses) < SLACK_M and np.abs(poses[-1] - poses[0]).max() > 0.3
+
+
+def test_a_hand_told_to_go_through_the_table_presses_no_further_than_it_may():
     touch, ends = RIG.motion.touch, {"left": moved("left", joint2=0.42), "right": home("right")}
-    assert least(guard, np.array([np.concatenate(list(ends.values()))]), touch) < 2 * touch.stop_m
-    poses = drive(guard, ends)
-    assert touch.stop_m - 0.002 < least(guard, poses, touch) < touch.slow_m
+    assert least(np.array([np.concatenate(list(ends.values()))]), touch) < touch.stop_m - 0.01
+    poses, _ = drive(ends)
+    assert touch.stop_m - SLACK_M < least(poses, touch) < touch.slow_m
 
 
-def test_a_robot_that_is_too_near_may_go_away_but_not_nearer(guard):
-    home_pose = np.concatenate([home(side) for side in RIG.sides])
+@pytest.mark.parametrize(("every", "joint", "turn"), [(20, 1, 0.45), (1, 1, 0.45), (1, 0, -0.45)])
+def test_a_stream_that_always_asks_for_more_gets_no_nearer_than_it_may(every, joint, turn):
+    def offers(tick, motion):
+        if tick % every == 0:
+            player = motion.players["left"]
+            pose = (player.position if player.started else home("left")).copy()
+            pose[joint] = np.clip(pose[joint] + turn, player.bounds.lower[joint], player.bounds.upper[joint])
+            yield "left", np.repeat(pose[None], 20, axis=0), 20.0
+
+    poses, _ = play(offers)
+    assert below(poses) < SLACK_M
+
+
+def test_random_chunks_of_both_sides_at_any_speed_keep_every_distance():
+    rng = np.random.default_rng(0)
+
+    def offers(tick, motion):
+        for side, player in motion.players.items():
+            if rng.random() < 0.05:
+                here = player.position if player.started else home(side)
+                end = np.clip(here + rng.normal(0, 1, len(here)), player.bounds.lower, player.bounds.upper)
+                frames = rng.integers(4, 40)
+                yield side, here + np.clip(np.arange(1, 65) / frames, 0, 1)[:, None] * (end - here), 20.0
+
+    poses, motion = play(offers, seconds=10.0)
+    assert motion.braked > 0, "chunks ask for what may not be"
+    assert below(poses) < SLACK_M
+
+
+def test_what_makes_distances_larger_is_not_slowed():
+    away = {"left": moved("left", joint1=0.5), "right": moved("right", joint1=-0.5)}
+    poses, motion = drive(away, within_s=0.8)
+    reached = np.flatnonzero(np.abs(poses - np.concatenate([away["left"], away["right"]])).max(axis=1) < 0.01)[0] * TICK_S
+    assert motion.pace.beat.rate == 1.0 and motion.braked == 0
+    assert reached < 1.6
+
+
+def test_a_robot_that_begins_too_near_may_go_away_but_not_nearer():
     angles = np.arange(0.6, 1.0, 0.01)
+    between = RIG.motion.between
     poses = [np.concatenate([moved("left", joint1=-angle), moved("right", joint1=angle)]) for angle in angles]
-    near = next(pose for pose in poses if least(guard, pose[None], RIG.motion.between) < RIG.motion.between.stop_m)
-    assert guard.look(near, [0.5 * (near + home_pose), home_pose], 0.0).pace == 1.0
-    further = near + 0.05 * (near - home_pose)
-    assert guard.look(near, [further, further], 0.0).pace == 0.0
+    near = next(pose for pose in poses if least(pose[None], between) < between.stop_m - 0.005)
+    starts = dict(zip(RIG.sides, np.split(near, 2), strict=True))
+    for further, arrives in ((0.3, False), (-0.3, True)):
+        end = {"left": starts["left"].copy(), "right": starts["right"].copy()}
+        end["left"][0] -= further
+        end["right"][0] += further
+        ways = [(side, starts[side] + np.arange(1, 65)[:, None] / 64 * (end[side] - starts[side]), 20.0) for side in RIG.sides]
+        path, _ = play(lambda tick, motion, ways=ways: ways if tick == 1 else [], seconds=5.0, starts=starts)
+        assert least(path, between) > least(near[None], between) - SLACK_M - 1e-6
+        assert (np.abs(path[-1] - near).max() > 0.15) == arrives
+
+
+def test_nothing_moves_while_it_is_not_known_where_a_side_is():
+    motion, far = RigMotion(RIG), moved("left", joint4=0.4)
+    player = motion.players["left"]
+    player.offer(np.repeat(far[None], 20, axis=0), player.joints, 0.0, 20.0, 0.0, measured=home("left"))
+    assert motion.step(TICK_S, TICK_S, {"left": home("left"), "right": None}) == {}
+    both = {side: home(side) for side in RIG.sides}
+    moving = [motion.step(k * TICK_S, TICK_S, both)["left"] for k in range(2, 80)]
+    blind = [motion.step(k * TICK_S, TICK_S, {"right": None})["left"] for k in range(80, 160)]
+    path = np.array(moving + blind)
+    assert np.abs(np.diff(moving, axis=0))[-1].max() > 0 and (path[-1] == path[-2]).all()
+    acceleration = np.diff(path, n=2, axis=0) / TICK_S**2
+    assert (np.abs(acceleration) <= player.bounds.acceleration * (1 + 1e-6)).all()
+
+
+def test_a_side_that_somebody_moves_by_hand_counts_where_it_is():
+    motion = RigMotion(RIG)
+    player, starts = motion.players["left"], {side: home(side) for side in RIG.sides}
+    far = moved("left", joint1=-1.5)
+    way = home("left") + np.clip(np.arange(1, 65) / 40, 0, 1)[:, None] * (far - home("left"))
+    player.offer(way, player.joints, 0.0, 20.0, 0.0, measured=home("left"))
+    poses = []
+    for tick in range(1, 600):
+        starts["right"] = moved("right", joint1=min(tick * 0.004, 0.7))
+        command = motion.step(tick * TICK_S, TICK_S, starts)["left"]
+        poses.append(np.concatenate([command, starts["right"]]))
+    assert least(poses, RIG.motion.between) > RIG.motion.between.stop_m - SLACK_M
+
+
+@pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
+def test_no_distance_shrinks_by_more_than_joints_turn_times_their_levers(hand):
+    rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))
+    distances, rng = Distances(rig), np.random.default_rng(1)
+    pose = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
+    for spread in (0.001, 0.03, 0.3, 1.0):
+        here = pose + rng.normal(0, 0.3, len(pose))
+        there = here + rng.normal(0, spread, len(pose)) * (rng.random(len(pose)) < 0.5)
+        before, levers = distances.at(here), distances.levers()
+        assert (before - distances.at(there) <= levers @ np.abs(there - here) + 1e-5).all()
 
 
 def test_the_workspace_holds_flange_and_fingertips_inside():
     box = Box((-0.2, 0.1, 0.0), (0.9, 0.9, 1.0))
     rig = replace(RIG, motion=replace(RIG.motion, workspace={"left": box}))
-    guard = Guard(rig)
-    poses = drive(guard, {"left": moved("left", joint1=-0.6), "right": home("right")}, rig=rig)
-    free = drive(Guard(RIG), {"left": moved("left", joint1=-0.6), "right": home("right")})
-    edges = [number for number, gap in enumerate(guard.distances.gaps) if gap.second.endswith("of the workspace")]
+    distances = Distances(rig)
+    ends = {"left": moved("left", joint1=-0.6), "right": home("right")}
+    edges = np.array([number for number, gap in enumerate(distances.gaps) if gap.second.endswith("of the workspace")])
     assert len(edges) == 6 * (1 + len(RIG.hand("left").tips))
-    inside = min(guard.distances.at(pose)[edges].min() for pose in poses[::10])
-    outside = min(guard.distances.at(pose)[edges].min() for pose in free[::5])
-    assert outside < 0 <= inside + 1e-3
+    for within_s in (2.0, 0.4):
+        poses, _ = drive(ends, rig=rig, within_s=within_s)
+        free, _ = drive(ends, within_s=within_s)
+        inside = min(distances.some(pose, edges).min() for pose in poses[::2])
+        outside = min(distances.some(pose, edges).min() for pose in free[::5])
+        assert outside < 0 <= inside + SLACK_M
 
 
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_every_hand_is_watched_and_nothing_touches_at_home(hand):
     rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))
-    guard = Guard(rig)
+    distances = Distances(rig)
     here = np.concatenate([[*rig.home(side).values(), *np.clip(0.0, *rig.hand(side).command_range(side))] for side in rig.sides])
-    watched = {gap.first for gap in guard.distances.gaps} | {gap.second for gap in guard.distances.gaps}
+    watched = {gap.first for gap in distances.gaps} | {gap.second for gap in distances.gaps}
     assert {"table"} < watched and any("left_hand" in link for link in watched)
-    assert guard.distances.at(here).min() > 0
+    assert distances.at(here).min() > 0

@@ -34,7 +34,7 @@ def test_late_chunks_of_an_expert_are_followed_closely_and_push_the_cans_togethe
             if decided >= 0 and decided % round(REPLAN_S / TICK_S) == 0:
                 first = round(decided * TICK_S * CHUNK_HZ)
                 frames = np.minimum(np.arange(first, first + CHUNK_FRAMES), len(rows[side]) - 1)
-                player.offer(rows[side][frames], player.joints, decided * TICK_S, CHUNK_HZ, now_s)
+                player.offer(rows[side][frames], player.joints, decided * TICK_S, CHUNK_HZ, now_s, measured=start[side])
             command = player.command(now_s, start[side])
             if tick % 5 == 0 and now_s > 0.6:
                 arm = slice(len(rig.arm(side).joints))  # a slow hand may not keep up with the expert, an arm does

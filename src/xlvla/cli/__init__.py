@@ -11,6 +11,7 @@ import typer
 
 from xlvla import __version__, environment
 from xlvla.errors import RigError, XlvlaError, machine_line
+from xlvla.text import plain
 
 EXTRAS = {
     "mujoco": "sim",
@@ -41,6 +42,8 @@ EXTRAS = {
 }
 """Which extra of the distribution brings a module."""
 
+LONGEST_LINE = 4000
+
 app = typer.Typer(name="xlvla", no_args_is_help=True, add_completion=False)
 
 
@@ -64,7 +67,7 @@ def main() -> None:
             importlib.import_module(f"{__name__}.{module.name}").register(app)
         app()
     except RigError as error:
-        _fail("\n".join(error.faults))
+        _fail(*error.faults)
     except XlvlaError as error:
         _fail(str(error))
     except ImportError as error:
@@ -88,6 +91,7 @@ def _import_line(error: ImportError) -> str:
     return fault
 
 
-def _fail(text: str) -> None:
-    print(f"xlvla: {text}", file=sys.stderr)
+def _fail(*lines: str) -> None:
+    """What is quoted in a line may be a stranger's: a message's, a file's."""
+    print("xlvla: " + "\n".join(plain(line, longest=LONGEST_LINE) for line in lines), file=sys.stderr)
     sys.exit(2)

@@ -150,8 +150,6 @@ def _unplugged(screen: Screen) -> list[Unplugged]:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    from rich.markup import escape
-
     from xlvla.cli.list import table
 
     rows = table(
@@ -163,11 +161,11 @@ def _table(outcomes: list[Outcome]) -> Table:
             outcome.device,
             outcome.fault,
             _ms(outcome.detected_s),
-            escape(outcome.told) or "-",
+            outcome.told or "-",
             str(outcome.targets),
             f"{outcome.largest_step_rad:.4f} of {outcome.allowed_step_rad:.4f} rad",
             "-" if outcome.return_step_rad is None else f"{outcome.return_step_rad:.4f} rad",
-            escape(outcome.recovery),
+            outcome.recovery,
             _ms(outcome.recovered_s),
         )
     return rows

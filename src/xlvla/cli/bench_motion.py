@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from xlvla.policy import Chunk
     from xlvla.rig import Rig
 
-LOOKS = 300
-"""How many poses distances are looked at in."""
+TOWARDS_RAD, TOWARDS_S = 1.2, 1.5
+"""How far the first joints of the arms turn towards each other while distances are looked at, and within which time."""
 
 
 def register(app: typer.Typer) -> None:
@@ -52,17 +52,27 @@ def motion(
 
 
 def _distances(rig: Rig) -> dict[str, Any]:
-    """Time of one look at every distance, in poses around home."""
+    """Processor time of motion's own work in a tick, while the arms go towards each other and come to stand before they meet."""
+    import time
+
     import numpy as np
 
     from xlvla.ros.measure import spread
-    from xlvla_drivers.motion.guard import Guard
+    from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Side
+    from xlvla_drivers.motion.rig_motion import RigMotion
 
-    guard, rng = Guard(rig), np.random.default_rng(0)
-    here = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
-    poses = here + rng.normal(0, 0.2, (LOOKS, 3, len(here)))
-    looks = [guard.look(pose, [near, far], 1.0) for pose, near, far in poses]
-    return {"look_ms": spread([1e3 * look.took_s for look in looks]), "distances": len(guard.distances.gaps)}
+    motion, period_s, took = RigMotion(rig), 1 / rig.motion.rate_hz, list[float]()
+    home: dict[Side, np.ndarray] = {side: np.array(list(rig.start(side).values())) for side in rig.sides}
+    share = np.minimum(np.arange(1, CHUNK_FRAMES + 1) / (TOWARDS_S * CHUNK_HZ), 1.0)[:, None]
+    for side, player in motion.players.items():
+        towards = np.zeros(len(home[side]))
+        towards[0] = TOWARDS_RAD if side == "right" else -TOWARDS_RAD
+        player.offer(home[side] + share * towards, player.joints, 0.0, CHUNK_HZ, 0.0, measured=home[side])
+    for tick in range(1, round(2 * TOWARDS_S / period_s)):
+        began = time.thread_time()
+        motion.step(tick * period_s, period_s, home)
+        took.append(1e3 * (time.thread_time() - began))
+    return {"look_ms": spread(took), "distances": motion.watched}
 
 
 def _jerk(rig: Rig) -> dict[str, Any]:
@@ -154,7 +164,7 @@ def _table(figures: dict[str, Any]) -> Table:
         "bare rclpy: round trip": "bare_round_trip_ms",
         "e-stop to the first command that brakes": "brakes_ms",
         "e-stop to a command at rest": "rests_ms",
-        f"one look at {figures['distances']} distances, now and ahead (processor time)": "look_ms",
+        f"a tick that keeps {figures['distances']} distances, arms towards each other (processor time)": "look_ms",
     }
     table = Table("milliseconds", "p50", "p99", "max", "samples")
     for title, key in rows.items():

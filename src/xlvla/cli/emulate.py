@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla.text import plain
+
 if TYPE_CHECKING:
     from xlvla.screen import Screen
     from xlvla.types import Side
@@ -40,7 +42,7 @@ def emulate(
     made: Emulator = registry.emulator_module(driver).Emulator(where, chosen, options)
     with Screen() as screen, interruptible():
         made.start()
-        screen.say(f"[bold]{chosen} {driver}[/] at {where}. Faults: {', '.join(made.known_faults)}. Ctrl-C ends it.")
+        screen.say((f"{chosen} {driver}", "bold"), f" at {where}. Faults: {', '.join(made.known_faults)}. Ctrl-C ends it.")
         try:
             _serve(made, screen)
         except KeyboardInterrupt:
@@ -66,7 +68,7 @@ def inject(
         raise XlvlaError(f"a fault is 'on' or 'off', not '{state}'")
     with interruptible(), Operator(domain=domain) as operator:
         active = FaultOrders(operator.node).order(f"{side} {part}", fault, state == "on")
-    typer.echo(f"{side} {part}: {', '.join(active) or 'all well'}")
+    typer.echo(plain(f"{side} {part}: {', '.join(active) or 'all well'}"))
 
 
 def _serve(emulator: Emulator, screen: Screen) -> None:
@@ -108,7 +110,7 @@ def _obey(emulator: Emulator, words: list[str], screen: Screen) -> None:
         emulator.inject(words[0], words[1:] != ["off"])
         screen.say(f"{words[0]} {'off' if words[1:] == ['off'] else 'on'}")
     except XlvlaError as error:
-        screen.say(f"[yellow]{error}[/]")
+        screen.say((str(error), "yellow"))
 
 
 def _side(word: str) -> Side:

@@ -90,7 +90,7 @@ def started(played: Performance, rig: Rig, domain: int | None, screen: Screen) -
             session.operator.call(topics.ENGAGE, session.supervisor.check, data=True)
         found = driven(session.operator, played, rig, screen, session.supervisor.check)
         if rig.sim:
-            screen.say(outcome(session))
+            screen.say(*outcome(session))
         return found
 
 
@@ -114,12 +114,12 @@ def driven(operator: Operator, played: Performance, rig: Rig, screen: Screen, id
     def way(side: Side, here: np.ndarray, there: np.ndarray) -> np.ndarray:
         return way_home(here, there, side_player(rig, side).bounds.velocity, CHUNK_HZ)
 
-    screen.say(f"[bold]{played.name}[/]: {played.instruction}")
+    screen.say((played.name, "bold"), f": {played.instruction}")
     frames: dict[Side, np.ndarray] = {side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides}
     return Replayer(operator, rig, idle).play(frames, way, screen.say)
 
 
-def outcome(session: Session) -> str:
+def outcome(session: Session) -> tuple[str | tuple[str, str], ...]:
     """What the simulation says of its task, once things have come to rest."""
     import time
 
@@ -127,7 +127,8 @@ def outcome(session: Session) -> str:
     status = session.tick()
     while time.monotonic() < end and not status.get("success"):
         status = session.tick()
-    return f"the task: {'[green]success[/]' if status.get('success') else '[red]not done[/]'} ({status.get('text', '')})"
+    verdict = ("success", "green") if status.get("success") else ("not done", "red")
+    return "the task: ", verdict, f" ({status.get('text', '')})"
 
 
 def line(found: Tracked, then: float) -> str:

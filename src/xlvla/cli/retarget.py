@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla.types import PARTS, Part, Side
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ def retarget(
             found, missed = move(recorded, source, target.with_choices(hands=_hands(to, recorded)), codec, keep_images)
             rows += [{"episode": f"{written.add(found).name} from {stored.name}", **row} for row in missed]
         except XlvlaError as error:
-            typer.echo(f"{stored.name}: {error}", err=True)
+            typer.echo(plain(f"{stored.name}: {error}"), err=True)
             failed += 1
     if rows:
         screen.console().print(_table(rows))
     for line in _held(rows):
-        typer.echo(line)
+        typer.echo(plain(line))
     if report:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(json.dumps(rows, indent=2) + "\n")

@@ -112,13 +112,16 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
-        screen.say(f"[bold]{rig.name}[/]{part} is up: {hands}. Ctrl-C ends it" + (f"; {controls.legend}{typed}." if keys.there else "."))
+        legend = f"; {controls.legend}{typed}" if keys.there else ""
+        screen.say((rig.name, "bold"), f"{part} is up: {hands}. Ctrl-C ends it{legend}.")
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
             status, figures = session.tick(), session.operator.figures()
             if done := controls.press(keys.pressed()):
                 screen.say(done)
+            for line in session.operator.refused():
+                screen.say((line, "yellow"))
             for line in [*peers.changes(), *session.silence.changes()]:
                 screen.say(line)
             for word, line in controls.cues():

@@ -30,7 +30,7 @@ def show(
 
     resolved = load(rig).with_choices(hands={"left": left_hand, "right": right_hand}, policy=policy)
     console = screen.console()
-    console.print(f"[bold]{resolved.name}[/bold]  {resolved.description}\n", highlight=False)
+    console.print(screen.styled((resolved.name, "bold"), f"  {resolved.description}"), "", sep="\n")
     for table in (_sides(resolved), _settings(resolved), _nodes(resolved), *_graph(resolved)):
         console.print(table)
 
@@ -55,8 +55,6 @@ def _without(prefix: str, names: tuple[str, ...]) -> str:
 def _settings(rig: Rig) -> RenderableType:
     import dataclasses
 
-    from rich.markup import escape
-
     from xlvla.cli.list import table
 
     settings = table("Settings", "section", "values")
@@ -65,7 +63,7 @@ def _settings(rig: Rig) -> RenderableType:
         sections |= {f"{side} {part} device": rig.device(side, part) for side, part in rig.parts}
     for name, section in {**sections, "policy": rig.policy, "motion": rig.motion, "sim": rig.sim}.items():
         values = dataclasses.asdict(section) if section else {}
-        settings.add_row(name, escape(", ".join(f"{key}={value}" for key, value in values.items())) or "none")
+        settings.add_row(name, ", ".join(f"{key}={value}" for key, value in values.items()) or "none")
     return settings
 
 

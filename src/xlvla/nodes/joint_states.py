@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import numpy as np
 from std_msgs.msg import String
 
 from xlvla import robot
-from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, forms, topics
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
@@ -27,8 +25,10 @@ class JointStatesNode(RigNode):
     def configure(self) -> None:
         keys: list[tuple[Side, Part]] = [(side, part) for side in self.rig.sides for part in PARTS]
         self._names = {key: self.rig.joint_names(*key) for key in keys}
-        self._readers = {key: Reader(self, topics.joint_states(*key)) for key in keys}
-        self._newest: dict[tuple[Side, Part], Any] = {}
+        self._readers = {
+            key: Reader(self, topics.joint_states(*key), forms.joints(names, self.clock.now_ns)) for key, names in self._names.items()
+        }
+        self._newest: dict[tuple[Side, Part], convert.Joints] = {}
         self._merged = convert.JointMessage([name for names in self._names.values() for name in names])
         self._topic = self.publisher(topics.JOINT_STATES)
         self.publisher(topics.ROBOT_DESCRIPTION).publish(String(data=robot.rig_description(self.rig)))
@@ -42,21 +42,16 @@ class JointStatesNode(RigNode):
                 self._publish()
 
     def _publish(self) -> None:
-        try:
-            columns = [self._columns(key) for key in self._readers]
-        except XlvlaError as error:
-            self.health.counts["refused"] += 1
-            self.warn(str(error))
-            return
-        newest_ns = max(convert.nanoseconds(message.header.stamp) for message in self._newest.values())
+        columns = [self._columns(key) for key in self._readers]
+        newest_ns = max(said.stamp_ns for said in self._newest.values())
         self._topic.publish(self._merged.fill(newest_ns, *np.concatenate(columns, axis=1)))
         self.health.tick("joint_states")
         self.health.ok("all parts report")
 
     def _columns(self, key: tuple[Side, Part]) -> np.ndarray:
         """Position, velocity, effort [3, J] in the rig's order; zeros where a driver does not report one."""
-        message, names = self._newest[key], self._names[key]
-        order = convert.order(message.name, names)
+        message, names = self._newest[key].message, self._names[key]
+        order = convert.order(list(message.name), names)
         kinds = (message.position, message.velocity, message.effort)
         return np.array([np.array(kind)[order] if len(kind) == len(names) else np.zeros(len(names)) for kind in kinds])
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 
-from xlvla.ros import topics
-from xlvla.ros.convert import SECOND, nanoseconds
+from xlvla.ros import forms, topics
+from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 
 
@@ -63,6 +63,10 @@ class Clock:
             time.sleep(max(pause_s, 0.0002))
 
 
+LEAP_NS = 10 * SECOND
+"""The clock is not believed at once where it goes back by more than a second, or on by more than this, in one message."""
+
+
 class SimClock(Clock):
     """The simulation's clock from `/clock`, made smooth between and across its messages.
 
@@ -77,8 +81,9 @@ class SimClock(Clock):
     LONGEST_NS = SECOND // 25
 
     def __init__(self, node: Node, speed: float):
-        self._reader = Reader(node, topics.CLOCK)
+        self._reader = Reader(node, topics.CLOCK, forms.CLOCK)
         self._speed = speed
+        self._leapt_ns: int | None = None
         self._lock = threading.Lock()
         self._begin()
 
@@ -93,20 +98,32 @@ class SimClock(Clock):
 
     def now_ns(self) -> int:
         with self._lock:
-            message = self._reader.newest()
-            if message is not None:
-                self._hear(nanoseconds(message.clock))
+            sim_ns = self._reader.newest()
+            if sim_ns is not None:
+                self._hear(sim_ns)
             if self._sim_ns >= 0:
                 self._latest_ns = max(self._latest_ns, self._smooth_ns())
             return self._latest_ns
 
     def _hear(self, sim_ns: int) -> None:
-        if sim_ns < self._latest_ns - SECOND:  # another simulation: its time counts from now on
-            self._begin()
+        if self._latest_ns >= 0 and not -SECOND <= sim_ns - self._latest_ns <= LEAP_NS:
+            if not self._confirmed(sim_ns):
+                return
+            if sim_ns < self._latest_ns:  # another simulation: its time counts from now on
+                self._begin()
+        self._leapt_ns = None
         self._sim_ns = sim_ns
         if self._speed:
             self._delays.append(time.monotonic_ns() - sim_ns / self._speed)
             self._promptest = min(self._delays)
+
+    def _confirmed(self, sim_ns: int) -> bool:
+        """Whether the message before leapt there, too: time that leaps once is a stray message."""
+        before_ns, self._leapt_ns = self._leapt_ns, sim_ns
+        if before_ns is not None and 0 <= sim_ns - before_ns <= LEAP_NS:
+            return True
+        self._reader.refuse(f"time leaps from {self._latest_ns / SECOND:.1f} s to {sim_ns / SECOND:.1f} s: believed once it goes on there")
+        return False
 
     def _smooth_ns(self) -> int:
         if not self._speed:

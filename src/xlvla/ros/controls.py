@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
-
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.ros import topics
+from xlvla.ros import forms, statuses, topics
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
@@ -21,15 +18,17 @@ TELEOP_LEGEND = "c closes and opens the clutch"
 BUTTONS = {"t": "record", "x": "discard", "s": "success", "f": "failure", "l": "relabel"}
 """What a key tells the recorder; what comes of it is a cue."""
 
-LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "fault"}
+LEVELS = dict(enumerate(("ok", "warning", "fault")))
+"""Of a DiagnosticStatus: OK, WARN, ERROR."""
 
 
 @dataclass(frozen=True)
 class DeviceWord:
-    """What a driver last said of its device; `level` is ok, warning or fault."""
+    """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped it."""
 
     level: str
     line: str
+    stopped: str | None = None
 
 
 class Controls:
@@ -37,11 +36,12 @@ class Controls:
 
     def __init__(self, operator: Operator, rig: Rig):
         self._operator, self._rig = operator, rig
-        self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key)) for key in rig.parts}
+        self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key), forms.DEVICE) for key in rig.parts}
         self._words: dict[tuple[Side, Part], DeviceWord] = {}
-        self._cues, self._recorder = Reader(operator.node, topics.CUE), Reader(operator.node, topics.RECORDER_STATUS)
+        self._cues = Reader(operator.node, topics.CUE, forms.WORDS)
+        self._recorder = Reader(operator.node, topics.RECORDER_STATUS, statuses.RECORDER)
         self._recording: dict[str, Any] = {}
-        self._teleop, self._following = Reader(operator.node, topics.TELEOP_STATUS), dict[str, Any]()
+        self._teleop, self._following = Reader(operator.node, topics.TELEOP_STATUS, statuses.TELEOP), dict[str, Any]()
         if rig.teleop:
             operator.prepare(topics.TELEOP_CLUTCH)
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
@@ -49,8 +49,8 @@ class Controls:
 
     def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
         for key, reader in self._readers.items():
-            if (message := reader.newest()) is not None:
-                self._words[key] = DeviceWord(LEVELS.get(message.level, "fault"), message.message)
+            if (said := reader.newest()) is not None:
+                self._words[key] = DeviceWord(LEVELS.get(said.level, "fault"), said.text, said.stopped_by)
         return self._words
 
     @property
@@ -60,19 +60,17 @@ class Controls:
 
     def cues(self) -> list[tuple[str, str]]:
         """What the operator is to hear and read since the last call: words for sounds, and lines."""
-        heard = [message.data.partition(": ") for message in iter(self._cues.next, None)]
-        return [(word, line) for word, _, line in heard]
+        heard = [said.partition(": ") for said in self._cues.every()]
+        return [(word, line) if colon and word.isalpha() else ("", word + colon + line) for word, colon, line in heard]
 
     def recording(self) -> dict[str, Any]:
         """What the recorder last said of itself; empty where there is none."""
-        if (message := self._recorder.newest()) is not None:
-            self._recording = json.loads(message.data)
+        self._recording = self._recorder.newest() or self._recording
         return self._recording
 
     def following(self) -> dict[str, Any]:
         """What teleoperation last said of itself; empty where there is none."""
-        if (message := self._teleop.newest()) is not None:
-            self._following = json.loads(message.data)
+        self._following = self._teleop.newest() or self._following
         return self._following
 
     def press(self, key: str) -> str:
@@ -80,11 +78,11 @@ class Controls:
         try:
             match key:
                 case " ":
-                    return self._operator.call(topics.ESTOP)
+                    return self._operator.estop()
                 case "e" | "d":
                     return self._operator.call(topics.ENGAGE, data=key == "e")
                 case "r":
-                    return "; ".join([*self._recover(), self._operator.call(topics.MOTION_RESET)])
+                    return "; ".join([*self._recover(), self._operator.end_stop()])
                 case "h":
                     return self._operator.call(topics.HOME)
                 case "n" if self._rig.sim or self._rig.mirrored:
@@ -103,6 +101,6 @@ class Controls:
             return str(error)
 
     def _recover(self) -> list[str]:
-        """Clears the faults of the devices that have any."""
-        ill = [key for key, word in self.devices().items() if word.level != "ok"]
+        """Clears the faults of the devices that have any; to be stopped is none."""
+        ill = [key for key, word in self.devices().items() if word.level == "fault" or (word.level == "warning" and not word.stopped)]
         return [f"{side} {part}: {self._operator.call(topics.recover(side, part))}" for side, part in ill]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import array
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
-from std_msgs.msg import Float32MultiArray, Float64MultiArray, MultiArrayDimension
+from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, MultiArrayDimension
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.ros import picture_size
 from xlvla.types import Side
 
 SECOND = 1_000_000_000
@@ -23,6 +26,55 @@ def stamp(ns: int) -> Time:
 
 def nanoseconds(time: Time | Duration) -> int:
     return time.sec * SECOND + time.nanosec
+
+
+def time_ns(time: Time) -> int:
+    """A stamp [ns]; refuses what is no time."""
+    if time.sec < 0 or time.nanosec >= SECOND:
+        raise XlvlaError(f"a stamp of {time.sec} s and {time.nanosec} ns is no time")
+    return nanoseconds(time)
+
+
+def timely_ns(time: Time, now_ns: int, ahead_ns: int) -> int:
+    """A stamp [ns] that is no further ahead of the clock than so; any, while the clock says nothing yet (a negative time)."""
+    ns = time_ns(time)
+    if 0 <= now_ns < ns - ahead_ns:
+        raise XlvlaError(f"a stamp {(ns - now_ns) / SECOND:.1f} s ahead of the clock is refused: do the clocks of all machines agree?")
+    return ns
+
+
+RESET_AHEAD_NS = 5 * SECOND
+"""A reset may be heard before the simulation's clock, which as fast as it can passes seconds in the meantime."""
+
+LONGEST_NAME = 200
+"""Characters of a joint's name, of a source's and of a reset's."""
+
+MOST_PIXELS = 1 << 25
+"""Of a compressed picture: a few bytes may claim to be gigabytes."""
+
+MOST_RAD = 100.0
+"""Of a joint's measured or commanded position: more is no angle of any robot's."""
+
+MOST_NAMES = 256
+"""Joints of a part; the largest hand has 16 and a body 29."""
+
+MOST_FRAMES = 128
+"""Frames of a chunk, twice the paper's: making a message of them takes about 1 ms, and motion has 5."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """The world was put back: what is stamped before `began_ns` is void."""
+
+    name: str = ""
+    began_ns: int = 0
+
+
+def reset(message: Header, now_ns: int) -> Reset:
+    """The reset that a message tells of; refuses one of the future, which would make everything until then void."""
+    if len(message.frame_id) > LONGEST_NAME or not message.frame_id.isprintable():
+        raise XlvlaError(f"a reset's name must be printable and of at most {LONGEST_NAME} characters")
+    return Reset(message.frame_id, timely_ns(message.stamp, now_ns, RESET_AHEAD_NS))
 
 
 class JointMessage:
@@ -50,9 +102,19 @@ def doubles(values: np.ndarray | None) -> array.array:
     return made
 
 
+@dataclass(frozen=True)
+class Joints:
+    """A JointState that was understood: its stamp [ns], its positions [J] rad in the order of a rig, and itself."""
+
+    stamp_ns: int
+    position: np.ndarray
+    message: JointState
+
+
 def by_name(command: JointState) -> dict[str, float]:
     """A command's positions [rad] by joint; refuses names and numbers that do not belong together."""
     names = list(command.name)
+    _check_names(names)
     if len(command.position) != len(names) or len(set(names)) != len(names):
         raise XlvlaError(f"command refused: {len(set(names))} joints are named but {len(command.position)} positions given")
     return dict(zip(names, command.position, strict=True))
@@ -61,13 +123,22 @@ def by_name(command: JointState) -> dict[str, float]:
 def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
     """Positions [J] rad in the order of `names`; refuses unknown, missing or repeated names and numbers that are not finite."""
     given, values = list(message.name), np.array(message.position, dtype=float)
+    _check_names(given)
     if len(values) != len(given):
         raise XlvlaError(f"{len(given)} joints are named but {len(values)} positions given")
     if given != list(names):
         values = values[order(given, names)]
     if not np.isfinite(values).all():
         raise XlvlaError(f"position of '{names[int(np.argmin(np.isfinite(values)))]}' is not a finite number")
+    if np.abs(values).max(initial=0.0) > MOST_RAD:
+        raise XlvlaError(f"position of '{names[int(np.argmax(np.abs(values)))]}' is {np.abs(values).max():.3g} rad: no joint is there")
     return values
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuses names that nobody could have given, before they are compared and quoted."""
+    if len(names) > MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
+        raise XlvlaError(f"{len(names)} joints, the longest name of {max(map(len, names))} characters, are refused")
 
 
 def order(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -109,7 +180,7 @@ def picture(message: Image | CompressedImage) -> np.ndarray:
         return _decompressed(message)
     if message.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
-    if message.step < 3 * message.width or len(message.data) != message.height * message.step:
+    if not message.width * message.height or message.step < 3 * message.width or len(message.data) != message.height * message.step:
         size = f"{message.width}x{message.height} with rows of {message.step} bytes"
         raise XlvlaError(f"an image of {size} cannot have {len(message.data)} bytes")
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
@@ -121,7 +192,10 @@ def _decompressed(message: CompressedImage) -> np.ndarray:
     import cv2
 
     data = np.frombuffer(message.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    pixels = None
+    if 0 < picture_size.pixels(bytes(data)) <= MOST_PIXELS:
+        with contextlib.suppress(cv2.error):
+            pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if pixels is None:
         raise XlvlaError(f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
@@ -151,6 +225,9 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
     """Chunk [T, N] rad and its rate [Hz]; refuses points that are not evenly spaced from the stamp on."""
     if not message.points:
         raise XlvlaError("the trajectory has no points")
+    if len(message.points) > MOST_FRAMES:
+        raise XlvlaError(f"a chunk of {len(message.points)} frames is refused: at most {MOST_FRAMES} are played")
+    _check_names(list(message.joint_names))
     if any(len(point.positions) != len(message.joint_names) for point in message.points):
         raise XlvlaError(f"every point must have {len(message.joint_names)} positions, as many as joints are named")
     due = np.array([nanoseconds(point.time_from_start) for point in message.points], dtype=float)

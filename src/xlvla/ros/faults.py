@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from rclpy.node import Node
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.ros import topics
+from xlvla.ros import forms, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
@@ -27,7 +26,7 @@ class FaultOrders:
     """Orders to the emulators of whatever rig runs on a node's ROS domain."""
 
     def __init__(self, node: Node):
-        self._told = Reader(node, topics.EMULATED_FAULTS)
+        self._told = Reader(node, topics.EMULATED_FAULTS, statuses.EMULATED_FAULTS)
         self._publisher = node.create_publisher(topics.INJECT.type, topics.INJECT.name, topics.INJECT.qos)
         self._state: dict[str, Any] | None = None
 
@@ -47,8 +46,8 @@ class FaultOrders:
         """The first state of the emulators for which `true` holds."""
         give_up_s = time.monotonic() + OBEYED_S
         while True:
-            message = self._told.newest()
-            self._state = json.loads(message.data) if message is not None else self._state
+            told = self._told.newest()
+            self._state = self._state if told is None else told
             if self._state is not None and true(self._state):
                 return self._state
             if time.monotonic() > give_up_s:
@@ -72,7 +71,7 @@ def unplug_each(session: Session) -> Iterator[Unplugged]:
     Times are from when the order was sent until the driver's word was sent, so the way of the order is in them.
     """
     orders = FaultOrders(session.operator.node)
-    readers = {key: Reader(session.operator.node, topics.device(*key).history(20)) for key in session.rig.emulated}
+    readers = {key: Reader(session.operator.node, topics.device(*key).history(20), forms.DEVICE) for key in session.rig.emulated}
     for (side, part), reader in readers.items():
         _word(session, reader, side, part, DiagnosticStatus.OK, 0)
         began_ns = time.time_ns()
@@ -89,9 +88,9 @@ def _word(session: Session, reader: Reader, side: Side, part: Part, level: bytes
     """When a driver first says, from `since_ns` on, that its device is so [ns], and what it says."""
     give_up_s = time.monotonic() + TOLD_S
     while time.monotonic() < give_up_s:
-        while (taken := reader.next_sent()) is not None:
-            if taken[0].level == level and taken[1] >= since_ns:
-                return taken[1], taken[0].message
+        for said, sent_ns in reader.every_sent():
+            if said.level == level[0] and sent_ns >= since_ns:
+                return sent_ns, said.text
         session.supervisor.check()
         time.sleep(LOOK_S)
     raise XlvlaError(f"the driver of {side} {part} did not say how it is within {TOLD_S:.0f} s")

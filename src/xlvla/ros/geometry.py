@@ -30,7 +30,7 @@ def matrix(message: PoseStamped) -> np.ndarray:
     position, orientation = message.pose.position, message.pose.orientation
     coefficients = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     length = float(np.linalg.norm(coefficients))
-    if abs(length - 1.0) > 0.1:
+    if not abs(length - 1.0) <= 0.1:  # nor where it is no number
         raise XlvlaError(f"a pose in '{message.header.frame_id}' has a quaternion of length {length:.3f}: it must be 1")
     made = np.eye(4)
     made[:3, :3] = pin.Quaternion(coefficients / length).matrix()
@@ -51,5 +51,7 @@ def points(message: PointCloud2) -> np.ndarray:
     layout = [(field.name, field.offset, field.datatype) for field in list(message.fields)[:3]]
     if layout != [(field.name, field.offset, field.datatype) for field in _FIELDS] or message.is_bigendian:
         raise XlvlaError(f"a cloud in '{message.header.frame_id}' must begin every point with x, y, z as little-endian float32")
+    if message.point_step < 12 or len(message.data) % message.point_step:
+        raise XlvlaError(f"a cloud of {len(message.data)} bytes cannot have points of {message.point_step} bytes")
     rows = np.frombuffer(bytes(message.data), np.uint8).reshape(-1, message.point_step)
     return np.ascontiguousarray(rows[:, :12]).view("<f4")

@@ -46,14 +46,14 @@ class Measure:
 
     def poll(self) -> None:
         """Takes in what was sent; call it several times a second."""
-        for message, sent_ns in _all(self._cameras):
+        for message, sent_ns in self._cameras.every_sent():
             self._seen[convert.nanoseconds(message.header.stamp)] = sent_ns
-        for message, sent_ns in _all(self._chunks):
+        for message, sent_ns in self._chunks.every_sent():
             seen_ns = self._seen.get(convert.nanoseconds(message.header.stamp))
             if seen_ns is not None:
                 self.observation_to_chunk_ms.append((sent_ns - seen_ns) / MS)
                 self._unanswered_ns.append(sent_ns)
-        for _, sent_ns in _all(self._commands):
+        for _, sent_ns in self._commands.every_sent():
             self._command(sent_ns)
         for stamp in list(self._seen)[:-400]:
             del self._seen[stamp]
@@ -82,10 +82,3 @@ def spread(values: Iterable[float]) -> dict[str, float] | None:
         return None
     p50, p99, largest = np.percentile(figures, [50, 99, 100]).round(3).tolist()
     return {"p50": p50, "p99": p99, "max": largest, "count": len(figures)}
-
-
-def _all(reader: Reader) -> list[tuple[Any, int]]:
-    taken = []
-    while (message := reader.next_sent()) is not None:
-        taken.append(message)
-    return taken

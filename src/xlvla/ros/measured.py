@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from rclpy.node import Node
 
+from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.ros import convert, topics
-from xlvla.ros.convert import SECOND
+from xlvla.ros import convert, forms, topics
+from xlvla.ros.convert import SECOND, Joints
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
 
@@ -19,15 +18,28 @@ class Measured:
 
     def __init__(self, node: Node, rig: Rig, side: Side):
         self._names: dict[Part, tuple[str, ...]] = {part: rig.joint_names(side, part) for part in PARTS}
-        self._readers: dict[Part, Reader] = {part: Reader(node, topics.joint_states(side, part)) for part in PARTS}
+        self._readers: dict[Part, Reader[Joints]] = {
+            part: Reader(node, topics.joint_states(side, part), forms.joints(names)) for part, names in self._names.items()
+        }
         self._stale_ns = round(rig.motion.stale_s * SECOND)
-        self._newest: dict[Part, Any] = dict.fromkeys(PARTS)
+        self._newest: dict[Part, Joints] = {}
 
     def pose(self, now_ns: int, void_ns: int) -> np.ndarray | None:
-        """Positions [N] rad; None while a part has not reported freshly. Raises XlvlaError for a report that is no pose."""
+        """Positions [N] rad; None while a part has not reported freshly. A report that is no pose is refused by its reader."""
         for part, reader in self._readers.items():
-            self._newest[part] = reader.newest() or self._newest.get(part)
+            self._look(part, reader, now_ns)
         oldest_ns = max(void_ns, now_ns - self._stale_ns)
-        if any(message is None or convert.nanoseconds(message.header.stamp) < oldest_ns for message in self._newest.values()):
+        if any(part not in self._newest or self._newest[part].stamp_ns < oldest_ns for part in PARTS):
             return None
-        return np.concatenate([convert.positions(self._newest[part], names) for part, names in self._names.items()])
+        return np.concatenate([self._newest[part].position for part in PARTS])
+
+    def _look(self, part: Part, reader: Reader[Joints], now_ns: int) -> None:
+        """Keeps the newest report of a part; one of the future would stay fresh when its device has long fallen silent."""
+        if (said := reader.newest()) is None:
+            return
+        try:
+            convert.timely_ns(said.message.header.stamp, now_ns, forms.FUTURE_NS)
+        except XlvlaError as error:
+            reader.refuse(error)
+        else:
+            self._newest[part] = said

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock as RclClock
 from rclpy.clock import ClockType  # pyright: ignore[reportPrivateImportUsage]
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 
 from xlvla import rig as rigs
 from xlvla.errors import XlvlaError, last_words
-from xlvla.ros import participant, supervision, topics
+from xlvla.ros import neighbours, refusals, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
+from xlvla.ros.forms import Form
+from xlvla.ros.process import run as run
+from xlvla.ros.refusals import Refusals
+from xlvla.text import Sparing, plain
+
+T = TypeVar("T")
 
 _PARAMETERS = {
     "rig": ("bimanual", "Name of a rig of the catalogue, or path of a rig's YAML file."),
@@ -33,8 +34,6 @@ _PARAMETERS = {
 
 WORK_ENDS_S = 5.0
 """How long `work` may take to end once it is to stop."""
-
-_INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
 
 
 class RigNode(LifecycleNode):
@@ -53,12 +52,16 @@ class RigNode(LifecycleNode):
 
     def __init__(self, name: str):
         super().__init__(name)
+        self._began_s = time.monotonic()
         self._declare()
         self.health = Health(name)
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
         self._permanent: list[Any] = []
+        self._sparing = Sparing()
+        self._refusals = Refusals(self.warn, self.health.counts)
+        refusals.tell(self, self._refusals)
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -82,6 +85,23 @@ class RigNode(LifecycleNode):
     def publisher(self, topic: topics.Topic) -> Publisher:
         return self.create_publisher(topic.type, topic.name, topic.qos)
 
+    def listen(self, topic: topics.Topic, form: Form[T], hear: Callable[[T], None]) -> None:
+        """Calls `hear` in the executor's thread with what every message says; what is not of the form is counted and said."""
+
+        def take(data: Any) -> None:
+            try:
+                value = form(topic, data)
+            except XlvlaError as error:
+                self.refuse(topic, error)
+            else:
+                hear(value)
+
+        self.create_subscription(topic.type, topic.name, take, topic.qos, raw=True)
+
+    def refuse(self, topic: topics.Topic, why: XlvlaError) -> None:
+        """Counts a message that is no good, and says so now and then."""
+        self._refusals.add(topic.name, why)
+
     def serve(self, service: topics.Service, answer: Callable[[Any], str]) -> None:
         """Offers a service; `answer` gets the request and returns the message of a success or raises XlvlaError."""
 
@@ -101,9 +121,14 @@ class RigNode(LifecycleNode):
     def parameter(self, name: str) -> Any:
         return self.get_parameter(name).value
 
+    def info(self, line: str) -> None:
+        """One line for who reads the log."""
+        self.get_logger().info(plain(line))
+
     def warn(self, line: str) -> None:
         """One line for the operator; the same one at most every 2 s."""
-        self.get_logger().warning(line, throttle_duration_sec=2.0)
+        if self._sparing(line):
+            self.get_logger().warning(plain(line))
 
     def fail(self, error: BaseException) -> None:
         """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback for our mistake."""
@@ -140,6 +165,7 @@ class RigNode(LifecycleNode):
     def _configure(self) -> None:
         self._permanent = self._entities()
         self.rig = rigs.load(self.parameter("rig"))
+        neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
 
@@ -181,70 +207,3 @@ class RigNode(LifecycleNode):
 
     def _report(self) -> None:
         self._diagnostics.publish(self.health.message(time.time_ns()))
-
-
-def run(kind: Callable[[], RigNode]) -> None:
-    """The main of every node's module: runs until SIGINT, SIGTERM or failure, then exits with 0 or 1."""
-    supervision.follow_parent()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    name, failure = _name_given(), None
-    try:
-        node = _joined(kind)
-        name, failure = node.get_name(), _served(node, stop)
-    except Exception as error:
-        failure = last_words(error)
-    if failure:
-        print(f"{name}: {failure}", file=sys.stderr, flush=True)
-    sys.stdout.flush()
-    os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
-
-
-def _joined(kind: Callable[[], RigNode]) -> RigNode:
-    """The node in the graph; refuses a namespace, which would move its services but none of its topics."""
-    supervision.busy_with("joins the ROS graph (rclpy.init)")
-    participant.join()
-    supervision.busy_with("makes its node (create_node)")
-    try:
-        node = kind()
-    except RuntimeError as error:
-        raise participant.no_node(error) from None
-    if node.get_namespace() != "/":
-        raise XlvlaError(f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: {_INSTEAD}")
-    return node
-
-
-def _served(node: RigNode, stop: threading.Event) -> str | None:
-    """Serves the node until asked to stop, and leaves the graph in order; the reason where it failed."""
-    try:
-        return _spin(node, stop)
-    finally:
-        with contextlib.suppress(Exception):
-            node.trigger_shutdown()
-        with contextlib.suppress(Exception):
-            participant.leave(node)  # says goodbye: others would wait for its services for 20 s
-
-
-def _spin(node: RigNode, stop: threading.Event) -> str | None:
-    if node.parameter("autostart"):
-        supervision.busy_with("configures itself")
-        node.trigger_configure()
-        if node.failure is None and not stop.is_set():
-            node.trigger_activate()
-    supervision.started()
-    supervision.busy_with("is active, but its job has not begun")
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    told = False
-    while not stop.is_set() and node.failure is None:
-        if not told and node.up:
-            supervision.ready()
-            told = True
-        executor.spin_once(timeout_sec=0.2)
-    return node.failure
-
-
-def _name_given() -> str:
-    """What the node is to be called by whoever starts it; of use before it exists."""
-    return next((word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node")

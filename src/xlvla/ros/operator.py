@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -14,11 +14,16 @@ from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import participant, topics
+from xlvla.ros import forms, participant, refusals, statuses, topics
 from xlvla.ros.reader import Reader
+from xlvla.ros.refusals import Refusals
+from xlvla.ros.stop import StopPublisher
 
 OFFER_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 8.0
+
+MOST_NODES, MOST_LINES = 200, 50
+"""Nodes whose figures are kept, and lines of what was refused."""
 
 
 class Operator:
@@ -36,12 +41,15 @@ class Operator:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._clients: dict[str, Any] = {}
-        self._status = Reader(self.node, topics.SIM_STATUS)
-        self._diagnostics = Reader(self.node, topics.DIAGNOSTICS)
-        self._states = Reader(self.node, topics.SIM_STATE.history(50)) if record else None
+        self._refused: deque[str] = deque(maxlen=MOST_LINES)
+        refusals.tell(self.node, Refusals(self._refused.append))
+        self._status = Reader(self.node, topics.SIM_STATUS, statuses.SIM)
+        self._diagnostics = Reader(self.node, topics.DIAGNOSTICS, forms.FIGURES)
+        self._states = Reader(self.node, topics.SIM_STATE.history(50), forms.ROW) if record else None
         self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
         self._button = self.node.create_publisher(topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos)
         self._keys = self.node.create_publisher(topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos)
+        self._stop, self._stopped = StopPublisher(self.node, "operator"), False
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
 
@@ -85,8 +93,25 @@ class Operator:
 
     def reset(self, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Begins the next simulated episode; its first status."""
-        self._last_status = json.loads(self.call(topics.SIM_RESET, idle))
+        self._last_status = statuses.parsed(self.call(topics.SIM_RESET, idle), statuses.SIM_SHAPE)
         return self._last_status
+
+    def estop(self) -> str:
+        """Stops every driver, and motion; one line on what came of it. A motion that does not answer keeps no driver from stopping."""
+        self._stop.say(True)
+        self._stopped = True
+        try:
+            return self.call(topics.ESTOP)
+        except XlvlaError as error:
+            return f"drivers were told to stop; motion was not: {error}"
+
+    def end_stop(self) -> str:
+        """Ends an e-stop by motion, which says so to the drivers; raises XlvlaError where it does not."""
+        answer = self.call(topics.MOTION_RESET)
+        if self._stopped:  # what this operator said must not stop whoever starts later
+            self._stop.close()
+            self._stop, self._stopped = StopPublisher(self.node, "operator"), False
+        return answer
 
     def instruct(self, sentence: str) -> None:
         self._instruction.publish(String(data=sentence))
@@ -102,27 +127,31 @@ class Operator:
 
     def status(self) -> dict[str, Any]:
         """The newest status of the simulation that is not older than the last reset; empty before the first."""
-        message = self._status.newest()
-        if message is not None:
-            status = json.loads(message.data)
-            if status["begun"] >= self._last_status.get("begun", 0):
-                self._last_status = status
+        status = self._status.newest()
+        if status is not None and status["begun"] >= self._last_status.get("begun", 0):
+            self._last_status = status
         return self._last_status
+
+    def refused(self) -> list[str]:
+        """A line for every topic on which something was no good since the last call."""
+        lines = list(self._refused)
+        self._refused.clear()
+        return lines
 
     def figures(self) -> dict[str, dict[str, str]]:
         """The newest diagnostics by node."""
-        while (message := self._diagnostics.next()) is not None:
-            for status in message.status:
-                self._figures[status.name] = {"": status.message, **{entry.key: entry.value for entry in status.values}}
+        for told in self._diagnostics.every():
+            for name, figures in told.items():
+                if name in self._figures or len(self._figures) < MOST_NODES:
+                    self._figures[name] = figures
         return self._figures
 
     def states(self) -> list[np.ndarray]:
         """Generalised positions of the simulated world since the last call."""
-        made = []
-        while self._states is not None and (message := self._states.next()) is not None:
-            if message.layout.dim[0].label == str(self._last_status.get("begun", 0)):
-                made.append(np.array(message.data))
-        return made
+        if self._states is None:
+            return []
+        begun = str(self._last_status.get("begun", 0))
+        return [positions for label, positions in self._states.every() if label == begun]
 
 
 def _sleep_until(give_up: float, complaint: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rclpy.node import Node
 
-from xlvla.ros import topics
+from xlvla.ros import forms, topics
 from xlvla.ros.reader import Reader
 
 SILENCE_S = 5.0
@@ -18,7 +18,7 @@ class Peers:
     """Nodes of another machine, by their diagnostics: they tell of a cut cable, too, which discovery does for long not."""
 
     def __init__(self, node: Node, names: Iterable[str]):
-        self._reader = Reader(node, topics.DIAGNOSTICS.history(200))
+        self._reader = Reader(node, topics.DIAGNOSTICS.history(200), forms.FIGURES)
         self._heard: dict[str, float] = dict.fromkeys(names, 0.0)
         self._there = set[str]()
         self._told = False
@@ -26,8 +26,8 @@ class Peers:
     def changes(self) -> list[str]:
         """A line for whoever came or went since the last call; the first call says who is awaited."""
         now = time.monotonic()
-        while (message := self._reader.next()) is not None:
-            self._heard |= {status.name: now for status in message.status if status.name in self._heard}
+        for told in self._reader.every():
+            self._heard |= {name: now for name in told if name in self._heard}
         there = {name for name, heard in self._heard.items() if heard and now - heard < SILENCE_S}
         lines = [f"{name} is there" for name in self._heard if name in there - self._there]
         lines += [f"{name} is gone: not heard of for {SILENCE_S:.0f} s" for name in self._heard if name in self._there - there]

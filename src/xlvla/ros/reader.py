@@ -6,13 +6,19 @@ message of a topic at each tick therefore reads it itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 
+from xlvla.errors import XlvlaError
+from xlvla.ros import refusals
+from xlvla.ros.forms import MESSAGE, Form
 from xlvla.ros.topics import Topic
+
+T = TypeVar("T")
 
 
 class _NoExecutor(CallbackGroup):
@@ -38,23 +44,66 @@ class Raw:
     sequence: int
 
 
-class Reader:
-    """A topic, read by one thread of its own choosing."""
+class Reader(Generic[T]):
+    """A topic, read by one thread of its own choosing.
 
-    def __init__(self, node: Node, topic: Topic):
+    What is not of its form is counted, said now and then (`refusals`) and passed over. No call looks at more messages than
+    the topic's queue holds, so whoever sends without a pause holds up nobody.
+
+    Args:
+        form: how messages are read; without one they are what they are.
+    """
+
+    def __init__(self, node: Node, topic: Topic, form: Form[T] = MESSAGE):
         self.topic = topic
+        self._node, self._form, self._refusals = node, form, refusals.of(node)
         self._subscription = node.create_subscription(topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor())
 
-    def next(self) -> Any | None:
+    def next(self) -> T | None:
         """The oldest message not yet read, None when there is none."""
         taken = self.next_sent()
         return None if taken is None else taken[0]
 
-    def next_sent(self) -> tuple[Any, int] | None:
+    def next_sent(self) -> tuple[T, int] | None:
         """The oldest message not yet read and when its writer sent it [ns, system clock]; None when there is none."""
-        with self._subscription.handle:
-            taken = self._subscription.handle.take_message(self.topic.type, False)
-        return None if taken is None else (taken[0], int(taken[1]["source_timestamp"]))
+        return next(self.every_sent(), None)
+
+    def newest(self) -> T | None:
+        """The newest message not yet read, None when there is none; older ones are dropped."""
+        newest = None
+        for value in self.every():
+            newest = value
+        return newest
+
+    def every(self) -> Iterator[T]:
+        """The messages not yet read, oldest first."""
+        return (value for value, _ in self.every_sent())
+
+    def every_sent(self) -> Iterator[tuple[T, int]]:
+        """The messages not yet read, oldest first, with when their writers sent them [ns, system clock]."""
+        for raw in self.every_raw():
+            try:
+                value = self._form.read_as(self.topic, raw.data)
+            except XlvlaError as error:
+                self.refuse(error)
+            else:
+                yield value, raw.sent_ns
+
+    def every_raw(self) -> Iterator[Raw]:
+        """The messages not yet read, oldest first, serialised; those that are too large are refused."""
+        for _ in range(self.topic.qos.depth):
+            if (raw := self.next_raw()) is None:
+                return
+            try:
+                self._form.check(self.topic, raw.data)
+            except XlvlaError as error:
+                self.refuse(error)
+            else:
+                yield raw
+
+    def refuse(self, why: object) -> None:
+        """Counts and says a message that is no good for a reason which only its reader knows."""
+        self._refusals.add(self.topic.name, why)
 
     def next_raw(self) -> Raw | None:
         """The oldest message not yet read, serialised; None when there is none."""
@@ -66,12 +115,9 @@ class Reader:
         sent_ns, came_ns = int(info["source_timestamp"]), int(info["received_timestamp"])
         return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
 
-    def newest(self) -> Any | None:
-        """The newest message not yet read, None when there is none; older ones are dropped."""
-        last = None
-        while (message := self.next()) is not None:
-            last = message
-        return last
+    def close(self) -> None:
+        """Ends the subscription; nothing can be read afterwards."""
+        self._node.destroy_subscription(self._subscription)
 
 
 def _ignore(message: Any) -> None:

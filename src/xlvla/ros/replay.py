@@ -12,7 +12,7 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, statuses, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.measured import Measured
 from xlvla.ros.operator import Operator
@@ -60,7 +60,7 @@ class Replayer:
         self._rig, self._idle = rig, idle
         self._clock = SimClock(operator.node, rig.sim.speed) if rig.sim else Clock()
         self._measured: dict[Side, Measured] = {side: Measured(operator.node, rig, side) for side in rig.sides}
-        self._status = Reader(operator.node, topics.MOTION_STATUS)
+        self._status = Reader(operator.node, topics.MOTION_STATUS, statuses.MOTION)
         self._motion = ""
         self._chunks = {side: _publisher(operator, topics.chunk(side)) for side in rig.sides}
         self._source = _publisher(operator, topics.SOURCE)
@@ -132,8 +132,8 @@ class Replayer:
 
     def _look(self) -> None:
         self._idle()
-        if (message := self._status.newest()) is not None:
-            self._motion = message.data
+        if (said := self._status.newest()) is not None:
+            self._motion = said["state"]
 
     def _say(self, frames: Poses, first: int, stamp_ns: int) -> None:
         for side, rows in frames.items():

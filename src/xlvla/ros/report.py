@@ -39,7 +39,7 @@ class Report:
 def run_episodes(rig: Rig, count: int, screen: Screen, *, domain: int | None = None, record: bool = False) -> Report:
     """Starts a rig, runs `count` episodes of its simulation, stops it."""
     with Session(rig, domain=domain, record=record, listener=screen.heard, progress=screen.waiting) as session:
-        screen.say(f"[bold]{Report(rig, (), {}).title}[/]: {rig.policy.instruction if rig.policy else ''}")
+        screen.say((Report(rig, (), {}).title, "bold"), f": {rig.policy.instruction if rig.policy else ''}")
         results = tuple(_episode(session, number, count, screen) for number in range(count))
         factor = sum(r.duration_s for r in results) / max(sum(r.wall_s for r in results), 1e-9)
         measured = {**session.measure.summary(), "real_time_factor": round(factor, 3)}
@@ -49,8 +49,9 @@ def run_episodes(rig: Rig, count: int, screen: Screen, *, domain: int | None = N
 def _episode(session: Session, number: int, count: int, screen: Screen) -> EpisodeResult:
     for status in session.episode():
         if isinstance(status, EpisodeResult):
-            mark = "[green]success[/]" if status.success else f"[red]failed[/] at {status.stage:.0%} ({status.text})"
-            screen.say(f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  {mark}")
+            mark = ("success", "green") if status.success else ("failed", "red")
+            why = "" if status.success else f" at {status.stage:.0%} ({status.text})"
+            screen.say(f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  ", mark, why)
             return status
         for line in session.silence.changes():
             screen.say(line)
@@ -70,7 +71,7 @@ def show(reports: list[Report], screen: Screen) -> None:
             )
     successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
     by_pair = ", ".join(f"{r.title} {r.successes}/{len(r.episodes)}" for r in reports) if len(reports) > 1 else ""
-    screen.say(f"[bold]success {successes}/{count} = {successes / max(count, 1):.0%}[/]" + (f"  ({by_pair})" if by_pair else ""))
+    screen.say((f"success {successes}/{count} = {successes / max(count, 1):.0%}", "bold"), f"  ({by_pair})" if by_pair else "")
 
 
 def write(out: Path, reports: list[Report]) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.rig import Rig
-from xlvla.ros import convert, geometry, topics
+from xlvla.ros import convert, geometry, statuses, topics
 from xlvla.ros.measure import MS
 from xlvla.ros.motion_trial import processor_s
 from xlvla.ros.operator import Operator
@@ -73,7 +72,7 @@ class TeleopTrial:
         node, self._side = self.operator.node, next(iter(self.rig.sides))
         self.yardstick = Yardstick(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
-        self._status, self._clutched = Reader(node, topics.TELEOP_STATUS), False
+        self._status, self._clutched = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP), False
         self._chunks = Reader(node, topics.chunk(self._side).history(2000))
         try:
             self._supervisor.wait_ready()
@@ -118,7 +117,7 @@ class TeleopTrial:
     def _drain(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Stamps and when they were sent [ns], of chunks and of commands."""
         made = [
-            [(convert.nanoseconds(message.header.stamp), sent) for message, sent in iter(reader.next_sent, None)]
+            [(convert.nanoseconds(message.header.stamp), sent) for message, sent in reader.every_sent()]
             for reader in (self._chunks, self._commands)
         ]
         return made[0], made[1]
@@ -128,8 +127,8 @@ class TeleopTrial:
 
     def _followed(self) -> bool:
         """Whether the measured side's clutch is closed."""
-        if (message := self._status.newest()) is not None:
-            self._clutched = json.loads(message.data)["sides"][self._side]["clutched"]
+        if (said := self._status.newest()) is not None:
+            self._clutched = said["sides"].get(self._side, {}).get("clutched", False)
         return self._clutched
 
     def _may(self, service: topics.Service) -> bool:

@@ -38,11 +38,12 @@ LATCHED = _qos(reliable=True, latched=True)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: absolute name, message type, QoS."""
+    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type does not say it (`sizes`)."""
 
     name: str
     type: Any
     qos: QoSProfile = field(compare=False)
+    largest: int | None = field(default=None, compare=False)
 
     def history(self, depth: int) -> Topic:
         """The same for a reader that wants the last `depth` messages."""
@@ -67,7 +68,7 @@ RESET = Topic("/reset", Header, LATCHED)
 """The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` names the new era."""
 
 JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
-ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED)
+ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED, largest=16 << 20)
 DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _qos(reliable=True, depth=10))
 INSTRUCTION = Topic("/instruction", String, LATCHED)
 
@@ -95,6 +96,11 @@ MOTION_RESET = Service("/motion/reset", Trigger)
 
 ENGAGE = Service("/motion/engage", SetBool)
 """True: chunks are played, starting from the measured pose. False: they are not, the last command holds."""
+
+STOP = Topic("/motion/stop", String, LATCHED)
+"""JSON: stopped (true or false), by (who says so), stamp_ns. True binds every driver, whoever commands: it brakes and holds.
+
+Only false ends it, which motion says at `/motion/reset`. See `xlvla.ros.stop`."""
 
 HOME = Service("/motion/home", Trigger)
 """Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged; chunks wait meanwhile."""
@@ -174,8 +180,9 @@ def joint_states(side: Side, part: Part) -> Topic:
 def command(side: Side, part: Part) -> Topic:
     """Positions by joint name at the control rate; motion is the only writer.
 
-    `frame_id` names the era (see RESET) they were made in, so that a command on its way during a reset is known as old;
-    empty is any era. Best effort: a lost command is followed by a newer one, and to acknowledge each woke every process twice.
+    `frame_id` names the session and the era (see `xlvla.ros.command_session`, RESET) they were made in, so that a stranger's
+    command, and one on its way during a reset, are known; no era is any era. Best effort: a lost command is followed by a newer
+    one, and to acknowledge each woke every process twice.
     """
     return Topic(f"/{side}/{part}/command", JointState, SENSOR)
 
@@ -187,6 +194,8 @@ def command_dry(side: Side, part: Part) -> Topic:
 
 def device(side: Side, part: Part) -> Topic:
     """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded; ERROR: link lost or fault.
+
+    WARN is also a device that is stopped (`xlvla.ros.forms.stopped_by` tells by whom) and one that has a second writer.
 
     Motion stops and disengages on ERROR; once all is well again the operator engages anew.
     """

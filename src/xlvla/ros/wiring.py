@@ -54,7 +54,8 @@ def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
 def _sim(rig: Rig, part: str) -> Wiring:
     cameras = [topic for name, camera in rig.cameras.items() for topic in eye.says(name, camera)]
     world = (topics.CLOCK, topics.RESET, topics.SIM_STATUS, topics.SIM_STATE)
-    return Wiring((*world, *cameras, *_each(rig, topics.joint_states)), _each(rig, topics.command), (topics.SIM_RESET,))
+    says = (*world, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.device))
+    return Wiring(says, (*_each(rig, topics.command), topics.STOP), (topics.SIM_RESET,))
 
 
 def _mirror(rig: Rig, part: str) -> Wiring:
@@ -78,7 +79,7 @@ def _arm(rig: Rig, side: Side) -> Wiring:
 
 def _device(rig: Rig, side: Side, part: Part) -> Wiring:
     says = (topics.joint_states(side, part), topics.device(side, part))
-    return Wiring(says, (topics.command(side, part),), (topics.recover(side, part),))
+    return Wiring(says, (topics.command(side, part), topics.STOP), (topics.recover(side, part),))
 
 
 def _emulators(rig: Rig, part: str) -> Wiring:

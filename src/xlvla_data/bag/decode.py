@@ -43,7 +43,7 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
     at += -at % 4
     (length,) = _LENGTH.unpack_from(data, at)
     end = at + _LENGTH.size + length
-    return data[at + _LENGTH.size : end - 1].decode(), end
+    return data[at + _LENGTH.size : end - 1].decode(errors="replace"), end
 
 
 class Positions:

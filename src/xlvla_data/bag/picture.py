@@ -30,7 +30,7 @@ def pixels(data: bytes) -> tuple[np.ndarray, str]:
     at += 1  # is_bigendian
     at += -at % 4
     step, length = _SIZE.unpack_from(data, at)
-    if step < 3 * width or length != height * step or at + _SIZE.size + length > len(data):
+    if not width * height or step < 3 * width or length != height * step or at + _SIZE.size + length > len(data):
         raise XlvlaError(f"a picture of {width}x{height} with rows of {step} bytes cannot have {length} bytes")
     rows = np.frombuffer(data, np.uint8, length, at + _SIZE.size).reshape(height, step)
     return rows[:, : 3 * width].reshape(height, width, 3), encoding

@@ -8,25 +8,27 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from std_msgs.msg import String
 
 from xlvla import __version__
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla.ros import topics
+from xlvla.ros import forms, statuses, topics
+from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode, run
 from xlvla.run import stopped_because
 from xlvla.types import PARTS
 from xlvla_data.bag.card import Card
-from xlvla_data.bag.decode import START, read_text
 from xlvla_data.bag.repair import repair_all
 from xlvla_data.recorder.desk import Desk
 from xlvla_data.recorder.recording import Recording
 from xlvla_data.recorder.session import Session
 from xlvla_data.ros.intake import Intake, too_large
 from xlvla_data.verdict import COLOURS, Finding
+
+T = TypeVar("T")
 
 LISTEN_S = 0.01
 TELL_S = 1.0
@@ -63,10 +65,10 @@ class RecorderNode(RigNode):
         self.serve(topics.RECORDER_DISCARD, lambda request: self._told(desk.discard()))
         self.serve(topics.RECORDER_MARK, lambda request: self._told(desk.mark(bool(request.data))))
         self.serve(topics.RECORDER_RELABEL, lambda request: self._told(desk.relabel()))
-        self.create_subscription(topics.BUTTON.type, topics.BUTTON.name, self._pressed, topics.BUTTON.qos)
+        self.listen(topics.BUTTON, forms.WORDS, self._pressed)
 
-    def _pressed(self, message: Any) -> None:
-        self._told(self._desk.press(message.data))
+    def _pressed(self, button: str) -> None:
+        self._told(self._desk.press(button))
 
     def work(self, stop: threading.Event) -> None:
         threading.Thread(target=self._repair, name="repair", daemon=True).start()
@@ -114,17 +116,23 @@ class RecorderNode(RigNode):
         )
 
     def _sentence(self) -> str:
-        said = self._newest_text(topics.INSTRUCTION) or self._config.instruction
+        said = self._newest(topics.INSTRUCTION, forms.WORDS) or self._config.instruction
         return said or (self.rig.policy.instruction if self.rig.policy else "")
 
     def _facts(self) -> dict[str, Any]:
         """What the simulation says of its episode."""
-        status = json.loads(self._newest_text(topics.SIM_STATUS) or "{}")
+        status = self._newest(topics.SIM_STATUS, statuses.SIM) or {}
         return {key: status[key] for key in ("seed", "success") if key in status}
 
-    def _newest_text(self, topic: topics.Topic) -> str:
-        heard = self._intake.newest.get(topic.name)
-        return read_text(heard.data, START)[0] if heard else ""
+    def _newest(self, topic: topics.Topic, form: Form[T]) -> T | None:
+        """What was said last on a topic whose word holds until the next; None before the first, and of what is no good."""
+        if (heard := self._intake.newest.get(topic.name)) is None:
+            return None
+        try:
+            return form(topic, heard.data)
+        except XlvlaError as error:
+            self.refuse(topic, error)
+            return None
 
     def _repair(self) -> None:
         for folder in repair_all(self._root):

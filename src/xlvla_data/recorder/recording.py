@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import struct
 import threading
 import time
 from collections.abc import Sequence
@@ -75,12 +76,17 @@ class Recording:
     def _note(self, message: Heard) -> None:
         if message.log_ns < self._began_ns and message.stream.kind != "device":
             return
-        stamp_ns = header_ns(message.stream.topic.type, message.data)
+        tape = self._tapes[message.stream.topic.name]
+        try:
+            stamp_ns = header_ns(message.stream.topic.type, message.data)
+            tape.add(message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence)
+        except (struct.error, IndexError, ValueError):
+            tape.complain("a message cannot be read")
+            return
         if message.stream.claim_hz and stamp_ns:
             self._first_ns = self._first_ns or stamp_ns
             self._last_ns = max(self._last_ns, stamp_ns)
         self._resets += message.stream.kind == "reset"
-        self._tapes[message.stream.topic.name].add(message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence)
 
     def verdict(self, live: bool = False) -> Verdict:
         """On what came so far, or of it the newest seconds."""
@@ -97,6 +103,7 @@ class Recording:
         found = []
         if self.spool.fault:
             found.append(Finding("red", self.spool.fault))
+        found += [Finding("red", f"{topic}: {line}") for topic, line in dict(self.spool.unreadable).items()]
         if self.spool.dropped:
             found.append(Finding("red", f"{self.spool.dropped} messages were not written"))
         if self._resets:

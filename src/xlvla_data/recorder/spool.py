@@ -6,12 +6,14 @@ import contextlib
 import os
 import queue
 import shutil
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla_data.bag.picture import compressed
 from xlvla_data.bag.writer import BagWriter
 
@@ -43,11 +45,13 @@ class Spool:
     Attributes:
         fault: why nothing is written any more, '' while all is well.
         dropped: messages that were not written.
+        unreadable: what was wrong with the first picture of a topic that could not be written.
         written: bytes on the disk.
     """
 
     def __init__(self, writer: BagWriter, least_free_bytes: float, most_bytes: int = MOST_BYTES):
         self.fault, self.dropped, self.written = "", 0, 0
+        self.unreadable: dict[str, str] = {}
         self._writer, self._least_free, self._most = writer, least_free_bytes, most_bytes
         self._queue: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
         self._waiting, self._lock = 0, threading.Lock()
@@ -107,8 +111,9 @@ class Spool:
     def _add(self, item: Item) -> None:
         try:
             data = compressed(item.data) if item.raw_picture else item.data
-        except XlvlaError as error:
-            self.fault = f"{item.topic}: {error}"
+        except (XlvlaError, struct.error, ValueError) as error:  # a picture that is none, or is cut off
+            self.unreadable.setdefault(item.topic, plain(error))
+            self.dropped += 1
             return
         self._writer.add(item.topic, data, item.log_ns, item.sent_ns, item.sequence)
 

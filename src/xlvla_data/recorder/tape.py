@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xlvla.text import plain
 from xlvla_data.bag.decode import START, Positions, read_text
 from xlvla_data.bag.layout import BagTopic
 from xlvla_data.bag.picture import fingerprint
@@ -15,6 +16,9 @@ from xlvla_data.verdict import Kind, Track
 
 ERROR = 2
 """Level of a DiagnosticStatus, its first byte, from which on a device does not do what it is told."""
+
+MOST_FAULTS = 20
+"""Different lines about one stream."""
 
 STAMP_BYTES = 12
 """A message's beginning, with its stamp, which two pictures do not share."""
@@ -62,7 +66,12 @@ class Tape:
             self._prints.append(fingerprint(data[STAMP_BYTES:]))
         elif self.stream.kind == "device" and data[START] >= ERROR:
             _, name_end = read_text(data, START + 1)
-            self._faults[read_text(data, name_end)[0]] = None
+            self.complain(read_text(data, name_end)[0])
+
+    def complain(self, line: str) -> None:
+        """Something is wrong with the stream; the first few things are kept."""
+        if len(self._faults) < MOST_FAULTS:
+            self._faults[plain(line)] = None
 
     def track(self, since_ns: int = 0) -> Track:
         """What came from this log time on."""
@@ -86,7 +95,7 @@ class Tape:
         if self._positions.names != self._names:
             self._meet(self._positions.names)
         if len(values) != len(self._names):
-            self._faults[f"{len(self._names)} joints are named but {len(values)} positions given"] = None
+            self.complain(f"{len(self._names)} joints are named but {len(values)} positions given")
             values = np.full(len(self._names), np.nan)
         self._values.frombytes(np.append(values, np.nan)[self._order].tobytes())
 
@@ -94,4 +103,4 @@ class Tape:
         self._names = names
         self._order = [names.index(joint) if joint in names else -1 for joint in self.stream.joints]
         if missing := [joint for joint in self.stream.joints if joint not in names]:
-            self._faults[f"lacks {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if missing[3:] else "")] = None
+            self.complain(f"lacks {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if missing[3:] else ""))

@@ -38,7 +38,7 @@ class Intake:
         """What came since the last time, in the order it came."""
         taken = []
         for reader, stream, raw_picture in self._readers:
-            while (raw := reader.next_raw()) is not None:
+            for raw in reader.every_raw():
                 heard = Heard(stream, raw.data, raw.came_ns, raw.sent_ns, raw.sequence, raw_picture)
                 taken.append(heard)
                 if reader.topic.qos.durability == LATCHED.durability:

@@ -34,7 +34,7 @@ class Authority:
     def __init__(self, engaged: bool, awaited: Iterable[str] = ()):
         self.engaged, self.stopped = engaged, False
         self.driver: str | None = None
-        self._chosen = ""
+        self._chosen = self._why = ""
         self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(awaited, (Level.SILENT, "its driver has said nothing"))
 
     @property
@@ -49,7 +49,9 @@ class Authority:
         lost = self.lost()
         if lost:
             return f"held: {lost[0]} {self._devices[lost[0]][1]}"
-        return "engaged" if self.engaged else "disengaged"
+        if self.engaged:
+            return "engaged"
+        return f"disengaged: {self._why}" if self._why else "disengaged"
 
     def lost(self) -> list[str]:
         """Devices that nothing may be engaged with."""
@@ -58,20 +60,24 @@ class Authority:
     def stop(self) -> None:
         self.stopped = True
 
+    def disengage(self, why: str) -> None:
+        """Nothing moves any more, for a reason that the operator is to see to before engaging again."""
+        self.engaged, self._why = False, why
+
     def reset(self) -> None:
         """Ends an e-stop; nothing moves until it is engaged."""
-        self.stopped, self.engaged = False, False
+        self.stopped, self.engaged, self._why = False, False, ""
 
     def engage(self, on: bool) -> bool:
         """Engages or disengages; whether an engagement began. Raises XlvlaError where it may not."""
         if not on:
-            self.engaged = False
+            self.engaged, self._why = False, ""
             return False
         if self.stopped:
             raise XlvlaError("an e-stop is latched: call /motion/reset first")
         if lost := self.lost():
             raise XlvlaError("; ".join(f"{device}: {self._devices[device][1]}" for device in lost))
-        began, self.engaged = not self.engaged, True
+        began, self.engaged, self._why = not self.engaged, True, ""
         self.driver = None if began else self.driver
         return began
 

@@ -14,6 +14,7 @@ from xlvla.kinematics import Kinematics
 from xlvla.motion import Margin
 from xlvla.rig import Rig
 from xlvla.types import PARTS, Side, scoped
+from xlvla_drivers.motion.levers import Body, Levers, outermost
 
 TABLE = "table"
 
@@ -46,6 +47,7 @@ class Distances:
     Attributes:
         gaps: what is watched, in the order of `at`.
         joints: the order of `q`: arm and hand of each side, as the rig names them.
+        moved: which joints [G, N] change a distance at all.
     """
 
     def __init__(self, rig: Rig):
@@ -59,17 +61,43 @@ class Distances:
         self._pair(_Family(rig))
         self._points, self._lower, self._upper, edges = self._workspace(rig)
         self.gaps = [*self._pairs, *edges]
+        self._levers = self._bounds()
+        self.moved = self._levers.moved
 
     def at(self, q: np.ndarray) -> np.ndarray:
         """Distances [G] m at a pose [N] rad; below 0 where shapes overlap or a point is outside."""
         body, full = self._body, self._body.full(q)
         pin.computeDistances(body.model, body.data, self._shapes, self._found, full)
-        pairs = np.array([result.min_distance for result in self._results])
+        return np.concatenate([[result.min_distance for result in self._results], self._edges()])
+
+    def some(self, q: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The distances [R] m of the gaps `rows` [R], in rising order, at a pose [N] rad."""
+        body, pairs = self._body, len(self._pairs)
+        pin.updateGeometryPlacements(body.model, body.data, self._shapes, self._found, body.full(q))
+        found = [pin.computeDistance(self._shapes, self._found, row).min_distance for row in rows.tolist() if row < pairs]
+        if len(found) == len(rows):
+            return np.array(found)
+        return np.concatenate([found, self._edges()[rows[len(found) :] - pairs]])
+
+    def levers(self) -> np.ndarray:
+        """By how much every distance can shrink per change of a joint, [G, N] m/rad, from the pose that was looked at last."""
+        return self._levers.here()
+
+    def _edges(self) -> np.ndarray:
+        """Distances [E] m of the points to the faces of their workspace, at the pose of the kinematics."""
         if not self._points:
-            return pairs
-        pin.updateFramePlacements(body.model, body.data)
-        points = np.array([body.data.oMf[frame].translation for frame in self._points])
-        return np.concatenate([pairs, (points - self._lower).ravel(), (self._upper - points).ravel()])
+            return np.zeros(0)
+        body = self._body
+        points = np.array([pin.updateFramePlacement(body.model, body.data, frame).translation for frame in self._points])
+        return np.concatenate([(points - self._lower).ravel(), (self._upper - points).ravel()])
+
+    def _bounds(self) -> Levers:
+        shapes, frames = self._shapes.geometryObjects, self._body.model.frames
+        bodies = [Body(shape.parentJoint, *outermost(shape)) for shape in shapes]
+        pairs: list[tuple[int, int | None]] = [(pair.first, pair.second) for pair in self._shapes.collisionPairs]
+        points = [Body(frames[frame].parentJoint, frames[frame].placement.translation[None], 0.0) for frame in self._points]
+        edges = [(len(bodies) + number, None) for number in range(len(points)) for _ in "xyz"]
+        return Levers(self._body, [*bodies, *points], [*pairs, *edges, *edges])
 
     def _pair(self, family: _Family) -> None:
         objects = self._shapes.geometryObjects

@@ -20,10 +20,6 @@ class Fade:
     end_s: float
 
     @classmethod
-    def none(cls, joints: int) -> Fade:
-        return cls(np.zeros((6, joints)), 0.0, 0.0)
-
-    @classmethod
     def over(cls, offset: State, blend_s: float, start_s: float) -> Fade:
         """From an offset with its velocity and acceleration at `start_s` to nothing `blend_s` later."""
         t, gap, drift, bend = blend_s, offset.position, offset.velocity, offset.acceleration / 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla_drivers.motion.braking import Braking
 from xlvla_drivers.motion.steps import State, Steps
 
 HEADROOM = 0.95
@@ -20,6 +21,9 @@ NEAR_S = 0.1
 
 CREEP = 0.05
 """Share of its speed at which a joint at rest goes to a position limit."""
+
+SLOWEST = 0.01
+"""Below this pace nothing is caught up with."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +44,16 @@ class Bounds:
             raise XlvlaError("limits must be finite, with lower < upper and velocity, acceleration and jerk above 0")
 
 
-def stopping_distance(velocity: np.ndarray, acceleration: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """How far [N] >= 0 a joint still moves in the positive direction when it stops as quickly as the limits allow.
+@dataclass(frozen=True)
+class Step:
+    """A command, and the stop that may follow it at any time."""
 
-    That is the stop from the peak velocity, where the acceleration is 0, and the way from here to that peak (back to it,
-    for a joint that brakes already). A joint that brakes so hard that it must ease off moves less than its easing needs.
-    """
-    jerk, limit = bounds.jerk, bounds.acceleration
-    to_peak_s = acceleration / jerk
-    peak = np.maximum(velocity + acceleration * to_peak_s / 2, 0.0)
-    braking_s = np.where(peak * jerk >= limit**2, peak / limit + limit / jerk, 2 * np.sqrt(peak / jerk))
-    whole = peak * (braking_s / 2 + to_peak_s) - jerk * to_peak_s**3 / 6
-    easing = (acceleration < 0) & (velocity < acceleration * to_peak_s / 2)
-    eased = 2 * np.maximum(velocity, 0.0) ** 2 / np.maximum(-acceleration, 1e-12)
-    return np.where(peak == 0, 0.0, np.where(easing, eased, np.maximum(whole, 0.0)))
+    state: State
+    stop: Braking
+
+    @property
+    def rests(self) -> bool:
+        return self.stop.duration_s == 0.0
 
 
 class Limiter:
@@ -64,29 +64,52 @@ class Limiter:
     moves inwards.
 
     Attributes:
-        state: the last command.
+        last: the last command.
     """
 
     def __init__(self, bounds: Bounds, position: np.ndarray):
         self.bounds = bounds
-        self.state = State.rest(position)
         self._steps = Steps(bounds.acceleration, bounds.jerk)
-        self._late_s = np.zeros_like(self.state.position)
+        self._late_s = np.zeros(len(position))
+        self.last = self._step(State.rest(position))
 
-    def follow(self, target: State, dt: float) -> State:
-        """The next command, dt later, when the target will be at `target`."""
+    @property
+    def state(self) -> State:
+        return self.last.state
+
+    def propose(self, target: State, dt: float, pace: float = 1.0) -> Step:
+        """What the next command would be, dt later, when the target will be at `target`.
+
+        Args:
+            pace: share of the speed limits with which a target is caught up with; below `SLOWEST` it is a step of a stop.
+        """
         if dt <= 0:
-            return self.state
+            return self.last
+        if pace < SLOWEST:
+            return self.stop(dt)
         goal = self._within(target)
-        wanted = self._toward(goal, self._lands(goal, dt) & self._slow_enough(goal), dt)
-        self.state = self._stoppable(wanted, dt)
-        return self.state
+        wanted = self._toward(goal, self._lands(goal, dt) & self._slow_enough(goal), dt, pace)
+        return self._stoppable(self._step(wanted), dt)
+
+    def stop(self, dt: float) -> Step:
+        """What the next command of a stop as quick as the limits allow would be."""
+        if dt <= 0 or self.last.rests:
+            return self.last
+        return self._step(self.last.stop.at(dt))
+
+    def take(self, step: Step) -> State:
+        """Makes a step the last command."""
+        self.last = step
+        return step.state
+
+    def follow(self, target: State, dt: float, pace: float = 1.0) -> State:
+        return self.take(self.propose(target, dt, pace))
 
     def brake(self, dt: float) -> State:
-        """The next command of a stop as quick as the limits allow."""
-        if dt > 0 and (self.state.velocity.any() or self.state.acceleration.any()):
-            self.state = self._steps.stop(self.state, dt)
-        return self.state
+        return self.take(self.stop(dt))
+
+    def _step(self, state: State) -> Step:
+        return Step(state, Braking(state, self.bounds.acceleration, self.bounds.jerk))
 
     def _within(self, target: State) -> State:
         limit = self.bounds
@@ -108,15 +131,15 @@ class Limiter:
         between = now.acceleration + h * np.cumsum(jerk, axis=0)
         return np.all((np.abs(jerk) <= limit.jerk) & (np.abs(between) <= limit.acceleration), axis=0)
 
-    def _toward(self, goal: State, lands: np.ndarray, dt: float) -> State:
+    def _toward(self, goal: State, lands: np.ndarray, dt: float, pace: float) -> State:
         """The goal for the joints that can be there now, for the others a step of the chase after it."""
         if lands.all():
             self._late_s = np.zeros_like(self._late_s)
             return goal
-        chasing = self._chase(goal, dt, ~lands, np.where(self._late_s < NEAR_S, goal.acceleration, 0.0))
+        chasing = self._chase(goal, dt, ~lands, np.where(self._late_s < NEAR_S, goal.acceleration, 0.0), pace)
         hasty = ~(lands | self._slow_enough(chasing))
         if hasty.any():
-            chasing = self._chase(goal, dt, hasty, np.zeros_like(goal.acceleration)).where(hasty, chasing)
+            chasing = self._chase(goal, dt, hasty, np.zeros_like(goal.acceleration), pace).where(hasty, chasing)
         return goal.where(lands, chasing)
 
     def _slow_enough(self, state: State) -> np.ndarray:
@@ -124,36 +147,36 @@ class Limiter:
         peak = state.velocity + state.acceleration * np.abs(state.acceleration) / (2 * self.bounds.jerk)
         return np.abs(peak) <= FULL * self.bounds.velocity
 
-    def _chase(self, goal: State, dt: float, who: np.ndarray, pull: np.ndarray) -> State:
+    def _chase(self, goal: State, dt: float, who: np.ndarray, pull: np.ndarray, pace: float) -> State:
         """To the goal in the shortest time, as seen from a frame that moves with it, for the joints `who` [N].
 
         The frame's velocity is the goal's; it changes by `pull` [N], and only where that is 0 limits of speed are exact.
         """
-        limit, full = self.bounds, FULL * self.bounds.velocity
+        limit, full = self.bounds, pace * FULL * self.bounds.velocity
         frame = State(goal.position - goal.velocity * dt + pull * dt**2 / 2, goal.velocity - pull * dt, pull)
-        room = CREEP / 2 * limit.velocity  # the frame may be faster than the limit for part of a long step
+        room = pace * CREEP / 2 * limit.velocity  # the frame may be faster than the limit for part of a long step
         slowest = np.minimum(-full - np.minimum(goal.velocity, frame.velocity), -room)
         fastest = np.maximum(full - np.maximum(goal.velocity, frame.velocity), room)
         hardest = -limit.acceleration - pull, limit.acceleration - pull
         step = self._steps.reach(self.state - frame, np.zeros_like(pull), (slowest, fastest), hardest, who, dt)
         if step is None:
-            return self._steps.stop(self.state, dt)
+            return self.last.stop.at(dt)
         moved, self._late_s = step
         return moved + State(goal.position, goal.velocity, pull)
 
-    def _stoppable(self, wanted: State, dt: float) -> State:
-        """The wanted state where the joint can still stop inside its limits; else a step on the way to rest at the limit."""
-        now, limit = self.state, self.bounds
+    def _stoppable(self, wanted: Step, dt: float) -> Step:
+        """The wanted step where the joint can still stop inside its limits; else a step on the way to rest at the limit."""
+        now, limit, state = self.state, self.bounds, wanted.state
         upper, lower = np.maximum(limit.upper, now.position), np.minimum(limit.lower, now.position)
-        above = wanted.position + stopping_distance(wanted.velocity, wanted.acceleration, limit) > upper
-        below = wanted.position - stopping_distance(-wanted.velocity, -wanted.acceleration, limit) < lower
+        above = state.position + wanted.stop.high > upper
+        below = state.position + wanted.stop.low < lower
         bad = above | below
         if not bad.any():
             return wanted
         stop, speed = np.where(above, limit.upper, limit.lower), np.maximum(np.abs(now.velocity), CREEP * limit.velocity)
         step = self._steps.reach(now, stop, (-speed, speed), (-limit.acceleration, limit.acceleration), bad, dt)
-        safe = self._steps.stop(now, dt) if step is None else step[0]
-        return State(np.clip(safe.position, lower, upper), safe.velocity, safe.acceleration).where(bad, wanted)
+        safe = self.last.stop.at(dt) if step is None else step[0]
+        return self._step(State(np.clip(safe.position, lower, upper), safe.velocity, safe.acceleration).where(bad, state))
 
 
 _PIECES = np.linalg.inv([[1, 1, 1], [5 / 2, 3 / 2, 1 / 2], [19 / 6, 7 / 6, 1 / 6]])

@@ -11,14 +11,12 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
-from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order, warped
-from xlvla_drivers.motion.fade import Fade
-from xlvla_drivers.motion.limits import Bounds, Limiter
+from xlvla_drivers.motion.checks import Checks
+from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order
+from xlvla_drivers.motion.course import Course
+from xlvla_drivers.motion.limits import Bounds, Limiter, Step
 from xlvla_drivers.motion.pace import Beat
 from xlvla_drivers.motion.steps import State
-
-FUTURE_S = 0.05
-"""How far ahead of the clock a stamp may be: more is a broken clock, not jitter."""
 
 LONGEST_STEP_S = 0.05
 """A command after a longer pause moves as if only this much time had passed."""
@@ -27,6 +25,15 @@ INTERVALS = 4
 """An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a stream of short chunks is followed."""
 
 SHORTEST_BLEND_S = 0.1
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What would be commanded next: a step within limits, at a beat of the chunk's time."""
+
+    step: Step
+    beat: Beat
+    counts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ class Player:
         self.bounds = Bounds(lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s)
         self.counts: Counter[str] = Counter()
         self._arm = slice(0, arm)
+        self._checks = Checks(self.joints, self.bounds, config, self._arm)
         self.release()
 
     def release(self) -> None:
@@ -83,16 +91,35 @@ class Player:
     def hold(self) -> None:
         """Drops the chunk; the command decelerates and stays."""
         self._offered: Offered | None = None
-        self._trajectory: Trajectory | None = None
-        self._fade = Fade.none(len(self.joints))
-        self._played_s = 0.0
+        self._course: Course | None = None
         self._anchor: np.ndarray | None = None
+
+    def forget_times(self) -> None:
+        """Drops the chunk and what its stamp was: the clock was set to another time, and the next chunk bears that."""
+        self.hold()
+        self._newest_stamp_s = self._taken_s = -math.inf
+
+    @property
+    def started(self) -> bool:
+        """There has been a command since the last release."""
+        return self._limiter is not None
+
+    @property
+    def position(self) -> np.ndarray:
+        """The last command [N]; only of a player that has started."""
+        assert self._limiter is not None
+        return self._limiter.state.position
+
+    @property
+    def rests(self) -> bool:
+        """The last command, if there is one, is at rest."""
+        return self._limiter is None or self._limiter.last.rests
 
     def has_chunk(self, now_s: float) -> bool:
         """A chunk is there that has not run out."""
         if self._offered is not None:
             return now_s < self._offered.start_s + self._offered.trajectory.end_s
-        return self._trajectory is not None and self._played_s < self._trajectory.end_s
+        return self._course is not None and self._course.runs
 
     @property
     def stamp_s(self) -> float:
@@ -130,15 +157,18 @@ class Player:
         self._newest_stamp_s, self._taken_s, self._anchor = now_s, now_s, None
 
     def _take(self, points: np.ndarray, stamp_s: float, rate_hz: float, now_s: float, measured: np.ndarray | None, relative: bool) -> None:
-        self._check_times(len(points), stamp_s, rate_hz, now_s)
+        self._checks.times(len(points), stamp_s, rate_hz, now_s, self._newest_stamp_s)
         here = self._limiter.state.position if self._limiter else measured
         first = stamp_s + 1 / rate_hz
         points = points[: max(1, math.floor(self.config.horizon_s * rate_hz))]
         due = Trajectory(points, rate_hz).at(now_s - first).position
+        if here is None:
+            raise Refused("pose", "it is not known where the robot is")
         anchor = self._anchored(due, here, now_s) if relative else None
         shift = np.zeros_like(due) if anchor is None else anchor
-        if here is not None:
-            self._check_near(due + shift - here)
+        self._checks.near(due + shift - here)
+        self._checks.speed(points, rate_hz)
+        self._checks.inside(points + shift)
         clamped = np.clip(points + shift, self.bounds.lower, self.bounds.upper)
         self.counts["clipped"] += int((clamped != points + shift).any(axis=0).sum())
         self.counts["late"] += first < now_s
@@ -151,88 +181,74 @@ class Player:
             return self.config.blend_s
         return min(self.config.blend_s, max(SHORTEST_BLEND_S, INTERVALS * (now_s - self._taken_s)))
 
-    def _anchored(self, due: np.ndarray, here: np.ndarray | None, now_s: float) -> np.ndarray:
+    def _anchored(self, due: np.ndarray, here: np.ndarray, now_s: float) -> np.ndarray:
         """What is added to a relative chunk."""
         if self._anchor is not None and self.has_chunk(now_s):
             return self._anchor
-        if here is None:
-            raise Refused("anchor", "it is relative, but it is not known where the robot is")
         anchor = np.zeros_like(due)
         anchor[self._arm] = (here - due)[self._arm]
         return anchor
 
-    def _check_times(self, frames: int, stamp_s: float, rate_hz: float, now_s: float) -> None:
-        if not (math.isfinite(stamp_s) and math.isfinite(rate_hz) and 0 < rate_hz <= 1000):
-            raise Refused("times", f"stamp {stamp_s} s and rate {rate_hz} Hz must be finite, the rate above 0 and at most 1000")
-        if stamp_s > now_s + FUTURE_S:
-            raise Refused("future", f"its stamp is {stamp_s - now_s:.3f} s in the future")
-        if now_s - stamp_s > self.config.stale_s:
-            raise Refused("stale", f"what it was decided on is {now_s - stamp_s:.3f} s old, allowed are {self.config.stale_s} s")
-        if stamp_s <= self._newest_stamp_s:
-            raise Refused("order", f"its stamp is {self._newest_stamp_s - stamp_s:.3f} s before that of the chunk being played")
-        if stamp_s + frames / rate_hz <= now_s:
-            raise Refused("over", "all of it lies in the past")
-
-    def _check_near(self, gap: np.ndarray) -> None:
-        far = np.abs(gap[self._arm])
-        if (far > self.config.teleport_rad).any():
-            joint = int(np.argmax(far))
-            raise Refused("teleport", f"joint '{self.joints[joint]}' is {far[joint]:.2f} rad from where it begins")
+    def start(self, measured: np.ndarray) -> None:
+        """Commands begin at a pose [N], at rest."""
+        self._limiter = Limiter(self.bounds, self._finite(measured))
 
     def command(self, now_s: float, measured: np.ndarray, beat: Beat | None = None) -> np.ndarray:
-        """The command [N] rad for `now_s`.
+        """The command [N] rad for `now_s`, for a player whose time nobody else counts.
 
         Args:
             measured: where the robot is [N] rad, used when there was no command yet.
             beat: the pace since the last command; None is the chunk's own.
         """
         if self._limiter is None:
-            self._limiter = Limiter(self.bounds, self._finite(measured))
+            self.start(measured)
             self._time_s = now_s
-        if now_s + 1.0 < self._time_s:
-            raise XlvlaError(f"the clock went back by {self._time_s - now_s:.3f} s: release the player before it plays again")
         dt = min(max(now_s - self._time_s, 0.0), LONGEST_STEP_S)
-        before_s, self._time_s = now_s - dt, max(now_s, self._time_s)
+        self._time_s = max(now_s, self._time_s)
+        return self.take(self.propose(now_s, dt, beat or Beat(passed_s=dt)))
+
+    def propose(self, now_s: float, dt: float, beat: Beat) -> Proposal:
+        """What the command of `now_s`, `dt` after the last one, would be. Only of a player that has started.
+
+        Nothing is commanded before `take` or `brake`, of which exactly one follows.
+        """
+        assert self._limiter is not None
         if self._offered is not None:
-            self._begin(self._offered, before_s, self._limiter.state)
-        if self._trajectory is None:
-            self.counts["held"] += 1
-            return self._limiter.brake(dt).position.copy()
-        return self._follow(self._limiter, self._trajectory, beat or Beat(passed_s=dt), dt)
+            self._join(self._offered, now_s - dt, self._limiter.state)
+        if self._course is None:
+            return Proposal(self._limiter.stop(dt), beat, ("held",))
+        target = self._course.target(beat)
+        step = self._limiter.propose(target, dt, beat.rate)
+        limited = ("limited",) if (np.abs(step.state.position - target.position) > 1e-3).any() else ()
+        return Proposal(step, beat, limited if self._course.runs else ("held", *limited))
 
-    def _begin(self, offered: Offered, before_s: float, command: State) -> None:
-        """The offered chunk from now on, with an offset that leads from the last command to it."""
-        self._offered, self._trajectory = None, offered.trajectory
-        self._played_s = before_s - offered.start_s
-        pace = max(self._beat.rate, 0.1)
-        own = warped(command, 1 / pace, -self._beat.change / pace**3)
-        offset = own - self._trajectory.at(self._played_s)
-        blend_s = min(max(offered.blend_s, self._least_s(offset)), self.config.blend_s)
-        self._fade = Fade.over(offset, blend_s, self._played_s)
+    def take(self, proposal: Proposal) -> np.ndarray:
+        """Commands what was proposed [N] rad."""
+        assert self._limiter is not None
+        self._pass(proposal.beat)
+        self.counts.update(proposal.counts)
+        return self._limiter.take(proposal.step).position.copy()
 
-    def _least_s(self, offset: State) -> float:
-        """In which time a gap closes about within the limits: hurried more, chunks that come in quick succession fight over it."""
-        gap = np.abs(offset.position)
-        return float(max(np.sqrt(3 * gap / self.bounds.acceleration).max(), np.cbrt(20 * gap / self.bounds.jerk).max()))
+    def brake(self, dt: float, beat: Beat) -> np.ndarray:
+        """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at its own, falling pace."""
+        assert self._limiter is not None
+        self._pass(beat)
+        return self._limiter.brake(dt).position.copy()
 
-    def _follow(self, limiter: Limiter, trajectory: Trajectory, beat: Beat, dt: float) -> np.ndarray:
-        self._played_s += beat.passed_s
+    def _pass(self, beat: Beat) -> None:
         self._beat = beat
-        if self._played_s >= trajectory.end_s:
-            self.counts["held"] += 1
-        target = warped(trajectory.at(self._played_s) + self._fade.at(self._played_s), beat.rate, beat.change)
-        command = limiter.follow(target, dt).position
-        self.counts["limited"] += bool((np.abs(command - target.position) > 1e-3).any())
-        return command.copy()
+        if self._course is not None:
+            self._course.played_s += beat.passed_s
+
+    def _join(self, offered: Offered, before_s: float, command: State) -> None:
+        """The offered chunk from now on."""
+        self._offered, played_s = None, before_s - offered.start_s
+        blend_s, longest_s = offered.blend_s, self.config.blend_s
+        self._course = Course.joined(offered.trajectory, played_s, command, self._beat, self.bounds, blend_s, longest_s)
 
     def ahead(self, seconds: float) -> np.ndarray:
-        """Where the command [N] will be after so much more time of the chunk, as far as it is known; call after `command`."""
-        assert self._limiter is not None
-        here = self._limiter.state.position
-        if self._trajectory is None:
-            return here
-        now, then = (self._trajectory.at(s).position + self._fade.at(s).position for s in (self._played_s, self._played_s + seconds))
-        return here + then - now
+        """Where the chunk wants the command [N] to be after so much more of its time; only of a player that has started."""
+        return self.position if self._course is None else self._course.ahead(seconds).position
 
     def _finite(self, measured: np.ndarray) -> np.ndarray:
         measured = np.asarray(measured, dtype=float)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import ruckig
 
-from xlvla.errors import XlvlaError
-
 _SOUND = (ruckig.Result.Working, ruckig.Result.Finished)
 
 
@@ -46,8 +44,7 @@ class Steps:
     def __init__(self, acceleration: np.ndarray, jerk: np.ndarray):
         self._joints = len(jerk)
         self._ruckig, self._trajectory = ruckig.Ruckig(self._joints), ruckig.Trajectory(self._joints)
-        self._reach, self._stop = self._input(acceleration, jerk), self._input(acceleration, jerk)
-        self._stop.control_interface = ruckig.ControlInterface.Velocity
+        self._reach = self._input(acceleration, jerk)
 
     def reach(
         self,
@@ -70,14 +67,6 @@ class Steps:
         if self._ruckig.calculate(given, self._trajectory) not in _SOUND:
             return None
         return self._after(dt), np.where(who, self._trajectory.independent_min_durations, 0.0)
-
-    def stop(self, start: State, dt: float) -> State:
-        """The state dt later on the quickest way to rest."""
-        _begin(self._stop, start)
-        result = self._ruckig.calculate(self._stop, self._trajectory)
-        if result not in _SOUND:
-            raise XlvlaError(f"no way to stop from velocities {start.velocity.round(3).tolist()} rad/s: {result}")
-        return self._after(dt)
 
     def _after(self, dt: float) -> State:
         return State(*(np.array(row) for row in self._trajectory.at_time(dt)))

@@ -9,7 +9,7 @@ import threading
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.ros import priority, topics
+from xlvla.ros import forms, priority, topics
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
 from xlvla_drivers import registry
@@ -38,7 +38,7 @@ class EmulatorsNode(RigNode):
             f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in self.rig.emulated
         }
         self._active = {part: list[str]() for part in self._emulators}
-        self._orders = Reader(self, topics.INJECT)
+        self._orders = Reader(self, topics.INJECT, forms.WORDS)
         self._faults = self.publisher(topics.EMULATED_FAULTS)
 
     def work(self, stop: threading.Event) -> None:
@@ -50,8 +50,8 @@ class EmulatorsNode(RigNode):
             self._running = True
             self._tell()
             while not stop.wait(LOOK_S):
-                while (order := self._orders.next()) is not None:
-                    self._obey(order.data)
+                for order in self._orders.every():
+                    self._obey(order)
         finally:
             self._running = False
             for emulator in started:
@@ -62,7 +62,7 @@ class EmulatorsNode(RigNode):
             part, fault, on = self._understood(order)
             self._emulators[part].inject(fault, on)
         except XlvlaError as error:
-            self.warn(f"/emulators/inject: {error}")
+            self._orders.refuse(error)
             return
         self._active[part] = [other for other in self._active[part] if other != fault] + [fault] * on
         self._tell()

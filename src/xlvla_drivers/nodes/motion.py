@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import Any
 
 import numpy as np
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, priority, topics
-from xlvla.ros.convert import SECOND
+from xlvla.ros import command_session, forms, priority, stop, topics
+from xlvla.ros.convert import SECOND, Reset
+from xlvla.ros.forms import Device
+from xlvla.ros.neighbours import Neighbours
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part
+from xlvla.types import PARTS, Part, Side
 from xlvla_drivers.motion.authority import Authority
-from xlvla_drivers.motion.guard import AHEAD_S, Guard
-from xlvla_drivers.motion.lookout import Lookout
-from xlvla_drivers.motion.pace import Pace
-from xlvla_drivers.motion.player import LONGEST_STEP_S
-from xlvla_drivers.ros.side_stream import Era, SideStream
-
-BLIND_S = 0.25
-"""Without a look at the distances for so long nothing moves."""
+from xlvla_drivers.motion.passage import Passage
+from xlvla_drivers.motion.rig_motion import RigMotion
+from xlvla_drivers.ros.side_stream import SideStream
 
 RARELY = 4
-"""What is said rarely (devices, sources) is listened to every so many ticks."""
+"""What is said rarely (devices, sources, where the robot is) is listened to every so many ticks."""
+
+LONGEST_STOP_S = 1.0
+"""A stop from full speed takes less, of any joint."""
 
 
 class MotionNode(RigNode):
@@ -37,83 +38,98 @@ class MotionNode(RigNode):
 
     def __init__(self) -> None:
         super().__init__("motion")
-        self._era: Era | None = None
+        self._era: Reset | None = None
         self._release, self._go_home = threading.Event(), threading.Event()
 
     def configure(self) -> None:
-        self.health.fact("scheduling", _hasten())
-        self._sides = [SideStream(self, side) for side in self.rig.sides]
-        self._guard = Guard(self.rig)
+        self.health.fact("scheduling", priority.hasten(processors=priority.PROCESSORS_OF_ONE))
+        self._motion = RigMotion(self.rig)
+        self._sides = [SideStream(self, side, player) for side, player in self._motion.players.items()]
         self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
-        self._resets, self._sources = Reader(self, topics.RESET), Reader(self, topics.SOURCE)
-        self._devices: list[tuple[SideStream, Part, Reader]] = [
-            (side, part, Reader(self, topics.device(side.side, part))) for side in self._sides for part in PARTS
+        self._stopping, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._session = command_session.new_session()
+        self._neighbours = Neighbours(self, self.rig)
+        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
+        self._sources = Reader(self, topics.SOURCE, forms.WORDS)
+        self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
+            (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
         ]
         self._authority = Authority(
             self.rig.sim is not None, () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
         )
-        self._era = None if self.rig.sim else Era()
+        self._era = None if self.rig.sim else Reset()
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
         self.serve(topics.ENGAGE, self._on_engage)
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        self._lookout, self._pace = Lookout(self._guard, stop, _hasten), Pace()
-        last_ns = asked_ns = 0
+        passage = Passage(self.rig.motion.rate_hz, simulated=self.rig.sim is not None)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
+            passed_s, clock_set = passage.tick(now_ns / SECOND, missed)
             if number % RARELY == 0:
-                self._listen()
+                self._listen(now_ns)
                 self._tell()
-            self._forget_if_asked()
-            self._go_home_if_asked(now_ns)
+            self._hear_resets()
+            if clock_set:
+                self._forget_times(now_ns, clock_set)
+            self._release_if_asked()
             if self._era is None:  # a simulation says where its time begins before anything may move
                 continue
-            self._tick(now_ns, self._era, min(max(now_ns - last_ns, 0) / SECOND, LONGEST_STEP_S))
-            last_ns = now_ns
-            if not 0 <= now_ns - asked_ns < SECOND / self.rig.motion.guard_hz:
-                self._look_around(now_ns, self._era)
-                asked_ns = now_ns
+            self._go_home_if_asked(now_ns, self._era)
+            plays = self._authority.moves and not self._release.is_set()
+            for side in self._sides:
+                side.take_chunks(now_ns, self._era, self._authority, plays)
+            self._command(now_ns, passed_s, self._era)
+        self._come_to_rest()
         self._count()
 
-    def _tick(self, now_ns: int, era: Era, dt: float) -> None:
-        beat = self._pace.step(self._allowed(now_ns), dt)
-        self.health.counts["slowed ticks"] += beat.rate < 0.99
+    def _command(self, now_ns: int, passed_s: float, era: Reset) -> None:
+        measured: dict[Side, np.ndarray | None] = {
+            side.side: None if side.player.started else side.measured(now_ns, era) for side in self._sides
+        }
+        commands = self._motion.step(now_ns / SECOND, passed_s, measured)
+        self.health.counts["slowed ticks"] += self._motion.pace.beat.rate < 0.99
         for side in self._sides:
-            side.take_chunks(now_ns, era, self._authority)
-            side.command(now_ns, era, beat)
+            if side.side in commands:
+                side.publish(now_ns, commands[side.side], command_session.encode(self._session, era.name))
 
-    def _allowed(self, now_ns: int) -> float:
-        """The pace that the newest look at the distances allows."""
-        if self._lookout.failure is not None:
-            raise self._lookout.failure
-        if self._lookout.answer is None or not -SECOND < now_ns - self._lookout.answer[0] < BLIND_S * SECOND:
-            return 0.0
-        return self._lookout.answer[1].pace
+    def _come_to_rest(self) -> None:
+        """The last commands of a node that ends: a stop within limits."""
+        period_s = 1 / self.rig.motion.rate_hz
+        give_up = time.monotonic() + LONGEST_STOP_S
+        self._motion.hold()
+        while self._era is not None and not self._motion.rests and time.monotonic() < give_up:
+            self._command(self.clock.now_ns(), period_s, self._era)
+            time.sleep(period_s)
 
-    def _look_around(self, now_ns: int, era: Era) -> None:
-        here = [side.where(now_ns, era) for side in self._sides]
-        poses = [pose for pose in here if pose is not None]
-        if len(poses) < len(here):  # where a part is unknown nothing is known of its distances
-            return
-        ahead = [np.concatenate([side.ahead(s, pose) for side, pose in zip(self._sides, poses, strict=True)]) for s in AHEAD_S]
-        self._lookout.ask(now_ns, np.concatenate(poses), ahead, self._pace.beat.rate)
-
-    def _listen(self) -> None:
-        """What devices say of themselves, and who may drive."""
+    def _listen(self, now_ns: int) -> None:
+        """What devices say of themselves and of where they are, who may drive, and whether somebody has stopped everybody."""
+        if any(said.stopped for said in self._stops.every()):
+            self._authority.stop()
         for side, part, reader in self._devices:
-            while (message := reader.next()) is not None:
-                level = int.from_bytes(message.level, "little") if isinstance(message.level, bytes) else int(message.level)
-                if self._authority.hear(_label(side, part), level, message.message):
+            for said in reader.every():
+                if said.stopped_by is not None:  # a stop outlives the motion node that was told of it
+                    self._authority.stop()
+                if self._authority.hear(_label(side, part), said.level, said.text):
                     side.muted.add(part)  # what was commanded before is not where it will be found
                     self.health.counts["devices lost"] += 1
                     self.warn(f"{self._authority.state}: disengaged")
+        if self._era is not None and self._authority.moves and any(side.player.started for side in self._sides):
+            self._look_for_strays(now_ns, self._era)
         source = self._sources.newest()
-        if source is not None and self._authority.choose(source.data.strip()):
-            for side in self._sides:
-                side.player.hold()
+        if source is not None and self._authority.choose(source):
+            self._motion.hold()
+
+    def _look_for_strays(self, now_ns: int, era: Reset) -> None:
+        """Disengages where it is not known where the robot is, or it is not where it was commanded."""
+        for side in self._sides:
+            if strayed := side.strayed(now_ns, era):
+                self._authority.disengage(strayed)
+                self.health.counts["strayed"] += 1
+                self.warn(f"{strayed}: disengaged")
 
     def _tell(self) -> None:
         """Says at every change whether chunks are played, and whose."""
@@ -127,31 +143,53 @@ class MotionNode(RigNode):
     def _homing(self) -> bool:
         return self._authority.moves and any(side.homing for side in self._sides)
 
-    def _forget_if_asked(self) -> None:
+    def _hear_resets(self) -> None:
         reset = self._resets.newest()
-        if reset is not None:
-            self._era = Era(reset.frame_id, convert.nanoseconds(reset.stamp))
-        if reset is not None or self._release.is_set():
-            self._release.clear()
-            for side in self._sides:
-                side.release()
-        if not self._authority.moves:
-            for side in self._sides:
-                side.player.hold()
+        if reset is None:
+            return
+        self._era = reset
+        self._forget()  # the world is elsewhere: there is nothing to brake
 
-    def _go_home_if_asked(self, now_ns: int) -> None:
-        if self._go_home.is_set() and self._era is not None:
-            self._go_home.clear()
-            for side in self._sides:
-                side.go_home(now_ns, self._era)
+    def _forget_times(self, now_ns: int, how: str) -> None:
+        """Brakes and waits for chunks that bear the times of the clock as it is now."""
+        self.warn(f"{how}: what was played is held")
+        self.health.counts["clock was set"] += 1
+        for side in self._sides:
+            side.forget_times()
+        if self._era is not None and self._era.began_ns > now_ns:
+            self._era = Reset(self._era.name, now_ns)
+
+    def _release_if_asked(self) -> None:
+        """Brakes first: what is forgotten is at rest."""
+        if self._release.is_set() or not self._authority.moves:
+            self._motion.hold()
+        if self._release.is_set() and self._motion.rests:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._release.clear()
+        self._motion.release()
+        for side in self._sides:
+            side.release()
+
+    def _go_home_if_asked(self, now_ns: int, era: Reset) -> None:
+        if not self._go_home.is_set():
+            return
+        self._go_home.clear()
+        for side in self._sides:
+            here = side.player.position if side.player.started else side.measured(now_ns, era)
+            if here is not None:
+                side.go_home(now_ns, here)
 
     def _on_estop(self, request: Any) -> str:
         self._authority.stop()
+        self._stopping.say(True, self.clock.now_ns())
         return "stopped; /motion/reset ends it"
 
     def _on_reset(self, request: Any) -> str:
         self._authority.reset()
         self._release.set()
+        self._stopping.say(False, self.clock.now_ns())
         return "reset; /motion/engage plays chunks again"
 
     def _on_engage(self, request: Any) -> str:
@@ -162,32 +200,38 @@ class MotionNode(RigNode):
     def _on_home(self, request: Any) -> str:
         if not self._authority.moves:
             raise XlvlaError(f"{self._authority.state}: only what is engaged goes home")
-        if self._era is None or any(side.where(self.clock.now_ns(), self._era) is None for side in self._sides):
+        now_ns = self.clock.now_ns()
+        if self._era is None or any(not side.player.started and side.measured(now_ns, self._era) is None for side in self._sides):
             raise XlvlaError("it is not known where the robot is: are all joint states fresh?")
         self._go_home.set()
         return "going home; chunks wait until it is there"
 
     def _report(self) -> None:
         self._count()
+        self._look_for_strangers()
         super()._report()
+
+    def _look_for_strangers(self) -> None:
+        """Holds while somebody else commands the same devices."""
+        authority, neighbours = getattr(self, "_authority", None), getattr(self, "_neighbours", None)
+        if authority is None or neighbours is None or not (line := neighbours.line()):
+            return
+        self.warn(line)
+        if authority.moves:
+            authority.disengage(line)
 
     def _count(self) -> None:
         for side in getattr(self, "_sides", []):
             for what, count in dict(side.player.counts).items():
                 self.health.counts[f"{side.side} {what}"] = count
-        lookout = getattr(self, "_lookout", None)
-        if lookout is not None and lookout.answer is not None:
-            verdict = lookout.answer[1]
-            self.health.fact("pace", f"{self._pace.beat.rate:.2f}")
+        motion = getattr(self, "_motion", None)
+        if motion is not None and (verdict := motion.verdict) is not None:
+            self.health.counts["braked before a distance"] = motion.braked
+            self.health.fact("pace", f"{motion.pace.beat.rate:.2f}")
             self.health.fact("nearest", f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm")
         authority = getattr(self, "_authority", None)
         if authority is not None:
             (self.health.ok if authority.moves else self.health.warn)("going home" if self._homing else authority.state)
-
-
-def _hasten() -> str:
-    """The one loop that is real-time even where processors are few: all devices wait for it."""
-    return priority.hasten(processors=priority.PROCESSORS_OF_ONE)
 
 
 def _label(side: SideStream, part: Part) -> str:

@@ -17,7 +17,7 @@ from std_msgs.msg import String
 
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, priority, topics
+from xlvla.ros import convert, forms, priority, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
@@ -64,7 +64,8 @@ class TeleopNode(RigNode):
             side: TeleopSide(self, side, fingers(self.teleop.fingers, self.rig.hand(side), side, codec), SOURCE) for side in self.rig.sides
         }
         self._source = registry.source(self.rig, self)
-        self._motion, self._resets = Reader(self, topics.MOTION_STATUS), Reader(self, topics.RESET)
+        self._motion = Reader(self, topics.MOTION_STATUS, statuses.MOTION)
+        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
         self._status, self._latent = self.publisher(topics.TELEOP_STATUS), self.publisher(topics.TELEOP_LATENT)
         self._buttons = self.publisher(topics.BUTTON)
         self._state: dict[str, Any] = {"plays": False, "state": "motion has said nothing", "source": ""}
@@ -93,9 +94,9 @@ class TeleopNode(RigNode):
     def _turn(self, sample: Sample | None) -> None:
         """What is done for every sample, and now and then without one."""
         now_ns = self.clock.now_ns()
-        self._listen()
         if now_ns < 0:  # a simulation has not begun
             return
+        self._listen()
         if sample is not None:
             self.health.tick("samples")
             self._follow(sample, now_ns)
@@ -149,10 +150,10 @@ class TeleopNode(RigNode):
     def _listen(self) -> None:
         """Where the world was put back or motion does not play, nothing that was begun before goes on."""
         if (reset := self._resets.newest()) is not None:
-            self._void_ns = convert.nanoseconds(reset.stamp)
+            self._void_ns = reset.began_ns
             self._forget("open: the world was put back")
-        if (message := self._motion.newest()) is not None:
-            self._state = json.loads(message.data)
+        if (state := self._motion.newest()) is not None:
+            self._state = state
             if not self._state["plays"]:
                 self._forget(f"open: motion: {self._state['state']}")
             elif self._state["source"] not in ("", SOURCE):

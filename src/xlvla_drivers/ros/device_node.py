@@ -11,19 +11,24 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.ros import convert, priority, topics
+from xlvla.guard import part_guard
+from xlvla.ros import command_session, convert, forms, priority, stop, topics
 from xlvla.ros.convert import SECOND
+from xlvla.ros.neighbours import second_writer
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.device import DeviceState
-from xlvla_drivers.guard import Guard
 from xlvla_drivers.link import Link
 from xlvla_drivers.ros.tactile import TactileMessage
 
 TACTILE_HZ = 50.0
+COMMANDS_KEPT = 16
+"""Commands of motion that may come between two turns of a slow device: how fast they move is told by every one."""
+LOOK_S = 1.0
+"""How often the writers of commands are looked up."""
 RECOVER_TIMEOUT_S = 10.0
 PATIENCE_S = 3.0
 """A device that is started with its rig may take so long before somebody at the terminal is bothered."""
@@ -58,7 +63,10 @@ class DeviceNode(RigNode):
         self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
         self._sample, self._touch, self._touched_ns = convert.JointMessage(names), TactileMessage(), 0
         self._newest_ns = 0
-        self._commands = Reader(self, topics.command(self.side, self.part))
+        self._command = topics.command(self.side, self.part)
+        self._commands = Reader(self, self._command.history(COMMANDS_KEPT), forms.command(names))
+        self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._strangers, self._looked_s = "", 0.0
         self.serve(topics.recover(self.side, self.part), self._recover)
 
     def _chosen_side(self) -> Side:
@@ -73,9 +81,8 @@ class DeviceNode(RigNode):
         driver = registry.open_device(self.rig, self.side, self.part)
         calibration = Calibration(driver.joints, self._device.calibration)
         limits = command_limits(self.rig, self.side, self.part, calibration)
-        names = self.rig.joint_names(self.side, self.part)
-        guard = Guard(names, limits, stale_s=self.rig.motion.stale_s, rate_hz=self._device.rate_hz)
-        return Link(driver, guard, calibration, on_change=self._tell)
+        guard = part_guard(self.rig, self.side, self.part, limits, rate_hz=self._device.rate_hz)
+        return Link(driver, guard, calibration, on_change=self._tell, second_writer=self._second_writer)
 
     def work(self, stop: threading.Event) -> None:
         assert self.link is not None
@@ -84,25 +91,41 @@ class DeviceNode(RigNode):
         try:
             for _, missed in self.clock.ticks(self._device.rate_hz, stop):
                 self.health.counts["deadlines missed"] += missed * steady
-                command = self._commands.newest()
-                now_ns = self.clock.now_ns()  # after the command is taken: nothing that was made before may seem to be of the future
-                self._obey(self.link, command, now_ns)
+                self._hear_stops(self.link)
+                for command in self._commands.every():
+                    self._obey(self.link, command)
                 was_up = self.link.condition == "up"
-                state = self.link.step(now_ns / SECOND)
+                state = self.link.step()
                 steady = was_up and state is not None  # connecting takes as long as it takes
                 if state is not None:
                     self._publish(self.link, state)
         finally:
+            for state in self.link.rest(1 / self._device.rate_hz):
+                if state is not None:
+                    self._publish(self.link, state)
             self.link.close()
 
-    def _obey(self, link: Link, message: JointState | None, now_ns: int) -> None:
-        if message is None:
-            return
+    def _hear_stops(self, link: Link) -> None:
+        for said in self._stops.every():
+            if said.stopped:
+                link.guard.stop(said.by or "somebody")
+            else:
+                link.guard.release()
+
+    def _obey(self, link: Link, message: JointState) -> None:
+        now_s = self.clock.now_ns() / SECOND  # after the command is taken: nothing that was made before may seem to be of the future
+        session, _ = command_session.decode(message.header.frame_id)
         try:
-            link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_ns / SECOND)
+            link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_s, session)
             self.health.tick("commands")
         except XlvlaError as error:
-            self.warn(f"/{self.side}/{self.part}/command: {error}")
+            self._commands.refuse(error)
+
+    def _second_writer(self) -> str:
+        """Looked up once a second."""
+        if time.monotonic() > self._looked_s + LOOK_S:
+            self._strangers, self._looked_s = second_writer(self, self._command), time.monotonic()
+        return self._strangers
 
     def _publish(self, link: Link, state: DeviceState) -> None:
         for what, seconds in link.took_s.items():
@@ -123,6 +146,7 @@ class DeviceNode(RigNode):
         standing = self.link.standing
         status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
         status.hardware_id = self._whose
+        stop.mark(status, standing.stopped)
         self._status.publish(status)
         if standing.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
             self.warn(standing.line)
@@ -145,6 +169,8 @@ class DeviceNode(RigNode):
         {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[standing.level](standing.line)
         self.health.fact("device", self._whose)
         self.health.fact("link", link.condition)
+        self.health.fact("stopped by", link.guard.stopped or "nobody")
+        self.health.fact("session", link.guard.session or "none")
         for group, counts in (("link", link.counts), ("wire", link.device.counts), ("commands", link.guard.counts)):
             self.health.counts.update({f"{group} {what}": 0 for what in counts})
             for what, count in dict(counts).items():

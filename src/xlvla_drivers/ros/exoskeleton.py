@@ -24,7 +24,7 @@ class Exoskeleton:
     address = "/exoskeleton"
 
     def __init__(self, node: Node, sides: tuple[Side, ...], options: Options):
-        self._node, self._options = node, options
+        self._options = options
         self._readers: dict[Side, Reader] = {side: Reader(node, topics.exoskeleton(side)) for side in sides}
 
     def open(self) -> None:
@@ -40,7 +40,7 @@ class Exoskeleton:
         try:
             angles = convert.by_name(message)
         except XlvlaError as error:
-            self._node.get_logger().warning(f"/exoskeleton/{side}: {error}", throttle_duration_sec=2.0)
+            self._readers[side].refuse(error)
             return None
         grip, names = self._options.grip, {theirs.format(side=side): ours for theirs, ours in self._options.names.items()}
         keypoints = None

@@ -23,7 +23,7 @@ class Gloves:
 
     def __init__(self, node: Node, numbers: Sequence[int], arms: Source):
         glove = installed("manus_ros2_msgs.msg", "nothing: build MANUS's ROS 2 package and source its workspace").ManusGlove
-        self._node, self._arms = node, arms
+        self._arms = arms
         self._readers = [Reader(node, Topic(f"/manus_glove_{number}", glove, SENSOR)) for number in numbers]
         self._fingers: dict[Side, tuple[float, np.ndarray]] = {}
         self.address = f"/manus_glove_{', '.join(map(str, numbers))} and {arms.address}"
@@ -36,7 +36,7 @@ class Gloves:
         sample = self._arms.read(timeout_s)
         for reader in self._readers:
             if (message := reader.newest()) is not None:
-                self._hear(message)
+                self._hear(reader, message)
         if sample is None:
             return None
         return dataclasses.replace(sample, sides={side: self._with_fingers(side, tracked) for side, tracked in sample.sides.items()})
@@ -48,11 +48,11 @@ class Gloves:
         heard_s, fingers = self._fingers.get(side, (0.0, None))
         return dataclasses.replace(tracked, keypoints=fingers if time.monotonic() - heard_s < SILENCE_S else None)
 
-    def _hear(self, message: Any) -> None:
+    def _hear(self, reader: Reader[Any], message: Any) -> None:
         nodes = [(n.chain_type, n.joint_type, (n.pose.position.x, n.pose.position.y, n.pose.position.z)) for n in message.raw_nodes]
         try:
             for side in SIDES:
                 if side == message.side.lower():
                     self._fingers[side] = time.monotonic(), keypoints(nodes)
         except XlvlaError as error:
-            self._node.get_logger().warning(str(error), throttle_duration_sec=2.0)
+            reader.refuse(error)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from rclpy.node import Node
 
-from xlvla.ros import topics
+from xlvla.ros import forms, topics
 from xlvla.ros.reader import Reader
 from xlvla.types import Side
 from xlvla_drivers.teleop.jog import Jog
@@ -23,7 +23,7 @@ class Keyboard:
     address = topics.TELEOP_KEYS.name
 
     def __init__(self, node: Node, sides: tuple[Side, ...], options: Options):
-        self._keys, self._options = Reader(node, topics.TELEOP_KEYS), options
+        self._keys, self._options = Reader(node, topics.TELEOP_KEYS, forms.KEYS), options
         self._jogs = [Jog(side) for side in sides]
         self._chosen, self._last_s = len(sides) - 1, 0.0
 
@@ -36,8 +36,8 @@ class Keyboard:
         if (dt := time.monotonic() - self._last_s) < PERIOD_S:
             return None
         self._last_s += dt
-        while (message := self._keys.next()) is not None:
-            for key in message.data:
+        for typed in self._keys.every():
+            for key in typed:
                 self._press(key)
         return Sample({jog.side: jog.advance(min(dt, 0.1)) for jog in self._jogs}, stamp_s=self._last_s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlvla.ros import convert, geometry, topics
+from xlvla.ros import convert, forms, geometry, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
@@ -39,15 +39,16 @@ class TeleopSide:
         self._angles = convert.JointMessage(rig.joint_names(side, "arm"))
         self._measured, self._pose = Measured(node, rig, side), None
         command = topics.command_dry if rig.motion.dry_run else topics.command
-        self._commands = {part: Reader(node, command(side, part)) for part in PARTS}
-        self._parts = {part: rig.joint_names(side, part) for part in PARTS}
-        self._commanded: dict[str, tuple[int, np.ndarray]] = {}
+        self._commands = {
+            part: Reader(node, command(side, part), forms.joints(rig.joint_names(side, part), node.clock.now_ns)) for part in PARTS
+        }
+        self._commanded: dict[str, convert.Joints] = {}
 
     def look(self, now_ns: int, void_ns: int) -> None:
         """Where the robot is, and whether it follows."""
         for part, reader in self._commands.items():
-            if (message := reader.newest()) is not None:
-                self._commanded[part] = convert.nanoseconds(message.header.stamp), convert.positions(message, self._parts[part])
+            if (said := reader.newest()) is not None:
+                self._commanded[part] = said
         self._pose = self._measured.pose(now_ns, void_ns)
         self.follower.compare(self.here(now_ns, void_ns), now_ns / SECOND)
 
@@ -55,8 +56,8 @@ class TeleopSide:
         """Where the side [N] is held by commands, or where it is measured to be; None where neither is known."""
         since_ns = max(void_ns, now_ns - round(COMMANDED_S * SECOND))
         held = [self._commanded.get(part) for part in PARTS]
-        if all(command is not None and command[0] >= since_ns for command in held):
-            return np.concatenate([command[1] for command in held if command is not None])
+        if all(command is not None and command.stamp_ns >= since_ns for command in held):
+            return np.concatenate([command.position for command in held if command is not None])
         return self._pose
 
     def tell(self, ns: int) -> None:

@@ -42,7 +42,6 @@ class TrackerTopics:
     address = "/tracker"
 
     def __init__(self, node: Node, sides: tuple[Side, ...]):
-        self._node = node
         self._wrists: dict[Side, Reader] = {side: Reader(node, topics.tracked_wrist(side)) for side in sides}
         self._keypoints: dict[Side, Reader] = {side: Reader(node, topics.tracked_keypoints(side)) for side in sides}
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
@@ -66,5 +65,5 @@ class TrackerTopics:
             fresh = abs(stamp_ns - said_ns) <= SILENCE_S * SECOND
             return Tracked(geometry.matrix(wrist), keypoints if fresh else None)
         except XlvlaError as error:
-            self._node.get_logger().warning(f"/tracker/{side}: {error}", throttle_duration_sec=2.0)
+            self._wrists[side].refuse(error)
             return None

@@ -7,13 +7,12 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
-from xlvla.ros import convert, priority, topics
+from xlvla.ros import convert, forms, priority, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.ghost import Ghost
 from xlvla.ros.node import RigNode, run
@@ -61,8 +60,7 @@ class PolicyNode(RigNode):
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
         self._ghost = Ghost(self.rig)
-        said = topics.INSTRUCTION
-        self.create_subscription(said.type, said.name, self._on_instruction, said.qos)
+        self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
         with ThreadPoolExecutor(1, "policy thinks") as thinker:
@@ -81,7 +79,7 @@ class PolicyNode(RigNode):
     def _look(self, now_ns: int) -> Observation | None:
         """Listens, and where it is time to decide and nothing is being decided, what to decide on."""
         try:
-            self._observer.listen()
+            self._observer.listen(now_ns)
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
             observation = self._observer.observe(now_ns, self._instruction, self._still_told(now_ns), self._delay_s())
@@ -191,15 +189,15 @@ class PolicyNode(RigNode):
         now = time.monotonic()
         if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
             self._complaint, self._complained = line, now
-            self.get_logger().warning(f"{line}; no chunk is published")
+            self.warn(f"{line}; no chunk is published")
 
-    def _on_instruction(self, message: Any) -> None:
+    def _on_instruction(self, sentence: str) -> None:
         """Chunks made for another instruction bind no longer, and the next is due at once."""
-        said = message.data.strip() or self._config.instruction
+        said = sentence or self._config.instruction
         with self._lock:
             if said != self._instruction:
                 self._instruction, self._sent, self._plan_ns = said, (), 0
-        self.get_logger().info(f"instruction: {said}")
+        self.info(f"instruction: {said}")
 
     def _report(self) -> None:
         now = time.monotonic()

@@ -10,8 +10,9 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
-from xlvla.ros import convert, eye, topics
+from xlvla.ros import convert, eye, forms, topics
 from xlvla.ros.convert import SECOND
+from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
@@ -23,18 +24,15 @@ class NotYet(XlvlaError):
     """There is nothing to decide on now; the line says what is waited for."""
 
 
-FUTURE_NS = SECOND // 2
-"""A stamp further ahead of the clock is of another clock."""
-
 SILENT_S = 0.5
 
 
 class Stream:
     """A topic of which the newest message counts, as long as it is fresh."""
 
-    def __init__(self, node: RigNode, topic: Topic):
+    def __init__(self, node: RigNode, topic: Topic, form: Form[Any]):
         self.name = topic.name
-        self._reader = Reader(node, topic)
+        self._reader = Reader(node, topic, form)
         self._publishers: Callable[[], int] = lambda: node.count_publishers(topic.name)
         self._message: Any = None
         self._came = 0.0
@@ -44,7 +42,7 @@ class Stream:
         message = self._reader.newest()
         if message is not None:
             self._message, self._came = message, time.monotonic()
-        if self._message is None or not oldest_ns <= convert.nanoseconds(self._message.header.stamp) <= now_ns + FUTURE_NS:
+        if self._message is None or not oldest_ns <= convert.nanoseconds(self._message.header.stamp) <= now_ns + forms.FUTURE_NS:
             raise NotYet(f"waiting for {self.name}: {self._why(now_ns)}")
         return self._message
 
@@ -68,24 +66,22 @@ class PartState:
     def __init__(self, node: RigNode, side: Side, part: Part):
         self._names = node.rig.joint_names(side, part)
         self._history = History(CHUNK_FRAMES / CHUNK_HZ)
-        self._measured = Stream(node, topics.joint_states(side, part))
-        self._commands = Reader(node, topics.command(side, part).history(800))
+        self._measured = Stream(node, topics.joint_states(side, part), forms.command(self._names))
+        self._commands = Reader(node, topics.command(side, part).history(800), forms.command(self._names))
 
     def clear(self) -> None:
         self._history.clear()
         self._measured.clear()
 
-    def listen(self, void_ns: int, era: str) -> XlvlaError | None:
-        """Collects commands; what is wrong with the last that is none."""
-        wrong = None
-        while (message := self._commands.next()) is not None:
-            stamp_ns = convert.nanoseconds(message.header.stamp)
-            if stamp_ns >= void_ns and message.header.frame_id in ("", era):
-                try:
-                    self._history.add(stamp_ns, self._positions(self._commands.topic.name, message))
-                except XlvlaError as error:
-                    wrong = error
-        return wrong
+    def listen(self, now_ns: int, void_ns: int, era: str) -> None:
+        """Collects commands."""
+        for message in self._commands.every():
+            try:
+                stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
+                if stamp_ns >= void_ns and message.header.frame_id in ("", era):
+                    self._history.add(stamp_ns, convert.positions(message, self._names))
+            except XlvlaError as error:
+                self._commands.refuse(error)
 
     def executed(self, stamp_ns: int, now_ns: int, oldest_ns: int) -> np.ndarray:
         """Commands [64, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
@@ -102,9 +98,9 @@ class Observer:
     def __init__(self, node: RigNode, max_age_s: float):
         rig = node.rig
         self._max_age_ns = round(max_age_s * SECOND)
-        self._images = {name: Stream(node, eye.seen(name, camera)) for name, camera in rig.cameras.items()}
+        self._images = {name: Stream(node, eye.seen(name, camera), forms.picture(*camera.publish)) for name, camera in rig.cameras.items()}
         self._parts: dict[Side, dict[Part, PartState]] = {side: {part: PartState(node, side, part) for part in PARTS} for side in rig.sides}
-        self._resets = Reader(node, topics.RESET)
+        self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
         self._era = ""
         self.void_ns = 0
 
@@ -113,16 +109,15 @@ class Observer:
         reset = self._resets.newest()
         if reset is None:
             return False
-        self.void_ns, self._era = convert.nanoseconds(reset.stamp), reset.frame_id
+        self.void_ns, self._era = reset.began_ns, reset.name
         for kept in (*self._every_part(), *self._images.values()):
             kept.clear()
         return True
 
-    def listen(self) -> None:
-        """Collects commands; raises XlvlaError for one that is none."""
-        wrong = [part.listen(self.void_ns, self._era) for part in self._every_part()]
-        if first := next(filter(None, wrong), None):
-            raise first
+    def listen(self, now_ns: int) -> None:
+        """Collects commands."""
+        for part in self._every_part():
+            part.listen(now_ns, self.void_ns, self._era)
 
     def observe(self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float) -> Observation:
         """The newest image of every camera with the commands in force at the newest stamp.

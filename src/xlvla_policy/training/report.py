@@ -12,6 +12,7 @@ from rich.table import Table
 
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla.screen import styled
 from xlvla_policy.training.dataset import Recorded
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.normalise import Statistics
@@ -86,7 +87,7 @@ class Report:
         if numbers:
             console.print(_blocks(self.blocks))
         for line in self.warnings:
-            console.print(f"[yellow]note:[/] {line}")
+            console.print(styled(("note:", "yellow"), f" {line}"))
 
     def document(self) -> Mapping[str, Any]:
         return {"sets": [asdict(row) for row in self.sets], "numbers": [asdict(row) for row in self.blocks]}

@@ -6,7 +6,7 @@ import threading
 import time
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, priority, topics
+from xlvla.ros import forms, priority, topics
 from xlvla.ros.node import run
 from xlvla.ros.reader import Reader
 from xlvla_sim.ros.world_node import WorldNode
@@ -30,7 +30,9 @@ class MirrorNode(WorldNode):
         priority.give_way()
         emulated = {name: camera for name, camera in self.rig.cameras.items() if camera.device and camera.device.emulated}
         self.prepare(self.rig.with_choices(sim=True), emulated, speed=1.0)
-        self._devices = {key: Reader(self, topics.joint_states(*key)) for key in self.parts}
+        self._devices = {
+            key: Reader(self, topics.joint_states(*key), forms.joints(self.rig.joint_names(*key), self.clock.now_ns)) for key in self.parts
+        }
         self._measured: dict[str, float] = {}
 
     def advance(self, world: World, stop: threading.Event) -> None:
@@ -48,11 +50,10 @@ class MirrorNode(WorldNode):
 
     def _follow(self, world: World) -> None:
         for (side, part), reader in self._devices.items():
-            message = reader.newest()
-            if message is None:
+            said = reader.newest()
+            if said is None:
                 continue
-            names = self.rig.joint_names(side, part)
-            measured = dict(zip(names, convert.positions(message, names), strict=True))
+            measured = dict(zip(self.rig.joint_names(side, part), said.position.tolist(), strict=True))
             if not self._measured.keys() & measured.keys():  # a device's first word: be there at once
                 world.reset(self.seed, self._measured | measured)
             self._measured |= measured

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ import numpy as np
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import geometry, priority, topics
+from xlvla.ros import forms, geometry, priority, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode, run
 from xlvla.ros.reader import Reader
@@ -63,9 +62,10 @@ class OperatorNode(RigNode):
         self._button, self._instruction = self.publisher(topics.BUTTON), self.publisher(topics.INSTRUCTION)
         services = (topics.SIM_RESET, topics.TELEOP_CLUTCH)
         self._offered = {service.name: self.create_client(service.type, service.name) for service in services}
-        self._readers = {topic.name: Reader(self, topic) for topic in (topics.SIM_STATUS, topics.TELEOP_STATUS, topics.RECORDER_STATUS)}
+        said = {topics.SIM_STATUS: statuses.SIM, topics.TELEOP_STATUS: statuses.TELEOP, topics.RECORDER_STATUS: statuses.RECORDER}
+        self._readers = {topic.name: Reader(self, topic, form) for topic, form in said.items()}
         self._said: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
-        self._states, self._positions = Reader(self, topics.SIM_STATE), np.zeros(0)
+        self._states, self._positions = Reader(self, topics.SIM_STATE, forms.ROW), np.zeros(0)
         self._begun = self._now_ns = 0
         self._passed_s = 0.0
 
@@ -92,11 +92,11 @@ class OperatorNode(RigNode):
 
     def _hear(self) -> None:
         for name, reader in self._readers.items():
-            if (message := reader.newest()) is not None:
+            if (said := reader.newest()) is not None:
                 self._said[name].clear()
-                self._said[name].update(json.loads(message.data))
-        if (state := self._states.newest()) is not None and state.layout.dim[0].label == str(self._begun):
-            self._positions = np.array(state.data)
+                self._said[name].update(said)
+        if (state := self._states.newest()) is not None and state[0] == str(self._begun):
+            self._positions = state[1]
 
     def _tell(self, now_ns: int) -> None:
         """The wrist is said last, so that whoever hears it has the fingers already."""
@@ -121,7 +121,7 @@ class OperatorNode(RigNode):
                 yield
 
     def _episode(self) -> Wait:
-        status = json.loads((yield from self._call(topics.SIM_RESET)))
+        status = statuses.parsed((yield from self._call(topics.SIM_RESET)), statuses.SIM_SHAPE)
         self._begun, self._positions = status["begun"], np.zeros(0)
         script = yield from self._thought(lambda: self._operator.begin(status["seed"]))
         self._operator.play(script)
@@ -135,7 +135,7 @@ class OperatorNode(RigNode):
         yield from self._record("stopped")
         self._button.publish(String(data="failure" if why else "success"))
         self.health.counts["failures" if why else "successes"] += 1
-        self.get_logger().info(f"episode {status['episode']}, seed {status['seed']}: {why or 'success'}")
+        self.info(f"episode {status['episode']}, seed {status['seed']}: {why or 'success'}")
         yield from self._pass(SEEN_S)
 
     def _solve(self, script: Script | None) -> Generator[None, None, str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
-from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, stop, topics
 from xlvla.ros.node import run
 from xlvla.ros.reader import Reader
-from xlvla.types import Part, Side
+from xlvla_sim.ros.simulated_driver import SimulatedDriver
 from xlvla_sim.ros.world_node import WorldNode
 from xlvla_sim.world import World
 
@@ -28,16 +26,20 @@ class SimNode(WorldNode):
         self._clock_topic, self._reset_topic = self.publisher(topics.CLOCK), self.publisher(topics.RESET)
         self._joints = {key: self.publisher(topics.joint_states(*key)) for key in self.parts}
         self._samples = {key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts}
-        self._commands = {key: Reader(self, topics.command(*key)) for key in self.parts}
+        self._drivers = {key: SimulatedDriver(self, *key, lambda: self._now_ns) for key in self.parts}
+        self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._now_ns = convert.SECOND
 
     def advance(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self.sim.joint_state_hz
         self._now_ns, self.begun = convert.SECOND, 0
-        self._begin_era("start")
+        self._begin_era("start", world)
         self.health.ok(f"simulating {self.sim.task}")
         while not stop.is_set():
             self.answer_resets(world)
-            self._obey(world)
+            self._hear_stops()
+            for driver in self._drivers.values():
+                driver.drive(world)
             world.step(period_s)
             self._now_ns += round(period_s * convert.SECOND)
             self._tell(world)
@@ -46,7 +48,7 @@ class SimNode(WorldNode):
 
     def begin_again(self, world: World) -> None:
         world.reset(self.seed)
-        self._begin_era(f"episode {self.episode}")
+        self._begin_era(f"episode {self.episode}", world)
 
     def _tell(self, world: World) -> None:
         for key, publisher in self._joints.items():
@@ -54,32 +56,16 @@ class SimNode(WorldNode):
         self._clock_topic.publish(Clock(clock=convert.stamp(self._now_ns)))
         self.show(world, self._now_ns)
 
-    def _obey(self, world: World) -> None:
-        for (side, part), reader in self._commands.items():
-            message = reader.newest()
-            if message is None:
-                continue
-            try:
-                self._command(world, side, part, message)
-            except XlvlaError as error:
-                self.health.counts[f"refused commands {side} {part}"] += 1
-                self.warn(f"/{side}/{part}/command: {error}")
+    def _hear_stops(self) -> None:
+        for said in self._stops.every():
+            for driver in self._drivers.values():
+                driver.hear(said)
 
-    def _command(self, world: World, side: Side, part: Part, message: Any) -> None:
-        stamp_ns = convert.nanoseconds(message.header.stamp)
-        if stamp_ns < self._void_ns or message.header.frame_id not in ("", self._era):
-            self.health.counts["void commands"] += 1
-            return
-        age_s = (self._now_ns - stamp_ns) / convert.SECOND
-        if abs(age_s) > self.rig.motion.stale_s:
-            raise XlvlaError(f"command refused: its stamp is {age_s:.3f} s old, allowed are {self.rig.motion.stale_s} s")
-        world.command(side, part, convert.by_name(message))
-        self.health.counts["commands"] += 1
-
-    def _begin_era(self, name: str) -> None:
+    def _begin_era(self, name: str, world: World) -> None:
         """An era begins after everything told so far: what bears an earlier stamp shows the world before the reset."""
         self._now_ns += 1
-        self._era, self._void_ns = name, self._now_ns
+        for driver in self._drivers.values():
+            driver.begin(name, world)
         self._reset_topic.publish(Header(stamp=convert.stamp(self._now_ns), frame_id=name))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
 
     for folder in folders:
         for repaired in repair_all(folder):
-            print(f"{repaired.parent.name}/{repaired.name}: its recorder was killed; repaired")
+            print(f"{plain(repaired.parent.name)}/{plain(repaired.name)}: its recorder was killed; repaired")
         found = bags(folder)
         if not found:
             raise XlvlaError(f"no recorded episodes in {folder}: a session holds folders with an episode.json")
@@ -125,12 +126,14 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
 def _all(folders: Sequence[Path], there: set[str], red: bool, work: Work, report: Report) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from xlvla.screen import console
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[pace]}")) as progress:
+    with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console()) as progress:
         bar = progress.add_task("episodes", total=len(folders), pace="")
         for folder in folders:
             for line in _one(folder, there, red, work, report):
-                progress.console.print(f"{folder.parent.name}/{folder.name}: {line}", highlight=False, soft_wrap=True, markup=False)
+                progress.console.print(plain(f"{folder.parent.name}/{folder.name}: {line}"), soft_wrap=True)
             progress.update(bar, advance=1, pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time")
 
 

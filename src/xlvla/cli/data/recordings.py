@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 
 Bags = Annotated[list[Path], typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS")]
 
@@ -20,21 +21,19 @@ def register(app: typer.Typer) -> None:
 
 def recordings(bags: Bags) -> None:
     """List recorded episodes: what was done with which hands, whether it succeeded, the verdict and its worst finding."""
-    from rich.markup import escape
-
     from xlvla.cli.list import table
-    from xlvla.screen import Screen
+    from xlvla.screen import Screen, styled
     from xlvla_data.bag.card import read_card
 
     shown = table("Recordings", "episode", "task", "hands", "s", "success", "verdict", "finding")
     for folder in _found(bags):
         card = read_card(folder)
         success = {True: "yes", False: "no", None: "unknown"}[card.success]
-        verdict = f"[{card.verdict}]{card.verdict}[/]" if card.verdict else card.state
+        verdict = styled((card.verdict, card.verdict)) if card.verdict else card.state
         worst = str(card.findings[0]).partition(": ")[2] if card.findings else ""
         hands = "+".join(dict.fromkeys(card.hands.values()))
         where = f"{folder.parent.name}/{folder.name}"
-        shown.add_row(where, card.task, hands, f"{card.duration_s:.1f}", success, verdict, escape(worst))
+        shown.add_row(where, card.task, hands, f"{card.duration_s:.1f}", success, verdict, worst)
     with Screen() as screen:
         screen.console.print(shown)
 
@@ -48,7 +47,7 @@ def repair(bags: Bags) -> None:
     for folder in _found(bags):
         if mcap_path(folder).is_file() and repair(folder):
             count += 1
-            typer.echo(f"{folder}: whole again")
+            typer.echo(f"{plain(folder)}: whole again")
     typer.echo(f"{count} repaired" if count else "nothing to repair")
 
 

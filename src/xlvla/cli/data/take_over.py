@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
 
 
@@ -50,7 +51,7 @@ def take_over(
                 raise XlvlaError(f"episode {row.index}: {error}") from None
             put += 1
             for line in findings:
-                print(f"episode {row.index}: {line}")
+                print(plain(f"episode {row.index}: {line}"))
     print(f"{to}: {put} episodes taken over, {len(data) - put} were there before")
 
 

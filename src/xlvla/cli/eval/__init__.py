@@ -17,6 +17,7 @@ from xlvla.types import FIRST_EVALUATION_SEED, Side
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from xlvla.cli.eval.ledger import Ledger
     from xlvla.cli.eval.table import Table
@@ -165,7 +166,7 @@ def _play_all(trials: Sequence[Trial], ledger: Ledger, out: Path, ros: bool, eng
             if result.film is not None:
                 _keep(result.film, _video(trial, out))
             ledger.enter(trial, result.outcome)
-            progress.console.print(_line(trial, result.outcome), highlight=False)
+            progress.console.print(_line(trial, result.outcome))
             progress.advance(bar)
     return [ledger.outcomes[trial.key] for trial in trials]
 
@@ -193,14 +194,13 @@ def _keep(film: bytes, path: Path) -> None:
     path.write_bytes(film)
 
 
-def _line(trial: Trial, outcome: Outcome) -> str:
-    from rich.markup import escape
-
+def _line(trial: Trial, outcome: Outcome) -> Text:
     from xlvla.paper import code
+    from xlvla.screen import styled
 
-    verdict = "[green]success[/]" if outcome.success else "[red]failure[/]"
+    verdict = ("success", "green") if outcome.success else ("failure", "red")
     place = f"{code(trial.task):4} {'+'.join(trial.hands):16} seed {trial.seed}"
-    return f"{place}  {verdict}  stage {outcome.stage:.2f}  {outcome.time_s:5.1f} s  {escape(outcome.text)}"
+    return styled(f"{place}  ", verdict, f"  stage {outcome.stage:.2f}  {outcome.time_s:5.1f} s  {outcome.text}")
 
 
 def _report(outcomes: list[tuple[Trial, Outcome]], holdout: Holdout, policy: str, out: Path) -> None:

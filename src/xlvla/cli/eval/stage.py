@@ -16,7 +16,7 @@ from xlvla.rig import Rig
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 
 if TYPE_CHECKING:
-    from xlvla_drivers.motion.player import Player
+    from xlvla_drivers.motion.rig_motion import RigMotion
     from xlvla_drivers.motion.roughness import Arrival
     from xlvla_sim.world import World
 
@@ -32,7 +32,7 @@ def load_policy(rig: Rig, threads: int) -> Policy:
 
 
 class Stage:
-    """A world, a policy and a player per side, for one pair of hands and one task.
+    """A world, a policy and a rig's motion, for one pair of hands and one task.
 
     Attributes:
         sent: the last trial's chunks and when they came [s].
@@ -55,10 +55,10 @@ class Stage:
 
     def trial(self, seed: int, *, settle: bool = False) -> Outcome:
         """Plays one episode to its end; the same seed has the same outcome, whatever was played before."""
-        from xlvla_drivers.motion.sides import side_player
+        from xlvla_drivers.motion.rig_motion import RigMotion
 
         self.world.reset(seed)
-        players: dict[Side, Player] = {side: side_player(self.rig, side) for side in self.rig.sides}
+        motion = RigMotion(self.rig)
         self.commanded: dict[Side, list[np.ndarray]] = {side: [self._measured(side)] for side in self.rig.sides}
         self.sent, self.seen, self._troubles = list[tuple[float, Chunk]](), list[np.ndarray](), list[str]()
         waiting: tuple[int, Chunk] | None = None
@@ -69,9 +69,9 @@ class Stage:
             if tick % self.replan == 0 and (chunk := self._decide(now_s)):
                 waiting = tick + self.delay, chunk
             if waiting and tick >= waiting[0]:
-                self._offer(players, waiting[1], now_s)
+                self._offer(motion, waiting[1], now_s)
                 self.sent, waiting = [*self.sent, (now_s, waiting[1])], None
-            self._command(players, now_s)
+            self._command(motion, now_s)
             self.world.step(self.period_s)
             if tick % every == 0:
                 self.seen.append(self.world.data.qpos.copy())
@@ -108,21 +108,22 @@ class Stage:
         arm = len(self.rig.joint_names(side, "arm"))
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
-    def _offer(self, players: dict[Side, Player], chunk: Chunk, now_s: float) -> None:
+    def _offer(self, motion: RigMotion, chunk: Chunk, now_s: float) -> None:
         from xlvla_drivers.motion.chunk import Refused
 
-        for side, player in players.items():
+        for side, player in motion.players.items():
             points = np.concatenate([chunk.positions[side][part] for part in PARTS], 1)
+            began = self.commanded[side][0]
             try:
-                player.offer(points, self.names[side], chunk.stamp_ns / 1e9, chunk.rate_hz, now_s)
+                player.offer(points, self.names[side], chunk.stamp_ns / 1e9, chunk.rate_hz, now_s, measured=began)
             except Refused as error:  # as on the robot
                 self._troubles.append(f"{side} chunk refused: {error}")
 
-    def _command(self, players: dict[Side, Player], now_s: float) -> None:
-        for side, player in players.items():
-            target = player.command(now_s, self.commanded[side][0])
-            self.commanded[side].append(target)
-            named = dict(zip(self.names[side], target, strict=True))
+    def _command(self, motion: RigMotion, now_s: float) -> None:
+        targets = motion.step(now_s, self.period_s, {side: rows[0] for side, rows in self.commanded.items()})
+        for side, rows in self.commanded.items():
+            rows.append(targets.get(side, rows[-1]))
+            named = dict(zip(self.names[side], rows[-1], strict=True))
             for part in PARTS:
                 self.world.command(side, part, {name: named[name] for name in self.rig.joint_names(side, part)})
 

@@ -1,0 +1,191 @@
+"""What messages of a topic must be like, and what they are read as: said once per topic, where it is read.
+
+A form raises XlvlaError for what is no good. Whoever reads by a form (`Reader`, `RigNode.listen`) counts and says it and
+goes on with the next message.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import convert, sizes
+from xlvla.ros.topics import Topic
+from xlvla.text import plain
+
+T = TypeVar("T")
+
+FUTURE_NS = convert.SECOND // 2
+"""A stamp further ahead of the clock is of another clock."""
+
+_KIB = 1 << 10
+
+NUMBERED = ("[Hz]", "[ms]", "[MB]", "[C]")
+"""What a figure's name ends with that must be a number."""
+
+
+@dataclass(frozen=True)
+class Form(Generic[T]):
+    """How a message is read.
+
+    Args:
+        read: what a message is read as.
+        look: looks at a serialised message before it is made into objects; None: at its size alone.
+        largest: bytes of a serialised message; None: by its type.
+    """
+
+    read: Callable[[Any], T]
+    look: Callable[[bytes], None] | None = None
+    largest: int | None = None
+
+    def __call__(self, topic: Topic, data: bytes) -> T:
+        """What a serialised message says."""
+        self.check(topic, data)
+        return self.read_as(topic, data)
+
+    def check(self, topic: Topic, data: bytes) -> None:
+        """Looks at a serialised message without reading it."""
+        sizes.check(data, self.largest or topic.largest or sizes.LARGEST.get(topic.type, sizes.OTHERWISE))
+        if self.look is not None:
+            self.look(data)
+
+    def read_as(self, topic: Topic, data: bytes) -> T:
+        """What a serialised message says that was looked at."""
+        try:
+            message = deserialize_message(data, topic.type)
+        except Exception:  # of many kinds, by type support
+            raise XlvlaError(f"{len(data)} bytes that are no {topic.type.__name__} are refused") from None
+        return self.read(message)
+
+
+def _stamped(message: Any) -> Any:
+    """The message; refused where it bears a stamp that is no time."""
+    header = getattr(message, "header", None)
+    if header is not None:
+        convert.time_ns(header.stamp)
+    return message
+
+
+MESSAGE: Form[Any] = Form(_stamped)
+"""Any message whose stamp is a time."""
+
+CLOCK: Form[int] = Form(lambda message: convert.time_ns(message.clock))
+"""Simulated time [ns]."""
+
+LONGEST_WORDS = 1000
+"""Characters of a sentence."""
+
+
+def _words(message: Any) -> str:
+    said = " ".join(message.data.split())
+    if len(said) > LONGEST_WORDS:
+        raise XlvlaError(f"a text of {len(said)} characters is refused: at most {LONGEST_WORDS} are read")
+    return plain(said, longest=LONGEST_WORDS)
+
+
+WORDS: Form[str] = Form(_words, largest=8 << 10)
+"""A name, a sentence or an order, on one line."""
+
+KEYS: Form[str] = Form(lambda message: message.data, largest=_KIB)
+"""What was typed."""
+
+
+def joints(names: Sequence[str], now_ns: Callable[[], int] | None = None) -> Form[convert.Joints]:
+    """JointStates with finite positions of exactly these joints, in any order, none stamped ahead of `now_ns`."""
+
+    def read(message: Any) -> convert.Joints:
+        stamp = message.header.stamp
+        stamp_ns = convert.time_ns(stamp) if now_ns is None else convert.timely_ns(stamp, now_ns(), FUTURE_NS)
+        return convert.Joints(stamp_ns, convert.positions(message, names), message)
+
+    return Form(read, largest=sizes.of_joints(names))
+
+
+def command(names: Sequence[str]) -> Form[Any]:
+    """JointStates that are no larger than those of these joints; what else a command must be its receiver says."""
+    return replace(MESSAGE, largest=sizes.of_joints(names))
+
+
+def chunk(names: Sequence[str]) -> Form[Any]:
+    """JointTrajectories of no more than so many joints and `convert.MOST_FRAMES` frames; what else a chunk must be motion says."""
+    largest = sizes.of_chunk(names)
+    return Form(_stamped, lambda data: sizes.check_chunk(data, largest, len(names)), largest)
+
+
+def reset(now_ns: Callable[[], int]) -> Form[convert.Reset]:
+    """Resets that are not of the future, by a clock."""
+    return Form(lambda message: convert.reset(message, now_ns()))
+
+
+def picture(width: int, height: int) -> Form[Any]:
+    """Pictures of a camera that publishes this size."""
+    return replace(MESSAGE, largest=sizes.of_picture(width, height))
+
+
+def _positions(message: Any) -> tuple[str, np.ndarray]:
+    if len(message.layout.dim) != 1:
+        raise XlvlaError(f"a row of numbers has one dimension, not {len(message.layout.dim)}")
+    values = np.array(message.data, dtype=float)
+    if not np.isfinite(values).all():
+        raise XlvlaError("a number is not finite")
+    return message.layout.dim[0].label, values
+
+
+ROW: Form[tuple[str, np.ndarray]] = Form(_positions)
+"""A label and the finite numbers under it, as `convert.vector` says them."""
+
+
+STOPPED = "stopped"
+"""Key in a device's status while a stop is latched; its value is who stopped."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """How a device is: the level of a DiagnosticStatus, its line, and who has stopped it (None: nobody)."""
+
+    level: int
+    text: str
+    stopped_by: str | None = None
+
+
+def stopped_by(status: Any) -> str | None:
+    """Who stopped a device, by its status; None where no stop is latched."""
+    return next((plain(entry.value) for entry in status.values if entry.key == STOPPED), None)
+
+
+def _device(message: Any) -> Device:
+    level = message.level
+    return Device(level[0] if isinstance(level, bytes) else int(level), plain(message.message), stopped_by(message))
+
+
+DEVICE: Form[Device] = Form(_device)
+"""How a device is, as its driver says it."""
+
+
+def _figures(message: Any) -> dict[str, dict[str, str]]:
+    return {plain(status.name): _figures_of(status) for status in message.status}
+
+
+def _figures_of(status: Any) -> dict[str, str]:
+    told = {plain(entry.key): plain(entry.value) for entry in status.values}
+    for key, value in told.items():
+        if key.endswith(NUMBERED) and not _is_number(value):
+            raise XlvlaError(f"'{status.name}' says that '{key}' is '{value}', which is no number")
+    return {"": plain(status.message), **told}
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+FIGURES: Form[dict[str, dict[str, str]]] = Form(_figures)
+"""Figures of diagnostics by node; '' is what the node says of itself."""

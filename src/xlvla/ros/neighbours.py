@@ -1,0 +1,127 @@
+"""Who else is on this ROS domain: a second rig with nodes of the same names, and others who write commands."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from rclpy.node import Node
+
+from xlvla.errors import XlvlaError
+from xlvla.graph import nodes
+from xlvla.rig import Rig
+from xlvla.ros import topics
+from xlvla.ros.reader import Reader
+
+DISCOVERY_S = 1.0
+"""Within this time from the start of a node it has found those that were there before it."""
+
+SPEAKS_S = 2.5
+"""A node reports on itself every second: one that has not for so long has ended, though discovery still lists it."""
+
+MOTION = "/motion"
+
+
+def full_name(name: str, namespace: str) -> str:
+    """`/sim`, `/lab/sim`"""
+    return f"{namespace.rstrip('/')}/{name}"
+
+
+def own_name(node: Node) -> str:
+    return full_name(node.get_name(), node.get_namespace())
+
+
+def present(node: Node) -> Counter[str]:
+    """How many nodes of each full name are on the domain, `node` itself included."""
+    return Counter(full_name(name, namespace) for name, namespace in node.get_node_names_and_namespaces())
+
+
+def writers(node: Node, topic: topics.Topic) -> list[str]:
+    """Full names of the nodes that publish a topic, once for every publisher."""
+    found = node.get_publishers_info_by_topic(topic.name)
+    return sorted(full_name(entry.node_name, entry.node_namespace) for entry in found)
+
+
+def second_writer(node: Node, topic: topics.Topic) -> str:
+    """`second writer: /name` for a topic of commands that more than motion writes."""
+    found = writers(node, topic)
+    if MOTION in found:
+        found.remove(MOTION)
+    return f"second writer: {', '.join(found) if found else 'a node whose name is not known'}"
+
+
+def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = None) -> None:
+    """Raises XlvlaError where another node of this name already runs on the domain: two would command the same devices.
+
+    Takes until `DISCOVERY_S` after `since_s` (monotonic; now where None), and longer only where there is a namesake: it
+    counts when it reports on itself. To be called before the node reports itself.
+
+    Args:
+        health_name: what the node is called on `/diagnostics`; '' is its own name.
+    """
+    name = own_name(node)
+    reader = Reader(node, topics.DIAGNOSTICS.history(100))
+    try:
+        found_by_s = (time.monotonic() if since_s is None else since_s) + DISCOVERY_S
+        while present(node)[name] < 2:
+            if time.monotonic() > found_by_s:
+                return
+            time.sleep(0.02)
+        speaks_by_s = time.monotonic() + SPEAKS_S
+        while time.monotonic() < speaks_by_s:
+            if _speaks(reader, health_name or node.get_name()):
+                raise XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
+            time.sleep(0.02)
+    finally:
+        reader.close()
+
+
+def domain() -> str:
+    return f"ROS domain {os.environ.get('ROS_DOMAIN_ID') or 0}"
+
+
+def _speaks(reader: Reader, name: str) -> bool:
+    """Whether a node of a name has reported on itself."""
+    heard = False
+    while (message := reader.next()) is not None:
+        heard = heard or any(status.name == name for status in message.status)
+    return heard
+
+
+class Neighbours:
+    """Strangers beside the nodes of a rig, by the graph alone: cheap enough to ask every second.
+
+    Args:
+        node: who asks; it may itself write commands.
+        written: topics that `node` alone may write; None: all commands of the rig.
+    """
+
+    def __init__(self, node: Node, rig: Rig, written: Iterable[topics.Topic] | None = None):
+        self._node = node
+        self._names = {spec.label for spec in nodes(rig)}
+        self._written = tuple(topics.command(*key) for key in rig.parts) if written is None else tuple(written)
+
+    def writers(self) -> list[str]:
+        """Full names of the other nodes that write commands."""
+        others = set[str]()
+        for topic in self._written:
+            found = Counter(writers(self._node, topic))
+            found[own_name(self._node)] -= sum(publisher.topic_name == topic.name for publisher in self._node.publishers)
+            others |= {name for name, count in found.items() if count > 0}
+        return sorted(others)
+
+    def doubles(self) -> list[str]:
+        """Full names of the rig's nodes that are on the domain more than once."""
+        there = present(self._node)
+        return sorted(name for name in self._names if there[name] > 1)
+
+    def line(self) -> str:
+        """What is wrong and what to do, in one line; '' where nothing is."""
+        wrong = list[str]()
+        if others := self.writers():
+            wrong.append(f"second writer of commands: {', '.join(others)}")
+        if doubles := self.doubles():
+            wrong.append(f"running twice: {', '.join(doubles)}")
+        return f"{'; '.join(wrong)} on {domain()}: stop the other one, or use another ROS_DOMAIN_ID" if wrong else ""

@@ -1,0 +1,87 @@
+"""The stop that binds everybody: what is said on `/motion/stop`, and by drivers that obey it in their device status."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import topics
+from xlvla.ros.forms import STOPPED, Form
+
+KEPT = 10
+"""How many messages of a stop are kept for a reader that is busy."""
+
+LONGEST = 1000
+"""A message with more characters is none of ours."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A stop, or the end of one.
+
+    Args:
+        stopped: drivers brake and hold; False ends it.
+        by: who says so, for people.
+        stamp_ns: when [ns, clock of the graph].
+    """
+
+    stopped: bool
+    by: str = ""
+    stamp_ns: int = 0
+
+
+def encode(stop: Stop) -> String:
+    """The message of `/motion/stop`."""
+    return String(data=json.dumps({"stopped": stop.stopped, "by": stop.by, "stamp_ns": stop.stamp_ns}))
+
+
+def decode(text: str) -> Stop:
+    """What a message says. Only `false` itself ends a stop; any other value stops. XlvlaError where it says neither."""
+    try:
+        said = json.loads(text) if len(text) <= LONGEST else None
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or "stopped" not in said:
+        raise XlvlaError(f'{len(text)} characters that say neither "stopped": true nor "stopped": false')
+    by, stamp_ns = said.get("by"), said.get("stamp_ns")
+    return Stop(
+        stopped=said["stopped"] is not False,
+        by=_printable(by) if isinstance(by, str) else "",
+        stamp_ns=stamp_ns if type(stamp_ns) is int else 0,
+    )
+
+
+def _printable(name: str) -> str:
+    return "".join(letter for letter in name[:80] if letter.isprintable())
+
+
+FORM: Form[Stop] = Form(lambda message: decode(message.data), largest=2 * LONGEST)
+"""What is said on `/motion/stop`."""
+
+
+class StopPublisher:
+    """Says on `/motion/stop` that everybody stops, or that a stop has ended; whoever starts later hears it, too."""
+
+    def __init__(self, node: Node, by: str):
+        self._publisher = node.create_publisher(topics.STOP.type, topics.STOP.name, topics.STOP.qos)
+        self._node, self._by = node, by
+
+    def close(self) -> None:
+        """Takes back what was said, for those who start later."""
+        self._node.destroy_publisher(self._publisher)
+
+    def say(self, stopped: bool, stamp_ns: int | None = None) -> None:
+        """`stamp_ns`: when, in the clock of the graph; now by the system's clock where None."""
+        self._publisher.publish(encode(Stop(stopped, self._by, time.time_ns() if stamp_ns is None else stamp_ns)))
+
+
+def mark(status: DiagnosticStatus, by: str | None) -> None:
+    """Adds to a device's status who stopped it; nothing where nobody did."""
+    if by is not None:
+        status.values = [*status.values, KeyValue(key=STOPPED, value=by)]

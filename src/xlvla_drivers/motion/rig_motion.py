@@ -1,0 +1,134 @@
+"""All sides of a rig in one motion, commanded so that it can always stop before anything meets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from xlvla.rig import Rig
+from xlvla.types import Side
+from xlvla_drivers.motion.braking import Standing
+from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict, Way
+from xlvla_drivers.motion.pace import Pace
+from xlvla_drivers.motion.player import Player, Proposal
+from xlvla_drivers.motion.sides import side_player
+
+STILL_RAD = 1e-3
+"""A side that has no command yet counts as moved, by somebody else, when a joint is further than this from where it was."""
+
+
+class RigMotion:
+    """The players of a rig's sides and what they may do together.
+
+    Before a command is given, the way to it and the stop that would follow are judged as a whole. Where they would bring
+    anything nearer than its stop, the stop that was judged with the command before is played instead, to rest. So there is
+    always a way to rest that keeps all distances: the rig is in an invariant safe set (Pek and Althoff, Fail-safe motion
+    planning, IV 2018; Thumm et al., SaRA shield).
+
+    Attributes:
+        players: by side.
+        pace: how fast chunks are played.
+        verdict: the newest look at the distances; None before the first.
+        braking: a command was not given; the rig comes to rest before it is tried again.
+        braked: how often that began in motion.
+        watched: how many distances are kept.
+    """
+
+    def __init__(self, rig: Rig):
+        self.players: dict[Side, Player] = {side: side_player(rig, side) for side in rig.sides}
+        self.pace = Pace()
+        self.verdict: Verdict | None = None
+        self.braking, self.braked = False, 0
+        self._clearance = Clearance(rig)
+        self.watched = len(self._clearance.distances.gaps)
+        self._look_every_s, self._looked_s = 1 / rig.motion.guard_hz, np.inf
+        self._standing: dict[Side, np.ndarray] = {}
+
+    def step(self, now_s: float, dt: float, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray]:
+        """The commands [N] rad of this tick, of the sides that have any.
+
+        A side begins with its first chunk, where it was measured. While it is not known where all sides are, nothing
+        begins and what moves brakes.
+
+        Args:
+            now_s: time in the clock of the chunks' stamps.
+            dt: what passed since the last tick; it is never negative.
+            measured: where sides are [N] rad that have no command yet.
+        """
+        here = self._here(measured)
+        if here is None:
+            return self._brake(dt)
+        for side, player in self.players.items():
+            if not player.started and player.has_chunk(now_s):
+                player.start(here[side])
+        if not any(player.started for player in self.players.values()):
+            return {}
+        looked = self._look_around(here, dt)
+        self.braking = self.braking and not (looked and self.rests)
+        if self.braking:
+            return self._brake(dt)
+        beat = self.pace.step(0.0 if self.verdict is None else self.verdict.pace, dt)
+        proposed: dict[Side, Proposal] = {side: player.propose(now_s, dt, beat) for side, player in self.players.items() if player.started}
+        if self._clearance.passes(self._way(here, proposed)):
+            return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
+        self.braking = True
+        self.braked += not self.rests
+        return self._brake(dt)
+
+    def _here(self, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray] | None:
+        """Where all sides are, by their commands or as measured; None where that is not known of one."""
+        here: dict[Side, np.ndarray] = {}
+        for side, player in self.players.items():
+            pose = player.position if player.started else measured.get(side)
+            if pose is None:
+                return None
+            here[side] = pose
+        return here
+
+    def _look_around(self, here: Mapping[Side, np.ndarray], dt: float) -> bool:
+        """Looks at the distances when it is time to; whether it was."""
+        pose = np.concatenate(list(here.values()))
+        self._notice(here, pose)
+        self._looked_s += dt
+        if self._looked_s < self._look_every_s:
+            return False
+        self._looked_s = 0.0
+        ahead = [np.concatenate([p.ahead(s) if p.started else here[side] for side, p in self.players.items()]) for s in AHEAD_S]
+        self.verdict = self._clearance.look(pose, ahead, self.pace.beat.rate)
+        return True
+
+    def _notice(self, here: Mapping[Side, np.ndarray], pose: np.ndarray) -> None:
+        """Sees where sides are that have no command, and whether somebody has moved them."""
+        standing: dict[Side, np.ndarray] = {side: here[side] for side, player in self.players.items() if not player.started}
+        if self._looked_s == np.inf:
+            self._standing = standing
+            self._clearance.begin(pose)
+        elif any(np.abs(where - self._standing[side]).max() > STILL_RAD for side, where in standing.items()):
+            before = np.concatenate([self._standing[side] if side in standing else where for side, where in here.items()])
+            self._standing = standing
+            self._clearance.carried(before, pose)
+
+    def _way(self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal]) -> Way:
+        stops = [proposed[side].step.stop if side in proposed else Standing(pose) for side, pose in here.items()]
+        return Way(np.concatenate(list(here.values())), stops)
+
+    def _brake(self, dt: float) -> dict[Side, np.ndarray]:
+        beat = self.pace.step(0.0, dt)
+        return {side: player.brake(dt, beat) for side, player in self.players.items() if player.started}
+
+    @property
+    def rests(self) -> bool:
+        """No command moves anything."""
+        return all(player.rests for player in self.players.values())
+
+    def hold(self) -> None:
+        """Drops all chunks; what moves brakes and stays."""
+        for player in self.players.values():
+            player.hold()
+
+    def release(self) -> None:
+        """Forgets chunks and commands: each side starts again from where it is measured then."""
+        for player in self.players.values():
+            player.release()
+        self.braking, self._looked_s, self.verdict = False, np.inf, None

@@ -1,0 +1,110 @@
+"""What a driver does, for a part of a simulated robot: the same guard, the same stop, the same word of how the device is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import JointState
+
+from xlvla.errors import XlvlaError
+from xlvla.guard import Refused, part_guard
+from xlvla.ros import command_session, convert, forms, stop, topics
+from xlvla.ros.convert import SECOND
+from xlvla.ros.neighbours import second_writer
+from xlvla.ros.node import RigNode
+from xlvla.ros.reader import Reader
+from xlvla.types import Part, Side
+from xlvla_sim.world import World
+
+COMMANDS_KEPT = 16
+"""Commands that may come between two steps of the simulation: how fast they move is told by every one."""
+
+REFUSAL_SHOWN_NS = SECOND
+"""How long a second writer is spoken of."""
+
+
+class SimulatedDriver:
+    """Commands of one part in, targets of its servos out.
+
+    Args:
+        now_ns: the simulation's time.
+    """
+
+    def __init__(self, node: RigNode, side: Side, part: Part, now_ns: Callable[[], int]):
+        self._node = node
+        self.side: Side = side
+        self.part: Part = part
+        self._now_ns = now_ns
+        rig = node.rig
+        assert rig.sim is not None
+        limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
+        self._guard = part_guard(rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s)
+        self._topic = topics.command(side, part)
+        self._commands = Reader(node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part)))
+        self._status = node.publisher(topics.device(side, part))
+        self._era, self._void_ns = "", 0
+        self._strangers, self._refused_ns = "", -REFUSAL_SHOWN_NS
+        self._said = ""
+
+    def begin(self, era: str, world: World) -> None:
+        """An era begins: what was commanded before is void."""
+        self._era, self._void_ns = era, self._now_ns()
+        self._guard.anchor(world.joint_state(self.side, self.part)[0])
+        self._refused_ns = self._now_ns() - REFUSAL_SHOWN_NS
+
+    def hear(self, said: stop.Stop) -> None:
+        if said.stopped:
+            self._guard.stop(said.by or "somebody")
+        else:
+            self._guard.release()
+
+    def drive(self, world: World) -> None:
+        """Takes what was commanded and moves the targets of the servos by one step."""
+        self._guard.observe(world.joint_state(self.side, self.part)[0])
+        for message in self._commands.every():
+            try:
+                self._take(message)
+            except XlvlaError as error:
+                self._commands.refuse(error)
+        target = self._guard.target()
+        world.command(self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True)))
+        self._tell()
+
+    def _now_s(self) -> float:
+        return self._now_ns() / SECOND
+
+    def _take(self, message: JointState) -> None:
+        stamp_ns = convert.nanoseconds(message.header.stamp)
+        session, era = command_session.decode(message.header.frame_id)
+        if stamp_ns < self._void_ns or era not in ("", self._era):
+            self._node.health.counts["void commands"] += 1
+            return
+        try:
+            self._guard.offer(convert.by_name(message), stamp_ns / SECOND, self._now_s(), session)
+        except Refused as refusal:
+            if refusal.reason != "session":
+                raise
+            raise XlvlaError(self._stranger()) from None
+        self._node.health.counts["commands"] += 1
+
+    def _stranger(self) -> str:
+        """Who commands beside the session that is followed."""
+        if self._now_ns() >= self._refused_ns + REFUSAL_SHOWN_NS:
+            self._strangers = second_writer(self._node, self._topic)
+        self._refused_ns = self._now_ns()
+        return f"command refused: {self._strangers}"
+
+    def _tell(self) -> None:
+        """Says at every change how the part is."""
+        by, level, line = self._guard.stopped, DiagnosticStatus.OK, "simulated"
+        if by is not None:
+            level, line = DiagnosticStatus.WARN, f"stopped by {by}: holding until {topics.MOTION_RESET.name}"
+        elif self._now_ns() < self._refused_ns + REFUSAL_SHOWN_NS:
+            level, line = DiagnosticStatus.WARN, self._strangers
+        if line == self._said:
+            return
+        self._said = line
+        status = DiagnosticStatus(level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation")
+        stop.mark(status, by)
+        self._status.publish(status)

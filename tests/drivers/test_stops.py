@@ -1,0 +1,229 @@
+"""What stops the devices of a running rig, and who cannot move them: the emulated rig without its policy."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+
+from xlvla import graph
+from xlvla import rig as rigs
+from xlvla.ros import command_session, convert, topics
+from xlvla.ros.controls import Controls
+from xlvla.ros.reader import Reader
+from xlvla.ros.session import Session
+from xlvla.ros.stop import StopPublisher
+from xlvla.run import interruptible, own_domain
+
+WAIT_S = 20.0
+MOVING = 3
+"""The joint that is commanded to move; the elbow."""
+
+
+class Writer:
+    """Somebody who commands the left arm: a node with a session of its own."""
+
+    def __init__(self, node, session=""):
+        topic = topics.command("left", "arm")
+        self._publisher = node.create_publisher(topic.type, topic.name, topic.qos)
+        self._message = convert.JointMessage(rigs.load("bimanual_emulated").joint_names("left", "arm"))
+        self._frame = command_session.encode(session)
+
+    @property
+    def is_heard(self):
+        return self._publisher.get_subscription_count() > 0
+
+    def say(self, position, ahead_s=0.0):
+        self._publisher.publish(self._message.fill(time.time_ns() + round(1e9 * ahead_s), position, frame=self._frame))
+
+
+class Floor:
+    """The running devices and what a test needs to look at them."""
+
+    def __init__(self, session):
+        self.session, self.node = session, session.operator.node
+        self.controls = Controls(session.operator, session.rig)
+        self.stop = StopPublisher(self.node, "a test")
+        self._states = Reader(self.node, topics.joint_states("left", "arm").history(2000))
+        self._names = session.rig.joint_names("left", "arm")
+        self.seen = []
+
+    @property
+    def word(self):
+        return self.controls.devices().get(("left", "arm"))
+
+    def until(self, true, otherwise):
+        give_up = time.monotonic() + WAIT_S
+        while not (value := true()):
+            assert time.monotonic() < give_up, f"{otherwise}: {self.word}"
+            self.session.tick()
+        return value
+
+    def until_level(self, level):
+        self.until(lambda: self.word and self.word.level == level, f"the arm is never '{level}'")
+        return self.word
+
+    def look(self):
+        """Where the elbow was reported since the last look, with stamps [s]."""
+        while (message := self._states.next()) is not None:
+            position = convert.positions(message, self._names)
+            self.seen.append((convert.nanoseconds(message.header.stamp) / 1e9, position))
+        return self.seen
+
+    def pose(self):
+        since = time.time()
+        return self.until(lambda: self.look() and self.seen[-1][0] > since and self.seen[-1], "the arm does not report")[1]
+
+    def stream(self, writers, start, speed, seconds, ahead_s=0.0):
+        """Commands of all the writers that move the elbow evenly from a pose; the last one."""
+        began, position = time.monotonic(), start.copy()
+        while (passed := time.monotonic() - began) < seconds:
+            position[MOVING] = start[MOVING] + speed * passed
+            for writer in writers:
+                writer.say(position, ahead_s)
+            time.sleep(0.005)
+        return position
+
+    def rest(self):
+        """Waits until the arm's driver follows nobody; where it is."""
+        self.until(lambda: self.word.line == "holding, ready for commands", "the driver follows somebody")
+        return self.pose()
+
+    @property
+    def driver(self):
+        return next(node for node in self.session.supervisor.nodes if node.spec.name == "left_arm").process
+
+
+@pytest.fixture(scope="module")
+def floor():
+    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    specs = graph.chosen(rig, ["emulators", "left_arm", "motion"])
+    with interruptible(), Session(rig, specs, domain=own_domain()) as session:
+        made = Floor(session)
+        made.until_level("ok")
+        yield made
+
+
+@pytest.fixture
+def writer(floor):
+    made = Writer(floor.node, command_session.new_session())
+    floor.until(lambda: made.is_heard, "the arm listens to nobody")
+    floor.stop.say(False)
+    floor.until_level("ok")
+    floor.rest()
+    time.sleep(0.2)
+    return made
+
+
+@pytest.fixture
+def stranger(floor):
+    """Another node, of which nobody of the rig knows."""
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=own_domain())
+    node = rclpy.create_node("stranger", context=context)
+    yield Writer(node)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_a_stop_brakes_the_arm_whoever_commands_it_and_after_its_end_a_near_command_moves_it_again(floor, writer, stranger):
+    start = floor.pose()
+    floor.stream([writer], start, 0.8, 0.6)
+    floor.stop.say(True)
+    stopped = floor.until_level("warning")
+    assert stopped.stopped == "a test" and "stopped by a test" in stopped.line
+    time.sleep(0.3)
+    held = floor.pose()
+    floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
+    time.sleep(0.2)
+    floor.stream([writer, stranger], held, 1.0, 1.0, ahead_s=0.035)
+    assert np.abs(floor.pose() - held).max() < 0.01
+    assert floor.word.stopped == "a test"
+    floor.stop.say(False)
+    floor.until_level("ok")
+    floor.stream([writer], held, -0.5, 0.5)
+    assert floor.pose()[MOVING] < held[MOVING] - 0.1
+    assert floor.word.stopped is None
+
+
+def test_garbage_on_the_stop_topic_neither_stops_nor_starts_anything(floor, writer):
+    publisher = floor.node.create_publisher(topics.STOP.type, topics.STOP.name, topics.STOP.qos)
+    floor.until(lambda: publisher.get_subscription_count() > 0, "nobody hears")
+    for text in ("", "stop", "[]", '{"by": "me"}', '{"stopped": tru', "[" * 900):
+        publisher.publish(topics.STOP.type(data=text))
+    time.sleep(0.3)
+    assert floor.word.stopped is None
+    publisher.publish(topics.STOP.type(data='{"stopped": "perhaps", "by": "x\\u001b[31m", "stamp_ns": "?"}'))
+    assert "x[31m" in floor.until_level("warning").line
+    publisher.publish(topics.STOP.type(data="{}"))
+    time.sleep(0.3)
+    assert floor.word.stopped is not None
+    floor.node.destroy_publisher(publisher)
+
+
+def test_an_operators_stop_reaches_the_drivers_by_itself(floor, writer):
+    assert floor.controls.press(" ")
+    assert floor.until_level("warning").stopped == "operator"
+    floor.stop.say(False)
+    floor.until_level("ok")
+
+
+def test_a_second_writer_moves_nothing_and_is_named(floor, writer, stranger):
+    floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
+    time.sleep(0.2)
+    start = floor.pose()
+    began, position, away = time.monotonic(), start.copy(), start.copy()
+    away[MOVING] -= 0.05
+    lines = set()
+    while (passed := time.monotonic() - began) < 2.0:
+        position[MOVING] = start[MOVING] + 0.2 * passed
+        writer.say(position)
+        if passed > 0.3:
+            stranger.say(away, ahead_s=0.035)
+        time.sleep(0.005)
+        lines.add((floor.word.level, floor.word.line))
+    assert abs(floor.pose()[MOVING] - position[MOVING]) < 0.03
+    named = [line for level, line in lines if level == "warning"]
+    assert any("second writer: " in line and "/stranger" in line for line in named), lines
+    floor.until_level("ok")
+
+
+def test_an_arm_whose_driver_stood_still_does_not_leap_when_it_returns(floor, writer):
+    start = floor.pose()
+    floor.stream([writer], start, -0.4, 0.5)
+    os.kill(floor.driver.pid, signal.SIGSTOP)
+    last = floor.stream([writer], floor.seen[-1][1], -0.5, 2.0)
+    floor.look()
+    floor.seen.clear()
+    os.kill(floor.driver.pid, signal.SIGCONT)
+    floor.stream([writer], last, -0.5, 0.7)
+    floor.pose()
+    elbow = np.array([position[MOVING] for _, position in floor.look()])
+    assert len(elbow) > 5 and np.ptp(elbow) < 0.03, "it went after the commands of the time it slept"
+    floor.rest()
+    floor.stream([writer], floor.pose(), 0.3, 0.5)
+    assert floor.pose()[MOVING] > elbow[-1] + 0.05
+
+
+def test_a_driver_that_is_told_to_end_brakes_the_arm_first():
+    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    specs = graph.chosen(rig, ["emulators", "left_arm"])
+    with interruptible(), Session(rig, specs, domain=own_domain() + 1) as session:
+        floor = Floor(session)
+        floor.until_level("ok")
+        writer = Writer(floor.node, command_session.new_session())
+        floor.until(lambda: writer.is_heard, "the arm listens to nobody")
+        time.sleep(0.3)
+        start = floor.pose()
+        floor.stream([writer], start, 1.0, 0.5)
+        floor.driver.send_signal(signal.SIGINT)
+        floor.stream([writer], floor.look()[-1][1], 1.0, 0.6)
+        assert floor.driver.wait(timeout=10) == 0
+        times, elbow = zip(*((stamp, position[MOVING]) for stamp, position in floor.look()), strict=True)
+        speed = np.diff(elbow) / np.diff(times)
+        assert speed.max() > 0.5 and abs(np.mean(speed[-5:])) < 0.05
