@@ -54,7 +54,7 @@ def unfinished_ports(domain: int, folder: Path = FOLDER) -> list[Path]:
 
 def _ports(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if _PORT.fullmatch(path.name) and path.is_file())
+        return sorted(path for path in folder.iterdir() if _PORT.fullmatch(path.name))
     except OSError:  # no shared memory here
         return []
 
@@ -68,7 +68,7 @@ def _concerns(port: Path, domain: int) -> bool:
 
 def _unfinished(port: Path) -> bool:
     """Whether the port is not whole, and nothing says so to whoever opens it; False where it cannot be looked into."""
-    if not os.access(port, os.R_OK | os.W_OK):  # Fast DDS cannot open it either, and does not wait
+    if not (port.is_file() and os.access(port, os.R_OK | os.W_OK)):  # Fast DDS cannot open it either, and does not wait
         return False
     try:
         with port.open("rb") as file:
