@@ -19,6 +19,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from xlvla import catalog, graph, rig
+from xlvla.network import LOOPBACK, PROFILES, RANGE
 from xlvla.paths import share
 from xlvla.ros import supervision
 from xlvla.ros.launch import AS_RIG, rig_actions
@@ -54,7 +55,7 @@ def parameters(node, context):
 
 def test_the_arguments_read_well():
     arguments = {entity.name: entity for entity in description().entities if isinstance(entity, DeclareLaunchArgument)}
-    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "only", "without", "rviz"]
+    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "only", "without", "network", "rviz"]
     assert all(len(argument.description) > 10 for argument in arguments.values())
     assert arguments["left_hand"].choices == arguments["right_hand"].choices == [AS_RIG, *catalog.hands()]
     assert arguments["policy"].choices == [AS_RIG, *catalog.policies(), "none"]
@@ -72,6 +73,25 @@ def test_a_rig_driven_by_hand_is_launched_with_whatever_follows_the_operator():
     assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
     keyboard, _ = started(BY_HAND, rig="teleop_keyboard")
     assert "teleop" in [node._Node__node_name for node in keyboard]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "scope", "profiled"),
+    [({}, "LOCALHOST", True), ({"network": "true"}, "SUBNET", False), ({"network": "false"}, "LOCALHOST", True)],
+)
+def test_a_launched_rig_keeps_to_this_machine_unless_the_network_is_asked_for(arguments, scope, profiled, monkeypatch):
+    for name in (RANGE, *PROFILES):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    context = launch.LaunchContext()
+    values = {argument.name: argument.default_value[0].perform(context) for argument in description().get_launch_arguments()}
+    context.launch_configurations.update({**values, "rviz": "false", **arguments})
+    actions = description().entities[-1].execute(context)
+    first = next(number for number, action in enumerate(actions) if isinstance(action, Node))
+    for action in actions[:first]:
+        action.execute(context)
+    assert os.environ[RANGE] == scope
+    assert (os.environ.get(PROFILES[0]) == str(LOOPBACK)) == profiled
 
 
 def test_without_a_policy_there_is_no_policy_node():

@@ -70,7 +70,23 @@ def test_the_extra_all_is_every_other_extra_but_dev_and_ray(requirements):
         by_extra["".join(re.findall(r"extra == '(\w+)'", marker))].add(what.strip())
     others = set(by_extra) - {"", "all", "dev", "ray"}
     assert by_extra["all"] == set().union(*(by_extra[name] for name in others))
-    assert set(by_extra) == {"", "all", "dev", "ros", "sim", "policy", "drivers", "data", "teleop", "show", "export", "train", "gym", "ray"}
+    assert set(by_extra) == {
+        "",
+        "all",
+        "dev",
+        "ros",
+        "sim",
+        "policy",
+        "drivers",
+        "data",
+        "teleop",
+        "show",
+        "export",
+        "train",
+        "gym",
+        "secure",
+        "ray",
+    }
 
 
 @in_a_checkout

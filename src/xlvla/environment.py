@@ -19,17 +19,6 @@ LEAST_FILES = 64
 _FAST_DDS = ("rmw_fastrtps_cpp", "rmw_fastrtps_dynamic_cpp")
 _WITHOUT_SHARED_MEMORY = ("UDPV4", "UDPV6")
 
-_DISCOVERY = (
-    "ROS_AUTOMATIC_DISCOVERY_RANGE",
-    "ROS_LOCALHOST_ONLY",
-    "ROS_STATIC_PEERS",
-    "ROS_DISCOVERY_SERVER",
-    "FASTDDS_BUILTIN_TRANSPORTS",
-    "FASTRTPS_DEFAULT_PROFILES_FILE",
-    "FASTDDS_DEFAULT_PROFILES_FILE",
-)
-_HARMLESS = ("", "0", "LOCALHOST", "SUBNET")
-
 
 def faults(*, draws: bool = False) -> list[str]:
     """What no node can run with; `draws`: nor one that makes pictures with MuJoCo."""
@@ -49,12 +38,6 @@ def shares_memory() -> bool:
     if os.environ.get("RMW_IMPLEMENTATION", "") not in ("", *_FAST_DDS):
         return False
     return os.environ.get("FASTDDS_BUILTIN_TRANSPORTS", "").upper() not in _WITHOUT_SHARED_MEMORY
-
-
-def discovery() -> str:
-    """What this environment says of how nodes find each other, for a line on why they do not."""
-    chosen = [f"{name} is '{os.environ[name]}'" for name in _DISCOVERY if os.environ.get(name, "") not in _HARMLESS]
-    return f"{', '.join(chosen)}; unset what you do not need" if chosen else "does a firewall keep processes of this machine apart?"
 
 
 def foreign_ros() -> str:

@@ -114,7 +114,10 @@ class SimConfig:
 
 @dataclass(frozen=True)
 class Rig:
-    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand, `recorder` None no recordings."""
+    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand, `recorder` None no recordings.
+
+    `network` lets nodes of other machines in; without it those of this machine keep to themselves (`xlvla.network`).
+    """
 
     name: str
     sides: Mapping[Side, Station]
@@ -124,6 +127,7 @@ class Rig:
     sim: SimConfig | None = field(default_factory=SimConfig)
     teleop: TeleopConfig | None = None
     recorder: RecorderConfig | None = None
+    network: bool = False
     description: str = ""
 
     def arm(self, side: Side) -> Arm:
@@ -190,6 +194,7 @@ class Rig:
         instruction: str | None = None,
         seed: int | None = None,
         speed: float | None = None,
+        network: bool | None = None,
     ) -> Rig:
         """This rig with what the command line chose instead; None keeps the rig's own. `policy` 'none' starts no policy."""
         document = dataclasses.asdict(self)
@@ -199,6 +204,8 @@ class Rig:
             if hand and hand != document["sides"][side]["hand"]["type"]:
                 device = document["sides"][side]["hand"]["device"]
                 document["sides"][side]["hand"] = {"type": hand, "device": DeviceConfig.for_another(device)}
+        if network is not None:
+            document["network"] = network
         if sim is not None:
             document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
         _choose(document["sim"], seed=seed, speed=speed)

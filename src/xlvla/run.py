@@ -16,8 +16,10 @@ from types import TracebackType
 
 import yaml
 
+from xlvla import security
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
+from xlvla.network import reach
 from xlvla.node_process import Listener, Running
 from xlvla.rig import Rig
 
@@ -35,7 +37,6 @@ NODE_DEFAULTS = {**_ONE_THREAD, "MUJOCO_GL": "egl"}
 
 _DEFAULTS = {
     **NODE_DEFAULTS,
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     "RCUTILS_CONSOLE_OUTPUT_FORMAT": "{severity}: {message}",
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
@@ -98,6 +99,7 @@ class Supervisor:
         parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": spec.params(str(rig_path))}}))
         command = [sys.executable, "-m", spec.module, "--ros-args", "--params-file", str(parameters), "-r", f"__node:={spec.name}"]
         command += ["-r", f"__ns:=/{spec.namespace}"] if spec.namespace else []
+        command += security.arguments(self._rig, spec, os.environ)
         process = subprocess.Popen(
             command,
             env=self._environment(),
@@ -119,7 +121,10 @@ class Supervisor:
         chosen["NOTIFY_SOCKET"] = f"@xlvla-{os.getpid()}-{id(self)}"
         if self._domain is not None:
             chosen["ROS_DOMAIN_ID"] = str(self._domain)
-        return {**_DEFAULTS, **os.environ, **chosen}
+        environment = {**_DEFAULTS, **os.environ, **chosen}
+        environment.pop(security.OVERRIDE, None)  # which is the operator's
+        reach(self._rig.network, os.environ).apply(environment)
+        return environment
 
     def wait_ready(self, timeout_s: float = READY_TIMEOUT_S, progress: Callable[[list[str]], None] = lambda waiting: None) -> None:
         """Waits until every node is up; raises NodeDied, or XlvlaError naming those that are late."""
@@ -198,6 +203,8 @@ def interruptible() -> Generator[None]:
     Further ones change nothing while that lasts: nodes that are killed leave shared memory in disorder. SIGINT counts too
     where this process was started with it ignored, as shells do in the background: a rig must be stoppable. SIGHUP does
     not where it is ignored, by nohup. After an interruption the process is about to end, and goes on to heed signals so.
+
+    What speaks ROS inside keeps to this machine, unless the shell says otherwise.
     """
     asked_s = float("-inf")
 
@@ -213,7 +220,8 @@ def interruptible() -> Generator[None]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
-    os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith(("ROS_", "RCUTILS_")) and key not in os.environ})
+    os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith("RCUTILS_") and key not in os.environ})
+    reach(False, os.environ).apply(os.environ)
     try:
         yield
     except Exception as error:

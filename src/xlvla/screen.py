@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from xlvla.text import plain, plain_lines
+from xlvla.text import Sparing, plain, plain_lines
 
 _LEVEL = re.compile(r"^(DEBUG|INFO|WARN|ERROR|FATAL): ")
 _LEVELS = {"ok": "green", "warning": "yellow"}
 WIDTH = 160
 """Columns of what is written to a file or a pipe: a table of figures fits."""
+
+MOST_HEARD = 500
+"""Different lines of nodes within two seconds: libraries print to a node's terminal, too."""
 
 LONGEST_PART = 2000
 """Characters of a part of a line that stays."""
@@ -52,6 +55,7 @@ class Screen:
         self._verbose = verbose
         self._status = Status("", console=self.console)
         self._shown: tuple[str | Text, ...] = ()
+        self._sparing = Sparing(most=MOST_HEARD)
 
     def __enter__(self) -> Screen:
         if self.console.is_terminal:
@@ -80,7 +84,7 @@ class Screen:
         if line.startswith(f"{node}: "):  # why it ended: the launcher says so in its own words
             return
         level = _LEVEL.match(line)
-        if level and level[1] in ("DEBUG", "INFO") and not self._verbose:
+        if (level and level[1] in ("DEBUG", "INFO") and not self._verbose) or not self._sparing(f"{node} {line}"):
             return
         colour = _COLOURS.get(level[1], "default") if level else "default"
         self.say((f"{node:>12} ", "dim"), (line[level.end() :] if level else line, colour))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import tempfile
 from collections.abc import Generator, Mapping
 from importlib.util import find_spec
 from types import ModuleType
@@ -21,10 +20,11 @@ from xlvla.strict import build
 from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_drivers.device import Device
 from xlvla_drivers.emulators.emulator import Emulator
+from xlvla_drivers.own_folder import own_folder
 from xlvla_drivers.teleop.operator import Source
 
-ADDRESS = os.path.join(tempfile.gettempdir(), "xlvla-{user}", "{domain}", "{side}_{driver}")
-"""Where a serial emulator's port is unless somebody chose."""
+ADDRESS = os.path.join("{own}", "{domain}", "{side}_{driver}")
+"""Where a serial emulator's port is unless somebody chose; `{own}` is the user's own folder."""
 
 
 def driver(kind: str, name: str) -> ModuleType:
@@ -128,5 +128,5 @@ def emulated_address(name: str, side: Side) -> str:
     A headset's is where its real one is looked for: a machine has one operator.
     """
     pattern: str = getattr(emulator_module(name), "ADDRESS", ADDRESS)
-    domain, user = int(os.environ.get("ROS_DOMAIN_ID") or 0), os.getuid()
-    return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, apart=(domain + 100) % 232, driver=name, user=user)
+    domain, own = int(os.environ.get("ROS_DOMAIN_ID") or 0), own_folder() if "{own}" in pattern else ""
+    return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, apart=(domain + 100) % 232, driver=name, own=own)

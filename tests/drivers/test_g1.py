@@ -307,3 +307,39 @@ def test_a_robot_that_somebody_else_commands_is_not_commanded(emulators):
             Driver(ADDRESS, "left", OPTIONS).connect()
         rival.kill()
     assert "taken" not in emulators["left"].counts
+
+
+MOVES = """
+import sys, time
+import numpy as np
+from xlvla_drivers.arms import g1
+from xlvla_drivers.arms.g1 import Driver, Options
+g1.LINK_TIMEOUT_S = 0.8
+driver = Driver(sys.argv[1], "left", Options(ramp_s=0.3))
+driver.connect()
+start = driver.read().position
+print("moves", flush=True)
+began_s = time.monotonic()
+while True:
+    target = start.copy()
+    target[3] += min(2.0 * (time.monotonic() - began_s), 1.2)
+    driver.write(dict(zip(driver.joints, target.tolist())))
+    driver.read()
+    time.sleep(0.005)
+"""
+
+
+def test_an_arm_whose_driver_is_killed_in_motion_brakes(emulators):
+    process = subprocess.Popen([sys.executable, "-c", MOVES, ADDRESS], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "moves\n"
+        until(lambda: emulators["left"].position[3] > HOME["left"][3] + 0.2, "the arm does not move")
+        killed_at = emulators["left"].position[3]
+    finally:
+        process.kill()
+        process.wait()
+    time.sleep(0.6)
+    rests_at = emulators["left"].position[3]
+    time.sleep(0.2)
+    assert abs(emulators["left"].position[3] - rests_at) < STILL_RAD
+    assert 0.1 < rests_at - killed_at < 0.5, "it stopped in one step, or not at all"

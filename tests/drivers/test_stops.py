@@ -15,10 +15,11 @@ from xlvla import graph
 from xlvla import rig as rigs
 from xlvla.ros import command_session, convert, topics
 from xlvla.ros.controls import Controls
+from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
 from xlvla.ros.session import Session
 from xlvla.ros.stop import StopPublisher
-from xlvla.run import interruptible, own_domain
+from xlvla.run import Supervisor, interruptible, own_domain
 
 WAIT_S = 20.0
 MOVING = 3
@@ -169,8 +170,25 @@ def test_garbage_on_the_stop_topic_neither_stops_nor_starts_anything(floor, writ
 def test_an_operators_stop_reaches_the_drivers_by_itself(floor, writer):
     assert floor.controls.press(" ")
     assert floor.until_level("warning").stopped == "operator"
-    floor.stop.say(False)
-    floor.until_level("ok")
+    assert floor.session.operator.end_stop()
+    assert floor.until_level("ok").stopped is None
+
+
+def test_a_driver_that_starts_later_is_stopped_too(floor, writer):
+    words = Reader(floor.node, topics.device("right", "arm"))
+    heard = []
+    floor.stop.say(True)
+    floor.until_level("warning")
+    with Supervisor(floor.session.rig, graph.chosen(floor.session.rig, ["right_arm"]), domain=own_domain()) as later:
+        later.wait_ready()
+
+        def stopped():
+            heard.extend(iter(words.next, None))
+            return heard and stopped_by(heard[-1]) is not None
+
+        floor.until(stopped, "the driver that started later is not stopped")
+        floor.stop.say(False)
+        floor.until(lambda: not stopped(), "the driver stays stopped")
 
 
 def test_a_second_writer_moves_nothing_and_is_named(floor, writer, stranger):

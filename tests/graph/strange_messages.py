@@ -14,7 +14,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, JointState, PointCloud2, PointField
-from std_msgs.msg import Float64MultiArray, Header, MultiArrayDimension, String
+from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, MultiArrayDimension, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.ros import convert
@@ -71,7 +71,7 @@ def strange(kind: type, names: Sequence[str]) -> list[Any]:
     """Messages of a type, or bytes that are none of it; `names` are the joints that belong on the topic."""
     messages = list(_OF[kind](list(names)) if kind in _OF else others(kind))
     whole = serialize_message(messages[-1])
-    return [*messages, whole[:-9] if len(whole) > 20 else whole[:6]]
+    return [*messages, whole[: min(len(whole) // 2, 40)]]
 
 
 def stamped(message: Any) -> Iterator[Any]:
@@ -188,11 +188,11 @@ def clouds(names: list[str]) -> Iterator[PointCloud2]:
     yield from stamped(PointCloud2(fields=fields[:1], point_step=12, data=array.array("B", bytes(252))))
 
 
-def rows(names: list[str]) -> Iterator[Float64MultiArray]:
-    yield Float64MultiArray(data=[0.0, 1.0])
-    yield Float64MultiArray(data=[NAN] * 5)
-    yield Float64MultiArray(data=[0.0] * 100_000)
-    message = Float64MultiArray(data=[NAN, INF])
+def rows(names: list[str], kind: type = Float64MultiArray) -> Iterator[Any]:
+    yield kind(data=[0.0, 1.0])
+    yield kind(data=[NAN] * 5)
+    yield kind(data=[0.0] * 100_000)
+    message = kind(data=[NAN, INF])
     message.layout.dim = [MultiArrayDimension(label="[/b]\x1b[1m", size=2**32 - 1)] * 2
     yield message
 
@@ -217,6 +217,7 @@ _OF = {
     PoseStamped: poses,
     PointCloud2: clouds,
     Float64MultiArray: rows,
+    Float32MultiArray: lambda names: rows(names, Float32MultiArray),
     Header: resets,
     Clock: clocks,
 }

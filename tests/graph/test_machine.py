@@ -254,7 +254,7 @@ def test_nodes_that_nobody_hears_are_not_called_up(monkeypatch):
     finally:
         silent.process.kill()
     assert "is up" not in silent.said
-    assert "nobody hears" in silent.said and "ROS_AUTOMATIC_DISCOVERY_RANGE is 'OFF'" in silent.said
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE" in silent.said
 
 
 def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_again():

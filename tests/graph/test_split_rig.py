@@ -73,7 +73,7 @@ def process_of(machine: Machine, module: str) -> int:
 def test_each_side_awaits_the_other_and_says_when_it_comes_and_goes(machines, untrained):
     robot = machines("--without", "policy")
     robot.says("(sim, joint_states, motion) is up")
-    robot.says("waiting for policy")
+    robot.says("waiting for policy, on this machine: from another it could not be heard, for that say --network")
     assert "policy is there" not in robot.said
     mind = machines("--only", "policy", "--checkpoint", str(untrained))
     mind.says("motion is there")

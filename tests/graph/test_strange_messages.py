@@ -31,6 +31,7 @@ from strange_messages import strange
 
 from xlvla import graph
 from xlvla import rig as rigs
+from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
 from xlvla.ros import topics
@@ -205,7 +206,8 @@ def emulated() -> Iterator[Stranger]:
 
 def takes_everything(stranger: Stranger, node: str) -> None:
     if node == "recorder":
-        stranger.operator.call(topics.RECORDER_START)
+        with contextlib.suppress(XlvlaError):  # the scripted operator may have begun one
+            stranger.operator.call(topics.RECORDER_START)
     readers = stranger.told_by(node)
     said = stranger.active(readers)
     said |= {topic.name for topic, _ in ASKED.get(node, ())}
@@ -221,9 +223,9 @@ def takes_everything(stranger: Stranger, node: str) -> None:
         cut = strange(kind, stranger.names(topic))[-1]
 
         def send() -> None:
-            for _ in range(5):
+            for _ in range(20):
                 stranger.say(node, topic, kind, cut)
-                time.sleep(0.004)
+                time.sleep(0.001)
 
         return send
 

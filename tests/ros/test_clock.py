@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
 from rosgraph_msgs.msg import Clock as ClockMessage
 
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, refusals, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.convert import SECOND
+from xlvla.ros.refusals import Refusals
 from xlvla.run import own_domain
 
 
@@ -102,5 +104,32 @@ def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_s
     assert np.percentile(np.abs(np.array(errors) - np.median(errors)), 90) < 0.005
     time.sleep(0.2)
     assert clock.now_ns() <= (10 + 0.99) * SECOND + SimClock.LONGEST_NS
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_a_stray_message_of_another_time_moves_no_clock_but_another_simulation_does():
+    context = Context()
+    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("clock_test", context=context)
+    counts = Counter()
+    refusals.tell(node, Refusals(lambda line: None, counts))
+    publisher = node.create_publisher(topics.CLOCK.type, topics.CLOCK.name, topics.RELIABLE)
+    clock = SimClock(node, speed=0.0)
+    while not publisher.get_subscription_count():
+        time.sleep(0.01)
+
+    def told(seconds: float) -> float:
+        publisher.publish(ClockMessage(clock=convert.stamp(round(seconds * SECOND))))
+        time.sleep(0.05)
+        return clock.now_ns() / SECOND
+
+    while told(100.0) != 100.0:
+        pass
+    for stray in (2**31 - 1, 0.0, 50.0):
+        assert told(stray) == told(100.0) == 100.0
+    assert counts["refused /clock"] == 3
+    assert told(101.0) == 101.0
+    assert [told(1.0), told(1.01), told(1.02)][1:] == [1.01, 1.02], "another simulation began"
     node.destroy_node()
     rclpy.shutdown(context=context)

@@ -84,6 +84,19 @@ def test_another_motion_is_found_by_its_name_and_as_a_writer(node, other):
     assert "running twice: /motion" in beside.line()
 
 
+def test_a_motion_that_was_killed_is_no_neighbour_of_the_next_one(node, other):
+    killed = other("motion", WRITES)
+    until(lambda: neighbours.present(node)["/motion"] == 2, "the other one is not found")
+    killed.kill()
+    killed.wait()
+    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    for _ in range(10):
+        assert beside.line() == ""
+        time.sleep(0.1)
+    other("motion", WRITES)
+    until(lambda: beside.doubles() == ["/motion"] and beside.writers() == ["/motion"], "a third one is not found")
+
+
 def test_nodes_of_other_names_are_nobody_elses_business(node, other):
     other("bystander")
     beside = neighbours.Neighbours(node, rigs.load("bimanual"))

@@ -35,6 +35,7 @@ EXTRAS = {
     "dynamixel_sdk": "drivers",
     "xarm": "drivers",
     "cyclonedds": "drivers",
+    "cryptography": "secure",
     "onnx": "export",
     "onnxruntime": "export",
     "gymnasium": "gym",

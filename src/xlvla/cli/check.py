@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,16 +19,21 @@ def register(app: typer.Typer) -> None:
 
 def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual") -> None:
     """Check a rig before anything starts; prints every fault and exits with 2, or one line that all is well."""
+    from xlvla import security
     from xlvla.errors import RigError
     from xlvla.graph import nodes
+    from xlvla.network import reach
     from xlvla.rig import load
 
     loaded = load(rig)
-    faults = installation_faults(loaded) or _left_over_faults()
+    scope = reach(loaded.network, os.environ)
+    faults = installation_faults(loaded) + ([scope.fault] if scope.fault else [])
+    faults = faults or security.faults(loaded, nodes(loaded), os.environ) or _left_over_faults()
     if faults:
         raise RigError(f"{rig}: {fault}" for fault in faults)
     joints = sum(len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand"))
     typer.echo(f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: {', '.join(loaded.cameras) or 'none'})")
+    typer.echo(f"{loaded.name}: speaks {scope.line}")
 
 
 def _left_over_faults() -> list[str]:

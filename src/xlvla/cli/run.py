@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from xlvla.graph import NodeSpec
+    from xlvla.network import Reach
     from xlvla.rig import Rig
     from xlvla.ros.controls import Controls
     from xlvla.ros.report import Report
@@ -44,19 +45,26 @@ def run(
     ] = None,
     only: Annotated[str, typer.Option(help="Start only these nodes of the rig, separated by commas; the rest run elsewhere.")] = "",
     without: Annotated[str, typer.Option(help="Start all nodes but these, which run elsewhere: `--without policy`.")] = "",
+    network: Annotated[
+        bool | None,
+        typer.Option("--network/--no-network", help="Let nodes of other machines in, or not, instead of what the rig or the shell says."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")] = False,
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
     from xlvla import rig as rigs
+    from xlvla.network import reach
 
     hands: dict[Side, str | None] = {"left": left_hand, "right": right_hand}
-    choices = {"policy": policy, "checkpoint": checkpoint, "instruction": instruction, "seed": seed, "speed": speed}
+    choices = {"policy": policy, "checkpoint": checkpoint, "instruction": instruction, "seed": seed, "speed": speed, "network": network}
     chosen = rigs.load(rig).with_choices(hands=hands, sim=sim, **choices)
     specs = _specs(chosen, episodes, out, _names(only), _names(without))
-    ready_or_raise(chosen, specs)
+    scope = reach(chosen.network, os.environ | ({} if domain is None else {"ROS_DOMAIN_ID": str(domain)}), insisted=network is not None)
+    ready_or_raise(chosen, specs, scope)
+    scope.apply(os.environ)
     if engage is None:
         engage = len(chosen.emulated) == len(chosen.parts)
-    _until_stopped(chosen, specs, episodes, out, domain, verbose, engage)
+    _until_stopped(chosen, specs, episodes, out, domain, verbose, engage, scope)
 
 
 def _specs(rig: Rig, episodes: int, out: Path | None, only: list[str], without: list[str]) -> list[NodeSpec]:
@@ -70,8 +78,6 @@ def _specs(rig: Rig, episodes: int, out: Path | None, only: list[str], without: 
         raise XlvlaError("--episodes counts with every node here: leave out --only and --without")
     if out and not episodes:
         raise XlvlaError("--out is where episodes are reported: say how many with --episodes")
-    if only or without:  # a rig on one machine keeps to itself
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     return graph.chosen(rig, only, without)
 
 
@@ -80,7 +86,7 @@ def _names(listed: str) -> list[str]:
 
 
 def _until_stopped(
-    rig: Rig, specs: list[NodeSpec], episodes: int, out: Path | None, domain: int | None, verbose: bool, engage: bool
+    rig: Rig, specs: list[NodeSpec], episodes: int, out: Path | None, domain: int | None, verbose: bool, engage: bool, scope: Reach
 ) -> None:
     """Ctrl-C and SIGTERM are how a rig normally ends."""
     from xlvla.run import interruptible
@@ -92,12 +98,12 @@ def _until_stopped(
                 if episodes:
                     _episodes(rig, episodes, out, domain, screen)
                 else:
-                    _forever(rig, specs, domain, screen, engage)
+                    _forever(rig, specs, domain, screen, engage, scope)
         except KeyboardInterrupt:
             screen.say("stopped")
 
 
-def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool) -> None:
+def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool, scope: Reach) -> None:
     from xlvla import graph
     from xlvla.keys import Keys
     from xlvla.ros.controls import Controls
@@ -108,12 +114,13 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
 
     elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
     with Session(rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
-        controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere)
+        controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere, scope.network)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
         legend = f"; {controls.legend}{typed}" if keys.there else ""
         screen.say((rig.name, "bold"), f"{part} is up: {hands}. Ctrl-C ends it{legend}.")
+        screen.say(f"It speaks {scope.line}." + ("" if scope.network else " --network lets other machines in."))
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
@@ -204,11 +211,17 @@ def _caption(report: Report, status: dict[str, Any]) -> str:
     return f"{report.title}   seed {status['seed']}   {status['time_s']:4.1f} s   {status['text']}"
 
 
-def ready_or_raise(rig: Rig, specs: list[NodeSpec] | None = None) -> None:
-    """Raises RigError with everything this machine lacks for these nodes of a rig (None: all), before anything starts."""
+def ready_or_raise(rig: Rig, specs: list[NodeSpec] | None = None, scope: Reach | None = None) -> None:
+    """Raises RigError with everything this machine or shell lacks for these nodes of a rig (None: all), before anything starts."""
+    from xlvla import graph, security
     from xlvla.cli.check import installation_faults
     from xlvla.errors import RigError
+    from xlvla.network import reach
 
-    faults = installation_faults(rig, specs)
+    scope = scope or reach(rig.network, os.environ)
+    faults = installation_faults(rig, specs) + ([scope.fault] if scope.fault else [])
+    faults = faults or security.faults(rig, specs or graph.nodes(rig), os.environ)
     if faults:
         raise RigError(faults)
+    if security.is_asked_for(os.environ):
+        os.environ[security.OVERRIDE] = security.enclave(rig, security.OPERATOR)

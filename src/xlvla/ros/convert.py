@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import array
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, MultiArra
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError, unknown_line
-from xlvla.ros import picture_size
+from xlvla.ros import compressed
 from xlvla.types import Side
 
 SECOND = 1_000_000_000
@@ -48,9 +47,6 @@ RESET_AHEAD_NS = 5 * SECOND
 
 LONGEST_NAME = 200
 """Characters of a joint's name, of a source's and of a reset's."""
-
-MOST_PIXELS = 1 << 25
-"""Of a compressed picture: a few bytes may claim to be gigabytes."""
 
 MOST_RAD = 100.0
 """Of a joint's measured or commanded position: more is no angle of any robot's."""
@@ -177,7 +173,7 @@ def jpeg(rgb: np.ndarray, quality: int, ns: int, frame: str) -> CompressedImage:
 def picture(message: Image | CompressedImage) -> np.ndarray:
     """RGB uint8 [H, W, 3] of a compressed message, or of one with encoding rgb8 or bgr8, whatever its row padding."""
     if isinstance(message, CompressedImage):
-        return _decompressed(message)
+        return compressed.pixels(message)
     if message.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
     if not message.width * message.height or message.step < 3 * message.width or len(message.data) != message.height * message.step:
@@ -186,19 +182,6 @@ def picture(message: Image | CompressedImage) -> np.ndarray:
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     pixels = rows[:, : 3 * message.width].reshape(message.height, message.width, 3)
     return pixels if message.encoding == "rgb8" else pixels[..., ::-1]
-
-
-def _decompressed(message: CompressedImage) -> np.ndarray:
-    import cv2
-
-    data = np.frombuffer(message.data, np.uint8)
-    pixels = None
-    if 0 < picture_size.pixels(bytes(data)) <= MOST_PIXELS:
-        with contextlib.suppress(cv2.error):
-            pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise XlvlaError(f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
 def camera_info(fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str) -> CameraInfo:

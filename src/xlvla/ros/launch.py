@@ -19,14 +19,22 @@ from typing import Any
 
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+    UnsetEnvironmentVariable,
+)
 from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from xlvla import catalog
-from xlvla.errors import XlvlaError
+from xlvla import catalog, security
+from xlvla.errors import RigError, XlvlaError
 from xlvla.graph import NodeSpec, chosen
+from xlvla.network import Reach, reach
 from xlvla.paths import share
 from xlvla.rig import Rig, load
 from xlvla.robot import rig_description
@@ -43,7 +51,10 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
     def start(context: LaunchContext) -> list[Any]:
         rig = chosen_rig(context)
         specs = chosen(rig, _names(context, "only"), _names(context, "without"))
-        return rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)
+        scope = reach(rig.network, os.environ, insisted=_choice(context, "network") is not None)
+        if faults := security.faults(rig, specs, os.environ):
+            raise RigError(faults)
+        return [*reach_actions(scope), *rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)]
 
     return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
 
@@ -60,6 +71,7 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
         _argument("instruction", AS_RIG, "The task in words."),
         _argument("only", "", "Start only these nodes of the rig, separated by commas; the rest run elsewhere."),
         _argument("without", "", "Start all nodes but these, which run elsewhere: without:=policy."),
+        _argument("network", AS_RIG, "Let nodes of other machines in.", [AS_RIG, "true", "false"]),
         _argument("rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]),
     ]
 
@@ -72,7 +84,21 @@ def chosen_rig(context: LaunchContext) -> Rig:
         sim=None if sim is None else sim == "true",
         policy=_choice(context, "policy"),
         instruction=_choice(context, "instruction"),
+        network={None: None, "true": True, "false": False}[_choice(context, "network")],
     )
+
+
+def reach_actions(scope: Reach) -> list[Any]:
+    """Actions that make everything started after them speak as far as that, and say so."""
+    if scope.fault:
+        raise XlvlaError(scope.fault)
+    set_or_not = [UnsetEnvironmentVariable(name) if v is None else SetEnvironmentVariable(name, v) for name, v in scope.variables.items()]
+    operators = [UnsetEnvironmentVariable(security.OVERRIDE)]  # which would be every node's
+    return [
+        *set_or_not,
+        *operators,
+        LogInfo(msg=f"the rig speaks {scope.line}" + ("" if scope.network else "; network:=true lets other machines in")),
+    ]
 
 
 def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Any]:
@@ -82,19 +108,21 @@ def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> l
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     actions: list[Any] = []
     for spec in specs:
-        node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None)
+        secured = security.arguments(rig, spec, os.environ)
+        node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None, ros_arguments=secured)
         actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all))]
     watched = any(spec.name == "joint_states" for spec in specs)  # the machine of the robot, or of all
     return actions + (_viewers(rig, rviz_file) if watched else [])
 
 
-def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool) -> Node:
+def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool, ros_arguments: Sequence[str] = ()) -> Node:
     """One node of the graph: the colcon-installed executable, or its module where the packages came from pip."""
     parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in spec.params(rig_path).items()}
     # The first python3 of the path, not the one colcon ran with: an active virtual environment has what ROS has no package for.
     where: dict[str, Any] = {"package": "xlvla", "executable": executable(spec), "prefix": "python3"}
     if not _installed("xlvla"):
         where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
+    where["ros_arguments"] = list(ros_arguments)
     parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
     where["additional_env"] = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
     where["additional_env"][supervision.PARENT] = str(os.getpid())  # launch itself leaves them running when it is ended by SIGTERM
@@ -108,6 +136,8 @@ def executable(spec: NodeSpec) -> str:
 
 def _viewers(rig: Rig, rviz_file: str | None) -> list[Any]:
     """robot_state_publisher and RViz, where they are installed; the rig runs without them."""
+    if security.is_asked_for(os.environ):
+        return [LogInfo(msg="secured, so without robot_state_publisher and RViz: they have no enclave")]
     use_sim_time = rig.sim is not None
     actions: list[Any] = []
     if _installed("robot_state_publisher"):

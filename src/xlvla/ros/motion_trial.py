@@ -96,7 +96,7 @@ class MotionTrial:
             self.begin()
             self.chunk()
             self._until(lambda: self._commands.next() is not None, "no command follows a chunk")
-            time.sleep(self.rig.motion.blend_s + 0.3)
+            self._stand_for(self.rig.motion.blend_s + 0.3)
             called_ns = time.time_ns()
             self.operator.call(topics.ESTOP)
             time.sleep(0.4)
@@ -140,6 +140,13 @@ class MotionTrial:
 
     def _home(self, side: Side) -> np.ndarray:
         return np.array(list(self.rig.start(side).values()))
+
+    def _stand_for(self, seconds: float) -> None:
+        """Reports again and again where the robot stands: motion disengages from one that falls silent."""
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            self._stand()
+            time.sleep(0.02)
 
     def _stand(self) -> None:
         """Joint states of a robot at home."""

@@ -93,6 +93,9 @@ def _speaks(reader: Reader, name: str) -> bool:
 class Neighbours:
     """Strangers beside the nodes of a rig, by the graph alone: cheap enough to ask every second.
 
+    To be made after `refuse_namesake`. What bears a name of the rig by then has ended without a word, and is in the graph
+    only until its lease is over.
+
     Args:
         node: who asks; it may itself write commands.
         written: topics that `node` alone may write; None: all commands of the rig.
@@ -102,6 +105,7 @@ class Neighbours:
         self._node = node
         self._names = {spec.label for spec in nodes(rig)}
         self._written = tuple(topics.command(*key) for key in rig.parts) if written is None else tuple(written)
+        self._ended = self._more()
 
     def writers(self) -> list[str]:
         """Full names of the other nodes that write commands."""
@@ -109,13 +113,19 @@ class Neighbours:
         for topic in self._written:
             found = Counter(writers(self._node, topic))
             found[own_name(self._node)] -= sum(publisher.topic_name == topic.name for publisher in self._node.publishers)
-            others |= {name for name, count in found.items() if count > 0}
+            others |= set(found - self._ended)
         return sorted(others)
 
     def doubles(self) -> list[str]:
         """Full names of the rig's nodes that are on the domain more than once."""
+        more = self._more()
+        self._ended &= more
+        return sorted(more - self._ended)
+
+    def _more(self) -> Counter[str]:
+        """How many nodes of each of the rig's names there are beside the first."""
         there = present(self._node)
-        return sorted(name for name in self._names if there[name] > 1)
+        return Counter({name: there[name] - 1 for name in self._names if there[name] > 1})
 
     def line(self) -> str:
         """What is wrong and what to do, in one line; '' where nothing is."""

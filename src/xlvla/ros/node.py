@@ -58,10 +58,10 @@ class RigNode(LifecycleNode):
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
-        self._permanent: list[Any] = []
         self._sparing = Sparing()
         self._refusals = Refusals(self.warn, self.health.counts)
         refusals.tell(self, self._refusals)
+        self._permanent: list[Any] = []
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -132,7 +132,7 @@ class RigNode(LifecycleNode):
 
     def fail(self, error: BaseException) -> None:
         """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback for our mistake."""
-        self.failure = last_words(error)
+        self.failure = "\n".join(plain(line, longest=len(line)) for line in last_words(error).splitlines())
 
     def destroy_node(self) -> None:
         """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
+from xlvla.network import reach
 from xlvla.ros import forms, participant, refusals, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.refusals import Refusals
@@ -35,6 +37,8 @@ class Operator:
     """
 
     def __init__(self, *, domain: int | None = None, record: bool = False):
+        if fault := reach(False, os.environ).fault:
+            raise XlvlaError(fault)
         self._context = Context()
         participant.join(self._context, domain)
         self.node = participant.node_without_services("operator", self._context)

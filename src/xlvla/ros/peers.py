@@ -14,14 +14,22 @@ SILENCE_S = 5.0
 """A node reports on itself once a second; one that has not for so long is gone."""
 
 
-class Peers:
-    """Nodes of another machine, by their diagnostics: they tell of a cut cable, too, which discovery does for long not."""
+_TO_ANOTHER = "from another it could not be heard, for that say --network (or `network: true` in the rig) on both"
 
-    def __init__(self, node: Node, names: Iterable[str]):
+
+class Peers:
+    """Nodes of another machine, by their diagnostics: they tell of a cut cable, too, which discovery does for long not.
+
+    Args:
+        names: the nodes that run elsewhere.
+        network: whether nodes of other machines can be heard.
+    """
+
+    def __init__(self, node: Node, names: Iterable[str], network: bool):
         self._reader = Reader(node, topics.DIAGNOSTICS.history(200), forms.FIGURES)
         self._heard: dict[str, float] = dict.fromkeys(names, 0.0)
         self._there = set[str]()
-        self._told = False
+        self._told, self._network = False, network
 
     def changes(self) -> list[str]:
         """A line for whoever came or went since the last call; the first call says who is awaited."""
@@ -32,6 +40,7 @@ class Peers:
         lines = [f"{name} is there" for name in self._heard if name in there - self._there]
         lines += [f"{name} is gone: not heard of for {SILENCE_S:.0f} s" for name in self._heard if name in self._there - there]
         if not self._told and (awaited := [name for name in self._heard if name not in there]):
-            lines.insert(0, f"waiting for {', '.join(awaited)}, on another machine: same ROS_DOMAIN_ID, same network")
+            where = "on another machine: same ROS_DOMAIN_ID, same network" if self._network else f"on this machine: {_TO_ANOTHER}"
+            lines.insert(0, f"waiting for {', '.join(awaited)}, {where}")
         self._there, self._told = there, True
         return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from xlvla import environment, graph
+from xlvla import graph
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
+from xlvla.network import said_of_discovery
 from xlvla.node_process import Listener
 from xlvla.rig import Rig
 from xlvla.ros.measure import Measure
@@ -23,8 +25,8 @@ from xlvla.run import Supervisor
 LINGER_S = 0.7
 """How long a finished episode is still watched."""
 
-HEARD_TIMEOUT_S = 20.0
-"""How long discovery may take once all nodes run."""
+MEET_S = 20.0
+"""How long nodes that run may take to find each other."""
 
 STALLED_S = 60.0
 """An episode whose simulated time stands still for so long has failed."""
@@ -82,7 +84,7 @@ class Session:
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.__enter__()
             self.supervisor.wait_ready(progress=self._progress)
-            self._wait_heard()
+            self._meet()
             self.silence = Silence(self.operator.node, self.supervisor.nodes)
         except BaseException:
             self.__exit__(None, None, None)
@@ -95,14 +97,15 @@ class Session:
         finally:
             self.supervisor.stop()
 
-    def _wait_heard(self) -> None:
-        """Waits until every node is in the graph; raises XlvlaError where they run but nobody hears them."""
-        give_up = time.monotonic() + HEARD_TIMEOUT_S
+    def _meet(self) -> None:
+        """Waits until every node is heard of here: a rig whose nodes do not find each other is not up."""
         names = {node.spec.name for node in self.supervisor.nodes}
+        give_up = time.monotonic() + MEET_S
         while missing := names - set(self.operator.node.get_node_names()):
             self.supervisor.check()
             if time.monotonic() > give_up:
-                raise XlvlaError(f"all nodes run, but nobody hears {', '.join(sorted(missing))}: {environment.discovery()}")
+                said = said_of_discovery(os.environ) or "a firewall, or shared memory that others left behind, can be why"
+                raise XlvlaError(f"the nodes run but are not heard of for {MEET_S:.0f} s: {', '.join(sorted(missing))}; {said}")
             time.sleep(0.02)
 
     def tick(self) -> dict[str, Any]:

@@ -15,16 +15,33 @@ from xlvla.types import PARTS, Part, Side
 
 @dataclass(frozen=True)
 class Wiring:
-    """The topics and services of one node."""
+    """The topics and services of one node; `calls` are those of others that it uses."""
 
     says: tuple[Topic, ...] = ()
     hears: tuple[Topic, ...] = ()
     serves: tuple[Service, ...] = ()
+    calls: tuple[Service, ...] = ()
 
 
 def wiring(rig: Rig) -> dict[str, Wiring]:
     """What every node of a rig says, hears and serves, by the node's name."""
     return {spec.name: _of_node(rig, spec) for spec in nodes(rig)}
+
+
+def operator(rig: Rig) -> Wiring:
+    """What whoever watches a rig and gives it orders says, hears and calls: `xlvla run`, and the commands beside a running rig."""
+    wires = wiring(rig).values()
+    heard = (topic for wire in wires for topic in wire.says)
+    watched = (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS, topics.CUE, topics.EMULATED_FAULTS)
+    served = tuple(service for wire in wires for service in wire.serves)
+    says = (*_by_anybody(rig), topics.TELEOP_KEYS, topics.INJECT, topics.STOP)
+    return Wiring(says, tuple(dict.fromkeys((*heard, *watched))), calls=tuple(dict.fromkeys((*served, *_ORDERS))))
+
+
+def trackers(rig: Rig) -> tuple[Topic, ...]:
+    """What a tracker with a ROS driver of its own says to the teleoperation of a rig."""
+    own = rig.teleop is not None and not rig.teleop.scripted
+    return tuple(topic(side) for topic in _TRACKERS.get(rig.teleop.source if rig.teleop else "", ()) for side in rig.sides) if own else ()
 
 
 def recorded(rig: Rig) -> tuple[Topic, ...]:
@@ -34,8 +51,7 @@ def recorded(rig: Rig) -> tuple[Topic, ...]:
     """
     said = [topic for spec in nodes(rig) if spec.module != _RECORDER for topic in _of_node(rig, spec).says]
     without = {*_UNRECORDED, *(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides)}
-    anybody = (*(topics.chunk(side) for side in rig.sides), topics.INSTRUCTION, topics.SOURCE, topics.BUTTON)
-    by_name = {topic.name: topic for topic in (*said, *anybody) if topic not in without}
+    by_name = {topic.name: topic for topic in (*said, *_by_anybody(rig)) if topic not in without}
     return tuple(topic for name, topic in by_name.items() if f"{name}/compressed" not in by_name)
 
 
@@ -45,10 +61,15 @@ def type_name(entry: Topic | Service) -> str:
     return f"{package}/{kind}/{entry.type.__name__}"
 
 
+def _by_anybody(rig: Rig) -> tuple[Topic, ...]:
+    """What is said by the operator as well as by nodes, or by the operator alone."""
+    return (*(topics.chunk(side) for side in rig.sides), topics.INSTRUCTION, topics.SOURCE, topics.BUTTON)
+
+
 def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
     own = _NODES[spec.module](rig, spec.part)
     clock = (topics.CLOCK,) if rig.sim else ()
-    return Wiring((*own.says, topics.DIAGNOSTICS), (*clock, *own.hears), own.serves)
+    return Wiring((*own.says, topics.DIAGNOSTICS), (*clock, *own.hears), own.serves, own.calls)
 
 
 def _sim(rig: Rig, part: str) -> Wiring:
@@ -65,7 +86,8 @@ def _mirror(rig: Rig, part: str) -> Wiring:
 
 def _operator(rig: Rig, part: str) -> Wiring:
     says = (*(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides), topics.BUTTON, topics.INSTRUCTION)
-    return Wiring(says, (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS))
+    hears = (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS)
+    return Wiring(says, hears, calls=(topics.SIM_RESET, topics.TELEOP_CLUTCH))
 
 
 def _hand(rig: Rig, side: Side) -> Wiring:
@@ -97,8 +119,8 @@ def _joint_states(rig: Rig, part: str) -> Wiring:
 def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
-    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET)
-    return Wiring((*_commands(rig), topics.MOTION_STATUS), hears, services)
+    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET, topics.STOP)
+    return Wiring((*_commands(rig), topics.MOTION_STATUS, topics.STOP), hears, services)
 
 
 def _teleop(rig: Rig, source: str) -> Wiring:
@@ -136,6 +158,9 @@ def _recorder(rig: Rig, part: str) -> Wiring:
 def _each(rig: Rig, topic: Callable[[Side, Part], Topic]) -> tuple[Topic, ...]:
     return tuple(topic(side, part) for side in rig.sides for part in PARTS)
 
+
+_ORDERS = (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME)
+"""What the operator may order of motion, wherever that runs."""
 
 _RECORDER = "xlvla_data.nodes.recorder"
 

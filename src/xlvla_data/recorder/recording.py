@@ -22,6 +22,9 @@ from xlvla_data.verdict import Finding, Span, Verdict, judge
 LIVE_S = 20.0
 """The live verdict is on the last so many seconds."""
 
+LEAP_NS = 3600 * 1_000_000_000
+"""A stamp so far from the ones before is of another clock: the verdict says it, and the duration is without it."""
+
 CLOSE_S = 5.0
 """How long a disk is waited for at the end."""
 
@@ -83,7 +86,7 @@ class Recording:
         except (struct.error, IndexError, ValueError):
             tape.complain("a message cannot be read")
             return
-        if message.stream.claim_hz and stamp_ns:
+        if message.stream.claim_hz and stamp_ns and (not self._first_ns or abs(stamp_ns - self._last_ns) < LEAP_NS):
             self._first_ns = self._first_ns or stamp_ns
             self._last_ns = max(self._last_ns, stamp_ns)
         self._resets += message.stream.kind == "reset"

@@ -56,10 +56,7 @@ class Tape:
         self._faults: dict[str, None] = {}
 
     def add(self, data: bytes, stamp_ns: int, log_ns: int, sequence: int) -> None:
-        """A message, as it came."""
-        self._stamps.append(stamp_ns)
-        self._logs.append(log_ns)
-        self._count(sequence)
+        """A message, as it came; one that cannot be read raises before anything of it is kept."""
         if self.stream.kind in ("state", "command"):
             self._pose(data)
         elif self.stream.kind == "camera":
@@ -67,6 +64,9 @@ class Tape:
         elif self.stream.kind == "device" and data[START] >= ERROR:
             _, name_end = read_text(data, START + 1)
             self.complain(read_text(data, name_end)[0])
+        self._stamps.append(stamp_ns)
+        self._logs.append(log_ns)
+        self._count(sequence)
 
     def complain(self, line: str) -> None:
         """Something is wrong with the stream; the first few things are kept."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,7 @@ from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
+from xlvla_drivers.own_folder import own_folder
 
 START_S, HEAR_S, LEAVE_S = 60.0, 5.0, 5.0
 """For the server to start; for it to hear the robot; and beyond the ramps, for its answers."""
@@ -75,15 +74,15 @@ class Options:
 def split_address(address: str) -> tuple[str, int]:
     """`eth0` or `lo@1` as network interface and DDS domain; the robot's is 0."""
     interface, _, domain = address.partition("@")
-    if not interface or (domain and not (domain.isdigit() and int(domain) <= 232)):
+    if not interface or "/" in interface or (domain and not (domain.isdigit() and int(domain) <= 232)):
         raise XlvlaError(f"'{address}' is no address of a G1: give the network interface, or interface@domain such as lo@1")
     return interface, int(domain or 0)
 
 
 def socket_path(address: str) -> Path:
-    """Where the server of a robot is found by this user's drivers."""
+    """Where the server of a robot is found by this user's drivers, and by nobody else's."""
     interface, domain = split_address(address)
-    return Path(tempfile.gettempdir()) / f"xlvla-{os.getuid()}" / f"g1-{interface}-{domain}"
+    return own_folder() / f"g1-{interface}-{domain}"
 
 
 class Driver:

@@ -21,6 +21,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers.arms.g1 import BYE, COUNTS, HEARD, SENT, Options, socket_path
@@ -30,6 +31,9 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 RETURN_S = 5.0
 """How long the arms of drivers that vanished are held, in case they come back."""
+
+_ACCELERATION = catalog.arm("g1").acceleration
+"""With which an arm brakes whose driver has gone [rad/s^2]."""
 
 PATIENCE_S = 1.0
 """How long drivers are waited for, to be told why there is no robot."""
@@ -42,6 +46,7 @@ class Server:
         weight: of our commands against the robot's own, 0 to 1.
         commanded: the angles that are being sent [29] rad.
         wanted: the angles they go to at the options' speed [29] rad.
+        velocity: of the commanded angles [29] rad/s.
     """
 
     def __init__(self, address: str, options: Options):
@@ -55,7 +60,7 @@ class Server:
         self._leaving = False
         self._until_s = 0.0
         self.weight = 0.0
-        self.commanded = self.wanted = np.zeros(0)
+        self.commanded = self.wanted = self.velocity = np.zeros(0)
 
     def run(self) -> None:
         """Until the last driver has gone, or the robot."""
@@ -71,6 +76,7 @@ class Server:
     def _take_over(self) -> None:
         self.commanded = self.robot.q.copy()
         self.wanted = self.commanded.copy()
+        self.velocity = np.zeros_like(self.commanded)
         self.weight = 1.0 if self._engaged.exists() else 0.0
         self._engaged.touch()
 
@@ -98,8 +104,12 @@ class Server:
         for motors in ARM.values():
             if self.robot.errors[motors].any():
                 self.wanted[motors] = self.commanded[motors] = self.robot.q[motors]
-        step = self.options.speed * period_s
-        self.commanded = self.commanded + np.clip(self.wanted - self.commanded, -step, step)
+        speed = np.full(len(self.wanted), self.options.speed)
+        for side, motors in ARM.items():
+            if side not in self._drivers:  # it brakes
+                speed[motors] = np.minimum(speed[motors], np.sqrt(2 * _ACCELERATION * np.abs(self.wanted - self.commanded)[motors]))
+        step = np.clip(self.wanted - self.commanded, -speed * period_s, speed * period_s)
+        self.commanded, self.velocity = self.commanded + step, step / period_s
 
     def _hear(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
@@ -141,9 +151,10 @@ class Server:
         self._close_parting()
 
     def _part(self, side: Side, wait_s: float) -> None:
-        """The arm is held where it is; without any driver for so long both are given back, and only then is the line closed."""
+        """The arm brakes and is held; without any driver for so long both are given back, and only then is the line closed."""
         self._until_s = time.monotonic() + wait_s
-        self.wanted[ARM[side]] = self.commanded[ARM[side]]
+        velocity = self.velocity[ARM[side]]
+        self.wanted[ARM[side]] = self.commanded[ARM[side]] + velocity * np.abs(velocity) / (2 * _ACCELERATION)
         line = self._waiting.pop(side, None) or self._drivers.pop(side)
         self._parting.append(line)
         if self._drivers or self._waiting:
@@ -220,7 +231,6 @@ def _say(line: socket.socket, what: dict[str, Any]) -> None:
 
 def _alone(path: Path) -> IO[str] | None:
     """A lock that only one server of a robot has, its process in it; None for any other."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     lock = path.with_suffix(".lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,9 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers.emulators.headset import Wearer
 from xlvla_drivers.emulators.vision_pro import joints
 from xlvla_drivers.teleop import webxr_frames as wire
-from xlvla_drivers.teleop.webxr import HAND, HERE, Options
+from xlvla_drivers.teleop.webxr import HAND, Options
+from xlvla_drivers.teleop.webxr_door import HERE
+from xlvla_drivers.teleop.webxr_door import key as server_key
 
 ADDRESS = HERE
 RATE_HZ = 90.0
@@ -22,6 +24,8 @@ PAUSE_S = 0.2
 
 class Emulator(Wearer):
     """Comes to the server at its address, again and again; `side` means nothing to it.
+
+    An address without the server's key, `host:port/key`, is that of a server of this user on this machine.
 
     Attributes:
         old: speaks the layout of vuer before 0.0.40.
@@ -52,11 +56,15 @@ class Emulator(Wearer):
             if "unplug" in self.faults:
                 continue
             try:
-                with connect(f"ws://{self.address}", close_timeout=1) as connection:
+                with connect(self._uri(), close_timeout=1) as connection:
                     connection.send(wire.event(wire.INIT, {}, _now_ms()))
                     self._stream(connection)
             except (OSError, WebSocketException):
                 continue
+
+    def _uri(self) -> str:
+        place, _, key = self.address.partition("/")
+        return f"ws://{place}/{key or server_key(int(place.rpartition(':')[2]))}"
 
     def _stream(self, connection: Any) -> None:
         number, due_s = 0, time.monotonic()

@@ -28,24 +28,30 @@ class Braking:
 
     def __init__(self, state: State, acceleration: np.ndarray, jerk: np.ndarray):
         peak = state.velocity + state.acceleration * np.abs(state.acceleration) / (2 * jerk)
-        self.start, self._way = state.position, np.where(peak < 0, -1.0, 1.0)
-        self._jerk = jerk
+        self.start, self._way = state.position, np.copysign(1.0, peak)
+        self._acceleration, self._jerk = acceleration, jerk
         self._speed, self._pull = self._way * state.velocity, self._way * state.acceleration
         to_lose = np.maximum(self._speed + self._pull**2 / (2 * jerk), 0.0)
         hardest = np.minimum(np.sqrt(jerk * to_lose), acceleration)
         self._onset_s = np.maximum(self._pull + hardest, 0.0) / jerk
-        self._hold_s = np.maximum(to_lose - hardest**2 / jerk, 0.0) / hardest.clip(1e-12)
+        self._hold_s = np.maximum(to_lose - hardest**2 / jerk, 0.0) / np.maximum(hardest, 1e-12)
         self._ease_s = hardest / jerk
-        self.duration_s = float((self._onset_s + self._hold_s + self._ease_s).max(initial=0.0))
         self.low, self.high = self._reach()
-        self.wiggle = np.where(self._speed < 0, acceleration / 4, 0.0)
+
+    @property
+    def duration_s(self) -> float:
+        return float((self._onset_s + self._hold_s + self._ease_s).max(initial=0.0))
+
+    @property
+    def wiggle(self) -> np.ndarray:
+        return np.where(self._speed < 0, self._acceleration / 4, 0.0)
 
     def at(self, seconds: float) -> State:
         """The state so much later; at rest after `duration_s`."""
         jerk, speed, pull = self._jerk, self._speed, self._pull
         onset = np.minimum(seconds, self._onset_s)
-        hold = np.clip(seconds - self._onset_s, 0.0, self._hold_s)
-        ease = np.clip(seconds - self._onset_s - self._hold_s, 0.0, self._ease_s)
+        hold = np.minimum(np.maximum(seconds - self._onset_s, 0.0), self._hold_s)
+        ease = np.minimum(np.maximum(seconds - self._onset_s - self._hold_s, 0.0), self._ease_s)
         braking = pull - jerk * onset
         slower = speed + (pull + braking) / 2 * onset
         slow = slower + braking * hold
@@ -58,14 +64,17 @@ class Braking:
         return State(self.start + self._way * way, self._way * velocity, self._way * left)
 
     def _reach(self) -> tuple[np.ndarray, np.ndarray]:
-        end = self._way * (self.at(self.duration_s).position - self.start)
-        dip = np.zeros_like(end)
-        turns = self._speed < 0  # it goes the other way first, until its speed has turned
+        jerk, speed, pull = self._jerk, self._speed, self._pull
+        onset, hold = self._onset_s, self._hold_s
+        braking = pull - jerk * onset
+        slower = speed + (pull + braking) / 2 * onset
+        end = onset * (speed + onset * (pull / 2 - jerk * onset / 6)) + hold * (slower + braking * hold / 2) + jerk * self._ease_s**3 / 6
+        most, least = np.maximum(end, 0.0), np.zeros_like(end)
+        turns = speed < 0  # it goes the other way first, until its speed has turned
         if turns.any():
-            pull, speed, jerk = self._pull, self._speed, self._jerk
             turned_s = (pull - np.sqrt(np.maximum(pull**2 + 2 * jerk * speed, 0.0))) / jerk
-            dip = np.where(turns, speed * turned_s + pull * turned_s**2 / 2 - jerk * turned_s**3 / 6, 0.0)
-        least, most = np.minimum(dip, 0.0), np.maximum(end, 0.0)
+            dip = turned_s * (speed + turned_s * (pull / 2 - jerk * turned_s / 6))
+            least = np.where(turns, np.minimum(dip, 0.0), 0.0)
         forwards = self._way > 0
         return np.where(forwards, least, -most), np.where(forwards, most, -least)
 

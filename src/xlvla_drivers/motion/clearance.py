@@ -152,12 +152,12 @@ class Clearance:
         self._floor = np.maximum(self._floor, np.minimum(self._stop, self._known))
 
     def _drifted(self, pose: np.ndarray, rows: np.ndarray) -> bool:
-        return bool((self._levers[rows] @ np.abs(pose - self._pose) > DRIFT_M).any())
+        return bool((_shrinks(self._levers[rows], np.abs(pose - self._pose)) > DRIFT_M).any())
 
     def _near(self, low: np.ndarray, high: np.ndarray, least: np.ndarray) -> np.ndarray:
         """Rows of the gaps that may be below `least` [G] somewhere between two poses [N]."""
         turned = np.maximum(np.abs(low - self._pose), np.abs(high - self._pose))
-        return np.flatnonzero(self._known - self._levers @ turned < least)
+        return np.flatnonzero(self._known - _shrinks(self._levers, turned) < least)
 
     def _keeps(self, way: Way, rows: np.ndarray) -> bool:
         """Whether the gaps `rows` keep their floors: pieces that may not are halved."""
@@ -190,6 +190,14 @@ class Clearance:
         return levers @ turned + away * (
             self.distances.moved[piece.rows] @ turned
         )  # a lever has changed by no more than what it carries has moved
+
+
+def _shrinks(levers: np.ndarray, turned: np.ndarray) -> np.ndarray:
+    """By how much distances [R] m may shrink whose levers are [R, N] m/rad while joints turn by so much [N] rad.
+
+    Not `@`: for so many numbers a library would start threads, which a control loop would have to wait for.
+    """
+    return np.einsum("rn,n->r", levers, turned)
 
 
 class _Looks:

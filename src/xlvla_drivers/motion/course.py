@@ -39,7 +39,8 @@ class Course:
     def ahead(self, seconds: float) -> State:
         """The state [N] that is wanted after so much more of the chunk's time, at the chunk's own pace."""
         then_s = self.played_s + seconds
-        return self.trajectory.at(then_s) + self.fade.at(then_s)
+        on_curve = self.trajectory.at(then_s)
+        return on_curve if then_s >= self.fade.end_s else on_curve + self.fade.at(then_s)
 
     def target(self, beat: Beat) -> State:
         """The state [N] that is wanted at the next tick, played at a beat."""

@@ -139,6 +139,8 @@ class _Family:
     """Which links are whose."""
 
     def __init__(self, rig: Rig):
+        bases = {(station.arm.xyz, station.arm.rpy) for station in rig.sides.values()}
+        self._one_body = len(bases) == 1  # a humanoid's arms share its torso
         self._place: dict[str, tuple[Side, str, int]] = {}
         for side in rig.sides:
             arm, hand = rig.arm(side).description, rig.hand(side).description(side)
@@ -153,7 +155,7 @@ class _Family:
             side, part, number = self._place[two if one == TABLE else one]
             return "touch" if part == "hand" else "table" if number >= NEIGHBOURS else ""
         (side, part, number), (other_side, other_part, other_number) = self._place[one], self._place[two]
-        if side != other_side:
+        if side != other_side and not (self._one_body and 0 in (number, other_number)):
             return "between"
         if part == other_part == "hand" or abs(number - other_number) <= NEIGHBOURS:
             return ""

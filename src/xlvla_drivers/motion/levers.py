@@ -35,7 +35,8 @@ class Levers:
     """
 
     def __init__(self, kinematics: Kinematics, bodies: Sequence[Body], pairs: Sequence[tuple[int, int | None]]):
-        self._model, self._data, self._spread = kinematics.model, kinematics.data, np.abs(kinematics.spread)
+        self._model, self._data = kinematics.model, kinematics.data
+        spread = np.abs(kinematics.spread)
         joints = range(1, self._model.njoints)
         carries = np.array([[joint in self._model.supports[body.joint] for joint in joints] for body in bodies])
         nothing = np.zeros((1, len(joints)), dtype=bool)
@@ -43,7 +44,9 @@ class Levers:
         self._first = np.array([first for first, _ in pairs])
         self._second = np.array([len(bodies) if second is None else second for _, second in pairs])
         self._between = self._carries[self._first] ^ self._carries[self._second]
-        self.moved = self._between @ self._spread > 0
+        self.moved = self._between @ spread > 0
+        self._factor, self._master = spread.max(axis=1), np.argmax(spread, axis=1)
+        self._joints = spread.shape[1]
         self._starts = np.cumsum([0, *(len(body.points) for body in bodies[:-1])])
         self._points = np.concatenate([body.points for body in bodies])
         self._of_point = np.concatenate([np.full(len(body.points), body.joint - 1) for body in bodies])
@@ -64,7 +67,9 @@ class Levers:
         lever = np.where(self._turns, lever, 1.0)
         lever = np.concatenate([lever, np.zeros((1, lever.shape[1]))])
         both = np.where(self._carries[self._first], lever[self._first], lever[self._second])
-        return np.where(self._between, both, 0.0) @ self._spread
+        found = np.zeros((self._joints, len(self._first)))
+        np.add.at(found, self._master, (np.where(self._between, both, 0.0) * self._factor).T)
+        return found.T.copy()
 
 
 def outermost(shape: pin.GeometryObject) -> tuple[np.ndarray, float]:

@@ -53,7 +53,7 @@ class Step:
 
     @property
     def rests(self) -> bool:
-        return self.stop.duration_s == 0.0
+        return not (self.state.velocity.any() or self.state.acceleration.any())
 
 
 class Limiter:
@@ -70,6 +70,7 @@ class Limiter:
     def __init__(self, bounds: Bounds, position: np.ndarray):
         self.bounds = bounds
         self._steps = Steps(bounds.acceleration, bounds.jerk)
+        self._fastest, self._hardest = HEADROOM * bounds.velocity, HEADROOM * bounds.acceleration
         self._late_s = np.zeros(len(position))
         self.last = self._step(State.rest(position))
 
@@ -113,23 +114,23 @@ class Limiter:
 
     def _within(self, target: State) -> State:
         limit = self.bounds
-        position = np.clip(target.position, limit.lower, limit.upper)
+        position = np.minimum(np.maximum(target.position, limit.lower), limit.upper)
         inside = position == target.position
-        velocity, acceleration = (np.where(inside, row, 0.0) for row in (target.velocity, target.acceleration))
-        fastest, hardest = HEADROOM * limit.velocity, HEADROOM * limit.acceleration
-        return State(position, np.clip(velocity, -fastest, fastest), np.clip(acceleration, -hardest, hardest))
+        velocity = np.minimum(np.maximum(target.velocity, -self._fastest), self._fastest)
+        acceleration = np.minimum(np.maximum(target.acceleration, -self._hardest), self._hardest)
+        if inside.all():
+            return State(position, velocity, acceleration)
+        return State(position, np.where(inside, velocity, 0.0), np.where(inside, acceleration, 0.0))
 
     def _lands(self, goal: State, dt: float) -> np.ndarray:
         """Which joints [N] can be at the goal dt from now: three equal pieces of constant jerk lead there."""
         now, limit, h = self.state, self.bounds, dt / 3
-        rows = (
-            (goal.acceleration - now.acceleration) / h,
-            (goal.velocity - now.velocity - now.acceleration * dt) / h**2,
-            (goal.position - now.position - now.velocity * dt - now.acceleration * dt**2 / 2) / h**3,
-        )
-        jerk = _PIECES @ np.stack(rows)
-        between = now.acceleration + h * np.cumsum(jerk, axis=0)
-        return np.all((np.abs(jerk) <= limit.jerk) & (np.abs(between) <= limit.acceleration), axis=0)
+        rows = np.empty((3, len(now.position)))
+        rows[0] = (goal.acceleration - now.acceleration) / h
+        rows[1] = (goal.velocity - now.velocity - now.acceleration * dt) / h**2
+        rows[2] = (goal.position - now.position - now.velocity * dt - now.acceleration * dt**2 / 2) / h**3
+        between = now.acceleration + _CHANGES @ rows * h
+        return ((np.abs(_PIECES @ rows) <= limit.jerk) & (np.abs(between) <= limit.acceleration)).all(axis=0)
 
     def _toward(self, goal: State, lands: np.ndarray, dt: float, pace: float) -> State:
         """The goal for the joints that can be there now, for the others a step of the chase after it."""
@@ -181,3 +182,6 @@ class Limiter:
 
 _PIECES = np.linalg.inv([[1, 1, 1], [5 / 2, 3 / 2, 1 / 2], [19 / 6, 7 / 6, 1 / 6]])
 """Jerks of three equal pieces from what they add to acceleration, velocity and position, in units of the piece's length."""
+
+_CHANGES = np.cumsum(_PIECES, axis=0)
+"""Changes of the acceleration at the ends of the pieces, in the same units."""

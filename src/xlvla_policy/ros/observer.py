@@ -10,7 +10,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
-from xlvla.ros import convert, eye, forms, topics
+from xlvla.ros import command_session, convert, eye, forms, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode
@@ -39,15 +39,22 @@ class Stream:
 
     def fresh(self, now_ns: int, oldest_ns: int) -> Any:
         """The newest message; NotYet where its stamp is before `oldest_ns`, or there is none."""
-        message = self._reader.newest()
-        if message is not None:
-            self._message, self._came = message, time.monotonic()
-        if self._message is None or not oldest_ns <= convert.nanoseconds(self._message.header.stamp) <= now_ns + forms.FUTURE_NS:
+        if (message := self._reader.newest()) is not None:
+            self._take(message, now_ns)
+        if self._message is None or convert.nanoseconds(self._message.header.stamp) < oldest_ns:
             raise NotYet(f"waiting for {self.name}: {self._why(now_ns)}")
         return self._message
 
     def clear(self) -> None:
         self._message = None
+
+    def _take(self, message: Any, now_ns: int) -> None:
+        try:
+            convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
+        except XlvlaError as error:
+            self._reader.refuse(error)
+        else:
+            self._message, self._came = message, time.monotonic()
 
     def _why(self, now_ns: int) -> str:
         if not self._publishers():
@@ -78,7 +85,7 @@ class PartState:
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
-                if stamp_ns >= void_ns and message.header.frame_id in ("", era):
+                if stamp_ns >= void_ns and command_session.decode(message.header.frame_id)[1] in ("", era):
                     self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
                 self._commands.refuse(error)
