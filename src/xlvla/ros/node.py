@@ -20,7 +20,6 @@ from xlvla.ros import neighbours, refusals, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
 from xlvla.ros.forms import Form
-from xlvla.ros.process import run as run
 from xlvla.ros.refusals import Refusals
 from xlvla.text import Sparing, plain
 
