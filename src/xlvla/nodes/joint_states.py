@@ -9,7 +9,8 @@ from std_msgs.msg import String
 
 from xlvla import robot
 from xlvla.ros import convert, forms, topics
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
 

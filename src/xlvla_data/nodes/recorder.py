@@ -17,7 +17,8 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.ros import forms, statuses, topics
 from xlvla.ros.forms import Form
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla.run import stopped_because
 from xlvla.types import PARTS
 from xlvla_data.bag.card import Card

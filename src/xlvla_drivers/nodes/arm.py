@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xlvla.ros.node import run
+from xlvla.ros.main import run
 from xlvla_drivers.ros.device_node import DeviceNode
 
 

@@ -10,7 +10,8 @@ from xlvla.rig import Camera
 from xlvla.ros import convert
 from xlvla.ros.convert import SECOND
 from xlvla.ros.eye import Eye
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla_drivers import registry
 from xlvla_drivers.cameras.camera import CameraDevice, Frame, Intrinsics, Size, published, published_intrinsics
 from xlvla_drivers.cameras.watch import Pace, Watch

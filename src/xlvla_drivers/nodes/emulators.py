@@ -10,7 +10,8 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla.ros import forms, priority, topics
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla_drivers import registry
 from xlvla_drivers.emulators.emulator import Emulator

@@ -14,8 +14,9 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import command_session, forms, priority, stop, topics
 from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.forms import Device
+from xlvla.ros.main import run
 from xlvla.ros.neighbours import Neighbours
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
 from xlvla_drivers.motion.authority import Authority

@@ -19,7 +19,8 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, forms, priority, statuses, topics
 from xlvla.ros.convert import SECOND
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import Side
 from xlvla_drivers import registry

@@ -15,7 +15,8 @@ from xlvla.policy import Chunk, Observation, Policy
 from xlvla.ros import convert, forms, priority, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.ghost import Ghost
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 

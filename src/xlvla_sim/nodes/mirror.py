@@ -7,7 +7,7 @@ import time
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import forms, priority, topics
-from xlvla.ros.node import run
+from xlvla.ros.main import run
 from xlvla.ros.reader import Reader
 from xlvla_sim.ros.world_node import WorldNode
 from xlvla_sim.world import World

@@ -16,7 +16,8 @@ from std_msgs.msg import String
 from xlvla.errors import XlvlaError
 from xlvla.ros import forms, geometry, priority, statuses, topics
 from xlvla.ros.convert import SECOND
-from xlvla.ros.node import RigNode, run
+from xlvla.ros.main import run
+from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla_sim.expert import Script
 from xlvla_sim.scripted_operator import ScriptedOperator

@@ -8,7 +8,7 @@ from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Header
 
 from xlvla.ros import convert, stop, topics
-from xlvla.ros.node import run
+from xlvla.ros.main import run
 from xlvla.ros.reader import Reader
 from xlvla_sim.ros.simulated_driver import SimulatedDriver
 from xlvla_sim.ros.world_node import WorldNode

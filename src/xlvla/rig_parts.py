@@ -1,0 +1,88 @@
+"""What a rig is made of: stations, cameras, what decides, and the simulated world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from xlvla.device import DeviceConfig
+from xlvla.policy import Chunking, Device, EngineName, Precision
+from xlvla.urdf import Vector
+
+
+@dataclass(frozen=True)
+class ArmStation:
+    """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an episode starts."""
+
+    type: str
+    device: DeviceConfig | None = None
+    xyz: Vector = (0.0, 0.0, 0.0)
+    rpy: Vector = (0.0, 0.0, 0.0)
+    home: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class HandStation:
+    """A hand, on the flange of the same side's arm."""
+
+    type: str
+    device: DeviceConfig | None = None
+
+
+@dataclass(frozen=True)
+class Station:
+    """One side of a rig."""
+
+    arm: ArmStation
+    hand: HandStation
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that looks from `xyz` at `target` (world frame, m), captures at one size and publishes at another [px].
+
+    `jpeg` is the quality, 1 to 100, at which it publishes compressed pictures, too, for a policy across a network; None: raw only.
+    """
+
+    xyz: Vector
+    target: Vector
+    fovy_deg: float = 45.0
+    capture: tuple[int, int] = (960, 540)
+    publish: tuple[int, int] = (320, 240)
+    rate_hz: float = 20.0
+    jpeg: int | None = None
+    device: DeviceConfig | None = None
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """What decides.
+
+    Args:
+        type: name of a policy, `checkpoint` its weights; None: the shipped ones.
+        replan_s: how often it plans anew.
+        max_age_s: age from which an image or a pose is not decided on.
+        chunking: how a chunk follows the one before, which the robot executes while the policy thinks.
+        engine: what runs its network, on which device, in which precision; auto takes what suits the weights and the machine.
+    """
+
+    type: str = "xlvla"
+    checkpoint: str | None = None
+    instruction: str = "Push the two tomato cans together."
+    replan_s: float = 0.8
+    max_age_s: float = 0.3
+    chunking: Chunking = "plain"
+    engine: EngineName = "auto"
+    device: Device = "auto"
+    precision: Precision = "auto"
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    """The simulated world: its task, the first seed and how fast it runs (1 is real time, 0 as fast as it can)."""
+
+    task: str = "push_cans"
+    seed: int = 0
+    speed: float = 1.0
+    physics_hz: float = 500.0
+    joint_state_hz: float = 100.0

@@ -1,0 +1,85 @@
+"""The main of every node's module."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from rclpy.executors import SingleThreadedExecutor
+
+from xlvla.errors import XlvlaError, last_words
+from xlvla.ros import participant, supervision
+from xlvla.ros.node import RigNode
+
+_INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOMAIN_ID"
+
+
+def run(kind: Callable[[], RigNode]) -> None:
+    """The main of every node's module: runs until SIGINT, SIGTERM or failure, then exits with 0 or 1."""
+    supervision.follow_parent()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    name, failure = _name_given(), None
+    try:
+        node = _joined(kind)
+        name, failure = node.get_name(), _served(node, stop)
+    except Exception as error:
+        failure = last_words(error)
+    if failure:
+        print(f"{name}: {failure}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
+
+
+def _joined(kind: Callable[[], RigNode]) -> RigNode:
+    """The node in the graph; refuses a namespace, which would move its services but none of its topics."""
+    supervision.busy_with("joins the ROS graph (rclpy.init)")
+    participant.join()
+    supervision.busy_with("makes its node (create_node)")
+    try:
+        node = kind()
+    except RuntimeError as error:
+        raise participant.no_node(error) from None
+    if node.get_namespace() != "/":
+        raise XlvlaError(f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: {_INSTEAD}")
+    return node
+
+
+def _served(node: RigNode, stop: threading.Event) -> str | None:
+    """Serves the node until asked to stop, and leaves the graph in order; the reason where it failed."""
+    try:
+        return _spin(node, stop)
+    finally:
+        with contextlib.suppress(Exception):
+            node.trigger_shutdown()
+        with contextlib.suppress(Exception):
+            participant.leave(node)  # says goodbye: others would wait for its services for 20 s
+
+
+def _spin(node: RigNode, stop: threading.Event) -> str | None:
+    if node.parameter("autostart"):
+        supervision.busy_with("configures itself")
+        node.trigger_configure()
+        if node.failure is None and not stop.is_set():
+            node.trigger_activate()
+    supervision.started()
+    supervision.busy_with("is active, but its job has not begun")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    told = False
+    while not stop.is_set() and node.failure is None:
+        if not told and node.up:
+            supervision.ready()
+            told = True
+        executor.spin_once(timeout_sec=0.2)
+    return node.failure
+
+
+def _name_given() -> str:
+    """What the node is to be called by whoever starts it; of use before it exists."""
+    return next((word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node")
