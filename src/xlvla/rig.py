@@ -88,9 +88,8 @@ class Rig:
 
     def acceleration(self, side: Side, part: Part) -> np.ndarray:
         """Acceleration limits of an arm or hand [J] rad/s^2 in the order of `joint_names`."""
-        if part == "hand":
-            return self.hand(side).acceleration(side)
-        return np.full(len(self.arm(side).joints), self.arm(side).acceleration)
+        arm = self.arm(side)
+        return self.hand(side).acceleration(side) if part == "hand" else np.full(len(arm.joints), arm.acceleration)
 
     def home(self, side: Side) -> dict[str, float]:
         """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are at zero."""

@@ -62,32 +62,34 @@ def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = N
         health_name: what the node is called on `/diagnostics`; '' is its own name.
     """
     name = own_name(node)
-    reader = Reader(node, topics.DIAGNOSTICS.history(100))
-    try:
-        found_by_s = (time.monotonic() if since_s is None else since_s) + DISCOVERY_S
-        while present(node)[name] < 2:
-            if time.monotonic() > found_by_s:
-                return
-            time.sleep(0.02)
-        speaks_by_s = time.monotonic() + SPEAKS_S
-        while time.monotonic() < speaks_by_s:
-            if _speaks(reader, health_name or node.get_name()):
-                raise XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
-            time.sleep(0.02)
-    finally:
-        reader.close()
+    found_by_s = (time.monotonic() if since_s is None else since_s) + DISCOVERY_S
+    while present(node)[name] < 2:
+        if time.monotonic() > found_by_s:
+            return
+        time.sleep(0.02)
+    if _speaks(node, health_name or node.get_name()):
+        raise XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
 
 
 def domain() -> str:
     return f"ROS domain {os.environ.get('ROS_DOMAIN_ID') or 0}"
 
 
-def _speaks(reader: Reader, name: str) -> bool:
-    """Whether a node of a name has reported on itself."""
-    heard = False
-    while (message := reader.next()) is not None:
-        heard = heard or any(status.name == name for status in message.status)
-    return heard
+def _speaks(node: Node, name: str) -> bool:
+    """Whether somebody of a name reports on itself within `SPEAKS_S`, or a node that may not listen must believe so."""
+    try:
+        reader = Reader(node, topics.DIAGNOSTICS.history(100))
+    except RuntimeError:  # a secured graph lets no node hear more than it needs
+        return True
+    until_s = time.monotonic() + SPEAKS_S
+    try:
+        while time.monotonic() < until_s:
+            if any(status.name == name for message in reader.every() for status in message.status):
+                return True
+            time.sleep(0.02)
+    finally:
+        reader.close()
+    return False
 
 
 class Neighbours:
