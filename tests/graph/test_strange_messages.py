@@ -17,11 +17,13 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.context import Context
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -34,7 +36,8 @@ from xlvla import rig as rigs
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
-from xlvla.ros import topics
+from xlvla.ros import convert, topics
+from xlvla.ros.clock import SimClock
 from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
@@ -255,6 +258,37 @@ def test_a_node_of_a_simulated_rig_takes_whatever_comes_and_goes_on(simulated, n
 @pytest.mark.parametrize("node", EMULATED)
 def test_a_node_of_a_rig_of_devices_takes_whatever_comes_and_goes_on(emulated, node):
     takes_everything(emulated, node)
+
+
+@pytest.fixture
+def moved() -> Iterator[Stranger]:
+    yield from _running(rigs.load("bimanual").with_choices(policy="none"), (), DOMAIN + 2)
+
+
+def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
+    for topic, kind in moved.heard_by("motion").items():
+        moved.say_all("motion", topic, kind)
+        keys, cut = (f"refused {topic}", *FRAME_COUNTED), strange(kind, moved.names(topic))[-1]
+        moved.until(
+            lambda keys=keys: moved.counted("motion", keys),
+            f"motion counts nothing of {topic}",
+            lambda topic=topic, kind=kind, cut=cut: moved.say("motion", topic, kind, cut),
+        )
+    operator, rig = moved.operator, moved.rig
+    for side, part in rig.parts:
+        moved.say("motion", topics.device(side, part).name, DiagnosticStatus, DiagnosticStatus(level=DiagnosticStatus.OK, message="well"))
+    operator.reset()
+    operator.call(topics.MOTION_RESET)
+    operator.call(topics.ENGAGE, data=True)
+    commands, clock = Reader(operator.node, topics.command("left", "arm")), SimClock(operator.node, 1.0)
+    names, home = list(rig.start("left")), list(rig.start("left").values())
+
+    def chunk() -> None:
+        message = convert.trajectory(names, np.array([home] * 20), clock.now_ns(), 20.0, "test")
+        moved.say("motion", topics.chunk("left").name, type(message), message)
+
+    moved.until(lambda: commands.newest() is not None, "motion plays no chunk any more", chunk)
+    assert not any("Traceback" in line for line in moved.lines)
 
 
 def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays_clean(tmp_path):

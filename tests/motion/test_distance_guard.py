@@ -196,6 +196,24 @@ def test_a_side_that_somebody_moves_by_hand_counts_where_it_is():
     assert least(poses, RIG.motion.between) > RIG.motion.between.stop_m - SLACK_M
 
 
+@pytest.mark.parametrize("sag", [2e-4, 2e-3])
+def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_it(sag):
+    motion, starts = RigMotion(RIG), {"left": home("left"), "right": moved("right", joint1=0.7)}
+    player, far = motion.players["left"], moved("left", joint1=-1.5)
+    ways = [(1, far), (400, home("left"))]
+    for tick in range(1, 900):
+        if tick == 395:
+            near = player.position
+            starts["right"] = moved("right", joint1=0.7 + sag)
+        for when, end in ways:
+            if tick == when:
+                here = player.position if player.started else home("left")
+                points = here + np.clip(np.arange(1, 65) / 30, 0, 1)[:, None] * (end - here)
+                player.offer(points, player.joints, tick * TICK_S, 20.0, tick * TICK_S, measured=here)
+        motion.step(tick * TICK_S, TICK_S, starts)
+    assert np.abs(player.position - near).max() > 0.3
+
+
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_no_distance_shrinks_by_more_than_joints_turn_times_their_levers(hand):
     rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))

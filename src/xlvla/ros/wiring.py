@@ -119,7 +119,7 @@ def _joint_states(rig: Rig, part: str) -> Wiring:
 def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
-    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.RESET, topics.STOP)
+    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.STOP, *_resets(rig))
     return Wiring((*_commands(rig), topics.MOTION_STATUS, topics.STOP), hears, services)
 
 
@@ -144,6 +144,11 @@ def _policy(rig: Rig, part: str) -> Wiring:
     cameras = [eye.seen(name, camera) for name, camera in rig.cameras.items()]
     hears = (topics.INSTRUCTION, topics.RESET, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.command))
     return Wiring(says, hears)
+
+
+def _resets(rig: Rig) -> tuple[Topic, ...]:
+    """Only a simulated world is ever put back."""
+    return (topics.RESET,) if rig.sim else ()
 
 
 def _commands(rig: Rig) -> tuple[Topic, ...]:

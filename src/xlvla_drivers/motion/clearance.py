@@ -166,21 +166,26 @@ class Clearance:
         return np.flatnonzero(self._known - _shrinks(self._levers, turned) < least)
 
     def _keeps(self, way: Way, rows: np.ndarray) -> bool:
-        """Whether the gaps `rows` keep their floors: pieces that may not are halved."""
+        """Whether the gaps `rows` keep their floors: pieces that may not are halved.
+
+        What others have brought nearer than that where the way begins may not get nearer still.
+        """
         looks = _Looks(way, self.distances)
         begin, step = looks.at(None, rows), looks.at(0.0, rows)
         pieces = [Piece(rows, (0.0, 0.0), (begin[0], step[0]), (begin[1], step[1]))]
         if way.duration_s > 0:
             end = looks.at(way.duration_s, rows)
             pieces.append(Piece(rows, (0.0, way.duration_s), (step[0], end[0]), (step[1], end[1])))
+        least = np.full(len(self._floor), -np.inf)
+        least[rows] = np.minimum(self._floor[rows] - NOISE_M, begin[1])
         wiggle = np.concatenate([stop.wiggle for stop in way.stops])
         while pieces:
             piece = pieces.pop()
-            floor = self._floor[piece.rows]
-            if min((distances - floor).min() for distances in piece.distances) < -NOISE_M:
+            allowed = least[piece.rows]
+            if any((distances < allowed).any() for distances in piece.distances):
                 return False
             length_s = piece.times[1] - piece.times[0]
-            open_ = np.flatnonzero(sum(piece.distances) - self._shrinks(piece, wiggle * length_s**2) < 2 * (floor - SLACK_M))
+            open_ = np.flatnonzero(sum(piece.distances) - self._shrinks(piece, wiggle * length_s**2) < 2 * (allowed - SLACK_M))
             if not open_.size:
                 continue
             if looks.count >= MOST_POSES:

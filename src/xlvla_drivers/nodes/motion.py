@@ -50,7 +50,7 @@ class MotionNode(RigNode):
         self._stopping, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._session = command_session.new_session()
         self._neighbours = Neighbours(self, self.rig)
-        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
+        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
         self._sources = Reader(self, topics.SOURCE, forms.WORDS)
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
             (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
@@ -145,11 +145,10 @@ class MotionNode(RigNode):
         return self._authority.moves and any(side.homing for side in self._sides)
 
     def _hear_resets(self) -> None:
-        reset = self._resets.newest()
-        if reset is None:
+        if self._resets is None or (reset := self._resets.newest()) is None:
             return
         self._era = reset
-        self._forget()  # the world is elsewhere: there is nothing to brake
+        self._forget()  # the simulated world is elsewhere: there is nothing to brake
 
     def _forget_times(self, now_ns: int, how: str) -> None:
         """Brakes and waits for chunks that bear the times of the clock as it is now."""

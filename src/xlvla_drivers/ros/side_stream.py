@@ -82,7 +82,7 @@ class SideStream:
             try:
                 self._offer(message, now_ns, era, authority)
             except XlvlaError as error:
-                self.node.warn(f"/{self.side}/chunk: {error}")
+                self._chunks.refuse(error)
 
     def go_home(self, now_ns: int, here: np.ndarray) -> None:
         """Begins the way from where the side is [N] to where episodes start, whatever is played now."""
