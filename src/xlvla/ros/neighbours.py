@@ -15,10 +15,10 @@ from xlvla.rig import Rig
 from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 
-DISCOVERY_S = 1.0
+DISCOVERY_S = 2.0
 """Within this time from the start of a node it has found those that were there before it."""
 
-SPEAKS_S = 2.5
+SPEAKS_S = 5.0
 """A node reports on itself every second: one that has not for so long has ended, though discovery still lists it."""
 
 MOTION = "/motion"
