@@ -8,6 +8,8 @@ import os
 import traceback
 from collections.abc import Iterable
 
+from xlvla.text import plain
+
 
 class XlvlaError(Exception):
     """A mistake the user can mend; the command line prints it as one line, without a traceback."""
@@ -56,10 +58,12 @@ def machine_line(error: BaseException) -> str | None:
 def last_words(error: BaseException) -> str:
     """Why a process ends; of what is no mistake of the user's and no lack of the machine, a traceback is printed, too."""
     if isinstance(error, RigError):
-        return "\n".join(error.faults)
-    if isinstance(error, XlvlaError):
-        return str(error)
-    line = machine_line(error)
-    if line is None:
-        traceback.print_exception(error)
-    return line or str(error) or type(error).__name__
+        lines = error.faults
+    elif isinstance(error, XlvlaError):
+        lines = (str(error),)
+    else:
+        line = machine_line(error)
+        if line is None:
+            traceback.print_exception(error)
+        lines = (line or str(error) or type(error).__name__,)
+    return "\n".join(plain(line, longest=len(line)) for line in lines)

@@ -35,10 +35,8 @@ USUAL_CAMERA = "v4l2"
 
 @dataclass(frozen=True)
 class Rig:
-    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand, `recorder` None no recordings.
-
-    `network` lets nodes of other machines in; without it those of this machine keep to themselves (`xlvla.network`).
-    """
+    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand, `recorder` None no recordings,
+    `network` that nodes of other machines are let in (`xlvla.network`)."""
 
     name: str
     sides: Mapping[Side, Station]

@@ -41,7 +41,7 @@ def refuse_unfinished_ports(domain: int, folder: Path = FOLDER) -> None:
     remove = shlex.join(["rm", *(str(port) for port in unfinished)])
     waiting = sorted(_holders(unfinished))
     ended = f"; processes {', '.join(map(str, waiting))} wait for it already: end them, too" if waiting else ""
-    raise XlvlaError(f"a process that was killed left shared memory unfinished, and every node would wait for it for ever: {remove}{ended}")
+    raise XlvlaError(f"a process that was killed left shared memory unfinished, for which nodes would wait for ever: {remove}{ended}")
 
 
 def unfinished_ports(domain: int, folder: Path = FOLDER) -> list[Path]:
@@ -54,7 +54,7 @@ def unfinished_ports(domain: int, folder: Path = FOLDER) -> list[Path]:
 
 def _ports(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if _PORT.fullmatch(path.name) and path.is_file())
+        return sorted(path for path in folder.iterdir() if _PORT.fullmatch(path.name))
     except OSError:  # no shared memory here
         return []
 
@@ -68,7 +68,7 @@ def _concerns(port: Path, domain: int) -> bool:
 
 def _unfinished(port: Path) -> bool:
     """Whether the port is not whole, and nothing says so to whoever opens it; False where it cannot be looked into."""
-    if not os.access(port, os.R_OK | os.W_OK):  # Fast DDS cannot open it either, and does not wait
+    if not (port.is_file() and os.access(port, os.R_OK | os.W_OK)):  # Fast DDS cannot open it either, and does not wait
         return False
     try:
         with port.open("rb") as file:

@@ -191,7 +191,7 @@ def clouds(names: list[str]) -> Iterator[PointCloud2]:
 def rows(names: list[str], kind: type = Float64MultiArray) -> Iterator[Any]:
     yield kind(data=[0.0, 1.0])
     yield kind(data=[NAN] * 5)
-    yield kind(data=[0.0] * 100_000)
+    yield kind(data=[0.0] * (40_000 if kind is Float64MultiArray else 80_000))
     message = kind(data=[NAN, INF])
     message.layout.dim = [MultiArrayDimension(label="[/b]\x1b[1m", size=2**32 - 1)] * 2
     yield message

@@ -63,8 +63,8 @@ class Clock:
             time.sleep(max(pause_s, 0.0002))
 
 
-LEAP_NS = 10 * SECOND
-"""The clock is not believed at once where it goes back by more than a second, or on by more than this, in one message."""
+LEAP_NS, BACK_NS = 10 * SECOND, SECOND // 10
+"""The clock is not believed at once where it goes on, or back, by more than this in one message."""
 
 
 class SimClock(Clock):
@@ -106,7 +106,7 @@ class SimClock(Clock):
             return self._latest_ns
 
     def _hear(self, sim_ns: int) -> None:
-        if self._latest_ns >= 0 and not -SECOND <= sim_ns - self._latest_ns <= LEAP_NS:
+        if self._latest_ns >= 0 and not -BACK_NS <= sim_ns - self._latest_ns <= LEAP_NS:
             if not self._confirmed(sim_ns):
                 return
             if sim_ns < self._latest_ns:  # another simulation: its time counts from now on

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rclpy.node import Node
 
 from xlvla.node_process import Running, stopped_process
-from xlvla.ros import topics
+from xlvla.ros import forms, topics
 from xlvla.ros.reader import Reader
 
 SILENT_S = 3.0
@@ -22,7 +22,7 @@ class Silence:
     """Call `changes` often; for one thread."""
 
     def __init__(self, node: Node, running: Sequence[Running]):
-        self._reader = Reader(node, topics.DIAGNOSTICS.history(200))
+        self._reader = Reader(node, topics.DIAGNOSTICS.history(200), forms.FIGURES)
         self._processes = {one.spec.name: one.process for one in running}
         self._heard_s: dict[str, float] = {}
         self._silent = set[str]()
@@ -46,8 +46,8 @@ class Silence:
 
     def _listen(self) -> set[str]:
         heard = set[str]()
-        while (message := self._reader.next()) is not None:
-            heard |= {status.name for status in message.status if status.name in self._processes}
+        for told in self._reader.every():
+            heard |= {name for name in told if name in self._processes}
         return heard
 
     def _fallen(self, name: str) -> str:

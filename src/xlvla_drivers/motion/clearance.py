@@ -15,7 +15,7 @@ from xlvla_drivers.motion.pace import REACTION_S
 AHEAD_S = (REACTION_S / 2, REACTION_S)
 """Where a chunk leads is looked at so much of its time ahead."""
 
-SAME_M = 1e-5
+SAME_M = 2e-4
 """A distance that shrinks less than this on the way ahead does not shrink."""
 
 HOLDS = 0.5
@@ -23,6 +23,12 @@ HOLDS = 0.5
 
 SLACK_M = 0.00025
 """By at most so much may a distance be below its stop between two looked-at poses: a bound, from joint angles and lever arms."""
+
+NOISE_M = 2e-5
+"""By at most so much may a distance be below its stop where it was looked at; distances are exact to a tenth of this.
+
+Less than `SLACK_M`: from where a rig has come to rest there is always room to judge the first of its way back.
+"""
 
 DRIFT_M = 0.03
 """Distances are measured anew where a pair that matters may have changed by more than this since they were."""
@@ -170,11 +176,11 @@ class Clearance:
         wiggle = np.concatenate([stop.wiggle for stop in way.stops])
         while pieces:
             piece = pieces.pop()
-            floor = self._floor[piece.rows] - SLACK_M
-            if min((distances - floor).min() for distances in piece.distances) < 0:
+            floor = self._floor[piece.rows]
+            if min((distances - floor).min() for distances in piece.distances) < -NOISE_M:
                 return False
             length_s = piece.times[1] - piece.times[0]
-            open_ = np.flatnonzero(sum(piece.distances) - self._shrinks(piece, wiggle * length_s**2) < 2 * floor)
+            open_ = np.flatnonzero(sum(piece.distances) - self._shrinks(piece, wiggle * length_s**2) < 2 * (floor - SLACK_M))
             if not open_.size:
                 continue
             if looks.count >= MOST_POSES:

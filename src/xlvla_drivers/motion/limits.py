@@ -130,7 +130,10 @@ class Limiter:
         rows[1] = (goal.velocity - now.velocity - now.acceleration * dt) / h**2
         rows[2] = (goal.position - now.position - now.velocity * dt - now.acceleration * dt**2 / 2) / h**3
         between = now.acceleration + _CHANGES @ rows * h
-        return np.all((np.abs(_PIECES @ rows) <= limit.jerk) & (np.abs(between) <= limit.acceleration), axis=0)
+        first = now.velocity + h * (now.acceleration + between[0]) / 2
+        second = first + h * (between[0] + between[1]) / 2
+        slow = np.maximum(np.abs(first), np.abs(second)) <= limit.velocity
+        return slow & np.all((np.abs(_PIECES @ rows) <= limit.jerk) & (np.abs(between) <= limit.acceleration), axis=0)
 
     def _toward(self, goal: State, lands: np.ndarray, dt: float, pace: float) -> State:
         """The goal for the joints that can be there now, for the others a step of the chase after it."""

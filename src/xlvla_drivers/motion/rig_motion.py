@@ -17,6 +17,9 @@ from xlvla_drivers.motion.sides import side_player
 STILL_RAD = 1e-3
 """A side that has no command yet counts as moved, by somebody else, when a joint is further than this from where it was."""
 
+LEAST_PACE = 0.1
+"""However near something is, its chunk creeps on, so that one which leads away again is not held for ever; what may not be is refused."""
+
 
 class RigMotion:
     """The players of a rig's sides and what they may do together.
@@ -31,7 +34,7 @@ class RigMotion:
         pace: how fast chunks are played.
         verdict: the newest look at the distances; None before the first.
         braking: a command was not given; the rig comes to rest before it is tried again.
-        braked: how often that began in motion.
+        braked: how often that began in more than creeping motion.
         watched: how many distances are kept.
     """
 
@@ -68,12 +71,12 @@ class RigMotion:
         self.braking = self.braking and not (looked and self.rests)
         if self.braking:
             return self._brake(dt)
-        beat = self.pace.step(0.0 if self.verdict is None else self.verdict.pace, dt)
+        beat = self.pace.step(self._allowed, dt)
         proposed: dict[Side, Proposal] = {side: player.propose(now_s, dt, beat) for side, player in self.players.items() if player.started}
         if self._clearance.passes(self._way(here, proposed)):
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
         self.braking = True
-        self.braked += not self.rests
+        self.braked += beat.rate > 2 * LEAST_PACE and not self.rests
         return self._brake(dt)
 
     def _here(self, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray] | None:
@@ -113,8 +116,13 @@ class RigMotion:
         stops = [proposed[side].step.stop if side in proposed else Standing(pose) for side, pose in here.items()]
         return Way(np.concatenate(list(here.values())), stops)
 
+    @property
+    def _allowed(self) -> float:
+        return 0.0 if self.verdict is None else max(self.verdict.pace, LEAST_PACE)
+
     def _brake(self, dt: float) -> dict[Side, np.ndarray]:
-        beat = self.pace.step(0.0, dt)
+        """A step of the stop. At rest the chunks' time goes on: what they want later may be possible."""
+        beat = self.pace.step(self._allowed if self.braking and self.rests else 0.0, dt)
         return {side: player.brake(dt, beat) for side, player in self.players.items() if player.started}
 
     @property
