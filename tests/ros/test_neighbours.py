@@ -13,6 +13,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from xlvla import rig as rigs
+from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.ros import neighbours, supervision, topics
 from xlvla.run import NodeDied, Supervisor, interruptible
@@ -104,12 +105,28 @@ def test_nodes_of_other_names_are_nobody_elses_business(node, other):
     assert beside.line() == ""
 
 
-def test_a_namesake_that_says_nothing_is_taken_for_ended(node, other):
+def test_a_namesake_in_the_network_that_says_nothing_is_taken_for_ended(node, other, monkeypatch):
     other("motion")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     until(lambda: neighbours.present(node)["/motion"] == 2, "the other one is not found")
     began = time.monotonic()
-    neighbours.refuse_namesake(node)
+    assert neighbours.refuse_namesake(node)
     assert time.monotonic() - began < neighbours.SPEAKS_S + 2.0
+
+
+REPORTS = """
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+node.create_timer(0.5, lambda: publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name="motion")])))
+print("up", flush=True)
+rclpy.spin(node)"""
+
+
+def test_a_namesake_in_the_network_that_reports_on_itself_is_refused(node, other, monkeypatch):
+    other("motion", REPORTS)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    with pytest.raises(XlvlaError, match="a node /motion already runs"):
+        neighbours.refuse_namesake(node)
 
 
 def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -15,10 +17,10 @@ from xlvla.rig import Rig
 from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 
-DISCOVERY_S = 1.0
-"""Within this time from the start of a node it has found those that were there before it."""
+DISCOVERY_S = 3.5
+"""Within this time from the start of a node it has found those that were there before it, which announce themselves every 3 s."""
 
-SPEAKS_S = 2.5
+SPEAKS_S = 5.0
 """A node reports on itself every second: one that has not for so long has ended, though discovery still lists it."""
 
 MOTION = "/motion"
@@ -52,23 +54,48 @@ def second_writer(node: Node, topic: topics.Topic) -> str:
     return f"second writer: {', '.join(found) if found else 'a node whose name is not known'}"
 
 
-def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = None) -> None:
+def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = None) -> socket.socket | None:
     """Raises XlvlaError where another node of this name already runs on the domain: two would command the same devices.
 
-    Takes until `DISCOVERY_S` after `since_s` (monotonic; now where None), and longer only where there is a namesake: it
-    counts when it reports on itself. To be called before the node reports itself.
+    On this machine the name is a socket's, which the kernel takes back however its process ends. Where the graph reaches
+    further it is looked at until `DISCOVERY_S` after `since_s` (monotonic; now where None); a namesake found there counts
+    when it reports on itself. To be called before the node reports itself.
 
     Args:
         health_name: what the node is called on `/diagnostics`; '' is its own name.
+
+    Returns:
+        What holds the name while it is kept; None on a system without such sockets.
     """
     name = own_name(node)
+    held = _claim(node.context.get_domain_id(), name)
+    if os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "").upper() == "LOCALHOST":
+        return held
     found_by_s = (time.monotonic() if since_s is None else since_s) + DISCOVERY_S
     while present(node)[name] < 2:
         if time.monotonic() > found_by_s:
-            return
+            return held
         time.sleep(0.02)
     if _speaks(node, health_name or node.get_name()):
-        raise XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
+        raise _runs_already(name)
+    return held
+
+
+def _claim(number: int, name: str) -> socket.socket | None:
+    """What holds the name of a node on a domain of this machine; XlvlaError where another process has it."""
+    held = socket.socket(socket.AF_UNIX)
+    try:
+        held.bind(f"\0xlvla-{number}-{name}")
+    except OSError as error:
+        held.close()
+        if error.errno == errno.EADDRINUSE:
+            raise _runs_already(name) from None
+        return None
+    return held
+
+
+def _runs_already(name: str) -> XlvlaError:
+    return XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
 
 
 def domain() -> str:

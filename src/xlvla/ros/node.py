@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class RigNode(LifecycleNode):
     def __init__(self, name: str):
         super().__init__(name)
         self._began_s = time.monotonic()
+        self._held_name: socket.socket | None = None
         self._declare()
         self.health = Health(name)
         self.failure: str | None = None
@@ -164,7 +166,8 @@ class RigNode(LifecycleNode):
     def _configure(self) -> None:
         self._permanent = self._entities()
         self.rig = rigs.load(self.parameter("rig"))
-        neighbours.refuse_namesake(self, self.health.name, self._began_s)
+        if self._held_name is None:
+            self._held_name = neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
 
