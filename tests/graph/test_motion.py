@@ -232,6 +232,7 @@ def test_two_arms_told_to_meet_stop_short_of_each_other(bench):
 def test_a_robot_that_is_told_to_goes_home_slowly_and_chunks_wait(bench):
     operator, start = bench.session.operator, np.array(list(bench.rig.start("left").values()))
     operator.reset()
+    bench.pass_time(0.1)
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=40)
     bench.until(lambda: bench.pose("left", "arm")[3] > start[3] + 0.55, "the arm did not play the chunk")
     assert "home" in operator.call(topics.HOME)

@@ -8,9 +8,6 @@ from xlvla.rig import Rig
 from xlvla.types import PARTS, Side
 from xlvla_drivers.motion.player import Player
 
-HAND_RAMP_S = 0.1
-"""A hand reaches its full speed in this time; no data sheet gives an acceleration."""
-
 
 def side_player(rig: Rig, side: Side) -> Player:
     """The player of one side's arm and hand, with the limits of their URDFs."""
@@ -21,7 +18,7 @@ def side_player(rig: Rig, side: Side) -> Player:
         lower=np.concatenate([arm.lower, hand_lower]),
         upper=np.concatenate([arm.upper, hand_upper]),
         velocity=np.concatenate([arm.velocity, hand.velocity]),
-        acceleration=np.concatenate([np.full(len(arm.lower), rig.arm(side).acceleration), hand.velocity / HAND_RAMP_S]),
+        acceleration=np.concatenate([rig.acceleration(side, part) for part in PARTS]),
         config=rig.motion,
         arm=len(arm.lower),
     )
