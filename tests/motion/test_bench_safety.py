@@ -31,7 +31,7 @@ def run(tmp_path, *arguments):
     if not any(group.name == "bench" for group in app.registered_groups):
         bench.register(app)
     out = tmp_path / "safety.json"
-    done = CliRunner().invoke(app, ["bench", "safety", "--hands", "xhand", "--out", str(out), *arguments])
+    done = CliRunner().invoke(app, ["bench", "safety", "--hands", "xhand", "--no-fixed", "--out", str(out), *arguments])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, json.loads(out.read_text())
 
@@ -41,18 +41,18 @@ def without_times(figures):
 
 
 def test_nothing_comes_nearer_than_it_may_and_the_same_seed_tries_the_same(tmp_path):
-    code, figures = run(tmp_path, "--chunks", "200", "--kind", "meet", "--kind", "table")
+    code, figures = run(tmp_path, "--chunks", "100", "--kind", "meet", "--kind", "table")
     assert code == 0
     total = figures["kinds"][-1]
-    assert total["offered"] >= 200 and total["accepted"] > 50
+    assert total["offered"] >= 100 and total["accepted"] > 20
     assert total["breach"]["below_m"] < ALLOWED_M
-    chosen = planned(0, ("meet", "table"), PLACES, 0.5, 200)
+    chosen = planned(0, ("meet", "table"), PLACES, 0.5, 100)
     again = try_out((chosen[-1], True))
     assert without_times(figures["scenarios"][chosen[-1].key]) == json.loads(json.dumps(without_times(again)))
 
 
 def test_without_the_look_out_arms_meet_and_the_bench_says_so(tmp_path):
-    code, figures = run(tmp_path, "--chunks", "120", "--kind", "meet", "--unsafe-baseline")
+    code, figures = run(tmp_path, "--chunks", "20", "--kind", "meet", "--unsafe-baseline")
     assert code == 1
     total = figures["kinds"][-1]
     assert total["breach"]["below_m"] > 0.01 and total["faults"]
@@ -82,15 +82,13 @@ def test_the_checker_sees_what_happens_between_two_commands():
     distances = Distances(rig)
     pose = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
     stop = np.array([gap.margin.stop_m for gap in distances.gaps])
-    rng = np.random.default_rng(0)
-    while True:
-        end = pose + np.where(np.arange(len(pose)) == 0, rng.uniform(-2.5, -1.5), 0.0)
-        free = min((distances.at(q) - stop).min() for q in (pose, end))
-        middle = min((distances.at(pose + share * (end - pose)) - stop).min() for share in np.linspace(0, 1, 50))
-        break
+    pose[len(pose) // 2] += 1.2
+    end = pose.copy()
+    end[0] -= 2.5
+    rooms = [(distances.at(pose + share * (end - pose)) - stop).min() for share in np.linspace(0, 1, 400)]
+    assert min(rooms) < -0.02 < 0 < min(rooms[0], rooms[-1])
     _, breach = DistanceCheck(distances).look([pose, end])
-    assert breach.below_m == pytest.approx(max(-middle, 0.0), abs=2e-3)
-    assert free >= middle
+    assert breach.below_m == pytest.approx(-min(rooms), abs=2e-3)
 
 
 @pytest.mark.parametrize(("name", "share"), [("velocity", 1.05), ("acceleration", 1.05), ("jerk", 1.05)])

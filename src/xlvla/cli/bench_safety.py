@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,16 +31,17 @@ def safety(
     hands: Annotated[str, typer.Option(help="Hands, separated by commas; left+right for two. All and mixed ones if not given.")] = "",
     out: Annotated[Path, typer.Option(help="JSON file for the figures; scenarios that it holds are not tried again.")] = OUT,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
+    fixed: Annotated[bool, typer.Option(help="Also play the fixed scenarios, beside what an earlier build made of them.")] = True,
     unsafe_baseline: Annotated[bool, typer.Option("--unsafe-baseline", help="The same with the look-out switched off.")] = False,
 ) -> None:
     """Try to make arms meet: every command is looked at from outside, and between commands; exit code 1 where anything is wrong."""
     from xlvla import screen
     from xlvla.cli.workers import cores
     from xlvla.motion import MotionConfig
-    from xlvla_drivers.adversary.scenarios import planned
-    from xlvla_drivers.adversary.summary import summed
     from xlvla_drivers.adversary.fixed import play_all
     from xlvla_drivers.adversary.ledger import Ledger
+    from xlvla_drivers.adversary.scenarios import planned
+    from xlvla_drivers.adversary.summary import summed
     from xlvla_drivers.adversary.trial import motion_digest
     from xlvla_drivers.adversary.workplaces import workplaces
 
@@ -51,10 +51,11 @@ def safety(
     ledger = Ledger(out, {"watched": not unsafe_baseline, "motion": motion_digest()}, fresh=fresh)
     _try(todo, ledger, not unsafe_baseline, workers or cores())
     summaries = summed({scenario.key: ledger.results[scenario.key] for scenario in todo}, kinds)
-    fixed = play_all(not unsafe_baseline)
-    ledger.close({"chunks": chunks, "seed": seed, "kinds": [one.plain() for one in summaries], "fixed": fixed})
+    known = play_all(not unsafe_baseline) if fixed else []
+    ledger.close({"chunks": chunks, "seed": seed, "kinds": [one.plain() for one in summaries], "fixed": known})
     console = screen.console()
-    console.print(_compared(fixed))
+    if known:
+        console.print(_compared(known))
     console.print(_table(summaries))
     for line in _lines(summaries[-1]):
         console.print(line, markup=False, highlight=False)
@@ -161,7 +162,10 @@ def _table(summaries: Sequence[Summary]) -> Table:
             f"{percentile_ms(one.took, 0.99):.2f}",
             str(len(one.faults)),
         )
-    rows.caption = "room: a distance less its stop, negative also where a scenario began nearer; worst: furthest below the stop, or below where it began"
+    rows.caption = (
+        "room: a distance less its stop, negative also where a scenario began nearer\n"
+        "worst: furthest below the stop, or below where it began if that was nearer"
+    )
     return rows
 
 
@@ -173,7 +177,8 @@ def _lines(total: Summary) -> Iterator[str]:
     yield f"{total.scenarios:,} scenarios, {total.ticks:,} ticks; chunks refused: {reasons}"
     if total.breach and total.breach["below_m"] > 0:
         yield f"worst: {total.breach['gap']}, {1e3 * total.breach['below_m']:.2f} mm; up to {1e3 * ALLOWED_M:g} mm count as kept"
-    yield f"{total.led_back} arms were led back along their own path, {len(total.stuck)} did not follow; {len(total.unsettled)} never settled"
+    followed = total.led_back - len(total.stuck)
+    yield f"{followed} of {total.led_back} followed their own path back when told to; {len(total.unsettled)} never came to rest alone"
     for key, wrong in list(total.faults.items())[:20]:
         yield f"{key}: {'; '.join(wrong)}"
     if len(total.faults) > 20:

@@ -77,10 +77,8 @@ class Asker:
             self._goal = self._split(self._next_goal(np.concatenate([here[other] for other in self._sides])))
         rate_hz = float(self._rng.choice(RATES_HZ))
         late_s = self._late_s()
-        if self._scenario.kind == "more":
-            points = self._further(side, here[side])
-        else:
-            points = self._towards(side, here[side], rate_hz, late_s)
+        further = self._scenario.kind == "more"
+        points = self._further(side, here[side]) if further else self._towards(side, here[side], rate_hz, late_s)
         if self._scenario.relative:
             points = points.copy()
             points[:, : self._arm[side]] += self._split(self._offset)[side][: self._arm[side]]

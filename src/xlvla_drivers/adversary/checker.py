@@ -83,11 +83,11 @@ class DistanceCheck:
         return 2.0 * float(turned.sum())
 
     def _between(self, first: np.ndarray, last: np.ndarray, before: np.ndarray, now: np.ndarray, tick: int) -> None:
-        """Looks between two poses, the second of which was looked at last, as finely as it takes."""
+        """Looks between two poses, the second of which was looked at last, as finely as it takes to miss nothing that is worse so far."""
         turned, levers = np.abs(last - first), self._distances.levers()
         shrinks = levers @ turned
         shrinks = shrinks + shrinks * (self._distances.moved @ turned)  # a lever changes as far as what it carries moves
-        rows = np.flatnonzero((before + now - shrinks) / 2 < self._floor)
+        rows = np.flatnonzero((before + now - shrinks) / 2 < self._floor - self._breach.below_m)
         if not rows.size:
             return
         looks = int(np.ceil(shrinks[rows].max() / LOOK_M))

@@ -17,6 +17,7 @@ from xlvla_drivers.adversary.scenarios import Clock, Scenario
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import Clearance, Verdict, Way
 from xlvla_drivers.motion.distance import Distances
+from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.rig_motion import RigMotion
@@ -93,7 +94,7 @@ class Drive:
             player.counts.clear()
         self._motion, self._scenario, self._braked = motion, scenario, motion.braked
         self._period_s = 1 / rig.motion.rate_hz
-        bounds = {side: player.bounds for side, player in motion.players.items()}
+        bounds: dict[Side, Bounds] = {side: player.bounds for side, player in motion.players.items()}
         self._asker = Asker(scenario, rig, distances, bounds)
         self._rng = np.random.default_rng([scenario.seed, scenario.number, 2])
         self._start, self._now_s = self._asker.start, 0.0
