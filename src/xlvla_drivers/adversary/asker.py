@@ -132,14 +132,29 @@ class Asker:
 
     def _beginning(self, home: np.ndarray) -> np.ndarray:
         """A pose about home where nothing is too near, or something is where that is asked for; near each other for hands."""
-        seeks = self._scenario.kind in ("hands", "resting", "itself")
-        poses = [home, *(self._near(home, 0.6 if seeks else 0.2) for _ in range(3 * CANDIDATES if seeks else CANDIDATES))]
-        free = np.array([float((self._distances.at(pose) - self._stop).min()) for pose in poses])
-        near = [pose for pose, room in zip(poses, free, strict=True) if -0.02 < room < 0]
-        if self._scenario.too_near and near:
-            return near[0]
-        clear = [pose for pose, room in zip(poses, free, strict=True) if room > 0] or [home]
-        return min(clear, key=self._least) if seeks else clear[-1]
+        if self._scenario.too_near:
+            for _ in range(CANDIDATES):
+                pose = self._near(home, 0.4)
+                if -0.02 < self._room(pose) < 0:
+                    return pose
+        if self._scenario.kind in ("hands", "resting", "itself"):
+            return self._nearest_to_meeting(home)
+        poses = [self._near(home, 0.2) for _ in range(CANDIDATES)]
+        return next((pose for pose in poses if self._room(pose) > 0), home)
+
+    def _nearest_to_meeting(self, pose: np.ndarray) -> np.ndarray:
+        """A pose where what is aimed at is near, and nothing too near: a random walk that only takes what is better."""
+        least = self._least(pose)
+        for spread in np.geomspace(0.4, 0.02, 3 * CANDIDATES):
+            other = self._near(pose, spread)
+            nearer = self._least(other)
+            if nearer < least and self._room(other) > 0:
+                pose, least = other, nearer
+        return pose
+
+    def _room(self, pose: np.ndarray) -> float:
+        """By how much everything is above its stop [m]."""
+        return float((self._distances.at(pose) - self._stop).min())
 
     def _least(self, pose: np.ndarray) -> float:
         """How much room the gaps have that are aimed at [m]."""
