@@ -25,6 +25,9 @@ from xlvla_drivers.motion.rig_motion import RigMotion
 SETTLES_S, STILL_TICKS = 5.0, 60
 """After the last chunk the rig is watched until its commands stay for so many ticks, at most this long."""
 
+STILL_RAD = 1e-9
+"""Commands that differ by less are the same: a curve through equal frames is rounded."""
+
 STOPS_S = 1.5
 """A rig that is told to hold rests within this time."""
 
@@ -80,8 +83,8 @@ class Path:
     came_back: bool | None = None
 
     def still(self, ticks: int) -> bool:
-        """Whether the last commands were all the same."""
-        return len(self.poses) > ticks and all((pose == self.poses[-1]).all() for pose in self.poses[-ticks - 1 :])
+        """Whether the last commands were all the same; told to hold, they are so exactly."""
+        return len(self.poses) > ticks and bool((np.ptp(self.poses[-ticks - 1 :], axis=0) < STILL_RAD).all())
 
 
 class Drive:
@@ -107,7 +110,7 @@ class Drive:
         if self._rng.random() < 0.25:
             self.path.came_back = self._goes_back(self.path.poses[:last])
         self._motion.hold()
-        self.path.stopped = self._rests_within(STOPS_S)
+        self.path.stopped = self._rests_within(STOPS_S) and bool((self.path.poses[-1] == self.path.poses[-2]).all())
         self.path.braked = self._motion.braked - self._braked
         for player in self._motion.players.values():
             self.path.counts.update(player.counts)
