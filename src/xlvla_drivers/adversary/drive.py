@@ -83,7 +83,7 @@ class Path:
     came_back: bool | None = None
 
     def still(self, ticks: int) -> bool:
-        """Whether the last commands were all the same; told to hold, they are so exactly."""
+        """Whether the last commands were all the same."""
         return len(self.poses) > ticks and bool((np.ptp(self.poses[-ticks - 1 :], axis=0) < STILL_RAD).all())
 
 
@@ -110,7 +110,7 @@ class Drive:
         if self._rng.random() < 0.25:
             self.path.came_back = self._goes_back(self.path.poses[:last])
         self._motion.hold()
-        self.path.stopped = self._rests_within(STOPS_S) and bool((self.path.poses[-1] == self.path.poses[-2]).all())
+        self.path.stopped = self._stops()
         self.path.braked = self._motion.braked - self._braked
         for player in self._motion.players.values():
             self.path.counts.update(player.counts)
@@ -160,6 +160,15 @@ class Drive:
         while not self.path.still(STILL_TICKS) and self._now_s < give_up_s:
             self._tick()
         return self.path.still(STILL_TICKS)
+
+    def _stops(self) -> bool:
+        """Whether the commands stay the same, to the last digit, soon after the rig was told to hold."""
+        give_up_s = self._now_s + STOPS_S
+        while self._now_s < give_up_s:
+            self._tick()
+            if self._motion.rests and (self.path.poses[-1] == self.path.poses[-2]).all():
+                return True
+        return False
 
     def _goes_back(self, poses: Sequence[np.ndarray]) -> bool | None:
         """Whether the arms follow the end of their own path back, where all distances were kept; None where they hardly moved."""
