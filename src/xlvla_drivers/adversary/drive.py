@@ -18,7 +18,6 @@ from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import Clearance, Verdict, Way
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.rig_motion import RigMotion
 
@@ -88,14 +87,10 @@ class Path:
 
 
 class Drive:
-    """One scenario on a rig; the rig's motion may have been through others before."""
+    """One scenario on a rig, from a motion that has not moved yet."""
 
     def __init__(self, scenario: Scenario, rig: Rig, motion: RigMotion, distances: Distances):
-        motion.release()
-        motion.pace = Pace()
-        for player in motion.players.values():
-            player.counts.clear()
-        self._motion, self._scenario, self._braked = motion, scenario, motion.braked
+        self._motion, self._scenario = motion, scenario
         self._period_s = 1 / rig.motion.rate_hz
         bounds: dict[Side, Bounds] = {side: player.bounds for side, player in motion.players.items()}
         self._asker = Asker(scenario, rig, distances, bounds)
@@ -111,7 +106,7 @@ class Drive:
             self.path.came_back = self._goes_back(self.path.poses[:last])
         self._motion.hold()
         self.path.stopped = self._stops()
-        self.path.braked = self._motion.braked - self._braked
+        self.path.braked = self._motion.braked
         for player in self._motion.players.values():
             self.path.counts.update(player.counts)
         return self.path
