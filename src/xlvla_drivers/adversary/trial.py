@@ -36,7 +36,8 @@ def _rig(place: Workplace) -> Rig:
 def try_out(job: tuple[Scenario, bool]) -> dict[str, Any]:
     """Figures of a scenario, as plain data; the second of the job is whether distances are watched."""
     scenario, watched = job
-    # Built anew each time: distances are found from where the last ones were, so that the last digits would depend on the order.
+    # Built anew each time, because distances are found from where the last ones were. Their last digits still depend on memory: where
+    # a way is just refused or just not, the same seed may brake a tick earlier.
     rig = _rig(scenario.place)
     motion = RigMotion(rig) if watched else Unwatched(rig)
     distances = Distances(rig)
