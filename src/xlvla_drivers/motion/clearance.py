@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlvla.rig import Rig
-from xlvla_drivers.motion.braking import Braking, Standing
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.pace import REACTION_S
+from xlvla_drivers.motion.way import Looks, Piece, Way
 
 AHEAD_S = (REACTION_S / 2, REACTION_S)
 """Where a chunk leads is looked at so much of its time ahead."""
@@ -46,43 +46,6 @@ class Verdict:
     distance_m: float
 
 
-@dataclass(frozen=True)
-class Way:
-    """From the last command [N] straight to the next, and the stop from there.
-
-    Args:
-        start: the last command, or where a side is that has none yet.
-        stops: what follows, of one part of the joints after the other; together N joints.
-    """
-
-    start: np.ndarray
-    stops: Sequence[Braking | Standing]
-
-    def at(self, seconds: float) -> np.ndarray:
-        """Where the rig is [N], so long after the next command."""
-        return np.concatenate([stop.at(seconds).position for stop in self.stops])
-
-    @property
-    def duration_s(self) -> float:
-        return max(stop.duration_s for stop in self.stops)
-
-    def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the greatest of every joint [N] on the way."""
-        low = np.concatenate([stop.start + stop.low for stop in self.stops])
-        high = np.concatenate([stop.start + stop.high for stop in self.stops])
-        return np.minimum(self.start, low), np.maximum(self.start, high)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A piece of a way between two times [s], with the poses [N] and the distances [R] of the gaps `rows` at its ends."""
-
-    rows: np.ndarray
-    times: tuple[float, float]
-    poses: tuple[np.ndarray, np.ndarray]
-    distances: tuple[np.ndarray, np.ndarray]
-
-
 class Clearance:
     """Judges ways by bounds where those suffice and by exact distances where not.
 
@@ -98,7 +61,7 @@ class Clearance:
         self._stop = np.array([gap.margin.stop_m for gap in self.distances.gaps])
         self._slow = np.array([gap.margin.slow_m for gap in self.distances.gaps])
         self._touches = np.array([gap.margin is rig.motion.touch for gap in self.distances.gaps])
-        self._floor = self._stop
+        self._floor, self._moved = self._stop, self.distances.moved.astype(float)
 
     def begin(self, pose: np.ndarray) -> None:
         """The rig is at a pose [N]; what is too near there is so through no command."""
@@ -134,13 +97,22 @@ class Clearance:
             near = self._near(np.min(poses, axis=0), np.max(poses, axis=0), self._slow)
         if not near.size:
             tightest = int(np.argmin(self._known - self._stop))
-            return Verdict(1.0, str(self.distances.gaps[tightest]), float(self._known[tightest]))
+            return self._verdict(1.0, tightest, self._known[tightest])
         now = self.distances.some(here, near)
+        turned = np.max([np.abs(pose - here) for pose in ahead], axis=0)
+        soon = np.flatnonzero(now - self._shrinks(near, turned, turned + np.abs(here - self._pose)) < self._slow[near])
+        tightest = int(np.argmin(now - self._stop[near]))
+        if not soon.size:
+            return self._verdict(1.0, near[tightest], now[tightest])
+        near, now = near[soon], now[soon]
         least = np.min([self.distances.some(pose, near) for pose in ahead], axis=0)
         allowed = np.where(self._touches[near], self._presses(near, now, least), self._nears(near, now, least, rate))
         allowed[least > now - SAME_M] = 1.0
         tightest = int(np.argmin(allowed if (allowed < 1).any() else now - self._stop[near]))
-        return Verdict(float(allowed.min()), str(self.distances.gaps[near[tightest]]), float(now[tightest]))
+        return self._verdict(float(allowed.min()), near[tightest], now[tightest])
+
+    def _verdict(self, pace: float, row: int, distance_m: float) -> Verdict:
+        return Verdict(pace, str(self.distances.gaps[row]), float(distance_m))
 
     def _nears(self, rows: np.ndarray, now: np.ndarray, least: np.ndarray, rate: float) -> np.ndarray:
         """The paces [R] at which distances go gently to their stops, which at `rate` come down from `now` towards `least` [R] m."""
@@ -170,14 +142,19 @@ class Clearance:
 
         What others have brought nearer than that where the way begins may not get nearer still.
         """
-        looks = _Looks(way, self.distances)
-        begin, step = looks.at(None, rows), looks.at(0.0, rows)
-        pieces = [Piece(rows, (0.0, 0.0), (begin[0], step[0]), (begin[1], step[1]))]
+        looks = Looks(way, self.distances)
+        start, here = looks.at(None, rows)
+        least = np.full(len(self._floor), -np.inf)
+        least[rows] = np.minimum(self._floor[rows] - NOISE_M, here)
+        doubtful = np.flatnonzero(here - self._from_start(way, rows) < least[rows])
+        if not doubtful.size:
+            return True
+        rows, here = rows[doubtful], here[doubtful]
+        step = looks.at(0.0, rows)
+        pieces = [Piece(rows, (0.0, 0.0), (start, step[0]), (here, step[1]))]
         if way.duration_s > 0:
             end = looks.at(way.duration_s, rows)
             pieces.append(Piece(rows, (0.0, way.duration_s), (step[0], end[0]), (step[1], end[1])))
-        least = np.full(len(self._floor), -np.inf)
-        least[rows] = np.minimum(self._floor[rows] - NOISE_M, begin[1])
         wiggle = np.concatenate([stop.wiggle for stop in way.stops])
         while pieces:
             piece = pieces.pop()
@@ -185,7 +162,7 @@ class Clearance:
             if any((distances < allowed).any() for distances in piece.distances):
                 return False
             length_s = piece.times[1] - piece.times[0]
-            open_ = np.flatnonzero(sum(piece.distances) - self._shrinks(piece, wiggle * length_s**2) < 2 * (allowed - SLACK_M))
+            open_ = np.flatnonzero(sum(piece.distances) - self._between(piece, wiggle * length_s**2) < 2 * (allowed - SLACK_M))
             if not open_.size:
                 continue
             if looks.count >= MOST_POSES:
@@ -193,14 +170,25 @@ class Clearance:
             pieces += looks.halves(piece, open_)
         return True
 
-    def _shrinks(self, piece: Piece, wiggle: np.ndarray) -> np.ndarray:
-        """By how much the distances may shrink from one end of a piece, and from the other, together [R]."""
-        levers, (first, last) = self._levers[piece.rows], piece.poses
-        turned = np.abs(last - first) + wiggle
-        away = levers @ (np.maximum(np.abs(first - self._pose), np.abs(last - self._pose)) + wiggle)
-        return levers @ turned + away * (
-            self.distances.moved[piece.rows] @ turned
-        )  # a lever has changed by no more than what it carries has moved
+    def _from_start(self, way: Way, rows: np.ndarray) -> np.ndarray:
+        """By how much the distances [R] may be less anywhere on a way than where it begins."""
+        low, high = way.box()
+        away = np.maximum(np.abs(low - self._pose), np.abs(high - self._pose))
+        return self._shrinks(rows, np.maximum(way.start - low, high - way.start), away)
+
+    def _between(self, piece: Piece, wiggle: np.ndarray) -> np.ndarray:
+        """By how much the distances [R] may be less within a piece than at one of its ends and at the other, together."""
+        first, last = piece.poses
+        away = np.maximum(np.abs(first - self._pose), np.abs(last - self._pose)) + wiggle
+        return self._shrinks(piece.rows, np.abs(last - first) + wiggle, away)
+
+    def _shrinks(self, rows: np.ndarray, turned: np.ndarray, away: np.ndarray) -> np.ndarray:
+        """By how much distances [R] shrink at most while joints turn by `turned` [N] rad, at most `away` [N] from where they were measured.
+
+        A lever is longer there by no more than what it carries has moved.
+        """
+        levers = self._levers[rows]
+        return _shrinks(levers, turned) + _shrinks(levers, away) * _shrinks(self._moved[rows], turned)
 
 
 def _shrinks(levers: np.ndarray, turned: np.ndarray) -> np.ndarray:
@@ -209,34 +197,3 @@ def _shrinks(levers: np.ndarray, turned: np.ndarray) -> np.ndarray:
     Not `@`: for so many numbers a library would start threads, which a control loop would have to wait for.
     """
     return np.einsum("rn,n->r", levers, turned)
-
-
-class _Looks:
-    """Distances along a way, counted."""
-
-    def __init__(self, way: Way, distances: Distances):
-        self._way, self._distances, self.count = way, distances, 0
-
-    def at(self, seconds: float | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pose [N] and distances [R] at a time; None is where the way begins."""
-        self.count += 1
-        pose = self._way.start if seconds is None else self._way.at(seconds)
-        return pose, self._distances.some(pose, rows)
-
-    def halves(self, piece: Piece, some: np.ndarray) -> list[Piece]:
-        """The two halves of a piece, for some of its rows."""
-        rows, (begin, end) = piece.rows[some], piece.times
-        first, last = (distances[some] for distances in piece.distances)
-        middle_s = (begin + end) / 2
-        pose, middle = self._middle(piece, middle_s, rows)
-        return [
-            Piece(rows, (middle_s, end), (pose, piece.poses[1]), (middle, last)),
-            Piece(rows, (begin, middle_s), (piece.poses[0], pose), (first, middle)),
-        ]
-
-    def _middle(self, piece: Piece, seconds: float, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if piece.times[0] < piece.times[1]:
-            return self.at(seconds, rows)
-        self.count += 1  # the straight piece to the next command takes no time of the stop
-        pose = (piece.poses[0] + piece.poses[1]) / 2
-        return pose, self._distances.some(pose, rows)

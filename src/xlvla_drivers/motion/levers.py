@@ -45,8 +45,10 @@ class Levers:
         self._second = np.array([len(bodies) if second is None else second for _, second in pairs])
         self._between = self._carries[self._first] ^ self._carries[self._second]
         self.moved = self._between @ spread > 0
-        self._factor, self._master = spread.max(axis=1), np.argmax(spread, axis=1)
-        self._joints = spread.shape[1]
+        master = np.argmax(spread, axis=1)  # of every joint of the model the commanded one that moves it
+        self._order = np.argsort(master, kind="stable")
+        self._factor = spread.max(axis=1)[self._order]
+        self._first_of = np.searchsorted(master[self._order], np.arange(spread.shape[1]))
         self._starts = np.cumsum([0, *(len(body.points) for body in bodies[:-1])])
         self._points = np.concatenate([body.points for body in bodies])
         self._of_point = np.concatenate([np.full(len(body.points), body.joint - 1) for body in bodies])
@@ -67,9 +69,8 @@ class Levers:
         lever = np.where(self._turns, lever, 1.0)
         lever = np.concatenate([lever, np.zeros((1, lever.shape[1]))])
         both = np.where(self._carries[self._first], lever[self._first], lever[self._second])
-        found = np.zeros((self._joints, len(self._first)))
-        np.add.at(found, self._master, (np.where(self._between, both, 0.0) * self._factor).T)
-        return found.T.copy()
+        of_joints = np.where(self._between, both, 0.0)[:, self._order] * self._factor
+        return np.add.reduceat(of_joints, self._first_of, axis=1)
 
 
 def outermost(shape: pin.GeometryObject) -> tuple[np.ndarray, float]:

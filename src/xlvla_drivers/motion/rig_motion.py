@@ -9,10 +9,11 @@ import numpy as np
 from xlvla.rig import Rig
 from xlvla.types import Side
 from xlvla_drivers.motion.braking import Standing
-from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict, Way
+from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict
 from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player, Proposal
 from xlvla_drivers.motion.sides import side_player
+from xlvla_drivers.motion.way import Way
 
 STILL_RAD = 1e-3
 """A side that has no command yet counts as moved, by somebody else, when a joint is further than this from where it was."""
