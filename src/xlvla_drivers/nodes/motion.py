@@ -49,7 +49,7 @@ class MotionNode(RigNode):
         self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
         self._stopping, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._session = command_session.new_session()
-        self._neighbours = Neighbours(self, self.rig)
+        self._neighbours, self._strangers = Neighbours(self, self.rig), ""
         self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
         self._sources = Reader(self, topics.SOURCE, forms.WORDS)
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
@@ -212,13 +212,16 @@ class MotionNode(RigNode):
         super()._report()
 
     def _look_for_strangers(self) -> None:
-        """Holds while somebody else commands the same devices."""
+        """Holds while somebody else commands the same devices, and says who as soon as that is known."""
         authority, neighbours = getattr(self, "_authority", None), getattr(self, "_neighbours", None)
-        if authority is None or neighbours is None or not (line := neighbours.line()):
+        if authority is None or neighbours is None:
             return
-        self.warn(line)
-        if authority.moves:
+        line = neighbours.line()
+        if line:
+            self.warn(line)
+        if line and (authority.moves or self._strangers):
             authority.disengage(line)
+        self._strangers = line
 
     def _count(self) -> None:
         for side in getattr(self, "_sides", []):
