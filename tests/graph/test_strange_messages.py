@@ -275,11 +275,22 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
             lambda topic=topic, kind=kind, cut=cut: moved.say("motion", topic, kind, cut),
         )
     operator, rig = moved.operator, moved.rig
-    for side, part in rig.parts:
-        moved.say("motion", topics.device(side, part).name, DiagnosticStatus, DiagnosticStatus(level=DiagnosticStatus.OK, message="well"))
     operator.reset()
     operator.call(topics.MOTION_RESET)
-    operator.call(topics.ENGAGE, data=True)
+
+    def well() -> None:
+        status = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
+        for side, part in rig.parts:
+            moved.say("motion", topics.device(side, part).name, DiagnosticStatus, status)
+        time.sleep(0.5)
+
+    def engaged() -> str:
+        with contextlib.suppress(XlvlaError):
+            return operator.call(topics.ENGAGE, data=True)
+        return ""
+
+    moved.until(engaged, "motion does not engage any more", well)
+    moved.say("motion", topics.SOURCE.name, String, String())
     commands, clock = Reader(operator.node, topics.command("left", "arm")), SimClock(operator.node, 1.0)
     names, home = list(rig.start("left")), list(rig.start("left").values())
 
