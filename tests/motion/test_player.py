@@ -301,7 +301,7 @@ def test_a_measured_pose_that_is_not_finite_is_refused():
 
 def test_an_arm_is_not_told_to_begin_far_away_but_a_hand_may_be():
     who, far = player(arm=2, teleport_rad=0.5), np.tile([0.6, 0.0, 1.4], (64, 1))
-    with pytest.raises(Refused, match="joint 'a' is 0\\.60 rad") as refusal:
+    with pytest.raises(Refused, match="joint 'a' is 0\\.6 rad") as refusal:
         who.offer(far, NAMES, START, HZ, START, measured=np.zeros(3))
     assert refusal.value.reason == "teleport"
     who.offer(far * [0.8, 1, 1], NAMES, START, HZ, START, measured=np.zeros(3))

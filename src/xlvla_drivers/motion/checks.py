@@ -53,7 +53,7 @@ class Checks:
         far = np.abs(gap[self._arm])
         if (far > self._config.teleport_rad).any():
             joint = int(np.argmax(far))
-            raise Refused("teleport", f"joint '{self._joints[joint]}' is {far[joint]:.2f} rad from where it begins")
+            raise Refused("teleport", f"joint '{self._joints[joint]}' is {far[joint]:.3g} rad from where it begins")
 
     def speed(self, points: np.ndarray, rate_hz: float) -> None:
         """Refuses frames [T, N] rad that follow each other faster than any joint can."""
