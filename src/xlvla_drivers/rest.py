@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ GRID_S = 0.01
 """Measured poses are looked at so often; a pause between reports longer than `PAUSE_S` is none that was seen."""
 
 PAUSE_S = 0.06
+
+REACH = round(SPAN_S / GRID_S)
+
+RESTS_RAD_S = 0.01
+"""The last step of a stop has a mean speed below this."""
 
 STILL_RAD, STILL_S = 0.005, 0.1
 """A device whose poses of this time differ by less is at rest."""
@@ -67,7 +73,7 @@ class Stream:
     def commands_to_rest(self, since_s: float) -> tuple[int, float] | None:
         """How many commands move anything after `since_s`, and until when after it [s]; None where the last one does."""
         times, speed = self.differences(1)
-        moving = np.abs(speed).max(axis=1) > 0 if len(times) else np.zeros(0, dtype=bool)
+        moving = np.abs(speed).max(axis=1) > RESTS_RAD_S if len(times) else np.zeros(0, dtype=bool)
         if moving.size and moving[-1]:
             return None
         moved = times[moving & (times > since_s)]
@@ -77,15 +83,26 @@ class Stream:
 def measured_share(measured: Stream, limit: np.ndarray) -> float:
     """The largest acceleration of a device as a share of its limit [J], where it was seen without a pause."""
     worst = 0.0
+    for poses in _grids(measured):
+        bend = (poses[2 * REACH :] - 2 * poses[REACH:-REACH] + poses[: -2 * REACH]) / SPAN_S**2
+        worst = max(worst, float((np.abs(bend) / limit).max(initial=0.0)))
+    return worst
+
+
+def fastest(measured: Stream, since_s: float) -> float:
+    """The largest speed of a device after `since_s` [rad/s], where it was seen without a pause."""
+    worst = 0.0
+    for poses in _grids(measured.between(since_s)):
+        worst = max(worst, float(np.abs(poses[REACH:] - poses[:-REACH]).max(initial=0.0)) / SPAN_S)
+    return worst
+
+
+def _grids(measured: Stream) -> Iterator[np.ndarray]:
+    """Poses [T, J] every `GRID_S`, without the pauses."""
     for part in _seen(measured):
         grid = np.arange(part.times_s[0], part.times_s[-1], GRID_S)
-        reach = round(SPAN_S / GRID_S)
-        if len(grid) <= 2 * reach:
-            continue
-        poses = np.stack([np.interp(grid, part.times_s, column) for column in part.poses.T], axis=1)
-        bend = (poses[2 * reach :] - 2 * poses[reach:-reach] + poses[: -2 * reach]) / SPAN_S**2
-        worst = max(worst, float((np.abs(bend) / limit).max()))
-    return worst
+        if len(grid) > 2 * REACH:
+            yield np.stack([np.interp(grid, part.times_s, column) for column in part.poses.T], axis=1)
 
 
 def _seen(measured: Stream) -> list[Stream]:
@@ -106,9 +123,3 @@ def moved(measured: Stream, since_s: float) -> float:
     """How far the joint that went furthest did so after `since_s` [rad]."""
     after = measured.between(since_s)
     return float(np.abs(after.poses - after.poses[0]).max()) if len(after) else 0.0
-
-
-def fastest(measured: Stream, since_s: float) -> float:
-    """The largest speed between two reports after `since_s` [rad/s]."""
-    after = measured.between(since_s)
-    return float(np.abs(after.differences(1)[1]).max()) if len(after) > 1 else 0.0

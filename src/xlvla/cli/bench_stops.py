@@ -28,6 +28,7 @@ def stops(
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
     told: Annotated[bool, typer.Option("--told", help="Also show everything that was said after each stop.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also show what nodes print.")] = False,
 ) -> None:
     """Stop a running rig in every way there is while it moves; exit code 1 where it does not come to rest within limits."""
     import json
@@ -39,7 +40,7 @@ def stops(
     found: dict[str, list[Row]] = {}
     with Screen() as screen, interruptible():
         for name in rig or RIGS:
-            found[name] = _tried(name, stop or [""], own_domain() if domain is None else domain, screen)
+            found[name] = _tried(name, stop or [""], own_domain() if domain is None else domain, screen, verbose)
             screen.console.print(_table(name, found[name]))
             if told:
                 _tell(found[name], screen)
@@ -50,7 +51,7 @@ def stops(
         raise typer.Exit(1)
 
 
-def _tried(name: str, chosen: list[str], domain: int, screen: Screen) -> list[Row]:
+def _tried(name: str, chosen: list[str], domain: int, screen: Screen, verbose: bool) -> list[Row]:
     from xlvla import rig as rigs
     from xlvla.errors import XlvlaError, unknown
     from xlvla_drivers.ros.running_rig import RunningRig
@@ -64,12 +65,13 @@ def _tried(name: str, chosen: list[str], domain: int, screen: Screen) -> list[Ro
         if not any(words in stop.name for stop, _, _ in TRIED):
             raise unknown("stop", words, {stop.name for stop, _, _ in TRIED})
     rows: list[Row] = []
-    with RunningRig(loaded, domain) as running:
+    with RunningRig(loaded, domain, screen.heard if verbose else lambda name, line: None) as running:
         trial = StopTrial(running)
         for stop, what, stranger in tried(running.rig):
             if any(words in stop.name for words in chosen):
                 screen.now(f"{name}: {stop.name}, {what}")
                 rows.append(trial.row(stop, what, stranger))
+                _complain(rows[-1:], screen)
     return rows
 
 
@@ -100,7 +102,7 @@ def _table(name: str, rows: list[Row]) -> Table:
             f"{row.moved_rad:.2f}",
             "-" if row.return_rad_s is None else f"{row.return_rad_s:.2f}",
             str(len(row.told)),
-            "; ".join(row.faults) or "yes",
+            "no" if row.faults else "yes",
         )
     shown.caption = (
         "last: speed of motion's last command; acc., jerk: of its commands as a share of their limits; to rest: commands after the stop "
@@ -108,6 +110,12 @@ def _table(name: str, rows: list[Row]) -> Table:
         "back: fastest once what stood still went on; told: lines of status and log"
     )
     return shown
+
+
+def _complain(rows: list[Row], screen: Screen) -> None:
+    for row in rows:
+        for fault in row.faults:
+            screen.say((f"{row.stop}, {row.what}, {row.who}: {fault}", "red"))
 
 
 def _tell(rows: list[Row], screen: Screen) -> None:

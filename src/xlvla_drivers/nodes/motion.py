@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,7 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        passage = Passage(self.rig.motion.rate_hz, simulated=self.rig.sim is not None)
+        passage, now_ns = Passage(self.rig.motion.rate_hz, simulated=self.rig.sim is not None), 0
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -76,6 +75,8 @@ class MotionNode(RigNode):
             self._hear_resets()
             if clock_set:
                 self._forget_times(now_ns, clock_set)
+            elif missed > self.rig.motion.stale_s * self.rig.motion.rate_hz:
+                self._wake(missed / self.rig.motion.rate_hz)
             self._release_if_asked()
             if self._era is None:  # a simulation says where its time begins before anything may move
                 continue
@@ -84,7 +85,7 @@ class MotionNode(RigNode):
             for side in self._sides:
                 side.take_chunks(now_ns, self._era, self._authority, plays)
             self._command(now_ns, passed_s, self._era)
-        self._come_to_rest()
+        self._come_to_rest(passage, now_ns)
         self._count()
 
     def _command(self, now_ns: int, passed_s: float, era: Reset) -> None:
@@ -97,14 +98,20 @@ class MotionNode(RigNode):
             if side.side in commands:
                 side.publish(now_ns, commands[side.side], command_session.encode(self._session, era.name))
 
-    def _come_to_rest(self) -> None:
-        """The last commands of a node that ends: a stop within limits."""
-        period_s = 1 / self.rig.motion.rate_hz
-        give_up = time.monotonic() + LONGEST_STOP_S
+    def _come_to_rest(self, passage: Passage, last_ns: int) -> None:
+        """The last commands of a node that ends: a stop within limits, at the deadlines that all commands have."""
         self._motion.hold()
-        while self._era is not None and not self._motion.rests and time.monotonic() < give_up:
-            self._command(self.clock.now_ns(), period_s, self._era)
-            time.sleep(period_s)
+        given_up = threading.Event()
+        patience = threading.Timer(LONGEST_STOP_S, given_up.set)  # a simulation's clock may stand still
+        patience.start()
+        for now_ns, _ in self.clock.ticks(self.rig.motion.rate_hz, given_up):
+            if self._era is None or self._motion.rests:
+                break
+            missed = round((now_ns - last_ns) * self.rig.motion.rate_hz / SECOND) - 1
+            passed_s, _ = passage.tick(now_ns / SECOND, missed)
+            self._command(now_ns, passed_s, self._era)
+            last_ns = now_ns
+        patience.cancel()
 
     def _listen(self, now_ns: int) -> None:
         """What devices say of themselves and of where they are, who may drive, and whether somebody has stopped everybody."""
@@ -159,6 +166,12 @@ class MotionNode(RigNode):
             side.forget_times()
         if self._era is not None and self._era.began_ns > now_ns:
             self._era = Reset(self._era.name, now_ns)
+
+    def _wake(self, stood_s: float) -> None:
+        """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a command is not where a device is."""
+        self.warn(f"motion stood still for {stood_s:.1f} s: what was played is forgotten")
+        self.health.counts["stood still"] += 1
+        self._forget()
 
     def _release_if_asked(self) -> None:
         """Brakes first: what is forgotten is at rest."""

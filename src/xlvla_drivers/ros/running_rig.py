@@ -51,7 +51,7 @@ class RunningRig:
         try:
             self.operator, self.node = self.session.operator, self.session.operator.node
             self.clock: Clock = SimClock(self.node, self.rig.sim.speed) if self.rig.sim else Clock()
-            self.watch = Watch(self.node, self.rig)
+            self.watch = Watch(self.node, self.rig, max(self.clock.now_ns(), 0))
             self.start_motion()
         except BaseException:
             self.__exit__(None, None, None)
@@ -97,8 +97,8 @@ class RunningRig:
         """Ends whatever stopped the rig, and engages."""
         if not self.motion_alive:
             self.start_motion()
-        for side in self.rig.sides:
-            self.prepare(topics.chunk(side))
+        for topic in (topics.SOURCE, topics.STOP, *map(topics.chunk, self.rig.sides)):
+            self.prepare(topic)
         self.operator.end_stop()
         self.until(self._engages, "motion does not engage")
         self.pause(0.05)
@@ -142,8 +142,8 @@ class RunningRig:
                 self.node.destroy_publisher(self._publishers.pop(name))
 
     def now_s(self) -> float:
-        """By the clock of the stamps."""
-        return self.clock.now_ns() / SECOND
+        """By the clock of the stamps, as `watch` counts."""
+        return self.watch.seconds(self.clock.now_ns())
 
     def pause(self, seconds: float) -> None:
         """Watches for so long by this machine's clock."""

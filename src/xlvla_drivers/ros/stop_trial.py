@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from xlvla.errors import XlvlaError
 from xlvla.guard import HEADROOM
 from xlvla.ros import convert, topics
 from xlvla.ros.convert import SECOND
+from xlvla.run import NodeDied
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Side
 from xlvla_drivers import rest
 from xlvla_drivers.motion.limits import Bounds
@@ -26,7 +29,7 @@ JOINT, SPEED = 0, {"slow": 0.8, "fast": 2.5, "both": 2.5}
 OUT_RAD = 0.8
 """An arm that has turned further than this from home turns back."""
 
-HAND_SHARE, CLOSED = 0.6, 0.6
+HAND_SHARE, CLOSED = 0.25, 0.9
 """How fast hands open, as a share of their speed limits, and how far they are closed before, as a share of their range."""
 
 REACHED = 0.9
@@ -37,6 +40,9 @@ STRANGER_RAD_S, STRANGER_S, STRANGER_HZ, AHEAD_S = 2.0, 0.5, 200.0, 0.035
 
 STRANGER_RAD = 0.02
 """A stranger who moves an arm further has moved it."""
+
+BACK_RAD_S = 0.5
+"""What stood still may take up this speed to where it was commanded last, and no more."""
 
 ROUNDING = 0.01
 """Stamps are in nanoseconds, so that accelerations and jerks of commands are known to this share of their limits."""
@@ -56,6 +62,7 @@ class Stop:
         frames: of the chunk that moves it.
         binds: a stranger who commands afterwards must move nothing.
         lost: the part of the first side whose device is lost: what was commanded to it ends anyhow.
+        goes_on: everything stood still together and goes on afterwards.
         after: puts everything back.
     """
 
@@ -66,6 +73,7 @@ class Stop:
     frames: int = CHUNK_FRAMES
     binds: bool = True
     lost: str = ""
+    goes_on: bool = False
     after: Callable[[RunningRig], None] = lambda running: None
 
 
@@ -99,7 +107,18 @@ class StopTrial:
 
     def row(self, stop: Stop, what: What, stranger: bool = False) -> Row:
         """Moves the rig, stops it, watches it and judges."""
-        running, row = self.running, Row(stop.name, what, "a stranger, too" if stranger else "motion")
+        row = Row(stop.name, what, "a stranger, too" if stranger else "motion")
+        try:
+            self._try(row, stop, what, stranger)
+        except NodeDied:
+            raise
+        except XlvlaError as error:  # somebody does not answer: the next row begins with a new motion node
+            row.faults.append(str(error))
+            self.running.motion.kill(signal.SIGKILL)
+        return row
+
+    def _try(self, row: Row, stop: Stop, what: What, stranger: bool) -> None:
+        running = self.running
         running.engage()
         if what == "hands":
             self._close_hands()
@@ -115,7 +134,6 @@ class StopTrial:
         running.pass_s(stop.lasts_s)
         self._judge(row, stop, stopped_s, returned_s, stranger)
         stop.after(running)
-        return row
 
     def _close_hands(self) -> None:
         for side in self.rig.sides:
@@ -193,9 +211,9 @@ class StopTrial:
     def _commanded(self, row: Row, stop: Stop, key: Key, stopped_s: float) -> None:
         stream, label = self.watch.commands(key), " ".join(key)
         if stop.ends == "elsewhere":  # what comes after it begins anew
-            era_s = self.watch.era_ns / SECOND
+            era_s = self.watch.era_s
             after = stream.between(era_s)
-            if after.last_speed() > 0:
+            if after.last_speed() > rest.RESTS_RAD_S:
                 row.faults.append(f"{label}: moved in the new world")
             stream = stream.between(-np.inf, era_s)
         row.acceleration = max(row.acceleration, stream.share(2, self._limit(key, "acceleration")))
@@ -206,7 +224,7 @@ class StopTrial:
             row.commands = max(row.commands or 0, rest_of[0])
             row.rest_s = max(row.rest_s or 0.0, rest_of[1])
         lost = key == (next(iter(self.rig.sides)), stop.lost)
-        if stop.ends == "rest" and not lost and stream.last_speed() > 0:
+        if stop.ends == "rest" and not lost and stream.last_speed() > rest.RESTS_RAD_S:
             row.faults.append(f"{label}: commands end at {stream.last_speed():.2f} rad/s")
         for name, order in (("acceleration", 2), ("jerk", 3)):
             share = stream.share(order, self._limit(key, name))
@@ -216,7 +234,7 @@ class StopTrial:
     def _measured(self, row: Row, stop: Stop, key: Key, stopped_s: float, returned_s: float | None) -> None:
         measured, label = self.watch.measured(key), " ".join(key)
         if stop.ends == "elsewhere":
-            measured = measured.between(self.watch.era_ns / SECOND)
+            measured = measured.between(self.watch.era_s)
         share = rest.measured_share(measured, HEADROOM * self._limit(key, "acceleration"))
         row.measured = max(row.measured, share)
         row.moved_rad = max(row.moved_rad, rest.moved(measured, stopped_s))
@@ -225,7 +243,10 @@ class StopTrial:
         if not rest.rests(measured):
             row.faults.append(f"{label}: not at rest")
         if returned_s is not None:
-            row.return_rad_s = max(row.return_rad_s or 0.0, rest.fastest(measured, returned_s))
+            back_rad_s = rest.fastest(measured, returned_s)
+            row.return_rad_s = max(row.return_rad_s or 0.0, back_rad_s)
+            if back_rad_s > BACK_RAD_S and not stop.goes_on:
+                row.faults.append(f"{label}: moves at {back_rad_s:.2f} rad/s afterwards")
 
     def _meddled(self, row: Row) -> bool:
         """Whether the left arm moved once it should have come to rest."""

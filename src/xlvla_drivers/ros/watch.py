@@ -21,11 +21,16 @@ Key = tuple[Side, Part]
 class Watch:
     """Everything since the last `cut`, by its stamps; `poll` is to be called often.
 
+    Args:
+        origin_ns: times are seconds since then; those since 1970 would be rounded to a quarter of a microsecond.
+
     Attributes:
+        newest: the last reported pose [J] rad of a part.
         status: what motion said of itself, and devices by name what their drivers said.
     """
 
-    def __init__(self, node: Node, rig: Rig):
+    def __init__(self, node: Node, rig: Rig, origin_ns: int):
+        self._origin_ns = origin_ns
         self._joints = {key: len(rig.joint_names(*key)) for key in rig.parts}
         self._commands = {key: Reader(node, topics.command(*key).history(KEPT), forms.command(rig.joint_names(*key))) for key in rig.parts}
         self._states = {
@@ -35,7 +40,7 @@ class Watch:
         self._devices = {key: Reader(node, topics.device(*key).history(50), forms.DEVICE) for key in rig.parts}
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
-        self.era_ns = 0
+        self.era_s = 0.0
         self.heard_motion = False
         self.cut()
 
@@ -46,23 +51,26 @@ class Watch:
         self.status = list[str]()
         self.devices: dict[str, list[str]] = {}
 
+    def seconds(self, stamp_ns: int) -> float:
+        return (stamp_ns - self._origin_ns) / SECOND
+
     def poll(self) -> None:
         for key, reader in self._commands.items():
             for message in reader.every():
                 session, _ = command_session.decode(message.header.frame_id)
-                stamp_s = convert.nanoseconds(message.header.stamp) / SECOND
+                stamp_s = self.seconds(convert.nanoseconds(message.header.stamp))
                 self._told_commands[key].append((stamp_s, np.array(message.position), session))
         for key, reader in self._states.items():
             for said in reader.every():
                 self.newest[key] = said.position
-                self._told_states[key].append((said.stamp_ns / SECOND, said.position))
+                self._told_states[key].append((self.seconds(said.stamp_ns), said.position))
         for said in self._motion.every():
             self.heard_motion = True
             self.status.append(said["state"])
         for (side, part), reader in self._devices.items():
             self.devices.setdefault(f"{side} {part}", []).extend(said.text for said in reader.every())
         for reset in self._resets.every():
-            self.era_ns = convert.nanoseconds(reset.stamp)
+            self.era_s = self.seconds(convert.nanoseconds(reset.stamp))
 
     def commands(self, key: Key) -> Stream:
         """What motion commanded a part: strangers here have no session."""
