@@ -18,7 +18,6 @@ from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import Clearance, Verdict, Way
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.rig_motion import RigMotion
 
@@ -83,19 +82,15 @@ class Path:
     came_back: bool | None = None
 
     def still(self, ticks: int) -> bool:
-        """Whether the last commands were all the same; told to hold, they are so exactly."""
+        """Whether the last commands were all the same."""
         return len(self.poses) > ticks and bool((np.ptp(self.poses[-ticks - 1 :], axis=0) < STILL_RAD).all())
 
 
 class Drive:
-    """One scenario on a rig; the rig's motion may have been through others before."""
+    """One scenario on a rig, from a motion that has not moved yet."""
 
     def __init__(self, scenario: Scenario, rig: Rig, motion: RigMotion, distances: Distances):
-        motion.release()
-        motion.pace = Pace()
-        for player in motion.players.values():
-            player.counts.clear()
-        self._motion, self._scenario, self._braked = motion, scenario, motion.braked
+        self._motion, self._scenario = motion, scenario
         self._period_s = 1 / rig.motion.rate_hz
         bounds: dict[Side, Bounds] = {side: player.bounds for side, player in motion.players.items()}
         self._asker = Asker(scenario, rig, distances, bounds)
@@ -110,8 +105,8 @@ class Drive:
         if self._rng.random() < 0.25:
             self.path.came_back = self._goes_back(self.path.poses[:last])
         self._motion.hold()
-        self.path.stopped = self._rests_within(STOPS_S) and bool((self.path.poses[-1] == self.path.poses[-2]).all())
-        self.path.braked = self._motion.braked - self._braked
+        self.path.stopped = self._stops()
+        self.path.braked = self._motion.braked
         for player in self._motion.players.values():
             self.path.counts.update(player.counts)
         return self.path
@@ -160,6 +155,15 @@ class Drive:
         while not self.path.still(STILL_TICKS) and self._now_s < give_up_s:
             self._tick()
         return self.path.still(STILL_TICKS)
+
+    def _stops(self) -> bool:
+        """Whether the commands stay the same, to the last digit, soon after the rig was told to hold."""
+        give_up_s = self._now_s + STOPS_S
+        while self._now_s < give_up_s:
+            self._tick()
+            if self._motion.rests and (self.path.poses[-1] == self.path.poses[-2]).all():
+                return True
+        return False
 
     def _goes_back(self, poses: Sequence[np.ndarray]) -> bool | None:
         """Whether the arms follow the end of their own path back, where all distances were kept; None where they hardly moved."""
