@@ -18,6 +18,7 @@ from xlvla.ros.neighbours import Neighbours
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
+from xlvla_drivers.lost_time import LostTime
 from xlvla_drivers.motion.authority import Authority
 from xlvla_drivers.motion.passage import Passage
 from xlvla_drivers.motion.rig_motion import RigMotion
@@ -54,9 +55,8 @@ class MotionNode(RigNode):
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
             (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
         ]
-        self._authority = Authority(
-            self.rig.sim is not None, () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
-        )
+        awaited = () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
+        self._authority = Authority(self.rig.sim is not None, awaited)
         self._era = None if self.rig.sim else Reset()
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
@@ -64,7 +64,8 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        passage, now_ns = Passage(self.rig.motion.rate_hz, simulated=self.rig.sim is not None), 0
+        simulated, now_ns = self.rig.sim is not None, 0
+        passage, lost = Passage(self.rig.motion.rate_hz, simulated), LostTime(self.rig.motion.rate_hz, simulated)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -73,10 +74,11 @@ class MotionNode(RigNode):
                 self._listen(now_ns)
                 self._tell()
             self._hear_resets()
-            if clock_set:
+            if (lost_s := lost.tick(missed, passed_s)) > self.rig.motion.stale_s:
+                lost.forget()
+                self._wake(lost_s)
+            elif clock_set:
                 self._forget_times(now_ns, clock_set)
-            elif missed > self.rig.motion.stale_s * self.rig.motion.rate_hz:
-                self._wake(missed / self.rig.motion.rate_hz)
             self._release_if_asked()
             if self._era is None:  # a simulation says where its time begins before anything may move
                 continue
@@ -167,10 +169,9 @@ class MotionNode(RigNode):
         if self._era is not None and self._era.began_ns > now_ns:
             self._era = Reset(self._era.name, now_ns)
 
-    def _wake(self, stood_s: float) -> None:
+    def _wake(self, lost_s: float) -> None:
         """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a command is not where a device is."""
-        self.warn(f"motion stood still for {stood_s:.1f} s: what was played is forgotten")
-        self.health.counts["stood still"] += 1
+        self.warn(f"motion stood still for {lost_s:.1f} s: what was played is forgotten")
         self._forget()
 
     def _release_if_asked(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xlvla import graph
+from xlvla import rig as rigs
 from xlvla.errors import XlvlaError
 from xlvla.node_process import Listener, Running
 from xlvla.rig import Rig
@@ -26,6 +27,14 @@ LOOK_S = 0.004
 PATIENCE_S = 25.0
 MOTION, MEETS_S = "motion", 0.3
 """The node that is started apart, and how long after its first word its services are found, too."""
+
+
+def harmless(name: str) -> Rig:
+    """A rig of simulated or emulated devices; refuses one with real ones."""
+    rig = rigs.load(name)
+    if not rig.sim and set(rig.emulated) != set(rig.parts):
+        raise XlvlaError(f"rig '{name}' has real devices: this is only tried on simulated and emulated ones")
+    return rig
 
 
 class RunningRig:

@@ -41,7 +41,7 @@ class Watch:
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
         self.era_s = 0.0
-        self.heard_motion = False
+        self.heard_motion, self.state = False, ""
         self.cut()
 
     def cut(self) -> None:
@@ -66,11 +66,17 @@ class Watch:
                 self._told_states[key].append((self.seconds(said.stamp_ns), said.position))
         for said in self._motion.every():
             self.heard_motion = True
-            self.status.append(said["state"])
+            self.state = said["state"]
+            self.status.append(self.state)
         for (side, part), reader in self._devices.items():
             self.devices.setdefault(f"{side} {part}", []).extend(said.text for said in reader.every())
         for reset in self._resets.every():
             self.era_s = self.seconds(convert.nanoseconds(reset.stamp))
+
+    def latest(self, key: Key) -> np.ndarray:
+        """The newest command to a part since the last `cut`, where there is none its newest measured pose [J] rad."""
+        told = self._told_commands[key]
+        return told[-1][1] if told else self.newest[key]
 
     def commands(self, key: Key) -> Stream:
         """What motion commanded a part: strangers here have no session."""
