@@ -23,12 +23,12 @@ class Measure:
     """Latency from camera to chunk to command, and regularity of the command stream, on the first side of a rig.
 
     All times are real times: an observation is counted from when its camera's message was sent. The newest `KEPT` figures
-    of a kind count.
+    of a kind count; of a rig without cameras, only the command stream.
     """
 
     def __init__(self, node: Node, rig: Rig):
-        side, camera = next(iter(rig.sides)), next(iter(rig.cameras))
-        self._cameras = Reader(node, topics.camera_info(camera).history(200))
+        side = next(iter(rig.sides))
+        self._cameras = [Reader(node, topics.camera_info(camera).history(200)) for camera in list(rig.cameras)[:1]]
         self._chunks = Reader(node, topics.chunk(side).history(20))
         self._commands = Reader(node, topics.command(side, "arm").history(2000))
         self._seen: dict[int, int] = {}
@@ -46,8 +46,9 @@ class Measure:
 
     def poll(self) -> None:
         """Takes in what was sent; call it several times a second."""
-        for message, sent_ns in self._cameras.every_sent():
-            self._seen[convert.nanoseconds(message.header.stamp)] = sent_ns
+        for camera in self._cameras:
+            for message, sent_ns in camera.every_sent():
+                self._seen[convert.nanoseconds(message.header.stamp)] = sent_ns
         for message, sent_ns in self._chunks.every_sent():
             seen_ns = self._seen.get(convert.nanoseconds(message.header.stamp))
             if seen_ns is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from xlvla.ros.neighbours import Neighbours
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
+from xlvla_drivers.lost_time import LostTime
 from xlvla_drivers.motion.authority import Authority
 from xlvla_drivers.motion.passage import Passage
 from xlvla_drivers.motion.rig_motion import RigMotion
@@ -55,9 +55,8 @@ class MotionNode(RigNode):
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
             (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
         ]
-        self._authority = Authority(
-            self.rig.sim is not None, () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
-        )
+        awaited = () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
+        self._authority = Authority(self.rig.sim is not None, awaited)
         self._era = None if self.rig.sim else Reset()
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
@@ -65,7 +64,8 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        passage = Passage(self.rig.motion.rate_hz, simulated=self.rig.sim is not None)
+        simulated, now_ns = self.rig.sim is not None, 0
+        passage, lost = Passage(self.rig.motion.rate_hz, simulated), LostTime(self.rig.motion.rate_hz, simulated)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -74,7 +74,10 @@ class MotionNode(RigNode):
                 self._listen(now_ns)
                 self._tell()
             self._hear_resets()
-            if clock_set:
+            if (lost_s := lost.tick(missed, passed_s)) > self.rig.motion.stale_s:
+                lost.forget()
+                self._wake(lost_s)
+            elif clock_set:
                 self._forget_times(now_ns, clock_set)
             self._release_if_asked()
             if self._era is None:  # a simulation says where its time begins before anything may move
@@ -84,7 +87,7 @@ class MotionNode(RigNode):
             for side in self._sides:
                 side.take_chunks(now_ns, self._era, self._authority, plays)
             self._command(now_ns, passed_s, self._era)
-        self._come_to_rest()
+        self._come_to_rest(passage, now_ns)
         self._count()
 
     def _command(self, now_ns: int, passed_s: float, era: Reset) -> None:
@@ -97,14 +100,20 @@ class MotionNode(RigNode):
             if side.side in commands:
                 side.publish(now_ns, commands[side.side], command_session.encode(self._session, era.name))
 
-    def _come_to_rest(self) -> None:
-        """The last commands of a node that ends: a stop within limits."""
-        period_s = 1 / self.rig.motion.rate_hz
-        give_up = time.monotonic() + LONGEST_STOP_S
+    def _come_to_rest(self, passage: Passage, last_ns: int) -> None:
+        """The last commands of a node that ends: a stop within limits, at the deadlines that all commands have."""
         self._motion.hold()
-        while self._era is not None and not self._motion.rests and time.monotonic() < give_up:
-            self._command(self.clock.now_ns(), period_s, self._era)
-            time.sleep(period_s)
+        given_up = threading.Event()
+        patience = threading.Timer(LONGEST_STOP_S, given_up.set)  # a simulation's clock may stand still
+        patience.start()
+        for now_ns, _ in self.clock.ticks(self.rig.motion.rate_hz, given_up):
+            if self._era is None or self._motion.rests:
+                break
+            missed = round((now_ns - last_ns) * self.rig.motion.rate_hz / SECOND) - 1
+            passed_s, _ = passage.tick(now_ns / SECOND, missed)
+            self._command(now_ns, passed_s, self._era)
+            last_ns = now_ns
+        patience.cancel()
 
     def _listen(self, now_ns: int) -> None:
         """What devices say of themselves and of where they are, who may drive, and whether somebody has stopped everybody."""
@@ -158,6 +167,11 @@ class MotionNode(RigNode):
             side.forget_times()
         if self._era is not None and self._era.began_ns > now_ns:
             self._era = Reset(self._era.name, now_ns)
+
+    def _wake(self, lost_s: float) -> None:
+        """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a command is not where a device is."""
+        self.warn(f"motion stood still for {lost_s:.1f} s: what was played is forgotten")
+        self._forget()
 
     def _release_if_asked(self) -> None:
         """Brakes first: what is forgotten is at rest."""

@@ -1,0 +1,36 @@
+"""Time that a control loop did not live through: its process was stopped, or had no processor."""
+
+from __future__ import annotations
+
+import time
+
+LATE_S = 0.02
+"""Deadlines and monotonic time may disagree by so much."""
+
+
+class LostTime:
+    """How much of the clock's time was lost of late [s]. What is lost in a moment takes as long to be forgotten.
+
+    A clock that is set loses nothing, but for a simulation's, beside which there is no other.
+
+    Args:
+        rate_hz: of the loop.
+        simulated: the loop counts a simulation's time.
+    """
+
+    def __init__(self, rate_hz: float, simulated: bool):
+        self._period_s, self._simulated = 1 / rate_hz, simulated
+        self._lost_s, self._steady_s = 0.0, time.monotonic()
+
+    def tick(self, missed: int, passed_s: float) -> float:
+        """The sum at a tick that comes after so many missed deadlines, and moves things by what they do in `passed_s`."""
+        steady_s = time.monotonic()
+        asked_s = (1 + missed) * self._period_s
+        if not self._simulated:
+            asked_s = min(asked_s, steady_s - self._steady_s + LATE_S)
+        self._steady_s = steady_s
+        self._lost_s = max(self._lost_s - passed_s, 0.0) + max(asked_s - passed_s, 0.0)
+        return self._lost_s
+
+    def forget(self) -> None:
+        self._lost_s = 0.0
