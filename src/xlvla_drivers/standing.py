@@ -45,7 +45,8 @@ class Refusals:
         return str(self._refusal) if self._refusal is not None and fresh else ""
 
     def add(self, refusal: Refused) -> None:
-        if not self.line or self._refusal is None or refusal.reason != self._refusal.reason:  # the same again keeps its first words
+        same = self._refusal is not None and refusal.reason == self._refusal.reason
+        if not (self.line and same) or refusal.reason == "session":  # else its first words stay; who it is may be known later
             self._refusal = refusal
         self._refused_s = time.monotonic()
 

@@ -10,12 +10,14 @@ import typer
 from xlvla.cli.bench import bench
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.table import Table
 
     from xlvla.rig import Rig
     from xlvla.ros.faults import Unplugged
+    from xlvla.ros.graph_faults import GraphFault
+    from xlvla.ros.session import Session
     from xlvla.screen import Screen
     from xlvla.types import Part
     from xlvla_drivers.rehearsal import Outcome
@@ -32,10 +34,13 @@ def register(app: typer.Typer) -> None:
 def faults(
     device: Annotated[list[str] | None, typer.Option(help="Driver to rehearse; repeatable. Every one with an emulator by default.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="Fault to rehearse; repeatable. Every one of the emulator by default.")] = None,
-    graph: Annotated[bool, typer.Option("--graph", help="Also unplug every device of the running rig bimanual_emulated.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Also break running rigs: unplugged devices, a silent driver, strangers.")] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
-    """Break every emulated device in every way it knows, while it moves; the drivers, links and guards are those of a real rig."""
+    """Break every emulated device in every way it knows, while it moves; the drivers, links and guards are those of a real rig.
+
+    Ends with exit code 1 where a running rig makes something of a fault that it should not.
+    """
     import json
     from dataclasses import asdict
 
@@ -50,11 +55,14 @@ def faults(
         for rig, part in rehearsed:
             outcomes += _suffered(rig, part, fault, screen)
         screen.console.print(_table(outcomes))
-        unplugged = _unplugged(screen) if graph else []
+        unplugged, suffered = _on_the_graph(screen) if graph else ([], [])
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        figures = {"devices": [asdict(outcome) for outcome in outcomes], "graph": [asdict(entry) for entry in unplugged]}
+        told = {"devices": outcomes, "graph": unplugged, "faults of the graph": suffered}
+        figures = {what: [asdict(entry) for entry in entries] for what, entries in told.items()}
         out.write_text(json.dumps(figures, indent=2) + "\n")
+    if any(fault.wrong for fault in suffered):
+        raise typer.Exit(1)
 
 
 def _apart() -> None:
@@ -129,24 +137,62 @@ def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) ->
     return outcomes
 
 
-def _unplugged(screen: Screen) -> list[Unplugged]:
-    """Every device of the running rig unplugged, seen from its graph."""
-    from xlvla import rig as rigs
-    from xlvla.cli.list import table
-    from xlvla.ros.faults import unplug_each
+def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
+    """What running rigs make of faults: one with the real drivers of emulated devices, then a simulated one, which has a clock."""
+    from xlvla.ros import clock_faults, driver_faults, graph_faults
     from xlvla.ros.session import Session
     from xlvla.run import own_domain
 
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    domain, heard = own_domain(), graph_faults.Log(screen.heard)
+    with Session(_without_policy("bimanual_emulated"), domain=domain, listener=heard, progress=screen.waiting) as session:
+        unplugged = _unplugged(session, screen)
+        suffered = _each(driver_faults.of_drivers(session, domain, heard), screen)
+    with Session(_without_policy("bimanual"), domain=domain, listener=heard, progress=screen.waiting) as session:
+        suffered += _each(clock_faults.of_the_clock(session, domain, heard), screen)
+    suffered.append(graph_faults.leftovers())
+    screen.console.print(_verdicts(suffered))
+    return unplugged, suffered
+
+
+def _without_policy(name: str) -> Rig:
+    from xlvla import rig as rigs
+
+    return rigs.load(name).with_choices(policy="none")
+
+
+def _unplugged(session: Session, screen: Screen) -> list[Unplugged]:
+    """Every device of the running rig unplugged, seen from its graph."""
+    from xlvla.cli.list import table
+    from xlvla.ros.faults import unplug_each
+
     rows = table("Unplugged on the running graph", "part", "graph told after", "as", "well again after")
     unplugged: list[Unplugged] = []
-    with Session(rig, domain=own_domain(), listener=screen.heard, progress=screen.waiting) as session:
-        for entry in unplug_each(session):
-            screen.now(f"{entry.part} unplugged")
-            unplugged.append(entry)
-            rows.add_row(entry.part, _ms(entry.told_s), entry.line, _ms(entry.well_s))
+    for entry in unplug_each(session):
+        screen.now(f"{entry.part} unplugged")
+        unplugged.append(entry)
+        rows.add_row(entry.part, _ms(entry.told_s), entry.line, _ms(entry.well_s))
     screen.console.print(rows)
     return unplugged
+
+
+def _each(causes: dict[str, Callable[[], GraphFault]], screen: Screen) -> list[GraphFault]:
+    from xlvla.ros.graph_faults import tried
+
+    suffered: list[GraphFault] = []
+    for fault, cause in causes.items():
+        screen.now(fault)
+        suffered.append(tried(fault, cause))
+    return suffered
+
+
+def _verdicts(suffered: list[GraphFault]) -> Table:
+    from xlvla.cli.list import table
+
+    rows = table("What became of the running rig", "fault", "as", "told after", "arm moved", "verdict")
+    for fault in suffered:
+        moved = "-" if fault.moved_rad is None else f"{fault.moved_rad:.4f} of {fault.allowed_rad:.4f} rad"
+        rows.add_row(fault.fault, fault.line or "-", _ms(fault.told_s), moved, fault.wrong or "held")
+    return rows
 
 
 def _table(outcomes: list[Outcome]) -> Table:

@@ -26,8 +26,17 @@ SPEAKS_S = 5.0
 MOTION = "/motion"
 
 
+UNNAMED = "a node whose name is not known yet"
+"""Discovery tells of a publisher before it tells whose it is, by a moment."""
+
+_NOT_KNOWN = "_NODE_NAME_UNKNOWN_"
+"""What rmw says of it."""
+
+
 def full_name(name: str, namespace: str) -> str:
-    """`/sim`, `/lab/sim`"""
+    """`/sim`, `/lab/sim`; `UNNAMED` where discovery does not know yet."""
+    if name == _NOT_KNOWN:
+        return UNNAMED
     return f"{namespace.rstrip('/')}/{name}"
 
 
@@ -51,7 +60,7 @@ def second_writer(node: Node, topic: topics.Topic) -> str:
     found = writers(node, topic)
     if MOTION in found:
         found.remove(MOTION)
-    return f"second writer: {', '.join(found) if found else 'a node whose name is not known'}"
+    return f"second writer: {', '.join(found) if found else UNNAMED}"
 
 
 def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = None) -> socket.socket | None:
