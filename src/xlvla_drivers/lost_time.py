@@ -9,28 +9,28 @@ LATE_S = 0.02
 
 
 class LostTime:
-    """How much of the clock's time was lost of late [s]. What is lost in a moment takes as long to be forgotten.
+    """How much of the clock's time was lost of late. What is lost in a moment takes as long to be forgotten.
 
     A clock that is set loses nothing, but for a simulation's, beside which there is no other.
 
     Args:
         rate_hz: of the loop.
         simulated: the loop counts a simulation's time.
+        longest_s: what may be lost and goes unsaid.
     """
 
-    def __init__(self, rate_hz: float, simulated: bool):
-        self._period_s, self._simulated = 1 / rate_hz, simulated
+    def __init__(self, rate_hz: float, simulated: bool, longest_s: float):
+        self._period_s, self._simulated, self._longest_s = 1 / rate_hz, simulated, longest_s
         self._lost_s, self._steady_s = 0.0, time.monotonic()
 
     def tick(self, missed: int, passed_s: float) -> float:
-        """The sum at a tick that comes after so many missed deadlines, and moves things by what they do in `passed_s`."""
+        """What was lost [s] where that is too much, else 0; at a tick after so many missed deadlines that moves things for `passed_s`."""
         steady_s = time.monotonic()
         asked_s = (1 + missed) * self._period_s
         if not self._simulated:
             asked_s = min(asked_s, steady_s - self._steady_s + LATE_S)
         self._steady_s = steady_s
-        self._lost_s = max(self._lost_s - passed_s, 0.0) + max(asked_s - passed_s, 0.0)
-        return self._lost_s
-
-    def forget(self) -> None:
-        self._lost_s = 0.0
+        lost_s = max(self._lost_s - passed_s, 0.0) + max(asked_s - passed_s, 0.0)
+        too_much = lost_s > self._longest_s
+        self._lost_s = 0.0 if too_much else lost_s
+        return lost_s if too_much else 0.0

@@ -64,8 +64,8 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        simulated, now_ns = self.rig.sim is not None, 0
-        passage, lost = Passage(self.rig.motion.rate_hz, simulated), LostTime(self.rig.motion.rate_hz, simulated)
+        config, simulated, now_ns = self.rig.motion, self.rig.sim is not None, 0
+        passage, lost = Passage(config.rate_hz, simulated), LostTime(config.rate_hz, simulated, config.stale_s)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -74,8 +74,7 @@ class MotionNode(RigNode):
                 self._listen(now_ns)
                 self._tell()
             self._hear_resets()
-            if (lost_s := lost.tick(missed, passed_s)) > self.rig.motion.stale_s:
-                lost.forget()
+            if lost_s := lost.tick(missed, passed_s):
                 self._wake(lost_s)
             elif clock_set:
                 self._forget_times(now_ns, clock_set)

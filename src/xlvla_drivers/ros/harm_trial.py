@@ -10,7 +10,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import topics
-from xlvla.types import CHUNK_HZ, PARTS, Side
+from xlvla.types import PARTS, Side
 from xlvla_drivers.adversary.asker import Asker, Request
 from xlvla_drivers.adversary.checker import Breach, DistanceCheck, Nearest
 from xlvla_drivers.adversary.fixed import FIXED, Fixed
