@@ -55,7 +55,7 @@ class MotionNode(RigNode):
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
             (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
         ]
-        awaited = () if self.rig.sim else (_label(side, part) for side, part, _ in self._devices)
+        awaited = () if self.rig.sim else (side.label(part) for side, part, _ in self._devices)
         self._authority = Authority(self.rig.sim is not None, awaited)
         self._era = None if self.rig.sim else Reset()
         self.serve(topics.ESTOP, self._on_estop)
@@ -122,7 +122,7 @@ class MotionNode(RigNode):
             for said in reader.every():
                 if said.stopped_by is not None:  # a stop outlives the motion node that was told of it
                     self._authority.stop()
-                if self._authority.hear(_label(side, part), said.level, said.text):
+                if self._authority.hear(side.label(part), said.level, said.text):
                     side.muted.add(part)  # what was commanded before is not where it will be found
                     self.health.counts["devices lost"] += 1
                     self.warn(f"{self._authority.state}: disengaged")
@@ -248,10 +248,6 @@ class MotionNode(RigNode):
         authority = getattr(self, "_authority", None)
         if authority is not None:
             (self.health.ok if authority.moves else self.health.warn)("going home" if self._homing else authority.state)
-
-
-def _label(side: SideStream, part: Part) -> str:
-    return f"{side.side} {part}"
 
 
 def main() -> None:

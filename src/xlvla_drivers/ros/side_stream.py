@@ -52,6 +52,10 @@ class SideStream:
         self.muted.clear()
         self._tracking.forget()
 
+    def label(self, part: Part) -> str:
+        """`left arm`"""
+        return f"{self.side} {part}"
+
     def forget_times(self) -> None:
         """The clock was set: what was stamped before says nothing of when."""
         self.player.forget_times()
