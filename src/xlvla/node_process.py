@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xlvla.graph import NodeSpec
+from xlvla.text import uncoloured
 
 Listener = Callable[[str, str], None]
 """Called with a node's name and a line it printed, from any thread."""
@@ -47,7 +48,7 @@ class Running:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in map(uncoloured, self.process.stdout):
             if line.strip():
                 self.last_lines.append(line.rstrip())
                 self._listener(self.spec.name, line.rstrip())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
 from collections.abc import Callable
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 LONGEST = 400
 """Characters of a line that came from somewhere else."""
@@ -26,6 +29,15 @@ def plain(text: object, longest: int = LONGEST) -> str:
     if len(said) > longest:
         said = f"{said[: longest - 3]}..."
     return said if said.isprintable() else "".join(map(_shown, said))
+
+
+def uncoloured(text: str) -> str:
+    r"""The text without the codes of its colours, which libraries put into their logs.
+
+    >>> uncoloured("\x1b[31;1mError\x1b[m: no port")
+    'Error: no port'
+    """
+    return _COLOURS.sub("", text)
 
 
 def plain_lines(text: str) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from xlvla import cli
 from xlvla.errors import RigError, XlvlaError
 from xlvla.screen import Plain, Screen, number, rig_line, styled
-from xlvla.text import MOST, Sparing, plain, plain_lines
+from xlvla.text import MOST, Sparing, plain, plain_lines, uncoloured
 
 STRANGE = "box [a] and [/b]\n\x1b[1mERROR: all is well\x07 \u202eabc"
 
@@ -96,3 +96,7 @@ def test_the_same_is_said_now_and_then_and_a_flood_of_different_things_ends():
     assert sum(sparing(str(number)) for number in range(1000)) == MOST - 2
     now_s = 2.5
     assert sparing("a")
+
+
+def test_colours_of_a_librarys_log_are_left_out_and_nothing_else_is():
+    assert uncoloured("\x1b[37;1mtime \x1b[31;1m[\x1b[37;1mSHM\x1b[m] failed\x1b[2J") == "time [SHM] failed\x1b[2J"
