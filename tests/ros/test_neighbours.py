@@ -13,6 +13,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from xlvla import rig as rigs
+from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.ros import neighbours, supervision, topics
 from xlvla.run import NodeDied, Supervisor, interruptible
@@ -110,6 +111,16 @@ def test_a_namesake_that_says_nothing_is_taken_for_ended(node, other):
     began = time.monotonic()
     neighbours.refuse_namesake(node)
     assert time.monotonic() - began < neighbours.SPEAKS_S + 2.0
+
+
+def test_a_namesake_of_this_machine_is_refused_before_discovery_tells_of_it(node, other, monkeypatch):
+    process = other("motion", "from xlvla.ros import neighbours\nclaim = neighbours.claimed(node)")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
+    with pytest.raises(XlvlaError, match=f"a node /motion already runs on ROS domain {DOMAIN}"):
+        neighbours.claimed(node)
+    process.kill()
+    process.wait()
+    neighbours.claimed(node).close()
 
 
 def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -77,7 +79,27 @@ def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = N
             return
         time.sleep(0.02)
     if _speaks(node, health_name or node.get_name()):
-        raise XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
+        raise _taken(node)
+
+
+def claimed(node: Node) -> socket.socket:
+    """The node's name on this domain, for as long as the socket is open; XlvlaError where another node of this machine has it.
+
+    On a busy machine discovery needs longer than a node can wait. The socket is abstract, so it ends with its process,
+    however that ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0xlvla-node-{os.environ.get('ROS_DOMAIN_ID') or 0}{own_name(node)}")
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            claim.close()
+            raise _taken(node) from None
+    return claim
+
+
+def _taken(node: Node) -> XlvlaError:
+    return XlvlaError(f"a node {own_name(node)} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
 
 
 def domain() -> str:

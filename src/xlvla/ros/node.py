@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -61,6 +62,7 @@ class RigNode(LifecycleNode):
         self._refusals = Refusals(self.warn, self.health.counts)
         refusals.tell(self, self._refusals)
         self._permanent: list[Any] = []
+        self._claim: socket.socket | None = None
         self._diagnostics = self.publisher(topics.DIAGNOSTICS)
         self.every(1.0, self._report)
 
@@ -135,6 +137,8 @@ class RigNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""
+        if self._claim is not None:
+            self._claim.close()
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
 
@@ -164,6 +168,7 @@ class RigNode(LifecycleNode):
     def _configure(self) -> None:
         self._permanent = self._entities()
         self.rig = rigs.load(self.parameter("rig"))
+        self._claim = self._claim or neighbours.claimed(self)
         neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
