@@ -137,6 +137,8 @@ class RigNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""
+        if self._held_name is not None:
+            self._held_name.close()
         super().destroy_node()
         self._state_machine.destroy_when_not_in_use()
 
