@@ -167,7 +167,7 @@ class StopTrial:
             if wanted[side].any():
                 way = wanted[side] / CHUNK_HZ * np.arange(1, frames + 1)[:, None]
                 self.running.chunk(side, np.clip(here + way, self.bounds[side].lower, self.bounds[side].upper))
-        moving = [side for side, velocity in wanted.items() if velocity.any()]
+        moving: list[Side] = [side for side, velocity in wanted.items() if velocity.any()]
         give_up_s = self.running.now_s() + frames / CHUNK_HZ
         under_way = False
         while not under_way and self.running.now_s() < give_up_s:
@@ -211,11 +211,10 @@ class StopTrial:
     def _commanded(self, row: Row, stop: Stop, key: Key, stopped_s: float) -> None:
         stream, label = self.watch.commands(key), " ".join(key)
         if stop.ends == "elsewhere":  # what comes after it begins anew
-            era_s = self.watch.era_s
-            after = stream.between(era_s)
+            after = self.watch.commands(key, self.watch.era)  # those of before that are on their way bear the era before
             if after.last_speed() > rest.RESTS_RAD_S:
                 row.faults.append(f"{label}: moved in the new world")
-            stream = stream.between(-np.inf, era_s)
+            stream = stream.between(-np.inf, self.watch.era_s)
         row.acceleration = max(row.acceleration, stream.share(2, self._limit(key, "acceleration")))
         row.jerk = max(row.jerk, stream.share(3, self._limit(key, "jerk")))
         row.last_speed = max(row.last_speed, stream.last_speed())
