@@ -59,6 +59,7 @@ def _harmed(name: str, seed: int, number: int, fixed: bool, domain: int, screen:
     found: list[Harmed] = []
     with RunningRig(rig, domain) as running:
         trial = HarmTrial(running)
+        screen.now(f"{name}: chunks that mean harm")
         for one in chain(trial.fixed() if fixed else (), trial.drawn(seed, number)):
             found.append(one)
             screen.now(f"{name}: {one.kind}, {1e3 * one.breach.below_m:.2f} mm below")
@@ -68,7 +69,17 @@ def _harmed(name: str, seed: int, number: int, fixed: bool, domain: int, screen:
 def _table(name: str, found: list[Harmed]) -> Table:
     from xlvla.cli.list import table
 
-    heads = ("kind", "chunks", "commanded room mm", "between", "below mm", "measured room mm", "between", "below mm", "acc.", "jerk")
+    heads = (
+        "kind",
+        "chunks",
+        "commanded room mm",
+        "below mm",
+        "measured room mm",
+        "below mm",
+        "acc.",
+        "jerk",
+        "nearest commanded and measured",
+    )
     shown = table(f"Chunks that mean harm, on the running rig '{name}'", *heads)
     for kind in dict.fromkeys(one.kind for one in found):
         same = [one for one in found if one.kind == kind]
@@ -77,9 +88,10 @@ def _table(name: str, found: list[Harmed]) -> Table:
         )
         shown.add_row(
             *(kind, str(sum(one.sent for one in same))),
-            *(f"{1e3 * commanded.room_m:+.2f}", commanded.gap, f"{1e3 * max(one.breach.below_m for one in same):.2f}"),
-            *(f"{1e3 * measured.room_m:+.2f}", measured.gap, f"{1e3 * max(one.measured_breach.below_m for one in same):.2f}"),
+            *(f"{1e3 * commanded.room_m:+.2f}", f"{1e3 * max(one.breach.below_m for one in same):.2f}"),
+            *(f"{1e3 * measured.room_m:+.2f}", f"{1e3 * max(one.measured_breach.below_m for one in same):.2f}"),
             *(f"{max(one.acceleration for one in same):.2f}", f"{max(one.jerk for one in same):.2f}"),
+            commanded.gap if commanded.gap == measured.gap else f"{commanded.gap}; {measured.gap}",
         )
     shown.caption = (
         "room: the smallest distance less its stop; below: how far below the stop, or below where the scenario began if that was nearer;\n"

@@ -103,8 +103,7 @@ class MotionNode(RigNode):
         """The last commands of a node that ends: a stop within limits, at the deadlines that all commands have."""
         self._motion.hold()
         given_up = threading.Event()
-        patience = threading.Timer(LONGEST_STOP_S, given_up.set)  # a simulation's clock may stand still
-        patience.start()
+        (patience := threading.Timer(LONGEST_STOP_S, given_up.set)).start()  # a simulation's clock may stand still
         for now_ns, _ in self.clock.ticks(self.rig.motion.rate_hz, given_up):
             if self._era is None or self._motion.rests:
                 break

@@ -40,13 +40,13 @@ class Watch:
         self._devices = {key: Reader(node, topics.device(*key).history(50), forms.DEVICE) for key in rig.parts}
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
-        self.era_s = 0.0
+        self.era, self.era_s = "", 0.0
         self.heard_motion, self.state = False, ""
         self.cut()
 
     def cut(self) -> None:
         """Forgets what was written down."""
-        self._told_commands: dict[Key, list[tuple[float, np.ndarray, str]]] = {key: [] for key in self._joints}
+        self._told_commands: dict[Key, list[tuple[float, np.ndarray, str, str]]] = {key: [] for key in self._joints}
         self._told_states: dict[Key, list[tuple[float, np.ndarray]]] = {key: [] for key in self._joints}
         self.status = list[str]()
         self.devices: dict[str, list[str]] = {}
@@ -57,9 +57,9 @@ class Watch:
     def poll(self) -> None:
         for key, reader in self._commands.items():
             for message in reader.every():
-                session, _ = command_session.decode(message.header.frame_id)
+                session, era = command_session.decode(message.header.frame_id)
                 stamp_s = self.seconds(convert.nanoseconds(message.header.stamp))
-                self._told_commands[key].append((stamp_s, np.array(message.position), session))
+                self._told_commands[key].append((stamp_s, np.array(message.position), session, era))
         for key, reader in self._states.items():
             for said in reader.every():
                 self.newest[key] = said.position
@@ -71,6 +71,7 @@ class Watch:
         for (side, part), reader in self._devices.items():
             self.devices.setdefault(f"{side} {part}", []).extend(said.text for said in reader.every())
         for reset in self._resets.every():
+            self.era = reset.frame_id
             self.era_s = self.seconds(convert.nanoseconds(reset.stamp))
 
     def latest(self, key: Key) -> np.ndarray:
@@ -78,10 +79,10 @@ class Watch:
         told = self._told_commands[key]
         return told[-1][1] if told else self.newest[key]
 
-    def commands(self, key: Key) -> Stream:
-        """What motion commanded a part: strangers here have no session."""
-        told = [(stamp_s, pose) for stamp_s, pose, session in self._told_commands[key] if session]
-        return Stream.of(told, self._joints[key])
+    def commands(self, key: Key, era: str | None = None) -> Stream:
+        """What motion commanded a part, in one era or in any: strangers here have no session."""
+        told = [entry for entry in self._told_commands[key] if entry[2] and era in (None, entry[3])]
+        return Stream.of([(stamp_s, pose) for stamp_s, pose, _, _ in told], self._joints[key])
 
     def measured(self, key: Key) -> Stream:
         return Stream.of(self._told_states[key], self._joints[key])
