@@ -27,8 +27,7 @@ def test_a_stop_within_limits_rests_and_shows_the_whole_of_its_limit():
     stop = braked()
     assert stop.share(2, LIMIT) == pytest.approx(1.0, abs=1e-6)
     assert stop.last_speed() == 0
-    commands, rest_s = stop.commands_to_rest(0.3)
-    assert (commands, rest_s) == (25, pytest.approx(0.125))
+    assert stop.commands_to_rest(0.3) == (25, pytest.approx(0.125))
     assert rest.rests(stop)
 
 
