@@ -217,7 +217,7 @@ class Guard:
         self._check_distance(clipped, self._follower.position)
         self.counts["clipped"] += bool((clipped != values).any())
         self.counts["accepted"] += 1
-        self._stream.take(clipped, stamp_s, made_s, heard_s)
+        self._stream.take(clipped, stamp_s, made_s)
         self.following = True
         self.session = session
 
