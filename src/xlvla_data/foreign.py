@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from xlvla.errors import XlvlaError, nearest
 from xlvla.files import read_yaml
 from xlvla.strict import build
 from xlvla.types import PARTS, Part, Side, scoped
+from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
@@ -83,12 +85,12 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
     return names_of({**document, **{key: value for key, value in chosen.items() if value}}, str(path or "the import"))
 
 
-def takes(data: Dataset, names: Names, rate_hz: int) -> Iterator[tuple[EpisodeRow, Take]]:
-    """Its episodes as streams; raises XlvlaError before the first where joints or cameras are missing."""
+def takes(data: Dataset, names: Names, rate_hz: int) -> Iterator[tuple[EpisodeRow, Callable[[], Take]]]:
+    """Its episodes, and what reads each as streams; raises XlvlaError before the first where joints or cameras are missing."""
     their = {key: _their_names(data, key, names) for key in (names.state, names.action)}
     cameras = _cameras(data, names)
     for row in data.episodes:
-        yield row, _take(data, row, names, their, cameras, rate_hz)
+        yield row, partial(_take, data, row, names, their, cameras, rate_hz)
 
 
 def _take(
@@ -96,7 +98,9 @@ def _take(
 ) -> Take:
     stamps = np.round(np.arange(row.length) * (1e9 / data.info.fps)).astype(np.int64)
     columns = data.columns(row, names.state, names.action)
-    joints = names.ours()
+    joints, told = names.ours(), data.told(row)
+    seen = [repr(told.get(f"stats/{key}/mean")) for key in data.info.cameras.values()]
+    source = store.digest(columns, row.sentence, *seen)
     info = EpisodeInfo(
         task=names.task,
         instruction=row.sentence,
@@ -107,7 +111,8 @@ def _take(
         success=row.row.get("success"),
         codec="",
         session=data.root.resolve().name,
-        recording=f"episode_{row.index:06d}",
+        recording=f"episode_{row.index:06d}-{source}",  # folders of other days have the same name, their episodes the same number
+        source=source,
     )
     state = _bodies(columns[names.state], stamps, their[names.state], names)
     command = _bodies(columns[names.action], stamps + round(1e9 / data.info.fps), their[names.action], names)

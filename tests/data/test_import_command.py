@@ -128,3 +128,39 @@ def test_lerobot_reads_what_we_write(tmp_path):
     assert np.allclose(item["operator.keypoints.left"], touched(made).others["operator.keypoints.left"].values[4])
     shown = (255 * item["observation.images.front"].numpy().transpose(1, 2, 0)).round()
     assert np.abs(shown - picture(4, 1)).mean() < 6
+
+
+def named_day(folder, level, count):
+    """A day's data set, in a folder that is called the same every day."""
+    root = folder / "lerobot"
+    feature = vector(OURS)
+    writer = Writer(root, Info(20, {layout.STATE: feature, layout.ACTION: feature, f"{layout.IMAGES}top": video(48, 64, 20)}, "robot"))
+    for number in range(count):
+        rows = np.full((40, len(OURS)), level + 0.01 * number, np.float32)
+        writer.add({layout.STATE: rows, layout.ACTION: rows}, {"top": [picture(frame) for frame in range(40)]}, "Push.")
+    return root
+
+
+def levels(folder):
+    return sorted(round(float(stored.read().action["left"]["arm"][0, 0]), 2) for stored in store.find(folder))
+
+
+def test_two_days_in_folders_of_one_name_are_all_taken_over_and_merged(tmp_path):
+    days = [named_day(tmp_path / "monday", 0.2, 2), named_day(tmp_path / "tuesday", 0.5, 3)]
+    for day, count in zip(days, (2, 3), strict=True):
+        assert f"{count} episodes taken over, 0 were there before" in run("import", day, "--to", tmp_path / "to", *BODIES)[0]
+        assert f"0 episodes taken over, {count} were there before" in run("import", day, "--to", tmp_path / "to", *BODIES)[0]
+        run("import", day, "--to", tmp_path / "apart" / day.parent.name, *BODIES)
+    assert levels(tmp_path / "to") == [0.2, 0.21, 0.5, 0.51, 0.52]
+    run("merge", tmp_path / "apart" / "monday", tmp_path / "apart" / "tuesday", "--to", tmp_path / "both")
+    assert levels(tmp_path / "both") == levels(tmp_path / "to")
+
+
+def test_an_episode_that_cannot_be_taken_over_is_named_and_the_others_are_taken_over(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=3)
+    (root / layout.numbered(layout.DATA, 1)).unlink()
+    for put, there in ((2, 0), (0, 2)):
+        text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+        assert code == 1 and f"{put} episodes taken over, {there} were there before, 1 left out" in text
+        assert "episode 1: left out: " in text and "cannot be read" in text
+    assert len(store.find(tmp_path / "to")) == 2

@@ -17,7 +17,7 @@ from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature
 
 _TYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
-_FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recording", "hands"), pa.string())}
+_FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recording", "source", "hands"), pa.string())}
 """Columns of the table of episodes that may hold nothing at all."""
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
+
+if TYPE_CHECKING:
+    from xlvla_data.take import Take
 
 
 def register(app: typer.Typer) -> None:
@@ -25,34 +30,66 @@ def take_over(
     task: Annotated[str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")] = "",
     rate: Annotated[int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")] = CHUNK_HZ,
 ) -> None:
-    """Take over a data set of somebody else's, joints by name; frames are resampled, latents encoded, and everything is read back."""
+    """Take over a data set of somebody else's, joints by name; frames are resampled, latents encoded, and everything is read back.
+
+    An episode that cannot be taken over is left out with a line, and the exit code is then 1.
+    """
     from rich.progress import track
 
     from xlvla import paper
-    from xlvla.codec import Codec
     from xlvla.run import interruptible
-    from xlvla_data import foreign, store
-    from xlvla_data.convert import Limits, resampled
+    from xlvla_data import foreign
     from xlvla_data.lerobot.reader import Dataset
 
     named = paper.task(task) if task else ""
     names = foreign.read_map(map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named)
-    data, codec, kept = Dataset(dataset), Codec.load(), store.Store(to, checked=True)
-    there = {stored.key for stored in store.find(to)} if store.roots(to) else set[str]()
-    put = 0
+    data, report = Dataset(dataset), Report()
+    work = Work(to, data.info.fps)
     with interruptible():
-        for row, take in track(foreign.takes(data, names, rate), "episodes", total=len(data), transient=True):
-            if f"{take.info.session}/{take.info.recording}" in there:
-                continue
-            try:
-                episode, findings = resampled(take, codec, _ages(data.info.fps, Limits()))
-                kept.add(episode)
-            except XlvlaError as error:
-                raise XlvlaError(f"episode {row.index}: {error}") from None
-            put += 1
-            for line in findings:
+        for row, read in track(foreign.takes(data, names, rate), "episodes", total=len(data), transient=True):
+            for line in work.one(read, report):
                 print(plain(f"episode {row.index}: {line}"))
-    print(f"{to}: {put} episodes taken over, {len(data) - put} were there before")
+    left_out = f", {report.left_out} left out" if report.left_out else ""
+    print(f"{to}: {report.put} episodes taken over, {report.there} were there before{left_out}")
+    raise typer.Exit(1 if report.left_out else 0)
+
+
+@dataclass
+class Report:
+    """What became of the episodes."""
+
+    put: int = 0
+    there: int = 0
+    left_out: int = 0
+
+
+class Work:
+    """Episodes of others that are put into a folder, of a data set of so many frames per second."""
+
+    def __init__(self, to: Path, rate_hz: int):
+        from xlvla.codec import Codec
+        from xlvla_data import store
+        from xlvla_data.convert import Limits
+
+        self._codec, self._kept, self._limits = Codec.load(), store.Store(to, checked=True), _ages(rate_hz, Limits())
+        self._there = {stored.key for stored in store.there(to)}
+
+    def one(self, read: Callable[[], Take], report: Report) -> list[str]:
+        """Takes over an episode unless it is there; what is to be said of it."""
+        from xlvla_data.convert import resampled
+
+        try:
+            take = read()
+            if f"{take.info.session}/{take.info.recording}" in self._there:
+                report.there += 1
+                return []
+            episode, findings = resampled(take, self._codec, self._limits)
+            self._kept.add(episode)
+        except XlvlaError as error:
+            report.left_out += 1
+            return [f"left out: {error}"]
+        report.put += 1
+        return findings
 
 
 def by_side(option: str, text: str) -> dict[str, str]:
