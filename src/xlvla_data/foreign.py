@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,12 @@ from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
+from xlvla_data.lerobot.video import Clip
+from xlvla_data.resample import ages_s, as_of
 from xlvla_data.take import Bodies, Shots, Stream, Take
+
+SLACK_NS = 1_000_000
+"""Times that differ by less were rounded otherwise."""
 
 
 @dataclass(frozen=True)
@@ -85,38 +90,97 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
     return names_of({**document, **{key: value for key, value in chosen.items() if value}}, str(path or "the import"))
 
 
-def takes(data: Dataset, names: Names, rate_hz: int) -> Iterator[tuple[EpisodeRow, Callable[[], Take]]]:
-    """Its episodes, and what reads each as streams; raises XlvlaError before the first where joints or cameras are missing."""
-    their = {key: _their_names(data, key, names) for key in (names.state, names.action)}
-    cameras = _cameras(data, names)
-    for row in data.episodes:
-        yield row, partial(_take, data, row, names, their, cameras, rate_hz)
+@dataclass(frozen=True)
+class Piece:
+    """Frames of an episode, from `begin` to before `end`, in which one thing was told and nothing is missing for long."""
+
+    row: EpisodeRow
+    begin: int
+    end: int
+    sentence: str
+
+    @property
+    def name(self) -> str:
+        whole = self.end - self.begin == self.row.length
+        return f"episode {self.row.index}" + ("" if whole else f", frames {self.begin} to {self.end - 1}")
 
 
-def _take(
-    data: Dataset, row: EpisodeRow, names: Names, their: Mapping[str, Sequence[str]], cameras: Mapping[str, str], rate_hz: int
-) -> Take:
-    stamps = np.round(np.arange(row.length) * (1e9 / data.info.fps)).astype(np.int64)
-    columns = data.columns(row, names.state, names.action)
-    joints, told = names.ours(), data.told(row)
-    seen = [repr(told.get(f"stats/{key}/mean")) for key in data.info.cameras.values()]
-    source = store.digest(columns, row.sentence, *seen)
-    info = EpisodeInfo(
-        task=names.task,
-        instruction=row.sentence,
-        hands=names.hands,
-        joints=joints,
-        rate_hz=rate_hz,
-        seed=-1,
-        success=row.row.get("success"),
-        codec="",
-        session=data.root.resolve().name,
-        recording=f"episode_{row.index:06d}-{source}",  # folders of other days have the same name, their episodes the same number
-        source=source,
-    )
-    state = _bodies(columns[names.state], stamps, their[names.state], names)
-    command = _bodies(columns[names.action], stamps + round(1e9 / data.info.fps), their[names.action], names)
-    return Take(info, {ours: Shots(stamps, data.clip(row, camera), _same) for ours, camera in cameras.items()}, state, command)
+class Foreign:
+    """A data set of others as streams of the rate wanted; nothing in it is older than `most_s` without being seen to.
+
+    Raises:
+        XlvlaError: joints or cameras are missing.
+    """
+
+    def __init__(self, data: Dataset, names: Names, rate_hz: int, most_s: float):
+        self._data, self._names, self._rate_hz, self._most_s = data, names, rate_hz, most_s
+        self._their = {key: _their_names(data, key, names) for key in (names.state, names.action)}
+        self._cameras = _cameras(data, names)
+
+    def parts(self, row: EpisodeRow) -> list[Piece]:
+        """An episode cut where it was told something else, and where rows or pictures are missing for too long."""
+        times, sentences = self._row_times(row), self._data.sentences(row)
+        pictured = np.ones(row.length, bool)
+        for camera in self._cameras.values():
+            stamps, _ = self._shots(row, camera, times)
+            pictured &= ages_s(_ns(stamps), _ns(times) + SLACK_NS) <= self._most_s
+        cut = [0, *(k for k in range(1, row.length) if self._cuts(k, times, sentences, pictured)), row.length]
+        return [Piece(row, begin, end, sentences[begin]) for begin, end in pairwise(cut) if pictured[begin]]
+
+    def _cuts(self, k: int, times: np.ndarray, sentences: Sequence[str], pictured: np.ndarray) -> bool:
+        return sentences[k] != sentences[k - 1] or times[k] - times[k - 1] > self._most_s or pictured[k] != pictured[k - 1]
+
+    def take(self, part: Piece) -> Take:
+        data, names, row = self._data, self._names, part.row
+        times, columns = self._row_times(row), data.columns(row, names.state, names.action)
+        columns = {key: values[part.begin : part.end] for key, values in columns.items()}
+        stamps = _ns(times)[part.begin : part.end]
+        shots = {ours: self._cut(self._shots(row, camera, times), stamps) for ours, camera in self._cameras.items()}
+        state = _bodies(columns[names.state], stamps, self._their[names.state], names)
+        command = _bodies(columns[names.action], stamps + round(1e9 / data.info.fps), self._their[names.action], names)
+        return Take(self._info(part, columns), shots, state, command)
+
+    def _info(self, part: Piece, columns: Mapping[str, np.ndarray]) -> EpisodeInfo:
+        data, row = self._data, part.row
+        seen = [repr(data.told(row).get(f"stats/{key}/mean")) for key in data.info.cameras.values()]
+        source = store.digest(columns, part.sentence, *seen)
+        return EpisodeInfo(
+            task=self._names.task,
+            instruction=part.sentence,
+            hands=self._names.hands,
+            joints=self._names.ours(),
+            rate_hz=self._rate_hz,
+            seed=-1,
+            success=row.row.get("success"),
+            codec="",
+            session=data.root.resolve().name,
+            recording=f"episode_{row.index:06d}-{source}",  # folders of other days have the same name, their episodes the same number
+            source=source,
+        )
+
+    def _row_times(self, row: EpisodeRow) -> np.ndarray:
+        """When an episode's rows were recorded [F] s."""
+        times = self._data.columns(row, "timestamp")["timestamp"].astype(np.float64)
+        if (back := np.flatnonzero(~(np.diff(times) > 0))).size:
+            raise XlvlaError(f"timestamps do not go forward at frame {back[0] + 1}: nobody can know when it was")
+        even = np.arange(row.length) / self._data.info.fps
+        return even if np.abs(times - even).max() * 1e9 < SLACK_NS else times  # they are rounded to float32
+
+    def _shots(self, row: EpisodeRow, camera: str, times: np.ndarray) -> tuple[np.ndarray, Clip]:
+        """A camera's pictures and when they were taken [N] s: where there is one for every row, with its row."""
+        stamps, clip = self._data.shots(row, camera)
+        return (times if len(stamps) == row.length else stamps), clip
+
+    def _cut(self, shots: tuple[np.ndarray, Clip], stamps: np.ndarray) -> Shots:
+        """The pictures that rows at these times [F] ns show."""
+        taken, clip = _ns(shots[0]), shots[1]
+        first = max(0, int(as_of(taken, stamps[:1] + SLACK_NS)[0]))
+        last = int(as_of(taken, stamps[-1:] + SLACK_NS)[0]) + 1
+        return Shots(np.maximum(taken[first:last], stamps[0]), clip.part(first, last), _same)
+
+
+def _ns(times: np.ndarray) -> np.ndarray:
+    return np.round(times * 1e9).astype(np.int64)
 
 
 def _bodies(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], names: Names) -> Bodies:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
-from made_episodes import episode, picture, run, stamped, touched
+from made_episodes import bar, episode, picture, run, stamped, touched
 
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
 from xlvla_data import store
-from xlvla_data.lerobot import layout
+from xlvla_data.lerobot import layout, tables
+from xlvla_data.lerobot import video as mp4
 from xlvla_data.lerobot.layout import Info, vector, video
 from xlvla_data.lerobot.writer import Writer
 
@@ -164,3 +169,80 @@ def test_an_episode_that_cannot_be_taken_over_is_named_and_the_others_are_taken_
         assert code == 1 and f"{put} episodes taken over, {there} were there before, 1 left out" in text
         assert "episode 1: left out: " in text and "cannot be read" in text
     assert len(store.find(tmp_path / "to")) == 2
+
+
+def change(root, column, values, number=0):
+    """Puts values into a column of an episode's table of frames."""
+    path = root / layout.numbered(layout.DATA, number)
+    table = pq.read_table(path)
+    made = pa.array(values, table[column].type)
+    pq.write_table(table.set_column(table.column_names.index(column), column, made), path)
+
+
+def retold(root, tasks):
+    """Puts what the table of episodes says was told; None takes the column away."""
+    path = root / layout.numbered(layout.EPISODES, 0)
+    table = pq.read_table(path)
+    place = table.column_names.index("tasks")
+    made = None if tasks is None else pa.array(tasks, pa.list_(pa.string()))
+    pq.write_table(table.drop_columns(["tasks"]) if made is None else table.set_column(place, "tasks", made), path)
+
+
+@pytest.mark.parametrize("tasks", [None, [[], []], [None, None]])
+def test_the_table_of_tasks_says_what_was_told_where_that_of_episodes_does_not(tmp_path, tasks):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    tables.write(root / layout.TASKS, tables.tasks(["Push.", "Pull."]))
+    change(root, "task_index", [1] * 60, number=1)
+    retold(root, tasks)
+    assert "2 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    assert [stored.row.sentence for stored in store.find(tmp_path / "to")] == ["Push.", "Pull."]
+
+
+def test_an_episode_that_was_told_two_things_becomes_two(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1, frames=80)
+    tables.write(root / layout.TASKS, tables.tasks(["Open.", "Put."]))
+    change(root, "task_index", [int(frame >= 30) for frame in range(80)])
+    text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+    assert code == 0 and "pieces: frames 0 to 29, 30 to 79" in text and "2 episodes taken over" in text
+    found, made = store.find(tmp_path / "to"), episode(0, 80)
+    assert [(stored.row.sentence, stored.row.length) for stored in found] == [("Open.", 30), ("Put.", 50)]
+    for stored, begin in zip(found, (0, 30), strict=True):
+        read, frames = stored.read(), slice(begin, begin + stored.row.length)
+        assert np.allclose(read.measured["left"]["arm"], made.measured["left"]["arm"][frames], atol=1e-5)
+        shown = [bar(each) for each in read.pictures["top"]]
+        assert np.abs(np.array(shown) - [bar(picture(frame)) for frame in range(frames.start, frames.stop)]).max() <= 4
+    assert "0 episodes taken over, 2 were there before" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+
+
+def test_rows_that_are_missing_cut_an_episode_and_what_is_too_short_is_left_out(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1, frames=80)
+    late = np.arange(80) / 20 + (np.arange(80) >= 40) * 1.0 + (np.arange(80) >= 70) * 1.0
+    change(root, "timestamp", late)
+    text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+    assert code == 1 and "2 episodes taken over, 0 were there before, 1 left out" in text
+    assert "episode 0, frames 70 to 79: left out: only 0." in text
+    steps = [np.abs(np.diff(stored.read().measured["left"]["arm"], axis=0)).max() for stored in store.find(tmp_path / "to")]
+    whole = np.abs(np.diff(MADE.measured["left"]["arm"], axis=0)).max()
+    assert max(steps) < 2 * whole
+    change(root, "timestamp", np.zeros(80))
+    text, code = run("import", root, "--to", tmp_path / "more", *BODIES)
+    assert code == 1 and "episode 0: left out: timestamps do not go forward at frame 1" in text
+
+
+def test_pictures_are_taken_by_their_own_time(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1)
+    path = root / layout.numbered(layout.VIDEO, 0, video_key=f"{layout.IMAGES}top")
+    mp4.write(path, [picture(frame // 2) for frame in range(120)], 40)
+    assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    shown = [bar(each) for each in store.find(tmp_path / "to")[0].read().pictures["top"]]
+    assert np.abs(np.diff(np.unwrap(shown, period=56))).max() <= 8 and len(set(shown)) > 13
+    assert shown[:14] == pytest.approx([bar(picture(frame)) for frame in range(14)], abs=4)
+
+
+def test_names_in_a_list_of_a_list_are_the_joints(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1)
+    info = json.loads((root / layout.INFO).read_text())
+    for key in (layout.STATE, layout.ACTION):
+        info["features"][key]["names"] = [info["features"][key]["names"]]
+    (root / layout.INFO).write_text(json.dumps(info))
+    assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]

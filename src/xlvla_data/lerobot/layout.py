@@ -165,5 +165,7 @@ def _feature(entry: Mapping[str, Any]) -> Feature:
     names = entry.get("names")
     if isinstance(names, Mapping):  # older data sets name the axis too
         names = [name for group in names.values() for name in group]
+    if isinstance(names, Sequence) and len(names) == 1 and isinstance(names[0], (list, tuple)):  # a list of the axes' lists
+        names = names[0]
     dtype = "video" if entry["dtype"] == "image" else entry["dtype"]
     return Feature(dtype, tuple(entry["shape"]), None if names is None else tuple(map(str, names)), entry.get("info") or {})

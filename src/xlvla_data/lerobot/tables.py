@@ -63,9 +63,14 @@ def tasks(sentences: Sequence[str]) -> pa.Table:
 
 def task_sentences(table: pa.Table) -> list[str]:
     """The sentences in the order of their indices."""
+    return [sentence for _, sentence in sorted(tasks_by_index(table).items())]
+
+
+def tasks_by_index(table: pa.Table) -> dict[int, str]:
     name = "task" if "task" in table.column_names else "__index_level_0__"
-    pairs = sorted(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
-    return [sentence for _, sentence in pairs]
+    if missing := {"task_index", name} - set(table.column_names):
+        raise XlvlaError(f"the table of tasks has no column {', '.join(sorted(missing))}: it has {', '.join(table.column_names)}")
+    return dict(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
 
 
 def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,8 @@ from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
 
 if TYPE_CHECKING:
-    from xlvla_data.take import Take
+    from xlvla_data.foreign import Foreign, Piece
+    from xlvla_data.lerobot.reader import EpisodeRow
 
 
 def register(app: typer.Typer) -> None:
@@ -43,13 +44,16 @@ def take_over(
 
     named = paper.task(task) if task else ""
     names = foreign.read_map(map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named)
-    data, report = Dataset(dataset), Report()
+    data, report, lines = Dataset(dataset), Report(), list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
-        for row, read in track(foreign.takes(data, names, rate), "episodes", total=len(data), transient=True):
-            for line in work.one(read, report):
-                print(plain(f"episode {row.index}: {line}"))
+        theirs = foreign.Foreign(data, names, rate, work.most_s)
+        for row in track(data.episodes, "episodes", transient=True):
+            lines += work.all(theirs, row, report)
+    for line in lines:
+        print(plain(line))
     left_out = f", {report.left_out} left out" if report.left_out else ""
+    left_out += f", {report.frames} frames left out of others" if report.frames else ""
     print(f"{to}: {report.put} episodes taken over, {report.there} were there before{left_out}")
     raise typer.Exit(1 if report.left_out else 0)
 
@@ -61,6 +65,7 @@ class Report:
     put: int = 0
     there: int = 0
     left_out: int = 0
+    frames: int = 0
 
 
 class Work:
@@ -74,12 +79,33 @@ class Work:
         self._codec, self._kept, self._limits = Codec.load(), store.Store(to, checked=True), _ages(rate_hz, Limits())
         self._there = {stored.key for stored in store.there(to)}
 
-    def one(self, read: Callable[[], Take], report: Report) -> list[str]:
-        """Takes over an episode unless it is there; what is to be said of it."""
+    @property
+    def most_s(self) -> float:
+        """How old what a frame is made of may be."""
+        return self._limits.camera_s
+
+    def all(self, theirs: Foreign, row: EpisodeRow, report: Report) -> Iterator[str]:
+        """Takes over an episode, in pieces where it was told several things or something is missing; what is to be said of it."""
+        try:
+            pieces = theirs.parts(row)
+        except XlvlaError as error:
+            report.left_out += 1
+            yield f"episode {row.index}: left out: {error}"
+            return
+        lost = row.length - sum(piece.end - piece.begin for piece in pieces)
+        report.frames += lost if pieces else 0
+        if lost or len(pieces) > 1:
+            told = ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
+            yield f"episode {row.index}: cut where it is told something else, or rows or pictures are missing; its pieces: frames {told}"
+        report.left_out += not pieces
+        for piece in pieces:
+            yield from (f"{piece.name}: {line}" for line in self._one(theirs, piece, report))
+
+    def _one(self, theirs: Foreign, piece: Piece, report: Report) -> list[str]:
         from xlvla_data.convert import resampled
 
         try:
-            take = read()
+            take = theirs.take(piece)
             if f"{take.info.session}/{take.info.recording}" in self._there:
                 report.there += 1
                 return []
