@@ -4,90 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from xlvla import catalog
 from xlvla.errors import XlvlaError, nearest
-from xlvla.files import read_yaml
-from xlvla.strict import build
-from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
-from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
 from xlvla_data.lerobot.video import Clip
+from xlvla_data.name_map import Names
 from xlvla_data.resample import ages_s, as_of
 from xlvla_data.take import Bodies, Shots, Stream, Take
 
+FAR = 0.25
+"""Radians beyond its limits in which no joint ever is: its numbers mean something else."""
+
 SLACK_NS = 1_000_000
 """Times that differ by less were rounded otherwise."""
-
-
-@dataclass(frozen=True)
-class Names:
-    """How another data set says what ours does.
-
-    Args:
-        hands, arms: of the catalogue, by side; a side has both.
-        task: name of a task; '' where it is none of ours.
-        joints: its name of a joint by ours, as in 'left_arm_joint1: L_j1'; joints that have our names need none.
-        cameras: its camera by ours; where none is said, all keep their names.
-        state, action: its features.
-        degrees: whether its joints are in degrees.
-        scale: what its numbers are multiplied with, by our names of the joints: -1 where it counts the other way round.
-    """
-
-    hands: Mapping[Side, str]
-    arms: Mapping[Side, str]
-    task: str = ""
-    joints: Mapping[str, str] = field(default_factory=dict[str, str])
-    cameras: Mapping[str, str] = field(default_factory=dict[str, str])
-    state: str = layout.STATE
-    action: str = layout.ACTION
-    degrees: bool = False
-    scale: Mapping[str, float] = field(default_factory=dict[str, float])
-
-    def ours(self) -> dict[Side, dict[Part, tuple[str, ...]]]:
-        """Rig-wide names of the joints by side and part."""
-        found: dict[Side, dict[Part, tuple[str, ...]]] = {}
-        for side, hand in self.hands.items():
-            joints = {"arm": catalog.arm(self.arms[side]).joints, "hand": catalog.hand(hand).joint_names(side)}
-            found[side] = {part: tuple(scoped(side, part, joint) for joint in joints[part]) for part in PARTS}
-        return found
-
-
-def names_of(document: Mapping[str, Any], source: str) -> Names:
-    """The map in a YAML document; raises XlvlaError with everything that is wrong with it."""
-    names, faults = build(Names, document, "map")
-    if names is None or faults:
-        raise XlvlaError(f"{source}: {'; '.join(fault.removeprefix('map.') for fault in faults)}")
-    if not names.hands or set(names.hands) != set(names.arms):
-        raise XlvlaError(
-            f"{source}: hands and arms are of the same sides, at least one; hands: {list(names.hands)}, arms: {list(names.arms)}"
-        )
-    known = {name for parts in names.ours().values() for joints in parts.values() for name in joints}
-    for name in (*names.joints, *names.scale):
-        if name not in known:
-            raise XlvlaError(f"{source}: these hands and arms have no joint '{name}'{nearest(name, known)}")
-    return names
-
-
-def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
-    """The map in a file, None for none, with what was chosen instead."""
-    document: Any = {}
-    if path is not None:
-        try:
-            document = read_yaml(path)
-        except FileNotFoundError:
-            raise XlvlaError(f"no map at {path}") from None
-    if not isinstance(document, dict):
-        raise XlvlaError(f"{path} is no map: it says hands, arms and joints by name")
-    return names_of({**document, **{key: value for key, value in chosen.items() if value}}, str(path or "the import"))
 
 
 @dataclass(frozen=True)
@@ -191,8 +126,26 @@ def _bodies(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], names:
 
 def _stream(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], ours: tuple[str, ...], names: Names) -> Stream:
     columns = [their.index(names.joints.get(name, name)) for name in ours]
-    scale = np.array([names.scale.get(name, 1.0) for name in ours]) * (math.pi / 180 if names.degrees else 1.0)
-    return Stream(stamps, values[:, columns] * scale, ours)
+    made = np.stack([_radians(values[:, column], name, names) for column, name in zip(columns, ours, strict=True)], 1)
+    return Stream(stamps, made, ours)
+
+
+def _radians(values: np.ndarray, name: str, names: Names) -> np.ndarray:
+    """A joint's numbers [F] in our units; raises XlvlaError where no such joint could be there."""
+    limits = names.limits[name]
+    if name in names.range:
+        low, high = names.range[name]
+        made = limits.lower + (values - low) / (high - low) * (limits.upper - limits.lower)
+    else:
+        made = values * names.scale.get(name, 1.0) * (math.pi / 180 if names.degrees else 1.0)
+    beyond = np.nan_to_num(np.maximum(limits.lower - made, made - limits.upper))
+    if (beyond > FAR).any():
+        frame = int(beyond.argmax())
+        raise XlvlaError(
+            f"{name} is {made[frame]:.2f} rad at frame {frame}, it goes from {limits.lower:.2f} to {limits.upper:.2f}: "
+            "its numbers are no such angles; `range`, `scale` or `degrees` in the map say what they are"
+        )
+    return made
 
 
 def _their_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:

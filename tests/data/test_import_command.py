@@ -11,6 +11,7 @@ import pytest
 import yaml
 from made_episodes import bar, episode, picture, run, stamped, touched
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
 from xlvla_data import store
@@ -246,3 +247,37 @@ def test_names_in_a_list_of_a_list_are_the_joints(tmp_path):
         info["features"][key]["names"] = [info["features"][key]["names"]]
     (root / layout.INFO).write_text(json.dumps(info))
     assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+
+
+def fingers(root, of):
+    """A data set whose fingers' numbers are made otherwise of their way from open to closed."""
+    feature, shape = vector(OURS), np.linspace(0, 1, 60)[:, None]
+    writer = Writer(root, Info(20, {layout.STATE: feature, layout.ACTION: feature, f"{layout.IMAGES}top": video(48, 64, 20)}, "robot"))
+    hand = np.array(["_hand_" in name for name in OURS])
+    rows = np.where(hand, of(shape), 0.1 * shape).astype(np.float32)
+    writer.add({layout.STATE: rows, layout.ACTION: rows}, {"top": [picture(frame) for frame in range(60)]}, "Close.")
+    return root
+
+
+@pytest.mark.parametrize("per_joint", [False, True])
+def test_fingers_from_one_to_zero_open_and_close_as_the_map_says(tmp_path, per_joint):
+    root = fingers(tmp_path / "theirs", lambda closed: 1 - closed)
+    pair = {name: [1, 0] for name in OURS if "_hand_" in name} if per_joint else [1, 0]
+    text, code = run("import", root, "--to", tmp_path / "to", "--map", map_of(tmp_path / "map.yaml", range=pair), *BODIES)
+    assert code == 0, text
+    read = store.find(tmp_path / "to")[0].read()
+    for side in SIDES:
+        limits = catalog.hand("inspire").limits(side)
+        assert np.allclose(read.action[side]["hand"][0], limits.lower, atol=0.05)
+        assert np.allclose(read.action[side]["hand"][-1], limits.upper, atol=0.05)
+    assert run("check", tmp_path / "to", "--quick")[1] == 0
+
+
+def test_numbers_that_can_be_no_such_angles_are_left_out_with_a_line(tmp_path):
+    for root, of in ((tmp_path / "share", lambda closed: 1 - closed), (tmp_path / "steps", lambda closed: 1000 * closed)):
+        text, code = run("import", fingers(root, of), "--to", tmp_path / "to", *BODIES)
+        assert code == 1 and "0 episodes taken over, 0 were there before, 1 left out" in text
+        assert "`range`, `scale` or `degrees` in the map say what they are" in text
+    for entry in ({"left_hand_index": [1, 0]}, {"left_arm_joint1": [1, 1]}, [1, 0, 2], {"left_arm_joint1": 3}):
+        with pytest.raises(XlvlaError, match=r"range|no joint"):
+            run("import", root, "--to", tmp_path / "to", "--map", map_of(tmp_path / "map.yaml", range=entry), *BODIES)

@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 def take_over(
     dataset: Annotated[Path, typer.Argument(help="A LeRobot v3 data set whose joints have names.")],
     to: Annotated[Path, typer.Option(help="Folder for the data set; episodes that are there are skipped.")],
-    map: Annotated[Path | None, typer.Option(help="YAML: hands, arms, task, joints (ours: theirs), cameras, degrees, scale.")] = None,
+    map: Annotated[
+        Path | None, typer.Option(help="YAML: hands, arms, task, joints (ours: theirs), cameras, degrees, scale, range.")
+    ] = None,
     hands: Annotated[str, typer.Option(help="Hands by side where the map does not say: left=xhand,right=xhand.")] = "",
     arms: Annotated[str, typer.Option(help="Arms by side where the map does not say: left=xarm7,right=xarm7.")] = "",
     task: Annotated[str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")] = "",
@@ -39,11 +41,11 @@ def take_over(
 
     from xlvla import paper
     from xlvla.run import interruptible
-    from xlvla_data import foreign
+    from xlvla_data import foreign, name_map
     from xlvla_data.lerobot.reader import Dataset
 
     named = paper.task(task) if task else ""
-    names = foreign.read_map(map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named)
+    names = name_map.read_map(map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named)
     data, report, lines = Dataset(dataset), Report(), list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
