@@ -78,7 +78,7 @@ class Foreign:
     def _info(self, part: Piece, columns: Mapping[str, np.ndarray]) -> EpisodeInfo:
         data, row = self._data, part.row
         seen = [repr(data.told(row).get(f"stats/{key}/mean")) for key in data.info.cameras.values()]
-        source = store.digest(columns, part.sentence, *seen)
+        source = store.digest(columns, part.sentence, str(part.begin), *seen)
         return EpisodeInfo(
             task=self._names.task,
             instruction=part.sentence,

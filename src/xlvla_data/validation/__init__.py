@@ -52,6 +52,9 @@ class Inspection:
             clip = self.data.clip(row, camera)
             glimpses = []
             try:
+                stamps, _ = self.data.shots(row, camera)
+                if len(stamps) > row.length:
+                    yield f"camera {camera}: {len(stamps)} pictures in the time of {row.length} frames: a reader that counts them is late"
                 yield from pictures.findings(camera, clip, info, columns, glimpses)
             except XlvlaError as error:
                 yield str(error)
