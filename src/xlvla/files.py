@@ -11,6 +11,26 @@ from typing import Any
 import yaml
 
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
+
+LONGEST_NAME = 200
+"""Bytes of a name; file systems take 255, and files that are being written have longer names than their own."""
+
+
+def inside(folder: Path, name: object, what: str) -> Path:
+    """The place of `name` directly in `folder`; `what` says whose name it is. Every name that comes out of a file goes through here.
+
+    Raises:
+        XlvlaError: it is no name of one file or folder: it leads elsewhere, is empty, too long, or no text.
+    """
+    if not isinstance(name, str) or not _is_name(name):
+        raise XlvlaError(f"{what} is called {plain(repr(name), 100)}: a name is one to {LONGEST_NAME} letters, without slashes, not '..'")
+    return folder / name
+
+
+def _is_name(name: str) -> bool:
+    fits = 0 < len(name.encode(errors="replace")) <= LONGEST_NAME
+    return fits and name.isprintable() and name not in (".", "..") and not set(name) & set("/\\")
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xlvla import catalog
-from xlvla.errors import unknown_line
+from xlvla import catalog, files
+from xlvla.errors import XlvlaError, unknown_line
 from xlvla.types import Side
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def rig_faults(rig: Rig) -> list[str]:
     """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults: list[str] = []
+    faults = [*_named(f"{rig.name}.yaml", "the rig"), *(line for name in rig.cameras for line in _named(name, "a camera"))]
     if not rig.sides:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
@@ -37,6 +38,15 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
         faults += _positive("sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz)
     return faults or _device_faults(rig)
+
+
+def _named(name: str, what: str) -> list[str]:
+    """What keeps files from being named so."""
+    try:
+        files.inside(Path(), name, what)
+    except XlvlaError as error:
+        return [str(error)]
+    return []
 
 
 def _device_faults(rig: Rig) -> list[str]:

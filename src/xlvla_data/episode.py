@@ -32,6 +32,7 @@ class EpisodeInfo:
         success: None where nobody said.
         verdict: green, yellow or red, as recorded; '' where nobody looked.
         session, recording: which recording it is, '' for both where it is none.
+        source: hash of what it was made of; '' where nobody said.
     """
 
     task: str
@@ -45,6 +46,7 @@ class EpisodeInfo:
     verdict: str = ""
     session: str = ""
     recording: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
+from xlvla.text import plain
 from xlvla_data import store
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.writer import Writer
@@ -27,7 +28,7 @@ class Move:
     @property
     def root(self) -> Path:
         """The data set it goes to."""
-        return self.folder / store.name_of(self.stored.task, self.stored.hands)
+        return store.root_of(self.folder, self.stored.task, self.stored.hands)
 
 
 def merge(episodes: Sequence[Stored], folder: Path) -> list[Move]:
@@ -58,17 +59,33 @@ def agree(moves: Sequence[Move]) -> None:
 def carry_out(moves: Sequence[Move]) -> Iterator[tuple[Move, bool]]:
     """Every episode with whether it was put there now: False where it was there before."""
     agree(moves)
-    writers: dict[Path, tuple[Writer, set[str]]] = {}
-    for move in moves:
+    news = _news(moves)
+    writers: dict[Path, Writer] = {}
+    for move, new in zip(moves, news, strict=True):
         root = move.root
         if root not in writers:
-            there = {stored.key for stored in store.find(root)} if store.roots(root) else set()
-            writers[root] = Writer(root, move.stored.data.info), there
-        writer, there = writers[root]
-        if new := move.stored.key not in there:
-            _put(writer, move.stored)
-            there.add(move.stored.key)
+            writers[root] = Writer(root, move.stored.data.info)
+        if new:
+            _put(writers[root], move.stored)
         yield move, new
+
+
+def _news(moves: Sequence[Move]) -> list[bool]:
+    """Which episodes are not there yet; raises XlvlaError where two of one key are not the same, before anything is written."""
+    known: dict[Path, dict[str, Stored]] = {}
+    news = list[bool]()
+    for move in moves:
+        root, stored = move.root, move.stored
+        if root not in known:
+            known[root] = {there.key: there for there in store.there(root)}
+        other = known[root].setdefault(stored.key, stored)
+        news.append(other is stored)
+        if other is not stored and other.content != stored.content:
+            raise XlvlaError(
+                f"{other.data.root}/{other.row.index} and {stored.data.root}/{stored.row.index} are both called '{plain(stored.key)}' "
+                "but are not the same: nothing is put there; merge one of them into another folder"
+            )
+    return news
 
 
 def _put(writer: Writer, stored: Stored) -> None:

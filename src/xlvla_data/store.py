@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from xlvla import files
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_data.episode import Column, Episode, EpisodeInfo
@@ -47,14 +50,29 @@ class Stored:
 
     @property
     def seed(self) -> int:
-        return int(self.row.row.get("seed", -1))
+        seed = self.row.row.get("seed")
+        return -1 if seed is None else int(seed)
 
     @property
     def key(self) -> str:
-        """What no other episode has: `session/recording`, or of a simulated one `task-left-right/seed`."""
+        """What no other episode has: `session/recording`, of a simulated one `task-left-right/seed`, of any other its content."""
+        return self.key_with(self.hands) or self.content
+
+    def key_with(self, hands: Mapping[Side, str]) -> str:
+        """The key of the same episode for other hands; '' where only its content tells it from others."""
         if recording := self.row.row.get("recording"):
-            return f"{self.row.row['session']}/{recording}"
-        return f"{name_of(self.task, self.hands)}/{self.seed}"
+            return f"{self.row.row.get('session') or ''}/{recording}"
+        return f"{name_of(self.task, hands)}/{self.seed}" if self.seed >= 0 else ""
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of its numbers and its sentence: two episodes of one content are the same one."""
+        return digest(self.data.columns(self.row), self.row.sentence)
+
+    @property
+    def source(self) -> str:
+        """Hash of what it was made of; '' where nobody said."""
+        return self.row.row.get("source") or ""
 
     @property
     def task(self) -> str:
@@ -99,6 +117,7 @@ class Stored:
             verdict=self.verdict,
             session=self.row.row.get("session") or "",
             recording=self.row.row.get("recording") or "",
+            source=self.source,
         )
         return Episode(about, pictures, action, measured, latent, others)
 
@@ -112,18 +131,19 @@ class Store:
 
     def add(self, episode: Episode) -> Path:
         """Writes an episode, complete or not at all; the data set it is in now."""
-        name = name_of(episode.info.task, episode.info.hands)
+        root = root_of(self.root, episode.info.task, episode.info.hands)
+        name = root.name
         if name not in self._writers:
-            self._writers[name] = Writer(self.root / name, describe(episode), checked=self._checked)
+            self._writers[name] = Writer(root, describe(episode), checked=self._checked)
         columns = {layout.ACTION: _in_line(episode.action), layout.STATE: _in_line(episode.measured)}
         columns |= {f"{LATENT}{side}": values for side, values in episode.latent.items()}
         columns = {key: np.asarray(values, np.float32) for key, values in columns.items()}
         columns |= {key: column.values for key, column in episode.others.items()}
         info = episode.info
-        facts: dict[str, Any] = {key: getattr(info, key) for key in ("success", "seed", "verdict", "session", "recording")}
+        facts: dict[str, Any] = {key: getattr(info, key) for key in ("success", "seed", "verdict", "session", "recording", "source")}
         facts["hands"] = "+".join(info.hands[side] for side in sorted(info.hands))
         self._writers[name].add(columns, episode.pictures, episode.info.instruction, **facts)
-        return self.root / name
+        return root
 
 
 def roots(folder: Path) -> list[Path]:
@@ -139,9 +159,32 @@ def find(root: Path) -> list[Stored]:
     return found
 
 
+def there(root: Path) -> list[Stored]:
+    """The same of a folder that may not be there yet."""
+    return find(root) if roots(root) else []
+
+
 def name_of(task: str, hands: Mapping[Side, str]) -> str:
     """The name of the data set that episodes of this task, '' where none is known, and these hands go to."""
     return "-".join(filter(None, (task, *(hands[side] for side in sorted(hands)))))
+
+
+def root_of(folder: Path, task: str, hands: Mapping[Side, str]) -> Path:
+    """The data set in `folder` that such episodes go to; raises XlvlaError where the names lead elsewhere."""
+    for what, name in {"the task": task, **{f"the {side} hand": hand for side, hand in hands.items()}}.items():
+        if name or what != "the task":
+            files.inside(folder, name, what)
+    return files.inside(folder, name_of(task, hands), "the data set")
+
+
+def digest(columns: Mapping[str, np.ndarray], *words: str) -> str:
+    """Hash of numbers [F, ...] by name, and of words, 12 letters."""
+    found = hashlib.sha256(repr(words).encode())
+    for key in sorted(columns):
+        values = np.ascontiguousarray(columns[key])
+        found.update(f"{key} {values.dtype} {values.shape}".encode())
+        found.update(values.tobytes())
+    return found.hexdigest()[:12]
 
 
 def describe(episode: Episode) -> Info:

@@ -160,3 +160,16 @@ def test_what_is_broken_has_its_line(root, what):
 def test_where_there_is_no_data_set_that_is_the_line(tmp_path):
     with pytest.raises(XlvlaError, match="no data set in"):
         run("check", tmp_path)
+
+
+def test_episodes_that_are_the_same_are_found(tmp_path):
+    kept = store.Store(tmp_path)
+    for seed in (0, 1, 0):
+        kept.add(made_episodes.episode(seed))
+    assert findings(tmp_path / NAME) == [f"{NAME}: episodes 0, 2 are the same one, number for number"]
+
+
+def test_a_video_of_another_rate_is_found(root):
+    path = root / VIDEO
+    video.write(path, [made_episodes.picture(frame // 2, 1) for frame in range(80)], 40)
+    assert any("camera front: 80 pictures in the time of 40 frames" in line for line in findings(root))

@@ -179,3 +179,27 @@ def test_the_topics_read_are_those_the_graph_has(session):
         recorded.CAMERA.fullmatch(topics.compressed("front").name)[1] == "front" == recorded.CAMERA.fullmatch(topics.image("front").name)[1]
     )
     assert set(take(Bag(session / "episode_000000"), 20).cameras) == {"front"}
+
+
+def test_another_session_of_the_same_name_is_refused_with_a_line(tmp_path):
+    monday = record(tmp_path / "monday" / "session", made_episodes.episode(0), made_episodes.episode(1))
+    tuesday = record(tmp_path / "tuesday" / "session", made_episodes.episode(2), made_episodes.episode(3), made_episodes.episode(4))
+    run("convert", monday, "--to", tmp_path / "to")
+    text, code = run("convert", tuesday, "--to", tmp_path / "to")
+    assert code == 1 and "1 converted, 2 refused" in text
+    assert "another recording called 'session/episode_000001' is there already: rename the folder of this session" in text
+    assert "0 converted, 2 there before" in run("convert", monday, "--to", tmp_path / "to")[0]
+    tuesday.rename(tuesday.with_name("session2"))
+    text, code = run("convert", tuesday.with_name("session2"), "--to", tmp_path / "to")
+    assert code == 0 and "3 converted" in text
+
+
+@pytest.mark.parametrize("task", ["../elsewhere", "/tmp/elsewhere", "a/b"])
+def test_a_task_that_leads_out_of_the_folder_is_refused(tmp_path, task):
+    session = record(tmp_path / "deep" / "s", made_episodes.episode(0))
+    card = session / "episode_000000" / CARD
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"task": task}))
+    before = sorted(tmp_path.rglob("*"))
+    text, code = run("convert", session, "--to", tmp_path / "deep" / "to")
+    assert code == 1 and f"refused: the task is called '{task}': a name is one to 200 letters, without slashes" in text
+    assert sorted(tmp_path.rglob("*")) == before

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
-from made_episodes import episode, picture, run, stamped, touched
+from made_episodes import bar, episode, picture, run, stamped, touched
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
 from xlvla_data import store
-from xlvla_data.lerobot import layout
+from xlvla_data.lerobot import layout, tables
+from xlvla_data.lerobot import video as mp4
 from xlvla_data.lerobot.layout import Info, vector, video
 from xlvla_data.lerobot.writer import Writer
 
@@ -128,3 +134,150 @@ def test_lerobot_reads_what_we_write(tmp_path):
     assert np.allclose(item["operator.keypoints.left"], touched(made).others["operator.keypoints.left"].values[4])
     shown = (255 * item["observation.images.front"].numpy().transpose(1, 2, 0)).round()
     assert np.abs(shown - picture(4, 1)).mean() < 6
+
+
+def named_day(folder, level, count):
+    """A day's data set, in a folder that is called the same every day."""
+    root = folder / "lerobot"
+    feature = vector(OURS)
+    writer = Writer(root, Info(20, {layout.STATE: feature, layout.ACTION: feature, f"{layout.IMAGES}top": video(48, 64, 20)}, "robot"))
+    for number in range(count):
+        rows = np.full((40, len(OURS)), level + 0.01 * number, np.float32)
+        writer.add({layout.STATE: rows, layout.ACTION: rows}, {"top": [picture(frame) for frame in range(40)]}, "Push.")
+    return root
+
+
+def levels(folder):
+    return sorted(round(float(stored.read().action["left"]["arm"][0, 0]), 2) for stored in store.find(folder))
+
+
+def test_two_days_in_folders_of_one_name_are_all_taken_over_and_merged(tmp_path):
+    days = [named_day(tmp_path / "monday", 0.2, 2), named_day(tmp_path / "tuesday", 0.5, 3)]
+    for day, count in zip(days, (2, 3), strict=True):
+        assert f"{count} episodes taken over, 0 were there before" in run("import", day, "--to", tmp_path / "to", *BODIES)[0]
+        assert f"0 episodes taken over, {count} were there before" in run("import", day, "--to", tmp_path / "to", *BODIES)[0]
+        run("import", day, "--to", tmp_path / "apart" / day.parent.name, *BODIES)
+    assert levels(tmp_path / "to") == [0.2, 0.21, 0.5, 0.51, 0.52]
+    run("merge", tmp_path / "apart" / "monday", tmp_path / "apart" / "tuesday", "--to", tmp_path / "both")
+    assert levels(tmp_path / "both") == levels(tmp_path / "to")
+
+
+def test_an_episode_that_cannot_be_taken_over_is_named_and_the_others_are_taken_over(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=3)
+    (root / layout.numbered(layout.DATA, 1)).unlink()
+    for put, there in ((2, 0), (0, 2)):
+        text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+        assert code == 1 and f"{put} episodes taken over, {there} were there before, 1 left out" in text
+        assert "episode 1: left out: " in text and "cannot be read" in text
+    assert len(store.find(tmp_path / "to")) == 2
+
+
+def change(root, column, values, number=0):
+    """Puts values into a column of an episode's table of frames."""
+    path = root / layout.numbered(layout.DATA, number)
+    table = pq.read_table(path)
+    made = pa.array(values, table[column].type)
+    pq.write_table(table.set_column(table.column_names.index(column), column, made), path)
+
+
+def retold(root, tasks):
+    """Puts what the table of episodes says was told; None takes the column away."""
+    path = root / layout.numbered(layout.EPISODES, 0)
+    table = pq.read_table(path)
+    place = table.column_names.index("tasks")
+    made = None if tasks is None else pa.array(tasks, pa.list_(pa.string()))
+    pq.write_table(table.drop_columns(["tasks"]) if made is None else table.set_column(place, "tasks", made), path)
+
+
+@pytest.mark.parametrize("tasks", [None, [[], []], [None, None]])
+def test_the_table_of_tasks_says_what_was_told_where_that_of_episodes_does_not(tmp_path, tasks):
+    root = foreign(tmp_path / "theirs", lambda name: name)
+    tables.write(root / layout.TASKS, tables.tasks(["Push.", "Pull."]))
+    change(root, "task_index", [1] * 60, number=1)
+    retold(root, tasks)
+    assert "2 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    assert [stored.row.sentence for stored in store.find(tmp_path / "to")] == ["Push.", "Pull."]
+
+
+def test_an_episode_that_was_told_two_things_becomes_two(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1, frames=80)
+    tables.write(root / layout.TASKS, tables.tasks(["Open.", "Put."]))
+    change(root, "task_index", [int(frame >= 30) for frame in range(80)])
+    text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+    assert code == 0 and "pieces: frames 0 to 29, 30 to 79" in text and "2 episodes taken over" in text
+    found, made = store.find(tmp_path / "to"), episode(0, 80)
+    assert [(stored.row.sentence, stored.row.length) for stored in found] == [("Open.", 30), ("Put.", 50)]
+    for stored, begin in zip(found, (0, 30), strict=True):
+        read, frames = stored.read(), slice(begin, begin + stored.row.length)
+        assert np.allclose(read.measured["left"]["arm"], made.measured["left"]["arm"][frames], atol=1e-5)
+        shown = [bar(each) for each in read.pictures["top"]]
+        assert np.abs(np.array(shown) - [bar(picture(frame)) for frame in range(frames.start, frames.stop)]).max() <= 4
+    assert "0 episodes taken over, 2 were there before" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+
+
+def test_rows_that_are_missing_cut_an_episode_and_what_is_too_short_is_left_out(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1, frames=80)
+    late = np.arange(80) / 20 + (np.arange(80) >= 40) * 1.0 + (np.arange(80) >= 70) * 1.0
+    change(root, "timestamp", late)
+    text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
+    assert code == 1 and "2 episodes taken over, 0 were there before, 1 left out" in text
+    assert "episode 0, frames 70 to 79: left out: only 0." in text
+    steps = [np.abs(np.diff(stored.read().measured["left"]["arm"], axis=0)).max() for stored in store.find(tmp_path / "to")]
+    whole = np.abs(np.diff(MADE.measured["left"]["arm"], axis=0)).max()
+    assert max(steps) < 2 * whole
+    change(root, "timestamp", np.zeros(80))
+    text, code = run("import", root, "--to", tmp_path / "more", *BODIES)
+    assert code == 1 and "episode 0: left out: timestamps do not go forward at frame 1" in text
+
+
+def test_pictures_are_taken_by_their_own_time(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1)
+    path = root / layout.numbered(layout.VIDEO, 0, video_key=f"{layout.IMAGES}top")
+    mp4.write(path, [picture(frame // 2) for frame in range(120)], 40)
+    assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    shown = [bar(each) for each in store.find(tmp_path / "to")[0].read().pictures["top"]]
+    assert np.abs(np.diff(np.unwrap(shown, period=56))).max() <= 8 and len(set(shown)) > 13
+    assert shown[:14] == pytest.approx([bar(picture(frame)) for frame in range(14)], abs=4)
+
+
+def test_names_in_a_list_of_a_list_are_the_joints(tmp_path):
+    root = foreign(tmp_path / "theirs", lambda name: name, count=1)
+    info = json.loads((root / layout.INFO).read_text())
+    for key in (layout.STATE, layout.ACTION):
+        info["features"][key]["names"] = [info["features"][key]["names"]]
+    (root / layout.INFO).write_text(json.dumps(info))
+    assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+
+
+def fingers(root, of):
+    """A data set whose fingers' numbers are made otherwise of their way from open to closed."""
+    feature, shape = vector(OURS), np.linspace(0, 1, 60)[:, None]
+    writer = Writer(root, Info(20, {layout.STATE: feature, layout.ACTION: feature, f"{layout.IMAGES}top": video(48, 64, 20)}, "robot"))
+    hand = np.array(["_hand_" in name for name in OURS])
+    rows = np.where(hand, of(shape), 0.1 * shape).astype(np.float32)
+    writer.add({layout.STATE: rows, layout.ACTION: rows}, {"top": [picture(frame) for frame in range(60)]}, "Close.")
+    return root
+
+
+@pytest.mark.parametrize("per_joint", [False, True])
+def test_fingers_from_one_to_zero_open_and_close_as_the_map_says(tmp_path, per_joint):
+    root = fingers(tmp_path / "theirs", lambda closed: 1 - closed)
+    pair = {name: [1, 0] for name in OURS if "_hand_" in name} if per_joint else [1, 0]
+    text, code = run("import", root, "--to", tmp_path / "to", "--map", map_of(tmp_path / "map.yaml", range=pair), *BODIES)
+    assert code == 0, text
+    read = store.find(tmp_path / "to")[0].read()
+    for side in SIDES:
+        limits = catalog.hand("inspire").limits(side)
+        assert np.allclose(read.action[side]["hand"][0], limits.lower, atol=0.05)
+        assert np.allclose(read.action[side]["hand"][-1], limits.upper, atol=0.05)
+    assert run("check", tmp_path / "to", "--quick")[1] == 0
+
+
+def test_numbers_that_can_be_no_such_angles_are_left_out_with_a_line(tmp_path):
+    for root, of in ((tmp_path / "share", lambda closed: 1 - closed), (tmp_path / "steps", lambda closed: 1000 * closed)):
+        text, code = run("import", fingers(root, of), "--to", tmp_path / "to", *BODIES)
+        assert code == 1 and "0 episodes taken over, 0 were there before, 1 left out" in text
+        assert "`range`, `scale` or `degrees` in the map say what they are" in text
+    for entry in ({"left_hand_index": [1, 0]}, {"left_arm_joint1": [1, 1]}, [1, 0, 2], {"left_arm_joint1": 3}):
+        with pytest.raises(XlvlaError, match=r"range|no joint"):
+            run("import", root, "--to", tmp_path / "to", "--map", map_of(tmp_path / "map.yaml", range=entry), *BODIES)

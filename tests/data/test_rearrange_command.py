@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import made_episodes
 import numpy as np
@@ -149,3 +150,46 @@ def test_statistics_of_a_merged_data_set_are_those_of_all_its_frames(folders, tm
     every = np.concatenate([data.columns(row, "action")["action"] for row in data.episodes])
     told = json.loads((data.root / "meta/stats.json").read_text())["action"]
     assert np.allclose(told["mean"], every.mean(0), atol=1e-5) and np.allclose(told["std"], every.std(0), atol=1e-5)
+
+
+def test_episodes_of_one_name_that_are_not_the_same_are_not_merged_and_nothing_is_lost(folders, tmp_path):
+    other = store.Store(tmp_path / "other")
+    other.add(made_episodes.episode(7, 20, session="monday", recording="episode_000001"))
+    for first, second in ((folders[0], other.root), (other.root, folders[0])):
+        with pytest.raises(XlvlaError, match="both called 'monday/episode_000001' but are not the same: nothing is put there"):
+            run("merge", first, second, "--to", tmp_path / "to")
+        assert not (tmp_path / "to").exists()
+
+
+def test_episodes_without_a_recording_or_a_seed_are_told_apart_by_their_content(tmp_path):
+    kept = store.Store(tmp_path / "made")
+    for seed in range(3):
+        made = made_episodes.episode(seed)
+        kept.add(made_episodes.replace(made, info=made_episodes.replace(made.info, seed=-1)))
+    run("merge", kept.root, "--to", tmp_path / "to")
+    assert keys(tmp_path / "to") == keys(kept.root) and len(set(keys(kept.root))) == 3
+
+
+OUTSIDE = ("../elsewhere", "/tmp/elsewhere", "..", "a/b", "a\\b", "line\nbreak", 3, "x" * 300)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("command", ["merge", "split", "check"])
+def test_names_that_lead_out_of_the_folder_are_refused_and_found(folders, tmp_path, command, name):
+    root = tmp_path / "deep" / "theirs"
+    shutil.copytree(folders[0] / "push_cans-inspire-inspire", root)
+    sound = json.loads((root / "meta/info.json").read_text())
+    front = sound["features"].pop("observation.images.front")
+    spoilt = [sound | {"xlvla": sound["xlvla"] | {"task": name}}, sound | {"xlvla": sound["xlvla"] | {"hands": {"left": name}}}]
+    spoilt += [sound | {"features": {**sound["features"], str(name): front}}] if name != 3 else []
+    for document in spoilt:
+        (root / "meta/info.json").write_text(json.dumps(document))
+        before = sorted(tmp_path.rglob("*"))
+        options = {"merge": ("--to", tmp_path / "deep" / "to"), "split": ("--to", tmp_path / "deep" / "to", "--share", "0.5"), "check": ()}
+        if command == "check":
+            text, code = run("check", root)
+            assert code == 1 and "a name is one to 200 letters, without slashes" in text
+        else:
+            with pytest.raises(XlvlaError, match="a name is one to 200 letters, without slashes"):
+                run(command, root, *options[command])
+        assert sorted(tmp_path.rglob("*")) == before

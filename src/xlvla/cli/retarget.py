@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xlvla.retarget import Moved, Retargeter
     from xlvla.rig import Rig
     from xlvla_data.episode import Episode
+    from xlvla_data.store import Stored
 
 
 def register(app: typer.Typer) -> None:
@@ -36,41 +37,86 @@ def retarget(
     keep_images: Annotated[bool, typer.Option(help="Keep the cameras' pictures, which show the source's hands.")] = False,
     report: Annotated[Path | None, typer.Option(help="JSON file for the residuals.")] = None,
 ) -> None:
-    """Move episodes to other hands: through the latent, the arms keeping wrist rotation and pinch midpoint."""
-    import json
+    """Move episodes to other hands: through the latent, the arms keeping wrist rotation and pinch midpoint.
 
+    What is there is not made again; an episode of the same name made of another is an error.
+    """
     from xlvla import rig as rigs
-    from xlvla import screen
     from xlvla.codec import Codec
     from xlvla_data import store
 
     source, target, codec = rigs.load(rig), rigs.load(to_rig or rig), Codec.load(weights)
     rows: list[dict[str, Any]] = []
-    failed = 0
-    episodes, written = store.find(data), store.Store(out)
+    failed = skipped = 0
+    episodes, made = store.find(data), Made(out)
     for stored in episodes:
         try:
             recorded = stored.read()
-            found, missed = move(recorded, source, target.with_choices(hands=_hands(to, recorded)), codec, keep_images)
-            rows += [{"episode": f"{written.add(found).name} from {stored.name}", **row} for row in missed]
+            hands = _hands(to, recorded)
+            if made.before(stored, hands):
+                skipped += 1
+                continue
+            found, missed = move(recorded, source, target.with_choices(hands=hands), codec, keep_images)
+            root = made.add(found, stored)
+            rows += [{"episode": f"{root.name} from {stored.name}", **row} for row in missed]
         except XlvlaError as error:
             typer.echo(plain(f"{stored.name}: {error}"), err=True)
             failed += 1
+    _say(rows, report)
+    if skipped:
+        typer.echo(f"{skipped} were there before")
+    if failed:
+        raise XlvlaError(f"{failed} of {len(episodes)} episodes could not be moved")
+
+
+class Made:
+    """Episodes of other hands in a folder: which were made before, and of what."""
+
+    def __init__(self, folder: Path):
+        from xlvla_data import store
+
+        self._folder, self._store = folder, store.Store(folder)
+        self._sources = {self._place(stored, stored.hands, stored.source): stored.source for stored in store.there(folder)}
+
+    def before(self, stored: Stored, hands: Mapping[Side, str]) -> bool:
+        """Whether that of an episode for these hands is there; raises XlvlaError where another one has its name."""
+        place = self._place(stored, hands, stored.content)
+        source = self._sources.get(place)
+        if source not in (None, stored.content):
+            raise XlvlaError(f"{place[0]} has another episode called '{place[1]}': choose another --out")
+        return source is not None
+
+    def add(self, found: Episode, stored: Stored) -> Path:
+        """Writes what was made of an episode; the data set it is in now."""
+        from dataclasses import replace
+
+        self._sources[self._place(stored, found.info.hands, stored.content)] = stored.content
+        return self._store.add(replace(found, info=replace(found.info, source=stored.content)))
+
+    def _place(self, stored: Stored, hands: Mapping[Side, str], source: str) -> tuple[Path, str]:
+        from xlvla_data import store
+
+        return store.root_of(self._folder, stored.task, hands), stored.key_with(hands) or source
+
+
+def _say(rows: list[dict[str, Any]], report: Path | None) -> None:
+    """What is left, on the screen and in a file."""
+    import json
+
+    from xlvla import files, screen
+
     if rows:
         screen.console().print(_table(rows))
     for line in _held(rows):
         typer.echo(plain(line))
     if report:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(rows, indent=2) + "\n")
-    if failed:
-        raise XlvlaError(f"{failed} of {len(episodes)} episodes could not be moved")
+        files.write_text(report, json.dumps(rows, indent=2) + "\n")
 
 
 def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool = False) -> tuple[Episode, list[dict[str, Any]]]:
     """An episode of the target rig's hands, and by side how far it misses the recorded one.
 
-    `success` is False: nobody has seen the new hand do it. A step of the measured path is limited like one of the actions.
+    `success` is unknown: nobody has seen the new hand do it. A step of the measured path is limited like one of the actions.
     """
     from dataclasses import replace
 
@@ -84,7 +130,7 @@ def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool
         residuals.append({"side": side, "from": info.hands[side], "to": target.hand(side).name, **_missed(wanted)})
     joints = {side: {part: target.joint_names(side, part) for part in PARTS} for side in action}
     hands = {side: target.hand(side).name for side in action}
-    new = replace(info, hands=hands, joints=joints, success=False, codec=codec.hash)
+    new = replace(info, hands=hands, joints=joints, success=None, codec=codec.hash)
     return replace(
         recorded, info=new, pictures=recorded.pictures if images else {}, action=action, measured=measured, latent=latent
     ), residuals
@@ -117,7 +163,7 @@ def _columns(recorded: Episode, rig: Rig, side: Side, part: Part) -> Callable[[n
     return lambda values: values[:, order]
 
 
-def _hands(to: str, recorded: Episode) -> dict[Side, str | None]:
+def _hands(to: str, recorded: Episode) -> dict[Side, str]:
     from xlvla import catalog
 
     names = [catalog.hand(name.strip()).name for name in to.split(",")]

@@ -14,6 +14,7 @@ from typing import Any
 
 from xlvla import files
 from xlvla.errors import XlvlaError
+from xlvla.text import plain
 
 VERSION = "v3.0"
 CHUNK = 1000
@@ -80,6 +81,18 @@ class Info:
     total_frames: int = 0
     total_tasks: int = 0
 
+    def __post_init__(self):
+        """Raises XlvlaError for a name that files or folders are named after and that leads elsewhere."""
+        for key in self.cameras.values():
+            files.inside(Path(), key, "a camera")
+        if task := self.own.get("task"):
+            files.inside(Path(), task, "the task")
+        hands = self.own.get("hands", {})
+        if not isinstance(hands, Mapping):
+            raise XlvlaError(f"hands are said by side, as in left: xhand; here they are {plain(repr(hands), 100)}")
+        for side, hand in hands.items():
+            files.inside(Path(), hand, f"the {plain(side, 40)} hand")
+
     @property
     def cameras(self) -> dict[str, str]:
         """Feature by camera's name."""
@@ -125,10 +138,13 @@ def read_info(root: Path) -> Info:
         document = json.loads(path.read_text())
         version = document["codebase_version"]
         if version != VERSION:
-            raise XlvlaError(f"{root} is a LeRobot data set of version {version}, this reads {VERSION}: convert it with lerobot's own tool")
+            raise XlvlaError(f"this is a LeRobot data set of version {version}, this reads {VERSION}: convert it with lerobot's own tool")
         features = {key: _feature(entry) for key, entry in document["features"].items() if key not in INDICES}
         totals = {key: int(document[key]) for key in ("total_episodes", "total_frames", "total_tasks")}
-        return Info(int(document["fps"]), features, document.get("robot_type") or "", document.get("xlvla") or {}, **totals)
+        own = document.get("xlvla") or {}
+        return Info(int(document["fps"]), features, document.get("robot_type") or "", dict(own), **totals)
+    except XlvlaError as error:
+        raise XlvlaError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise XlvlaError(f"no LeRobot data set in {root}: it has no {INFO}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -149,5 +165,7 @@ def _feature(entry: Mapping[str, Any]) -> Feature:
     names = entry.get("names")
     if isinstance(names, Mapping):  # older data sets name the axis too
         names = [name for group in names.values() for name in group]
+    if isinstance(names, Sequence) and len(names) == 1 and isinstance(names[0], (list, tuple)):  # a list of the axes' lists
+        names = names[0]
     dtype = "video" if entry["dtype"] == "image" else entry["dtype"]
     return Feature(dtype, tuple(entry["shape"]), None if names is None else tuple(map(str, names)), entry.get("info") or {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla_data.lerobot import layout, tables
+from xlvla_data.lerobot import layout, tables, video
 from xlvla_data.lerobot.video import Clip
 
 
@@ -41,7 +41,7 @@ class Dataset:
     @cached_property
     def episodes(self) -> list[EpisodeRow]:
         rows = [row for file in self._pages for row in self._table(file)]
-        made = [EpisodeRow(row["episode_index"], row["length"], (row["tasks"] or [""])[0], row) for row in rows]
+        made = [EpisodeRow(row["episode_index"], row["length"], self._sentence(row), row) for row in rows]
         made = [episode for episode in made if episode.index < self.info.total_episodes]
         if len(made) != self.info.total_episodes:
             raise XlvlaError(f"{self.root} promises {self.info.total_episodes} episodes but its table has {len(made)}")
@@ -71,6 +71,43 @@ class Dataset:
         if len(table) != episode.length:
             raise XlvlaError(f"{path} has {len(table)} of the {episode.length} frames of episode {episode.index}")
         return {name: tables.values(table, name) for name in wanted}
+
+    def sentences(self, episode: EpisodeRow) -> list[str]:
+        """What was told at every frame [F], by the columns and the table of tasks."""
+        indices = self.columns(episode, "task_index")["task_index"]
+        if (known := self._tasks) is None:
+            return [episode.sentence] * episode.length
+        if strange := sorted(set(indices.tolist()) - set(known)):
+            raise XlvlaError(f"{self.root}: task_index is {strange[0]}, {layout.TASKS} has {', '.join(map(str, known)) or 'none'}")
+        return [known[index] for index in indices.tolist()]
+
+    @cached_property
+    def _tasks(self) -> dict[int, str] | None:
+        """The sentences by their index; None where there is no table of them."""
+        path = self.root / layout.TASKS
+        return tables.tasks_by_index(tables.read(path)) if path.is_file() else None
+
+    def _sentence(self, row: Mapping[str, Any]) -> str:
+        """What an episode was told, at its first frame where the table of episodes does not say."""
+        if told := row.get("tasks"):
+            return told[0]
+        if self._tasks is None:
+            return ""
+        return self.sentences(EpisodeRow(row["episode_index"], row["length"], "", row))[0]
+
+    def shots(self, episode: EpisodeRow, camera: str) -> tuple[np.ndarray, Clip]:
+        """A camera's pictures by their own time: when each was taken [N] s from the episode's beginning, and the pictures."""
+        clip = self.clip(episode, camera)
+        if clip.path not in self._times:
+            self._times[clip.path] = video.times(clip.path)
+        stamps, half = self._times[clip.path]
+        end_s = episode.row.get(f"videos/{self.info.cameras[camera]}/to_timestamp") or clip.start_s + episode.length / self.info.fps
+        stamps = stamps[(stamps >= clip.start_s - half) & (stamps < end_s - half)] - clip.start_s
+        return stamps, replace(clip, frames=len(stamps))
+
+    @cached_property
+    def _times(self) -> dict[Path, tuple[np.ndarray, float]]:
+        return {}
 
     def clip(self, episode: EpisodeRow, camera: str) -> Clip:
         """The pictures of an episode, RGB uint8 [H, W, 3]."""

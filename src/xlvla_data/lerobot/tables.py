@@ -17,7 +17,7 @@ from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature
 
 _TYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
-_FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recording", "hands"), pa.string())}
+_FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recording", "source", "hands"), pa.string())}
 """Columns of the table of episodes that may hold nothing at all."""
 
 
@@ -63,9 +63,14 @@ def tasks(sentences: Sequence[str]) -> pa.Table:
 
 def task_sentences(table: pa.Table) -> list[str]:
     """The sentences in the order of their indices."""
+    return [sentence for _, sentence in sorted(tasks_by_index(table).items())]
+
+
+def tasks_by_index(table: pa.Table) -> dict[int, str]:
     name = "task" if "task" in table.column_names else "__index_level_0__"
-    pairs = sorted(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
-    return [sentence for _, sentence in pairs]
+    if missing := {"task_index", name} - set(table.column_names):
+        raise XlvlaError(f"the table of tasks has no column {', '.join(sorted(missing))}: it has {', '.join(table.column_names)}")
+    return dict(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
 
 
 def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

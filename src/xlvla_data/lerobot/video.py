@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -37,18 +38,24 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
 
 @dataclass(frozen=True)
 class Clip:
-    """Some pictures of a video, every `step`-th of `frames` from `start_s` on; decoded as they are gone through."""
+    """Some pictures of a video, every `step`-th of `frames` after `skipped` from `start_s` on; decoded as they are gone through."""
 
     path: Path
     start_s: float
     frames: int
     step: int = 1
+    skipped: int = 0
+
+    def part(self, first: int, last: int) -> Clip:
+        """The pictures from `first` to before `last`."""
+        return replace(self, skipped=self.skipped + first, frames=last - first)
 
     def __len__(self) -> int:
         return -(-self.frames // self.step)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return read(self.path, self.start_s, self.frames, self.step)
+        pictures = read(self.path, self.start_s, self.skipped + self.frames, 1 if self.skipped else self.step)
+        return islice(pictures, self.skipped, None, self.step) if self.skipped else pictures
 
     def __getitem__(self, chosen: slice) -> Clip:
         if chosen.start or chosen.stop is not None:
@@ -76,6 +83,18 @@ def count(path: Path) -> int:
     try:
         with av.open(str(path)) as file:
             return file.streams.video[0].frames
+    except (FFmpegError, IndexError) as error:
+        raise XlvlaError(f"video {path} cannot be read: {error}") from None
+
+
+def times(path: Path) -> tuple[np.ndarray, float]:
+    """When a video's pictures are shown [N] s, in order, and half of their mean period [s]; raises XlvlaError where it cannot be read."""
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            assert stream.time_base is not None and stream.average_rate is not None
+            stamps = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
+            return np.sort(np.array(stamps, float)) * float(stream.time_base), 0.5 / float(stream.average_rate)
     except (FFmpegError, IndexError) as error:
         raise XlvlaError(f"video {path} cannot be read: {error}") from None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xlvla.errors import XlvlaError
+from xlvla_data import store
 from xlvla_data.bodies import ranges
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
@@ -24,6 +25,7 @@ class Inspection:
         self.data, self._looked = Dataset(root), looked
         self._ranges = ranges(self.data.info.own.get("hands", {}), self.data.info.own.get("joints", {}))
         self._totals = Totals(self.data)
+        self._alike: dict[str, list[int]] = {}
 
     @property
     def episodes(self) -> list[EpisodeRow]:
@@ -43,11 +45,16 @@ class Inspection:
             return
         yield from structure.indices(self.data, row, columns)
         yield from numbers.findings(info, self._ranges, columns)
-        self._totals.add({key: columns[key] for key in info.vectors})
+        vectors = {key: columns[key] for key in info.vectors}
+        self._totals.add(vectors)
+        self._alike.setdefault(store.digest(vectors, row.sentence), []).append(row.index)
         for camera in info.cameras if self._looked else ():
             clip = self.data.clip(row, camera)
             glimpses = []
             try:
+                stamps, _ = self.data.shots(row, camera)
+                if len(stamps) > row.length:
+                    yield f"camera {camera}: {len(stamps)} pictures in the time of {row.length} frames: a reader that counts them is late"
                 yield from pictures.findings(camera, clip, info, columns, glimpses)
             except XlvlaError as error:
                 yield str(error)
@@ -56,4 +63,7 @@ class Inspection:
 
     def after(self) -> Iterator[str]:
         """What can be said once all episodes were gone through."""
+        for same in self._alike.values():
+            if len(same) > 1:
+                yield f"episodes {', '.join(map(str, same))} are the same one, number for number"
         yield from self._totals.findings()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from xlvla_data.convert import Limits
     from xlvla_data.store import Store
 
+ENDING = 1 << 16
+"""So many bytes of the end of a recording's file tell it from any other."""
+
 
 def register(app: typer.Typer) -> None:
     app.command("convert")(convert)
@@ -45,7 +48,7 @@ def convert(
 
     limits, words = ages(max_age), tuple(word.strip() for word in without.split(",") if word.strip())
     with interruptible():
-        there = {stored.key for stored in store.find(to)} if store.roots(to) else set[str]()
+        there = {stored.key: stored.source for stored in store.there(to)}
         report = Report()
         work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, words)
         _all(list(dict.fromkeys(_found(recordings))), there, red, work, report)
@@ -76,13 +79,14 @@ class Work:
     rate_hz: int
     without: Sequence[str]
 
-    def one(self, folder: Path) -> tuple[Path, float, list[str]]:
+    def one(self, folder: Path, source: str = "") -> tuple[Path, float, list[str]]:
         """The data set an episode is in now, how long it is [s], and what is to be said of it."""
         from xlvla_data.bag.reader import Bag
         from xlvla_data.convert import resampled
         from xlvla_data.recorded import take
 
         episode, findings = resampled(take(Bag(folder), self.rate_hz, self.without), self.codec, self.limits)
+        episode = replace(episode, info=replace(episode.info, source=source))
         return self.store.add(episode), episode.frames / self.rate_hz, findings
 
 
@@ -123,7 +127,7 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
         yield from found
 
 
-def _all(folders: Sequence[Path], there: set[str], red: bool, work: Work, report: Report) -> None:
+def _all(folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: Report) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from xlvla.screen import console
@@ -137,14 +141,18 @@ def _all(folders: Sequence[Path], there: set[str], red: bool, work: Work, report
             progress.update(bar, advance=1, pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time")
 
 
-def _one(folder: Path, there: set[str], red: bool, work: Work, report: Report) -> list[str]:
+def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Report) -> list[str]:
     """Converts an episode unless it is there or unfit; what is to be said of it."""
     from xlvla_data.bag.card import read_card
 
-    key = f"{folder.parent.name}/{folder.name}"
+    folder = folder.resolve()
+    key, source = f"{folder.parent.name}/{folder.name}", _print_of(folder)
     if key in there:
-        report.there += 1
-        return []
+        if there[key] in ("", source):  # data sets of older versions do not say what they were made of
+            report.there += 1
+            return []
+        report.refused += 1
+        return [f"refused: another recording called '{key}' is there already: rename the folder of this session"]
     began = time.monotonic()
     try:
         card = read_card(folder)
@@ -155,16 +163,29 @@ def _one(folder: Path, there: set[str], red: bool, work: Work, report: Report) -
             report.left_out += 1
             told, more = [str(line).removeprefix("red: ") for line in card.findings[:2]], len(card.findings) - 2
             return [f"red, left out: {'; '.join(told) or 'no finding says why'}" + (f"; and {more} more findings" if more > 0 else "")]
-        root, seconds, findings = work.one(folder)
+        root, seconds, findings = work.one(folder, source)
     except XlvlaError as error:
         report.refused += 1
         return [f"refused: {error}"]
-    there.add(key)
+    there[key] = source
     report.roots.add(root)
     report.converted += 1
     report.recorded_s += seconds
     report.spent_s += time.monotonic() - began
     return findings
+
+
+def _print_of(folder: Path) -> str:
+    """Hash of how long a recording's files are and of their ends, which say how many messages there are and of when."""
+    import hashlib
+
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.mcap*")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - ENDING))
+            found.update(f"{path.name} {size}".encode() + file.read())
+    return found.hexdigest()[:12]
 
 
 def _say(report: Report, to: Path) -> None:
