@@ -58,7 +58,7 @@ class BagTopic:
             "name": self.name,
             "type": self.type,
             "serialization_format": MESSAGE_ENCODING,
-            "offered_qos_profiles": yaml.safe_load(self.qos) or [],
+            "offered_qos_profiles": from_yaml(self.qos) or [],
             "type_description_hash": self.type_hash,
         }
 
@@ -107,6 +107,11 @@ def information(files: Sequence[FileFacts], topics: Sequence[BagTopic], distro: 
 
 def _span(first_ns: int, last_ns: int) -> dict[str, Any]:
     return {"duration": {"nanoseconds": max(last_ns - first_ns, 0)}, "starting_time": {"nanoseconds_since_epoch": first_ns}}
+
+
+def from_yaml(text: str) -> Any:
+    """The document in a text, by the fast parser where there is one; raises yaml.YAMLError where it is none."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from xlvla.errors import XlvlaError
-from xlvla_data.bag.layout import METADATA, mcap_path
+from xlvla_data.bag.layout import METADATA, from_yaml, mcap_path
 
 PACKED = (".zstd", ".zst")
 """A whole file that is compressed has one of these behind its name."""
@@ -37,7 +37,7 @@ def parts(folder: Path) -> list[Path]:
 def description(folder: Path) -> dict[str, Any]:
     """What `metadata.yaml` says; empty where it is not there, damaged or of another kind."""
     try:
-        document = yaml.safe_load((folder / METADATA).read_text())
+        document = from_yaml((folder / METADATA).read_text())
         about = document["rosbag2_bagfile_information"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError):
         return {}

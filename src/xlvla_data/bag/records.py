@@ -42,6 +42,7 @@ class Records:
 
     Attributes:
         skipped: first byte and end of whatever was no record.
+        wrong_lengths: where chunks begin that are read although the length before them is wrong.
         torn: from where on nothing follows, None where the file ends with a record; zeros at the end are what a loss of power leaves.
     """
 
@@ -49,6 +50,7 @@ class Records:
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
         self.skipped: list[tuple[int, int]] = []
+        self.wrong_lengths: list[int] = []
         self.torn: int | None = None
 
     def from_(self, at: int) -> Iterator[tuple[int, bytes]]:
@@ -70,8 +72,12 @@ class Records:
                 self.skipped.append((at, following))
                 at = following
                 continue
-            self._file.seek(at + HEAD.size)
-            yield opcode, self._file.read(end - at - HEAD.size)
+            self._file.seek(at)
+            _, told = HEAD.unpack(self._file.read(HEAD.size))
+            length = end - at - HEAD.size
+            if told != length:
+                self.wrong_lengths.append(at)
+            yield opcode, self._file.read(length)
             if opcode in _ENDS:
                 return
             at = end
@@ -85,25 +91,31 @@ class Records:
         opcode, length = HEAD.unpack(head)
         end = at + HEAD.size + length
         known = 0 < opcode <= Opcode.DATA_END or opcode >= PRIVATE
-        if not known or length >= MOST_BYTES or end > self._size or length != _LENGTHS.get(opcode, length):
+        if not known or length != _LENGTHS.get(opcode, length):
+            return None
+        if opcode != Opcode.CHUNK and (length >= MOST_BYTES or end > self._size):
             return None
         if opcode == Opcode.MESSAGE and length < MESSAGE_FIELDS:
             return None
-        if opcode == Opcode.CHUNK and not self._is_chunk(length):
-            return None
+        if opcode == Opcode.CHUNK:
+            inner = self._end_of_chunk(at + HEAD.size)
+            if inner is None or (inner != end and self._head(inner) is None):
+                return None
+            end = inner  # where the two lengths do not agree, it is the one behind which records go on
         return opcode, end
 
-    def _is_chunk(self, length: int) -> bool:
-        """Whether the lengths inside the chunk whose contents come next are those of the whole."""
+    def _end_of_chunk(self, at: int) -> int | None:
+        """Where the chunk whose contents begin here ends by the lengths inside it; None where that is beyond the file."""
         head = self._file.read(CHUNK_HEAD.size)
         if len(head) < CHUNK_HEAD.size:
-            return False
+            return None
         *_, named = CHUNK_HEAD.unpack(head)
         if named > len("zstd"):
-            return False
+            return None
         self._file.seek(named, os.SEEK_CUR)
         size = self._file.read(8)
-        return len(size) == 8 and CHUNK_HEAD.size + named + 8 + int.from_bytes(size, "little") == length
+        end = at + CHUNK_HEAD.size + named + len(size) + int.from_bytes(size, "little")
+        return end if len(size) == 8 and end <= self._size else None
 
     def _length_is_wrong(self, at: int, opcode: int, end: int) -> bool:
         """Whether records go on inside this one and not after it."""

@@ -202,6 +202,7 @@ def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Ra
         count += len(loose)
         yield sorted(loose, key=lambda raw: raw.log_ns)
         losses.faults.update(f"bytes {begin} to {end} are no records" for begin, end in records.skipped)
+        losses.faults.update(f"the length of a chunk at byte {at} is wrong" for at in records.wrong_lengths)
         losses.torn = records.torn is not None
         if losses.torn and contents.closed:
             losses.faults[f"nothing can be read from byte {records.torn} on"] += 1
