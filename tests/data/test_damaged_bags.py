@@ -27,10 +27,11 @@ NAME = "episode_000000"
 FILE = f"{NAME}_0.mcap"
 KINDS = {
     "ours": None,
-    "channels inside chunks": {"chunk_size": 4_000},
+    "channels inside chunks": {"chunk_size": 16_000},
     "no chunks": {"use_chunking": False},
 }
-MUTATIONS = 120
+MUTATIONS = 100
+"""Of every kind of file."""
 
 
 @pytest.fixture(scope="module")

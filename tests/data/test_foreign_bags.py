@@ -158,3 +158,26 @@ def test_a_bag_in_sqlite_is_told_apart(tmp_path):
     (tmp_path / "bag_0.db3").touch()
     with pytest.raises(XlvlaError, match="is an sqlite3 bag: `ros2 bag convert`"):
         Bag(tmp_path)
+
+
+def test_messages_that_are_compressed_one_by_one_are_not_taken_for_others(episode, tmp_path):
+    folder = tmp_path / NAME
+    shutil.copytree(episode, folder)
+    document = yaml.safe_load((folder / METADATA).read_text())
+    document["rosbag2_bagfile_information"] |= {"compression_mode": "MESSAGE", "compression_format": "zstd"}
+    (folder / METADATA).write_text(yaml.safe_dump(document))
+    with pytest.raises(XlvlaError, match="has every message compressed on its own"):
+        list(Bag(folder).messages())
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", "[1, 2]", "rosbag2_bagfile_information: 3", "rosbag2_bagfile_information: {relative_file_paths: 7}"]
+)
+def test_damaged_metadata_costs_nothing_and_is_kept_beside_what_replaces_it(episode, tmp_path, damage):
+    folder = tmp_path / NAME
+    shutil.copytree(episode, folder)
+    (folder / METADATA).write_text(damage)
+    assert said(folder) == said(episode)
+    if repair(folder):
+        assert (folder / f"{METADATA}.damaged").read_text() == damage
+        assert yaml.safe_load((folder / METADATA).read_text())["rosbag2_bagfile_information"]["message_count"] == len(said(episode))

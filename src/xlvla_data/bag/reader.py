@@ -71,11 +71,13 @@ class Bag:
         for name in topics or ():
             if name not in self.topics:
                 raise unknown("topic", name, self.topics)
-        if description(self.folder).get("compression_mode", "").upper() == "MESSAGE":
+        if str(description(self.folder).get("compression_mode")).upper() == "MESSAGE":
             raise XlvlaError(f"{self.folder} has every message compressed on its own: `ros2 bag convert` makes a bag without that")
         decoder, newest_ns = Decoder(), 0
         for message in self._raw():
-            topic = self.topics[message.topic]
+            topic = self.topics.get(message.topic)
+            if topic is None:
+                raise XlvlaError(f"{self.folder} is damaged: {message.topic} is not told at its beginning")
             stamp_ns = _stamp(topic, message)
             newest_ns = max(newest_ns, stamp_ns or 0)
             if topics is None or message.topic in topics:
