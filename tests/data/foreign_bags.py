@@ -24,7 +24,7 @@ def rewrite(source: Path, folder: Path, *, files: int = 1, described: bool = Fal
     names = [f"{source.name}_{number}.mcap" for number in range(files)]
     for number, name in enumerate(names):
         some = messages[len(messages) * number // files : len(messages) * (number + 1) // files]
-        _write(folder / name, bag, some, options)
+        write(folder / name, bag, some, options)
     if described:
         document = yaml.safe_load((source / METADATA).read_text())
         document["rosbag2_bagfile_information"]["relative_file_paths"] = names
@@ -32,7 +32,8 @@ def rewrite(source: Path, folder: Path, *, files: int = 1, described: bool = Fal
     return folder
 
 
-def _write(path: Path, bag: Bag, messages, options) -> None:
+def write(path: Path, bag: Bag, messages, options) -> None:
+    """A file with these messages of a bag, by the mcap package's writer."""
     made = Writer(str(path), **options)
     made.start(profile="ros2", library="somebody")
     channels = {}

@@ -6,12 +6,13 @@ import os
 import random
 import shutil
 from collections import Counter
+from dataclasses import replace
 
 import made_episodes
 import numpy as np
 import pytest
 import yaml
-from foreign_bags import plainly, rewrite
+from foreign_bags import plainly, rewrite, write
 from made_episodes import run
 
 from xlvla.errors import XlvlaError
@@ -218,17 +219,46 @@ def test_a_message_that_is_cut_off_is_named(episode, tmp_path):
 
 def cut_one(folder, topic):
     """Writes a bag in which a message of a topic lacks its second half; what convert makes of it."""
-    from foreign_bags import _write
-
     bag = Bag(folder)
     messages = list(bag.messages(raw=True))
     cut = next(number for number, message in enumerate(messages) if message.topic == topic)
     message = messages[cut]
-    messages[cut] = type(message)(**{**vars(message), "content": message.content[: len(message.content) // 2]})
-    _write(folder / FILE, bag, messages, {})
+    messages[cut] = replace(message, content=message.content[: len(message.content) // 2])
+    write(folder / FILE, bag, messages, {})
     text, code = run("convert", folder.parent, "--to", folder / "to")
     assert code == 1 and "refused: " in text and "0 converted, 1 refused" in text, text
     return "refused"
+
+
+@pytest.mark.parametrize("which", [0, -1])
+@pytest.mark.parametrize("seconds", [2**30, -(2**30)])
+def test_a_stamp_of_another_time_is_refused_before_anybody_counts_frames(episode, tmp_path, which, seconds):
+    folder = rewrite(episode, tmp_path / "monday" / NAME)
+    bag = Bag(folder)
+    messages = list(bag.messages(raw=True))
+    at = [number for number, message in enumerate(messages) if message.topic == "/left/arm/joint_states"][which]
+    content = bytearray(messages[at].content)
+    content[4:8] = seconds.to_bytes(4, "little", signed=True)
+    messages[at] = replace(messages[at], content=bytes(content))
+    write(folder / FILE, bag, messages, {})
+    text, code = run("convert", tmp_path, "--to", tmp_path / "to")
+    assert code == 1 and ("that is no episode, a stamp is damaged or of another clock" in text or "stamps go back" in text)
+
+
+def test_messages_with_flipped_bits_are_converted_or_refused_in_one_line(episode, tmp_path):
+    """Without chunks nothing has a checksum, so that whatever is damaged reaches those who decode it."""
+    base, rng = rewrite(episode, tmp_path / NAME, described=True, use_chunking=False), random.Random(0)
+    sound = (base / FILE).read_bytes()
+    for number in range(40):
+        folder = tmp_path / "monday" / f"episode_{number:06d}"
+        shutil.copytree(base, folder)
+        damaged = bytearray(sound)
+        for _ in range(rng.choice((1, 1, 8))):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        (folder / FILE).write_bytes(damaged)
+    text, code = run("convert", tmp_path / "monday", "--to", tmp_path / "to")
+    refused = [line for line in text.splitlines() if ": refused: " in line]
+    assert code == 1 and f"{40 - len(refused)} converted, {len(refused)} refused" in text
 
 
 @pytest.mark.parametrize("damage", [b"[1, 2]", b"{" * 100_000, b'{"name": 3}', b"\xff", b"null"])
