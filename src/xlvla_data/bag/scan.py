@@ -5,33 +5,27 @@ from __future__ import annotations
 import io
 import os
 import struct
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-import lz4.frame
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Footer, Header, Schema, Statistics
 
-from xlvla.errors import XlvlaError
 from xlvla_data.bag.layout import MESSAGE_ENCODING, SCHEMA_ENCODING, BagTopic
 from xlvla_data.bag.mcap_file import LIBRARY, MAGIC
-from xlvla_data.bag.parts import PACKED
-from xlvla_data.bag.records import CHUNK_HEAD, HEAD, Records
+from xlvla_data.bag.records import HEAD, Records
+from xlvla_data.bag.unpack import opened, unpacked
 
 FOOTER_BYTES = HEAD.size + 20
 LOOSE = 1000
 """So many messages outside chunks are handed on at once."""
-
-MOST_UNPACKED = 1 << 30
-"""Bytes of a chunk; one that says it holds more is taken for damaged before it is unpacked."""
 
 _FIELDS = struct.Struct("<HIQQ")
 """What precedes a message's data in its record."""
@@ -127,34 +121,6 @@ class Losses:
         return [f"{line} ({count} times)" if count > 1 else line for line, count in self.faults.items()]
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to be read, unpacked where it is compressed; XlvlaError where it cannot be read or is no MCAP file."""
-    try:
-        with path.open("rb") as packed, _unpacked_file(path, packed) as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise XlvlaError(f"{path} is no MCAP file")
-            yield file
-    except OSError as error:
-        raise XlvlaError(f"{path} cannot be read: {error.strerror or error}") from None
-
-
-@contextmanager
-def _unpacked_file(path: Path, packed: BinaryIO) -> Iterator[BinaryIO]:
-    if path.suffix not in PACKED:
-        yield packed
-        return
-    import zstandard
-
-    with tempfile.TemporaryFile() as file:  # its end is read first, so it has to be unpacked as a whole
-        try:
-            zstandard.ZstdDecompressor().copy_stream(packed, file)
-        except zstandard.ZstdError as error:
-            raise XlvlaError(f"{path} cannot be unpacked: {error}") from None
-        file.seek(0)
-        yield cast(BinaryIO, file)
-
-
 def look(path: Path) -> Contents:
     """What a file says of itself: by its summary, else by its beginning, and where others wrote it all of it is gone through."""
     contents = Contents()
@@ -171,7 +137,7 @@ def look(path: Path) -> Contents:
                 contents.see(opcode, body)
             elif contents.own:
                 break
-            elif (data := _unpacked(body)) is not None:
+            elif (data := unpacked(body)) is not None:
                 for _ in _in_chunk(data, contents, Counter()):
                     pass
     return contents
@@ -192,7 +158,7 @@ def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Ra
                 if fault := contents.see(opcode, body):
                     losses.faults[fault] += 1
                 continue
-            elif (data := _unpacked(body)) is None:
+            elif (data := unpacked(body)) is None:
                 losses.faults["a chunk of messages is damaged"] += 1
             else:
                 loose += _in_chunk(data, contents, losses.faults)
@@ -235,34 +201,6 @@ def _see_summary(file: BinaryIO, contents: Contents) -> None:
             continue
         with suppress(*_MISREAD):
             contents.expected = Statistics.read(ReadDataStream(io.BytesIO(body))).message_count
-
-
-def _unpacked(body: bytes) -> bytes | None:
-    """A chunk's records; None where it is damaged. It is not unpacked beyond the size it says."""
-    _, _, size, checksum, named = CHUNK_HEAD.unpack_from(body)
-    name = body[CHUNK_HEAD.size : CHUNK_HEAD.size + named]
-    packed = body[CHUNK_HEAD.size + named + 8 :]
-    if size > MOST_UNPACKED:
-        return None
-    try:
-        data = _decompressed(name, packed, size)
-    except Exception:  # each way of compression has errors of its own
-        return None
-    return data if len(data) == size and checksum in (0, zlib.crc32(data)) else None
-
-
-def _decompressed(name: bytes, packed: bytes, size: int) -> bytes:
-    """At most one byte more than `size`."""
-    if name == b"lz4":
-        return lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=size + 1)
-    if name == b"zstd":
-        import zstandard
-
-        with zstandard.ZstdDecompressor().stream_reader(packed) as stream:
-            return stream.read(size + 1)
-    if name:
-        raise ValueError(f"unknown compression {name!r}")
-    return packed
 
 
 def _in_chunk(data: bytes, contents: Contents, faults: Counter[str]) -> Iterator[Raw]:
