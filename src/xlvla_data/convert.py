@@ -28,6 +28,9 @@ UNSAID_S = 0.2
 """Streams do not begin and end all at once; more than this cut off is said."""
 
 
+LONGEST_S = 24 * 3600
+"""No episode is longer; stamps that are so far apart are not of one clock."""
+
 Positions = dict[Side, dict[Part, np.ndarray]]
 
 
@@ -103,6 +106,10 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
     if empty := [need.name for need in needs if not len(need.stamps)]:
         raise XlvlaError(f"nothing of {', '.join(empty)} was recorded")
     begin, end = min(int(need.stamps[0]) for need in needs), max(int(need.stamps[-1]) - need.after_ns for need in needs)
+    if end - begin > LONGEST_S * 1e9:
+        first, last = min(needs, key=lambda need: need.stamps[0]), max(needs, key=lambda need: need.stamps[-1])
+        told = f"from {first.stamps[0] * 1e-9:.3f} s ({first.name}) to {last.stamps[-1] * 1e-9:.3f} s ({last.name})"
+        raise XlvlaError(f"its stamps go {told}: that is no episode, a stamp is damaged or of another clock")
     reference = needs[0]
     times = grid(reference.stamps, begin, end, rate_hz)
     old = {need.name: need.too_old(times) for need in needs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,9 +36,11 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
         without: beginnings of features to be left out, as 'operator'.
 
     Raises:
-        XlvlaError: joints that the recording names were not in its messages, or a message cannot be read.
+        XlvlaError: joints that the recording names were not in its messages, a message cannot be read, or a file is damaged or cut off.
     """
     card = bag.info
+    if not bag.closed:
+        raise XlvlaError("a file of it was never closed, or is cut off: `xlvla data repair` makes it whole and keeps what it was")
     readers = {topic: each for topic, each in kept(card.hands).items() if topic in bag.topics and not each[0].startswith(tuple(without))}
     cameras = _cameras(bag.topics)
     joints = _joint_topics(bag)
@@ -123,7 +126,10 @@ def _positions(messages: Sequence[Message]) -> Stream:
     """Positions of serialised JointStates by name; every message has the names of the first."""
     read, names, rows = Positions(), (), list[np.ndarray]()
     for message in messages:
-        values = read(message.content)
+        try:
+            values = read(message.content)
+        except (struct.error, ValueError):
+            raise XlvlaError(f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is damaged or cut off") from None
         names = names or read.names
         rows.append(_row(message, names, read.names, values))
     return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
@@ -173,7 +179,11 @@ def _picture(content: Any, decoder: Pictures) -> np.ndarray:
         return decoder(content.data.tobytes())
     if content.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{content.encoding}' is not supported: rgb8 and bgr8 are")
-    rows = content.data.reshape(content.height, content.step)[:, : 3 * content.width].reshape(content.height, content.width, 3)
+    try:
+        rows = content.data.reshape(content.height, content.step)[:, : 3 * content.width].reshape(content.height, content.width, 3)
+    except ValueError:
+        size = f"{content.width} x {content.height}, {content.step} bytes a row"
+        raise XlvlaError(f"an image of {len(content.data)} bytes is not {size}, as it says") from None
     return rows if content.encoding == "rgb8" else rows[..., ::-1]
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from xlvla import files
 from xlvla.errors import XlvlaError
 from xlvla.strict import build
-from xlvla.types import Part, Side
+from xlvla.text import plain
+from xlvla.types import PARTS, Part, Side
 
 CARD = "episode.json"
 
@@ -77,10 +78,19 @@ def read_card(folder: Path) -> Card:
         document = json.loads(path.read_text())
     except FileNotFoundError:
         raise XlvlaError(f"{folder} is no recorded episode: it has no {CARD}") from None
-    except json.JSONDecodeError as error:
-        raise XlvlaError(f"{path} is not valid JSON: {error}") from None
+    except (ValueError, RecursionError) as error:  # no JSON, or no text
+        raise XlvlaError(f"{path} is not valid JSON: {plain(error, 120)}") from None
+    except OSError as error:
+        raise XlvlaError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not isinstance(document, dict):
+        raise XlvlaError(f"{path} holds no episode: expected a mapping, got {plain(document, 40)}")
     known = set(Card.__dataclass_fields__)
     card, faults = build(Card, {key: value for key, value in document.items() if key in known}, "episode")
     if card is None or faults:
         raise XlvlaError(f"{path}: {'; '.join(faults)}")
+    named = [name for parts in card.joints.values() for names in parts.values() for name in names]
+    if not all(isinstance(name, str) for name in named):
+        raise XlvlaError(f"{path}: joints have names, and not all of these are: {plain(named, 120)}")
+    if missing := [f"{side} {part}" for side, parts in card.joints.items() for part in PARTS if part not in parts]:
+        raise XlvlaError(f"{path}: joints of {', '.join(missing)} are missing")
     return card

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlvla.errors import XlvlaError
+from xlvla.text import plain
 from xlvla_data.bag.layout import BagTopic
 
 if TYPE_CHECKING:
@@ -89,9 +91,14 @@ class Decoder:
         self._types: Typestore = get_typestore(Stores.ROS2_JAZZY)
 
     def __call__(self, topic: BagTopic, data: bytes) -> Any:
-        if topic.type not in self._types.types:
-            self._learn(topic)
-        return self._types.deserialize_cdr(data, topic.type)
+        """The fields of a serialised message; XlvlaError where it cannot be read."""
+        try:
+            if topic.type not in self._types.types:
+                self._learn(topic)
+            return self._types.deserialize_cdr(data, topic.type)
+        except Exception as error:  # the library's code is made for each type, and fails in as many ways on what is cut off or damaged
+            reason = str(error) or type(error).__name__
+            raise XlvlaError(f"{topic.name}: a message of {len(data)} bytes cannot be read as {topic.type}: {plain(reason, 120)}") from None
 
     def _learn(self, topic: BagTopic) -> None:
         from rosbags.typesys import get_types_from_msg

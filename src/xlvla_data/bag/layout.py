@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class BagTopic:
             "name": self.name,
             "type": self.type,
             "serialization_format": MESSAGE_ENCODING,
-            "offered_qos_profiles": yaml.safe_load(self.qos) or [],
+            "offered_qos_profiles": from_yaml(self.qos) or [],
             "type_description_hash": self.type_hash,
         }
 
@@ -67,30 +68,50 @@ def mcap_path(folder: Path) -> Path:
     return folder / f"{folder.name}_0.mcap"
 
 
-def information(
-    file: str, topics: Sequence[BagTopic], counts: Mapping[str, int], first_ns: int, last_ns: int, distro: str
-) -> dict[str, Any]:
-    """What `metadata.yaml` says of a bag, without its outermost key.
+@dataclass(frozen=True)
+class FileFacts:
+    """What `metadata.yaml` says of one file of a bag: its name, messages by topic, log times of the first and the last message."""
 
-    Args:
-        counts: messages by topic.
-        first_ns, last_ns: log times of the first and the last message.
-    """
-    total = sum(counts.values())
-    span = {"duration": {"nanoseconds": max(last_ns - first_ns, 0)}, "starting_time": {"nanoseconds_since_epoch": first_ns}}
+    name: str
+    counts: Mapping[str, int]
+    first_ns: int
+    last_ns: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+
+def information(files: Sequence[FileFacts], topics: Sequence[BagTopic], distro: str) -> dict[str, Any]:
+    """What `metadata.yaml` says of a bag, without its outermost key."""
+    with_messages = [file for file in files if file.total]
+    first_ns = min((file.first_ns for file in with_messages), default=0)
+    last_ns = max((file.last_ns for file in with_messages), default=0)
+    counts = Counter[str]()
+    for file in files:
+        counts.update(file.counts)
     return {
         "version": VERSION,
         "storage_identifier": STORAGE,
-        **span,
-        "message_count": total,
-        "topics_with_message_count": [{"topic_metadata": topic.document(), "message_count": counts.get(topic.name, 0)} for topic in topics],
+        **_span(first_ns, last_ns),
+        "message_count": counts.total(),
+        "topics_with_message_count": [{"topic_metadata": topic.document(), "message_count": counts[topic.name]} for topic in topics],
         "compression_format": "",
         "compression_mode": "",
-        "relative_file_paths": [file],
-        "files": [{"path": file, **span, "message_count": total}],
+        "relative_file_paths": [file.name for file in files],
+        "files": [{"path": file.name, **_span(file.first_ns, file.last_ns), "message_count": file.total} for file in files],
         "custom_data": None,
         "ros_distro": distro,
     }
+
+
+def _span(first_ns: int, last_ns: int) -> dict[str, Any]:
+    return {"duration": {"nanoseconds": max(last_ns - first_ns, 0)}, "starting_time": {"nanoseconds_since_epoch": first_ns}}
+
+
+def from_yaml(text: str) -> Any:
+    """The document in a text, by the fast parser where there is one; raises yaml.YAMLError where it is none."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:

@@ -31,6 +31,9 @@ from mcap.records import (
 from xlvla_data.bag.layout import MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING, BagTopic
 
 MAGIC = b"\x89MCAP0\r\n"
+LIBRARY = "xlvla"
+"""Who wrote a file, as its header says."""
+
 MESSAGE = struct.Struct("<BQHIQQ")
 """What precedes a message's data: opcode, length, channel, sequence, log time, publish time."""
 
@@ -55,7 +58,7 @@ class McapFile:
         self._chunks: list[tuple[ChunkIndex, Counter[int]]] = []
         self.end = 0
         self._begin_chunk()
-        self._append(MAGIC + _bytes(Header(PROFILE, "xlvla"), *self._schemas, *self._channels))
+        self._append(MAGIC + _bytes(Header(PROFILE, LIBRARY), *self._schemas, *self._channels))
 
     @property
     def counts(self) -> dict[str, int]:

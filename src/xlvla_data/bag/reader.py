@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Collection, Iterator
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +15,8 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag import scan
 from xlvla_data.bag.card import CARD, Card, read_card
 from xlvla_data.bag.decode import Decoder, header_ns
-from xlvla_data.bag.layout import METADATA, BagTopic, mcap_path
+from xlvla_data.bag.layout import METADATA, BagTopic
+from xlvla_data.bag.parts import description, parts
 
 
 @dataclass(frozen=True)
@@ -36,36 +39,66 @@ class Message:
 
 
 class Bag:
-    """A recorded episode on disk."""
+    """A recorded episode on disk.
+
+    Attributes:
+        parts: its files, in order, and `contents` what they say of themselves.
+        closed: every file ends as it should; `whole` says that `metadata.yaml` is there, too.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.path = mcap_path(folder)
-        if not self.path.is_file():
-            raise XlvlaError(f"{folder} is no bag: it has no {self.path.name}")
-        found = scan.look(self.path)
-        self.topics: dict[str, BagTopic] = {topic.name: topic for topic in found.topics.values()}
-        self.whole = found.closed and (folder / METADATA).is_file()
+        self.parts = parts(folder)
+        self.contents = [scan.look(part) for part in self.parts]
+        self.topics: dict[str, BagTopic] = {}
+        for topic in (topic for contents in self.contents for topic in contents.topics.values()):
+            known = self.topics.setdefault(topic.name, topic)
+            if known.type != topic.type:
+                raise XlvlaError(f"{folder}: {topic.name} is of two types, {known.type} and {topic.type}")
+        self.closed = all(contents.closed for contents in self.contents)
+        self.whole = self.closed and (folder / METADATA).is_file()
 
     @cached_property
     def info(self) -> Card:
         return read_card(self.folder)
 
     def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[Message]:
-        """Messages of these topics, None: all, in the order they came. A torn bag ends where it was torn."""
+        """Messages of these topics, None: all, in the order they came. A torn bag ends where it was torn.
+
+        Raises:
+            XlvlaError: a file is damaged, at the latest when all of it was read, or a message cannot be decoded.
+        """
         for name in topics or ():
             if name not in self.topics:
                 raise unknown("topic", name, self.topics)
+        if str(description(self.folder).get("compression_mode")).upper() == "MESSAGE":
+            raise XlvlaError(f"{self.folder} has every message compressed on its own: `ros2 bag convert` makes a bag without that")
         decoder, newest_ns = Decoder(), 0
-        for chunk in scan.messages(self.path):
-            for message in chunk:
-                topic = self.topics[message.topic]
-                stamp_ns = header_ns(topic.type, message.data)
-                newest_ns = max(newest_ns, stamp_ns or 0)
-                if topics is None or message.topic in topics:
-                    content = message.data if raw else decoder(topic, message.data)
-                    times = (newest_ns if stamp_ns is None else stamp_ns, message.log_ns, message.sent_ns)
-                    yield Message(message.topic, *times, content, message.sequence)
+        for message in self._raw():
+            topic = self.topics.get(message.topic)
+            if topic is None:
+                raise XlvlaError(f"{self.folder} is damaged: {message.topic} is not told at its beginning")
+            stamp_ns = _stamp(topic, message)
+            newest_ns = max(newest_ns, stamp_ns or 0)
+            if topics is None or message.topic in topics:
+                content = message.data if raw else decoder(topic, message.data)
+                times = (newest_ns if stamp_ns is None else stamp_ns, message.log_ns, message.sent_ns)
+                yield Message(message.topic, *times, content, message.sequence)
+
+    def _raw(self) -> Iterator[scan.Raw]:
+        for part, contents in zip(self.parts, self.contents, strict=True):
+            losses = scan.Losses()
+            for chunk in scan.messages(part, contents, losses):
+                yield from chunk
+            if losses.lines:
+                raise XlvlaError(f"{part} is damaged: {'; '.join(losses.lines[:3])}; `xlvla data repair` keeps what can be read")
+
+
+def _stamp(topic: BagTopic, message: scan.Raw) -> int | None:
+    try:
+        return header_ns(topic.type, message.data)
+    except struct.error:
+        raise XlvlaError(f"{topic.name}: a message of {len(message.data)} bytes is too short to have a stamp") from None
 
 
 def bags(folder: Path) -> list[Path]:
@@ -75,11 +108,14 @@ def bags(folder: Path) -> list[Path]:
     return sorted(path.parent for pattern in (f"*/{CARD}", f"*/*/{CARD}") for path in folder.glob(pattern) if "discarded" not in path.parts)
 
 
-def in_use(folder: Path) -> bool:
-    """Whether somebody records this bag now."""
-    with mcap_path(folder).open("rb") as file:
+@contextmanager
+def kept_for_us(files: Sequence[Path]) -> Iterator[bool]:
+    """Keeps others from recording or repairing a bag meanwhile; whether that was possible."""
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            for path in files:
+                fcntl.flock(stack.enter_context(path.open("rb")).fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-    return False
+            yield False
+            return
+        yield True

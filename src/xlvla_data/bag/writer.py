@@ -11,7 +11,7 @@ from typing import Any
 from mcap.records import Metadata
 
 from xlvla import files
-from xlvla_data.bag.layout import METADATA, BagTopic, as_yaml, information, mcap_path
+from xlvla_data.bag.layout import METADATA, BagTopic, FileFacts, as_yaml, information, mcap_path
 from xlvla_data.bag.mcap_file import McapFile
 
 SPARE = ".spare"
@@ -48,4 +48,5 @@ class BagWriter:
         files.write_text(self.folder / METADATA, as_yaml({"rosbag2_bagfile_information": self._information()}))
 
     def _information(self) -> dict[str, Any]:
-        return information(mcap_path(self.folder).name, self._topics, self.file.counts, *self.file.span_ns, self._distro)
+        facts = FileFacts(mcap_path(self.folder).name, self.file.counts, *self.file.span_ns)
+        return information([facts], self._topics, self._distro)

@@ -136,8 +136,8 @@ class RecorderNode(RigNode):
             return None
 
     def _repair(self) -> None:
-        for folder in repair_all(self._root):
-            self.warn(f"{folder} was left behind by a recorder that was killed, and is whole again")
+        for attempt in repair_all(self._root):
+            self.warn(f"{attempt.folder} was left behind by a recorder that was killed: {attempt.line}")
 
     def _cue(self, word: str, line: str) -> None:
         self._cues.publish(String(data=f"{word}: {line}"))

@@ -114,13 +114,14 @@ def ages(text: str) -> Limits:
 
 
 def _found(folders: Sequence[Path]) -> Iterator[Path]:
-    """The recorded episodes; those of a killed recorder are repaired first."""
+    """The recorded episodes; those that our own recorder did not close are repaired first."""
     from xlvla_data.bag.reader import bags
     from xlvla_data.bag.repair import repair_all
 
     for folder in folders:
-        for repaired in repair_all(folder):
-            print(f"{plain(repaired.parent.name)}/{plain(repaired.name)}: its recorder was killed; repaired")
+        for attempt in repair_all(folder):
+            became = "its recorder was killed; repaired" if attempt.repaired else "its recorder was killed"
+            print(plain(f"{attempt.folder.parent.name}/{attempt.folder.name}: {became}: {attempt.line}"))
         found = bags(folder)
         if not found:
             raise XlvlaError(f"no recorded episodes in {folder}: a session holds folders with an episode.json")

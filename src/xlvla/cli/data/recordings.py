@@ -26,8 +26,13 @@ def recordings(bags: Bags) -> None:
     from xlvla_data.bag.card import read_card
 
     shown = table("Recordings", "episode", "task", "hands", "s", "success", "verdict", "finding")
+    damaged: list[str] = []
     for folder in _found(bags):
-        card = read_card(folder)
+        try:
+            card = read_card(folder)
+        except XlvlaError as error:
+            damaged.append(plain(error))
+            continue
         success = {True: "yes", False: "no", None: "unknown"}[card.success]
         verdict = styled((card.verdict, card.verdict)) if card.verdict else card.state
         worst = str(card.findings[0]).partition(": ")[2] if card.findings else ""
@@ -36,19 +41,33 @@ def recordings(bags: Bags) -> None:
         shown.add_row(where, card.task, hands, f"{card.duration_s:.1f}", success, verdict, worst)
     with Screen() as screen:
         screen.console.print(shown)
+    for line in damaged:
+        typer.echo(line)
+    raise typer.Exit(1 if damaged else 0)
 
 
 def repair(bags: Bags) -> None:
-    """Make whole what killed recorders left behind: everything that reached the disk is kept, and `ros2 bag` plays it again."""
-    from xlvla_data.bag.layout import mcap_path
+    """Make whole what killed recorders left behind or what was damaged since, so that `ros2 bag` plays it again.
+
+    Everything that can be read is kept, and a file that holds more than that stays beside it with `.damaged` behind its name. What
+    cannot be repaired is left as it is with a line, and the exit code is then 1.
+    """
     from xlvla_data.bag.repair import repair
 
-    count = 0
+    repaired = failed = 0
     for folder in _found(bags):
-        if mcap_path(folder).is_file() and repair(folder):
-            count += 1
-            typer.echo(f"{plain(folder)}: whole again")
-    typer.echo(f"{count} repaired" if count else "nothing to repair")
+        try:
+            done = repair(folder)
+        except XlvlaError as error:
+            failed += 1
+            typer.echo(plain(error))
+            continue
+        if done:
+            repaired += 1
+            typer.echo(plain(f"{folder}: {done}"))
+    counts = {"repaired": repaired, "could not be repaired": failed}
+    typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to repair")
+    raise typer.Exit(1 if failed else 0)
 
 
 def _found(folders: Sequence[Path]) -> list[Path]:

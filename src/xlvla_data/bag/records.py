@@ -1,0 +1,157 @@
+"""The records of an MCAP file, past what is damaged in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from mcap.opcode import Opcode
+
+from xlvla_data.bag.mcap_file import MAGIC, MESSAGE_FIELDS
+
+HEAD = struct.Struct("<BQ")
+"""What precedes a record's contents: opcode and length."""
+
+CHUNK_HEAD = struct.Struct("<QQQII")
+"""A chunk's beginning: first and last log time, unpacked size, checksum, length of the name of the compression."""
+
+PRIVATE = 0x80
+"""Opcodes from here on are anybody's; those below are known."""
+
+MOST_BYTES = 1 << 32
+"""No record is so long."""
+
+IN_A_ROW = 3
+"""So many records in a row are no coincidence."""
+
+BLOCK = 1 << 24
+
+_LENGTHS = {Opcode.FOOTER: 20, Opcode.DATA_END: 4}
+_ENDS = (Opcode.DATA_END, Opcode.FOOTER)
+_CANDIDATE = re.compile(rb"(?=[\x03-\x0f].{4}\x00{4})", re.DOTALL)
+"""Where a record may begin; found also inside one another."""
+
+
+class Records:
+    """Goes through the records up to the end of the data.
+
+    Where something is no record, it looks for the next place where records follow each other.
+
+    Attributes:
+        skipped: first byte and end of whatever was no record.
+        wrong_lengths: where chunks begin that are read although the length before them is wrong.
+        torn: from where on nothing follows, None where the file ends with a record; zeros at the end are what a loss of power leaves.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._size = os.fstat(file.fileno()).st_size
+        self.skipped: list[tuple[int, int]] = []
+        self.wrong_lengths: list[int] = []
+        self.torn: int | None = None
+
+    def from_(self, at: int) -> Iterator[tuple[int, bytes]]:
+        """Opcode and contents of every record from this byte on."""
+        while at < self._size:
+            head = self._head(at)
+            if head is None:
+                following = self._next(at)
+                if following is None:
+                    self._end(at)
+                    return
+                self.skipped.append((at, following))
+                at = following
+                continue
+            opcode, end = head
+            if self._length_is_wrong(at, opcode, end):
+                following = self._next(at)
+                assert following is not None  # it lies before `end`
+                self.skipped.append((at, following))
+                at = following
+                continue
+            self._file.seek(at)
+            _, told = HEAD.unpack(self._file.read(HEAD.size))
+            length = end - at - HEAD.size
+            if told != length:
+                self.wrong_lengths.append(at)
+            yield opcode, self._file.read(length)
+            if opcode in _ENDS:
+                return
+            at = end
+
+    def _head(self, at: int) -> tuple[int, int] | None:
+        """Opcode and end of the record that begins here; None where none can."""
+        self._file.seek(at)
+        head = self._file.read(HEAD.size)
+        if len(head) < HEAD.size:
+            return None
+        opcode, length = HEAD.unpack(head)
+        end = at + HEAD.size + length
+        known = 0 < opcode <= Opcode.DATA_END or opcode >= PRIVATE
+        if not known or length != _LENGTHS.get(opcode, length):
+            return None
+        if opcode != Opcode.CHUNK and (length >= MOST_BYTES or end > self._size):
+            return None
+        if opcode == Opcode.MESSAGE and length < MESSAGE_FIELDS:
+            return None
+        if opcode == Opcode.CHUNK:
+            inner = self._end_of_chunk(at + HEAD.size)
+            if inner is None or (inner != end and self._head(inner) is None):
+                return None
+            end = inner  # where the two lengths do not agree, it is the one behind which records go on
+        return opcode, end
+
+    def _end_of_chunk(self, at: int) -> int | None:
+        """Where the chunk whose contents begin here ends by the lengths inside it; None where that is beyond the file."""
+        head = self._file.read(CHUNK_HEAD.size)
+        if len(head) < CHUNK_HEAD.size:
+            return None
+        *_, named = CHUNK_HEAD.unpack(head)
+        if named > len("zstd"):
+            return None
+        self._file.seek(named, os.SEEK_CUR)
+        size = self._file.read(8)
+        end = at + CHUNK_HEAD.size + named + len(size) + int.from_bytes(size, "little")
+        return end if len(size) == 8 and end <= self._size else None
+
+    def _length_is_wrong(self, at: int, opcode: int, end: int) -> bool:
+        """Whether records go on inside this one and not after it."""
+        if opcode in (Opcode.CHUNK, *_ENDS) or end == self._size or self._head(end) is not None:
+            return False
+        following = self._next(at)
+        return following is not None and following < end
+
+    def _next(self, at: int) -> int | None:
+        """The first place after this one where records follow each other."""
+        at += 1
+        while at < self._size:
+            self._file.seek(at)
+            block = self._file.read(BLOCK)
+            for match in _CANDIDATE.finditer(block):
+                if self._follows(at + match.start()):
+                    return at + match.start()
+            at += max(len(block) - HEAD.size + 1, 1)
+        return None
+
+    def _follows(self, at: int) -> bool:
+        """Whether records follow each other from here on, or to the end; a chunk is enough, since its lengths agree."""
+        for _ in range(IN_A_ROW):
+            head = self._head(at)
+            if head is None or head[0] >= PRIVATE:
+                return False
+            opcode, at = head
+            if opcode == Opcode.CHUNK or at == self._size:
+                return True
+            if opcode == Opcode.FOOTER:
+                return at == self._size - len(MAGIC)
+        return True
+
+    def _end(self, at: int) -> None:
+        self._file.seek(at)
+        while block := self._file.read(BLOCK):
+            if block.strip(b"\0"):
+                self.torn = at
+                return
