@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from xlvla.screen import Screen
-    from xlvla_drivers.ros.stop_trial import Row
+    from xlvla_drivers.ros.stop_rows import Row
 
 RIGS = ("bimanual", "bimanual_emulated")
 

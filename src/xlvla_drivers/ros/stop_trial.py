@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -14,14 +11,13 @@ from xlvla.guard import HEADROOM
 from xlvla.ros import convert, topics
 from xlvla.ros.convert import SECOND
 from xlvla.run import NodeDied
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Side
+from xlvla.types import CHUNK_HZ, Side
 from xlvla_drivers import rest
 from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.ros.running_rig import LOOK_S, RunningRig
+from xlvla_drivers.ros.stop_rows import Row, Stop, What
 from xlvla_drivers.ros.watch import Key
-
-What = Literal["slow", "fast", "both", "hands"]
 
 JOINT, SPEED = 0, {"slow": 0.8, "fast": 2.5, "both": 2.5}
 """The joint of an arm that turns, outwards from home and back, and how fast [rad/s]: it comes near nothing."""
@@ -51,51 +47,6 @@ ROUNDING = 0.01
 
 MEASURED = 1.5
 """A device may accelerate by so much more than what is sent to it: it lags, and is seen through its reports."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """A way to stop a rig.
-
-    Args:
-        do: what is done, while it moves.
-        ends: how the commands of motion end: at rest, wherever they were (motion is dead or silent), or in another world.
-        lasts_s: how long is watched afterwards.
-        frames: of the chunk that moves it.
-        binds: a stranger who commands afterwards must move nothing.
-        lost: the part of the first side whose device is lost: what was commanded to it ends anyhow.
-        goes_on: everything stood still together and goes on afterwards.
-        after: puts everything back.
-    """
-
-    name: str
-    do: Callable[[RunningRig], float | None]
-    ends: Literal["rest", "anyhow", "elsewhere"] = "rest"
-    lasts_s: float = 0.7
-    frames: int = CHUNK_FRAMES
-    binds: bool = True
-    lost: str = ""
-    goes_on: bool = False
-    after: Callable[[RunningRig], None] = lambda running: None
-
-
-@dataclass
-class Row:
-    """What became of a stop; shares are of limits."""
-
-    stop: str
-    what: str
-    who: str
-    last_speed: float = 0.0
-    acceleration: float = 0.0
-    jerk: float = 0.0
-    commands: int | None = None
-    rest_s: float | None = None
-    measured: float = 0.0
-    moved_rad: float = 0.0
-    return_rad_s: float | None = None
-    told: list[str] = field(default_factory=list[str])
-    faults: list[str] = field(default_factory=list[str])
 
 
 class StopTrial:

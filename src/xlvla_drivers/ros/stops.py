@@ -15,7 +15,7 @@ from xlvla.ros.stop import Stop as StopWord
 from xlvla.ros.stop import encode
 from xlvla.types import Side
 from xlvla_drivers.ros.running_rig import RunningRig
-from xlvla_drivers.ros.stop_trial import Stop, What
+from xlvla_drivers.ros.stop_rows import Stop, What
 
 STANDS_STILL_S, UNPLUGGED_S, HALTS_S = 2.0, 1.0, 0.7
 
