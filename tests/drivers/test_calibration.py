@@ -10,7 +10,8 @@ import pytest
 from xlvla import catalog
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
-from xlvla.rig import ArmStation, HandStation, Rig, Station
+from xlvla.rig import Rig, Station
+from xlvla.rig_parts import ArmStation, HandStation
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.device import DeviceState
 
