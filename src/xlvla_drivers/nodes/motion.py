@@ -24,7 +24,7 @@ from xlvla_drivers.motion.passage import Passage
 from xlvla_drivers.motion.rig_motion import RigMotion
 from xlvla_drivers.ros.side_stream import SideStream
 
-RARELY = 4
+RARELY = 8
 """What is said rarely (devices, sources, where the robot is) is listened to every so many ticks."""
 
 LONGEST_STOP_S = 1.0
