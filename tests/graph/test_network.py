@@ -14,9 +14,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from xlvla import graph, rig
-from xlvla.errors import XlvlaError
 from xlvla.network import LOOPBACK, PROFILES, RANGE, reach
-from xlvla.ros import session
 from xlvla.run import Supervisor, own_domain
 
 LONE = {RANGE: "LOCALHOST", "ROS_LOCALHOST_ONLY": None, "ROS_STATIC_PEERS": None, "ROS_DISCOVERY_SERVER": None}
@@ -128,15 +126,3 @@ def test_a_rig_listens_on_the_loopback_interface_alone_unless_the_network_is_ask
         for node in supervisor.nodes:
             assert udp_sockets(node.process.pid)
             assert bool(open_to_others(node.process.pid)) == network
-
-
-def test_a_rig_whose_nodes_do_not_find_each_other_is_not_up(monkeypatch):
-    monkeypatch.setattr(session, "MEET_S", 3.0)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        server = f"127.0.0.1:{deaf.getsockname()[1]}"
-        monkeypatch.setenv("ROS_DISCOVERY_SERVER", server)
-        chosen = replace(rig.load("bimanual"), policy=None)
-        specs = graph.chosen(chosen, only=["joint_states", "sim"])
-        with pytest.raises(XlvlaError, match=f"not heard of for 3 s: joint_states, sim; .*ROS_DISCOVERY_SERVER={server}"):
-            session.Session(chosen, specs, domain=own_domain()).__enter__()
