@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 from xlvla_drivers import rest
-from xlvla_drivers.lost_time import LostTime
 from xlvla_drivers.rest import Stream
 
 LIMIT = np.array([20.0, 20.0])
@@ -78,25 +75,3 @@ def test_stamps_that_do_not_rise_are_left_out():
     told = [(0.0, np.zeros(1)), (0.1, np.ones(1)), (0.1, np.full(1, 7.0)), (0.05, np.full(1, 9.0)), (0.2, np.full(1, 2.0))]
     assert Stream.of(told, 1).poses.ravel().tolist() == [0, 1, 2]
     assert len(Stream.of([], 3)) == 0
-
-
-def test_time_that_a_loop_did_not_live_through_adds_up_and_is_forgotten():
-    lost = LostTime(200.0, simulated=True)
-    assert lost.tick(0, 0.005) == 0
-    assert lost.tick(399, 0.05) == pytest.approx(1.95)
-    for _ in range(400):
-        assert lost.tick(0, 0.005) < 1.95
-    assert lost.tick(0, 0.005) == 0
-
-
-def test_a_clock_that_is_set_loses_no_time():
-    lost = LostTime(200.0, simulated=False)
-    lost.tick(0, 0.005)
-    assert lost.tick(399, 0.005) < 0.1
-
-
-def test_a_loop_that_stood_still_has_lost_time_on_any_clock():
-    lost = LostTime(200.0, simulated=False)
-    lost.tick(0, 0.005)
-    time.sleep(0.3)
-    assert lost.tick(59, 0.05) == pytest.approx(0.25, abs=0.01)
