@@ -24,7 +24,7 @@ from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.ros.yardstick import Yardstick
 from xlvla.run import Supervisor
-from xlvla.types import PARTS, Side
+from xlvla.types import PARTS, Part, Side
 
 Moves = Callable[[Side, float], tuple[np.ndarray, np.ndarray]]
 """Wrist [4, 4] m and keypoints [21, 3] m of a side at a time [s]."""
@@ -74,6 +74,8 @@ class TeleopTrial:
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
         self._status, self._clutched = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP), False
         self._chunks = Reader(node, topics.chunk(self._side).history(2000))
+        self._told = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
+        self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
         try:
             self._supervisor.wait_ready()
             for side in self.rig.sides:
@@ -161,13 +163,17 @@ class TeleopTrial:
             self._send(topics.tracked_wrist(side), geometry.pose(wrist, ns, "operator"))
 
     def _stand(self) -> None:
-        """Joint states of a robot at home: where it is told to be teleoperation knows from the commands."""
-        for side in self.rig.sides:
-            pose = np.array(list(self.rig.start(side).values()))
-            split = len(self.rig.joint_names(side, "arm"))
-            for part, values in zip(PARTS, (pose[:split], pose[split:]), strict=True):
-                joints = convert.JointMessage(self.rig.joint_names(side, part))
-                self._send(topics.joint_states(side, part), joints.fill(time.time_ns(), values))
+        """Joint states of a robot that is where it was commanded last, and at home before: motion disengages from one that strays."""
+        for (side, part), reader in self._told.items():
+            names = self.rig.joint_names(side, part)
+            if (command := reader.newest()) is not None:
+                self._poses[side, part] = convert.positions(command, names)
+            message = convert.JointMessage(names).fill(time.time_ns(), self._poses[side, part])
+            self._send(topics.joint_states(side, part), message)
+
+    def _home(self, side: Side, part: Part) -> np.ndarray:
+        start = self.rig.start(side)
+        return np.array([start[name] for name in self.rig.joint_names(side, part)])
 
     def _send(self, topic: Topic, message: Any) -> None:
         if topic.name not in self._publishers:
