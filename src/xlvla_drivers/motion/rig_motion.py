@@ -27,8 +27,8 @@ class RigMotion:
 
     Before a command is given, the way to it and the stop that would follow are judged as a whole. Where they would bring
     anything nearer than its stop, the stop that was judged with the command before is played instead, to rest. So there is
-    always a way to rest that keeps all distances: the rig is in an invariant safe set (Pek and Althoff, Fail-safe motion
-    planning, IV 2018; Thumm et al., SaRA shield).
+    always a way to rest that keeps all distances: the rig is in an invariant safe set, as in fail-safe trajectory planning
+    and with the SaRA shield.
 
     Attributes:
         players: by side.
