@@ -45,7 +45,7 @@ format: $(READY)  ## let ruff mend what it can
 
 docs: $(VENV)/.docs  ## the documentation in out/docs, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "written: out/docs/index.html"
+	@echo "written: out/docs/index.html; \`$(PYTHON) -m http.server -d out/docs\` serves it with its search"
 
 findings:  ## scripts that show faults of packages we use, with what each shows; not part of CI
 	@$(PYTHON) findings/table.py

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from xlvla import rig
+from xlvla_drivers import registry
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAGES += sorted(path for path in (ROOT / "docs").rglob("*.md"))
@@ -20,6 +23,11 @@ in_a_checkout = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="not in 
 def python_of(page):
     """The Python of a page, its blocks in order as one program."""
     return "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE))
+
+
+def rigs_of(page):
+    """The rigs a page shows whole: YAML with the title of a file."""
+    return re.findall(r'^```yaml title="my_rig.yaml"\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def output_of(program):
@@ -47,6 +55,16 @@ def test_the_first_steps_in_python_run_as_they_stand_and_the_policy_succeeds():
     lines = output_of(python_of(ROOT / "docs" / "start" / "python.md")).splitlines()
     assert "Push the two tomato cans together." in lines
     assert lines[-1].startswith("success after "), lines[-1]
+
+
+@in_a_checkout
+@pytest.mark.parametrize("page", ["howto/rig.md", "howto/hardware.md"])
+def test_a_rig_of_the_documentation_has_no_faults(page, tmp_path):
+    for text in rigs_of(ROOT / "docs" / page):
+        path = tmp_path / "my_rig.yaml"
+        path.write_text(text)
+        assert rig.load(path).name == "my_rig"
+        assert registry.faults(rig.load(path)) == []
 
 
 @in_a_checkout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,11 +32,11 @@ def pages() -> dict[str, str]:
         "A mistake ends a command with one line that names what was asked, what is known and what to do; the exit code is 2.",
         "A rig with several faults prints one line for each. A traceback is a bug: please report it.",
         "",
-        "Search this page for a few words of a line. `...` stands for what was given, and for what is known.",
+        "Search this page for a few words of a line. `{name}` and `...` stand for what was given and what is known.",
         "",
     ]
     for room, title in ROOMS.items():
-        found = sorted({(line, where) for line, where in _lines(SOURCE / room)})
+        found = sorted(set(_lines(SOURCE / room)), key=lambda entry: _without_values(entry[0]).casefold())
         if found:
             rows = [(line, f"`{where}`") for line, where in found]
             lines += [f"## {title}", "", table(("line", "raised in"), rows)]
@@ -47,7 +48,7 @@ def _lines(folder: Path) -> Iterator[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISED and node.args:
                 line = _text(node.args[0])
-                if len(line.replace("...", "").split()) > 2:
+                if len(_without_values(line).split()) > 2:
                     yield _escaped(line), str(path.relative_to(SOURCE))
 
 
@@ -57,10 +58,18 @@ def _text(node: ast.expr) -> str:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         return "".join(_text(value) for value in node.values)
-    return "..."
+    inner = node.value if isinstance(node, ast.FormattedValue) else node
+    if isinstance(inner, ast.Name):
+        return f"{{{inner.id}}}"
+    return f"{{{inner.attr}}}" if isinstance(inner, ast.Attribute) else "..."
+
+
+def _without_values(line: str) -> str:
+    """The words of a line that are the same for every value, from its first letter on."""
+    return re.sub(r"\{\w+\}|\.\.\.", "", line).lstrip(" '`:-\\")
 
 
 def _escaped(line: str) -> str:
-    for character in "\\`*_<>[]{}":
-        line = line.replace(character, f"\\{character}") if character not in "<>" else line
+    for character in "\\`*_[]{}":
+        line = line.replace(character, f"\\{character}")
     return line.replace("<", "&lt;").replace(">", "&gt;")

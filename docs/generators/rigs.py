@@ -130,7 +130,7 @@ def _type(hint: Any) -> str:
         key, value = arguments
         by = "side" if get_origin(key) is Literal else "name"
         return f"by {by}: {_type(value)}"
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return f"[{hint.__name__}](rig.md#{_anchor(hint)})" if hint.__module__.split(".")[0] == "xlvla" else hint.__name__
     return {str: "text", float: "number", int: "integer", bool: "true or false", Any: "anything"}.get(hint, str(hint))
 
