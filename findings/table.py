@@ -8,31 +8,35 @@ import textwrap
 import time
 from pathlib import Path
 
+INDENT = " " * 19
 WIDTH = 60
 
 
 def summary(script: Path) -> str:
     """The first sentence of a script's comment, without the versions in brackets."""
-    lines = [line.removeprefix("#").strip() for line in script.read_text().splitlines()[1:] if line.startswith("#")]
-    text = " ".join(lines).partition(" Expected:")[0]
-    return text.partition(" (")[0].rstrip(".")
+    lines = script.read_text().splitlines()[1:]
+    comment = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
+    sentence = " ".join(comment).partition(" Expected:")[0]
+    return sentence.partition(" (")[0].rstrip(".")
 
 
 def main() -> int:
-    scripts = sorted(Path(__file__).parent.glob("*.sh"))
+    """Prints the table, then the output of every script that ended differently; 1 if one did."""
+    outputs = {}
     print(f"{'result':8}  {'seconds':>7}  finding")
-    changed = []
-    for script in scripts:
+    for script in sorted(Path(__file__).parent.glob("*.sh")):
         began = time.monotonic()
-        done = subprocess.run(["sh", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(["sh", script], capture_output=True, text=True)
+        seconds = time.monotonic() - began
         result = "as found" if done.returncode == 0 else "changed"
-        print(f"{result:8}  {time.monotonic() - began:7.0f}  {script.stem}")
-        print(textwrap.indent(textwrap.fill(summary(script), WIDTH), " " * 19), flush=True)
-        if done.returncode:
-            changed.append((script, done.stdout))
-    for script, output in changed:
-        print(f"\n{script.name} ended differently:\n{textwrap.indent(output, '    ')}")
-    return 1 if changed else 0
+        print(f"{result:8}  {seconds:7.0f}  {script.stem}")
+        print(textwrap.indent(textwrap.fill(summary(script), WIDTH), INDENT))
+        sys.stdout.flush()
+        if done.returncode != 0:
+            outputs[script.name] = done.stdout + done.stderr
+    for name, output in outputs.items():
+        print(f"\n{name} ended differently:\n{textwrap.indent(output, '    ')}")
+    return 1 if outputs else 0
 
 
 if __name__ == "__main__":

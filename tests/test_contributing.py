@@ -9,7 +9,9 @@ from xlvla import __version__, catalog
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.skipif(not (ROOT / "CONTRIBUTING.md").is_file(), reason="not in a checkout")
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "CONTRIBUTING.md").is_file(), reason="not in a checkout"
+)
 
 FOUND = {
     "a hand": lambda: catalog.hands(),
@@ -29,7 +31,11 @@ def rows():
     """What is added, and the files the table names for it."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text.partition("## What do I touch to add ...")[2].partition("\n## ")[0]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("| a")]
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+        if line.startswith("| a")
+    ]
     return {row[0]: re.findall(r"`([^`]*NAME[^`]*)`", row[1]) for row in cells}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from xlvla import catalog, rig
+from xlvla import catalog, rig_file
 from xlvla.rig import Rig
 from xlvla.ros.wiring import wiring
 
@@ -28,14 +28,31 @@ json.dump(pages, sys.stdout)
 
 @pytest.fixture(scope="module")
 def pages():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=GENERATORS, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=GENERATORS, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_every_command_that_help_names_has_a_section(pages):
-    help_text = subprocess.run([sys.executable, "-m", "xlvla", "data", "--help"], capture_output=True, text=True, timeout=120).stdout
-    for command in ("check", "convert", "import", "merge", "recordings", "repair", "show", "split", "stats"):
+    help_text = subprocess.run(
+        [sys.executable, "-m", "xlvla", "data", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    for command in (
+        "check",
+        "convert",
+        "import",
+        "merge",
+        "recordings",
+        "repair",
+        "show",
+        "split",
+        "stats",
+    ):
         assert command in help_text
         assert f"\n## xlvla data {command} " in pages["reference/commands/data.md"]
     assert "`xlvla run`" in pages["reference/commands/index.md"]
@@ -58,11 +75,15 @@ def test_every_device_with_a_driver_is_listed(pages):
 
 @pytest.mark.parametrize("name", catalog.rigs())
 def test_every_topic_and_service_of_a_shipped_rig_is_listed(pages, name):
-    loaded = rig.load(name)
+    loaded = rig_file.load(name)
     page = pages["reference/graph.md"]
     for camera in loaded.cameras:
         page = page.replace("{camera}", camera)
-    known = {page.replace("{side}", side).replace("{part}", part) for side in ("left", "right") for part in ("arm", "hand")}
+    known = {
+        page.replace("{side}", side).replace("{part}", part)
+        for side in ("left", "right")
+        for part in ("arm", "hand")
+    }
     for wires in wiring(loaded).values():
         for group in vars(wires).values():
             for entry in group:

@@ -7,100 +7,115 @@ from typing import Any
 
 import typer.main
 
+import xlvla_cli
 from tables import code, table
+from xlvla_cli.app import app
+from xlvla_cli.commands import register_all
 
 Command = Any
-"""A command, group, or parameter as click makes them; recent versions of typer bring a click of their own."""
+"""A command, group or parameter of click, or of the click that recent versions of typer bring."""
 
 FOLDER = "reference/commands"
+
+OVERVIEW = """# Command line
+
+`xlvla COMMAND --help` prints the same at the terminal; `python -m xlvla` is the same command.
+
+| exit code | meaning |
+|---|---|
+| 0 | success |
+| 1 | a check found something |
+| 2 | a mistake, which one line names |
+| 130 | ended by Ctrl-C |
+"""
 
 
 @cache
 def tree() -> Command:
     """Every command of `xlvla`."""
-    try:
-        import xlvla_cli
-        from xlvla_cli.app import app
-        from xlvla_cli.commands import register_all
-
-        register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
-    except ImportError:  # OLD LAYOUT
-        import importlib
-        import pkgutil
-
-        import xlvla.cli
-        from xlvla.cli import app
-
-        for module in pkgutil.iter_modules(xlvla.cli.__path__):
-            importlib.import_module(f"xlvla.cli.{module.name}").register(app)
+    register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
     return typer.main.get_command(app)
 
 
 def nav() -> list[dict[str, str]]:
     """Entries of the navigation: the overview, then a page for each group of commands."""
-    groups = [{f"xlvla {name}": f"{FOLDER}/{name}.md"} for name in _groups()]
-    return [{"Overview": f"{FOLDER}/index.md"}, {"Single commands": f"{FOLDER}/single.md"}, *groups]
+    entries = [{"Overview": f"{FOLDER}/index.md"}, {"Single commands": f"{FOLDER}/single.md"}]
+    for name in _groups():
+        entries.append({f"xlvla {name}": f"{FOLDER}/{name}.md"})
+    return entries
 
 
 def pages() -> dict[str, str]:
     """The pages by path."""
-    single = {name: command for name, command in _children(tree()).items() if name not in _groups()}
-    made = {f"{FOLDER}/index.md": _overview(), f"{FOLDER}/single.md": _page("Single commands", "", "xlvla", single)}
+    made = {
+        f"{FOLDER}/index.md": _overview(),
+        f"{FOLDER}/single.md": _page("Single commands", "", "xlvla", _singles()),
+    }
     for name, group in _groups().items():
-        made[f"{FOLDER}/{name}.md"] = _page(f"xlvla {name}", group.help or "", f"xlvla {name}", _children(group))
+        path = f"{FOLDER}/{name}.md"
+        made[path] = _page(f"xlvla {name}", group.help or "", f"xlvla {name}", _children(group))
     return made
 
 
 def _groups() -> dict[str, Command]:
-    return {name: command for name, command in _children(tree()).items() if hasattr(command, "commands")}
+    commands = _children(tree())
+    return {name: command for name, command in commands.items() if _children(command)}
+
+
+def _singles() -> dict[str, Command]:
+    commands = _children(tree())
+    return {name: command for name, command in commands.items() if not _children(command)}
 
 
 def _children(group: Command) -> dict[str, Command]:
+    """The commands of a group by name; empty for a command that is no group."""
     commands = getattr(group, "commands", {})
-    return dict(sorted((name, command) for name, command in commands.items() if not command.hidden))
+    return {name: commands[name] for name in sorted(commands) if not commands[name].hidden}
 
 
 def _overview() -> str:
     rows = []
-    for name, command in _children(tree()).items():
-        if name not in _groups():
-            rows.append(_row(f"single.md#xlvla-{name}", f"xlvla {name}", command))
-        for child, below in _children(command).items():
-            rows.append(_row(f"{name}.md#xlvla-{name}-{child}", f"xlvla {name} {child}", below))
-    text = [
-        "# Command line",
-        "",
-        "`xlvla COMMAND --help` prints the same at the terminal; `python -m xlvla` is the same command.",
-        "Exit codes are 0 for success, 1 where a check found something, 2 for a mistake that one line names, 130 after Ctrl-C.",
-        "",
-        table(("command", "what it does"), rows),
-    ]
-    return "\n".join(text)
+    for name, command in _singles().items():
+        rows.append(_row("single", f"xlvla {name}", command))
+    for name, group in _groups().items():
+        for child, command in _children(group).items():
+            rows.append(_row(name, f"xlvla {name} {child}", command))
+    return OVERVIEW + "\n" + table(("command", "what it does"), rows)
 
 
-def _row(link: str, name: str, command: Command) -> tuple[str, str]:
-    return f"[`{name}`]({link})", _first_sentence(command.help or "")
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split("\n\n")[0].split())
+def _row(page: str, name: str, command: Command) -> tuple[str, str]:
+    summary = (command.help or "").partition("\n\n")[0]
+    return f"[{code(name)}]({page}.md#{_anchor(name)})", summary
 
 
 def _page(title: str, introduction: str, prefix: str, commands: dict[str, Command]) -> str:
-    lines = [f"# {title}", "", introduction, ""]
-    for name, command in commands.items():
-        lines += _command(f"{prefix} {name}", command)
-    return "\n".join(lines)
+    sections = [_section(f"{prefix} {name}", command) for name, command in commands.items()]
+    return "\n\n".join([f"# {title}", introduction, *sections])
 
 
-def _command(name: str, command: Command) -> list[str]:
-    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    options = [parameter for parameter in command.params if parameter.param_type_name == "option" and "--help" not in parameter.opts]
-    usage = " ".join([name, *map(_argument_name, arguments), "[OPTIONS]" if options else ""]).strip()
-    lines = [f"## {name} {{ #{name.replace(' ', '-')} }}", "", (command.help or "").strip(), "", "```", usage, "```", ""]
-    rows = [(code(_argument_name(argument)), _default(argument), argument.help or "") for argument in arguments]
-    rows += [(code(_option_name(option)), _default(option), option.help or "") for option in options]
-    return [*lines, table(("argument or option", "default", "meaning"), rows)] if rows else lines
+def _section(name: str, command: Command) -> str:
+    arguments = _parameters(command, "argument")
+    options = _parameters(command, "option")
+    usage = [name, *map(_argument_name, arguments)]
+    if options:
+        usage.append("[OPTIONS]")
+    heading = f"## {name} {{ #{_anchor(name)} }}"
+    parts = [heading, (command.help or "").strip(), f"```\n{' '.join(usage)}\n```"]
+    rows = [_parameter_row(_argument_name(argument), argument) for argument in arguments]
+    rows += [_parameter_row(_option_name(option), option) for option in options]
+    if rows:
+        parts.append(table(("argument or option", "default", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _parameters(command: Command, kind: str) -> list[Command]:
+    """Arguments or options, without --help."""
+    mine = [entry for entry in command.params if entry.param_type_name == kind]
+    return [entry for entry in mine if "--help" not in entry.opts]
+
+
+def _parameter_row(name: str, parameter: Command) -> tuple[str, str, str]:
+    return code(name), _default(parameter), parameter.help or ""
 
 
 def _argument_name(argument: Command) -> str:
@@ -116,8 +131,12 @@ def _default(parameter: Command) -> str:
     if parameter.required:
         return "required"
     default = parameter.default
-    if default is None or default == "" or callable(default) or type(default).__name__ == "Sentinel":
-        return ""
     if isinstance(default, bool):
         return "on" if default else "off"
-    return code(default)
+    # None and click's own marker both mean that there is none.
+    known = isinstance(default, str | int | float) or hasattr(default, "parts")
+    return code(default) if known else ""
+
+
+def _anchor(name: str) -> str:
+    return name.replace(" ", "-")

@@ -1,4 +1,7 @@
-"""Pages made from code and files of the repository while MkDocs builds; nothing generated is ever written to docs/."""
+"""Adds pages that are made from the code, and from files of the repository, while MkDocs builds.
+
+Nothing that is generated is ever written to docs/.
+"""
 
 from __future__ import annotations
 
@@ -38,4 +41,6 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 def _expanded(entry: dict[str, str]) -> dict[str, object]:
     title, path = next(iter(entry.items()))
-    return {title: SECTIONS[path]()} if path in SECTIONS else dict(entry)
+    if path in SECTIONS:
+        return {title: SECTIONS[path]()}
+    return {title: path}

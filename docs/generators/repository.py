@@ -1,4 +1,7 @@
-"""Pages that are files of the repository: the home page is README.md, examples are listed with their source."""
+"""Pages that are files of the repository.
+
+The home page is README.md; the page of examples shows the files of examples/.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,42 @@ import ast
 import re
 from pathlib import Path
 
+from tables import code
+
 ROOT = Path(__file__).parents[2]
 
-COPIED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-EXAMPLES_PAGE = "start/examples.md"
+COPIED = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+"""Pages by the file they are made of."""
+
 AS_THEY_ARE = ("LICENSE", "CITATION.cff")
+
+EXAMPLES_PAGE = "start/examples.md"
+
+EXAMPLES_HEAD = """# Examples
+
+The files of `examples/`, each run by the tests. Start one with the environment of `make setup`:
+
+```
+. .venv/bin/activate
+python examples/01_encode_and_decode.py
+```
+"""
 
 _LINK = re.compile(r"(\]\()(?!https?:|#)([^)]+)(\))")
 
 
 def pages() -> dict[str, str]:
     """The pages by path."""
-    copied = {page: _with_links_of_the_site((ROOT / name).read_text()) for name, page in COPIED.items()}
-    files = {name: (ROOT / name).read_text() for name in AS_THEY_ARE}
-    return {**copied, **files, EXAMPLES_PAGE: _examples()}
+    made = {EXAMPLES_PAGE: _examples()}
+    for name, page in COPIED.items():
+        made[page] = _with_links_of_the_site((ROOT / name).read_text())
+    for name in AS_THEY_ARE:
+        made[name] = (ROOT / name).read_text()
+    return made
 
 
 def _with_links_of_the_site(text: str) -> str:
@@ -36,21 +61,24 @@ def _page(target: str) -> str:
 
 
 def _examples() -> str:
-    lines = [
-        "# Examples",
-        "",
-        "The files of `examples/`, each run by the tests. Start one with the environment of `make setup`:",
-        "",
-        "```",
-        ". .venv/bin/activate",
-        "python examples/01_encode_decode.py",
-        "```",
-        "",
-    ]
-    for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
-        source = path.read_text()
-        title = path.stem[3:].replace("_", " ").capitalize()
-        lines += [f"## {path.stem[:2]} {title}", ""]
-        summary = (ast.get_docstring(ast.parse(source)) or "").partition("\n\n")[0]
-        lines += [" ".join(summary.split()), "", f'```python title="examples/{path.name}"', source.rstrip(), "```", ""]
-    return "\n".join(lines)
+    paths = sorted((ROOT / "examples").glob("[0-9]*.py"))
+    return "\n".join([EXAMPLES_HEAD, *map(_example, paths)])
+
+
+def _example(path: Path) -> str:
+    """Heading, the first sentence of the docstring, and the source."""
+    number, _, words = path.stem.partition("_")
+    source = path.read_text()
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    summary = docstring.partition("\n\n")[0]
+    heading = f"## {number} {words.replace('_', ' ').capitalize()}"
+    listing = f'```python title="examples/{path.name}"\n{source.rstrip()}\n```'
+    others = _files_beside(path, source)
+    return "\n\n".join([heading, summary, listing, *others, ""])
+
+
+def _files_beside(path: Path, source: str) -> list[str]:
+    """A line on the files of examples/ that an example names."""
+    files = sorted(entry for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".csv"))
+    named = [file.name for file in files if file.name in source]
+    return [f"It reads {', '.join(map(code, named))} beside it."] if named else []

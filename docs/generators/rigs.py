@@ -12,44 +12,53 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from tables import code, table
 from xlvla import catalog
 from xlvla.rig import Rig
+from xlvla.rig_file import load
 
 PAGE = "reference/rig.md"
+
+INTRODUCTION = """# Rig files
+
+A rig is one YAML file. It is read strictly: an unknown key, a wrong type or an impossible value is
+a fault, and `xlvla check FILE` prints all faults at once. A file may say `like: NAME`; it then
+holds only what differs from that rig. [Write a rig](../howto/rig.md) shows how to begin.
+"""
+
+PLACEHOLDERS = {"sides": "SIDE", "workspace": "SIDE", "cameras": "CAMERA", "calibration": "JOINT"}
+"""What stands for the keys of a mapping, by the mapping's own key."""
+
+SCALARS = {
+    str: "text",
+    float: "number",
+    int: "integer",
+    bool: "true or false",
+    Any: "anything",
+}
+"""Types as a reader of YAML knows them."""
 
 _ENTRY = re.compile(r"^    (?P<names>[\w, ]+): (?P<text>.*)$")
 
 
 def pages() -> dict[str, str]:
     """The page by path."""
-    lines = [
-        "# Rig files",
-        "",
-        "A rig is one YAML file. It is read strictly: an unknown key, a wrong type or an impossible value is a fault, and",
-        "`xlvla check FILE` prints all faults at once. A file may say `like: NAME`; it then holds only what differs from that rig.",
-        "[Write a rig](../howto/rig.md) shows how to begin.",
-        "",
-    ]
-    for kind, where in _sections():
-        lines += _section(kind, where)
-    lines += ["## Shipped rigs", "", _shipped()]
-    return {PAGE: "\n".join(lines)}
+    sections = [_section(kind, where) for kind, where in _sections().items()]
+    return {PAGE: "\n\n".join([INTRODUCTION, *sections, "## Shipped rigs", _shipped()])}
 
 
 def _shipped() -> str:
-    from xlvla.rig import load
+    rows = [(code(name), load(name).description) for name in catalog.rigs()]
+    return table(("name", "description"), rows)
 
-    return table(("name", "description"), [(code(name), load(name).description) for name in catalog.rigs()])
 
-
-def _sections() -> list[tuple[type, str]]:
-    """Every dataclass of a rig with the place it has in the file, parents before children, each once."""
-    found: list[tuple[type, str]] = []
-    waiting: list[tuple[type, str]] = [(Rig, "")]
+def _sections() -> dict[type, str]:
+    """Every dataclass of a rig with its place in the file, parents before children, each once."""
+    found: dict[type, str] = {Rig: ""}
+    waiting = [Rig]
     while waiting:
-        kind, where = waiting.pop(0)
-        if kind in {known for known, _ in found}:
-            continue
-        found.append((kind, where))
-        waiting += [(inner, f"{where}{place}") for place, inner in _nested(kind)]
+        kind = waiting.pop(0)
+        for place, inner in _nested(kind):
+            if inner not in found:
+                found[inner] = f"{found[kind]}.{place}".lstrip(".")
+                waiting.append(inner)
     return found
 
 
@@ -57,28 +66,27 @@ def _nested(kind: type) -> list[tuple[str, type]]:
     """The dataclasses among a dataclass's fields, with where they stand below it."""
     nested = []
     for name, hint in get_type_hints(kind).items():
-        inner, steps = hint, f"{name}."
-        for _ in range(3):
-            if get_origin(inner) in (Union, types.UnionType):
-                inner = next(argument for argument in get_args(inner) if argument is not type(None))
-            elif _is_mapping(inner):
-                key, inner = get_args(inner)
-                steps += f"{_placeholder(name, key)}."
+        inner = _without_null(hint)
+        place = name
+        if _is_mapping(inner):
+            inner = _without_null(get_args(inner)[1])
+            place = f"{name}.{PLACEHOLDERS.get(name, 'NAME')}"
         if dataclasses.is_dataclass(inner):
-            nested.append((steps, inner))
+            nested.append((place, inner))
     return nested
 
 
-def _placeholder(field: str, key: Any) -> str:
-    if get_origin(key) is Literal:
-        return "SIDE"
-    return {"cameras": "CAMERA", "calibration": "JOINT"}.get(field, "NAME")
+def _without_null(hint: Any) -> Any:
+    """The type of `T | None`; any other type as it is."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint
+    return next(argument for argument in get_args(hint) if argument is not type(None))
 
 
-def _section(kind: type, where: str) -> list[str]:
-    title = code(where.rstrip(".")) if where else "The file"
-    lines = [f"## {title} {{ #{_anchor(kind)} }}", "", summary(kind), ""]
-    return [*lines, fields_table(kind), ""]
+def _section(kind: type, where: str) -> str:
+    title = code(where) or "The file"
+    heading = f"## {title} {{ #{_anchor(kind)} }}"
+    return "\n\n".join([heading, summary(kind), fields_table(kind)])
 
 
 def summary(kind: type) -> str:
@@ -93,10 +101,12 @@ def fields_table(kind: type) -> str:
     hints = get_type_hints(kind)
     rows = []
     for field in dataclasses.fields(kind):
-        rows.append((code(field.name), _type(hints[field.name]), _default(field), meanings.get(field.name, "")))
-    if not any(row[3] for row in rows):
-        return table(("key", "type", "default"), [row[:3] for row in rows])
-    return table(("key", "type", "default", "meaning"), rows)
+        row = [code(field.name), _type(hints[field.name]), _default(field)]
+        if meanings:
+            row.append(meanings.get(field.name, ""))
+        rows.append(row)
+    head = ("key", "type", "default", "meaning") if meanings else ("key", "type", "default")
+    return table(head, rows)
 
 
 def _meanings(kind: type) -> dict[str, str]:
@@ -116,23 +126,24 @@ def _meanings(kind: type) -> dict[str, str]:
 
 
 def _type(hint: Any) -> str:
-    """A type as a reader of YAML knows it; dataclasses link to their section."""
-    origin, arguments = get_origin(hint), get_args(hint)
+    """A type as a reader of YAML knows it; dataclasses of a rig link to their section."""
+    origin = get_origin(hint)
+    arguments = get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join("null" if argument is type(None) else _type(argument) for argument in arguments)
+        return f"{_type(_without_null(hint))} or null"
     if origin is Literal:
         return ", ".join(code(argument) for argument in arguments)
-    if origin is tuple:
-        return f"{len(arguments)} numbers" if ... not in arguments else f"list of {_type(arguments[0])}"
-    if origin is list:
+    if origin is tuple and ... not in arguments:
+        return f"{len(arguments)} numbers"
+    if origin in (tuple, list):
         return f"list of {_type(arguments[0])}"
     if _is_mapping(hint):
-        key, value = arguments
-        by = "side" if get_origin(key) is Literal else "name"
-        return f"by {by}: {_type(value)}"
+        by = "side" if get_origin(arguments[0]) is Literal else "name"
+        return f"by {by}: {_type(arguments[1])}"
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return f"[{hint.__name__}](rig.md#{_anchor(hint)})" if hint.__module__.split(".")[0] == "xlvla" else hint.__name__
-    return {str: "text", float: "number", int: "integer", bool: "true or false", Any: "anything"}.get(hint, str(hint))
+        in_a_rig = hint.__module__.startswith("xlvla.")
+        return f"[{hint.__name__}](rig.md#{_anchor(hint)})" if in_a_rig else hint.__name__
+    return SCALARS.get(hint, str(hint))
 
 
 def _is_mapping(hint: Any) -> bool:
@@ -149,21 +160,25 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
+    """A default as YAML writes it."""
     if value is None:
         return code("null")
     if isinstance(value, bool):
         return code(str(value).lower())
-    if dataclasses.is_dataclass(value):
-        return code("{" + ", ".join(f"{key}: {entry}" for key, entry in vars(value).items()) + "}") if _is_small(value) else "its defaults"
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, tuple | list):
         return code(list(value))
     if isinstance(value, Mapping):
         return code("{}")
-    return code(value) if value != "" else code("''")
+    if dataclasses.is_dataclass(value):
+        return _shown_dataclass(value)
+    return code(value) or code("''")
 
 
-def _is_small(value: Any) -> bool:
-    return len(vars(value)) <= 2
+def _shown_dataclass(value: Any) -> str:
+    entries = [f"{key}: {entry}" for key, entry in vars(value).items()]
+    if len(entries) > 2:
+        return "its defaults"
+    return code("{" + ", ".join(entries) + "}")
 
 
 def _anchor(kind: type) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; `|` and line breaks in a cell are escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines) + "\n"
+    separator = ["---"] * len(head)
+    lines = [_line(row) for row in (head, separator, *rows)]
+    return "\n".join(lines) + "\n"
 
 
 def code(text: object) -> str:
@@ -16,5 +17,9 @@ def code(text: object) -> str:
     return f"`{text}`" if str(text) else ""
 
 
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
 def _cell(text: str) -> str:
-    return " ".join(str(text).replace("|", "\\|").split())
+    return " ".join(text.replace("|", "\\|").split())
