@@ -19,8 +19,9 @@ PAGE = "reference/graph.md"
 INTRODUCTION = """# Topics and services
 
 `{side}` is left or right, `{part}` arm or hand, `{camera}` a camera of the rig. `xlvla show RIG`
-prints the graph of one rig. Publishers and subscribers are those of all shipped rigs; `operator`
-is `xlvla run` and the commands beside a running rig.
+prints the graph of one rig, and a test compares that with the running one. Publishers and
+subscribers are those of all shipped rigs; `operator` is `xlvla run` and the commands beside a
+running rig.
 
 Every command carries joint names and a stamp. A receiver maps by name and refuses a name that it
 does not know. A message that a node cannot use is counted, reported from time to time, and
