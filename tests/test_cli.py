@@ -45,7 +45,7 @@ def test_help_loads_nothing_heavy():
     code = (
         "import atexit, sys; sys.argv = ['xlvla', '--help']; "
         f"atexit.register(lambda: print('LOADED', *[m for m in {heavy} if m in sys.modules])); "
-        "from xlvla.cli import main; main()"
+        "from xlvla_cli.app import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "LOADED"

@@ -140,7 +140,7 @@ def test_a_machine_without_a_temporary_folder_is_a_line():
 
 
 FULL = """
-from xlvla.cli import app, main
+from xlvla_cli.app import app, main
 
 @app.command()
 def full():

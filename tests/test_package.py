@@ -103,7 +103,7 @@ def test_the_ros_package_bears_the_same_version_and_licence():
 
 @in_a_checkout
 def test_the_ros_package_links_to_the_same_files():
-    for name in ("xlvla", "xlvla_drivers", "xlvla_sim", "xlvla_data", "xlvla_policy"):
+    for name in ("xlvla", "xlvla_cli", "xlvla_drivers", "xlvla_sim", "xlvla_data", "xlvla_policy"):
         assert (ROS_PACKAGE / name).resolve() == ROOT / "src" / name
     for name in ("launch", "urdf", "LICENSE"):
         assert (ROS_PACKAGE / name).resolve() == ROOT / name

@@ -11,16 +11,16 @@ rclpy = pytest.importorskip("rclpy")
 from xlvla import rig as rigs
 from xlvla.graph import nodes
 from xlvla.ros import topics
-from xlvla.ros.access import GRAPH, access
-from xlvla.ros.controls import Controls
-from xlvla.ros.faults import FaultOrders
-from xlvla.ros.measure import Measure
-from xlvla.ros.operator import Operator
-from xlvla.ros.peers import Peers
-from xlvla.ros.replay import Replayer
 from xlvla.ros.wiring import type_name, wiring
 from xlvla.run import Supervisor
 from xlvla.security import OPERATOR, enclave
+from xlvla_cli.ros.access import GRAPH, access
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.faults import FaultOrders
+from xlvla_cli.ros.measure import Measure
+from xlvla_cli.ros.operator import Operator
+from xlvla_cli.ros.peers import Peers
+from xlvla_cli.ros.replay import Replayer
 
 DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other graphs
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")

@@ -5,9 +5,9 @@ pytest.importorskip("mujoco")
 
 from xlvla import catalog
 from xlvla import rig as rigs
-from xlvla.cli.codec_replay import kept, moved, play, record, scored
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla_cli.codec.replay import kept, moved, play, record, scored
 from xlvla_policy.latent.baselines.dex import missing
 from xlvla_policy.latent.baselines.replay import Dex, RightOnly, self_contact
 from xlvla_sim.world import World

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from xlvla import catalog, rig
-from xlvla.cli.retarget import move
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
 from xlvla.retarget import ARM_SPEED, HAND_SPEED, Limb, Retargeter, limited, pinch_midpoint, pinch_weights, spans
 from xlvla.robot import arm_with_hand
 from xlvla.types import PARTS, SIDES, scoped
+from xlvla_cli.retarget import move
 from xlvla_data import store
 from xlvla_data.episode import Episode, EpisodeInfo
 

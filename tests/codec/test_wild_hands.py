@@ -185,7 +185,7 @@ HAND = Hand("{name}", "Mine", {joints}, {tips}, "palm", "none", urdf=str(Path(__
 
 
 def on_the_command_line(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from xlvla.cli import main; main()", *words]
+    command = [sys.executable, "-c", "from xlvla_cli.app import main; main()", *words]
     return subprocess.run(command, env={**os.environ, "XLVLA_HANDS": str(folder)}, capture_output=True, text=True)
 
 

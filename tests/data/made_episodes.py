@@ -10,9 +10,9 @@ import typer
 from typer.testing import CliRunner
 
 from xlvla import rig as rigs
-from xlvla.cli import data as commands
 from xlvla.codec import Codec
 from xlvla.types import CHUNK_HZ, PARTS, SIDES
+from xlvla_cli import data as commands
 from xlvla_data.convert import STAMPS
 from xlvla_data.episode import Column, Episode, EpisodeInfo
 

@@ -24,16 +24,16 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 from typer.testing import CliRunner
 
-from xlvla.cli.data import recordings
 from xlvla.errors import XlvlaError
+from xlvla_cli.data import recordings
 from xlvla_data.bag.card import Card, read_card
 from xlvla_data.bag.decode import Positions, header_ns
 from xlvla_data.bag.definitions import definition, described
 from xlvla_data.bag.layout import Qos, mcap_path
 from xlvla_data.bag.picture import KIND, compressed, fingerprint, pixels
 from xlvla_data.bag.reader import Bag
-from xlvla_data.bag.repair import repair
 from xlvla_data.bag.writer import SPARE, BagWriter
+from xlvla_data.recorder.repair import repair
 from xlvla_data.recorder.spool import Item, Spool
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import made_episodes
 
-from xlvla.cli import bench_data
+from xlvla_cli.bench import data as bench_data
 from xlvla_data import store
 
 FRAMES = 40

@@ -16,13 +16,14 @@ from foreign_bags import plainly, rewrite, write
 from made_episodes import run
 
 from xlvla.errors import XlvlaError
-from xlvla_data import bagged, store
+from xlvla_cli.bench import bagged
+from xlvla_data import store
 from xlvla_data.bag.card import CARD, read_card
 from xlvla_data.bag.layout import METADATA
 from xlvla_data.bag.reader import Bag
 from xlvla_data.bag.records import CHUNK_HEAD, HEAD
-from xlvla_data.bag.repair import repair
 from xlvla_data.recorded import take
+from xlvla_data.recorder.repair import repair
 
 NAME = "episode_000000"
 FILE = f"{NAME}_0.mcap"

@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xlvla.cli import retarget as command
 from xlvla.errors import XlvlaError
+from xlvla_cli import retarget as command
 from xlvla_data import store
 
 app = typer.Typer()

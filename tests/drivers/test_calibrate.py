@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from xlvla import catalog
 from xlvla import rig as rigs
 from xlvla.arms.xarm7 import ARM
-from xlvla.cli import calibrate
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
-from xlvla.rig_edit import save, with_calibration
+from xlvla_cli import calibrate
+from xlvla_cli.rig_edit import save, with_calibration
 from xlvla_drivers.arms.dynamixel import Driver, Options
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.emulators.dynamixel import Emulator

@@ -16,9 +16,9 @@ cv2 = pytest.importorskip("cv2")
 
 from xlvla import catalog
 from xlvla.ros import convert, supervision, topics
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import own_domain
+from xlvla_cli.ros.operator import Operator
 
 SIZE, RATE_HZ = (192, 108), 30.0
 

@@ -12,11 +12,11 @@ pytest.importorskip("rclpy")
 from xlvla import rig as rigs
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
-from xlvla.ros.controls import Controls
-from xlvla.ros.faults import FaultOrders
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.faults import FaultOrders
+from xlvla_cli.ros.session import Session
 
 WAIT_S = 20.0
 

@@ -16,7 +16,7 @@ WAIT_S = 20.0
 
 
 def command(*words, **more):
-    return [sys.executable, "-c", "from xlvla.cli import main; main()", *words]
+    return [sys.executable, "-c", "from xlvla_cli.app import main; main()", *words]
 
 
 @pytest.fixture

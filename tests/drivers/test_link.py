@@ -15,10 +15,10 @@ from xlvla import rig as rigs
 from xlvla.errors import RigError, XlvlaError
 from xlvla.guard import part_guard
 from xlvla.types import PARTS
+from xlvla_cli.bench.rehearsal import Rehearsal
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.link import FIRST_PAUSE_S, Link
-from xlvla_drivers.rehearsal import Rehearsal
 
 PATIENCE_S = 15.0
 RATE_HZ = 100.0

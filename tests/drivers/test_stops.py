@@ -14,12 +14,12 @@ rclpy = pytest.importorskip("rclpy")
 from xlvla import graph
 from xlvla import rig as rigs
 from xlvla.ros import command_session, convert, topics
-from xlvla.ros.controls import Controls
 from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.ros.stop import StopPublisher
 from xlvla.run import Supervisor, interruptible, own_domain
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.session import Session
 
 WAIT_S = 20.0
 MOVING = 3

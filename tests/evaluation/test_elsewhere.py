@@ -7,9 +7,9 @@ import pytest
 pytest.importorskip("mujoco")
 
 from xlvla import rig as rigs
-from xlvla.cli import eval as command
-from xlvla.cli.eval import engines
 from xlvla.errors import XlvlaError
+from xlvla_cli import eval as command
+from xlvla_cli.eval import engines
 
 SEED = 1_000_000
 

@@ -11,14 +11,14 @@ pytest.importorskip("mujoco")
 
 from xlvla import holdout, paper
 from xlvla import rig as rigs
-from xlvla.cli import app
-from xlvla.cli import eval as command
-from xlvla.cli.eval.engines import consecutive, local
-from xlvla.cli.eval.ledger import FILE, Ledger
-from xlvla.cli.eval.play import play
-from xlvla.cli.eval.table import rate, table, wilson
-from xlvla.cli.eval.trial import Outcome
 from xlvla.errors import XlvlaError
+from xlvla_cli import eval as command
+from xlvla_cli.app import app
+from xlvla_cli.eval.engines import consecutive, local
+from xlvla_cli.eval.ledger import FILE, Ledger
+from xlvla_cli.eval.play import play
+from xlvla_cli.eval.table import rate, table, wilson
+from xlvla_cli.eval.trial import Outcome
 
 SEED = 1_000_000
 

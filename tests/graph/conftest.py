@@ -21,9 +21,9 @@ from xlvla.codec import Codec
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
 from xlvla.types import PARTS, Part, Side
+from xlvla_cli.ros.session import Session
 from xlvla_policy.vla import checkpoint, config, tokenizer
 from xlvla_policy.vla.model import Vla
 

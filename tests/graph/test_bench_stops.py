@@ -6,12 +6,12 @@ import pytest
 
 from xlvla import rig as rigs
 from xlvla.run import interruptible, own_domain
-from xlvla_drivers.adversary.fixed import FIXED
-from xlvla_drivers.adversary.trial import ALLOWED_M
-from xlvla_drivers.ros import stops
-from xlvla_drivers.ros.harm_trial import HarmTrial
-from xlvla_drivers.ros.running_rig import RunningRig
-from xlvla_drivers.ros.stop_trial import StopTrial
+from xlvla_cli.bench.adversary.fixed import FIXED
+from xlvla_cli.bench.adversary.trial import ALLOWED_M
+from xlvla_cli.bench.ros import stops
+from xlvla_cli.bench.ros.harm_trial import HarmTrial
+from xlvla_cli.bench.ros.running_rig import RunningRig
+from xlvla_cli.bench.ros.stop_trial import StopTrial
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from xlvla.ros import supervision
-from xlvla.ros.operator import Operator
 from xlvla.run import interruptible, own_domain
+from xlvla_cli.ros.operator import Operator
 
 
 @pytest.fixture

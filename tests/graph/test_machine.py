@@ -22,9 +22,9 @@ from xlvla import rig as rigs
 from xlvla import run as launcher
 from xlvla.errors import XlvlaError
 from xlvla.ros import supervision, topics
-from xlvla.ros.measure import KEPT, Measure
-from xlvla.ros.operator import Operator
 from xlvla.run import Supervisor, own_domain
+from xlvla_cli.ros.measure import KEPT, Measure
+from xlvla_cli.ros.operator import Operator
 
 WAIT_S = 40.0
 SEGMENT = re.compile(r"/dev/shm/fastrtps_[0-9a-f]{16}_el")

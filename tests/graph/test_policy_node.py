@@ -19,10 +19,10 @@ from xlvla import graph
 from xlvla import rig as rigs
 from xlvla.rig import Rig
 from xlvla.ros import convert, eye, topics
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import Part, Side
+from xlvla_cli.ros.operator import Operator
 
 SDKS_AND_WORLDS = ("xlvla_sim", "mujoco", "serial", "pymodbus", "dynamixel_sdk", "xarm", "cyclonedds", "unitree_sdk2py", "pyrealsense2")
 

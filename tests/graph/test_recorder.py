@@ -29,12 +29,12 @@ from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
-from xlvla.ros.controls import Controls
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
 from xlvla.types import CHUNK_HZ, PARTS
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.operator import Operator
+from xlvla_cli.ros.session import Session
 from xlvla_data.bag.card import read_card
 from xlvla_data.bag.layout import mcap_path
 from xlvla_data.bag.reader import Bag, bags

@@ -18,7 +18,6 @@ from rclpy.serialization import serialize_message
 from typer.testing import CliRunner
 
 from xlvla import rig as rigs
-from xlvla.cli import replay as command
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.rig import Station
@@ -26,6 +25,7 @@ from xlvla.ros import convert, topics
 from xlvla.ros.wiring import type_name
 from xlvla.run import own_domain
 from xlvla.types import CHUNK_HZ, PARTS
+from xlvla_cli import replay as command
 from xlvla_data.bag.card import Card
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import Qos

@@ -18,8 +18,8 @@ from xlvla import rig as rigs
 from xlvla.errors import XlvlaError
 from xlvla.ros import topics
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
+from xlvla_cli.ros.session import Session
 
 BODY = {"sim", "motion", "joint_states"}
 
@@ -37,7 +37,7 @@ def nodes_of(parent: int) -> set[int]:
 
 
 def cli(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from xlvla.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from xlvla_cli.app import main; main()", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("cryptography")
 
-from xlvla import graph, keystore, rig, security
+from xlvla import graph, rig, security
 from xlvla.errors import XlvlaError
-from xlvla.ros.access import access
+from xlvla_cli import keystore
+from xlvla_cli.ros.access import access
 
 DOMAIN = 9
 RIG = rig.load("bimanual")

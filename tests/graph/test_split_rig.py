@@ -23,7 +23,16 @@ class Machine:
     """One `xlvla run` and what it prints."""
 
     def __init__(self, *arguments: str):
-        command = [sys.executable, "-c", "from xlvla.cli import main; main()", "run", "bimanual", "--domain", str(own_domain()), *arguments]
+        command = [
+            sys.executable,
+            "-c",
+            "from xlvla_cli.app import main; main()",
+            "run",
+            "bimanual",
+            "--domain",
+            str(own_domain()),
+            *arguments,
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.said = ""
         threading.Thread(target=self._listen, daemon=True).start()

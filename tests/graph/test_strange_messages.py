@@ -38,11 +38,11 @@ from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import PARTS
+from xlvla_cli.ros.operator import Operator
 
 DOMAIN = 140 + os.getpid() % 16
 EVERY_S = 0.02

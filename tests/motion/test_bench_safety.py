@@ -7,19 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 pytest.importorskip("pinocchio")
 
-from xlvla.cli import app, bench, bench_safety
-from xlvla_drivers.adversary.checker import DistanceCheck, limit_excess
-from xlvla_drivers.adversary.drive import Drive, Path
-from xlvla_drivers.adversary.scenarios import KINDS, planned
-from xlvla_drivers.adversary.trial import ALLOWED_M
-from xlvla_drivers.adversary.workplaces import workplaces
+from xlvla_cli import bench
+from xlvla_cli.bench.adversary.checker import DistanceCheck, limit_excess
+from xlvla_cli.bench.adversary.drive import Drive, Path
+from xlvla_cli.bench.adversary.scenarios import KINDS, planned
+from xlvla_cli.bench.adversary.trial import ALLOWED_M
+from xlvla_cli.bench.adversary.workplaces import workplaces
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.rig_motion import RigMotion
+
+app = typer.Typer()
+bench.register(app)
 
 PLACES = workplaces(["xhand"])
 SCENARIOS = planned(0, KINDS, PLACES, 0.5, 1000)
@@ -27,10 +31,6 @@ SCENARIOS = planned(0, KINDS, PLACES, 0.5, 1000)
 
 def run(tmp_path, *arguments):
     """(exit code, figures) of the command; a path in the list is where figures are written."""
-    if not any(command.name == "safety" for command in bench.bench.registered_commands):
-        bench_safety.register(app)
-    if not any(group.name == "bench" for group in app.registered_groups):
-        bench.register(app)
     out = tmp_path / "safety.json"
     done = CliRunner().invoke(app, ["bench", "safety", "--hands", "xhand", "--no-fixed", "--out", str(out), *arguments])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
-from xlvla_policy.frames import Body, Frames
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.vla import checkpoint, config, normalise
+from xlvla_policy.vla.frames import Body, Frames
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.normalise import Known, Statistics
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from xlvla import rig as rigs
-from xlvla.cli import bench_chunking
 from xlvla.errors import RigError, XlvlaError
 from xlvla.policy import Chunk
+from xlvla_cli.bench import chunking as bench_chunking
 
 RIG = rigs.load("bimanual")
 JOINTS = [len(RIG.joint_names("left", part)) for part in ("arm", "hand")]

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from xarm_statistics import of_xarms
 from xlvla import rig as rigs
-from xlvla.cli.policy import app
 from xlvla.errors import RigError, XlvlaError
+from xlvla_cli.policy import app
 from xlvla_policy.overlap import Overlap
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.training.words import train as train_words

@@ -8,8 +8,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from xlvla.cli.bench_policy import bench
 from xlvla.errors import XlvlaError
+from xlvla_cli.bench.policy import bench
 from xlvla_policy.vla import config, speed
 
 

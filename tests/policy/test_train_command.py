@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from xlvla.cli.train import chosen_recipe
 from xlvla.errors import XlvlaError
+from xlvla_cli.train import chosen_recipe
 from xlvla_policy.training.recipe import usual
 
 NOTHING = {"freeze": "", "lora": ""}

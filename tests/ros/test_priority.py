@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xlvla.ros import priority, standstill
+from xlvla.ros import priority
+from xlvla_cli.bench.ros import standstill
 
 SCHEDULING = (
     "import os, threading; from xlvla.ros import priority; stay = threading.Event(); threading.Thread(target=stay.wait).start(); "

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from xlvla.cli import sim_collect as command
-from xlvla.cli.sim import sim
 from xlvla.errors import XlvlaError
 from xlvla.holdout import parse
+from xlvla_cli.sim import collect as command
+from xlvla_cli.sim import sim
 from xlvla_data import store
 
 NOTHING = parse("")

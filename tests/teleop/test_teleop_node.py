@@ -20,9 +20,9 @@ from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
 from xlvla.ros import convert, geometry, topics
 from xlvla.ros.clock import SimClock
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible
+from xlvla_cli.ros.operator import Operator
 from xlvla_drivers.teleop.closing import closed
 
 DOMAIN = 121 + os.getpid() % 16  # apart from the domain of the session's other graphs

@@ -9,7 +9,7 @@ import sys
 import termios
 import time
 
-from xlvla.keys import Keys
+from xlvla_cli.keys import Keys
 
 
 def test_keys_are_read_one_by_one_without_waiting_for_a_line_and_the_terminal_is_left_as_it_was(monkeypatch):

@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.table import Table
 
-from xlvla import cli
 from xlvla.errors import RigError, XlvlaError
 from xlvla.screen import Plain, Screen, number, rig_line, styled
 from xlvla.text import MOST, Sparing, plain, plain_lines, uncoloured
+from xlvla_cli import app as cli
 
 STRANGE = "box [a] and [/b]\n\x1b[1mERROR: all is well\x07 \u202eabc"
 
@@ -75,7 +75,7 @@ def test_an_error_is_told_in_lines_of_our_own(error, lines, monkeypatch, capsys)
         raise error
 
     monkeypatch.setattr(cli, "app", fails)
-    monkeypatch.setattr(cli.pkgutil, "iter_modules", lambda path: [])
+    monkeypatch.setattr(cli, "register_all", lambda package, folder, app: None)
     with pytest.raises(SystemExit):
         cli.main()
     said = capsys.readouterr().err

@@ -22,9 +22,9 @@ from xlvla.ros.node import RigNode
 from xlvla.run import stopped_because
 from xlvla.types import PARTS
 from xlvla_data.bag.card import Card
-from xlvla_data.bag.repair import repair_all
 from xlvla_data.recorder.desk import Desk
 from xlvla_data.recorder.recording import Recording
+from xlvla_data.recorder.repair import repair_all
 from xlvla_data.recorder.session import Session
 from xlvla_data.ros.intake import Intake, too_large
 from xlvla_data.verdict import COLOURS, Finding

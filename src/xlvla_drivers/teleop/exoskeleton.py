@@ -36,6 +36,6 @@ class Options:
 
 
 def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.exoskeleton import Exoskeleton
+    from xlvla_drivers.ros.sources.exoskeleton import Exoskeleton
 
     return Exoskeleton(node, sides, options)

@@ -34,6 +34,6 @@ class Options:
 
 
 def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.keyboard import Keyboard
+    from xlvla_drivers.ros.sources.keyboard import Keyboard
 
     return Keyboard(node, sides, options)

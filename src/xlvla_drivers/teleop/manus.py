@@ -28,7 +28,7 @@ class Options:
 
 def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
     from xlvla_drivers import registry
-    from xlvla_drivers.ros.gloves import Gloves
+    from xlvla_drivers.ros.sources.manus import Gloves
 
     chosen = registry.options("teleop", options.arms, options.arms_options, "teleop.options.arms_options")
     arms = registry.driver("teleop", options.arms).Driver(options.arms_address, sides, chosen, node)

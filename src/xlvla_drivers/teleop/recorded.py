@@ -23,6 +23,6 @@ class Options:
 
 
 def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.recording import Recording
+    from xlvla_drivers.ros.sources.recorded import Recording
 
     return Recording(address, sides, options)

@@ -21,6 +21,6 @@ class Options:
 
 
 def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.tracker import TrackerTopics
+    from xlvla_drivers.ros.sources.topics import TrackerTopics
 
     return TrackerTopics(node, sides)

@@ -14,12 +14,12 @@ from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, PARTS, Part, Side
-from xlvla_policy.frames import of_rig
 from xlvla_policy.overlap import SECOND, Overlap, overlap
 from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
 from xlvla_policy.vla.checkpoint import Card
 from xlvla_policy.vla.engine import Engine
 from xlvla_policy.vla.engine_choice import Choice
+from xlvla_policy.vla.frames import of_rig
 from xlvla_policy.vla.model import Inputs
 from xlvla_policy.vla.tokenizer import Tokenizer
 

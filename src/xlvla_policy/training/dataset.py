@@ -12,12 +12,12 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, Part, Side
 from xlvla_data.episode import Episode
-from xlvla_policy.frames import Frames
 from xlvla_policy.training import pictures
 from xlvla_policy.training.pictures import Pictures
 from xlvla_policy.training.sources import Source, names
 from xlvla_policy.vla import images, normalise
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.frames import Frames
 from xlvla_policy.vla.normalise import Moments
 
 

@@ -11,12 +11,11 @@ import torch
 from xlvla import holdout
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError, unknown
-from xlvla_policy import frames
 from xlvla_policy.training import dataset, report, sources
 from xlvla_policy.training.dataset import Recorded
 from xlvla_policy.training.report import Report
 from xlvla_policy.training.sources import Source
-from xlvla_policy.vla import checkpoint, pretrained, tokenizer
+from xlvla_policy.vla import checkpoint, frames, pretrained, tokenizer
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla

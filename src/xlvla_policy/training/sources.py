@@ -13,7 +13,7 @@ from xlvla.types import CHUNK_HZ, PARTS, SIDES, Side, scoped
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.store import Stored
-from xlvla_policy.frames import Body
+from xlvla_policy.vla.frames import Body
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from xlvla.codec import Codec
 from xlvla.types import SIDES
 from xlvla_data.episode import EpisodeInfo
-from xlvla_policy.frames import Body, Frames
 from xlvla_policy.training import dataset
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.dataset import Demonstrations, Recorded
@@ -26,6 +25,7 @@ from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.sources import Source
 from xlvla_policy.vla import normalise, tokenizer
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.frames import Body, Frames
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.speed import matmul_rate, memory_bytes
 

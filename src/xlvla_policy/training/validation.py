@@ -13,10 +13,10 @@ from xlvla import catalog
 from xlvla.kinematics import Kinematics
 from xlvla.robot import arm_with_hand
 from xlvla.types import CHUNK_HZ, Part, Side, scoped
-from xlvla_policy.frames import Body
 from xlvla_policy.training.batches import Batches, Drawn
 from xlvla_policy.training.dataset import Demonstrations
 from xlvla_policy.vla import flow
+from xlvla_policy.vla.frames import Body
 from xlvla_policy.vla.model import Vla
 
 SOME = 16

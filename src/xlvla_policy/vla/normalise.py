@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError, nearest
-from xlvla_policy.frames import Block, Frames
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.frames import Block, Frames
 
 SMALLEST_SHARE = 0.15
 """A number that hardly varies must not have its noise blown up to unit scale: its scale is at least this share of its group's."""
