@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xlvla import __version__, catalog, rig, urdf
+from xlvla import __version__, catalog, rig_file, urdf
 from xlvla.robot import arm_with_hand
 
 XLVLA = Path(sys.executable).parent / "xlvla"
@@ -97,7 +97,7 @@ def test_show_cuts_nothing_off_in_a_narrow_terminal():
 
 
 def test_check_says_ok_for_a_rig_that_can_run(tmp_path):
-    path = rig.load("bimanual").with_choices(policy="none").save(tmp_path / "still.yaml")
+    path = rig_file.with_choices(rig_file.load("bimanual"), policy="none").save(tmp_path / "still.yaml")
     assert output("check", str(path)).startswith("bimanual: OK (3 nodes, 38 joints, cameras: front)")
 
 
@@ -114,12 +114,12 @@ def test_check_prints_every_fault_at_once(tmp_path):
 
 
 def test_check_finds_a_missing_checkpoint(tmp_path):
-    path = rig.load("bimanual").with_choices(checkpoint=str(tmp_path / "none.safetensors")).save(tmp_path / "rig.yaml")
+    path = rig_file.with_choices(rig_file.load("bimanual"), checkpoint=str(tmp_path / "none.safetensors")).save(tmp_path / "rig.yaml")
     assert f"no file at {tmp_path}/none.safetensors" in complaint("check", str(path))
 
 
 def test_check_wants_an_exported_folder_for_onnx(tmp_path):
-    path = rig.load("bimanual").save(tmp_path / "rig.yaml")
+    path = rig_file.load("bimanual").save(tmp_path / "rig.yaml")
     path.write_text(path.read_text().replace("engine: auto", "engine: onnx"))
     assert "xlvla policy export" in complaint("check", str(path))
 

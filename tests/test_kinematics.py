@@ -9,7 +9,7 @@ import pytest
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
-from xlvla.rig import load
+from xlvla.rig_file import load
 from xlvla.robot import arm_with_hand, rig_description
 from xlvla.types import SIDES, scoped
 

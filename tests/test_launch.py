@@ -18,7 +18,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from xlvla import catalog, graph, rig
+from xlvla import catalog, graph, rig_file
 from xlvla.network import LOOPBACK, PROFILES, RANGE
 from xlvla.paths import share
 from xlvla.ros import supervision
@@ -63,13 +63,13 @@ def test_the_arguments_read_well():
 
 def test_every_node_of_the_graph_is_launched():
     nodes, _ = started()
-    specs = graph.nodes(rig.load("bimanual"))
+    specs = graph.nodes(rig_file.load("bimanual"))
     assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
 
 
 def test_a_rig_driven_by_hand_is_launched_with_whatever_follows_the_operator():
     nodes, _ = started(BY_HAND)
-    specs = graph.nodes(rig.load("teleop_scripted"))
+    specs = graph.nodes(rig_file.load("teleop_scripted"))
     assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
     keyboard, _ = started(BY_HAND, rig="teleop_keyboard")
     assert "teleop" in [node._Node__node_name for node in keyboard]
@@ -109,7 +109,7 @@ def test_a_machine_may_start_some_of_the_nodes():
 def test_a_node_gets_the_chosen_rig_and_the_simulations_time():
     nodes, context = started(left_hand="inspire", instruction="stack: them # up")
     given = parameters(nodes[0], context)
-    chosen = rig.load(given["rig"])
+    chosen = rig_file.load(given["rig"])
     assert (chosen.sides["left"].hand.type, chosen.policy.instruction) == ("inspire", "stack: them # up")
     assert given["use_sim_time"] is True and given["part"] == ""
     assert parameters(nodes[-1], context)["part"] in ("", "xlvla")
@@ -125,7 +125,7 @@ def test_a_wrong_choice_is_refused_by_name():
 
 
 def test_a_rig_whose_node_dies_ends_the_launch_with_an_error():
-    doomed = rig.load("bimanual").with_choices(policy="none")
+    doomed = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     broken = [graph.NodeSpec("xlvla_sim", "none_such", "sim")]
     service = launch.LaunchService()
     service.include_launch_description(launch.LaunchDescription(rig_actions(doomed, broken, None)))

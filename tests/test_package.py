@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from xlvla import __version__, catalog, graph, rig
+from xlvla import __version__, catalog, graph, rig_file
 
 ROOT = Path(__file__).parents[1]
 ROS_PACKAGE = ROOT / "ros2_ws" / "src" / "xlvla"
@@ -45,9 +45,9 @@ def test_the_wheel_holds_rigs_descriptions_launch_files_and_weights(wheel):
 def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "from xlvla import catalog, rig, robot; "
+        "from xlvla import catalog, rig_file, robot; "
         "assert not [fault for hand in catalog.hands().values() for fault in hand.faults()]; "
-        "print(catalog.__file__, len(robot.rig_description(rig.load('bimanual'))))"
+        "print(catalog.__file__, len(robot.rig_description(rig_file.load('bimanual'))))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
@@ -116,7 +116,7 @@ def test_the_ros_package_installs_every_node_of_the_graph(monkeypatch):
     monkeypatch.setattr("setuptools.setup", lambda **given: arguments.update(given))
     runpy.run_path("setup.py")
     scripts = dict(entry.replace(" ", "").split("=") for entry in arguments["entry_points"]["console_scripts"])
-    for spec in graph.nodes(rig.load("bimanual")):
+    for spec in graph.nodes(rig_file.load("bimanual")):
         assert scripts[f"{spec.package}_{spec.executable}"] == f"{spec.module}:main"
     installed = {file for _, files in arguments["data_files"] for file in files}
     assert {

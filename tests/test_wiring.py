@@ -8,7 +8,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.graph import nodes
 from xlvla.ros import topics
 from xlvla.ros.wiring import type_name, wiring
@@ -29,7 +29,7 @@ OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfa
 @pytest.fixture(scope="module", params=["bimanual", "bimanual_emulated", "teleop_scripted", "teleop_keyboard"])
 def probe(request, tmp_path_factory):
     """A ROS node beside the running graph of a rig."""
-    rig = rigs.load(request.param)
+    rig = rig_file.load(request.param)
     if rig.recorder:
         rig = replace(rig, recorder=replace(rig.recorder, folder=str(tmp_path_factory.mktemp("recordings"))))
     context = rclpy.Context()

@@ -53,12 +53,12 @@ def policies() -> tuple[str, ...]:
 
 @cache
 def drivers(kind: str) -> tuple[str, ...]:
-    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of `xlvla_drivers` that say what a `Driver` is.
+    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of `xlvla_drivers` that say what their `Options` are.
 
     None is imported, since the device SDKs they need may be missing.
     """
     package = "xlvla_drivers.teleop" if kind == "teleop" else f"xlvla_drivers.{kind}s"
-    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Driver"))
+    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Options"))
 
 
 def hand(name: str) -> Hand:

@@ -16,16 +16,13 @@ from typing import Any, cast
 import numpy as np
 import yaml
 
-from xlvla import catalog, rig_like
+from xlvla import catalog
 from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
-from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
 from xlvla.motion import MotionConfig
 from xlvla.recording import RecorderConfig
-from xlvla.rig_faults import rig_faults
 from xlvla.rig_parts import Camera, PolicyConfig, SimConfig, Station
-from xlvla.strict import build
 from xlvla.teleop import TeleopConfig
 from xlvla.types import PARTS, Part, Side, scoped
 
@@ -102,36 +99,6 @@ class Rig:
         open_hand = (float(min(max(0.0, low), high)) for low, high in zip(lower, upper, strict=True))
         return self.home(side) | dict(zip(self.joint_names(side, "hand"), open_hand, strict=True))
 
-    def with_choices(
-        self,
-        *,
-        hands: Mapping[Side, str | None] | None = None,
-        sim: bool | None = None,
-        policy: str | None = None,
-        checkpoint: str | None = None,
-        instruction: str | None = None,
-        seed: int | None = None,
-        speed: float | None = None,
-        network: bool | None = None,
-    ) -> Rig:
-        """This rig with what the command line chose instead; None keeps the rig's own. `policy` 'none' starts no policy."""
-        document = dataclasses.asdict(self)
-        for side, hand in (hands or {}).items():
-            if hand and side not in document["sides"]:
-                raise XlvlaError(f"rig '{self.name}' has no {side} side")
-            if hand and hand != document["sides"][side]["hand"]["type"]:
-                device = document["sides"][side]["hand"]["device"]
-                document["sides"][side]["hand"] = {"type": hand, "device": DeviceConfig.for_another(device)}
-        if network is not None:
-            document["network"] = network
-        if sim is not None:
-            document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
-        _choose(document["sim"], seed=seed, speed=speed)
-        if policy == "none":
-            document["policy"] = None
-        _choose(document["policy"], type=None if policy == "none" else policy, checkpoint=checkpoint, instruction=instruction)
-        return from_document(document, self.name)
-
     def document(self) -> dict[str, Any]:
         """The rig as plain data, which `from_document` makes the same rig of."""
         return _plain(dataclasses.asdict(self))
@@ -140,36 +107,6 @@ class Rig:
         """Writes the rig as YAML that `load` reads back to the same rig."""
         path.write_text(yaml.safe_dump(self.document(), sort_keys=False))
         return path
-
-
-def load(name_or_path: str | Path) -> Rig:
-    """The rig of the catalogue with that name, or in that YAML file; RigError lists every fault."""
-    text = str(name_or_path)
-    known = catalog.rigs()
-    path = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)
-    if path is None:
-        raise unknown("rig", text, known)
-    if not path.is_file():
-        raise XlvlaError(f"no rig file at {path}")
-    return from_document(rig_like.document(path), str(path))
-
-
-def from_document(document: Any, source: str) -> Rig:
-    """The rig in a parsed YAML document; `source` names it in faults."""
-    rig, faults = build(Rig, document, "rig")
-    if rig is not None and not (faults and not rig.sides):
-        faults += rig_faults(rig)
-    if rig is None or faults:
-        raise RigError(f"{source}: {fault.removeprefix('rig.')}" for fault in faults)
-    return rig
-
-
-def _choose(section: dict[str, Any] | None, **choices: Any) -> None:
-    chosen = {key: value for key, value in choices.items() if value is not None}
-    if chosen and section is None:
-        raise XlvlaError(f"{', '.join(chosen)} chosen, but this rig has nothing to apply it to")
-    if section is not None:
-        section.update(chosen)
 
 
 def _plain(value: Any) -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xlvla import catalog, files
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.rig import Rig
+from xlvla.rig_parts import Station
 from xlvla.types import Side
-
-if TYPE_CHECKING:
-    from xlvla.rig import Rig, Station
 
 
 def rig_faults(rig: Rig) -> list[str]:

@@ -37,7 +37,7 @@ def calibrate(
 
     The device is not moved unless you ask for it. The old file is kept beside the new one.
     """
-    from xlvla.rig import load
+    from xlvla.rig_file import load
 
     loaded = load(rig)
     chosen_side, chosen_part = _part(loaded, side, part)

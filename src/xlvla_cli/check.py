@@ -23,7 +23,7 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
     from xlvla.errors import RigError
     from xlvla.graph import nodes
     from xlvla.network import reach
-    from xlvla.rig import load
+    from xlvla.rig_file import load
 
     loaded = load(rig)
     scope = reach(loaded.network, os.environ)

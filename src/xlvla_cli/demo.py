@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla import rig_file
 from xlvla.types import FIRST_EVALUATION_SEED
 
 if TYPE_CHECKING:
@@ -49,12 +50,14 @@ def demo(
 
 def _runs(episodes: int, seed: int, checkpoint: str | None) -> Iterator[tuple[Rig, int]]:
     """Rigs and how many episodes each gets; every episode has a seed of its own."""
-    from xlvla import rig as rigs
 
     second = episodes // 2
     for hand, count, first in ((HANDS[0], episodes - second, seed), (HANDS[1], second, seed + episodes - second)):
         if count:
-            yield rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand}, seed=first, checkpoint=checkpoint), count
+            yield (
+                rig_file.with_choices(rig_file.load("bimanual"), hands={"left": hand, "right": hand}, seed=first, checkpoint=checkpoint),
+                count,
+            )
 
 
 def _picture(path: Path, screen: Screen) -> None:

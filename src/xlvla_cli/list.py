@@ -48,7 +48,7 @@ def _arms() -> Table:
 
 def _rigs() -> Table:
     from xlvla import catalog
-    from xlvla.rig import load
+    from xlvla.rig_file import load
 
     rows = table("Rigs", "name", "sides", "what it is")
     for name in catalog.rigs():

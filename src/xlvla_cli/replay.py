@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -56,16 +58,14 @@ def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
     """The rig that does it: nobody else drives it, and nothing is recorded."""
     from dataclasses import replace
 
-    from xlvla import rig as rigs
-
     if name is None and played.rig:
-        found = rigs.from_document(dict(played.rig), played.name)
+        found = rig_file.from_document(dict(played.rig), played.name)
     elif name is None:
-        found = rigs.load("bimanual").with_choices(hands=dict(played.hands))
+        found = rig_file.with_choices(rig_file.load("bimanual"), hands=dict(played.hands))
     else:
-        found = rigs.load(name)
-    found = replace(found.with_choices(sim=sim, policy="none"), teleop=None, recorder=None)
-    return found.with_choices(seed=played.seed) if found.sim and played.seed is not None else found
+        found = rig_file.load(name)
+    found = replace(rig_file.with_choices(found, sim=sim, policy="none"), teleop=None, recorder=None)
+    return rig_file.with_choices(found, seed=played.seed) if found.sim and played.seed is not None else found
 
 
 def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:

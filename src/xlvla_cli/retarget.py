@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import PARTS, Part, Side
@@ -41,11 +42,10 @@ def retarget(
 
     What is there is not made again; an episode of the same name made of another is an error.
     """
-    from xlvla import rig as rigs
     from xlvla.codec import Codec
     from xlvla_data import store
 
-    source, target, codec = rigs.load(rig), rigs.load(to_rig or rig), Codec.load(weights)
+    source, target, codec = rig_file.load(rig), rig_file.load(to_rig or rig), Codec.load(weights)
     rows: list[dict[str, Any]] = []
     failed = skipped = 0
     episodes, made = store.find(data), Made(out)
@@ -56,7 +56,7 @@ def retarget(
             if made.before(stored, hands):
                 skipped += 1
                 continue
-            found, missed = move(recorded, source, target.with_choices(hands=hands), codec, keep_images)
+            found, missed = move(recorded, source, rig_file.with_choices(target, hands=hands), codec, keep_images)
             root = made.add(found, stored)
             rows += [{"episode": f"{root.name} from {stored.name}", **row} for row in missed]
         except XlvlaError as error:
@@ -142,13 +142,13 @@ def _retargeter(recorded: Episode, source: Rig, target: Rig, side: Side, codec: 
     for rig in (source, target):
         if side not in rig.sides:
             raise XlvlaError(f"the episode has a {side} side, rig '{rig.name}' has none: choose another --rig or --to-rig")
-    worn = source.with_choices(hands={side: recorded.info.hands[side]})
+    worn = rig_file.with_choices(source, hands={side: recorded.info.hands[side]})
     return Retargeter(Limb(worn, side), Limb(target, side), codec)
 
 
 def _path(recorded: Episode, rig: Rig, side: Side, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Arm [F, N] and hand [F, J] rad of an episode, in the order of the catalogue."""
-    worn = rig.with_choices(hands={side: recorded.info.hands[side]})
+    worn = rig_file.with_choices(rig, hands={side: recorded.info.hands[side]})
     arm, hand = (_columns(recorded, worn, side, part)(getattr(recorded, kind)[side][part]) for part in PARTS)
     return arm, hand
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from rich.text import Text
 
@@ -52,12 +54,11 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")] = False,
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
-    from xlvla import rig as rigs
     from xlvla.network import reach
 
     hands: dict[Side, str | None] = {"left": left_hand, "right": right_hand}
     choices = {"policy": policy, "checkpoint": checkpoint, "instruction": instruction, "seed": seed, "speed": speed, "network": network}
-    chosen = rigs.load(rig).with_choices(hands=hands, sim=sim, **choices)
+    chosen = rig_file.with_choices(rig_file.load(rig), hands=hands, sim=sim, **choices)
     specs = _specs(chosen, episodes, out, _names(only), _names(without))
     scope = reach(chosen.network, os.environ | ({} if domain is None else {"ROS_DOMAIN_ID": str(domain)}), insisted=network is not None)
     ready_or_raise(chosen, specs, scope)

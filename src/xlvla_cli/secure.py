@@ -20,7 +20,7 @@ def secure(
 ) -> None:
     """Write an SROS2 keystore for a rig: an enclave for every node and the operator, each with what it may say and hear."""
     from xlvla.errors import XlvlaError
-    from xlvla.rig import load
+    from xlvla.rig_file import load
     from xlvla.run import interruptible
     from xlvla.security import KEYSTORE, OPERATOR, OVERRIDE, enclave, refusal
     from xlvla_cli import keystore

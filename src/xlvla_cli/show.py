@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -26,9 +28,9 @@ def show(
 ) -> None:
     """Show what a rig resolves to: parts and joints, settings, nodes, topics and services."""
     from xlvla import screen
-    from xlvla.rig import load
+    from xlvla.rig_file import load
 
-    resolved = load(rig).with_choices(hands={"left": left_hand, "right": right_hand}, policy=policy)
+    resolved = rig_file.with_choices(load(rig), hands={"left": left_hand, "right": right_hand}, policy=policy)
     console = screen.console()
     console.print(screen.styled((resolved.name, "bold"), f"  {resolved.description}"), "", sep="\n")
     for table in (_sides(resolved), _settings(resolved), _nodes(resolved), *_graph(resolved)):

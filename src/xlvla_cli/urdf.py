@@ -25,7 +25,7 @@ def description(arm: str, hand: str, side: str, rig: str) -> str:
     """URDF text of what the options chose."""
     from xlvla import catalog
     from xlvla.errors import XlvlaError, unknown
-    from xlvla.rig import load
+    from xlvla.rig_file import load
     from xlvla.robot import arm_with_hand, rig_description
     from xlvla.types import SIDES, Side
 

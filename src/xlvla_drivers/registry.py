@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -84,7 +84,15 @@ def source(rig: Rig, node: Any) -> Source:
     """The source of a rig's teleoperation, not yet open."""
     assert rig.teleop is not None
     chosen = options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
-    return driver("teleop", rig.teleop.source).Driver(rig.teleop.address, tuple(rig.sides), chosen, node)
+    return source_driver(rig.teleop.source)(rig.teleop.address, tuple(rig.sides), chosen, node)
+
+
+def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], Source]:
+    """What makes a source of teleoperation; one that speaks ROS stands in `ros/sources`, its options in `teleop`."""
+    module = driver("teleop", name)
+    if not hasattr(module, "Driver"):
+        module = importlib.import_module(f"xlvla_drivers.ros.sources.{name}")
+    return module.Driver
 
 
 def open_device(rig: Rig, side: Side, part: Part) -> Device:

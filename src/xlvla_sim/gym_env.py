@@ -17,8 +17,7 @@ import numpy as np
 from gymnasium import Env, spaces
 from gymnasium.envs.registration import register, registry
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.types import CHUNK_HZ, PARTS, Part, Side
 
@@ -50,11 +49,11 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
 
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise XlvlaError(f"render mode '{render_mode}': rgb_array is the one there is")
-        base = rigs.load(rig)
+        base = rig_file.load(rig)
         if base.sim is None:
             raise XlvlaError(f"rig '{rig}' has no `sim` section, so there is nothing to simulate")
         chosen = dict(zip(base.sides, hands.split("+") if "+" in hands else [hands] * len(base.sides), strict=False))
-        self.rig = replace(base, sim=replace(base.sim, task=task)).with_choices(hands=chosen)
+        self.rig = rig_file.with_choices(replace(base, sim=replace(base.sim, task=task)), hands=chosen)
         self.render_mode, self._images, self._ramp = render_mode, images, np.arange(1, RAMP_STEPS + 1) / RAMP_STEPS
         self.world = World(self.rig, render=images or render_mode is not None)
         self.parts: tuple[tuple[Side, Part], ...] = tuple((side, part) for side in sorted(self.rig.sides) for part in PARTS)

@@ -3,8 +3,7 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_cli.codec.replay import kept, moved, play, record, scored
@@ -17,7 +16,7 @@ NONE, LEFT, BOTH = frozenset(), frozenset({("left", "can")}), frozenset({("left"
 
 @pytest.fixture(scope="module")
 def xhands():
-    return rigs.load("bimanual").with_choices(hands={"left": "xhand", "right": "xhand"})
+    return rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "xhand", "right": "xhand"})
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def test_commands_that_are_played_again_touch_what_they_touched(xhands, recorded
 
 
 def test_a_replay_on_another_hand_is_scored(recorded):
-    target = rigs.load("bimanual").with_choices(hands={"left": "inspire", "right": "inspire"})
+    target = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspire", "right": "inspire"})
     (score,) = scored(recorded, target, {"codec": Codec.load()})
     assert (score.source, score.target, score.way, score.why) == ("xhand", "inspire", "codec", "")
     assert score.kept > 0.5 and 0 <= score.hits <= 1 and score.stage >= 0.25

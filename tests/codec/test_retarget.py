@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from xlvla import catalog, rig
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
 from xlvla.retarget import ARM_SPEED, HAND_SPEED, Limb, Retargeter, limited, pinch_midpoint, pinch_weights, spans
@@ -18,12 +18,12 @@ from xlvla_data import store
 from xlvla_data.episode import Episode, EpisodeInfo
 
 FRAMES, RATE_HZ = 24, 20.0
-BASE = rig.load("bimanual")
+BASE = rig_file.load("bimanual")
 PAIRS = list(itertools.permutations(catalog.hands(), 2))
 
 
 def wearing(left, right, base=BASE):
-    return base.with_choices(hands={"left": left, "right": right})
+    return rig_file.with_choices(base, hands={"left": left, "right": right})
 
 
 def reach(base, side, frames=FRAMES, way=(0.15, 0.25, -0.15, 0.2, 0.1, -0.15, 0.2)):
@@ -123,7 +123,7 @@ def standing_back(by):
     """The rig with its right arm further from the table [m]."""
     document = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
     document["sides"]["right"]["arm"]["xyz"][0] -= by
-    return rig.from_document(document, "further back")
+    return rig_file.from_document(document, "further back")
 
 
 def test_an_arm_that_cannot_follow_holds_and_then_catches_up_without_a_jump(codec):

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from typer.testing import CliRunner
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.types import CHUNK_HZ, PARTS, SIDES
 from xlvla_cli import data as commands
@@ -35,7 +35,7 @@ def codec() -> Codec:
 
 
 def episode(seed=0, frames=40, hands=("inspire", "inspire"), task="push_cans", **facts) -> Episode:
-    rig = rigs.load("bimanual").with_choices(hands=dict(zip(SIDES, hands, strict=True)))
+    rig = rig_file.with_choices(rig_file.load("bimanual"), hands=dict(zip(SIDES, hands, strict=True)))
     joints = {side: {part: rig.joint_names(side, part) for part in PARTS} for side in SIDES}
     phase = np.sin(np.arange(1, frames + 1) / frames * np.pi + 0.1 * seed)[:, None]
     action = {side: {part: _swing(rig, side, part, phase) for part in PARTS} for side in SIDES}

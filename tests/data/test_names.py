@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xlvla import files
-from xlvla import rig as rigs
+from xlvla import files, rig_file
 from xlvla.errors import RigError, XlvlaError
 
 
@@ -35,4 +34,4 @@ def test_a_rig_or_camera_whose_files_would_lie_elsewhere_is_refused(tmp_path, na
     ):
         path.write_text(f"like: bimanual\n{entry}\n")
         with pytest.raises(RigError, match=f"{what} is called '{name}"):
-            rigs.load(path)
+            rig_file.load(path)

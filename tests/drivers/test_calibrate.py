@@ -12,8 +12,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.arms.xarm7 import ARM
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
@@ -185,7 +184,7 @@ def test_the_command_leads_through_an_emulated_hand_and_writes_the_rig(rig, tmp_
     typed = "\n" + "+15\n" * 6 + "+9.69\n" + "\n" + "y\n"
     _, ended = xlvla(str(rig), "--side", "left", "--joint", "index_q1", typed=typed)
     assert ended is None
-    device = rigs.load(rig).device("left", "hand")
+    device = rig_file.load(rig).device("left", "hand")
     assert device is not None and set(device.calibration) == {"index_q1"}
     assert device.calibration["index_q1"].sign == 1 and abs(device.calibration["index_q1"].offset) < 0.02
     assert rig.read_text().startswith("# ours\n") and len(list(tmp_path.glob("*.bak"))) == 1

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
 from xlvla.ros.reader import Reader
@@ -74,7 +74,7 @@ class Floor:
 
 @pytest.fixture(scope="module")
 def floor():
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     with interruptible(), Session(rig, domain=own_domain()) as session:
         made = Floor(session)
         for key in rig.parts:

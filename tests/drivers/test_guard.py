@@ -7,8 +7,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.guard import HEADROOM, NEAR_RAD, Guard, Refused, part_guard
 from xlvla_drivers.motion.limits import Bounds, Limiter
@@ -173,7 +172,7 @@ def test_a_stream_of_motion_is_followed_without_lag_at_any_rate_and_within_the_l
 
 def test_guard_and_motion_have_the_same_acceleration_limits():
     for name in ("bimanual", "bimanual_emulated"):
-        rig = rigs.load(name)
+        rig = rig_file.load(name)
         for side in rig.sides:
             both = np.concatenate([rig.acceleration(side, part) for part in ("arm", "hand")])
             assert np.allclose(both, side_player(rig, side).bounds.acceleration)
@@ -362,7 +361,7 @@ def test_a_device_that_reports_nonsense_anchors_nothing(desk):
 
 
 def test_every_part_of_a_rig_has_a_guard_with_a_little_more_acceleration_than_motion():
-    rig = rigs.load("bimanual_emulated")
+    rig = rig_file.load("bimanual_emulated")
     for side, part in rig.parts:
         limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
         guard = part_guard(rig, side, part, limits, rate_hz=100.0)

@@ -10,8 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.guard import part_guard
 from xlvla.types import PARTS
@@ -27,7 +26,7 @@ RATE_HZ = 100.0
 def emulated(hand="ability", **device):
     """A rig of one emulated side."""
     left = {"arm": {"type": "xarm7", "device": {"emulated": True}}, "hand": {"type": hand, "device": {"emulated": True, **device}}}
-    return rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test")
+    return rig_file.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test")
 
 
 class Desk:
@@ -167,7 +166,7 @@ def rehearsed(part, kind):
     left[part]["type"] = kind
     for entry in left.values():
         entry["device"] = {"emulated": True, "rate_hz": RATE_HZ}
-    return Rehearsal(rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test"), "left", part)
+    return Rehearsal(rig_file.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test"), "left", part)
 
 
 @EVERY_DEVICE
@@ -244,7 +243,7 @@ def test_what_a_driver_does_not_understand_is_told_before_anything_starts(device
 
 @pytest.mark.parametrize("hand", [hand.name for hand in catalog.hands().values() if hand.driver in registry.emulators()])
 def test_the_emulated_rig_takes_any_hand_that_has_an_emulator(hand):
-    rig = rigs.load("bimanual_emulated").with_choices(hands={"left": hand, "right": hand})
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), hands={"left": hand, "right": hand})
     assert registry.faults(rig) == []
     assert [registry.open_device(rig, *key).joints for key in rig.parts if key[1] == "hand"] == [
         rig.hand(side).joint_names(side) for side in rig.sides

@@ -11,8 +11,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.ros import command_session, convert, topics
 from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
@@ -32,7 +31,7 @@ class Writer:
     def __init__(self, node, session=""):
         topic = topics.command("left", "arm")
         self._publisher = node.create_publisher(topic.type, topic.name, topic.qos)
-        self._message = convert.JointMessage(rigs.load("bimanual_emulated").joint_names("left", "arm"))
+        self._message = convert.JointMessage(rig_file.load("bimanual_emulated").joint_names("left", "arm"))
         self._frame = command_session.encode(session)
 
     @property
@@ -102,7 +101,7 @@ class Floor:
 
 @pytest.fixture(scope="module")
 def floor():
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     specs = graph.chosen(rig, ["emulators", "left_arm", "motion"])
     with interruptible(), Session(rig, specs, domain=own_domain()) as session:
         made = Floor(session)
@@ -229,7 +228,7 @@ def test_an_arm_whose_driver_stood_still_does_not_leap_when_it_returns(floor, wr
 
 
 def test_a_driver_that_is_told_to_end_brakes_the_arm_first():
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     specs = graph.chosen(rig, ["emulators", "left_arm"])
     with interruptible(), Session(rig, specs, domain=own_domain() + 1) as session:
         floor = Floor(session)

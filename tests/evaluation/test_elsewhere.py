@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla_cli import eval as command
 from xlvla_cli.eval import engines
@@ -15,7 +15,7 @@ SEED = 1_000_000
 
 
 def trials(policy, count, ros=False):
-    rig = command.for_task(command.for_hands(rigs.load("bimanual"), ("xhand", "xhand")), "push_cans")
+    rig = command.for_task(command.for_hands(rig_file.load("bimanual"), ("xhand", "xhand")), "push_cans")
     return command.trials_of(rig, policy, range(SEED, SEED + count), ros, delay_s=0.15, threads=1)
 
 

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("mujoco")
 
-from xlvla import holdout, paper
-from xlvla import rig as rigs
+from xlvla import holdout, paper, rig_file
 from xlvla.errors import XlvlaError
 from xlvla_cli import eval as command
 from xlvla_cli.app import app
@@ -24,7 +23,7 @@ SEED = 1_000_000
 
 
 def cell(hand="xhand", task="push_cans", seeds=range(SEED, SEED + 2), policy="expert", **choices):
-    rig = command.for_task(command.for_hands(rigs.load("bimanual"), (hand, hand)), task)
+    rig = command.for_task(command.for_hands(rig_file.load("bimanual"), (hand, hand)), task)
     return [replace(trial, **choices) for trial in command.trials_of(rig, policy, seeds, ros=False, delay_s=0.15, threads=1)]
 
 
@@ -59,8 +58,8 @@ def test_a_pair_that_is_none_is_refused(words):
 def test_weights_say_themselves_what_was_held_out_of_their_training(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"x": np.zeros(1)}, path, {"card": json.dumps({"data": {"holdout": "xhand:SC"}})})
-    assert command.said_held_out(command.with_policy(rigs.load("bimanual"), str(path))) == "xhand:SC"
-    assert command.said_held_out(rigs.load("bimanual")) == ""
+    assert command.said_held_out(command.with_policy(rig_file.load("bimanual"), str(path))) == "xhand:SC"
+    assert command.said_held_out(rig_file.load("bimanual")) == ""
 
 
 def test_wilsons_interval_is_the_published_one():

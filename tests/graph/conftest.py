@@ -16,7 +16,7 @@ from xarm_statistics import of_xarms
 
 pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
@@ -103,7 +103,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     """The bimanual rig without its policy: tests say what to do themselves."""
-    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
     with interruptible(), Session(rig, domain=own_domain()) as session:
         yield Bench(session)
 
@@ -111,7 +111,7 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture
 def rehearsal() -> Iterator[Bench]:
     """The same rig in a dry run."""
-    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
     with interruptible(), Session(replace(rig, motion=replace(rig.motion, dry_run=True)), domain=own_domain() + 1) as session:
         yield Bench(session)
 
@@ -122,7 +122,7 @@ def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
 
     def made(steps: int) -> Path:
         torch.manual_seed(0)
-        shape, rig = replace(config.preset("tiny"), steps=steps), rigs.load("bimanual")
+        shape, rig = replace(config.preset("tiny"), steps=steps), rig_file.load("bimanual")
         home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
         statistics = of_xarms(shape, home, np.full_like(home, 0.02))
         words = tokenizer.load(shape.max_words).hash

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.run import interruptible, own_domain
 from xlvla_cli.bench.adversary.fixed import FIXED
 from xlvla_cli.bench.adversary.trial import ALLOWED_M
@@ -16,7 +16,7 @@ from xlvla_cli.bench.ros.stop_trial import StopTrial
 
 @pytest.fixture(scope="module")
 def emulated():
-    with interruptible(), RunningRig(rigs.load("bimanual_emulated"), own_domain()) as running:
+    with interruptible(), RunningRig(rig_file.load("bimanual_emulated"), own_domain()) as running:
         yield running
 
 

@@ -17,8 +17,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla import run as launcher
 from xlvla.errors import XlvlaError
 from xlvla.ros import supervision, topics
@@ -155,7 +154,7 @@ def test_a_node_that_does_not_end_when_it_should_is_killed_with_a_line(monkeypat
     monkeypatch.setattr(launcher, "STOP_TIMEOUT_S", 1.0)
     monkeypatch.setattr(launcher, "INSIST_TIMEOUT_S", 0.5)
     said: list[tuple[str, str]] = []
-    body = rigs.load("bimanual").with_choices(policy="none")
+    body = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     with Supervisor(body, graph.chosen(body, ["joint_states"]), domain=own_domain(), listener=lambda *line: said.append(line)) as nodes:
         nodes.wait_ready(60)
         os.kill(nodes.nodes[0].process.pid, signal.SIGSTOP)
@@ -164,7 +163,7 @@ def test_a_node_that_does_not_end_when_it_should_is_killed_with_a_line(monkeypat
 
 
 def test_a_rig_that_does_not_get_ready_says_where_each_node_stands():
-    body = rigs.load("bimanual").with_choices(policy="none")
+    body = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     with Supervisor(body, graph.chosen(body, ["joint_states", "sim"]), domain=own_domain()) as nodes:
         os.kill(nodes.nodes[0].process.pid, signal.SIGSTOP)
         with pytest.raises(XlvlaError, match=r"not ready after 0 s: ") as late:
@@ -236,7 +235,7 @@ def test_a_node_that_nobody_spins_offers_no_services():
 
 
 def test_figures_of_a_long_run_do_not_grow_without_end():
-    body = rigs.load("bimanual")
+    body = rig_file.load("bimanual")
     with Operator(domain=own_domain()) as operator:
         measure = Measure(operator.node, body)
         for number in range(KEPT + 1000):

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from xlvla import graph, rig
+from xlvla import graph, rig_file
 from xlvla.network import LOOPBACK, PROFILES, RANGE, reach
 from xlvla.run import Supervisor, own_domain
 
@@ -83,7 +83,7 @@ def test_going_to_the_network_takes_back_what_an_earlier_rig_set():
 
 def test_check_says_how_far_a_rig_speaks(tmp_path):
     shell = {key: value for key, value in os.environ.items() if key not in (RANGE, *PROFILES)}
-    path = replace(rig.load("bimanual"), policy=None, network=True).save(tmp_path / "open.yaml")
+    path = replace(rig_file.load("bimanual"), policy=None, network=True).save(tmp_path / "open.yaml")
     for name, words in (("bimanual", "on this machine alone"), (str(path), "on the network: whoever reaches this machine")):
         ran = subprocess.run([sys.executable, "-m", "xlvla", "check", name], env=shell, capture_output=True, text=True, timeout=60)
         assert ran.returncode == 0
@@ -119,7 +119,7 @@ def open_to_others(pid: int) -> list[int]:
 def test_a_rig_listens_on_the_loopback_interface_alone_unless_the_network_is_asked_for(network, monkeypatch):
     for name in (RANGE, *PROFILES):
         monkeypatch.delenv(name, raising=False)
-    chosen = replace(rig.load("bimanual"), policy=None, network=network)
+    chosen = replace(rig_file.load("bimanual"), policy=None, network=network)
     specs = graph.chosen(chosen, only=["joint_states", "sim"])
     with Supervisor(chosen, specs, domain=own_domain()) as supervisor:
         supervisor.wait_ready()

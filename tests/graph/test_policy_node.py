@@ -15,8 +15,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Header, String
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.rig import Rig
 from xlvla.ros import convert, eye, topics
 from xlvla.ros.reader import Reader
@@ -99,7 +98,7 @@ def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
 
     def start(steps: int, replan_s: float = 0.2, jpeg: int | None = None) -> Iterator[Robot]:
-        rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps)))
+        rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), checkpoint=str(untrained_weights(steps)))
         assert rig.policy is not None
         camera = replace(rig.cameras["front"], jpeg=jpeg)
         rig = replace(rig, policy=replace(rig.policy, replan_s=replan_s), cameras={"front": camera})

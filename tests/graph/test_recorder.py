@@ -21,8 +21,7 @@ cv2 = pytest.importorskip("cv2")
 
 from rosbags.highlevel import AnyReader
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
@@ -103,7 +102,7 @@ class Desk:
 
 
 def recorded_rig(folder: Path, **choices: Any) -> Rig:
-    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
     return replace(rig, recorder=RecorderConfig(folder=str(folder), instruction="Push the cans.", least_free_gb=1e-6, **choices))
 
 
@@ -166,7 +165,7 @@ def test_an_episode_holds_what_the_rig_said(desk, body):
     assert bag.whole and card.state == "stopped"
     assert (card.task, card.instruction, card.simulated, card.seed) == ("push_cans", "Stack the cans.", True, 0)
     assert card.hands == {"left": "inspire", "right": "xhand"}
-    assert rigs.from_document(dict(card.rig), "card") == desk.rig
+    assert rig_file.from_document(dict(card.rig), "card") == desk.rig
     counts: dict[str, int] = dict.fromkeys(bag.topics, 0)
     for message in bag.messages():
         counts[message.topic] += 1
@@ -268,7 +267,7 @@ def film(tmp_path) -> str:
 
 def test_a_camera_that_dies_is_told_while_it_is_recorded_and_after(tmp_path, film):
     """The camera's process alone, as on a machine of its own."""
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     camera = replace(rig.cameras["front"], rate_hz=20.0, publish=(160, 120), device=DeviceConfig(address=film, driver="video"))
     rig = replace(rig, cameras={"front": camera}, recorder=RecorderConfig(folder=str(tmp_path), least_free_gb=1e-6))
     domain = 1 + (DOMAIN + 1) % 100

@@ -17,7 +17,7 @@ import typer
 from rclpy.serialization import serialize_message
 from typer.testing import CliRunner
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.rig import Station
@@ -37,7 +37,7 @@ SECONDS, SEED = 2.0, 4
 
 
 def rig():
-    return rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    return rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
 
 
 def path(side, t):
@@ -111,7 +111,7 @@ def test_an_episode_of_a_data_set_is_read_as_frames(tmp_path):
 
 def test_another_hand_is_refused_in_one_line(episode):
     with pytest.raises(XlvlaError, match="episode_000002 is of left inspire, right xhand, rig 'bimanual' has left xhand, right xhand"):
-        performance(str(episode)).refuse_unless_of(rigs.load("bimanual"))
+        performance(str(episode)).refuse_unless_of(rig_file.load("bimanual"))
 
 
 def test_what_is_no_episode_is_refused(tmp_path):
@@ -120,7 +120,7 @@ def test_what_is_no_episode_is_refused(tmp_path):
 
 
 def test_hardware_moves_only_for_somebody_who_said_so():
-    emulated = rigs.load("bimanual_emulated")
+    emulated = rig_file.load("bimanual_emulated")
     device = DeviceConfig(address="10.0.0.1")
     sides = {
         side: Station(replace(station.arm, device=device), replace(station.hand, device=device)) for side, station in emulated.sides.items()

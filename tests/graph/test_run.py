@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import topics
 from xlvla.ros.reader import Reader
@@ -92,7 +91,7 @@ def test_a_node_that_is_killed_stops_the_rig_and_is_named_with_how_it_ended():
 def test_a_node_that_refuses_to_start_stops_the_rig_with_its_reason(tmp_path):
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"not weights")
-    rig = rigs.load("bimanual").with_choices(checkpoint=str(weights))
+    rig = rig_file.with_choices(rig_file.load("bimanual"), checkpoint=str(weights))
     with (
         pytest.raises(NodeDied, match="not a safetensors file") as death,
         Supervisor(rig, graph.nodes(rig), domain=own_domain()) as all_nodes,
@@ -117,7 +116,7 @@ def test_a_rig_of_hardware_without_drivers_is_refused_with_one_line():
 
 
 def test_the_whole_rig_decides_and_moves_and_hears_the_operator(untrained):
-    rig = rigs.load("bimanual").with_choices(checkpoint=str(untrained), hands={"left": "inspire"})
+    rig = rig_file.with_choices(rig_file.load("bimanual"), checkpoint=str(untrained), hands={"left": "inspire"})
     with interruptible(), Session(rig, domain=own_domain()) as session:
         chunks = {side: Reader(session.operator.node, topics.chunk(side).history(50)) for side in rig.sides}
         others = {topic.name: Reader(session.operator.node, topic) for topic in (topics.LATENT, topics.MARKERS)}
@@ -148,7 +147,7 @@ def hears_the_operator(session: Session) -> None:
 
 
 def test_an_episode_reports_its_seed_and_ends(untrained):
-    rig = rigs.load("bimanual").with_choices(checkpoint=str(untrained), seed=41, speed=0.0)
+    rig = rig_file.with_choices(rig_file.load("bimanual"), checkpoint=str(untrained), seed=41, speed=0.0)
     with interruptible(), Session(rig, domain=own_domain()) as session:
         result = list(session.episode())[-1]
         assert (result.episode, result.seed) == (0, 41)
@@ -158,4 +157,4 @@ def test_an_episode_reports_its_seed_and_ends(untrained):
 
 def test_an_unknown_rig_is_refused_with_the_known_ones():
     with pytest.raises(XlvlaError, match="did you mean 'bimanual'"):
-        rigs.load("bimanaul")
+        rig_file.load("bimanaul")

@@ -12,13 +12,13 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("cryptography")
 
-from xlvla import graph, rig, security
+from xlvla import graph, rig_file, security
 from xlvla.errors import XlvlaError
 from xlvla_cli import keystore
 from xlvla_cli.ros.access import access
 
 DOMAIN = 9
-RIG = rig.load("bimanual")
+RIG = rig_file.load("bimanual")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_a_keystore_whose_authority_is_elsewhere_is_left_alone(tmp_path):
 
 
 def test_a_tracker_that_is_no_node_of_ours_gets_an_enclave_for_what_it_says():
-    enclaves = access(replace(rig.load("teleop_topics"), policy=None))
+    enclaves = access(replace(rig_file.load("teleop_topics"), policy=None))
     assert "rt/tracker/left/wrist" in enclaves["/teleop_topics/tracker"].publish
     assert not {name for name in enclaves["/teleop_topics/tracker"].publish if "motion" in name or "command" in name}
 

@@ -31,8 +31,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from strange_messages import strange
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
@@ -198,15 +197,15 @@ def _running(rig: Rig, without: tuple[str, ...], domain: int) -> Iterator[Strang
 @pytest.fixture(scope="module")
 def simulated(untrained_weights, tmp_path_factory) -> Iterator[Stranger]:
     """A simulated rig with everything that can be in one; what motion takes is tried with motion."""
-    driven = rigs.load("teleop_scripted")
-    decided = rigs.load("bimanual").with_choices(checkpoint=str(untrained_weights(2)))
+    driven = rig_file.load("teleop_scripted")
+    decided = rig_file.with_choices(rig_file.load("bimanual"), checkpoint=str(untrained_weights(2)))
     recorder = RecorderConfig(folder=str(tmp_path_factory.mktemp("recordings")))
     yield from _running(replace(driven, policy=decided.policy, recorder=recorder), ("motion",), DOMAIN)
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Stranger]:
-    yield from _running(rigs.load("bimanual_emulated").with_choices(policy="none"), ("motion",), DOMAIN + 1)
+    yield from _running(rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none"), ("motion",), DOMAIN + 1)
 
 
 def takes_everything(stranger: Stranger, node: str) -> None:
@@ -262,7 +261,7 @@ def test_a_node_of_a_rig_of_devices_takes_whatever_comes_and_goes_on(emulated, n
 
 @pytest.fixture
 def moved() -> Iterator[Stranger]:
-    yield from _running(rigs.load("bimanual").with_choices(policy="none"), (), DOMAIN + 2)
+    yield from _running(rig_file.with_choices(rig_file.load("bimanual"), policy="none"), (), DOMAIN + 2)
 
 
 def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
@@ -303,7 +302,7 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
 
 
 def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays_clean(tmp_path):
-    rig, domain = rigs.load("teleop_scripted"), own_domain()
+    rig, domain = rig_file.load("teleop_scripted"), own_domain()
     path = replace(rig, recorder=RecorderConfig(folder=str(tmp_path))).save(tmp_path / "rig.yaml")
     command = [sys.executable, "-m", "xlvla", "run", str(path), "--without", "motion", "--domain", str(domain)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")

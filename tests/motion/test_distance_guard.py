@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pinocchio")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.motion import Box
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import SLACK_M, Clearance
@@ -18,7 +18,7 @@ from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.rig_motion import RigMotion
 
 TICK_S = 0.005
-RIG = rigs.load("bimanual")
+RIG = rig_file.load("bimanual")
 DISTANCES = Distances(RIG)
 
 
@@ -216,7 +216,7 @@ def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_
 
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_no_distance_shrinks_by_more_than_joints_turn_times_their_levers(hand):
-    rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))
+    rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
     distances, rng = Distances(rig), np.random.default_rng(1)
     pose = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
     for spread in (0.001, 0.03, 0.3, 1.0):
@@ -243,7 +243,7 @@ def test_the_workspace_holds_flange_and_fingertips_inside():
 
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_every_hand_is_watched_and_nothing_touches_at_home(hand):
-    rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))
+    rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
     distances = Distances(rig)
     here = np.concatenate([[*rig.home(side).values(), *np.clip(0.0, *rig.hand(side).command_range(side))] for side in rig.sides])
     watched = {gap.first for gap in distances.gaps} | {gap.second for gap in distances.gaps}

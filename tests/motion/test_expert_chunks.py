@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
 from xlvla_drivers.motion.sides import side_player
@@ -19,7 +19,7 @@ TICK_S, LATENCY_S, REPLAN_S = 0.01, 0.15, 0.8
 
 @pytest.mark.parametrize("hand", ["xhand", "inspire"])
 def test_late_chunks_of_an_expert_are_followed_closely_and_push_the_cans_together(hand):
-    rig = rigs.load("bimanual").with_choices(hands={"left": hand, "right": hand})
+    rig = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": hand, "right": hand})
     world = World(rig, render=False)
     world.reset(1_000_000)
     actions = Expert(rig, Codec.load()).script(world, np.random.default_rng(0)).actions

@@ -7,11 +7,11 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.sides import side_player
 
-RIG = rigs.load("teleop_topics")
+RIG = rig_file.load("teleop_topics")
 HOME = np.array(list(RIG.start("right").values()))
 TICK_S, EVERY_S = 0.005, 1 / 90
 

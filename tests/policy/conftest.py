@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.rig import Rig
 from xlvla_data.store import Stored
@@ -39,7 +39,7 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="session")
 def rig() -> Rig:
-    return rigs.load("bimanual")
+    return rig_file.load("bimanual")
 
 
 @pytest.fixture(scope="session")

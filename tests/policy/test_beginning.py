@@ -12,6 +12,7 @@ from reference import Reference
 from safetensors.torch import save_file
 from test_pretrained import SMALL
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.training import dataset, preparation, run, sources
@@ -52,7 +53,7 @@ def choice(data, **changes) -> Choice:
 
 
 def test_a_policy_that_learns_on_keeps_its_weights_and_what_it_normalises_with(tmp_path, rig, codec, weights):
-    synthetic.write(tmp_path, rig.with_choices(hands={"left": "inspire", "right": "ability"}), codec, 2)
+    synthetic.write(tmp_path, rig_file.with_choices(rig, hands={"left": "inspire", "right": "ability"}), codec, 2)
     anew, on = (preparation.prepare(choice(tmp_path, init=init), codec) for init in (None, weights))
     before, card = checkpoint.load(weights)
     for name, known in card.statistics.blocks.items():
@@ -92,7 +93,7 @@ def test_imported_weights_learn_latents_with_new_projections(imported, stored, c
 def test_a_tokenizer_of_ones_own_lies_beside_the_weights_and_is_asked_for_where_it_does_not(tmp_path, rig, stored, codec):
     words, out = train_words(tmp_path / "words.model", vocabulary=400), tmp_path / "policy.safetensors"
     run.train(choice(stored[0].data.root, words=words, cache=tmp_path), out, Recipe(steps=1, minutes=None, batch=2), codec=codec)
-    driven = rig.with_choices(checkpoint=str(out))
+    driven = rig_file.with_choices(rig, checkpoint=str(out))
     assert policies.load(driven, codec=codec).words.vocabulary == 400
     tokenizer.beside(out).unlink()
     tokenizer.load.cache_clear()

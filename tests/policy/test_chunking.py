@@ -10,7 +10,7 @@ import pytest
 import synthetic
 import torch
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.types import PARTS, SIDES, Part, Side
@@ -177,7 +177,7 @@ def learned(weights, tmp_path_factory):
 
 
 def chosen(rig, weights, mode: str):
-    picked = rig.with_choices(checkpoint=str(weights))
+    picked = rig_file.with_choices(rig, checkpoint=str(weights))
     return replace(picked, policy=replace(picked.policy, chunking=mode))
 
 
@@ -206,10 +206,10 @@ def test_weights_that_never_learned_to_continue_are_refused_a_prefix_with_one_li
 def test_a_misspelt_way_is_refused_with_the_one_that_was_meant():
     import dataclasses
 
-    document = dataclasses.asdict(rigs.load("bimanual"))
+    document = dataclasses.asdict(rig_file.load("bimanual"))
     document["policy"]["chunking"] = "guidde"
     with pytest.raises(RigError, match=r"policy\.chunking: .*did you mean 'guided'"):
-        rigs.from_document(document, "test")
+        rig_file.from_document(document, "test")
 
 
 def test_told_frames_are_clean_and_not_asked_for(model, batches):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.policy import Chunk
 from xlvla_cli.bench import chunking as bench_chunking
 
-RIG = rigs.load("bimanual")
+RIG = rig_file.load("bimanual")
 JOINTS = [len(RIG.joint_names("left", part)) for part in ("arm", "hand")]
 
 
@@ -49,4 +49,4 @@ def test_a_way_that_nobody_knows_and_a_rig_that_does_not_decide_are_refused():
     with pytest.raises(RigError, match="did you mean 'ensemble'"):
         bench_chunking._joining(RIG, "ensembel")
     with pytest.raises(XlvlaError, match="nothing to measure"):
-        bench_chunking._joining(RIG.with_choices(policy="none"), "plain")
+        bench_chunking._joining(rig_file.with_choices(RIG, policy="none"), "plain")

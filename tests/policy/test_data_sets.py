@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES
 from xlvla_data import store
@@ -27,7 +28,7 @@ def mixed(tmp_path_factory, rig, codec):
     """A folder with a data set of two xhands and one of two inspires."""
     folder = tmp_path_factory.mktemp("mixed")
     synthetic.write(folder, rig, codec, 3)
-    synthetic.write(folder, rig.with_choices(hands=INSPIRE), codec, 2, codec_hash="another")
+    synthetic.write(folder, rig_file.with_choices(rig, hands=INSPIRE), codec, 2, codec_hash="another")
     return folder
 
 
@@ -93,7 +94,13 @@ def test_what_cannot_be_mixed_is_refused_with_one_line(tmp_path, rig, codec, mix
         preparation.prepare(choice(mixed, cameras=("chest",)), codec)
     with pytest.raises(XlvlaError, match=r"joints of the left xhand: it lacks .*; unknown are"):
         sources.find(
-            [str(written(tmp_path / "joints", rig.with_choices(hands=INSPIRE), codec, hands={"left": "xhand", "right": "inspire"}))]
+            [
+                str(
+                    written(
+                        tmp_path / "joints", rig_file.with_choices(rig, hands=INSPIRE), codec, hands={"left": "xhand", "right": "inspire"}
+                    )
+                )
+            ]
         )
     with pytest.raises(XlvlaError, match=r"unknown hand 'xhnad'.*did you mean 'xhand'"):
         sources.find([str(written(tmp_path / "hand", rig, codec, hands={"left": "xhnad", "right": "xhand"}))])
@@ -147,15 +154,15 @@ def test_a_raw_policy_drives_the_hands_it_was_trained_on_and_refuses_others_by_n
     _, card = checkpoint.load(out)
     assert card.statistics.blocks["left hand inspire"].joints and card.config.space == "raw"
     for hands in (INSPIRE, {"left": "inspire", "right": "xhand"}):
-        policies.load(rig.with_choices(hands=hands, checkpoint=str(out)), codec=codec)
+        policies.load(rig_file.with_choices(rig, hands=hands, checkpoint=str(out)), codec=codec)
     with pytest.raises(XlvlaError, match=r"act on joints of left hand inspire, left hand xhand, not of left hand ability"):
-        policies.load(rig.with_choices(hands={"left": "ability"}, checkpoint=str(out)), codec=codec)
+        policies.load(rig_file.with_choices(rig, hands={"left": "ability"}, checkpoint=str(out)), codec=codec)
     with pytest.raises(XlvlaError, match=r"left paxini on its arm needs 23 numbers of a frame, this policy has 19 for a side"):
-        policies.load(rig.with_choices(hands={"left": "paxini"}, checkpoint=str(out)), codec=codec)
+        policies.load(rig_file.with_choices(rig, hands={"left": "paxini"}, checkpoint=str(out)), codec=codec)
 
 
 def test_data_sets_of_held_out_hands_and_tasks_are_left_out(tmp_path, rig, codec):
-    for hands in (rig, rig.with_choices(hands=INSPIRE)):
+    for hands in (rig, rig_file.with_choices(rig, hands=INSPIRE)):
         written(tmp_path, hands, codec, task="push_cans")
     left = preparation.prepare(choice(tmp_path, holdout="inspire:PC,xhand:SC"), codec)
     assert [each.source.name for each in left.recorded] == ["push_cans-xhand-xhand"]

@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from xarm_statistics import of_xarms
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla_cli.policy import app
 from xlvla_policy.overlap import Overlap
@@ -253,7 +253,7 @@ def test_a_damaged_folder_is_refused(folder, tmp_path):
 def test_a_rig_with_a_misspelt_choice_is_refused_before_anything_starts(choice, complaint):
     document = {"sides": {"left": {"arm": {"type": "xarm7"}, "hand": {"type": "xhand"}}}, "policy": choice}
     with pytest.raises(RigError, match=complaint):
-        rigs.from_document({"name": "mine", **document}, "mine.yaml")
+        rig_file.from_document({"name": "mine", **document}, "mine.yaml")
 
 
 def test_a_tokenizer_of_ones_own_travels_in_the_exported_folder(rig, weights, codec, tmp_path):
@@ -266,7 +266,7 @@ def test_a_tokenizer_of_ones_own_travels_in_the_exported_folder(rig, weights, co
     shutil.copyfile(words, tokenizer.beside(path))
     export(path, codec, tmp_path / "out")
     path.unlink()
-    assert policies.load(rig.with_choices(checkpoint=str(tmp_path / "out")), codec=codec).words.vocabulary == 400
+    assert policies.load(rig_file.with_choices(rig, checkpoint=str(tmp_path / "out")), codec=codec).words.vocabulary == 400
 
 
 def test_the_command_exports_what_a_rig_runs_on(weights, tmp_path):
@@ -278,8 +278,8 @@ def test_the_command_exports_what_a_rig_runs_on(weights, tmp_path):
 
 def test_a_rig_whose_checkpoint_is_an_exported_folder_is_driven_without_the_weights(rig, weights, codec, tmp_path):
     export(weights, codec, tmp_path / "out", words=24)
-    exported = policies.load(rig.with_choices(checkpoint=str(tmp_path / "out")), threads=1)
-    original = policies.load(rig.with_choices(checkpoint=str(weights)), threads=1)
+    exported = policies.load(rig_file.with_choices(rig, checkpoint=str(tmp_path / "out")), threads=1)
+    original = policies.load(rig_file.with_choices(rig, checkpoint=str(weights)), threads=1)
     assert isinstance(exported.engine, Onnx) and exported.config.max_words == 24
     inputs, noise = observation(Vla(original.config), 1)
     torch.testing.assert_close(exported.engine.sample(inputs, noise), original.engine.sample(inputs, noise), rtol=1e-4, atol=1e-4)

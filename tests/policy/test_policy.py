@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.policy import Observation
 from xlvla.rig import Rig
@@ -18,7 +19,7 @@ from xlvla_policy.vla import tokenizer
 
 @pytest.fixture(scope="module")
 def armed(rig, weights) -> Rig:
-    return rig.with_choices(checkpoint=str(weights))
+    return rig_file.with_choices(rig, checkpoint=str(weights))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_the_same_observation_gives_the_same_chunk(policy, armed):
 
 
 def test_another_hand_only_changes_encoder_and_decoder(policy, armed, codec):
-    swapped = armed.with_choices(hands={"left": "paxini", "right": "ability"})
+    swapped = rig_file.with_choices(armed, hands={"left": "paxini", "right": "ability"})
     other = policies.load(swapped, threads=1)
     frames = policy.predict(observation(armed))
     for side, hand in (("left", "paxini"), ("right", "ability")):

@@ -22,7 +22,7 @@ from std_msgs.msg import Header, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError
-from xlvla.rig import load
+from xlvla.rig_file import load
 from xlvla.ros import compressed, convert, forms, refusals, sizes, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured

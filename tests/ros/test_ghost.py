@@ -9,13 +9,12 @@ pytest.importorskip("rclpy")
 
 from visualization_msgs.msg import Marker
 
-from xlvla import rig as rigs
-from xlvla import robot
+from xlvla import rig_file, robot
 from xlvla.kinematics import Kinematics
 from xlvla.ros.ghost import GHOSTS, TRAIL_STEP, Ghost
 from xlvla.types import PARTS, scoped
 
-RIG = rigs.load("bimanual").with_choices(hands={"left": "inspire", "right": "paxini"})
+RIG = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspire", "right": "paxini"})
 
 
 @pytest.fixture(scope="module")

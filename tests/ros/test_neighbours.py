@@ -12,7 +12,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.ros import neighbours, supervision, topics
@@ -64,7 +64,7 @@ WRITES = f"from sensor_msgs.msg import JointState\npublisher = node.create_publi
 
 
 def test_whoever_else_writes_commands_is_named(node, other):
-    rig = rigs.load("bimanual")
+    rig = rig_file.load("bimanual")
     own = topics.command("left", "arm")
     publisher = node.create_publisher(own.type, own.name, own.qos)
     beside = neighbours.Neighbours(node, rig)
@@ -77,7 +77,7 @@ def test_whoever_else_writes_commands_is_named(node, other):
 
 
 def test_another_motion_is_found_by_its_name_and_as_a_writer(node, other):
-    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    beside = neighbours.Neighbours(node, rig_file.load("bimanual"))
     assert beside.doubles() == []
     other("motion", WRITES)
     until(lambda: beside.doubles() == ["/motion"], "the other one is not found")
@@ -90,7 +90,7 @@ def test_a_motion_that_was_killed_is_no_neighbour_of_the_next_one(node, other):
     until(lambda: neighbours.present(node)["/motion"] == 2, "the other one is not found")
     killed.kill()
     killed.wait()
-    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    beside = neighbours.Neighbours(node, rig_file.load("bimanual"))
     for _ in range(10):
         assert beside.line() == ""
         time.sleep(0.1)
@@ -100,7 +100,7 @@ def test_a_motion_that_was_killed_is_no_neighbour_of_the_next_one(node, other):
 
 def test_nodes_of_other_names_are_nobody_elses_business(node, other):
     other("bystander")
-    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    beside = neighbours.Neighbours(node, rig_file.load("bimanual"))
     until(lambda: neighbours.present(node)["/bystander"], "it is not found")
     assert beside.line() == ""
 
@@ -130,7 +130,7 @@ def test_a_namesake_in_the_network_that_reports_on_itself_is_refused(node, other
 
 
 def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():
-    rig = rigs.load("bimanual").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     specs = [NodeSpec("xlvla_drivers", "motion", "motion")]
     with interruptible(), Supervisor(rig, specs, domain=DOMAIN) as first:
         first.wait_ready()
@@ -142,7 +142,7 @@ def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():
 
 
 def test_a_rig_that_was_killed_does_not_keep_the_next_one_from_starting():
-    rig = rigs.load("bimanual").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     specs = [NodeSpec("xlvla_drivers", "motion", "motion")]
     with interruptible(), Supervisor(rig, specs, domain=DOMAIN) as first:
         first.wait_ready()
@@ -154,7 +154,7 @@ def test_a_rig_that_was_killed_does_not_keep_the_next_one_from_starting():
 
 def test_a_node_started_by_itself_finds_its_namesake_too():
     """As `ros2 launch` and `ros2 run` start it."""
-    rig = rigs.load("bimanual").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     with interruptible(), Supervisor(rig, [NodeSpec("xlvla_sim", "sim", "sim")], domain=DOMAIN) as first:
         first.wait_ready()
         environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), supervision.PARENT: str(os.getpid())}

@@ -159,11 +159,11 @@ def test_a_world_without_cameras_says_so(world):
 def test_physics_runs_where_graphics_cannot_be_had():
     code = (
         "import xlvla_sim\n"
-        "from xlvla import rig\n"
+        "from xlvla import rig_file\n"
         "from xlvla.errors import XlvlaError\n"
         "from xlvla_sim.world import World\n"
-        "World(rig.load('bimanual'), render=False).step(0.1)\n"
-        "try:\n    World(rig.load('bimanual'))\n"
+        "World(rig_file.load('bimanual'), render=False).step(0.1)\n"
+        "try:\n    World(rig_file.load('bimanual'))\n"
         "except XlvlaError as error:\n    print(error)\n"
     )
     blind = {**os.environ, "MUJOCO_GL": "disable"}

@@ -8,8 +8,7 @@ import numpy as np
 import pinocchio as pin
 import pytest
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
@@ -23,7 +22,7 @@ from xlvla_drivers.teleop.gestures import HELD_S, Gestures
 from xlvla_drivers.teleop.operator import SILENCE_S, Tracked
 from xlvla_drivers.teleop.wrist import SPEED, WristIk
 
-RIG = rigs.load("teleop_topics")
+RIG = rig_file.load("teleop_topics")
 CODEC = Codec.load()
 STEP_S = 1 / 90
 
@@ -242,8 +241,8 @@ def test_a_leader_of_another_arm_is_named():
 
 def test_a_squeezed_trigger_closes_every_hand():
     for hand in CODEC.hands:
-        way = fingers("codec", RIG.with_choices(hands={"right": hand}).hand("right"), "right", CODEC)
-        lower, upper = RIG.with_choices(hands={"right": hand}).hand("right").command_range("right")
+        way = fingers("codec", rig_file.with_choices(RIG, hands={"right": hand}).hand("right"), "right", CODEC)
+        lower, upper = rig_file.with_choices(RIG, hands={"right": hand}).hand("right").command_range("right")
         moved = np.abs(way.joints(closed("right", 1.0)) - way.joints(closed("right", 0.0))) / (upper - lower)
         assert np.sort(moved)[-4:].min() > 0.3, hand
 

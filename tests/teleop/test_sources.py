@@ -16,16 +16,16 @@ from mcap_ros2.writer import Writer
 from std_msgs.msg import String
 from streams import until, until_lost
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, geometry, topics
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators import leader as emulated
 from xlvla_drivers.emulators import person
-from xlvla_drivers.teleop import exoskeleton, keyboard, leader, manus, recorded
-from xlvla_drivers.teleop import topics as trackers
+from xlvla_drivers.ros.sources import exoskeleton, keyboard, manus, recorded
+from xlvla_drivers.ros.sources import topics as trackers
+from xlvla_drivers.teleop import leader
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.manus_frames import CHAINS, keypoints
 from xlvla_drivers.teleop.operator import Source
@@ -85,7 +85,7 @@ def test_leader_arms_are_read_by_joint_and_their_grippers_close_the_hands(arms):
     emulators, source = arms
     source.open()
     seen = until(lambda: source.read(0.5), both=True)
-    rig = rigs.load("teleop_leader")
+    rig = rig_file.load("teleop_leader")
     for side, tracked in seen.items():
         assert list(tracked.joints) == list(rig.arm(side).joints)
         home = np.array(list(rig.home(side).values()))

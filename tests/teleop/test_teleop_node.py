@@ -15,7 +15,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
 from xlvla.ros import convert, geometry, topics
@@ -127,7 +127,7 @@ class Graph:
 
 @pytest.fixture(scope="module")
 def graph():
-    rig = dataclasses.replace(rigs.load("teleop_topics"), cameras={}, recorder=None)
+    rig = dataclasses.replace(rig_file.load("teleop_topics"), cameras={}, recorder=None)
     with interruptible(), Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor, Operator(domain=DOMAIN) as operator:
         made = Graph(rig, operator, supervisor)
         supervisor.wait_ready()

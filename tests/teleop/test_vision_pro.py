@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streams import assert_seen, steady, until, until_lost
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LinkLost
@@ -119,7 +119,7 @@ def test_a_frozen_picture_is_no_hand(headset):
 @pytest.mark.parametrize(("fault", "why"), [("jump", "the wrist jumped"), ("not_finite", "no finite pose"), ("hide_right", "not seen")])
 def test_what_a_headset_may_suffer_from_lets_the_robot_go(headset, fault, why):
     emulator, source = headset
-    rig = rigs.load("teleop_vision_pro")
+    rig = rig_file.load("teleop_vision_pro")
     follower = Follower(rig, "right", fingers("codec", rig.hand("right"), "right", Codec.load()))
 
     def looked():

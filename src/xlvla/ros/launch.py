@@ -31,12 +31,13 @@ from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from xlvla import catalog, security
+from xlvla import catalog, rig_file, security
 from xlvla.errors import RigError, XlvlaError
 from xlvla.graph import NodeSpec, chosen
 from xlvla.network import Reach, reach
 from xlvla.paths import share
-from xlvla.rig import Rig, load
+from xlvla.rig import Rig
+from xlvla.rig_file import load
 from xlvla.robot import rig_description
 from xlvla.ros import supervision
 from xlvla.run import NODE_DEFAULTS
@@ -79,7 +80,8 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
 def chosen_rig(context: LaunchContext) -> Rig:
     """The rig the arguments chose."""
     sim = _choice(context, "sim")
-    return load(context.launch_configurations["rig"]).with_choices(
+    return rig_file.with_choices(
+        load(context.launch_configurations["rig"]),
         hands={"left": _choice(context, "left_hand"), "right": _choice(context, "right_hand")},
         sim=None if sim is None else sim == "true",
         policy=_choice(context, "policy"),

@@ -15,7 +15,7 @@ from rclpy.clock import ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError, last_words
 from xlvla.ros import neighbours, refusals, topics
 from xlvla.ros.clock import Clock, SimClock
@@ -167,7 +167,7 @@ class RigNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._permanent = self._entities()
-        self.rig = rigs.load(self.parameter("rig"))
+        self.rig = rig_file.load(self.parameter("rig"))
         if self._held_name is None:
             self._held_name = neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()

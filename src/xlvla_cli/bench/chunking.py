@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
 from xlvla.policy import Chunk, Observation, Policy
 
 if TYPE_CHECKING:
@@ -61,12 +62,15 @@ def chunking(
     """Compare ways to join chunks in simulation: success, and how rough the motion is where chunks meet."""
     import json
 
-    from xlvla import rig as rigs
     from xlvla import screen
     from xlvla.errors import XlvlaError
 
     left, _, right = hands.partition("+")
-    base, console, rows = rigs.load(rig).with_choices(hands={"left": left, "right": right or left}, checkpoint=policy), screen.console(), []
+    base, console, rows = (
+        rig_file.with_choices(rig_file.load(rig), hands={"left": left, "right": right or left}, checkpoint=policy),
+        screen.console(),
+        [],
+    )
     for chosen in [_joining(base, way.strip()) for way in ways.split(",")]:
         try:
             rows += _rows(chosen, [float(delay) for delay in delays.split(",")], trials, console.print)
@@ -80,14 +84,13 @@ def chunking(
 
 def _joining(rig: Rig, way: str) -> Rig:
     """The rig with another way to join chunks; raises RigError for a way nobody knows."""
-    from xlvla import rig as rigs
     from xlvla.errors import XlvlaError
 
     document = asdict(rig)
     if document["policy"] is None:
         raise XlvlaError(f"rig '{rig.name}' has no `policy` section, so there is nothing to measure")
     document["policy"]["chunking"] = way
-    return rigs.from_document(document, rig.name)
+    return rig_file.from_document(document, rig.name)
 
 
 def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:

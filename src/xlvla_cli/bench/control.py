@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla.screen import Screen
@@ -26,12 +28,11 @@ def control(
     """Measure a running rig from camera to command, beside bare rclpy in the same run."""
     import json
 
-    from xlvla import rig as rigs
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
     from xlvla_cli.run import ready_or_raise
 
-    chosen = rigs.load(rig).with_choices(checkpoint=checkpoint)
+    chosen = rig_file.with_choices(rig_file.load(rig), checkpoint=checkpoint)
     ready_or_raise(chosen)
     with Screen() as screen, interruptible():
         figures = _measure(chosen, seconds, own_domain() if domain is None else domain, screen)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -40,13 +42,12 @@ def devices(
     """Watch a rig of devices at work: missed deadlines, lost links and refused commands. Only what is emulated is made to move."""
     import json
 
-    from xlvla import rig as rigs
     from xlvla.errors import XlvlaError
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
     from xlvla_cli.run import ready_or_raise
 
-    chosen = rigs.load(rig).with_choices(policy=policy)
+    chosen = rig_file.with_choices(rig_file.load(rig), policy=policy)
     if chosen.sim:
         raise XlvlaError(f"rig '{chosen.name}' is simulated and has no devices: `xlvla bench control` measures it")
     ready_or_raise(chosen)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -107,9 +109,8 @@ def _know(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
 
 def _rig(part: Part, driver: str, kind: str | None) -> Rig:
     """The left side of the emulated rig, with another device; `kind` None is a driver of a device that the catalogue knows by another."""
-    from xlvla import rig as rigs
 
-    base = rigs.load("bimanual_emulated")
+    base = rig_file.load("bimanual_emulated")
     left: dict[str, Any] = {
         "arm": {"type": base.arm("left").name, "device": {"emulated": True}},
         "hand": {"type": base.hand("left").name, "device": {"emulated": True}},
@@ -120,7 +121,7 @@ def _rig(part: Part, driver: str, kind: str | None) -> Rig:
         device = base.device(side, other)
         if other == part and device and device.driver == driver:
             left[part]["device"]["rate_hz"] = device.rate_hz
-    return rigs.from_document({"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal")
+    return rig_file.from_document({"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal")
 
 
 def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) -> list[Outcome]:
@@ -153,9 +154,8 @@ def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
 
 
 def _without_policy(name: str) -> Rig:
-    from xlvla import rig as rigs
 
-    return rigs.load(name).with_choices(policy="none")
+    return rig_file.with_choices(rig_file.load(name), policy="none")
 
 
 def _unplugged(session: Session, screen: Screen) -> list[Unplugged]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,11 +33,10 @@ def motion(
     """Measure motion: processor, regularity, reaction, distances, and the jerk where chunks of the policy meet."""
     import json
 
-    from xlvla import rig as rigs
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
 
-    chosen = rigs.load(rig)
+    chosen = rig_file.load(rig)
     with Screen() as screen, interruptible():
         screen.now("distances")
         figures = _distances(chosen)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla.run import Supervisor
@@ -51,15 +53,14 @@ def recorder(
 
 def _rig(folder: str, hz: float, camera_hz: float, width: int) -> Rig:
     """The emulated rig at these rates; nobody but its recorder is started."""
-    from xlvla import rig as rigs
 
-    document = rigs.load(RIG).with_choices(policy="none").document()
+    document = rig_file.with_choices(rig_file.load(RIG), policy="none").document()
     for side in document["sides"].values():
         for part in side.values():
             part["device"]["rate_hz"] = hz
     document["motion"]["rate_hz"] = hz
     document["cameras"]["front"] |= {"rate_hz": camera_hz, "publish": [width, width * 3 // 4]}
-    return rigs.from_document(document | {"recorder": {"folder": folder, "least_free_gb": 1e-3}}, RIG)
+    return rig_file.from_document(document | {"recorder": {"folder": folder, "least_free_gb": 1e-3}}, RIG)
 
 
 def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:

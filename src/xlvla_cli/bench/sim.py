@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla_cli.sim import choose_hands, simulated_rig
 
@@ -49,7 +50,7 @@ def worlds(
     for name in paper.tasks(task):
         base = simulated_rig(rig, name)
         for hand in choose_hands(hands):
-            chosen = base.with_choices(hands=dict.fromkeys(base.sides, hand))
+            chosen = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, hand))
             blind, seeing = (pace(chosen, episodes, render=render) for render in (False, True))
             figures = [f"{blind.times_real:.1f}", f"{seeing.times_real:.1f}", f"{seeing.per_minute:.0f}"]
             table.add_row(paper.code(name), hand, *figures, *_remembered(chosen, resets))

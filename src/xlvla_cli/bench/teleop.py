@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla import rig_file
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -57,10 +59,10 @@ def _alone(source: str, fingers: str, hands: Any) -> Rig:
     """The rig of a source as hardware that somebody else stands in for."""
     from dataclasses import replace
 
-    from xlvla.rig import load
+    from xlvla.rig_file import load
     from xlvla_cli.bench.motion import alone
 
-    rig = load(f"teleop_{source}").with_choices(hands=hands)
+    rig = rig_file.with_choices(load(f"teleop_{source}"), hands=hands)
     assert rig.teleop is not None
     return replace(alone(rig), teleop=replace(rig.teleop, fingers=fingers), recorder=None)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError, unknown
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Part, Side
 from xlvla_cli.codec import Weights
@@ -83,7 +84,7 @@ def replay(
     movers = _movers([way.strip() for way in ways.split(",")], names, weights, cache, console)
     for task in paper.tasks(tasks):
         base = simulated_rig(rig, task)
-        worn = {name: base.with_choices(hands=dict.fromkeys(base.sides, name)) for name in names}
+        worn = {name: rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name)) for name in names}
         recorded = {name: list(record(worn[name], episodes)) for name in names}
         for source, target in permutations(names, 2):
             with console.status(f"{paper.code(task)}: {source} on {target}"):

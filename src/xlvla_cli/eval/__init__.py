@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Rig
 from xlvla.types import FIRST_EVALUATION_SEED, Side
@@ -54,7 +55,6 @@ def evaluate(
 ) -> None:
     """Count successes by task and hand; the same seed gives the same episode."""
     from xlvla import holdout as pairs
-    from xlvla import rig as rigs
     from xlvla.paper import tasks as named
     from xlvla_cli.eval.ledger import Ledger
     from xlvla_cli.workers import cores
@@ -62,7 +62,7 @@ def evaluate(
     filmed = _filmed(videos, ros)
     if ros and (policy == "expert" or engine != "local" or filmed != "none"):
         raise XlvlaError("--ros plays a policy's trials one by one without videos: leave out 'expert', --engine and --videos")
-    base = with_policy(rigs.load(rig), policy)
+    base = with_policy(rig_file.load(rig), policy)
     kept = pairs.parse(holdout or said_held_out(base))
     cells = [for_task(for_hands(base, pair), task) for pair in hand_pairs(hands) for task in named(tasks)]
     made = [
@@ -92,10 +92,10 @@ def with_policy(rig: Rig, policy: str) -> Rig:
     if policy == "expert":
         return rig
     if policy in catalog.policies():
-        return rig.with_choices(policy=policy)
+        return rig_file.with_choices(rig, policy=policy)
     if not Path(policy).exists():
         raise unknown("policy", policy, ("expert", *catalog.policies(), "or the path of a weights file"))
-    return rig.with_choices(checkpoint=policy)
+    return rig_file.with_choices(rig, checkpoint=policy)
 
 
 def said_held_out(rig: Rig) -> str:
@@ -114,7 +114,7 @@ def said_held_out(rig: Rig) -> str:
 
 def for_hands(rig: Rig, pair: tuple[str, str]) -> Rig:
     hands: dict[Side, str | None] = {"left": pair[0], "right": pair[1]}
-    return rig.with_choices(hands={side: hands[side] for side in rig.sides})
+    return rig_file.with_choices(rig, hands={side: hands[side] for side in rig.sides})
 
 
 def for_task(rig: Rig, task: str) -> Rig:
@@ -122,7 +122,7 @@ def for_task(rig: Rig, task: str) -> Rig:
     from xlvla_sim.world import load_task
 
     assert rig.sim is not None
-    return replace(rig, sim=replace(rig.sim, task=task)).with_choices(instruction=load_task(task).sentence)
+    return rig_file.with_choices(replace(rig, sim=replace(rig.sim, task=task)), instruction=load_task(task).sentence)
 
 
 def hand_pairs(hands: str) -> list[tuple[str, str]]:

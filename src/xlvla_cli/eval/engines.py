@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError, unknown
 from xlvla_cli.eval.play import play
 from xlvla_cli.eval.trial import Outcome, Result, Trial
@@ -75,7 +76,7 @@ def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
     if trials:
         ready_or_raise(trials[0].rig)
     for run in consecutive(trials):
-        rig = run[0].rig.with_choices(seed=run[0].seed)
+        rig = rig_file.with_choices(run[0].rig, seed=run[0].seed)
         with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
             for trial in run:
                 ended = next(status for status in session.episode() if isinstance(status, EpisodeResult))

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def simulated_rig(rig: str, task: str) -> Rig:
     """A rig with another task, by the paper's code or its name."""
     from xlvla import paper
-    from xlvla.rig import load
+    from xlvla.rig_file import load
 
     base = load(rig)
     if base.sim is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
 from xlvla.rig import Rig
@@ -98,7 +99,7 @@ def jobs(rig: str, tasks: Sequence[str], hands: Sequence[str], episodes: int, mi
             if len(hands) > 1 and rng.random() < mixed:
                 right = str(rng.choice([name for name in hands if name != left]))
             if holdout.keeps((left, right), task):
-                every.append(Job(base.with_choices(hands={"left": left, "right": right}), number))
+                every.append(Job(rig_file.with_choices(base, hands={"left": left, "right": right}), number))
         made += sorted(every, key=lambda job: list(job.hands.values()))  # a worker then seldom needs another world
     return made
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from xlvla import rig_file
 from xlvla.types import CHUNK_HZ
 from xlvla_cli.sim import choose_hands, simulated_rig
 
@@ -35,7 +36,7 @@ def render(
     out.mkdir(parents=True, exist_ok=True)
     base, codec = simulated_rig(rig, task), Codec.load()
     for name in choose_hands(hands):
-        chosen = base.with_choices(hands=dict.fromkeys(base.sides, name))
+        chosen = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
         world, scene = World(chosen), []
         demonstration = demonstrate(world, Expert(chosen, codec), seed, watch=lambda world, scene=scene: scene.append(world.view(640, 480)))
         with Film(out / f"{task}-{name}.mp4", CHUNK_HZ) as film:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla_data.bag.reader import Bag
 from xlvla_data.recorder.promises import stream
 from xlvla_data.recorder.tape import Tape
@@ -17,7 +17,7 @@ def judged(bag: Bag) -> tuple[Verdict, float]:
     Raises:
         XlvlaError: the rig on its card is none of this version, or the bag is damaged.
     """
-    rig = rigs.from_document(dict(bag.info.rig), f"the rig of {bag.folder}")
+    rig = rig_file.from_document(dict(bag.info.rig), f"the rig of {bag.folder}")
     tapes = {name: Tape(stream(rig, topic)) for name, topic in bag.topics.items()}
     began_ns = ended_ns = 0
     for message in bag.messages(raw=True):

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from xlvla import rig
+from xlvla import rig_file
 from xlvla.types import Side
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.emulators import dynamixel
@@ -26,7 +26,7 @@ class Emulator(dynamixel.Emulator):
 
     def __init__(self, address: str, side: Side, options: Options):
         super().__init__(address, side, options.servos)
-        home = np.array(list(rig.load("bimanual").home(side).values()))
+        home = np.array(list(rig_file.load("bimanual").home(side).values()))
         self._home = home if len(home) == len(self.joints) else np.zeros(len(self.joints))
         self._calibration = Calibration(self.joints, options.calibration.get(side, {}))
         self._grip = options.servos.gripper_open_deg, options.servos.gripper_closed_deg

@@ -250,4 +250,4 @@ def _exchanges(address: str, options: Options, counts: Counter[str]) -> Exchange
         return SerialExchanges(address, options, counts)
     from xlvla_drivers.hands.xhand_sdk import SdkExchanges
 
-    return SdkExchanges(address, options)
+    return SdkExchanges(address, options.interface, options.hand_id, options.taxels, options.sdk_module)

@@ -14,7 +14,6 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
-from xlvla_drivers.hands.xhand import Options
 
 OPEN_S = 5.0
 TACTILE_ERRORS = (1501018, 1501019, 1501020)
@@ -27,8 +26,12 @@ _FIELDS = {"jointboard_err": "jonitboard_err"}
 class SdkExchanges:
     """A hand behind the SDK. That `read_state` fails for a hand that is gone is UNCONFIRMED."""
 
-    def __init__(self, address: str, options: Options):
-        self._address, self._options = address, options
+    def __init__(self, address: str, interface: str, hand_id: int | None, taxels: bool, sdk_module: str):
+        self._address = address
+        self._interface = interface
+        self._hand_id = hand_id
+        self._taxels = taxels
+        self._sdk_module = sdk_module
         self._sdk: Any = None
         self._hand: Any = None
         self._id, self.complaint = 0, ""
@@ -37,7 +40,7 @@ class SdkExchanges:
 
     def open(self) -> None:
         try:
-            self._sdk = importlib.import_module(self._options.sdk_module)
+            self._sdk = importlib.import_module(self._sdk_module)
         except ImportError as error:
             raise XlvlaError(
                 f"the vendor's SDK is not installed here ({error}): install its wheel (Python 3.10 or 3.12), or choose interface: rs485"
@@ -75,12 +78,12 @@ class SdkExchanges:
 
     def _open(self) -> None:
         self._hand = self._sdk.XHandControl()
-        if self._options.interface == "sdk_ethercat":
+        if self._interface == "sdk_ethercat":
             _sound(self._hand.open_ethercat(self._address), f"cannot open {self._address}")
         else:
             _sound(self._hand.open_serial(self._address, wire.BAUD), f"cannot open {self._address}")
         found = list(self._hand.list_hands_id())
-        wanted = self._options.hand_id
+        wanted = self._hand_id
         if not found:
             raise LinkLost(f"no hand answers at {self._address}")
         self._id = wanted if wanted in found else found[0]
@@ -96,7 +99,7 @@ class SdkExchanges:
         if not error.error_code:
             error, state = self._hand.read_state(self._id, False)
             if not error.error_code or error.error_code in TACTILE_ERRORS:
-                return _record(state, self._options.taxels)
+                return _record(state, self._taxels)
         self.complaint = f": {error.error_message} ({error.error_code})"
         return None
 

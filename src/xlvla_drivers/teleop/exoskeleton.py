@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from xlvla.device import JointCalibration
 from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,3 @@ class Options:
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(default_factory=dict[Side, Mapping[str, JointCalibration]])
     grip: Grip | None = None
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.sources.exoskeleton import Exoskeleton
-
-    return Exoskeleton(node, sides, options)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
 
 STEP_M, STEP_RAD, STEP_CLOSING = 0.01, 0.04, 0.1
 
@@ -31,9 +27,3 @@ class Options:
 
     step_m: float = STEP_M
     step_rad: float = STEP_RAD
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.sources.keyboard import Keyboard
-
-    return Keyboard(node, sides, options)

@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
-
 
 @dataclass(frozen=True)
 class Options:
@@ -24,12 +21,3 @@ class Options:
     arms: str = "topics"
     arms_address: str = ""
     arms_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers import registry
-    from xlvla_drivers.ros.sources.manus import Gloves
-
-    chosen = registry.options("teleop", options.arms, options.arms_options, "teleop.options.arms_options")
-    arms = registry.driver("teleop", options.arms).Driver(options.arms_address, sides, chosen, node)
-    return Gloves(node, options.gloves, arms)

@@ -2,7 +2,7 @@
 
 A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of what a rig may say about it under
 `teleop.options`, and `Driver`, which makes a `Source` of `(address, sides, options, node)`: `node` is the ROS node that reads
-it, for what comes by topics. Keypoints, the hand frame and the wrist's pose are
+it. The `Driver` of a source that comes by topics stands in `ros/sources/<name>.py`. Keypoints, the hand frame and the wrist's pose are
 those of `xlvla.human`; the operator's world has x forward, y left and z up.
 """
 

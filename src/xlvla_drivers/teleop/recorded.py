@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
 
 
 @dataclass(frozen=True)
@@ -20,9 +16,3 @@ class Options:
 
     speed: float = 1.0
     repeat: bool = True
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.sources.recorded import Recording
-
-    return Recording(address, sides, options)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
 
 
 @dataclass(frozen=True)
@@ -18,9 +14,3 @@ class Options:
     """
 
     episodes: int = 0
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.sources.topics import TrackerTopics
-
-    return TrackerTopics(node, sides)

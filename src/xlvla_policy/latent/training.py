@@ -232,5 +232,5 @@ def train(trainer: Trainer, out: Path, resume: bool = False, progress: Callable[
             trainer.save(checkpoint(out))
         if progress:
             progress(trainer.step, losses)
-    write(trainer, out)
+    write(trainer.bodies, trainer.coders, trainer.recipe, trainer.seed, trainer.seconds, out)
     checkpoint(out).unlink(missing_ok=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -15,17 +14,24 @@ from xlvla.codec import FORMAT
 from xlvla.files import replacing
 from xlvla.types import Side
 from xlvla_policy.latent.embodiment import Embodiment
-from xlvla_policy.latent.model import Coder, Mlp
-
-if TYPE_CHECKING:
-    from xlvla_policy.latent.training import Trainer
+from xlvla_policy.latent.model import Coder, Coders, Mlp
+from xlvla_policy.latent.recipe import Recipe
 
 
-def write(trainer: Trainer, out: Path) -> None:
+def write(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe, seed: int, seconds: float, out: Path) -> None:
+    """Writes the trained coders of all bodies; `seconds` of processor time are what training took."""
     tensors: dict[str, Tensor] = {}
-    for body in trainer.bodies:
-        tensors |= coder_tensors(body.name, trainer.coders[body.name], trainer.recipe.latent)
-    save(tensors, _card(trainer), out)
+    for body in bodies:
+        tensors |= coder_tensors(body.name, coders[body.name], recipe.latent)
+    card = {
+        "latent_dim": recipe.latent,
+        "activation": recipe.activation,
+        "hands": _hand_entries(bodies),
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "minutes": round(seconds / 60, 2),
+    }
+    save(tensors, card, out)
 
 
 def coder_tensors(name: str, coder: Coder, latent: int) -> dict[str, Tensor]:
@@ -49,19 +55,13 @@ def save(tensors: dict[str, Tensor], card: Mapping, out: Path, form: str = FORMA
         fresh.chmod(0o644)  # the library writes files that only their owner can read
 
 
-def _card(trainer: Trainer) -> dict:
-    hands: dict[str, dict] = {body.hand.name: {} for body in trainer.bodies}
-    for body in trainer.bodies:
+def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict]:
+    """What the card says of every hand, by name and side."""
+    hands: dict[str, dict] = {body.hand.name: {} for body in bodies}
+    for body in bodies:
         for side in body.sides:
             hands[body.hand.name][side] = hand_entry(body, side)
-    return {
-        "latent_dim": trainer.recipe.latent,
-        "activation": trainer.recipe.activation,
-        "hands": hands,
-        "recipe": asdict(trainer.recipe),
-        "seed": trainer.seed,
-        "minutes": round(trainer.seconds / 60, 2),
-    }
+    return hands
 
 
 def hand_entry(body: Embodiment, side: Side) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import forms, priority, topics
 from xlvla.ros.main import run
@@ -29,7 +30,7 @@ class MirrorNode(WorldNode):
             raise XlvlaError(f"rig '{self.rig.name}' is simulated: only a rig of devices can be mirrored")
         priority.give_way()
         emulated = {name: camera for name, camera in self.rig.cameras.items() if camera.device and camera.device.emulated}
-        self.prepare(self.rig.with_choices(sim=True), emulated, speed=1.0)
+        self.prepare(rig_file.with_choices(self.rig, sim=True), emulated, speed=1.0)
         self._devices = {
             key: Reader(self, topics.joint_states(*key), forms.joints(self.rig.joint_names(*key), self.clock.now_ns)) for key in self.parts
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, SIDES, Side
 from xlvla_cli.bench.adversary.checker import DistanceCheck
@@ -77,7 +77,7 @@ BEFORE: dict[str, float] = dict(zip((entry.name for entry in FIXED), _MM, strict
 
 def play_all(watched: bool = True) -> list[dict[str, Any]]:
     """Figures of all of them, as plain data: name, least distance on the commanded path and its stop [m], chunks taken and refused."""
-    rig = rigs.load(RIG)
+    rig = rig_file.load(RIG)
     motion, distances = RigMotion(rig) if watched else Unwatched(rig), Distances(rig)
     return [_play(entry, motion, distances, rig) for entry in FIXED]
 

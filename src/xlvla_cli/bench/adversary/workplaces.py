@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.motion import Box, MotionConfig
 from xlvla.rig import Rig
 from xlvla.types import SIDES, Side
@@ -49,15 +48,15 @@ class Workplace:
         return " ".join(words)
 
     def rig(self) -> Rig:
-        rig = rigs.load("bimanual").with_choices(policy="none")
+        rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
         rig = replace(rig, motion=self._motion(rig))
         if self.arm == "xarm7":
             hands: dict[Side, str | None] = dict(zip(SIDES, self.hands, strict=True))
-            return rig.with_choices(hands=hands)
+            return rig_file.with_choices(rig, hands=hands)
         document = asdict(rig)
         for side, hand in zip(SIDES, self.hands, strict=True):
             document["sides"][side] = _g1_station(side, hand)
-        return rigs.from_document(document | {"name": "g1", "cameras": {}}, "g1")
+        return rig_file.from_document(document | {"name": "g1", "cameras": {}}, "g1")
 
     def _motion(self, bimanual: Rig) -> MotionConfig:
         motion = bimanual.motion if self.presses else replace(bimanual.motion, touch=MotionConfig().touch)

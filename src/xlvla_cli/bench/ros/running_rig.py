@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.node_process import Listener, Running
 from xlvla.rig import Rig
@@ -31,7 +30,7 @@ MOTION, MEETS_S = "motion", 0.3
 
 def harmless(name: str) -> Rig:
     """A rig of simulated or emulated devices; refuses one with real ones."""
-    rig = rigs.load(name)
+    rig = rig_file.load(name)
     if not rig.sim and set(rig.emulated) != set(rig.parts):
         raise XlvlaError(f"rig '{name}' has real devices: this is only tried on simulated and emulated ones")
     return rig
@@ -45,7 +44,7 @@ class RunningRig:
     """
 
     def __init__(self, rig: Rig, domain: int, listener: Listener = lambda name, line: None):
-        self.rig = replace(rig.with_choices(policy="none"), cameras={})
+        self.rig = replace(rig_file.with_choices(rig, policy="none"), cameras={})
         specs = [spec for spec in graph.nodes(self.rig) if spec.name not in (MOTION, "joint_states")]
         self._motion_spec = next(spec for spec in graph.nodes(self.rig) if spec.name == MOTION)
         self._domain = domain

@@ -18,12 +18,12 @@ from xlvla_drivers.teleop.exoskeleton import Options
 from xlvla_drivers.teleop.operator import Sample, Tracked
 
 
-class Exoskeleton:
+class Driver:
     """A side is seen whenever its joint states are said."""
 
     address = "/exoskeleton"
 
-    def __init__(self, node: Node, sides: tuple[Side, ...], options: Options):
+    def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         self._options = options
         self._readers: dict[Side, Reader] = {side: Reader(node, topics.exoskeleton(side)) for side in sides}
 

@@ -17,12 +17,12 @@ from xlvla_drivers.teleop.operator import Sample
 PERIOD_S = 1 / 60
 
 
-class Keyboard:
+class Driver:
     """Both wrists are always there; keys move the one whose turn it is, the last side's first."""
 
     address = topics.TELEOP_KEYS.name
 
-    def __init__(self, node: Node, sides: tuple[Side, ...], options: Options):
+    def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         self._keys, self._options = Reader(node, topics.TELEOP_KEYS, forms.KEYS), options
         self._jogs = [Jog(side) for side in sides]
         self._chosen, self._last_s = len(sides) - 1, 0.0

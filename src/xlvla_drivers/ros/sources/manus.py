@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,22 @@ from xlvla.errors import XlvlaError
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import SENSOR, Topic
 from xlvla.types import SIDES, Side
+from xlvla_drivers import registry
+from xlvla_drivers.teleop.manus import Options
 from xlvla_drivers.teleop.manus_frames import keypoints
 from xlvla_drivers.teleop.operator import SILENCE_S, Sample, Source, installed
 
 
-class Gloves:
+class Driver:
     """Fingers of a glove that has fallen silent stay where they were."""
 
-    def __init__(self, node: Node, numbers: Sequence[int], arms: Source):
+    def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         glove = installed("manus_ros2_msgs.msg", "nothing: build MANUS's ROS 2 package and source its workspace").ManusGlove
-        self._arms = arms
-        self._readers = [Reader(node, Topic(f"/manus_glove_{number}", glove, SENSOR)) for number in numbers]
+        chosen = registry.options("teleop", options.arms, options.arms_options, "teleop.options.arms_options")
+        self._arms: Source = registry.source_driver(options.arms)(options.arms_address, sides, chosen, node)
+        self._readers = [Reader(node, Topic(f"/manus_glove_{number}", glove, SENSOR)) for number in options.gloves]
         self._fingers: dict[Side, tuple[float, np.ndarray]] = {}
-        self.address = f"/manus_glove_{', '.join(map(str, numbers))} and {arms.address}"
+        self.address = f"/manus_glove_{', '.join(map(str, options.gloves))} and {self._arms.address}"
 
     def open(self) -> None:
         self._fingers.clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rclpy.node import Node
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
@@ -23,10 +24,10 @@ TOGETHER_S = 0.004
 """Messages so near to each other were one sample."""
 
 
-class Recording:
+class Driver:
     """Plays the topics `/teleop/{side}/...` of a rosbag2 directory or an MCAP file."""
 
-    def __init__(self, address: str, sides: tuple[Side, ...], options: Options):
+    def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node | None):
         self.address, self._options = address, options
         self._files = _files(address)
         self._sides: dict[str, Side] = {

@@ -15,6 +15,7 @@ from xlvla.ros.convert import SECOND, nanoseconds
 from xlvla.ros.reader import Reader
 from xlvla.types import Side
 from xlvla_drivers.teleop.operator import SILENCE_S, Sample, Tracked
+from xlvla_drivers.teleop.topics import Options
 
 LOOK_S = 0.002
 """How often topics are looked at: a look at one takes a hundredth of that time."""
@@ -36,12 +37,12 @@ def looked(readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], Tracke
     return Sample(sides, stamp_s=max(stamps) / SECOND if all(stamps) else None) if sides else None
 
 
-class TrackerTopics:
+class Driver:
     """A side is seen whenever its wrist is said; its keypoints are the newest ones, where they are not old."""
 
     address = "/tracker"
 
-    def __init__(self, node: Node, sides: tuple[Side, ...]):
+    def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         self._wrists: dict[Side, Reader] = {side: Reader(node, topics.tracked_wrist(side)) for side in sides}
         self._keypoints: dict[Side, Reader] = {side: Reader(node, topics.tracked_keypoints(side)) for side in sides}
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
