@@ -20,7 +20,9 @@ MAY_IMPORT = {
     "xlvla_policy": {"xlvla", "xlvla_policy", "xlvla_data"},
     "xlvla_cli": ROOMS,
 }
-ROS = re.compile(r"(rclpy|launch|launch_ros|ament_index_python|rcl_interfaces|builtin_interfaces|std_srvs|\w+_msgs)(\.|$)")
+ROS = re.compile(
+    r"(rclpy|launch|launch_ros|ament_index_python|rcl_interfaces|builtin_interfaces|std_srvs|\w+_msgs)(\.|$)"
+)
 BANNED = {"utils", "util", "common", "helpers", "helper", "manager", "managers", "misc"}
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
@@ -51,7 +53,9 @@ def module(path):
 
 
 def imports(path):
-    """Every module a file imports, at whatever depth, with the imported names that may be modules themselves."""
+    """Every module a file imports, at whatever depth, with the imported names that may be modules
+    themselves.
+    """
     package = module(path) if path.name == "__init__.py" else module(path).rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -97,7 +101,9 @@ def test_ros_is_spoken_only_in_nodes_and_the_ros_package():
 
 
 def test_only_nodes_and_commands_use_the_ros_package():
-    files = [path for path in FILES if not within(path, "ros", "nodes") and room(path) != "xlvla_cli"]
+    files = [
+        path for path in FILES if not within(path, "ros", "nodes") and room(path) != "xlvla_cli"
+    ]
     assert not imported(lambda name: name.startswith("xlvla.ros"), files)
 
 
@@ -109,7 +115,20 @@ def test_torch_lives_only_in_the_policy():
 def test_words_know_neither_simulators_nor_device_sdks():
     files = [path for path in FILES if room(path) == "xlvla"]
     assert not imported(
-        lambda name: root(name) in {"mujoco", "xarm", "serial", "can", "pymodbus", "dynamixel_sdk", "cyclonedds", *VENDORS}, files
+        lambda name: (
+            root(name)
+            in {
+                "mujoco",
+                "xarm",
+                "serial",
+                "can",
+                "pymodbus",
+                "dynamixel_sdk",
+                "cyclonedds",
+                *VENDORS,
+            }
+        ),
+        files,
     )
 
 
@@ -118,7 +137,9 @@ def test_nobody_imports_a_node():
 
 
 def circles(arrows):
-    """Groups of modules that import one another, directly or in a ring (Tarjan's strongly connected components)."""
+    """Groups of modules that import one another, directly or in a ring (Tarjan's strongly connected
+    components).
+    """
     order, low, stack, found = {}, {}, [], []
 
     def visit(name):
@@ -144,25 +165,44 @@ def circles(arrows):
 
 def test_no_modules_import_one_another_in_a_circle():
     modules = {module(path): path for path in FILES}
-    arrows = {name: sorted(set(imports(path)) & set(modules) - {name}) for name, path in modules.items()}
+    arrows = {
+        name: sorted(set(imports(path)) & set(modules) - {name}) for name, path in modules.items()
+    }
     assert not circles(arrows)
 
 
 def test_a_modules_name_says_what_it_is_about():
-    assert not [label(path) for path in FILES if BANNED & {part.removesuffix(".py") for part in path.relative_to(SOURCE).parts}]
+    assert not [
+        label(path)
+        for path in FILES
+        if BANNED & {part.removesuffix(".py") for part in path.relative_to(SOURCE).parts}
+    ]
 
 
 def test_every_node_has_a_main():
     for path in SOURCE.glob("*/nodes/*.py"):
         if path.name != "__init__.py":
-            names = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+            names = {
+                node.name
+                for node in ast.parse(path.read_text()).body
+                if isinstance(node, ast.FunctionDef)
+            }
             assert "main" in names, label(path)
 
 
 def test_what_is_imported_is_declared():
     declared = (ROOT / "pyproject.toml").read_text()
-    for name in sorted({name.split(".")[0] for path in FILES for name in imports(path)} - ROOMS - COMES_WITH_ROS_ONLY - VENDORS):
+    for name in sorted(
+        {name.split(".")[0] for path in FILES for name in imports(path)}
+        - ROOMS
+        - COMES_WITH_ROS_ONLY
+        - VENDORS
+    ):
         if name in sys.stdlib_module_names:
             continue
-        distribution = DISTRIBUTIONS.get(name, "ros-" + name.replace("_", "-") if ROS.match(name) else name)
-        assert re.search(rf'"{re.escape(distribution)}[\[><="]', declared), f"{name} is imported, {distribution} not declared"
+        distribution = DISTRIBUTIONS.get(
+            name, "ros-" + name.replace("_", "-") if ROS.match(name) else name
+        )
+        assert re.search(rf'"{re.escape(distribution)}[\[><="]', declared), (
+            f"{name} is imported, {distribution} not declared"
+        )

@@ -1,4 +1,6 @@
-"""`python -m xlvla` where no script is on the path, as for torchrun: the command line of `xlvla_cli`."""
+"""`python -m xlvla` where no script is on the path, as for torchrun: the command line of
+`xlvla_cli`.
+"""
 
 import runpy
 

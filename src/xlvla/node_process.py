@@ -37,7 +37,11 @@ class Running:
 
     def stands_at(self) -> str:
         """What a node that is not up does, and what it said last."""
-        said = f", said last: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}" if self.last_lines else ", has said nothing"
+        said = (
+            f", said last: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}"
+            if self.last_lines
+            else ", has said nothing"
+        )
         stopped = ", its process is stopped" if stopped_process(self.process.pid) else ""
         return f"{self.spec.name} ({self.busy_with}{stopped}{said})"
 

@@ -1,4 +1,6 @@
-"""Rig files: a rig is loaded from YAML or the catalogue, checked, and changed by what the command line chose."""
+"""Rig files: a rig is loaded from YAML or the catalogue, checked, and changed by what the command
+line chose.
+"""
 
 from __future__ import annotations
 
@@ -51,14 +53,19 @@ def with_choices(
     speed: float | None = None,
     network: bool | None = None,
 ) -> Rig:
-    """The rig with what the command line chose instead; None keeps the rig's own. `policy` 'none' starts no policy."""
+    """The rig with what the command line chose instead; None keeps the rig's own. `policy` 'none'
+    starts no policy.
+    """
     document = dataclasses.asdict(rig)
     for side, hand in (hands or {}).items():
         if hand and side not in document["sides"]:
             raise XlvlaError(f"rig '{rig.name}' has no {side} side")
         if hand and hand != document["sides"][side]["hand"]["type"]:
             device = document["sides"][side]["hand"]["device"]
-            document["sides"][side]["hand"] = {"type": hand, "device": DeviceConfig.for_another(device)}
+            document["sides"][side]["hand"] = {
+                "type": hand,
+                "device": DeviceConfig.for_another(device),
+            }
     if network is not None:
         document["network"] = network
     if sim is not None:
@@ -66,7 +73,12 @@ def with_choices(
     _choose(document["sim"], seed=seed, speed=speed)
     if policy == "none":
         document["policy"] = None
-    _choose(document["policy"], type=None if policy == "none" else policy, checkpoint=checkpoint, instruction=instruction)
+    _choose(
+        document["policy"],
+        type=None if policy == "none" else policy,
+        checkpoint=checkpoint,
+        instruction=instruction,
+    )
     return from_document(document, rig.name)
 
 

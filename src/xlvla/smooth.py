@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 SIGMA_S = 0.1
-"""A path of one hand decoded by another then has the source's own jerk within a fifth, and its fingertips move by 0.6 mm."""
+"""A path of one hand decoded by another then has the source's own jerk within a fifth, and its
+fingertips move by 0.6 mm.
+"""
 
 
 def smoothed(path: np.ndarray, rate_hz: float, sigma_s: float = SIGMA_S) -> np.ndarray:
-    """A path [T, ...] averaged over time with a Gaussian of that width; both ends stay where they are.
+    """A path [T, ...] averaged over time with a Gaussian of that width; both ends stay where they
+    are.
 
     It looks ahead: for recorded paths and chunks, not for a stream.
     """

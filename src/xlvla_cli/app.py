@@ -56,13 +56,17 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Robot control for dexterous hands in one shared latent space."""
 
 
 def main() -> None:
-    """Runs the command; a user's mistake or what this machine lacks prints one line and exits with 2."""
+    """Runs the command; a user's mistake or what this machine lacks prints one line and exits with
+    2.
+    """
     try:
         register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
         app()
@@ -82,7 +86,9 @@ def main() -> None:
 
 
 def _import_line(error: ImportError) -> str:
-    """What a command needs that cannot be imported; raises the error where it is no matter of what is installed."""
+    """What a command needs that cannot be imported; raises the error where it is no matter of what
+    is installed.
+    """
     if error.name in EXTRAS:
         return f"this command needs '{error.name}': pip install 'xlvla[{EXTRAS[error.name]}]'"
     fault = environment.foreign_ros()
@@ -93,5 +99,7 @@ def _import_line(error: ImportError) -> str:
 
 def _fail(*lines: str) -> None:
     """What is quoted in a line may be a stranger's: a message's, a file's."""
-    print("xlvla: " + "\n".join(plain(line, longest=LONGEST_LINE) for line in lines), file=sys.stderr)
+    print(
+        "xlvla: " + "\n".join(plain(line, longest=LONGEST_LINE) for line in lines), file=sys.stderr
+    )
     sys.exit(2)

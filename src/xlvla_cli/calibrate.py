@@ -1,4 +1,6 @@
-"""`xlvla calibrate`: leads through the calibration of a rig's device and writes it into the rig's file."""
+"""`xlvla calibrate`: leads through the calibration of a rig's device and writes it into the rig's
+file.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +24,33 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate(
-    rig: Annotated[str, typer.Argument(help="YAML file of the rig; one of the catalogue is copied first.")],
+    rig: Annotated[
+        str, typer.Argument(help="YAML file of the rig; one of the catalogue is copied first.")
+    ],
     side: Annotated[str, typer.Option(help="left or right.")] = "right",
     part: Annotated[str, typer.Option(help="arm or hand.")] = "hand",
-    joint: Annotated[list[str] | None, typer.Option(help="Only this joint; repeatable. The others keep their calibration.")] = None,
-    scale: Annotated[bool, typer.Option("--scale", help="Fit the scale too, for a device that does not count true angles.")] = False,
+    joint: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this joint; repeatable. The others keep their calibration."),
+    ] = None,
+    scale: Annotated[
+        bool,
+        typer.Option(
+            "--scale", help="Fit the scale too, for a device that does not count true angles."
+        ),
+    ] = False,
     snap_deg: Annotated[
-        float, typer.Option(min=0, help="Offsets are multiples of this: 90 for servos whose horns fit in quarter turns.")
+        float,
+        typer.Option(
+            min=0,
+            help="Offsets are multiples of this: 90 for servos whose horns fit in quarter turns.",
+        ),
     ] = 0.0,
     output: Annotated[Path | None, typer.Option(help="Write the rig here instead.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
 ) -> None:
-    """Find the sign, offset and scale of a device's joints: you bring each joint to marked angles, and the device is read there.
+    """Find the sign, offset and scale of a device's joints: you bring each joint to marked angles,
+    and the device is read there.
 
     The device is not moved unless you ask for it. The old file is kept beside the new one.
     """
@@ -46,7 +63,14 @@ def calibrate(
     if fits:
         _show(fits)
     if fits and (yes or _ask(f"write this into {target}? [y/N] ").strip().lower() in ("y", "yes")):
-        _write(loaded, chosen_side, chosen_part, {name: made.calibration for name, made in fits.items()}, source, target)
+        _write(
+            loaded,
+            chosen_side,
+            chosen_part,
+            {name: made.calibration for name, made in fits.items()},
+            source,
+            target,
+        )
     else:
         typer.echo("nothing is written")
 
@@ -57,13 +81,18 @@ def _part(rig: Rig, side: str, part: str) -> tuple[Side, Part]:
     for known in rig.parts:
         if known == (side, part):
             if rig.device(*known) is None:
-                raise XlvlaError(f"rig '{rig.name}' has no device at sides.{side}.{part}: add `device: {{address: ...}}`")
+                raise XlvlaError(
+                    f"rig '{rig.name}' has no device at sides.{side}.{part}: add `device: "
+                    f"{{address: ...}}`"
+                )
             return known
     raise unknown("part", f"{side} {part}", [" ".join(known) for known in rig.parts])
 
 
 def _files(rig: str, loaded: Rig, output: Path | None) -> tuple[Path, Path]:
-    """Where the rig stands, and where it is to be written: a rig of the catalogue stays as it is."""
+    """Where the rig stands, and where it is to be written: a rig of the catalogue stays as it
+    is.
+    """
     from xlvla import catalog
     from xlvla.errors import XlvlaError
 
@@ -72,11 +101,16 @@ def _files(rig: str, loaded: Rig, output: Path | None) -> tuple[Path, Path]:
         return Path(rig), output or Path(rig)
     target = output or Path(f"{loaded.name}.yaml")
     if target.exists() and not output:
-        raise XlvlaError(f"'{rig}' is a rig of the catalogue and {target} exists already: `xlvla calibrate {target}`, or choose --output")
+        raise XlvlaError(
+            f"'{rig}' is a rig of the catalogue and {target} exists already: `xlvla calibrate "
+            f"{target}`, or choose --output"
+        )
     return source, target
 
 
-def _walk(rig: Rig, side: Side, part: Part, only: list[str], scaled: bool, snap: float) -> dict[str, Fit]:
+def _walk(
+    rig: Rig, side: Side, part: Part, only: list[str], scaled: bool, snap: float
+) -> dict[str, Fit]:
     """Fits by joint; the device is limp or held, as its driver leaves it."""
     from contextlib import ExitStack
 
@@ -89,7 +123,9 @@ def _walk(rig: Rig, side: Side, part: Part, only: list[str], scaled: bool, snap:
         if name not in device.joints:
             raise unknown("joint", name, device.joints)
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-    lower, upper = (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
+    lower, upper = (
+        (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
+    )
     fits: dict[str, Fit] = {}
     with ExitStack() as stack:
         _rehearse(rig, side, part, stack)
@@ -100,7 +136,9 @@ def _walk(rig: Rig, side: Side, part: Part, only: list[str], scaled: bool, snap:
             if only and name not in only:
                 continue
             try:
-                fits[name] = walk.joint(index, marks(lower[index], upper[index]), scaled=scaled, snap=snap)
+                fits[name] = walk.joint(
+                    index, marks(lower[index], upper[index]), scaled=scaled, snap=snap
+                )
             except Skipped:
                 typer.echo(f"  {name} is skipped")
             except KeyboardInterrupt:
@@ -130,20 +168,38 @@ def _show(fits: dict[str, Fit]) -> None:
     from xlvla_cli.tables import table
 
     shown = table(
-        "Calibration: joint = sign * scale * device + offset", "joint", "sign", "offset [deg]", "scale", "worst mark off by [deg]"
+        "Calibration: joint = sign * scale * device + offset",
+        "joint",
+        "sign",
+        "offset [deg]",
+        "scale",
+        "worst mark off by [deg]",
     )
     for name, made in fits.items():
         entry = made.calibration
         shown.add_row(
-            name, f"{entry.sign:+.0f}", f"{math.degrees(entry.offset):.2f}", f"{entry.scale:.4f}", f"{math.degrees(made.residual):.2f}"
+            name,
+            f"{entry.sign:+.0f}",
+            f"{math.degrees(entry.offset):.2f}",
+            f"{entry.scale:.4f}",
+            f"{math.degrees(made.residual):.2f}",
         )
     screen.console().print(shown)
 
 
-def _write(rig: Rig, side: Side, part: Part, fitted: dict[str, JointCalibration], source: Path, target: Path) -> None:
+def _write(
+    rig: Rig,
+    side: Side,
+    part: Part,
+    fitted: dict[str, JointCalibration],
+    source: Path,
+    target: Path,
+) -> None:
     from xlvla_cli.rig_edit import save, with_calibration
 
     device = rig.device(side, part)
     assert device is not None
-    kept = save(target, with_calibration(source.read_text(), side, part, {**device.calibration, **fitted}))
+    kept = save(
+        target, with_calibration(source.read_text(), side, part, {**device.calibration, **fitted})
+    )
     typer.echo(f"written to {target}" + (f"; as it was: {kept}" if kept else ""))

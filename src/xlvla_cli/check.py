@@ -17,8 +17,12 @@ def register(app: typer.Typer) -> None:
     app.command("check")(check)
 
 
-def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual") -> None:
-    """Check a rig before anything starts; prints every fault and exits with 2, or one line that all is well."""
+def check(
+    rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual",
+) -> None:
+    """Check a rig before anything starts; prints every fault and exits with 2, or one line that all
+    is well.
+    """
     from xlvla import security
     from xlvla.errors import RigError
     from xlvla.graph import nodes
@@ -31,8 +35,13 @@ def check(rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML fi
     faults = faults or security.faults(loaded, nodes(loaded), os.environ) or _left_over_faults()
     if faults:
         raise RigError(f"{rig}: {fault}" for fault in faults)
-    joints = sum(len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand"))
-    typer.echo(f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: {', '.join(loaded.cameras) or 'none'})")
+    joints = sum(
+        len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand")
+    )
+    typer.echo(
+        f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: "
+        f"{', '.join(loaded.cameras) or 'none'})"
+    )
     typer.echo(f"{loaded.name}: speaks {scope.line}")
 
 
@@ -49,7 +58,9 @@ def _left_over_faults() -> list[str]:
 
 
 def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> list[str]:
-    """What these nodes of a sound rig (None: all) cannot run without on this machine: drivers, codec, weights, simulator."""
+    """What these nodes of a sound rig (None: all) cannot run without on this machine: drivers,
+    codec, weights, simulator.
+    """
     from xlvla import environment
     from xlvla.errors import XlvlaError
     from xlvla.graph import nodes
@@ -93,7 +104,11 @@ def _codec_faults(rig: Rig) -> list[str]:
     except XlvlaError as error:
         return [str(error)]
     strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
-    return [f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add {name}`" for name in strangers]
+    return [
+        f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
+        f"{name}`"
+        for name in strangers
+    ]
 
 
 def _module_faults(packages: set[str]) -> list[str]:
@@ -107,7 +122,8 @@ def _module_faults(packages: set[str]) -> list[str]:
         "xlvla_policy": ("torch", "policy"),
     }
     return [
-        f"{module} is not installed: pip install 'xlvla[{extra}]'" + (", or source a ROS 2 installation" if extra == "ros" else "")
+        f"{module} is not installed: pip install 'xlvla[{extra}]'"
+        + (", or source a ROS 2 installation" if extra == "ros" else "")
         for package, (module, extra) in wanted.items()
         if package in packages | {"xlvla"} and find_spec(module) is None
     ]
@@ -122,5 +138,8 @@ def _checkpoint_faults(rig: Rig) -> list[str]:
     if checkpoint and not checkpoint.exists():
         return [f"policy.checkpoint: no file at {checkpoint}"]
     if rig.policy.engine == "onnx" and not (checkpoint and checkpoint.is_dir()):
-        return ["policy.engine: onnx runs an exported folder; write one with `xlvla policy export` and name it as policy.checkpoint"]
+        return [
+            "policy.engine: onnx runs an exported folder; write one with `xlvla policy export` and "
+            "name it as policy.checkpoint"
+        ]
     return []

@@ -10,7 +10,9 @@ import typer
 
 
 def register_all(package: str, folder: Iterable[str], app: typer.Typer) -> None:
-    """Let every module of a package add its commands to `app`; one without a `register` has none."""
+    """Let every module of a package add its commands to `app`; one without a `register` has
+    none.
+    """
     for module in pkgutil.iter_modules(folder):
         register = getattr(importlib.import_module(f"{package}.{module.name}"), "register", None)
         if register is not None:

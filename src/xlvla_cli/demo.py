@@ -23,13 +23,21 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for video.mp4, summary.json and hands.png.")] = Path("out/demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for video.mp4, summary.json and hands.png.")
+    ] = Path("out/demo"),
     episodes: Annotated[int, typer.Option(min=1, help="How many episodes in all.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_EVALUATION_SEED,
-    checkpoint: Annotated[str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")] = None,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")
+    ] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
+    ] = None,
 ) -> None:
-    """Simulated episodes on the real ROS graph with two pairs of hands, one set of weights; writes video, figures, picture."""
+    """Simulated episodes on the real ROS graph with two pairs of hands, one set of weights; writes
+    video, figures, picture.
+    """
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
     from xlvla_cli.ros.report import run_episodes, show, write
@@ -41,21 +49,37 @@ def demo(
     out.mkdir(parents=True, exist_ok=True)
     with Screen() as screen, interruptible():
         _picture(out / "hands.png", screen)
-        reports = [run_episodes(rig, count, screen, domain=own_domain() if domain is None else domain, record=True) for rig, count in runs]
+        reports = [
+            run_episodes(
+                rig, count, screen, domain=own_domain() if domain is None else domain, record=True
+            )
+            for rig, count in runs
+        ]
         film(reports, out / "video.mp4", screen)
         show(reports, screen)
         write(out, reports)
-        screen.say("written: " + ", ".join(str(out / name) for name in ("video.mp4", "summary.json", "hands.png")))
+        screen.say(
+            "written: "
+            + ", ".join(str(out / name) for name in ("video.mp4", "summary.json", "hands.png"))
+        )
 
 
 def _runs(episodes: int, seed: int, checkpoint: str | None) -> Iterator[tuple[Rig, int]]:
     """Rigs and how many episodes each gets; every episode has a seed of its own."""
 
     second = episodes // 2
-    for hand, count, first in ((HANDS[0], episodes - second, seed), (HANDS[1], second, seed + episodes - second)):
+    for hand, count, first in (
+        (HANDS[0], episodes - second, seed),
+        (HANDS[1], second, seed + episodes - second),
+    ):
         if count:
             yield (
-                rig_file.with_choices(rig_file.load("bimanual"), hands={"left": hand, "right": hand}, seed=first, checkpoint=checkpoint),
+                rig_file.with_choices(
+                    rig_file.load("bimanual"),
+                    hands={"left": hand, "right": hand},
+                    seed=first,
+                    checkpoint=checkpoint,
+                ),
                 count,
             )
 

@@ -1,4 +1,6 @@
-"""`xlvla emulate`: one emulated device in this terminal; `xlvla inject`: a fault for the emulated devices of a running rig."""
+"""`xlvla emulate`: one emulated device in this terminal; `xlvla inject`: a fault for the emulated
+devices of a running rig.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,36 @@ def register(app: typer.Typer) -> None:
 def emulate(
     driver: Annotated[str, typer.Argument(help="Driver whose device to emulate, such as inspire.")],
     side: Annotated[str, typer.Option(help="left or right.")] = "right",
-    address: Annotated[str | None, typer.Option(help="Where to listen, as the driver's address; by default the emulator's own.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="What the driver lets a rig choose, as key=value; repeatable.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to listen, as the driver's address; by default the emulator's own."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="What the driver lets a rig choose, as key=value; repeatable."),
+    ] = None,
 ) -> None:
-    """Emulate one device, or an operator with one, until Ctrl-C. Faults are typed: `unplug` begins one, `unplug off` ends it."""
+    """Emulate one device, or an operator with one, until Ctrl-C. Faults are typed: `unplug` begins
+    one, `unplug off` ends it.
+    """
     from xlvla.run import interruptible
     from xlvla.screen import Screen
     from xlvla_drivers import registry
 
     chosen, part = _side(side), _part(driver)
-    options = registry.options(part, driver, dict(_choice(entry) for entry in option or []), "--option")
+    options = registry.options(
+        part, driver, dict(_choice(entry) for entry in option or []), "--option"
+    )
     where = address or registry.emulated_address(driver, chosen)
     made: Emulator = registry.emulator_module(driver).Emulator(where, chosen, options)
     with Screen() as screen, interruptible():
         made.start()
-        screen.say((f"{chosen} {driver}", "bold"), f" at {where}. Faults: {', '.join(made.known_faults)}. Ctrl-C ends it.")
+        screen.say(
+            (f"{chosen} {driver}", "bold"),
+            f" at {where}. Faults: {', '.join(made.known_faults)}. Ctrl-C ends it.",
+        )
         try:
             _serve(made, screen)
         except KeyboardInterrupt:
@@ -56,7 +73,10 @@ def inject(
     part: Annotated[str, typer.Argument(help="arm or hand.")],
     fault: Annotated[str, typer.Argument(help="A fault of its emulator, such as unplug.")],
     state: Annotated[str, typer.Argument(help="on or off.")] = "on",
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain of the rig instead of ROS_DOMAIN_ID.")] = None,
+    domain: Annotated[
+        int | None,
+        typer.Option(min=0, max=101, help="ROS domain of the rig instead of ROS_DOMAIN_ID."),
+    ] = None,
 ) -> None:
     """Break an emulated device of a running rig, or mend it."""
     from xlvla.errors import XlvlaError
@@ -76,7 +96,10 @@ def _serve(emulator: Emulator, screen: Screen) -> None:
     typed = _Typed()
     while True:
         joints = zip(emulator.joints, emulator.position, strict=True)
-        screen.now(getattr(emulator, "told", None) or "  ".join(f"{name} {angle:+.2f}" for name, angle in joints))
+        screen.now(
+            getattr(emulator, "told", None)
+            or "  ".join(f"{name} {angle:+.2f}" for name, angle in joints)
+        )
         for line in typed.lines(SHOWN_S):
             _obey(emulator, line.split(), screen)
 

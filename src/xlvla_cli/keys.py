@@ -11,16 +11,25 @@ from types import TracebackType
 
 
 class Keys:
-    """A context manager that reads single keys without echo; where the input is no terminal there are none. Ctrl-C stays Ctrl-C."""
+    """A context manager that reads single keys without echo; where the input is no terminal there
+    are none. Ctrl-C stays Ctrl-C.
+    """
 
     def __enter__(self) -> Keys:
-        self._terminal = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+        self._terminal = (
+            sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+        )
         if self._terminal is not None:
             self._before = termios.tcgetattr(self._terminal)
             tty.setcbreak(self._terminal)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._terminal is not None:
             termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 

@@ -1,8 +1,8 @@
 """A keystore of DDS security, in the folders and files in which SROS2 looks for it.
 
-Two files of every enclave say who it is (certificate and key), one what everybody must do in this graph (governance) and one
-what this one may publish and subscribe (permissions); an authority made here signs them. Its key lies in `private/`, which no
-robot needs.
+Two files of every enclave say who it is (certificate and key), one what everybody must do in this
+graph (governance) and one what this one may publish and subscribe (permissions); an authority made
+here signs them. Its key lies in `private/`, which no robot needs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from xml.etree import ElementTree as xml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key, pkcs7
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs7,
+)
 
 from xlvla.errors import XlvlaError
 from xlvla.security import enclave_folder
@@ -44,7 +50,8 @@ class May(Protocol):
 def write(keystore: Path, enclaves: Mapping[str, May], domain: int) -> None:
     """Writes these enclaves into a keystore, which is made where there is none.
 
-    What was made before stays: the authority, and the keys of enclaves that are there; permissions are written and signed anew.
+    What was made before stays: the authority, and the keys of enclaves that are there; permissions
+    are written and signed anew.
     """
     certificate, key = _authority(keystore)
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -61,7 +68,9 @@ def write(keystore: Path, enclaves: Mapping[str, May], domain: int) -> None:
 
 
 def permissions(name: str, may: May, domain: int, now: datetime.datetime) -> xml.Element:
-    """The document that lets one enclave publish and subscribe these topics on a domain, and no others."""
+    """The document that lets one enclave publish and subscribe these topics on a domain, and no
+    others.
+    """
     document = _document("permissions")
     grant = _add(_add(document, "permissions"), "grant", name=name)
     _add(grant, "subject_name", f"CN={name}")
@@ -79,7 +88,9 @@ def permissions(name: str, may: May, domain: int, now: datetime.datetime) -> xml
 
 
 def _governance(domain: int) -> xml.Element:
-    """Nobody unknown joins, everything is encrypted, and every topic is only for whom permissions name."""
+    """Nobody unknown joins, everything is encrypted, and every topic is only for whom permissions
+    name.
+    """
     document = _document("governance")
     rule = _add(_add(document, "domain_access_rules"), "domain_rule")
     _add(_add(rule, "domains"), "id", str(domain))
@@ -89,7 +100,12 @@ def _governance(domain: int) -> xml.Element:
         _add(rule, f"{kind}_protection_kind", "ENCRYPT")
     topic = _add(_add(rule, "topic_access_rules"), "topic_rule")
     _add(topic, "topic_expression", "*")
-    for kind in ("discovery_protection", "liveliness_protection", "read_access_control", "write_access_control"):
+    for kind in (
+        "discovery_protection",
+        "liveliness_protection",
+        "read_access_control",
+        "write_access_control",
+    ):
         _add(topic, f"enable_{kind}", "true")
     for kind in ("metadata", "data"):
         _add(topic, f"{kind}_protection_kind", "ENCRYPT")
@@ -100,50 +116,91 @@ def _authority(keystore: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivat
     """The authority of a keystore, made where there is none."""
     public, private = keystore / "public", keystore / "private"
     if (public / "ca.cert.pem").exists() and not (private / "ca.key.pem").exists():
-        raise XlvlaError(f"{keystore} has no private/ca.key.pem, without which nothing can be signed: put it back, or choose another --out")
+        raise XlvlaError(
+            f"{keystore} has no private/ca.key.pem, without which nothing can be signed: put it "
+            "back, or choose another --out"
+        )
     for folder in (public, private, keystore / "enclaves"):
         _make(folder)
     if not (private / "ca.key.pem").exists():
         key = ec.generate_private_key(ec.SECP256R1())
         _write_key(private / "ca.key.pem", key)
-        _write(public / "ca.cert.pem", _certificate(_AUTHORITY, key, _AUTHORITY, key, authority=True).public_bytes(Encoding.PEM))
+        _write(
+            public / "ca.cert.pem",
+            _certificate(_AUTHORITY, key, _AUTHORITY, key, authority=True).public_bytes(
+                Encoding.PEM
+            ),
+        )
     for what in ("identity_ca", "permissions_ca"):
         _link(public / f"{what}.cert.pem", Path("ca.cert.pem"))
         _link(private / f"{what}.key.pem", Path("ca.key.pem"))
     key = load_pem_private_key((private / "ca.key.pem").read_bytes(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise XlvlaError(f"{private / 'ca.key.pem'} is no key of an elliptic curve: choose another --out")
+        raise XlvlaError(
+            f"{private / 'ca.key.pem'} is no key of an elliptic curve: choose another --out"
+        )
     return x509.load_pem_x509_certificate((public / "ca.cert.pem").read_bytes()), key
 
 
-def _identity(folder: Path, name: str, issuer: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey) -> None:
+def _identity(
+    folder: Path, name: str, issuer: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey
+) -> None:
     if (folder / "cert.pem").exists() and (folder / "key.pem").exists():
         return
     key = ec.generate_private_key(ec.SECP256R1())
     called = issuer.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
     _write_key(folder / "key.pem", key)
-    _write(folder / "cert.pem", _certificate(name, key, str(called), issuer_key).public_bytes(Encoding.PEM))
+    _write(
+        folder / "cert.pem",
+        _certificate(name, key, str(called), issuer_key).public_bytes(Encoding.PEM),
+    )
 
 
 def _certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, *, authority: bool = False
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    authority: bool = False,
 ) -> x509.Certificate:
     now = datetime.datetime.now(datetime.timezone.utc)
-    subject, signer = (x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, word)]) for word in (name, issuer))
-    made = x509.CertificateBuilder().subject_name(subject).issuer_name(signer).public_key(key.public_key())
+    subject, signer = (
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, word)]) for word in (name, issuer)
+    )
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signer)
+        .public_key(key.public_key())
+    )
     made = made.serial_number(x509.random_serial_number()).not_valid_before(now - _SKEW)
     made = made.not_valid_after(now + datetime.timedelta(days=DAYS))
-    made = made.add_extension(x509.BasicConstraints(ca=authority, path_length=1 if authority else None), critical=authority)
+    made = made.add_extension(
+        x509.BasicConstraints(ca=authority, path_length=1 if authority else None),
+        critical=authority,
+    )
     return made.sign(issuer_key, hashes.SHA256())
 
 
-def _sign(path: Path, document: xml.Element, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    """Writes a document as `.xml`, and signed as `.p7s` in the form of S/MIME that the standard asks for."""
+def _sign(
+    path: Path,
+    document: xml.Element,
+    certificate: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+) -> None:
+    """Writes a document as `.xml`, and signed as `.p7s` in the form of S/MIME that the standard
+    asks for.
+    """
     xml.indent(document)
     text = xml.tostring(document, encoding="utf-8", xml_declaration=True)
     _write(path.with_suffix(".xml"), text)
-    signer = pkcs7.PKCS7SignatureBuilder().set_data(text).add_signer(certificate, key, hashes.SHA256())
-    signed = signer.sign(Encoding.SMIME, [pkcs7.PKCS7Options.Text, pkcs7.PKCS7Options.DetachedSignature])
+    signer = (
+        pkcs7.PKCS7SignatureBuilder().set_data(text).add_signer(certificate, key, hashes.SHA256())
+    )
+    signed = signer.sign(
+        Encoding.SMIME, [pkcs7.PKCS7Options.Text, pkcs7.PKCS7Options.DetachedSignature]
+    )
     _write(path.with_suffix(".p7s"), signed)
 
 
@@ -172,7 +229,10 @@ def _link(path: Path, to: Path) -> None:
 
 
 def _document(kind: str) -> xml.Element:
-    attributes = {"xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance", "xsi:noNamespaceSchemaLocation": _SCHEMA.format(kind)}
+    attributes = {
+        "xmlns:xsi": "http://www.w3.org/2001/XMLSchema-instance",
+        "xsi:noNamespaceSchemaLocation": _SCHEMA.format(kind),
+    }
     return xml.Element("dds", attributes)
 
 

@@ -53,7 +53,10 @@ def _rigs() -> Table:
     rows = table("Rigs", "name", "sides", "what it is")
     for name in catalog.rigs():
         rig = load(name)
-        sides = "\n".join(f"{side}: {station.arm.type} + {station.hand.type}" for side, station in rig.sides.items())
+        sides = "\n".join(
+            f"{side}: {station.arm.type} + {station.hand.type}"
+            for side, station in rig.sides.items()
+        )
         rows.add_row(name, sides, rig.description)
     return rows
 

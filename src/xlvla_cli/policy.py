@@ -22,10 +22,17 @@ def policy() -> None:
 @app.command("export")
 def export_command(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("out/policy"),
-    weights: Annotated[Path | None, typer.Option(help="Weights file; the shipped one if not given.")] = None,
-    words: Annotated[int | None, typer.Option(min=4, help="Longest sentence [tokens]; the policy's own limit if not given.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights file; the shipped one if not given.")
+    ] = None,
+    words: Annotated[
+        int | None,
+        typer.Option(min=4, help="Longest sentence [tokens]; the policy's own limit if not given."),
+    ] = None,
 ) -> None:
-    """Write a policy and the codec as ONNX; a rig whose policy.checkpoint is that folder runs on it."""
+    """Write a policy and the codec as ONNX; a rig whose policy.checkpoint is that folder runs on
+    it.
+    """
     from xlvla.codec import Codec
     from xlvla_policy.policies.xlvla import SHIPPED
     from xlvla_policy.vla.export import export

@@ -28,14 +28,35 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    episode: Annotated[str, typer.Argument(help="Folder of a recorded episode, or DATASET#NUMBER.")],
-    rig: Annotated[str | None, typer.Option(help="Rig to do it; by default the one it was recorded on, else bimanual.")] = None,
-    sim: Annotated[bool | None, typer.Option("--sim/--no-sim", help="Simulation or hardware, instead of what the rig says.")] = None,
-    attach: Annotated[bool, typer.Option(help="Drive a rig that runs already, instead of starting one.")] = False,
-    engage: Annotated[bool, typer.Option(help="Let motion move hardware; without it only what is simulated or emulated moves.")] = False,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")] = None,
+    episode: Annotated[
+        str, typer.Argument(help="Folder of a recorded episode, or DATASET#NUMBER.")
+    ],
+    rig: Annotated[
+        str | None,
+        typer.Option(help="Rig to do it; by default the one it was recorded on, else bimanual."),
+    ] = None,
+    sim: Annotated[
+        bool | None,
+        typer.Option(
+            "--sim/--no-sim", help="Simulation or hardware, instead of what the rig says."
+        ),
+    ] = None,
+    attach: Annotated[
+        bool, typer.Option(help="Drive a rig that runs already, instead of starting one.")
+    ] = False,
+    engage: Annotated[
+        bool,
+        typer.Option(
+            help="Let motion move hardware; without it only what is simulated or emulated moves."
+        ),
+    ] = False,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
+    ] = None,
 ) -> None:
-    """Do an episode again: slowly to where it begins, then as it was commanded; says how well the robot followed."""
+    """Do an episode again: slowly to where it begins, then as it was commanded; says how well the
+    robot followed.
+    """
     from xlvla.run import interruptible
     from xlvla.screen import Screen
     from xlvla_data.replay import performance
@@ -46,12 +67,21 @@ def replay(
     refuse_unless_meant(chosen, engage, attach)
     with Screen() as screen, interruptible():
         try:
-            found = attached(played, chosen, domain, screen, engage) if attach else started(played, chosen, domain, screen)
+            found = (
+                attached(played, chosen, domain, screen, engage)
+                if attach
+                else started(played, chosen, domain, screen)
+            )
         except KeyboardInterrupt:
             screen.say("stopped")
             return
         for tracked in found:
-            screen.say(line(tracked, played.apart(tracked.side, chosen.joint_names(tracked.side, tracked.part))))
+            screen.say(
+                line(
+                    tracked,
+                    played.apart(tracked.side, chosen.joint_names(tracked.side, tracked.part)),
+                )
+            )
 
 
 def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
@@ -64,8 +94,14 @@ def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
         found = rig_file.with_choices(rig_file.load("bimanual"), hands=dict(played.hands))
     else:
         found = rig_file.load(name)
-    found = replace(rig_file.with_choices(found, sim=sim, policy="none"), teleop=None, recorder=None)
-    return rig_file.with_choices(found, seed=played.seed) if found.sim and played.seed is not None else found
+    found = replace(
+        rig_file.with_choices(found, sim=sim, policy="none"), teleop=None, recorder=None
+    )
+    return (
+        rig_file.with_choices(found, seed=played.seed)
+        if found.sim and played.seed is not None
+        else found
+    )
 
 
 def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:
@@ -73,7 +109,10 @@ def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:
 
     emulated = len(rig.emulated) == len(rig.parts)
     if not (rig.sim or emulated or engage or attach):
-        raise XlvlaError(f"rig '{rig.name}' is hardware, which moves only with --engage; --sim replays in simulation")
+        raise XlvlaError(
+            f"rig '{rig.name}' is hardware, which moves only with --engage; --sim replays in "
+            "simulation"
+        )
 
 
 def started(played: Performance, rig: Rig, domain: int | None, screen: Screen) -> list[Tracked]:
@@ -94,7 +133,9 @@ def started(played: Performance, rig: Rig, domain: int | None, screen: Screen) -
         return found
 
 
-def attached(played: Performance, rig: Rig, domain: int | None, screen: Screen, engage: bool) -> list[Tracked]:
+def attached(
+    played: Performance, rig: Rig, domain: int | None, screen: Screen, engage: bool
+) -> list[Tracked]:
     """Drives a rig that somebody else started; its world stays as it is."""
     from xlvla.ros import topics
     from xlvla_cli.ros.operator import Operator
@@ -105,7 +146,9 @@ def attached(played: Performance, rig: Rig, domain: int | None, screen: Screen, 
         return driven(operator, played, rig, screen, lambda: None)
 
 
-def driven(operator: Operator, played: Performance, rig: Rig, screen: Screen, idle: Any) -> list[Tracked]:
+def driven(
+    operator: Operator, played: Performance, rig: Rig, screen: Screen, idle: Any
+) -> list[Tracked]:
     from xlvla.types import CHUNK_HZ
     from xlvla_cli.ros.replay import Replayer
     from xlvla_drivers.motion.home import way_home
@@ -115,7 +158,9 @@ def driven(operator: Operator, played: Performance, rig: Rig, screen: Screen, id
         return way_home(here, there, side_player(rig, side).bounds.velocity, CHUNK_HZ)
 
     screen.say((played.name, "bold"), f": {played.instruction}")
-    frames: dict[Side, np.ndarray] = {side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides}
+    frames: dict[Side, np.ndarray] = {
+        side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides
+    }
     return Replayer(operator, rig, idle).play(frames, way, screen.say)
 
 
@@ -133,5 +178,9 @@ def outcome(session: Session) -> tuple[str | tuple[str, str], ...]:
 
 def line(found: Tracked, then: float) -> str:
     """How well a part followed, beside how well it did `then`."""
-    own = f"{found.side} {found.part:<4} {found.rms_rad:.4f} rad from its commands in the mean square"
-    return f"{own}, {found.largest_rad:.3f} at most ({found.joint}); {then:.4f} when it was recorded"
+    own = (
+        f"{found.side} {found.part:<4} {found.rms_rad:.4f} rad from its commands in the mean square"
+    )
+    return (
+        f"{own}, {found.largest_rad:.3f} at most ({found.joint}); {then:.4f} when it was recorded"
+    )

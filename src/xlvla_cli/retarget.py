@@ -29,16 +29,27 @@ def register(app: typer.Typer) -> None:
 
 
 def retarget(
-    data: Annotated[Path, typer.Argument(help="LeRobot data set of recorded episodes, or folder of them.")],
+    data: Annotated[
+        Path, typer.Argument(help="LeRobot data set of recorded episodes, or folder of them.")
+    ],
     to: Annotated[str, typer.Option(help="Hand to move to: one for both sides, or left,right.")],
-    out: Annotated[Path, typer.Option(help="Folder for the new data sets.")] = Path("out/retargeted"),
+    out: Annotated[Path, typer.Option(help="Folder for the new data sets.")] = Path(
+        "out/retargeted"
+    ),
     rig: Annotated[str, typer.Option(help="Rig they were recorded on.")] = "bimanual",
-    to_rig: Annotated[str | None, typer.Option(help="Rig to move to, if its arms are others or stand elsewhere.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights file of the codec; the shipped one if not given.")] = None,
-    keep_images: Annotated[bool, typer.Option(help="Keep the cameras' pictures, which show the source's hands.")] = False,
+    to_rig: Annotated[
+        str | None, typer.Option(help="Rig to move to, if its arms are others or stand elsewhere.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights file of the codec; the shipped one if not given.")
+    ] = None,
+    keep_images: Annotated[
+        bool, typer.Option(help="Keep the cameras' pictures, which show the source's hands.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="JSON file for the residuals.")] = None,
 ) -> None:
-    """Move episodes to other hands: through the latent, the arms keeping wrist rotation and pinch midpoint.
+    """Move episodes to other hands: through the latent, the arms keeping wrist rotation and pinch
+    midpoint.
 
     What is there is not made again; an episode of the same name made of another is an error.
     """
@@ -56,7 +67,9 @@ def retarget(
             if made.before(stored, hands):
                 skipped += 1
                 continue
-            found, missed = move(recorded, source, rig_file.with_choices(target, hands=hands), codec, keep_images)
+            found, missed = move(
+                recorded, source, rig_file.with_choices(target, hands=hands), codec, keep_images
+            )
             root = made.add(found, stored)
             rows += [{"episode": f"{root.name} from {stored.name}", **row} for row in missed]
         except XlvlaError as error:
@@ -76,14 +89,21 @@ class Made:
         from xlvla_data import store
 
         self._folder, self._store = folder, store.Store(folder)
-        self._sources = {self._place(stored, stored.hands, stored.source): stored.source for stored in store.there(folder)}
+        self._sources = {
+            self._place(stored, stored.hands, stored.source): stored.source
+            for stored in store.there(folder)
+        }
 
     def before(self, stored: Stored, hands: Mapping[Side, str]) -> bool:
-        """Whether that of an episode for these hands is there; raises XlvlaError where another one has its name."""
+        """Whether that of an episode for these hands is there; raises XlvlaError where another one
+        has its name.
+        """
         place = self._place(stored, hands, stored.content)
         source = self._sources.get(place)
         if source not in (None, stored.content):
-            raise XlvlaError(f"{place[0]} has another episode called '{place[1]}': choose another --out")
+            raise XlvlaError(
+                f"{place[0]} has another episode called '{place[1]}': choose another --out"
+            )
         return source is not None
 
     def add(self, found: Episode, stored: Stored) -> Path:
@@ -113,10 +133,13 @@ def _say(rows: list[dict[str, Any]], report: Path | None) -> None:
         files.write_text(report, json.dumps(rows, indent=2) + "\n")
 
 
-def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool = False) -> tuple[Episode, list[dict[str, Any]]]:
+def move(
+    recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool = False
+) -> tuple[Episode, list[dict[str, Any]]]:
     """An episode of the target rig's hands, and by side how far it misses the recorded one.
 
-    `success` is unknown: nobody has seen the new hand do it. A step of the measured path is limited like one of the actions.
+    `success` is unknown: nobody has seen the new hand do it. A step of the measured path is limited
+    like one of the actions.
     """
     from dataclasses import replace
 
@@ -124,24 +147,46 @@ def move(recorded: Episode, source: Rig, target: Rig, codec: Codec, images: bool
     action, measured, latent, residuals = {}, {}, {}, []
     for side in info.hands:
         retargeter = _retargeter(recorded, source, target, side, codec)
-        wanted, seen = (retargeter(*_path(recorded, source, side, kind), rate_hz) for kind in ("action", "measured"))
-        action[side], measured[side] = ({"arm": moved.arm, "hand": moved.hand} for moved in (wanted, seen))
+        wanted, seen = (
+            retargeter(*_path(recorded, source, side, kind), rate_hz)
+            for kind in ("action", "measured")
+        )
+        action[side], measured[side] = (
+            {"arm": moved.arm, "hand": moved.hand} for moved in (wanted, seen)
+        )
         latent[side] = codec.encode(target.hand(side).name, side, wanted.hand)
-        residuals.append({"side": side, "from": info.hands[side], "to": target.hand(side).name, **_missed(wanted)})
+        residuals.append(
+            {
+                "side": side,
+                "from": info.hands[side],
+                "to": target.hand(side).name,
+                **_missed(wanted),
+            }
+        )
     joints = {side: {part: target.joint_names(side, part) for part in PARTS} for side in action}
     hands = {side: target.hand(side).name for side in action}
     new = replace(info, hands=hands, joints=joints, success=None, codec=codec.hash)
     return replace(
-        recorded, info=new, pictures=recorded.pictures if images else {}, action=action, measured=measured, latent=latent
+        recorded,
+        info=new,
+        pictures=recorded.pictures if images else {},
+        action=action,
+        measured=measured,
+        latent=latent,
     ), residuals
 
 
-def _retargeter(recorded: Episode, source: Rig, target: Rig, side: Side, codec: Codec) -> Retargeter:
+def _retargeter(
+    recorded: Episode, source: Rig, target: Rig, side: Side, codec: Codec
+) -> Retargeter:
     from xlvla.retarget import Limb, Retargeter
 
     for rig in (source, target):
         if side not in rig.sides:
-            raise XlvlaError(f"the episode has a {side} side, rig '{rig.name}' has none: choose another --rig or --to-rig")
+            raise XlvlaError(
+                f"the episode has a {side} side, rig '{rig.name}' has none: choose another --rig "
+                "or --to-rig"
+            )
     worn = rig_file.with_choices(source, hands={side: recorded.info.hands[side]})
     return Retargeter(Limb(worn, side), Limb(target, side), codec)
 
@@ -149,16 +194,23 @@ def _retargeter(recorded: Episode, source: Rig, target: Rig, side: Side, codec: 
 def _path(recorded: Episode, rig: Rig, side: Side, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Arm [F, N] and hand [F, J] rad of an episode, in the order of the catalogue."""
     worn = rig_file.with_choices(rig, hands={side: recorded.info.hands[side]})
-    arm, hand = (_columns(recorded, worn, side, part)(getattr(recorded, kind)[side][part]) for part in PARTS)
+    arm, hand = (
+        _columns(recorded, worn, side, part)(getattr(recorded, kind)[side][part]) for part in PARTS
+    )
     return arm, hand
 
 
-def _columns(recorded: Episode, rig: Rig, side: Side, part: Part) -> Callable[[np.ndarray], np.ndarray]:
+def _columns(
+    recorded: Episode, rig: Rig, side: Side, part: Part
+) -> Callable[[np.ndarray], np.ndarray]:
     """Puts an episode's columns into the order of the rig's joints."""
     names, columns = rig.joint_names(side, part), list(recorded.info.joints[side][part])
     missing = sorted(set(names) - set(columns))
     if missing:
-        raise XlvlaError(f"the episode has no joint '{missing[0]}' of the {side} {part} of rig '{rig.name}': choose another --rig")
+        raise XlvlaError(
+            f"the episode has no joint '{missing[0]}' of the {side} {part} of rig '{rig.name}': "
+            "choose another --rig"
+        )
     order = [columns.index(name) for name in names]
     return lambda values: values[:, order]
 
@@ -169,14 +221,24 @@ def _hands(to: str, recorded: Episode) -> dict[Side, str]:
     names = [catalog.hand(name.strip()).name for name in to.split(",")]
     sides = sorted(recorded.info.hands)
     if len(names) not in (1, len(sides)):
-        raise XlvlaError(f"--to names {len(names)} hands, the episode has {len(sides)}: name one for all, or {','.join(sides)}")
+        raise XlvlaError(
+            f"--to names {len(names)} hands, the episode has {len(sides)}: name one for all, or "
+            f"{','.join(sides)}"
+        )
     return dict(zip(sides, names * (len(sides) if len(names) == 1 else 1), strict=True))
 
 
 def _missed(moved: Moved) -> dict[str, list[Any]]:
     """By frame what is left, and the numbers of the frames in which the target did not follow."""
-    sizes = {"midpoint_mm": (1000 * moved.position).round(4).tolist(), "wrist_deg": np.rad2deg(moved.rotation).round(4).tolist()}
-    return {**sizes, "held": np.flatnonzero(moved.held).tolist(), "slowed": np.flatnonzero(moved.slowed).tolist()}
+    sizes = {
+        "midpoint_mm": (1000 * moved.position).round(4).tolist(),
+        "wrist_deg": np.rad2deg(moved.rotation).round(4).tolist(),
+    }
+    return {
+        **sizes,
+        "held": np.flatnonzero(moved.held).tolist(),
+        "slowed": np.flatnonzero(moved.slowed).tolist(),
+    }
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
@@ -198,8 +260,13 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for pair in dict.fromkeys(_pair(row) for row in rows):
         mine = [row for row in rows if _pair(row) == pair]
-        kinds = [np.array(list(chain.from_iterable(row[kind] for row in mine))) for kind in ("midpoint_mm", "wrist_deg")]
-        sizes = [f"{kind.mean():.2f} {np.percentile(kind, 95):.2f} {kind.max():.2f}" for kind in kinds]
+        kinds = [
+            np.array(list(chain.from_iterable(row[kind] for row in mine)))
+            for kind in ("midpoint_mm", "wrist_deg")
+        ]
+        sizes = [
+            f"{kind.mean():.2f} {np.percentile(kind, 95):.2f} {kind.max():.2f}" for kind in kinds
+        ]
         stopped = [str(sum(len(row[kind]) for row in mine)) for kind in ("held", "slowed")]
         table.add_row(pair, *sizes, str(len(kinds[0])), *stopped)
     return table
@@ -213,4 +280,8 @@ def _held(rows: list[dict[str, Any]]) -> list[str]:
     """Where an arm could not follow, one line each."""
     from xlvla.retarget import spans
 
-    return [f"{row['episode']}: the {row['side']} arm is held in frames {spans(row['held'])}" for row in rows if row["held"]]
+    return [
+        f"{row['episode']}: the {row['side']} arm is held in frames {spans(row['held'])}"
+        for row in rows
+        if row["held"]
+    ]

@@ -1,4 +1,6 @@
-"""Writes a calibration into a rig's file and leaves everything else of it, comments too, as it is."""
+"""Writes a calibration into a rig's file and leaves everything else of it, comments too, as it
+is.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +27,23 @@ def with_calibration(text: str, side: Side, part: Part, entries: Entries) -> str
         XlvlaError: the file is written in a way that this cannot be done without touching more.
     """
     wanted = _unshared(yaml.safe_load(text))
-    wanted["sides"][side][part]["device"]["calibration"] = {joint: _plain(entry) for joint, entry in entries.items()}
+    wanted["sides"][side][part]["device"]["calibration"] = {
+        joint: _plain(entry) for joint, entry in entries.items()
+    }
     made = _edited(text, _device(text, side, part), entries)
     if _parsed(made) != wanted:
         raise XlvlaError(
-            f"cannot write into this file's sides.{side}.{part}.device without touching more of it (anchors, aliases or tags?): "
+            f"cannot write into this file's sides.{side}.{part}.device without touching more of it "
+            "(anchors, aliases or tags?): "
             f"write that section in plain YAML, or add by hand `calibration: {_flow(entries)}`"
         )
     return made
 
 
 def save(path: Path, text: str) -> Path | None:
-    """Replaces a file at once, or not at all; where its old content is kept, None when there was none."""
+    """Replaces a file at once, or not at all; where its old content is kept, None when there was
+    none.
+    """
     path, kept = path.resolve(), None
     if path.exists():
         kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
@@ -67,11 +74,20 @@ def _edited(text: str, device: yaml.MappingNode, entries: Entries) -> str:
         return text[: old.start_mark.index] + new + text[_end(old) :]
     if device.flow_style:
         close = device.end_mark.index - 1
-        return text[:close].rstrip() + (", " if device.value else "") + f"calibration: {_flow(entries)}" + text[close:]
+        return (
+            text[:close].rstrip()
+            + (", " if device.value else "")
+            + f"calibration: {_flow(entries)}"
+            + text[close:]
+        )
     line_end = text.find("\n", _end(device))
     line_end = len(text) if line_end < 0 else line_end
     column = device.start_mark.column
-    return text[:line_end] + f"\n{' ' * column}calibration:\n{_block(entries, column + 2)}" + text[line_end:]
+    return (
+        text[:line_end]
+        + f"\n{' ' * column}calibration:\n{_block(entries, column + 2)}"
+        + text[line_end:]
+    )
 
 
 def _end(node: yaml.Node) -> int:
@@ -96,7 +112,9 @@ def _one(entry: JointCalibration) -> str:
 
 
 def _plain(entry: JointCalibration) -> dict[str, float]:
-    return {"sign": int(entry.sign), "offset": entry.offset} | ({} if entry.scale == 1 else {"scale": entry.scale})
+    return {"sign": int(entry.sign), "offset": entry.offset} | (
+        {} if entry.scale == 1 else {"scale": entry.scale}
+    )
 
 
 def _number(value: float) -> str:

@@ -29,38 +29,91 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    rig: Annotated[str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")] = "bimanual",
-    left_hand: Annotated[str | None, typer.Option(help="Hand on the left arm instead of the rig's.")] = None,
-    right_hand: Annotated[str | None, typer.Option(help="Hand on the right arm instead of the rig's.")] = None,
-    sim: Annotated[bool | None, typer.Option("--sim/--no-sim", help="Simulation or hardware, instead of what the rig says.")] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy instead of the rig's; none starts no policy.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")] = None,
+    rig: Annotated[
+        str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")
+    ] = "bimanual",
+    left_hand: Annotated[
+        str | None, typer.Option(help="Hand on the left arm instead of the rig's.")
+    ] = None,
+    right_hand: Annotated[
+        str | None, typer.Option(help="Hand on the right arm instead of the rig's.")
+    ] = None,
+    sim: Annotated[
+        bool | None,
+        typer.Option(
+            "--sim/--no-sim", help="Simulation or hardware, instead of what the rig says."
+        ),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy instead of the rig's; none starts no policy.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")
+    ] = None,
     instruction: Annotated[str | None, typer.Option(help="What to do, in words.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first simulated episode.")] = None,
-    speed: Annotated[float | None, typer.Option(min=0.0, help="Simulated seconds per second; 0 is as fast as possible.")] = None,
-    episodes: Annotated[int, typer.Option(min=0, help="Run so many simulated episodes, then end; 0 runs until Ctrl-C.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")] = None,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Simulated seconds per second; 0 is as fast as possible."),
+    ] = None,
+    episodes: Annotated[
+        int,
+        typer.Option(min=0, help="Run so many simulated episodes, then end; 0 runs until Ctrl-C."),
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")
+    ] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
+    ] = None,
     engage: Annotated[
         bool | None,
-        typer.Option("--engage/--no-engage", help="Let motion move the robot once all is up; by default only what is emulated."),
+        typer.Option(
+            "--engage/--no-engage",
+            help="Let motion move the robot once all is up; by default only what is emulated.",
+        ),
     ] = None,
-    only: Annotated[str, typer.Option(help="Start only these nodes of the rig, separated by commas; the rest run elsewhere.")] = "",
-    without: Annotated[str, typer.Option(help="Start all nodes but these, which run elsewhere: `--without policy`.")] = "",
+    only: Annotated[
+        str,
+        typer.Option(
+            help="Start only these nodes of the rig, separated by commas; the rest run elsewhere."
+        ),
+    ] = "",
+    without: Annotated[
+        str,
+        typer.Option(help="Start all nodes but these, which run elsewhere: `--without policy`."),
+    ] = "",
     network: Annotated[
         bool | None,
-        typer.Option("--network/--no-network", help="Let nodes of other machines in, or not, instead of what the rig or the shell says."),
+        typer.Option(
+            "--network/--no-network",
+            help="Let nodes of other machines in, or not, instead of what the rig or the shell "
+            "says.",
+        ),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")
+    ] = False,
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
     from xlvla.network import reach
 
     hands: dict[Side, str | None] = {"left": left_hand, "right": right_hand}
-    choices = {"policy": policy, "checkpoint": checkpoint, "instruction": instruction, "seed": seed, "speed": speed, "network": network}
+    choices = {
+        "policy": policy,
+        "checkpoint": checkpoint,
+        "instruction": instruction,
+        "seed": seed,
+        "speed": speed,
+        "network": network,
+    }
     chosen = rig_file.with_choices(rig_file.load(rig), hands=hands, sim=sim, **choices)
     specs = _specs(chosen, episodes, out, _names(only), _names(without))
-    scope = reach(chosen.network, os.environ | ({} if domain is None else {"ROS_DOMAIN_ID": str(domain)}), insisted=network is not None)
+    scope = reach(
+        chosen.network,
+        os.environ | ({} if domain is None else {"ROS_DOMAIN_ID": str(domain)}),
+        insisted=network is not None,
+    )
     ready_or_raise(chosen, specs, scope)
     scope.apply(os.environ)
     if engage is None:
@@ -68,13 +121,18 @@ def run(
     _until_stopped(chosen, specs, episodes, out, domain, verbose, engage, scope)
 
 
-def _specs(rig: Rig, episodes: int, out: Path | None, only: list[str], without: list[str]) -> list[NodeSpec]:
+def _specs(
+    rig: Rig, episodes: int, out: Path | None, only: list[str], without: list[str]
+) -> list[NodeSpec]:
     """The nodes to start here; refuses what does not go together."""
     from xlvla import graph
     from xlvla.errors import XlvlaError
 
     if episodes and not (rig.sim and rig.policy):
-        raise XlvlaError("--episodes needs a simulation that resets and a policy that acts: leave out --no-sim and --policy none")
+        raise XlvlaError(
+            "--episodes needs a simulation that resets and a policy that acts: leave out --no-sim "
+            "and --policy none"
+        )
     if episodes and (only or without):
         raise XlvlaError("--episodes counts with every node here: leave out --only and --without")
     if out and not episodes:
@@ -87,7 +145,14 @@ def _names(listed: str) -> list[str]:
 
 
 def _until_stopped(
-    rig: Rig, specs: list[NodeSpec], episodes: int, out: Path | None, domain: int | None, verbose: bool, engage: bool, scope: Reach
+    rig: Rig,
+    specs: list[NodeSpec],
+    episodes: int,
+    out: Path | None,
+    domain: int | None,
+    verbose: bool,
+    engage: bool,
+    scope: Reach,
 ) -> None:
     """Ctrl-C and SIGTERM are how a rig normally ends."""
     from xlvla.run import interruptible
@@ -104,7 +169,9 @@ def _until_stopped(
             screen.say("stopped")
 
 
-def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool, scope: Reach) -> None:
+def _forever(
+    rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool, scope: Reach
+) -> None:
     from xlvla import graph
     from xlvla.screen import rig_line
     from xlvla_cli.keys import Keys
@@ -114,14 +181,25 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
     from xlvla_cli.sound import play
 
     elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
-    with Session(rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting) as session, Keys() as keys:
-        controls, peers = Controls(session.operator, rig), Peers(session.operator.node, elsewhere, scope.network)
+    with (
+        Session(
+            rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting
+        ) as session,
+        Keys() as keys,
+    ):
+        controls, peers = (
+            Controls(session.operator, rig),
+            Peers(session.operator.node, elsewhere, scope.network),
+        )
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
         legend = f"; {controls.legend}{typed}" if keys.there else ""
         screen.say((rig.name, "bold"), f"{part} is up: {hands}. Ctrl-C ends it{legend}.")
-        screen.say(f"It speaks {scope.line}." + ("" if scope.network else " --network lets other machines in."))
+        screen.say(
+            f"It speaks {scope.line}."
+            + ("" if scope.network else " --network lets other machines in.")
+        )
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
@@ -135,7 +213,11 @@ def _forever(rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen
             for word, line in controls.cues():
                 play(word)
                 screen.say(line)
-            lines = [*_teleop_lines(controls, figures), *_recorder_lines(controls), *_device_lines(controls, figures)]
+            lines = [
+                *_teleop_lines(controls, figures),
+                *_recorder_lines(controls),
+                *_device_lines(controls, figures),
+            ]
             screen.now(rig_line(status, figures), *lines)
 
 
@@ -176,7 +258,9 @@ def _device_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> lis
     ]
 
 
-def _episodes(rig: Rig, episodes: int, out: Path | None, domain: int | None, screen: Screen) -> None:
+def _episodes(
+    rig: Rig, episodes: int, out: Path | None, domain: int | None, screen: Screen
+) -> None:
     from xlvla_cli.ros.report import run_episodes, show, write
 
     if out:
@@ -189,7 +273,9 @@ def _episodes(rig: Rig, episodes: int, out: Path | None, domain: int | None, scr
 
 
 def film(reports: list[Report], path: Path, screen: Screen) -> None:
-    """Draws what was recorded, as a video; afterwards, so that nothing but the robots had the processor meanwhile."""
+    """Draws what was recorded, as a video; afterwards, so that nothing but the robots had the
+    processor meanwhile.
+    """
     from xlvla.film import Film
     from xlvla.ros.topics import STATE_HZ
     from xlvla_sim.replay import Replay
@@ -202,7 +288,9 @@ def film(reports: list[Report], path: Path, screen: Screen) -> None:
                 if moment.status["seed"] != seed:
                     seed = moment.status["seed"]
                     replay.begin(seed)
-                video.add(replay.picture(moment.positions, *FILM_SIZE), _caption(report, moment.status))
+                video.add(
+                    replay.picture(moment.positions, *FILM_SIZE), _caption(report, moment.status)
+                )
                 drawn += 1
                 screen.now(f"drawing the video: {drawn}/{total}")
             replay.close()
@@ -212,8 +300,12 @@ def _caption(report: Report, status: dict[str, Any]) -> str:
     return f"{report.title}   seed {status['seed']}   {status['time_s']:4.1f} s   {status['text']}"
 
 
-def ready_or_raise(rig: Rig, specs: list[NodeSpec] | None = None, scope: Reach | None = None) -> None:
-    """Raises RigError with everything this machine or shell lacks for these nodes of a rig (None: all), before anything starts."""
+def ready_or_raise(
+    rig: Rig, specs: list[NodeSpec] | None = None, scope: Reach | None = None
+) -> None:
+    """Raises RigError with everything this machine or shell lacks for these nodes of a rig (None:
+    all), before anything starts.
+    """
     from xlvla import graph, security
     from xlvla.errors import RigError
     from xlvla.network import reach

@@ -24,13 +24,17 @@ def show(
     rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual",
     left_hand: Annotated[str | None, typer.Option(help=_HAND.format("left"))] = None,
     right_hand: Annotated[str | None, typer.Option(help=_HAND.format("right"))] = None,
-    policy: Annotated[str | None, typer.Option(help="Policy instead of the rig's; none leaves it out.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy instead of the rig's; none leaves it out.")
+    ] = None,
 ) -> None:
     """Show what a rig resolves to: parts and joints, settings, nodes, topics and services."""
     from xlvla import screen
     from xlvla.rig_file import load
 
-    resolved = rig_file.with_choices(load(rig), hands={"left": left_hand, "right": right_hand}, policy=policy)
+    resolved = rig_file.with_choices(
+        load(rig), hands={"left": left_hand, "right": right_hand}, policy=policy
+    )
     console = screen.console()
     console.print(screen.styled((resolved.name, "bold"), f"  {resolved.description}"), "", sep="\n")
     for table in (_sides(resolved), _settings(resolved), _nodes(resolved), *_graph(resolved)):
@@ -46,7 +50,11 @@ def _sides(rig: Rig) -> RenderableType:
         titles = {"arm": rig.arm(side).title, "hand": rig.hand(side).title}
         for part in PARTS:
             names = rig.joint_names(side, part)
-            parts.add_row(f"{side} {part}", f"{titles[part]}\n{len(names)} joints", _without(f"{side}_{part}_", names))
+            parts.add_row(
+                f"{side} {part}",
+                f"{titles[part]}\n{len(names)} joints",
+                _without(f"{side}_{part}_", names),
+            )
     return parts
 
 
@@ -63,9 +71,16 @@ def _settings(rig: Rig) -> RenderableType:
     sections = {f"camera {name}": camera for name, camera in rig.cameras.items()}
     if not rig.sim:
         sections |= {f"{side} {part} device": rig.device(side, part) for side, part in rig.parts}
-    for name, section in {**sections, "policy": rig.policy, "motion": rig.motion, "sim": rig.sim}.items():
+    for name, section in {
+        **sections,
+        "policy": rig.policy,
+        "motion": rig.motion,
+        "sim": rig.sim,
+    }.items():
         values = dataclasses.asdict(section) if section else {}
-        settings.add_row(name, ", ".join(f"{key}={value}" for key, value in values.items()) or "none")
+        settings.add_row(
+            name, ", ".join(f"{key}={value}" for key, value in values.items()) or "none"
+        )
     return settings
 
 
@@ -73,7 +88,9 @@ def _nodes(rig: Rig) -> RenderableType:
     from xlvla.graph import nodes
     from xlvla_cli.tables import table
 
-    specs = table("Nodes (all required; more parameters: autostart=true)", "node", "module", "parameters")
+    specs = table(
+        "Nodes (all required; more parameters: autostart=true)", "node", "module", "parameters"
+    )
     for spec in nodes(rig):
         parameters = ", ".join(f"{key}='{value}'" for key, value in spec.params(rig.name).items())
         specs.add_row(f"/{spec.label.lstrip('/')}", spec.module, parameters)
@@ -81,7 +98,9 @@ def _nodes(rig: Rig) -> RenderableType:
 
 
 def _graph(rig: Rig) -> list[RenderableType]:
-    """Topics and services; their types come from ROS, so both are left out where rclpy is missing."""
+    """Topics and services; their types come from ROS, so both are left out where rclpy is
+    missing.
+    """
     from xlvla.errors import XlvlaError
 
     try:
@@ -98,7 +117,12 @@ def _graph(rig: Rig) -> list[RenderableType]:
         hears = [node for node, wire in wires.items() if name in {t.name for t in wire.hears}]
         says = ["every node"] if len(says) == len(wires) else says
         hears = ["every node"] if len(hears) == len(wires) else hears
-        topics.add_row(name, type_name(topic).replace("/msg/", " "), ", ".join(says) or "operator", ", ".join(hears))
+        topics.add_row(
+            name,
+            type_name(topic).replace("/msg/", " "),
+            ", ".join(says) or "operator",
+            ", ".join(hears),
+        )
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():
         for service in wire.serves:

@@ -13,7 +13,9 @@ def table(title: str, *columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    empty = Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    empty = Table(
+        *columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
     for column in empty.columns:
         column.overflow = "fold"
     empty.columns[0].no_wrap = True

@@ -15,7 +15,9 @@ Done = TypeVar("Done")
 
 def pool(workers: int) -> ProcessPoolExecutor:
     """Processes that end with this one, however it ends."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow, initargs=(os.getpid(),))
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_follow, initargs=(os.getpid(),)
+    )
 
 
 def _follow(parent: int) -> None:
@@ -25,8 +27,12 @@ def _follow(parent: int) -> None:
     supervision.follow_parent()
 
 
-def finished(processes: ProcessPoolExecutor, work: Callable[[Job], Done], jobs: Sequence[Job], ahead: int) -> Iterator[tuple[Job, Done]]:
-    """Jobs and what came of them as they are finished; at most `ahead` are under way, so that memory stays small."""
+def finished(
+    processes: ProcessPoolExecutor, work: Callable[[Job], Done], jobs: Sequence[Job], ahead: int
+) -> Iterator[tuple[Job, Done]]:
+    """Jobs and what came of them as they are finished; at most `ahead` are under way, so that
+    memory stays small.
+    """
     queue, running = iter(jobs), dict[Future[Done], Job]()
     while True:
         for job in itertools.islice(queue, ahead - len(running)):

@@ -11,12 +11,18 @@ from xlvla_policy.latent.baselines.dex import missing
 from xlvla_policy.latent.baselines.replay import Dex, RightOnly, self_contact
 from xlvla_sim.world import World
 
-NONE, LEFT, BOTH = frozenset(), frozenset({("left", "can")}), frozenset({("left", "can"), ("right", "can")})
+NONE, LEFT, BOTH = (
+    frozenset(),
+    frozenset({("left", "can")}),
+    frozenset({("left", "can"), ("right", "can")}),
+)
 
 
 @pytest.fixture(scope="module")
 def xhands():
-    return rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "xhand", "right": "xhand"})
+    return rig_file.with_choices(
+        rig_file.load("bimanual"), hands={"left": "xhand", "right": "xhand"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,9 @@ def test_commands_that_are_played_again_touch_what_they_touched(xhands, recorded
 
 
 def test_a_replay_on_another_hand_is_scored(recorded):
-    target = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspire", "right": "inspire"})
+    target = rig_file.with_choices(
+        rig_file.load("bimanual"), hands={"left": "inspire", "right": "inspire"}
+    )
     (score,) = scored(recorded, target, {"codec": Codec.load()})
     assert (score.source, score.target, score.way, score.why) == ("xhand", "inspire", "codec", "")
     assert score.kept > 0.5 and 0 <= score.hits <= 1 and score.stage >= 0.25
@@ -69,10 +77,17 @@ def test_a_codec_of_right_hands_serves_left_ones_too():
 def test_a_hand_that_reaches_into_itself_is_seen():
     limits = catalog.hand("xhand").limits("right")
     random = np.random.default_rng(0).uniform(limits.lower, limits.upper, (256, len(limits.lower)))
-    assert self_contact("xhand", "right", np.zeros((4, len(limits.lower)))) == 0 < self_contact("xhand", "right", random)
+    assert (
+        self_contact("xhand", "right", np.zeros((4, len(limits.lower))))
+        == 0
+        < self_contact("xhand", "right", random)
+    )
 
 
 def test_a_path_without_frames_is_no_replay(xhands, recorded):
-    empty = {side: {part: rows[:0] for part, rows in parts.items()} for side, parts in recorded[0].actions.items()}
+    empty = {
+        side: {part: rows[:0] for part, rows in parts.items()}
+        for side, parts in recorded[0].actions.items()
+    }
     with pytest.raises(XlvlaError, match="no frames"):
         moved(type(recorded[0])(xhands, 0, empty, []), xhands, Codec.load())

@@ -49,7 +49,9 @@ class Pair:
 
 
 def leisurely(module, *names):
-    """A fixture for a machine that runs tests and is no robot's: unless time is what is tested, a link may be silent for longer."""
+    """A fixture for a machine that runs tests and is no robot's: unless time is what is tested, a
+    link may be silent for longer.
+    """
 
     @pytest.fixture(autouse=True)
     def leisure(request, monkeypatch):
@@ -61,11 +63,15 @@ def leisurely(module, *names):
 
 
 def closing(make):
-    """A fixture: `make(folder, *args, **options)` of a pair, which is closed when the test is over."""
+    """A fixture: `make(folder, *args, **options)` of a pair, which is closed when the test is
+    over.
+    """
 
     @pytest.fixture
     def pair(tmp_path):
         with contextlib.ExitStack() as made:
-            yield lambda *args, **options: made.enter_context(contextlib.closing(make(tmp_path, *args, **options)))
+            yield lambda *args, **options: made.enter_context(
+                contextlib.closing(make(tmp_path, *args, **options))
+            )
 
     return pair

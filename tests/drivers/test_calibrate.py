@@ -55,7 +55,10 @@ def test_an_offset_snaps_to_quarter_turns_and_the_residual_tells_how_far_it_was(
     assert made.residual == pytest.approx(0.05, abs=1e-4)
 
 
-@pytest.mark.parametrize(("device", "complaint"), [((0.0, 0.05), "moved by 2.9 deg only"), ((0.0, 0.5), "0.32 times what was asked")])
+@pytest.mark.parametrize(
+    ("device", "complaint"),
+    [((0.0, 0.05), "moved by 2.9 deg only"), ((0.0, 0.5), "0.32 times what was asked")],
+)
 def test_readings_that_contradict_the_marks_are_not_believed(device, complaint):
     with pytest.raises(XlvlaError, match=complaint):
         fit([0.0, QUARTER], device)
@@ -107,7 +110,10 @@ def test_a_walk_finds_how_an_arm_was_built(tmp_path):
     driver.connect()
     person = Person(arm, tmp_path / "leader")
     walk = Walk(driver, person.ask, person.heard.append)
-    fits = [walk.joint(k, marks(low, high)) for k, (low, high) in enumerate(zip(ARM.limits.lower, ARM.limits.upper, strict=True))]
+    fits = [
+        walk.joint(k, marks(low, high))
+        for k, (low, high) in enumerate(zip(ARM.limits.lower, ARM.limits.upper, strict=True))
+    ]
     driver.disconnect()
     arm.stop()
     for made, wired in zip(fits, WIRED.values(), strict=True):
@@ -121,17 +127,25 @@ def test_a_walk_finds_how_an_arm_was_built(tmp_path):
 
 ENTRIES = {"index_q1": JointCalibration(-1, 0.125), "ring_q1": JointCalibration(1, -4e-05, 0.97)}
 FORMS = {
-    "block": "hand:\n      type: ability  # left\n      device:\n        address: /dev/ttyUSB0  # by the door\n        rate_hz: 200\n",
+    "block": "hand:\n      type: ability  # left\n      device:\n        address: /dev/ttyUSB0  # "
+    "by the door\n        rate_hz: 200\n",
     "last line": "hand:\n      type: ability\n      device:\n        address: /dev/ttyUSB0",
-    "flow": "hand: {type: ability, device: {address: /dev/ttyUSB0, options: {baud: 921600}}}  # left\n",
-    "old flow": "hand:\n      type: ability\n      device: {address: a, calibration: {thumb_q1: {sign: -1}}, rate_hz: 100}\n",
+    "flow": "hand: {type: ability, device: {address: /dev/ttyUSB0, options: {baud: 921600}}}  # "
+    "left\n",
+    "old flow": "hand:\n      type: ability\n      device: {address: a, calibration: {thumb_q1: "
+    "{sign: -1}}, rate_hz: 100}\n",
     "old block": (
-        "hand:\n      type: ability\n      device:\n        calibration:\n          # by hand\n          thumb_q1: {sign: -1}\n"
+        "hand:\n      type: ability\n      device:\n        calibration:\n          # by hand\n    "
+        "      thumb_q1: {sign: -1}\n"
         "        # then\n        address: a\n"
     ),
-    "old empty": "hand:\n      type: ability\n      device:\n        calibration: {}\n        address: a\n",
+    "old empty": "hand:\n      type: ability\n      device:\n        calibration: {}\n        "
+    "address: a\n",
 }
-HEAD = "# A rig of ours\nname: ours\nsides:\n  left:\n    arm: {type: xarm7, device: {address: 192.168.1.1}}\n    "
+HEAD = (
+    "# A rig of ours\nname: ours\nsides:\n  left:\n    arm: {type: xarm7, device: {address: "
+    "192.168.1.1}}\n    "
+)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -152,7 +166,9 @@ def test_a_rigs_file_learns_a_calibration_and_keeps_the_rest_as_it_is(form, tmp_
 
 def test_a_section_that_two_parts_share_is_not_touched():
     shared = (
-        HEAD + "hand: {type: ability, device: &d {address: a}}\n  right:\n    arm: {type: xarm7}\n    hand: {type: ability, device: *d}\n"
+        HEAD
+        + "hand: {type: ability, device: &d {address: a}}\n  right:\n    arm: {type: xarm7}\n    "
+        "hand: {type: ability, device: *d}\n"
     )
     with pytest.raises(XlvlaError, match="anchors, aliases"):
         with_calibration(shared, "left", "hand", ENTRIES)
@@ -176,7 +192,10 @@ def xlvla(*arguments, typed):
 def rig(tmp_path):
     path = tmp_path / "ours.yaml"
     text = catalog.rigs()["bimanual_emulated"].read_text()
-    path.write_text("# ours\n" + text.replace("{emulated: true}", f"{{emulated: true, address: {tmp_path}/device}}"))
+    path.write_text(
+        "# ours\n"
+        + text.replace("{emulated: true}", f"{{emulated: true, address: {tmp_path}/device}}")
+    )
     return path
 
 
@@ -186,12 +205,21 @@ def test_the_command_leads_through_an_emulated_hand_and_writes_the_rig(rig, tmp_
     assert ended is None
     device = rig_file.load(rig).device("left", "hand")
     assert device is not None and set(device.calibration) == {"index_q1"}
-    assert device.calibration["index_q1"].sign == 1 and abs(device.calibration["index_q1"].offset) < 0.02
+    assert (
+        device.calibration["index_q1"].sign == 1
+        and abs(device.calibration["index_q1"].offset) < 0.02
+    )
     assert rig.read_text().startswith("# ours\n") and len(list(tmp_path.glob("*.bak"))) == 1
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"), [("", "stopped"), ("\n\nq\n", "Once more"), ("s\n", "is skipped"), ("+90\nq\n", "at most 15 deg")]
+    ("typed", "said"),
+    [
+        ("", "stopped"),
+        ("\n\nq\n", "Once more"),
+        ("s\n", "is skipped"),
+        ("+90\nq\n", "at most 15 deg"),
+    ],
 )
 def test_a_walk_that_is_broken_off_or_makes_no_sense_writes_nothing(rig, tmp_path, typed, said):
     before = rig.read_text()

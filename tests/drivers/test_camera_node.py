@@ -56,8 +56,14 @@ def graph(rig):
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), supervision.PARENT: str(os.getpid())}
     parameters = ["-p", f"rig:={rig}", "-p", "part:=front", "-r", "__node:=camera_front"]
     with Operator(domain=domain) as operator:
-        readers = {topic.name: Reader(operator.node, topic.history(100)) for topic in (topics.image("front"), topics.camera_info("front"))}
-        process = subprocess.Popen([sys.executable, "-m", "xlvla_drivers.nodes.camera", "--ros-args", *parameters], env=environment)
+        readers = {
+            topic.name: Reader(operator.node, topic.history(100))
+            for topic in (topics.image("front"), topics.camera_info("front"))
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "xlvla_drivers.nodes.camera", "--ros-args", *parameters],
+            env=environment,
+        )
         yield operator, readers
         process.terminate()
         assert process.wait(timeout=10) == 0

@@ -28,7 +28,9 @@ class Floor:
         self.session, self.rig, self.node = session, session.rig, session.operator.node
         self.controls = Controls(session.operator, session.rig)
         self.orders = FaultOrders(self.node)
-        self.states = {key: Reader(self.node, topics.joint_states(*key).history(500)) for key in self.rig.parts}
+        self.states = {
+            key: Reader(self.node, topics.joint_states(*key).history(500)) for key in self.rig.parts
+        }
         self.hand = self.node.create_publisher(*self._named(topics.command("left", "hand")))
 
     @staticmethod
@@ -47,7 +49,10 @@ class Floor:
         return word.level if word else ""
 
     def until_level(self, side, part, level):
-        self.until(lambda: self.level(side, part) == level, f"{side} {part} is never '{level}': {self.controls.devices()}")
+        self.until(
+            lambda: self.level(side, part) == level,
+            f"{side} {part} is never '{level}': {self.controls.devices()}",
+        )
         return self.controls.devices()[(side, part)].line
 
     def inject(self, part, fault, on=True):
@@ -94,7 +99,10 @@ def test_every_device_reports_its_joints_by_name_with_stamps_of_its_own(floor):
         while reader.next() is not None:
             pass
         told = []
-        floor.until(lambda reader=reader, told=told: told.extend(iter(reader.next, None)) or len(told) > 10, f"{key} is silent")
+        floor.until(
+            lambda reader=reader, told=told: told.extend(iter(reader.next, None)) or len(told) > 10,
+            f"{key} is silent",
+        )
         stamps = [convert.nanoseconds(message.header.stamp) for message in told]
         assert (np.diff(stamps) > 0).all() and abs(stamps[-1] - time.time_ns()) < 5e9
         assert all(list(message.name) == list(floor.rig.joint_names(*key)) for message in told)
@@ -159,7 +167,10 @@ def test_a_fault_or_a_part_that_nobody_knows_is_told(floor):
 def test_diagnostics_tell_temperatures_latencies_and_rates_of_every_device(floor):
     def told():
         figures = floor.session.operator.figures()
-        return all({"states [Hz]", "read p99 [ms]", "link", "faults"} <= set(figures.get(f"{s}_{p}", {})) for s, p in floor.rig.parts)
+        return all(
+            {"states [Hz]", "read p99 [ms]", "link", "faults"} <= set(figures.get(f"{s}_{p}", {}))
+            for s, p in floor.rig.parts
+        )
 
     floor.until(told, "a device is silent on /diagnostics")
     figures = floor.session.operator.figures()

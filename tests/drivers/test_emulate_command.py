@@ -24,7 +24,9 @@ def hand(tmp_path):
     """The address of an emulated hand and somebody who types at its terminal."""
     address = str(tmp_path / "hand")
     process = subprocess.Popen(
-        command("emulate", "ability", "--side", "left", "--address", address, "--option", "baud=115200"),
+        command(
+            "emulate", "ability", "--side", "left", "--address", address, "--option", "baud=115200"
+        ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

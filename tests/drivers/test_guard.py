@@ -26,7 +26,14 @@ class Desk:
     def __init__(self, rate_hz=RATE_HZ, acceleration=ARM.acceleration):
         self.steady_s, self.ahead_s, self.rate_hz = 100.0, NOW_S, rate_hz
         acceleration = np.full(7, acceleration)
-        self.guard = Guard(ARM.joints, ARM.limits, acceleration=acceleration, stale_s=STALE_S, rate_hz=rate_hz, clock=lambda: self.steady_s)
+        self.guard = Guard(
+            ARM.joints,
+            ARM.limits,
+            acceleration=acceleration,
+            stale_s=STALE_S,
+            rate_hz=rate_hz,
+            clock=lambda: self.steady_s,
+        )
         self.acceleration = acceleration
         self.times, self.sent = [], []
 
@@ -37,7 +44,9 @@ class Desk:
 
     def ask(self, position, *, age_s=0.0, session="", now_s=None):
         now_s = self.now_s if now_s is None else now_s
-        self.guard.offer(dict(zip(ARM.joints, position, strict=True)), now_s - age_s, now_s, session)
+        self.guard.offer(
+            dict(zip(ARM.joints, position, strict=True)), now_s - age_s, now_s, session
+        )
 
     def refused(self, position, **how):
         with pytest.raises(Refused) as refusal:
@@ -53,7 +62,9 @@ class Desk:
         return target
 
     def run(self, velocity, seconds):
-        """A stream of commands that move evenly [J] rad/s, from where the guard holds; its last command."""
+        """A stream of commands that move evenly [J] rad/s, from where the guard holds; its last
+        command.
+        """
         position = self.guard.held.copy()
         for _ in range(round(seconds * self.rate_hz)):
             self.steady_s += 1 / self.rate_hz
@@ -63,7 +74,9 @@ class Desk:
         return position
 
     def check_limits(self):
-        """What was sent keeps position, velocity and acceleration limits, by differences of what was sent."""
+        """What was sent keeps position, velocity and acceleration limits, by differences of what
+        was sent.
+        """
         times, sent = np.array(self.times), np.array(self.sent)
         different = np.concatenate([[True], np.diff(times) > 0])
         times, sent = times[different], sent[different]
@@ -73,7 +86,9 @@ class Desk:
         assert np.isfinite(sent).all()
         assert (sent >= ARM.limits.lower - 1e-9).all() and (sent <= ARM.limits.upper + 1e-9).all()
         assert (np.abs(velocity) <= ARM.limits.velocity * (1 + 1e-6)).all()
-        assert (np.abs(acceleration) <= self.acceleration * (1 + 1e-6)).all(), np.abs(acceleration).max()
+        assert (np.abs(acceleration) <= self.acceleration * (1 + 1e-6)).all(), np.abs(
+            acceleration
+        ).max()
 
 
 @pytest.fixture
@@ -82,9 +97,17 @@ def desk():
 
 
 def limited_stream(rng, seconds=3.0):
-    """Commands at 200 Hz of motion's own limiter towards targets that leap: as hard as motion may move."""
+    """Commands at 200 Hz of motion's own limiter towards targets that leap: as hard as motion may
+    move.
+    """
     limits = ARM.limits
-    bounds = Bounds(limits.lower, limits.upper, limits.velocity, np.full(7, ARM.acceleration), np.full(7, ARM.acceleration / 0.04))
+    bounds = Bounds(
+        limits.lower,
+        limits.upper,
+        limits.velocity,
+        np.full(7, ARM.acceleration),
+        np.full(7, ARM.acceleration / 0.04),
+    )
     limiter, target, made = Limiter(bounds, HOME), HOME, [HOME]
     for number in range(round(200 * seconds)):
         if number % 60 == 0:
@@ -116,7 +139,9 @@ def test_whatever_is_asked_what_is_sent_keeps_the_limits_and_comes_to_rest(seed)
             direction = -direction
         while every_s and next_s <= desk.steady_s:
             next_s = max(next_s, desk.steady_s - 0.1) + every_s
-            wanted = np.clip(wanted + direction * every_s, ARM.limits.lower - 0.2, ARM.limits.upper + 0.2)
+            wanted = np.clip(
+                wanted + direction * every_s, ARM.limits.lower - 0.2, ARM.limits.upper + 0.2
+            )
             if rng.random() < 0.01:
                 wanted = wanted + rng.normal(0, 0.4, 7)
             asked = wanted.copy()
@@ -138,7 +163,9 @@ def test_whatever_is_asked_what_is_sent_keeps_the_limits_and_comes_to_rest(seed)
         desk.send()
     desk.check_limits()
     assert desk.guard.counts["accepted"] > 100
-    assert desk.guard.at_rest and not desk.guard.following and (desk.sent[-1] == desk.sent[-2]).all()
+    assert (
+        desk.guard.at_rest and not desk.guard.following and (desk.sent[-1] == desk.sent[-2]).all()
+    )
 
 
 def test_a_command_within_the_limits_is_sent_as_it_is(desk):
@@ -159,14 +186,23 @@ def test_a_stream_of_motion_is_followed_without_lag_at_any_rate_and_within_the_l
     began_s, next_command, wanted = desk.steady_s, 1, []
     while next_command < len(commands) - 20:
         desk.steady_s += 1 / rate_hz
-        while began_s + 0.005 * next_command <= desk.steady_s - rng.uniform(0.0, 0.003):  # it takes a while to arrive
+        while began_s + 0.005 * next_command <= desk.steady_s - rng.uniform(
+            0.0, 0.003
+        ):  # it takes a while to arrive
             made_s = began_s + 0.005 * next_command
             desk.ask(commands[next_command], age_s=desk.steady_s - made_s)
             next_command += 1
         desk.send(0.0)
-        wanted.append([np.interp((desk.steady_s - began_s) / 0.005, np.arange(len(commands)), joint) for joint in commands.T])
+        wanted.append(
+            [
+                np.interp((desk.steady_s - began_s) / 0.005, np.arange(len(commands)), joint)
+                for joint in commands.T
+            ]
+        )
     desk.check_limits()
-    assert np.abs(np.array(desk.sent) - wanted).max() < 0.02  # 6 ms at full speed; without the stream's velocity 15 ms and more
+    assert (
+        np.abs(np.array(desk.sent) - wanted).max() < 0.02
+    )  # 6 ms at full speed; without the stream's velocity 15 ms and more
     assert desk.guard.counts["limited"] == 0
 
 
@@ -255,7 +291,10 @@ def test_a_clock_of_stamps_that_is_set_neither_freezes_the_device_nor_moves_it(d
     refused = sum(count for what, count in desk.guard.counts.items() if what.startswith("refused"))
     last = desk.run([1.0, 0, 0, 0, 0, 0, 0], 0.5)
     desk.check_limits()
-    assert sum(count for what, count in desk.guard.counts.items() if what.startswith("refused")) == refused
+    assert (
+        sum(count for what, count in desk.guard.counts.items() if what.startswith("refused"))
+        == refused
+    )
     assert np.abs(desk.sent[-1] - last).max() < 0.01
 
 

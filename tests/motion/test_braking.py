@@ -1,4 +1,6 @@
-"""The quickest stop in closed form, against the library that plans it and against its own promises."""
+"""The quickest stop in closed form, against the library that plans it and against its own
+promises.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ JOINTS = 400
 def some(seed):
     rng = np.random.default_rng(seed)
     acceleration = rng.uniform(5, 150, JOINTS)
-    state = State(rng.normal(size=JOINTS), 3 * rng.normal(size=JOINTS), rng.uniform(-1, 1, JOINTS) * acceleration)
+    state = State(
+        rng.normal(size=JOINTS),
+        3 * rng.normal(size=JOINTS),
+        rng.uniform(-1, 1, JOINTS) * acceleration,
+    )
     state.velocity[:40] = 0
     state.acceleration[20:80] = 0
     return state, acceleration, acceleration / rng.uniform(0.02, 0.1, JOINTS)
@@ -25,18 +31,30 @@ def some(seed):
 
 def planned(state, acceleration, jerk, seconds):
     given, way = ruckig.InputParameter(JOINTS), ruckig.Trajectory(JOINTS)
-    given.control_interface, given.synchronization = ruckig.ControlInterface.Velocity, ruckig.Synchronization.No
+    given.control_interface, given.synchronization = (
+        ruckig.ControlInterface.Velocity,
+        ruckig.Synchronization.No,
+    )
     given.max_acceleration, given.max_jerk = acceleration.tolist(), jerk.tolist()
-    given.current_position, given.current_velocity = state.position.tolist(), state.velocity.tolist()
+    given.current_position, given.current_velocity = (
+        state.position.tolist(),
+        state.velocity.tolist(),
+    )
     given.current_acceleration, given.target_velocity = state.acceleration.tolist(), [0.0] * JOINTS
-    assert ruckig.Ruckig(JOINTS).calculate(given, way) in (ruckig.Result.Working, ruckig.Result.Finished)
+    assert ruckig.Ruckig(JOINTS).calculate(given, way) in (
+        ruckig.Result.Working,
+        ruckig.Result.Finished,
+    )
     return State(*(np.array(row) for row in way.at_time(seconds)))
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.5])
 def test_the_stop_is_the_one_that_ruckig_plans(seconds):
     state, acceleration, jerk = some(0)
-    ours, theirs = Braking(state, acceleration, jerk).at(seconds), planned(state, acceleration, jerk, seconds)
+    ours, theirs = (
+        Braking(state, acceleration, jerk).at(seconds),
+        planned(state, acceleration, jerk, seconds),
+    )
     assert ours.position == pytest.approx(theirs.position, abs=1e-9)
     assert ours.velocity == pytest.approx(theirs.velocity, abs=1e-9)
     assert ours.acceleration == pytest.approx(theirs.acceleration, abs=1e-6)
@@ -54,9 +72,18 @@ def test_the_rest_of_a_stop_is_the_stop_from_there():
 def test_low_and_high_are_what_the_stop_reaches():
     state, acceleration, jerk = some(2)
     stop = Braking(state, acceleration, jerk)
-    path = np.array([stop.at(seconds).position for seconds in np.linspace(0, stop.duration_s, 3000)]) - state.position
-    assert path.min(axis=0) == pytest.approx(stop.low, abs=1e-5) and (path.min(axis=0) >= stop.low - 1e-12).all()
-    assert path.max(axis=0) == pytest.approx(stop.high, abs=1e-5) and (path.max(axis=0) <= stop.high + 1e-12).all()
+    path = (
+        np.array([stop.at(seconds).position for seconds in np.linspace(0, stop.duration_s, 3000)])
+        - state.position
+    )
+    assert (
+        path.min(axis=0) == pytest.approx(stop.low, abs=1e-5)
+        and (path.min(axis=0) >= stop.low - 1e-12).all()
+    )
+    assert (
+        path.max(axis=0) == pytest.approx(stop.high, abs=1e-5)
+        and (path.max(axis=0) <= stop.high + 1e-12).all()
+    )
 
 
 @pytest.mark.parametrize("parts", [1, 4, 16])

@@ -1,4 +1,6 @@
-"""Time for what moves is never negative and never long, whatever is done to the clock; and a robot that strays is noticed."""
+"""Time for what moves is never negative and never long, whatever is done to the clock; and a robot
+that strays is noticed.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ def test_a_clock_that_is_set_is_told_and_one_period_passes(simulated, by):
     passage.tick(10_000.0, 0)
     passed, line = passage.tick(10_000.0 + by, max(0, round(by * HZ) - 1))
     assert passed == pytest.approx(1 / HZ)
-    assert ("back" if by < 0 else "forward") in line and f"{abs(by):.0f}" in line.replace("0.50", "0").replace("1.50", "2")
-    assert passage.tick(10_000.0 + by + 1 / HZ, 0) == (pytest.approx(1 / HZ), ""), "from there on it is the clock"
+    assert ("back" if by < 0 else "forward") in line and f"{abs(by):.0f}" in line.replace(
+        "0.50", "0"
+    ).replace("1.50", "2")
+    assert passage.tick(10_000.0 + by + 1 / HZ, 0) == (pytest.approx(1 / HZ), ""), (
+        "from there on it is the clock"
+    )
 
 
 def test_missed_deadlines_pass_no_more_than_the_longest_step():

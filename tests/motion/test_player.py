@@ -29,13 +29,23 @@ def player(*, arm: int | None = 0, **config) -> Player:
 
 
 def wander(rng: np.random.Generator, frames: int = 64, scale: float = 0.2) -> np.ndarray:
-    return np.clip(rng.uniform(LOWER, UPPER) + np.cumsum(rng.normal(0, scale, (frames, 3)), axis=0), LOWER - 0.09, UPPER + 0.09)
+    return np.clip(
+        rng.uniform(LOWER, UPPER) + np.cumsum(rng.normal(0, scale, (frames, 3)), axis=0),
+        LOWER - 0.09,
+        UPPER + 0.09,
+    )
 
 
 def play(
-    who: Player, offers: dict[int, tuple[np.ndarray, float]], ticks: int, measured: np.ndarray, dts=None
+    who: Player,
+    offers: dict[int, tuple[np.ndarray, float]],
+    ticks: int,
+    measured: np.ndarray,
+    dts=None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Commands [ticks, 3] and their times; offers are (points, age of the stamp in seconds) by tick."""
+    """Commands [ticks, 3] and their times; offers are (points, age of the stamp in seconds) by
+    tick.
+    """
     dts = np.full(ticks, 0.01) if dts is None else dts
     times = START + np.concatenate([[0], np.cumsum(dts[1:])])
     out = []
@@ -48,14 +58,20 @@ def play(
 
 
 def derivative(commands: np.ndarray, times: np.ndarray, order: int) -> np.ndarray:
-    """Divided differences: a curve whose derivative keeps a limit keeps it here, at whatever times it is looked at."""
+    """Divided differences: a curve whose derivative keeps a limit keeps it here, at whatever times
+    it is looked at.
+    """
     for k in range(1, order + 1):
         commands = k * np.diff(commands, axis=0) / (times[k:] - times[:-k])[:, None]
     return commands
 
 
-def storm(who: Player, rng: np.random.Generator, scale: float, dts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Commands [T, 3] and their times while random chunks come fresh, late, too late, twice, out of order, and none come."""
+def storm(
+    who: Player, rng: np.random.Generator, scale: float, dts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Commands [T, 3] and their times while random chunks come fresh, late, too late, twice, out of
+    order, and none come.
+    """
     times, out, before = 100.0 + np.cumsum(dts), [], None
     for now in times:
         if rng.random() < 0.01:
@@ -104,7 +120,9 @@ def test_a_gentle_chunk_is_followed_exactly_once_the_offset_has_faded():
     chunk = Trajectory(points, HZ)
     wanted = np.array([chunk.at(t - START - 1 / HZ).position for t in times])
     late = times > START + 0.5
-    assert np.abs(commands - wanted)[late].max() < 1e-5  # the clock of these tests counts in 0.2 microseconds
+    assert (
+        np.abs(commands - wanted)[late].max() < 1e-5
+    )  # the clock of these tests counts in 0.2 microseconds
     assert who.counts["limited"] == 0
 
 
@@ -122,14 +140,21 @@ def test_velocity_and_acceleration_are_the_derivatives_of_the_position():
     h = 1e-5
     for t in np.linspace(-0.05, chunk.end_s + 0.05, 200):
         before, here, after = (chunk.at(t + step) for step in (-h, 0, h))
-        assert here.velocity == pytest.approx((after.position - before.position) / (2 * h), abs=1e-4)
-        assert here.acceleration == pytest.approx((after.velocity - before.velocity) / (2 * h), abs=1e-2)
+        assert here.velocity == pytest.approx(
+            (after.position - before.position) / (2 * h), abs=1e-4
+        )
+        assert here.acceleration == pytest.approx(
+            (after.velocity - before.velocity) / (2 * h), abs=1e-2
+        )
 
 
 def test_a_horizon_tapers_to_rest_on_its_path():
     chunk = Trajectory(np.linspace([0.0], [3.0], 31), HZ, taper_s=0.4)
     states = [chunk.at(t) for t in np.arange(0, chunk.end_s + 0.05, 0.005)]
-    speed, pull = (np.array([getattr(state, name)[0] for state in states]) for name in ("velocity", "acceleration"))
+    speed, pull = (
+        np.array([getattr(state, name)[0] for state in states])
+        for name in ("velocity", "acceleration")
+    )
     assert (np.diff(speed[speed < 1.99]) <= 1e-9).all() and speed[-1] == 0
     assert np.abs(pull).max() < 15.0
     assert states[-1].position == pytest.approx([3.0])
@@ -155,16 +180,22 @@ def test_a_late_chunk_loses_its_past_and_joins_without_a_step():
     rng = np.random.default_rng(3)
     ramp = np.linspace(0, 1, 64)[:, None] * np.array([0.5, 0.5, 0.5])
     who = player()
-    commands, times = play(who, {0: (ramp, 0.0), 80: (ramp + 0.1 + rng.normal(0, 1e-3, 3), 0.4)}, 190, ramp[0])
+    commands, times = play(
+        who, {0: (ramp, 0.0), 80: (ramp + 0.1 + rng.normal(0, 1e-3, 3), 0.4)}, 190, ramp[0]
+    )
     assert who.counts["late"] == 1
     assert np.abs(np.diff(commands, n=2, axis=0)).max() <= ACCELERATION.max() * 1e-4 + 1e-9
     assert np.abs(np.diff(commands[78:84], axis=0)).max() < 0.01
-    assert commands[-1] == pytest.approx(Trajectory(ramp + 0.1, HZ).at(times[-1] - (START + 0.8 - 0.4 + 0.05)).position, abs=5e-3)
+    assert commands[-1] == pytest.approx(
+        Trajectory(ramp + 0.1, HZ).at(times[-1] - (START + 0.8 - 0.4 + 0.05)).position, abs=5e-3
+    )
 
 
 def test_a_chunk_that_runs_out_ends_in_a_hold():
     who = player()
-    who.offer(np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 20), NAMES, START, HZ, START, measured=np.zeros(3))
+    who.offer(
+        np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 20), NAMES, START, HZ, START, measured=np.zeros(3)
+    )
     assert who.has_chunk(START + 1.0)
     commands, times = play(who, {}, 400, np.zeros(3))
     assert (commands[-100:] == commands[-1]).all()
@@ -211,7 +242,11 @@ OK = np.zeros((64, 3))
 @pytest.mark.parametrize(
     ("reason", "change", "says"),
     [
-        ("not finite", {"points": np.where(np.arange(192).reshape(64, 3) == 100, np.nan, OK)}, "frame 33 of joint 'b' is nan"),
+        (
+            "not finite",
+            {"points": np.where(np.arange(192).reshape(64, 3) == 100, np.nan, OK)},
+            "frame 33 of joint 'b' is nan",
+        ),
         ("not finite", {"points": OK + np.inf}, "inf"),
         ("names", {"names": ("a", "b", "d")}, "unknown joint 'd'"),
         ("names", {"names": ("a", "b"), "points": OK[:, :2]}, "joint 'c' is missing"),
@@ -226,14 +261,29 @@ OK = np.zeros((64, 3))
         ("times", {"rate_hz": 0.0}, "rate"),
         ("times", {"rate_hz": math.inf}, "rate"),
         ("pose", {"measured": None}, "not known where the robot is"),
-        ("speed", {"points": OK + 2.6 * (np.arange(64) == 30)[:, None]}, "frame 30 asks joint 'c' for 52 rad/s, at most 25"),
-        ("limits", {"points": OK + np.array([0, 2.2, 0])}, "frame 0 of joint 'b' is 0.2 rad outside its limits"),
+        (
+            "speed",
+            {"points": OK + 2.6 * (np.arange(64) == 30)[:, None]},
+            "frame 30 asks joint 'c' for 52 rad/s, at most 25",
+        ),
+        (
+            "limits",
+            {"points": OK + np.array([0, 2.2, 0])},
+            "frame 0 of joint 'b' is 0.2 rad outside its limits",
+        ),
         ("limits", {"points": OK + np.array([0, 0, 1e300])}, "joint 'c' is 1e\\+300 rad outside"),
     ],
 )
 def test_a_bad_chunk_is_refused_with_its_reason(reason, change, says):
     who = player()
-    chunk = {"points": OK, "names": NAMES, "stamp_s": START, "rate_hz": HZ, "now_s": START, "measured": np.zeros(3)} | change
+    chunk = {
+        "points": OK,
+        "names": NAMES,
+        "stamp_s": START,
+        "rate_hz": HZ,
+        "now_s": START,
+        "measured": np.zeros(3),
+    } | change
     with pytest.raises(Refused, match=says) as refusal:
         who.offer(**chunk)
     assert refusal.value.reason == reason
@@ -312,7 +362,9 @@ def test_an_arm_is_not_told_to_begin_far_away_but_a_hand_may_be():
 
 def test_a_source_that_falls_silent_is_played_for_the_horizon_and_not_longer():
     who = player(horizon_s=1.0)
-    commands, times = play(who, {0: (np.linspace([0, 0, 0], [0.63, 0.63, 0.63], 64), 0.0)}, 300, np.zeros(3))
+    commands, times = play(
+        who, {0: (np.linspace([0, 0, 0], [0.63, 0.63, 0.63], 64), 0.0)}, 300, np.zeros(3)
+    )
     assert commands[-1] == pytest.approx(np.full(3, 0.19), abs=1e-6)
     assert (commands[times > START + 1.8] == commands[-1]).all()
 

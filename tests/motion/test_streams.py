@@ -1,4 +1,6 @@
-"""Short chunks in quick succession, as an operator's hand makes them: followed without fighting over a gap."""
+"""Short chunks in quick succession, as an operator's hand makes them: followed without fighting
+over a gap.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ TICK_S, EVERY_S = 0.005, 1 / 90
 
 
 def streamed(wanted, seconds, begins_at):
-    """Commands [T, N] rad of a player that is told every 11 ms where `wanted(time)` is and how it goes on."""
+    """Commands [T, N] rad of a player that is told every 11 ms where `wanted(time)` is and how it
+    goes on.
+    """
     player, path, next_s = side_player(RIG, "right"), [], 0.0
     for tick in range(round(seconds / TICK_S)):
         now_s = tick * TICK_S

@@ -49,7 +49,9 @@ def stored(tmp_path_factory, rig, codec) -> list[Stored]:
 
 @pytest.fixture(scope="session")
 def recorded(stored, codec) -> list[Recorded]:
-    return [dataset.read(source, TINY, codec) for source in sources.find([str(stored[0].data.root)])]
+    return [
+        dataset.read(source, TINY, codec) for source in sources.find([str(stored[0].data.root)])
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +75,9 @@ def weights(tmp_path_factory, batches, codec) -> Path:
     """A policy file with random weights."""
     torch.manual_seed(1)
     card = Card(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {"episodes": 6})
-    return checkpoint.save(tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card)
+    return checkpoint.save(
+        tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card
+    )
 
 
 @pytest.fixture

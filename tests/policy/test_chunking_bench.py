@@ -17,14 +17,23 @@ JOINTS = [len(RIG.joint_names("left", part)) for part in ("arm", "hand")]
 def chunk(stamp_s: float, shift: float) -> Chunk:
     """A slow bow of every joint over absolute time, moved aside by `shift`."""
     bow = 0.1 + 0.05 * np.sin(stamp_s + np.arange(1, 65) / 20)[:, None] + shift
-    return Chunk(round(1e9 * stamp_s), 20.0, {"left": {"arm": np.tile(bow, JOINTS[0]), "hand": np.tile(bow, JOINTS[1])}}, {})
+    return Chunk(
+        round(1e9 * stamp_s),
+        20.0,
+        {"left": {"arm": np.tile(bow, JOINTS[0]), "hand": np.tile(bow, JOINTS[1])}},
+        {},
+    )
 
 
 def seam(shift: float):
-    """Figures of three chunks, each so far aside of the one before, with commands that follow the bow itself."""
+    """Figures of three chunks, each so far aside of the one before, with commands that follow the
+    bow itself.
+    """
     sent = [(0.8 * k + 0.2, chunk(0.8 * k, shift * k)) for k in range(3)]
     times = np.arange(3 * RIG.motion.rate_hz) / RIG.motion.rate_hz
-    found = bench_chunking._seam(RIG, "left", sent, list(np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS))))
+    found = bench_chunking._seam(
+        RIG, "left", sent, list(np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS)))
+    )
     assert found is not None
     return found
 

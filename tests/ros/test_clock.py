@@ -85,7 +85,9 @@ def test_a_loop_goes_on_when_the_clock_begins_anew():
 def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_simulation():
     rng = np.random.default_rng(0)
     context = Context()
-    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
+    )
     node = rclpy.create_node("clock_test", context=context)
     publisher = node.create_publisher(topics.CLOCK.type, topics.CLOCK.name, topics.CLOCK.qos)
     clock = SimClock(node, speed=1.0)
@@ -110,7 +112,9 @@ def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_s
 
 def test_a_stray_message_of_another_time_moves_no_clock_but_another_simulation_does():
     context = Context()
-    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
+    )
     node = rclpy.create_node("clock_test", context=context)
     counts = Counter()
     refusals.tell(node, Refusals(lambda line: None, counts))

@@ -1,4 +1,6 @@
-"""What `xlvla bench faults --graph` says: it must be able to find fault, and find none where none is."""
+"""What `xlvla bench faults --graph` says: it must be able to find fault, and find none where none
+is.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Two rigs on one domain, and strangers who command: real processes, each with its own ROS context."""
+"""Two rigs on one domain, and strangers who command: real processes, each with its own ROS
+context.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,14 @@ def other():
     started = []
 
     def start(name, code=""):
-        script = f"import rclpy, time\nrclpy.init()\nnode = rclpy.create_node({name!r})\n{code}\nprint('up', flush=True)\ntime.sleep(60)"
+        script = (
+            "import rclpy, time\nrclpy.init()\nnode = "
+            f"rclpy.create_node({name!r})\n{code}\nprint('up', flush=True)\ntime.sleep(60)"
+        )
         environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}
-        process = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout.readline() == "up\n"
         started.append(process)
         return process
@@ -60,7 +67,10 @@ def other():
         process.wait()
 
 
-WRITES = f"from sensor_msgs.msg import JointState\npublisher = node.create_publisher(JointState, {topics.command('left', 'arm').name!r}, 1)"
+WRITES = (
+    "from sensor_msgs.msg import JointState\npublisher = node.create_publisher(JointState, "
+    f"{topics.command('left', 'arm').name!r}, 1)"
+)
 
 
 def test_whoever_else_writes_commands_is_named(node, other):
@@ -71,7 +81,10 @@ def test_whoever_else_writes_commands_is_named(node, other):
     assert beside.writers() == [] and beside.line() == ""
     other("stranger", WRITES)
     until(lambda: beside.writers() == ["/stranger"], f"it is not found: {beside.writers()}")
-    assert "second writer of commands: /stranger" in beside.line() and "another ROS_DOMAIN_ID" in beside.line()
+    assert (
+        "second writer of commands: /stranger" in beside.line()
+        and "another ROS_DOMAIN_ID" in beside.line()
+    )
     assert neighbours.second_writer(node, own) == "second writer: /stranger"
     node.destroy_publisher(publisher)
 
@@ -95,7 +108,10 @@ def test_a_motion_that_was_killed_is_no_neighbour_of_the_next_one(node, other):
         assert beside.line() == ""
         time.sleep(0.1)
     other("motion", WRITES)
-    until(lambda: beside.doubles() == ["/motion"] and beside.writers() == ["/motion"], "a third one is not found")
+    until(
+        lambda: beside.doubles() == ["/motion"] and beside.writers() == ["/motion"],
+        "a third one is not found",
+    )
 
 
 def test_nodes_of_other_names_are_nobody_elses_business(node, other):
@@ -155,9 +171,22 @@ def test_a_rig_that_was_killed_does_not_keep_the_next_one_from_starting():
 def test_a_node_started_by_itself_finds_its_namesake_too():
     """As `ros2 launch` and `ros2 run` start it."""
     rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
-    with interruptible(), Supervisor(rig, [NodeSpec("xlvla_sim", "sim", "sim")], domain=DOMAIN) as first:
+    with (
+        interruptible(),
+        Supervisor(rig, [NodeSpec("xlvla_sim", "sim", "sim")], domain=DOMAIN) as first,
+    ):
         first.wait_ready()
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), supervision.PARENT: str(os.getpid())}
-        alone = subprocess.run([sys.executable, "-m", "xlvla_sim.nodes.sim"], env=environment, capture_output=True, text=True, timeout=60)
+        environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(DOMAIN),
+            supervision.PARENT: str(os.getpid()),
+        }
+        alone = subprocess.run(
+            [sys.executable, "-m", "xlvla_sim.nodes.sim"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert alone.returncode == 1 and "a node /sim already runs" in alone.stderr
         assert "Traceback" not in alone.stderr

@@ -15,6 +15,8 @@ def rig_with():
     """The bimanual rig with these hands."""
 
     def choose(left: str, right: str | None = None) -> Rig:
-        return rig_file.with_choices(rig_file.load("bimanual"), hands={"left": left, "right": right or left})
+        return rig_file.with_choices(
+            rig_file.load("bimanual"), hands={"left": left, "right": right or left}
+        )
 
     return choose

@@ -73,4 +73,6 @@ def test_cropping_the_sides_keeps_the_vertical_view_and_cropping_the_top_narrows
     wide = Camera((1, 0, 1), (0, 0, 0), fovy_deg=44, capture=(960, 540), publish=(320, 240))
     flat = Camera((1, 0, 1), (0, 0, 0), fovy_deg=44, capture=(960, 540), publish=(320, 90))
     assert published_fovy_deg(wide) == pytest.approx(44)
-    assert np.tan(np.radians(published_fovy_deg(flat) / 2)) == pytest.approx(0.5 * np.tan(np.radians(22)))
+    assert np.tan(np.radians(published_fovy_deg(flat) / 2)) == pytest.approx(
+        0.5 * np.tan(np.radians(22))
+    )

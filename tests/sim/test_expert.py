@@ -38,7 +38,9 @@ def test_commands_are_smooth_slow_and_within_limits(rig_with, codec):
         assert np.abs(speed).max() < 2.0
         assert np.abs(np.diff(speed, axis=0)).max() * 20 < rig.arm(side).acceleration
         for part, limits in (("arm", rig.arm(side).limits), ("hand", rig.hand(side).limits(side))):
-            assert (parts[part] >= limits.lower - 1e-9).all() and (parts[part] <= limits.upper + 1e-9).all()
+            assert (parts[part] >= limits.lower - 1e-9).all() and (
+                parts[part] <= limits.upper + 1e-9
+            ).all()
 
 
 def test_fingers_move_during_a_demonstration(rig_with, codec):
@@ -89,11 +91,15 @@ def test_left_and_right_wrists_are_mirror_images():
     assert np.allclose(left[:3, 3], mirror @ right[:3, 3])
     assert np.allclose(left[:3, 2], mirror @ right[:3, 2]), "fingers"
     assert np.allclose(left[:3, 0], mirror @ right[:3, 0]), "palms"
-    assert np.allclose(left[:3, 1], -mirror @ right[:3, 1]), "thumbs: +y on the right hand, -y on the left"
+    assert np.allclose(left[:3, 1], -mirror @ right[:3, 1]), (
+        "thumbs: +y on the right hand, -y on the left"
+    )
 
 
 def test_a_path_ends_where_its_last_way_point_is():
     ends = [np.full(6, 1.0), np.full(6, -2.0)]
-    path = wrist.path(np.zeros(6), ends, [WayPoint(ends[0], 1.0), WayPoint(ends[1], 0.5, overlap_s=0.2)], 20)
+    path = wrist.path(
+        np.zeros(6), ends, [WayPoint(ends[0], 1.0), WayPoint(ends[1], 0.5, overlap_s=0.2)], 20
+    )
     assert np.allclose(path[0], 0) and np.allclose(path[-1], ends[-1])
     assert len(path) == 27

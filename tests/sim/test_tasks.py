@@ -44,7 +44,11 @@ def world_of(rig_with):
 
 
 def _things(world):
-    return [world.model.body(joint.bodyid[0]).name for joint in map(world.model.joint, range(world.model.njnt)) if joint.type[0] == 0]
+    return [
+        world.model.body(joint.bodyid[0]).name
+        for joint in map(world.model.joint, range(world.model.njnt))
+        if joint.type[0] == 0
+    ]
 
 
 def test_the_ten_tasks_of_the_paper_are_there_in_its_words(world_of):
@@ -74,7 +78,9 @@ def test_experts_keep_to_the_limits_of_the_joints(shown):
         for part, limits in (("arm", arm.limits), ("hand", hand.limits(side))):
             speed = np.diff(parts[part], axis=0) * 20
             assert (np.abs(speed) <= 1.001 * limits.velocity).all()
-            assert (parts[part] >= limits.lower - 1e-9).all() and (parts[part] <= limits.upper + 1e-9).all()
+            assert (parts[part] >= limits.lower - 1e-9).all() and (
+                parts[part] <= limits.upper + 1e-9
+            ).all()
         assert np.abs(np.diff(parts["arm"], n=2, axis=0)).max() * 400 < 1.2 * arm.acceleration
 
 
@@ -122,7 +128,11 @@ def test_a_thing_that_fell_off_the_table_ends_the_episode(world_of, task):
 
 
 def test_either_hand_has_its_turn(world_of):
-    for task, thing in (("stack_cans", "cheese_can"), ("pour_sauce", "mustard"), ("pour_sugar", "sugar")):
+    for task, thing in (
+        ("stack_cans", "cheese_can"),
+        ("pour_sauce", "mustard"),
+        ("pour_sugar", "sugar"),
+    ):
         world, sides = world_of(task), set()
         for seed in range(12):
             world.reset(seed)
@@ -166,7 +176,10 @@ def test_a_can_counts_as_stacked_only_after_it_was_brought(world_of):
 
     world = world_of("stack_cans")
     world.reset(1)
-    world.state.place("cheese_can", world.state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2]))
+    world.state.place(
+        "cheese_can",
+        world.state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2]),
+    )
     world.step(1.0)
     assert stacked(world.state) and not world.status().success
 

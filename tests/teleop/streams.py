@@ -55,4 +55,6 @@ def assert_seen(hands, at_s):
     for side, tracked in hands.items():
         pose, keypoints = person.hand(side, at_s)
         np.testing.assert_allclose(tracked.T_world_wrist, pose, atol=2e-3)
-        np.testing.assert_allclose(human.aligned(side, tracked.keypoints), human.aligned(side, keypoints), atol=1e-5)
+        np.testing.assert_allclose(
+            human.aligned(side, tracked.keypoints), human.aligned(side, keypoints), atol=1e-5
+        )

@@ -12,7 +12,9 @@ import time
 from xlvla_cli.keys import Keys
 
 
-def test_keys_are_read_one_by_one_without_waiting_for_a_line_and_the_terminal_is_left_as_it_was(monkeypatch):
+def test_keys_are_read_one_by_one_without_waiting_for_a_line_and_the_terminal_is_left_as_it_was(
+    monkeypatch,
+):
     ours, theirs = pty.openpty()
     with os.fdopen(theirs) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)

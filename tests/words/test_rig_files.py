@@ -47,7 +47,11 @@ def test_every_rig_of_the_catalogue_loads(name):
 @pytest.mark.parametrize("right", catalog.hands())
 def test_every_pair_of_hands_survives_saving_and_loading(left, right, tmp_path):
     chosen = rig_file.with_choices(
-        rig_file.load("bimanual"), hands={"left": left, "right": right}, instruction="put: it # there", speed=0.0, seed=7
+        rig_file.load("bimanual"),
+        hands={"left": left, "right": right},
+        instruction="put: it # there",
+        speed=0.0,
+        seed=7,
     )
     assert rig_file.load(chosen.save(tmp_path / "saved.yaml")) == chosen
 
@@ -55,7 +59,10 @@ def test_every_pair_of_hands_survives_saving_and_loading(left, right, tmp_path):
 def test_choices_change_what_they_name_and_nothing_else():
     plain = rig_file.load("bimanual")
     chosen = rig_file.with_choices(plain, hands={"left": "inspire", "right": None}, policy="none")
-    assert (chosen.sides["left"].hand.type, chosen.sides["right"]) == ("inspire", plain.sides["right"])
+    assert (chosen.sides["left"].hand.type, chosen.sides["right"]) == (
+        "inspire",
+        plain.sides["right"],
+    )
     assert chosen.policy is None
     assert dataclasses.replace(chosen, sides=plain.sides, policy=plain.policy) == plain
 
@@ -120,7 +127,22 @@ def test_random_damage_never_ends_in_anything_but_faults():
             for key in way:
                 section = section.get(key) if isinstance(section, dict) else None
             if isinstance(section, dict):
-                section[last] = rng.choice([None, {}, [], "x", -1, 1e9, float("nan"), {"a": 1}, [1, 2], ["x"] * 3, 3.5, False])
+                section[last] = rng.choice(
+                    [
+                        None,
+                        {},
+                        [],
+                        "x",
+                        -1,
+                        1e9,
+                        float("nan"),
+                        {"a": 1},
+                        [1, 2],
+                        ["x"] * 3,
+                        3.5,
+                        False,
+                    ]
+                )
         try:
             rig_file.from_document(document, "test")
         except RigError as error:
@@ -129,7 +151,11 @@ def test_random_damage_never_ends_in_anything_but_faults():
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("[", "is not valid YAML"), ("", "expected a mapping with name, sides"), ("just words", "expected a mapping with name, sides")],
+    [
+        ("[", "is not valid YAML"),
+        ("", "expected a mapping with name, sides"),
+        ("just words", "expected a mapping with name, sides"),
+    ],
 )
 def test_a_file_that_is_no_rig_gets_one_line(text, line, tmp_path):
     path = tmp_path / "broken.yaml"
@@ -149,7 +175,10 @@ def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("device", "expected"),
     [
-        ({"address": "/dev/video0", "driver": "realsens"}, "cameras.front.device: unknown driver 'realsens'"),
+        (
+            {"address": "/dev/video0", "driver": "realsens"},
+            "cameras.front.device: unknown driver 'realsens'",
+        ),
         ({"driver": "video"}, "cameras.front.device: 'address' is missing"),
         ({"address": "/dev/video0", "rate_hz": 0}, "cameras.front.device.rate_hz: must be above 0"),
     ],
@@ -160,6 +189,8 @@ def test_a_camera_that_cannot_be_found_is_a_fault(device, expected):
 
 
 def test_a_cameras_usual_driver_is_spelled_out():
-    document = changed("cameras.front", {**BIMANUAL["cameras"]["front"], "device": {"address": "/dev/video0"}})
+    document = changed(
+        "cameras.front", {**BIMANUAL["cameras"]["front"], "device": {"address": "/dev/video0"}}
+    )
     device = rig_file.from_document(document, "test").camera_device("front")
     assert device is not None and device.driver == "v4l2"

@@ -1,4 +1,6 @@
-"""Compressed pictures, JPEG or PNG: how large one says it is is looked at before anybody makes room for it."""
+"""Compressed pictures, JPEG or PNG: how large one says it is is looked at before anybody makes room
+for it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def pixels(message: CompressedImage) -> np.ndarray:
         with contextlib.suppress(cv2.error):
             found = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if found is None:
-        raise XlvlaError(f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read")
+        raise XlvlaError(
+            f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read"
+        )
     return cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
 
 

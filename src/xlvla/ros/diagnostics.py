@@ -52,15 +52,21 @@ class Health:
     def figures(self) -> dict[str, str]:
         with self._lock:
             figures = dict(self._facts)
-            figures |= {f"{what} [Hz]": f"{_rate_hz(times):.1f}" for what, times in self._ticks.items()}
+            figures |= {
+                f"{what} [Hz]": f"{_rate_hz(times):.1f}" for what, times in self._ticks.items()
+            }
             for what, durations in self._durations_ms.items():
                 p50, p99 = np.percentile(durations, [50, 99])
                 figures |= {f"{what} p50 [ms]": f"{p50:.2f}", f"{what} p99 [ms]": f"{p99:.2f}"}
-            return figures | {what: str(count) for what, count in dict(self.counts).items() if count}
+            return figures | {
+                what: str(count) for what, count in dict(self.counts).items() if count
+            }
 
     def message(self, now_ns: int) -> DiagnosticArray:
         values = [KeyValue(key=key, value=value) for key, value in self.figures().items()]
-        status = DiagnosticStatus(level=self._level, name=self.name, message=self._summary, hardware_id="", values=values)
+        status = DiagnosticStatus(
+            level=self._level, name=self.name, message=self._summary, hardware_id="", values=values
+        )
         array = DiagnosticArray(status=[status])
         array.header.stamp = stamp(now_ns)
         return array

@@ -16,7 +16,10 @@ class Eye:
 
     def __init__(self, node: RigNode, name: str, camera: Camera):
         self._name, self._quality = name, camera.jpeg
-        self._image, self._info = node.publisher(topics.image(name)), node.publisher(topics.camera_info(name))
+        self._image, self._info = (
+            node.publisher(topics.image(name)),
+            node.publisher(topics.camera_info(name)),
+        )
         self._compressed = node.publisher(topics.compressed(name)) if camera.jpeg else None
 
     def show(self, rgb: np.ndarray, info: CameraInfo, ns: int) -> None:

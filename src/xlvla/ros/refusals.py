@@ -1,4 +1,6 @@
-"""Messages that are no good: each is counted by its topic, and said now and then; none ends anything."""
+"""Messages that are no good: each is counted by its topic, and said now and then; none ends
+anything.
+"""
 
 from __future__ import annotations
 

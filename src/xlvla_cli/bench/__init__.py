@@ -6,7 +6,9 @@ import typer
 
 from xlvla_cli.commands import register_all
 
-bench = typer.Typer(no_args_is_help=True, help="How fast and how regular, measured on this machine.")
+bench = typer.Typer(
+    no_args_is_help=True, help="How fast and how regular, measured on this machine."
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,6 @@
-"""An episode as a recording: what a recorder would have written, had it seen it. For benches, tests and tools that read bags."""
+"""An episode as a recording: what a recorder would have written, had it seen it. For benches, tests
+and tools that read bags.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
     from rosbags.typesys import Stores, get_typestore
 
     types = get_typestore(Stores.ROS2_JAZZY)
-    said = sorted([*_seen(episode, types), *_bodies(episode, types), *_others(episode, types)], key=lambda each: each[0])
+    said = sorted(
+        [*_seen(episode, types), *_bodies(episode, types), *_others(episode, types)],
+        key=lambda each: each[0],
+    )
     kinds = dict.fromkeys((topic, kind) for _, topic, kind, _ in said)
     writer = BagWriter(folder, [_topic(topic, kind, types) for topic, kind in kinds], "")
     last = 0
@@ -66,7 +71,10 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
         task=info.task,
         instruction=info.instruction,
         hands=info.hands,
-        joints={side: {part: list(names) for part, names in parts.items()} for side, parts in info.joints.items()},
+        joints={
+            side: {part: list(names) for part, names in parts.items()}
+            for side, parts in info.joints.items()
+        },
         rates_hz={},
         rig={},
         rig_hash="",
@@ -88,22 +96,40 @@ def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
             stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
             data = np.frombuffer(jpeg.encode(picture), np.uint8)
             message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
-            yield stamp, f"/cameras/{camera}/image_raw/compressed", IMAGE, types.serialize_cdr(message, IMAGE).tobytes()
+            yield (
+                stamp,
+                f"/cameras/{camera}/image_raw/compressed",
+                IMAGE,
+                types.serialize_cdr(message, IMAGE).tobytes(),
+            )
 
 
 def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
-    """States at their frames' times, commands at the ends of their frames, and both between them."""
+    """States at their frames' times, commands at the ends of their frames, and both between
+    them.
+    """
     ends = np.arange(1, 1 + episode.frames) / episode.info.rate_hz
     for side, parts in episode.info.joints.items():
         for part in PARTS:
             begin = episode.measured[side][part][:1]
-            names, commands = tuple(parts[part]), np.concatenate([begin, episode.action[side][part]])
-            yield from _joints(STATE, side, part, names, ends - ends[0], episode.measured[side][part], types)
+            names, commands = (
+                tuple(parts[part]),
+                np.concatenate([begin, episode.action[side][part]]),
+            )
+            yield from _joints(
+                STATE, side, part, names, ends - ends[0], episode.measured[side][part], types
+            )
             yield from _joints(COMMAND, side, part, names, np.append(0.0, ends), commands, types)
 
 
 def _joints(
-    template: str, side: Side, part: Part, names: tuple[str, ...], at_s: np.ndarray, rows: np.ndarray, types: Typestore
+    template: str,
+    side: Side,
+    part: Part,
+    names: tuple[str, ...],
+    at_s: np.ndarray,
+    rows: np.ndarray,
+    types: Typestore,
 ) -> Iterator[Said]:
     kind, none, topic = types.types[JOINTS], np.zeros(0), template.format(side=side, part=part)
     times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
@@ -119,21 +145,36 @@ def _others(episode: Episode, types: Typestore) -> Iterator[Said]:
         column = episode.others.get(key)
         for frame, row in enumerate(column.values if column else ()):
             stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
-            kind, message = _other(topic, row, column.names if column else (), _header(stamp, "", types), types.types)
+            kind, message = _other(
+                topic, row, column.names if column else (), _header(stamp, "", types), types.types
+            )
             yield stamp, topic, kind, types.serialize_cdr(message, kind).tobytes()
 
 
-def _other(topic: str, row: np.ndarray, names: tuple[str, ...], header: Any, types: Mapping[str, Any]) -> tuple[str, Any]:
+def _other(
+    topic: str, row: np.ndarray, names: tuple[str, ...], header: Any, types: Mapping[str, Any]
+) -> tuple[str, Any]:
     """The type and the message of a row of numbers."""
     none = np.zeros(0)
     if topic.endswith("/keypoints"):
-        fields = [types["sensor_msgs/msg/PointField"](axis, 4 * k, 7, 1) for k, axis in enumerate("xyz")]
+        fields = [
+            types["sensor_msgs/msg/PointField"](axis, 4 * k, 7, 1) for k, axis in enumerate("xyz")
+        ]
         data = np.frombuffer(row.astype("<f4").tobytes(), np.uint8)
         return CLOUD, types[CLOUD](header, 1, 21, fields, False, 12, 12 * 21, data, True)
     if topic.endswith("/wrist"):
         place, turn = (types[f"geometry_msgs/msg/{kind}"] for kind in ("Point", "Quaternion"))
-        return POSE, types[POSE](header, types["geometry_msgs/msg/Pose"](place(*map(float, row[:3])), turn(*map(float, row[3:]))))
-    numbers = (none, none, row.astype(float)) if topic.endswith("/tactile") else (row.astype(float), none, none)
+        return POSE, types[POSE](
+            header,
+            types["geometry_msgs/msg/Pose"](
+                place(*map(float, row[:3])), turn(*map(float, row[3:]))
+            ),
+        )
+    numbers = (
+        (none, none, row.astype(float))
+        if topic.endswith("/tactile")
+        else (row.astype(float), none, none)
+    )
     return JOINTS, types[JOINTS](header, list(names), *numbers)
 
 

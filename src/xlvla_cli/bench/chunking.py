@@ -1,4 +1,6 @@
-"""`xlvla bench chunking`: what the ways to join chunks are worth when the policy takes long to think."""
+"""`xlvla bench chunking`: what the ways to join chunks are worth when the policy takes long to
+think.
+"""
 
 from __future__ import annotations
 
@@ -49,17 +51,26 @@ def register(app: typer.Typer) -> None:
 
 
 def chunking(
-    policy: Annotated[str | None, typer.Option(help="Weights file; the shipped one if not given.")] = None,
-    ways: Annotated[str, typer.Option(help="Ways to join chunks, separated by commas.")] = "plain,ensemble,guided,prefix",
+    policy: Annotated[
+        str | None, typer.Option(help="Weights file; the shipped one if not given.")
+    ] = None,
+    ways: Annotated[
+        str, typer.Option(help="Ways to join chunks, separated by commas.")
+    ] = "plain,ensemble,guided,prefix",
     delays: Annotated[
-        str, typer.Option(help="Seconds from an observation to its chunk's taking effect, separated by commas.")
+        str,
+        typer.Option(
+            help="Seconds from an observation to its chunk's taking effect, separated by commas."
+        ),
     ] = "0,0.2,0.4",
     trials: Annotated[int, typer.Option(min=1, help="Episodes per way and delay.")] = 4,
     hands: Annotated[str, typer.Option(help="Hand on both arms, or left+right.")] = "xhand",
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
-    """Compare ways to join chunks in simulation: success, and how rough the motion is where chunks meet."""
+    """Compare ways to join chunks in simulation: success, and how rough the motion is where chunks
+    meet.
+    """
     import json
 
     from xlvla import screen
@@ -67,13 +78,17 @@ def chunking(
 
     left, _, right = hands.partition("+")
     base, console, rows = (
-        rig_file.with_choices(rig_file.load(rig), hands={"left": left, "right": right or left}, checkpoint=policy),
+        rig_file.with_choices(
+            rig_file.load(rig), hands={"left": left, "right": right or left}, checkpoint=policy
+        ),
         screen.console(),
         [],
     )
     for chosen in [_joining(base, way.strip()) for way in ways.split(",")]:
         try:
-            rows += _rows(chosen, [float(delay) for delay in delays.split(",")], trials, console.print)
+            rows += _rows(
+                chosen, [float(delay) for delay in delays.split(",")], trials, console.print
+            )
         except XlvlaError as error:  # weights that cannot
             console.print(str(error))
     console.print(_table(rows))
@@ -88,7 +103,9 @@ def _joining(rig: Rig, way: str) -> Rig:
 
     document = asdict(rig)
     if document["policy"] is None:
-        raise XlvlaError(f"rig '{rig.name}' has no `policy` section, so there is nothing to measure")
+        raise XlvlaError(
+            f"rig '{rig.name}' has no `policy` section, so there is nothing to measure"
+        )
     document["policy"]["chunking"] = way
     return rig_file.from_document(document, rig.name)
 
@@ -105,10 +122,21 @@ def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
         successes, seams = 0, []
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
             successes += stage.trial(seed).success
-            seams += [seam for side in rig.sides if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))]
-        gap, naive, jerk = (sum(values) / len(values) for values in zip(*seams, strict=True)) if seams else [math.nan] * 3
+            seams += [
+                seam
+                for side in rig.sides
+                if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))
+            ]
+        gap, naive, jerk = (
+            (sum(values) / len(values) for values in zip(*seams, strict=True))
+            if seams
+            else [math.nan] * 3
+        )
         rows.append(Row(way, delay, trials, successes, gap, naive, jerk, timed.median_ms()))
-        said(f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk x{naive:.0f}, with motion x{jerk:.2f}")
+        said(
+            f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk "
+            f"x{naive:.0f}, with motion x{jerk:.2f}"
+        )
     stage.world.close()
     return rows
 
@@ -131,8 +159,12 @@ class _Timed:
         return 1e3 * statistics.median(took)
 
 
-def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[Any]) -> tuple[float, float, float] | None:
-    """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two chunks, or motion refused one."""
+def _seam(
+    rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[Any]
+) -> tuple[float, float, float] | None:
+    """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two
+    chunks, or motion refused one.
+    """
     import numpy as np
 
     from xlvla_cli.eval.roughness import blended, naive
@@ -150,7 +182,10 @@ def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[An
     ]
     end_s = came[-1].came_s + SHOWN_S
     try:
-        followed, played = naive(side_player(rig, side), came, end_s), blended(side_player(rig, side), came, end_s)
+        followed, played = (
+            naive(side_player(rig, side), came, end_s),
+            blended(side_player(rig, side), came, end_s),
+        )
     except Refused:
         return None
     return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, played.ratio
@@ -159,9 +194,19 @@ def _seam(rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[An
 def _table(rows: list[Row]) -> Table:
     from rich.table import Table
 
-    table = Table("chunking", "delay s", "success", "gap mrad", "jerk, naive", "jerk, motion", "chunk ms")
+    table = Table(
+        "chunking", "delay s", "success", "gap mrad", "jerk, naive", "jerk, motion", "chunk ms"
+    )
     for row in rows:
-        figures = f"{1e3 * row.gap_rad:.1f}", f"x {row.naive:.0f}", f"x {row.jerk:.2f}", f"{row.chunk_ms:.0f}"
+        figures = (
+            f"{1e3 * row.gap_rad:.1f}",
+            f"x {row.naive:.0f}",
+            f"x {row.jerk:.2f}",
+            f"{row.chunk_ms:.0f}",
+        )
         table.add_row(row.chunking, f"{row.delay_s:g}", f"{row.successes}/{row.trials}", *figures)
-    table.caption = "gap and jerk where chunks meet; jerk over that of the following chunk alone, naively switched and as motion does it"
+    table.caption = (
+        "gap and jerk where chunks meet; jerk over that of the following chunk alone, naively "
+        "switched and as motion does it"
+    )
     return table

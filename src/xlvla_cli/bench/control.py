@@ -19,11 +19,17 @@ def register(app: typer.Typer) -> None:
 
 
 def control(
-    rig: Annotated[str, typer.Argument(help="A rig of the catalogue or a rig's YAML file.")] = "bimanual",
+    rig: Annotated[
+        str, typer.Argument(help="A rig of the catalogue or a rig's YAML file.")
+    ] = "bimanual",
     seconds: Annotated[float, typer.Option(min=2.0, help="How long to measure.")] = 30.0,
-    checkpoint: Annotated[str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
+    ] = None,
 ) -> None:
     """Measure a running rig from camera to command, beside bare rclpy in the same run."""
     import json
@@ -37,7 +43,10 @@ def control(
     with Screen() as screen, interruptible():
         figures = _measure(chosen, seconds, own_domain() if domain is None else domain, screen)
         screen.console.print(_table(figures))
-        screen.say(f"simulation at {figures['real_time_factor']:.2f} x real time, load average {figures['load_average']:.1f}")
+        screen.say(
+            f"simulation at {figures['real_time_factor']:.2f} x real time, load average "
+            f"{figures['load_average']:.1f}"
+        )
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(figures, indent=2) + "\n")
@@ -70,7 +79,11 @@ def _measure(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str,
         figures = session.measure.summary()
     figures["bare_round_trip_ms"] = spread(yardstick.round_trip_ms)
     figures["bare_timer_period_ms"] = spread(yardstick.periods_ms)
-    return figures | {"real_time_factor": sorted(factors)[len(factors) // 2], "load_average": os.getloadavg()[0], "rig": rig.name}
+    return figures | {
+        "real_time_factor": sorted(factors)[len(factors) // 2],
+        "load_average": os.getloadavg()[0],
+        "rig": rig.name,
+    }
 
 
 def _table(figures: dict[str, Any]):
@@ -86,7 +99,11 @@ def _table(figures: dict[str, Any]):
     table = Table("milliseconds", "p50", "p99", "max", "samples")
     for title, key in rows.items():
         found = figures[key]
-        cells = [f"{found[name]:.2f}" for name in ("p50", "p99", "max")] + [str(found["count"])] if found else ["-"] * 4
+        cells = (
+            [f"{found[name]:.2f}" for name in ("p50", "p99", "max")] + [str(found["count"])]
+            if found
+            else ["-"] * 4
+        )
         table.add_row(title, *cells)
     if figures["command_rate_hz"]:
         table.caption = f"command stream: {figures['command_rate_hz']:.2f} Hz"

@@ -33,12 +33,18 @@ class Row:
 
 
 def data(
-    episodes: Annotated[int, typer.Option(min=1, help="Simulated episodes to record, convert and load.")] = 3,
+    episodes: Annotated[
+        int, typer.Option(min=1, help="Simulated episodes to record, convert and load.")
+    ] = 3,
     hands: Annotated[str, typer.Option(help="Hand of both sides.")] = "xhand",
-    seconds: Annotated[float, typer.Option(min=0.5, help="How long to draw samples, each time.")] = 5.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.5, help="How long to draw samples, each time.")
+    ] = 5.0,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads of the loader.")] = 2,
 ) -> None:
-    """Time the converter against real time and the training loader in samples per second, on simulated episodes."""
+    """Time the converter against real time and the training loader in samples per second, on
+    simulated episodes.
+    """
     from xlvla.run import interruptible
     from xlvla.screen import Screen
     from xlvla_cli.tables import table
@@ -51,7 +57,9 @@ def data(
         screen.console.print(shown)
 
 
-def _measure(folder: Path, count: int, hands: str, seconds: float, threads: int, screen: Screen) -> Iterator[Row]:
+def _measure(
+    folder: Path, count: int, hands: str, seconds: float, threads: int, screen: Screen
+) -> Iterator[Row]:
     screen.now("playing episodes in simulation")
     episodes = list(played(count, hands))
     height, width = next(iter(episodes[0].pictures["front"])).shape[:2]
@@ -61,9 +69,14 @@ def _measure(folder: Path, count: int, hands: str, seconds: float, threads: int,
     yield Row("episodes", f"{count}, together {lasted:.1f} s, a camera of {width}x{height}")
     screen.now("converting")
     root, spent, cpu = converted(bags, folder / "data")
-    yield Row("convert, verified", f"{lasted / spent:.1f} x real time, {lasted / cpu:.1f} per core", "3")
+    yield Row(
+        "convert, verified", f"{lasted / spent:.1f} x real time, {lasted / cpu:.1f} per core", "3"
+    )
     for what, size in sizes(bags, root):
-        yield Row(f"bytes per episode, {what}", f"{size / count / 1e6:.2f} MB, {size / lasted / 1e3:.0f} kB/s")
+        yield Row(
+            f"bytes per episode, {what}",
+            f"{size / count / 1e6:.2f} MB, {size / lasted / 1e3:.0f} kB/s",
+        )
     screen.now("loading")
     yield from loaded(root, folder / "cache", seconds, threads)
 
@@ -79,13 +92,18 @@ def played(count: int, hands: str) -> Iterator[Episode]:
             found += 1
         if found == count:
             return
-    raise XlvlaError(f"the expert solved {found} of {10 * count} episodes with {hands}: choose other --hands")
+    raise XlvlaError(
+        f"the expert solved {found} of {10 * count} episodes with {hands}: choose other --hands"
+    )
 
 
 def recorded(episodes: Sequence[Episode], folder: Path) -> list[Path]:
     from xlvla_cli.bench import bagged
 
-    return [bagged.write(episode, folder / "session" / f"episode_{number:06d}") for number, episode in enumerate(episodes)]
+    return [
+        bagged.write(episode, folder / "session" / f"episode_{number:06d}")
+        for number, episode in enumerate(episodes)
+    ]
 
 
 def converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
@@ -102,7 +120,10 @@ def converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
 
 
 def sizes(bags: Sequence[Path], root: Path) -> Iterator[tuple[str, int]]:
-    yield "recording", sum(file.stat().st_size for bag in bags for file in bag.rglob("*") if file.is_file())
+    yield (
+        "recording",
+        sum(file.stat().st_size for bag in bags for file in bag.rglob("*") if file.is_file()),
+    )
     for what, part in (("videos", "videos"), ("numbers", "data"), ("tables", "meta")):
         yield what, sum(file.stat().st_size for file in (root / part).rglob("*") if file.is_file())
 
@@ -113,8 +134,13 @@ def loaded(root: Path, cache: Path, seconds: float, threads: int) -> Iterator[Ro
     from xlvla_policy.vla import config
 
     shape = replace(config.preset("pi0"), cameras=("front",))
-    rates = loading.measure([str(root)], shape, usual("pi0"), cache, seconds=seconds, threads=threads)
-    sample = f"{shape.frames}-frame chunks + a {shape.vision.width}x{shape.vision.height} picture, {threads} threads"
+    rates = loading.measure(
+        [str(root)], shape, usual("pi0"), cache, seconds=seconds, threads=threads
+    )
+    sample = (
+        f"{shape.frames}-frame chunks + a {shape.vision.width}x{shape.vision.height} picture, "
+        f"{threads} threads"
+    )
     yield Row("pictures decoded, once", f"{rates.decoded:.0f} samples/s")
     yield Row("pictures found decoded", f"{rates.opened:.0f} samples/s")
     yield Row(f"samples, {sample}", f"{rates.taken:.0f} samples/s", "400")

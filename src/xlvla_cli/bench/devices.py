@@ -33,13 +33,22 @@ def register(app: typer.Typer) -> None:
 
 
 def devices(
-    rig: Annotated[str, typer.Argument(help="A rig of the catalogue or a rig's YAML file, without simulation.")] = "bimanual_emulated",
+    rig: Annotated[
+        str, typer.Argument(help="A rig of the catalogue or a rig's YAML file, without simulation.")
+    ] = "bimanual_emulated",
     seconds: Annotated[float, typer.Option(min=5.0, help="How long to watch.")] = 300.0,
-    policy: Annotated[str | None, typer.Option(help="Policy instead of the rig's; none lets the devices hold still.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Policy instead of the rig's; none lets the devices hold still."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
+    ] = None,
 ) -> None:
-    """Watch a rig of devices at work: missed deadlines, lost links and refused commands. Only what is emulated is made to move."""
+    """Watch a rig of devices at work: missed deadlines, lost links and refused commands. Only what
+    is emulated is made to move.
+    """
     import json
 
     from xlvla.errors import XlvlaError
@@ -49,7 +58,10 @@ def devices(
 
     chosen = rig_file.with_choices(rig_file.load(rig), policy=policy)
     if chosen.sim:
-        raise XlvlaError(f"rig '{chosen.name}' is simulated and has no devices: `xlvla bench control` measures it")
+        raise XlvlaError(
+            f"rig '{chosen.name}' is simulated and has no devices: `xlvla bench control` measures "
+            "it"
+        )
     ready_or_raise(chosen)
     with Screen() as screen, interruptible():
         figures = _watch(chosen, seconds, own_domain() if domain is None else domain, screen)
@@ -72,10 +84,23 @@ def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, A
         with standstill.measured(rig.motion.rate_hz) as still:
             engaged, scenes = _drive(session, controls, seconds, screen)
         found = session.operator.figures()
-        figures: dict[str, Any] = {f"{side} {part}": _counted(found.get(f"{side}_{part}", {})) for side, part in rig.parts}
-        figures = {"devices": figures, "motion": found.get("motion", {}), **session.measure.summary()}
-    stops, missed, due = max(engaged - 1, 0), figures["motion"].get("deadlines missed", 0), round(seconds * rig.motion.rate_hz)
-    line = f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed {missed} of {due} deadlines, "
+        figures: dict[str, Any] = {
+            f"{side} {part}": _counted(found.get(f"{side}_{part}", {})) for side, part in rig.parts
+        }
+        figures = {
+            "devices": figures,
+            "motion": found.get("motion", {}),
+            **session.measure.summary(),
+        }
+    stops, missed, due = (
+        max(engaged - 1, 0),
+        figures["motion"].get("deadlines missed", 0),
+        round(seconds * rig.motion.rate_hz),
+    )
+    line = (
+        f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed "
+        f"{missed} of {due} deadlines, "
+    )
     line += f"a bare thread beside it {still.missed}; {still}"
     return figures | {
         "standstills_s": still.pauses_s,
@@ -89,7 +114,9 @@ def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, A
 
 
 def _drive(session: Session, controls: Controls, seconds: float, screen: Screen) -> tuple[int, int]:
-    """Lets an emulated rig be driven, and again whenever a lost device has stopped it; how often, and how many scenes were finished."""
+    """Lets an emulated rig be driven, and again whenever a lost device has stopped it; how often,
+    and how many scenes were finished.
+    """
     import time
 
     end_s, look_s, engaged, scenes, homing = time.monotonic() + seconds, 0.0, 0, 0, False
@@ -105,7 +132,11 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
             if homing and state != "going home":
                 controls.press("n")
                 homing, scenes = False, scenes + 1
-            if session.rig.emulated == session.rig.parts and well and (not engaged or "disengaged" in state):
+            if (
+                session.rig.emulated == session.rig.parts
+                and well
+                and (not engaged or "disengaged" in state)
+            ):
                 controls.press("e")
                 engaged += 1
             screen.now(f"watching, {left_s:.0f} s left, {scenes} scenes finished")
@@ -114,8 +145,12 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
 
 def _counted(figures: dict[str, str]) -> dict[str, float]:
     """The figures of a device that say how well it was served."""
-    refused = sum(int(count) for name, count in figures.items() if name.startswith("commands refused"))
-    return {title: float(figures.get(name, 0)) for title, name in FIGURES.items()} | {"refused": refused}
+    refused = sum(
+        int(count) for name, count in figures.items() if name.startswith("commands refused")
+    )
+    return {title: float(figures.get(name, 0)) for title, name in FIGURES.items()} | {
+        "refused": refused
+    }
 
 
 def _table(figures: dict[str, Any]) -> Table:
@@ -124,5 +159,11 @@ def _table(figures: dict[str, Any]) -> Table:
     columns = list(next(iter(figures["devices"].values())))
     rows = table(f"Devices of {figures['rig']}", "part", *columns)
     for part, counted in figures["devices"].items():
-        rows.add_row(part, *(f"{value:.1f}" if "ms" in name else f"{value:.0f}" for name, value in counted.items()))
+        rows.add_row(
+            part,
+            *(
+                f"{value:.1f}" if "ms" in name else f"{value:.0f}"
+                for name, value in counted.items()
+            ),
+        )
     return rows

@@ -32,12 +32,25 @@ def register(app: typer.Typer) -> None:
 
 
 def faults(
-    device: Annotated[list[str] | None, typer.Option(help="Driver to rehearse; repeatable. Every one with an emulator by default.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help="Fault to rehearse; repeatable. Every one of the emulator by default.")] = None,
-    graph: Annotated[bool, typer.Option("--graph", help="Also break running rigs: unplugged devices, a silent driver, strangers.")] = False,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="Driver to rehearse; repeatable. Every one with an emulator by default."),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="Fault to rehearse; repeatable. Every one of the emulator by default."),
+    ] = None,
+    graph: Annotated[
+        bool,
+        typer.Option(
+            "--graph",
+            help="Also break running rigs: unplugged devices, a silent driver, strangers.",
+        ),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
-    """Break every emulated device in every way it knows, while it moves; the drivers, links and guards are those of a real rig.
+    """Break every emulated device in every way it knows, while it moves; the drivers, links and
+    guards are those of a real rig.
 
     Ends with exit code 1 where a running rig makes something of a fault that it should not.
     """
@@ -87,13 +100,25 @@ def _rehearsed(chosen: list[str] | None) -> Iterator[tuple[Rig, Part]]:
     from xlvla.types import PARTS
     from xlvla_drivers import registry
 
-    known: dict[str, Part] = {name: part for part in PARTS for name in catalog.drivers(part) if registry.has_emulator(name)}
+    known: dict[str, Part] = {
+        name: part
+        for part in PARTS
+        for name in catalog.drivers(part)
+        if registry.has_emulator(name)
+    }
     for name in chosen or known:
         if name not in known:
             raise unknown("emulated device", name, known)
         part = known[name]
         entries = catalog.arms() if part == "arm" else catalog.hands()
-        yield _rig(part, name, next((entry.name for entry in entries.values() if entry.driver == name), None)), part
+        yield (
+            _rig(
+                part,
+                name,
+                next((entry.name for entry in entries.values() if entry.driver == name), None),
+            ),
+            part,
+        )
 
 
 def _know(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
@@ -101,14 +126,22 @@ def _know(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
     from xlvla.errors import unknown
     from xlvla_drivers import registry
 
-    known = sorted({fault for rig, part in rehearsed for fault in registry.emulator(rig, "left", part).known_faults})
+    known = sorted(
+        {
+            fault
+            for rig, part in rehearsed
+            for fault in registry.emulator(rig, "left", part).known_faults
+        }
+    )
     for name in faults:
         if name not in known:
             raise unknown("fault", name, known)
 
 
 def _rig(part: Part, driver: str, kind: str | None) -> Rig:
-    """The left side of the emulated rig, with another device; `kind` None is a driver of a device that the catalogue knows by another."""
+    """The left side of the emulated rig, with another device; `kind` None is a driver of a device
+    that the catalogue knows by another.
+    """
 
     base = rig_file.load("bimanual_emulated")
     left: dict[str, Any] = {
@@ -121,7 +154,9 @@ def _rig(part: Part, driver: str, kind: str | None) -> Rig:
         device = base.device(side, other)
         if other == part and device and device.driver == driver:
             left[part]["device"]["rate_hz"] = device.rate_hz
-    return rig_file.from_document({"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal")
+    return rig_file.from_document(
+        {"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal"
+    )
 
 
 def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) -> list[Outcome]:
@@ -137,16 +172,22 @@ def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) ->
 
 
 def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
-    """What running rigs make of faults: one with the real drivers of emulated devices, then a simulated one, which has a clock."""
+    """What running rigs make of faults: one with the real drivers of emulated devices, then a
+    simulated one, which has a clock.
+    """
     from xlvla.run import own_domain
     from xlvla_cli.bench.ros import clock_faults, driver_faults, graph_faults
     from xlvla_cli.ros.session import Session
 
     domain, heard = own_domain(), graph_faults.Log(screen.heard)
-    with Session(_without_policy("bimanual_emulated"), domain=domain, listener=heard, progress=screen.waiting) as session:
+    with Session(
+        _without_policy("bimanual_emulated"), domain=domain, listener=heard, progress=screen.waiting
+    ) as session:
         unplugged = _unplugged(session, screen)
         suffered = _each(driver_faults.of_drivers(session, domain, heard), screen)
-    with Session(_without_policy("bimanual"), domain=domain, listener=heard, progress=screen.waiting) as session:
+    with Session(
+        _without_policy("bimanual"), domain=domain, listener=heard, progress=screen.waiting
+    ) as session:
         suffered += _each(clock_faults.of_the_clock(session, domain, heard), screen)
     suffered.append(graph_faults.leftovers())
     screen.console.print(_verdicts(suffered))
@@ -163,7 +204,9 @@ def _unplugged(session: Session, screen: Screen) -> list[Unplugged]:
     from xlvla_cli.ros.faults import unplug_each
     from xlvla_cli.tables import table
 
-    rows = table("Unplugged on the running graph", "part", "graph told after", "as", "well again after")
+    rows = table(
+        "Unplugged on the running graph", "part", "graph told after", "as", "well again after"
+    )
     unplugged: list[Unplugged] = []
     for entry in unplug_each(session):
         screen.now(f"{entry.part} unplugged")
@@ -186,10 +229,18 @@ def _each(causes: dict[str, Callable[[], GraphFault]], screen: Screen) -> list[G
 def _verdicts(suffered: list[GraphFault]) -> Table:
     from xlvla_cli.tables import table
 
-    rows = table("What became of the running rig", "fault", "as", "told after", "arm moved", "verdict")
+    rows = table(
+        "What became of the running rig", "fault", "as", "told after", "arm moved", "verdict"
+    )
     for fault in suffered:
-        moved = "-" if fault.moved_rad is None else f"{fault.moved_rad:.4f} of {fault.allowed_rad:.4f} rad"
-        rows.add_row(fault.fault, fault.line or "-", _ms(fault.told_s), moved, fault.wrong or "held")
+        moved = (
+            "-"
+            if fault.moved_rad is None
+            else f"{fault.moved_rad:.4f} of {fault.allowed_rad:.4f} rad"
+        )
+        rows.add_row(
+            fault.fault, fault.line or "-", _ms(fault.told_s), moved, fault.wrong or "held"
+        )
     return rows
 
 
@@ -198,7 +249,17 @@ def _table(outcomes: list[Outcome]) -> Table:
 
     rows = table(
         "What became of each fault, while the device was moving",
-        *("device", "fault", "noticed after", "as", "targets sent", "largest step", "first step back", "ended by", "followed after"),
+        *(
+            "device",
+            "fault",
+            "noticed after",
+            "as",
+            "targets sent",
+            "largest step",
+            "first step back",
+            "ended by",
+            "followed after",
+        ),
     )
     for outcome in outcomes:
         rows.add_row(

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from xlvla.rig import Rig
 
 TOWARDS_RAD, TOWARDS_S = 1.2, 1.5
-"""How far the first joints of the arms turn towards each other while distances are looked at, and within which time."""
+"""How far the first joints of the arms turn towards each other while distances are looked at, and
+within which time.
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -24,13 +26,21 @@ def register(app: typer.Typer) -> None:
 
 
 def motion(
-    rig: Annotated[str, typer.Argument(help="A rig of the catalogue or a rig's YAML file.")] = "bimanual",
-    seconds: Annotated[float, typer.Option(min=2.0, help="How long the stream of commands is measured.")] = 20.0,
+    rig: Annotated[
+        str, typer.Argument(help="A rig of the catalogue or a rig's YAML file.")
+    ] = "bimanual",
+    seconds: Annotated[
+        float, typer.Option(min=2.0, help="How long the stream of commands is measured.")
+    ] = 20.0,
     rounds: Annotated[int, typer.Option(min=2, help="How many chunks and e-stops are timed.")] = 20,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
+    ] = None,
 ) -> None:
-    """Measure motion: processor, regularity, reaction, distances, and the jerk where chunks of the policy meet."""
+    """Measure motion: processor, regularity, reaction, distances, and the jerk where chunks of the
+    policy meet.
+    """
     import json
 
     from xlvla.run import interruptible, own_domain
@@ -51,7 +61,9 @@ def motion(
 
 
 def _distances(rig: Rig) -> dict[str, Any]:
-    """Processor time of motion's own work in a tick, while the arms go towards each other and come to stand before they meet."""
+    """Processor time of motion's own work in a tick, while the arms go towards each other and come
+    to stand before they meet.
+    """
     import time
 
     import numpy as np
@@ -61,12 +73,16 @@ def _distances(rig: Rig) -> dict[str, Any]:
     from xlvla_drivers.motion.rig_motion import RigMotion
 
     motion, period_s, took = RigMotion(rig), 1 / rig.motion.rate_hz, list[float]()
-    home: dict[Side, np.ndarray] = {side: np.array(list(rig.start(side).values())) for side in rig.sides}
+    home: dict[Side, np.ndarray] = {
+        side: np.array(list(rig.start(side).values())) for side in rig.sides
+    }
     share = np.minimum(np.arange(1, CHUNK_FRAMES + 1) / (TOWARDS_S * CHUNK_HZ), 1.0)[:, None]
     for side, player in motion.players.items():
         towards = np.zeros(len(home[side]))
         towards[0] = TOWARDS_RAD if side == "right" else -TOWARDS_RAD
-        player.offer(home[side] + share * towards, player.joints, 0.0, CHUNK_HZ, 0.0, measured=home[side])
+        player.offer(
+            home[side] + share * towards, player.joints, 0.0, CHUNK_HZ, 0.0, measured=home[side]
+        )
     for tick in range(1, round(2 * TOWARDS_S / period_s)):
         began = time.thread_time()
         motion.step(tick * period_s, period_s, home)
@@ -75,7 +91,9 @@ def _distances(rig: Rig) -> dict[str, Any]:
 
 
 def _jerk(rig: Rig) -> dict[str, Any]:
-    """Jerk of the commands that the policy's chunks of one simulated episode become, with our switching and a naive one."""
+    """Jerk of the commands that the policy's chunks of one simulated episode become, with our
+    switching and a naive one.
+    """
     import numpy as np
 
     from xlvla.types import FIRST_EVALUATION_SEED
@@ -91,7 +109,10 @@ def _jerk(rig: Rig) -> dict[str, Any]:
         ways["naive_jerk"].append(naive(side_player(rig, side), came, came[-1].came_s + 0.8))
     found = {}
     for name, sides in ways.items():
-        found[name] = {key: float(np.mean([getattr(side, key) for side in sides])) for key in ("at_boundaries", "inside", "own")}
+        found[name] = {
+            key: float(np.mean([getattr(side, key) for side in sides]))
+            for key in ("at_boundaries", "inside", "own")
+        }
     return found
 
 
@@ -100,7 +121,9 @@ DELAY_S = 0.15
 
 
 def _sent(rig: Rig, seed: int) -> list[tuple[float, Chunk]]:
-    """The chunks that the rig's policy decides on in a simulated episode, and when they came [s]."""
+    """The chunks that the rig's policy decides on in a simulated episode, and when they came
+    [s].
+    """
     from xlvla_cli.eval.stage import Stage
 
     stage = Stage(rig, DELAY_S, threads=1)
@@ -146,7 +169,11 @@ def alone(rig: Rig) -> Rig:
 
     device = DeviceConfig(emulated=True)
     sides = {
-        side: replace(station, arm=replace(station.arm, device=device), hand=replace(station.hand, device=device))
+        side: replace(
+            station,
+            arm=replace(station.arm, device=device),
+            hand=replace(station.hand, device=device),
+        )
         for side, station in rig.sides.items()
     }
     return replace(rig, sides=sides, cameras={}, sim=None, policy=None)
@@ -163,16 +190,24 @@ def _table(figures: dict[str, Any]) -> Table:
         "bare rclpy: round trip": "bare_round_trip_ms",
         "e-stop to the first command that brakes": "brakes_ms",
         "e-stop to a command at rest": "rests_ms",
-        f"a tick that keeps {figures['distances']} distances, arms towards each other (processor time)": "look_ms",
+        f"a tick that keeps {figures['distances']} distances, arms towards each other (processor "
+        "time)": "look_ms",
     }
     table = Table("milliseconds", "p50", "p99", "max", "samples")
     for title, key in rows.items():
         found = figures[key]
-        table.add_row(title, *(f"{found[name]:.2f}" for name in ("p50", "p99", "max")), str(found["count"]))
-    own, elsewhere = ([figures[key]["at_boundaries"] / figures[key][of] for key in ("jerk", "naive_jerk")] for of in ("own", "inside"))
+        table.add_row(
+            title, *(f"{found[name]:.2f}" for name in ("p50", "p99", "max")), str(found["count"])
+        )
+    own, elsewhere = (
+        [figures[key]["at_boundaries"] / figures[key][of] for key in ("jerk", "naive_jerk")]
+        for of in ("own", "inside")
+    )
     table.caption = (
-        f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; jerk where chunks meet is {own[0]:.2f} "
-        f"times that of the chunk that begins there and {elsewhere[0]:.2f} times that elsewhere, {own[1]:.0f} and {elsewhere[1]:.0f} times "
+        f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; jerk "
+        f"where chunks meet is {own[0]:.2f} "
+        f"times that of the chunk that begins there and {elsewhere[0]:.2f} times that elsewhere, "
+        f"{own[1]:.0f} and {elsewhere[1]:.0f} times "
         f"with naive switching; load average {figures['load_average']:.1f}"
     )
     return table

@@ -1,4 +1,6 @@
-"""Breaks a device on purpose and measures what its driver, link and guard make of it: the real ones, against its emulator."""
+"""Breaks a device on purpose and measures what its driver, link and guard make of it: the real
+ones, against its emulator.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,18 @@ class Outcome:
     """What became of one fault.
 
     Args:
-        detected_s: from the fault until the rig is told, or until it is counted where it is survived; None where nobody noticed.
+        detected_s: from the fault until the rig is told, or until it is counted where it is
+            survived; None where nobody noticed.
         told: what the rig is told, or what was counted.
         targets: how many targets were sent while it lasted.
-        largest_step_rad: the furthest that two targets sent one after the other were apart, from first to last.
+        largest_step_rad: the furthest that two targets sent one after the other were apart, from
+            first to last.
         allowed_step_rad: the furthest the guard lets the same joint go between two targets.
-        return_step_rad: how far the first target after a reconnection or a stop was from the pose measured then; None without.
+        return_step_rad: how far the first target after a reconnection or a stop was from the pose
+            measured then; None without.
         recovery: what ended it.
-        recovered_s: from the end of the fault until commands are followed again, None where they never were.
+        recovered_s: from the end of the fault until commands are followed again, None where they
+            never were.
     """
 
     device: str
@@ -51,7 +57,9 @@ class Outcome:
 
 
 class Swing:
-    """Somebody who commands: away from where the device is held and back, again and again; begins anew whenever it is not followed."""
+    """Somebody who commands: away from where the device is held and back, again and again; begins
+    anew whenever it is not followed.
+    """
 
     def __init__(self, guard: Guard):
         self._guard = guard
@@ -64,10 +72,17 @@ class Swing:
         if self._began_s is None or not self._guard.following:
             self._began_s, self._start = now_s, np.clip(held, limits.lower, limits.upper)
             self._reach = np.clip(
-                np.where(self._start > (limits.lower + limits.upper) / 2, limits.lower, limits.upper) - self._start, -SWING_RAD, SWING_RAD
+                np.where(
+                    self._start > (limits.lower + limits.upper) / 2, limits.lower, limits.upper
+                )
+                - self._start,
+                -SWING_RAD,
+                SWING_RAD,
             )
         way = (1 - np.cos(2 * np.pi * SWING_HZ * (now_s - self._began_s))) / 2
-        return dict(zip(self._guard.joints, (self._start + way * self._reach).tolist(), strict=True))
+        return dict(
+            zip(self._guard.joints, (self._start + way * self._reach).tolist(), strict=True)
+        )
 
 
 class Rehearsal:
@@ -106,7 +121,11 @@ class Rehearsal:
         began_s = time.monotonic()
         recovery = self._recovery(losses)
         followed_s = self.followed_after()
-        survived = {what: n - before[what] for what, n in self.link.device.counts.items() if what in SURVIVED and n > before[what]}
+        survived = {
+            what: n - before[what]
+            for what, n in self.link.device.counts.items()
+            if what in SURVIVED and n > before[what]
+        }
         return Outcome(
             self.name,
             fault,
@@ -152,7 +171,9 @@ class Rehearsal:
         return "recover: no answer"
 
     def followed_after(self) -> float | None:
-        """Goes on until commands have been followed for a moment; when that moment began [s, monotonic]."""
+        """Goes on until commands have been followed for a moment; when that moment began [s,
+        monotonic].
+        """
         for _ in self._ticks(PATIENCE_S):
             if self._well_since_s is not None and time.monotonic() - self._well_since_s > SETTLED_S:
                 return self._well_since_s
@@ -193,7 +214,9 @@ class Rehearsal:
         sent = np.array(list(self.link.sent.values()))
         if self._gap:
             self._gap = False
-            self._return = max(self._return or 0.0, float(np.abs(sent - self.link.state.position).max()))
+            self._return = max(
+                self._return or 0.0, float(np.abs(sent - self.link.state.position).max())
+            )
         elif self._last is not None:
             steps = np.abs(sent - self._last)
             if steps.max() > self._largest:

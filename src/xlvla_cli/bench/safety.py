@@ -22,17 +22,40 @@ def register(app: typer.Typer) -> None:
 
 
 def safety(
-    chunks: Annotated[int, typer.Option(min=1, help="At least so many chunks are offered.")] = 100_000,
+    chunks: Annotated[
+        int, typer.Option(min=1, help="At least so many chunks are offered.")
+    ] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 1,
-    kind: Annotated[list[str] | None, typer.Option(help="Kind of scenario; repeatable. All by default.")] = None,
-    hands: Annotated[str, typer.Option(help="Hands, separated by commas; left+right for two. All and mixed ones if not given.")] = "",
-    out: Annotated[Path, typer.Option(help="JSON file for the figures; scenarios that it holds are not tried again.")] = OUT,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Kind of scenario; repeatable. All by default.")
+    ] = None,
+    hands: Annotated[
+        str,
+        typer.Option(
+            help="Hands, separated by commas; left+right for two. All and mixed ones if not given."
+        ),
+    ] = "",
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="JSON file for the figures; scenarios that it holds are not tried again."
+        ),
+    ] = OUT,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
-    fixed: Annotated[bool, typer.Option(help="Also play the fixed scenarios, beside what an earlier build made of them.")] = True,
-    unsafe_baseline: Annotated[bool, typer.Option("--unsafe-baseline", help="The same with the look-out switched off.")] = False,
+    fixed: Annotated[
+        bool,
+        typer.Option(
+            help="Also play the fixed scenarios, beside what an earlier build made of them."
+        ),
+    ] = True,
+    unsafe_baseline: Annotated[
+        bool, typer.Option("--unsafe-baseline", help="The same with the look-out switched off.")
+    ] = False,
 ) -> None:
-    """Try to make arms meet: every command is looked at from outside, and between commands; exit code 1 where anything is wrong."""
+    """Try to make arms meet: every command is looked at from outside, and between commands; exit
+    code 1 where anything is wrong.
+    """
     from xlvla import screen
     from xlvla.motion import MotionConfig
     from xlvla_cli.bench.adversary.fixed import play_all
@@ -50,7 +73,14 @@ def safety(
     _try(todo, ledger, not unsafe_baseline, workers or cores())
     summaries = summed({scenario.key: ledger.results[scenario.key] for scenario in todo}, kinds)
     known = play_all(not unsafe_baseline) if fixed else []
-    ledger.close({"chunks": chunks, "seed": seed, "kinds": [one.plain() for one in summaries], "fixed": known})
+    ledger.close(
+        {
+            "chunks": chunks,
+            "seed": seed,
+            "kinds": [one.plain() for one in summaries],
+            "fixed": known,
+        }
+    )
     console = screen.console()
     if known:
         console.print(_compared(known))
@@ -73,7 +103,14 @@ def _kinds(chosen: list[str] | None) -> list[Kind]:
 
 
 def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from xlvla import screen
     from xlvla.errors import XlvlaError
@@ -81,20 +118,40 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
 
     waiting = [scenario for scenario in todo if scenario.key not in ledger.results]
     done = sum(scenario.chunks for scenario in todo if scenario.key in ledger.results)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     try:
         with interruptible(), Progress(*columns, console=screen.console()) as progress:
             if done:
-                progress.console.print(f"{len(todo) - len(waiting)} of {len(todo)} scenarios are in {ledger.path} already")
-            bar = progress.add_task("chunks", total=sum(scenario.chunks for scenario in todo), completed=done)
+                progress.console.print(
+                    f"{len(todo) - len(waiting)} of {len(todo)} scenarios are in {ledger.path} "
+                    "already"
+                )
+            bar = progress.add_task(
+                "chunks", total=sum(scenario.chunks for scenario in todo), completed=done
+            )
             for scenario, figures in _results(waiting, watched, workers):
                 ledger.enter(scenario.key, figures)
-                progress.update(bar, advance=scenario.chunks, description=f"chunks ({scenario.kind}, {scenario.place.name})")
+                progress.update(
+                    bar,
+                    advance=scenario.chunks,
+                    description=f"chunks ({scenario.kind}, {scenario.place.name})",
+                )
     except KeyboardInterrupt:
-        raise XlvlaError(f"stopped; what is finished is in {ledger.path}, and the same command goes on from there") from None
+        raise XlvlaError(
+            f"stopped; what is finished is in {ledger.path}, and the same command goes on from "
+            "there"
+        ) from None
 
 
-def _results(waiting: Sequence[Scenario], watched: bool, workers: int) -> Iterator[tuple[Scenario, dict[str, Any]]]:
+def _results(
+    waiting: Sequence[Scenario], watched: bool, workers: int
+) -> Iterator[tuple[Scenario, dict[str, Any]]]:
     from xlvla_cli.bench.adversary.trial import try_out
     from xlvla_cli.workers import finished, pool
 
@@ -116,10 +173,17 @@ def _compared(fixed: Sequence[dict[str, Any]]) -> Table:
     from xlvla_cli.tables import table
 
     rows = table(
-        "Smallest commanded distance on the rig 'bimanual'", "what is asked", "stop mm", f"{COMMIT} mm", "today mm", "chunks today"
+        "Smallest commanded distance on the rig 'bimanual'",
+        "what is asked",
+        "stop mm",
+        f"{COMMIT} mm",
+        "today mm",
+        "chunks today",
     )
     for entry in fixed:
-        told = f"{entry['accepted']} played" + (f", {entry['refused']} refused" if entry["refused"] else "")
+        told = f"{entry['accepted']} played" + (
+            f", {entry['refused']} refused" if entry["refused"] else ""
+        )
         figures = (1e3 * entry["stop_m"], BEFORE[entry["name"]], 1e3 * entry["distance_m"])
         rows.add_row(entry["name"], *(f"{figure:+.1f}" for figure in figures), told)
     return rows
@@ -171,12 +235,20 @@ def _lines(total: Summary) -> Iterator[str]:
     """What does not fit into a table."""
     from xlvla_cli.bench.adversary.trial import ALLOWED_M
 
-    reasons = ", ".join(f"{name} {number:,}" for name, number in total.refused.most_common()) or "none"
+    reasons = (
+        ", ".join(f"{name} {number:,}" for name, number in total.refused.most_common()) or "none"
+    )
     yield f"{total.scenarios:,} scenarios, {total.ticks:,} ticks; chunks refused: {reasons}"
     if total.breach and total.breach["below_m"] > 0:
-        yield f"worst: {total.breach['gap']}, {1e3 * total.breach['below_m']:.2f} mm; up to {1e3 * ALLOWED_M:g} mm count as kept"
+        yield (
+            f"worst: {total.breach['gap']}, {1e3 * total.breach['below_m']:.2f} mm; up to "
+            f"{1e3 * ALLOWED_M:g} mm count as kept"
+        )
     followed = total.led_back - len(total.stuck)
-    yield f"{followed} of {total.led_back} followed their own path back when told to; {len(total.unsettled)} never came to rest alone"
+    yield (
+        f"{followed} of {total.led_back} followed their own path back when told to; "
+        f"{len(total.unsettled)} never came to rest alone"
+    )
     for key, wrong in list(total.faults.items())[:20]:
         yield f"{key}: {'; '.join(wrong)}"
     if len(total.faults) > 20:

@@ -1,4 +1,6 @@
-"""`xlvla bench sim`: how much faster than real time simulated worlds run, and whether their memory stays what it is."""
+"""`xlvla bench sim`: how much faster than real time simulated worlds run, and whether their memory
+stays what it is.
+"""
 
 from __future__ import annotations
 
@@ -35,26 +37,53 @@ class Pace:
 
 
 def worlds(
-    task: Annotated[str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")] = "all",
-    hands: Annotated[str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")] = "xhand",
+    task: Annotated[
+        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
+    ] = "all",
+    hands: Annotated[
+        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
+    ] = "xhand",
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     episodes: Annotated[int, typer.Option(min=1, help="Expert episodes per task and hand.")] = 2,
-    resets: Annotated[int, typer.Option(min=0, help="Resets over which memory is watched, per task and hand; 0 leaves it out.")] = 100,
+    resets: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Resets over which memory is watched, per task and hand; 0 leaves it out."
+        ),
+    ] = 100,
 ) -> None:
-    """Measure how much faster than real time expert episodes run, physics alone and with a 20 Hz camera, and memory over resets."""
+    """Measure how much faster than real time expert episodes run, physics alone and with a 20 Hz
+    camera, and memory over resets.
+    """
     from rich.table import Table
 
     from xlvla import paper, screen
 
-    table = Table("task", "hand", "physics", "with camera", "episodes/min", "reset ms", "MiB more", title="Times real time, one process")
+    table = Table(
+        "task",
+        "hand",
+        "physics",
+        "with camera",
+        "episodes/min",
+        "reset ms",
+        "MiB more",
+        title="Times real time, one process",
+    )
     for name in paper.tasks(task):
         base = simulated_rig(rig, name)
         for hand in choose_hands(hands):
             chosen = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, hand))
             blind, seeing = (pace(chosen, episodes, render=render) for render in (False, True))
-            figures = [f"{blind.times_real:.1f}", f"{seeing.times_real:.1f}", f"{seeing.per_minute:.0f}"]
+            figures = [
+                f"{blind.times_real:.1f}",
+                f"{seeing.times_real:.1f}",
+                f"{seeing.per_minute:.0f}",
+            ]
             table.add_row(paper.code(name), hand, *figures, *_remembered(chosen, resets))
-    table.caption = f"MiB more: resident memory after {resets} resets with a picture and 0.2 s each, beyond the first {WARM}"
+    table.caption = (
+        f"MiB more: resident memory after {resets} resets with a picture and 0.2 s each, beyond "
+        f"the first {WARM}"
+    )
     screen.console().print(table)
 
 
@@ -84,7 +113,9 @@ def pace(rig: Rig, episodes: int, *, render: bool) -> Pace:
 
 
 def memory(rig: Rig, resets: int) -> tuple[float, float]:
-    """Seconds per reset, and MiB by which this process grows over so many resets, each looked at and played a little."""
+    """Seconds per reset, and MiB by which this process grows over so many resets, each looked at
+    and played a little.
+    """
     from xlvla_sim.world import World
 
     world = World(rig)

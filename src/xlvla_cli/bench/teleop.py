@@ -1,4 +1,6 @@
-"""`xlvla bench teleop`: from what an operator's device saw to the command, through the nodes that a real robot has."""
+"""`xlvla bench teleop`: from what an operator's device saw to the command, through the nodes that a
+real robot has.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,23 @@ def register(app: typer.Typer) -> None:
 
 
 def teleop(
-    sources: Annotated[str, typer.Option(help="Sources, separated by commas; headsets are emulated.")] = ",".join(SOURCES),
+    sources: Annotated[
+        str, typer.Option(help="Sources, separated by commas; headsets are emulated.")
+    ] = ",".join(SOURCES),
     fingers: Annotated[str, typer.Option(help="How fingers follow: codec or dex.")] = "codec",
     left_hand: Annotated[str, typer.Option(help="Hand on the left arm.")] = "xhand",
     right_hand: Annotated[str, typer.Option(help="Hand on the right arm.")] = "xhand",
-    seconds: Annotated[float, typer.Option(min=2.0, help="How long each source is measured.")] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(min=2.0, help="How long each source is measured.")
+    ] = 20.0,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
+    ] = None,
 ) -> None:
-    """Measure teleoperation: rate, time added to every sample up to its command, processor; the robot's devices are stood in for."""
+    """Measure teleoperation: rate, time added to every sample up to its command, processor; the
+    robot's devices are stood in for.
+    """
     import json
 
     from xlvla.errors import unknown
@@ -48,7 +58,9 @@ def teleop(
         for name in names:
             screen.now(f"measuring {name}")
             rig = _alone(name, fingers, {"left": left_hand, "right": right_hand})
-            figures[name] = _measured(rig, name, seconds, own_domain() if domain is None else domain)
+            figures[name] = _measured(
+                rig, name, seconds, own_domain() if domain is None else domain
+            )
         screen.console.print(_table(figures))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +109,11 @@ def _headset(source: str) -> Iterator[None]:
     if source == "topics":
         yield
         return
-    process = subprocess.Popen([sys.executable, "-m", "xlvla", "emulate", source], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xlvla", "emulate", source],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         yield
     finally:
@@ -108,13 +124,45 @@ def _headset(source: str) -> Iterator[None]:
 def _table(figures: dict[str, Any]) -> Table:
     from rich.table import Table
 
-    table = Table("source", "samples/s", "to chunk p50", "p99", "to command p50", "p99", "max", "core: teleop", "motion", "let go")
+    table = Table(
+        "source",
+        "samples/s",
+        "to chunk p50",
+        "p99",
+        "to command p50",
+        "p99",
+        "max",
+        "core: teleop",
+        "motion",
+        "let go",
+    )
     for name, found in figures.items():
-        spreads = (("sample_to_chunk_ms", ("p50", "p99")), ("sample_to_command_ms", ("p50", "p99", "max")))
-        cells = [f"{found[key][which]:.2f}" if found[key] else "-" for key, parts in spreads for which in parts]
+        spreads = (
+            ("sample_to_chunk_ms", ("p50", "p99")),
+            ("sample_to_command_ms", ("p50", "p99", "max")),
+        )
+        cells = [
+            f"{found[key][which]:.2f}" if found[key] else "-"
+            for key, parts in spreads
+            for which in parts
+        ]
         share = found["share_of_a_core"]
-        table.add_row(name, f"{found['rate_hz']:.1f}", *cells, f"{share['teleop']:.0%}", f"{share['motion']:.0%}", str(found["let_go"]))
+        table.add_row(
+            name,
+            f"{found['rate_hz']:.1f}",
+            *cells,
+            f"{share['teleop']:.0%}",
+            f"{share['motion']:.0%}",
+            str(found["let_go"]),
+        )
     first = next(iter(figures.values()))
-    bare = f"; bare rclpy round trip p99 {first['bare_round_trip_ms']['p99']:.2f} ms" if first["bare_round_trip_ms"] else ""
-    table.caption = f"milliseconds from a sample's arrival, both sides followed{bare}; load average {first['load_average']:.1f}"
+    bare = (
+        f"; bare rclpy round trip p99 {first['bare_round_trip_ms']['p99']:.2f} ms"
+        if first["bare_round_trip_ms"]
+        else ""
+    )
+    table.caption = (
+        f"milliseconds from a sample's arrival, both sides followed{bare}; load average "
+        f"{first['load_average']:.1f}"
+    )
     return table

@@ -10,9 +10,14 @@ import typer
 from xlvla_cli.commands import register_all
 
 Weights = Annotated[Path | None, typer.Option(help="Weights file; the shipped one if not given.")]
-Threads = Annotated[int, typer.Option(min=1, help="Processor threads; one repeats a run to the bit.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="Processor threads; one repeats a run to the bit.")
+]
 
-codec = typer.Typer(no_args_is_help=True, help="The latent all hands share: train, measure and picture its encoders and decoders.")
+codec = typer.Typer(
+    no_args_is_help=True,
+    help="The latent all hands share: train, measure and picture its encoders and decoders.",
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -94,7 +94,11 @@ def measured(out: Path) -> None:
     from xlvla_policy.latent.weights import annotate
 
     report = measure(Codec.load(out))
-    annotate(out, metrics={hand: row.dict() for hand, row in report.hands.items()}, mirror_mm=report.mirror_mm)
+    annotate(
+        out,
+        metrics={hand: row.dict() for hand, row in report.hands.items()},
+        mirror_mm=report.mirror_mm,
+    )
     name = Codec.load(out).hash  # what was measured is in the file now
     _show([replace(report, codec=name)])
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {name}")
@@ -116,12 +120,21 @@ def _show(reports: list[Report]) -> None:
     for report in reports:
         console.print(_by_pair(report))
     console.print(LEGEND, highlight=False)
-    floor = ", ".join(f"{hand} {share['pinch']:.0f} and {share['random']:.0f}" for hand, share in ours.sources.items())
-    console.print(f"hit, the source poses themselves, pinches and random, %: {floor}", highlight=False)
+    floor = ", ".join(
+        f"{hand} {share['pinch']:.0f} and {share['random']:.0f}"
+        for hand, share in ours.sources.items()
+    )
+    console.print(
+        f"hit, the source poses themselves, pinches and random, %: {floor}", highlight=False
+    )
     jerks = ", ".join(f"{value:.2f} at {rate} Hz" for rate, value in ours.own_jerk.items())
     console.print(f"path jerk through the own hand, the worst hand's: {jerks}", highlight=False)
     mirrors = ", ".join(f"{hand} {error:.2f}" for hand, error in ours.mirror_mm.items())
-    console.print(f"fingertips of a left pose, mirrored, and of the right hand decoding its latent, RMS mm: {mirrors}", highlight=False)
+    console.print(
+        "fingertips of a left pose, mirrored, and of the right hand decoding its latent, RMS mm: "
+        f"{mirrors}",
+        highlight=False,
+    )
 
 
 def _by_hand(reports: list[Report]) -> Table:
@@ -129,11 +142,19 @@ def _by_hand(reports: list[Report]) -> Table:
     from xlvla_policy.latent.metrics import RELEASED
 
     ours, *others = reports
-    title = f"{ours.name} codec {ours.codec}, {ours.side} hands, {ours.poses} poses, seed {ours.seed}; lower is better"
+    title = (
+        f"{ours.name} codec {ours.codec}, {ours.side} hands, {ours.poses} poses, seed {ours.seed}; "
+        "lower is better"
+    )
     table = _table(title, [*ours.hands, *(report.name for report in others), "released"])
     for metric, label in LABELS.items():
-        values = [row.dict()[metric] for row in [*ours.hands.values(), *(report.hands["all"] for report in others)]]
-        table.add_row(label, *map(_figure, values), _figure(RELEASED[metric]) if metric in RELEASED else "")
+        values = [
+            row.dict()[metric]
+            for row in [*ours.hands.values(), *(report.hands["all"] for report in others)]
+        ]
+        table.add_row(
+            label, *map(_figure, values), _figure(RELEASED[metric]) if metric in RELEASED else ""
+        )
     return table
 
 

@@ -1,4 +1,6 @@
-"""`xlvla codec replay`: a demonstration of one hand, replayed by the others through the latent (the paper's Table 4)."""
+"""`xlvla codec replay`: a demonstration of one hand, replayed by the others through the latent (the
+paper's Table 4).
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,9 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Score:
-    """One replay; `kept` is the share of the source's contacts that the target has too, `hits` that of frames with
-    self-contact, `why` what kept it from beginning."""
+    """One replay; `kept` is the share of the source's contacts that the target has too, `hits` that
+    of frames with self-contact, `why` what kept it from beginning.
+    """
 
     way: str
     task: str
@@ -65,18 +68,31 @@ class Score:
 
 
 def replay(
-    tasks: Annotated[str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")] = "PC",
-    hands: Annotated[str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")] = "paper",
+    tasks: Annotated[
+        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
+    ] = "PC",
+    hands: Annotated[
+        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
+    ] = "paper",
     episodes: Annotated[int, typer.Option(min=1, help="Demonstrations per task and source.")] = 3,
-    ways: Annotated[str, typer.Option(help="Ways to the other hand: codec, supervised (LAD-style), dex (dex-retargeting).")] = ",".join(
-        WAYS
-    ),
+    ways: Annotated[
+        str,
+        typer.Option(
+            help="Ways to the other hand: codec, supervised (LAD-style), dex (dex-retargeting)."
+        ),
+    ] = ",".join(WAYS),
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     weights: Weights = None,
-    cache: Annotated[Path, typer.Option(help="Folder for the supervised codec, which is trained once.")] = Path("out/bench"),
-    out: Annotated[Path, typer.Option(help="File for the figures of every replay.")] = Path("out/replay.json"),
+    cache: Annotated[
+        Path, typer.Option(help="Folder for the supervised codec, which is trained once.")
+    ] = Path("out/bench"),
+    out: Annotated[Path, typer.Option(help="File for the figures of every replay.")] = Path(
+        "out/replay.json"
+    ),
 ) -> None:
-    """Replay demonstrations of each hand on the others: are contacts kept, does no hand touch itself, is the task done?"""
+    """Replay demonstrations of each hand on the others: are contacts kept, does no hand touch
+    itself, is the task done?
+    """
     from xlvla import paper, screen
     from xlvla_cli.sim import choose_hands, simulated_rig
 
@@ -84,7 +100,10 @@ def replay(
     movers = _movers([way.strip() for way in ways.split(",")], names, weights, cache, console)
     for task in paper.tasks(tasks):
         base = simulated_rig(rig, task)
-        worn = {name: rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name)) for name in names}
+        worn = {
+            name: rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
+            for name in names
+        }
         recorded = {name: list(record(worn[name], episodes)) for name in names}
         for source, target in permutations(names, 2):
             with console.status(f"{paper.code(task)}: {source} on {target}"):
@@ -92,7 +111,10 @@ def replay(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n")
     if not scores:
-        raise XlvlaError("no demonstration succeeded, so there is nothing to replay: ask for more --episodes or another task")
+        raise XlvlaError(
+            "no demonstration succeeded, so there is nothing to replay: ask for more --episodes or "
+            "another task"
+        )
     console.print(_table(scores))
     console.print(f"written: {out}", highlight=False)
 
@@ -108,7 +130,9 @@ def record(rig: Rig, episodes: int) -> Iterable[Recorded]:
     for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes):
         seen: list[frozenset[tuple[Side, str]]] = []
         try:
-            shown = demonstrate(world, expert, seed, watch=lambda world, seen=seen: seen.append(touched(world)))
+            shown = demonstrate(
+                world, expert, seed, watch=lambda world, seen=seen: seen.append(touched(world))
+            )
         except XlvlaError:  # an arm cannot follow
             continue
         if shown.good:
@@ -120,8 +144,16 @@ def touched(world: World) -> frozenset[tuple[Side, str]]:
     import mujoco
 
     model = world.model
-    things = [model.body(model.jnt_bodyid[joint]).name for joint in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)]
-    return frozenset((side, thing) for thing in things for side in world.rig.sides if world.state.touches_robot(thing, side))
+    things = [
+        model.body(model.jnt_bodyid[joint]).name
+        for joint in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+    ]
+    return frozenset(
+        (side, thing)
+        for thing in things
+        for side in world.rig.sides
+        if world.state.touches_robot(thing, side)
+    )
 
 
 def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any]) -> Iterable[Score]:
@@ -134,16 +166,36 @@ def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any])
     for episode in recorded:
         source = episode.rig.hand(next(iter(target.sides))).name
         for way, mover in movers.items():
-            told = Score(way, target.sim.task if target.sim else "", source, hand, episode.seed, 0.0, 0.0, False, 0.0)
+            told = Score(
+                way,
+                target.sim.task if target.sim else "",
+                source,
+                hand,
+                episode.seed,
+                0.0,
+                0.0,
+                False,
+                0.0,
+            )
             try:
                 actions = moved(episode, target, mover)
             except XlvlaError as error:  # out of the target's reach
                 yield replace(told, why=str(error))
                 continue
-            hits = float(np.mean([self_contact(hand, side, parts["hand"]) for side, parts in actions.items()]))
+            hits = float(
+                np.mean(
+                    [self_contact(hand, side, parts["hand"]) for side, parts in actions.items()]
+                )
+            )
             seen = play(world, episode.seed, actions)
             status = world.status()
-            yield replace(told, kept=kept(episode.touched, seen), hits=hits, success=status.success, stage=status.stage)
+            yield replace(
+                told,
+                kept=kept(episode.touched, seen),
+                hits=hits,
+                success=status.success,
+                stage=status.stage,
+            )
 
 
 def moved(episode: Recorded, target: Rig, mover: Any) -> Actions:
@@ -152,7 +204,9 @@ def moved(episode: Recorded, target: Rig, mover: Any) -> Actions:
 
     found: dict[Side, Mapping[Part, np.ndarray]] = {}
     for side, parts in episode.actions.items():
-        path = Retargeter(Limb(episode.rig, side), Limb(target, side), mover)(parts["arm"], parts["hand"], CHUNK_HZ)
+        path = Retargeter(Limb(episode.rig, side), Limb(target, side), mover)(
+            parts["arm"], parts["hand"], CHUNK_HZ
+        )
         found[side] = {"arm": path.arm, "hand": path.hand}
     return found
 
@@ -161,7 +215,9 @@ def play(world: World, seed: int, actions: Actions) -> Touched:
     """Plays commands in an episode's world, from where they begin; what is touched by frame."""
     from xlvla_sim.expert import Script, play_frame
 
-    before: dict[Side, Mapping[Part, np.ndarray]] = {side: {part: parts[part][0] for part in PARTS} for side, parts in actions.items()}
+    before: dict[Side, Mapping[Part, np.ndarray]] = {
+        side: {part: parts[part][0] for part in PARTS} for side, parts in actions.items()
+    }
     start: dict[str, float] = {}
     for side, parts in before.items():
         for part, positions in parts.items():
@@ -175,13 +231,24 @@ def play(world: World, seed: int, actions: Actions) -> Touched:
 
 
 def kept(source: Touched, target: Touched, slack: int = SLACK) -> float:
-    """Share of the source's contacts, frame by frame, that the target has at most `slack` frames away; 1 where there are none."""
-    near = [frozenset().union(*target[max(0, frame - slack) : frame + slack + 1]) for frame in range(len(source))]
+    """Share of the source's contacts, frame by frame, that the target has at most `slack` frames
+    away; 1 where there are none.
+    """
+    near = [
+        frozenset().union(*target[max(0, frame - slack) : frame + slack + 1])
+        for frame in range(len(source))
+    ]
     count = sum(len(frame) for frame in source)
-    return sum(len(mine & theirs) for mine, theirs in zip(source, near, strict=True)) / count if count else 1.0
+    return (
+        sum(len(mine & theirs) for mine, theirs in zip(source, near, strict=True)) / count
+        if count
+        else 1.0
+    )
 
 
-def _movers(ways: Sequence[str], hands: Sequence[str], weights: Path | None, cache: Path, console: Console) -> dict[str, Any]:
+def _movers(
+    ways: Sequence[str], hands: Sequence[str], weights: Path | None, cache: Path, console: Console
+) -> dict[str, Any]:
     """What stands in the codec's place, by way."""
     from xlvla.codec import Codec
     from xlvla_cli.codec.supervised import supervised_codec
@@ -204,7 +271,16 @@ def _table(scores: Sequence[Score]) -> Table:
     """Means by way, over all replays and over those on one hand."""
     from rich.table import Table
 
-    titles = ("way", "on", "replays", "contact kept", "self-contact", "success", "PSR", "out of reach")
+    titles = (
+        "way",
+        "on",
+        "replays",
+        "contact kept",
+        "self-contact",
+        "success",
+        "PSR",
+        "out of reach",
+    )
     table = Table(*titles, title="Replay on the other hands")
     for way in dict.fromkeys(score.way for score in scores):
         mine = [score for score in scores if score.way == way]
@@ -213,10 +289,16 @@ def _table(scores: Sequence[Score]) -> Table:
         table.add_row(way, "all", *_means(mine))
         for target in targets:
             table.add_row("", target, *_means([score for score in mine if score.target == target]))
-    table.caption = "contact kept: of the source's contacts frame by frame, the share that the target has within 0.25 s"
+    table.caption = (
+        "contact kept: of the source's contacts frame by frame, the share that the target has "
+        "within 0.25 s"
+    )
     return table
 
 
 def _means(scores: Sequence[Score]) -> list[str]:
-    shares = [f"{np.mean([getattr(score, key) for score in scores]):.0%}" for key in ("kept", "hits", "success", "stage")]
+    shares = [
+        f"{np.mean([getattr(score, key) for score in scores]):.0%}"
+        for key in ("kept", "hits", "success", "stage")
+    ]
     return [str(len(scores)), *shares, str(sum(bool(score.why) for score in scores))]

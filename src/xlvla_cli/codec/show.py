@@ -20,11 +20,16 @@ def register(app: typer.Typer) -> None:
 
 def show(
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("out/codec.png"),
-    path: Annotated[Path | None, typer.Option(help="Film a path through the latent instead: mp4 or GIF to write.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option(help="Film a path through the latent instead: mp4 or GIF to write."),
+    ] = None,
     weights: Weights = None,
     side: Annotated[str, typer.Option(help="right or left.")] = "right",
     source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "inspire",
-    human: Annotated[bool, typer.Option("--human", help="Encode poses of an operator's hand instead.")] = False,
+    human: Annotated[
+        bool, typer.Option("--human", help="Encode poses of an operator's hand instead.")
+    ] = False,
 ) -> None:
     """Draw the same latents decoded by every hand, or a path through them."""
     from xlvla.codec import Codec

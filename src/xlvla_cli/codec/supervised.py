@@ -19,6 +19,10 @@ def supervised_codec(hands: Sequence[str], cache: Path, console: Console) -> Cod
 
     path = cache / f"supervised-{'-'.join(hands)}.safetensors"
     if not path.is_file():
-        console.print(f"pairing poses and training a supervised latent on them, {supervised.STEPS} steps: {path}", soft_wrap=True)
+        console.print(
+            f"pairing poses and training a supervised latent on them, {supervised.STEPS} steps: "
+            f"{path}",
+            soft_wrap=True,
+        )
         supervised.train(supervised.pair(hands), path)
     return Codec.load(path)

@@ -9,13 +9,24 @@ import typer
 
 from xlvla_cli.commands import register_all
 
-Folders = Annotated[list[Path], typer.Argument(help="Data sets, or folders of them.", metavar="DATASETS")]
-Hands = Annotated[str, typer.Option(help="Only episodes with these hands: xhand, or exactly a pair: xhand+inspire.")]
+Folders = Annotated[
+    list[Path], typer.Argument(help="Data sets, or folders of them.", metavar="DATASETS")
+]
+Hands = Annotated[
+    str,
+    typer.Option(help="Only episodes with these hands: xhand, or exactly a pair: xhand+inspire."),
+]
 Tasks = Annotated[str, typer.Option(help="Only these tasks, the paper's codes or names.")]
-Verdict = Annotated[str, typer.Option(help="Only episodes that were recorded so: green, yellow, red.")]
+Verdict = Annotated[
+    str, typer.Option(help="Only episodes that were recorded so: green, yellow, red.")
+]
 Success = Annotated[str, typer.Option(help="Only episodes that succeeded: yes, no, unknown.")]
 
-sub = typer.Typer(name="data", no_args_is_help=True, help="Recordings into data sets; check, merge, split and look at them.")
+sub = typer.Typer(
+    name="data",
+    no_args_is_help=True,
+    help="Recordings into data sets; check, merge, split and look at them.",
+)
 
 
 def register(app: typer.Typer) -> None:

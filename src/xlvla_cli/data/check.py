@@ -23,9 +23,16 @@ def register(app: typer.Typer) -> None:
 
 def check(
     datasets: Folders,
-    quick: Annotated[bool, typer.Option("--quick", help="Look at no picture: files, numbers, stamps and statistics only.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Look at no picture: files, numbers, stamps and statistics only."
+        ),
+    ] = False,
 ) -> None:
-    """Go through data sets, every file, number and picture; a line for everything that is wrong, and then exit code 1."""
+    """Go through data sets, every file, number and picture; a line for everything that is wrong,
+    and then exit code 1.
+    """
     from rich.progress import Progress
 
     from xlvla.screen import console
@@ -42,7 +49,10 @@ def check(
                 wrong += 1
                 progress.console.print(plain(line), soft_wrap=True)
     sets = sum(len(roots) for _, roots in found)
-    print(f"{sets} data set{'s' * (sets > 1)}: {f'{wrong} finding' + 's' * (wrong > 1) if wrong else 'nothing is wrong'}")
+    print(
+        f"{sets} data set{'s' * (sets > 1)}: "
+        f"{f'{wrong} finding' + 's' * (wrong > 1) if wrong else 'nothing is wrong'}"
+    )
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -28,25 +28,50 @@ def register(app: typer.Typer) -> None:
 
 
 def convert(
-    recordings: Annotated[list[Path], typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS")],
-    to: Annotated[Path, typer.Option(help="Folder for the data sets, one per task and pair of hands; what is there is not made again.")],
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS"),
+    ],
+    to: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the data sets, one per task and pair of hands; what is there is not "
+            "made again."
+        ),
+    ],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
-    rate: Annotated[int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")] = CHUNK_HZ,
+    rate: Annotated[
+        int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")
+    ] = CHUNK_HZ,
     max_age: Annotated[
-        str, typer.Option(help="Seconds that what a frame is made of may be old: camera=0.15,state=0.15,command=0.5; operator=0.5.")
+        str,
+        typer.Option(
+            help="Seconds that what a frame is made of may be old: "
+            "camera=0.15,state=0.15,command=0.5; operator=0.5."
+        ),
     ] = "",
-    without: Annotated[str, typer.Option(help="What is not kept: operator, observation.tactile, ...")] = "",
-    weights: Annotated[Path | None, typer.Option(help="Weights of the codec of the latents; the shipped ones if not given.")] = None,
+    without: Annotated[
+        str, typer.Option(help="What is not kept: operator, observation.tactile, ...")
+    ] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the codec of the latents; the shipped ones if not given."),
+    ] = None,
 ) -> None:
-    """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes on where it was.
+    """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes
+    on where it was.
 
-    Discarded and red episodes are left out. An episode that cannot be trusted is refused with a line, and the exit code is then 1.
+    Discarded and red episodes are left out. An episode that cannot be trusted is refused with a
+    line, and the exit code is then 1.
     """
     from xlvla.codec import Codec
     from xlvla.run import interruptible
     from xlvla_data import store
 
-    limits, words = ages(max_age), tuple(word.strip() for word in without.split(",") if word.strip())
+    limits, words = (
+        ages(max_age),
+        tuple(word.strip() for word in without.split(",") if word.strip()),
+    )
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
         report = Report()
@@ -85,7 +110,9 @@ class Work:
         from xlvla_data.convert import resampled
         from xlvla_data.recorded import take
 
-        episode, findings = resampled(take(Bag(folder), self.rate_hz, self.without), self.codec, self.limits)
+        episode, findings = resampled(
+            take(Bag(folder), self.rate_hz, self.without), self.codec, self.limits
+        )
         episode = replace(episode, info=replace(episode.info, source=source))
         return self.store.add(episode), episode.frames / self.rate_hz, findings
 
@@ -105,7 +132,9 @@ def ages(text: str) -> Limits:
         try:
             seconds = float(value)
         except ValueError:
-            raise XlvlaError(f"--max-age {word}: a stream and seconds are wanted, as in camera=0.15") from None
+            raise XlvlaError(
+                f"--max-age {word}: a stream and seconds are wanted, as in camera=0.15"
+            ) from None
         if name in known[:3]:
             usual[f"{name}_s"] = seconds
         else:
@@ -120,26 +149,57 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
 
     for folder in folders:
         for attempt in repair_all(folder):
-            became = "its recorder was killed; repaired" if attempt.repaired else "its recorder was killed"
-            print(plain(f"{attempt.folder.parent.name}/{attempt.folder.name}: {became}: {attempt.line}"))
+            became = (
+                "its recorder was killed; repaired"
+                if attempt.repaired
+                else "its recorder was killed"
+            )
+            print(
+                plain(
+                    f"{attempt.folder.parent.name}/{attempt.folder.name}: {became}: {attempt.line}"
+                )
+            )
         found = bags(folder)
         if not found:
-            raise XlvlaError(f"no recorded episodes in {folder}: a session holds folders with an episode.json")
+            raise XlvlaError(
+                f"no recorded episodes in {folder}: a session holds folders with an episode.json"
+            )
         yield from found
 
 
-def _all(folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: Report) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+def _all(
+    folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: Report
+) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from xlvla.screen import console
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console()) as progress:
         bar = progress.add_task("episodes", total=len(folders), pace="")
         for folder in folders:
             for line in _one(folder, there, red, work, report):
-                progress.console.print(plain(f"{folder.parent.name}/{folder.name}: {line}"), soft_wrap=True)
-            progress.update(bar, advance=1, pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time")
+                progress.console.print(
+                    plain(f"{folder.parent.name}/{folder.name}: {line}"), soft_wrap=True
+                )
+            progress.update(
+                bar,
+                advance=1,
+                pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time",
+            )
 
 
 def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Report) -> list[str]:
@@ -149,11 +209,17 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
     folder = folder.resolve()
     key, source = f"{folder.parent.name}/{folder.name}", _print_of(folder)
     if key in there:
-        if there[key] in ("", source):  # data sets of older versions do not say what they were made of
+        if there[key] in (
+            "",
+            source,
+        ):  # data sets of older versions do not say what they were made of
             report.there += 1
             return []
         report.refused += 1
-        return [f"refused: another recording called '{key}' is there already: rename the folder of this session"]
+        return [
+            f"refused: another recording called '{key}' is there already: rename the folder of "
+            "this session"
+        ]
     began = time.monotonic()
     try:
         card = read_card(folder)
@@ -162,8 +228,14 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
             return [f"left out: its state is '{card.state}', only what was stopped is converted"]
         if card.verdict == "red" and not red:
             report.left_out += 1
-            told, more = [str(line).removeprefix("red: ") for line in card.findings[:2]], len(card.findings) - 2
-            return [f"red, left out: {'; '.join(told) or 'no finding says why'}" + (f"; and {more} more findings" if more > 0 else "")]
+            told, more = (
+                [str(line).removeprefix("red: ") for line in card.findings[:2]],
+                len(card.findings) - 2,
+            )
+            return [
+                f"red, left out: {'; '.join(told) or 'no finding says why'}"
+                + (f"; and {more} more findings" if more > 0 else "")
+            ]
         root, seconds, findings = work.one(folder, source)
     except XlvlaError as error:
         report.refused += 1
@@ -177,7 +249,9 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
 
 
 def _print_of(folder: Path) -> str:
-    """Hash of how long a recording's files are and of their ends, which say how many messages there are and of when."""
+    """Hash of how long a recording's files are and of their ends, which say how many messages there
+    are and of when.
+    """
     import hashlib
 
     found = hashlib.sha256()
@@ -190,8 +264,21 @@ def _print_of(folder: Path) -> str:
 
 
 def _say(report: Report, to: Path) -> None:
-    words = {"converted": report.converted, "there before": report.there, "left out": report.left_out, "refused": report.refused}
-    print(", ".join(f"{count} {word}" for word, count in words.items() if count or word == "converted") + f": {to}")
+    words = {
+        "converted": report.converted,
+        "there before": report.there,
+        "left out": report.left_out,
+        "refused": report.refused,
+    }
+    print(
+        ", ".join(
+            f"{count} {word}" for word, count in words.items() if count or word == "converted"
+        )
+        + f": {to}"
+    )
     if report.converted:
         recorded, spent = report.recorded_s / 60, report.spent_s / 60
-        print(f"{recorded:.1f} min of recordings in {spent:.1f} min: {recorded / spent:.1f} x real time, every frame read back")
+        print(
+            f"{recorded:.1f} min of recordings in {spent:.1f} min: {recorded / spent:.1f} x real "
+            "time, every frame read back"
+        )

@@ -22,14 +22,20 @@ def register(app: typer.Typer) -> None:
 def merge(
     datasets: Folders,
     to: Annotated[
-        Path, typer.Option(help="Folder for the data sets, one per task and pair of hands; episodes that are there are skipped.")
+        Path,
+        typer.Option(
+            help="Folder for the data sets, one per task and pair of hands; episodes that are "
+            "there are skipped."
+        ),
     ],
     hands: Hands = "",
     tasks: Tasks = "",
     verdict: Verdict = "",
     success: Success = "",
 ) -> None:
-    """Put episodes together, all or some; their features must agree. Videos are linked where the disk allows it."""
+    """Put episodes together, all or some; their features must agree. Videos are linked where the
+    disk allows it.
+    """
     from xlvla_data import rearrange, selection
 
     episodes = selection.find(datasets, selection.parse(hands, tasks, verdict, success))
@@ -45,11 +51,19 @@ def carry_out(moves: Sequence[Move], targets: Sequence[Path], sources: Sequence[
     from xlvla.run import interruptible
     from xlvla_data import rearrange
 
-    if clash := [target for target in targets if any(target.resolve() == source.resolve() for source in sources)]:
-        raise XlvlaError(f"--to {clash[0]}: it is one of the data sets that are read; choose another folder")
+    if clash := [
+        target
+        for target in targets
+        if any(target.resolve() == source.resolve() for source in sources)
+    ]:
+        raise XlvlaError(
+            f"--to {clash[0]}: it is one of the data sets that are read; choose another folder"
+        )
     put, there = Counter[Path](), 0
     with interruptible():
-        for move, new in track(rearrange.carry_out(moves), "episodes", total=len(moves), transient=True):
+        for move, new in track(
+            rearrange.carry_out(moves), "episodes", total=len(moves), transient=True
+        ):
             put[move.root] += new
             there += not new
     for root, count in sorted(put.items()):

@@ -1,4 +1,6 @@
-"""`xlvla data recordings` and `repair`: what was recorded, and what a killed recorder left behind."""
+"""`xlvla data recordings` and `repair`: what was recorded, and what a killed recorder left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,10 @@ import typer
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 
-Bags = Annotated[list[Path], typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS")]
+Bags = Annotated[
+    list[Path],
+    typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS"),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def recordings(bags: Bags) -> None:
-    """List recorded episodes: what was done with which hands, whether it succeeded, the verdict and its worst finding."""
+    """List recorded episodes: what was done with which hands, whether it succeeded, the verdict and
+    its worst finding.
+    """
     from xlvla.screen import Screen, styled
     from xlvla_cli.tables import table
     from xlvla_data.bag.card import read_card
@@ -47,10 +54,12 @@ def recordings(bags: Bags) -> None:
 
 
 def repair(bags: Bags) -> None:
-    """Make whole what killed recorders left behind or what was damaged since, so that `ros2 bag` plays it again.
+    """Make whole what killed recorders left behind or what was damaged since, so that `ros2 bag`
+    plays it again.
 
-    Everything that can be read is kept, and a file that holds more than that stays beside it with `.damaged` behind its name. What
-    cannot be repaired is left as it is with a line, and the exit code is then 1.
+    Everything that can be read is kept, and a file that holds more than that stays beside it with
+    `.damaged` behind its name. What cannot be repaired is left as it is with a line, and the exit
+    code is then 1.
     """
     from xlvla_data.recorder.repair import repair
 
@@ -66,7 +75,10 @@ def repair(bags: Bags) -> None:
             repaired += 1
             typer.echo(plain(f"{folder}: {done}"))
     counts = {"repaired": repaired, "could not be repaired": failed}
-    typer.echo(", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to repair")
+    typer.echo(
+        ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        or "nothing to repair"
+    )
     raise typer.Exit(1 if failed else 0)
 
 

@@ -16,10 +16,15 @@ def register(app: typer.Typer) -> None:
 
 def show(
     datasets: Folders,
-    out: Annotated[Path, typer.Option(help="Folder for report.html, one file that needs nothing else, and overview.png.")] = Path(
-        "out/report"
-    ),
-    most: Annotated[int, typer.Option(min=1, help="Episodes to look at closely, of all data sets in turn.")] = 6,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for report.html, one file that needs nothing else, and overview.png."
+        ),
+    ] = Path("out/report"),
+    most: Annotated[
+        int, typer.Option(min=1, help="Episodes to look at closely, of all data sets in turn.")
+    ] = 6,
     hands: Hands = "",
     tasks: Tasks = "",
     verdict: Verdict = "",
@@ -37,5 +42,10 @@ def show(
         episodes = selection.find(datasets, selection.parse(hands, tasks, verdict, success))
         overview = gather(episodes, Codec.load(), most)
     with console.status("drawing"):
-        page.write(overview, " + ".join(folder.resolve().name for folder in datasets), out / "report.html", out / "overview.png")
+        page.write(
+            overview,
+            " + ".join(folder.resolve().name for folder in datasets),
+            out / "report.html",
+            out / "overview.png",
+        )
     print(out / "report.html", out / "overview.png")

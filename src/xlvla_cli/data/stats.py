@@ -29,9 +29,13 @@ def stats(
     tasks: Tasks = "",
     verdict: Verdict = "",
     success: Success = "",
-    joints: Annotated[bool, typer.Option("--joints", help="Every joint's range beside its limits.")] = False,
+    joints: Annotated[
+        bool, typer.Option("--joints", help="Every joint's range beside its limits.")
+    ] = False,
 ) -> None:
-    """Count episodes by task and hands, with durations, successes and verdicts; then the range of every feature."""
+    """Count episodes by task and hands, with durations, successes and verdicts; then the range of
+    every feature.
+    """
     from xlvla import screen
     from xlvla_data import selection
 
@@ -45,7 +49,17 @@ def _counts(episodes: Sequence[Stored]) -> Table:
     from xlvla_cli.tables import table
     from xlvla_data.summary import groups
 
-    rows = table("Episodes", "task", "hands", "episodes", "minutes", "length s", "success", "verdicts", "sessions")
+    rows = table(
+        "Episodes",
+        "task",
+        "hands",
+        "episodes",
+        "minutes",
+        "length s",
+        "success",
+        "verdicts",
+        "sessions",
+    )
     for column in rows.columns[2:]:
         column.justify = "right"
     found = groups(episodes)
@@ -56,19 +70,37 @@ def _counts(episodes: Sequence[Stored]) -> Table:
         minutes = sum(sum(group.durations_s) for group in found) / 60
         won, said = (sum(_won(group)[index] for group in found) for index in (0, 1))
         verdicts = sum((Counter(group.verdicts) for group in found), Counter[str]())
-        rows.add_row("all", "", str(len(episodes)), f"{minutes:.1f}", "", f"{won}/{said}", _lights(verdicts), "")
+        rows.add_row(
+            "all",
+            "",
+            str(len(episodes)),
+            f"{minutes:.1f}",
+            "",
+            f"{won}/{said}",
+            _lights(verdicts),
+            "",
+        )
     return rows
 
 
 def _figures(group: Group) -> list[str]:
     lengths, (won, said) = sorted(group.durations_s), _won(group)
     spread = f"{lengths[0]:.1f} - {lengths[-1]:.1f}" if len(lengths) > 1 else f"{lengths[0]:.1f}"
-    return [f"{sum(lengths) / 60:.1f}", spread, f"{won}/{said}" if said else "-", _lights(group.verdicts), str(group.sessions or "-")]
+    return [
+        f"{sum(lengths) / 60:.1f}",
+        spread,
+        f"{won}/{said}" if said else "-",
+        _lights(group.verdicts),
+        str(group.sessions or "-"),
+    ]
 
 
 def _lights(verdicts: Mapping[str, int]) -> str:
     """`5 green, 1 red`."""
-    return ", ".join(f"{count} {light}" for light in LIGHTS if (count := verdicts.get(light, 0))) or "-"
+    return (
+        ", ".join(f"{count} {light}" for light in LIGHTS if (count := verdicts.get(light, 0)))
+        or "-"
+    )
 
 
 def _won(group: Group) -> tuple[int, int]:
@@ -81,14 +113,26 @@ def _features(episodes: Sequence[Stored]) -> Table:
     from xlvla_cli.tables import table
     from xlvla_data.summary import features
 
-    rows = table("Features", "feature", "hands", "numbers", "smallest", "largest", "mean", "deviation")
+    rows = table(
+        "Features", "feature", "hands", "numbers", "smallest", "largest", "mean", "deviation"
+    )
     for column in rows.columns[2:]:
         column.justify = "right"
     for key, feature, hands, found in features(episodes):
-        shape = "x".join(map(str, feature.shape)) if feature.dtype == "video" else str(feature.shape[0])
-        figures = (found["min"].min(), found["max"].max(), found["mean"].mean(), found["std"].mean())
+        shape = (
+            "x".join(map(str, feature.shape)) if feature.dtype == "video" else str(feature.shape[0])
+        )
+        figures = (
+            found["min"].min(),
+            found["max"].max(),
+            found["mean"].mean(),
+            found["std"].mean(),
+        )
         rows.add_row(key, ", ".join(hands), shape, *(f"{value:.4g}" for value in figures))
-    rows.caption = "joints in rad, keypoints in m, pictures in 0..1; mean and deviation are over a feature's numbers"
+    rows.caption = (
+        "joints in rad, keypoints in m, pictures in 0..1; mean and deviation are over a feature's "
+        "numbers"
+    )
     return rows
 
 
@@ -98,10 +142,25 @@ def _joints(episodes: Sequence[Stored]) -> Table:
     from xlvla_data.lerobot import layout
     from xlvla_data.summary import features
 
-    rows = table("Commanded joints [rad]", "joint", "limit", "smallest", "1 %", "middle", "99 %", "largest", "limit", "used")
+    rows = table(
+        "Commanded joints [rad]",
+        "joint",
+        "limit",
+        "smallest",
+        "1 %",
+        "middle",
+        "99 %",
+        "largest",
+        "limit",
+        "used",
+    )
     for column in rows.columns[1:]:
         column.justify = "right"
-    known = {name: limit for each in episodes for name, limit in ranges(each.hands, each.data.info.own.get("joints", {})).items()}
+    known = {
+        name: limit
+        for each in episodes
+        for name, limit in ranges(each.hands, each.data.info.own.get("joints", {})).items()
+    }
     for key, feature, _, found in features(episodes):
         for index, name in enumerate(feature.names or ()) if key == layout.ACTION else ():
             values = [found[word][index] for word in ("min", "q01", "q50", "q99", "max")]

@@ -24,16 +24,30 @@ def register(app: typer.Typer) -> None:
 
 def take_over(
     dataset: Annotated[Path, typer.Argument(help="A LeRobot v3 data set whose joints have names.")],
-    to: Annotated[Path, typer.Option(help="Folder for the data set; episodes that are there are skipped.")],
+    to: Annotated[
+        Path, typer.Option(help="Folder for the data set; episodes that are there are skipped.")
+    ],
     map: Annotated[
-        Path | None, typer.Option(help="YAML: hands, arms, task, joints (ours: theirs), cameras, degrees, scale, range.")
+        Path | None,
+        typer.Option(
+            help="YAML: hands, arms, task, joints (ours: theirs), cameras, degrees, scale, range."
+        ),
     ] = None,
-    hands: Annotated[str, typer.Option(help="Hands by side where the map does not say: left=xhand,right=xhand.")] = "",
-    arms: Annotated[str, typer.Option(help="Arms by side where the map does not say: left=xarm7,right=xarm7.")] = "",
-    task: Annotated[str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")] = "",
-    rate: Annotated[int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")] = CHUNK_HZ,
+    hands: Annotated[
+        str, typer.Option(help="Hands by side where the map does not say: left=xhand,right=xhand.")
+    ] = "",
+    arms: Annotated[
+        str, typer.Option(help="Arms by side where the map does not say: left=xarm7,right=xarm7.")
+    ] = "",
+    task: Annotated[
+        str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")
+    ] = "",
+    rate: Annotated[
+        int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")
+    ] = CHUNK_HZ,
 ) -> None:
-    """Take over a data set of somebody else's, joints by name; frames are resampled, latents encoded, and everything is read back.
+    """Take over a data set of somebody else's, joints by name; frames are resampled, latents
+    encoded, and everything is read back.
 
     An episode that cannot be taken over is left out with a line, and the exit code is then 1.
     """
@@ -45,7 +59,9 @@ def take_over(
     from xlvla_data.lerobot.reader import Dataset
 
     named = paper.task(task) if task else ""
-    names = name_map.read_map(map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named)
+    names = name_map.read_map(
+        map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named
+    )
     data, report, lines = Dataset(dataset), Report(), list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
@@ -78,7 +94,11 @@ class Work:
         from xlvla_data import store
         from xlvla_data.convert import Limits
 
-        self._codec, self._kept, self._limits = Codec.load(), store.Store(to, checked=True), _ages(rate_hz, Limits())
+        self._codec, self._kept, self._limits = (
+            Codec.load(),
+            store.Store(to, checked=True),
+            _ages(rate_hz, Limits()),
+        )
         self._there = {stored.key for stored in store.there(to)}
 
     @property
@@ -87,7 +107,9 @@ class Work:
         return self._limits.camera_s
 
     def all(self, theirs: Foreign, row: EpisodeRow, report: Report) -> Iterator[str]:
-        """Takes over an episode, in pieces where it was told several things or something is missing; what is to be said of it."""
+        """Takes over an episode, in pieces where it was told several things or something is
+        missing; what is to be said of it.
+        """
         try:
             pieces = theirs.parts(row)
         except XlvlaError as error:
@@ -98,7 +120,10 @@ class Work:
         report.frames += lost if pieces else 0
         if lost or len(pieces) > 1:
             told = ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
-            yield f"episode {row.index}: cut where it is told something else, or rows or pictures are missing; its pieces: frames {told}"
+            yield (
+                f"episode {row.index}: cut where it is told something else, or rows or pictures "
+                f"are missing; its pieces: frames {told}"
+            )
         report.left_out += not pieces
         for piece in pieces:
             yield from (f"{piece.name}: {line}" for line in self._one(theirs, piece, report))
@@ -124,7 +149,9 @@ def by_side(option: str, text: str) -> dict[str, str]:
     """{'left': 'xhand'} of `left=xhand`."""
     pairs = [word.strip().partition("=") for word in text.split(",") if word.strip()]
     if any(not (side and equals and name) for side, equals, name in pairs):
-        raise XlvlaError(f"--{option} {text}: sides and names are wanted, as in left=xhand,right=xhand")
+        raise XlvlaError(
+            f"--{option} {text}: sides and names are wanted, as in left=xhand,right=xhand"
+        )
     return {side.strip(): name.strip() for side, _, name in pairs}
 
 

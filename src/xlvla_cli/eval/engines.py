@@ -1,4 +1,6 @@
-"""What runs trials: this process, processes of this machine, a Ray cluster, or the real graph. All yield results as they come."""
+"""What runs trials: this process, processes of this machine, a Ray cluster, or the real graph. All
+yield results as they come.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def local(trials: Sequence[Trial], workers: int) -> Played:
 
 
 def ray(trials: Sequence[Trial], workers: int) -> Played:
-    """On the Ray cluster that RAY_ADDRESS names, or one on this machine; every machine of it needs xlvla and the weights."""
+    """On the Ray cluster that RAY_ADDRESS names, or one on this machine; every machine of it needs
+    xlvla and the weights.
+    """
     try:
         import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -48,7 +52,11 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
     import os
 
     if not ray.is_initialized():
-        mine = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+        mine = (
+            {}
+            if os.environ.get("RAY_ADDRESS")
+            else {"num_cpus": workers, "include_dashboard": False}
+        )
         ray.init(log_to_driver=False, **mine)
     there = ray.remote(num_cpus=1)(play)
     waiting, running = list(reversed(trials)), dict[Any, Trial]()
@@ -69,7 +77,9 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
 
 
 def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
-    """On the real graph, a rig after the other, as fast as its simulation's clock runs; episodes count up from the first seed."""
+    """On the real graph, a rig after the other, as fast as its simulation's clock runs; episodes
+    count up from the first seed.
+    """
     from xlvla_cli.ros.session import EpisodeResult, Session
     from xlvla_cli.run import ready_or_raise
 
@@ -79,10 +89,19 @@ def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
         rig = rig_file.with_choices(run[0].rig, seed=run[0].seed)
         with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
             for trial in run:
-                ended = next(status for status in session.episode() if isinstance(status, EpisodeResult))
+                ended = next(
+                    status for status in session.episode() if isinstance(status, EpisodeResult)
+                )
                 if ended.seed != trial.seed:
-                    raise XlvlaError(f"the simulation played seed {ended.seed}, asked was {trial.seed}")
-                yield trial, Result(Outcome(ended.success, ended.stage, round(ended.duration_s, 2), ended.text))
+                    raise XlvlaError(
+                        f"the simulation played seed {ended.seed}, asked was {trial.seed}"
+                    )
+                yield (
+                    trial,
+                    Result(
+                        Outcome(ended.success, ended.stage, round(ended.duration_s, 2), ended.text)
+                    ),
+                )
 
 
 def consecutive(trials: Sequence[Trial]) -> Iterator[list[Trial]]:

@@ -17,11 +17,24 @@ def draw(table: Table, path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     tasks, hands = table.tasks, table.hands
-    figure = Figure(figsize=(2.6 + 2 * max(1.9, 1.05 * len(hands)), 1.7 + 0.48 * len(tasks)), layout="constrained")
+    figure = Figure(
+        figsize=(2.6 + 2 * max(1.9, 1.05 * len(hands)), 1.7 + 0.48 * len(tasks)),
+        layout="constrained",
+    )
     FigureCanvasAgg(figure)
-    for axes, which, name in zip(figure.subplots(1, 2), ("sr", "psr"), ("SR: success rate", "PSR: partial success rate"), strict=True):
+    for axes, which, name in zip(
+        figure.subplots(1, 2),
+        ("sr", "psr"),
+        ("SR: success rate", "PSR: partial success rate"),
+        strict=True,
+    ):
         cells = [[table.cell(task, pair) for pair in hands] for task in tasks]
-        values = np.array([[np.nan if cell is None else getattr(cell.rate, which) for cell in row] for row in cells])
+        values = np.array(
+            [
+                [np.nan if cell is None else getattr(cell.rate, which) for cell in row]
+                for row in cells
+            ]
+        )
         axes.imshow(values, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
         axes.set_xticks(range(len(hands)), [pair.replace("+", "+\n") for pair in hands])
         axes.set_yticks(range(len(tasks)), [code(task) for task in tasks])
@@ -33,7 +46,9 @@ def draw(table: Table, path: Path, title: str) -> None:
         for y, row in enumerate(cells):
             for x, cell in enumerate(row):
                 _write(axes, x, y, cell, which)
-    figure.colorbar(figure.axes[0].images[0], ax=figure.axes, shrink=0.9, format=lambda value, _: f"{value:.0%}")
+    figure.colorbar(
+        figure.axes[0].images[0], ax=figure.axes, shrink=0.9, format=lambda value, _: f"{value:.0%}"
+    )
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=140)
 
@@ -49,4 +64,6 @@ def _write(axes: Any, x: int, y: int, cell: Cell | None, which: str) -> None:
     if cell.held_out:
         from matplotlib.patches import Rectangle
 
-        axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, fill=False, edgecolor="black", linewidth=2))
+        axes.add_patch(
+            Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, fill=False, edgecolor="black", linewidth=2)
+        )

@@ -1,4 +1,6 @@
-"""Outcomes on disk, one line of JSON each, so that an interrupted evaluation goes on where it stopped."""
+"""Outcomes on disk, one line of JSON each, so that an interrupted evaluation goes on where it
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,13 @@ class Ledger:
     def enter(self, trial: Trial, outcome: Outcome) -> None:
         """Keeps an outcome; it is on disk when this returns."""
         self.outcomes[trial.key] = outcome
-        about = {"key": trial.key, "actor": trial.actor, "task": trial.task, "hands": "+".join(trial.hands), "seed": trial.seed}
+        about = {
+            "key": trial.key,
+            "actor": trial.actor,
+            "task": trial.task,
+            "hands": "+".join(trial.hands),
+            "seed": trial.seed,
+        }
         with self._path.open("a") as file:
             file.write(json.dumps(about | asdict(outcome)) + "\n")
 

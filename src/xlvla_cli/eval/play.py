@@ -1,4 +1,6 @@
-"""Plays a trial, wherever that is: worlds and policies of the last trials are kept, since making one takes longer than resetting it."""
+"""Plays a trial, wherever that is: worlds and policies of the last trials are kept, since making
+one takes longer than resetting it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def _play_expert(trial: Trial) -> Result:
     world, expert = _kept("expert", trial.rig, lambda: _expert(trial), trial.film)
     seen: list[np.ndarray] = []
     try:
-        shown = demonstrate(world, expert, trial.seed, watch=lambda world: seen.append(world.data.qpos.copy()))
+        shown = demonstrate(
+            world, expert, trial.seed, watch=lambda world: seen.append(world.data.qpos.copy())
+        )
         success, status, text = shown.good, shown.status, shown.status.text
     except XlvlaError as error:  # an arm cannot follow
         success, status, text = False, world.status(), str(error)
@@ -67,7 +71,9 @@ def _kept(kind: str, rig: Any, make: Callable[[], Made], *more: Any) -> Made:
 def _drop(kind: str) -> None:
     """Frees what is kept before another is made, so that there never are two."""
     _, made = _last.pop(kind, ("", None))
-    worlds = [made.world] if kind == "stage" and made else made[:1] if kind == "expert" and made else []
+    worlds = (
+        [made.world] if kind == "stage" and made else made[:1] if kind == "expert" and made else []
+    )
     for world in worlds:
         world.close()
 
@@ -77,7 +83,9 @@ def _stage(trial: Trial) -> Stage:
 
     assert trial.rig.policy is not None
     anywhere = replace(trial.rig, sim=None, policy=replace(trial.rig.policy, instruction="Wait."))
-    policy: Policy = _kept("policy", anywhere, lambda: load_policy(trial.rig, trial.threads), trial.threads)
+    policy: Policy = _kept(
+        "policy", anywhere, lambda: load_policy(trial.rig, trial.threads), trial.threads
+    )
     return Stage(trial.rig, trial.delay_s, trial.threads, policy)
 
 
@@ -90,14 +98,18 @@ def _expert(trial: Trial) -> tuple[World, Expert]:
 
 
 def _film(trial: Trial, outcome: Outcome, world: World, seen: Sequence[np.ndarray]) -> bytes | None:
-    """What the world looked like, drawn afterwards from its positions; the world is where it ended then."""
+    """What the world looked like, drawn afterwards from its positions; the world is where it ended
+    then.
+    """
     if not trial.films(outcome.success):
         return None
     import mujoco
 
     from xlvla.film import Film
 
-    caption = f"{' and '.join(trial.hands)}: {world.task.sentence} Seed {trial.seed}, {outcome.text}"
+    caption = (
+        f"{' and '.join(trial.hands)}: {world.task.sentence} Seed {trial.seed}, {outcome.text}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         with Film(path, CHUNK_HZ) as film:

@@ -30,7 +30,8 @@ class Roughness:
 
     Args:
         at_boundaries: where one chunk follows another.
-        inside: everywhere else. Chunks are not equally rough all along, so this alone does not say what switching adds.
+        inside: everywhere else. Chunks are not equally rough all along, so this alone does not say
+            what switching adds.
         own: of the following chunks alone, at the instants of `at_boundaries`.
     """
 
@@ -51,7 +52,14 @@ def blended(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughnes
     for now in times:
         while left and left[0].came_s <= now:
             chunk = left.pop(0)
-            player.offer(chunk.points, player.joints, chunk.stamp_s, chunk.rate_hz, now, measured=chunk.points[0])
+            player.offer(
+                chunk.points,
+                player.joints,
+                chunk.stamp_s,
+                chunk.rate_hz,
+                now,
+                measured=chunk.points[0],
+            )
         out.append(player.command(now, chunks[0].points[0]))
     return _roughness(np.array(out), times, chunks, player)
 
@@ -67,23 +75,42 @@ def naive(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughness:
 
 
 def _times(player: Player, chunks: Sequence[Arrival], end_s: float) -> np.ndarray:
-    return chunks[0].came_s + np.arange(round((end_s - chunks[0].came_s) * player.config.rate_hz)) / player.config.rate_hz
+    return (
+        chunks[0].came_s
+        + np.arange(round((end_s - chunks[0].came_s) * player.config.rate_hz))
+        / player.config.rate_hz
+    )
 
 
-def _roughness(commands: np.ndarray, times: np.ndarray, chunks: Sequence[Arrival], player: Player) -> Roughness:
+def _roughness(
+    commands: np.ndarray, times: np.ndarray, chunks: Sequence[Arrival], player: Player
+) -> Roughness:
     jerk = _jerk(commands, player)
-    when, settled = times[3:], chunks[1].came_s - AFTER_S  # the first chunk starts a robot from rest: that is no boundary
-    after = np.min([np.where(when >= chunk.came_s, when - chunk.came_s, np.inf) for chunk in chunks[1:]], axis=0)
+    when, settled = (
+        times[3:],
+        chunks[1].came_s - AFTER_S,
+    )  # the first chunk starts a robot from rest: that is no boundary
+    after = np.min(
+        [np.where(when >= chunk.came_s, when - chunk.came_s, np.inf) for chunk in chunks[1:]],
+        axis=0,
+    )
     boundary = after <= AFTER_S
     inside = ~boundary & (when > settled)
     own = np.concatenate([_own_jerk(chunk, player) for chunk in chunks[1:]])
-    return Roughness(*(float(np.sqrt(np.mean(values**2))) for values in (jerk[boundary], jerk[inside], own)))
+    return Roughness(
+        *(float(np.sqrt(np.mean(values**2))) for values in (jerk[boundary], jerk[inside], own))
+    )
 
 
 def _own_jerk(chunk: Arrival, player: Player) -> np.ndarray:
-    """Jerk of a chunk's curve where it would be played first, as if it had been played before too."""
+    """Jerk of a chunk's curve where it would be played first, as if it had been played before
+    too.
+    """
     ticks = np.arange(-3, round(AFTER_S * player.config.rate_hz) + 1) / player.config.rate_hz
-    curve, begun_s = Trajectory(chunk.points, chunk.rate_hz), chunk.came_s - chunk.stamp_s - 1 / chunk.rate_hz
+    curve, begun_s = (
+        Trajectory(chunk.points, chunk.rate_hz),
+        chunk.came_s - chunk.stamp_s - 1 / chunk.rate_hz,
+    )
     return _jerk(np.array([curve.at(begun_s + tick).position for tick in ticks]), player)
 
 

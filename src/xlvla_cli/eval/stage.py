@@ -28,7 +28,9 @@ def load_policy(rig: Rig, threads: int) -> Policy:
     """The policy of a rig; it does not depend on the rig's task."""
     if rig.policy is None:
         raise XlvlaError(f"rig '{rig.name}' needs a `policy` section to be evaluated")
-    return importlib.import_module(f"xlvla_policy.policies.{rig.policy.type}").load(rig, threads=threads)
+    return importlib.import_module(f"xlvla_policy.policies.{rig.policy.type}").load(
+        rig, threads=threads
+    )
 
 
 class Stage:
@@ -44,23 +46,35 @@ class Stage:
         from xlvla_sim.world import World
 
         if rig.policy is None or rig.sim is None:
-            raise XlvlaError(f"rig '{rig.name}' needs a `policy` and a `sim` section to be evaluated")
+            raise XlvlaError(
+                f"rig '{rig.name}' needs a `policy` and a `sim` section to be evaluated"
+            )
         self.rig, self.period_s = rig, 1 / rig.motion.rate_hz
         self.instruction = rig.policy.instruction
         self.replan = max(1, round(rig.policy.replan_s / self.period_s))
         self.delay = round(delay_s / self.period_s)
         self.policy: Policy = policy or load_policy(rig, threads)
         self.world: World = World(rig)
-        self.names: dict[Side, list[str]] = {side: [n for part in PARTS for n in rig.joint_names(side, part)] for side in rig.sides}
+        self.names: dict[Side, list[str]] = {
+            side: [n for part in PARTS for n in rig.joint_names(side, part)] for side in rig.sides
+        }
 
     def trial(self, seed: int, *, settle: bool = False) -> Outcome:
-        """Plays one episode to its end; the same seed has the same outcome, whatever was played before."""
+        """Plays one episode to its end; the same seed has the same outcome, whatever was played
+        before.
+        """
         from xlvla_drivers.motion.rig_motion import RigMotion
 
         self.world.reset(seed)
         motion = RigMotion(self.rig)
-        self.commanded: dict[Side, list[np.ndarray]] = {side: [self._measured(side)] for side in self.rig.sides}
-        self.sent, self.seen, self._troubles = list[tuple[float, Chunk]](), list[np.ndarray](), list[str]()
+        self.commanded: dict[Side, list[np.ndarray]] = {
+            side: [self._measured(side)] for side in self.rig.sides
+        }
+        self.sent, self.seen, self._troubles = (
+            list[tuple[float, Chunk]](),
+            list[np.ndarray](),
+            list[str](),
+        )
         waiting: tuple[int, Chunk] | None = None
         outcome, tick, last = None, 0, math.inf
         every = round(1 / CHUNK_HZ / self.period_s)
@@ -77,17 +91,26 @@ class Stage:
                 self.seen.append(self.world.data.qpos.copy())
             tick += 1
             if outcome is None and self.world.status().done:
-                outcome, last = self._outcome(), tick + (round(SETTLE_S / self.period_s) if settle else 0)
+                outcome, last = (
+                    self._outcome(),
+                    tick + (round(SETTLE_S / self.period_s) if settle else 0),
+                )
         assert outcome is not None
         return outcome
 
     def _outcome(self) -> Outcome:
         status = self.world.status()
-        troubles = f"; {len(self._troubles)} times no chunk: {self._troubles[0]}" if self._troubles else ""
-        return Outcome(status.success, status.stage, round(self.world.time_s, 2), status.text + troubles)
+        troubles = (
+            f"; {len(self._troubles)} times no chunk: {self._troubles[0]}" if self._troubles else ""
+        )
+        return Outcome(
+            status.success, status.stage, round(self.world.time_s, 2), status.text + troubles
+        )
 
     def _decide(self, now_s: float) -> Chunk | None:
-        """The next chunk; None where the policy has none, as on the robot, which then plays on what it has."""
+        """The next chunk; None where the policy has none, as on the robot, which then plays on what
+        it has.
+        """
         try:
             return self.policy.predict(self._observe(now_s))
         except XlvlaError as error:
@@ -96,15 +119,26 @@ class Stage:
 
     def _observe(self, now_s: float) -> Observation:
         images = {camera: self.world.image(camera) for camera in self.rig.cameras}
-        executed: dict[Side, dict[Part, np.ndarray]] = {side: self._executed(side, rows) for side, rows in self.commanded.items()}
+        executed: dict[Side, dict[Part, np.ndarray]] = {
+            side: self._executed(side, rows) for side, rows in self.commanded.items()
+        }
         previous = tuple(chunk for _, chunk in self.sent)
-        return Observation(round(now_s * 1e9), images, self.instruction, executed, previous, self.delay * self.period_s)
+        return Observation(
+            round(now_s * 1e9),
+            images,
+            self.instruction,
+            executed,
+            previous,
+            self.delay * self.period_s,
+        )
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:
         """The commands of the last 64 frames, at 20 Hz up to now."""
         every = round(1 / CHUNK_HZ / self.period_s)
         newest = len(rows) - 1
-        values = np.stack([rows[max(0, newest - every * back)] for back in reversed(range(CHUNK_FRAMES))])
+        values = np.stack(
+            [rows[max(0, newest - every * back)] for back in reversed(range(CHUNK_FRAMES))]
+        )
         arm = len(self.rig.joint_names(side, "arm"))
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
@@ -115,17 +149,28 @@ class Stage:
             points = np.concatenate([chunk.positions[side][part] for part in PARTS], 1)
             began = self.commanded[side][0]
             try:
-                player.offer(points, self.names[side], chunk.stamp_ns / 1e9, chunk.rate_hz, now_s, measured=began)
+                player.offer(
+                    points,
+                    self.names[side],
+                    chunk.stamp_ns / 1e9,
+                    chunk.rate_hz,
+                    now_s,
+                    measured=began,
+                )
             except Refused as error:  # as on the robot
                 self._troubles.append(f"{side} chunk refused: {error}")
 
     def _command(self, motion: RigMotion, now_s: float) -> None:
-        targets = motion.step(now_s, self.period_s, {side: rows[0] for side, rows in self.commanded.items()})
+        targets = motion.step(
+            now_s, self.period_s, {side: rows[0] for side, rows in self.commanded.items()}
+        )
         for side, rows in self.commanded.items():
             rows.append(targets.get(side, rows[-1]))
             named = dict(zip(self.names[side], rows[-1], strict=True))
             for part in PARTS:
-                self.world.command(side, part, {name: named[name] for name in self.rig.joint_names(side, part)})
+                self.world.command(
+                    side, part, {name: named[name] for name in self.rig.joint_names(side, part)}
+                )
 
     def _measured(self, side: Side) -> np.ndarray:
         return np.concatenate([self.world.joint_state(side, part)[0] for part in PARTS])
@@ -135,4 +180,12 @@ def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
     """One side of the chunks a trial sent, as motion meets them."""
     from xlvla_cli.eval.roughness import Arrival
 
-    return [Arrival(at, c.stamp_ns / 1e9, c.rate_hz, np.concatenate([c.positions[side][part] for part in PARTS], 1)) for at, c in sent]
+    return [
+        Arrival(
+            at,
+            c.stamp_ns / 1e9,
+            c.rate_hz,
+            np.concatenate([c.positions[side][part] for part in PARTS], 1),
+        )
+        for at, c in sent
+    ]

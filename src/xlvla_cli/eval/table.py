@@ -1,4 +1,6 @@
-"""Success rate (SR) and partial success rate (PSR) by task and hand, with intervals, as data and as Markdown."""
+"""Success rate (SR) and partial success rate (PSR) by task and hand, with intervals, as data and as
+Markdown.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,24 @@ from xlvla_cli.eval.trial import Outcome, Trial
 
 HELD_OUT = "†"
 LEGEND = (
-    "SR: share of trials that succeed; PSR: mean share of a task's stages reached. In brackets the 95% Wilson score interval; for PSR "
-    "with the mean in the share's place, which is rather too wide than too narrow, as nothing within 0 and 1 varies more than yes and no."
+    "SR: share of trials that succeed; PSR: mean share of a task's stages reached. In brackets the "
+    "95% Wilson score interval; for PSR "
+    "with the mean in the share's place, which is rather too wide than too narrow, as nothing "
+    "within 0 and 1 varies more than yes and no."
 )
 
 
 def wilson(share: float, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """Confidence interval (95% by default) of a success rate (Wilson, 1927); nothing is known without trials."""
+    """Confidence interval (95% by default) of a success rate (Wilson, 1927); nothing is known
+    without trials.
+    """
     if trials == 0:
         return 0.0, 1.0
     spread = z * z / trials
     half = z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    return max(0.0, (share + spread / 2 - half) / (1 + spread)), min(1.0, (share + spread / 2 + half) / (1 + spread))
+    return max(0.0, (share + spread / 2 - half) / (1 + spread)), min(
+        1.0, (share + spread / 2 + half) / (1 + spread)
+    )
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,14 @@ def rate(outcomes: Sequence[Outcome]) -> Rate:
     """Over at least one trial."""
     count, successes = len(outcomes), sum(outcome.success for outcome in outcomes)
     psr = math.fsum(outcome.stage for outcome in outcomes) / count
-    return Rate(count, successes, successes / count, wilson(successes / count, count), psr, wilson(psr, count))
+    return Rate(
+        count,
+        successes,
+        successes / count,
+        wilson(successes / count, count),
+        psr,
+        wilson(psr, count),
+    )
 
 
 @dataclass(frozen=True)
@@ -76,15 +91,28 @@ class Table:
 
     def over(self, *, hands: str | None = None, held_out: bool | None = None) -> Rate | None:
         """The rate over all trials of some cells; None where there are none."""
-        wanted = {(c.task, c.hands) for c in self.cells if hands in (None, c.hands) and held_out in (None, c.held_out)}
-        outcomes = [outcome for trial, outcome in self.outcomes if (trial.task, "+".join(trial.hands)) in wanted]
+        wanted = {
+            (c.task, c.hands)
+            for c in self.cells
+            if hands in (None, c.hands) and held_out in (None, c.held_out)
+        }
+        outcomes = [
+            outcome
+            for trial, outcome in self.outcomes
+            if (trial.task, "+".join(trial.hands)) in wanted
+        ]
         return rate(outcomes) if outcomes else None
 
     def plain(self) -> dict[str, Any]:
         means = {hands: _plain(self.over(hands=hands)) for hands in self.hands}
-        splits = {"held_out": _plain(self.over(held_out=True)), "trained": _plain(self.over(held_out=False))}
+        splits = {
+            "held_out": _plain(self.over(held_out=True)),
+            "trained": _plain(self.over(held_out=False)),
+        }
         trials = [
-            {"task": trial.task, "hands": "+".join(trial.hands), "seed": trial.seed} | asdict(outcome) for trial, outcome in self.outcomes
+            {"task": trial.task, "hands": "+".join(trial.hands), "seed": trial.seed}
+            | asdict(outcome)
+            for trial, outcome in self.outcomes
         ]
         return (
             {"interval": "Wilson score, 95%", "all": _plain(self.over()), "by_hands": means}
@@ -119,7 +147,12 @@ def table(outcomes: Sequence[tuple[Trial, Outcome]], holdout: Holdout) -> Table:
     for trial, outcome in outcomes:
         by_cell.setdefault((trial.task, "+".join(trial.hands)), []).append((trial, outcome))
     cells = (
-        Cell(task, hands, rate([outcome for _, outcome in played]), not holdout.keeps(hands.split("+"), task))
+        Cell(
+            task,
+            hands,
+            rate([outcome for _, outcome in played]),
+            not holdout.keeps(hands.split("+"), task),
+        )
         for (task, hands), played in by_cell.items()
     )
     return Table(tuple(cells), tuple(outcomes))

@@ -1,4 +1,6 @@
-"""What a trial is: facts in, an outcome out, both small and picklable, so that anything may run it anywhere."""
+"""What a trial is: facts in, an outcome out, both small and picklable, so that anything may run it
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class Trial:
         delay_s: from an observation to its chunk's taking effect; what the ROS graph needs itself.
         threads: processor threads of the policy.
         film: of which trials pictures are wanted.
-        mark: names everything that may change the outcome but the seed: weights, codec, rig, delay, code of the world.
+        mark: names everything that may change the outcome but the seed: weights, codec, rig, delay,
+            code of the world.
     """
 
     rig: Rig
@@ -65,7 +68,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial; `stage` is the share of the task's stages reached, `text` what the task says of it."""
+    """What came of a trial; `stage` is the share of the task's stages reached, `text` what the task
+    says of it.
+    """
 
     success: bool
     stage: float
@@ -75,21 +80,37 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """An outcome and perhaps a film of it, as the bytes of an MP4 file: whoever ran it may be on another machine."""
+    """An outcome and perhaps a film of it, as the bytes of an MP4 file: whoever ran it may be on
+    another machine.
+    """
 
     outcome: Outcome
     film: bytes | None = None
 
 
-def facts(rig: Rig, actor: Actor, route: Route, codec: str, delay_s: float, threads: int) -> Mapping[str, Any]:
+def facts(
+    rig: Rig, actor: Actor, route: Route, codec: str, delay_s: float, threads: int
+) -> Mapping[str, Any]:
     """What may change the outcome of a trial but its seed."""
     document = asdict(rig)
     policy = document.pop("policy") or {}
     document["sim"].pop("seed")
     weights = policy.pop("checkpoint", None)
-    found = {"version": __version__, "actor": actor, "route": route, "codec": codec, "world": world_digest(), "rig": document}
+    found = {
+        "version": __version__,
+        "actor": actor,
+        "route": route,
+        "codec": codec,
+        "world": world_digest(),
+        "rig": document,
+    }
     if actor == "policy":
-        found |= {"weights": weights_digest(weights), "mind": mind_digest(), "threads": threads, "policy": policy}
+        found |= {
+            "weights": weights_digest(weights),
+            "mind": mind_digest(),
+            "threads": threads,
+            "policy": policy,
+        }
         found |= {"delay_s": delay_s} if route == "direct" else {}
     return found
 
@@ -120,15 +141,28 @@ def mind_digest() -> str:
 
 @cache
 def world_digest() -> str:
-    """Short SHA-256 of what makes the world and moves the robots in it: results of other code are not mixed with this one's."""
+    """Short SHA-256 of what makes the world and moves the robots in it: results of other code are
+    not mixed with this one's.
+    """
     import xlvla.arms
     import xlvla.hands
     import xlvla_drivers.motion
     import xlvla_sim
     from xlvla.paths import share
 
-    folders = [*(Path(package.__path__[0]) for package in (xlvla.arms, xlvla.hands, xlvla_drivers.motion, xlvla_sim)), share("urdf")]
-    files = [file for folder in folders for file in sorted(folder.rglob("*.*")) if file.suffix in (".py", ".urdf", ".xacro")]
+    folders = [
+        *(
+            Path(package.__path__[0])
+            for package in (xlvla.arms, xlvla.hands, xlvla_drivers.motion, xlvla_sim)
+        ),
+        share("urdf"),
+    ]
+    files = [
+        file
+        for folder in folders
+        for file in sorted(folder.rglob("*.*"))
+        if file.suffix in (".py", ".urdf", ".xacro")
+    ]
     return _digest(version("mujoco").encode(), *(file.read_bytes() for file in files))
 
 

@@ -1,6 +1,8 @@
-"""Who may publish and subscribe what in a rig's graph, in the names DDS knows: what `xlvla secure` signs.
+"""Who may publish and subscribe what in a rig's graph, in the names DDS knows: what `xlvla secure`
+signs.
 
-Everything follows from the description of the graph (`xlvla.ros.wiring`), and what ROS gives every node from asking one.
+Everything follows from the description of the graph (`xlvla.ros.wiring`), and what ROS gives every
+node from asking one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from xlvla.ros.wiring import Wiring
 from xlvla.security import OPERATOR, TRACKER, enclave
 
 GRAPH = "ros_discovery_info"
-"""How the participants of a graph tell each other which nodes they are; a name of the middleware's."""
+"""How the participants of a graph tell each other which nodes they are; a name of the middleware's.
+"""
 
 _ASKED = "asked"
 
@@ -37,19 +40,28 @@ class Access:
 
 def access(rig: Rig) -> dict[str, Access]:
     """By enclave: every node of a rig, its operator, and a tracker of its own where it has one."""
-    wires = {spec.label.lstrip("/"): wire for spec, wire in zip(nodes(rig), wiring.wiring(rig).values(), strict=True)}
+    wires = {
+        spec.label.lstrip("/"): wire
+        for spec, wire in zip(nodes(rig), wiring.wiring(rig).values(), strict=True)
+    }
     wires[OPERATOR] = wiring.operator(rig)
     if outside := wiring.trackers(rig):
         wires[TRACKER] = Wiring(says=outside)
     of_every_node = _of_ros()
-    return {enclave(rig, name): _access(wire, _named(of_every_node, name)) for name, wire in wires.items()}
+    return {
+        enclave(rig, name): _access(wire, _named(of_every_node, name))
+        for name, wire in wires.items()
+    }
 
 
 def dds_names(wire: Wiring) -> Access:
     """What a node's own topics and services are in DDS."""
     says, hears = _names("rt{}", wire.says), _names("rt{}", wire.hears)
     answered, asked = _names("rq{}Request", wire.serves), _names("rr{}Reply", wire.calls)
-    return Access(says | _names("rr{}Reply", wire.serves) | _names("rq{}Request", wire.calls), hears | answered | asked)
+    return Access(
+        says | _names("rr{}Reply", wire.serves) | _names("rq{}Request", wire.calls),
+        hears | answered | asked,
+    )
 
 
 def _names(pattern: str, entries: Iterable[Topic | Service]) -> frozenset[str]:
@@ -58,7 +70,9 @@ def _names(pattern: str, entries: Iterable[Topic | Service]) -> frozenset[str]:
 
 def _access(wire: Wiring, of_ros: Access) -> Access:
     own = dds_names(wire)
-    return Access(own.publish | of_ros.publish | {GRAPH}, own.subscribe | of_ros.subscribe | {GRAPH})
+    return Access(
+        own.publish | of_ros.publish | {GRAPH}, own.subscribe | of_ros.subscribe | {GRAPH}
+    )
 
 
 def _named(of_ros: Access, name: str) -> Access:

@@ -13,7 +13,9 @@ from xlvla.types import Part, Side
 from xlvla_cli.ros.operator import Operator
 
 LEGEND = "keys: e engage, d disengage, space e-stop, r recover and reset, h go home, n new scene"
-RECORDER_LEGEND = "t begin or end a take, x discard it or take it back, s success, f failure, l relabel"
+RECORDER_LEGEND = (
+    "t begin or end a take, x discard it or take it back, s success, f failure, l relabel"
+)
 TELEOP_LEGEND = "c closes and opens the clutch"
 BUTTONS = {"t": "record", "x": "discard", "s": "success", "f": "failure", "l": "relabel"}
 """What a key tells the recorder; what comes of it is a cue."""
@@ -24,7 +26,9 @@ LEVELS = dict(enumerate(("ok", "warning", "fault")))
 
 @dataclass(frozen=True)
 class DeviceWord:
-    """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped it."""
+    """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped
+    it.
+    """
 
     level: str
     line: str
@@ -36,12 +40,21 @@ class Controls:
 
     def __init__(self, operator: Operator, rig: Rig):
         self._operator, self._rig = operator, rig
-        self._readers = {} if rig.sim else {key: Reader(operator.node, topics.device(*key), forms.DEVICE) for key in rig.parts}
+        self._readers = (
+            {}
+            if rig.sim
+            else {
+                key: Reader(operator.node, topics.device(*key), forms.DEVICE) for key in rig.parts
+            }
+        )
         self._words: dict[tuple[Side, Part], DeviceWord] = {}
         self._cues = Reader(operator.node, topics.CUE, forms.WORDS)
         self._recorder = Reader(operator.node, topics.RECORDER_STATUS, statuses.RECORDER)
         self._recording: dict[str, Any] = {}
-        self._teleop, self._following = Reader(operator.node, topics.TELEOP_STATUS, statuses.TELEOP), dict[str, Any]()
+        self._teleop, self._following = (
+            Reader(operator.node, topics.TELEOP_STATUS, statuses.TELEOP),
+            dict[str, Any](),
+        )
         if rig.teleop:
             operator.prepare(topics.TELEOP_CLUTCH)
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
@@ -50,18 +63,27 @@ class Controls:
     def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
         for key, reader in self._readers.items():
             if (said := reader.newest()) is not None:
-                self._words[key] = DeviceWord(LEVELS.get(said.level, "fault"), said.text, said.stopped_by)
+                self._words[key] = DeviceWord(
+                    LEVELS.get(said.level, "fault"), said.text, said.stopped_by
+                )
         return self._words
 
     @property
     def legend(self) -> str:
-        more = [TELEOP_LEGEND] * bool(self._rig.teleop) + [RECORDER_LEGEND] * bool(self._rig.recorder)
+        more = [TELEOP_LEGEND] * bool(self._rig.teleop) + [RECORDER_LEGEND] * bool(
+            self._rig.recorder
+        )
         return ", ".join([LEGEND, *more])
 
     def cues(self) -> list[tuple[str, str]]:
-        """What the operator is to hear and read since the last call: words for sounds, and lines."""
+        """What the operator is to hear and read since the last call: words for sounds, and
+        lines.
+        """
         heard = [said.partition(": ") for said in self._cues.every()]
-        return [(word, line) if colon and word.isalpha() else ("", word + colon + line) for word, colon, line in heard]
+        return [
+            (word, line) if colon and word.isalpha() else ("", word + colon + line)
+            for word, colon, line in heard
+        ]
 
     def recording(self) -> dict[str, Any]:
         """What the recorder last said of itself; empty where there is none."""
@@ -89,7 +111,9 @@ class Controls:
                     self._operator.reset()
                     return "a new scene"
                 case "c" if self._rig.teleop:
-                    closed = any(side["clutched"] for side in self.following().get("sides", {}).values())
+                    closed = any(
+                        side["clutched"] for side in self.following().get("sides", {}).values()
+                    )
                     return self._operator.call(topics.TELEOP_CLUTCH, data=not closed)
                 case _ if self._rig.recorder and key in BUTTONS:
                     self._operator.press(BUTTONS[key])
@@ -102,5 +126,12 @@ class Controls:
 
     def _recover(self) -> list[str]:
         """Clears the faults of the devices that have any; to be stopped is none."""
-        ill = [key for key, word in self.devices().items() if word.level == "fault" or (word.level == "warning" and not word.stopped)]
-        return [f"{side} {part}: {self._operator.call(topics.recover(side, part))}" for side, part in ill]
+        ill = [
+            key
+            for key, word in self.devices().items()
+            if word.level == "fault" or (word.level == "warning" and not word.stopped)
+        ]
+        return [
+            f"{side} {part}: {self._operator.call(topics.recover(side, part))}"
+            for side, part in ill
+        ]

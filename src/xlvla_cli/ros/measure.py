@@ -20,19 +20,25 @@ KEPT = 100_000
 
 
 class Measure:
-    """Latency from camera to chunk to command, and regularity of the command stream, on the first side of a rig.
+    """Latency from camera to chunk to command, and regularity of the command stream, on the first
+    side of a rig.
 
-    All times are real times: an observation is counted from when its camera's message was sent. The newest `KEPT` figures
-    of a kind count; of a rig without cameras, only the command stream.
+    All times are real times: an observation is counted from when its camera's message was sent. The
+    newest `KEPT` figures of a kind count; of a rig without cameras, only the command stream.
     """
 
     def __init__(self, node: Node, rig: Rig):
         side = next(iter(rig.sides))
-        self._cameras = [Reader(node, topics.camera_info(camera).history(200)) for camera in list(rig.cameras)[:1]]
+        self._cameras = [
+            Reader(node, topics.camera_info(camera).history(200))
+            for camera in list(rig.cameras)[:1]
+        ]
         self._chunks = Reader(node, topics.chunk(side).history(20))
         self._commands = Reader(node, topics.command(side, "arm").history(2000))
         self._seen: dict[int, int] = {}
-        self._unanswered_ns = deque[int](maxlen=100)  # of a motion that does not play, none is answered
+        self._unanswered_ns = deque[int](
+            maxlen=100
+        )  # of a motion that does not play, none is answered
         self._last_command_ns: int | None = None
         self.observation_to_chunk_ms = deque[float](maxlen=KEPT)
         self.chunk_to_command_ms = deque[float](maxlen=KEPT)

@@ -1,4 +1,6 @@
-"""The operator's side of the graph: watches a rig and gives it orders, from a process that is not one of its nodes."""
+"""The operator's side of the graph: watches a rig and gives it orders, from a process that is not
+one of its nodes.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +51,18 @@ class Operator:
         refusals.tell(self.node, Refusals(self._refused.append))
         self._status = Reader(self.node, topics.SIM_STATUS, statuses.SIM)
         self._diagnostics = Reader(self.node, topics.DIAGNOSTICS, forms.FIGURES)
-        self._states = Reader(self.node, topics.SIM_STATE.history(50), forms.ROW) if record else None
-        self._instruction = self.node.create_publisher(topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos)
-        self._button = self.node.create_publisher(topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos)
-        self._keys = self.node.create_publisher(topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos)
+        self._states = (
+            Reader(self.node, topics.SIM_STATE.history(50), forms.ROW) if record else None
+        )
+        self._instruction = self.node.create_publisher(
+            topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos
+        )
+        self._button = self.node.create_publisher(
+            topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos
+        )
+        self._keys = self.node.create_publisher(
+            topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos
+        )
         self._stop, self._stopped = StopPublisher(self.node, "operator"), False
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
@@ -60,7 +70,12 @@ class Operator:
     def __enter__(self) -> Operator:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._executor.shutdown()
         participant.leave(self.node)
 
@@ -70,14 +85,20 @@ class Operator:
             self._clients[service.name] = self.node.create_client(service.type, service.name)
         return self._clients[service.name]
 
-    def call(self, service: topics.Service, idle: Callable[[], None] = lambda: None, **fields: Any) -> str:
-        """The message of the service's answer; raises XlvlaError where nobody answers or the answer is no."""
+    def call(
+        self, service: topics.Service, idle: Callable[[], None] = lambda: None, **fields: Any
+    ) -> str:
+        """The message of the service's answer; raises XlvlaError where nobody answers or the answer
+        is no.
+        """
         client = self.prepare(service)
         give_up = time.monotonic() + OFFER_TIMEOUT_S
         while not client.service_is_ready():
             idle()
             _sleep_until(give_up, f"nobody offers {service.name}")
-        answer = self._answer(client, service.type.Request(**fields), idle) or self._answer(client, service.type.Request(**fields), idle)
+        answer = self._answer(client, service.type.Request(**fields), idle) or self._answer(
+            client, service.type.Request(**fields), idle
+        )
         if answer is None:
             raise XlvlaError(f"{service.name} did not answer within {2 * ANSWER_TIMEOUT_S:.0f} s")
         if not answer.success:
@@ -85,7 +106,9 @@ class Operator:
         return answer.message
 
     def _answer(self, client: Any, request: Any, idle: Callable[[], None]) -> Any | None:
-        """The answer; None when there is none in time, as when a node that just died still seems to offer the service."""
+        """The answer; None when there is none in time, as when a node that just died still seems to
+        offer the service.
+        """
         asked, give_up = client.call_async(request), time.monotonic() + ANSWER_TIMEOUT_S
         while not asked.done() and time.monotonic() < give_up:
             idle()
@@ -101,7 +124,9 @@ class Operator:
         return self._last_status
 
     def estop(self) -> str:
-        """Stops every driver, and motion; one line on what came of it. A motion that does not answer keeps no driver from stopping."""
+        """Stops every driver, and motion; one line on what came of it. A motion that does not
+        answer keeps no driver from stopping.
+        """
         self._stop.say(True)
         self._stopped = True
         try:
@@ -110,7 +135,9 @@ class Operator:
             return f"drivers were told to stop; motion was not: {error}"
 
     def end_stop(self) -> str:
-        """Ends an e-stop by motion, which says so to the drivers; raises XlvlaError where it does not."""
+        """Ends an e-stop by motion, which says so to the drivers; raises XlvlaError where it does
+        not.
+        """
         answer = self.call(topics.MOTION_RESET)
         if self._stopped:  # what this operator said must not stop whoever starts later
             self._stop.close()
@@ -130,7 +157,9 @@ class Operator:
             self._keys.publish(String(data=key))
 
     def status(self) -> dict[str, Any]:
-        """The newest status of the simulation that is not older than the last reset; empty before the first."""
+        """The newest status of the simulation that is not older than the last reset; empty before
+        the first.
+        """
         status = self._status.newest()
         if status is not None and status["begun"] >= self._last_status.get("begun", 0):
             self._last_status = status

@@ -1,4 +1,6 @@
-"""Does an episode again on a running rig: a slow way to its first pose, then its commands as chunks, through motion."""
+"""Does an episode again on a running rig: a slow way to its first pose, then its commands as
+chunks, through motion.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ Poses = Mapping[Side, np.ndarray]
 
 @dataclass(frozen=True)
 class Tracked:
-    """How near a part came to the frames of an episode: root mean square of all joints, and the largest distance and whose [rad]."""
+    """How near a part came to the frames of an episode: root mean square of all joints, and the
+    largest distance and whose [rad].
+    """
 
     side: Side
     part: Part
@@ -59,19 +63,31 @@ class Replayer:
     def __init__(self, operator: Operator, rig: Rig, idle: Callable[[], None] = lambda: None):
         self._rig, self._idle = rig, idle
         self._clock = SimClock(operator.node, rig.sim.speed) if rig.sim else Clock()
-        self._measured: dict[Side, Measured] = {side: Measured(operator.node, rig, side) for side in rig.sides}
+        self._measured: dict[Side, Measured] = {
+            side: Measured(operator.node, rig, side) for side in rig.sides
+        }
         self._status = Reader(operator.node, topics.MOTION_STATUS, statuses.MOTION)
         self._motion = ""
         self._chunks = {side: _publisher(operator, topics.chunk(side)) for side in rig.sides}
         self._source = _publisher(operator, topics.SOURCE)
-        self._names = {side: [name for part in PARTS for name in rig.joint_names(side, part)] for side in rig.sides}
+        self._names = {
+            side: [name for part in PARTS for name in rig.joint_names(side, part)]
+            for side in rig.sides
+        }
 
-    def play(self, frames: Poses, way: Way, told: Callable[[str], None] = lambda line: None) -> list[Tracked]:
-        """Does frames [F, N] rad of each side, in the rig's order of joints; how well they were followed."""
+    def play(
+        self, frames: Poses, way: Way, told: Callable[[str], None] = lambda line: None
+    ) -> list[Tracked]:
+        """Does frames [F, N] rad of each side, in the rig's order of joints; how well they were
+        followed.
+        """
         here = self._here()
         ways = {side: way(side, here[side], frames[side][0]) for side in frames}
         longest = max(map(len, ways.values()))
-        there = {side: np.concatenate([path, np.repeat(path[-1:], longest - len(path), axis=0)]) for side, path in ways.items()}
+        there = {
+            side: np.concatenate([path, np.repeat(path[-1:], longest - len(path), axis=0)])
+            for side, path in ways.items()
+        }
         start = longest + REST_FRAMES
         told(f"{start / CHUNK_HZ:.1f} s to where it begins")
         self._source.publish(String(data=SOURCE))
@@ -100,7 +116,9 @@ class Replayer:
                 return known
             if time.monotonic() > give_up:
                 lacking = ", ".join(self._measured.keys() - known.keys())
-                raise XlvlaError(f"it is not known where the robot is: no fresh joint states of {lacking}")
+                raise XlvlaError(
+                    f"it is not known where the robot is: no fresh joint states of {lacking}"
+                )
             time.sleep(0.02)
 
     def _poses(self) -> dict[Side, np.ndarray]:
@@ -112,8 +130,15 @@ class Replayer:
         return known
 
     def _follow(self, frames: Poses) -> list[tuple[float, dict[Side, np.ndarray]]]:
-        """Says the frames as chunks while time passes; what was measured, with the number of the frame that was due."""
-        count, seen, said, began = len(next(iter(frames.values()))), list[tuple[float, dict[Side, np.ndarray]]](), -AHEAD, 0
+        """Says the frames as chunks while time passes; what was measured, with the number of the
+        frame that was due.
+        """
+        count, seen, said, began = (
+            len(next(iter(frames.values()))),
+            list[tuple[float, dict[Side, np.ndarray]]](),
+            -AHEAD,
+            0,
+        )
         moved = time.monotonic()
         while True:
             now_ns = self._clock.now_ns()
@@ -137,8 +162,12 @@ class Replayer:
 
     def _say(self, frames: Poses, first: int, stamp_ns: int) -> None:
         for side, rows in frames.items():
-            ahead = rows[first + 1 : first + 1 + CHUNK_FRAMES] if first + 1 < len(rows) else rows[-1:]
-            self._chunks[side].publish(convert.trajectory(self._names[side], ahead, stamp_ns, CHUNK_HZ, SOURCE))
+            ahead = (
+                rows[first + 1 : first + 1 + CHUNK_FRAMES] if first + 1 < len(rows) else rows[-1:]
+            )
+            self._chunks[side].publish(
+                convert.trajectory(self._names[side], ahead, stamp_ns, CHUNK_HZ, SOURCE)
+            )
 
     def _refuse_unless_near(self, first: Poses) -> None:
         here = self._here()
@@ -148,20 +177,33 @@ class Replayer:
             if far.max() > NEAR_RAD:
                 joint = self._names[side][int(far.argmax())]
                 said = f"; motion says {self._motion}" if self._motion else ""
-                raise XlvlaError(f"the robot did not come to where the episode begins: {joint} is {far.max():.2f} rad away{said}")
+                raise XlvlaError(
+                    f"the robot did not come to where the episode begins: {joint} is "
+                    f"{far.max():.2f} rad away{said}"
+                )
 
-    def _tracked(self, side: Side, frames: np.ndarray, seen: list[tuple[float, dict[Side, np.ndarray]]]) -> Iterator[Tracked]:
+    def _tracked(
+        self, side: Side, frames: np.ndarray, seen: list[tuple[float, dict[Side, np.ndarray]]]
+    ) -> Iterator[Tracked]:
         known = [(frame, poses[side]) for frame, poses in seen if side in poses]
         if not known:
             raise XlvlaError(f"no joint states of {side} came while it was replayed")
         at = np.array([frame for frame, _ in known])
-        wanted = np.stack([np.interp(at, np.arange(len(frames)), column) for column in frames.T], axis=1)
+        wanted = np.stack(
+            [np.interp(at, np.arange(len(frames)), column) for column in frames.T], axis=1
+        )
         errors = np.abs(np.stack([pose for _, pose in known]) - wanted)
         for part in PARTS:
             names = self._rig.joint_names(side, part)
             own = errors[:, [self._names[side].index(name) for name in names]]
             far = own.max(axis=0)
-            yield Tracked(side, part, float(np.sqrt(np.square(own).mean())), float(far.max()), names[int(far.argmax())])
+            yield Tracked(
+                side,
+                part,
+                float(np.sqrt(np.square(own).mean())),
+                float(far.max()),
+                names[int(far.argmax())],
+            )
 
 
 def _publisher(operator: Operator, topic: topics.Topic) -> Publisher:

@@ -36,10 +36,16 @@ class Report:
         return sum(episode.success for episode in self.episodes)
 
 
-def run_episodes(rig: Rig, count: int, screen: Screen, *, domain: int | None = None, record: bool = False) -> Report:
+def run_episodes(
+    rig: Rig, count: int, screen: Screen, *, domain: int | None = None, record: bool = False
+) -> Report:
     """Starts a rig, runs `count` episodes of its simulation, stops it."""
-    with Session(rig, domain=domain, record=record, listener=screen.heard, progress=screen.waiting) as session:
-        screen.say((Report(rig, (), {}).title, "bold"), f": {rig.policy.instruction if rig.policy else ''}")
+    with Session(
+        rig, domain=domain, record=record, listener=screen.heard, progress=screen.waiting
+    ) as session:
+        screen.say(
+            (Report(rig, (), {}).title, "bold"), f": {rig.policy.instruction if rig.policy else ''}"
+        )
         results = tuple(_episode(session, number, count, screen) for number in range(count))
         factor = sum(r.duration_s for r in results) / max(sum(r.wall_s for r in results), 1e-9)
         measured = {**session.measure.summary(), "real_time_factor": round(factor, 3)}
@@ -51,40 +57,75 @@ def _episode(session: Session, number: int, count: int, screen: Screen) -> Episo
         if isinstance(status, EpisodeResult):
             mark = ("success", "green") if status.success else ("failed", "red")
             why = "" if status.success else f" at {status.stage:.0%} ({status.text})"
-            screen.say(f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  ", mark, why)
+            screen.say(
+                f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  ",
+                mark,
+                why,
+            )
             return status
         for line in session.silence.changes():
             screen.say(line)
-        screen.now(f"episode {number + 1}/{count}  |  " + rig_line(status, session.operator.figures()))
+        screen.now(
+            f"episode {number + 1}/{count}  |  " + rig_line(status, session.operator.figures())
+        )
     raise AssertionError("an episode ends with its result")
 
 
 def show(reports: list[Report], screen: Screen) -> None:
     """The success rate, in all and by pair of hands, and the latencies."""
     for report in reports:
-        latency, period = report.measured["observation_to_chunk_ms"], report.measured["command_period_ms"]
+        latency, period = (
+            report.measured["observation_to_chunk_ms"],
+            report.measured["command_period_ms"],
+        )
         if latency and period:
             screen.say(
-                f"{report.title}: chunk {latency['p50']:.0f} ms after its observation (p99 {latency['p99']:.0f}), "
-                f"commands at {report.measured['command_rate_hz']:.1f} Hz (p99 period {period['p99']:.1f} ms), "
+                f"{report.title}: chunk {latency['p50']:.0f} ms after its observation (p99 "
+                f"{latency['p99']:.0f}), "
+                f"commands at {report.measured['command_rate_hz']:.1f} Hz (p99 period "
+                f"{period['p99']:.1f} ms), "
                 f"{report.measured['real_time_factor']:.2f} x real time"
             )
     successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
-    by_pair = ", ".join(f"{r.title} {r.successes}/{len(r.episodes)}" for r in reports) if len(reports) > 1 else ""
-    screen.say((f"success {successes}/{count} = {successes / max(count, 1):.0%}", "bold"), f"  ({by_pair})" if by_pair else "")
+    by_pair = (
+        ", ".join(f"{r.title} {r.successes}/{len(r.episodes)}" for r in reports)
+        if len(reports) > 1
+        else ""
+    )
+    screen.say(
+        (f"success {successes}/{count} = {successes / max(count, 1):.0%}", "bold"),
+        f"  ({by_pair})" if by_pair else "",
+    )
 
 
 def write(out: Path, reports: list[Report]) -> Path:
     """Writes OUT/summary.json."""
     successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
-    summary: dict[str, Any] = {"version": __version__, "episodes": count, "successes": successes, "success_rate": successes / max(count, 1)}
+    summary: dict[str, Any] = {
+        "version": __version__,
+        "episodes": count,
+        "successes": successes,
+        "success_rate": successes / max(count, 1),
+    }
     path = out / "summary.json"
-    path.write_text(json.dumps(summary | {"runs": [_plain(report) for report in reports]}, indent=2) + "\n")
+    path.write_text(
+        json.dumps(summary | {"runs": [_plain(report) for report in reports]}, indent=2) + "\n"
+    )
     return path
 
 
 def _plain(report: Report) -> dict[str, Any]:
     rig = report.rig
-    facts = {"rig": rig.name, "hands": report.hands, "policy": asdict(rig.policy) if rig.policy else None}
-    facts |= {"task": rig.sim.task if rig.sim else None, "speed": rig.sim.speed if rig.sim else None}
-    return facts | {"episodes": [asdict(episode) for episode in report.episodes], "measured": report.measured}
+    facts = {
+        "rig": rig.name,
+        "hands": report.hands,
+        "policy": asdict(rig.policy) if rig.policy else None,
+    }
+    facts |= {
+        "task": rig.sim.task if rig.sim else None,
+        "speed": rig.sim.speed if rig.sim else None,
+    }
+    return facts | {
+        "episodes": [asdict(episode) for episode in report.episodes],
+        "measured": report.measured,
+    }

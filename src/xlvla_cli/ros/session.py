@@ -75,11 +75,15 @@ class Session:
         progress: Callable[[list[str]], None] = lambda waiting: None,
     ):
         self.rig, self.moments = rig, list[Moment]()
-        self.supervisor = Supervisor(rig, specs or graph.nodes(rig), domain=domain, listener=listener)
+        self.supervisor = Supervisor(
+            rig, specs or graph.nodes(rig), domain=domain, listener=listener
+        )
         self._domain, self._record, self._progress = domain, record, progress
 
     def __enter__(self) -> Session:
-        self.operator = Operator(domain=self._domain, record=self._record)  # before any node: where ROS does not start, it says why
+        self.operator = Operator(
+            domain=self._domain, record=self._record
+        )  # before any node: where ROS does not start, it says why
         try:
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.__enter__()
@@ -91,21 +95,34 @@ class Session:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self.operator.__exit__(None, None, None)
         finally:
             self.supervisor.stop()
 
     def _meet(self) -> None:
-        """Waits until every node is heard of here: a rig whose nodes do not find each other is not up."""
+        """Waits until every node is heard of here: a rig whose nodes do not find each other is not
+        up.
+        """
         names = {node.spec.name for node in self.supervisor.nodes}
         give_up = time.monotonic() + MEET_S
         while missing := names - set(self.operator.node.get_node_names()):
             self.supervisor.check()
             if time.monotonic() > give_up:
-                said = said_of_discovery(os.environ) or "a firewall, or shared memory that others left behind, can be why"
-                raise XlvlaError(f"the nodes run but are not heard of for {MEET_S:.0f} s: {', '.join(sorted(missing))}; {said}")
+                said = (
+                    said_of_discovery(os.environ)
+                    or "a firewall, or shared memory that others left behind, can be why"
+                )
+                raise XlvlaError(
+                    f"the nodes run but are not heard of for {MEET_S:.0f} s: "
+                    f"{', '.join(sorted(missing))}; {said}"
+                )
             time.sleep(0.02)
 
     def tick(self) -> dict[str, Any]:
@@ -136,4 +153,12 @@ class Session:
         end = time.monotonic() + LINGER_S
         while self._record and time.monotonic() < end:
             yield self.tick()
-        yield EpisodeResult(last["episode"], last["seed"], last["success"], last["stage"], last["text"], last["time_s"], wall_s)
+        yield EpisodeResult(
+            last["episode"],
+            last["seed"],
+            last["success"],
+            last["stage"],
+            last["text"],
+            last["time_s"],
+            wall_s,
+        )

@@ -10,7 +10,9 @@ from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
 from xlvla_cli.commands import register_all
 
-sim = typer.Typer(no_args_is_help=True, help="Simulated worlds: collect demonstrations, look at the expert.")
+sim = typer.Typer(
+    no_args_is_help=True, help="Simulated worlds: collect demonstrations, look at the expert."
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,6 @@
-"""`xlvla sim collect`: demonstrations of the scripted expert, of any tasks and hands, as LeRobot data sets."""
+"""`xlvla sim collect`: demonstrations of the scripted expert, of any tasks and hands, as LeRobot
+data sets.
+"""
 
 from __future__ import annotations
 
@@ -59,17 +61,29 @@ class Job:
 
 
 def collect(
-    out: Annotated[Path, typer.Option(help="Folder for the data sets, one per task and pair of hands.")],
-    task: Annotated[str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")] = "push_cans",
-    hands: Annotated[str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")] = "xhand,inspire",
+    out: Annotated[
+        Path, typer.Option(help="Folder for the data sets, one per task and pair of hands.")
+    ],
+    task: Annotated[
+        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
+    ] = "push_cans",
+    hands: Annotated[
+        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
+    ] = "xhand,inspire",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per task and hand.")] = 50,
-    mixed: Annotated[float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")] = 0.2,
-    holdout: Annotated[str, typer.Option(help="Pairs that no episode may show: xhand:SC,inspire:PC.")] = "",
+    mixed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")
+    ] = 0.2,
+    holdout: Annotated[
+        str, typer.Option(help="Pairs that no episode may show: xhand:SC,inspire:PC.")
+    ] = "",
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
 ) -> None:
-    """Collect demonstrations of the scripted expert; episodes that are there already are skipped, failed ones dropped and counted."""
+    """Collect demonstrations of the scripted expert; episodes that are there already are skipped,
+    failed ones dropped and counted.
+    """
     from xlvla import holdout as pairs
     from xlvla.paper import tasks as named
     from xlvla_cli.workers import cores
@@ -82,14 +96,29 @@ def collect(
     minutes = (time.monotonic() - began) / 60
     _report(made, ledger, out)
     if waiting:
-        print(f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute")
+        print(
+            f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute"
+        )
 
 
-def jobs(rig: str, tasks: Sequence[str], hands: Sequence[str], episodes: int, mixed: float, seed: int, holdout: Holdout) -> list[Job]:
-    """Episode k of a task is seed + k with hands that depend on nothing else, so that collecting can be resumed or extended."""
+def jobs(
+    rig: str,
+    tasks: Sequence[str],
+    hands: Sequence[str],
+    episodes: int,
+    mixed: float,
+    seed: int,
+    holdout: Holdout,
+) -> list[Job]:
+    """Episode k of a task is seed + k with hands that depend on nothing else, so that collecting
+    can be resumed or extended.
+    """
     last = seed + episodes * len(hands)
     if last > FIRST_EVALUATION_SEED:
-        raise XlvlaError(f"seeds from {FIRST_EVALUATION_SEED} on are kept for evaluation: choose a smaller --seed or fewer --episodes")
+        raise XlvlaError(
+            f"seeds from {FIRST_EVALUATION_SEED} on are kept for evaluation: choose a smaller "
+            "--seed or fewer --episodes"
+        )
     made: list[Job] = []
     for task in tasks:
         base, every = simulated_rig(rig, task), list[Job]()
@@ -99,8 +128,12 @@ def jobs(rig: str, tasks: Sequence[str], hands: Sequence[str], episodes: int, mi
             if len(hands) > 1 and rng.random() < mixed:
                 right = str(rng.choice([name for name in hands if name != left]))
             if holdout.keeps((left, right), task):
-                every.append(Job(rig_file.with_choices(base, hands={"left": left, "right": right}), number))
-        made += sorted(every, key=lambda job: list(job.hands.values()))  # a worker then seldom needs another world
+                every.append(
+                    Job(rig_file.with_choices(base, hands={"left": left, "right": right}), number)
+                )
+        made += sorted(
+            every, key=lambda job: list(job.hands.values())
+        )  # a worker then seldom needs another world
     return made
 
 
@@ -112,7 +145,9 @@ class Ledger:
 
         self._store, self._file = store.Store(folder), folder / "dropped_episodes.json"
         there = store.find(folder) if store.roots(folder) else []
-        self.dropped: set[str] = set(json.loads(self._file.read_text())) if self._file.is_file() else set()
+        self.dropped: set[str] = (
+            set(json.loads(self._file.read_text())) if self._file.is_file() else set()
+        )
         self.done = self.dropped | {stored.key for stored in there}
 
     def enter(self, key: str, episode: Episode | None) -> None:
@@ -128,11 +163,24 @@ class Ledger:
 
 
 def _play(made: Sequence[Job], waiting: Sequence[Job], ledger: Ledger, workers: int) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from xlvla_cli.workers import finished, pool
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress, pool(workers) as processes:
         bar = progress.add_task("episodes", total=len(made), completed=len(made) - len(waiting))
         try:
@@ -151,14 +199,20 @@ def _report(made: Sequence[Job], ledger: Ledger, out: Path) -> None:
     from xlvla import screen
 
     tried = Counter((job.task, "+".join(dict.fromkeys(job.hands.values()))) for job in made)
-    failed = Counter((job.task, "+".join(dict.fromkeys(job.hands.values()))) for job in made if job.key in ledger.dropped)
+    failed = Counter(
+        (job.task, "+".join(dict.fromkeys(job.hands.values())))
+        for job in made
+        if job.key in ledger.dropped
+    )
     table = Table("task", "hands", "episodes", "failed")
     for (task, hands), count in tried.items():
         table.add_row(task, hands, str(count - failed[task, hands]), str(failed[task, hands]))
     if len(tried) > 1:
         screen.console().print(table)
     dropped = failed.total()
-    print(f"{len(made) - dropped} of {len(made)} episodes in {out}, {dropped} failed and were dropped")
+    print(
+        f"{len(made) - dropped} of {len(made)} episodes in {out}, {dropped} failed and were dropped"
+    )
 
 
 _ready: OrderedDict[str, tuple[World, Expert]] = OrderedDict()
@@ -205,5 +259,8 @@ def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstratio
         success=demonstration.status.success,
         codec=expert.codec.hash,
     )
-    latent: dict[Side, np.ndarray] = {side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"]) for side in rig.sides}
+    latent: dict[Side, np.ndarray] = {
+        side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"])
+        for side in rig.sides
+    }
     return Episode(info, demonstration.images, actions, demonstration.measured, latent)

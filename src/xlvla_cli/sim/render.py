@@ -24,7 +24,9 @@ def render(
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episode.")] = 0,
 ) -> None:
-    """Show the expert: per hand a video and a contact sheet of what the cameras see and of the scene."""
+    """Show the expert: per hand a video and a contact sheet of what the cameras see and of the
+    scene.
+    """
     import cv2
 
     from xlvla.codec import Codec
@@ -38,7 +40,12 @@ def render(
     for name in choose_hands(hands):
         chosen = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
         world, scene = World(chosen), []
-        demonstration = demonstrate(world, Expert(chosen, codec), seed, watch=lambda world, scene=scene: scene.append(world.view(640, 480)))
+        demonstration = demonstrate(
+            world,
+            Expert(chosen, codec),
+            seed,
+            watch=lambda world, scene=scene: scene.append(world.view(640, 480)),
+        )
         with Film(out / f"{task}-{name}.mp4", CHUNK_HZ) as film:
             for picture in scene:
                 film.add(picture, f"{name}: {world.task.sentence}")
@@ -54,4 +61,6 @@ def _strip(images: list[np.ndarray], columns: int = 6) -> np.ndarray:
 
     chosen = [images[index] for index in np.linspace(0, len(images) - 1, 2 * columns).astype(int)]
     small = [cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA) for image in chosen]
-    return np.concatenate([np.concatenate(small[:columns], axis=1), np.concatenate(small[columns:], axis=1)])
+    return np.concatenate(
+        [np.concatenate(small[:columns], axis=1), np.concatenate(small[columns:], axis=1)]
+    )

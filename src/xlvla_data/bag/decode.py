@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 START = 4
-"""Bytes before what a message says; numbers are aligned from there on, and little-endian on the machines ROS runs on."""
+"""Bytes before what a message says; numbers are aligned from there on, and little-endian on the
+machines ROS runs on.
+"""
 
 _TIME, _LENGTH = struct.Struct("<iI"), struct.Struct("<I")
 
@@ -49,7 +51,8 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
 
 
 class Positions:
-    """Positions of JointStates without decoding the rest: a recorder looks at a thousand of them a second.
+    """Positions of JointStates without decoding the rest: a recorder looks at a thousand of them a
+    second.
 
     Attributes:
         names: of the newest message.
@@ -66,7 +69,9 @@ class Positions:
         return np.frombuffer(data, "<f8", (self._end - self._at) // 8, self._at)
 
     def _learn(self, data: bytes) -> None:
-        """Where positions stand behind these names; what stands before them is the same in every message of a stream."""
+        """Where positions stand behind these names; what stands before them is the same in every
+        message of a stream.
+        """
         _, at = read_text(data, START + _TIME.size)
         at += -at % 4
         (count,) = _LENGTH.unpack_from(data, at)
@@ -96,9 +101,14 @@ class Decoder:
             if topic.type not in self._types.types:
                 self._learn(topic)
             return self._types.deserialize_cdr(data, topic.type)
-        except Exception as error:  # the library's code is made for each type, and fails in as many ways on what is cut off or damaged
+        # The library's code is made for each type, and fails in as many ways on what is cut off or
+        # damaged
+        except Exception as error:
             reason = str(error) or type(error).__name__
-            raise XlvlaError(f"{topic.name}: a message of {len(data)} bytes cannot be read as {topic.type}: {plain(reason, 120)}") from None
+            raise XlvlaError(
+                f"{topic.name}: a message of {len(data)} bytes cannot be read as {topic.type}: "
+                f"{plain(reason, 120)}"
+            ) from None
 
     def _learn(self, topic: BagTopic) -> None:
         from rosbags.typesys import get_types_from_msg

@@ -44,8 +44,8 @@ MESSAGE_FIELDS = MESSAGE.size - 9
 class McapFile:
     """Writes messages of topics that are known from the start; for one thread.
 
-    A chunk is written in one go and forced to the disk. If that fails the file is cut back to where it was, so it stays
-    whole and can still be closed.
+    A chunk is written in one go and forced to the disk. If that fails the file is cut back to where
+    it was, so it stays whole and can still be closed.
 
     Attributes:
         end: bytes that are safe.
@@ -77,14 +77,25 @@ class McapFile:
         return self._file.fileno()
 
     def add(self, topic: str, data: bytes, log_ns: int, sent_ns: int, sequence: int = 0) -> None:
-        """Takes a serialised message, which came at `log_ns` and was sent at `sent_ns`; a flush writes it."""
+        """Takes a serialised message, which came at `log_ns` and was sent at `sent_ns`; a flush
+        writes it.
+        """
         channel = self._ids[topic]
         self._index.setdefault(channel, []).append((log_ns, len(self._chunk)))
-        self._chunk += MESSAGE.pack(Opcode.MESSAGE, MESSAGE_FIELDS + len(data), channel, sequence & 0xFFFFFFFF, log_ns, sent_ns)
+        self._chunk += MESSAGE.pack(
+            Opcode.MESSAGE,
+            MESSAGE_FIELDS + len(data),
+            channel,
+            sequence & 0xFFFFFFFF,
+            log_ns,
+            sent_ns,
+        )
         self._chunk += data
 
     def flush(self) -> None:
-        """Brings what was added to the disk; OSError where it cannot, and what was added since the last flush is lost."""
+        """Brings what was added to the disk; OSError where it cannot, and what was added since the
+        last flush is lost.
+        """
         chunk, index = bytes(self._chunk), self._index
         self._begin_chunk()
         if not index:
@@ -101,12 +112,16 @@ class McapFile:
         ends = (record.message_end_time, made.count - length, offsets, record.message_start_time)
         self._append(made.end())
         counts = Counter({channel: len(entries) for channel, entries in index.items()})
-        self._chunks.append((ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)), counts))
+        self._chunks.append(
+            (ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)), counts)
+        )
 
     def close(self, notes: Callable[[], Metadata]) -> None:
-        """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without a flush what was added is lost.
+        """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without
+        a flush what was added is lost.
 
-        Where there is no room for it the last chunks make way. OSError where even that does not help.
+        Where there is no room for it the last chunks make way. OSError where even that does not
+        help.
         """
         try:
             while True:
@@ -148,7 +163,10 @@ class McapFile:
     def _ending(self, notes: Metadata) -> bytes:
         """Everything after the last chunk."""
         before = _bytes(notes)
-        indexed, chunks = [MetadataIndex(self.end, len(before), notes.name)], [index for index, _ in self._chunks]
+        indexed, chunks = (
+            [MetadataIndex(self.end, len(before), notes.name)],
+            [index for index, _ in self._chunks],
+        )
         before += _bytes(DataEnd(0))
         start, offset, body, offsets = self.end + len(before), 0, b"", list[SummaryOffset]()
         for group in (self._schemas, self._channels, [self._statistics()], chunks, indexed):
@@ -163,7 +181,11 @@ class McapFile:
 
     def _statistics(self) -> Statistics:
         written, (first_ns, last_ns) = self._written(), self.span_ns
-        sizes = {"schema_count": len(self._schemas), "channel_count": len(self._channels), "chunk_count": len(self._chunks)}
+        sizes = {
+            "schema_count": len(self._schemas),
+            "channel_count": len(self._channels),
+            "chunk_count": len(self._chunks),
+        }
         times = {"message_start_time": first_ns, "message_end_time": last_ns}
         counts = {"message_count": written.total(), "channel_message_counts": dict(written)}
         return Statistics(attachment_count=0, metadata_count=1, **sizes, **times, **counts)
@@ -171,7 +193,10 @@ class McapFile:
 
 def _describe(topics: Sequence[BagTopic]) -> tuple[list[Schema], list[Channel]]:
     kinds = {topic.type: topic.definition for topic in topics}
-    schemas = [Schema(number, text.encode(), SCHEMA_ENCODING, kind) for number, (kind, text) in enumerate(kinds.items(), 1)]
+    schemas = [
+        Schema(number, text.encode(), SCHEMA_ENCODING, kind)
+        for number, (kind, text) in enumerate(kinds.items(), 1)
+    ]
     numbers = {schema.name: schema.id for schema in schemas}
     channels = [
         Channel(

@@ -1,4 +1,6 @@
-"""What an operator does with episodes: begin, end, put aside, say how it went; nothing is lost by a fumbled press."""
+"""What an operator does with episodes: begin, end, put aside, say how it went; nothing is lost by a
+fumbled press.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Desk:
     def start(self) -> str:
         with self._lock:
             if self.recording is not None:
-                raise XlvlaError(f"{self.recording.folder.name} is being recorded already: stop it first")
+                raise XlvlaError(
+                    f"{self.recording.folder.name} is being recorded already: stop it first"
+                )
             folder = self._session.begin()
             try:
                 self.recording = self._begin(folder)
@@ -69,7 +73,11 @@ class Desk:
             recording, self.recording = self.recording, None
             if recording is None:
                 raise XlvlaError("nothing is being recorded")
-            facts = {key: value for key, value in self._facts().items() if getattr(recording.card, key) is None}
+            facts = {
+                key: value
+                for key, value in self._facts().items()
+                if getattr(recording.card, key) is None
+            }
             why = found.line if found else "stopped by the operator"
             card = recording.finish(why, [found] if found else [], **facts)
             return self._say("stop" if card.verdict != "red" else "bad", _ended(card))
@@ -83,12 +91,18 @@ class Desk:
             self.last = self._session.toggle_discarded(folder)
             aside = self.last.parent.name == DISCARDED
             _change(self.last, state="discarded" if aside else "stopped")
-            return self._say("discard" if aside else "undo", f"{folder.name} is {'put aside' if aside else 'back'}")
+            return self._say(
+                "discard" if aside else "undo",
+                f"{folder.name} is {'put aside' if aside else 'back'}",
+            )
 
     def mark(self, success: bool) -> str:
         with self._lock:
             name = self._note(success=success)
-            return self._say("success" if success else "failure", f"{name} {'succeeded' if success else 'failed'}")
+            return self._say(
+                "success" if success else "failure",
+                f"{name} {'succeeded' if success else 'failed'}",
+            )
 
     def relabel(self) -> str:
         with self._lock:
@@ -125,7 +139,11 @@ class Desk:
         if meant:
             return self.discard()
         folder = self._there()
-        do = f"take {folder.name} back" if folder.parent.name == DISCARDED else f"put {folder.name} aside"
+        do = (
+            f"take {folder.name} back"
+            if folder.parent.name == DISCARDED
+            else f"put {folder.name} aside"
+        )
         return self._say("ask", f"press again within {self._confirm_s:g} s to {do}")
 
     def _there(self) -> Path:

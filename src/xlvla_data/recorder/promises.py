@@ -23,8 +23,17 @@ def stream(rig: Rig, topic: BagTopic) -> Stream:
     picture, body = _PICTURE.match(topic.name), _BODY.match(topic.name)
     if picture and topic.type == KIND and picture[1] in rig.cameras:
         rendered = rig.sim is not None or picture[1] in rig.mirrored
-        return Stream(topic, "camera", picture[1], rig.cameras[picture[1]].rate_hz, counted=True, noiseless=rendered)
-    parts: dict[tuple[str, str], tuple[Side, Part]] = {(side, part): (side, part) for side, part in rig.parts}
+        return Stream(
+            topic,
+            "camera",
+            picture[1],
+            rig.cameras[picture[1]].rate_hz,
+            counted=True,
+            noiseless=rendered,
+        )
+    parts: dict[tuple[str, str], tuple[Side, Part]] = {
+        (side, part): (side, part) for side, part in rig.parts
+    }
     if body and (body[1], body[2]) in parts:
         return _body(rig, topic, *parts[body[1], body[2]], measured=body[3] == "joint_states")
     kind = "reset" if topic.name == _RESET else "device" if topic.type == _DEVICE else "other"

@@ -1,4 +1,6 @@
-"""Makes whole again what a killed recorder left behind, or what was damaged since; what cannot be read is kept beside it."""
+"""Makes whole again what a killed recorder left behind, or what was damaged since; what cannot be
+read is kept beside it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ class Reading:
     @property
     def lost(self) -> list[str]:
         """What was not read, a line each."""
-        return [*self.losses.lines, *(["its end is cut off in the midst of a record"] if self.losses.torn else [])]
+        return [
+            *self.losses.lines,
+            *(["its end is cut off in the midst of a record"] if self.losses.torn else []),
+        ]
 
     def add(self, message: scan.Raw) -> None:
         self.first_ns = min(self.first_ns, message.log_ns) if self.counts else message.log_ns
@@ -67,13 +72,16 @@ class Attempt:
 
 
 def repair(folder: Path) -> str:
-    """Makes a bag whole with everything that can still be read; what was done, '' where there was nothing to do.
+    """Makes a bag whole with everything that can still be read; what was done, '' where there was
+    nothing to do.
 
-    A file that is whole stays as it is. One that is not is written anew; where it holds anything that could not be read, or is of
-    another recorder, it is kept with `.damaged` behind its name. Nothing is replaced before what was written has been counted.
+    A file that is whole stays as it is. One that is not is written anew; where it holds anything
+    that could not be read, or is of another recorder, it is kept with `.damaged` behind its name.
+    Nothing is replaced before what was written has been counted.
 
     Raises:
-        XlvlaError: nothing of it can be read, it cannot be written anew without loss, or there is no space; it is left as it is.
+        XlvlaError: nothing of it can be read, it cannot be written anew without loss, or there is
+            no space; it is left as it is.
     """
     try:
         with kept_for_us(parts(folder)) as ours:
@@ -83,7 +91,9 @@ def repair(folder: Path) -> str:
 
 
 def repair_all(folder: Path) -> Iterator[Attempt]:
-    """Repairs the bags in a folder of sessions that our own recorder did not close; those of others are not touched."""
+    """Repairs the bags in a folder of sessions that our own recorder did not close; those of others
+    are not touched.
+    """
     for path in bags(folder):
         if (path / METADATA).is_file():
             continue
@@ -133,16 +143,23 @@ def _mend(part: Path, contents: scan.Contents, reading: Reading) -> str:
         raise XlvlaError(f"{part}: no message of it can be read; it is left as it is")
     if contents.foreign_encodings:
         known = ", ".join(sorted(contents.foreign_encodings))
-        raise XlvlaError(f"{part} has messages or types in {known}, which cannot be written anew; it is left as it is")
+        raise XlvlaError(
+            f"{part} has messages or types in {known}, which cannot be written anew; it is left as "
+            "it is"
+        )
     place = part.with_suffix("") if part.suffix in PACKED else part
     keep = place != part or reading.lost or not contents.own
-    for left in place.parent.glob(f".{place.name}.*.new"):  # of a repair that was killed; nobody else is at it now
+    for left in place.parent.glob(
+        f".{place.name}.*.new"
+    ):  # of a repair that was killed; nobody else is at it now
         left.unlink()
     with files.replacing(place) as fresh:
         _write(part, contents, fresh)
         again = _read(fresh, scan.look(fresh))
         if again.lost or again.counts != reading.counts:
-            raise XlvlaError(f"{part}: what was written anew holds less than could be read; it is left as it is")
+            raise XlvlaError(
+                f"{part}: what was written anew holds less than could be read; it is left as it is"
+            )
         if keep:
             _keep(part)
     if place != part:
@@ -155,9 +172,15 @@ def _write(part: Path, contents: scan.Contents, fresh: Path) -> None:
     writer = McapFile(fresh, topics)
     for chunk in scan.messages(part, contents, scan.Losses()):
         for message in chunk:
-            writer.add(message.topic, message.data, message.log_ns, message.sent_ns, message.sequence)
+            writer.add(
+                message.topic, message.data, message.log_ns, message.sent_ns, message.sequence
+            )
         writer.flush()
-    writer.close(lambda: Metadata("rosbag2", {"serialized_metadata": as_yaml(_information(part, writer, topics))}))
+    writer.close(
+        lambda: Metadata(
+            "rosbag2", {"serialized_metadata": as_yaml(_information(part, writer, topics))}
+        )
+    )
 
 
 def _information(part: Path, writer: McapFile, topics: list[BagTopic]) -> dict[str, Any]:
@@ -211,8 +234,16 @@ def _correct_card(folder: Path, lost: list[str]) -> None:
     if card.state == "recording":
         own.insert(0, Finding("yellow", KILLED))
         about = description(folder)
-        began_ns, spent_ns = about["starting_time"]["nanoseconds_since_epoch"], about["duration"]["nanoseconds"]
-        changes = {"state": "stopped", "why": KILLED, "began_ns": began_ns, "ended_ns": began_ns + spent_ns}
+        began_ns, spent_ns = (
+            about["starting_time"]["nanoseconds_since_epoch"],
+            about["duration"]["nanoseconds"],
+        )
+        changes = {
+            "state": "stopped",
+            "why": KILLED,
+            "began_ns": began_ns,
+            "ended_ns": began_ns + spent_ns,
+        }
     if not own:
         return
     replace(card, **changes, **_judged(folder, own, card.verdict, card.findings)).write(folder)
@@ -222,13 +253,25 @@ def _judged(folder: Path, own: list[Finding], colour: str, before: list[Any]) ->
     """The verdict on what is there now, beside what was found before."""
     from xlvla_data.recorder.aftermath import judged
 
-    earlier = [Finding(word, line) for word, _, line in (str(each).partition(": ") for each in before) if word in COLOURS]
+    earlier = [
+        Finding(word, line)
+        for word, _, line in (str(each).partition(": ") for each in before)
+        if word in COLOURS
+    ]
     try:
         verdict, seconds = judged(Bag(folder))
     except XlvlaError:
-        own = [*own, Finding("yellow", "its rig is not known here, so what is left of it was not judged")]
+        own = [
+            *own,
+            Finding("yellow", "its rig is not known here, so what is left of it was not judged"),
+        ]
         verdict = Verdict((), {}).beside([*own, *earlier])
         worst = max(verdict.colour, colour or "green", key=COLOURS.index)
         return {"verdict": worst, "findings": verdict.lines}
     verdict = verdict.beside([*own, *earlier])
-    return {"verdict": verdict.colour, "findings": verdict.lines, "figures": dict(verdict.figures), "duration_s": round(seconds, 3)}
+    return {
+        "verdict": verdict.colour,
+        "findings": verdict.lines,
+        "figures": dict(verdict.figures),
+        "duration_s": round(seconds, 3),
+    }

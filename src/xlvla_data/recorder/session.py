@@ -23,13 +23,18 @@ class Session:
         self._least_free_gb, self._count = least_free_gb, 0
 
     def begin(self) -> Path:
-        """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is nearly full."""
+        """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is
+        nearly full.
+        """
         path = self.folder / f"episode_{self._count:06d}"
         try:
             path.mkdir(parents=True)
             if (free_gb := shutil.disk_usage(path).free / 1e9) < self._least_free_gb:
                 path.rmdir()
-                raise XlvlaError(f"{free_gb:.2f} GB are left on the disk of {path}, recorder.least_free_gb is {self._least_free_gb:g}")
+                raise XlvlaError(
+                    f"{free_gb:.2f} GB are left on the disk of {path}, recorder.least_free_gb is "
+                    f"{self._least_free_gb:g}"
+                )
         except OSError as error:
             raise XlvlaError(f"cannot record to {path}: {error.strerror}") from None
         self._count += 1

@@ -1,6 +1,8 @@
-"""Dynamixel protocol 2.0: packets with a CRC-16, byte stuffing, and the control table of X-series servos (ROBOTIS e-manual).
+"""Dynamixel protocol 2.0: packets with a CRC-16, byte stuffing, and the control table of X-series
+servos (ROBOTIS e-manual).
 
-A body here is what a packet says: id, instruction, parameters; of a status packet the first parameter is its error.
+A body here is what a packet says: id, instruction, parameters; of a status packet the first
+parameter is its error.
 """
 
 from __future__ import annotations
@@ -12,10 +14,21 @@ from dataclasses import dataclass
 from math import pi
 
 BROADCAST = 0xFE
-PING, READ, WRITE, REG_WRITE, ACTION, FACTORY_RESET, REBOOT, CLEAR = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x10
+PING, READ, WRITE, REG_WRITE, ACTION, FACTORY_RESET, REBOOT, CLEAR = (
+    0x01,
+    0x02,
+    0x03,
+    0x04,
+    0x05,
+    0x06,
+    0x08,
+    0x10,
+)
 STATUS, SYNC_READ, SYNC_WRITE, BULK_READ, BULK_WRITE = 0x55, 0x82, 0x83, 0x92, 0x93
 ALERT = 0x80
-RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, RANGE_ERROR, LENGTH_ERROR, LIMIT_ERROR, ACCESS_ERROR = range(1, 8)
+RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, RANGE_ERROR, LENGTH_ERROR, LIMIT_ERROR, ACCESS_ERROR = (
+    range(1, 8)
+)
 
 RAD_PER_COUNT = 2 * pi / 4096
 CENTRE = 2048  # the position of 0 rad
@@ -55,7 +68,13 @@ VOLTAGE, TEMPERATURE = Field(144, "H"), Field(146, "B")
 EEPROM_END = 64
 TABLE_SIZE = 256
 
-HARDWARE_ERRORS = {0x01: "input voltage", 0x04: "overheating", 0x08: "encoder", 0x10: "electrical shock", 0x20: "overload"}
+HARDWARE_ERRORS = {
+    0x01: "input voltage",
+    0x04: "overheating",
+    0x08: "encoder",
+    0x10: "electrical shock",
+    0x20: "overload",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +130,11 @@ def cut(buffer: bytearray, counts: Counter[str]) -> bytes | None:
         if size <= _LONGEST and len(buffer) < size and buffer.find(_HEADER, 4) < 0:
             return None
         whole = bytes(buffer[:size])
-        if 10 <= size <= _LONGEST and len(whole) == size and crc(whole[:-2]) == int.from_bytes(whole[-2:], "little"):
+        if (
+            10 <= size <= _LONGEST
+            and len(whole) == size
+            and crc(whole[:-2]) == int.from_bytes(whole[-2:], "little")
+        ):
             del buffer[:size]
             return whole[4:5] + _unstuff(whole[7:-2])
         following = buffer.find(_HEADER, 4, size)

@@ -1,6 +1,8 @@
-"""The G1's DDS topics over CycloneDDS. Only for a process that has no other DDS library: never beside rclpy.
+"""The G1's DDS topics over CycloneDDS. Only for a process that has no other DDS library: never
+beside rclpy.
 
-Samples stay bytes: the library's own encoder, in Python, takes 3 ms for a message that comes 500 times a second.
+Samples stay bytes: the library's own encoder, in Python, takes 3 ms for a message that comes 500
+times a second.
 """
 
 from __future__ import annotations
@@ -61,11 +63,21 @@ MotorState = _type(
 )  # fmt: skip
 ImuState = _type(
     "IMUState_",
-    {"quaternion": array[float32, 4], **dict.fromkeys(("gyroscope", "accelerometer", "rpy"), array[float32, 3]), "temperature": int16},
+    {
+        "quaternion": array[float32, 4],
+        **dict.fromkeys(("gyroscope", "accelerometer", "rpy"), array[float32, 3]),
+        "temperature": int16,
+    },
 )
 LowCmd = _message(
     "LowCmd_",
-    {"mode_pr": uint8, "mode_machine": uint8, "motor_cmd": array[MotorCmd, MOTORS], "reserve": array[uint32, 4], "crc": uint32},
+    {
+        "mode_pr": uint8,
+        "mode_machine": uint8,
+        "motor_cmd": array[MotorCmd, MOTORS],
+        "reserve": array[uint32, 4],
+        "crc": uint32,
+    },
 )
 LowState = _message(
     "LowState_",
@@ -83,7 +95,9 @@ class Bus:
     def __init__(self, interface: str, domain: int):
         local = interface in ("lo", "127.0.0.1")
         config = _CONFIG.format(
-            interface=f'address="{interface}"' if interface[:1].isdigit() else f'name="{interface}"',
+            interface=f'address="{interface}"'
+            if interface[:1].isdigit()
+            else f'name="{interface}"',
             general="<AllowMulticast>false</AllowMulticast>" if local else "",
             peers='<Peers><Peer Address="127.0.0.1"/></Peers>' if local else "",
         )
@@ -91,11 +105,17 @@ class Bus:
             self._domain = Domain(domain, config)
             self.participant = DomainParticipant(domain)
         except DDSException as error:
-            raise XlvlaError(f"no DDS on network interface '{interface}', domain {domain}: {error.msg}") from None
+            raise XlvlaError(
+                f"no DDS on network interface '{interface}', domain {domain}: {error.msg}"
+            ) from None
 
     def reader(self, topic: str, kind: Any) -> DataReader:
         """Default QoS but for how many samples may wait."""
-        return DataReader(self.participant, Topic(self.participant, topic, kind), qos=Qos(Policy.History.KeepLast(QUEUE)))
+        return DataReader(
+            self.participant,
+            Topic(self.participant, topic, kind),
+            qos=Qos(Policy.History.KeepLast(QUEUE)),
+        )
 
     def writer(self, topic: str, kind: Any) -> DataWriter:
         return DataWriter(self.participant, Topic(self.participant, topic, kind))

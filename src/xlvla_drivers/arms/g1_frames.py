@@ -1,7 +1,9 @@
-"""The two messages a Unitree G1 is commanded and heard with, as bytes: LowCmd_ and LowState_ of unitree_hg.
+"""The two messages a Unitree G1 is commanded and heard with, as bytes: LowCmd_ and LowState_ of
+unitree_hg.
 
-A message is kept as the image of its C struct, which the CRC is taken over, its padding named so that copies keep
-it. On the wire (classic CDR, little-endian) only the padding before the first motor differs.
+A message is kept as the image of its C struct, which the CRC is taken over, its padding named so
+that copies keep it. On the wire (classic CDR, little-endian) only the padding before the first
+motor differs.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class Layout:
         return _HEADER + image[: first - 2] + image[first : first + 1] + b"\0" + image[first + 4 :]
 
     def decode(self, data: bytes) -> np.ndarray | None:
-        """The message in CDR bytes; None when they are not one. The CRC is not looked at (`is_sound`)."""
+        """The message in CDR bytes; None when they are not one. The CRC is not looked at
+        (`is_sound`).
+        """
         first = self.motors
         if len(data) != len(_HEADER) + self.struct.itemsize - 4 or data[:2] != _HEADER[:2]:
             return None

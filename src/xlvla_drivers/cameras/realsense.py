@@ -24,7 +24,9 @@ class Options(CameraOptions):
 
 
 class Driver:
-    """The camera whose serial number `address` is, or any with 'any'. It knows its lens, and stamps pictures by the host's clock."""
+    """The camera whose serial number `address` is, or any with 'any'. It knows its lens, and stamps
+    pictures by the host's clock.
+    """
 
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = options.rate_hz
@@ -35,9 +37,14 @@ class Driver:
     def connect(self) -> None:
         rs = _sdk()
         self.disconnect()
-        there = [device.get_info(rs.camera_info.serial_number) for device in rs.context().query_devices()]
+        there = [
+            device.get_info(rs.camera_info.serial_number) for device in rs.context().query_devices()
+        ]
         if not there or self._address not in ("any", *there):
-            raise LinkLost(f"there is no RealSense camera '{self._address}': plugged in are {', '.join(there) or 'none'}")
+            raise LinkLost(
+                f"there is no RealSense camera '{self._address}': plugged in are "
+                f"{', '.join(there) or 'none'}"
+            )
         config, pipeline = rs.config(), rs.pipeline()
         if self._address != "any":
             config.enable_device(self._address)
@@ -45,14 +52,17 @@ class Driver:
         if not config.can_resolve(rs.pipeline_wrapper(pipeline)):
             width, height = self._capture
             raise XlvlaError(
-                f"RealSense {self._address} cannot capture {width} x {height} at {self.rate_hz:g} Hz: set the camera's `capture`"
+                f"RealSense {self._address} cannot capture {width} x {height} at {self.rate_hz:g} "
+                "Hz: set the camera's `capture`"
             )
         try:
             profile = pipeline.start(config)
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
         self._pipeline = pipeline
-        self.intrinsics = _intrinsics(profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics())
+        self.intrinsics = _intrinsics(
+            profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics()
+        )
         self._keep_time(rs, profile.get_device())
 
     def read(self) -> Frame:
@@ -63,7 +73,9 @@ class Driver:
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
         # the SDK uses the memory of a frame again
-        return Frame(self._stamp_ns(colour), np.array(colour.get_data()), "rgb", colour.get_frame_number())
+        return Frame(
+            self._stamp_ns(colour), np.array(colour.get_data()), "rgb", colour.get_frame_number()
+        )
 
     def disconnect(self) -> None:
         pipeline, self._pipeline = self._pipeline, None
@@ -86,12 +98,16 @@ class Driver:
 
 
 def _intrinsics(lens: Any) -> Intrinsics:
-    return Intrinsics(lens.fx, lens.fy, lens.ppx, lens.ppy, lens.width, lens.height, tuple(lens.coeffs))
+    return Intrinsics(
+        lens.fx, lens.fy, lens.ppx, lens.ppy, lens.width, lens.height, tuple(lens.coeffs)
+    )
 
 
 def _sdk() -> Any:
     try:
         import pyrealsense2  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise XlvlaError(f"RealSense cameras need pyrealsense2: pip install pyrealsense2 ({error})") from None
+        raise XlvlaError(
+            f"RealSense cameras need pyrealsense2: pip install pyrealsense2 ({error})"
+        ) from None
     return pyrealsense2

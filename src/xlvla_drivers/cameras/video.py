@@ -14,13 +14,17 @@ from xlvla_drivers.device import LinkLost
 
 @dataclass(frozen=True)
 class Options(CameraOptions):
-    """What a rig may say about a video file; `loop`: it begins anew when it ends, otherwise the camera is gone then."""
+    """What a rig may say about a video file; `loop`: it begins anew when it ends, otherwise the
+    camera is gone then.
+    """
 
     loop: bool = True
 
 
 class Driver:
-    """The file at `address`. Its pictures have the file's size, whatever the rig says about the capture."""
+    """The file at `address`. Its pictures have the file's size, whatever the rig says about the
+    capture.
+    """
 
     intrinsics = None
 
@@ -49,7 +53,9 @@ class Driver:
     def read(self) -> Frame:
         if self._video is None:
             raise LinkLost(f"{self._address} is not open")
-        while (wait_s := (self._due_ns() - time.time_ns()) / 1e9) < -1 / self.rate_hz and self._video.grab():
+        while (
+            wait_s := (self._due_ns() - time.time_ns()) / 1e9
+        ) < -1 / self.rate_hz and self._video.grab():
             self._count += 1  # too late for this one
         time.sleep(max(wait_s, 0.0))
         sound, pixels = self._video.read()
@@ -67,7 +73,9 @@ class Driver:
             video.release()
 
     def _due_ns(self, count: int | None = None) -> int:
-        return self._began_ns + round(1e9 * (self._count if count is None else count) / self.rate_hz)
+        return self._began_ns + round(
+            1e9 * (self._count if count is None else count) / self.rate_hz
+        )
 
     def _rewind(self) -> None:
         import cv2

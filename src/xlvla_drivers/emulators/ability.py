@@ -1,6 +1,7 @@
 """An emulated Ability hand, as its ICD describes it, behind a serial port.
 
-Grips are answered but move nothing; a joint that cannot go where it is told presses its finger's touch sensors.
+Grips are answered but move nothing; a joint that cannot go where it is told presses its finger's
+touch sensors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _TO_WIRE = [HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]
 _FINGER = [0, 1, 2, 3, 4, 4]  # of every joint on the wire
 _AMPERES_PER_RAD, _NEWTONS_PER_RAD = 2.0, 10.0
 _ACCEPTED, _REFUSED = 0x4E11FEA4, 0xFA17FFFF
-_FINGER_GAINS, _ROTATOR_GAINS = (3, 4, 1, 21, 0, 10, 1, 1773, 4, 0), (500, 0, 5, 3, 14, 6, 1, 1773, 8, 0)
+_FINGER_GAINS, _ROTATOR_GAINS = (
+    (3, 4, 1, 21, 0, 10, 1, 1773, 4, 0),
+    (500, 0, 5, 3, 14, 6, 1, 1773, 8, 0),
+)
 
 
 class Emulator:
@@ -107,7 +111,12 @@ class Emulator:
         mode, variant = header & 0xF0, header & 0x0F
         if variant < 3 and mode in (*wire.MODES, wire.READ_ONLY):
             self._header = header
-            self._drive(mode, np.frombuffer(data[: len(data) // 2 * 2], "<i2", min(len(data) // 2, 6)).astype(float))
+            self._drive(
+                mode,
+                np.frombuffer(data[: len(data) // 2 * 2], "<i2", min(len(data) // 2, 6)).astype(
+                    float
+                ),
+            )
         return wire.reply(self._header, self._state())
 
     def _drive(self, mode: int, words: np.ndarray) -> None:
@@ -120,9 +129,13 @@ class Emulator:
             target[told] = words * wire.RAD_PER_COUNT
         else:  # the other modes drive towards a stop
             target[told] = np.where(
-                words > 0, wire.HIGHEST[told], np.where(words < 0, wire.LOWEST[told], self.plant.position[_TO_WIRE][told])
+                words > 0,
+                wire.HIGHEST[told],
+                np.where(words < 0, wire.LOWEST[told], self.plant.position[_TO_WIRE][told]),
             )
-            speed[told] = np.minimum(np.abs(self._wanted_speed(mode, words, speed[told])), speed[told])
+            speed[told] = np.minimum(
+                np.abs(self._wanted_speed(mode, words, speed[told])), speed[told]
+            )
         self.plant.speed = speed[_TO_HAND]
         self.plant.command(target[_TO_HAND])
 
@@ -130,13 +143,22 @@ class Emulator:
         """As if a joint ran freely: in proportion to the voltage, or to the current up to 1 A."""
         if mode == wire.VELOCITY:
             return words * wire.RAD_S_PER_COUNT
-        return words * fastest * (wire.DUTY_PER_COUNT if mode == wire.DUTY else 1 / self._options.counts_per_ampere)
+        return (
+            words
+            * fastest
+            * (wire.DUTY_PER_COUNT if mode == wire.DUTY else 1 / self._options.counts_per_ampere)
+        )
 
     def _state(self) -> wire.Reply:
         position, velocity = self.plant.position[_TO_WIRE], self.plant.velocity[_TO_WIRE]
         error = self.plant.target[_TO_WIRE] - position
         pressed = np.where(self.plant.stalled[_TO_WIRE], np.abs(error) * _NEWTONS_PER_RAD, 0.0)
-        forces = np.array([max(f for f, finger in zip(pressed, _FINGER, strict=True) if finger == i) for i in range(5)])
+        forces = np.array(
+            [
+                max(f for f, finger in zip(pressed, _FINGER, strict=True) if finger == i)
+                for i in range(5)
+            ]
+        )
         return wire.Reply(
             0,
             np.rint(position / wire.RAD_PER_COUNT),

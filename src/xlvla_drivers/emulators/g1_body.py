@@ -1,6 +1,8 @@
-"""The process that is an emulated G1: a DDS peer with 29 motors. Told by its parent what to suffer from, over a socket.
+"""The process that is an emulated G1: a DDS peer with 29 motors. Told by its parent what to suffer
+from, over a socket.
 
-Imports DDS, so it may not share a process with rclpy: `python -m xlvla_drivers.emulators.g1_body lo@1 DESCRIPTOR`.
+Imports DDS, so it may not share a process with rclpy: `python -m xlvla_drivers.emulators.g1_body
+lo@1 DESCRIPTOR`.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class Body:
         self._kp = np.zeros(wire.JOINTS)
         self._bus = bus  # its end is that of its readers and writers
         self._states = bus.writer(wire.STATE_TOPIC, dds.LowState)
-        self._readers = {topic: bus.reader(topic, dds.LowCmd) for topic in (wire.ARM_TOPIC, wire.LOW_TOPIC)}
+        self._readers = {
+            topic: bus.reader(topic, dds.LowCmd) for topic in (wire.ARM_TOPIC, wire.LOW_TOPIC)
+        }
         self._state = wire.LOW_STATE.new()
         self._state["mode_machine"], self._state["quaternion"] = MODE_MACHINE, (1, 0, 0, 0)
         self._late: deque[tuple[float, bytes, int]] = deque()
@@ -92,7 +96,9 @@ class Body:
         if topic == wire.ARM_TOPIC:
             driven[:12] = False
             weight = float(np.clip(command["motor_cmd"]["q"][wire.WEIGHT], 0, 1))
-        self._target = np.where(driven, weight * motors["q"] + (1 - weight) * self._own, self._target)
+        self._target = np.where(
+            driven, weight * motors["q"] + (1 - weight) * self._own, self._target
+        )
         self._kp = np.where(driven, motors["kp"], 0)
 
     def _speak(self) -> None:

@@ -1,4 +1,6 @@
-"""An emulated leader arm: Dynamixel servos that somebody moves about the bimanual rig's home, squeezing the gripper now and then."""
+"""An emulated leader arm: Dynamixel servos that somebody moves about the bimanual rig's home,
+squeezing the gripper now and then.
+"""
 
 from __future__ import annotations
 

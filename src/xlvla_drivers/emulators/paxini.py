@@ -1,7 +1,8 @@
 """An emulated DexH13, behind a Unix socket at its address.
 
-Its wire is not published, so this emulates what the vendor's SDK does, not what the hand says: `paxini_sdk` stands in for the SDK and asks
-this hand. Driver, server process and everything between them are the real ones; the SDK, its timing and its faults are a guess.
+Its wire is not published, so this emulates what the vendor's SDK does, not what the hand says:
+`paxini_sdk` stands in for the SDK and asks this hand. Driver, server process and everything between
+them are the real ones; the SDK, its timing and its faults are a guess.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ _HOT_SLOT, _STALLED_SLOT = 13, 1
 class Emulator:
     """One hand.
 
-    `stall` blocks the index finger's base joint, which stands still until the error is cleared; `over_temperature` disables the
-    motors; `crash` ends the server's process.
+    `stall` blocks the index finger's base joint, which stands still until the error is cleared;
+    `over_temperature` disables the motors; `crash` ends the server's process.
 
     Attributes:
         contact: forces [11, 3] on the modules of the skin, the SDK's units.
@@ -61,11 +62,19 @@ class Emulator:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(self._path):
             if not self._path.is_socket():
-                raise XlvlaError(f"cannot emulate a device at {self._path}: it exists and is not a socket; choose another address")
+                raise XlvlaError(
+                    f"cannot emulate a device at {self._path}: it exists and is not a socket; "
+                    "choose another address"
+                )
             self._path.unlink()
         self._server = socketserver.ThreadingUnixStreamServer(str(self._path), _handler(self))
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name=f"hand {self._path.name}", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever,
+            args=(0.05,),
+            name=f"hand {self._path.name}",
+            daemon=True,
+        ).start()
 
     def stop(self) -> None:
         server, self._server = self._server, None
@@ -87,7 +96,9 @@ class Emulator:
             return self._where()
 
     def answer(self, name: str, arguments: list[Any]) -> Any:
-        """What the stand-in for the SDK is told: a list with the answer, 'crash', or None for a hand that is gone."""
+        """What the stand-in for the SDK is told: a list with the answer, 'crash', or None for a
+        hand that is gone.
+        """
         self._calls += 1
         if "late" in self._faults and self._calls % LATE_EVERY == 0:
             time.sleep(LATE_S)
@@ -104,7 +115,9 @@ class Emulator:
     def _live(self) -> None:
         """Lets time pass until now, then lets errors arise."""
         self.plant.advance()
-        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults or any(code == STALL_ERROR for *_, code in self._errors)
+        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults or any(
+            code == STALL_ERROR for *_, code in self._errors
+        )
         if "over_temperature" in self._faults:
             self._enable(False)
             self._errors = [("thumb", 11, HOT_ERROR)]
@@ -151,11 +164,15 @@ class Emulator:
     def _forces(self) -> list[list[float]]:
         felt = self.contact.copy()
         if self.plant.stalled[_STALLED_SLOT]:
-            felt[MODULES.index("index_tip"), 2] += 100 * abs(self.plant.target - self.plant.position)[_STALLED_SLOT]
+            felt[MODULES.index("index_tip"), 2] += (
+                100 * abs(self.plant.target - self.plant.position)[_STALLED_SLOT]
+            )
         return felt.tolist()
 
     def _points(self) -> list[list[float]]:
-        shares = np.repeat(self._forces(), np.diff(np.linspace(0, POINTS, len(MODULES) + 1).astype(int)), axis=0)
+        shares = np.repeat(
+            self._forces(), np.diff(np.linspace(0, POINTS, len(MODULES) + 1).astype(int)), axis=0
+        )
         return (shares * len(MODULES) / POINTS).tolist()
 
     def _temperatures(self) -> list[float]:

@@ -1,4 +1,6 @@
-"""The mechanics of an emulated device: joints that follow their targets with a delay, at a limited speed."""
+"""The mechanics of an emulated device: joints that follow their targets with a delay, at a limited
+speed.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,20 @@ class Plant:
         stalled: [J] bool, joints that cannot move.
     """
 
-    def __init__(self, start: np.ndarray, lower: np.ndarray, upper: np.ndarray, speed: np.ndarray, lag_s: float = 0.02):
-        self.lower, self.upper, self.speed, self.lag_s = lower, upper, np.asarray(speed, dtype=float), lag_s
+    def __init__(
+        self,
+        start: np.ndarray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        speed: np.ndarray,
+        lag_s: float = 0.02,
+    ):
+        self.lower, self.upper, self.speed, self.lag_s = (
+            lower,
+            upper,
+            np.asarray(speed, dtype=float),
+            lag_s,
+        )
         self.position = np.clip(np.asarray(start, dtype=float), lower, upper)
         self.velocity = np.zeros_like(self.position)
         self.target = self.position.copy()

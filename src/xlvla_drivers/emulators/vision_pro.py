@@ -1,4 +1,6 @@
-"""An emulated Apple Vision Pro with the VisionProTeleop app: a gRPC server that streams a person's hands."""
+"""An emulated Apple Vision Pro with the VisionProTeleop app: a gRPC server that streams a person's
+hands.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Emulator(Wearer):
         self._server = grpc.server(ThreadPoolExecutor(8))
         handler = grpc.unary_stream_rpc_method_handler(self._stream)
         service, method = wire.METHOD.strip("/").split("/")
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {method: handler}),)
+        )
         try:
             bound = self._server.add_insecure_port(self.address)
         except RuntimeError:
@@ -69,13 +73,18 @@ class Emulator(Wearer):
             time.sleep(max(due_s - time.monotonic(), 0.0))
 
     def _message(self) -> bytes:
-        hands = {side: wire.Hand(wrist, joints(keypoints)) for side, (wrist, keypoints) in self.hands(HAND).items()}
+        hands = {
+            side: wire.Hand(wrist, joints(keypoints))
+            for side, (wrist, keypoints) in self.hands(HAND).items()
+        }
         left, right = (hands.get(side) for side in SIDES)
         return wire.update_bytes(wire.Update(left, right, self.head))
 
 
 def joints(keypoints: np.ndarray) -> np.ndarray:
-    """The headset's joints [27, 4, 4] of keypoints [21, 3] m: metacarpals lie between wrist and knuckle, the forearm behind."""
+    """The headset's joints [27, 4, 4] of keypoints [21, 3] m: metacarpals lie between wrist and
+    knuckle, the forearm behind.
+    """
     made = np.tile(np.eye(4), (wire.JOINTS, 1, 1))
     made[list(wire.KEPT), :3, 3] = keypoints
     for metacarpal, knuckle in ((5, 6), (10, 11), (15, 16), (20, 21)):

@@ -1,4 +1,6 @@
-"""An emulated headset with a browser: a client that comes to the server and streams a person's hands."""
+"""An emulated headset with a browser: a client that comes to the server and streams a person's
+hands.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ PAUSE_S = 0.2
 class Emulator(Wearer):
     """Comes to the server at its address, again and again; `side` means nothing to it.
 
-    An address without the server's key, `host:port/key`, is that of a server of this user on this machine.
+    An address without the server's key, `host:port/key`, is that of a server of this user on this
+    machine.
 
     Attributes:
         old: speaks the layout of vuer before 0.0.40.
@@ -83,11 +86,19 @@ class Emulator(Wearer):
         for side, (wrist, keypoints) in seen.items():
             placed = wrist @ joints(keypoints)[: wire.JOINTS]
             if self.old:
-                value[f"{side}Hand"], value[f"{side}Landmarks"] = wrist.T.ravel().tolist(), placed[:, :3, 3].tolist()
+                value[f"{side}Hand"], value[f"{side}Landmarks"] = (
+                    wrist.T.ravel().tolist(),
+                    placed[:, :3, 3].tolist(),
+                )
             else:
                 value[side] = placed.transpose(0, 2, 1).ravel().tolist()
                 pinch = float(np.linalg.norm(keypoints[4] - keypoints[8]))
-                value[f"{side}State"] = {"pinch": pinch < 0.015, "squeeze": False, "tap": False, "pinchValue": max(0.0, 1 - pinch / 0.1)}
+                value[f"{side}State"] = {
+                    "pinch": pinch < 0.015,
+                    "squeeze": False,
+                    "tap": False,
+                    "pinchValue": max(0.0, 1 - pinch / 0.1),
+                }
         return value
 
 

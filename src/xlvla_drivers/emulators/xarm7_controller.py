@@ -22,7 +22,9 @@ SPEED = pi
 """Fastest joint motion [rad/s] (vendor data sheet)."""
 
 FURTHEST_STEP = 0.1 * SPEED
-"""A servo target farther than this from the joint [rad] is an error: it would take a speed beyond the limit."""
+"""A servo target farther than this from the joint [rad] is an error: it would take a speed beyond
+the limit.
+"""
 
 _AXES = 7
 _ALL = 8
@@ -44,7 +46,10 @@ class Controller:
     def __init__(self, faults: Faults):
         arm = catalog.arm("xarm7")
         self._lower, self._upper = arm.limits.lower, arm.limits.upper
-        self._kinematics, self._flange = Kinematics(arm.urdf_path.read_text(), arm.joints), arm.flange
+        self._kinematics, self._flange = (
+            Kinematics(arm.urdf_path.read_text(), arm.joints),
+            arm.flange,
+        )
         self.plant = Plant(np.zeros(_AXES), self._lower, self._upper, np.full(_AXES, SPEED))
         self.faults = faults
         self.mode, self.state, self.error, self.warning = wire.POSITION_MODE, wire.STOPPED, 0, 0
@@ -54,7 +59,11 @@ class Controller:
 
     @property
     def can_move(self) -> bool:
-        return self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET) and self.enabled == 2**_AXES - 1 and not self.error
+        return (
+            self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET)
+            and self.enabled == 2**_AXES - 1
+            and not self.error
+        )
 
     @property
     def temperature(self) -> np.ndarray:
@@ -69,7 +78,10 @@ class Controller:
             self.stop(_EMERGENCY_STOP)
         if "over_temperature" in self.faults:
             self._servo_stop(_HOT_JOINT, _TOO_HOT)
-        if "stall" in self.faults and abs(self.plant.target - self.plant.position)[_STALLED_JOINT] > _LAG_BEHIND:
+        if (
+            "stall" in self.faults
+            and abs(self.plant.target - self.plant.position)[_STALLED_JOINT] > _LAG_BEHIND
+        ):
             self._servo_stop(_STALLED_JOINT, _NOT_FOLLOWING)
         if self.can_move:
             self.state = wire.MOVING if np.abs(self.plant.velocity).max() > 1e-3 else wire.SLEEPING
@@ -96,7 +108,11 @@ class Controller:
         except (struct.error, IndexError, ValueError):
             payload = None
             self.warning = 12
-        flags = (self.error > 0) * wire.HAS_ERROR | (self.warning > 0) * wire.HAS_WARNING | (not self.can_move) * wire.CANNOT_MOVE
+        flags = (
+            (self.error > 0) * wire.HAS_ERROR
+            | (self.warning > 0) * wire.HAS_WARNING
+            | (not self.can_move) * wire.CANNOT_MOVE
+        )
         return wire.reply(request, flags | (wire.INVALID if payload is None else 0), payload or b"")
 
     def enable(self, payload: bytes) -> bytes:
@@ -115,7 +131,10 @@ class Controller:
 
     def set_mode(self, payload: bytes) -> bytes:
         if payload[0] != self.mode:
-            self.mode, self.state = payload[0], wire.RESET if self.state != wire.STOPPED else wire.STOPPED
+            self.mode, self.state = (
+                payload[0],
+                wire.RESET if self.state != wire.STOPPED else wire.STOPPED,
+            )
             self.plant.halt()
         return b""
 
@@ -130,11 +149,17 @@ class Controller:
         return b""
 
     def move_servo(self, payload: bytes) -> bytes:
-        """The newest target of servo mode replaces the one before; not while the arm cannot move or in another mode."""
+        """The newest target of servo mode replaces the one before; not while the arm cannot move or
+        in another mode.
+        """
         target = np.frombuffer(payload, "<f4", 10)[:_AXES].astype(float)
         if not self.can_move or self.mode != wire.SERVO_MODE:
             return b""
-        if not np.isfinite(target).all() or (target < self._lower - 1e-3).any() or (target > self._upper + 1e-3).any():
+        if (
+            not np.isfinite(target).all()
+            or (target < self._lower - 1e-3).any()
+            or (target > self._upper + 1e-3).any()
+        ):
             self.stop(_JOINT_LIMIT)
         elif np.abs(target - self.plant.position).max() > FURTHEST_STEP:
             self.stop(_SPEED_LIMIT)
@@ -156,7 +181,9 @@ class Controller:
 
     def joints(self, payload: bytes) -> bytes:
         """Position, and velocity and effort where the count asks for them."""
-        wanted = (self.plant.position, self.plant.velocity, np.zeros(_AXES))[: payload[0] & 0x0F if payload else 1]
+        wanted = (self.plant.position, self.plant.velocity, np.zeros(_AXES))[
+            : payload[0] & 0x0F if payload else 1
+        ]
         return np.concatenate(wanted).astype("<f4").tobytes()
 
     def pose(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """An emulated XHand1 on a serial port.
 
-What is not known of the real hand, and a guess here: who an answer says it is from, what the version's answer holds, what error codes
-mean and how its skin feels.
+What is not known of the real hand, and a guess here: who an answer says it is from, what the
+version's answer holds, what error codes mean and how its skin feels.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ class Emulator:
     def _obey(self, heard: wire.Frame) -> bytes | None:
         if heard.command == wire.VERSION:
             return b"\x01\x00\x00\x00"
-        if heard.command != wire.EXCHANGE or len(heard.payload) != wire.COMMAND.itemsize * wire.JOINTS:
+        if (
+            heard.command != wire.EXCHANGE
+            or len(heard.payload) != wire.COMMAND.itemsize * wire.JOINTS
+        ):
             return None
         with self._lock:
             self._live()
@@ -94,11 +97,16 @@ class Emulator:
 
     def _follow(self, command: np.ndarray) -> None:
         order = command["id"]
-        if sorted(order.tolist()) != list(range(wire.JOINTS)) or not np.isfinite(command["position"]).all():
+        if (
+            sorted(order.tolist()) != list(range(wire.JOINTS))
+            or not np.isfinite(command["position"]).all()
+        ):
             return
         self._command = command[np.argsort(order)]
         driven = self._command["mode"] != wire.PASSIVE
-        self.plant.command(np.where(driven, self._command["position"].astype(float), self.plant.position))
+        self.plant.command(
+            np.where(driven, self._command["position"].astype(float), self.plant.position)
+        )
 
     def _state(self) -> np.ndarray:
         state = np.zeros((), wire.STATE)
@@ -119,7 +127,9 @@ class Emulator:
         felt = self.contact.copy()
         if self.plant.stalled[_STALLED]:
             felt[1, 2] += abs(float(torque[_STALLED])) * _COUNTS_PER_MA
-        for axis, low, high, values in zip("xyz", (-128, -128, 0), (127, 127, 255), felt.T, strict=True):
+        for axis, low, high, values in zip(
+            "xyz", (-128, -128, 0), (127, 127, 255), felt.T, strict=True
+        ):
             tips["force"][axis] = np.rint(np.clip(values, low, high))
             tips["taxels"][axis] = np.rint(np.clip(values / 10, low, high))[:, None]
         tips["temperature"] = tips["temperatures"] = WARM_TIP

@@ -1,8 +1,9 @@
 """Bytes of the Inspire RH56 hands: register map A, the private serial frames, and taxels.
 
-Source: user manual PRJ-02-TS-U-001 V1.0.0 (RH56DFTP). Numbers of more than one byte are little-endian in the map. Modbus shows
-the two bytes from any byte address on as one register; which byte of a register is the first of two one-byte
-values is UNCONFIRMED, the vendor's own program takes the high one.
+Source: user manual PRJ-02-TS-U-001 V1.0.0 (RH56DFTP). Numbers of more than one byte are
+little-endian in the map. Modbus shows the two bytes from any byte address on as one register; which
+byte of a register is the first of two one-byte values is UNCONFIRMED, the vendor's own program
+takes the high one.
 """
 
 from __future__ import annotations
@@ -65,9 +66,16 @@ class Field:
 def _fields() -> dict[str, Field]:
     fields = {}
     for finger, address in (("little", 3000), ("ring", 3370), ("middle", 3740), ("index", 4110)):
-        fields |= {f"{finger}_tip": Field(address, 3, 3), f"{finger}_top": Field(address + 18, 12, 8)}
+        fields |= {
+            f"{finger}_tip": Field(address, 3, 3),
+            f"{finger}_top": Field(address + 18, 12, 8),
+        }
         fields[f"{finger}_pad"] = Field(address + 210, 10, 8)
-    fields |= {"thumb_tip": Field(4480, 3, 3), "thumb_top": Field(4498, 12, 8), "thumb_middle": Field(4690, 3, 3)}
+    fields |= {
+        "thumb_tip": Field(4480, 3, 3),
+        "thumb_top": Field(4498, 12, 8),
+        "thumb_middle": Field(4690, 3, 3),
+    }
     return fields | {"thumb_pad": Field(4708, 12, 8), "palm": Field(4900, 8, 14)}
 
 
@@ -76,7 +84,9 @@ FIELDS = _fields()
 
 
 def taxels(name: str, data: bytes) -> np.ndarray:
-    """Raw values [rows, columns] of a field. The palm is sent column by column, each from its last row up."""
+    """Raw values [rows, columns] of a field. The palm is sent column by column, each from its last
+    row up.
+    """
     field, values = FIELDS[name], np.frombuffer(data, dtype="<i2")
     if name == "palm":
         return values.reshape(field.columns, field.rows)[:, ::-1].T
@@ -98,12 +108,17 @@ def _octets_at(address: int) -> bool:
 def to_registers(address: int, data: bytes, high_first: bool = True) -> list[int]:
     """Bytes of the map as Modbus registers."""
     at = range(address, address + len(data), 2)
-    return [int.from_bytes(data[i : i + 2], _order(a, high_first)) for i, a in zip(range(0, len(data), 2), at, strict=True)]
+    return [
+        int.from_bytes(data[i : i + 2], _order(a, high_first))
+        for i, a in zip(range(0, len(data), 2), at, strict=True)
+    ]
 
 
 def from_registers(address: int, registers: Sequence[int], high_first: bool = True) -> bytes:
     """Modbus registers as bytes of the map."""
-    return b"".join(value.to_bytes(2, _order(address + 2 * i, high_first)) for i, value in enumerate(registers))
+    return b"".join(
+        value.to_bytes(2, _order(address + 2 * i, high_first)) for i, value in enumerate(registers)
+    )
 
 
 def _order(address: int, high_first: bool):
@@ -150,7 +165,9 @@ def cut_reply(buffer: bytearray, counts: Counter[str]) -> bytes | None:
 
 
 def _cut(buffer: bytearray, header: bytes, counts: Counter[str]) -> bytes | None:
-    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes are needed."""
+    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes
+    are needed.
+    """
     while True:
         begin = buffer.find(header)
         if begin < 0:

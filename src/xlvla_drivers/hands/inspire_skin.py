@@ -65,5 +65,7 @@ class Skin:
         raw = self._raw[piece.field]
         raw[piece.offset : piece.offset + piece.size] = data
         if piece.offset + piece.size == len(raw):
-            self.fields = self.fields | {piece.field: self._taxel_n * wire.taxels(piece.field, bytes(raw))}
+            self.fields = self.fields | {
+                piece.field: self._taxel_n * wire.taxels(piece.field, bytes(raw))
+            }
         self._next = next(self._turns)

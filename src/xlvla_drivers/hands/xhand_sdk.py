@@ -1,4 +1,6 @@
-"""The XHand through the vendor's SDK (xhand_controller), whose calls take as long as they like: a thread of its own makes them."""
+"""The XHand through the vendor's SDK (xhand_controller), whose calls take as long as they like: a
+thread of its own makes them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ _FIELDS = {"jointboard_err": "jonitboard_err"}
 class SdkExchanges:
     """A hand behind the SDK. That `read_state` fails for a hand that is gone is UNCONFIRMED."""
 
-    def __init__(self, address: str, interface: str, hand_id: int | None, taxels: bool, sdk_module: str):
+    def __init__(
+        self, address: str, interface: str, hand_id: int | None, taxels: bool, sdk_module: str
+    ):
         self._address = address
         self._interface = interface
         self._hand_id = hand_id
@@ -43,13 +47,16 @@ class SdkExchanges:
             self._sdk = importlib.import_module(self._sdk_module)
         except ImportError as error:
             raise XlvlaError(
-                f"the vendor's SDK is not installed here ({error}): install its wheel (Python 3.10 or 3.12), or choose interface: rs485"
+                f"the vendor's SDK is not installed here ({error}): install its wheel (Python 3.10 "
+                "or 3.12), or choose interface: rs485"
             ) from None
         self._worker = ThreadPoolExecutor(1, "xhand sdk")
         try:
             self._worker.submit(self._open).result(OPEN_S)
         except Overdue:
-            raise LinkLost(f"{self._address}: the SDK did not open the hand within {OPEN_S:.0f} s") from None
+            raise LinkLost(
+                f"{self._address}: the SDK did not open the hand within {OPEN_S:.0f} s"
+            ) from None
 
     def begin(self, command: np.ndarray) -> None:
         if self._worker is None:
@@ -88,7 +95,9 @@ class SdkExchanges:
             raise LinkLost(f"no hand answers at {self._address}")
         self._id = wanted if wanted in found else found[0]
         if wanted not in (self._id, 0, wire.HAND, wire.EVERY_HAND):
-            raise XlvlaError(f"{self._address}: no hand with id {wanted}, there are {', '.join(map(str, found))}")
+            raise XlvlaError(
+                f"{self._address}: no hand with id {wanted}, there are {', '.join(map(str, found))}"
+            )
 
     def _exchange(self, command: np.ndarray) -> np.ndarray | None:
         said = self._sdk.HandCommand_t()
@@ -113,9 +122,21 @@ def _record(state: Any, taxels: bool) -> np.ndarray | None:
     """The SDK's state as the frames have it; None while the SDK has not heard of all joints yet."""
     made = np.zeros((), wire.STATE)
     for record, joint in zip(made["joints"], state.finger_state, strict=True):
-        for name in ("id", "sensor_id", "position", "torque", "raw_position", "temperature", *_FIELDS, "commboard_err", "tipboard_err"):
+        for name in (
+            "id",
+            "sensor_id",
+            "position",
+            "torque",
+            "raw_position",
+            "temperature",
+            *_FIELDS,
+            "commboard_err",
+            "tipboard_err",
+        ):
             record[name] = getattr(joint, _FIELDS.get(name, name))
-    if made["joints"]["id"].tolist() != list(range(wire.JOINTS)) or not math.isfinite(made["joints"]["position"].sum()):
+    if made["joints"]["id"].tolist() != list(range(wire.JOINTS)) or not math.isfinite(
+        made["joints"]["position"].sum()
+    ):
         return None
     for record, tip in zip(made["tips"], state.sensor_data, strict=True):
         record["force"] = _force(tip.calc_force)

@@ -10,7 +10,9 @@ from xlvla_drivers.motion.chunk import Refused
 
 
 class Level(IntEnum):
-    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` has not said."""
+    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` has not
+    said.
+    """
 
     OK, WARN, ERROR, STALE, SILENT = range(5)
 
@@ -18,8 +20,9 @@ class Level(IntEnum):
 class Authority:
     """What the operator and the devices have said.
 
-    Only one source drives. Who is chosen by name; without a choice it is the first one heard after engaging, until the
-    next engagement. Another choice while engaged lets the new source join from where the robot is.
+    Only one source drives. Who is chosen by name; without a choice it is the first one heard after
+    engaging, until the next engagement. Another choice while engaged lets the new source join from
+    where the robot is.
 
     Args:
         engaged: whether chunks are played from the start.
@@ -35,7 +38,9 @@ class Authority:
         self.engaged, self.stopped = engaged, False
         self.driver: str | None = None
         self._chosen = self._why = ""
-        self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(awaited, (Level.SILENT, "its driver has said nothing"))
+        self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(
+            awaited, (Level.SILENT, "its driver has said nothing")
+        )
 
     @property
     def moves(self) -> bool:
@@ -61,7 +66,9 @@ class Authority:
         self.stopped = True
 
     def disengage(self, why: str) -> None:
-        """Nothing moves any more, for a reason that the operator is to see to before engaging again."""
+        """Nothing moves any more, for a reason that the operator is to see to before engaging
+        again.
+        """
         self.engaged, self._why = False, why
 
     def reset(self) -> None:
@@ -69,7 +76,9 @@ class Authority:
         self.stopped, self.engaged, self._why = False, False, ""
 
     def engage(self, on: bool) -> bool:
-        """Engages or disengages; whether an engagement began. Raises XlvlaError where it may not."""
+        """Engages or disengages; whether an engagement began. Raises XlvlaError where it may
+        not.
+        """
         if not on:
             self.engaged, self._why = False, ""
             return False

@@ -1,4 +1,6 @@
-"""The quickest stop within limits of acceleration and jerk, in closed form and for all joints at once."""
+"""The quickest stop within limits of acceleration and jerk, in closed form and for all joints at
+once.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from xlvla_drivers.motion.steps import State
 class Braking:
     """The quickest stop of N independent joints from a state.
 
-    A joint changes its acceleration by its full jerk until it brakes as hard as it needs or may, keeps that, and lets
-    it go again. The stop from any state on the way is the rest of the same way: a stop that was checked once stays
-    checked while it is played.
+    A joint changes its acceleration by its full jerk until it brakes as hard as it needs or may,
+    keeps that, and lets it go again. The stop from any state on the way is the rest of the same
+    way: a stop that was checked once stays checked while it is played.
 
     Args:
         state: where it begins.
@@ -20,10 +22,12 @@ class Braking:
 
     Attributes:
         start: positions [N] where it begins.
-        low, high: the furthest [N] rad that the stop leads below and above where it begins, low <= 0 <= high.
+        low, high: the furthest [N] rad that the stop leads below and above where it begins, low <=
+            0 <= high.
         duration_s: until all joints rest.
-        wiggle: [N] rad/s^2: in a part of the stop that takes t seconds a joint that turns round goes at most wiggle * t^2
-            more than from one end of the part to the other; 0 for a joint that does not.
+        wiggle: [N] rad/s^2: in a part of the stop that takes t seconds a joint that turns round
+            goes at most wiggle * t^2 more than from one end of the part to the other; 0 for a joint
+            that does not.
     """
 
     def __init__(self, state: State, acceleration: np.ndarray, jerk: np.ndarray):
@@ -68,7 +72,11 @@ class Braking:
         onset, hold = self._onset_s, self._hold_s
         braking = pull - jerk * onset
         slower = speed + (pull + braking) / 2 * onset
-        end = onset * (speed + onset * (pull / 2 - jerk * onset / 6)) + hold * (slower + braking * hold / 2) + jerk * self._ease_s**3 / 6
+        end = (
+            onset * (speed + onset * (pull / 2 - jerk * onset / 6))
+            + hold * (slower + braking * hold / 2)
+            + jerk * self._ease_s**3 / 6
+        )
         most, least = np.maximum(end, 0.0), np.zeros_like(end)
         turns = speed < 0  # it goes the other way first, until its speed has turned
         if turns.any():

@@ -40,7 +40,9 @@ class Way:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a way between two times [s], with the poses [N] and the distances [R] of the gaps `rows` at its ends."""
+    """A piece of a way between two times [s], with the poses [N] and the distances [R] of the gaps
+    `rows` at its ends.
+    """
 
     rows: np.ndarray
     times: tuple[float, float]
@@ -71,7 +73,9 @@ class Looks:
             Piece(rows, (begin, middle_s), (piece.poses[0], pose), (first, middle)),
         ]
 
-    def _middle(self, piece: Piece, seconds: float, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _middle(
+        self, piece: Piece, seconds: float, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         if piece.times[0] < piece.times[1]:
             return self.at(seconds, rows)
         self.count += 1  # the straight piece to the next command takes no time of the stop

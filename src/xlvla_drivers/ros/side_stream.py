@@ -47,7 +47,9 @@ class SideStream:
         self._home, self._home_ns = np.array(list(node.rig.start(side).values())), 0
 
     def release(self) -> None:
-        """The side's player has forgotten everything; the next chunk starts from the measured pose."""
+        """The side's player has forgotten everything; the next chunk starts from the measured
+        pose.
+        """
         self.homing = False
         self.muted.clear()
         self._tracking.forget()
@@ -89,8 +91,14 @@ class SideStream:
                 self._chunks.refuse(error)
 
     def go_home(self, now_ns: int, here: np.ndarray) -> None:
-        """Begins the way from where the side is [N] to where episodes start, whatever is played now."""
-        self.player.go(way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ), CHUNK_HZ, now_ns / SECOND)
+        """Begins the way from where the side is [N] to where episodes start, whatever is played
+        now.
+        """
+        self.player.go(
+            way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ),
+            CHUNK_HZ,
+            now_ns / SECOND,
+        )
         self.homing = True
 
     def _offer(self, message: Any, now_ns: int, era: Reset, authority: Authority) -> None:
@@ -105,12 +113,16 @@ class SideStream:
         measured = None if self.player.started else self.measured(now_ns, era)
         relative = source.endswith(RELATIVE)
         names, now_s = list(message.joint_names), now_ns / SECOND
-        self.player.offer(points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative)
+        self.player.offer(
+            points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative
+        )
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
 
     def publish(self, now_ns: int, command: np.ndarray, frame: str) -> None:
         """Says the command [N] rad of this tick to the devices of the side."""
-        if self.homing and not self.player.has_chunk(now_ns / SECOND):  # what was decided on the way is of another place
+        if self.homing and not self.player.has_chunk(
+            now_ns / SECOND
+        ):  # what was decided on the way is of another place
             self.homing, self._home_ns = False, now_ns
         for part, values in (("arm", command[: self._split]), ("hand", command[self._split :])):
             if part not in self.muted:

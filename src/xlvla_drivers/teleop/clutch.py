@@ -1,4 +1,6 @@
-"""Engage-relative following: the flange goes as the wrist goes, from where both were when the clutch was closed."""
+"""Engage-relative following: the flange goes as the wrist goes, from where both were when the
+clutch was closed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Clutch:
     scale: float = 1.0
 
     def target(self, T_world_wrist: np.ndarray) -> np.ndarray:
-        """Where the flange should be [4, 4] with the wrist there: moved and turned about the same directions as the wrist was."""
+        """Where the flange should be [4, 4] with the wrist there: moved and turned about the same
+        directions as the wrist was.
+        """
         went = T_world_wrist[:3, 3] - self.T_world_wrist[:3, 3]
         turned = T_world_wrist[:3, :3] @ self.T_world_wrist[:3, :3].T
         over = self.R_robot_operator

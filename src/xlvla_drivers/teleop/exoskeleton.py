@@ -1,4 +1,6 @@
-"""An exoskeleton, or any leader arm with a ROS driver of its own (HOMIE and the like): its joint states on a topic of each side."""
+"""An exoskeleton, or any leader arm with a ROS driver of its own (HOMIE and the like): its joint
+states on a topic of each side.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from xlvla.types import Side
 
 @dataclass(frozen=True)
 class Grip:
-    """A joint of the exoskeleton that closes the hand, and its angles [rad] with the hand open and closed."""
+    """A joint of the exoskeleton that closes the hand, and its angles [rad] with the hand open and
+    closed.
+    """
 
     joint: str
     open: float = 0.0
@@ -20,14 +24,18 @@ class Grip:
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it. Its topics are `/exoskeleton/{side}/joint_states`; ROS remaps them.
+    """What a rig may say about it. Its topics are `/exoskeleton/{side}/joint_states`; ROS remaps
+    them.
 
     Args:
-        names: the arm's joint by the exoskeleton's, where they differ; `{side}` stands for the side.
+        names: the arm's joint by the exoskeleton's, where they differ; `{side}` stands for the
+            side.
         calibration: by side and joint of the arm, from the exoskeleton's angle to the arm's.
         grip: what closes the hand; None: nothing does.
     """
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])
-    calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(default_factory=dict[Side, Mapping[str, JointCalibration]])
+    calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(
+        default_factory=dict[Side, Mapping[str, JointCalibration]]
+    )
     grip: Grip | None = None

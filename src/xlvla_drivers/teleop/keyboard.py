@@ -1,4 +1,6 @@
-"""A keyboard: keys pressed at the terminal of `xlvla run` move one wrist at a time, and open and close its hand."""
+"""A keyboard: keys pressed at the terminal of `xlvla run` move one wrist at a time, and open and
+close its hand.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,24 @@ from dataclasses import dataclass
 
 STEP_M, STEP_RAD, STEP_CLOSING = 0.01, 0.04, 0.1
 
-MOVES: dict[str, tuple[int, int]] = {"8": (0, 1), "2": (0, -1), "4": (1, 1), "6": (1, -1), "9": (2, 1), "3": (2, -1)}
+MOVES: dict[str, tuple[int, int]] = {
+    "8": (0, 1),
+    "2": (0, -1),
+    "4": (1, 1),
+    "6": (1, -1),
+    "9": (2, 1),
+    "3": (2, -1),
+}
 """Axis and direction of keys, as on a keypad: forward and back, left and right, up and down."""
 
-TURNS: dict[str, tuple[int, int]] = {"y": (0, -1), "p": (0, 1), "i": (1, -1), "k": (1, 1), "u": (2, 1), "o": (2, -1)}
+TURNS: dict[str, tuple[int, int]] = {
+    "y": (0, -1),
+    "p": (0, 1),
+    "i": (1, -1),
+    "k": (1, 1),
+    "u": (2, 1),
+    "o": (2, -1),
+}
 """The same about the axes: roll, pitch, yaw."""
 
 CLOSING = {"[": -1, "]": 1}

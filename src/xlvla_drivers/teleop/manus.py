@@ -1,4 +1,6 @@
-"""MANUS gloves, through the vendor's ROS 2 node: fingers from the gloves, arms from another source."""
+"""MANUS gloves, through the vendor's ROS 2 node: fingers from the gloves, arms from another
+source.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ class Options:
 
     Args:
         gloves: numbers of the gloves, whose topics are `/manus_glove_<number>`.
-        arms: the source that says where the arms are, such as leader, exoskeleton or topics (wrist trackers).
+        arms: the source that says where the arms are, such as leader, exoskeleton or topics (wrist
+            trackers).
         arms_address, arms_options: its `address` and `options`.
     """
 

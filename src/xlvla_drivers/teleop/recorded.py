@@ -1,4 +1,6 @@
-"""A recorded operator: what an episode's bag holds of wrists, fingers and leader arms, played as it was."""
+"""A recorded operator: what an episode's bag holds of wrists, fingers and leader arms, played as it
+was.
+"""
 
 from __future__ import annotations
 

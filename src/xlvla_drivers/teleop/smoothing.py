@@ -1,4 +1,6 @@
-"""Takes a tracker's noise out of what rests and leaves what moves alone (Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012)."""
+"""Takes a tracker's noise out of what rests and leaves what moves alone (Casiez, Roussel, Vogel: 1
+Euro Filter, CHI 2012).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ LONGEST_GAP_S = 0.5
 
 @dataclass(frozen=True)
 class Taste:
-    """How much is smoothed: frequencies below `rest_hz` pass always, and `per_speed_hz` more per unit of speed a second."""
+    """How much is smoothed: frequencies below `rest_hz` pass always, and `per_speed_hz` more per
+    unit of speed a second.
+    """
 
     rest_hz: float
     per_speed_hz: float
@@ -55,10 +59,14 @@ class Smooth:
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
             self._value, self._speed = points, np.zeros(points.shape)
         elif dt > 0:
-            self._speed = self._speed + _share(self._taste.speed_hz, dt) * ((points - self._value) / dt - self._speed)
+            self._speed = self._speed + _share(self._taste.speed_hz, dt) * (
+                (points - self._value) / dt - self._speed
+            )
             speed = np.sqrt(np.square(self._speed).sum(-1, keepdims=True))
             frequency = self._taste.rest_hz + self._taste.per_speed_hz * speed
-            self._value = self._value + (points - self._value) / (1 + 1 / (2 * math.pi * frequency * dt))
+            self._value = self._value + (points - self._value) / (
+                1 + 1 / (2 * math.pi * frequency * dt)
+            )
         assert self._value is not None
         return self._value
 

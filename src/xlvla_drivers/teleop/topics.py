@@ -1,4 +1,6 @@
-"""Any tracker that speaks ROS: poses and keypoints on topics. Also how a scripted operator drives."""
+"""Any tracker that speaks ROS: poses and keypoints on topics. Also how a scripted operator
+drives.
+"""
 
 from __future__ import annotations
 

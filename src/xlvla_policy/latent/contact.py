@@ -1,9 +1,10 @@
 """How deep the parts of a hand reach into each other, batched and differentiable.
 
-Counted are pairs of collision shapes of two rigid bodies, but for bodies that one joint connects, and for the last one of the
-thumb with the last one of a finger, which are meant to meet. Fitted shapes are fatter than a hand, so each pair may reach as
-deep as it does in ordinary poses: the whole hand closing halfway, each finger closing alone, the thumb alone halfway. What
-is deeper than that is self-penetration.
+Counted are pairs of collision shapes of two rigid bodies, but for bodies that one joint connects,
+and for the last one of the thumb with the last one of a finger, which are meant to meet. Fitted
+shapes are fatter than a hand, so each pair may reach as deep as it does in ordinary poses: the
+whole hand closing halfway, each finger closing alone, the thumb alone halfway. What is deeper than
+that is self-penetration.
 """
 
 from __future__ import annotations
@@ -50,9 +51,15 @@ class SelfContact(nn.Module):
         links, points = [link for link, _ in places], [point for _, point in places]
         self.points = Fingertips(description, hand.joint_names(side), links, points=points)
         self.links = [shape.link for shape in found]
-        self.register_buffer("radii", torch.tensor([s.radius for s in found if isinstance(s, Capsule)]))
-        self.register_buffer("halves", torch.tensor([s.half for s in found if isinstance(s, Box)]).reshape(-1, 3))
-        self.register_buffer("pairs", torch.tensor(_pairs(hand, side, description, found)).reshape(-1, 2))
+        self.register_buffer(
+            "radii", torch.tensor([s.radius for s in found if isinstance(s, Capsule)])
+        )
+        self.register_buffer(
+            "halves", torch.tensor([s.half for s in found if isinstance(s, Box)]).reshape(-1, 3)
+        )
+        self.register_buffer(
+            "pairs", torch.tensor(_pairs(hand, side, description, found)).reshape(-1, 2)
+        )
         self._calibrate(embodiment(hand, side))
 
     @property
@@ -60,7 +67,9 @@ class SelfContact(nn.Module):
         return [(self.links[a], self.links[b]) for a, b in self.pairs.tolist()]
 
     def forward(self, q: Tensor) -> Tensor:
-        """Joints [B, J] to how much deeper than in ordinary poses each pair reaches into each other [B, P] m; negative if less."""
+        """Joints [B, J] to how much deeper than in ordinary poses each pair reaches into each other
+        [B, P] m; negative if less.
+        """
         return self._depths(q) - self.allowed
 
     @torch.no_grad()
@@ -76,11 +85,18 @@ class SelfContact(nn.Module):
 
     @torch.no_grad()
     def _calibrate(self, body: Embodiment) -> None:
-        """Leaves out pairs that cannot meet, and finds out how deep the others reach in ordinary poses."""
+        """Leaves out pairs that cannot meet, and finds out how deep the others reach in ordinary
+        poses.
+        """
         generator = Generator().manual_seed(0)
         self.register_buffer("allowed", torch.zeros(len(self.pairs)))
         if len(self.pairs):
-            reach = torch.stack([self(uniform_poses(body, CHUNK, generator)).amax(dim=0) for _ in range(SAMPLES // CHUNK)])
+            reach = torch.stack(
+                [
+                    self(uniform_poses(body, CHUNK, generator)).amax(dim=0)
+                    for _ in range(SAMPLES // CHUNK)
+                ]
+            )
             self.pairs = self.pairs[reach.amax(dim=0) > -FAR_M]
             self.allowed = self._depths(ordinary(body)).amax(dim=0).clamp(min=0)
 
@@ -102,7 +118,9 @@ class SelfContact(nn.Module):
 
 
 def ordinary(body: Embodiment) -> Tensor:
-    """Poses [B, J] in which no hand touches itself: all fingers closing halfway, each closing alone, the thumb halfway."""
+    """Poses [B, J] in which no hand touches itself: all fingers closing halfway, each closing
+    alone, the thumb halfway.
+    """
     rest, bend = opened(body), bent(body) - opened(body)
     part = torch.linspace(0, 1, STEPS)[:, None]
     paths = [rest + HALF * part * bend]
@@ -112,18 +130,27 @@ def ordinary(body: Embodiment) -> Tensor:
     return torch.cat(paths)
 
 
-def _pairs(hand: Hand, side: Side, description: Description, found: list[Shape]) -> list[tuple[int, int]]:
+def _pairs(
+    hand: Hand, side: Side, description: Description, found: list[Shape]
+) -> list[tuple[int, int]]:
     """Pairs that count, those without a box first, then with one, then with two."""
     body = rigid_bodies(description)
     tips = {finger: body[link] for finger, link in hand.tip_links(side).items()}
     near = _carried(description, body, {body[shape.link] for shape in found})
     near |= {frozenset({tips["thumb"], tips[finger]}) for finger in FINGERS[1:] if finger in tips}
     every = combinations(range(len(found)), 2)
-    apart = [(a, b) for a, b in every if len(pair := {body[found[a].link], body[found[b].link]}) == 2 and frozenset(pair) not in near]
+    apart = [
+        (a, b)
+        for a, b in every
+        if len(pair := {body[found[a].link], body[found[b].link]}) == 2
+        and frozenset(pair) not in near
+    ]
     return sorted(apart, key=lambda pair: sum(isinstance(found[each], Box) for each in pair))
 
 
-def _carried(description: Description, body: Mapping[str, str], solid: set[str]) -> set[frozenset[str]]:
+def _carried(
+    description: Description, body: Mapping[str, str], solid: set[str]
+) -> set[frozenset[str]]:
     """Pairs of bodies that one joint connects; bodies without a shape are passed over."""
     above = {body[joint.child]: body[joint.parent] for joint in description.joints if joint.moves}
     pairs = set()

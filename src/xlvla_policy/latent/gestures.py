@@ -11,7 +11,9 @@ from xlvla.types import FINGERS, Finger, Side
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 
 SPREADS = 0.1
-"""A joint that goes equally far either way, to so many rad or m, spreads a finger rather than bends it."""
+"""A joint that goes equally far either way, to so many rad or m, spreads a finger rather than bends
+it.
+"""
 
 
 def opened(body: Embodiment) -> Tensor:
@@ -22,7 +24,11 @@ def opened(body: Embodiment) -> Tensor:
 def bent(body: Embodiment) -> Tensor:
     """The pose [J] with every joint that bends at its end."""
     spread = (body.upper + body.lower).abs() < SPREADS
-    return torch.where(spread, opened(body), torch.where(body.lower.abs() > body.upper.abs(), body.lower, body.upper))
+    return torch.where(
+        spread,
+        opened(body),
+        torch.where(body.lower.abs() > body.upper.abs(), body.lower, body.upper),
+    )
 
 
 def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
@@ -50,7 +56,9 @@ def gestures(hand: Hand, side: Side) -> dict[str, np.ndarray]:
         "thumb up": rest + torch.where(thumb, 0.0, 0.9) * bend,
     }
     fingers: list[Finger] = [finger for finger in FINGERS[1:] if finger in hand.tips]
-    return {name: q.numpy() for name, q in poses.items()} | {f"thumb + {finger}": pinch(hand, side, finger) for finger in fingers}
+    return {name: q.numpy() for name, q in poses.items()} | {
+        f"thumb + {finger}": pinch(hand, side, finger) for finger in fingers
+    }
 
 
 def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarray:
@@ -59,7 +67,9 @@ def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarra
     which = [body.fingers.index("thumb"), body.fingers.index(finger)]
     moved = moving(hand, side, "thumb") | moving(hand, side, finger)
     rest = opened(body)
-    start = body.lower + torch.rand(poses, body.width, generator=torch.Generator().manual_seed(0)) * (body.upper - body.lower)
+    start = body.lower + torch.rand(
+        poses, body.width, generator=torch.Generator().manual_seed(0)
+    ) * (body.upper - body.lower)
     q = torch.where(moved, start, rest).requires_grad_()
 
     def cost() -> Tensor:

@@ -1,7 +1,8 @@
 """The paper's training step written the straightforward way, as a yardstick for ours.
 
-Like the released trainer it carries a 4x4 matrix through every joint of arm and hand in a Python loop, for every hand
-that is encoded and once more for every ordered pair of hands. Same networks, losses and batches as the preset `paper`.
+Like the released trainer it carries a 4x4 matrix through every joint of arm and hand in a Python
+loop, for every hand that is encoded and once more for every ordered pair of hands. Same networks,
+losses and batches as the preset `paper`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ PAIRS = ((0, 1), (0, 2), (0, 3), (0, 4))
 
 @dataclass(frozen=True)
 class Link:
-    """A link and the joint that carries it: `origin` [4, 4] in its parent, `axis` [3] and coupling where it moves."""
+    """A link and the joint that carries it: `origin` [4, 4] in its parent, `axis` [3] and coupling
+    where it moves.
+    """
 
     name: str
     parent: str
@@ -38,7 +41,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Limb:
-    """An arm with a hand: its links from the root outwards, and the limits [N] rad of the commanded joints, arm first."""
+    """An arm with a hand: its links from the root outwards, and the limits [N] rad of the commanded
+    joints, arm first.
+    """
 
     body: Embodiment
     root: str
@@ -69,7 +74,10 @@ class LoopTrainer:
         self.coders = [Coder(limb.body, recipe) for limb in self.limbs]
         self.parameters = [parameter for coder in self.coders for parameter in coder.parameters()]
         self.adam = torch.optim.AdamW(self.parameters, lr=recipe.rate)
-        self.templates = [limb.lower + torch.rand(recipe.templates, len(limb.lower)) * (limb.upper - limb.lower) for limb in self.limbs]
+        self.templates = [
+            limb.lower + torch.rand(recipe.templates, len(limb.lower)) * (limb.upper - limb.lower)
+            for limb in self.limbs
+        ]
 
     def step(self) -> float:
         """One step; the total loss."""
@@ -84,7 +92,9 @@ class LoopTrainer:
         latents, tips, reconstruction = [], [], torch.tensor(0.0)
         for limb, coder, q in zip(self.limbs, self.coders, poses, strict=True):
             mean, _ = coder.encode(q[:, -limb.body.width :])
-            reconstruction = reconstruction + (coder.decode(mean) - q[:, -limb.body.width :]).square().mean()
+            reconstruction = (
+                reconstruction + (coder.decode(mean) - q[:, -limb.body.width :]).square().mean()
+            )
             latents.append(mean)
             tips.append(limb.forward(q))
         retargeting = torch.tensor(0.0)
@@ -92,15 +102,21 @@ class LoopTrainer:
             for target, (limb, coder) in enumerate(zip(self.limbs, self.coders, strict=True)):
                 if target == source:
                     continue
-                moved = torch.cat([q[:, : -self.limbs[source].body.width], coder.decode(latent)], dim=1)
+                moved = torch.cat(
+                    [q[:, : -self.limbs[source].body.width], coder.decode(latent)], dim=1
+                )
                 retargeting = retargeting + pinch_cost(there, limb.forward(moved), self.recipe)
         count = len(self.limbs)
-        return self.recipe.reconstruction * reconstruction / count + retargeting / (count * (count - 1))
+        return self.recipe.reconstruction * reconstruction / count + retargeting / (
+            count * (count - 1)
+        )
 
     def _sample(self, number: int) -> Tensor:
         """Half uniform poses, half templates with a little noise, shuffled [B, N] rad."""
         limb, half = self.limbs[number], self.recipe.batch // 2
-        uniform = limb.lower + torch.rand(self.recipe.batch - half, len(limb.lower)) * (limb.upper - limb.lower)
+        uniform = limb.lower + torch.rand(self.recipe.batch - half, len(limb.lower)) * (
+            limb.upper - limb.lower
+        )
         chosen = self.templates[number][torch.randint(len(self.templates[number]), (half,))]
         near = torch.clamp(chosen + 0.01 * torch.randn_like(chosen), limb.lower, limb.upper)
         return torch.cat([uniform, near])[torch.randperm(self.recipe.batch)]
@@ -113,8 +129,13 @@ def _limb(name: str) -> Limb:
     hand_joints = [scoped("right", "hand", joint) for joint in hand.joint_names("right")]
     tips = tuple(scoped("right", "hand", tip) for tip in hand.tip_links("right").values())
     named = [description.joint(joint) for joint in (*arm_joints, *hand_joints)]
-    lower, upper = torch.tensor([joint.lower for joint in named]), torch.tensor([joint.upper for joint in named])
-    links = tuple(_link(description, joint, (*arm_joints, *hand_joints)) for joint in _outwards(description))
+    lower, upper = (
+        torch.tensor([joint.lower for joint in named]),
+        torch.tensor([joint.upper for joint in named]),
+    )
+    links = tuple(
+        _link(description, joint, (*arm_joints, *hand_joints)) for joint in _outwards(description)
+    )
     return Limb(embodiment(hand, "right"), description.root, links, tips, lower, upper)
 
 
@@ -141,7 +162,10 @@ def pinch_cost(source: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
     first, second = (torch.tensor(list(column)) for column in zip(*pairs, strict=True))
     ours, theirs = source[:, first] - source[:, second], target[:, first] - target[:, second]
     long, wide = ours.norm(dim=-1), theirs.norm(dim=-1)
-    cosine = (nn.functional.normalize(ours, dim=-1, eps=1e-6) * nn.functional.normalize(theirs, dim=-1, eps=1e-6)).sum(-1)
+    cosine = (
+        nn.functional.normalize(ours, dim=-1, eps=1e-6)
+        * nn.functional.normalize(theirs, dim=-1, eps=1e-6)
+    ).sum(-1)
     cost = recipe.distance * (long - wide).square() + recipe.direction * (1 - cosine)
     return (torch.exp(-recipe.reach * long) * cost).mean()
 

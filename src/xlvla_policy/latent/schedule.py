@@ -14,7 +14,9 @@ Part = Literal["right", "left", "settle"]
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps with a cycle of the learning rate of their own, in which one part of the networks learns; coarse up to `turn`, then exact."""
+    """Steps with a cycle of the learning rate of their own, in which one part of the networks
+    learns; coarse up to `turn`, then exact.
+    """
 
     part: Part
     start: int
@@ -46,7 +48,9 @@ def phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
 
 
 def rate(recipe: Recipe, at: Phase, step: int) -> float:
-    """The learning rate of a step; one cycle per phase warms up linearly and anneals along a cosine."""
+    """The learning rate of a step; one cycle per phase warms up linearly and anneals along a
+    cosine.
+    """
     if not recipe.one_cycle:
         return at.peak
     done = at.done(step)

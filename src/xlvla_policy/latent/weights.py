@@ -18,8 +18,17 @@ from xlvla_policy.latent.model import Coder, Coders, Mlp
 from xlvla_policy.latent.recipe import Recipe
 
 
-def write(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe, seed: int, seconds: float, out: Path) -> None:
-    """Writes the trained coders of all bodies; `seconds` of processor time are what training took."""
+def write(
+    bodies: Sequence[Embodiment],
+    coders: Coders,
+    recipe: Recipe,
+    seed: int,
+    seconds: float,
+    out: Path,
+) -> None:
+    """Writes the trained coders of all bodies; `seconds` of processor time are what training
+    took.
+    """
     tensors: dict[str, Tensor] = {}
     for body in bodies:
         tensors |= coder_tensors(body.name, coders[body.name], recipe.latent)
@@ -35,8 +44,12 @@ def write(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe, seed: in
 
 
 def coder_tensors(name: str, coder: Coder, latent: int) -> dict[str, Tensor]:
-    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as large."""
-    tensors = layers(f"{name}.encoder", coder.encoder, latent) | layers(f"{name}.decoder", coder.decoder)
+    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as
+    large.
+    """
+    tensors = layers(f"{name}.encoder", coder.encoder, latent) | layers(
+        f"{name}.decoder", coder.decoder
+    )
     return {name: tensor.half() for name, tensor in tensors.items()}
 
 
@@ -67,19 +80,32 @@ def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict]:
 def hand_entry(body: Embodiment, side: Side) -> dict:
     """What the card says of one side of a hand."""
     limits = body.hand.limits(side)
-    return {"network": body.name, "joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
+    return {
+        "network": body.name,
+        "joints": body.hand.joint_names(side),
+        "lower": limits.lower.tolist(),
+        "upper": limits.upper.tolist(),
+    }
 
 
 def layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, Tensor]:
-    """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last: an encoder's mean."""
+    """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last:
+    an encoder's mean.
+    """
     tensors: dict[str, Tensor] = {}
     index = -1
     for layer in network:
         if isinstance(layer, nn.Linear):
             index += 1
-            tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = layer.weight.detach().T, layer.bias.detach()
+            tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = (
+                layer.weight.detach().T,
+                layer.bias.detach(),
+            )
         elif isinstance(layer, nn.LayerNorm):
-            tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = layer.weight.detach(), layer.bias.detach()
+            tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = (
+                layer.weight.detach(),
+                layer.bias.detach(),
+            )
     for name in (f"{prefix}.{index}.weight", f"{prefix}.{index}.bias"):
         tensors[name] = tensors[name][..., :outputs]
     return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}

@@ -21,7 +21,9 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
-"""How often commands are collected and the time to plan is checked, whether or not the policy thinks."""
+"""How often commands are collected and the time to plan is checked, whether or not the policy
+thinks.
+"""
 
 PATIENCE_S = 2.0
 """How long something may be waited for before it is said."""
@@ -33,8 +35,9 @@ BRIEFLY_S, REPEAT_S = 2.0, 30.0
 class PolicyNode(RigNode):
     """Decides every `replan_s` on the newest image and the commands in force when it was taken.
 
-    A chunk is stamped with its image's time, so that motion can drop the frames that passed while the policy thought.
-    What became void meanwhile (a reset, another instruction, too much time) is not published.
+    A chunk is stamped with its image's time, so that motion can drop the frames that passed while
+    the policy thought. What became void meanwhile (a reset, another instruction, too much time) is
+    not published.
     """
 
     def __init__(self) -> None:
@@ -50,13 +53,17 @@ class PolicyNode(RigNode):
 
     def configure(self) -> None:
         if self.rig.policy is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run"
+            )
         if not self.rig.sim:
             priority.give_way()
         self._config = self.rig.policy
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type
-        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(self.rig)
+        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(
+            self.rig
+        )
         self._observer = Observer(self, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
@@ -73,17 +80,23 @@ class PolicyNode(RigNode):
                     self._heed_reset(now_ns)
                     observation = self._look(now_ns)
                 if observation is not None:
-                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(self._config.replan_s * SECOND)
+                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(
+                        self._config.replan_s * SECOND
+                    )
                     self._thinking = thinker.submit(self._think, observation, stop)
         self._ticked = 0.0
 
     def _look(self, now_ns: int) -> Observation | None:
-        """Listens, and where it is time to decide and nothing is being decided, what to decide on."""
+        """Listens, and where it is time to decide and nothing is being decided, what to decide
+        on.
+        """
         try:
             self._observer.listen(now_ns)
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
-            observation = self._observer.observe(now_ns, self._instruction, self._still_told(now_ns), self._delay_s())
+            observation = self._observer.observe(
+                now_ns, self._instruction, self._still_told(now_ns), self._delay_s()
+            )
         except NotYet as reason:
             self.health.counts["waits"] += 1
             self._await(str(reason))
@@ -124,7 +137,9 @@ class PolicyNode(RigNode):
         return float(np.percentile(self._delays_s, 95)) if self._delays_s else 0.0
 
     def _think(self, observation: Observation, stop: threading.Event) -> bool:
-        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in vain."""
+        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in
+        vain.
+        """
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
@@ -137,7 +152,9 @@ class PolicyNode(RigNode):
             self._heed_reset(now_ns)
             if stop.is_set() or self._void(observation):
                 return True
-            if self._late(observation, now_ns):  # a machine that cannot keep up is not asked for more
+            if self._late(
+                observation, now_ns
+            ):  # a machine that cannot keep up is not asked for more
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
@@ -154,7 +171,10 @@ class PolicyNode(RigNode):
 
     def _void(self, observation: Observation) -> bool:
         """Whether what was thought about no longer holds."""
-        void = observation.stamp_ns < self._observer.void_ns or observation.instruction != self._instruction
+        void = (
+            observation.stamp_ns < self._observer.void_ns
+            or observation.instruction != self._instruction
+        )
         self.health.counts["void chunks"] += void
         return void
 
@@ -162,7 +182,9 @@ class PolicyNode(RigNode):
         for side, parts in chunk.positions.items():
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
-            self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy"))
+            self._chunks[side].publish(
+                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy")
+            )
         if chunk.latents:
             self._latents.publish(convert.latents(chunk.latents))
         self._sent, self._newest_ns = (*self._sent, chunk), chunk.stamp_ns

@@ -1,8 +1,10 @@
-"""Frames: a robot's joints as the policy's numbers and back, in either space; what collects, trains and acts shares this.
+"""Frames: a robot's joints as the policy's numbers and back, in either space; what collects, trains
+and acts shares this.
 
-A frame holds, side by side, the arm's joints and then the hand: its latent in the latent space, its joints, padded to the
-side's share of the frame, in the raw space. Every run of numbers with one meaning is a block, and a block's name says
-whose statistics it is normalised with: a latent means the same for all hands, a joint only for its own arm or hand.
+A frame holds, side by side, the arm's joints and then the hand: its latent in the latent space, its
+joints, padded to the side's share of the frame, in the raw space. Every run of numbers with one
+meaning is a block, and a block's name says whose statistics it is normalised with: a latent means
+the same for all hands, a joint only for its own arm or hand.
 """
 
 from __future__ import annotations
@@ -120,14 +122,21 @@ class Frames:
     """The frames of one robot.
 
     Raises:
-        XlvlaError: a hand the codec does not know, arms of another number of joints, or a frame too narrow for the hands.
+        XlvlaError: a hand the codec does not know, arms of another number of joints, or a frame too
+            narrow for the hands.
     """
 
     def __init__(self, config: VlaConfig, bodies: Mapping[Side, Body], codec: Codec):
         self.config = config
-        self.bodies: dict[Side, Body] = {side: bodies[side] for side in config.sides if side in bodies}
-        self.coders: dict[Side, HandCoder] = {side: CODERS[config.space](codec, bodies[side].hand, side) for side in config.sides}
-        self.blocks = tuple(block for index, side in enumerate(config.sides) for block in self._side(index, side))
+        self.bodies: dict[Side, Body] = {
+            side: bodies[side] for side in config.sides if side in bodies
+        }
+        self.coders: dict[Side, HandCoder] = {
+            side: CODERS[config.space](codec, bodies[side].hand, side) for side in config.sides
+        }
+        self.blocks = tuple(
+            block for index, side in enumerate(config.sides) for block in self._side(index, side)
+        )
 
     @property
     def label(self) -> str:
@@ -136,33 +145,49 @@ class Frames:
 
     def encode(self, positions: Positions) -> np.ndarray:
         """Frames [T, frame_dim], not normalised."""
-        frames = np.zeros((len(positions[self.blocks[0].side]["arm"]), self.config.frame_dim), np.float32)
+        frames = np.zeros(
+            (len(positions[self.blocks[0].side]["arm"]), self.config.frame_dim), np.float32
+        )
         for block in self.blocks:
             values = positions[block.side][block.part]
-            frames[:, block.columns] = values if block.part == "arm" else self.coders[block.side].encode(values)
+            frames[:, block.columns] = (
+                values if block.part == "arm" else self.coders[block.side].encode(values)
+            )
         return frames
 
     def decode(self, frames: np.ndarray) -> dict[Side, dict[Part, np.ndarray]]:
-        """Joint positions [T, J] of frames [T, frame_dim]; those of an arm, and of a hand in raw space, may be beyond its limits."""
+        """Joint positions [T, J] of frames [T, frame_dim]; those of an arm, and of a hand in raw
+        space, may be beyond its limits.
+        """
         positions: dict[Side, dict[Part, np.ndarray]] = {side: {} for side in self.config.sides}
         for block in self.blocks:
             values = frames[:, block.columns]
-            positions[block.side][block.part] = values if block.part == "arm" else self.coders[block.side].decode(values)
+            positions[block.side][block.part] = (
+                values if block.part == "arm" else self.coders[block.side].decode(values)
+            )
         return positions
 
     def latents(self, frames: np.ndarray) -> dict[Side, np.ndarray]:
         """Each hand's latents [T, L] of frames [T, frame_dim]."""
         hands = [block for block in self.blocks if block.part == "hand"]
-        return {block.side: self.coders[block.side].latent(frames[:, block.columns]) for block in hands}
+        return {
+            block.side: self.coders[block.side].latent(frames[:, block.columns]) for block in hands
+        }
 
     def _side(self, index: int, side: Side) -> tuple[Block, Block]:
         config, body, coder = self.config, self.bodies[side], self.coders[side]
         arm, slot = catalog.arm(body.arm), config.frame_dim // len(config.sides)
         if len(arm.joints) != config.arm_joints:
-            raise XlvlaError(f"this policy drives arms of {config.arm_joints} joints; the {side} {arm.title} has {len(arm.joints)}")
+            raise XlvlaError(
+                f"this policy drives arms of {config.arm_joints} joints; the {side} {arm.title} "
+                f"has {len(arm.joints)}"
+            )
         needed, start = len(arm.joints) + coder.width, index * slot
         if needed > slot:
-            raise XlvlaError(f"the {side} {body.hand} on its arm needs {needed} numbers of a frame, this policy has {slot} for a side")
+            raise XlvlaError(
+                f"the {side} {body.hand} on its arm needs {needed} numbers of a frame, this policy "
+                f"has {slot} for a side"
+            )
         return (
             Block(side, "arm", f"arm {body.arm}", arm.joints, start, len(arm.joints)),
             Block(side, "hand", coder.kind, coder.joints, start + len(arm.joints), coder.width),
@@ -172,8 +197,15 @@ class Frames:
 def of_rig(config: VlaConfig, rig: Rig, codec: Codec) -> Frames:
     """The frames of a rig; refuses one that has other sides than the policy."""
     if set(rig.sides) != set(config.sides):
-        raise XlvlaError(f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has {' and '.join(rig.sides)}")
-    return Frames(config, {side: Body(station.arm.type, station.hand.type) for side, station in rig.sides.items()}, codec)
+        raise XlvlaError(
+            f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has "
+            f"{' and '.join(rig.sides)}"
+        )
+    return Frames(
+        config,
+        {side: Body(station.arm.type, station.hand.type) for side, station in rig.sides.items()},
+        codec,
+    )
 
 
 def raw_dim(config: VlaConfig, bodies: list[Mapping[Side, Body]]) -> int:

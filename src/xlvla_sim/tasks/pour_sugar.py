@@ -1,4 +1,5 @@
-"""Add sugar to the starfruit: the hand on the jar's side takes it, shakes sugar over the fruit on its plate and puts it down again.
+"""Add sugar to the starfruit: the hand on the jar's side takes it, shakes sugar over the fruit on
+its plate and puts it down again.
 
 Pouring is judged by tilt and position, see `xlvla_sim.pouring`.
 """
@@ -47,14 +48,31 @@ class PourSugar:
         label = wrapper("SUGAR", (244, 244, 240), (70, 150, 200), (250, 250, 250), times=3)
         add_plate(spec, "plate", radius=PLATE_RADIUS)
         add_starfruit(spec, "starfruit", radius=FRUIT_RADIUS, height=FRUIT_HEIGHT, mass=FRUIT_MASS)
-        add_bottle(spec, "sugar", radius=RADIUS, height=HEIGHT, mass=MASS, label=label, colour=(0.92, 0.93, 0.94), spout=SPOUT)
+        add_bottle(
+            spec,
+            "sugar",
+            radius=RADIUS,
+            height=HEIGHT,
+            mass=MASS,
+            label=label,
+            colour=(0.92, 0.93, 0.94),
+            spout=SPOUT,
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
         x, y = rng.uniform(*PLATE_X), sign * rng.uniform(*PLATE_Y)
         state.place("plate", np.array([x, y, 0.0]))
-        state.place("starfruit", np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
-        state.place("sugar", np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
+        state.place(
+            "starfruit",
+            np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2]),
+            yaw=rng.uniform(-np.pi, np.pi),
+        )
+        state.place(
+            "sugar",
+            np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2]),
+            yaw=rng.uniform(-np.pi, np.pi),
+        )
         state.tint("sugar/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
         state.tint("starfruit/skin", np.array([0.86, 0.83, 0.22]) * rng.uniform(0.92, 1.05, 3))
 

@@ -1,4 +1,6 @@
-"""Put the yellow lemon and the green lime into the bowl: both hands take a fruit, one after the other lets it fall in."""
+"""Put the yellow lemon and the green lime into the bowl: both hands take a fruit, one after the
+other lets it fall in.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ X, Y = (0.37, 0.48), (0.19, 0.26)
 
 def inside(state: State, fruit: str) -> bool:
     """Whether a fruit is in the bowl and no hand is on it."""
-    in_bowl = level_distance(state, fruit, "bowl") < 0.9 * BOWL_RADIUS and state.position(fruit)[2] < 2 * BOWL_HEIGHT
+    in_bowl = (
+        level_distance(state, fruit, "bowl") < 0.9 * BOWL_RADIUS
+        and state.position(fruit)[2] < 2 * BOWL_HEIGHT
+    )
     return in_bowl and free(state, [fruit])
 
 
@@ -49,12 +54,22 @@ class ReorganizeLemons:
     stages: Sequence[Stage] = (
         Stage("lift one fruit", lambda state: any(up(state, fruit) for fruit in RADII)),
         Stage("put it into the bowl", lambda state: any(inside(state, fruit) for fruit in RADII)),
-        Stage("lift the other fruit", lambda state: both(state) or any(up(state, fruit) for fruit in RADII)),
+        Stage(
+            "lift the other fruit",
+            lambda state: both(state) or any(up(state, fruit) for fruit in RADII),
+        ),
         Stage("leave both in the bowl", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        add_bowl(spec, "bowl", radius=BOWL_RADIUS, height=BOWL_HEIGHT, mass=BOWL_MASS, colour=(0.90, 0.91, 0.93))
+        add_bowl(
+            spec,
+            "bowl",
+            radius=BOWL_RADIUS,
+            height=BOWL_HEIGHT,
+            mass=BOWL_MASS,
+            colour=(0.90, 0.91, 0.93),
+        )
         for fruit, radii in RADII.items():
             add_fruit(spec, fruit, radii=radii, mass=MASS[fruit], colour=COLOUR[fruit])
 
@@ -62,7 +77,11 @@ class ReorganizeLemons:
         state.place("bowl", np.array([rng.uniform(*BOWL_X), rng.uniform(*BOWL_Y), 0.0]))
         signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
         for (fruit, radii), sign in zip(RADII.items(), signs, strict=True):
-            state.lay(fruit, np.array([rng.uniform(*X), sign * rng.uniform(*Y), radii[0]]), yaw=rng.uniform(-np.pi, np.pi))
+            state.lay(
+                fruit,
+                np.array([rng.uniform(*X), sign * rng.uniform(*Y), radii[0]]),
+                yaw=rng.uniform(-np.pi, np.pi),
+            )
             state.tint(f"{fruit}/skin", np.array(COLOUR[fruit]) * rng.uniform(0.92, 1.05, 3))
 
     def lost(self, state: State) -> str | None:

@@ -1,4 +1,6 @@
-"""Stack the cheese can on top of the salt: the hand on the can's side takes it and sets it down on the salt."""
+"""Stack the cheese can on top of the salt: the hand on the can's side takes it and sets it down on
+the salt.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ X, Y = (0.37, 0.46), (0.18, 0.25)
 
 def over(state: State) -> bool:
     """Whether the can is above the salt."""
-    return level_distance(state, "cheese_can", "salt") < SALT_RADIUS and state.position("cheese_can")[2] > SALT_HEIGHT
+    return (
+        level_distance(state, "cheese_can", "salt") < SALT_RADIUS
+        and state.position("cheese_can")[2] > SALT_HEIGHT
+    )
 
 
 def stacked(state: State) -> bool:
@@ -51,7 +56,14 @@ class StackCans:
         cheese = wrapper("CHEESE", (250, 214, 70), (36, 110, 60), (250, 246, 230), times=3)
         salt = wrapper("SALT", (34, 60, 130), (245, 246, 250), (34, 60, 130), times=3)
         add_can(spec, "salt", radius=SALT_RADIUS, height=SALT_HEIGHT, mass=SALT_MASS, label=salt)
-        add_can(spec, "cheese_can", radius=CHEESE_RADIUS, height=CHEESE_HEIGHT, mass=CHEESE_MASS, label=cheese)
+        add_can(
+            spec,
+            "cheese_can",
+            radius=CHEESE_RADIUS,
+            height=CHEESE_HEIGHT,
+            mass=CHEESE_MASS,
+            label=cheese,
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
@@ -69,8 +81,12 @@ class StackCans:
         side: Side = "left" if state.position("cheese_can")[1] > 0 else "right"
         pace, hold = rng.uniform(0.9, 1.2), from_side(2 * CHEESE_RADIUS, above=0.022)
         held = yield from take(state, "cheese_can", side, hold, rng, lift=SALT_HEIGHT + 0.05)
-        target = state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003])
-        there = yield from bring(state, "cheese_can", side, held, target, pace, over=0.05, stand=True)
+        target = state.position("salt") + np.array(
+            [0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003]
+        )
+        there = yield from bring(
+            state, "cheese_can", side, held, target, pace, over=0.05, stand=True
+        )
         yield from release(state, "cheese_can", side, there, hold, pace)
 
 

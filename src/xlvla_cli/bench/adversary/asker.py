@@ -52,7 +52,9 @@ class Asker:
         is_arm: which joints of all sides are an arm's.
     """
 
-    def __init__(self, scenario: Scenario, rig: Rig, distances: Distances, bounds: Mapping[Side, Bounds]):
+    def __init__(
+        self, scenario: Scenario, rig: Rig, distances: Distances, bounds: Mapping[Side, Bounds]
+    ):
         self._scenario, self._rng, self._distances = scenario, scenario.rng(), distances
         self._teleport_rad = rig.motion.teleport_rad
         self._sides = tuple(bounds)
@@ -60,7 +62,9 @@ class Asker:
         self._lower = np.concatenate([bound.lower for bound in bounds.values()])
         self._upper = np.concatenate([bound.upper for bound in bounds.values()])
         self._speed = {side: bound.velocity for side, bound in bounds.items()}
-        self.is_arm = np.concatenate([np.arange(len(bound.lower)) < self._arm[side] for side, bound in bounds.items()])
+        self.is_arm = np.concatenate(
+            [np.arange(len(bound.lower)) < self._arm[side] for side, bound in bounds.items()]
+        )
         self._cuts = np.cumsum([len(bound.lower) for bound in bounds.values()])[:-1]
         self._stop = np.array([gap.margin.stop_m for gap in distances.gaps])
         self._rows = self._aimed_at(rig)
@@ -74,11 +78,17 @@ class Asker:
         if now_s >= self._until_s:
             self._until_s = now_s + self._rng.uniform(*GOAL_S)
             self._away = not self._away and self._scenario.kind == "reversal"
-            self._goal = self._split(self._next_goal(np.concatenate([here[other] for other in self._sides])))
+            self._goal = self._split(
+                self._next_goal(np.concatenate([here[other] for other in self._sides]))
+            )
         rate_hz = float(self._rng.choice(RATES_HZ))
         late_s = self._late_s()
         further = self._scenario.kind == "more"
-        points = self._further(side, here[side]) if further else self._towards(side, here[side], rate_hz, late_s)
+        points = (
+            self._further(side, here[side])
+            if further
+            else self._towards(side, here[side], rate_hz, late_s)
+        )
         if self._scenario.relative:
             points = points.copy()
             points[:, : self._arm[side]] += self._split(self._offset)[side][: self._arm[side]]
@@ -97,7 +107,9 @@ class Asker:
         return np.repeat((here + min(share, 1.0) * way)[None], FRAMES // 2, axis=0)
 
     def _towards(self, side: Side, here: np.ndarray, rate_hz: float, late_s: float) -> np.ndarray:
-        """Evenly from here to the goal, which is then held; half of what is late begins in the past, the other half now."""
+        """Evenly from here to the goal, which is then held; half of what is late begins in the
+        past, the other half now.
+        """
         way = self._goal[side] - here
         speed = self._rng.choice(SPEEDS)
         seconds = float((np.abs(way) / (speed * self._speed[side])).max())
@@ -116,9 +128,13 @@ class Asker:
         return poses[int(np.argmax(least) if self._away else np.argmin(least))]
 
     def _grasp(self, here: np.ndarray) -> np.ndarray:
-        """Every hand opened or closed as far as it goes, while the arms stay about where they are."""
+        """Every hand opened or closed as far as it goes, while the arms stay about where they
+        are.
+        """
         goal = self._near(here, 0.05)
-        for part, (low, high) in zip(np.split(goal, self._cuts), zip(*self._ends(), strict=True), strict=True):
+        for part, (low, high) in zip(
+            np.split(goal, self._cuts), zip(*self._ends(), strict=True), strict=True
+        ):
             arm = self._arm[self._sides[0]]
             part[arm:] = low[arm:] if self._rng.random() < 0.5 else high[arm:]
         return goal
@@ -131,7 +147,9 @@ class Asker:
         return np.clip(pose + self._rng.normal(0, spread, len(pose)), self._lower, self._upper)
 
     def _beginning(self, home: np.ndarray) -> np.ndarray:
-        """A pose about home where nothing is too near, or something is where that is asked for; near each other for hands."""
+        """A pose about home where nothing is too near, or something is where that is asked for;
+        near each other for hands.
+        """
         if self._scenario.too_near:
             for _ in range(CANDIDATES):
                 pose = self._near(home, 0.4)
@@ -143,7 +161,9 @@ class Asker:
         return next((pose for pose in poses if self._room(pose) > 0), home)
 
     def _nearest_to_meeting(self, pose: np.ndarray) -> np.ndarray:
-        """A pose where what is aimed at is near, and nothing too near: a random walk that only takes what is better."""
+        """A pose where what is aimed at is near, and nothing too near: a random walk that only
+        takes what is better.
+        """
         least = self._least(pose)
         for spread in np.geomspace(0.4, 0.02, 3 * CANDIDATES):
             other = self._near(pose, spread)
@@ -166,7 +186,13 @@ class Asker:
         margins = [getattr(rig.motion, name) for name in names]
         if rig.motion.workspace and self._rng.random() < 0.3:
             margins = [rig.motion.edge]
-        return np.array([row for row, gap in enumerate(self._distances.gaps) if any(gap.margin is margin for margin in margins)])
+        return np.array(
+            [
+                row
+                for row, gap in enumerate(self._distances.gaps)
+                if any(gap.margin is margin for margin in margins)
+            ]
+        )
 
     def _split(self, pose: np.ndarray) -> dict[Side, np.ndarray]:
         return dict(zip(self._sides, np.split(pose, self._cuts), strict=True))

@@ -22,7 +22,9 @@ from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.rig_motion import RigMotion
 
 SETTLES_S, STILL_TICKS = 5.0, 60
-"""After the last chunk the rig is watched until its commands stay for so many ticks, at most this long."""
+"""After the last chunk the rig is watched until its commands stay for so many ticks, at most this
+long.
+"""
 
 STILL_RAD = 1e-9
 """Commands that differ by less are the same: a curve through equal frames is rounded."""
@@ -31,14 +33,18 @@ STOPS_S = 1.5
 """A rig that is told to hold rests within this time."""
 
 BACK_RAD, BACK_RAD_S, BACK_FRAMES, LEAST_BACK_RAD = 0.3, 1.0, 40, 0.1
-"""In the end some arms are led back so far along their own path, at this speed; where they moved less than the last it shows nothing."""
+"""In the end some arms are led back so far along their own path, at this speed; where they moved
+less than the last it shows nothing.
+"""
 
 BACK_S, FREE_SHARE = 4.0, 0.5
 """The way back is free, so this share of it has to be gone within this time."""
 
 
 class Unwatched(RigMotion):
-    """A rig whose motion looks at no distance: chunks are checked and limits kept, as without a look-out."""
+    """A rig whose motion looks at no distance: chunks are checked and limits kept, as without a
+    look-out.
+    """
 
     def __init__(self, rig: Rig):
         super().__init__(rig)
@@ -83,7 +89,9 @@ class Path:
 
     def still(self, ticks: int) -> bool:
         """Whether the last commands were all the same."""
-        return len(self.poses) > ticks and bool((np.ptp(self.poses[-ticks - 1 :], axis=0) < STILL_RAD).all())
+        return len(self.poses) > ticks and bool(
+            (np.ptp(self.poses[-ticks - 1 :], axis=0) < STILL_RAD).all()
+        )
 
 
 class Drive:
@@ -92,7 +100,9 @@ class Drive:
     def __init__(self, scenario: Scenario, rig: Rig, motion: RigMotion, distances: Distances):
         self._motion, self._scenario = motion, scenario
         self._period_s = 1 / rig.motion.rate_hz
-        bounds: dict[Side, Bounds] = {side: player.bounds for side, player in motion.players.items()}
+        bounds: dict[Side, Bounds] = {
+            side: player.bounds for side, player in motion.players.items()
+        }
         self._asker = Asker(scenario, rig, distances, bounds)
         self._rng = np.random.default_rng([scenario.seed, scenario.number, 2])
         self._start, self._now_s = self._asker.start, 0.0
@@ -124,7 +134,10 @@ class Drive:
 
     def _here(self) -> dict[Side, np.ndarray]:
         players = self._motion.players.items()
-        return {side: player.position if player.started else self._start[side] for side, player in players}
+        return {
+            side: player.position if player.started else self._start[side]
+            for side, player in players
+        }
 
     def _offer(self, side: Side, request: Request) -> None:
         player = self._motion.players[side]
@@ -148,7 +161,9 @@ class Drive:
         self.path.took_s.append(time.thread_time() - began)
         self.path.ticks_s.append(dt)
         self.path.slowed.append(self._motion.pace.beat.rate < 0.99)
-        self.path.poses.append(np.concatenate([commands.get(side, pose) for side, pose in self._start.items()]))
+        self.path.poses.append(
+            np.concatenate([commands.get(side, pose) for side, pose in self._start.items()])
+        )
 
     def _rests_within(self, seconds: float) -> bool:
         give_up_s = self._now_s + seconds
@@ -157,7 +172,9 @@ class Drive:
         return self.path.still(STILL_TICKS)
 
     def _stops(self) -> bool:
-        """Whether the commands stay the same, to the last digit, soon after the rig was told to hold."""
+        """Whether the commands stay the same, to the last digit, soon after the rig was told to
+        hold.
+        """
         give_up_s = self._now_s + STOPS_S
         while self._now_s < give_up_s:
             self._tick()
@@ -166,7 +183,9 @@ class Drive:
         return False
 
     def _goes_back(self, poses: Sequence[np.ndarray]) -> bool | None:
-        """Whether the arms follow the end of their own path back, where all distances were kept; None where they hardly moved."""
+        """Whether the arms follow the end of their own path back, where all distances were kept;
+        None where they hardly moved.
+        """
         here, arm = self.path.poses[-1], self._asker.is_arm
         way = self._backwards(here, poses)
         back_rad = float(np.abs(way[-1] - here)[arm].max())
@@ -183,7 +202,9 @@ class Drive:
         return share >= FREE_SHARE
 
     def _backwards(self, here: np.ndarray, poses: Sequence[np.ndarray]) -> np.ndarray:
-        """The path [T, N] back from here in even steps, until an arm's joint is far enough away or a chunk is full."""
+        """The path [T, N] back from here in even steps, until an arm's joint is far enough away or
+        a chunk is full.
+        """
         way, last = [here], here
         for pose in reversed(poses):
             while (far := float(np.abs(pose - last).max())) > BACK_RAD_S / CHUNK_HZ:

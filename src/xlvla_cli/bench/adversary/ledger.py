@@ -33,11 +33,17 @@ class Ledger:
 
     def close(self, summary: dict[str, Any]) -> None:
         """Writes everything, with a summary."""
-        files.write_text(self.path, json.dumps({"about": self._about, **summary, "scenarios": self.results}) + "\n")
+        files.write_text(
+            self.path,
+            json.dumps({"about": self._about, **summary, "scenarios": self.results}) + "\n",
+        )
 
     def _known(self) -> dict[str, dict[str, Any]]:
         try:
             document = json.loads(self.path.read_text())
             return document["scenarios"] if document["about"] == self._about else {}
         except (ValueError, KeyError, TypeError):
-            raise XlvlaError(f"{self.path} holds no figures of this bench: move it away, or use --fresh to replace it") from None
+            raise XlvlaError(
+                f"{self.path} holds no figures of this bench: move it away, or use --fresh to "
+                "replace it"
+            ) from None

@@ -1,4 +1,6 @@
-"""What is tried: kinds of harm, streams fast and slow, late, relative, on a clock that stutters; all of it from one seed."""
+"""What is tried: kinds of harm, streams fast and slow, late, relative, on a clock that stutters;
+all of it from one seed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from xlvla_cli.bench.adversary.workplaces import Workplace
 
 Kind = Literal["meet", "table", "itself", "resting", "walk", "more", "reversal", "hands"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Both arms towards each other; to the table; an arm onto itself; towards one that rests; anywhere; a bit further again and
-again; away and suddenly back; hands that open and close near each other."""
+"""Both arms towards each other; to the table; an arm onto itself; towards one that rests; anywhere;
+a bit further again and again; away and suddenly back; hands that open and close near each other.
+"""
 
 Clock = Literal["regular", "jitter", "stalls"]
 CLOCKS: tuple[Clock, ...] = get_args(Clock)
@@ -65,7 +68,9 @@ class Scenario:
         return np.random.default_rng([self.seed, self.number, 1])
 
 
-def scenarios(seed: int, kinds: Sequence[Kind], places: Sequence[Workplace], stale_s: float) -> Iterator[Scenario]:
+def scenarios(
+    seed: int, kinds: Sequence[Kind], places: Sequence[Workplace], stale_s: float
+) -> Iterator[Scenario]:
     """Without end: every kind on a rig before the next one, which costs some time to build."""
     number = 0
     while True:
@@ -91,7 +96,9 @@ def _drawn(seed: int, number: int, kind: Kind, place: Workplace, stale_s: float)
     )
 
 
-def planned(seed: int, kinds: Sequence[Kind], places: Sequence[Workplace], stale_s: float, chunks: int) -> list[Scenario]:
+def planned(
+    seed: int, kinds: Sequence[Kind], places: Sequence[Workplace], stale_s: float, chunks: int
+) -> list[Scenario]:
     """The first scenarios that together offer at least so many chunks."""
     chosen: list[Scenario] = []
     left = chunks

@@ -19,7 +19,8 @@ class Summary:
         nearest: the gap with the least room above its stop; None before the first scenario.
         breach: the gap that came furthest below what it had to keep.
         faults: everything wrong, by scenario.
-        unsettled: scenarios whose commands went on changing after the last chunk until the rig was told to hold.
+        unsettled: scenarios whose commands went on changing after the last chunk until the rig was
+            told to hold.
         stuck: those that did not follow their own path back, of `led_back`.
     """
 
@@ -45,7 +46,13 @@ class Summary:
         counts = figures["counts"]
         self.offered += figures["offered"]
         self.accepted += counts.get("accepted", 0)
-        self.refused.update({name.removeprefix("refused: "): number for name, number in counts.items() if name.startswith("refused: ")})
+        self.refused.update(
+            {
+                name.removeprefix("refused: "): number
+                for name, number in counts.items()
+                if name.startswith("refused: ")
+            }
+        )
         self.braked += figures["braked"]
         self.ticks += figures["ticks"]
         self.slowed += figures["slowed"]
@@ -69,9 +76,17 @@ class Summary:
             self.excess[name] = max(self.excess[name], value)
 
     def plain(self) -> dict[str, Any]:
-        """The same for a JSON file, with p50 and p99 of the processor time of a tick for its histogram."""
+        """The same for a JSON file, with p50 and p99 of the processor time of a tick for its
+        histogram.
+        """
         kept = {name: value for name, value in vars(self).items() if name != "took"}
-        return kept | {"tick_ms": {"p50": percentile_ms(self.took, 0.5), "p99": percentile_ms(self.took, 0.99)}, "allowed_m": ALLOWED_M}
+        return kept | {
+            "tick_ms": {
+                "p50": percentile_ms(self.took, 0.5),
+                "p99": percentile_ms(self.took, 0.99),
+            },
+            "allowed_m": ALLOWED_M,
+        }
 
 
 def summed(results: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> list[Summary]:

@@ -34,9 +34,12 @@ def _rig(place: Workplace) -> Rig:
 
 
 def try_out(job: tuple[Scenario, bool]) -> dict[str, Any]:
-    """Figures of a scenario, as plain data; the second of the job is whether distances are watched."""
+    """Figures of a scenario, as plain data; the second of the job is whether distances are
+    watched.
+    """
     scenario, watched = job
-    # Built anew each time, because distances are found from where the last ones were. Their last digits still depend on memory: where
+    # Built anew each time, because distances are found from where the last ones were. Their last
+    # digits still depend on memory: where
     # a way is just refused or just not, the same seed may brake a tick earlier.
     rig = _rig(scenario.place)
     motion = RigMotion(rig) if watched else Unwatched(rig)
@@ -44,12 +47,24 @@ def try_out(job: tuple[Scenario, bool]) -> dict[str, Any]:
     path = Drive(scenario, rig, motion, distances).run()
     finite = bool(np.isfinite(path.poses).all())
     figures: dict[str, Any] = {"kind": scenario.kind, "offered": path.offered, "finite": finite}
-    figures |= {"counts": dict(path.counts), "braked": path.braked, "ticks": len(path.ticks_s), "slowed": sum(path.slowed)}
-    figures |= {"settled": path.settled, "stopped": path.stopped, "came_back": path.came_back, "took": _histogram(path.took_s)}
+    figures |= {
+        "counts": dict(path.counts),
+        "braked": path.braked,
+        "ticks": len(path.ticks_s),
+        "slowed": sum(path.slowed),
+    }
+    figures |= {
+        "settled": path.settled,
+        "stopped": path.stopped,
+        "came_back": path.came_back,
+        "took": _histogram(path.took_s),
+    }
     if finite:
         nearest, breach = checker.DistanceCheck(distances).look(path.poses)
         figures |= {"nearest": asdict(nearest), "breach": asdict(breach)}
-        figures["excess"] = checker.limit_excess(path, [player.bounds for player in motion.players.values()])
+        figures["excess"] = checker.limit_excess(
+            path, [player.bounds for player in motion.players.values()]
+        )
     return figures
 
 
@@ -57,10 +72,16 @@ def faults(figures: dict[str, Any]) -> list[str]:
     """What is wrong with a scenario, in words."""
     if not figures["finite"]:
         return ["a command is not finite"]
-    found = [f"{name} limit exceeded by {value:.3g}" for name, value in figures["excess"].items() if value > 0]
+    found = [
+        f"{name} limit exceeded by {value:.3g}"
+        for name, value in figures["excess"].items()
+        if value > 0
+    ]
     breach = figures["breach"]
     if breach["below_m"] > ALLOWED_M:
-        found.append(f"{breach['gap']} is {1e3 * breach['below_m']:.2f} mm below what it has to keep")
+        found.append(
+            f"{breach['gap']} is {1e3 * breach['below_m']:.2f} mm below what it has to keep"
+        )
     if not figures["stopped"]:
         found.append("told to hold, it does not rest")
     return found

@@ -1,4 +1,6 @@
-"""The rigs that are put to the test: two arms, five hands, mixed pairs, with and without a workspace."""
+"""The rigs that are put to the test: two arms, five hands, mixed pairs, with and without a
+workspace.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,17 @@ from xlvla.types import SIDES, Side
 MIXED = ("xhand+inspire", "ability+allegro", "paxini+xhand")
 
 G1_Y_M, G1_Z_M, G1_ROLL_RAD = 0.12, 0.1, 0.35
-"""Half the distance between the G1's arms, the height of their torsos above the table, and how far the shoulders are spread at home.
+"""Half the distance between the G1's arms, the height of their torsos above the table, and how far
+the shoulders are spread at home.
 
-On the robot both arms have one torso; here they stand apart, so that the torso of one side is not what holds the other."""
+On the robot both arms have one torso; here they stand apart, so that the torso of one side is not
+what holds the other.
+"""
 
-REACH = {"xarm7": Box((0.1, -0.5, -0.01), (0.75, 0.5, 0.8)), "g1": Box((-0.1, -0.45, -0.01), (0.55, 0.45, 0.7))}
+REACH = {
+    "xarm7": Box((0.1, -0.5, -0.01), (0.75, 0.5, 0.8)),
+    "g1": Box((-0.1, -0.45, -0.01), (0.55, 0.45, 0.7)),
+}
 """Workspace of the rigs that have one."""
 
 
@@ -29,7 +37,8 @@ class Workplace:
     Args:
         arm: on both sides.
         hands: left, right.
-        presses: hands may press on the table as in the rig `bimanual`; else as rigs do that do not say.
+        presses: hands may press on the table as in the rig `bimanual`; else as rigs do that do not
+            say.
         boxed: flanges and fingertips have a workspace.
     """
 
@@ -59,7 +68,11 @@ class Workplace:
         return rig_file.from_document(document | {"name": "g1", "cameras": {}}, "g1")
 
     def _motion(self, bimanual: Rig) -> MotionConfig:
-        motion = bimanual.motion if self.presses else replace(bimanual.motion, touch=MotionConfig().touch)
+        motion = (
+            bimanual.motion
+            if self.presses
+            else replace(bimanual.motion, touch=MotionConfig().touch)
+        )
         if not self.boxed:
             return motion
         return replace(motion, workspace=dict.fromkeys(SIDES, REACH[self.arm]))
@@ -73,7 +86,9 @@ def _g1_station(side: Side, hand: str) -> dict[str, Any]:
 
 
 def workplaces(hands: Sequence[str] = ()) -> list[Workplace]:
-    """Every pair of hands on both kinds of arms; `hands` are names or left+right, all and mixed ones where none are given."""
+    """Every pair of hands on both kinds of arms; `hands` are names or left+right, all and mixed
+    ones where none are given.
+    """
     chosen = list(hands) or [*catalog.hands(), *MIXED]
     places: list[Workplace] = []
     for number, words in enumerate(chosen):

@@ -31,7 +31,9 @@ LOOK_S = 0.002
 
 @dataclass(frozen=True)
 class Word:
-    """What motion, the arm's driver or a node's log said, and when it was sent [ns, system clock]."""
+    """What motion, the arm's driver or a node's log said, and when it was sent [ns, system
+    clock].
+    """
 
     who: str
     line: str
@@ -56,7 +58,9 @@ class ArmInMotion:
         self.reports, self.words, self.plays = list[Joints](), list[Word](), False
         self.names = self.rig.joint_names(side, "arm")
         node = session.operator.node
-        self._states = Reader(node, topics.joint_states(side, "arm").history(1000), forms.joints(self.names))
+        self._states = Reader(
+            node, topics.joint_states(side, "arm").history(1000), forms.joints(self.names)
+        )
         self._motion = Reader(node, topics.MOTION_STATUS.history(50), statuses.MOTION)
         self._device = Reader(node, topics.device(side, "arm").history(50), forms.DEVICE)
         chunk = topics.chunk(side)
@@ -68,7 +72,9 @@ class ArmInMotion:
     @property
     def driver(self) -> Running:
         """The process of the arm's driver."""
-        return next(node for node in self.session.supervisor.nodes if node.spec.name == f"{self.side}_arm")
+        return next(
+            node for node in self.session.supervisor.nodes if node.spec.name == f"{self.side}_arm"
+        )
 
     @property
     def pose(self) -> np.ndarray:
@@ -77,29 +83,45 @@ class ArmInMotion:
 
     @property
     def astray(self) -> float:
-        """How far [rad] the joint that moves is from where it should be at the stamp of the newest report."""
+        """How far [rad] the joint that moves is from where it should be at the stamp of the newest
+        report.
+        """
         newest = self.reports[-1]
-        return abs(float(newest.position[JOINT] - self._way((newest.stamp_ns - self._began_ns) / SECOND)))
+        return abs(
+            float(newest.position[JOINT] - self._way((newest.stamp_ns - self._began_ns) / SECOND))
+        )
 
     def begin(self) -> None:
-        """Engages motion anew and moves the arm until it is seen to move; only then anything counts. XlvlaError where it does not."""
+        """Engages motion anew and moves the arm until it is seen to move; only then anything
+        counts. XlvlaError where it does not.
+        """
         operator = self.session.operator
         operator.call(topics.MOTION_RESET)
         self._until(lambda: self.reports, "does not say where it is")
         self._start = np.concatenate([self.pose, self._home[len(self.names) :]])
         up = self._start[JOINT] < self._home[JOINT] + SWING_RAD / 2
         self._began_ns, self._reach = self.clock.now_ns(), SWING_RAD if up else -SWING_RAD
-        self._until(lambda: self._engaged() and self.moved(self._start[: len(self.names)]) > MOVES_RAD, "does not move", chunks=True)
+        self._until(
+            lambda: self._engaged() and self.moved(self._start[: len(self.names)]) > MOVES_RAD,
+            "does not move",
+            chunks=True,
+        )
         self.reports, self.words = self.reports[-1:], []
 
-    def watch(self, seconds: float, also: Callable[[], None] = lambda: None, chunks: bool = True) -> None:
-        """Looks and listens for so long, and moves the arm on by `chunks`; `also` is done at every look."""
+    def watch(
+        self, seconds: float, also: Callable[[], None] = lambda: None, chunks: bool = True
+    ) -> None:
+        """Looks and listens for so long, and moves the arm on by `chunks`; `also` is done at every
+        look.
+        """
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             also()
             self._look(chunks)
 
-    def wait(self, true: Callable[[], bool], seconds: float, also: Callable[[], None] = lambda: None) -> bool:
+    def wait(
+        self, true: Callable[[], bool], seconds: float, also: Callable[[], None] = lambda: None
+    ) -> bool:
         """Watches until something is true, for at most so long; whether it was."""
         end_s = time.monotonic() + seconds
         while not (found := true()) and time.monotonic() < end_s:
@@ -113,7 +135,14 @@ class ArmInMotion:
 
     def said(self, words: str, who: str, since_ns: int = 0) -> Word | None:
         """The first thing somebody said from then on that holds these words."""
-        return next((word for word in self.words if word.who == who and words in word.line and word.sent_ns >= since_ns), None)
+        return next(
+            (
+                word
+                for word in self.words
+                if word.who == who and words in word.line and word.sent_ns >= since_ns
+            ),
+            None,
+        )
 
     def _engaged(self) -> bool:
         if not self.plays:
@@ -127,7 +156,10 @@ class ArmInMotion:
         give_up = time.monotonic() + PATIENCE_S
         while not true():
             if time.monotonic() > give_up:
-                raise XlvlaError(f"{self.side} arm {otherwise} within {PATIENCE_S:.0f} s: {self.words[-1].line if self.words else ''}")
+                raise XlvlaError(
+                    f"{self.side} arm {otherwise} within {PATIENCE_S:.0f} s: "
+                    f"{self.words[-1].line if self.words else ''}"
+                )
             self._look(chunks)
 
     def _look(self, chunks: bool) -> None:
@@ -136,17 +168,23 @@ class ArmInMotion:
         for status, sent_ns in self._motion.every_sent():
             self.plays = status["plays"]
             self.words.append(Word("motion", status["state"], sent_ns))
-        self.words += [Word("driver", said.text, sent_ns) for said, sent_ns in self._device.every_sent()]
+        self.words += [
+            Word("driver", said.text, sent_ns) for said, sent_ns in self._device.every_sent()
+        ]
         if chunks and time.monotonic() > self._next_s:
             self._next_s = time.monotonic() + EVERY_S
             self._send()
         time.sleep(LOOK_S)
 
     def _send(self) -> None:
-        """The next two and a half seconds of the swing, from where it began to the other end and back."""
+        """The next two and a half seconds of the swing, from where it began to the other end and
+        back.
+        """
         now_ns = self.clock.now_ns()
         points = np.tile(self._start, (FRAMES, 1))
-        points[:, JOINT] = self._way((now_ns - self._began_ns) / SECOND + np.arange(1, FRAMES + 1) / CHUNK_HZ)
+        points[:, JOINT] = self._way(
+            (now_ns - self._began_ns) / SECOND + np.arange(1, FRAMES + 1) / CHUNK_HZ
+        )
         names = [name for part in PARTS for name in self.rig.joint_names(self.side, part)]
         self._chunks.publish(convert.trajectory(names, points, now_ns, CHUNK_HZ))
 

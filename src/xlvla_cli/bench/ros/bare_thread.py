@@ -1,4 +1,6 @@
-"""A bare thread that publishes at fixed deadlines, and nothing else: what a control loop's regularity is measured against."""
+"""A bare thread that publishes at fixed deadlines, and nothing else: what a control loop's
+regularity is measured against.
+"""
 
 from __future__ import annotations
 

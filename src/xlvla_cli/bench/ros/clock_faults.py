@@ -18,7 +18,9 @@ from xlvla_cli.ros.session import Session
 
 LEAPS_S = (-0.3, -5.0, 5.0)
 LEAP_LASTS_S = 0.8
-"""A stranger says its time at every look for so long, more often than the simulation does, and so is heard beside it."""
+"""A stranger says its time at every look for so long, more often than the simulation does, and so
+is heard beside it.
+"""
 
 
 def of_the_clock(session: Session, domain: int, log: Log) -> dict[str, Callable[[], GraphFault]]:
@@ -37,9 +39,13 @@ def _clock_fault(leap_s: float) -> str:
 
 
 def clock_set(arm: ArmInMotion, leap_s: float, domain: int, log: Log) -> GraphFault:
-    """A stranger tells another time than the simulation does, which takes the clock there and back, or is not believed."""
+    """A stranger tells another time than the simulation does, which takes the clock there and back,
+    or is not believed.
+    """
     arm.begin()
-    arm.wait(lambda: arm.clock.now_ns() > (1.0 - leap_s) * SECOND, PATIENCE_S)  # there is no time before 0
+    arm.wait(
+        lambda: arm.clock.now_ns() > (1.0 - leap_s) * SECOND, PATIENCE_S
+    )  # there is no time before 0
     began_ns, held_from, astray_rad = time.time_ns(), list[np.ndarray](), 0.0
 
     def told() -> Word | None:
@@ -67,4 +73,11 @@ def clock_set(arm: ArmInMotion, leap_s: float, domain: int, log: Log) -> GraphFa
     word = told() or log.said("motion", "time leaps", began_ns)
     what = "is not braked" if held_from else "leaves its way and nothing is said"
     wrong = f"the arm {what}" if moved_rad > BRAKES_RAD else ""
-    return GraphFault(_clock_fault(leap_s), word.line if word else "", after(word, began_ns), moved_rad, BRAKES_RAD, wrong)
+    return GraphFault(
+        _clock_fault(leap_s),
+        word.line if word else "",
+        after(word, began_ns),
+        moved_rad,
+        BRAKES_RAD,
+        wrong,
+    )

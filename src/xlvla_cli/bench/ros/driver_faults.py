@@ -1,6 +1,7 @@
 """What a rig makes of a driver that stands still and of strangers who command.
 
-Each fault is caused while the left arm moves, and measured by the stamps of what its driver and motion then say.
+Each fault is caused while the left arm moves, and measured by the stamps of what its driver and
+motion then say.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from xlvla_cli.bench.ros.stranger import Stranger
 from xlvla_cli.ros.session import Session
 
 MARGIN_S = 0.3
-"""What may pass beside the time that is promised: messages on their way, on a machine that is busy."""
+"""What may pass beside the time that is promised: messages on their way, on a machine that is busy.
+"""
 
 TOLD_S = 4.0
 """How long to wait for a word on strangers, who are looked for once a second."""
@@ -32,7 +34,11 @@ STILL_RAD = 0.01
 NOISE_RAD = 5e-4
 """What measured angles of an arm at rest differ by."""
 
-SILENT, WRITER, STOPPED = "silent joint states, step on return", "second writer", "stop, then a stranger"
+SILENT, WRITER, STOPPED = (
+    "silent joint states, step on return",
+    "second writer",
+    "stop, then a stranger",
+)
 
 SILENT_S, RETURNS_S = 2.0, 0.4
 AHEAD_S, STRANGER_RAD_S = 0.035, 1.0
@@ -75,14 +81,21 @@ def silent_joint_states(arm: ArmInMotion) -> GraphFault:
 
 
 def _largest_step(arm: ArmInMotion, first: int) -> tuple[float, float]:
-    """The largest step between two reports from number `first` on, beside what an arm at rest may do in the same time [rad]."""
+    """The largest step between two reports from number `first` on, beside what an arm at rest may
+    do in the same time [rad].
+    """
     limit = HEADROOM * arm.rig.acceleration(arm.side, "arm")
     worst = (0.0, np.inf)
     for one, other in zip(arm.reports[first:], arm.reports[first + 1 :], strict=False):
-        step, passed_s = np.abs(other.position - one.position), (other.stamp_ns - one.stamp_ns) / SECOND
+        step, passed_s = (
+            np.abs(other.position - one.position),
+            (other.stamp_ns - one.stamp_ns) / SECOND,
+        )
         allowed = limit * passed_s**2 + NOISE_RAD
         joint = int(np.argmax(step - allowed))
-        worst = max(worst, (float(step[joint]), float(allowed[joint])), key=lambda pair: pair[0] - pair[1])
+        worst = max(
+            worst, (float(step[joint]), float(allowed[joint])), key=lambda pair: pair[0] - pair[1]
+        )
     return worst
 
 
@@ -94,7 +107,9 @@ def second_writer(arm: ArmInMotion, domain: int, log: Log) -> GraphFault:
         lead = _leading_away(arm, stranger)
 
         def words() -> list[Word | None]:
-            return [log.said(who, Stranger.NAME, began_ns) for who in (arm.driver.spec.name, "motion")]
+            return [
+                log.said(who, Stranger.NAME, began_ns) for who in (arm.driver.spec.name, "motion")
+            ]
 
         arm.wait(lambda: all(words()), TOLD_S, lead)
         arm.watch(RESTS_S, lead)
@@ -103,9 +118,13 @@ def second_writer(arm: ArmInMotion, domain: int, log: Log) -> GraphFault:
     moved_rad = arm.moved(before, slice(0, 1))
     wrong = "" if driver else "the driver does not say who"
     wrong = wrong if motion else "motion does not say who"
-    wrong = f"the arm follows the stranger by {moved_rad:.3f} rad" if moved_rad > STILL_RAD else wrong
+    wrong = (
+        f"the arm follows the stranger by {moved_rad:.3f} rad" if moved_rad > STILL_RAD else wrong
+    )
     line = "; ".join(f"{word.who}: {word.line}" for word in (driver, motion) if word)
-    return GraphFault(WRITER, line, told_s if driver and motion else None, moved_rad, STILL_RAD, wrong)
+    return GraphFault(
+        WRITER, line, told_s if driver and motion else None, moved_rad, STILL_RAD, wrong
+    )
 
 
 def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
@@ -127,12 +146,18 @@ def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
         arm.watch(SILENT_S, watch)
     arm.session.operator.call(topics.MOTION_RESET)
     told_s = after(told, began_ns)
-    wrong = f"the arm moves by {moved_rad:.3f} rad" if moved_rad > STILL_RAD else not_told(told_s, MARGIN_S)
+    wrong = (
+        f"the arm moves by {moved_rad:.3f} rad"
+        if moved_rad > STILL_RAD
+        else not_told(told_s, MARGIN_S)
+    )
     return GraphFault(STOPPED, told.line if told else "", told_s, moved_rad, STILL_RAD, wrong)
 
 
 def _leading_away(arm: ArmInMotion, stranger: Stranger) -> Callable[[], None]:
-    """Commands one joint, which chunks do not move, away from where it is now, one command at every call."""
+    """Commands one joint, which chunks do not move, away from where it is now, one command at every
+    call.
+    """
     message, start, began_s = convert.JointMessage(arm.names), arm.pose.copy(), time.monotonic()
 
     def lead() -> None:

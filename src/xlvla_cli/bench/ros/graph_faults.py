@@ -28,7 +28,8 @@ class GraphFault:
     Args:
         line: what was said of it.
         told_s: from the fault until that was sent; None where nothing was.
-        moved_rad: how far the arm went, or leapt where the fault names it; None where no arm is in it.
+        moved_rad: how far the arm went, or leapt where the fault names it; None where no arm is in
+            it.
         allowed_rad: how far it may.
         wrong: what is not as it should be, '' where all is.
     """
@@ -65,7 +66,14 @@ class Log:
 
     def said(self, who: str, words: str, since_ns: int) -> Word | None:
         """The first line of a node from then on that holds these words."""
-        return next((word for word in list(self.lines) if word.who == who and words in word.line and word.sent_ns >= since_ns), None)
+        return next(
+            (
+                word
+                for word in list(self.lines)
+                if word.who == who and words in word.line and word.sent_ns >= since_ns
+            ),
+            None,
+        )
 
 
 def after(word: Word | None, since_ns: int) -> float | None:
@@ -81,10 +89,16 @@ def not_told(told_s: float | None, within_s: float) -> str:
 
 
 def leftovers() -> GraphFault:
-    """What killed processes leave in shared memory, by stand-ins of a few bytes in a folder of their own."""
+    """What killed processes leave in shared memory, by stand-ins of a few bytes in a folder of
+    their own.
+    """
     domain, whole = 3, b"\x02\0\0\0"
     own = FIRST_OF_DOMAIN_0 + PORTS_OF_A_DOMAIN * domain
-    healthy = {f"fastrtps_port{own}": whole, f"sem.fastrtps_port{own}_mutex": b"", "fastrtps_0123456789abcdef": b""}
+    healthy = {
+        f"fastrtps_port{own}": whole,
+        f"sem.fastrtps_port{own}_mutex": b"",
+        "fastrtps_0123456789abcdef": b"",
+    }
     with TemporaryDirectory() as name:
         folder = Path(name)
         for file, content in healthy.items():
@@ -95,5 +109,14 @@ def leftovers() -> GraphFault:
         began_s = time.monotonic()
         found = unfinished_ports(domain, folder)
         told_s = time.monotonic() - began_s
-    wrong = f"{blamed[0].name} is blamed" if blamed else "" if found == [left] else "it is not named"
-    return GraphFault("leftovers in shared memory", ", ".join(port.name for port in found), told_s, None, 0.0, wrong)
+    wrong = (
+        f"{blamed[0].name} is blamed" if blamed else "" if found == [left] else "it is not named"
+    )
+    return GraphFault(
+        "leftovers in shared memory",
+        ", ".join(port.name for port in found),
+        told_s,
+        None,
+        0.0,
+        wrong,
+    )

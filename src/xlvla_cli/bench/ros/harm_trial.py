@@ -1,4 +1,6 @@
-"""Chunks that mean harm, sent to a running rig; its commands and what was measured are looked at from outside."""
+"""Chunks that mean harm, sent to a running rig; its commands and what was measured are looked at
+from outside.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ PLACE = Workplace("xarm7", ("xhand", "xhand"), presses=True, boxed=False)
 
 @dataclass(frozen=True)
 class Harmed:
-    """What became of chunks of one kind; distances of the commanded path, between commands too, and of what was measured."""
+    """What became of chunks of one kind; distances of the commanded path, between commands too, and
+    of what was measured.
+    """
 
     kind: str
     sent: int
@@ -51,11 +55,15 @@ class Harmed:
 
 
 def path(streams: Sequence[Stream], start: np.ndarray) -> list[np.ndarray]:
-    """The poses [N] rad that parts command together: each stands where it was said last, at first at its share of `start` [N]."""
+    """The poses [N] rad that parts command together: each stands where it was said last, at first
+    at its share of `start` [N].
+    """
     cuts = np.cumsum([stream.poses.shape[1] for stream in streams])[:-1]
     here = [part.copy() for part in np.split(start, cuts)]
     said = [
-        (time_s, number, pose) for number, stream in enumerate(streams) for time_s, pose in zip(stream.times_s, stream.poses, strict=True)
+        (time_s, number, pose)
+        for number, stream in enumerate(streams)
+        for time_s, pose in zip(stream.times_s, stream.poses, strict=True)
     ]
     said.sort(key=lambda entry: entry[:2])
     poses = [start]
@@ -68,9 +76,14 @@ def path(streams: Sequence[Stream], start: np.ndarray) -> list[np.ndarray]:
 
 def seen(streams: Sequence[Stream]) -> list[np.ndarray]:
     """Measured poses [N] rad of parts that report at different times, while all of them did."""
-    first_s, last_s = max(stream.times_s[0] for stream in streams), min(stream.times_s[-1] for stream in streams)
+    first_s, last_s = (
+        max(stream.times_s[0] for stream in streams),
+        min(stream.times_s[-1] for stream in streams),
+    )
     grid = np.arange(first_s, last_s, MEASURED_S)
-    columns = [np.interp(grid, stream.times_s, column) for stream in streams for column in stream.poses.T]
+    columns = [
+        np.interp(grid, stream.times_s, column) for stream in streams for column in stream.poses.T
+    ]
     return list(np.stack(columns, axis=1))
 
 
@@ -80,10 +93,14 @@ class HarmTrial:
     def __init__(self, running: RunningRig):
         self.running, self.rig, self.watch = running, running.rig, running.watch
         self._distances = Distances(self.rig)
-        self._bounds: dict[Side, Bounds] = {side: side_player(self.rig, side).bounds for side in self.rig.sides}
+        self._bounds: dict[Side, Bounds] = {
+            side: side_player(self.rig, side).bounds for side in self.rig.sides
+        }
 
     def fixed(self, entries: Iterable[Fixed] = FIXED) -> Iterator[Harmed]:
-        """Some that are always the same; not those in which an arm would have to be elsewhere first."""
+        """Some that are always the same; not those in which an arm would have to be elsewhere
+        first.
+        """
         for entry in entries:
             if not entry.beside_rad and entry.frames in FRAMES:
                 yield self._tried(entry.name, self._asks_fixed(entry))
@@ -101,7 +118,9 @@ class HarmTrial:
                 if passed_s >= due_s:
                     for side in entry.moving:
                         bound = self._bounds[side]
-                        self.running.chunk(side, entry.points(side, self._here(side), (bound.lower, bound.upper)))
+                        self.running.chunk(
+                            side, entry.points(side, self._here(side), (bound.lower, bound.upper))
+                        )
                         sent += 1
                     due_s = due_s + entry.every_s if entry.every_s else np.inf
                 self.running.pause(0.001)
@@ -119,7 +138,13 @@ class HarmTrial:
                 for side in scenario.moving:
                     if now_s >= due_s[side]:
                         due_s[side] = now_s + 1 / scenario.hz
-                        self._send(side, asker.ask(side, now_s, {other: self._here(other) for other in self.rig.sides}), now_s)
+                        self._send(
+                            side,
+                            asker.ask(
+                                side, now_s, {other: self._here(other) for other in self.rig.sides}
+                            ),
+                            now_s,
+                        )
                         sent += 1
                 self.running.pause(0.0)
             return sent
@@ -129,7 +154,9 @@ class HarmTrial:
     def _send(self, side: Side, request: Request, now_s: float) -> None:
         source = "bench:relative" if request.relative else "bench"
         late_s = now_s - request.stamp_s
-        self.running.chunk(side, request.points, late_s=late_s, rate_hz=request.rate_hz, source=source)
+        self.running.chunk(
+            side, request.points, late_s=late_s, rate_hz=request.rate_hz, source=source
+        )
 
     def _here(self, side: Side) -> np.ndarray:
         """The newest command, where there is none what was measured [N] rad."""
@@ -143,10 +170,16 @@ class HarmTrial:
         commands = [self.watch.commands(key) for key in self.rig.parts]
         look = DistanceCheck(self._distances).look
         nearest, breach = look(path(commands, start))
-        measured_nearest, measured_breach = look(seen([self.watch.measured(key) for key in self.rig.parts]))
-        shares = [self._shares(stream, *key) for stream, key in zip(commands, self.rig.parts, strict=True)]
+        measured_nearest, measured_breach = look(
+            seen([self.watch.measured(key) for key in self.rig.parts])
+        )
+        shares = [
+            self._shares(stream, *key) for stream, key in zip(commands, self.rig.parts, strict=True)
+        ]
         acceleration, jerk = np.max(shares, axis=0).tolist()
-        return Harmed(kind, sent, nearest, breach, measured_nearest, measured_breach, acceleration, jerk)
+        return Harmed(
+            kind, sent, nearest, breach, measured_nearest, measured_breach, acceleration, jerk
+        )
 
     def _shares(self, stream: Stream, side: Side, part: str) -> tuple[float, float]:
         """Largest acceleration and jerk of the commands to a part, as shares of their limits."""
@@ -167,7 +200,9 @@ class HarmTrial:
         self.running.pass_s(0.1)
 
     def _go_home(self) -> None:
-        """As far as it gets in `HOME_S`: the way home is straight, and what is near on it slows it."""
+        """As far as it gets in `HOME_S`: the way home is straight, and what is near on it slows
+        it.
+        """
         self.running.operator.call(topics.HOME)
         self.running.pause(0.2)
         give_up_s = self.running.now_s() + HOME_S

@@ -1,4 +1,6 @@
-"""Motion alone, as on hardware: a stand-in for everything around it tells it what to do and times what it does."""
+"""Motion alone, as on hardware: a stand-in for everything around it tells it what to do and times
+what it does.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ BRAKES = 0.002
 
 
 class MotionTrial:
-    """Context manager: entered, the motion node of a rig without simulation runs beside a bare thread and a bare ping-pong."""
+    """Context manager: entered, the motion node of a rig without simulation runs beside a bare
+    thread and a bare ping-pong.
+    """
 
     def __init__(self, rig: Rig, domain: int):
         self.rig = rig
-        self._supervisor = Supervisor(rig, [NodeSpec("xlvla_drivers", "motion", "motion")], domain=domain)
+        self._supervisor = Supervisor(
+            rig, [NodeSpec("xlvla_drivers", "motion", "motion")], domain=domain
+        )
         self._domain = domain
 
     def __enter__(self) -> MotionTrial:
@@ -47,24 +53,43 @@ class MotionTrial:
         node, side = self.operator.node, next(iter(self.rig.sides))
         self._side: Side = side
         self.yardstick = Yardstick(node, self._domain).__enter__()
-        environment = {**os.environ, supervision.PARENT: str(os.getpid()), "ROS_DOMAIN_ID": str(self._domain)}
+        environment = {
+            **os.environ,
+            supervision.PARENT: str(os.getpid()),
+            "ROS_DOMAIN_ID": str(self._domain),
+        }
         self._bare = subprocess.Popen(
-            [sys.executable, "-m", "xlvla_cli.bench.ros.bare_thread", str(self.rig.motion.rate_hz)], env=environment
+            [sys.executable, "-m", "xlvla_cli.bench.ros.bare_thread", str(self.rig.motion.rate_hz)],
+            env=environment,
         )
-        self._commands, self._beats = Reader(node, topics.command(side, "arm").history(4000)), Reader(node, BEAT.history(4000))
+        self._commands, self._beats = (
+            Reader(node, topics.command(side, "arm").history(4000)),
+            Reader(node, BEAT.history(4000)),
+        )
         self._publishers: dict[str, Any] = {}
         self._supervisor.wait_ready()
         for key in self.rig.sides:
             for part in PARTS:
-                self._send(topics.device(key, part), DiagnosticStatus(level=DiagnosticStatus.OK, message="well"))
+                self._send(
+                    topics.device(key, part),
+                    DiagnosticStatus(level=DiagnosticStatus.OK, message="well"),
+                )
         self._stand()
         self.chunk()
         self._until(lambda: self._beats.next() is not None, "the bare thread says nothing")
-        self._until(lambda: all(p.get_subscription_count() for p in self._publishers.values()), "motion does not listen")
+        self._until(
+            lambda: all(p.get_subscription_count() for p in self._publishers.values()),
+            "motion does not listen",
+        )
         self._until(self._may_move, "motion has not heard of its devices")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._bare.terminate()
         self._bare.wait()
         self.yardstick.__exit__(None, None, None)
@@ -108,10 +133,16 @@ class MotionTrial:
             brakes, rests = ~before & (speed < (1 - BRAKES) * SPEED), ~before & (speed == 0)
             if before.any() and abs(speed[before][-1] - SPEED) < BRAKES * SPEED and rests.any():
                 return (sent_ns[brakes][0] - called_ns) / MS, (sent_ns[rests][0] - called_ns) / MS
-        raise XlvlaError(f"in {tries} tries the arm was never found moving as told: this machine is too busy")
+        raise XlvlaError(
+            f"in {tries} tries the arm was never found moving as told: this machine is too busy"
+        )
 
-    def stream(self, seconds: float, every_s: float = 0.8) -> tuple[list[float], list[float], float]:
-        """Plays chunks; the intervals [ms] of the commands and of the bare thread, and motion's share of a core."""
+    def stream(
+        self, seconds: float, every_s: float = 0.8
+    ) -> tuple[list[float], list[float], float]:
+        """Plays chunks; the intervals [ms] of the commands and of the bare thread, and motion's
+        share of a core.
+        """
         self.begin()
         _drain(self._beats)
         commands, beats, next_s = list[int](), list[int](), 0.0
@@ -130,7 +161,9 @@ class MotionTrial:
         return (np.diff(commands) / MS).tolist(), (np.diff(beats) / MS).tolist(), share
 
     def chunk(self, turn: int = 1) -> int:
-        """Sends every side a chunk in which one joint of the arm moves evenly; when the first was sent [ns]."""
+        """Sends every side a chunk in which one joint of the arm moves evenly; when the first was
+        sent [ns].
+        """
         ns, sent_ns = time.time_ns(), 0
         way = turn * SPEED / CHUNK_HZ * np.arange(1, CHUNK_FRAMES + 1)[:, None]
         for side in self.rig.sides:
@@ -145,7 +178,9 @@ class MotionTrial:
         return np.array(list(self.rig.start(side).values()))
 
     def _stand_for(self, seconds: float) -> None:
-        """Reports again and again where the robot stands: motion disengages from one that falls silent."""
+        """Reports again and again where the robot stands: motion disengages from one that falls
+        silent.
+        """
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             self._stand()
@@ -161,7 +196,9 @@ class MotionTrial:
 
     def _send(self, topic: topics.Topic, message: Any) -> None:
         if topic.name not in self._publishers:
-            self._publishers[topic.name] = self.operator.node.create_publisher(topic.type, topic.name, topic.qos)
+            self._publishers[topic.name] = self.operator.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
         self._publishers[topic.name].publish(message)
 
     def _until(self, there: Callable[[], Any], otherwise: str, timeout_s: float = 20.0) -> Any:
@@ -183,6 +220,9 @@ def _drain(reader: Reader) -> list[tuple[Any, int]]:
 
 def _speeds(stream: list[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
     """When commands were sent [ns], and the speed [rad/s] of the joint that moves."""
-    times = np.array([convert.nanoseconds(message.header.stamp) for message, _ in stream]) / convert.SECOND
+    times = (
+        np.array([convert.nanoseconds(message.header.stamp) for message, _ in stream])
+        / convert.SECOND
+    )
     position = np.array([message.position[MOVING] for message, _ in stream])
     return np.array([sent for _, sent in stream])[1:], np.diff(position) / np.diff(times)

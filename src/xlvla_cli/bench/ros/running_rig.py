@@ -1,4 +1,6 @@
-"""A rig that runs without cameras and policy, whose motion node can be ended and started anew, watched and sent chunks."""
+"""A rig that runs without cameras and policy, whose motion node can be ended and started anew,
+watched and sent chunks.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def harmless(name: str) -> Rig:
     """A rig of simulated or emulated devices; refuses one with real ones."""
     rig = rig_file.load(name)
     if not rig.sim and set(rig.emulated) != set(rig.parts):
-        raise XlvlaError(f"rig '{name}' has real devices: this is only tried on simulated and emulated ones")
+        raise XlvlaError(
+            f"rig '{name}' has real devices: this is only tried on simulated and emulated ones"
+        )
     return rig
 
 
@@ -45,7 +49,9 @@ class RunningRig:
 
     def __init__(self, rig: Rig, domain: int, listener: Listener = lambda name, line: None):
         self.rig = replace(rig_file.with_choices(rig, policy="none"), cameras={})
-        specs = [spec for spec in graph.nodes(self.rig) if spec.name not in (MOTION, "joint_states")]
+        specs = [
+            spec for spec in graph.nodes(self.rig) if spec.name not in (MOTION, "joint_states")
+        ]
         self._motion_spec = next(spec for spec in graph.nodes(self.rig) if spec.name == MOTION)
         self._domain = domain
         self.lines = list[str]()
@@ -66,7 +72,12 @@ class RunningRig:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if self._motion is not None:
                 self._motion.stop()
@@ -82,7 +93,9 @@ class RunningRig:
         if self._motion is not None:
             self._motion.stop()
         self.watch.heard_motion = False
-        self._motion = Supervisor(self.rig, [self._motion_spec], domain=self._domain, listener=self._hear).__enter__()
+        self._motion = Supervisor(
+            self.rig, [self._motion_spec], domain=self._domain, listener=self._hear
+        ).__enter__()
         self._motion.wait_ready()
         self.until(lambda: self.watch.heard_motion, "motion says nothing")
         self.pause(MEETS_S)
@@ -120,10 +133,20 @@ class RunningRig:
     def here(self, side: Side) -> np.ndarray:
         """Where a side is [N] rad by its newest reports."""
         newest = self.watch.newest
-        self.until(lambda: all((side, part) in newest for part in PARTS), f"no joint states of {side}")
+        self.until(
+            lambda: all((side, part) in newest for part in PARTS), f"no joint states of {side}"
+        )
         return np.concatenate([newest[side, part] for part in PARTS])
 
-    def chunk(self, side: Side, points: np.ndarray, *, late_s: float = 0.0, rate_hz: float = CHUNK_HZ, source: str = "bench") -> None:
+    def chunk(
+        self,
+        side: Side,
+        points: np.ndarray,
+        *,
+        late_s: float = 0.0,
+        rate_hz: float = CHUNK_HZ,
+        source: str = "bench",
+    ) -> None:
         """Publishes a chunk [T, N] rad."""
         names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
         stamp_ns = self.clock.now_ns() - round(late_s * SECOND)
@@ -138,7 +161,9 @@ class RunningRig:
         """Makes the publisher of a topic, and waits until somebody listens."""
         publisher = self._publishers.get(topic.name)
         if publisher is None:
-            publisher = self._publishers[topic.name] = self.node.create_publisher(topic.type, topic.name, topic.qos)
+            publisher = self._publishers[topic.name] = self.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
             self.pause(MEETS_S)
         if not publisher.get_subscription_count():
             self.until(publisher.get_subscription_count, f"nobody hears {topic.name}")

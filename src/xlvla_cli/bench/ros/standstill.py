@@ -1,4 +1,5 @@
-"""What the machine itself allows: how long it stands still, and how many deadlines a bare thread misses on it.
+"""What the machine itself allows: how long it stands still, and how many deadlines a bare thread
+misses on it.
 
 No process, however urgent, is a match for a host that takes the processors away.
 """
@@ -32,7 +33,8 @@ class Standstills:
 
     Attributes:
         pauses_s: pauses [s] of more than LONG_S.
-        missed: deadlines that a thread missed which does nothing else, as urgent as a device's loop; motion's may be more so (`priority`).
+        missed: deadlines that a thread missed which does nothing else, as urgent as a device's
+            loop; motion's may be more so (`priority`).
     """
 
     pauses_s: list[float] = field(default_factory=list[float])
@@ -42,16 +44,25 @@ class Standstills:
         if not self.pauses_s:
             return f"the machine never stood still for more than {LONG_S * 1000:.0f} ms"
         longest = f"longest {max(self.pauses_s) * 1000:.0f} ms"
-        return f"the machine itself stood still {len(self.pauses_s)} times for more than {LONG_S * 1000:.0f} ms ({longest})"
+        return (
+            f"the machine itself stood still {len(self.pauses_s)} times for more than "
+            f"{LONG_S * 1000:.0f} ms ({longest})"
+        )
 
 
 @contextlib.contextmanager
 def measured(rate_hz: float) -> Generator[Standstills]:
-    """Measures in a process of its own for as long as the context lasts, the bare thread's deadlines at this rate."""
+    """Measures in a process of its own for as long as the context lasts, the bare thread's
+    deadlines at this rate.
+    """
     found = Standstills()
     environment = {**os.environ, supervision.PARENT: str(os.getpid())}
     watch = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(rate_hz)], env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", __name__, str(rate_hz)],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         yield found
@@ -62,13 +73,19 @@ def measured(rate_hz: float) -> Generator[Standstills]:
 
 
 def main() -> None:
-    """Sleeps a little again and again until SIGTERM, then prints the pauses [s] and the bare thread's missed deadlines as JSON."""
+    """Sleeps a little again and again until SIGTERM, then prints the pauses [s] and the bare
+    thread's missed deadlines as JSON.
+    """
     supervision.follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ended, missed = threading.Event(), list[int]()
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     priority.hasten()
-    bare = threading.Thread(target=lambda: missed.extend(late for _, late in Clock().ticks(float(sys.argv[1]), ended) if late))
+    bare = threading.Thread(
+        target=lambda: missed.extend(
+            late for _, late in Clock().ticks(float(sys.argv[1]), ended) if late
+        )
+    )
     bare.start()
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))

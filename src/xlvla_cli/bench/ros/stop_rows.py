@@ -18,7 +18,8 @@ class Stop:
 
     Args:
         do: what is done, while it moves.
-        ends: how the commands of motion end: at rest, wherever they were (motion is dead or silent), or in another world.
+        ends: how the commands of motion end: at rest, wherever they were (motion is dead or
+            silent), or in another world.
         lasts_s: how long is watched afterwards.
         frames: of the chunk that moves it.
         binds: a stranger who commands afterwards must move nothing.

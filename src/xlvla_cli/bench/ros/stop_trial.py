@@ -20,19 +20,25 @@ from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.ros.watch import Key
 
 JOINT, SPEED = 0, {"slow": 0.8, "fast": 2.5, "both": 2.5}
-"""The joint of an arm that turns, outwards from home and back, and how fast [rad/s]: it comes near nothing."""
+"""The joint of an arm that turns, outwards from home and back, and how fast [rad/s]: it comes near
+nothing.
+"""
 
 OUT_RAD = 0.8
 """An arm that has turned further than this from home turns back."""
 
 HAND_SHARE, CLOSED = 0.25, 0.9
-"""How fast hands open, as a share of their speed limits, and how far they are closed before, as a share of their range."""
+"""How fast hands open, as a share of their speed limits, and how far they are closed before, as a
+share of their range.
+"""
 
 REACHED = 0.9
 """A motion is under way at this share of its speed."""
 
 STRANGER_RAD_S, STRANGER_S, STRANGER_HZ, AHEAD_S = 2.0, 0.5, 200.0, 0.035
-"""How fast, how long, how often and how far ahead of the clock a stranger commands the left arm to turn."""
+"""How fast, how long, how often and how far ahead of the clock a stranger commands the left arm to
+turn.
+"""
 
 STRANGER_RAD = 0.02
 """A stranger who moves an arm further has moved it."""
@@ -43,10 +49,14 @@ BACK_RAD_S = 0.5
 """What stood still may take up this speed to where it was commanded last, and no more."""
 
 ROUNDING = 0.01
-"""Stamps are in nanoseconds, so that accelerations and jerks of commands are known to this share of their limits."""
+"""Stamps are in nanoseconds, so that accelerations and jerks of commands are known to this share of
+their limits.
+"""
 
 MEASURED = 1.5
-"""A device may accelerate by so much more than what is sent to it: it lags, and is seen through its reports."""
+"""A device may accelerate by so much more than what is sent to it: it lags, and is seen through its
+reports.
+"""
 
 
 class StopTrial:
@@ -54,8 +64,12 @@ class StopTrial:
 
     def __init__(self, running: RunningRig):
         self.running, self.rig, self.watch = running, running.rig, running.watch
-        self.bounds: dict[Side, Bounds] = {side: side_player(self.rig, side).bounds for side in self.rig.sides}
-        self._home = {side: np.array(list(self.rig.start(side).values())) for side in self.rig.sides}
+        self.bounds: dict[Side, Bounds] = {
+            side: side_player(self.rig, side).bounds for side in self.rig.sides
+        }
+        self._home = {
+            side: np.array(list(self.rig.start(side).values())) for side in self.rig.sides
+        }
         self._arm = {side: len(self.rig.joint_names(side, "arm")) for side in self.rig.sides}
 
     def row(self, stop: Stop, what: What, stranger: bool = False) -> Row:
@@ -65,17 +79,23 @@ class StopTrial:
             self._try(row, stop, what, stranger)
         except NodeDied:
             raise
-        except XlvlaError as error:  # somebody does not answer: the next row begins with a new motion node
+        except (
+            XlvlaError
+        ) as error:  # somebody does not answer: the next row begins with a new motion node
             row.faults.append(str(error))
             self.running.motion.kill(signal.SIGKILL)
         return row
 
     def _try(self, row: Row, stop: Stop, what: What, stranger: bool) -> None:
         running, tries = self.running, 1
-        while not self._under_way(what, stop.frames):  # a device was lost, on a machine that is too busy: nothing was stopped yet
+        while not self._under_way(
+            what, stop.frames
+        ):  # a device was lost, on a machine that is too busy: nothing was stopped yet
             tries += 1
             if tries > TRIES:
-                raise XlvlaError(f"in {TRIES} tries it was never found moving as told: {self.watch.state}")
+                raise XlvlaError(
+                    f"in {TRIES} tries it was never found moving as told: {self.watch.state}"
+                )
         stopped_s = running.now_s()
         returned_s = stop.do(running)
         if stranger:
@@ -102,7 +122,9 @@ class StopTrial:
             lower, upper = self.rig.hand(side).command_range(side)
             goal[hand] = lower + CLOSED * (upper - lower)
             share = np.minimum(np.arange(1, 25) / 16, 1.0)[:, None]
-            self.running.chunk(side, np.clip(here + share * (goal - here), bound.lower, bound.upper))
+            self.running.chunk(
+                side, np.clip(here + share * (goal - here), bound.lower, bound.upper)
+            )
         self.running.pass_s(1.4)
 
     def _velocity(self, side: Side, what: What, here: np.ndarray) -> np.ndarray:
@@ -125,7 +147,9 @@ class StopTrial:
             wanted[side] = self._velocity(side, what, here)
             if wanted[side].any():
                 way = wanted[side] / CHUNK_HZ * np.arange(1, frames + 1)[:, None]
-                self.running.chunk(side, np.clip(here + way, self.bounds[side].lower, self.bounds[side].upper))
+                self.running.chunk(
+                    side, np.clip(here + way, self.bounds[side].lower, self.bounds[side].upper)
+                )
         moving: list[Side] = [side for side, velocity in wanted.items() if velocity.any()]
         give_up_s = self.running.now_s() + frames / CHUNK_HZ
         under_way = False
@@ -138,23 +162,36 @@ class StopTrial:
         part = "arm" if wanted[JOINT] else "hand"
         there = wanted[: self._arm[side]] if part == "arm" else wanted[self._arm[side] :]
         times, speed = self.watch.commands((side, part)).differences(1)
-        return len(times) > 0 and bool((np.abs(speed[-1]) >= REACHED * np.abs(there)).any(where=there != 0))
+        return len(times) > 0 and bool(
+            (np.abs(speed[-1]) >= REACHED * np.abs(there)).any(where=there != 0)
+        )
 
     def _meddle(self) -> None:
         """Commands the left arm as if nobody else did, from where it is."""
         side: Side = next(iter(self.rig.sides))
-        topic, message = topics.command(side, "arm"), convert.JointMessage(self.rig.joint_names(side, "arm"))
-        self.running.send(topic, message.fill(self.running.clock.now_ns(), self.watch.newest[side, "arm"]))
+        topic, message = (
+            topics.command(side, "arm"),
+            convert.JointMessage(self.rig.joint_names(side, "arm")),
+        )
+        self.running.send(
+            topic, message.fill(self.running.clock.now_ns(), self.watch.newest[side, "arm"])
+        )
         here, began_s = self.watch.newest[side, "arm"].copy(), self.running.now_s()
         while (passed_s := self.running.now_s() - began_s) < STRANGER_S:
-            here[JOINT] = here[JOINT] if passed_s == 0 else self.watch.newest[side, "arm"][JOINT] + STRANGER_RAD_S * AHEAD_S
+            here[JOINT] = (
+                here[JOINT]
+                if passed_s == 0
+                else self.watch.newest[side, "arm"][JOINT] + STRANGER_RAD_S * AHEAD_S
+            )
             stamp_ns = self.running.clock.now_ns() + round(AHEAD_S * SECOND)
             self.running.send(topic, message.fill(stamp_ns, here))
             self.running.pause(1 / STRANGER_HZ)
         self.running.pass_s(0.6)
         self.running.hush([topic.name])
 
-    def _judge(self, row: Row, stop: Stop, stopped_s: float, returned_s: float | None, stranger: bool) -> None:
+    def _judge(
+        self, row: Row, stop: Stop, stopped_s: float, returned_s: float | None, stranger: bool
+    ) -> None:
         for key in self.rig.parts:
             self._commanded(row, stop, key, stopped_s)
             self._measured(row, stop, key, stopped_s, returned_s)
@@ -170,7 +207,9 @@ class StopTrial:
     def _commanded(self, row: Row, stop: Stop, key: Key, stopped_s: float) -> None:
         stream, label = self.watch.commands(key), " ".join(key)
         if stop.ends == "elsewhere":  # what comes after it begins anew
-            after = self.watch.commands(key, self.watch.era)  # those of before that are on their way bear the era before
+            after = self.watch.commands(
+                key, self.watch.era
+            )  # those of before that are on their way bear the era before
             if after.last_speed() > rest.RESTS_RAD_S:
                 row.faults.append(f"{label}: moved in the new world")
             stream = stream.between(-np.inf, self.watch.era_s)
@@ -189,7 +228,9 @@ class StopTrial:
             if share > 1 + ROUNDING:
                 row.faults.append(f"{label}: commanded {name} {share:.2f} of its limit")
 
-    def _measured(self, row: Row, stop: Stop, key: Key, stopped_s: float, returned_s: float | None) -> None:
+    def _measured(
+        self, row: Row, stop: Stop, key: Key, stopped_s: float, returned_s: float | None
+    ) -> None:
         measured, label = self.watch.measured(key), " ".join(key)
         if stop.ends == "elsewhere":
             measured = measured.between(self.watch.era_s)
@@ -215,4 +256,6 @@ class StopTrial:
         told = [f"motion: {state}" for state in self.watch.status]
         for name, texts in self.watch.devices.items():
             told += [f"{name}: {text}" for text in texts]
-        return told + [f"log: {line}" for line in self.running.lines if "WARN" in line or "ERROR" in line]
+        return told + [
+            f"log: {line}" for line in self.running.lines if "WARN" in line or "ERROR" in line
+        ]

@@ -123,7 +123,13 @@ STOP = Stop("/motion/stop, motion dead", _stop_without_motion, ends="anyhow", af
 HALT_MOTION = Stop("motion stands still for 2 s", _halt_motion, ends="anyhow", lasts_s=1.0)
 HALT_DRIVER = Stop("an arm's driver stands still for 2 s", _halt_driver, lasts_s=1.5)
 UNPLUG = Stop("joint states silent: arm unplugged for 1 s", _unplug, lasts_s=3.0, lost="arm")
-HALT_SIMULATION = Stop("joint states silent: simulation halts 0.7 s", _halt_simulation, lasts_s=1.8, frames=24, goes_on=True)
+HALT_SIMULATION = Stop(
+    "joint states silent: simulation halts 0.7 s",
+    _halt_simulation,
+    lasts_s=1.8,
+    frames=24,
+    goes_on=True,
+)
 NEW_SCENE = Stop("/sim/reset", _new_scene, ends="elsewhere")
 
 SIMULATED, ON_DEVICES = (HALT_SIMULATION, NEW_SCENE), (HALT_DRIVER, UNPLUG)

@@ -28,7 +28,9 @@ class Stranger:
         context = Context()
         participant.join(context, self._domain)
         self._node = participant.node_without_services(self.NAME, context)
-        self._publisher = self._node.create_publisher(self._topic.type, self._topic.name, self._topic.qos)
+        self._publisher = self._node.create_publisher(
+            self._topic.type, self._topic.name, self._topic.qos
+        )
         give_up = time.monotonic() + HEARD_S
         while not self._publisher.get_subscription_count():
             if time.monotonic() > give_up:
@@ -38,7 +40,12 @@ class Stranger:
         time.sleep(SETTLED_S)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         participant.leave(self._node)
 
     def say(self, message: Any) -> None:

@@ -1,4 +1,6 @@
-"""Teleoperation and motion, as on hardware: a stand-in for robot and operator times what happens to every sample."""
+"""Teleoperation and motion, as on hardware: a stand-in for robot and operator times what happens to
+every sample.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Taken:
     """What became of the samples of one side.
 
     Args:
-        to_chunk_ms, to_command_ms: from a sample's arrival to its chunk, and to the first command made with that.
+        to_chunk_ms, to_command_ms: from a sample's arrival to its chunk, and to the first command
+            made with that.
         share: of a core, by node.
         let_go: how often the clutch had to be closed again.
     """
@@ -51,19 +54,27 @@ class Taken:
 
 
 class TeleopTrial:
-    """Context manager: entered, both nodes of a rig without simulation run, and its clutch can be closed.
+    """Context manager: entered, both nodes of a rig without simulation run, and its clutch can be
+    closed.
 
     Args:
-        moves: the operator's hands, said on the tracker's topics at `rate_hz`; None where another source sees them.
+        moves: the operator's hands, said on the tracker's topics at `rate_hz`; None where another
+            source sees them.
     """
 
     def __init__(self, rig: Rig, domain: int, moves: Moves | None, rate_hz: float = 90.0):
         assert rig.teleop is not None
         self.rig, self._moves, self._rate_hz, self._domain = rig, moves, rate_hz, domain
-        specs = [NodeSpec("xlvla_drivers", "motion", "motion"), NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source)]
+        specs = [
+            NodeSpec("xlvla_drivers", "motion", "motion"),
+            NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source),
+        ]
         self._supervisor = Supervisor(rig, specs, domain=domain)
         self._publishers: dict[str, Any] = {}
-        self._ended, self._operators = threading.Event(), threading.Thread(target=self._show, name="operator", daemon=True)
+        self._ended, self._operators = (
+            threading.Event(),
+            threading.Thread(target=self._show, name="operator", daemon=True),
+        )
         self.let_go, self._refusal = 0, "no answer"
 
     def __enter__(self) -> TeleopTrial:
@@ -80,7 +91,10 @@ class TeleopTrial:
             self._supervisor.wait_ready()
             for side in self.rig.sides:
                 for part in PARTS:
-                    self._send(topics.device(side, part), DiagnosticStatus(level=DiagnosticStatus.OK, message="well"))
+                    self._send(
+                        topics.device(side, part),
+                        DiagnosticStatus(level=DiagnosticStatus.OK, message="well"),
+                    )
             self._operators.start()
             self._until(lambda: self._may(topics.ENGAGE), "motion does not engage")
             self._until(lambda: self._may(topics.TELEOP_CLUTCH), "the clutch does not close")
@@ -89,7 +103,12 @@ class TeleopTrial:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._ended.set()
         if self._operators.is_alive():
             self._operators.join()
@@ -114,12 +133,17 @@ class TeleopTrial:
         passed_s = time.monotonic() - began_s
         share = {name: (after - used[name]) / passed_s for name, after in self._used_s().items()}
         late = [(sent - seen) / MS for seen, sent in chunks]
-        return Taken(len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.let_go)
+        return Taken(
+            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.let_go
+        )
 
     def _drain(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Stamps and when they were sent [ns], of chunks and of commands."""
         made = [
-            [(convert.nanoseconds(message.header.stamp), sent) for message, sent in reader.every_sent()]
+            [
+                (convert.nanoseconds(message.header.stamp), sent)
+                for message, sent in reader.every_sent()
+            ]
             for reader in (self._chunks, self._commands)
         ]
         return made[0], made[1]
@@ -163,7 +187,9 @@ class TeleopTrial:
             self._send(topics.tracked_wrist(side), geometry.pose(wrist, ns, "operator"))
 
     def _stand(self) -> None:
-        """Joint states of a robot that is where it was commanded last, and at home before: motion disengages from one that strays."""
+        """Joint states of a robot that is where it was commanded last, and at home before: motion
+        disengages from one that strays.
+        """
         for (side, part), reader in self._told.items():
             names = self.rig.joint_names(side, part)
             if (command := reader.newest()) is not None:
@@ -177,7 +203,9 @@ class TeleopTrial:
 
     def _send(self, topic: Topic, message: Any) -> None:
         if topic.name not in self._publishers:
-            self._publishers[topic.name] = self.operator.node.create_publisher(topic.type, topic.name, topic.qos)
+            self._publishers[topic.name] = self.operator.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
         self._publishers[topic.name].publish(message)
 
     def _until(self, there: Callable[[], bool], otherwise: str, timeout_s: float = 30.0) -> None:
@@ -190,7 +218,9 @@ class TeleopTrial:
 
 
 def _to_commands(chunks: list[tuple[int, int]], commands: list[tuple[int, int]]) -> list[float]:
-    """From a sample's arrival to the sending of the first command whose tick began after the chunk was sent."""
+    """From a sample's arrival to the sending of the first command whose tick began after the chunk
+    was sent.
+    """
     ticks = [stamp for stamp, _ in commands]
     found = [(seen, bisect.bisect_left(ticks, sent)) for seen, sent in chunks]
     return [(commands[k][1] - seen) / MS for seen, k in found if k < len(commands)]

@@ -1,4 +1,6 @@
-"""Bare rclpy beside which the graph is measured: a ping answered by another process, and a timer."""
+"""Bare rclpy beside which the graph is measured: a ping answered by another process, and a
+timer.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,11 @@ PING_HZ, TIMER_HZ = 20.0, 100.0
 
 
 class Yardstick:
-    """Measures the round trip of a hand's command and the period of an rclpy timer; a context manager, call `poll` often.
+    """Measures the round trip of a hand's command and the period of an rclpy timer; a context
+    manager, call `poll` often.
 
-    The other process is a plain node with a callback and a timer in rclpy's single-threaded executor.
+    The other process is a plain node with a callback and a timer in rclpy's single-threaded
+    executor.
     """
 
     def __init__(self, node: Node, domain: int | None):
@@ -45,10 +49,17 @@ class Yardstick:
         environment = {**os.environ, supervision.PARENT: str(os.getpid())}
         if self._domain is not None:
             environment["ROS_DOMAIN_ID"] = str(self._domain)
-        self._process = subprocess.Popen([sys.executable, "-m", __name__], env=environment, start_new_session=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__], env=environment, start_new_session=True
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._process.terminate()
         try:
             self._process.wait(timeout=3.0)
@@ -85,7 +96,9 @@ def main() -> None:
     ticks = node.create_publisher(TIMER.type, TIMER.name, TIMER.qos)
     tick = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
     node.create_subscription(PING.type, PING.name, pong.publish, PING.qos)
-    node.create_timer(1 / TIMER_HZ, lambda: ticks.publish(tick.fill(time.time_ns(), np.zeros(JOINTS))))
+    node.create_timer(
+        1 / TIMER_HZ, lambda: ticks.publish(tick.fill(time.time_ns(), np.zeros(JOINTS)))
+    )
     try:
         rclpy.spin(node)  # until SIGTERM
     finally:

@@ -25,7 +25,9 @@ class Driver:
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         self._options = options
-        self._readers: dict[Side, Reader] = {side: Reader(node, topics.exoskeleton(side)) for side in sides}
+        self._readers: dict[Side, Reader] = {
+            side: Reader(node, topics.exoskeleton(side)) for side in sides
+        }
 
     def open(self) -> None:
         """Topics are always there."""
@@ -42,10 +44,18 @@ class Driver:
         except XlvlaError as error:
             self._readers[side].refuse(error)
             return None
-        grip, names = self._options.grip, {theirs.format(side=side): ours for theirs, ours in self._options.names.items()}
+        grip, names = (
+            self._options.grip,
+            {theirs.format(side=side): ours for theirs, ours in self._options.names.items()},
+        )
         keypoints = None
-        if grip is not None and (angle := angles.pop(grip.joint.format(side=side), None)) is not None:
+        if (
+            grip is not None
+            and (angle := angles.pop(grip.joint.format(side=side), None)) is not None
+        ):
             keypoints = closed(side, (angle - grip.open) / (grip.closed - grip.open))
         joints = [names.get(name, name) for name in angles]
-        ours = Calibration(joints, self._options.calibration.get(side, {})).joint(np.array(list(angles.values())))
+        ours = Calibration(joints, self._options.calibration.get(side, {})).joint(
+            np.array(list(angles.values()))
+        )
         return Tracked(keypoints=keypoints, joints=dict(zip(joints, ours.tolist(), strict=True)))

@@ -39,7 +39,9 @@ class Driver:
         for typed in self._keys.every():
             for key in typed:
                 self._press(key)
-        return Sample({jog.side: jog.advance(min(dt, 0.1)) for jog in self._jogs}, stamp_s=self._last_s)
+        return Sample(
+            {jog.side: jog.advance(min(dt, 0.1)) for jog in self._jogs}, stamp_s=self._last_s
+        )
 
     def close(self) -> None:
         """Nothing to close."""

@@ -31,7 +31,9 @@ class Driver:
         self.address, self._options = address, options
         self._files = _files(address)
         self._sides: dict[str, Side] = {
-            topic(side).name: side for side in sides for topic in (topics.operator_wrist, topics.operator_keypoints, topics.leader)
+            topic(side).name: side
+            for side in sides
+            for topic in (topics.operator_wrist, topics.operator_keypoints, topics.leader)
         }
         self._samples: Iterator[tuple[float, Sample]] = iter(())
         self._next: tuple[float, Sample] | None = None
@@ -41,7 +43,10 @@ class Driver:
         self._samples, self._began_s = self._played(), time.monotonic()
         self._next = next(self._samples, None)
         if self._next is None:
-            raise XlvlaError(f"teleop.address: {self.address} holds nothing of an operator: {', '.join(self._sides)}")
+            raise XlvlaError(
+                f"teleop.address: {self.address} holds nothing of an operator: "
+                f"{', '.join(self._sides)}"
+            )
 
     def read(self, timeout_s: float) -> Sample | None:
         if self._next is None:
@@ -75,7 +80,10 @@ class Driver:
                 yield last_s - first_s, Sample(sides, stamp_s=last_s / self._options.speed)
                 sides = {}
             side = self._sides[name]
-            sides[side], last_s = _with(sides.get(side, Tracked()), message, scoped(side, "arm", "")), now_s
+            sides[side], last_s = (
+                _with(sides.get(side, Tracked()), message, scoped(side, "arm", "")),
+                now_s,
+            )
         if sides and first_s is not None:
             yield last_s - first_s, Sample(sides, stamp_s=last_s / self._options.speed)
 
@@ -89,7 +97,9 @@ class Driver:
             with path.open("rb") as file:
                 try:
                     reader = make_reader(file, decoder_factories=[DecoderFactory()])
-                    for _, channel, message, decoded in reader.iter_decoded_messages(topics=list(self._sides)):
+                    for _, channel, message, decoded in reader.iter_decoded_messages(
+                        topics=list(self._sides)
+                    ):
                         yield message.log_time / 1e9, channel.topic, decoded
                 except McapError as error:
                     raise XlvlaError(f"teleop.address: {path} cannot be read: {error}") from None
@@ -102,12 +112,17 @@ def _with(tracked: Tracked, message: Any, scope: str) -> Tracked:
     if hasattr(message, "point_step"):
         return Tracked(tracked.T_world_wrist, np.asarray(geometry.points(message)), tracked.joints)
     names = [name.removeprefix(scope) for name in message.name]
-    return Tracked(tracked.T_world_wrist, tracked.keypoints, dict(zip(names, message.position, strict=True)))
+    return Tracked(
+        tracked.T_world_wrist, tracked.keypoints, dict(zip(names, message.position, strict=True))
+    )
 
 
 def _files(address: str) -> list[Path]:
     path = Path(address)
     files = [path] if path.suffix == ".mcap" else sorted(path.glob("*.mcap")) if address else []
     if not files or not all(file.is_file() for file in files):
-        raise XlvlaError(f"teleop.address: '{address}' is no bag: name the folder of an episode, or its .mcap file")
+        raise XlvlaError(
+            f"teleop.address: '{address}' is no bag: name the folder of an episode, or its .mcap "
+            "file"
+        )
     return files

@@ -29,22 +29,38 @@ def awaited(look: Callable[[], Sample | None], timeout_s: float) -> Sample | Non
     return sample
 
 
-def looked(readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], Tracked | None]) -> Sample | None:
-    """The sides of which something was said since the last look, and that can be understood; None where there are none."""
-    said: dict[Side, Any] = {side: message for side, reader in readers.items() if (message := reader.newest()) is not None}
-    sides: dict[Side, Tracked] = {side: seen for side, message in said.items() if (seen := tracked(side, message)) is not None}
+def looked(
+    readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], Tracked | None]
+) -> Sample | None:
+    """The sides of which something was said since the last look, and that can be understood; None
+    where there are none.
+    """
+    said: dict[Side, Any] = {
+        side: message
+        for side, reader in readers.items()
+        if (message := reader.newest()) is not None
+    }
+    sides: dict[Side, Tracked] = {
+        side: seen for side, message in said.items() if (seen := tracked(side, message)) is not None
+    }
     stamps = [nanoseconds(message.header.stamp) for message in said.values()]
     return Sample(sides, stamp_s=max(stamps) / SECOND if all(stamps) else None) if sides else None
 
 
 class Driver:
-    """A side is seen whenever its wrist is said; its keypoints are the newest ones, where they are not old."""
+    """A side is seen whenever its wrist is said; its keypoints are the newest ones, where they are
+    not old.
+    """
 
     address = "/tracker"
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
-        self._wrists: dict[Side, Reader] = {side: Reader(node, topics.tracked_wrist(side)) for side in sides}
-        self._keypoints: dict[Side, Reader] = {side: Reader(node, topics.tracked_keypoints(side)) for side in sides}
+        self._wrists: dict[Side, Reader] = {
+            side: Reader(node, topics.tracked_wrist(side)) for side in sides
+        }
+        self._keypoints: dict[Side, Reader] = {
+            side: Reader(node, topics.tracked_keypoints(side)) for side in sides
+        }
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
 
     def open(self) -> None:
