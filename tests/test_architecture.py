@@ -140,7 +140,10 @@ def circles(arrows):
     """Groups of modules that import one another, directly or in a ring (Tarjan's strongly connected
     components).
     """
-    order, low, stack, found = {}, {}, [], []
+    order = {}
+    low = {}
+    stack = []
+    found = []
 
     def visit(name):
         order[name] = low[name] = len(order)

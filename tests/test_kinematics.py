@@ -33,7 +33,8 @@ def hand_kinematics(name, side):
 
 
 def assembled(name, side):
-    hand, arm = catalog.hand(name), catalog.arm("xarm7")
+    hand = catalog.hand(name)
+    arm = catalog.arm("xarm7")
     joints = [scoped(side, "arm", joint) for joint in arm.joints] + [
         scoped(side, "hand", joint) for joint in hand.joint_names(side)
     ]
@@ -53,7 +54,8 @@ def test_the_tables_cover_every_hand_of_the_catalogue():
 
 @pytest.mark.parametrize(("name", "side"), HAND_SIDES)
 def test_fingertips_agree_with_the_published_tables(name, side):
-    hand, kinematics = catalog.hand(name), hand_kinematics(name, side)
+    hand = catalog.hand(name)
+    kinematics = hand_kinematics(name, side)
     links = hand.tip_links(side)
     for pose in TIPS[f"{name} {side}"]:
         assert set(pose["tips"]) == set(links)
@@ -91,7 +93,8 @@ def test_g1_hands_reach_forward_with_palms_facing_each_other_and_thumbs_up(side)
 
 @pytest.mark.parametrize(("name", "side"), HAND_SIDES)
 def test_a_hand_sits_on_the_flange_of_its_arm(name, side):
-    kinematics, hand = assembled(name, side), catalog.hand(name)
+    kinematics = assembled(name, side)
+    hand = catalog.hand(name)
     for arm_pose, hand_pose in zip(FLANGE["xarm7"], TIPS[f"{name} {side}"], strict=True):
         values = {scoped(side, "arm", joint): value for joint, value in arm_pose["joints"].items()}
         values |= {
@@ -126,7 +129,8 @@ def test_a_rigs_arms_stand_where_the_rig_puts_them():
 def test_the_jacobian_is_the_slope_of_the_position(name, side):
     kinematics = assembled(name, side)
     tip = scoped(side, "hand", catalog.hand(name).tip_links(side)["index"])
-    rng, step = np.random.default_rng(1), 1e-6
+    rng = np.random.default_rng(1)
+    step = 1e-6
     for q in rng.uniform(kinematics.lower, kinematics.upper, (5, len(kinematics.joints))):
         slope = np.stack(
             [
@@ -143,7 +147,8 @@ def test_the_jacobian_is_the_slope_of_the_position(name, side):
 
 
 def test_the_jacobian_turns_as_the_link_turns(arm):
-    rng, step = np.random.default_rng(2), 1e-6
+    rng = np.random.default_rng(2)
+    step = 1e-6
     for q in rng.uniform(arm.lower, arm.upper, (5, 7)):
         R = arm.fk(q, ["link7"])["link7"][:3, :3]
         for column, unit in zip(arm.jacobian(q, "link7")[3:].T, np.eye(7), strict=True):
@@ -152,11 +157,9 @@ def test_the_jacobian_turns_as_the_link_turns(arm):
 
 
 def test_ik_reaches_poses_that_can_be_reached(arm):
-    rng, middle, half = (
-        np.random.default_rng(3),
-        (arm.lower + arm.upper) / 2,
-        (arm.upper - arm.lower) / 2,
-    )
+    rng = np.random.default_rng(3)
+    middle = (arm.lower + arm.upper) / 2
+    half = (arm.upper - arm.lower) / 2
     reached = 0
     for _ in range(50):
         q_true = middle + 0.7 * half * rng.uniform(-1, 1, 7)

@@ -192,7 +192,8 @@ sys.exit(service.run())
 
 def launched(process):
     """Pids of the nodes that a launch has started."""
-    mark, found = f"{supervision.PARENT}={process.pid}\0".encode(), set()
+    mark = f"{supervision.PARENT}={process.pid}\0".encode()
+    found = set()
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes():

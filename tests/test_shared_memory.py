@@ -17,13 +17,12 @@ from xlvla import environment
 from xlvla.errors import XlvlaError
 from xlvla.shared_memory import LOOK_AGAIN_S, refuse_unfinished_ports, unfinished_ports
 
-WHOLE, EMPTY = b"\x02\0\0\0" + bytes(60), b""
+WHOLE = b"\x02\0\0\0" + bytes(60)
+EMPTY = b""
 DOMAIN = 3
-OWN_PORT, OTHERS_PORT, EVERYBODYS_PORT = (
-    7400 + 250 * DOMAIN + 11,
-    7400 + 250 * (DOMAIN + 1) + 11,
-    7000,
-)
+OWN_PORT = 7400 + 250 * DOMAIN + 11
+OTHERS_PORT = 7400 + 250 * (DOMAIN + 1) + 11
+EVERYBODYS_PORT = 7000
 
 
 def left(folder: Path, name: str, content: bytes = EMPTY) -> Path:
@@ -95,10 +94,8 @@ def test_a_port_with_a_lock_that_nobody_holds_is_made_anew_by_fast_dds_itself(tm
 
 
 def test_a_port_whose_lock_a_living_process_holds_is_not_made_anew(tmp_path):
-    port, lock = (
-        left(tmp_path, f"fastrtps_port{OWN_PORT}"),
-        left(tmp_path, f"fastrtps_port{OWN_PORT}_el"),
-    )
+    port = left(tmp_path, f"fastrtps_port{OWN_PORT}")
+    lock = left(tmp_path, f"fastrtps_port{OWN_PORT}_el")
     hold = (
         "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); "
         "print('held', flush=True); sys.stdin.read()"

@@ -265,7 +265,8 @@ def network(
 def _agree(path: Path, hand: str, side: Side, entry: Card) -> None:
     """Refuses weights trained for other joints or limits than the catalogue's hand has now."""
     known = catalog.hand(hand)
-    names, limits = known.joint_names(side), known.limits(side)
+    names = known.joint_names(side)
+    limits = known.limits(side)
     where = f"codec weights {path} do not fit the {side} {hand}"
     if tuple(entry["joints"]) != names:
         raise XlvlaError(

@@ -53,7 +53,8 @@ class CommandStream:
                 (position - self._position) / interval_s, -self._fastest, self._fastest
             )
         self._position = position
-        self.stamp_s, self.made_s = stamp_s, made_s
+        self.stamp_s = stamp_s
+        self.made_s = made_s
 
     def at(self, now_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Position [J] rad and velocity [J] rad/s by the receiver's clock; a stream that ended

@@ -21,8 +21,11 @@ class Film:
             import cv2
         except ImportError as error:
             raise XlvlaError(f"a video needs {error.name}: pip install 'xlvla[show,sim]'") from None
-        self._av, self._cv2 = av, cv2
-        self.path, self.rate_hz, self.frames = path, rate_hz, 0
+        self._av = av
+        self._cv2 = cv2
+        self.path = path
+        self.rate_hz = rate_hz
+        self.frames = 0
         self._file = None
 
     def add(self, rgb: np.ndarray, caption: str = "") -> None:

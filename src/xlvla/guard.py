@@ -267,15 +267,14 @@ class Guard:
     def _check_distance(self, values: np.ndarray, held: np.ndarray) -> None:
         """A pose measured outside the limits is near what it is clipped to."""
         if self.following:
-            reach, start = self.limits.velocity * self.stale_s, held
+            reach = self.limits.velocity * self.stale_s
+            start = held
         else:
             between = np.clip(
                 values, np.minimum(held, self.measured), np.maximum(held, self.measured)
             )
-            reach, start = (
-                np.full(len(values), NEAR_RAD),
-                np.clip(between, self.limits.lower, self.limits.upper),
-            )
+            reach = np.full(len(values), NEAR_RAD)
+            start = np.clip(between, self.limits.lower, self.limits.upper)
         beyond = np.abs(values - start) / reach
         if beyond.max() <= 1.0:
             return

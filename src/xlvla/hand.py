@@ -79,7 +79,8 @@ class Hand:
     def command_range(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper [J] a command may have: URDF and device limits intersected."""
         limits = self.limits(side)
-        lower, upper = limits.lower.copy(), limits.upper.copy()
+        lower = limits.lower.copy()
+        upper = limits.upper.copy()
         for joint, (low, high) in self.device_limits.items():
             index = self.joints.index(joint)
             lower[index], upper[index] = max(lower[index], low), min(upper[index], high)

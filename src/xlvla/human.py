@@ -33,7 +33,8 @@ PALM_M = 0.0909
 """Mean distance from the wrist to the knuckles of an adult of middle size; hands of any size are
 compared at this one.
 """
-SMALLEST_M, LARGEST_M = 0.03, 0.2
+SMALLEST_M = 0.03
+LARGEST_M = 0.2
 """No person's palm is shorter or longer."""
 REACH = 4.0
 """No keypoint is so many palms from the wrist."""
@@ -96,10 +97,8 @@ def checked(side: Side, keypoints: ArrayLike) -> Array:
     length = np.sqrt(np.square(from_wrist).sum(-1))
     palm = length[..., KNUCKLES].mean(-1)
     if palm.min() < SMALLEST_M or palm.max() > LARGEST_M:
-        wrong, expected = (
-            palm.min() if palm.min() < SMALLEST_M else palm.max(),
-            f"{1000 * SMALLEST_M:.0f} to {1000 * LARGEST_M:.0f} mm",
-        )
+        wrong = palm.min() if palm.min() < SMALLEST_M else palm.max()
+        expected = f"{1000 * SMALLEST_M:.0f} to {1000 * LARGEST_M:.0f} mm"
         raise XlvlaError(
             f"keypoints of the {side} hand are no hand in metres: {1000 * wrong:.1f} mm from wrist "
             f"to knuckles, not {expected}"
@@ -108,7 +107,8 @@ def checked(side: Side, keypoints: ArrayLike) -> Array:
         raise XlvlaError(
             f"keypoints of the {side} hand are no hand: a finger is longer than {REACH:g} palms"
         )
-    index, middle = from_wrist[..., 5, :], from_wrist[..., 9, :]
+    index = from_wrist[..., 5, :]
+    middle = from_wrist[..., 9, :]
     if (
         np.square(_cross(middle, index)).sum(-1)
         <= np.square(FLATTEST * length[..., 5] * length[..., 9])
@@ -124,7 +124,8 @@ def _cross(a: Array, b: Array) -> Array:
     return a[..., NEXT] * b[..., LAST] - a[..., LAST] * b[..., NEXT]
 
 
-NEXT, LAST = [1, 2, 0], [2, 0, 1]
+NEXT = [1, 2, 0]
+LAST = [2, 0, 1]
 
 
 def _unit(vectors: Array) -> Array:
@@ -226,8 +227,10 @@ def _thumb(joints: Any, xp: ModuleType) -> tuple[Any, Any, Any]:
 
 def _finger(joints: Any, splay: float, lean: float, xp: ModuleType) -> tuple[Any, Any, Any]:
     """As `_thumb`, of a finger."""
-    sin, cos = xp.sin(joints[..., 0] + splay), xp.cos(joints[..., 0] + splay)
-    sin_l, cos_l = float(np.sin(lean)), float(np.cos(lean))
+    sin = xp.sin(joints[..., 0] + splay)
+    cos = xp.cos(joints[..., 0] + splay)
+    sin_l = float(np.sin(lean))
+    cos_l = float(np.cos(lean))
     along = xp.stack([-sin_l * sin, cos_l * sin, cos], -1)
     bend = xp.stack([cos_l + 0 * sin, sin_l + 0 * sin, 0 * sin], -1)
     return along, bend, joints[..., 1:]

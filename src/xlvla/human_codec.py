@@ -28,7 +28,9 @@ SHIPPED = Path(__file__).parent / "weights" / "human.safetensors"
 COMMAND = "xlvla codec human"
 
 TIPS = [human.TIPS[finger] for finger in FINGERS]
-SIZE_M, NEAR_M, TIGHT_M = 0.1, 0.02, 0.01
+SIZE_M = 0.1
+NEAR_M = 0.02
+TIGHT_M = 0.01
 """Lengths by which keypoints, and wide and tight pinches, become numbers of about one."""
 
 

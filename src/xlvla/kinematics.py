@@ -99,7 +99,8 @@ class Kinematics:
                 break
             q = np.clip(q + self.ik_step(q, frame, error, rest - q), self.lower, self.upper)
         error = self._pose_error(q, frame, T_root_target)
-        position, rotation = float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
+        position = float(np.linalg.norm(error[:3]))
+        rotation = float(np.linalg.norm(error[3:]))
         return IkResult(q, position, rotation, position < tolerance_m and rotation < tolerance_rad)
 
     def ik_step(
@@ -127,17 +128,18 @@ class Kinematics:
         """Matrix [nq, N] and offset [nq] that turn commanded joints into all joints; follows chains
         of couplings.
         """
-        spread, offset = np.zeros((self.model.nq, len(self.joints))), np.zeros(self.model.nq)
+        spread = np.zeros((self.model.nq, len(self.joints)))
+        offset = np.zeros(self.model.nq)
         column = {name: index for index, name in enumerate(self.joints)}
         for joint in description.joints:
             if not joint.moves:
                 continue
-            master, factor, shift = joint, 1.0, 0.0
+            master = joint
+            factor = 1.0
+            shift = 0.0
             while master.mimic:
-                shift, factor = (
-                    shift + factor * master.mimic.offset,
-                    factor * master.mimic.multiplier,
-                )
+                shift = shift + factor * master.mimic.offset
+                factor = factor * master.mimic.multiplier
                 master = description.joint(master.mimic.joint)
             row = self.model.joints[self.model.getJointId(joint.name)].idx_q
             offset[row] = shift

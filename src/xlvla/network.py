@@ -12,12 +12,10 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RANGE, ONLY, PEERS, SERVER = (
-    "ROS_AUTOMATIC_DISCOVERY_RANGE",
-    "ROS_LOCALHOST_ONLY",
-    "ROS_STATIC_PEERS",
-    "ROS_DISCOVERY_SERVER",
-)
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+ONLY = "ROS_LOCALHOST_ONLY"
+PEERS = "ROS_STATIC_PEERS"
+SERVER = "ROS_DISCOVERY_SERVER"
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """What Fast DDS 2 and 3 call the file of their settings."""
 

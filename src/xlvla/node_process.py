@@ -22,7 +22,8 @@ class Running:
     """One node's process and what it printed last."""
 
     def __init__(self, spec: NodeSpec, process: subprocess.Popen[str], listener: Listener):
-        self.spec, self.process = spec, process
+        self.spec = spec
+        self.process = process
         self.ready = False
         self.busy_with = "starts Python"
         self.last_lines: deque[str] = deque(maxlen=5)

@@ -23,9 +23,11 @@ from xlvla.types import Finger, Side, scoped
 
 REACH = 12.0
 """A finger's weight is exp(-REACH |d|), d [m] from thumb tip to fingertip (paper, section 3)."""
-FOLLOWS_M, FOLLOWS_RAD = 1e-3, 5e-3
+FOLLOWS_M = 1e-3
+FOLLOWS_RAD = 5e-3
 """A frame whose inverse kinematics leaves more than this is out of reach."""
-ARM_SPEED, HAND_SPEED = 0.5, 1.0
+ARM_SPEED = 0.5
+HAND_SPEED = 1.0
 """Share of the joints' velocity limits that a path may use from one frame to the next."""
 STARTS = 32
 """Configurations from which the first frame is sought where the nearest does not lead there."""
@@ -36,7 +38,8 @@ class Limb:
 
     def __init__(self, rig: Rig, side: Side):
         self.side: Side = side
-        self.arm, self.hand = rig.arm(side), rig.hand(side)
+        self.arm = rig.arm(side)
+        self.hand = rig.hand(side)
         self.fingers: tuple[Finger, ...] = tuple(self.hand.tips)
         description = rig_description(rig)
         self.arm_kinematics = Kinematics(description, rig.joint_names(side, "arm"))
@@ -97,7 +100,9 @@ class Retargeter:
             )
         hands, hand_slowed = self._hands(hand, rate_hz)
         step = ARM_SPEED * self.target.arm_kinematics.velocity / rate_hz
-        arms, held, slowed = [self._first(arm[0], hand[0], hands[0])], [False], [False]
+        arms = [self._first(arm[0], hand[0], hands[0])]
+        held = [False]
+        slowed = [False]
         for frame in range(1, len(arm)):
             goal = self._goal(arm[frame], hand[frame], hands[frame])
             found = self._solve(goal, arms[-1], self._posture(arm[frame], arms[-1]))
@@ -119,7 +124,8 @@ class Retargeter:
 
     def _hands(self, hand: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
         """The target hand's path [F, J] rad, and where it had to be slowed [F]."""
-        entry, side = self.target.hand, self.target.side
+        entry = self.target.hand
+        side = self.target.side
         decoded = self.codec.decode(
             entry.name, side, self.codec.encode(self.source.hand.name, side, hand)
         )
@@ -131,7 +137,8 @@ class Retargeter:
         return np.array(rows), (np.array(rows) != wanted).any(axis=1)
 
     def _first(self, arm: np.ndarray, source_hand: np.ndarray, hand: np.ndarray) -> np.ndarray:
-        goal, kinematics = self._goal(arm, source_hand, hand), self.target.arm_kinematics
+        goal = self._goal(arm, source_hand, hand)
+        kinematics = self.target.arm_kinematics
         near = self._posture(arm, (kinematics.lower + kinematics.upper) / 2)
         random = np.random.default_rng(0).uniform(
             kinematics.lower, kinematics.upper, (STARTS, len(near))

@@ -61,10 +61,8 @@ def _named(name: str, what: str) -> list[str]:
 
 def _device_faults(rig: Rig) -> list[str]:
     """What is wrong with the devices of a rig whose names are known."""
-    faults, without = (
-        list[str](),
-        [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None],
-    )
+    faults = list[str]()
+    without = [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None]
     for side, part in rig.parts:
         device = rig.device(side, part)
         if device is None:

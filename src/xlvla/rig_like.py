@@ -31,7 +31,8 @@ def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
 
 
 def _found(like: Any, path: Path) -> Path:
-    text, known = str(like), catalog.rigs()
+    text = str(like)
+    known = catalog.rigs()
     other = path.parent / text if text.endswith((".yaml", ".yml")) else known.get(text)
     if other is None:
         raise XlvlaError(f"{path}: like: {unknown('rig', text, known)}")
@@ -44,7 +45,8 @@ def _merged(base: Any, over: Any) -> Any:
     """Mappings are filled in key by key; anything else replaces what it stands over."""
     if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
         return over
-    below, above = cast(Mapping[str, Any], base), cast(Mapping[str, Any], over)
+    below = cast(Mapping[str, Any], base)
+    above = cast(Mapping[str, Any], over)
     return {
         **below,
         **{

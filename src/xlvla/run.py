@@ -58,7 +58,8 @@ class NodeDied(XlvlaError):
     """
 
     def __init__(self, name: str, code: int, last_line: str):
-        self.name, self.code = name, code
+        self.name = name
+        self.code = code
         how = (
             f"was killed by {signal.Signals(-code).name}"
             if code < 0
@@ -89,7 +90,10 @@ class Supervisor:
         domain: int | None = None,
         listener: Listener = lambda name, line: None,
     ):
-        self._rig, self._specs, self._domain, self._listener = rig, specs, domain, listener
+        self._rig = rig
+        self._specs = specs
+        self._domain = domain
+        self._listener = listener
         self.nodes: list[Running] = []
         self._stopping = False
         self._kept = contextlib.ExitStack()

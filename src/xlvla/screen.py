@@ -122,7 +122,8 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     """Simulated time, what the policy and motion report about themselves, and whatever is not
     well.
     """
-    policy, motion = figures.get("policy", {}), figures.get("motion", {})
+    policy = figures.get("policy", {})
+    motion = figures.get("motion", {})
     parts = [f"{status['time_s']:6.1f} s  {status['text']}"] if status else []
     if (late_ms := number(policy, "observation to chunk p50 [ms]")) is not None:
         parts.append(f"chunk after {late_ms:.0f} ms")
@@ -167,7 +168,8 @@ def recorder_line(said: dict[str, Any]) -> Text:
             f"{said.get('episode') or 'no take yet'}",
             ("  not recording", "dim"),
         )
-    verdict, findings = str(said["verdict"]), said["findings"]
+    verdict = str(said["verdict"])
+    findings = said["findings"]
     worst = f"  {findings[0]}" if findings else ""
     facts = f"{said['episode']}  {said['duration_s']:6.1f} s  {said['written_mb']:.1f} MB  "
     return styled("  ", (f"{'RECORDING':<11}", "bold red"), facts, (verdict + worst, verdict))
@@ -176,7 +178,8 @@ def recorder_line(said: dict[str, Any]) -> Text:
 def device_line(part: str, level: str, said: str, figures: dict[str, str]) -> Text:
     """A device in one line: what its driver said of it, how often and how fast it is read."""
     pace = f"{number(figures, 'states [Hz]') or 0.0:4.0f} Hz"
-    p50, p99 = number(figures, "read p50 [ms]"), number(figures, "read p99 [ms]")
+    p50 = number(figures, "read p50 [ms]")
+    p99 = number(figures, "read p99 [ms]")
     read = "" if p50 is None or p99 is None else f"read {p50:.2f} ({p99:.2f}) ms"
     return styled(
         "  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (said, _LEVELS.get(level, "red"))

@@ -19,10 +19,13 @@ from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.rig import Rig
 
-ENABLE, STRATEGY, KEYSTORE = "ROS_SECURITY_ENABLE", "ROS_SECURITY_STRATEGY", "ROS_SECURITY_KEYSTORE"
+ENABLE = "ROS_SECURITY_ENABLE"
+STRATEGY = "ROS_SECURITY_STRATEGY"
+KEYSTORE = "ROS_SECURITY_KEYSTORE"
 OVERRIDE = "ROS_SECURITY_ENCLAVE_OVERRIDE"
 
-OPERATOR, TRACKER = "operator", "tracker"
+OPERATOR = "operator"
+TRACKER = "tracker"
 """Enclaves of whoever is no node of the rig: `xlvla run` and the commands beside it; a tracker with
 a ROS driver of its own.
 """

@@ -13,7 +13,8 @@ from xlvla.urdf import Description, numbers, read, rotation
 Points = tuple[tuple[float, float, float], ...]
 SAME_M = 2e-4
 """Ends this near are one: files round."""
-BONE_M, THICK_M = 0.01, 0.008
+BONE_M = 0.01
+THICK_M = 0.008
 """A body without a shape gets capsules of this radius along its bones, the lines to the next joints
 and tips, if longer than this.
 """
@@ -51,7 +52,8 @@ def shapes(path: Path) -> list[Shape]:
     A cylinder between two spheres of its radius is a capsule; any other counts as the capsule
     inside it.
     """
-    root, description = ET.fromstring(path.read_text()), read(path)
+    root = ET.fromstring(path.read_text())
+    description = read(path)
     found = [shape for link in root.findall("link") for shape in _link(link)]
     bodies = rigid_bodies(description)
     solid = {bodies[shape.link] for shape in found}
@@ -115,7 +117,8 @@ def _rod(solid: ET.Element, ends: tuple[End, End], balls: list[Ball]) -> tuple[E
     )
     if solid.tag == "capsule" or capped:
         return *ends, radius
-    middle, half = (ends[0] + ends[1]) / 2, (ends[1] - ends[0]) / 2
+    middle = (ends[0] + ends[1]) / 2
+    half = (ends[1] - ends[0]) / 2
     length = float(np.linalg.norm(half))
     inner = half * max(0.0, 1 - radius / length) if length else half
     return middle - inner, middle + inner, min(radius, length)

@@ -60,7 +60,8 @@ def _dataclass(kind: type, value: Any, where: str, faults: list[str]) -> Any:
 def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
     if kind is Any:
         return value
-    origin, arguments = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
+    arguments = get_args(kind)
     if origin in (Union, types.UnionType):
         return (
             None

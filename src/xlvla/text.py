@@ -58,7 +58,8 @@ class Sparing:
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic, most: int = MOST):
-        self._now_s, self._most = now_s, most
+        self._now_s = now_s
+        self._most = most
         self._said_s: dict[str, float] = {}
 
     def __call__(self, what: str) -> bool:

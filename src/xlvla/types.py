@@ -33,7 +33,11 @@ def scoped(side: Side, part: Part, name: str) -> str:
     """The name a joint or link of a part bears in an assembled rig: it begins with the side's word
     and the part's.
 
-    >>> scoped("left", "arm", "joint1"), scoped("left", "hand", "left_hand_thumb_bend_joint"), scoped("left", "hand", "left_palm_link")
-    ('left_arm_joint1', 'left_hand_thumb_bend_joint', 'left_hand_palm_link')
+    >>> scoped("left", "arm", "joint1")
+    'left_arm_joint1'
+    >>> scoped("left", "hand", "left_hand_thumb_bend_joint")
+    'left_hand_thumb_bend_joint'
+    >>> scoped("left", "hand", "left_palm_link")
+    'left_hand_palm_link'
     """
     return f"{side}_{part}_" + name.removeprefix(f"{side}_").removeprefix(f"{part}_")

@@ -154,9 +154,11 @@ def _tree(links: Sequence[str], joints: Sequence[Joint], source: str) -> None:
             )
         parent[joint.child] = joint.parent
     for link in links:
-        above, steps = link, 0
+        above = link
+        steps = 0
         while above in parent and steps <= len(links):
-            above, steps = parent[above], steps + 1
+            above = parent[above]
+            steps = steps + 1
         if above in parent:
             raise XlvlaError(
                 f"link '{link}' of {source} is in a loop of joints: a hand must be a tree"
@@ -169,7 +171,8 @@ def _couplings(joints: Sequence[Joint], source: str) -> None:
     """
     by_name = {joint.name: joint for joint in joints if joint.moves}
     for joint in joints:
-        master, seen = joint, {joint.name}
+        master = joint
+        seen = {joint.name}
         while master.mimic:
             if master.mimic.joint not in by_name:
                 raise XlvlaError(
@@ -185,7 +188,9 @@ def _couplings(joints: Sequence[Joint], source: str) -> None:
 
 
 def _joint(element: ET.Element, place: Place) -> Joint:
-    origin, limit, mimic = element.find("origin"), element.find("limit"), element.find("mimic")
+    origin = element.find("origin")
+    limit = element.find("limit")
+    mimic = element.find("mimic")
     joint = Joint(
         name=element.get("name", ""),
         type=element.get("type", ""),

@@ -48,7 +48,8 @@ def emulate(
     from xlvla.screen import Screen
     from xlvla_drivers import registry
 
-    chosen, part = _side(side), _part(driver)
+    chosen = _side(side)
+    part = _part(driver)
     options = registry.options(
         part, driver, dict(_choice(entry) for entry in option or []), "--option"
     )
@@ -108,7 +109,8 @@ class _Typed:
     """Lines of the standard input as they come; its end only ends the typing."""
 
     def __init__(self) -> None:
-        self._rest, self._open = "", sys.stdin is not None and not sys.stdin.closed
+        self._rest = ""
+        self._open = sys.stdin is not None and not sys.stdin.closed
 
     def lines(self, wait_s: float) -> list[str]:
         """Whole lines that came within the time."""

@@ -114,7 +114,8 @@ def _governance(domain: int) -> xml.Element:
 
 def _authority(keystore: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """The authority of a keystore, made where there is none."""
-    public, private = keystore / "public", keystore / "private"
+    public = keystore / "public"
+    private = keystore / "private"
     if (public / "ca.cert.pem").exists() and not (private / "ca.key.pem").exists():
         raise XlvlaError(
             f"{keystore} has no private/ca.key.pem, without which nothing can be signed: put it "

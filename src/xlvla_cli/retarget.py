@@ -56,10 +56,13 @@ def retarget(
     from xlvla.codec import Codec
     from xlvla_data import store
 
-    source, target, codec = rig_file.load(rig), rig_file.load(to_rig or rig), Codec.load(weights)
+    source = rig_file.load(rig)
+    target = rig_file.load(to_rig or rig)
+    codec = Codec.load(weights)
     rows: list[dict[str, Any]] = []
     failed = skipped = 0
-    episodes, made = store.find(data), Made(out)
+    episodes = store.find(data)
+    made = Made(out)
     for stored in episodes:
         try:
             recorded = stored.read()
@@ -88,7 +91,8 @@ class Made:
     def __init__(self, folder: Path):
         from xlvla_data import store
 
-        self._folder, self._store = folder, store.Store(folder)
+        self._folder = folder
+        self._store = store.Store(folder)
         self._sources = {
             self._place(stored, stored.hands, stored.source): stored.source
             for stored in store.there(folder)
@@ -143,8 +147,12 @@ def move(
     """
     from dataclasses import replace
 
-    info, rate_hz = recorded.info, recorded.info.rate_hz
-    action, measured, latent, residuals = {}, {}, {}, []
+    info = recorded.info
+    rate_hz = recorded.info.rate_hz
+    action = {}
+    measured = {}
+    latent = {}
+    residuals = []
     for side in info.hands:
         retargeter = _retargeter(recorded, source, target, side, codec)
         wanted, seen = (
@@ -204,7 +212,8 @@ def _columns(
     recorded: Episode, rig: Rig, side: Side, part: Part
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Puts an episode's columns into the order of the rig's joints."""
-    names, columns = rig.joint_names(side, part), list(recorded.info.joints[side][part])
+    names = rig.joint_names(side, part)
+    columns = list(recorded.info.joints[side][part])
     missing = sorted(set(names) - set(columns))
     if missing:
         raise XlvlaError(

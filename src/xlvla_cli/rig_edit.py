@@ -44,7 +44,8 @@ def save(path: Path, text: str) -> Path | None:
     """Replaces a file at once, or not at all; where its old content is kept, None when there was
     none.
     """
-    path, kept = path.resolve(), None
+    path = path.resolve()
+    kept = None
     if path.exists():
         kept = path.with_name(f"{path.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
         shutil.copy2(path, kept)

@@ -187,10 +187,8 @@ def _forever(
         ) as session,
         Keys() as keys,
     ):
-        controls, peers = (
-            Controls(session.operator, rig),
-            Peers(session.operator.node, elsewhere, scope.network),
-        )
+        controls = Controls(session.operator, rig)
+        peers = Peers(session.operator.node, elsewhere, scope.network)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
@@ -203,7 +201,8 @@ def _forever(
         if not rig.sim and "motion" not in elsewhere:
             screen.say(_engaged(controls, engage))
         while True:
-            status, figures = session.tick(), session.operator.figures()
+            status = session.tick()
+            figures = session.operator.figures()
             if done := controls.press(keys.pressed()):
                 screen.say(done)
             for line in session.operator.refused():
@@ -280,10 +279,12 @@ def film(reports: list[Report], path: Path, screen: Screen) -> None:
     from xlvla.ros.topics import STATE_HZ
     from xlvla_sim.replay import Replay
 
-    drawn, total = 0, sum(len(report.moments) for report in reports)
+    drawn = 0
+    total = sum(len(report.moments) for report in reports)
     with Film(path, STATE_HZ) as video:
         for report in reports:
-            replay, seed = Replay(report.rig), None
+            replay = Replay(report.rig)
+            seed = None
             for moment in report.moments:
                 if moment.status["seed"] != seed:
                     seed = moment.status["seed"]

@@ -156,7 +156,8 @@ def _run(options: dict[str, Any]) -> None:
 
 def chosen_recipe(usual: Recipe, options: dict[str, Any]) -> Recipe:
     """The preset's recipe with what was chosen instead."""
-    precision, lora_on = options.get("precision", ""), _listed(options.get("lora_on", ""))
+    precision = options.get("precision", "")
+    lora_on = _listed(options.get("lora_on", ""))
     if precision not in ("", "float32", "bfloat16"):
         raise XlvlaError(f"--precision {precision}: float32 or bfloat16 can be trained in")
     plain = (

@@ -54,7 +54,8 @@ def import_command(
     from xlvla import screen
     from xlvla_policy.vla import config, pretrained
 
-    shape, began = config.preset(preset), time.monotonic()
+    shape = config.preset(preset)
+    began = time.monotonic()
     total = pretrained.size_bytes(shape, precision)
     console = screen.console()
     with Progress(

@@ -33,7 +33,8 @@ def finished(
     """Jobs and what came of them as they are finished; at most `ahead` are under way, so that
     memory stays small.
     """
-    queue, running = iter(jobs), dict[Future[Done], Job]()
+    queue = iter(jobs)
+    running = dict[Future[Done], Job]()
     while True:
         for job in itertools.islice(queue, ahead - len(running)):
             running[processes.submit(work, job)] = job

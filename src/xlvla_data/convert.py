@@ -133,15 +133,11 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
     """
     if empty := [need.name for need in needs if not len(need.stamps)]:
         raise XlvlaError(f"nothing of {', '.join(empty)} was recorded")
-    begin, end = (
-        min(int(need.stamps[0]) for need in needs),
-        max(int(need.stamps[-1]) - need.after_ns for need in needs),
-    )
+    begin = min(int(need.stamps[0]) for need in needs)
+    end = max(int(need.stamps[-1]) - need.after_ns for need in needs)
     if end - begin > LONGEST_S * 1e9:
-        first, last = (
-            min(needs, key=lambda need: need.stamps[0]),
-            max(needs, key=lambda need: need.stamps[-1]),
-        )
+        first = min(needs, key=lambda need: need.stamps[0])
+        last = max(needs, key=lambda need: need.stamps[-1])
         told = (
             f"from {first.stamps[0] * 1e-9:.3f} s ({first.name}) to {last.stamps[-1] * 1e-9:.3f} s "
             f"({last.name})"
@@ -190,10 +186,8 @@ def _cut(
     """
     if not count:
         return
-    seconds, lacking = (
-        count / rate_hz,
-        ", ".join(name for name, rows in old.items() if rows[beside]),
-    )
+    seconds = count / rate_hz
+    lacking = ", ".join(name for name, rows in old.items() if rows[beside])
     if seconds - untold / rate_hz > limits.cut_s:
         raise XlvlaError(
             f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off"
@@ -214,7 +208,8 @@ def _latent(codec: Codec, take: Take, side: Side, hand: np.ndarray) -> np.ndarra
     """Latents [F, L] of a hand's positions [F, J], which are in the order of the episode's
     joints.
     """
-    joints, name = list(take.info.joints[side]["hand"]), take.info.hands[side]
+    joints = list(take.info.joints[side]["hand"])
+    name = take.info.hands[side]
     wanted = [scoped(side, "hand", joint) for joint in codec.joints(name, side)]
     if missing := [joint for joint in wanted if joint not in joints]:
         raise XlvlaError(

@@ -55,7 +55,10 @@ class Foreign:
     """
 
     def __init__(self, data: Dataset, names: Names, rate_hz: int, most_s: float):
-        self._data, self._names, self._rate_hz, self._most_s = data, names, rate_hz, most_s
+        self._data = data
+        self._names = names
+        self._rate_hz = rate_hz
+        self._most_s = most_s
         self._their = {key: _their_names(data, key, names) for key in (names.state, names.action)}
         self._cameras = _cameras(data, names)
 
@@ -63,7 +66,8 @@ class Foreign:
         """An episode cut where it was told something else, and where rows or pictures are missing
         for too long.
         """
-        times, sentences = self._row_times(row), self._data.sentences(row)
+        times = self._row_times(row)
+        sentences = self._data.sentences(row)
         pictured = np.ones(row.length, bool)
         for camera in self._cameras.values():
             stamps, _ = self._shots(row, camera, times)
@@ -89,8 +93,11 @@ class Foreign:
         )
 
     def take(self, part: Piece) -> Take:
-        data, names, row = self._data, self._names, part.row
-        times, columns = self._row_times(row), data.columns(row, names.state, names.action)
+        data = self._data
+        names = self._names
+        row = part.row
+        times = self._row_times(row)
+        columns = data.columns(row, names.state, names.action)
         columns = {key: values[part.begin : part.end] for key, values in columns.items()}
         stamps = _ns(times)[part.begin : part.end]
         shots = {
@@ -107,7 +114,8 @@ class Foreign:
         return Take(self._info(part, columns), shots, state, command)
 
     def _info(self, part: Piece, columns: Mapping[str, np.ndarray]) -> EpisodeInfo:
-        data, row = self._data, part.row
+        data = self._data
+        row = part.row
         seen = [repr(data.told(row).get(f"stats/{key}/mean")) for key in data.info.cameras.values()]
         source = store.digest(columns, part.sentence, str(part.begin), *seen)
         return EpisodeInfo(
@@ -146,7 +154,8 @@ class Foreign:
 
     def _cut(self, shots: tuple[np.ndarray, Clip], stamps: np.ndarray) -> Shots:
         """The pictures that rows at these times [F] ns show."""
-        taken, clip = _ns(shots[0]), shots[1]
+        taken = _ns(shots[0])
+        clip = shots[1]
         first = max(0, int(as_of(taken, stamps[:1] + SLACK_NS)[0]))
         last = int(as_of(taken, stamps[-1:] + SLACK_NS)[0]) + 1
         return Shots(np.maximum(taken[first:last], stamps[0]), clip.part(first, last), _same)

@@ -17,7 +17,8 @@ from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.writer import Writer
 from xlvla_data.store import Stored
 
-TRAIN, HELD_OUT = "train", "held_out"
+TRAIN = "train"
+HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def _news(moves: Sequence[Move]) -> list[bool]:
     known: dict[Path, dict[str, Stored]] = {}
     news = list[bool]()
     for move in moves:
-        root, stored = move.root, move.stored
+        root = move.root
+        stored = move.stored
         if root not in known:
             known[root] = {there.key: there for there in store.there(root)}
         other = known[root].setdefault(stored.key, stored)

@@ -19,7 +19,8 @@ from xlvla_data.episode import EpisodeInfo
 from xlvla_data.jpeg import Decoder as Pictures
 from xlvla_data.take import Bodies, Shots, Stream, Take
 
-STATE, COMMAND = "/{side}/{part}/joint_states", "/{side}/{part}/command"
+STATE = "/{side}/{part}/joint_states"
+COMMAND = "/{side}/{part}/command"
 CAMERA = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?")
 
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
@@ -154,7 +155,9 @@ def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
 
 def _positions(messages: Sequence[Message]) -> Stream:
     """Positions of serialised JointStates by name; every message has the names of the first."""
-    read, names, rows = Positions(), (), list[np.ndarray]()
+    read = Positions()
+    names = ()
+    rows = list[np.ndarray]()
     for message in messages:
         try:
             values = read(message.content)
@@ -204,7 +207,8 @@ def _keypoints(messages: Sequence[Message]) -> Stream:
 
 def _points(message: Message) -> np.ndarray:
     """Coordinates [63] of a cloud of 21 points."""
-    cloud, size = message.content, len(message.content.data)
+    cloud = message.content
+    size = len(message.content.data)
     if size != 21 * cloud.point_step or [field.name for field in cloud.fields[:3]] != [
         "x",
         "y",

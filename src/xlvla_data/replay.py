@@ -127,7 +127,8 @@ def _each(kind: Bodies) -> list[tuple[Side, Part, Stream]]:
 def _grid(commanded: Bodies) -> np.ndarray:
     """Times [F] s at which every part was commanded."""
     spans = [stream.stamps[[0, -1]] / 1e9 for _, _, stream in _each(commanded)]
-    begin, end = max(first for first, _ in spans), min(last for _, last in spans)
+    begin = max(first for first, _ in spans)
+    end = min(last for _, last in spans)
     return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
 
 

@@ -34,7 +34,8 @@ def ages_s(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
 def in_order(name: str, stamps: np.ndarray) -> np.ndarray:
     """Stamps as they are; raises XlvlaError where one is before the last."""
     if (back := np.flatnonzero(np.diff(stamps) < 0)).size:
-        first, by = int(back[0]) + 1, float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
+        first = int(back[0]) + 1
+        by = float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
         raise XlvlaError(f"{name}: stamps go back at sample {first}, by {by:.3f} s")
     return stamps
 

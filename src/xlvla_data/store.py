@@ -142,7 +142,8 @@ class Store:
     """
 
     def __init__(self, root: Path, *, checked: bool = False):
-        self.root, self._checked = root, checked
+        self.root = root
+        self._checked = checked
         self._writers: dict[str, Writer] = {}
 
     def add(self, episode: Episode) -> Path:

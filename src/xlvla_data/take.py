@@ -62,7 +62,8 @@ class Picked:
         return replace(self, index=self.index[chosen])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        wanted, place = self.index.tolist(), 0
+        wanted = self.index.tolist()
+        place = 0
         for number, item in enumerate(self.shots.items):
             if place == len(wanted):
                 return

@@ -34,17 +34,16 @@ def lag(
     """How positions [N, J] follow commands [M, J], each with its times [s]; None where nothing
     moves, or they hardly overlap.
     """
-    begin, end = max(command_s[0], state_s[0]), min(command_s[-1], state_s[-1])
+    begin = max(command_s[0], state_s[0])
+    end = min(command_s[-1], state_s[-1])
     shifts = int(LONGEST_LAG_S * GRID_HZ)
     count = int((end - begin) * GRID_HZ)
     moving = np.ptp(command, axis=0) > MOVES_RAD
     if count < 2 * shifts or not moving.any():
         return None
     grid = begin + np.arange(count) / GRID_HZ
-    told, was = (
-        resampled(command_s, command[:, moving], grid),
-        resampled(state_s, state[:, moving], grid)[shifts:],
-    )
+    told = resampled(command_s, command[:, moving], grid)
+    was = resampled(state_s, state[:, moving], grid)[shifts:]
     errors = [
         np.square(was - told[shifts - shift : count - shift]).mean(axis=0)
         for shift in range(shifts + 1)

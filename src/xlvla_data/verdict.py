@@ -182,7 +182,8 @@ def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
     if rate_hz < slow * claim_hz:
         colour: Colour = "red" if rate_hz < min(wrong * claim_hz, limits.enough_hz) else "yellow"
         yield Finding(colour, f"{track.name}: {rate_hz:.1f} Hz where the rig says {claim_hz:g}")
-    largest, allowed = float(steps.max()), _allowed_gap(claim_hz, limits)
+    largest = float(steps.max())
+    allowed = _allowed_gap(claim_hz, limits)
     yield from _above(
         largest,
         allowed,
@@ -202,10 +203,8 @@ def _ends(track: Track, claim_hz: float, span: Span, limits: Limits) -> Iterator
     stands still.
     """
     slack = 5 / claim_hz
-    late_s, silent_s = (
-        (track.logs[0] - span.began_ns) / SECOND,
-        (span.ended_ns - track.logs[-1]) / SECOND,
-    )
+    late_s = (track.logs[0] - span.began_ns) / SECOND
+    silent_s = (span.ended_ns - track.logs[-1]) / SECOND
     yield from _above(
         late_s - slack, limits.late_s, f"{track.name}: began {late_s:.1f} s after the episode"
     )
@@ -224,7 +223,8 @@ def _frozen(track: Track, tracks: Sequence[Track], limits: Limits) -> Iterator[F
     edges = np.concatenate([[0], changes, [len(track.prints)]])
     lengths = track.stamps[edges[1:] - 1] - track.stamps[edges[:-1]]
     longest = int(lengths.argmax())
-    seconds, begin = lengths[longest] / SECOND, int(edges[longest])
+    seconds = lengths[longest] / SECOND
+    begin = int(edges[longest])
     if seconds < max(limits.frozen_s, 3 / (track.claim_hz or 20.0)):
         return
     until = int(track.stamps[edges[longest + 1] - 1])
@@ -241,7 +241,8 @@ def _of_arm(
     command: Track, state: Track, limits: Limits, figures: dict[str, Any]
 ) -> Iterator[Finding]:
     near = (command.values < command.lower + 0.01) | (command.values > command.upper - 0.01)
-    share, worst = float(near.any(axis=1).mean()), int(near.mean(axis=0).argmax())
+    share = float(near.any(axis=1).mean())
+    worst = int(near.mean(axis=0).argmax())
     figures["at limit"] = round(share, 4)
     yield from _above(
         share,

@@ -25,7 +25,8 @@ LONGEST_S = 0.025
 
 class _Clock(threading.local):
     def __init__(self):
-        self.s, self.looked_s = 0.0, time.monotonic()
+        self.s = 0.0
+        self.looked_s = time.monotonic()
 
 
 _clock = _Clock()

@@ -60,7 +60,8 @@ def command_limits(rig: Rig, side: Side, part: Part, calibration: Calibration) -
         (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
     )
     least, most = calibration.reach(lower, upper)
-    lower, upper = np.maximum(lower, least), np.minimum(upper, most)
+    lower = np.maximum(lower, least)
+    upper = np.minimum(upper, most)
     for name, low, high in zip(rig.joint_names(side, part), lower, upper, strict=True):
         if not low < high:
             raise XlvlaError(

@@ -25,7 +25,8 @@ from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
 from xlvla_drivers.standing import Refusals, Standing, told
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 3.0
 """Between attempts to connect: doubled every time, by chance up to a fifth longer, so that devices
 on one bus take turns.
 """
@@ -70,18 +71,24 @@ class Link:
         on_change: Callable[[], None] = lambda: None,
         second_writer: Callable[[], str] = lambda: "second writer",
     ):
-        self.device, self.guard, self.calibration = device, guard, calibration
-        self._on_change, self._second_writer = on_change, second_writer
+        self.device = device
+        self.guard = guard
+        self.calibration = calibration
+        self._on_change = on_change
+        self._second_writer = second_writer
         self.condition: Condition = "disconnected"
         self.state: DeviceState | None = None
         self.sent: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self.took_s: dict[str, float] = {}
         self._refusals = Refusals()
-        self._why, self._pause_s, self._next_s = "", FIRST_PAUSE_S, 0.0
+        self._why = ""
+        self._pause_s = FIRST_PAUSE_S
+        self._next_s = 0.0
         self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
         self._told = Standing("fault", "")
-        self._stopped, self._heard_s = False, 0.0
+        self._stopped = False
+        self._heard_s = 0.0
         self._woke_s: float | None = None
 
     @property
@@ -164,7 +171,8 @@ class Link:
         """Leaves the device as its manual asks."""
         if self.condition == "up":
             self.device.disconnect()
-        self.condition, self._why = "disconnected", ""
+        self.condition = "disconnected"
+        self._why = ""
         self._tell()
 
     def _connected(self) -> bool:
@@ -187,7 +195,9 @@ class Link:
                 raise  # a mistake in the rig, which trying again does not mend
             self._lose(str(error))
             return False
-        self.condition, self._why, self._pause_s = "up", "", FIRST_PAUSE_S
+        self.condition = "up"
+        self._why = ""
+        self._pause_s = FIRST_PAUSE_S
         self.counts["connections"] += 1
         return True
 

@@ -21,8 +21,11 @@ class LostTime:
     """
 
     def __init__(self, rate_hz: float, simulated: bool, longest_s: float):
-        self._period_s, self._simulated, self._longest_s = 1 / rate_hz, simulated, longest_s
-        self._lost_s, self._steady_s = 0.0, time.monotonic()
+        self._period_s = 1 / rate_hz
+        self._simulated = simulated
+        self._longest_s = longest_s
+        self._lost_s = 0.0
+        self._steady_s = time.monotonic()
 
     def tick(self, missed: int, passed_s: float) -> float:
         """What was lost [s] where that is too much, else 0; at a tick after so many missed

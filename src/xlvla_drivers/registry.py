@@ -155,10 +155,8 @@ def emulated_address(name: str, side: Side) -> str:
     A headset's is where its real one is looked for: a machine has one operator.
     """
     pattern: str = getattr(emulator_module(name), "ADDRESS", ADDRESS)
-    domain, own = (
-        int(os.environ.get("ROS_DOMAIN_ID") or 0),
-        own_folder() if "{own}" in pattern else "",
-    )
+    domain = int(os.environ.get("ROS_DOMAIN_ID") or 0)
+    own = own_folder() if "{own}" in pattern else ""
     return pattern.format(
         side=side,
         number=1 + SIDES.index(side),

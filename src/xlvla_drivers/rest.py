@@ -24,7 +24,8 @@ REACH = round(SPAN_S / GRID_S)
 RESTS_RAD_S = 0.01
 """The last step of a stop has a mean speed below this."""
 
-STILL_RAD, STILL_S = 0.005, 0.1
+STILL_RAD = 0.005
+STILL_S = 0.1
 """A device whose poses of this time differ by less is at rest."""
 
 
@@ -128,7 +129,8 @@ def _grids(measured: Stream) -> Iterator[np.ndarray]:
 
 def _seen(measured: Stream) -> list[Stream]:
     cuts = np.flatnonzero(np.diff(measured.times_s) > PAUSE_S) + 1
-    times, poses = np.split(measured.times_s, cuts), np.split(measured.poses, cuts)
+    times = np.split(measured.times_s, cuts)
+    poses = np.split(measured.poses, cuts)
     return [Stream(*pair) for pair in zip(times, poses, strict=True) if len(pair[0]) > 1]
 
 

@@ -32,7 +32,9 @@ class SerialLink:
     """
 
     def __init__(self, address: str, baud: int, counts: Counter[str]):
-        self.address, self.baud, self.counts = address, baud, counts
+        self.address = address
+        self.baud = baud
+        self.counts = counts
         self._port = None
         self._buffer = bytearray()
 
@@ -61,7 +63,8 @@ class SerialLink:
 
     def close(self) -> None:
         """Never raises."""
-        port, self._port = self._port, None
+        port = self._port
+        self._port = None
         self._buffer.clear()
         if port is not None:
             with contextlib.suppress(Exception):

@@ -19,8 +19,13 @@ REACHABLE = math.radians(120)
 """A limit further than this from the first mark is not gone to; a right angle is."""
 
 LONGEST_JOG = math.radians(15)
-JOG_RAD_S, JOG_HZ, LONGEST_STEP_S, SETTLE_S = 0.5, 100.0, 0.03, 0.2
-STILL_READINGS, STILL_PAUSE_S, STILL_RAD = 10, 0.02, 0.02
+JOG_RAD_S = 0.5
+JOG_HZ = 100.0
+LONGEST_STEP_S = 0.03
+SETTLE_S = 0.2
+STILL_READINGS = 10
+STILL_PAUSE_S = 0.02
+STILL_RAD = 0.02
 TOO_LITTLE = math.radians(10)
 TRUSTED_GAIN = 0.15
 
@@ -71,7 +76,8 @@ def fit(
             XlvlaError.
         snap: offsets are multiples of this [rad], as of a servo whose horn fits in steps.
     """
-    joint, device = np.asarray(angles, dtype=float), np.asarray(readings, dtype=float)
+    joint = np.asarray(angles, dtype=float)
+    device = np.asarray(readings, dtype=float)
     moved = device - device.mean()
     if np.ptp(device) < TOO_LITTLE:
         raise XlvlaError(
@@ -84,7 +90,8 @@ def fit(
             f"it moved by {abs(1 / slope):.2f} times what was asked: try again, or choose --scale "
             "if the device counts so"
         )
-    sign, scale = math.copysign(1.0, slope), abs(slope) if scaled else 1.0
+    sign = math.copysign(1.0, slope)
+    scale = abs(slope) if scaled else 1.0
     offset = float(np.mean(joint - sign * scale * device))
     if snap:
         offset = round(offset / snap) * snap
@@ -103,7 +110,9 @@ class Walk:
     """
 
     def __init__(self, device: Device, ask: Callable[[str], str], say: Callable[[str], None]):
-        self._device, self._ask, self._say = device, ask, say
+        self._device = device
+        self._ask = ask
+        self._say = say
 
     def joint(
         self, index: int, at: Sequence[Mark], *, scaled: bool = False, snap: float = 0.0
@@ -187,14 +196,15 @@ class Walk:
         if abs(by) > LONGEST_JOG:
             raise XlvlaError(f"a jog is at most {math.degrees(LONGEST_JOG):.0f} deg")
         position = self._device.read().position.copy()
-        start, gone, then_s, sent = position[index], 0.0, time.monotonic(), {}
+        start = position[index]
+        gone = 0.0
+        then_s = time.monotonic()
+        sent = {}
         while gone < abs(by):
             time.sleep(1 / JOG_HZ)
             now_s = time.monotonic()
-            gone, then_s = (
-                min(gone + JOG_RAD_S * min(now_s - then_s, LONGEST_STEP_S), abs(by)),
-                now_s,
-            )
+            gone = min(gone + JOG_RAD_S * min(now_s - then_s, LONGEST_STEP_S), abs(by))
+            then_s = now_s
             position[index] = start + math.copysign(gone, by)
             sent = self._device.write(
                 dict(zip(self._device.joints, position.tolist(), strict=True))

@@ -16,7 +16,8 @@ FOLLOWED_RAD = 0.5
 robot was stopped.
 """
 
-MOVES_RAD, STANDS = 0.05, 0.1
+MOVES_RAD = 0.05
+STANDS = 0.1
 """A robot stands still that moves by less than this share of what a chunk means, if that is more
 than this.
 """
@@ -104,7 +105,8 @@ def _followed(chunk: Chunk, observation: Observation) -> bool:
     since = min(due, max(round(age - observation.delay_s * chunk.rate_hz), 0))
     meant = moved = 0.0
     for side, parts in chunk.positions.items():
-        arm, commanded = parts["arm"], observation.executed[side]["arm"]
+        arm = parts["arm"]
+        commanded = observation.executed[side]["arm"]
         if np.abs(commanded[-1] - arm[due]).max() > FOLLOWED_RAD:
             return False
         meant = max(meant, float(np.abs(arm[due] - arm[due - since]).max()))

@@ -50,7 +50,8 @@ def gather(state: State, errands: Mapping[Side, Errand], rng: np.random.Generato
 
 
 def _deliver(state: State, side: Side, errand: Errand, held: WayPoint, pace: float) -> Move:
-    target, turn = errand.target(), {"yaw": errand.yaw, "stand": errand.stand}
+    target = errand.target()
+    turn = {"yaw": errand.yaw, "stand": errand.stand}
     there = yield from bring(
         state, errand.thing, side, held, target, pace, over=errand.over, **turn
     )

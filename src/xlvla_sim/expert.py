@@ -22,7 +22,8 @@ from xlvla_sim.world import World
 START_SPREAD = np.array([0.03, 0.03, 0.03, 0.10, 0.08, 0.08])
 """How far a demonstration may start from home: wrist position [m] and angles [rad]."""
 
-DETOUR_M, DETOURS = 0.02, 0.5
+DETOUR_M = 0.02
+DETOURS = 0.5
 """How far a detour leads aside, and which share of plans begins with one."""
 
 SPEED_SHARE = 0.9
@@ -141,7 +142,8 @@ class Expert:
         for side, stand in stands.items():
             rows = _longer(places[side], frames)
             latents = _longer(self._latents(side, stand, segment.get(side, ())), frames)
-            arm, hand = self._arm(side, stand, rows), self._hand(side, stand, latents)
+            arm = self._arm(side, stand, rows)
+            hand = self._hand(side, stand, latents)
             actions[side] = {"arm": arm[1:], "hand": hand[1:]}
             ends[side] = Stand(rows[-1], latents[-1], arm[-1], hand[-1])
         return Script(
@@ -237,7 +239,8 @@ def play_frame(world: World, script: Script, frame: int) -> None:
     for tick in range(1, RAMP_STEPS + 1):
         for side, parts in script.actions.items():
             for part, rows in parts.items():
-                old, new = rows[frame - 1] if frame else script.before[side][part], rows[frame]
+                old = rows[frame - 1] if frame else script.before[side][part]
+                new = rows[frame]
                 names = world.rig.joint_names(side, part)
                 world.command(
                     side, part, dict(zip(names, old + (new - old) * tick / RAMP_STEPS, strict=True))

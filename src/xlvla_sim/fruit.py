@@ -44,7 +44,9 @@ def add_banana(spec: mujoco.MjSpec, name: str, *, mass: float = 0.12) -> None:
     spec.add_material(name=f"{name}/skin", rgba=(0.93, 0.80, 0.20, 1), specular=0.2, shininess=0.2)
     spec.add_material(name=f"{name}/stem", rgba=(0.42, 0.34, 0.14, 1))
     body = free_body(spec, name)
-    bend, reach, radius = np.radians([-60, -30, 0, 30, 60]), 0.085, 0.0175
+    bend = np.radians([-60, -30, 0, 30, 60])
+    reach = 0.085
+    radius = 0.0175
     knots = np.stack([reach * (1 - np.cos(bend)), reach * np.sin(bend), np.zeros(5)], axis=1)
     for index, (a, b) in enumerate(itertools.pairwise(knots)):
         thick = radius if index in (1, 2) else 0.87 * radius

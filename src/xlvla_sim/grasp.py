@@ -62,7 +62,8 @@ class Grasps:
     """Latents of hand shapes and pinch widths, and where a hand of one side then holds things."""
 
     def __init__(self, hand: Hand, side: Side, codec: Codec):
-        self._hand, self._codec = hand, codec
+        self._hand = hand
+        self._codec = codec
         self._side: Side = side
         self._kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
         self._shapes = {

@@ -22,7 +22,8 @@ from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.types import CHUNK_HZ, PARTS, Part, Side
 
-NAMESPACE, VERSION = "xlvla", 0
+NAMESPACE = "xlvla"
+VERSION = 0
 LARGEST_SEED = 2**31
 
 
@@ -71,11 +72,9 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
         self.rig = rig_file.with_choices(
             replace(base, sim=replace(base.sim, task=task)), hands=chosen
         )
-        self.render_mode, self._images, self._ramp = (
-            render_mode,
-            images,
-            np.arange(1, RAMP_STEPS + 1) / RAMP_STEPS,
-        )
+        self.render_mode = render_mode
+        self._images = images
+        self._ramp = np.arange(1, RAMP_STEPS + 1) / RAMP_STEPS
         self.world = World(self.rig, render=images or render_mode is not None)
         self.parts: tuple[tuple[Side, Part], ...] = tuple(
             (side, part) for side in sorted(self.rig.sides) for part in PARTS
@@ -89,7 +88,8 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
         super().reset(seed=seed)
         self._seed = int(self.np_random.integers(LARGEST_SEED)) if seed is None else seed
         self.world.reset(self._seed)
-        self._target, self._stage = self._measured(), 0.0
+        self._target = self._measured()
+        self._stage = 0.0
         return self._observation(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -106,7 +106,8 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
             self._command(self._target + (wanted - self._target) * share)
             self.world.step(1 / CHUNK_HZ / len(self._ramp))
         self._target = wanted
-        status, before = self.world.status(), self._stage
+        status = self.world.status()
+        before = self._stage
         self._stage = status.stage
         terminated = status.done and (
             status.success or self.world.time_s < self.world.task.time_limit_s

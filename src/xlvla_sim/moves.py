@@ -120,8 +120,10 @@ def take_over(state: State, thing: str, side: Side, hold: Hold, rng: np.random.G
     """Closes a hand around a thing where it is, on the table or in the other hand; it opens only
     when it is beside it.
     """
-    pace, here = rng.uniform(0.9, 1.2), state.position(thing)
-    before, last = at(here, side, hold, apart=0.9), at(here, side, hold)
+    pace = rng.uniform(0.9, 1.2)
+    here = state.position(thing)
+    before = at(here, side, hold, apart=0.9)
+    last = at(here, side, hold)
     varied = (
         at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
     )
@@ -212,7 +214,8 @@ def together(**moves: Move) -> Generator[Segment, None, dict[str, WayPoint]]:
     """Moves of both sides at the same time, by side; their segments begin together. The results are
     by side, too.
     """
-    running, results = dict(moves), dict[str, WayPoint]()
+    running = dict(moves)
+    results = dict[str, WayPoint]()
     while running:
         merged: dict[Side, Sequence[WayPoint]] = {}
         for side, move in list(running.items()):

@@ -21,10 +21,12 @@ DOWN = float(np.cos(np.radians(100)))
 HIGH_M = 0.15
 """From higher up it splashes."""
 
-CLEAR_M, POUR_S = 0.05, 1.5
+CLEAR_M = 0.05
+POUR_S = 1.5
 """How far above the target the expert holds the mouth, and for how long."""
 
-HALF, FULL = float(np.radians(60)), float(np.radians(118))
+HALF = float(np.radians(60))
+FULL = float(np.radians(118))
 """How far the expert turns a vessel on the way, and to pour [rad]."""
 
 
@@ -69,7 +71,8 @@ def serve(state: State, vessel: str, target: Target, hold: Hold, rng: np.random.
     was.
     """
     side: Side = "left" if state.position(vessel)[1] > 0 else "right"
-    pace, home = rng.uniform(0.9, 1.2), state.position(vessel)
+    pace = rng.uniform(0.9, 1.2)
+    home = state.position(vessel)
     held = yield from take(state, vessel, side, hold, rng, lift=0.12)
     poured = yield from pour(state, vessel, target, side, held, pace)
     there = yield from bring(

@@ -10,13 +10,15 @@ from xlvla.types import Side
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, WayPoint
 
-PALM_FORWARD, PALM_DEPTH = 0.105, 0.015
+PALM_FORWARD = 0.105
+PALM_DEPTH = 0.015
 """The part of a hand that pushes: from the flange along the fingers, and out of the palm [m]. The
 depth is 4 mm less than that of the flattest hand, so that one path serves all: thin hands just
 close the gap, thick ones press a little.
 """
 
-TILT, LOW = np.radians(26), 0.142
+TILT = np.radians(26)
+LOW = 0.142
 """Tilt of the hand and height of the flange [m] while pushing."""
 
 ABOVE_SPREAD = np.array([0.015, 0.015, 0.015, 0.05, 0.08, 0.05])
@@ -55,7 +57,8 @@ def push(
     there, along `direction` [2] until its wall is at `middle` [2].
     """
     end = middle - half * direction
-    lift, aside = rng.uniform(0.04, 0.08), rng.uniform(0.08, 0.11)
+    lift = rng.uniform(0.04, 0.08)
+    aside = rng.uniform(0.08, 0.11)
     above = (
         _beside(thing, half, direction, side, aside, LOW + lift)
         + rng.uniform(-1, 1, 6) * ABOVE_SPREAD

@@ -15,10 +15,12 @@ from xlvla import urdf
 from xlvla.types import Side
 
 CONTACT_BIT: Mapping[Side, int] = {"left": 1, "right": 2}
-OBJECT_BIT, TABLE_BIT = 4, 8
+OBJECT_BIT = 4
+TABLE_BIT = 8
 EVERYTHING = 15
 
-ARM_ARMATURE, HAND_ARMATURE = 0.1, 0.002
+ARM_ARMATURE = 0.1
+HAND_ARMATURE = 0.002
 """Reflected rotor inertia [kg m^2]; it also keeps the light fingers stable at 500 Hz."""
 
 COUPLING_SOLREF = (0.006, 1.0)
@@ -70,7 +72,8 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
     below: dict[str, list[urdf.Joint]] = {}
     for joint in description.joints:
         below.setdefault(joint.parent, []).append(joint)
-    ordered, front = [], [description.root]
+    ordered = []
+    front = [description.root]
     while front:
         children = below.get(front.pop(0), [])
         ordered += children
@@ -103,7 +106,9 @@ def _add_link(
 def _add_inertia(body: mujoco.MjsBody, inertial: ET.Element | None) -> None:
     if inertial is None:
         return
-    origin, mass, inertia = inertial.find("origin"), inertial.find("mass"), inertial.find("inertia")
+    origin = inertial.find("origin")
+    mass = inertial.find("mass")
+    inertia = inertial.find("inertia")
     assert mass is not None and inertia is not None
     body.explicitinertial = True
     body.mass = float(mass.get("value", 0))
@@ -178,7 +183,8 @@ def _shapes(link: ET.Element) -> list[Shape]:
 
 
 def _shape(name: str, element: ET.Element, material: str, *, capped: bool) -> Shape:
-    origin, geometry = element.find("origin"), element.find("geometry")
+    origin = element.find("origin")
+    geometry = element.find("geometry")
     assert geometry is not None
     type_, size = _geometry(geometry[0], capped)
     return Shape(name, type_, size, _vector(origin, "xyz"), _vector(origin, "rpy"), material)

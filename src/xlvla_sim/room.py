@@ -10,11 +10,13 @@ import numpy as np
 from xlvla.rig import Camera, Rig
 from xlvla_sim.robot_model import EVERYTHING, TABLE_BIT
 
-TABLE_X, TABLE_Y = (-0.15, 0.85), (-0.75, 0.75)
+TABLE_X = (-0.15, 0.85)
+TABLE_Y = (-0.75, 0.75)
 """Extent of the table top [m]; its surface is z = 0."""
 
 TABLE_FRICTION = (0.3, 0.003, 0.0001)
-_THICKNESS, _HEIGHT = 0.04, 0.75
+_THICKNESS = 0.04
+_HEIGHT = 0.75
 
 
 def add_room(spec: mujoco.MjSpec, rig: Rig) -> None:
@@ -33,10 +35,8 @@ def published_fovy_deg(camera: Camera) -> float:
     leaves the vertical field of view as it is, so rendering at the published size with this angle
     gives the same picture.
     """
-    captured, published = (
-        camera.capture[0] / camera.capture[1],
-        camera.publish[0] / camera.publish[1],
-    )
+    captured = camera.capture[0] / camera.capture[1]
+    published = camera.publish[0] / camera.publish[1]
     share = min(1.0, captured / published)
     return float(np.degrees(2 * np.arctan(share * np.tan(np.radians(camera.fovy_deg) / 2))))
 
@@ -55,7 +55,8 @@ def looking(xyz: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
-    tex, builtin = mujoco.mjtTexture, mujoco.mjtBuiltin
+    tex = mujoco.mjtTexture
+    builtin = mujoco.mjtBuiltin
     spec.add_texture(
         name="sky",
         type=tex.mjTEXTURE_SKYBOX,
@@ -132,7 +133,8 @@ def _wood(size: int) -> np.ndarray:
         np.linspace(0, 1, size, endpoint=False), np.linspace(0, 1, size, endpoint=False)
     )
     plank = np.floor(along * 6).astype(int)
-    shade, phase = rng.uniform(-0.035, 0.035, 6)[plank], rng.uniform(0, 9, 6)[plank]
+    shade = rng.uniform(-0.035, 0.035, 6)[plank]
+    phase = rng.uniform(0, 9, 6)[plank]
     grain = np.sin(
         2 * np.pi * (along * 55 + 0.8 * np.sin(2 * np.pi * across + phase) + phase)
     ) * 0.012 + rng.normal(0, 0.008, (size, 1))
@@ -150,7 +152,8 @@ def _add_lights(spec: mujoco.MjSpec) -> None:
             name=name, pos=xyz, dir=np.array([0.35, 0, 0]) - xyz, castshadow=False
         )
         light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-        light.diffuse, light.specular = (strength,) * 3, (0.15,) * 3
+        light.diffuse = (strength,) * 3
+        light.specular = (0.15,) * 3
 
 
 def _add_camera(spec: mujoco.MjSpec, name: str, camera: Camera) -> None:

@@ -98,7 +98,9 @@ class ScriptedOperator:
         return next(self._scripts, None)
 
     def play(self, script: Script) -> None:
-        self._script, self._played_s, self._away_s = script, 0.0, 0.0
+        self._script = script
+        self._played_s = 0.0
+        self._away_s = 0.0
 
     def advance(self, passed_s: float) -> None:
         """Lets time pass; hands that are elsewhere come back to the plan before it goes on."""

@@ -115,7 +115,8 @@ class Progress:
             self._since_s = time_s if self._since_s is None else self._since_s
             if time_s - self._since_s < self.task.stages[self._reached].hold_s:
                 return
-            self._reached, self._since_s = self._reached + 1, None
+            self._reached = self._reached + 1
+            self._since_s = None
         self._since_s = None
 
     @property

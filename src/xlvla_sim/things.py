@@ -15,13 +15,11 @@ to the contact.
 RUBBER_FRICTION = (0.9, 0.01, 0.0001)
 """Feet that do not slide."""
 
-BOX, CYLINDER, SPHERE, CAPSULE, ELLIPSOID = (
-    mujoco.mjtGeom.mjGEOM_BOX,
-    mujoco.mjtGeom.mjGEOM_CYLINDER,
-    mujoco.mjtGeom.mjGEOM_SPHERE,
-    mujoco.mjtGeom.mjGEOM_CAPSULE,
-    mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-)
+BOX = mujoco.mjtGeom.mjGEOM_BOX
+CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
+SPHERE = mujoco.mjtGeom.mjGEOM_SPHERE
+CAPSULE = mujoco.mjtGeom.mjGEOM_CAPSULE
+ELLIPSOID = mujoco.mjtGeom.mjGEOM_ELLIPSOID
 UNTOUCHED = {"contype": 0, "conaffinity": 0, "mass": 0}
 
 
@@ -167,8 +165,13 @@ def add_board(
     body.add_geom(
         name=name, size=(x, y, z), material=f"{name}/board", **solid(mass, BOX, RUBBER_FRICTION)
     )
-    body.add_geom(type=CAPSULE, fromto=(x - 0.022, -0.025, z - 0.0035, x - 0.022, 0.025, z - 0.0035), size=(0.004, 0, 0),
-                  material=f"{name}/hole", **UNTOUCHED)  # fmt: skip
+    body.add_geom(
+        type=CAPSULE,
+        fromto=(x - 0.022, -0.025, z - 0.0035, x - 0.022, 0.025, z - 0.0035),
+        size=(0.004, 0, 0),
+        material=f"{name}/hole",
+        **UNTOUCHED,
+    )
 
 
 def add_container(
@@ -183,7 +186,9 @@ def add_container(
     """An open box of outer size x, y, z [m], its frame at the middle of its bottom's underside."""
     spec.add_material(name=f"{name}/plastic", rgba=(*colour, 1), specular=0.4, shininess=0.4)
     body = free_body(spec, name)
-    x, y, z = size[0] / 2, size[1] / 2, size[2]
+    x = size[0] / 2
+    y = size[1] / 2
+    z = size[2]
     firm = {"material": f"{name}/plastic", **solid(mass / 5, BOX, RUBBER_FRICTION)}
     body.add_geom(name=name, size=(x, y, wall / 2), pos=(0, 0, wall / 2), **firm)
     for index, sign in enumerate((-1, 1)):
@@ -216,7 +221,9 @@ def add_bowl(
     """
     spec.add_material(name=f"{name}/glaze", rgba=(*colour, 1), specular=0.6, shininess=0.6)
     body = free_body(spec, name)
-    foot, thick, each = 0.62 * radius, 0.004, mass / (staves + 1)
+    foot = 0.62 * radius
+    thick = 0.004
+    each = mass / (staves + 1)
     body.add_geom(
         name=name,
         size=(foot, thick, 0),
@@ -229,7 +236,8 @@ def add_bowl(
     for index in range(staves):
         turn = 2 * np.pi * index / staves
         middle = (radius + foot) / 2
-        tilt, turned = np.zeros(4), np.zeros(4)
+        tilt = np.zeros(4)
+        turned = np.zeros(4)
         mujoco.mju_axisAngle2Quat(tilt, np.array([1.0, 0.0, 0.0]), -lean)
         mujoco.mju_mulQuat(turned, about_z(turn - np.pi / 2), tilt)
         pos = (middle * np.cos(turn), middle * np.sin(turn), height / 2)
@@ -315,7 +323,8 @@ def _add_wall(
 ) -> None:
     """The side of a cylinder as a mesh, because only meshes carry a texture around."""
     turn = np.linspace(0, 1, segments + 1)
-    x, y = radius * np.cos(2 * np.pi * turn), radius * np.sin(2 * np.pi * turn)
+    x = radius * np.cos(2 * np.pi * turn)
+    y = radius * np.sin(2 * np.pi * turn)
     ring = [np.stack([x, y, np.full_like(x, z)], axis=1) for z in (-height / 2, height / 2)]
     coordinates = [np.stack([turn, np.full_like(turn, v)], axis=1) for v in (1.0, 0.0)]
     low = np.arange(segments)

@@ -118,7 +118,8 @@ class World:
         self._vary_looks(rng)
         mujoco.mj_forward(self.model, self.data)
         self._progress = Progress(self.task)
-        self._looked_s, self._owed_s = -np.inf, 0.0
+        self._looked_s = -np.inf
+        self._owed_s = 0.0
         self._look()
 
     def command(self, side: Side, part: Part, positions: Mapping[str, float]) -> None:
@@ -201,7 +202,8 @@ class World:
                     side, part, np.array([positions[name] for name in self._names(side, part)])
                 )
         for equality in range(self.model.neq):
-            joint, master = self.model.eq_obj1id[equality], self.model.eq_obj2id[equality]
+            joint = self.model.eq_obj1id[equality]
+            master = self.model.eq_obj2id[equality]
             offset, factor = self.model.eq_data[equality, :2]
             self.data.qpos[self.model.jnt_qposadr[joint]] = (
                 offset + factor * self.data.qpos[self.model.jnt_qposadr[master]]

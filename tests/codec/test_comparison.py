@@ -49,9 +49,11 @@ def test_the_per_pose_optimiser_finds_poses_that_exist(bodies):
 
 
 def test_the_per_pose_optimiser_is_nearer_on_the_pinching_finger_than_any_codec(codec, bodies):
-    source, target = bodies["xhand"], bodies["paxini"]
+    source = bodies["xhand"]
+    target = bodies["paxini"]
     q, finger = tightest(source, 40 * 48, torch.Generator().manual_seed(4))
-    q, finger = q[finger < 3][:32], finger[finger < 3][:32]  # Paxini has no little finger
+    q = q[finger < 3][:32]  # Paxini has no little finger
+    finger = finger[finger < 3][:32]
     decoded = codec.decode("paxini", "right", codec.encode("xhand", "right", q.numpy()))
     best = optimised(source, target, q, only(finger))
     errors = [
@@ -73,7 +75,8 @@ def test_dex_retargeting_gives_a_hand_back_its_own_fingertips(bodies, kind):
 
 @needs_dex
 def test_dex_retargeting_follows_a_path_from_frame_to_frame(bodies, scene):
-    source, target = bodies["xhand"], bodies["paxini"]
+    source = bodies["xhand"]
+    target = bodies["paxini"]
     run = DexRetargeting(source, target, "vector from thumb")
     found = run.follow(run.references(source.tips(scene.paths["xhand"]).numpy()))
     assert found.shape == (len(scene.paths["xhand"]), target.width)
@@ -90,7 +93,8 @@ def test_without_dex_retargeting_one_line_says_so(bodies, monkeypatch):
 
 def test_paths_glide_between_random_poses_and_pinches(scene):
     for hand in HANDS:
-        path, corners = scene.paths[hand], comparison.GLIDE
+        path = scene.paths[hand]
+        corners = comparison.GLIDE
         torch.testing.assert_close(
             path[::corners],
             torch.stack([scene.random[hand][0], scene.pinched[hand][0][0], scene.random[hand][1]]),

@@ -23,7 +23,8 @@ COUNT = 300
 
 
 def signed_distance(one, where_one, other, where_other) -> float:
-    request, result = coal.DistanceRequest(), coal.DistanceResult()
+    request = coal.DistanceRequest()
+    result = coal.DistanceResult()
     request.enable_signed_distance = True
     return coal.distance(one, where_one, other, where_other, request, result)
 
@@ -37,7 +38,8 @@ def placed(rng, spread: float):
 def rod(rng):
     """A capsule as coal's, as its ends [2, 3] and radius."""
     where, turn, at = placed(rng, 0.03)
-    radius, half = rng.uniform(0.005, 0.02), rng.choice([rng.uniform(0.001, 0.04), 1e-9])
+    radius = rng.uniform(0.005, 0.02)
+    half = rng.choice([rng.uniform(0.001, 0.04), 1e-9])
     return (
         coal.Capsule(radius, 2 * half),
         where,

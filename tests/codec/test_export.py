@@ -88,7 +88,8 @@ def part(activation: str, normalised: bool) -> HandCodec:
             ACTIVATIONS[activation],
         )
 
-    lower, upper = np.array([-1, 0, 0.5], np.float32), np.array([1, 0.3, 2], np.float32)
+    lower = np.array([-1, 0, 0.5], np.float32)
+    upper = np.array([1, 0.3, 2], np.float32)
     return HandCodec(("a", "b", "c"), lower, upper, network(3, 16, 8, 5), network(5, 8, 16, 3))
 
 
@@ -97,10 +98,8 @@ def part(activation: str, normalised: bool) -> HandCodec:
 )
 def test_every_kind_of_network_is_exported(activation, normalised):
     ours = part(activation, normalised)
-    q, z = (
-        np.random.default_rng(1).uniform(-1, 2, (32, 3)),
-        np.random.default_rng(1).standard_normal((32, 5)),
-    )
+    q = np.random.default_rng(1).uniform(-1, 2, (32, 3))
+    z = np.random.default_rng(1).standard_normal((32, 5))
     np.testing.assert_allclose(
         run(encoder(ours), q), ours.encode(q.astype(np.float32)), atol=WITHIN, rtol=WITHIN
     )

@@ -64,7 +64,8 @@ def with_pinocchio(
     for row in q:
         configuration = pinocchio.neutral(model)
         for joint in (j for j in description.joints if j.moves):
-            where, value = model.joints[model.getJointId(joint.name)], angle(joint, row)
+            where = model.joints[model.getJointId(joint.name)]
+            value = angle(joint, row)
             configuration[where.idx_q : where.idx_q + where.nq] = (
                 value if where.nq == 1 else (np.cos(value), np.sin(value))
             )
@@ -107,7 +108,8 @@ def test_sliding_continuous_and_chained_mimic_joints_agree_with_pinocchio():
 def random_tree(seed: int) -> str:
     """A URDF with branches, every kind of joint, limits nowhere needed, and chains of mimics."""
     rng = np.random.default_rng(seed)
-    text, types = '<link name="l0"/>', ("revolute", "continuous", "prismatic", "fixed", "revolute")
+    text = '<link name="l0"/>'
+    types = ("revolute", "continuous", "prismatic", "fixed", "revolute")
     movers: list[str] = []
     for number in range(1, 16):
         kind = "revolute" if number == 1 else types[rng.integers(len(types))]

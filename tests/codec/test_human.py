@@ -103,7 +103,8 @@ def test_a_latent_as_a_persons_hand_leads_back_to_the_same_robot_pose(codec, peo
     for hand in codec.hands:
         for side in SIDES:
             lower, upper = codec.limits(hand, side)
-            opened, bent = np.clip(0, lower, upper), np.where(-lower > upper, lower, upper)
+            opened = np.clip(0, lower, upper)
+            bent = np.where(-lower > upper, lower, upper)
             z = codec.encode(
                 hand, side, opened + np.linspace(0.2, 0.7, 12)[:, None] * (bent - opened)
             )

@@ -48,9 +48,11 @@ def test_fingers_that_a_person_never_trained_on_touches_with_the_thumb_come_near
 
 
 def test_a_hand_that_does_not_follow_gets_bad_marks_and_the_best_joints_good_ones(codec, asked):
-    hand, people = catalog.hand("xhand"), HumanCodec.load(codec)
+    hand = catalog.hand("xhand")
+    people = HumanCodec.load(codec)
     still = [np.zeros((24, 12)), np.zeros((24, 12))]
-    dead, best = mark(hand, "right", asked, still, 0.0), limits(hand, "right", asked)
+    dead = mark(hand, "right", asked, still, 0.0)
+    best = limits(hand, "right", asked)
     ours = mark(hand, "right", asked, answers(codec, people, "xhand", "right", asked), 0.0)
     assert dead.touching_mm["index"] > 50 and dead.closed == 0 and np.isnan(dead.jerk)
     assert best.line_deg < ours.line_deg < dead.line_deg

@@ -39,12 +39,14 @@ def taught(base, hand, out, steps=30, seed=0):
 @pytest.mark.parametrize("hand", ["xhand", "paxini"])
 def test_the_others_stay_as_they_are_to_the_bit(base, hand, tmp_path):
     taught(base, hand, tmp_path / "more.safetensors", steps=3)
-    before, after = load_file(base), load_file(tmp_path / "more.safetensors")
+    before = load_file(base)
+    after = load_file(tmp_path / "more.safetensors")
     assert all(
         after[name].dtype == tensor.dtype and np.array_equal(after[name], tensor)
         for name, tensor in before.items()
     )
-    old, new = Codec.load(base), Codec.load(tmp_path / "more.safetensors")
+    old = Codec.load(base)
+    new = Codec.load(tmp_path / "more.safetensors")
     assert new.hands == tuple(sorted((*PAIR, hand)))
     for side in ("left", "right"):
         q = np.mean(old.limits("inspire", side), axis=0)
@@ -95,7 +97,8 @@ def test_the_newcomer_learns_both_ways(base):
 def test_a_seed_repeats_itself(base, tmp_path):
     for name in ("a", "b"):
         taught(base, "xhand", tmp_path / name, steps=3, seed=5)
-    first, second = load_file(tmp_path / "a"), load_file(tmp_path / "b")
+    first = load_file(tmp_path / "a")
+    second = load_file(tmp_path / "b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 

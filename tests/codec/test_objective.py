@@ -44,7 +44,8 @@ def test_an_error_out_of_reach_pulls_no_harder_than_one_within():
 
 
 def test_fingers_that_should_meet_are_pulled_harder_the_further_they_are_apart():
-    source, mask = line(0.004, 0.15, 0.15, 0.15), torch.ones(1, 4)
+    source = line(0.004, 0.15, 0.15, 0.15)
+    mask = torch.ones(1, 4)
 
     def pull(recipe, error):
         target = (source + line(error, 0, 0, 0)).requires_grad_()
@@ -90,7 +91,8 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
 def test_an_optimiser_goes_on_where_its_state_was_taken():
     torch.manual_seed(0)
     network = Mlp((6, 64, 64, 6), DEFAULT)
-    x, y = torch.rand(64, 6), torch.rand(64, 6)
+    x = torch.rand(64, 6)
+    y = torch.rand(64, 6)
 
     def advance(optimiser, steps):
         for _ in range(steps):

@@ -74,7 +74,8 @@ def test_a_converted_hand_gives_the_numbers_of_the_original(theirs, hand, side, 
         "inspire",
         "xhand",
     )
-    codec, original = Codec.load(tmp_path / "ours.safetensors"), theirs[f"xarm7_{hand}_right"]
+    codec = Codec.load(tmp_path / "ours.safetensors")
+    original = theirs[f"xarm7_{hand}_right"]
     lower, upper = codec.limits(hand, side)
     q = np.random.default_rng(0).uniform(lower, upper, (16, len(lower))).astype(np.float32)
     normal = torch.from_numpy(2 * (q - lower) / (upper - lower) - 1)

@@ -11,11 +11,9 @@ from xlvla_policy.latent.baselines.dex import missing
 from xlvla_policy.latent.baselines.replay import Dex, RightOnly, self_contact
 from xlvla_sim.world import World
 
-NONE, LEFT, BOTH = (
-    frozenset(),
-    frozenset({("left", "can")}),
-    frozenset({("left", "can"), ("right", "can")}),
-)
+NONE = frozenset()
+LEFT = frozenset({("left", "can")})
+BOTH = frozenset({("left", "can"), ("right", "can")})
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +42,8 @@ def test_contacts_are_kept_where_the_target_touches_the_same_thing_about_then():
 
 
 def test_commands_that_are_played_again_touch_what_they_touched(xhands, recorded):
-    episode, world = recorded[0], World(xhands, render=False)
+    episode = recorded[0]
+    world = World(xhands, render=False)
     seen = play(world, episode.seed, episode.actions)
     assert {thing for frame in episode.touched for _, thing in frame} == {"can_left", "can_right"}
     assert kept(episode.touched, seen) > 0.95 and world.status().success
@@ -62,14 +61,16 @@ def test_a_replay_on_another_hand_is_scored(recorded):
 @pytest.mark.skipif(bool(missing()), reason="dex-retargeting is not installed")
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_retargeting_a_hand_to_itself_brings_its_fingertips_back(side):
-    q, way = glide("xhand", side), Dex()
+    q = glide("xhand", side)
+    way = Dex()
     back = way.decode("xhand", side, way.encode("xhand", side, q))
     assert np.abs(back - q).mean() < 0.12
 
 
 def test_a_codec_of_right_hands_serves_left_ones_too():
     codec = Codec.load()
-    way, q = RightOnly(codec), glide("xhand", "left")
+    way = RightOnly(codec)
+    q = glide("xhand", "left")
     assert (way.encode("xhand", "left", q) == codec.encode("xhand", "right", q)).all()
     assert way.decode("ability", "left", way.encode("xhand", "left", q)).shape == (8, 6)
 

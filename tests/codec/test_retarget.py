@@ -28,7 +28,8 @@ from xlvla_cli.retarget import move
 from xlvla_data import store
 from xlvla_data.episode import Episode, EpisodeInfo
 
-FRAMES, RATE_HZ = 24, 20.0
+FRAMES = 24
+RATE_HZ = 20.0
 BASE = rig_file.load("bimanual")
 PAIRS = list(itertools.permutations(catalog.hands(), 2))
 
@@ -59,7 +60,8 @@ def closing(codec, hand, side, frames=FRAMES):
 @pytest.fixture(scope="module")
 def recorded(codec, tmp_path_factory):
     """By hand: an episode from disk in which both arms swing and both hands close."""
-    kept, episodes = store.Store(tmp_path_factory.mktemp("recorded")), {}
+    kept = store.Store(tmp_path_factory.mktemp("recorded"))
+    episodes = {}
     for hand in catalog.hands():
         worn = wearing(hand, hand)
         action = {
@@ -88,7 +90,8 @@ def own_fk(hand, side, arm, fingers):
     """Wrist [4, 4] and the named tips [F, 3] m in the arm's base through a model of this arm and
     hand alone.
     """
-    entry, xarm = catalog.hand(hand), catalog.arm("xarm7")
+    entry = catalog.hand(hand)
+    xarm = catalog.arm("xarm7")
     joints = [scoped(side, "arm", joint) for joint in xarm.joints] + [
         scoped(side, "hand", joint) for joint in entry.joint_names(side)
     ]
@@ -134,7 +137,8 @@ def test_every_hand_holds_things_where_every_other_did(codec, recorded, tmp_path
 )
 def test_nothing_leaves_its_limits_or_jumps(codec, recorded, source, target):
     after, _ = move(recorded[source], BASE, wearing(target, target), codec)
-    hand, arm = catalog.hand(target), catalog.arm("xarm7").limits
+    hand = catalog.hand(target)
+    arm = catalog.arm("xarm7").limits
     for side in SIDES:
         for path in (after.action[side], after.measured[side]):
             lower, upper = hand.command_range(side)
@@ -176,11 +180,10 @@ def standing_back(by):
 
 
 def test_an_arm_that_cannot_follow_holds_and_then_catches_up_without_a_jump(codec):
-    source, target = wearing("xhand", "xhand"), wearing("paxini", "paxini", standing_back(0.4))
-    arm, hand = (
-        reach(source, "right", 80, (0, 0.9, 0, 0.6, 0, 0, 0)),
-        closing(codec, "xhand", "right", 80),
-    )
+    source = wearing("xhand", "xhand")
+    target = wearing("paxini", "paxini", standing_back(0.4))
+    arm = reach(source, "right", 80, (0, 0.9, 0, 0.6, 0, 0, 0))
+    hand = closing(codec, "xhand", "right", 80)
     moved = Retargeter(Limb(source, "right"), Limb(target, "right"), codec)(arm, hand, RATE_HZ)
     held = np.flatnonzero(moved.held)
     assert 0 < len(held) < 60 and not moved.held[0] and not moved.held[-1]
@@ -192,7 +195,8 @@ def test_an_arm_that_cannot_follow_holds_and_then_catches_up_without_a_jump(code
 
 
 def test_a_beginning_out_of_reach_is_refused(codec):
-    source, target = wearing("xhand", "xhand"), wearing("paxini", "paxini", standing_back(0.9))
+    source = wearing("xhand", "xhand")
+    target = wearing("paxini", "paxini", standing_back(0.9))
     retargeter = Retargeter(Limb(source, "right"), Limb(target, "right"), codec)
     with pytest.raises(XlvlaError, match=r"cannot begin where the xhand does: .* mm are left"):
         retargeter(reach(source, "right"), closing(codec, "xhand", "right"), RATE_HZ)
@@ -201,7 +205,8 @@ def test_a_beginning_out_of_reach_is_refused(codec):
 @pytest.mark.parametrize("spoilt", ["empty", "not a number"])
 def test_a_path_that_is_no_path_is_refused(codec, spoilt):
     limb = Limb(BASE, "left")
-    arm, hand = reach(BASE, "left", 3), closing(codec, "xhand", "left", 3)
+    arm = reach(BASE, "left", 3)
+    hand = closing(codec, "xhand", "left", 3)
     if spoilt == "not a number":
         arm[1, 2] = np.nan
     frames = 0 if spoilt == "empty" else 3
@@ -225,7 +230,9 @@ def test_the_nearest_finger_counts_most_and_absent_ones_nothing():
 
 
 def test_a_step_is_shortened_along_its_own_direction():
-    q, wanted, step = np.zeros(2), np.array([1.0, 0.5]), np.array([0.1, 0.1])
+    q = np.zeros(2)
+    wanted = np.array([1.0, 0.5])
+    step = np.array([0.1, 0.1])
     np.testing.assert_allclose(limited(q, wanted, step), [0.1, 0.05])
     assert limited(q, 0.05 * wanted, step) is not q
 

@@ -36,7 +36,8 @@ def test_the_loops_pinch_cost_is_the_papers():
     ours, theirs = (
         pinches(body.tips(q), body.fingers)[:, :3] for body, q in zip(bodies, poses, strict=True)
     )
-    long, wide = ours.norm(dim=-1), theirs.norm(dim=-1)
+    long = ours.norm(dim=-1)
+    wide = theirs.norm(dim=-1)
     cosine = torch.cosine_similarity(ours, theirs, dim=-1)
     expected = (torch.exp(-12 * long) * (2000 * (long - wide).square() + 5 * (1 - cosine))).mean()
     tips = [

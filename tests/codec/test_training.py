@@ -29,7 +29,8 @@ PAIR = ("ability", "inspire")
 
 
 def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
-    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    whole = tmp_path / "whole.safetensors"
+    resumed = tmp_path / "resumed.safetensors"
     train(Trainer(TINY, PAIR), whole)
     for stop in (
         2,
@@ -46,7 +47,8 @@ def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
         list(interrupted.run(until=stop))
         interrupted.save(checkpoint(resumed))
     train(Trainer(TINY, PAIR), resumed, resume=True)
-    ours, theirs = load_file(whole), load_file(resumed)
+    ours = load_file(whole)
+    theirs = load_file(resumed)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not checkpoint(resumed).exists()
@@ -145,12 +147,11 @@ def test_an_unknown_preset_is_told_what_is_meant():
 
 
 def test_equal_pinches_cost_nothing_and_missing_fingers_do_not_count():
-    four, five = (
-        ("thumb", "index", "middle", "ring"),
-        ("thumb", "index", "middle", "ring", "little"),
-    )
+    four = ("thumb", "index", "middle", "ring")
+    five = ("thumb", "index", "middle", "ring", "little")
     tips = torch.rand(8, 5, 3)
-    ours, theirs = pinches(tips, five), pinches(tips[:, :4], four)
+    ours = pinches(tips, five)
+    theirs = pinches(tips[:, :4], four)
     mask = shared(five, four).expand(8, -1)
     assert mask.sum() == 24
     assert retargeting(ours, theirs, mask, PAPER).item() == pytest.approx(0, abs=1e-3)
@@ -158,8 +159,10 @@ def test_equal_pinches_cost_nothing_and_missing_fingers_do_not_count():
 
 
 def test_the_papers_retargeting_loss_is_computed_as_written():
-    source, target = torch.tensor([[[0.03, 0.0, 0.0]]]), torch.tensor([[[0.0, 0.05, 0.0]]])
-    d, weight = 0.03, torch.exp(torch.tensor(-12 * 0.03)).item()
+    source = torch.tensor([[[0.03, 0.0, 0.0]]])
+    target = torch.tensor([[[0.0, 0.05, 0.0]]])
+    d = 0.03
+    weight = torch.exp(torch.tensor(-12 * 0.03)).item()
     expected = weight * (2000 * (d - 0.05) ** 2 + 5 * (1 - 0))
     assert retargeting(source, target, torch.ones(1, 1), PAPER).item() == pytest.approx(
         expected, rel=2e-3

@@ -18,7 +18,8 @@ from xlvla_cli import data as commands
 from xlvla_data.convert import STAMPS
 from xlvla_data.episode import Column, Episode, EpisodeInfo
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT = 48
+WIDTH = 64
 app = typer.Typer()
 commands.register(app)
 

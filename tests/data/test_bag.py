@@ -39,7 +39,8 @@ from xlvla_data.recorder.repair import repair
 from xlvla_data.recorder.spool import Item, Spool
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
-STATES, SENTENCE = "/left/arm/joint_states", "/instruction"
+STATES = "/left/arm/joint_states"
+SENTENCE = "/instruction"
 BEGAN_NS = 1_700_000_000_000_000_000
 NAMES = ("left_arm_joint1", "left_arm_joint2", "left_arm_joint3")
 TOPICS = [
@@ -53,10 +54,8 @@ def serialised(kind, **fields):
 
 
 def header(ns, frame="era"):
-    time_of, header_of = (
-        TYPES.types["builtin_interfaces/msg/Time"],
-        TYPES.types["std_msgs/msg/Header"],
-    )
+    time_of = TYPES.types["builtin_interfaces/msg/Time"]
+    header_of = TYPES.types["std_msgs/msg/Header"]
     return header_of(stamp=time_of(sec=ns // 10**9, nanosec=ns % 10**9), frame_id=frame)
 
 
@@ -344,7 +343,8 @@ def test_a_bag_that_is_being_recorded_is_not_repaired(tmp_path):
 
 def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
     """The limit of a file's size stands for the disk: the kernel refuses to write beyond either."""
-    folder, before = tmp_path / "episode_000000", resource.getrlimit(resource.RLIMIT_FSIZE)
+    folder = tmp_path / "episode_000000"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     writer = BagWriter(folder, TOPICS, "jazzy")
     spool = Spool(writer, 0)
     noise = np.random.default_rng(0)
@@ -381,7 +381,8 @@ def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
 
 
 def test_a_disk_without_room_for_the_end_gives_up_the_last_second(tmp_path):
-    folder, before = tmp_path / "episode_000000", resource.getrlimit(resource.RLIMIT_FSIZE)
+    folder = tmp_path / "episode_000000"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     writer = record(folder, close=False)
     resource.setrlimit(resource.RLIMIT_FSIZE, (writer.file.end + 100, before[1]))
     try:
@@ -416,7 +417,8 @@ class SlowDisk(BagWriter):
 
 def test_a_slow_disk_holds_nobody_up_and_is_noticed(tmp_path):
     spool = Spool(SlowDisk(tmp_path / "episode_000000", TOPICS, "jazzy"), 0, most_bytes=200_000)
-    longest, give_up = 0.0, time.monotonic() + 20
+    longest = 0.0
+    give_up = time.monotonic() + 20
     while not spool.fault and time.monotonic() < give_up:
         began = time.monotonic()
         spool.put(

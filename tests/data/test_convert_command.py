@@ -61,10 +61,8 @@ def test_a_recording_becomes_the_episode_that_was_recorded(converted):
         "push_cans-xhand-inspire",
     }
     for seed, stored in enumerate(found):
-        read, made = (
-            stored.read(),
-            made_episodes.episode(seed, hands=tuple(stored.hands[side] for side in SIDES)),
-        )
+        read = stored.read()
+        made = made_episodes.episode(seed, hands=tuple(stored.hands[side] for side in SIDES))
         assert read.frames == made.frames and (
             read.info.seed,
             read.info.success,
@@ -171,19 +169,17 @@ def test_forces_and_the_operators_hands_are_kept_unless_they_are_not_wanted(tmp_
 
 def test_a_converter_killed_at_any_moment_leaves_whole_episodes_and_goes_on(tmp_path):
     session = record(tmp_path / "s", *(made_episodes.episode(seed, frames=60) for seed in range(6)))
-    to, command = (
-        tmp_path / "to",
-        [
-            sys.executable,
-            "-m",
-            "xlvla",
-            "data",
-            "convert",
-            str(session),
-            "--to",
-            str(tmp_path / "to"),
-        ],
-    )
+    to = tmp_path / "to"
+    command = [
+        sys.executable,
+        "-m",
+        "xlvla",
+        "data",
+        "convert",
+        str(session),
+        "--to",
+        str(tmp_path / "to"),
+    ]
     root = to / "push_cans-inspire-inspire"
     for most in (2,):
         process = subprocess.Popen(

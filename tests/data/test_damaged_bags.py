@@ -92,11 +92,10 @@ def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_mad
         shutil.copytree(episode, folder)
     else:
         rewrite(episode, folder, described=True, **KINDS[kind])
-    path, rng = folder / FILE, random.Random(len(kind))
-    sound, rest = (
-        path.read_bytes(),
-        {name: (folder / name).read_bytes() for name in (CARD, METADATA)},
-    )
+    path = folder / FILE
+    rng = random.Random(len(kind))
+    sound = path.read_bytes()
+    rest = {name: (folder / name).read_bytes() for name in (CARD, METADATA)}
     true = plainly(path)
     for number in range(MUTATIONS):
         for each in folder.iterdir():
@@ -130,7 +129,8 @@ def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_mad
 
 def chunks(data):
     """Where chunks begin and end."""
-    at, found = 8, []
+    at = 8
+    found = []
     while at + HEAD.size <= len(data):
         opcode, length = HEAD.unpack_from(data, at)
         if opcode == 6:
@@ -172,7 +172,8 @@ def test_one_flipped_bit_costs_its_episode_and_no_other(tmp_path):
 def test_a_damaged_chunk_costs_its_messages_and_those_behind_it_are_kept(tmp_path, where):
     folder = bagged.write(made_episodes.episode(0, frames=100), tmp_path / "monday" / NAME)
     path = folder / FILE
-    true, sound = plainly(path), path.read_bytes()
+    true = plainly(path)
+    sound = path.read_bytes()
     begin, end = chunks(sound)[1]
     spoil(
         folder,
@@ -242,7 +243,8 @@ def test_a_repair_without_room_leaves_everything_as_it_was(episode, tmp_path):
 
 
 def test_a_message_that_is_cut_off_is_named(episode, tmp_path):
-    bag, counts = Bag(episode), Counter()
+    bag = Bag(episode)
+    counts = Counter()
     for topic in bag.topics.values():
         folder = tmp_path / topic.name.replace("/", "_") / "monday" / NAME
         rewrite(episode, folder)
@@ -293,10 +295,8 @@ def test_messages_with_flipped_bits_are_converted_or_refused_in_one_line(episode
     """Without chunks nothing has a checksum, so that whatever is damaged reaches those who decode
     it.
     """
-    base, rng = (
-        rewrite(episode, tmp_path / NAME, described=True, use_chunking=False),
-        random.Random(0),
-    )
+    base = rewrite(episode, tmp_path / NAME, described=True, use_chunking=False)
+    rng = random.Random(0)
     sound = (base / FILE).read_bytes()
     for number in range(40):
         folder = tmp_path / "monday" / f"episode_{number:06d}"

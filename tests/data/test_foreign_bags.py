@@ -81,7 +81,8 @@ def test_a_cut_off_bag_of_another_writer_is_repaired_only_when_asked_and_kept(ep
     folder = rewrite(episode, tmp_path / "monday" / NAME, chunk_size=10_000)
     path = folder / FILE
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    before, there = path.read_bytes(), plainly(path)
+    before = path.read_bytes()
+    there = plainly(path)
     assert not list(repair_all(tmp_path))
     text, code = run("convert", tmp_path, "--to", tmp_path / "to")
     assert (

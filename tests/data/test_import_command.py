@@ -80,7 +80,8 @@ def test_joints_of_other_names_order_and_units_become_ours(tmp_path):
     text, code = run("import", root, "--to", tmp_path / "to", "--map", mapped, *BODIES)
     assert code == 0 and "2 episodes taken over, 0 were there before" in text
     for number, stored in enumerate(store.find(tmp_path / "to")):
-        read, made = stored.read(), episode(number, 60)
+        read = stored.read()
+        made = episode(number, 60)
         assert (
             stored.data.root.name == "push_cans-inspire-inspire"
             and read.info.instruction == "Push."
@@ -102,7 +103,8 @@ def test_joints_of_other_names_order_and_units_become_ours(tmp_path):
 def test_joints_of_our_names_need_no_map_and_another_rate_becomes_ours(tmp_path):
     root = foreign(tmp_path / "theirs", lambda name: name, fps=30, frames=90)
     run("import", root, "--to", tmp_path / "to", *BODIES)
-    read, made = store.find(tmp_path / "to")[0].read(), episode(0, 90)
+    read = store.find(tmp_path / "to")[0].read()
+    made = episode(0, 90)
     assert abs(read.frames - 60) <= 1 and read.info.rate_hz == 20
     errors = [
         np.abs(made.measured["left"]["arm"] - row).max(1).min()
@@ -203,7 +205,8 @@ def test_lerobot_reads_what_we_write(tmp_path):
         video_backend="pyav",
     )
     assert (len(data), data.num_episodes, data.fps) == (60, 2, 20)
-    item, made = data[34], episode(1, 30)
+    item = data[34]
+    made = episode(1, 30)
     assert item["task"] == made.info.instruction and int(item["episode_index"]) == 1
     wanted = np.concatenate([made.action[side][part][4:8] for side in SIDES for part in PARTS], 1)
     assert np.allclose(item["action"].numpy(), wanted, atol=1e-6)
@@ -321,13 +324,15 @@ def test_an_episode_that_was_told_two_things_becomes_two(tmp_path):
     assert (
         code == 0 and "pieces: frames 0 to 29, 30 to 79" in text and "2 episodes taken over" in text
     )
-    found, made = store.find(tmp_path / "to"), episode(0, 80)
+    found = store.find(tmp_path / "to")
+    made = episode(0, 80)
     assert [(stored.row.sentence, stored.row.length) for stored in found] == [
         ("Open.", 30),
         ("Put.", 50),
     ]
     for stored, begin in zip(found, (0, 30), strict=True):
-        read, frames = stored.read(), slice(begin, begin + stored.row.length)
+        read = stored.read()
+        frames = slice(begin, begin + stored.row.length)
         assert np.allclose(
             read.measured["left"]["arm"], made.measured["left"]["arm"][frames], atol=1e-5
         )
@@ -384,7 +389,8 @@ def test_names_in_a_list_of_a_list_are_the_joints(tmp_path):
 
 def fingers(root, of):
     """A data set whose fingers' numbers are made otherwise of their way from open to closed."""
-    feature, shape = vector(OURS), np.linspace(0, 1, 60)[:, None]
+    feature = vector(OURS)
+    shape = np.linspace(0, 1, 60)[:, None]
     writer = Writer(
         root,
         Info(

@@ -59,7 +59,8 @@ def test_merged_episodes_are_what_they_were(folders, tmp_path):
     assert keys(tmp_path) == sorted((*keys(folders[0]), *keys(folders[1])))
     before = {stored.key: stored.read() for folder in folders for stored in store.find(folder)}
     for stored in store.find(tmp_path):
-        now, then = stored.read(), before[stored.key]
+        now = stored.read()
+        then = before[stored.key]
         assert (now.info.session, now.info.verdict, now.info.success) == (
             then.info.session,
             then.info.verdict,
@@ -140,7 +141,8 @@ def test_a_share_is_held_out_by_seed_and_an_episode_stays_where_it_is_when_other
     run("split", *folders, "--to", tmp_path / "a", "--share", "0.4", "--seed", "3")
     run("split", *folders, "--to", tmp_path / "b", "--share", "0.4", "--seed", "3")
     run("split", folders[1], "--to", tmp_path / "c", "--share", "0.4", "--seed", "3")
-    held, kept = keys(tmp_path / "a" / "held_out"), keys(tmp_path / "a" / "train")
+    held = keys(tmp_path / "a" / "held_out")
+    kept = keys(tmp_path / "a" / "train")
     assert not set(held) & set(kept) and len(held) + len(kept) == 9
     assert keys(tmp_path / "b" / "held_out") == held and set(
         keys(tmp_path / "c" / "held_out")

@@ -26,7 +26,8 @@ from xlvla_data.recorder.tape import Stream, Tape
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 JOINTS = ("left_arm_joint1", "left_arm_joint2")
-LATCHED, SENSOR = Qos(1, True, True), Qos(1, False, False)
+LATCHED = Qos(1, True, True)
+SENSOR = Qos(1, False, False)
 STATE = Stream(
     described("/left/arm/joint_states", "sensor_msgs/msg/JointState", SENSOR),
     "state",
@@ -53,10 +54,8 @@ STREAMS = (STATE, CAMERA, RESET)
 
 def header(seconds):
     ns = round(seconds * 1e9)
-    time_of, header_of = (
-        TYPES.types["builtin_interfaces/msg/Time"],
-        TYPES.types["std_msgs/msg/Header"],
-    )
+    time_of = TYPES.types["builtin_interfaces/msg/Time"]
+    header_of = TYPES.types["std_msgs/msg/Header"]
     return header_of(stamp=time_of(sec=ns // 10**9, nanosec=ns % 10**9), frame_id="")
 
 

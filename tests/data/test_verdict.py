@@ -211,7 +211,8 @@ def test_what_nobody_learns_from_makes_nothing_red():
 
 @pytest.mark.parametrize("late_s", [0.0, 0.03, 0.12, 0.5])
 def test_lag_is_measured_whatever_the_rates(late_s):
-    command_s, state_s = times(200), times(60, phase_s=0.004)
+    command_s = times(200)
+    state_s = times(60, phase_s=0.004)
     found = lag(command_s, path(command_s), state_s, path(state_s - late_s))
     assert found is not None
     assert found.seconds == pytest.approx(late_s, abs=0.011)
@@ -225,6 +226,7 @@ def test_a_robot_at_rest_has_no_lag():
 
 def test_jerk_is_that_of_the_movement():
     t = times(100)
-    slow, fast = roughness(t, path(t)), roughness(t, path(2 * t))
+    slow = roughness(t, path(t))
+    fast = roughness(t, path(2 * t))
     assert fast == pytest.approx(8 * slow, rel=0.1)
     assert slow == pytest.approx(0.4 * 1.5**3, rel=0.1)

@@ -31,7 +31,8 @@ class Pair:
     """A started emulator and its connected driver."""
 
     def __init__(self, emulator, driver, address, side, options):
-        self.address, self.options = str(address), options
+        self.address = str(address)
+        self.options = options
         self.emulator = emulator(self.address, side, options)
         self.driver = driver(self.address, side, options)
         self.emulator.start()

@@ -117,7 +117,8 @@ def driver(hand, address):
 
 def follow(driver, pose, seconds=0.5):
     """Streams a pose as a rig does; the last state."""
-    until, state = time.monotonic() + seconds, driver.read()
+    until = time.monotonic() + seconds
+    state = driver.read()
     while time.monotonic() < until:
         driver.write(pose)
         state = driver.read()

@@ -76,8 +76,11 @@ class Person:
     """Reads what is asked, and moves the arm's joint there with a hand that is a degree off."""
 
     def __init__(self, arm, address):
-        self._arm, self._address, self._wired = arm, address, Calibration(ARM.joints, WIRED)
-        self._pose, self._rng = np.zeros(7), np.random.default_rng(0)
+        self._arm = arm
+        self._address = address
+        self._wired = Calibration(ARM.joints, WIRED)
+        self._pose = np.zeros(7)
+        self._rng = np.random.default_rng(0)
         self.clumsy = ["joint2"]  # where the wrong joint is moved first
         self.stumbles = "joint5"  # where the cable comes out
         self.heard = []
@@ -90,7 +93,8 @@ class Person:
             return ""
         found = re.match(r"(\w+): bring it to (-?[\d.]+) deg", question)
         assert found, question
-        name, degrees = found[1], float(found[2])
+        name = found[1]
+        degrees = float(found[2])
         if degrees and name in self.clumsy:
             self.clumsy.remove(name)
             name = "joint7"

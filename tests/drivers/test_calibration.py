@@ -29,7 +29,8 @@ def rig():
 
 
 def test_calibration_there_and_back_is_where_one_was_and_keeps_the_power():
-    calibration, position = crooked(), np.linspace(0.1, 1.0, 6)
+    calibration = crooked()
+    position = np.linspace(0.1, 1.0, 6)
     assert np.allclose(calibration.joint(calibration.device(position)), position)
     reported = DeviceState(
         0, position, velocity=np.linspace(-1, 1, 6), effort=np.linspace(0.5, 2, 6)

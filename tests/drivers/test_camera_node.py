@@ -20,7 +20,8 @@ from xlvla.ros.reader import Reader
 from xlvla.run import own_domain
 from xlvla_cli.ros.operator import Operator
 
-SIZE, RATE_HZ = (192, 108), 30.0
+SIZE = (192, 108)
+RATE_HZ = 30.0
 
 
 @pytest.fixture
@@ -71,7 +72,10 @@ def graph(rig):
 
 def test_a_camera_publishes_what_the_rig_asks_for_and_says_when_it_is_gone(graph):
     operator, (images, infos) = graph[0], graph[1].values()
-    seen, lenses, told, until = [], [], {}, time.monotonic() + 30.0
+    seen = []
+    lenses = []
+    told = {}
+    until = time.monotonic() + 30.0
     while "has ended" not in told.get("", "") and time.monotonic() < until:
         seen += _all(images)
         lenses += _all(infos)

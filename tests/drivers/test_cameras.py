@@ -26,7 +26,9 @@ from xlvla_drivers.device import LinkLost
 
 pytestmark = pytest.mark.usefixtures("hastened")
 
-SIZE, RATE_HZ, COUNT = (96, 54), 50.0, 25
+SIZE = (96, 54)
+RATE_HZ = 50.0
+COUNT = 25
 
 
 @pytest.fixture
@@ -43,7 +45,8 @@ def film(tmp_path):
 
 
 def frames(watch, count, timeout_s=5.0):
-    taken, until = [], time.monotonic() + timeout_s
+    taken = []
+    until = time.monotonic() + timeout_s
     while len(taken) < count and time.monotonic() < until:
         frame = watch.take(0.1)
         if frame is not None:
@@ -167,15 +170,14 @@ def test_a_published_picture_has_the_field_of_view_of_a_simulated_one():
 @pytest.mark.parametrize("upside_down", [False, True])
 def test_a_point_is_where_the_intrinsics_say_after_cropping_shrinking_and_turning(upside_down):
     measured = Intrinsics(700, 690, 500, 250, 960, 540)
-    u, v = 700 * 0.2 + 500, 690 * -0.1 + 250  # of the direction (0.2, -0.1, 1)
+    u = 700 * 0.2 + 500  # of the direction (0.2, -0.1, 1)
+    v = 690 * -0.1 + 250
     pixels = np.zeros((540, 960, 3), np.uint8)
     pixels[round(v) - 2 : round(v) + 3, round(u) - 2 : round(u) + 3] = 255
     options = CameraOptions(measured, upside_down)
     rows, columns = np.nonzero(published(Frame(0, pixels), (320, 240), options)[..., 0] > 100)
-    lens, turn = (
-        published_intrinsics((960, 540), (320, 240), options, None, 45.0),
-        -1 if upside_down else 1,
-    )
+    lens = published_intrinsics((960, 540), (320, 240), options, None, 45.0)
+    turn = -1 if upside_down else 1
     assert columns.mean() + 0.5 == pytest.approx(lens.fx * 0.2 * turn + lens.cx, abs=1)
     assert rows.mean() + 0.5 == pytest.approx(lens.fy * -0.1 * turn + lens.cy, abs=1)
 
@@ -193,7 +195,8 @@ def test_intrinsics_of_another_size_are_refused():
 
 @pytest.mark.parametrize(("camera_hz", "published_hz"), [(20, 20), (30, 20), (60, 20), (15, 15)])
 def test_pictures_are_published_at_the_wanted_rate_whatever_their_jitter(camera_hz, published_hz):
-    rng, pace = np.random.default_rng(0), Pace(20.0)
+    rng = np.random.default_rng(0)
+    pace = Pace(20.0)
     stamps = np.arange(camera_hz * 10) / camera_hz + rng.uniform(0, 0.3 / camera_hz, camera_hz * 10)
     shown = sum(pace(round(1e9 * (1000 + stamp)), camera_hz) for stamp in stamps)
     assert shown == pytest.approx(published_hz * 10, abs=3)

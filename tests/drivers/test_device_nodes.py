@@ -25,7 +25,9 @@ class Floor:
     """The running rig and what a test needs to talk to it."""
 
     def __init__(self, session):
-        self.session, self.rig, self.node = session, session.rig, session.operator.node
+        self.session = session
+        self.rig = session.rig
+        self.node = session.operator.node
         self.controls = Controls(session.operator, session.rig)
         self.orders = FaultOrders(self.node)
         self.states = {

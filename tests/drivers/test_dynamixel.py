@@ -68,7 +68,9 @@ def test_sound_packets_are_found_among_noise_and_broken_ones():
     sound = [
         wire.status(k + 1, 0, bytes(rng.choice([0xFF, 0xFD, 0x00], 6).tolist())) for k in range(100)
     ]
-    buffer, counts, found = bytearray(), Counter(), []
+    buffer = bytearray()
+    counts = Counter()
+    found = []
     for k, packet in enumerate(sound):
         broken = packet[:9] + bytes([packet[9] ^ 4]) + packet[10:]
         stream = (b"\x13\xff", packet[: 5 + k % 6], broken, b"")[k % 4] + packet
@@ -206,8 +208,10 @@ class Sdk:
     def __init__(self, address):
         import dynamixel_sdk as sdk
 
-        self.sdk, self.timeouts = sdk, (sdk.COMM_RX_TIMEOUT, sdk.COMM_RX_CORRUPT)
-        self.port, self._packets = sdk.PortHandler(address), sdk.PacketHandler(2.0)
+        self.sdk = sdk
+        self.timeouts = (sdk.COMM_RX_TIMEOUT, sdk.COMM_RX_CORRUPT)
+        self.port = sdk.PortHandler(address)
+        self._packets = sdk.PacketHandler(2.0)
         assert self.port.setBaudRate(1_000_000)
 
     def __call__(self, name, *arguments):

@@ -107,7 +107,8 @@ def arrives(emulator, target):
 @contextlib.contextmanager
 def watched(emulator):
     """The poses [n, 7] the arm goes through meanwhile."""
-    poses, over = [emulator.position], threading.Event()
+    poses = [emulator.position]
+    over = threading.Event()
 
     def watch():
         while not over.wait(0.005):

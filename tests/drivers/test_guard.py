@@ -14,7 +14,9 @@ from xlvla_drivers.motion.limits import Bounds, Limiter
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.motion.steps import State
 
-RATE_HZ, STALE_S, NOW_S = 200.0, 0.5, 1_000_000.0
+RATE_HZ = 200.0
+STALE_S = 0.5
+NOW_S = 1_000_000.0
 ARM = catalog.arm("xarm7")
 HOME = np.array([-0.134, -0.307, -0.156, 0.234, 2.770, 0.784, -1.423])
 STILL = np.zeros(7)
@@ -24,7 +26,9 @@ class Desk:
     """A guard, the clocks it looks at, and what it sent."""
 
     def __init__(self, rate_hz=RATE_HZ, acceleration=ARM.acceleration):
-        self.steady_s, self.ahead_s, self.rate_hz = 100.0, NOW_S, rate_hz
+        self.steady_s = 100.0
+        self.ahead_s = NOW_S
+        self.rate_hz = rate_hz
         acceleration = np.full(7, acceleration)
         self.guard = Guard(
             ARM.joints,
@@ -35,7 +39,8 @@ class Desk:
             clock=lambda: self.steady_s,
         )
         self.acceleration = acceleration
-        self.times, self.sent = [], []
+        self.times = []
+        self.sent = []
 
     @property
     def now_s(self):
@@ -77,9 +82,11 @@ class Desk:
         """What was sent keeps position, velocity and acceleration limits, by differences of what
         was sent.
         """
-        times, sent = np.array(self.times), np.array(self.sent)
+        times = np.array(self.times)
+        sent = np.array(self.sent)
         different = np.concatenate([[True], np.diff(times) > 0])
-        times, sent = times[different], sent[different]
+        times = times[different]
+        sent = sent[different]
         velocity = np.diff(sent, axis=0) / np.diff(times)[:, None]
         middles = (times[1:] + times[:-1]) / 2
         acceleration = np.diff(velocity, axis=0) / np.diff(middles)[:, None]
@@ -108,7 +115,9 @@ def limited_stream(rng, seconds=3.0):
         np.full(7, ARM.acceleration),
         np.full(7, ARM.acceleration / 0.04),
     )
-    limiter, target, made = Limiter(bounds, HOME), HOME, [HOME]
+    limiter = Limiter(bounds, HOME)
+    target = HOME
+    made = [HOME]
     for number in range(round(200 * seconds)):
         if number % 60 == 0:
             target = np.clip(made[-1] + rng.uniform(-1.0, 1.0, 7), limits.lower, limits.upper)
@@ -128,10 +137,14 @@ def test_whatever_is_asked_what_is_sent_keeps_the_limits_and_comes_to_rest(seed)
     desk = Desk(rate_hz=rng.choice([40.0, 100.0, 200.0, 250.0]))
     desk.guard.anchor(HOME)
     desk.send()
-    every_s, next_s, silent_s, wanted = 0.0, 0.0, 0.0, HOME
+    every_s = 0.0
+    next_s = 0.0
+    silent_s = 0.0
+    wanted = HOME
     for _ in range(4000):
         if rng.random() < 0.005:  # another stream: 5 to 250 Hz, smooth or leaping
-            every_s, speed = 1 / rng.uniform(5, 250), rng.choice([0.0, 0.5, 3.0, 30.0])
+            every_s = 1 / rng.uniform(5, 250)
+            speed = rng.choice([0.0, 0.5, 3.0, 30.0])
             direction = rng.choice([-1.0, 1.0], 7) * speed
         if rng.random() < 0.002:
             silent_s = desk.steady_s + rng.uniform(0.1, 1.0)
@@ -181,9 +194,12 @@ def test_a_command_within_the_limits_is_sent_as_it_is(desk):
 @pytest.mark.parametrize("rate_hz", [40.0, 50.0, 100.0, 170.0, 250.0])
 def test_a_stream_of_motion_is_followed_without_lag_at_any_rate_and_within_the_limits(rate_hz):
     rng = np.random.default_rng(2)
-    commands, desk = limited_stream(rng), Desk(rate_hz, HEADROOM * ARM.acceleration)
+    commands = limited_stream(rng)
+    desk = Desk(rate_hz, HEADROOM * ARM.acceleration)
     desk.guard.anchor(HOME)
-    began_s, next_command, wanted = desk.steady_s, 1, []
+    began_s = desk.steady_s
+    next_command = 1
+    wanted = []
     while next_command < len(commands) - 20:
         desk.steady_s += 1 / rate_hz
         while began_s + 0.005 * next_command <= desk.steady_s - rng.uniform(
@@ -381,7 +397,8 @@ def test_names_that_are_unknown_or_missing_are_told(desk):
 
 
 def test_a_pose_measured_outside_the_limits_is_held_and_then_only_moves_inwards(desk):
-    outside, lower = HOME.copy(), ARM.limits.lower
+    outside = HOME.copy()
+    lower = ARM.limits.lower
     outside[3] = lower[3] - 0.3
     desk.guard.anchor(outside)
     assert (desk.send() == outside).all()

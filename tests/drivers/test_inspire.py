@@ -115,7 +115,8 @@ def test_the_palm_is_sent_column_by_column_from_its_last_row_up():
 
 
 def test_the_skin_is_read_piece_by_piece_and_shown_field_by_field():
-    skin, seen = Skin(taxel_n=0.5, largest=64, rate_hz=1000.0), []
+    skin = Skin(taxel_n=0.5, largest=64, rate_hz=1000.0)
+    seen = []
     for step in range(60):
         assert skin.due_s <= step
         piece = skin.next(float(step))

@@ -38,7 +38,8 @@ class Desk:
     """An emulated hand, its link, and somebody who steps it."""
 
     def __init__(self, rig):
-        self.emulator, self.told = registry.emulator(rig, "left", "hand"), []
+        self.emulator = registry.emulator(rig, "left", "hand")
+        self.told = []
         device, _ = registry.configured(rig, "left", "hand")
         driver = registry.open_device(rig, "left", "hand")
         calibration = Calibration(driver.joints, device.calibration)
@@ -227,11 +228,13 @@ def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(
         assert rehearsal.followed_after() is not None
         guard = rehearsal.guard
         give_up = time.monotonic() + PATIENCE_S
-        before, speed = guard.held.copy(), 0.0
+        before = guard.held.copy()
+        speed = 0.0
         while speed < 0.3:
             assert time.monotonic() < give_up
             rehearsal.go_on(0.05)
-            speed, before = np.abs(guard.held - before).max() / 0.05, guard.held.copy()
+            speed = np.abs(guard.held - before).max() / 0.05
+            before = guard.held.copy()
         assert all(rehearsal.link.rest(1 / RATE_HZ))
         assert guard.at_rest and guard.stopped
         rehearsal.link.close()

@@ -52,7 +52,8 @@ class Floor:
     """The running devices and what a test needs to look at them."""
 
     def __init__(self, session):
-        self.session, self.node = session, session.operator.node
+        self.session = session
+        self.node = session.operator.node
         self.controls = Controls(session.operator, session.rig)
         self.stop = StopPublisher(self.node, "a test")
         self._states = Reader(self.node, topics.joint_states("left", "arm").history(2000))
@@ -90,7 +91,8 @@ class Floor:
 
     def stream(self, writers, start, speed, seconds, ahead_s=0.0):
         """Commands of all the writers that move the elbow evenly from a pose; the last one."""
-        began, position = time.monotonic(), start.copy()
+        began = time.monotonic()
+        position = start.copy()
         while (passed := time.monotonic() - began) < seconds:
             position[MOVING] = start[MOVING] + speed * passed
             for writer in writers:
@@ -213,7 +215,9 @@ def test_a_second_writer_moves_nothing_and_is_named(floor, writer, stranger):
     floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
     time.sleep(0.2)
     start = floor.pose()
-    began, position, away = time.monotonic(), start.copy(), start.copy()
+    began = time.monotonic()
+    position = start.copy()
+    away = start.copy()
     away[MOVING] -= 0.05
     lines = set()
     while (passed := time.monotonic() - began) < 2.0:

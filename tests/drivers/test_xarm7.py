@@ -94,7 +94,8 @@ def test_requests_are_the_documented_bytes_and_are_read_back_however_they_arrive
 ):
     request = wire.Request(5, 3, register, bytes.fromhex(payload))
     assert request.encode() == bytes.fromhex(hexadecimal)
-    buffer, found = bytearray(), []
+    buffer = bytearray()
+    found = []
     for byte in request.encode() * 2:
         buffer.append(byte)
         found += wire.requests(buffer)
@@ -125,7 +126,8 @@ def test_reports_have_the_layout_the_sdk_reads(port):
 
 
 def test_garbage_and_cut_reports_between_sound_ones_are_skipped_and_counted():
-    layout, counts = wire.REPORTS[wire.REAL_PORT], Counter()
+    layout = wire.REPORTS[wire.REAL_PORT]
+    counts = Counter()
     sound = np.zeros((), layout)
     sound["size"], sound["q"] = layout.itemsize, HOME
     bad = sound.copy()

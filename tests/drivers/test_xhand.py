@@ -87,10 +87,8 @@ def test_a_frame_is_found_among_spoiled_ones():
     sound = wire.frame(wire.HAND, wire.PC, wire.EXCHANGE, bytes(wire.STATE.itemsize))
     spoiled = sound[:100] + b"\x07" + sound[101:]
     absurd = bytes.fromhex("55 AA 80 FE 02 FF FF 00 00 00")
-    counts, buffer = (
-        Counter(),
-        bytearray(b"\x55" + spoiled + absurd + sound[:700] + sound + sound[:3]),
-    )
+    counts = Counter()
+    buffer = bytearray(b"\x55" + spoiled + absurd + sound[:700] + sound + sound[:3])
     assert wire.cut(buffer, counts) == sound
     assert wire.cut(buffer, counts) is None
     assert counts == {"corrupt": 2, "truncated": 1}

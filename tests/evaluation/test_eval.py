@@ -94,7 +94,8 @@ def test_the_table_marks_what_was_held_out():
     assert (
         "| PC | 100% [34, 100] | 100% [34, 100]† |" in text and "| PuS | 0% [0, 66] | - |" in text
     )
-    held, others = found.over(held_out=True), found.over(held_out=False)
+    held = found.over(held_out=True)
+    others = found.over(held_out=False)
     assert held and others and (held.trials, others.trials, others.psr) == (2, 4, 0.625)
 
 

@@ -34,7 +34,9 @@ class Bench:
     """A session with what a test needs to talk to it."""
 
     def __init__(self, session: Session):
-        self.session, self.rig, self.node = session, session.rig, session.operator.node
+        self.session = session
+        self.rig = session.rig
+        self.node = session.operator.node
         self.clock = SimClock(self.node, 1.0)
         self._readers: dict[str, Reader] = {}
         self._publishers: dict[str, Any] = {}
@@ -79,7 +81,8 @@ class Bench:
 
     def pose(self, side: Side, part: Part) -> np.ndarray:
         """The pose [J] rad measured from now on."""
-        reader, since = self.read(topics.joint_states(side, part)), self.now_ns()
+        reader = self.read(topics.joint_states(side, part))
+        since = self.now_ns()
 
         def fresh() -> Any:
             message = reader.newest()
@@ -157,7 +160,8 @@ def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
 
     def made(steps: int) -> Path:
         torch.manual_seed(0)
-        shape, rig = replace(config.preset("tiny"), steps=steps), rig_file.load("bimanual")
+        shape = replace(config.preset("tiny"), steps=steps)
+        rig = rig_file.load("bimanual")
         home = np.concatenate(
             [[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]
         ).astype(np.float32)

@@ -21,7 +21,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.ros import convert
 
-NAN, INF = float("nan"), float("inf")
+NAN = float("nan")
+INF = float("inf")
 TEXTS = (
     "",
     "x" * 200_000,
@@ -102,7 +103,8 @@ def others(kind: type) -> Iterator[Any]:
 
 
 def joint_states(names: list[str]) -> Iterator[JointState]:
-    now, zeros = Header(stamp=convert.stamp(time.time_ns())), [0.0] * len(names)
+    now = Header(stamp=convert.stamp(time.time_ns()))
+    zeros = [0.0] * len(names)
     yield JointState(header=now)
     yield JointState(header=now, position=zeros)
     yield JointState(header=now, name=names)

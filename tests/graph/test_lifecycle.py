@@ -65,7 +65,8 @@ def state(operator: Operator) -> str:
 
 def steps(operator: Operator) -> bool:
     """Whether simulated time passes within 3 s."""
-    before, give_up = operator.status().get("time_s"), time.monotonic() + 3.0
+    before = operator.status().get("time_s")
+    give_up = time.monotonic() + 3.0
     while time.monotonic() < give_up:
         now = operator.status().get("time_s")
         if now is not None and before is not None and now != before:

@@ -53,7 +53,8 @@ def test_a_command_moves_a_simulated_hand(bench):
 
 
 def test_a_command_that_is_stale_or_strange_moves_nothing(bench):
-    names, fine = bench.rig.joint_names("right", "hand"), np.full(12, 0.08)
+    names = bench.rig.joint_names("right", "hand")
+    fine = np.full(12, 0.08)
     before = float(bench.figure("sim", "refused /right/hand/command"))
     bench.pass_time(0.8)  # so that a stale stamp is one of this episode
     bad = [
@@ -163,7 +164,8 @@ def test_nothing_told_before_a_reset_passes_for_the_new_episode(bench):
 
 
 def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
-    operator, home = bench.session.operator, bench.home("left")
+    operator = bench.session.operator
+    home = bench.home("left")
     bench.chunk("left", lifted(bench, "left", by=0.6))
     bench.until(lambda: bench.pose("left", "arm")[3] > home[3] + 0.1, "the arm did not start")
     operator.call(topics.ESTOP)
@@ -238,7 +240,8 @@ def tell(bench, level, text):
 
 
 def test_a_lost_device_stops_the_rig_until_the_operator_engages_again(bench):
-    operator, home = bench.session.operator, bench.home("left")
+    operator = bench.session.operator
+    home = bench.home("left")
     lost = float(bench.figure("motion", "devices lost"))
     tell(bench, DiagnosticStatus.OK, "connected")
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
@@ -282,7 +285,8 @@ def test_two_arms_told_to_meet_stop_short_of_each_other(bench):
 
 
 def test_a_robot_that_is_told_to_goes_home_slowly_and_chunks_wait(bench):
-    operator, start = bench.session.operator, np.array(list(bench.rig.start("left").values()))
+    operator = bench.session.operator
+    start = np.array(list(bench.rig.start("left").values()))
     operator.reset()
     bench.pass_time(0.1)
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=40)
@@ -347,10 +351,8 @@ def test_only_one_source_drives_until_the_operator_names_another(bench):
 
 
 def test_a_dry_run_tells_every_command_and_moves_nothing(rehearsal):
-    commands, home = (
-        rehearsal.read(topics.command_dry("left", "arm").history(400)),
-        rehearsal.home("left"),
-    )
+    commands = rehearsal.read(topics.command_dry("left", "arm").history(400))
+    home = rehearsal.home("left")
     before = rehearsal.pose("left", "arm")
     rehearsal.chunk("left", lifted(rehearsal, "left"), frames=20)
     rehearsal.until(

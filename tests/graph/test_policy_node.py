@@ -42,16 +42,16 @@ class Robot:
     """Stands in for cameras and drivers of a rig whose policy runs in a process of its own."""
 
     def __init__(self, rig: Rig, operator: Operator, supervisor: Supervisor, lines: list[str]):
-        self.rig, self.node, self.lines, self._supervisor, self._operator = (
-            rig,
-            operator.node,
-            lines,
-            supervisor,
-            operator,
-        )
-        self._publishers, self.stamps = dict[str, Any](), list[int]()
+        self.rig = rig
+        self.node = operator.node
+        self.lines = lines
+        self._supervisor = supervisor
+        self._operator = operator
+        self._publishers = dict[str, Any]()
+        self.stamps = list[int]()
         self._chunks = Reader(self.node, topics.chunk("left").history(100))
-        camera, grey = rig.cameras["front"], np.full((240, 320, 3), 90, np.uint8)
+        camera = rig.cameras["front"]
+        grey = np.full((240, 320, 3), 90, np.uint8)
         self.seen = eye.seen("front", camera)
         self.picture: Any = (
             convert.jpeg(grey, camera.jpeg, 0, "front")
@@ -269,7 +269,8 @@ def test_it_looks_on_while_it_thinks(slow):
         slow.tell()
         time.sleep(0.05)
     figures = slow.figures()
-    looks_ms, thinks_ms = 1e3 / float(figures["looks [Hz]"]), float(figures["inference p50 [ms]"])
+    looks_ms = 1e3 / float(figures["looks [Hz]"])
+    thinks_ms = float(figures["inference p50 [ms]"])
     assert looks_ms < thinks_ms / 2, figures
 
 

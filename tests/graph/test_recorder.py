@@ -46,7 +46,9 @@ class Desk:
     """Somebody at a rig with a recorder."""
 
     def __init__(self, operator: Operator, rig: Rig, check: Callable[[], None]):
-        self.operator, self.rig, self.check = operator, rig, check
+        self.operator = operator
+        self.rig = rig
+        self.check = check
         self.controls = Controls(operator, rig)
         self.cues: list[tuple[str, str]] = []
         self._status = Reader(operator.node, topics.RECORDER_STATUS)
@@ -94,7 +96,8 @@ class Desk:
                 "it does not record",
             )
         )
-        end, next_chunk = time.monotonic() + seconds, 0.0
+        end = time.monotonic() + seconds
+        next_chunk = 0.0
         while time.monotonic() < end:
             if clock and time.monotonic() > next_chunk:
                 self._move(clock)
@@ -190,7 +193,8 @@ def test_an_episode_holds_what_the_rig_said(desk, body):
     )
     folder = desk.record(4.0, clock)
     assert f"{folder.name} ended" in body.operator.call(topics.RECORDER_STOP)
-    bag, card = Bag(folder), read_card(folder)
+    bag = Bag(folder)
+    card = read_card(folder)
     assert bag.whole and card.state == "stopped"
     assert (card.task, card.instruction, card.simulated, card.seed) == (
         "push_cans",
@@ -254,7 +258,8 @@ def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):
         supervisor,
     ):
         folder = desk.record(1.5)
-        pid, before = supervisor.nodes[0].process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
+        pid = supervisor.nodes[0].process.pid
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.prlimit(
             pid, resource.RLIMIT_FSIZE, (mcap_path(folder).stat().st_size + 20_000, before[1])
         )

@@ -35,7 +35,8 @@ from xlvla_data.bag.writer import BagWriter
 from xlvla_data.replay import performance
 
 DOMAIN = 1 + (own_domain() + 11) % 100
-SECONDS, SEED = 2.0, 4
+SECONDS = 2.0
+SEED = 4
 
 
 def rig():
@@ -55,7 +56,8 @@ def path(side, t):
 @pytest.fixture(scope="module")
 def episode(tmp_path_factory):
     """A bag with commands and joint states at 100 Hz, as a recorder writes it."""
-    folder, own = tmp_path_factory.mktemp("session") / "episode_000002", rig()
+    folder = tmp_path_factory.mktemp("session") / "episode_000002"
+    own = rig()
     said = [
         topic(side, part)
         for side, part in own.parts
@@ -118,7 +120,8 @@ def test_an_episode_of_a_data_set_is_read_as_frames(tmp_path):
     from xlvla_data.episode import Episode, EpisodeInfo
     from xlvla_data.store import Store
 
-    own, frames = rig(), 25
+    own = rig()
+    frames = 25
     joints = {
         side: {part: list(own.joint_names(side, part)) for part in PARTS} for side in own.sides
     }

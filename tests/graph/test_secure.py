@@ -26,7 +26,8 @@ RIG = rig_file.load("bimanual")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A keystore of a rig, and who may do what."""
-    folder, enclaves = tmp_path_factory.mktemp("made") / "keystore", access(RIG)
+    folder = tmp_path_factory.mktemp("made") / "keystore"
+    enclaves = access(RIG)
     keystore.write(folder, enclaves, DOMAIN)
     return folder, enclaves
 

@@ -21,7 +21,8 @@ def stop(bench):
 @pytest.fixture(scope="module")
 def words(bench):
     """What the simulation says of the right arm, until now: `words()` is the newest."""
-    reader, heard = Reader(bench.node, topics.device("right", "arm").history(50)), []
+    reader = Reader(bench.node, topics.device("right", "arm").history(50))
+    heard = []
 
     def newest():
         heard.extend(iter(reader.next, None))
@@ -41,8 +42,10 @@ def _fresh_episode(bench, stop):
 
 def stream(bench, sessions, start, speed, seconds, era=""):
     """Commands of all the sessions that move the right elbow evenly; the last one."""
-    names, position = bench.rig.joint_names("right", "arm"), start.copy()
-    message, began_ns = convert.JointMessage(names), bench.now_ns()
+    names = bench.rig.joint_names("right", "arm")
+    position = start.copy()
+    message = convert.JointMessage(names)
+    began_ns = bench.now_ns()
     while (passed_ns := bench.now_ns() - began_ns) < seconds * convert.SECOND:
         position[MOVING] = start[MOVING] + speed * passed_ns / convert.SECOND
         for session in sessions:
@@ -55,7 +58,8 @@ def stream(bench, sessions, start, speed, seconds, era=""):
 
 
 def test_a_stop_brakes_a_simulated_arm_and_holds_it_whoever_commands(bench, stop, words):
-    session, start = command_session.new_session(), bench.pose("right", "arm")
+    session = command_session.new_session()
+    start = bench.pose("right", "arm")
     stream(bench, [session], start, 0.6, 0.6)
     stop.say(True)
     bench.until(
@@ -88,7 +92,8 @@ def test_a_stop_outlasts_a_new_episode(bench, stop, words):
 
 
 def test_a_second_session_is_refused_and_named_and_follows_when_the_first_is_silent(bench, words):
-    first, second = command_session.new_session(), command_session.new_session()
+    first = command_session.new_session()
+    second = command_session.new_session()
     start = bench.pose("right", "arm")
     wanted = stream(bench, [first], start, 0.2, 0.4)
     wanted = stream(bench, [first, second], wanted, 0.2, 0.4)
@@ -104,7 +109,8 @@ def test_a_second_session_is_refused_and_named_and_follows_when_the_first_is_sil
 
 
 def test_a_new_episode_is_anybodys_and_a_command_of_the_last_one_is_void(bench):
-    first, second = command_session.new_session(), command_session.new_session()
+    first = command_session.new_session()
+    second = command_session.new_session()
     start = bench.pose("right", "arm")
     stream(bench, [first], start, 0.2, 0.3)
     bench.session.operator.reset()

@@ -47,7 +47,8 @@ from xlvla_cli.ros.operator import Operator
 
 DOMAIN = 140 + os.getpid() % 16
 EVERY_S = 0.02
-PATIENCE_S, SETTLED_S = 40.0, 2.0
+PATIENCE_S = 40.0
+SETTLED_S = 2.0
 OF_EVERY_NODE = {"/parameter_events", "/rosout", "/diagnostics"}
 """Topics of every node."""
 
@@ -87,7 +88,10 @@ class Stranger:
         lines: list[str],
         operator: Operator | None = None,
     ):
-        self.rig, self.node, self.check, self.lines = rig, node, check, lines
+        self.rig = rig
+        self.node = node
+        self.check = check
+        self.lines = lines
         self._operator = operator
         self._publishers: dict[str, Any] = {}
 
@@ -116,13 +120,15 @@ class Stranger:
         self, ask: Callable[[], Sequence[tuple[str, Sequence[str]]]]
     ) -> dict[str, Sequence[str]]:
         """What the graph knows of a node, once nothing was added to it for a while."""
-        found, since = dict[str, Sequence[str]](), time.monotonic()
+        found = dict[str, Sequence[str]]()
+        since = time.monotonic()
 
         def settled() -> bool:
             nonlocal found, since
             with contextlib.suppress(NodeNameNonExistentError):
                 if (now := dict(ask())) != found:
-                    found, since = now, time.monotonic()
+                    found = now
+                    since = time.monotonic()
             return bool(found) and time.monotonic() > since + SETTLED_S
 
         self.until(settled, "the node is not there")
@@ -176,7 +182,8 @@ class Stranger:
 
     def active(self, readers: dict[str, Reader], seconds: float = 2.5) -> set[str]:
         """Topics on which something is said within the time."""
-        end, found = time.monotonic() + seconds, set[str]()
+        end = time.monotonic() + seconds
+        found = set[str]()
         while time.monotonic() < end:
             found |= {name for name, reader in readers.items() if any(True for _ in reader.every())}
             time.sleep(0.02)
@@ -325,13 +332,15 @@ def moved() -> Iterator[Stranger]:
 def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
     for topic, kind in moved.heard_by("motion").items():
         moved.say_all("motion", topic, kind)
-        keys, cut = (f"refused {topic}", *FRAME_COUNTED), strange(kind, moved.names(topic))[-1]
+        keys = (f"refused {topic}", *FRAME_COUNTED)
+        cut = strange(kind, moved.names(topic))[-1]
         moved.until(
             lambda keys=keys: moved.counted("motion", keys),
             f"motion counts nothing of {topic}",
             lambda topic=topic, kind=kind, cut=cut: moved.say("motion", topic, kind, cut),
         )
-    operator, rig = moved.operator, moved.rig
+    operator = moved.operator
+    rig = moved.rig
     operator.reset()
     operator.call(topics.MOTION_RESET)
 
@@ -348,11 +357,10 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
 
     moved.until(engaged, "motion does not engage any more", well)
     moved.say("motion", topics.SOURCE.name, String, String())
-    commands, clock = (
-        Reader(operator.node, topics.command("left", "arm")),
-        SimClock(operator.node, 1.0),
-    )
-    names, home = list(rig.start("left")), list(rig.start("left").values())
+    commands = Reader(operator.node, topics.command("left", "arm"))
+    clock = SimClock(operator.node, 1.0)
+    names = list(rig.start("left"))
+    home = list(rig.start("left").values())
 
     def chunk() -> None:
         message = convert.trajectory(names, np.array([home] * 20), clock.now_ns(), 20.0, "test")
@@ -363,7 +371,8 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
 
 
 def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays_clean(tmp_path):
-    rig, domain = rig_file.load("teleop_scripted"), own_domain()
+    rig = rig_file.load("teleop_scripted")
+    domain = own_domain()
     path = replace(rig, recorder=RecorderConfig(folder=str(tmp_path))).save(tmp_path / "rig.yaml")
     command = [
         sys.executable,

@@ -30,17 +30,16 @@ def some(seed):
 
 
 def planned(state, acceleration, jerk, seconds):
-    given, way = ruckig.InputParameter(JOINTS), ruckig.Trajectory(JOINTS)
-    given.control_interface, given.synchronization = (
-        ruckig.ControlInterface.Velocity,
-        ruckig.Synchronization.No,
-    )
-    given.max_acceleration, given.max_jerk = acceleration.tolist(), jerk.tolist()
-    given.current_position, given.current_velocity = (
-        state.position.tolist(),
-        state.velocity.tolist(),
-    )
-    given.current_acceleration, given.target_velocity = state.acceleration.tolist(), [0.0] * JOINTS
+    given = ruckig.InputParameter(JOINTS)
+    way = ruckig.Trajectory(JOINTS)
+    given.control_interface = ruckig.ControlInterface.Velocity
+    given.synchronization = ruckig.Synchronization.No
+    given.max_acceleration = acceleration.tolist()
+    given.max_jerk = jerk.tolist()
+    given.current_position = state.position.tolist()
+    given.current_velocity = state.velocity.tolist()
+    given.current_acceleration = state.acceleration.tolist()
+    given.target_velocity = [0.0] * JOINTS
     assert ruckig.Ruckig(JOINTS).calculate(given, way) in (
         ruckig.Result.Working,
         ruckig.Result.Finished,
@@ -51,10 +50,8 @@ def planned(state, acceleration, jerk, seconds):
 @pytest.mark.parametrize("seconds", [0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.5])
 def test_the_stop_is_the_one_that_ruckig_plans(seconds):
     state, acceleration, jerk = some(0)
-    ours, theirs = (
-        Braking(state, acceleration, jerk).at(seconds),
-        planned(state, acceleration, jerk, seconds),
-    )
+    ours = Braking(state, acceleration, jerk).at(seconds)
+    theirs = planned(state, acceleration, jerk, seconds)
     assert ours.position == pytest.approx(theirs.position, abs=1e-9)
     assert ours.velocity == pytest.approx(theirs.velocity, abs=1e-9)
     assert ours.acceleration == pytest.approx(theirs.acceleration, abs=1e-6)
@@ -62,7 +59,8 @@ def test_the_stop_is_the_one_that_ruckig_plans(seconds):
 
 def test_the_rest_of_a_stop_is_the_stop_from_there():
     state, acceleration, jerk = some(1)
-    whole, now = Braking(state, acceleration, jerk), state
+    whole = Braking(state, acceleration, jerk)
+    now = state
     for tick in range(1, 300):
         now = Braking(now, acceleration, jerk).at(0.005)
         assert now.position == pytest.approx(whole.at(tick * 0.005).position, abs=1e-9)
@@ -92,7 +90,8 @@ def test_a_part_of_the_stop_is_no_longer_than_from_end_to_end_and_its_wiggle(par
     stop = Braking(state, acceleration, jerk)
     times = np.linspace(0, stop.duration_s, parts + 1)
     for begin, end in pairwise(times):
-        first, last = stop.at(begin).position, stop.at(end).position
+        first = stop.at(begin).position
+        last = stop.at(end).position
         for seconds in np.linspace(begin, end, 20):
             between = stop.at(seconds).position
             way = np.abs(between - first) + np.abs(last - between)

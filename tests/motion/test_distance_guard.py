@@ -42,7 +42,8 @@ def play(offers, seconds=3.0, rig=RIG, starts=None):
     """(commands [T, N] rad, motion) of a rig whose motion is offered `offers(tick, motion)`: (side,
     points [T, N], rate) each.
     """
-    motion, poses = RigMotion(rig), []
+    motion = RigMotion(rig)
+    poses = []
     starts = starts or {side: home(side) for side in rig.sides}
     for tick in range(1, round(seconds / TICK_S)):
         now = tick * TICK_S
@@ -109,7 +110,8 @@ def test_two_arms_told_to_meet_at_full_speed_stop_short_of_each_other(frames):
 
 
 def test_an_arm_at_full_speed_stops_short_of_one_that_stands():
-    beside, home_pose = moved("right", joint1=1.2), home("left")
+    beside = moved("right", joint1=1.2)
+    home_pose = home("left")
     starts = {"left": home_pose, "right": beside}
     way = home_pose + np.clip(np.arange(1, 65) / 12, 0, 1)[:, None] * (
         moved("left", joint1=-1.5) - home_pose
@@ -119,7 +121,8 @@ def test_an_arm_at_full_speed_stops_short_of_one_that_stands():
 
 
 def test_a_hand_told_to_go_through_the_table_presses_no_further_than_it_may():
-    touch, ends = RIG.motion.touch, {"left": moved("left", joint2=0.42), "right": home("right")}
+    touch = RIG.motion.touch
+    ends = {"left": moved("left", joint2=0.42), "right": home("right")}
     assert least(np.array([np.concatenate(list(ends.values()))]), touch) < touch.stop_m - 0.01
     poses, _ = drive(ends)
     assert touch.stop_m - SLACK_M < least(poses, touch) < touch.slow_m
@@ -200,7 +203,8 @@ def test_a_robot_that_begins_too_near_may_go_away_but_not_nearer():
 
 
 def test_nothing_moves_while_it_is_not_known_where_a_side_is():
-    motion, far = RigMotion(RIG), moved("left", joint4=0.4)
+    motion = RigMotion(RIG)
+    far = moved("left", joint4=0.4)
     player = motion.players["left"]
     player.offer(
         np.repeat(far[None], 20, axis=0), player.joints, 0.0, 20.0, 0.0, measured=home("left")
@@ -217,7 +221,8 @@ def test_nothing_moves_while_it_is_not_known_where_a_side_is():
 
 def test_a_side_that_somebody_moves_by_hand_counts_where_it_is():
     motion = RigMotion(RIG)
-    player, starts = motion.players["left"], {side: home(side) for side in RIG.sides}
+    player = motion.players["left"]
+    starts = {side: home(side) for side in RIG.sides}
     far = moved("left", joint1=-1.5)
     way = home("left") + np.clip(np.arange(1, 65) / 40, 0, 1)[:, None] * (far - home("left"))
     player.offer(way, player.joints, 0.0, 20.0, 0.0, measured=home("left"))
@@ -231,8 +236,10 @@ def test_a_side_that_somebody_moves_by_hand_counts_where_it_is():
 
 @pytest.mark.parametrize("sag", [2e-4, 2e-3])
 def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_it(sag):
-    motion, starts = RigMotion(RIG), {"left": home("left"), "right": moved("right", joint1=0.7)}
-    player, far = motion.players["left"], moved("left", joint1=-1.5)
+    motion = RigMotion(RIG)
+    starts = {"left": home("left"), "right": moved("right", joint1=0.7)}
+    player = motion.players["left"]
+    far = moved("left", joint1=-1.5)
     ways = [(1, far), (400, home("left"))]
     for tick in range(1, 900):
         if tick == 395:
@@ -252,12 +259,14 @@ def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_no_distance_shrinks_by_more_than_joints_turn_times_their_levers(hand):
     rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
-    distances, rng = Distances(rig), np.random.default_rng(1)
+    distances = Distances(rig)
+    rng = np.random.default_rng(1)
     pose = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
     for spread in (0.001, 0.03, 0.3, 1.0):
         here = pose + rng.normal(0, 0.3, len(pose))
         there = here + rng.normal(0, spread, len(pose)) * (rng.random(len(pose)) < 0.5)
-        before, levers = distances.at(here), distances.levers()
+        before = distances.at(here)
+        levers = distances.levers()
         assert (before - distances.at(there) <= levers @ np.abs(there - here) + 1e-5).all()
 
 

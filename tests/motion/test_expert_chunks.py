@@ -16,7 +16,9 @@ from xlvla_drivers.motion.sides import side_player
 from xlvla_sim.expert import Expert
 from xlvla_sim.world import World
 
-TICK_S, LATENCY_S, REPLAN_S = 0.01, 0.15, 0.8
+TICK_S = 0.01
+LATENCY_S = 0.15
+REPLAN_S = 0.8
 
 
 @pytest.mark.parametrize("hand", ["xhand", "inspire"])

@@ -17,7 +17,8 @@ HZ = 100.0
 
 
 def test_ticks_on_time_pass_whole_periods():
-    passage, now = Passage(HZ, simulated=False), 1_700_000_000.0
+    passage = Passage(HZ, simulated=False)
+    now = 1_700_000_000.0
     for _ in range(5):
         assert passage.tick(now, 0) == (pytest.approx(1 / HZ), "")
         time.sleep(1 / HZ)
@@ -53,7 +54,9 @@ def test_a_small_correction_of_the_systems_clock_moves_nothing_further_than_real
 
 
 def test_an_arm_that_lags_is_where_it_was_commanded_and_one_that_is_held_is_not():
-    tracking, line, lag = Tracking(["elbow", "wrist"]), "", 15
+    tracking = Tracking(["elbow", "wrist"])
+    line = ""
+    lag = 15
     told = [np.array([0.02 * k, 0.0]) for k in range(100)]
     for k, command in enumerate(told):
         assert tracking.strayed(k * 0.02, command, told[max(0, k - lag)]) == ""

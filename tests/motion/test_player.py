@@ -16,8 +16,10 @@ from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player
 
 NAMES = ("a", "b", "c")
-LOWER, UPPER = np.array([-1.0, -2.0, 0.0]), np.array([1.0, 2.0, 1.5])
-VELOCITY, ACCELERATION = np.array([2.0, 3.0, 1.0]), np.array([20.0, 10.0, 15.0])
+LOWER = np.array([-1.0, -2.0, 0.0])
+UPPER = np.array([1.0, 2.0, 1.5])
+VELOCITY = np.array([2.0, 3.0, 1.0])
+ACCELERATION = np.array([20.0, 10.0, 15.0])
 JERK = ACCELERATION / MotionConfig().jerk_s
 HZ = 20.0
 START = 1_700_000_000.0
@@ -72,7 +74,9 @@ def storm(
     """Commands [T, 3] and their times while random chunks come fresh, late, too late, twice, out of
     order, and none come.
     """
-    times, out, before = 100.0 + np.cumsum(dts), [], None
+    times = 100.0 + np.cumsum(dts)
+    out = []
+    before = None
     for now in times:
         if rng.random() < 0.01:
             before = (wander(rng, scale=scale), NAMES, now - rng.uniform(0, 0.6), HZ)
@@ -101,8 +105,11 @@ def test_whatever_chunks_come_no_limit_is_ever_exceeded(seed, scale):
 
 
 def test_a_pace_that_stops_and_goes_keeps_the_limits_as_well():
-    rng, who, pace = np.random.default_rng(5), player(), Pace()
-    times, out = 100.0 + 0.005 * np.arange(1500), []
+    rng = np.random.default_rng(5)
+    who = player()
+    pace = Pace()
+    times = 100.0 + 0.005 * np.arange(1500)
+    out = []
     for tick, now in enumerate(times):
         if tick % 100 == 0:
             who.offer(wander(rng, scale=0.02), NAMES, now, HZ, now, measured=(LOWER + UPPER) / 2)
@@ -293,7 +300,8 @@ def test_a_bad_chunk_is_refused_with_its_reason(reason, change, says):
 
 def test_a_refused_chunk_leaves_the_playing_one_alone():
     points = np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 64)
-    one, two = player(), player()
+    one = player()
+    two = player()
     undisturbed, times = play(one, {0: (points, 0.0)}, 100, np.zeros(3))
     two.offer(points, NAMES, START, HZ, START, measured=np.zeros(3))
     for now, expected in zip(times, undisturbed, strict=True):
@@ -350,7 +358,8 @@ def test_a_measured_pose_that_is_not_finite_is_refused():
 
 
 def test_an_arm_is_not_told_to_begin_far_away_but_a_hand_may_be():
-    who, far = player(arm=2, teleport_rad=0.5), np.tile([0.6, 0.0, 1.4], (64, 1))
+    who = player(arm=2, teleport_rad=0.5)
+    far = np.tile([0.6, 0.0, 1.4], (64, 1))
     with pytest.raises(Refused, match="joint 'a' is 0\\.6 rad") as refusal:
         who.offer(far, NAMES, START, HZ, START, measured=np.zeros(3))
     assert refusal.value.reason == "teleport"
@@ -370,7 +379,8 @@ def test_a_source_that_falls_silent_is_played_for_the_horizon_and_not_longer():
 
 
 def test_a_relative_chunk_moves_an_arm_by_its_changes_and_a_hand_to_its_pose():
-    who, start = player(arm=2, blend_s=0.2), np.array([0.5, -1.0, 0.2])
+    who = player(arm=2, blend_s=0.2)
+    start = np.array([0.5, -1.0, 0.2])
     command = start
     way = np.linspace([-0.9, 1.9, 1.0], [-0.7, 1.5, 1.0], 30)
     for tick in range(200):
@@ -394,7 +404,11 @@ def test_a_relative_source_that_paused_goes_on_from_where_the_robot_is():
 
 
 def test_a_stream_of_single_points_is_followed_with_little_delay():
-    who, wave = player(), lambda t: 0.5 + 0.4 * np.sin(2 * (t - START) + np.zeros(3))
+    who = player()
+
+    def wave(t):
+        return 0.5 + 0.4 * np.sin(2 * (t - START) + np.zeros(3))
+
     errors = []
     for tick in range(800):
         now = START + tick * 0.005
@@ -408,7 +422,9 @@ def test_a_stream_of_single_points_is_followed_with_little_delay():
 def test_the_way_home_is_slow_and_ends_there_at_rest_however_long_it_is():
     rng = np.random.default_rng(3)
     for _ in range(5):
-        who, here, home = player(), rng.uniform(LOWER, UPPER), rng.uniform(LOWER, UPPER)
+        who = player()
+        here = rng.uniform(LOWER, UPPER)
+        home = rng.uniform(LOWER, UPPER)
         way = way_home(here, home, who.bounds.velocity, HZ)
         who.go(way, HZ, START)
         times = START + 0.005 * np.arange(round(len(way) / HZ / 0.005) + 200)

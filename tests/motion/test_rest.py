@@ -30,7 +30,8 @@ def test_a_stop_within_limits_rests_and_shows_the_whole_of_its_limit():
 
 def test_a_stop_that_is_too_hard_is_seen_whatever_the_stamps():
     assert braked(40.0).share(2, LIMIT) == pytest.approx(2.0, abs=1e-6)
-    stop, kept = braked(40.0), np.random.default_rng(0).random(200) < 0.7
+    stop = braked(40.0)
+    kept = np.random.default_rng(0).random(200) < 0.7
     thinned = Stream(stop.times_s[kept], stop.poses[kept])
     assert 1.5 < thinned.share(2, LIMIT) <= 2.0 + 1e-6
 

@@ -15,14 +15,17 @@ from xlvla_drivers.motion.sides import side_player
 
 RIG = rig_file.load("teleop_topics")
 HOME = np.array(list(RIG.start("right").values()))
-TICK_S, EVERY_S = 0.005, 1 / 90
+TICK_S = 0.005
+EVERY_S = 1 / 90
 
 
 def streamed(wanted, seconds, begins_at):
     """Commands [T, N] rad of a player that is told every 11 ms where `wanted(time)` is and how it
     goes on.
     """
-    player, path, next_s = side_player(RIG, "right"), [], 0.0
+    player = side_player(RIG, "right")
+    path = []
+    next_s = 0.0
     for tick in range(round(seconds / TICK_S)):
         now_s = tick * TICK_S
         if now_s >= next_s:

@@ -59,12 +59,11 @@ class Reference:
     config: VlaConfig
 
     def __post_init__(self) -> None:
-        config, width = self.config, self.config.action.dim
+        config = self.config
+        width = self.config.action.dim
         torch.manual_seed(7)
-        self.vision, self.projector = (
-            _siglip(config),
-            nn.Linear(config.vision.dim, config.language.dim),
-        )
+        self.vision = _siglip(config)
+        self.projector = nn.Linear(config.vision.dim, config.language.dim)
         self.language = _gemma(config.language.dim, config.language.mlp, config)
         self.expert = _gemma(width, config.action.mlp, config)
         self.heads = nn.ModuleDict(

@@ -46,7 +46,9 @@ def trainer(batches: Batches, recipe: Recipe, group: Group = ALONE) -> Trainer:
 
 def main(data: str, out: Path) -> None:
     torch.set_num_threads(1)
-    group, batches, losses = parallel.join("cpu"), batches_of(data), {}
+    group = parallel.join("cpu")
+    batches = batches_of(data)
+    losses = {}
     for name, recipe in (("whole", RECIPE), ("partly", PARTLY), ("half", HALF)):
         one = trainer(batches, recipe, group)
         losses[name] = [one.advance().loss for _ in range(2)]

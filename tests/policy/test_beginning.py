@@ -140,10 +140,8 @@ def test_imported_weights_learn_latents_with_new_projections(imported, stored, c
 def test_a_tokenizer_of_ones_own_lies_beside_the_weights_and_is_asked_for_where_it_does_not(
     tmp_path, rig, stored, codec
 ):
-    words, out = (
-        train_words(tmp_path / "words.model", vocabulary=400),
-        tmp_path / "policy.safetensors",
-    )
+    words = train_words(tmp_path / "words.model", vocabulary=400)
+    out = tmp_path / "policy.safetensors"
     run.train(
         choice(stored[0].data.root, words=words, cache=tmp_path),
         out,

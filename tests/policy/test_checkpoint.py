@@ -153,7 +153,8 @@ def test_rarely_moving_numbers_are_not_blown_up_and_nothing_moving_at_all_is_ref
 def test_moments_of_parts_pool_to_those_of_the_whole():
     rng = np.random.default_rng(0)
     parts = [rng.normal(shift, 1 + shift, (50 * (1 + shift), 3)) for shift in (0, 1, 2)]
-    whole, weights = np.concatenate([parts[0], parts[1], parts[1], parts[2]]), [1, 2, 1]
+    whole = np.concatenate([parts[0], parts[1], parts[1], parts[2]])
+    weights = [1, 2, 1]
     pooled = normalise.pooled([normalise.moments(part) for part in parts], weights)
     np.testing.assert_allclose(pooled.mean, whole.mean(0))
     np.testing.assert_allclose(pooled.deviation, whole.std(0))

@@ -53,7 +53,9 @@ def inputs(batches):
 def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, inputs, prediction):
     torch.manual_seed(0)
     model = Vla(replace(config.preset("tiny"), prediction=prediction))
-    told, noise, engine = before(model, committed=9), noise_of(model), Eager(model, CPU)
+    told = before(model, committed=9)
+    noise = noise_of(model)
+    engine = Eager(model, CPU)
     chunk = chunking.prefix(engine, inputs, noise, told, 24)[0].numpy()
     np.testing.assert_array_equal(chunk[:16], told.frames[0, :16])
     assert not np.isclose(chunk[16:], told.frames[0, 16:]).all(1).any()
@@ -64,7 +66,8 @@ def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, input
 
 
 def test_a_prefix_is_no_longer_than_what_was_learned_and_none_is_plain(model, inputs):
-    noise, engine = noise_of(model), Eager(model, CPU)
+    noise = noise_of(model)
+    engine = Eager(model, CPU)
     short = chunking.prefix(engine, inputs, noise, before(model, committed=30), 8)[0].numpy()
     assert (
         np.array_equal(short[:8], before(model, 30).frames[0, :8])
@@ -75,7 +78,8 @@ def test_a_prefix_is_no_longer_than_what_was_learned_and_none_is_plain(model, in
 
 
 def test_a_prefix_is_the_same_whatever_runs_the_network(model, inputs):
-    told, noise = before(model, committed=9), noise_of(model)
+    told = before(model, committed=9)
+    noise = noise_of(model)
     reference = chunking.prefix(Eager(model, CPU), inputs, noise, told, 24)
     captured = Captured(copy.deepcopy(model), CPU, torch.float32)
     torch.testing.assert_close(
@@ -90,7 +94,8 @@ class Gaussian(Engine):
 
     def __init__(self, prediction, mean: float = 0.5, deviation: float = 0.4):
         super().__init__(replace(config.preset("tiny"), prediction=prediction, steps=20), CPU)
-        self.mean, self.deviation = mean, deviation
+        self.mean = mean
+        self.deviation = deviation
 
     def observe(self, inputs):
         return None
@@ -126,8 +131,11 @@ def test_guidance_leads_to_the_chunk_before_where_it_is_executed_and_lets_go_of_
 
 
 def test_guidance_reaches_through_the_network_to_tokens_it_does_not_pull(model, inputs):
-    noise, told, engine = noise_of(model), before(model, committed=8, known=8), Eager(model, CPU)
-    guided, plain = chunking.guided(engine, inputs, noise, told)[0], engine.sample(inputs, noise)[0]
+    noise = noise_of(model)
+    told = before(model, committed=8, known=8)
+    engine = Eager(model, CPU)
+    guided = chunking.guided(engine, inputs, noise, told)[0]
+    plain = engine.sample(inputs, noise)[0]
     want = torch.from_numpy(told.frames[0])
     assert (guided - want)[:8].square().mean() < (plain - want)[:8].square().mean()
     assert not torch.equal(guided[8:], plain[8:])
@@ -149,7 +157,8 @@ def test_an_ensemble_is_the_mean_of_all_that_speak_of_an_instant_the_oldest_coun
     earlier = np.stack([np.full((64, 1), 1.0), np.full((64, 1), 2.0)])
     told = Overlap(earlier, earlier[-1], np.array([32, 48]), np.array([32.0, 16.0]), 0)
     mean = chunking.mean(frames, told)[:, 0]
-    a, b = np.exp(0.32), np.exp(0.16)
+    a = np.exp(0.32)
+    b = np.exp(0.16)
     np.testing.assert_allclose(mean[[0, 40, 60]], [(a + 2 * b) / (a + b + 1), 2 * b / (b + 1), 0.0])
 
 
@@ -241,11 +250,9 @@ def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_c
     later = Observation(
         SECOND * 7 // 5, {"front": image}, "Push the two tomato cans together.", now, (first,), 0.2
     )
-    second, again, alone = (
-        policy.predict(later),
-        policy.predict(later),
-        policy.predict(replace(later, previous=())),
-    )
+    second = policy.predict(later)
+    again = policy.predict(later)
+    alone = policy.predict(replace(later, previous=()))
     np.testing.assert_array_equal(second.positions["left"]["arm"], again.positions["left"]["arm"])
     assert np.array_equal(second.positions["left"]["arm"], alone.positions["left"]["arm"]) == (
         mode == "plain"
@@ -302,10 +309,8 @@ def test_what_learns_from_told_beginnings_goes_on_as_it_is_told(model, batches):
         torch.ones(2, model.config.frames, model.config.frame_dim)
         * torch.tensor([1.0, -1.0])[:, None, None]
     )
-    optimizer, generator = (
-        torch.optim.AdamW(model.parameters(), 3e-3),
-        torch.Generator().manual_seed(0),
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    generator = torch.Generator().manual_seed(0)
     for _ in range(120):
         noise = torch.randn(16, *chunk.shape[1:], generator=generator)
         tokens = torch.randint(0, 4, (16,), generator=generator)
@@ -313,7 +318,8 @@ def test_what_learns_from_told_beginnings_goes_on_as_it_is_told(model, batches):
         optimizer.zero_grad()
         model.loss(inputs, chunk, noise, times).backward()
         optimizer.step()
-    engine, one = Eager(model, CPU), batches.take(np.array([40]))[0]
+    engine = Eager(model, CPU)
+    one = batches.take(np.array([40]))[0]
     for way in chunk.numpy():
         told = Overlap(way[None], way, np.array([64]), np.array([1.0]), 16)
         made = chunking.prefix(engine, one, noise_of(model), told, 24)[0].numpy()

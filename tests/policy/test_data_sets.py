@@ -177,7 +177,8 @@ def test_an_arm_nobody_knows_is_refused(tmp_path, rig, codec):
 def test_joints_become_frames_and_frames_joints_again(codec, space):
     bodies = {"left": Body("xarm7", "paxini"), "right": Body("g1", "inspire")}
     shape = replace(TINY, space=space, raw_dim=raw_dim(TINY, [bodies]))
-    frames, rng = Frames(shape, bodies, codec), np.random.default_rng(0)
+    frames = Frames(shape, bodies, codec)
+    rng = np.random.default_rng(0)
     ranges = {side: codec.limits(body.hand, side) for side, body in bodies.items()}
     positions = {
         side: {

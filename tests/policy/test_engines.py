@@ -86,7 +86,8 @@ def engines(model, folder) -> dict[str, Engine]:
 
 
 def observation(model: Vla, seed: int, words: int = 7):
-    shape, generator = blank(model.config), torch.Generator().manual_seed(seed)
+    shape = blank(model.config)
+    generator = torch.Generator().manual_seed(seed)
     count = len(model.config.cameras)
     inputs = replace(
         shape,
@@ -122,7 +123,8 @@ def test_every_engine_denoises_tokens_that_have_times_of_their_own(model, engine
 @pytest.mark.parametrize("name", ENGINES[1:])
 def test_a_chunk_that_continues_another_is_the_same_whatever_runs_it(model, engines, name):
     inputs, noise = observation(model, 5)
-    known, age = np.array([model.config.frames - 2]), np.array([2.0])
+    known = np.array([model.config.frames - 2])
+    age = np.array([2.0])
     before = Overlap(
         noise.numpy() / 2, noise[0].numpy() / 2, known, age, committed=model.config.frames_per_token
     )
@@ -187,7 +189,8 @@ def test_weights_in_float8_give_nearly_the_same_product():
     torch.manual_seed(0)
     linear = torch.nn.Linear(64, 48, bias=False)
     x = torch.randn(2, 5, 64).to(torch.bfloat16)
-    exact, found = linear(x.float()), Float8Linear(linear.to(torch.bfloat16))(x).float()
+    exact = linear(x.float())
+    found = Float8Linear(linear.to(torch.bfloat16))(x).float()
     assert (found - exact).norm() < 0.05 * exact.norm()
     assert Float8Linear(linear).weight.element_size() == 1
 
@@ -232,7 +235,8 @@ def test_what_a_gpu_replays_is_what_the_model_samples(model, precision):
     engine = Captured(
         model, engine.device, {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
     )
-    found, exact = engine.sample(inputs, noise).cpu(), model.sample(inputs, noise)
+    found = engine.sample(inputs, noise).cpu()
+    exact = model.sample(inputs, noise)
     assert (found - exact).norm() < (1e-3 if precision == "float32" else 0.1) * exact.norm()
 
 

@@ -60,7 +60,8 @@ def test_actions_see_the_image_the_sentence_the_past_and_each_other(model, batch
     def first_token(inputs: Inputs, noisy: torch.Tensor) -> torch.Tensor:
         return model.denoise(model.observe(inputs), noisy, t)[:, 0]
 
-    reference, later = first_token(inputs, noisy), noisy.clone()
+    reference = first_token(inputs, noisy)
+    later = noisy.clone()
     later[:, -1] += 1
     changed = (
         first_token(replace(inputs, images=255 - inputs.images), noisy),
@@ -152,7 +153,8 @@ def test_spoiling_the_past_leaves_the_target_alone(batches, rows):
     drawn = batches.draw(
         Lots(rows[30:31], np.ones(len(rows))), Recipe(augmentation=spoil), 0, range(4)
     )
-    spoilt, chunk = drawn.inputs, drawn.chunk
+    spoilt = drawn.inputs
+    chunk = drawn.chunk
     clean, wanted = batches.take(np.repeat(rows[30:31], 4))
     assert torch.equal(chunk, wanted) and torch.equal(spoilt.images, clean.images)
     assert (spoilt.past == spoilt.past[:, :1]).all() and not torch.allclose(

@@ -60,10 +60,8 @@ def test_a_chunk_is_64_frames_within_the_limits_of_every_joint(policy, armed):
 
 
 def test_the_same_observation_gives_the_same_chunk(policy, armed):
-    first, again = (
-        policy.predict(observation(armed)),
-        policies.load(armed, threads=1).predict(observation(armed)),
-    )
+    first = policy.predict(observation(armed))
+    again = policies.load(armed, threads=1).predict(observation(armed))
     np.testing.assert_array_equal(first.positions["left"]["arm"], again.positions["left"]["arm"])
 
 

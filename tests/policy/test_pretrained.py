@@ -101,7 +101,8 @@ def test_the_language_model_computes_what_gemma_computes(reference, model, input
 
 @torch.no_grad()
 def test_one_denoising_step_computes_what_pi0_computes(reference, model, inputs):
-    noisy, t = torch.randn(2, 5, 10), torch.tensor([0.9, 0.2])
+    noisy = torch.randn(2, 5, 10)
+    t = torch.tensor([0.9, 0.2])
     expected = reference.velocity(*prefix_of(reference, inputs), inputs.past[:, -1], noisy, t)
     cached = model.denoise(model.observe(inputs), noisy, t[:, None].expand(-1, 5))
     torch.testing.assert_close(cached, expected, **CLOSE)
@@ -112,10 +113,8 @@ def test_both_published_layouts_and_either_name_of_tied_weights_give_the_same_mo
     reference, model, tmp_path
 ):
     weights = reference.published()
-    embedding, head = (
-        f"{P}paligemma.model.language_model.embed_tokens.weight",
-        f"{P}paligemma.lm_head.weight",
-    )
+    embedding = f"{P}paligemma.model.language_model.embed_tokens.weight"
+    head = f"{P}paligemma.lm_head.weight"
     twins = {
         "lerobot": {f"model.{name}": tensor for name, tensor in weights.items()},
         "head only": {name: tensor for name, tensor in weights.items() if name != embedding},
@@ -291,11 +290,9 @@ def test_imported_weights_start_only_the_model_they_were_imported_for(file, tmp_
 
 def published_table():
     """Shapes by published name, from the layers' sizes as published."""
-    vision, language, expert = (
-        f"{P}paligemma.model.vision_tower.vision_model.",
-        f"{P}paligemma.model.language_model.",
-        f"{P}gemma_expert.model.",
-    )
+    vision = f"{P}paligemma.model.vision_tower.vision_model."
+    language = f"{P}paligemma.model.language_model."
+    expert = f"{P}gemma_expert.model."
     table = {
         f"{vision}embeddings.patch_embedding.weight": (1152, 3, 14, 14),
         f"{vision}embeddings.patch_embedding.bias": (1152,),

@@ -24,7 +24,8 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 @pytest.fixture(scope="module")
 def folder(stored, tmp_path_factory):
     """What two processes and one left, each on their own."""
-    out, batches = tmp_path_factory.mktemp("shared"), batches_of(str(stored[0].data.root))
+    out = tmp_path_factory.mktemp("shared")
+    batches = batches_of(str(stored[0].data.root))
     losses = {}
     for name, recipe in (("whole", RECIPE), ("partly", PARTLY), ("half", HALF)):
         one = trainer(batches, recipe)

@@ -34,7 +34,8 @@ def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
 
 
 def test_operations_of_a_matrix_product_are_twice_its_volume():
-    a, b = torch.zeros(3, 5), torch.zeros(5, 7)
+    a = torch.zeros(3, 5)
+    b = torch.zeros(5, 7)
     assert speed.flops_of(lambda: a @ b) == 2 * 3 * 5 * 7
 
 

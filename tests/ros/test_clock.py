@@ -66,7 +66,9 @@ class Hand(Clock):
 
 
 def test_a_loop_goes_on_when_the_clock_begins_anew():
-    clock, stop, seen = Hand(), threading.Event(), []
+    clock = Hand()
+    stop = threading.Event()
+    seen = []
 
     def move() -> None:
         for start in (100, 1):
@@ -94,7 +96,8 @@ def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_s
     assert not clock.running
     while not publisher.get_subscription_count():
         time.sleep(0.01)
-    began, errors = time.monotonic(), []
+    began = time.monotonic()
+    errors = []
     for k in range(100):
         due = began + k * 0.01 + rng.uniform(0, 0.015)  # up to 15 ms late
         while time.monotonic() < due:

@@ -38,7 +38,9 @@ class Told:
     """Two ends of a topic in one process, and what was refused."""
 
     def __init__(self, node):
-        self.node, self.lines, self.counts = node, list[str](), Counter[str]()
+        self.node = node
+        self.lines = list[str]()
+        self.counts = Counter[str]()
         refusals.tell(node, Refusals(self.lines.append, self.counts))
 
     def reader(self, topic, form=forms.MESSAGE):

@@ -35,10 +35,12 @@ def test_both_cans_are_in_the_picture(world, seed):
 
 def test_a_can_appears_where_the_camera_model_says(world):
     world.reset(4)
-    info, camera = world.camera_info("front"), world.data.camera("front")
+    info = world.camera_info("front")
+    camera = world.data.camera("front")
     for can in ("can_left", "can_right"):
         x, y, z = camera.xmat.reshape(3, 3).T @ (world.state.position(can) - camera.xpos)
-        u, v = info.cx - info.fx * x / z, info.cy + info.fy * y / z
+        u = info.cx - info.fx * x / z
+        v = info.cy + info.fy * y / z
         red = _red(world.image("front"))[:, int(u) - 20 : int(u) + 20]
         rows, columns = np.nonzero(red)
         assert abs(columns.mean() - 20) < 4 and abs(rows.mean() - v) < 8

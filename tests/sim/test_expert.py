@@ -12,7 +12,8 @@ from xlvla_sim.world import World
 @pytest.mark.parametrize("hand", catalog.hands())
 def test_the_expert_pushes_the_cans_together_with_every_hand(rig_with, codec, hand):
     rig = rig_with(hand)
-    world, expert = World(rig, render=False), Expert(rig, codec)
+    world = World(rig, render=False)
+    expert = Expert(rig, codec)
     results = [demonstrate(world, expert, seed).status for seed in (900_001, 900_002, 900_003)]
     assert sum(status.success for status in results) >= 2, [status.text for status in results]
 
@@ -24,14 +25,17 @@ def test_the_expert_works_with_two_different_hands(rig_with, codec):
 
 def test_a_demonstration_repeats_itself(rig_with, codec):
     rig = rig_with("inspire")
-    world, expert = World(rig, render=False), Expert(rig, codec)
-    first, again = demonstrate(world, expert, 900_005), demonstrate(world, expert, 900_005)
+    world = World(rig, render=False)
+    expert = Expert(rig, codec)
+    first = demonstrate(world, expert, 900_005)
+    again = demonstrate(world, expert, 900_005)
     assert np.array_equal(first.measured["left"]["arm"], again.measured["left"]["arm"])
 
 
 def test_commands_are_smooth_slow_and_within_limits(rig_with, codec):
     rig = rig_with("paxini")
-    world, expert = World(rig, render=False), Expert(rig, codec)
+    world = World(rig, render=False)
+    expert = Expert(rig, codec)
     script = demonstrate(world, expert, 900_006).script
     for side, parts in script.actions.items():
         speed = np.diff(parts["arm"], axis=0) * 20
@@ -86,7 +90,8 @@ def test_a_wrist_is_the_six_numbers_of_its_pose():
 
 def test_left_and_right_wrists_are_mirror_images():
     numbers = np.array([0.3, 0.2, 0.1, 0.3, 0.4, 0.2])
-    left, right = wrist.pose(numbers * [1, -1, 1, 1, 1, 1], "left"), wrist.pose(numbers, "right")
+    left = wrist.pose(numbers * [1, -1, 1, 1, 1, 1], "left")
+    right = wrist.pose(numbers, "right")
     mirror = np.diag([1, -1, 1])
     assert np.allclose(left[:3, 3], mirror @ right[:3, 3])
     assert np.allclose(left[:3, 2], mirror @ right[:3, 2]), "fingers"

@@ -17,7 +17,9 @@ from xlvla_sim.things import add_bottle, add_can
 from xlvla_sim.world import World
 
 HANDS = named("paper")
-RADIUS, CAN, BOTTLE = 0.033, 0.10, 0.16
+RADIUS = 0.033
+CAN = 0.10
+BOTTLE = 0.16
 
 
 class Lift:
@@ -27,7 +29,8 @@ class Lift:
     time_limit_s = 60.0
 
     def __init__(self, thing, side):
-        self.thing, self.side = thing, side
+        self.thing = thing
+        self.side = side
         self.height = {"can": CAN, "bottle": BOTTLE, "lemon": 2 * RADIUS}[thing]
         self.stages = (Stage("hold it up", lambda state: lifted(state, "thing", self.height / 2)),)
         self.hold = {

@@ -77,7 +77,8 @@ def test_what_the_expert_does_is_rewarded_stage_by_stage_until_it_has_succeeded(
     env.reset(seed=3)
     expert = Expert(env.rig, codec)
     script = expert.script(env.world, np.random.default_rng(0))
-    rewards, ended = [], (False, False)
+    rewards = []
+    ended = (False, False)
     for frame in range(script.frames):
         rows = [script.actions[side][part][frame] for side, part in env.parts]
         _, reward, *ended, info = env.step(np.concatenate(rows))

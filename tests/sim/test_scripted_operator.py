@@ -35,13 +35,15 @@ def solved(rig: Rig, codec, seed: int) -> World:
     """One episode: the operator's hands are tracked, followed, and move the simulated robot,
     without a graph around it.
     """
-    world, operator = World(rig, render=False), ScriptedOperator(rig, codec)
+    world = World(rig, render=False)
+    operator = ScriptedOperator(rig, codec)
     followers = {
         side: Follower(rig, side, fingers("codec", rig.hand(side), side, codec))
         for side in rig.sides
     }
     world.reset(seed)
-    script, now_s = operator.begin(seed), 0.0
+    script = operator.begin(seed)
+    now_s = 0.0
     while script is not None:
         operator.play(script)
         while not operator.arrived:
@@ -109,7 +111,8 @@ def test_hands_that_were_let_go_begin_anew_where_the_robot_is_and_come_back_to_t
     driven, codec
 ):
     rig = driven("xhand", "inspire")
-    operator, world = ScriptedOperator(rig, codec), World(rig, render=False)
+    operator = ScriptedOperator(rig, codec)
+    world = World(rig, render=False)
     operator.play(operator.begin(900_006))
     home = operator.hands("left").T_world_wrist
     operator.advance(1.5)

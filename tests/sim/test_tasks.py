@@ -74,7 +74,8 @@ def test_the_expert_solves_every_task(shown):
 def test_experts_keep_to_the_limits_of_the_joints(shown):
     world, demonstration = shown
     for side, parts in demonstration.script.actions.items():
-        arm, hand = world.rig.arm(side), world.rig.hand(side)
+        arm = world.rig.arm(side)
+        hand = world.rig.hand(side)
         for part, limits in (("arm", arm.limits), ("hand", hand.limits(side))):
             speed = np.diff(parts[part], axis=0) * 20
             assert (np.abs(speed) <= 1.001 * limits.velocity).all()
@@ -109,7 +110,8 @@ def test_things_stand_still_and_apart_until_they_are_touched(world_of, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_seed_places_things_the_same_and_another_seed_does_not(world_of, task):
-    world, places = world_of(task), []
+    world = world_of(task)
+    places = []
     for seed in (7, 8, 7):
         world.reset(seed)
         places.append(np.concatenate([world.state.position(thing) for thing in _things(world)]))
@@ -133,7 +135,8 @@ def test_either_hand_has_its_turn(world_of):
         ("pour_sauce", "mustard"),
         ("pour_sugar", "sugar"),
     ):
-        world, sides = world_of(task), set()
+        world = world_of(task)
+        sides = set()
         for seed in range(12):
             world.reset(seed)
             sides.add(bool(world.state.position(thing)[1] > 0))
@@ -190,7 +193,8 @@ def test_moves_of_both_sides_run_together_until_the_longer_is_done():
             yield {side: [WayPoint(np.full(6, number), 1.0)]}
         return side
 
-    plan, segments = together(left=move("left", 1), right=move("right", 3)), []
+    plan = together(left=move("left", 1), right=move("right", 3))
+    segments = []
     while True:
         try:
             segments.append(next(plan))

@@ -23,7 +23,8 @@ def _targets(world, rng):
     """A reachable pose near home for every part."""
     targets = {}
     for side, part in itertools.product(SIDES, PARTS):
-        names, now = world.rig.joint_names(side, part), world.joint_state(side, part)[0]
+        names = world.rig.joint_names(side, part)
+        now = world.joint_state(side, part)[0]
         spread = 0.1 if part == "arm" else 0.6
         targets[side, part] = dict(
             zip(names, now + rng.uniform(0, spread, len(names)), strict=True)
@@ -44,7 +45,9 @@ def _play(world, seed):
 
 
 def test_the_same_seed_and_commands_give_the_same_world(world):
-    first, other, again = _play(world, 5), _play(world, 6), _play(world, 5)
+    first = _play(world, 5)
+    other = _play(world, 6)
+    again = _play(world, 5)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -135,7 +138,8 @@ def test_cans_that_touch_stay_where_they_are(world):
     rng = np.random.default_rng(0)
     for seed in range(40):
         world.reset(seed)
-        angle, reach = rng.uniform(-0.3, 0.3), 0.033 + rng.uniform(-2e-4, 1e-5)
+        angle = rng.uniform(-0.3, 0.3)
+        reach = 0.033 + rng.uniform(-2e-4, 1e-5)
         for can, sign in (("can_left", 1), ("can_right", -1)):
             world.state.place(
                 can,

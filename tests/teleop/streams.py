@@ -15,7 +15,8 @@ WAIT_S = 15.0
 
 def until(value, both=False):
     """Waits until `value()` is there; its sides, where both hands are asked for."""
-    give_up, sides = time.monotonic() + WAIT_S, {}
+    give_up = time.monotonic() + WAIT_S
+    sides = {}
     while True:
         found = value()
         if both and found:

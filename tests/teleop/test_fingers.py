@@ -93,7 +93,8 @@ def test_left_and_right_hands_do_the_same_mirrored(codec):
 
 
 def test_a_frame_takes_far_less_than_a_tracker_needs_for_the_next(codec):
-    follows, path = fingers("codec", catalog.hand("paxini"), "right", codec), closing(200)
+    follows = fingers("codec", catalog.hand("paxini"), "right", codec)
+    path = closing(200)
     follows.joints(path[0])
     began = time.perf_counter()
     for points in path:

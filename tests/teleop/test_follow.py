@@ -45,7 +45,8 @@ def follower(side="right", **teleop):
 
 
 def flange(position, side="right"):
-    arm, station = RIG.arm(side), RIG.sides[side].arm
+    arm = RIG.arm(side)
+    station = RIG.sides[side].arm
     pose = (
         Kinematics(arm.urdf_path.read_text(), arm.joints)
         .fk(position[:7], [arm.flange])[arm.flange]
@@ -59,10 +60,12 @@ def flange(position, side="right"):
 def test_a_clutch_closes_without_a_jump_and_carries_movements_over(seed):
     rng = np.random.default_rng(seed)
     wrist, at = (placed(rng.normal(size=3), rng.normal(size=3)) for _ in range(2))
-    over, scale = turned(rng.uniform(-180, 180)), rng.uniform(0.3, 2.0)
+    over = turned(rng.uniform(-180, 180))
+    scale = rng.uniform(0.3, 2.0)
     clutch = Clutch(wrist, at, over, scale)
     np.testing.assert_allclose(clutch.target(wrist), at, atol=1e-12)
-    moved, axis = rng.normal(size=3), rng.normal(size=3)
+    moved = rng.normal(size=3)
+    axis = rng.normal(size=3)
     there = wrist.copy()
     there[:3, 3] += moved
     there[:3, :3] = pin.exp3(axis) @ wrist[:3, :3]
@@ -91,7 +94,8 @@ def test_the_flange_of_every_arm_follows_closely_within_reach(name, side):
     arm = catalog.arm(name).on(side)
     home = 0.2 + (np.clip(arm.limits.lower, -1.5, 1.5) + np.clip(arm.limits.upper, -1.5, 1.5)) / 2
     ik = WristIk(arm, home)
-    begun, worst = ik.begin(home), 0.0
+    begun = ik.begin(home)
+    worst = 0.0
     for k in range(400):
         target = begun.copy()
         target[:3, 3] += 0.03 * np.sin(0.02 * k * np.array([1.0, 1.3, 0.7]))
@@ -108,9 +112,12 @@ def test_the_flange_of_every_arm_follows_closely_within_reach(name, side):
 )
 def test_out_of_reach_the_arm_stays_within_its_limits_and_comes_to_rest(away):
     """Stretched and folded arms are singular, and there a plain inverse would race."""
-    arm, home = RIG.arm("right"), np.array(list(RIG.home("right").values()))
-    ik, limits = WristIk(arm, home), arm.limits
-    begun, path = ik.begin(home), [home]
+    arm = RIG.arm("right")
+    home = np.array(list(RIG.home("right").values()))
+    ik = WristIk(arm, home)
+    limits = arm.limits
+    begun = ik.begin(home)
+    path = [home]
     for k in range(700):
         target = begun.copy()
         target[:3, 3] += np.array(away) * min(k / 300, 1.0)
@@ -127,7 +134,9 @@ def test_out_of_reach_the_arm_stays_within_its_limits_and_comes_to_rest(away):
 def test_an_operator_who_reached_too_far_finds_the_arm_again(away):
     home = np.array(list(RIG.home("right").values()))
     ik = WristIk(RIG.arm("right"), home)
-    begun, far, target = ik.begin(home), 0, None
+    begun = ik.begin(home)
+    far = 0
+    target = None
     while ik.short < FAR_M:
         far += 1
         target = begun.copy()
@@ -235,7 +244,8 @@ def leader(angles, grip=0.0):
 
 
 def test_an_arm_joins_its_leader_slowly_and_follows_it_from_then_on():
-    led, home = follower(), start()[:7]
+    led = follower()
+    home = start()[:7]
     off = home + np.array([0.0, 0.1, 0.0, 0.2, 0.0, -0.1, 0.3])
     led.see(leader(off), 0.0, 0.0)
     led.close(start(), 0.0)
@@ -279,15 +289,15 @@ def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
     """From the operator's wrist through goal, chunk and motion to the command, in the time that all
     of them would see.
     """
-    led, player = follower(), side_player(RIG, "right")
-    reach, pace = 0.06, 2 * np.pi * 0.5
+    led = follower()
+    player = side_player(RIG, "right")
+    reach = 0.06
+    pace = 2 * np.pi * 0.5
     led.see(Tracked(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
-    seen_s, errors, fk = (
-        0.0,
-        [],
-        Kinematics(RIG.arm("right").urdf_path.read_text(), RIG.arm("right").joints),
-    )
+    seen_s = 0.0
+    errors = []
+    fk = Kinematics(RIG.arm("right").urdf_path.read_text(), RIG.arm("right").joints)
     for tick in range(1, 1000):
         now_s = tick * 0.005
         if now_s >= seen_s + STEP_S:
@@ -315,7 +325,8 @@ def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
 
 
 def test_a_sign_counts_once_and_a_grasp_is_none():
-    gestures, open_hand = Gestures(), closed("right", 0.0)
+    gestures = Gestures()
+    open_hand = closed("right", 0.0)
     sign = open_hand.copy()
     sign[4] = sign[20] + [0.0, 0.0, 0.01]
     assert gestures({"right": sign}, 0.0) == ()

@@ -251,7 +251,8 @@ def bag(tmp_path):
 def test_a_recorded_operator_does_it_again_at_the_same_pace(bag):
     source = recorded.Driver(str(bag), BOTH, recorded.Options(), None)
     source.open()
-    began_s, places = time.monotonic(), []
+    began_s = time.monotonic()
+    places = []
     while len(places) < 25:
         if sample := source.read(0.05):
             assert set(sample.sides) == set(BOTH)

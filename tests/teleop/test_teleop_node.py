@@ -40,7 +40,10 @@ class Person(threading.Thread):
 
     def __init__(self, node):
         super().__init__(daemon=True)
-        self.at, self.sway, self.closing, self.shown = np.zeros(3), 0.0, 0.0, True
+        self.at = np.zeros(3)
+        self.sway = 0.0
+        self.closing = 0.0
+        self.shown = True
         self._ended = threading.Event()
         self._topics = {
             side: (topics.tracked_keypoints(side), topics.tracked_wrist(side)) for side in SIDES
@@ -52,7 +55,8 @@ class Person(threading.Thread):
         }
 
     def run(self):
-        here, closing = self.at.copy(), self.closing
+        here = self.at.copy()
+        closing = self.closing
         while not self._ended.wait(1 / HZ):
             here += np.clip(self.at - here, -0.3 / HZ, 0.3 / HZ)
             closing += np.clip(self.closing - closing, -1 / HZ, 1 / HZ)
@@ -64,7 +68,8 @@ class Person(threading.Thread):
         self.join()
 
     def _show(self, here, closing):
-        ns, pose = time.time_ns(), np.eye(4)
+        ns = time.time_ns()
+        pose = np.eye(4)
         pose[:3, 3] = here
         for side, (keypoints, wrist) in self._topics.items():
             self._publishers[keypoints.name].publish(
@@ -77,7 +82,9 @@ class Graph:
     """A running rig and somebody before it."""
 
     def __init__(self, rig, operator, supervisor):
-        self.rig, self.operator, self.supervisor = rig, operator, supervisor
+        self.rig = rig
+        self.operator = operator
+        self.supervisor = supervisor
         self._status = Reader(operator.node, topics.TELEOP_STATUS)
         self._states = {
             (side, part): Reader(operator.node, topics.joint_states(side, part))
@@ -165,7 +172,8 @@ def graph():
 
 def test_the_robot_follows_wrist_and_fingers_without_a_jump(graph):
     graph.follow()
-    home, hand = graph.rest(), graph.pose(part="hand")
+    home = graph.rest()
+    hand = graph.pose(part="hand")
     time.sleep(1.0)
     assert np.abs(graph.pose() - home).max() < 0.02, "closing the clutch moves no arm"
     graph.person.sway, graph.person.closing = 0.05, 1.0
@@ -228,10 +236,8 @@ def test_while_somebody_else_drives_the_clutch_does_not_close(graph):
     )
     publisher.publish(String(data="replay"))
     names = [name for part in ("arm", "hand") for name in graph.rig.joint_names("right", part)]
-    clock, here = (
-        SimClock(graph.operator.node, 1.0),
-        np.concatenate([graph.pose(part=part) for part in ("arm", "hand")]),
-    )
+    clock = SimClock(graph.operator.node, 1.0)
+    here = np.concatenate([graph.pose(part=part) for part in ("arm", "hand")])
 
     def others():
         chunks.publish(

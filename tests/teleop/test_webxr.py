@@ -106,7 +106,8 @@ def free_address():
 @pytest.fixture
 def headset(own):
     address = free_address()
-    source, emulator = Driver(address, BOTH, Options(), None), Emulator(address, "right", Options())
+    source = Driver(address, BOTH, Options(), None)
+    emulator = Emulator(address, "right", Options())
     source.open()
     yield emulator, source
     emulator.stop()
@@ -263,7 +264,8 @@ def test_clients_that_say_nothing_lock_nobody_out(served):
 def test_a_headset_that_drives_is_not_ousted_by_the_next(served):
     source, uri, _ = served
     with connect(uri) as driving, connect(uri) as other:
-        give_up, closed = time.monotonic() + 10.0, False
+        give_up = time.monotonic() + 10.0
+        closed = False
         while not closed and time.monotonic() < give_up:
             driving.send(moved(1.0))
             try:

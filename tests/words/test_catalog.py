@@ -32,7 +32,8 @@ def test_every_entry_bears_the_name_of_its_file(hand):
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES, ids=label)
 def test_limits_come_in_the_order_of_the_joints(hand, side):
-    limits, description = hand.limits(side), hand.description(side)
+    limits = hand.limits(side)
+    description = hand.description(side)
     for index, name in enumerate(hand.joint_names(side)):
         joint = description.joint(name)
         assert (limits.lower[index], limits.upper[index], limits.velocity[index]) == (

@@ -23,7 +23,8 @@ def test_what_a_file_does_not_say_is_as_in_the_other(tmp_path):
         "name: mine\nlike: bimanual\nsim: {task: stack_cans}\nsides: {left: {hand: {type: "
         "inspire}}}\n",
     )
-    base, mine = rig_file.load("bimanual"), rig_file.load(path)
+    base = rig_file.load("bimanual")
+    mine = rig_file.load(path)
     assert (
         mine.sides["right"] == base.sides["right"]
         and mine.sides["left"].arm == base.sides["left"].arm

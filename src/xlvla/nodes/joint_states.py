@@ -64,7 +64,8 @@ class JointStatesNode(RigNode):
         """Position, velocity, effort [3, J] in the rig's order; zeros where a driver does not
         report one.
         """
-        message, names = self._newest[key].message, self._names[key]
+        message = self._newest[key].message
+        names = self._names[key]
         order = convert.order(list(message.name), names)
         kinds = (message.position, message.velocity, message.effort)
         return np.array(

@@ -68,7 +68,8 @@ class Clock:
             time.sleep(max(pause_s, 0.0002))
 
 
-LEAP_NS, BACK_NS = 10 * SECOND, SECOND // 10
+LEAP_NS = 10 * SECOND
+BACK_NS = SECOND // 10
 """The clock is not believed at once where it goes on, or back, by more than this in one message."""
 
 
@@ -125,7 +126,8 @@ class SimClock(Clock):
 
     def _confirmed(self, sim_ns: int) -> bool:
         """Whether the message before leapt there, too: time that leaps once is a stray message."""
-        before_ns, self._leapt_ns = self._leapt_ns, sim_ns
+        before_ns = self._leapt_ns
+        self._leapt_ns = sim_ns
         if before_ns is not None and 0 <= sim_ns - before_ns <= LEAP_NS:
             return True
         self._reader.refuse(

@@ -20,7 +20,9 @@ _JPEG = b"\xff\xd8"
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers that begin a frame, which says the size."""
 
-_SEGMENT, _SIZE, _PNG_SIZE = struct.Struct(">HH"), struct.Struct(">HH"), struct.Struct(">II")
+_SEGMENT = struct.Struct(">HH")
+_SIZE = struct.Struct(">HH")
+_PNG_SIZE = struct.Struct(">II")
 
 
 def pixels(message: CompressedImage) -> np.ndarray:

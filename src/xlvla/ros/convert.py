@@ -151,7 +151,8 @@ def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
     """Positions [J] rad in the order of `names`; refuses unknown, missing or repeated names and
     numbers that are not finite.
     """
-    given, values = list(message.name), np.array(message.position, dtype=float)
+    given = list(message.name)
+    values = np.array(message.position, dtype=float)
     _check_names(given)
     if len(values) != len(given):
         raise XlvlaError(f"{len(given)} joints are named but {len(values)} positions given")

@@ -24,7 +24,8 @@ class Health:
         self._ticks: dict[str, deque[float]] = {}
         self._durations_ms: dict[str, deque[float]] = {}
         self._facts: dict[str, str] = {}
-        self._level, self._summary = DiagnosticStatus.OK, "starting"
+        self._level = DiagnosticStatus.OK
+        self._summary = "starting"
         self._lock = threading.Lock()
 
     def tick(self, what: str) -> None:
@@ -41,13 +42,16 @@ class Health:
             self._facts[what] = str(value)
 
     def ok(self, summary: str) -> None:
-        self._level, self._summary = DiagnosticStatus.OK, summary
+        self._level = DiagnosticStatus.OK
+        self._summary = summary
 
     def warn(self, summary: str) -> None:
-        self._level, self._summary = DiagnosticStatus.WARN, summary
+        self._level = DiagnosticStatus.WARN
+        self._summary = summary
 
     def error(self, summary: str) -> None:
-        self._level, self._summary = DiagnosticStatus.ERROR, summary
+        self._level = DiagnosticStatus.ERROR
+        self._summary = summary
 
     def figures(self) -> dict[str, str]:
         with self._lock:

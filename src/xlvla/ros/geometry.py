@@ -22,7 +22,8 @@ def pose(matrix: np.ndarray, ns: int, frame: str) -> PoseStamped:
     """The message of a pose [4, 4]."""
     message = PoseStamped()
     message.header.stamp, message.header.frame_id = stamp(ns), frame
-    position, orientation = message.pose.position, message.pose.orientation
+    position = message.pose.position
+    orientation = message.pose.orientation
     position.x, position.y, position.z = matrix[:3, 3].tolist()
     orientation.x, orientation.y, orientation.z, orientation.w = (
         pin.Quaternion(np.ascontiguousarray(matrix[:3, :3])).coeffs().tolist()
@@ -34,7 +35,8 @@ def matrix(message: PoseStamped) -> np.ndarray:
     """The pose [4, 4] of a message; refuses a quaternion that is no rotation. What is not finite
     stays so.
     """
-    position, orientation = message.pose.position, message.pose.orientation
+    position = message.pose.position
+    orientation = message.pose.orientation
     coefficients = np.array([orientation.x, orientation.y, orientation.z, orientation.w])
     length = float(np.linalg.norm(coefficients))
     if not abs(length - 1.0) <= 0.1:  # nor where it is no number

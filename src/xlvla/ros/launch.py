@@ -68,7 +68,8 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
 
 def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
     """The launch arguments, with choices and descriptions from the catalogue."""
-    hands, policies = list(catalog.hands()), list(catalog.policies())
+    hands = list(catalog.hands())
+    policies = list(catalog.policies())
     return [
         _argument(
             "rig",

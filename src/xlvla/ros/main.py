@@ -26,10 +26,12 @@ def run(kind: Callable[[], RigNode]) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    name, failure = _name_given(), None
+    name = _name_given()
+    failure = None
     try:
         node = _joined(kind)
-        name, failure = node.get_name(), _served(node, stop)
+        name = node.get_name()
+        failure = _served(node, stop)
     except Exception as error:
         failure = last_words(error)
     if failure:

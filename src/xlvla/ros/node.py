@@ -114,9 +114,11 @@ class RigNode(LifecycleNode):
 
         def respond(request: Any, response: Any) -> Any:
             try:
-                response.message, response.success = answer(request), True
+                response.message = answer(request)
+                response.success = True
             except XlvlaError as error:
-                response.message, response.success = str(error), False
+                response.message = str(error)
+                response.success = False
             return response
 
         self.create_service(service.type, service.name, respond)
@@ -214,7 +216,8 @@ class RigNode(LifecycleNode):
             return
         self._stop.set()
         self._worker.join(WORK_ENDS_S)
-        still_works, self._worker = self._worker.is_alive(), None
+        still_works = self._worker.is_alive()
+        self._worker = None
         self.deactivate()
         if still_works:  # activated anew there would be two of them
             raise XlvlaError(f"its work did not stop within {WORK_ENDS_S:.0f} s")

@@ -59,7 +59,9 @@ class Reader(Generic[T]):
 
     def __init__(self, node: Node, topic: Topic, form: Form[T] = MESSAGE):
         self.topic = topic
-        self._node, self._form, self._refusals = node, form, refusals.of(node)
+        self._node = node
+        self._form = form
+        self._refusals = refusals.of(node)
         self._subscription = node.create_subscription(
             topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor()
         )
@@ -123,7 +125,8 @@ class Reader(Generic[T]):
         if taken is None:
             return None
         data, info = taken
-        sent_ns, came_ns = int(info["source_timestamp"]), int(info["received_timestamp"])
+        sent_ns = int(info["source_timestamp"])
+        came_ns = int(info["received_timestamp"])
         return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from xlvla.errors import XlvlaError
 from xlvla.ros.convert import LONGEST_NAME, MOST_FRAMES
 
-_KIB, _MIB = 1 << 10, 1 << 20
+_KIB = 1 << 10
+_MIB = 1 << 20
 
 OTHERWISE = _MIB
 LARGEST: dict[type, int] = {

@@ -62,7 +62,8 @@ def _fit(value: Any, shape: Any, where: str) -> Any:
 
 def _object(value: Any, shape: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The keys of the shape; others, of a newer version, are left out."""
-    given, made = _of_type(value, dict, where), dict[str, Any]()
+    given = _of_type(value, dict, where)
+    made = dict[str, Any]()
     for key, wanted in shape.items():
         if key in given:
             made[key] = _fit(

@@ -57,7 +57,8 @@ def decode(text: str) -> Stop:
         raise XlvlaError(
             f'{len(text)} characters that say neither "stopped": true nor "stopped": false'
         )
-    by, stamp_ns = said.get("by"), said.get("stamp_ns")
+    by = said.get("by")
+    stamp_ns = said.get("stamp_ns")
     return Stop(
         stopped=said["stopped"] is not False,
         by=_printable(by) if isinstance(by, str) else "",
@@ -80,7 +81,8 @@ class StopPublisher:
 
     def __init__(self, node: Node, by: str):
         self._publisher = node.create_publisher(topics.STOP.type, topics.STOP.name, topics.STOP.qos)
-        self._node, self._by = node, by
+        self._node = node
+        self._by = by
 
     def close(self) -> None:
         """Takes back what was said, for those who start later."""

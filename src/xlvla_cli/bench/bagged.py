@@ -22,8 +22,10 @@ from xlvla_data.tracking import resampled
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
-IMAGE, JOINTS = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/JointState"
-CLOUD, POSE = "sensor_msgs/msg/PointCloud2", "geometry_msgs/msg/PoseStamped"
+IMAGE = "sensor_msgs/msg/CompressedImage"
+JOINTS = "sensor_msgs/msg/JointState"
+CLOUD = "sensor_msgs/msg/PointCloud2"
+POSE = "geometry_msgs/msg/PoseStamped"
 CONTROL_HZ = 100
 BEGAN_NS = 1_000_000_000
 
@@ -112,10 +114,8 @@ def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
     for side, parts in episode.info.joints.items():
         for part in PARTS:
             begin = episode.measured[side][part][:1]
-            names, commands = (
-                tuple(parts[part]),
-                np.concatenate([begin, episode.action[side][part]]),
-            )
+            names = tuple(parts[part])
+            commands = np.concatenate([begin, episode.action[side][part]])
             yield from _joints(
                 STATE, side, part, names, ends - ends[0], episode.measured[side][part], types
             )
@@ -131,7 +131,9 @@ def _joints(
     rows: np.ndarray,
     types: Typestore,
 ) -> Iterator[Said]:
-    kind, none, topic = types.types[JOINTS], np.zeros(0), template.format(side=side, part=part)
+    kind = types.types[JOINTS]
+    none = np.zeros(0)
+    topic = template.format(side=side, part=part)
     times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
     for time_s, row in zip(times, resampled(at_s, rows, times), strict=True):
         stamp = BEGAN_NS + round(time_s * 1e9)

@@ -77,13 +77,11 @@ def chunking(
     from xlvla.errors import XlvlaError
 
     left, _, right = hands.partition("+")
-    base, console, rows = (
-        rig_file.with_choices(
-            rig_file.load(rig), hands={"left": left, "right": right or left}, checkpoint=policy
-        ),
-        screen.console(),
-        [],
+    base = rig_file.with_choices(
+        rig_file.load(rig), hands={"left": left, "right": right or left}, checkpoint=policy
     )
+    console = screen.console()
+    rows = []
     for chosen in [_joining(base, way.strip()) for way in ways.split(",")]:
         try:
             rows += _rows(
@@ -115,11 +113,14 @@ def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
     from xlvla_cli.eval.stage import Stage
 
     assert rig.policy is not None
-    stage, way, rows = Stage(rig, 0.0, threads=1), rig.policy.chunking, []
+    stage = Stage(rig, 0.0, threads=1)
+    way = rig.policy.chunking
+    rows = []
     stage.policy = timed = _Timed(stage.policy)
     for delay in delays:
         stage.delay = round(delay / stage.period_s)
-        successes, seams = 0, []
+        successes = 0
+        seams = []
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
             successes += stage.trial(seed).success
             seams += [
@@ -145,7 +146,8 @@ class _Timed:
     """A policy whose time to decide is taken."""
 
     def __init__(self, policy: Policy):
-        self._policy, self._took_s = policy, list[float]()
+        self._policy = policy
+        self._took_s = list[float]()
 
     def predict(self, observation: Observation) -> Chunk:
         began = time.process_time()
@@ -155,7 +157,8 @@ class _Timed:
 
     def median_ms(self) -> float:
         """Since the last call."""
-        took, self._took_s = self._took_s, []
+        took = self._took_s
+        self._took_s = []
         return 1e3 * statistics.median(took)
 
 
@@ -182,10 +185,8 @@ def _seam(
     ]
     end_s = came[-1].came_s + SHOWN_S
     try:
-        followed, played = (
-            naive(side_player(rig, side), came, end_s),
-            blended(side_player(rig, side), came, end_s),
-        )
+        followed = naive(side_player(rig, side), came, end_s)
+        played = blended(side_player(rig, side), came, end_s)
     except Refused:
         return None
     return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, played.ratio

@@ -60,7 +60,8 @@ def codec(
     from xlvla import screen
     from xlvla.codec import Codec
 
-    loaded, console = Codec.load(weights), screen.console()
+    loaded = Codec.load(weights)
+    console = screen.console()
     figures = {
         "codec": loaded.hash,
         **_speed(loaded, left_hand, right_hand, rounds, threads, console),
@@ -122,7 +123,8 @@ def _quality(loaded: Codec, poses: int, cache: Path, console: Console) -> list[d
         }
     ways |= {} if missing() else {f"dex, {kind}": dex(kind) for kind in KINDS}
     ways["each pose optimised (limit)"] = limit
-    shown, rows = scene(hands, poses), []
+    shown = scene(hands, poses)
+    rows = []
     for name, way in ways.items():
         with console.status(f"measuring {name}"):
             rows.append(quality(name, way, shown))

@@ -114,7 +114,8 @@ def converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
     from xlvla_data.store import Store
 
     work = Work(Store(folder, checked=True), Codec.load(), Limits(), 20, ())
-    began, worked = time.perf_counter(), time.process_time()
+    began = time.perf_counter()
+    worked = time.process_time()
     roots = [work.one(bag)[0] for bag in bags]
     return roots[0], time.perf_counter() - began, time.process_time() - worked
 

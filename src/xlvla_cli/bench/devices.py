@@ -92,11 +92,9 @@ def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, A
             "motion": found.get("motion", {}),
             **session.measure.summary(),
         }
-    stops, missed, due = (
-        max(engaged - 1, 0),
-        figures["motion"].get("deadlines missed", 0),
-        round(seconds * rig.motion.rate_hz),
-    )
+    stops = max(engaged - 1, 0)
+    missed = figures["motion"].get("deadlines missed", 0)
+    due = round(seconds * rig.motion.rate_hz)
     line = (
         f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed "
         f"{missed} of {due} deadlines, "
@@ -119,19 +117,25 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
     """
     import time
 
-    end_s, look_s, engaged, scenes, homing = time.monotonic() + seconds, 0.0, 0, 0, False
+    end_s = time.monotonic() + seconds
+    look_s = 0.0
+    engaged = 0
+    scenes = 0
+    homing = False
     while (left_s := end_s - time.monotonic()) > 0:
         status = session.tick()
         well = all(word.level != "fault" for word in controls.devices().values())
         if status.get("done") and session.rig.mirrored and not homing:
             controls.press("h")
-            homing, look_s = True, time.monotonic() + 2 * LOOK_S
+            homing = True
+            look_s = time.monotonic() + 2 * LOOK_S
         if time.monotonic() > look_s:
             look_s = time.monotonic() + LOOK_S
             state = session.operator.figures().get("motion", {}).get("", "")
             if homing and state != "going home":
                 controls.press("n")
-                homing, scenes = False, scenes + 1
+                homing = False
+                scenes = scenes + 1
             if (
                 session.rig.emulated == session.rig.parts
                 and well

@@ -179,7 +179,8 @@ def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
     from xlvla_cli.bench.ros import clock_faults, driver_faults, graph_faults
     from xlvla_cli.ros.session import Session
 
-    domain, heard = own_domain(), graph_faults.Log(screen.heard)
+    domain = own_domain()
+    heard = graph_faults.Log(screen.heard)
     with Session(
         _without_policy("bimanual_emulated"), domain=domain, listener=heard, progress=screen.waiting
     ) as session:

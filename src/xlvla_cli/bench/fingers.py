@@ -109,10 +109,8 @@ def _marked(
     hand = catalog.hand(name)
     if way == "limit":
         return limits(hand, side, asked)
-    follows, mirror = (
-        _way(name, side, way, codec, weights),
-        1.0 if side == "right" else human.MIRROR,
-    )
+    follows = _way(name, side, way, codec, weights)
+    mirror = 1.0 if side == "right" else human.MIRROR
     took_s: list[float] = []
     paths = [paths * mirror for paths in (asked.pinches, asked.poses, asked.gestures)]
     ends, others, along = (

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from xlvla.policy import Chunk
     from xlvla.rig import Rig
 
-TOWARDS_RAD, TOWARDS_S = 1.2, 1.5
+TOWARDS_RAD = 1.2
+TOWARDS_S = 1.5
 """How far the first joints of the arms turn towards each other while distances are looked at, and
 within which time.
 """
@@ -72,7 +73,9 @@ def _distances(rig: Rig) -> dict[str, Any]:
     from xlvla_cli.ros.measure import spread
     from xlvla_drivers.motion.rig_motion import RigMotion
 
-    motion, period_s, took = RigMotion(rig), 1 / rig.motion.rate_hz, list[float]()
+    motion = RigMotion(rig)
+    period_s = 1 / rig.motion.rate_hz
+    took = list[float]()
     home: dict[Side, np.ndarray] = {
         side: np.array(list(rig.start(side).values())) for side in rig.sides
     }

@@ -70,7 +70,8 @@ def policy(
 def _table(report: Report, title: str) -> Table:
     from rich.table import Table
 
-    machine, chunks = report.machine, report.chunks
+    machine = report.machine
+    chunks = report.chunks
     first = next(iter(chunks.values()))
     table = Table(
         "engine",

@@ -146,10 +146,8 @@ def _everything(node: Any, rig: Rig) -> Iterator[Said]:
     for side, part in rig.parts:
         start = np.array([rig.start(side)[name] for name in rig.joint_names(side, part)])
         for topic in (topics.joint_states(side, part), topics.command(side, part)):
-            message, publisher = (
-                convert.JointMessage(rig.joint_names(side, part)),
-                node.create_publisher(topic.type, topic.name, topic.qos),
-            )
+            message = convert.JointMessage(rig.joint_names(side, part))
+            publisher = node.create_publisher(topic.type, topic.name, topic.qos)
 
             def pose(
                 ns: int,
@@ -184,7 +182,8 @@ def _share(operator: Operator, supervisor: Supervisor, said: list[Said], seconds
     from xlvla_cli.bench.processor import processor_s
 
     recorder = supervisor.nodes[0].process.pid
-    began, before = time.monotonic(), processor_s(recorder)
+    began = time.monotonic()
+    before = processor_s(recorder)
     while (now := time.monotonic()) < began + seconds:
         supervisor.check()
         for stream in said:

@@ -20,8 +20,11 @@ from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.link import Link
 
-SWING_RAD, SWING_HZ = 0.4, 0.5
-MOVING_S, PATIENCE_S, SETTLED_S = 1.0, 20.0, 0.3
+SWING_RAD = 0.4
+SWING_HZ = 0.5
+MOVING_S = 1.0
+PATIENCE_S = 20.0
+SETTLED_S = 0.3
 SURVIVED = ("corrupt", "truncated", "duplicated", "late", "unexpected", "retries")
 
 
@@ -66,11 +69,13 @@ class Swing:
         self._began_s: float | None = None
 
     def command(self, now_s: float) -> dict[str, float] | None:
-        held, limits = self._guard.held, self._guard.limits
+        held = self._guard.held
+        limits = self._guard.limits
         if held is None:
             return None
         if self._began_s is None or not self._guard.following:
-            self._began_s, self._start = now_s, np.clip(held, limits.lower, limits.upper)
+            self._began_s = now_s
+            self._start = np.clip(held, limits.lower, limits.upper)
             self._reach = np.clip(
                 np.where(
                     self._start > (limits.lower + limits.upper) / 2, limits.lower, limits.upper
@@ -90,7 +95,8 @@ class Rehearsal:
 
     def __init__(self, rig: Rig, side: Side, part: Part):
         device, _ = registry.configured(rig, side, part)
-        self.name, self.rate_hz = device.driver, device.rate_hz
+        self.name = device.driver
+        self.rate_hz = device.rate_hz
         self.emulator = registry.emulator(rig, side, part)
         driver = registry.open_device(rig, side, part)
         calibration = Calibration(driver.joints, device.calibration)
@@ -116,7 +122,8 @@ class Rehearsal:
             raise XlvlaError(f"{self.name} does not follow its emulator: {self.link.standing.line}")
         self.go_on(MOVING_S)
         self._forget()
-        before, losses = Counter(self.link.device.counts), self.link.counts["losses"]
+        before = Counter(self.link.device.counts)
+        losses = self.link.counts["losses"]
         detected_s, told, targets = self._suffer(fault)
         began_s = time.monotonic()
         recovery = self._recovery(losses)
@@ -141,13 +148,17 @@ class Rehearsal:
 
     def _suffer(self, fault: str) -> tuple[float | None, str, int]:
         """When the fault was noticed, what was said, and how many targets were sent meanwhile."""
-        targets, counts = self._targets, self._survived()
+        targets = self._targets
+        counts = self._survived()
         began_s = time.monotonic()
         self.emulator.inject(fault)
-        told_s, counted_s, told = None, None, ""
+        told_s = None
+        counted_s = None
+        told = ""
         for _ in self._ticks(MOVING_S):
             if told_s is None and self.link.standing.level != "ok":
-                told_s, told = time.monotonic() - began_s, self.link.standing.line
+                told_s = time.monotonic() - began_s
+                told = self.link.standing.line
             if counted_s is None and self._survived() > counts:
                 counted_s = time.monotonic() - began_s
         self.emulator.inject(fault, False)
@@ -200,7 +211,10 @@ class Rehearsal:
             time.sleep(max(self._due_s - time.monotonic(), 0.0))
 
     def _forget(self) -> None:
-        self._largest, self._worst, self._targets, self._return = 0.0, 0, 0, None
+        self._largest = 0.0
+        self._worst = 0
+        self._targets = 0
+        self._return = None
         self._last: np.ndarray | None = None
         self._gap = False
 
@@ -209,7 +223,8 @@ class Rehearsal:
         well = self.guard.following and self.link.standing.level == "ok" and bool(self.link.sent)
         self._well_since_s = (self._well_since_s or time.monotonic()) if well else None
         if not self.link.sent or self.link.state is None:
-            self._last, self._gap = None, True
+            self._last = None
+            self._gap = True
             return
         sent = np.array(list(self.link.sent.values()))
         if self._gap:
@@ -220,6 +235,7 @@ class Rehearsal:
         elif self._last is not None:
             steps = np.abs(sent - self._last)
             if steps.max() > self._largest:
-                self._largest, self._worst = float(steps.max()), int(np.argmax(steps))
+                self._largest = float(steps.max())
+                self._worst = int(np.argmax(steps))
         self._last = sent
         self._targets += 1

@@ -209,7 +209,8 @@ def _table(summaries: Sequence[Summary]) -> Table:
     )
     rows = table("Chunks that mean harm", *heads)
     for one in summaries:
-        nearest, breach = one.nearest or {}, one.breach or {}
+        nearest = one.nearest or {}
+        breach = one.breach or {}
         rows.add_row(
             one.kind,
             f"{one.offered:,}",

@@ -100,8 +100,12 @@ def pace(rig: Rig, episodes: int, *, render: bool) -> Pace:
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
-    world, began, playing_s, simulated_s = World(rig, render=render), list[float](), 0.0, 0.0
-    expert, begin = Expert(rig, Codec.load()), time.perf_counter()
+    world = World(rig, render=render)
+    began = list[float]()
+    playing_s = 0.0
+    simulated_s = 0.0
+    expert = Expert(rig, Codec.load())
+    begin = time.perf_counter()
     for seed in range(episodes):
         began.clear()
         with suppress(XlvlaError):  # an arm cannot follow: what was played until then counts

@@ -72,12 +72,9 @@ def ablate(
     )
     recipes = variants(recipe_of(preset), steps)
     rows = _run(Ablation(recipe_of(preset), names, out, seed, poses, threads), recipes)
-    screen.console().print(
-        _table(
-            rows,
-            f"recipe {preset}, {next(iter(recipes.values())).steps} steps, right {', '.join(names)}",
-        )
-    )
+    taken = next(iter(recipes.values())).steps
+    title = f"recipe {preset}, {taken} steps, right {', '.join(names)}"
+    screen.console().print(_table(rows, title))
     table = out / "table.json"
     table.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
     typer.echo(str(table))

@@ -35,9 +35,11 @@ LABELS = {
 """Rows of the table."""
 LEGEND = """\
 pinch, random: line thumb tip to fingertip, decoded by another hand: angle and difference of length
-hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do; new: of sources that do not
+hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do
+new: hits of poses whose source does not reach into itself
 contin.: change after a step of 0.05 in the latent; interp: straight latent lines, 32 steps
-jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz; moved: smoothed in time, as `xlvla retarget` does"""
+jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz
+moved: smoothed in time, as `xlvla retarget` does"""
 PAIR_LABELS = {
     "pinch_dir_deg": "pinch\ndeg",
     "pinch_dist_mm": "pinch\nmm",

@@ -96,7 +96,9 @@ def replay(
     from xlvla import paper, screen
     from xlvla_cli.sim import choose_hands, simulated_rig
 
-    console, names, scores = screen.console(), choose_hands(hands), list[Score]()
+    console = screen.console()
+    names = choose_hands(hands)
+    scores = list[Score]()
     movers = _movers([way.strip() for way in ways.split(",")], names, weights, cache, console)
     for task in paper.tasks(tasks):
         base = simulated_rig(rig, task)
@@ -126,7 +128,8 @@ def record(rig: Rig, episodes: int) -> Iterable[Recorded]:
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
-    world, expert = World(rig, render=False), Expert(rig, Codec.load())
+    world = World(rig, render=False)
+    expert = Expert(rig, Codec.load())
     for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes):
         seen: list[frozenset[tuple[Side, str]]] = []
         try:
@@ -223,7 +226,8 @@ def play(world: World, seed: int, actions: Actions) -> Touched:
         for part, positions in parts.items():
             start |= dict(zip(world.rig.joint_names(side, part), positions.tolist(), strict=True))
     world.reset(seed, start)
-    script, seen = Script(actions, before), list[frozenset[tuple[Side, str]]]()
+    script = Script(actions, before)
+    seen = list[frozenset[tuple[Side, str]]]()
     for frame in range(script.frames):
         seen.append(touched(world))
         play_frame(world, script, frame)

@@ -68,10 +68,8 @@ def convert(
     from xlvla.run import interruptible
     from xlvla_data import store
 
-    limits, words = (
-        ages(max_age),
-        tuple(word.strip() for word in without.split(",") if word.strip()),
-    )
+    limits = ages(max_age)
+    words = tuple(word.strip() for word in without.split(",") if word.strip())
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
         report = Report()
@@ -123,7 +121,8 @@ def ages(text: str) -> Limits:
     from xlvla_data.convert import Limits
     from xlvla_data.recorded import OPERATOR, SENSED
 
-    usual, others = dict[str, float](), dict[str, float]()
+    usual = dict[str, float]()
+    others = dict[str, float]()
     known = ("camera", "state", "command", OPERATOR.strip("."), SENSED.strip("."))
     for word in filter(None, (word.strip() for word in text.split(","))):
         name, _, value = word.partition("=")
@@ -207,7 +206,8 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
     from xlvla_data.bag.card import read_card
 
     folder = folder.resolve()
-    key, source = f"{folder.parent.name}/{folder.name}", _print_of(folder)
+    key = f"{folder.parent.name}/{folder.name}"
+    source = _print_of(folder)
     if key in there:
         if there[key] in (
             "",
@@ -228,10 +228,8 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
             return [f"left out: its state is '{card.state}', only what was stopped is converted"]
         if card.verdict == "red" and not red:
             report.left_out += 1
-            told, more = (
-                [str(line).removeprefix("red: ") for line in card.findings[:2]],
-                len(card.findings) - 2,
-            )
+            told = [str(line).removeprefix("red: ") for line in card.findings[:2]]
+            more = len(card.findings) - 2
             return [
                 f"red, left out: {'; '.join(told) or 'no finding says why'}"
                 + (f"; and {more} more findings" if more > 0 else "")
@@ -277,7 +275,8 @@ def _say(report: Report, to: Path) -> None:
         + f": {to}"
     )
     if report.converted:
-        recorded, spent = report.recorded_s / 60, report.spent_s / 60
+        recorded = report.recorded_s / 60
+        spent = report.spent_s / 60
         print(
             f"{recorded:.1f} min of recordings in {spent:.1f} min: {recorded / spent:.1f} x real "
             "time, every frame read back"

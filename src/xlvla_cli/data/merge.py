@@ -59,7 +59,8 @@ def carry_out(moves: Sequence[Move], targets: Sequence[Path], sources: Sequence[
         raise XlvlaError(
             f"--to {clash[0]}: it is one of the data sets that are read; choose another folder"
         )
-    put, there = Counter[Path](), 0
+    put = Counter[Path]()
+    there = 0
     with interruptible():
         for move, new in track(
             rearrange.carry_out(moves), "episodes", total=len(moves), transient=True

@@ -62,7 +62,9 @@ def take_over(
     names = name_map.read_map(
         map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named
     )
-    data, report, lines = Dataset(dataset), Report(), list[str]()
+    data = Dataset(dataset)
+    report = Report()
+    lines = list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
         theirs = foreign.Foreign(data, names, rate, work.most_s)
@@ -94,11 +96,9 @@ class Work:
         from xlvla_data import store
         from xlvla_data.convert import Limits
 
-        self._codec, self._kept, self._limits = (
-            Codec.load(),
-            store.Store(to, checked=True),
-            _ages(rate_hz, Limits()),
-        )
+        self._codec = Codec.load()
+        self._kept = store.Store(to, checked=True)
+        self._limits = _ages(rate_hz, Limits())
         self._there = {stored.key for stored in store.there(to)}
 
     @property

@@ -218,10 +218,8 @@ def _play_all(
     from xlvla.screen import Screen
     from xlvla_cli.eval import engines
 
-    run, waiting = (
-        engines.engine(engine),
-        [trial for trial in trials if not _known(trial, ledger, out)],
-    )
+    run = engines.engine(engine)
+    waiting = [trial for trial in trials if not _known(trial, ledger, out)]
     screen = Screen()
     played = engines.through_ros(waiting, screen, own_domain()) if ros else run(waiting, workers)
     columns = (
@@ -333,7 +331,8 @@ def _show(found: Table, console: Console) -> None:
         for row in rows:
             shown.add_row(*row)
         console.print(shown)
-    total, zero = found.over(), found.over(held_out=True)
+    total = found.over()
+    zero = found.over(held_out=True)
     assert total is not None
     console.print(
         f"success {total.successes}/{total.trials} = {total.sr:.0%}, PSR {total.psr:.0%}",

@@ -59,7 +59,8 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
         )
         ray.init(log_to_driver=False, **mine)
     there = ray.remote(num_cpus=1)(play)
-    waiting, running = list(reversed(trials)), dict[Any, Trial]()
+    waiting = list(reversed(trials))
+    running = dict[Any, Trial]()
     try:
         while waiting or running:
             while waiting and len(running) < 2 * workers:

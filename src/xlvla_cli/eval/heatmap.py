@@ -16,7 +16,8 @@ def draw(table: Table, path: Path, title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    tasks, hands = table.tasks, table.hands
+    tasks = table.tasks
+    hands = table.hands
     figure = Figure(
         figsize=(2.6 + 2 * max(1.9, 1.05 * len(hands)), 1.7 + 0.48 * len(tasks)),
         layout="constrained",

@@ -47,9 +47,13 @@ def _play_expert(trial: Trial) -> Result:
         shown = demonstrate(
             world, expert, trial.seed, watch=lambda world: seen.append(world.data.qpos.copy())
         )
-        success, status, text = shown.good, shown.status, shown.status.text
+        success = shown.good
+        status = shown.status
+        text = shown.status.text
     except XlvlaError as error:  # an arm cannot follow
-        success, status, text = False, world.status(), str(error)
+        success = False
+        status = world.status()
+        text = str(error)
     if status.success and not success:
         text = "spoilt after its success"
     outcome = Outcome(success, status.stage, round(world.time_s, 2), text)

@@ -48,7 +48,8 @@ class Roughness:
 def blended(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughness:
     """Of what a player makes of chunks that come in time's order."""
     times = _times(player, chunks, end_s)
-    out, left = [], list(chunks)
+    out = []
+    left = list(chunks)
     for now in times:
         while left and left[0].came_s <= now:
             chunk = left.pop(0)
@@ -107,10 +108,8 @@ def _own_jerk(chunk: Arrival, player: Player) -> np.ndarray:
     too.
     """
     ticks = np.arange(-3, round(AFTER_S * player.config.rate_hz) + 1) / player.config.rate_hz
-    curve, begun_s = (
-        Trajectory(chunk.points, chunk.rate_hz),
-        chunk.came_s - chunk.stamp_s - 1 / chunk.rate_hz,
-    )
+    curve = Trajectory(chunk.points, chunk.rate_hz)
+    begun_s = chunk.came_s - chunk.stamp_s - 1 / chunk.rate_hz
     return _jerk(np.array([curve.at(begun_s + tick).position for tick in ticks]), player)
 
 

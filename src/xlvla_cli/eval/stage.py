@@ -49,7 +49,8 @@ class Stage:
             raise XlvlaError(
                 f"rig '{rig.name}' needs a `policy` and a `sim` section to be evaluated"
             )
-        self.rig, self.period_s = rig, 1 / rig.motion.rate_hz
+        self.rig = rig
+        self.period_s = 1 / rig.motion.rate_hz
         self.instruction = rig.policy.instruction
         self.replan = max(1, round(rig.policy.replan_s / self.period_s))
         self.delay = round(delay_s / self.period_s)
@@ -70,13 +71,13 @@ class Stage:
         self.commanded: dict[Side, list[np.ndarray]] = {
             side: [self._measured(side)] for side in self.rig.sides
         }
-        self.sent, self.seen, self._troubles = (
-            list[tuple[float, Chunk]](),
-            list[np.ndarray](),
-            list[str](),
-        )
+        self.sent = list[tuple[float, Chunk]]()
+        self.seen = list[np.ndarray]()
+        self._troubles = list[str]()
         waiting: tuple[int, Chunk] | None = None
-        outcome, tick, last = None, 0, math.inf
+        outcome = None
+        tick = 0
+        last = math.inf
         every = round(1 / CHUNK_HZ / self.period_s)
         while tick < last:
             now_s = tick * self.period_s
@@ -84,17 +85,16 @@ class Stage:
                 waiting = tick + self.delay, chunk
             if waiting and tick >= waiting[0]:
                 self._offer(motion, waiting[1], now_s)
-                self.sent, waiting = [*self.sent, (now_s, waiting[1])], None
+                self.sent = [*self.sent, (now_s, waiting[1])]
+                waiting = None
             self._command(motion, now_s)
             self.world.step(self.period_s)
             if tick % every == 0:
                 self.seen.append(self.world.data.qpos.copy())
             tick += 1
             if outcome is None and self.world.status().done:
-                outcome, last = (
-                    self._outcome(),
-                    tick + (round(SETTLE_S / self.period_s) if settle else 0),
-                )
+                outcome = self._outcome()
+                last = tick + (round(SETTLE_S / self.period_s) if settle else 0)
         assert outcome is not None
         return outcome
 

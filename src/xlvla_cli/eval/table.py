@@ -49,7 +49,8 @@ class Rate:
 
 def rate(outcomes: Sequence[Outcome]) -> Rate:
     """Over at least one trial."""
-    count, successes = len(outcomes), sum(outcome.success for outcome in outcomes)
+    count = len(outcomes)
+    successes = sum(outcome.success for outcome in outcomes)
     psr = math.fsum(outcome.stage for outcome in outcomes) / count
     return Rate(
         count,

@@ -56,8 +56,10 @@ def access(rig: Rig) -> dict[str, Access]:
 
 def dds_names(wire: Wiring) -> Access:
     """What a node's own topics and services are in DDS."""
-    says, hears = _names("rt{}", wire.says), _names("rt{}", wire.hears)
-    answered, asked = _names("rq{}Request", wire.serves), _names("rr{}Reply", wire.calls)
+    says = _names("rt{}", wire.says)
+    hears = _names("rt{}", wire.hears)
+    answered = _names("rq{}Request", wire.serves)
+    asked = _names("rr{}Reply", wire.calls)
     return Access(
         says | _names("rr{}Reply", wire.serves) | _names("rq{}Request", wire.calls),
         hears | answered | asked,

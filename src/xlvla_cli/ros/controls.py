@@ -39,7 +39,8 @@ class Controls:
     """Orders by key, and the newest word of every device."""
 
     def __init__(self, operator: Operator, rig: Rig):
-        self._operator, self._rig = operator, rig
+        self._operator = operator
+        self._rig = rig
         self._readers = (
             {}
             if rig.sim
@@ -51,10 +52,8 @@ class Controls:
         self._cues = Reader(operator.node, topics.CUE, forms.WORDS)
         self._recorder = Reader(operator.node, topics.RECORDER_STATUS, statuses.RECORDER)
         self._recording: dict[str, Any] = {}
-        self._teleop, self._following = (
-            Reader(operator.node, topics.TELEOP_STATUS, statuses.TELEOP),
-            dict[str, Any](),
-        )
+        self._teleop = Reader(operator.node, topics.TELEOP_STATUS, statuses.TELEOP)
+        self._following = dict[str, Any]()
         if rig.teleop:
             operator.prepare(topics.TELEOP_CLUTCH)
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):

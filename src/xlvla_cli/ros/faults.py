@@ -19,7 +19,8 @@ from xlvla.types import Part, Side
 from xlvla_cli.ros.session import Session
 
 LOOK_S = 0.005
-OBEYED_S, TOLD_S = 3.0, 15.0
+OBEYED_S = 3.0
+TOLD_S = 15.0
 
 
 class FaultOrders:

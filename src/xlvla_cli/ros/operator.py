@@ -26,7 +26,8 @@ from xlvla.ros.stop import StopPublisher
 OFFER_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 8.0
 
-MOST_NODES, MOST_LINES = 200, 50
+MOST_NODES = 200
+MOST_LINES = 50
 """Nodes whose figures are kept, and lines of what was refused."""
 
 
@@ -63,7 +64,8 @@ class Operator:
         self._keys = self.node.create_publisher(
             topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos
         )
-        self._stop, self._stopped = StopPublisher(self.node, "operator"), False
+        self._stop = StopPublisher(self.node, "operator")
+        self._stopped = False
         self._last_status: dict[str, Any] = {}
         self._figures: dict[str, dict[str, str]] = {}
 
@@ -109,7 +111,8 @@ class Operator:
         """The answer; None when there is none in time, as when a node that just died still seems to
         offer the service.
         """
-        asked, give_up = client.call_async(request), time.monotonic() + ANSWER_TIMEOUT_S
+        asked = client.call_async(request)
+        give_up = time.monotonic() + ANSWER_TIMEOUT_S
         while not asked.done() and time.monotonic() < give_up:
             idle()
             self._executor.spin_once(timeout_sec=0.02)
@@ -141,7 +144,8 @@ class Operator:
         answer = self.call(topics.MOTION_RESET)
         if self._stopped:  # what this operator said must not stop whoever starts later
             self._stop.close()
-            self._stop, self._stopped = StopPublisher(self.node, "operator"), False
+            self._stop = StopPublisher(self.node, "operator")
+            self._stopped = False
         return answer
 
     def instruct(self, sentence: str) -> None:

@@ -33,7 +33,8 @@ class Peers:
         self._reader = Reader(node, topics.DIAGNOSTICS.history(200), forms.FIGURES)
         self._heard: dict[str, float] = dict.fromkeys(names, 0.0)
         self._there = set[str]()
-        self._told, self._network = False, network
+        self._told = False
+        self._network = network
 
     def changes(self) -> list[str]:
         """A line for whoever came or went since the last call; the first call says who is
@@ -56,5 +57,6 @@ class Peers:
                 else f"on this machine: {_TO_ANOTHER}"
             )
             lines.insert(0, f"waiting for {', '.join(awaited)}, {where}")
-        self._there, self._told = there, True
+        self._there = there
+        self._told = True
         return lines

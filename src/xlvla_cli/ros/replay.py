@@ -22,7 +22,8 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 from xlvla_cli.ros.operator import Operator
 
 SOURCE = "replay"
-NOBODY, LET_GO_S = "nobody", 0.2
+NOBODY = "nobody"
+LET_GO_S = 0.2
 AHEAD = 4
 """A chunk is said every so many frames."""
 
@@ -61,7 +62,8 @@ class Replayer:
     """
 
     def __init__(self, operator: Operator, rig: Rig, idle: Callable[[], None] = lambda: None):
-        self._rig, self._idle = rig, idle
+        self._rig = rig
+        self._idle = idle
         self._clock = SimClock(operator.node, rig.sim.speed) if rig.sim else Clock()
         self._measured: dict[Side, Measured] = {
             side: Measured(operator.node, rig, side) for side in rig.sides
@@ -123,7 +125,8 @@ class Replayer:
 
     def _poses(self) -> dict[Side, np.ndarray]:
         """The poses [N] rad of the sides that said freshly where they are."""
-        now_ns, known = self._clock.now_ns(), dict[Side, np.ndarray]()
+        now_ns = self._clock.now_ns()
+        known = dict[Side, np.ndarray]()
         for side, measured in self._measured.items():
             if (pose := measured.pose(now_ns, 0)) is not None:
                 known[side] = pose
@@ -133,12 +136,10 @@ class Replayer:
         """Says the frames as chunks while time passes; what was measured, with the number of the
         frame that was due.
         """
-        count, seen, said, began = (
-            len(next(iter(frames.values()))),
-            list[tuple[float, dict[Side, np.ndarray]]](),
-            -AHEAD,
-            0,
-        )
+        count = len(next(iter(frames.values())))
+        seen = list[tuple[float, dict[Side, np.ndarray]]]()
+        said = -AHEAD
+        began = 0
         moved = time.monotonic()
         while True:
             now_ns = self._clock.now_ns()
@@ -147,7 +148,8 @@ class Replayer:
             if frame >= count:
                 return seen
             if frame >= said + AHEAD:
-                said, moved = int(frame), time.monotonic()
+                said = int(frame)
+                moved = time.monotonic()
                 self._say(frames, said, began + round(said / CHUNK_HZ * convert.SECOND))
             elif time.monotonic() - moved > WAIT_S:
                 raise XlvlaError(f"the clock has stood still for {WAIT_S:.0f} s")

@@ -74,10 +74,8 @@ def _episode(session: Session, number: int, count: int, screen: Screen) -> Episo
 def show(reports: list[Report], screen: Screen) -> None:
     """The success rate, in all and by pair of hands, and the latencies."""
     for report in reports:
-        latency, period = (
-            report.measured["observation_to_chunk_ms"],
-            report.measured["command_period_ms"],
-        )
+        latency = report.measured["observation_to_chunk_ms"]
+        period = report.measured["command_period_ms"]
         if latency and period:
             screen.say(
                 f"{report.title}: chunk {latency['p50']:.0f} ms after its observation (p99 "
@@ -86,7 +84,8 @@ def show(reports: list[Report], screen: Screen) -> None:
                 f"{period['p99']:.1f} ms), "
                 f"{report.measured['real_time_factor']:.2f} x real time"
             )
-    successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
+    successes = sum(r.successes for r in reports)
+    count = sum(len(r.episodes) for r in reports)
     by_pair = (
         ", ".join(f"{r.title} {r.successes}/{len(r.episodes)}" for r in reports)
         if len(reports) > 1
@@ -100,7 +99,8 @@ def show(reports: list[Report], screen: Screen) -> None:
 
 def write(out: Path, reports: list[Report]) -> Path:
     """Writes OUT/summary.json."""
-    successes, count = sum(r.successes for r in reports), sum(len(r.episodes) for r in reports)
+    successes = sum(r.successes for r in reports)
+    count = sum(len(r.episodes) for r in reports)
     summary: dict[str, Any] = {
         "version": __version__,
         "episodes": count,

@@ -74,11 +74,14 @@ class Session:
         listener: Listener = lambda name, line: None,
         progress: Callable[[list[str]], None] = lambda waiting: None,
     ):
-        self.rig, self.moments = rig, list[Moment]()
+        self.rig = rig
+        self.moments = list[Moment]()
         self.supervisor = Supervisor(
             rig, specs or graph.nodes(rig), domain=domain, listener=listener
         )
-        self._domain, self._record, self._progress = domain, record, progress
+        self._domain = domain
+        self._record = record
+        self._progress = progress
 
     def __enter__(self) -> Session:
         self.operator = Operator(

@@ -121,7 +121,8 @@ def jobs(
         )
     made: list[Job] = []
     for task in tasks:
-        base, every = simulated_rig(rig, task), list[Job]()
+        base = simulated_rig(rig, task)
+        every = list[Job]()
         for number in range(seed, last):
             rng = np.random.default_rng([number, 2])
             left = right = hands[number % len(hands)]
@@ -143,7 +144,8 @@ class Ledger:
     def __init__(self, folder: Path):
         from xlvla_data import store
 
-        self._store, self._file = store.Store(folder), folder / "dropped_episodes.json"
+        self._store = store.Store(folder)
+        self._file = folder / "dropped_episodes.json"
         there = store.find(folder) if store.roots(folder) else []
         self.dropped: set[str] = (
             set(json.loads(self._file.read_text())) if self._file.is_file() else set()
@@ -248,7 +250,8 @@ def _world(job: Job) -> tuple[World, Expert]:
 def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstration) -> Episode:
     from xlvla_data.episode import Episode, EpisodeInfo
 
-    rig, actions = job.rig, demonstration.script.actions
+    rig = job.rig
+    actions = demonstration.script.actions
     info = EpisodeInfo(
         task=job.task,
         instruction=world.task.sentence,

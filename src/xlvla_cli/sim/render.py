@@ -36,10 +36,12 @@ def render(
     from xlvla_sim.world import World
 
     out.mkdir(parents=True, exist_ok=True)
-    base, codec = simulated_rig(rig, task), Codec.load()
+    base = simulated_rig(rig, task)
+    codec = Codec.load()
     for name in choose_hands(hands):
         chosen = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
-        world, scene = World(chosen), []
+        world = World(chosen)
+        scene = []
         demonstration = demonstrate(
             world,
             Expert(chosen, codec),

@@ -19,7 +19,8 @@ START = 4
 machines ROS runs on.
 """
 
-_TIME, _LENGTH = struct.Struct("<iI"), struct.Struct("<I")
+_TIME = struct.Struct("<iI")
+_LENGTH = struct.Struct("<I")
 
 STAMPED = {
     "std_msgs/msg/Header",
@@ -60,7 +61,9 @@ class Positions:
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
-        self._head, self._at, self._end = b"", 0, 0
+        self._head = b""
+        self._at = 0
+        self._end = 0
 
     def __call__(self, data: bytes) -> np.ndarray:
         """Positions [J] of a serialised JointState, in its own order; [0] where it has none."""
@@ -75,14 +78,16 @@ class Positions:
         _, at = read_text(data, START + _TIME.size)
         at += -at % 4
         (count,) = _LENGTH.unpack_from(data, at)
-        names, at = list[str](), at + _LENGTH.size
+        names = list[str]()
+        at = at + _LENGTH.size
         for _ in range(count):
             name, at = read_text(data, at)
             names.append(name)
         at += -at % 4
         (count,) = _LENGTH.unpack_from(data, at)
         end = at + _LENGTH.size
-        self.names, self._head = tuple(names), data[START + _TIME.size : end]
+        self.names = tuple(names)
+        self._head = data[START + _TIME.size : end]
         self._at = end + (START - end) % 8 if count else 0
         self._end = self._at + 8 * count
 

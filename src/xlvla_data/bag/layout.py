@@ -16,7 +16,9 @@ METADATA = "metadata.yaml"
 VERSION = 9
 """Of `metadata.yaml`, since Jazzy."""
 
-PROFILE, SCHEMA_ENCODING, MESSAGE_ENCODING = "ros2", "ros2msg", "cdr"
+PROFILE = "ros2"
+SCHEMA_ENCODING = "ros2msg"
+MESSAGE_ENCODING = "cdr"
 STORAGE = "mcap"
 
 FOREVER = {"sec": 9223372036, "nsec": 854775807}

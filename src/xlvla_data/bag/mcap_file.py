@@ -96,16 +96,19 @@ class McapFile:
         """Brings what was added to the disk; OSError where it cannot, and what was added since the
         last flush is lost.
         """
-        chunk, index = bytes(self._chunk), self._index
+        chunk = bytes(self._chunk)
+        index = self._index
         self._begin_chunk()
         if not index:
             return
         times = [log_ns for entries in index.values() for log_ns, _ in entries]
         data = lz4.frame.compress(chunk)
         record = Chunk("lz4", data, max(times), min(times), zlib.crc32(chunk), len(chunk))
-        start, made = self.end, RecordBuilder()
+        start = self.end
+        made = RecordBuilder()
         record.write(made)
-        length, offsets = made.count, dict[int, int]()
+        length = made.count
+        offsets = dict[int, int]()
         for channel, entries in index.items():
             offsets[channel] = start + made.count
             MessageIndex(channel, sorted(entries)).write(made)
@@ -143,7 +146,8 @@ class McapFile:
         return sum((counts for _, counts in self._chunks), Counter[int]())
 
     def _begin_chunk(self) -> None:
-        self._chunk, self._index = bytearray(), dict[int, list[tuple[int, int]]]()
+        self._chunk = bytearray()
+        self._index = dict[int, list[tuple[int, int]]]()
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
@@ -163,17 +167,19 @@ class McapFile:
     def _ending(self, notes: Metadata) -> bytes:
         """Everything after the last chunk."""
         before = _bytes(notes)
-        indexed, chunks = (
-            [MetadataIndex(self.end, len(before), notes.name)],
-            [index for index, _ in self._chunks],
-        )
+        indexed = [MetadataIndex(self.end, len(before), notes.name)]
+        chunks = [index for index, _ in self._chunks]
         before += _bytes(DataEnd(0))
-        start, offset, body, offsets = self.end + len(before), 0, b"", list[SummaryOffset]()
+        start = self.end + len(before)
+        offset = 0
+        body = b""
+        offsets = list[SummaryOffset]()
         for group in (self._schemas, self._channels, [self._statistics()], chunks, indexed):
             made = _bytes(*group)
             if made:
                 offsets.append(SummaryOffset(made[0], start + offset, len(made)))
-            body, offset = body + made, offset + len(made)
+            body = body + made
+            offset = offset + len(made)
         body += _bytes(*offsets)
         footer = _bytes(Footer(start, start + offset, 0))
         checksum = zlib.crc32(footer[:-4], zlib.crc32(body))

@@ -17,7 +17,8 @@ QUALITY = 95
 FORMAT = b"rgb8; jpeg compressed bgr8\0"
 """As image_transport says it."""
 
-_SIZE, _LENGTH = struct.Struct("<II"), struct.Struct("<I")
+_SIZE = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
 _ENCODINGS = ("rgb8", "bgr8")
 
 

@@ -84,7 +84,8 @@ class Bag:
                 f"{self.folder} has every message compressed on its own: `ros2 bag convert` makes "
                 "a bag without that"
             )
-        decoder, newest_ns = Decoder(), 0
+        decoder = Decoder()
+        newest_ns = 0
         for message in self._raw():
             topic = self.topics.get(message.topic)
             if topic is None:

@@ -30,7 +30,9 @@ class BagWriter:
 
     def __init__(self, folder: Path, topics: Sequence[BagTopic], distro: str):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._topics, self._distro = folder, topics, distro
+        self.folder = folder
+        self._topics = topics
+        self._distro = distro
         with contextlib.suppress(OSError):
             (folder / SPARE).write_bytes(bytes(SPARE_BYTES))
         self.file = McapFile(mcap_path(folder), topics)

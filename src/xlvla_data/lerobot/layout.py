@@ -31,7 +31,9 @@ INFO = "meta/info.json"
 STATS = "meta/stats.json"
 LOCK = "meta/.lock"
 
-STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
+STATE = "observation.state"
+ACTION = "action"
+IMAGES = "observation.images."
 INDICES = {
     "timestamp": "float32",
     "frame_index": "int64",

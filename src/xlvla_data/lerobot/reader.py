@@ -35,7 +35,8 @@ class Dataset:
     """
 
     def __init__(self, root: Path):
-        self.root, self.info = root, layout.read_info(root)
+        self.root = root
+        self.info = layout.read_info(root)
 
     def __len__(self) -> int:
         return len(self.episodes)

@@ -36,7 +36,8 @@ class Glimpses:
     """
 
     def __init__(self, pictures: Iterable[np.ndarray]):
-        self._pictures, self.seen = pictures, list[np.ndarray]()
+        self._pictures = pictures
+        self.seen = list[np.ndarray]()
 
     def __iter__(self) -> Iterator[np.ndarray]:
         self.seen = []

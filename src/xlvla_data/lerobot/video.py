@@ -23,7 +23,8 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
 def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
     """Writes RGB uint8 [H, W, 3] atomically as H.264; how many there were."""
     with replacing(path) as fresh, av.open(str(fresh), "w", format="mp4") as file:
-        stream, count = None, 0
+        stream = None
+        count = 0
         for picture in pictures:
             count += 1
             if stream is None:

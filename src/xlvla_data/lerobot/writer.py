@@ -35,8 +35,11 @@ class Writer:
     """
 
     def __init__(self, root: Path, info: Info, *, checked: bool = False):
-        self.root, self.rows, self.sentences = root, list[dict[str, Any]](), list[str]()
-        self._checked, self._stats = checked, dict[str, Stats]()
+        self.root = root
+        self.rows = list[dict[str, Any]]()
+        self.sentences = list[str]()
+        self._checked = checked
+        self._stats = dict[str, Stats]()
         self._lock = locked(root / layout.LOCK)
         self.info = replace(info, total_episodes=0, total_frames=0, total_tasks=0)
         if (root / layout.INFO).is_file():
@@ -95,13 +98,12 @@ class Writer:
             clips: the whole episode by camera's name.
             told: what the table of episodes says of it there, its statistics too.
         """
-        length, number = self._check(columns, clips), len(self.rows)
+        length = self._check(columns, clips)
+        number = len(self.rows)
         row, sentences = self._begin(columns, length, sentence)
         for camera, key in self.info.cameras.items():
-            clip, path = (
-                clips[camera],
-                self.root / layout.numbered(layout.VIDEO, number, video_key=key),
-            )
+            clip = clips[camera]
+            path = self.root / layout.numbered(layout.VIDEO, number, video_key=key)
             linked(clip.path, path)
             row |= _clip(key, number, clip.start_s, clip.start_s + length / self.info.fps)
         self._tell({**told, **row}, sentences)
@@ -113,7 +115,9 @@ class Writer:
         """Writes an episode's numbers; what the table of episodes says of them, and the sentences
         with its own.
         """
-        number, first, frame = len(self.rows), self.info.total_frames, np.arange(length)
+        number = len(self.rows)
+        first = self.info.total_frames
+        frame = np.arange(length)
         sentences = self.sentences if sentence in self.sentences else [*self.sentences, sentence]
         indices = {"timestamp": frame / self.info.fps, "frame_index": frame, "index": first + frame}
         indices |= {
@@ -164,7 +168,9 @@ class Writer:
             total_tasks=len(sentences),
         )
         layout.write_json(self.root / layout.INFO, self.info.document())
-        self.rows, self.sentences, self._stats = [*self.rows, row], sentences, whole
+        self.rows = [*self.rows, row]
+        self.sentences = sentences
+        self._stats = whole
 
     def _whole(self, key: str) -> list[Stats]:
         """Statistics of all episodes so far; none before the first."""

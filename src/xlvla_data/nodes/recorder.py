@@ -52,7 +52,8 @@ class RecorderNode(RigNode):
                 f"rig '{self.rig.name}' has no `recorder` section, so nothing says where episodes "
                 "go"
             )
-        self._config, self._codec = self.rig.recorder, Codec.load().hash
+        self._config = self.rig.recorder
+        self._codec = Codec.load().hash
         self._root = Path(self._config.folder).expanduser().resolve()
         self._intake = Intake(self, self.rig)
         for line in too_large(self.rig):
@@ -184,7 +185,8 @@ class RecorderNode(RigNode):
                 {"state": "stopped" if last else "idle", **where, "instruction": self._sentence()}
             )
             return
-        verdict, spool = recording.verdict(live=True), recording.spool
+        verdict = recording.verdict(live=True)
+        spool = recording.spool
         self._warn_once(verdict.findings)
         self.health.fact("written [MB]", round(spool.written / 1e6, 1))
         self.health.ok(f"recording {recording.folder.name}, {verdict.colour}")

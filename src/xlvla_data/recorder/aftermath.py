@@ -22,7 +22,8 @@ def judged(bag: Bag) -> tuple[Verdict, float]:
     tapes = {name: Tape(stream(rig, topic)) for name, topic in bag.topics.items()}
     began_ns = ended_ns = 0
     for message in bag.messages(raw=True):
-        began_ns, ended_ns = began_ns or message.log_ns, message.log_ns
+        began_ns = began_ns or message.log_ns
+        ended_ns = message.log_ns
         try:
             tapes[message.topic].add(
                 message.content, message.stamp_ns, message.log_ns, message.sequence

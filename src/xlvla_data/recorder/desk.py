@@ -46,8 +46,12 @@ class Desk:
         cue: Cue,
         confirm_s: float,
     ):
-        self._session, self._begin, self._facts, self._sentence = session, begin, facts, sentence
-        self._cue, self._confirm_s = cue, confirm_s
+        self._session = session
+        self._begin = begin
+        self._facts = facts
+        self._sentence = sentence
+        self._cue = cue
+        self._confirm_s = confirm_s
         self._lock = threading.RLock()
         self._asked_s = -confirm_s
         self.recording: Recording | None = None
@@ -70,7 +74,8 @@ class Desk:
     def stop(self, found: Finding | None = None) -> str:
         """Ends the episode; `found` is why, where the operator did not ask for it."""
         with self._lock:
-            recording, self.recording = self.recording, None
+            recording = self.recording
+            self.recording = None
             if recording is None:
                 raise XlvlaError("nothing is being recorded")
             facts = {

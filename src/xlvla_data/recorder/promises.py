@@ -20,7 +20,8 @@ _RESET = "/reset"
 
 def stream(rig: Rig, topic: BagTopic) -> Stream:
     """How a topic is judged."""
-    picture, body = _PICTURE.match(topic.name), _BODY.match(topic.name)
+    picture = _PICTURE.match(topic.name)
+    body = _BODY.match(topic.name)
     if picture and topic.type == KIND and picture[1] in rig.cameras:
         rendered = rig.sim is not None or picture[1] in rig.mirrored
         return Stream(
@@ -43,8 +44,10 @@ def stream(rig: Rig, topic: BagTopic) -> Stream:
 def _body(rig: Rig, topic: BagTopic, side: Side, part: Part, measured: bool) -> Stream:
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
     claim_hz = _state_hz(rig, side, part) if measured else rig.motion.rate_hz
-    lower, upper = np.asarray(limits.lower, float), np.asarray(limits.upper, float)
-    kind, joints = "state" if measured else "command", rig.joint_names(side, part)
+    lower = np.asarray(limits.lower, float)
+    upper = np.asarray(limits.upper, float)
+    kind = "state" if measured else "command"
+    joints = rig.joint_names(side, part)
     return Stream(topic, kind, f"{side} {part}", claim_hz, joints, lower, upper, counted=True)
 
 

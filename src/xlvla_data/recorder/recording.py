@@ -58,7 +58,8 @@ class Recording:
         least_free_bytes: float,
         distro: str,
     ):
-        self.folder, self._began_ns = folder, time.time_ns()
+        self.folder = folder
+        self._began_ns = time.time_ns()
         self.card = replace(card, name=folder.name, state="recording", began_ns=self._began_ns)
         self.card.write(folder)
         self._tapes = {stream.topic.name: Tape(stream) for stream in streams}

@@ -189,7 +189,8 @@ def _information(part: Path, writer: McapFile, topics: list[BagTopic]) -> dict[s
 
 def _keep(path: Path) -> Path:
     """Gives a file a second name that says that it is damaged, so that it outlives its first."""
-    kept, number = path.with_name(path.name + DAMAGED), 1
+    kept = path.with_name(path.name + DAMAGED)
+    number = 1
     while kept.exists():
         number += 1
         kept = path.with_name(f"{path.name}{DAMAGED}{number}")
@@ -234,10 +235,8 @@ def _correct_card(folder: Path, lost: list[str]) -> None:
     if card.state == "recording":
         own.insert(0, Finding("yellow", KILLED))
         about = description(folder)
-        began_ns, spent_ns = (
-            about["starting_time"]["nanoseconds_since_epoch"],
-            about["duration"]["nanoseconds"],
-        )
+        began_ns = about["starting_time"]["nanoseconds_since_epoch"]
+        spent_ns = about["duration"]["nanoseconds"]
         changes = {
             "state": "stopped",
             "why": KILLED,

@@ -20,7 +20,8 @@ class Session:
 
     def __init__(self, root: Path, least_free_gb: float):
         self.folder = _free(root / time.strftime("%Y-%m-%d_%H%M%S"))
-        self._least_free_gb, self._count = least_free_gb, 0
+        self._least_free_gb = least_free_gb
+        self._count = 0
 
     def begin(self) -> Path:
         """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is
@@ -51,7 +52,8 @@ class Session:
 
 def _free(path: Path) -> Path:
     """The path, with a number behind it where it is taken."""
-    number, free = 1, path
+    number = 1
+    free = path
     while free.exists():
         number, free = number + 1, path.with_name(f"{path.name}_{number}")
     return free

@@ -56,11 +56,16 @@ class Spool:
     """
 
     def __init__(self, writer: BagWriter, least_free_bytes: float, most_bytes: int = MOST_BYTES):
-        self.fault, self.dropped, self.written = "", 0, 0
+        self.fault = ""
+        self.dropped = 0
+        self.written = 0
         self.unreadable: dict[str, str] = {}
-        self._writer, self._least_free, self._most = writer, least_free_bytes, most_bytes
+        self._writer = writer
+        self._least_free = least_free_bytes
+        self._most = most_bytes
         self._queue: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
-        self._waiting, self._lock = 0, threading.Lock()
+        self._waiting = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="bag", daemon=True)
         self._thread.start()
 

@@ -49,9 +49,12 @@ class Tape:
 
     def __init__(self, stream: Stream):
         self.stream = stream
-        self._stamps, self._logs = array.array("q"), array.array("q")
-        self._values, self._prints = array.array("d"), array.array("q")
-        self._positions, self._order = Positions(), list[int]()
+        self._stamps = array.array("q")
+        self._logs = array.array("q")
+        self._values = array.array("d")
+        self._prints = array.array("q")
+        self._positions = Positions()
+        self._order = list[int]()
         self._names: tuple[str, ...] = ()
         self._sequence = self._lost = 0
         self._faults: dict[str, None] = {}
@@ -76,7 +79,8 @@ class Tape:
 
     def track(self, since_ns: int = 0) -> Track:
         """What came from this log time on."""
-        stream, width = self.stream, len(self.stream.joints)
+        stream = self.stream
+        width = len(self.stream.joints)
         first = bisect.bisect_left(self._logs, since_ns)
         stamps, logs, prints = (
             np.array(column[first:], np.int64)

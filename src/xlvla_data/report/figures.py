@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#2c6fbb", "#d1603d", "#3f8f5a", "#8a5aa8", "#c2912e", "#4aa3a8", "#b0457b")
-GREY, INK = "#c9ced6", "#2b303a"
+GREY = "#c9ced6"
+INK = "#2b303a"
 ENDED = {True: ("success", "#3f8f5a"), False: ("failure", "#c8452f"), None: ("not said", "#8a93a1")}
 
 

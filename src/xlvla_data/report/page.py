@@ -48,7 +48,8 @@ def _document(overview: Overview, title: str) -> str:
 
 
 def _head(overview: Overview, title: str) -> str:
-    groups, episodes = overview.groups, overview.episodes
+    groups = overview.groups
+    episodes = overview.episodes
     won, said = (
         sum(sum(group.success.get(word, 0) for word in words) for group in groups)
         for words in (("yes",), ("yes", "no"))
@@ -80,12 +81,14 @@ def _table(overview: Overview) -> str:
         "sentence",
     )
     rows = "".join(f"<tr>{''.join(_row(group))}</tr>" for group in overview.groups)
-    return f"<section><h2>Episodes</h2><table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table></section>"
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<section><h2>Episodes</h2><table><tr>{head}</tr>{rows}</table></section>"
 
 
 def _row(group: Group) -> Iterator[str]:
     lengths = group.durations_s
-    won, lost = group.success.get("yes", 0), group.success.get("no", 0)
+    won = group.success.get("yes", 0)
+    lost = group.success.get("no", 0)
     lights = "".join(
         f"<i class={light}>{count} {light}</i>"
         for light in ("green", "yellow", "red")
@@ -100,10 +103,9 @@ def _row(group: Group) -> Iterator[str]:
     yield from (f"<td>{escape(word or '-')}</td>" for word in (group.task, group.hands))
     yield from (f"<td class=number>{number}</td>" for number in numbers)
     yield f"<td>{lights or '-'}</td><td class=number>{group.sessions or '-'}</td>"
-    yield (
-        "<td "
-        f"class=sentence>{escape(group.sentences[0])}{f' and {len(group.sentences) - 1} more' if group.sentences[1:] else ''}</td>"
-    )
+    others = len(group.sentences) - 1
+    more = f" and {others} more" if others else ""
+    yield f"<td class=sentence>{escape(group.sentences[0])}{more}</td>"
 
 
 def _plots(overview: Overview) -> str:

@@ -24,7 +24,8 @@ class Inspection:
     """
 
     def __init__(self, root: Path, *, looked: bool = True):
-        self.data, self._looked = Dataset(root), looked
+        self.data = Dataset(root)
+        self._looked = looked
         self._ranges = ranges(
             self.data.info.own.get("hands", {}), self.data.info.own.get("joints", {})
         )

@@ -38,7 +38,8 @@ def findings(
     """What is wrong with an episode's pictures, which are put into `glimpses`; raises XlvlaError
     where they cannot be decoded.
     """
-    wanted, shape = info.features[info.cameras[camera]].shape, None
+    wanted = info.features[info.cameras[camera]].shape
+    shape = None
     for picture in clip:
         shape = picture.shape
         glimpses.append(picture[::EVERY, ::EVERY].copy())

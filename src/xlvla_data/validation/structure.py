@@ -16,10 +16,12 @@ LATE_S = 1e-4
 
 def findings(data: Dataset) -> Iterator[str]:
     """What is wrong with a data set as a whole."""
-    info, rows = data.info, data.episodes
+    info = data.info
+    rows = data.episodes
     frames = sum(row.length for row in rows)
     if frames != info.total_frames:
-        yield f"{layout.INFO} promises {info.total_frames} frames, the table of episodes has {frames}"
+        promised = f"{layout.INFO} promises {info.total_frames} frames"
+        yield f"{promised}, the table of episodes has {frames}"
     yield from _sentences(data)
     for key in (layout.STATE, layout.ACTION):
         if key not in info.features:
@@ -36,7 +38,8 @@ def findings(data: Dataset) -> Iterator[str]:
         )
     expected = 0
     for row in rows:
-        begin, end = row.row["dataset_from_index"], row.row["dataset_to_index"]
+        begin = row.row["dataset_from_index"]
+        end = row.row["dataset_to_index"]
         if (begin, end) != (expected, expected + row.length):
             yield (
                 f"episode {row.index} is said to be frames {begin} to {end}, not {expected} to "

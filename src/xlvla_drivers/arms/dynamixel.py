@@ -150,17 +150,16 @@ class Driver:
         """Current, velocity and position, each [J], as the servos count them, positions from the
         turn they were found in.
         """
-        first, size = (
-            wire.CURRENT.address,
-            wire.POSITION.address + wire.POSITION.size - wire.CURRENT.address,
-        )
+        first = wire.CURRENT.address
+        size = wire.POSITION.address + wire.POSITION.size - wire.CURRENT.address
         said = self._ask(first, size, self._all)
         values = np.array(
             [struct.unpack("<hii", said[servo]) for servo in self._all], dtype=float
         ).T
         if self._options.gripper_id:
             degrees = values[2, -1] % 4096 * 360 / 4096
-            opened, closed = self._options.gripper_open_deg, self._options.gripper_closed_deg
+            opened = self._options.gripper_open_deg
+            closed = self._options.gripper_closed_deg
             self.gripper = float(np.clip((degrees - opened) / (closed - opened), 0.0, 1.0))
         values = values[:, : len(self._ids)]
         values[2] -= self._turns
@@ -236,7 +235,8 @@ class Driver:
         takes too long.
         """
         said: dict[int, bytes] = {}
-        tries, give_up_s = 0, awake.now_s() + self._silence_s
+        tries = 0
+        give_up_s = awake.now_s() + self._silence_s
         while missing := [servo for servo in servos if servo not in said]:
             if awake.now_s() > give_up_s:
                 names = ", ".join(f"{servo} ({self._name(servo)})" for servo in missing)
@@ -268,7 +268,9 @@ class Driver:
             body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts), until_s)
             if body is None:
                 return
-            servo, instruction, error = body[0], body[1], body[2] if len(body) > 2 else 0
+            servo = body[0]
+            instruction = body[1]
+            error = body[2] if len(body) > 2 else 0
             if (
                 instruction != wire.STATUS
                 or servo not in missing

@@ -26,7 +26,9 @@ from xlvla_drivers import awake
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.own_folder import own_folder
 
-START_S, HEAR_S, LEAVE_S = 60.0, 5.0, 5.0
+START_S = 60.0
+HEAR_S = 5.0
+LEAVE_S = 5.0
 """For the server to start; for it to hear the robot; and beyond the ramps, for its answers."""
 
 BYE = b"bye"
@@ -34,10 +36,19 @@ BYE = b"bye"
 
 SENT = np.dtype([("target", "<f4", 7)])
 COUNTS = ("corrupt", "truncated", "duplicated", "unexpected", "late")
-HEARD = np.dtype([
-    ("stamp_ns", "<i8"), ("heard_s", "<f8"), ("q", "<f4", 7), ("dq", "<f4", 7), ("torque", "<f4", 7), ("temperature", "<i2", (7, 2)),
-    ("error", "<u4", 7), ("waist", "<f4", 3), ("counts", "<u4", len(COUNTS)),
-])  # fmt: skip
+HEARD = np.dtype(
+    [
+        ("stamp_ns", "<i8"),
+        ("heard_s", "<f8"),
+        ("q", "<f4", 7),
+        ("dq", "<f4", 7),
+        ("torque", "<f4", 7),
+        ("temperature", "<i2", (7, 2)),
+        ("error", "<u4", 7),
+        ("waist", "<f4", 3),
+        ("counts", "<u4", len(COUNTS)),
+    ]
+)
 """What the server and a driver tell each other, a message each: SI units, motors in the order of
 the arm's joints; `heard_s` by the monotonic clock, which is one for all processes.
 """
@@ -102,9 +113,12 @@ class Driver:
         arm = catalog.arm("g1").on(side)
         self.joints = arm.joints
         self.counts: Counter[str] = Counter()
-        self.address, self.side, self._options = address, side, options
+        self.address = address
+        self.side = side
+        self._options = options
         limits = arm.limits
-        self._lower, self._upper = limits.lower, limits.upper
+        self._lower = limits.lower
+        self._upper = limits.upper
         self._path = socket_path(address)
         self._line: socket.socket | None = None
         self._newest: np.void | None = None
@@ -133,7 +147,8 @@ class Driver:
                 f"G1 at {self.address}: {answer.get('error', 'its server has ended')}"
             )
         line.setblocking(False)
-        self._lost, self._heard_s = False, awake.now_s()
+        self._lost = False
+        self._heard_s = awake.now_s()
 
     def read(self) -> DeviceState:
         heard = self._hear()
@@ -178,7 +193,9 @@ class Driver:
         """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else,
         or after a loss, the arm is held.
         """
-        line, self._line, self._newest = self._line, None, None
+        line = self._line
+        self._line = None
+        self._newest = None
         if line is None:
             return
         with contextlib.suppress(OSError):
@@ -242,7 +259,8 @@ class Driver:
             while data := self._receive(line):
                 heard = np.frombuffer(data, HEARD)[0]
                 if self._newest is None or heard["heard_s"] > self._newest["heard_s"]:
-                    self._newest, self._heard_s = heard, awake.now_s()
+                    self._newest = heard
+                    self._heard_s = awake.now_s()
 
     def _receive(self, line: socket.socket) -> bytes:
         try:

@@ -27,7 +27,8 @@ from xlvla_drivers.arms.g1_frames import MOTORS
 QUEUE = 32
 """Samples that may wait to be taken; a 500 Hz stream is taken in time every 64 ms."""
 
-_CONFIG = """<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface {interface}/></Interfaces>{general}</General>
+_CONFIG = """<CycloneDDS><Domain Id="any">
+<General><Interfaces><NetworkInterface {interface}/></Interfaces>{general}</General>
 <Discovery><ParticipantIndex>auto</ParticipantIndex>{peers}</Discovery></Domain></CycloneDDS>"""
 
 
@@ -58,9 +59,16 @@ def _floats(names: str) -> dict[str, Any]:
 MotorCmd = _type("MotorCmd_", {"mode": uint8, **_floats("q dq tau kp kd"), "reserve": uint32})
 MotorState = _type(
     "MotorState_",
-    {"mode": uint8, **_floats("q dq ddq tau_est"), "temperature": array[int16, 2], "vol": float32, "sensor": array[uint32, 2],
-     "motorstate": uint32, "reserve": array[uint32, 4]},
-)  # fmt: skip
+    {
+        "mode": uint8,
+        **_floats("q dq ddq tau_est"),
+        "temperature": array[int16, 2],
+        "vol": float32,
+        "sensor": array[uint32, 2],
+        "motorstate": uint32,
+        "reserve": array[uint32, 4],
+    },
+)
 ImuState = _type(
     "IMUState_",
     {
@@ -81,9 +89,18 @@ LowCmd = _message(
 )
 LowState = _message(
     "LowState_",
-    {"version": array[uint32, 2], "mode_pr": uint8, "mode_machine": uint8, "tick": uint32, "imu_state": ImuState,
-     "motor_state": array[MotorState, MOTORS], "wireless_remote": array[uint8, 40], "reserve": array[uint32, 4], "crc": uint32},
-)  # fmt: skip
+    {
+        "version": array[uint32, 2],
+        "mode_pr": uint8,
+        "mode_machine": uint8,
+        "tick": uint32,
+        "imu_state": ImuState,
+        "motor_state": array[MotorState, MOTORS],
+        "wireless_remote": array[uint8, 40],
+        "reserve": array[uint32, 4],
+        "crc": uint32,
+    },
+)
 
 
 class Bus:

@@ -42,7 +42,8 @@ class Robot:
     """
 
     def __init__(self, address: str, options: Options):
-        self.address, self.options = address, options
+        self.address = address
+        self.options = options
         self.counts: Counter[str] = Counter()
         self._bus = dds.Bus(*split_address(address))
         self._reader = self._bus.reader(wire.STATE_TOPIC, dds.LowState)
@@ -54,8 +55,12 @@ class Robot:
         self._command = wire.LOW_CMD.new()
         self._kp, self._kd = _gains(options)
         self._punctuality = Punctuality()
-        self._sent_ns, self._tick, self.mode_machine = 0, -1, 0
-        self.stamp_ns, self.heard_s, self._heard_awake_s = 0, 0.0, 0.0
+        self._sent_ns = 0
+        self._tick = -1
+        self.mode_machine = 0
+        self.stamp_ns = 0
+        self.heard_s = 0.0
+        self._heard_awake_s = 0.0
 
     def wait(self) -> None:
         """Until it has spoken and nobody else turns out to command it; XlvlaError says what is
@@ -109,18 +114,17 @@ class Robot:
             self.counts["duplicated" if int(state["tick"]) == self._tick else "unexpected"] += 1
             return
         motors = state["motor_state"][: wire.JOINTS]
-        self._sent_ns, self._tick, self.mode_machine = (
-            sent_ns,
-            int(state["tick"]),
-            int(state["mode_machine"]),
-        )
-        self.stamp_ns, self.heard_s, self._heard_awake_s = (
-            time.time_ns(),
-            time.monotonic(),
-            awake.now_s(),
-        )
-        self.q, self.dq, self.torque = motors["q"], motors["dq"], motors["tau_est"]
-        self.temperature, self.errors = motors["temperature"], motors["motorstate"]
+        self._sent_ns = sent_ns
+        self._tick = int(state["tick"])
+        self.mode_machine = int(state["mode_machine"])
+        self.stamp_ns = time.time_ns()
+        self.heard_s = time.monotonic()
+        self._heard_awake_s = awake.now_s()
+        self.q = motors["q"]
+        self.dq = motors["dq"]
+        self.torque = motors["tau_est"]
+        self.temperature = motors["temperature"]
+        self.errors = motors["motorstate"]
 
     def command(self, q: np.ndarray, weight: float) -> None:
         """Angles [29] rad for every motor, ours against the robot's own by the weight.
@@ -128,7 +132,8 @@ class Robot:
         rt/lowcmd knows no weight: stiffness comes and goes with it, damping stays.
         """
         assert self._writer is not None, "wait first"
-        command, motors = self._command, self._command["motor_cmd"]
+        command = self._command
+        motors = self._command["motor_cmd"]
         mine = slice(12, wire.JOINTS) if self.options.way == "arm_sdk" else slice(0, wire.JOINTS)
         command["mode_machine"] = self.mode_machine
         motors["mode"][mine], motors["q"][mine] = 1, q[mine]
@@ -150,7 +155,8 @@ def _gains(options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Stiffness and damping by motor [29]: arms and ankles are weaker than legs and waist, wrists
     weaker still.
     """
-    kp, kd = np.full(wire.JOINTS, options.body_kp), np.full(wire.JOINTS, options.body_kd)
+    kp = np.full(wire.JOINTS, options.body_kp)
+    kd = np.full(wire.JOINTS, options.body_kd)
     weaker = [*_ANKLES, *range(15, wire.JOINTS)]
     kp[weaker], kd[weaker] = options.arm_kp, options.arm_kd
     kp[_WRISTS], kd[_WRISTS] = options.wrist_kp, options.wrist_kd

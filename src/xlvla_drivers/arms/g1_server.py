@@ -52,7 +52,9 @@ class Server:
     """
 
     def __init__(self, address: str, options: Options):
-        self.address, self.options, path = address, options, socket_path(address)
+        self.address = address
+        self.options = options
+        path = socket_path(address)
         self._engaged = path.with_suffix(".engaged")
         self._door = _door(path)
         self._arriving: list[socket.socket] = []
@@ -83,7 +85,9 @@ class Server:
         self._engaged.touch()
 
     def _serve(self) -> None:
-        period_s, next_s, idle_s = 1 / self.options.rate_hz, time.monotonic(), time.monotonic()
+        period_s = 1 / self.options.rate_hz
+        next_s = time.monotonic()
+        idle_s = time.monotonic()
         while self.robot.is_there():
             self._hear()
             if self._drivers or self._waiting or self._arriving:
@@ -116,7 +120,8 @@ class Server:
                     np.sqrt(2 * _ACCELERATION * np.abs(self.wanted - self.commanded)[motors]),
                 )
         step = np.clip(self.wanted - self.commanded, -speed * period_s, speed * period_s)
-        self.commanded, self.velocity = self.commanded + step, step / period_s
+        self.commanded = self.commanded + step
+        self.velocity = step / period_s
 
     def _hear(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
@@ -191,7 +196,9 @@ class Server:
                 line.send(self._report(side))
 
     def _report(self, side: Side) -> bytes:
-        robot, motors, report = self.robot, ARM[side], np.zeros((), HEARD)
+        robot = self.robot
+        motors = ARM[side]
+        report = np.zeros((), HEARD)
         report["stamp_ns"], report["q"], report["dq"] = (
             robot.stamp_ns,
             robot.q[motors],
@@ -261,7 +268,8 @@ def _alone(path: Path) -> IO[str] | None:
 
 
 def main() -> None:
-    address, options = sys.argv[1], Options(**json.loads(sys.argv[2]))
+    address = sys.argv[1]
+    options = Options(**json.loads(sys.argv[2]))
     path = socket_path(address)
     lock = _alone(path)
     if lock is not None:

@@ -158,7 +158,8 @@ class Driver:
 
     def disconnect(self) -> None:
         """Stops the arm where it is; it holds, and follows nobody until it is made ready again."""
-        api, self._api = self._api, None
+        api = self._api
+        self._api = None
         if api is not None:
             with contextlib.suppress(Exception):
                 self._newest()
@@ -297,7 +298,8 @@ def _without_prints() -> Generator[None]:
     """What is imported here prints nothing; to swap sys.stdout beside other threads could crash the
     interpreter.
     """
-    prints, builtins.print = builtins.print, _silent
+    prints = builtins.print
+    builtins.print = _silent
     try:
         yield
     finally:

@@ -31,7 +31,8 @@ class Reports:
     """
 
     def __init__(self, host: str, counts: Counter[str]):
-        self.host, self.counts = host, counts
+        self.host = host
+        self.counts = counts
         self.motion: tuple[int, np.void] | None = None
         self.silent_s = self._heard_s = 0.0
         self.health: np.void | None = None
@@ -44,9 +45,11 @@ class Reports:
         without velocities.
         """
         try:
-            motion, port = self._connect(wire.REALTIME_PORT), wire.REALTIME_PORT
+            motion = self._connect(wire.REALTIME_PORT)
+            port = wire.REALTIME_PORT
         except LinkLost:
-            motion, port = self._connect(wire.REAL_PORT), wire.REAL_PORT
+            motion = self._connect(wire.REAL_PORT)
+            port = wire.REAL_PORT
         lines = {motion: port}
         with contextlib.suppress(LinkLost):
             lines[self._connect(wire.RICH_PORT)] = wire.RICH_PORT
@@ -101,7 +104,9 @@ class Reports:
         if port == wire.RICH_PORT:
             self.health = report
         elif port == wire.REAL_PORT or self._is_new(report):
-            self.motion, self._heard_s, self.silent_s = (time.time_ns(), report), awake.now_s(), 0.0
+            self.motion = (time.time_ns(), report)
+            self._heard_s = awake.now_s()
+            self.silent_s = 0.0
 
     def _is_new(self, report: np.void) -> bool:
         """Counts reports that come again, late or out of order; only one that is newer than all

@@ -40,7 +40,8 @@ class Intrinsics:
     def framed(self, size: Size) -> Intrinsics:
         """Those of the picture cropped and shrunk to `size` as `published` does."""
         left, top, width, height = _crop((self.width, self.height), size)
-        x, y = size[0] / width, size[1] / height
+        x = size[0] / width
+        y = size[1] / height
         return Intrinsics(
             self.fx * x,
             self.fy * y,

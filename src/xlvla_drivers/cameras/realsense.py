@@ -31,7 +31,8 @@ class Driver:
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = options.rate_hz
         self.intrinsics: Intrinsics | None = None
-        self._address, self._capture = address, capture
+        self._address = address
+        self._capture = capture
         self._pipeline: Any = None
 
     def connect(self) -> None:
@@ -45,7 +46,8 @@ class Driver:
                 f"there is no RealSense camera '{self._address}': plugged in are "
                 f"{', '.join(there) or 'none'}"
             )
-        config, pipeline = rs.config(), rs.pipeline()
+        config = rs.config()
+        pipeline = rs.pipeline()
         if self._address != "any":
             config.enable_device(self._address)
         config.enable_stream(rs.stream.color, *self._capture, rs.format.rgb8, round(self.rate_hz))
@@ -78,7 +80,8 @@ class Driver:
         )
 
     def disconnect(self) -> None:
-        pipeline, self._pipeline = self._pipeline, None
+        pipeline = self._pipeline
+        self._pipeline = None
         if pipeline is not None:
             with contextlib.suppress(RuntimeError):
                 pipeline.stop()
@@ -91,7 +94,8 @@ class Driver:
 
     def _stamp_ns(self, frame: Any) -> int:
         """The picture's own stamp, or its arrival where that is by a clock of the camera's."""
-        rs, now_ns = _sdk(), time.time_ns()
+        rs = _sdk()
+        now_ns = time.time_ns()
         stamp_ns = round(1e6 * frame.get_timestamp())
         by_host = frame.get_frame_timestamp_domain() != rs.timestamp_domain.hardware_clock
         return stamp_ns if by_host and 0 <= now_ns - stamp_ns < 1e9 else now_ns

@@ -44,7 +44,9 @@ class Driver:
 
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = options.rate_hz
-        self._address, self._capture, self._options = address, capture, options
+        self._address = address
+        self._capture = capture
+        self._options = options
         self._video: Any = None
 
     def connect(self) -> None:
@@ -80,7 +82,8 @@ class Driver:
         return Frame(system_time_ns(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3), pixels)
 
     def disconnect(self) -> None:
-        video, self._video = self._video, None
+        video = self._video
+        self._video = None
         if video is not None:
             video.release()
 

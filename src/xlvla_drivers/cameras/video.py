@@ -30,7 +30,8 @@ class Driver:
 
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = 0.0
-        self._address, self._options = address, options
+        self._address = address
+        self._options = options
         self._video: Any = None
         self._count = 0
         self._began_ns = 0
@@ -48,7 +49,8 @@ class Driver:
         self.rate_hz = self._video.get(cv2.CAP_PROP_FPS) if self._video.isOpened() else 0.0
         if not self.rate_hz > 0:
             raise XlvlaError(f"{self._address} is not a video that OpenCV can read")
-        self._began_ns, self._count = time.time_ns(), 0
+        self._began_ns = time.time_ns()
+        self._count = 0
 
     def read(self) -> Frame:
         if self._video is None:
@@ -68,7 +70,8 @@ class Driver:
         return Frame(self._due_ns(self._count - 1), pixels, number=self._count)
 
     def disconnect(self) -> None:
-        video, self._video = self._video, None
+        video = self._video
+        self._video = None
         if video is not None:
             video.release()
 

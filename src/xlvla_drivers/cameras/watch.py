@@ -9,7 +9,8 @@ from xlvla.errors import XlvlaError
 from xlvla_drivers.cameras.camera import CameraDevice, Frame
 from xlvla_drivers.device import LinkLost
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 3.0
 """Between attempts to connect, doubled every time."""
 
 
@@ -56,7 +57,8 @@ class Watch:
                 self._seen.wait(timeout_s)
             if self.failure is not None:
                 raise self.failure
-            frame, self._newest = self._newest, None
+            frame = self._newest
+            self._newest = None
             return frame
 
     def _keep(self) -> None:
@@ -88,7 +90,9 @@ class Watch:
                 self.counts["connections"] += 1
             else:
                 self.counts["dropped"] += self._missing(frame)
-            self._number, self._stamp_ns, self.why = frame.number or 0, frame.stamp_ns, ""
+            self._number = frame.number or 0
+            self._stamp_ns = frame.stamp_ns
+            self.why = ""
             self._put(frame)
 
     def _missing(self, frame: Frame) -> int:

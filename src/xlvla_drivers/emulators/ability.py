@@ -25,12 +25,12 @@ from xlvla_drivers.hands.ability import Options
 _TO_HAND = [wire.WIRE_JOINTS.index(joint) for joint in HAND.joints]
 _TO_WIRE = [HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]
 _FINGER = [0, 1, 2, 3, 4, 4]  # of every joint on the wire
-_AMPERES_PER_RAD, _NEWTONS_PER_RAD = 2.0, 10.0
-_ACCEPTED, _REFUSED = 0x4E11FEA4, 0xFA17FFFF
-_FINGER_GAINS, _ROTATOR_GAINS = (
-    (3, 4, 1, 21, 0, 10, 1, 1773, 4, 0),
-    (500, 0, 5, 3, 14, 6, 1, 1773, 8, 0),
-)
+_AMPERES_PER_RAD = 2.0
+_NEWTONS_PER_RAD = 10.0
+_ACCEPTED = 0x4E11FEA4
+_REFUSED = 0xFA17FFFF
+_FINGER_GAINS = (3, 4, 1, 21, 0, 10, 1, 1773, 4, 0)
+_ROTATOR_GAINS = (500, 0, 5, 3, 14, 6, 1, 1773, 8, 0)
 
 
 class Emulator:
@@ -49,13 +49,16 @@ class Emulator:
         self._options = options
         self._faults = Faults(self.known_faults)
         self._port = SerialPort(address, self._answer, self._faults, baud=options.baud)
-        lower, upper = wire.LOWEST[_TO_HAND], wire.HIGHEST[_TO_HAND]
+        lower = wire.LOWEST[_TO_HAND]
+        upper = wire.HIGHEST[_TO_HAND]
         self.speed = HAND.limits(side).velocity
         self.plant = Plant(np.zeros(6), lower, upper, self.speed.copy())
-        self._heard, self._heard_s = bytearray(), 0.0
+        self._heard = bytearray()
+        self._heard_s = 0.0
         self._in_session = False
         self._header = wire.POSITION
-        self._registers = dict(enumerate((*_FINGER_GAINS * 5, *_ROTATOR_GAINS, 0x0A817, 0x4D1), 1))
+        values = (*_FINGER_GAINS * 5, *_ROTATOR_GAINS, 0x0A817, 0x4D1)
+        self._registers: dict[int, int] = dict(enumerate(values, 1))
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -97,7 +100,8 @@ class Emulator:
                 continue
             with self._lock:
                 self._advance()
-                self._in_session, self._heard_s = True, time.monotonic()
+                self._in_session = True
+                self._heard_s = time.monotonic()
                 answer = self._obey(body[1], body[2:])
             if answer is not None:
                 yield answer
@@ -108,7 +112,8 @@ class Emulator:
             return None
         if header in (wire.READ_REGISTER, wire.WRITE_REGISTER):
             return self._register(header, data)
-        mode, variant = header & 0xF0, header & 0x0F
+        mode = header & 0xF0
+        variant = header & 0x0F
         if variant < 3 and mode in (*wire.MODES, wire.READ_ONLY):
             self._header = header
             self._drive(
@@ -123,7 +128,8 @@ class Emulator:
         """Follows a motion command for as many joints as it has words for."""
         if not len(words) or mode == wire.READ_ONLY:
             return
-        target, speed = self.plant.target[_TO_WIRE], self.speed[_TO_WIRE].copy()
+        target = self.plant.target[_TO_WIRE]
+        speed = self.speed[_TO_WIRE].copy()
         told = slice(len(words))
         if mode == wire.POSITION:
             target[told] = words * wire.RAD_PER_COUNT
@@ -150,7 +156,8 @@ class Emulator:
         )
 
     def _state(self) -> wire.Reply:
-        position, velocity = self.plant.position[_TO_WIRE], self.plant.velocity[_TO_WIRE]
+        position = self.plant.position[_TO_WIRE]
+        velocity = self.plant.velocity[_TO_WIRE]
         error = self.plant.target[_TO_WIRE] - position
         pressed = np.where(self.plant.stalled[_TO_WIRE], np.abs(error) * _NEWTONS_PER_RAD, 0.0)
         forces = np.array(

@@ -19,10 +19,12 @@ from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
 from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 
-_XC330, _FIRMWARE = 1220, 48
+_XC330 = 1220
+_FIRMWARE = 48
 _SPEED_RAD_S = 6.0
 _COUNTS_PER_RAD = 400.0  # of current, by how far a joint is off its goal
-_WARM_C, _HOT_C = 32, 78
+_WARM_C = 32
+_HOT_C = 78
 _BAUDS = {
     9600: 0,
     57600: 1,
@@ -252,7 +254,8 @@ class Emulator:
             servo.waiting = address, said[2:]
             return 0, b""
         if instruction == wire.ACTION:
-            waiting, servo.waiting = servo.waiting, None
+            waiting = servo.waiting
+            servo.waiting = None
             return servo.write(*waiting) if waiting else wire.RESULT_FAIL, b""
         if instruction == wire.REBOOT:
             servo.set(wire.HARDWARE_ERROR, 0)

@@ -22,7 +22,8 @@ from xlvla_drivers.emulators.plant import Plant
 
 ADDRESS = "lo@{apart}"
 
-_START_S, _ANSWER_S = 60.0, 5.0
+_START_S = 60.0
+_ANSWER_S = 5.0
 
 
 class Emulator:
@@ -45,7 +46,8 @@ class Emulator:
         self.plant = Plant(
             np.zeros(len(arm.joints)), arm.limits.lower, arm.limits.upper, arm.limits.velocity
         )
-        self._address, self._side = address, side
+        self._address = address
+        self._side = side
         self._faults = Faults(self.known_faults)
         self._robot: _Robot | None = None
 
@@ -54,7 +56,8 @@ class Emulator:
         self._robot.ask(side=self._side, place=self.plant.position.tolist())
 
     def stop(self) -> None:
-        robot, self._robot = self._robot, None
+        robot = self._robot
+        self._robot = None
         if robot is not None:
             robot.leave()
 
@@ -85,7 +88,8 @@ class _Robot:
     _lock = threading.Lock()
 
     def __init__(self, address: str):
-        self.address, self.arms = address, 0
+        self.address = address
+        self.arms = 0
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [
             sys.executable,

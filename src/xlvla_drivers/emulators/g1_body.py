@@ -30,7 +30,8 @@ HIT_EVERY = 3
 LATE_S = 0.03
 
 _ELBOW = 3  # of an arm's motors; the one that suffers
-_CELSIUS, _HOT_CELSIUS = 35, 95
+_CELSIUS = 35
+_HOT_CELSIUS = 95
 _OVER_CURRENT = 0x2  # any bit: what they mean is not published
 
 
@@ -103,7 +104,8 @@ class Body:
 
     def _speak(self) -> None:
         self._ticks += 1
-        state, motors = self._state, self._state["motor_state"][: wire.JOINTS]
+        state = self._state
+        motors = self._state["motor_state"][: wire.JOINTS]
         state["tick"] = self._ticks
         motors["mode"], motors["q"], motors["dq"] = 1, self.plant.position, self.plant.velocity
         motors["tau_est"] = self._kp * (self._target - self.plant.position)
@@ -136,7 +138,8 @@ class Body:
 
 def _plant() -> Plant:
     """Arms with the limits of the catalogue; what is not commanded in tests may turn by pi."""
-    lower, upper = np.full(wire.JOINTS, -np.pi), np.full(wire.JOINTS, np.pi)
+    lower = np.full(wire.JOINTS, -np.pi)
+    upper = np.full(wire.JOINTS, np.pi)
     for side in SIDES:
         limits = catalog.arm("g1").on(side).limits
         lower[wire.ARM[side]], upper[wire.ARM[side]] = limits.lower, limits.upper

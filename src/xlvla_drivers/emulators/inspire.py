@@ -26,8 +26,12 @@ from xlvla_drivers.hands.inspire_registers import host_and_port
 TURNAROUND_S = 0.0035
 """With it 12 bytes are read in the 6 ms that were measured on a hand."""
 
-_READ, _WRITE_ONE, _WRITE = 3, 6, 16
-_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
+_READ = 3
+_WRITE_ONE = 6
+_WRITE = 16
+_ILLEGAL_FUNCTION = 1
+_ILLEGAL_ADDRESS = 2
+_ILLEGAL_VALUE = 3
 
 
 class Emulator:
@@ -93,7 +97,8 @@ class Modbus:
     """The hand's registers as Modbus functions 3, 6 and 16."""
 
     def __init__(self, hand: InspireHand, high_first: bool):
-        self._hand, self._high_first = hand, high_first
+        self._hand = hand
+        self._high_first = high_first
 
     def answer(self, request: bytes) -> bytes:
         """What the hand says to the request, both without what surrounds them on the wire."""
@@ -146,7 +151,8 @@ class SerialSpeech:
     """Both tongues of a serial line."""
 
     def __init__(self, hand: InspireHand, options: Options):
-        self._hand, self._id = hand, options.hand_id
+        self._hand = hand
+        self._id = options.hand_id
         self._modbus = Modbus(hand, options.octets_high_first)
         self._heard = bytearray()
         self._heard_s = 0.0

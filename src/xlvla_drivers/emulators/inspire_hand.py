@@ -23,9 +23,12 @@ STROKE_S = 0.6
 STALLED_S = 0.2
 MOVING = 15
 """Raw angle between motor and target that counts as not there yet."""
-WARM, HOT = 32, 85
+WARM = 32
+HOT = 85
 """deg C"""
-_STALL, _HOT, _CURRENT = 1, 2, 4
+_STALL = 1
+_HOT = 2
+_CURRENT = 4
 _STOPPED = {_STALL: 6, _HOT: 255, _CURRENT: 5}
 _WRITABLE = (
     (wire.HAND_ID, 1),
@@ -53,7 +56,9 @@ class InspireHand:
     """
 
     def __init__(self, side: Side, options: Options, faults: Faults):
-        self._angles, self._faults, self._options = AngleMap(side, options.ranges), faults, options
+        self._angles = AngleMap(side, options.ranges)
+        self._faults = faults
+        self._options = options
         ends = np.sort(
             [self._angles.radians(np.zeros(6)), self._angles.radians(np.full(6, wire.ANGLE_FULL))],
             axis=0,
@@ -151,12 +156,14 @@ class InspireHand:
         return values[[wire.JOINTS.index(name) for name in self.joints]]
 
     def _err(self, blocked: np.ndarray) -> None:
-        now_s, away = time.monotonic(), np.abs(self._target - self._raw()) > MOVING
+        now_s = time.monotonic()
+        away = np.abs(self._target - self._raw()) > MOVING
         self._blocked_since_s = np.where(
             blocked & away, np.minimum(self._blocked_since_s, now_s), np.inf
         )
         self._errors[now_s - self._blocked_since_s > STALLED_S] |= _STALL
-        thumb, middle = wire.PARTS.index("thumb_bend"), wire.PARTS.index("middle")
+        thumb = wire.PARTS.index("thumb_bend")
+        middle = wire.PARTS.index("middle")
         self._errors[thumb] = self._errors[thumb] & ~_HOT | (
             _HOT if "over_temperature" in self._faults else 0
         )

@@ -15,7 +15,9 @@ from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.emulators import dynamixel
 from xlvla_drivers.teleop.leader import Options
 
-SWING_RAD, PERIOD_S, GRASP_S = 0.1, 6.0, 8.0
+SWING_RAD = 0.1
+PERIOD_S = 6.0
+GRASP_S = 8.0
 MOVED_HZ = 100.0
 
 
@@ -33,7 +35,8 @@ class Emulator(dynamixel.Emulator):
         self._calibration = Calibration(self.joints, options.calibration.get(side, {}))
         self._grip = options.servos.gripper_open_deg, options.servos.gripper_closed_deg
         self.swing_rad = SWING_RAD
-        self._stop, self._mover = threading.Event(), None
+        self._stop = threading.Event()
+        self._mover = None
 
     def start(self) -> None:
         self._stop.clear()

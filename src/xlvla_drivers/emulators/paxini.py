@@ -27,12 +27,16 @@ from xlvla_drivers.emulators.plant import Plant
 from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, SLOTS, Options
 
 POSITION_MODE = 3
-LATE_S, LATE_EVERY = 0.03, 3
+LATE_S = 0.03
+LATE_EVERY = 3
 POINTS = 1140
 FASTEST_RPM = 24000
-WARM, HOT = 33.0, 80.0
-HOT_ERROR, STALL_ERROR = 3, 5
-_HOT_SLOT, _STALLED_SLOT = 13, 1
+WARM = 33.0
+HOT = 80.0
+HOT_ERROR = 3
+STALL_ERROR = 5
+_HOT_SLOT = 13
+_STALLED_SLOT = 1
 
 
 class Emulator:
@@ -48,13 +52,19 @@ class Emulator:
     known_faults = ("unplug", "late", "stall", "over_temperature", "crash")
 
     def __init__(self, address: str, side: Side, options: Options):
-        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
-        self._path, self._side, self._ratio = Path(address), side, options.dip_ratio
-        self._faults, self._lock = Faults(self.known_faults), threading.RLock()
+        self.joints = HAND.joint_names(side)
+        limits = HAND.limits(side)
+        self._path = Path(address)
+        self._side = side
+        self._ratio = options.dip_ratio
+        self._faults = Faults(self.known_faults)
+        self._lock = threading.RLock()
         self._fastest = limits.velocity
         self.plant = Plant(np.zeros(SLOTS), limits.lower, limits.upper, self._fastest.copy())
         self.contact = np.zeros((len(MODULES), 3))
-        self._enabled, self._mode, self._calls = False, 0, 0
+        self._enabled = False
+        self._mode = 0
+        self._calls = 0
         self._errors: list[tuple[str, int, int]] = []
         self._server: Any = None
 
@@ -77,7 +87,8 @@ class Emulator:
         ).start()
 
     def stop(self) -> None:
-        server, self._server = self._server, None
+        server = self._server
+        self._server = None
         if server is not None:
             server.shutdown()
             server.server_close()

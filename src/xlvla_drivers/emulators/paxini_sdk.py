@@ -30,17 +30,24 @@ class FingerAngle:
     def __init__(
         self, joint1: float = 0.0, joint2: float = 0.0, joint3: float = 0.0, joint4: float = 0.0
     ):
-        self.joint1, self.joint2, self.joint3, self.joint4 = joint1, joint2, joint3, joint4
+        self.joint1 = joint1
+        self.joint2 = joint2
+        self.joint3 = joint3
+        self.joint4 = joint4
 
 
 class ForcePoint:
     def __init__(self, x, y, z):
-        self.x, self.y, self.z = x, y, z
+        self.x = x
+        self.y = y
+        self.z = z
 
 
 class FingerMotorsError:
     def __init__(self, finger_name, motor_ID, error_code):
-        self.finger_name, self.motor_ID, self.error_code = finger_name, motor_ID, error_code
+        self.finger_name = finger_name
+        self.motor_ID = motor_ID
+        self.error_code = error_code
 
 
 class DexH13Control:

@@ -53,7 +53,9 @@ class SerialPort:
         baud: int = 0,
         turnaround_s: float = 0.0,
     ):
-        self._link, self._answer, self._faults = Path(address), answer, faults
+        self._link = Path(address)
+        self._answer = answer
+        self._faults = faults
         self._byte_s = _BITS_PER_BYTE / baud if baud else 0.0
         self._speed = getattr(termios, f"B{baud}", None) if baud else None
         self._turnaround_s = turnaround_s
@@ -62,7 +64,8 @@ class SerialPort:
         self._frames = 0
         self._stop = threading.Event()
         self._master = self._slave = -1
-        self._wake_read, self._wake_write = -1, -1
+        self._wake_read = -1
+        self._wake_write = -1
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:

@@ -69,7 +69,10 @@ class TcpPorts:
         faults: Faults,
         spoil: Callable[[str, int, bytes], bytes],
     ):
-        self.host, self._ports, self._faults, self._spoil = host, ports, faults, spoil
+        self.host = host
+        self._ports = ports
+        self._faults = faults
+        self._spoil = spoil
         self._listeners: dict[int, socket.socket] = {}
         self._clients: list[_Client] = []
         self._due_s = {port: 0.0 for port, does in ports.items() if isinstance(does, Pushes)}

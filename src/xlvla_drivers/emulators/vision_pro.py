@@ -61,13 +61,16 @@ class Emulator(Wearer):
         head = wire.update(request).head
         if head is None or head[0, 0] != wire.DISCOVERY:
             return
-        message, seen_s, due_s = self._message(), time.monotonic(), time.monotonic()
+        message = self._message()
+        seen_s = time.monotonic()
+        due_s = time.monotonic()
         while context.is_active() and not self._stopping:
             if "unplug" in self.faults:
                 time.sleep(LOOK_S)
                 continue
             if time.monotonic() >= seen_s + 1 / SEEN_HZ:
-                message, seen_s = self._message(), max(seen_s + 1 / SEEN_HZ, time.monotonic() - 0.1)
+                message = self._message()
+                seen_s = max(seen_s + 1 / SEEN_HZ, time.monotonic() - 0.1)
             yield message
             due_s = max(due_s + 1 / wire.RATE_HZ, time.monotonic() - 0.1)
             time.sleep(max(due_s - time.monotonic(), 0.0))

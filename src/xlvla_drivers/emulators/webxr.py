@@ -36,7 +36,8 @@ class Emulator(Wearer):
 
     def __init__(self, address: str, side: Side, options: Options):
         super().__init__()
-        self.address, self.old = address, False
+        self.address = address
+        self.old = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -70,13 +71,15 @@ class Emulator(Wearer):
         return f"ws://{place}/{key or server_key(int(place.rpartition(':')[2]))}"
 
     def _stream(self, connection: Any) -> None:
-        number, due_s = 0, time.monotonic()
+        number = 0
+        due_s = time.monotonic()
         while "unplug" not in self.faults:
             if number % HEAD_EVERY == 0:
                 value = {"camera": {"matrix": self.head.T.ravel().tolist(), "aspect": 1.0}}
                 connection.send(wire.event(wire.CAMERA_MOVE, value, _now_ms()))
             connection.send(wire.event(wire.HAND_MOVE, self._hand_move(), _now_ms()))
-            number, due_s = number + 1, max(due_s + 1 / RATE_HZ, time.monotonic() - 0.1)
+            number = number + 1
+            due_s = max(due_s + 1 / RATE_HZ, time.monotonic() - 0.1)
             if self._stop.wait(max(due_s - time.monotonic(), 0.0)):
                 return
 

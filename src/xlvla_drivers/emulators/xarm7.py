@@ -25,11 +25,24 @@ _EVENTS = {"protective_stop": 31, "over_speed": 24}
 
 _CONSTANT = {
     wire.RICH_PORT: {
-        "type": 7, "axes": 7, "version": VERSION, "collision_sensitivity": 3, "teach_sensitivity": 3, "gravity": (0, 0, -1),
-        "tcp_limits": (1e5, 1, 5e4, 0.1, 1e3), "joint_limits": (500, 0.01, 20, 1e-4, SPEED), "brakes": 0x7F, "voltage": 4800,
+        "type": 7,
+        "axes": 7,
+        "version": VERSION,
+        "collision_sensitivity": 3,
+        "teach_sensitivity": 3,
+        "gravity": (0, 0, -1),
+        "tcp_limits": (1e5, 1, 5e4, 0.1, 1e3),
+        "joint_limits": (500, 0.01, 20, 1e-4, SPEED),
+        "brakes": 0x7F,
+        "voltage": 4800,
     },
-    wire.NORMAL_PORT: {"collision_sensitivity": 3, "teach_sensitivity": 3, "gravity": (0, 0, -1), "brakes": 0x7F},
-}  # fmt: skip
+    wire.NORMAL_PORT: {
+        "collision_sensitivity": 3,
+        "teach_sensitivity": 3,
+        "gravity": (0, 0, -1),
+        "brakes": 0x7F,
+    },
+}
 
 
 class Emulator:

@@ -28,9 +28,15 @@ the limit.
 
 _AXES = 7
 _ALL = 8
-_EMERGENCY_STOP, _FIRST_SERVO, _JOINT_LIMIT, _SPEED_LIMIT, _COLLISION = 1, 11, 23, 24, 31
-_TOO_HOT, _NOT_FOLLOWING = 15, 23
-_HOT_JOINT, _STALLED_JOINT = 4, 3
+_EMERGENCY_STOP = 1
+_FIRST_SERVO = 11
+_JOINT_LIMIT = 23
+_SPEED_LIMIT = 24
+_COLLISION = 31
+_TOO_HOT = 15
+_NOT_FOLLOWING = 23
+_HOT_JOINT = 4
+_STALLED_JOINT = 3
 _LAG_BEHIND = 0.15  # rad a stalled joint may stay behind
 
 
@@ -45,14 +51,16 @@ class Controller:
 
     def __init__(self, faults: Faults):
         arm = catalog.arm("xarm7")
-        self._lower, self._upper = arm.limits.lower, arm.limits.upper
-        self._kinematics, self._flange = (
-            Kinematics(arm.urdf_path.read_text(), arm.joints),
-            arm.flange,
-        )
+        self._lower = arm.limits.lower
+        self._upper = arm.limits.upper
+        self._kinematics = Kinematics(arm.urdf_path.read_text(), arm.joints)
+        self._flange = arm.flange
         self.plant = Plant(np.zeros(_AXES), self._lower, self._upper, np.full(_AXES, SPEED))
         self.faults = faults
-        self.mode, self.state, self.error, self.warning = wire.POSITION_MODE, wire.STOPPED, 0, 0
+        self.mode = wire.POSITION_MODE
+        self.state = wire.STOPPED
+        self.error = 0
+        self.warning = 0
         self.enabled = 0
         self.servo = np.zeros((_AXES, 2), dtype=np.uint8)
         self.load = np.zeros(4)
@@ -90,7 +98,8 @@ class Controller:
         """An error, unless there is one: the arm brakes and waits for it to be cleared."""
         if self.error:
             return
-        self.error, self.state = error, wire.STOPPED
+        self.error = error
+        self.state = wire.STOPPED
         if error < _JOINT_LIMIT - 2:  # emergency stops and errors of joints cut the motors off
             self.enabled = 0
         self.plant.halt()
@@ -116,7 +125,8 @@ class Controller:
         return wire.reply(request, flags | (wire.INVALID if payload is None else 0), payload or b"")
 
     def enable(self, payload: bytes) -> bytes:
-        axis, on = payload[0], payload[1]
+        axis = payload[0]
+        on = payload[1]
         bits = 2**_AXES - 1 if axis == _ALL else 1 << (axis - 1)
         self.enabled = self.enabled | bits if on and not self.error else self.enabled & ~bits
         self.plant.halt()

@@ -20,13 +20,16 @@ from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.hands.xhand import Options
 
-WARM, WARM_TIP, HOT = 30, 25, 90
+WARM = 30
+WARM_TIP = 25
+HOT = 90
 """deg C"""
 HOT_ERROR = 0x0002
 _TIP_JOINTS = (2, 5, 7, 9, 11)
 """They carry the fingertips' sensors, thumb to little finger."""
 _SENSOR_IDS = (0x11, 0x12, 0x13, 0x14, 0x15)
-_STALLED, _HOT = 4, 2
+_STALLED = 4
+_HOT = 2
 _COUNTS_PER_MA = 0.1
 
 
@@ -40,8 +43,10 @@ class Emulator:
     known_faults = (*WIRE_FAULTS, "stall", "over_temperature")
 
     def __init__(self, address: str, side: Side, options: Options):
-        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
-        self._faults, self._lock = Faults(self.known_faults), threading.Lock()
+        self.joints = HAND.joint_names(side)
+        limits = HAND.limits(side)
+        self._faults = Faults(self.known_faults)
+        self._lock = threading.Lock()
         start = np.clip(np.zeros(wire.JOINTS), limits.lower, limits.upper)
         self.plant = Plant(start, limits.lower, limits.upper, limits.velocity)
         self.contact = np.zeros((len(wire.FINGERS), 3))
@@ -110,7 +115,8 @@ class Emulator:
 
     def _state(self) -> np.ndarray:
         state = np.zeros((), wire.STATE)
-        joints, hot = state["joints"], "over_temperature" in self._faults
+        joints = state["joints"]
+        hot = "over_temperature" in self._faults
         joints["id"], joints["position"] = np.arange(wire.JOINTS), self.plant.position
         joints["sensor_id"][list(_TIP_JOINTS)] = _SENSOR_IDS
         error = self.plant.target - self.plant.position

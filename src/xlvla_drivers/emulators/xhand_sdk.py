@@ -19,7 +19,8 @@ from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
 
-NO_PORT, NO_ANSWER = 1501001, 1501002
+NO_PORT = 1501001
+NO_ANSWER = 1501002
 _ANSWER_S = 0.03
 
 

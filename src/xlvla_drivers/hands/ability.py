@@ -75,7 +75,8 @@ class Driver:
         self._wire_ns = round((19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE / options.baud * 1e9)
         self._variants = itertools.cycle(_VARIANTS[options.reply])
         self._lock = threading.Lock()
-        self._asked, self._asked_ns = 0, 0
+        self._asked = 0
+        self._asked_ns = 0
         self._said = b""
         self._newest: dict[str, np.ndarray] = {}
         self._hot = 0
@@ -147,7 +148,8 @@ class Driver:
         while self._take(awake.NOW):
             pass
         self._link.send(request)
-        self._asked, self._asked_ns = self._asked + 1, time.time_ns()
+        self._asked = self._asked + 1
+        self._asked_ns = time.time_ns()
 
     def _await(self) -> None:
         """Takes in the answers to all that was asked; asks again when none comes, and gives up
@@ -182,7 +184,9 @@ class Driver:
             return True
         if not self._asked:
             self.counts["duplicated" if body == self._said else "late"] += 1
-        self._asked, self._said, self._hot = max(self._asked - 1, 0), body, reply.hot
+        self._asked = max(self._asked - 1, 0)
+        self._said = body
+        self._hot = reply.hot
         fields = {
             "position": reply.position,
             "current": reply.current,

@@ -18,9 +18,15 @@ WIRE_JOINTS = ("index_q1", "middle_q1", "ring_q1", "pinky_q1", "thumb_q2", "thum
 WIRE_FINGERS = ("index", "middle", "ring", "little", "thumb")
 SITES = 6  # touch sensors of a finger
 
-POSITION, VELOCITY, CURRENT, DUTY, READ_ONLY = 0x10, 0x20, 0x30, 0x40, 0xA0
+POSITION = 0x10
+VELOCITY = 0x20
+CURRENT = 0x30
+DUTY = 0x40
+READ_ONLY = 0xA0
 MODES = (POSITION, VELOCITY, CURRENT, DUTY)
-LEAVE_API, READ_REGISTER, WRITE_REGISTER = 0x7C, 0xDA, 0xDE
+LEAVE_API = 0x7C
+READ_REGISTER = 0xDA
+WRITE_REGISTER = 0xDE
 
 API_TIMEOUT_S = 0.3
 RAD_PER_COUNT = 150 / 32767 * pi / 180
@@ -33,7 +39,9 @@ TORQUE_PER_AMPERE = 1.49e-3  # Nm, at the rotor
 LOWEST = np.radians([0.0, 0.0, 0.0, 0.0, 0.0, -100.0])
 HIGHEST = np.radians([100.0, 100.0, 100.0, 100.0, 100.0, 0.0])
 
-_FLAG, _ESCAPE, _MASK = 0x7E, 0x7D, 0x20
+_FLAG = 0x7E
+_ESCAPE = 0x7D
+_MASK = 0x20
 REPLY_LENGTH = {1: 72, 2: 72, 3: 39}
 
 

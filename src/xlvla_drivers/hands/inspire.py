@@ -91,7 +91,8 @@ class AngleMap:
     """Raw angles in the hand's order to radians in the catalogue's, and back."""
 
     def __init__(self, side: Side, ranges: Mapping[str, tuple[float, float]]):
-        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
+        self.joints = HAND.joint_names(side)
+        limits = HAND.limits(side)
         for name in ranges:
             if name not in self.joints:
                 raise unknown("joint", name, self.joints)

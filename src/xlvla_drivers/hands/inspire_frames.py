@@ -28,25 +28,40 @@ JOINTS = (
 PARTS = ("little", "ring", "middle", "index", "thumb_bend", "thumb_rotation")
 """The manual's names of the same six."""
 
-HAND_ID, CLEAR_ERROR, SAVE = 1000, 1004, 1005
-POS_SET, ANGLE_SET, FORCE_SET, SPEED_SET = 1474, 1486, 1498, 1522
-POS_ACT, ANGLE_ACT, FORCE_ACT, CURRENT = 1534, 1546, 1582, 1594
-ERROR, STATUS, TEMP = 1606, 1612, 1618
-SHORTS, OCTETS = 12, 6
+HAND_ID = 1000
+CLEAR_ERROR = 1004
+SAVE = 1005
+POS_SET = 1474
+ANGLE_SET = 1486
+FORCE_SET = 1498
+SPEED_SET = 1522
+POS_ACT = 1534
+ANGLE_ACT = 1546
+FORCE_ACT = 1582
+CURRENT = 1594
+ERROR = 1606
+STATUS = 1612
+TEMP = 1618
+SHORTS = 12
+OCTETS = 6
 """Bytes of a group of six numbers."""
-HEALTH, HEALTH_SIZE = FORCE_ACT, 42
+HEALTH = FORCE_ACT
+HEALTH_SIZE = 42
 """Force, current, error, status and temperature lie side by side."""
 ANGLE_FULL = 1000
 """0 is closed, 1000 open."""
 LEAVE_ALONE = -1
-TAXELS_BEGIN, MAP_END = 3000, 5124
+TAXELS_BEGIN = 3000
+MAP_END = 5124
 
 ERRORS = ("stall", "over-temperature", "over-current", "motor fault", "communication fault")
 """By bit."""
 
 TCP_PORT = 6000
-READ, WRITE = 0x11, 0x12
-_REQUEST, _REPLY = b"\xeb\x90", b"\x90\xeb"
+READ = 0x11
+WRITE = 0x12
+_REQUEST = b"\xeb\x90"
+_REPLY = b"\x90\xeb"
 _HEAD = 4  # two bytes of header, the hand's id, the length
 
 
@@ -87,7 +102,8 @@ def taxels(name: str, data: bytes) -> np.ndarray:
     """Raw values [rows, columns] of a field. The palm is sent column by column, each from its last
     row up.
     """
-    field, values = FIELDS[name], np.frombuffer(data, dtype="<i2")
+    field = FIELDS[name]
+    values = np.frombuffer(data, dtype="<i2")
     if name == "palm":
         return values.reshape(field.columns, field.rows)[:, ::-1].T
     return values.reshape(field.rows, field.columns)

@@ -78,7 +78,9 @@ class ModbusRegisters(Registers):
         refused: what a whole answer suffers from that pymodbus does not take.
     """
 
-    quiet_s, envelope, refused = 0.0, 0, ""
+    quiet_s = 0.0
+    envelope = 0
+    refused = ""
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool):
         super().__init__(address, hand_id, counts)
@@ -99,7 +101,8 @@ class ModbusRegisters(Registers):
         self._client = self._connected()
 
     def close(self) -> None:
-        client, self._client = self._client, None
+        client = self._client
+        self._client = None
         if client is not None:
             with contextlib.suppress(Exception):
                 client.close()
@@ -129,7 +132,8 @@ class ModbusRegisters(Registers):
         try:
             client = self._opened()
             self._forget(client.socket.fileno(), until_s)
-            client.until_s, self._settled = until_s, False
+            client.until_s = until_s
+            self._settled = False
             answer = getattr(client, method)(device_id=self.hand_id, **request)
         except (ConnectionException, OSError) as error:
             self.close()
@@ -184,7 +188,9 @@ class RtuRegisters(ModbusRegisters):
     """
 
     largest_read = 64
-    quiet_s, envelope, refused = 0.01, 3, "corrupt"
+    quiet_s = 0.01
+    envelope = 3
+    refused = "corrupt"
 
     def __init__(
         self, address: str, hand_id: int, counts: Counter[str], high_first: bool, baud: int
@@ -208,7 +214,8 @@ class TcpRegisters(ModbusRegisters):
     """Modbus-TCP, whose answers bear the request's number; the address is host or host:port."""
 
     largest_read = 250
-    envelope, refused = 7, "late"
+    envelope = 7
+    refused = "late"
 
     def _connected(self) -> Any:
         host, port = host_and_port(self.address)

@@ -33,7 +33,9 @@ class Registers(ABC):
     largest_read: int
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str]):
-        self.address, self.hand_id, self.counts = address, hand_id, counts
+        self.address = address
+        self.hand_id = hand_id
+        self.counts = counts
 
     @abstractmethod
     def open(self) -> None: ...
@@ -61,7 +63,8 @@ class Registers(ABC):
     def _insist(
         self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes
     ) -> bytes:
-        end_s, until_s = awake.now_s() + LINK_TIMEOUT_S, awake.now_s() + REPLY_S
+        end_s = awake.now_s() + LINK_TIMEOUT_S
+        until_s = awake.now_s() + REPLY_S
         while (answer := attempt(address, content, until_s)) is None:
             if awake.now_s() >= end_s:
                 raise LinkLost(

@@ -26,7 +26,8 @@ from xlvla_drivers.device import DeviceState, Fault
 from xlvla_drivers.hands.paxini_link import ServerLink
 
 SLOTS = 16
-PIP, DIP = [2, 6, 10], [3, 7, 11]
+PIP = [2, 6, 10]
+DIP = [3, 7, 11]
 """Slots of the three fingers' middle joints, and of the last joints that have no motor and follow
 them.
 """
@@ -91,7 +92,9 @@ class Driver:
     def __init__(self, address: str, side: Side, options: Options):
         self.joints = HAND.joint_names(side)
         self.counts: Counter[str] = Counter()
-        self._address, self._side, self._options = address, side, options
+        self._address = address
+        self._side = side
+        self._options = options
         self._link = ServerLink(self.counts)
         self._known: dict[str, Any] = {}
 
@@ -130,13 +133,12 @@ class Driver:
 
     def _command(self) -> list[str]:
         """That of the server, but for its socket."""
-        python, sdk = self._options.python, "pxdex.dh13"
+        python = self._options.python
+        sdk = "pxdex.dh13"
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.stat(self._address).st_mode):
-                python, sdk = (
-                    sys.executable,
-                    str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py"),
-                )
+                python = sys.executable
+                sdk = str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py")
         chosen = {"sdk": sdk} | {
             name: getattr(self._options, name)
             for name in ("camera", "unit", "rate_hz", "tactile_hz", "max_speed")

@@ -18,7 +18,9 @@ from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
 """The SDK looks for the hand, and may home it."""
-FIRST_S, PART_S, HUNG_S = 2.0, 3.0, 0.1
+FIRST_S = 2.0
+PART_S = 3.0
+HUNG_S = 0.1
 FRESH_S = 0.03
 """A state no older than this need not be waited for."""
 
@@ -61,7 +63,8 @@ class ServerLink:
                 self._patience_s = HUNG_S
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
         self._patience_s = PART_S
-        states, self._states = self._states, []
+        states = self._states
+        self._states = []
         return states
 
     def say(self, **message: Any) -> None:
@@ -83,8 +86,10 @@ class ServerLink:
         """The server disables the motors by itself when the socket ends; one that hangs is killed
         and the motors hold.
         """
-        process, self._process = self._process, None
-        connection, self._socket = self._socket, None
+        process = self._process
+        self._process = None
+        connection = self._socket
+        self._socket = None
         self._forget()
         if connection is not None:
             connection.close()
@@ -148,7 +153,8 @@ class ServerLink:
             self._states.append(message["state"])
             at_s = message["state"]["at"]  # one clock for all processes of a machine
             self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
-            self._newest_s, self._heard_s = at_s, awake.now_s()
+            self._newest_s = at_s
+            self._heard_s = awake.now_s()
         else:
             self._answers.update(message)
 

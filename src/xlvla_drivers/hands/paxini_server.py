@@ -29,7 +29,8 @@ from typing import Any
 
 LEFT = 1
 """What activeHandy says of a left hand."""
-ONLINE_S, HEALTH_S = 0.05, 0.1
+ONLINE_S = 0.05
+HEALTH_S = 0.1
 GRACE_S = 2.0
 """An SDK call that takes longer while the driver is gone is cut short, with the process."""
 
@@ -69,7 +70,8 @@ class Hand:
     """One hand behind the SDK."""
 
     def __init__(self, sdk, options):
-        self._sdk, self._options = sdk, options
+        self._sdk = sdk
+        self._options = options
         self._control = sdk.DexH13Control()
         self._enabled = False
         tactile_s = 1 / options.tactile_hz if options.tactile_hz else math.inf
@@ -239,7 +241,8 @@ def options():
 def main():
     chosen = options()
     sys.path.pop(0)  # this folder, which is of another Python's package
-    link, hand = Link(chosen.descriptor), None
+    link = Link(chosen.descriptor)
+    hand = None
     try:
         hand = Hand(load(chosen.sdk), chosen)
         link.say(ready=hand.open())

@@ -104,12 +104,11 @@ class SerialExchanges:
     complaint = ""
 
     def __init__(self, address: str, options: Options, counts: Counter[str]):
-        self._link, self._id, self._counts = (
-            SerialLink(address, wire.BAUD, counts),
-            options.hand_id,
-            counts,
-        )
-        self._last, self._earliest_s = b"", 0.0
+        self._link = SerialLink(address, wire.BAUD, counts)
+        self._id = options.hand_id
+        self._counts = counts
+        self._last = b""
+        self._earliest_s = 0.0
 
     def open(self) -> None:
         self._link.open()
@@ -167,7 +166,8 @@ class Driver:
     def connect(self) -> None:
         self.disconnect()
         self._exchanges.open()
-        self._command, self._begun_ns = self._passive(), 0
+        self._command = self._passive()
+        self._begun_ns = 0
         self.read()
 
     def read(self) -> DeviceState:

@@ -17,9 +17,14 @@ FINGERS = ("thumb", "index", "middle", "ring", "little")
 TAXELS = 120
 BAUD = 3_000_000
 
-PC, HAND, EVERY_HAND = 0xFE, 0x80, 0xFF
-EXCHANGE, VERSION = 0x02, 0x13
-PASSIVE, POSITION, POWERFUL = 0, 3, 5
+PC = 0xFE
+HAND = 0x80
+EVERY_HAND = 0xFF
+EXCHANGE = 0x02
+VERSION = 0x13
+PASSIVE = 0
+POSITION = 3
+POWERFUL = 5
 
 COMMAND = np.dtype(
     [
@@ -71,7 +76,9 @@ STATE = np.dtype(
 byte. The normal force z of a fingertip is taken for unsigned as in the vendor's SDK, UNCONFIRMED.
 """
 
-_HEADER, _HEAD, _CRC = b"\x55\xaa", 7, 2
+_HEADER = b"\x55\xaa"
+_HEAD = 7
+_CRC = 2
 FRAME_BYTES = _HEAD + COMMAND.itemsize * JOINTS + _CRC, _HEAD + STATE.itemsize + _CRC
 """Of an exchange's request and reply."""
 EXCHANGE_S = sum(FRAME_BYTES) * 10 / BAUD

@@ -38,7 +38,8 @@ class SdkExchanges:
         self._sdk_module = sdk_module
         self._sdk: Any = None
         self._hand: Any = None
-        self._id, self.complaint = 0, ""
+        self._id = 0
+        self.complaint = ""
         self._worker: ThreadPoolExecutor | None = None
         self._answer: Future[np.ndarray | None] | None = None
 
@@ -75,9 +76,12 @@ class SdkExchanges:
 
     def close(self) -> None:
         """A call that hangs is left behind with its thread."""
-        worker, self._worker, self._answer = self._worker, None, None
+        worker = self._worker
+        self._worker = None
+        self._answer = None
         if worker is not None:
-            hand, self._hand = self._hand, None
+            hand = self._hand
+            self._hand = None
             if hand is not None:
                 with contextlib.suppress(Exception):
                     worker.submit(hand.close_device).result(1.0)

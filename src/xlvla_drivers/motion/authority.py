@@ -35,7 +35,8 @@ class Authority:
     """
 
     def __init__(self, engaged: bool, awaited: Iterable[str] = ()):
-        self.engaged, self.stopped = engaged, False
+        self.engaged = engaged
+        self.stopped = False
         self.driver: str | None = None
         self._chosen = self._why = ""
         self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(
@@ -69,24 +70,30 @@ class Authority:
         """Nothing moves any more, for a reason that the operator is to see to before engaging
         again.
         """
-        self.engaged, self._why = False, why
+        self.engaged = False
+        self._why = why
 
     def reset(self) -> None:
         """Ends an e-stop; nothing moves until it is engaged."""
-        self.stopped, self.engaged, self._why = False, False, ""
+        self.stopped = False
+        self.engaged = False
+        self._why = ""
 
     def engage(self, on: bool) -> bool:
         """Engages or disengages; whether an engagement began. Raises XlvlaError where it may
         not.
         """
         if not on:
-            self.engaged, self._why = False, ""
+            self.engaged = False
+            self._why = ""
             return False
         if self.stopped:
             raise XlvlaError("an e-stop is latched: call /motion/reset first")
         if lost := self.lost():
             raise XlvlaError("; ".join(f"{device}: {self._devices[device][1]}" for device in lost))
-        began, self.engaged, self._why = not self.engaged, True, ""
+        began = not self.engaged
+        self.engaged = True
+        self._why = ""
         self.driver = None if began else self.driver
         return began
 

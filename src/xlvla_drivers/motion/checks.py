@@ -16,7 +16,8 @@ from xlvla_drivers.motion.limits import Bounds
 FUTURE_S = 0.05
 """How far ahead of the clock a stamp may be: more is a broken clock, not jitter."""
 
-FASTEST, FASTEST_FINGER = 5.0, 25.0
+FASTEST = 5.0
+FASTEST_FINGER = 25.0
 """So many times its speed limit a frame may ask of a joint of an arm, of a hand: more no joint can
 follow, and a grasp is quick.
 """
@@ -37,7 +38,10 @@ class Checks:
     """
 
     def __init__(self, joints: Sequence[str], bounds: Bounds, config: MotionConfig, arm: slice):
-        self._joints, self._bounds, self._config, self._arm = joints, bounds, config, arm
+        self._joints = joints
+        self._bounds = bounds
+        self._config = config
+        self._arm = arm
         velocity = bounds.velocity / config.speed_scale
         self._fastest = FASTEST_FINGER * velocity
         self._fastest[arm] = FASTEST * velocity[arm]
@@ -85,7 +89,8 @@ class Checks:
         asked = np.abs(np.diff(points, axis=0)) * rate_hz
         if (asked > self._fastest).any():
             frame, joint = divmod(int(np.argmax(asked / self._fastest)), asked.shape[1])
-            speed, most = asked[frame, joint], self._fastest[joint]
+            speed = asked[frame, joint]
+            most = self._fastest[joint]
             raise Refused(
                 "speed",
                 f"frame {frame + 1} asks joint '{self._joints[joint]}' for {speed:.3g} rad/s, at "

@@ -54,7 +54,8 @@ class Trajectory:
         if time_s <= self._slowing_s:
             return self._curve(time_s)
         x = (time_s - self._slowing_s) / (2 * self._taper_s)
-        pace, change = 1 - x * x * (3 - 2 * x), -6 * x * (1 - x) / (2 * self._taper_s)
+        pace = 1 - x * x * (3 - 2 * x)
+        change = -6 * x * (1 - x) / (2 * self._taper_s)
         on_path = self._curve(self._slowing_s + 2 * self._taper_s * x * (1 - x * x * (1 - x / 2)))
         return warped(on_path, pace, change)
 
@@ -64,7 +65,8 @@ class Trajectory:
         u = frame + REACH - k
         near = _BASIS @ self._points[k : k + DEGREE + 1]
         powers = u ** np.arange(DEGREE + 1)
-        first, second = _ORDERS[1:] * powers[:-1], _ORDERS[2:] * _ORDERS[1:-1] * powers[:-2]
+        first = _ORDERS[1:] * powers[:-1]
+        second = _ORDERS[2:] * _ORDERS[1:-1] * powers[:-2]
         return State(
             powers @ near,
             self._rate_hz * (first @ near[1:]),

@@ -122,7 +122,8 @@ class Clearance:
         tightest = int(np.argmin(now - self._stop[near]))
         if not soon.size:
             return self._verdict(1.0, near[tightest], now[tightest])
-        near, now = near[soon], now[soon]
+        near = near[soon]
+        now = now[soon]
         least = np.min([self.distances.some(pose, near) for pose in ahead], axis=0)
         allowed = np.where(
             self._touches[near],
@@ -183,7 +184,8 @@ class Clearance:
         doubtful = np.flatnonzero(here - self._from_start(way, rows) < least[rows])
         if not doubtful.size:
             return True
-        rows, here = rows[doubtful], here[doubtful]
+        rows = rows[doubtful]
+        here = here[doubtful]
         step = looks.at(0.0, rows)
         pieces = [Piece(rows, (0.0, 0.0), (start, step[0]), (here, step[1]))]
         if way.duration_s > 0:

@@ -58,7 +58,8 @@ class Distances:
         self.joints = [
             name for side in rig.sides for part in PARTS for name in rig.joint_names(side, part)
         ]
-        self._body, self._config = Kinematics(xml, self.joints), rig.motion
+        self._body = Kinematics(xml, self.joints)
+        self._config = rig.motion
         self._shapes = _shapes(self._body.model, xml)
         if rig.motion.table_m is not None:
             top = pin.coal.Halfspace(np.array([0.0, 0.0, 1.0]), rig.motion.table_m)
@@ -71,13 +72,15 @@ class Distances:
 
     def at(self, q: np.ndarray) -> np.ndarray:
         """Distances [G] m at a pose [N] rad; below 0 where shapes overlap or a point is outside."""
-        body, full = self._body, self._body.full(q)
+        body = self._body
+        full = self._body.full(q)
         pin.computeDistances(body.model, body.data, self._shapes, self._found, full)
         return np.concatenate([[result.min_distance for result in self._results], self._edges()])
 
     def some(self, q: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The distances [R] m of the gaps `rows` [R], in rising order, at a pose [N] rad."""
-        body, pairs = self._body, len(self._pairs)
+        body = self._body
+        pairs = len(self._pairs)
         pin.updateGeometryPlacements(body.model, body.data, self._shapes, self._found, body.full(q))
         found = [
             pin.computeDistance(self._shapes, self._found, row).min_distance
@@ -110,7 +113,8 @@ class Distances:
         return np.concatenate([(points - self._lower).ravel(), (self._upper - points).ravel()])
 
     def _bounds(self) -> Levers:
-        shapes, frames = self._shapes.geometryObjects, self._body.model.frames
+        shapes = self._shapes.geometryObjects
+        frames = self._body.model.frames
         bodies = [Body(shape.parentJoint, *outermost(shape)) for shape in shapes]
         pairs: list[tuple[int, int | None]] = [
             (pair.first, pair.second) for pair in self._shapes.collisionPairs
@@ -142,8 +146,11 @@ class Distances:
 
     def _touching(self) -> list[pin.CollisionPair]:
         """Pairs that touch in nearly every pose."""
-        found, rng, body = pin.GeometryData(self._shapes), np.random.default_rng(0), self._body
-        results, touching = list(found.distanceResults), np.zeros(len(self._shapes.collisionPairs))
+        found = pin.GeometryData(self._shapes)
+        rng = np.random.default_rng(0)
+        body = self._body
+        results = list(found.distanceResults)
+        touching = np.zeros(len(self._shapes.collisionPairs))
         for _ in range(40):
             full = body.full(
                 rng.uniform(np.maximum(body.lower, -np.pi), np.minimum(body.upper, np.pi))
@@ -186,7 +193,8 @@ class _Family:
         self._one_body = len(bases) == 1  # a humanoid's arms share its torso
         self._place: dict[str, tuple[Side, str, int]] = {}
         for side in rig.sides:
-            arm, hand = rig.arm(side).description, rig.hand(side).description(side)
+            arm = rig.arm(side).description
+            hand = rig.hand(side).description(side)
             for link in arm.links:
                 self._place[scoped(side, "arm", link)] = side, "arm", len(_joints_above(arm, link))
             for link in hand.links:
@@ -229,10 +237,8 @@ def _shapes(model: pin.Model, xml: str) -> pin.GeometryModel:
     """Collision shapes of a URDF, a cylinder between two balls of its radius as the capsule it
     stands for, and the table.
     """
-    read, made = (
-        pin.buildGeomFromUrdfString(model, xml, pin.GeometryType.COLLISION),
-        pin.GeometryModel(),
-    )
+    read = pin.buildGeomFromUrdfString(model, xml, pin.GeometryType.COLLISION)
+    made = pin.GeometryModel()
     balls = [shape for shape in read.geometryObjects if isinstance(shape.geometry, pin.coal.Sphere)]
     caps: set[str] = set()
     for shape in read.geometryObjects:

@@ -26,7 +26,10 @@ class Fade:
         """From an offset with its velocity and acceleration at `start_s` to nothing `blend_s`
         later.
         """
-        t, gap, drift, bend = blend_s, offset.position, offset.velocity, offset.acceleration / 2
+        t = blend_s
+        gap = offset.position
+        drift = offset.velocity
+        bend = offset.acceleration / 2
         cubic = -(10 * gap / t + 6 * drift + 3 * bend * t) / t**2
         quartic = (15 * gap / t + 8 * drift + 3 * bend * t) / t**3
         quintic = -(6 * gap / t + 3 * drift + bend * t) / t**4

@@ -44,7 +44,8 @@ class Levers:
         bodies: Sequence[Body],
         pairs: Sequence[tuple[int, int | None]],
     ):
-        self._model, self._data = kinematics.model, kinematics.data
+        self._model = kinematics.model
+        self._data = kinematics.data
         spread = np.abs(kinematics.spread)
         joints = range(1, self._model.njoints)
         carries = np.array(
@@ -69,15 +70,14 @@ class Levers:
         )
         self._radius = np.array([body.radius for body in bodies])[:, None]
         screws = np.array([_screw(self._model, joint) for joint in joints])
-        self._axes, self._turns = screws[:, 3:], screws[:, 3:].any(axis=1)
+        self._axes = screws[:, 3:]
+        self._turns = screws[:, 3:].any(axis=1)
 
     def here(self) -> np.ndarray:
         """Metres per radian [pairs, N] at the pose that the kinematics were last computed for."""
         frames = [self._data.oMi[joint] for joint in range(1, self._model.njoints)]
-        rotation, origin = (
-            np.array([frame.rotation for frame in frames]),
-            np.array([frame.translation for frame in frames]),
-        )
+        rotation = np.array([frame.rotation for frame in frames])
+        origin = np.array([frame.translation for frame in frames])
         axes = np.einsum("jab,jb->ja", rotation, self._axes)
         points = (
             np.einsum("pab,pb->pa", rotation[self._of_point], self._points) + origin[self._of_point]
@@ -101,20 +101,18 @@ def outermost(shape: pin.GeometryObject) -> tuple[np.ndarray, float]:
     if shape.parentJoint == 0:  # stands still
         return np.zeros((1, 3)), 0.0
     if isinstance(geometry, pin.coal.Sphere):
-        points, radius = np.zeros((1, 3)), geometry.radius
+        points = np.zeros((1, 3))
+        radius = geometry.radius
     elif isinstance(geometry, (pin.coal.Capsule, pin.coal.Cylinder)):
-        points, radius = (
-            geometry.halfLength * np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]),
-            geometry.radius,
-        )
+        points = geometry.halfLength * np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]])
+        radius = geometry.radius
     elif isinstance(geometry, pin.coal.Box):
-        points, radius = (
-            geometry.halfSide * np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T,
-            0.0,
-        )
+        points = geometry.halfSide * np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
+        radius = 0.0
     else:
         geometry.computeLocalAABB()
-        points, radius = geometry.aabb_center[None], geometry.aabb_radius
+        points = geometry.aabb_center[None]
+        radius = geometry.aabb_radius
     return points @ shape.placement.rotation.T + shape.placement.translation, float(radius)
 
 

@@ -85,7 +85,8 @@ class Limiter:
     def __init__(self, bounds: Bounds, position: np.ndarray):
         self.bounds = bounds
         self._steps = Steps(bounds.acceleration, bounds.jerk)
-        self._fastest, self._hardest = HEADROOM * bounds.velocity, HEADROOM * bounds.acceleration
+        self._fastest = HEADROOM * bounds.velocity
+        self._hardest = HEADROOM * bounds.acceleration
         self._late_s = np.zeros(len(position))
         self.last = self._step(State.rest(position))
 
@@ -142,7 +143,9 @@ class Limiter:
         """Which joints [N] can be at the goal dt from now: three equal pieces of constant jerk lead
         there.
         """
-        now, limit, h = self.state, self.bounds, dt / 3
+        now = self.state
+        limit = self.bounds
+        h = dt / 3
         rows = np.empty((3, len(now.position)))
         rows[0] = (goal.acceleration - now.acceleration) / h
         rows[1] = (goal.velocity - now.velocity - now.acceleration * dt) / h**2
@@ -192,7 +195,8 @@ class Limiter:
         The frame's velocity is the goal's; it changes by `pull` [N], and only where that is 0
         limits of speed are exact.
         """
-        limit, full = self.bounds, pace * FULL * self.bounds.velocity
+        limit = self.bounds
+        full = pace * FULL * self.bounds.velocity
         frame = State(
             goal.position - goal.velocity * dt + pull * dt**2 / 2, goal.velocity - pull * dt, pull
         )
@@ -214,17 +218,18 @@ class Limiter:
         """The wanted step where the joint can still stop inside its limits; else a step on the way
         to rest at the limit.
         """
-        now, limit, state = self.state, self.bounds, wanted.state
-        upper, lower = np.maximum(limit.upper, now.position), np.minimum(limit.lower, now.position)
+        now = self.state
+        limit = self.bounds
+        state = wanted.state
+        upper = np.maximum(limit.upper, now.position)
+        lower = np.minimum(limit.lower, now.position)
         above = state.position + wanted.stop.high > upper
         below = state.position + wanted.stop.low < lower
         bad = above | below
         if not bad.any():
             return wanted
-        stop, speed = (
-            np.where(above, limit.upper, limit.lower),
-            np.maximum(np.abs(now.velocity), CREEP * limit.velocity),
-        )
+        stop = np.where(above, limit.upper, limit.lower)
+        speed = np.maximum(np.abs(now.velocity), CREEP * limit.velocity)
         step = self._steps.reach(
             now, stop, (-speed, speed), (-limit.acceleration, limit.acceleration), bad, dt
         )

@@ -31,16 +31,21 @@ class Passage:
     """
 
     def __init__(self, rate_hz: float, simulated: bool):
-        self._period_s, self._simulated = 1 / rate_hz, simulated
-        self._last_s, self._steady_s = -1.0, time.monotonic()
+        self._period_s = 1 / rate_hz
+        self._simulated = simulated
+        self._last_s = -1.0
+        self._steady_s = time.monotonic()
 
     def tick(self, now_s: float, missed: int) -> tuple[float, str]:
         """How much time has passed [s] at the tick of `now_s`, and in words how the clock was set,
         '' where it was not.
         """
-        asked_s, told_s = (1 + missed) * self._period_s, now_s - self._last_s
-        steady_s, first = time.monotonic() - self._steady_s, self._last_s < 0
-        self._last_s, self._steady_s = now_s, self._steady_s + steady_s
+        asked_s = (1 + missed) * self._period_s
+        told_s = now_s - self._last_s
+        steady_s = time.monotonic() - self._steady_s
+        first = self._last_s < 0
+        self._last_s = now_s
+        self._steady_s = self._steady_s + steady_s
         if first:
             return self._period_s, ""
         set_by_s = self._set_by_s(told_s, steady_s)

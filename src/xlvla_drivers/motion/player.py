@@ -172,7 +172,9 @@ class Player:
         """
         way = Trajectory(np.clip(points, self.bounds.lower, self.bounds.upper), rate_hz)
         self._offered = Offered(way, now_s + 1 / rate_hz, SHORTEST_BLEND_S)
-        self._newest_stamp_s, self._taken_s, self._anchor = now_s, now_s, None
+        self._newest_stamp_s = now_s
+        self._taken_s = now_s
+        self._anchor = None
 
     def _take(
         self,
@@ -202,7 +204,9 @@ class Player:
         self._offered = Offered(
             Trajectory(clamped, rate_hz, self.config.taper_s), first, self._blend_s(now_s)
         )
-        self._newest_stamp_s, self._taken_s, self._anchor = stamp_s, now_s, anchor
+        self._newest_stamp_s = stamp_s
+        self._taken_s = now_s
+        self._anchor = anchor
 
     def _blend_s(self, now_s: float) -> float:
         if not self.has_chunk(now_s):
@@ -275,8 +279,10 @@ class Player:
 
     def _join(self, offered: Offered, before_s: float, command: State) -> None:
         """The offered chunk from now on."""
-        self._offered, played_s = None, before_s - offered.start_s
-        blend_s, longest_s = offered.blend_s, self.config.blend_s
+        self._offered = None
+        played_s = before_s - offered.start_s
+        blend_s = offered.blend_s
+        longest_s = self.config.blend_s
         self._course = Course.joined(
             offered.trajectory, played_s, command, self._beat, self.bounds, blend_s, longest_s
         )

@@ -48,10 +48,12 @@ class RigMotion:
         self.players: dict[Side, Player] = {side: side_player(rig, side) for side in rig.sides}
         self.pace = Pace()
         self.verdict: Verdict | None = None
-        self.braking, self.braked = False, 0
+        self.braking = False
+        self.braked = 0
         self._clearance = Clearance(rig)
         self.watched = len(self._clearance.distances.gaps)
-        self._look_every_s, self._looked_s = 1 / rig.motion.guard_hz, np.inf
+        self._look_every_s = 1 / rig.motion.guard_hz
+        self._looked_s = np.inf
         self._standing: dict[Side, np.ndarray] = {}
 
     def step(
@@ -175,4 +177,6 @@ class RigMotion:
         """Forgets chunks and commands: each side starts again from where it is measured then."""
         for player in self.players.values():
             player.release()
-        self.braking, self._looked_s, self.verdict = False, np.inf, None
+        self.braking = False
+        self._looked_s = np.inf
+        self.verdict = None

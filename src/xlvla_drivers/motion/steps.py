@@ -76,12 +76,12 @@ class Steps:
         """
         given = self._reach
         _begin(given, start)
-        given.target_position, given.enabled = goal.tolist(), who.tolist()
-        given.min_velocity, given.max_velocity = velocity[0].tolist(), velocity[1].tolist()
-        given.min_acceleration, given.max_acceleration = (
-            acceleration[0].tolist(),
-            acceleration[1].tolist(),
-        )
+        given.target_position = goal.tolist()
+        given.enabled = who.tolist()
+        given.min_velocity = velocity[0].tolist()
+        given.max_velocity = velocity[1].tolist()
+        given.min_acceleration = acceleration[0].tolist()
+        given.max_acceleration = acceleration[1].tolist()
         if self._ruckig.calculate(given, self._trajectory) not in _SOUND:
             return None
         return self._after(dt), np.where(who, self._trajectory.independent_min_durations, 0.0)
@@ -90,20 +90,17 @@ class Steps:
         return State(*(np.array(row) for row in self._trajectory.at_time(dt)))
 
     def _input(self, acceleration: np.ndarray, jerk: np.ndarray) -> ruckig.InputParameter:
-        given, nought = ruckig.InputParameter(self._joints), [0.0] * self._joints
+        given = ruckig.InputParameter(self._joints)
+        nought = [0.0] * self._joints
         given.synchronization = ruckig.Synchronization.No
         given.max_velocity = given.max_jerk = jerk.tolist()
-        given.max_acceleration, given.min_acceleration = (
-            acceleration.tolist(),
-            (-acceleration).tolist(),
-        )
+        given.max_acceleration = acceleration.tolist()
+        given.min_acceleration = (-acceleration).tolist()
         given.target_position = given.target_velocity = given.target_acceleration = nought
         return given
 
 
 def _begin(given: ruckig.InputParameter, start: State) -> None:
-    given.current_position, given.current_velocity = (
-        start.position.tolist(),
-        start.velocity.tolist(),
-    )
+    given.current_position = start.position.tolist()
+    given.current_velocity = start.velocity.tolist()
     given.current_acceleration = start.acceleration.tolist()

@@ -42,7 +42,8 @@ class Tracking:
         worst = int(np.argmax(beyond))
         if beyond[worst] <= LAG_RAD:
             return ""
-        name, far = self._joints[worst], beyond[worst]
+        name = self._joints[worst]
+        far = beyond[worst]
         return (
             f"joint '{name}' is {far:.2f} rad from anywhere it was commanded within {LAG_S} s, "
             f"allowed are {LAG_RAD}"

@@ -54,7 +54,9 @@ class Looks:
     """Distances along a way, counted."""
 
     def __init__(self, way: Way, distances: Distances):
-        self._way, self._distances, self.count = way, distances, 0
+        self._way = way
+        self._distances = distances
+        self.count = 0
 
     def at(self, seconds: float | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pose [N] and distances [R] at a time; None is where the way begins."""

@@ -23,7 +23,8 @@ from xlvla_drivers.cameras.camera import (
 )
 from xlvla_drivers.cameras.watch import Pace, Watch
 
-SILENCE_PERIODS, SHORTEST_SILENCE_S = 3, 0.1
+SILENCE_PERIODS = 3
+SHORTEST_SILENCE_S = 0.1
 """A camera that has shown nothing for so long is spoken of."""
 
 
@@ -79,10 +80,8 @@ class CameraNode(RigNode):
             self._watch.stop()
 
     def _publish(self, frame: Frame, camera: CameraDevice) -> None:
-        picture, lens = (
-            published(frame, self._camera.publish, self._options),
-            self._lens(frame.size, camera.intrinsics),
-        )
+        picture = published(frame, self._camera.publish, self._options)
+        lens = self._lens(frame.size, camera.intrinsics)
         info = convert.camera_info(
             lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, frame.stamp_ns, self._name
         )

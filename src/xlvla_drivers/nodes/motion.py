@@ -41,7 +41,8 @@ class MotionNode(RigNode):
     def __init__(self) -> None:
         super().__init__("motion")
         self._era: Reset | None = None
-        self._release, self._go_home = threading.Event(), threading.Event()
+        self._release = threading.Event()
+        self._go_home = threading.Event()
 
     def configure(self) -> None:
         self.health.fact("scheduling", priority.hasten(processors=priority.PROCESSORS_OF_ONE))
@@ -49,13 +50,15 @@ class MotionNode(RigNode):
         self._sides = [
             SideStream(self, side, player) for side, player in self._motion.players.items()
         ]
-        self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
+        self._status = self.publisher(topics.MOTION_STATUS)
+        self._said = ""
         self._stopping, self._stops = (
             stop.StopPublisher(self, "motion"),
             Reader(self, topics.STOP.history(stop.KEPT), stop.FORM),
         )
         self._session = command_session.new_session()
-        self._neighbours, self._strangers = Neighbours(self, self.rig), ""
+        self._neighbours = Neighbours(self, self.rig)
+        self._strangers = ""
         self._resets = (
             Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
         )
@@ -74,11 +77,11 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        config, simulated, now_ns = self.rig.motion, self.rig.sim is not None, 0
-        passage, lost = (
-            Passage(config.rate_hz, simulated),
-            LostTime(config.rate_hz, simulated, config.stale_s),
-        )
+        config = self.rig.motion
+        simulated = self.rig.sim is not None
+        now_ns = 0
+        passage = Passage(config.rate_hz, simulated)
+        lost = LostTime(config.rate_hz, simulated, config.stale_s)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -268,10 +271,8 @@ class MotionNode(RigNode):
         """Holds while somebody else commands the same devices, and says who as soon as that is
         known.
         """
-        authority, neighbours = (
-            getattr(self, "_authority", None),
-            getattr(self, "_neighbours", None),
-        )
+        authority = getattr(self, "_authority", None)
+        neighbours = getattr(self, "_neighbours", None)
         if authority is None or neighbours is None:
             return
         line = neighbours.line()

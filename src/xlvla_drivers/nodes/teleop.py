@@ -32,7 +32,8 @@ from xlvla_drivers.teleop.operator import Sample
 SOURCE = "teleop"
 """How motion knows whose chunks these are."""
 
-LOOK_S, LOOKS_S = 0.01, 0.03
+LOOK_S = 0.01
+LOOKS_S = 0.03
 """How often silence, motion and orders are noticed while no sample comes, and how often it is
 looked where the robot is.
 """
@@ -42,10 +43,12 @@ HASTE = 1.4
 one samples are passed over.
 """
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 3.0
 """Between attempts to reach a source that is gone, doubled every time."""
 
-STATUS_S, CLUTCH_TIMEOUT_S = 0.2, 3.0
+STATUS_S = 0.2
+CLUTCH_TIMEOUT_S = 3.0
 SWITCH_S = 0.0005
 """How long a thread of a source may keep the one that follows from running."""
 
@@ -58,7 +61,9 @@ class TeleopNode(RigNode):
     def __init__(self) -> None:
         super().__init__("teleop")
         self._orders: queue.Queue[tuple[bool, Future[str]]] = queue.Queue()
-        self._link, self._told, self._told_s = "connecting", "", 0.0
+        self._link = "connecting"
+        self._told = ""
+        self._told_s = 0.0
 
     def configure(self) -> None:
         if self.rig.teleop is None:
@@ -97,7 +102,8 @@ class TeleopNode(RigNode):
         while not stop.is_set():
             try:
                 self._source.open()
-                self._link, pause_s = "", FIRST_PAUSE_S
+                self._link = ""
+                pause_s = FIRST_PAUSE_S
                 while not stop.is_set():
                     self._turn(self._source.read(LOOK_S))
             except LinkLost as error:
@@ -131,7 +137,8 @@ class TeleopNode(RigNode):
         self._tell()
 
     def _follow(self, sample: Sample, now_ns: int) -> None:
-        now_s, waited_ns = time.monotonic(), time.monotonic_ns() - sample.received_ns
+        now_s = time.monotonic()
+        waited_ns = time.monotonic_ns() - sample.received_ns
         self._seen_ns = seen_ns = max(
             now_ns - waited_ns, self._seen_ns + 1
         )  # a simulation's time may pass more slowly
@@ -261,10 +268,12 @@ class TeleopNode(RigNode):
     def _tell(self) -> None:
         """The status, at every change and now and then."""
         sides = {key: self._of_side(key) for key in self._sides}
-        now_s, said = time.monotonic(), json.dumps(sides) + self._link
+        now_s = time.monotonic()
+        said = json.dumps(sides) + self._link
         if said == self._told and now_s < self._told_s + STATUS_S:
             return
-        self._told, self._told_s = said, now_s
+        self._told = said
+        self._told_s = now_s
         figures = self.health.figures()
         latency = {
             name: float(figures.get(f"sample to chunk {name} [ms]", "nan"))

@@ -69,16 +69,15 @@ class DeviceNode(RigNode):
         self._joint_states = self.publisher(topics.joint_states(self.side, self.part))
         self._status = self.publisher(topics.device(self.side, self.part))
         self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
-        self._sample, self._touch, self._touched_ns = (
-            convert.JointMessage(names),
-            TactileMessage(),
-            0,
-        )
+        self._sample = convert.JointMessage(names)
+        self._touch = TactileMessage()
+        self._touched_ns = 0
         self._newest_ns = 0
         self._command = topics.command(self.side, self.part)
         self._commands = Reader(self, self._command.history(COMMANDS_KEPT), forms.command(names))
         self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
-        self._strangers, self._looked_s = "", 0.0
+        self._strangers = ""
+        self._looked_s = 0.0
         self.serve(topics.recover(self.side, self.part), self._recover)
 
     def _chosen_side(self) -> Side:
@@ -145,7 +144,8 @@ class DeviceNode(RigNode):
     def _second_writer(self) -> str:
         """Looked up once a second."""
         if time.monotonic() > self._looked_s + LOOK_S:
-            self._strangers, self._looked_s = second_writer(self, self._command), time.monotonic()
+            self._strangers = second_writer(self, self._command)
+            self._looked_s = time.monotonic()
         return self._strangers
 
     def _publish(self, link: Link, state: DeviceState) -> None:
@@ -196,7 +196,8 @@ class DeviceNode(RigNode):
 
     def _collect(self, link: Link) -> None:
         """What /diagnostics says beside rates and durations."""
-        standing, state = link.standing, link.state
+        standing = link.standing
+        state = link.state
         {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[
             standing.level
         ](standing.line)

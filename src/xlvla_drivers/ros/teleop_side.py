@@ -15,7 +15,8 @@ from xlvla.types import PARTS, Side
 from xlvla_drivers.teleop.fingers import Fingers
 from xlvla_drivers.teleop.follower import Follower
 
-FRAMES, RATE_HZ = 3, 25.0
+FRAMES = 3
+RATE_HZ = 25.0
 """Of a chunk: it goes on as the operator does, and slows to rest within a quarter of a second
 should no other follow.
 """
@@ -35,16 +36,16 @@ class TeleopSide:
         self.side: Side = side
         self.follower = Follower(rig, side, fingers)
         self._names = [name for part in PARTS for name in rig.joint_names(side, part)]
-        self._source, self._stamp_ns = source, 0
+        self._source = source
+        self._stamp_ns = 0
         self._chunks = node.publisher(topics.chunk(side))
-        self._wrist, self._keypoints = (
-            node.publisher(topics.operator_wrist(side)),
-            node.publisher(topics.operator_keypoints(side)),
-        )
+        self._wrist = node.publisher(topics.operator_wrist(side))
+        self._keypoints = node.publisher(topics.operator_keypoints(side))
         self._leader = node.publisher(topics.leader(side))
         self._joints = rig.arm(side).joints
         self._angles = convert.JointMessage(rig.joint_names(side, "arm"))
-        self._measured, self._pose = Measured(node, rig, side), None
+        self._measured = Measured(node, rig, side)
+        self._pose = None
         command = topics.command_dry if rig.motion.dry_run else topics.command
         self._commands = {
             part: Reader(

@@ -51,8 +51,10 @@ class Watch:
         }
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
-        self.era, self.era_s = "", 0.0
-        self.heard_motion, self.state = False, ""
+        self.era = ""
+        self.era_s = 0.0
+        self.heard_motion = False
+        self.state = ""
         self.cut()
 
     def cut(self) -> None:

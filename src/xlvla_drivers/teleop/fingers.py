@@ -54,7 +54,8 @@ class CodecFingers:
 
     def __init__(self, hand: Hand, side: Side, codec: Codec, people: HumanCodec | None = None):
         self.names = codec.joints(hand.name, side)
-        self._hand, self._codec = hand.name, codec
+        self._hand = hand.name
+        self._codec = codec
         self._side: Side = side
         self._people = people or HumanCodec.load(codec)
         self._range = hand.command_range(side)
@@ -86,7 +87,8 @@ class DexFingers:
                 "drives every hand"
             )
         self.names = hand.joint_names(side)
-        self._hand, self._codec = hand.name, codec
+        self._hand = hand.name
+        self._codec = codec
         self._side: Side = side
         self._retargeting = _retargeting(hand, side, kind)
         self._lines = self._retargeting.optimizer.target_link_human_indices

@@ -25,7 +25,8 @@ JOIN_S = 1.0
 them.
 """
 
-NEAR_RAD, JOIN_RAD_S = 0.8, 0.4
+NEAR_RAD = 0.8
+JOIN_RAD_S = 0.4
 """How far from its leader an arm may begin, and how fast it joins it."""
 
 SPEED_S = 0.015
@@ -36,12 +37,15 @@ LEASH_RAD = 0.35
 let go.
 """
 
-FAR_M, FAR_RAD, FAR_S = 0.25, 1.2, 0.5
+FAR_M = 0.25
+FAR_RAD = 1.2
+FAR_S = 0.5
 """An arm that is so far from where the operator wants it for so long does not follow: it is held,
 or out of reach.
 """
 
-SHORTEST_STEP_S, LONGEST_STEP_S = 0.002, 0.05
+SHORTEST_STEP_S = 0.002
+LONGEST_STEP_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,28 +74,29 @@ class Follower:
     def __init__(self, rig: Rig, side: Side, fingers: Fingers):
         self.side: Side = side
         self.fingers = fingers
-        arm, station = rig.arm(side), rig.sides[side].arm
-        self._joints, self._split = arm.joints, len(arm.joints)
+        arm = rig.arm(side)
+        station = rig.sides[side].arm
+        self._joints = arm.joints
+        self._split = len(arm.joints)
         self._base = placed(station.xyz, station.rpy)
         self._ik = WristIk(arm, np.array(list(rig.home(side).values())), rig.motion.speed_scale)
         assert rig.teleop is not None
-        self._turn, self._scale = turned(rig.teleop.turn_deg), rig.teleop.scale
-        arm_limits, hand = arm.limits, rig.hand(side)
+        self._turn = turned(rig.teleop.turn_deg)
+        self._scale = rig.teleop.scale
+        arm_limits = arm.limits
+        hand = rig.hand(side)
         hand_lower, hand_upper = hand.command_range(side)
-        self._lower, self._upper = (
-            np.concatenate([arm_limits.lower, hand_lower]),
-            np.concatenate([arm_limits.upper, hand_upper]),
-        )
+        self._lower = np.concatenate([arm_limits.lower, hand_lower])
+        self._upper = np.concatenate([arm_limits.upper, hand_upper])
         self._speed = (
             np.concatenate([arm_limits.velocity, hand.limits(side).velocity])
             * rig.motion.speed_scale
         )
-        self._smooth_wrist, self._smooth_fingers, self._smooth_leader = (
-            SmoothPose(),
-            Smooth(FINGERS),
-            Smooth(LEADER),
-        )
-        self.follows, self.why = False, "not seen yet"
+        self._smooth_wrist = SmoothPose()
+        self._smooth_fingers = Smooth(FINGERS)
+        self._smooth_leader = Smooth(LEADER)
+        self.follows = False
+        self.why = "not seen yet"
         self.seen: Tracked | None = None
         self.raw: Tracked | None = None
         self._seen_s = self._stamp_s = self._near_s = -math.inf
@@ -120,7 +125,8 @@ class Follower:
             )
         self.raw = tracked
         self.seen = self._smoothed(tracked, dt)
-        self._seen_s, self._stamp_s = now_s, stamp_s
+        self._seen_s = now_s
+        self._stamp_s = stamp_s
         if self.follows and dt > 0:
             self._advance(self.seen, min(max(dt, SHORTEST_STEP_S), LONGEST_STEP_S))
 
@@ -168,7 +174,9 @@ class Follower:
 
     def open(self, why: str = "open") -> None:
         """The robot stays; the goal is where it was, at rest."""
-        self.follows, self.why, self._clutch = False, why, None
+        self.follows = False
+        self.why = why
+        self._clutch = None
         if self.goal is not None:
             self.goal = Goal(self.goal.position, np.zeros_like(self.goal.position))
 
@@ -189,10 +197,15 @@ class Follower:
             self._clutch = Clutch(
                 self.seen.T_world_wrist, self._base @ T_base_flange, self._turn, self._scale
             )
-        self._hand, self._joined_s, self._wanted = here[self._split :].copy(), 0.0, arm.copy()
+        self._hand = here[self._split :].copy()
+        self._joined_s = 0.0
+        self._wanted = arm.copy()
         self._behind = self._gap(arm, self.seen)
         self.goal = Goal(here.copy(), np.zeros(len(here)))
-        self.follows, self.why, self._near_s, self._robot = True, "", now_s, None
+        self.follows = True
+        self.why = ""
+        self._near_s = now_s
+        self._robot = None
 
     def _gap(self, arm: np.ndarray, seen: Tracked) -> np.ndarray:
         """How far [J] rad an arm is from a leader, which must be near: it does not travel on its

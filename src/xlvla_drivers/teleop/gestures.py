@@ -14,7 +14,8 @@ from xlvla.types import Finger, Side
 SIGNS: dict[Finger, str] = {"little": "clutch", "ring": "record"}
 """What touching the thumb with the tip of a finger means."""
 
-TOUCH_M, APART_M = 0.02, 0.04
+TOUCH_M = 0.02
+APART_M = 0.04
 """Of a hand of middle size: tips that touch, and those of all other fingers, which must be away."""
 
 HELD_S = 0.4

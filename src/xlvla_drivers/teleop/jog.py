@@ -16,8 +16,11 @@ from xlvla_drivers.teleop.operator import Tracked
 SETTLE_S = 0.08
 """Time constant with which the wrist goes to where it was told."""
 
-FASTEST_M_S, FASTEST_RAD_S, FASTEST_CLOSING = 0.3, 1.0, 1.5
-LEASH_M, LEASH_RAD = 0.1, 0.4
+FASTEST_M_S = 0.3
+FASTEST_RAD_S = 1.0
+FASTEST_CLOSING = 1.5
+LEASH_M = 0.1
+LEASH_RAD = 0.4
 """How far ahead of itself it may be told: who lets a key go wants it to stop."""
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-STEP_M, STEP_RAD, STEP_CLOSING = 0.01, 0.04, 0.1
+STEP_M = 0.01
+STEP_RAD = 0.04
+STEP_CLOSING = 0.1
 
 MOVES: dict[str, tuple[int, int]] = {
     "8": (0, 1),

@@ -60,11 +60,9 @@ class Driver:
             side: Calibration(arm.joints, options.calibration.get(side, {}))
             for side, arm in self._arms.items()
         }
-        self._mailbox, self._stop, self._threads = (
-            Mailbox(),
-            threading.Event(),
-            list[threading.Thread](),
-        )
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
+        self._threads = list[threading.Thread]()
 
     def open(self) -> None:
         self.close()

@@ -114,12 +114,14 @@ class Mailbox:
     def clear(self) -> None:
         self._sample: Sample | None = None
         self._failure: XlvlaError | None = None
-        self._heard, self._heard_s = False, time.monotonic()
+        self._heard = False
+        self._heard_s = time.monotonic()
 
     def put(self, sample: Sample) -> None:
         """Adds a sample; one that has seen nothing only says that the connection lives."""
         with self._there:
-            self._heard, self._heard_s = True, time.monotonic()
+            self._heard = True
+            self._heard_s = time.monotonic()
             if sample.sides or sample.buttons:
                 before = self._sample or Sample({})
                 self._sample = replace(
@@ -143,7 +145,8 @@ class Mailbox:
             )
             if self._failure is not None:
                 raise self._failure
-            sample, self._sample = self._sample, None
+            sample = self._sample
+            self._sample = None
             return sample
 
     def await_first(self, timeout_s: float) -> bool:

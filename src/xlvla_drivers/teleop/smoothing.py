@@ -57,7 +57,8 @@ class Smooth:
         """The smoothed points, `dt` after the last."""
         points = np.asarray(points, dtype=float)
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
-            self._value, self._speed = points, np.zeros(points.shape)
+            self._value = points
+            self._speed = np.zeros(points.shape)
         elif dt > 0:
             self._speed = self._speed + _share(self._taste.speed_hz, dt) * (
                 (points - self._value) / dt - self._speed
@@ -85,7 +86,8 @@ class SmoothRotation:
     def __call__(self, rotation: np.ndarray, dt: float) -> np.ndarray:
         """The smoothed rotation, `dt` after the last."""
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
-            self._value, self._speed = rotation.copy(), np.zeros(3)
+            self._value = rotation.copy()
+            self._speed = np.zeros(3)
         elif dt > 0:
             gap = pin.log3(self._value.T @ rotation)
             self._speed = self._speed + _share(self._taste.speed_hz, dt) * (gap / dt - self._speed)
@@ -99,7 +101,8 @@ class SmoothPose:
     """Poses [4, 4] m."""
 
     def __init__(self) -> None:
-        self._position, self._rotation = Smooth(WRIST), SmoothRotation(TURN)
+        self._position = Smooth(WRIST)
+        self._rotation = SmoothRotation(TURN)
 
     def reset(self) -> None:
         self._position.reset()

@@ -52,7 +52,8 @@ class Driver:
         )
         self._sides = sides
         self._gestures = Gestures() if options.gestures else None
-        self._facing, self._mailbox = Facing(), Mailbox()
+        self._facing = Facing()
+        self._mailbox = Mailbox()
         self._wrists: dict[Side, np.ndarray] = {}
         self._channel: Any = None
 

@@ -60,9 +60,11 @@ class Driver:
         self._vision = installed("mediapipe", "mediapipe")
         self.address = address or "/dev/video0"
         self._camera = v4l2.Driver(self.address, options.capture, options.camera)
-        self._sides, self._options = sides, options
+        self._sides = sides
+        self._options = options
         self._gestures = Gestures() if options.gestures else None
-        self._mailbox, self._stop = Mailbox(), threading.Event()
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:

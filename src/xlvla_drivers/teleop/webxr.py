@@ -30,7 +30,9 @@ from xlvla_drivers.teleop.worlds import Facing
 MOST_BYTES = 1 << 16
 """Of one event; both hands take some 8,000."""
 
-HANDSHAKE_S, PING_S, CLOSE_S = 3.0, 5.0, 1.0
+HANDSHAKE_S = 3.0
+PING_S = 5.0
+CLOSE_S = 1.0
 """For a client to say what it wants; between questions whether it still lives, and for its answer;
 for its goodbye.
 """
@@ -68,13 +70,17 @@ class Driver:
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
         self.address = address or door.HERE
-        self._sides, self._options, self._node = sides, options, node
-        self._facing, self._mailbox = Facing(), Mailbox()
+        self._sides = sides
+        self._options = options
+        self._node = node
+        self._facing = Facing()
+        self._mailbox = Mailbox()
         self._server: Any = None
         self._seat = threading.Condition()
         self._driving: Any = None
         self._heard_s = 0.0
-        self._key, self._told = "", False
+        self._key = ""
+        self._told = False
         self._begin()
 
     def open(self) -> None:
@@ -171,7 +177,8 @@ class Driver:
                     return False
                 self._seat.wait(0.05)
             self._dismiss()
-            self._driving, self._heard_s = connection, time.monotonic()
+            self._driving = connection
+            self._heard_s = time.monotonic()
             self._begin()
         return True
 

@@ -46,7 +46,8 @@ def place(address: str, *, secure: bool) -> tuple[str, int]:
 def refusal(request: Any, key: str, page: str) -> str:
     """Why a client is sent away; '' for one that may come in."""
     said = request.path.partition("?")[0].strip("/")
-    origins, host = request.headers.get_all("Origin"), request.headers.get("Host", "")
+    origins = request.headers.get_all("Origin")
+    host = request.headers.get("Host", "")
     if not hmac.compare_digest(said.encode(errors="replace"), key.encode()):
         return "its address does not end with this server's key"
     strange = [

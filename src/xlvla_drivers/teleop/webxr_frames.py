@@ -16,7 +16,9 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
 
-INIT, HAND_MOVE, CAMERA_MOVE = "INIT", "HAND_MOVE", "CAMERA_MOVE"
+INIT = "INIT"
+HAND_MOVE = "HAND_MOVE"
+CAMERA_MOVE = "CAMERA_MOVE"
 PORT = 8012
 JOINTS = 25
 """Wrist; thumb: metacarpal, two phalanges, tip; four fingers: metacarpal, three phalanges, tip."""
@@ -80,10 +82,8 @@ def hands(value: Any) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
             joints = numbers.reshape(JOINTS, 4, 4).transpose(0, 2, 1)
             found[side] = joints[0], joints[list(KEPT), :3, 3]
             continue
-        wrist, landmarks = (
-            _numbers(value.get(f"{side}Hand")),
-            _numbers(value.get(f"{side}Landmarks")),
-        )
+        wrist = _numbers(value.get(f"{side}Hand"))
+        landmarks = _numbers(value.get(f"{side}Landmarks"))
         if len(wrist) == 16 and len(landmarks) == 3 * JOINTS and wrist.any():
             found[side] = wrist.reshape(4, 4).T, landmarks.reshape(JOINTS, 3)[list(KEPT)]
     return found

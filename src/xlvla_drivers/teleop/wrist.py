@@ -20,24 +20,28 @@ SPEED = 0.9
 TURN_COST = 0.25
 """Metres that a radian off counts as, where position and direction cannot both be had."""
 
-POSTURE_COST, POSTURE_GAIN = 0.02, 0.15
+POSTURE_COST = 0.02
+POSTURE_GAIN = 0.15
 """Of a radian away from home: what an elbow that is free to choose is led by, too little for the
 flange to notice.
 """
 
-DAMPING, FAR_DAMPING = 2e-4, 0.3
+DAMPING = 2e-4
+FAR_DAMPING = 0.3
 """Of joint speed, and more of it for every metre that the flange is from where it should be: where
 an arm is stretched or folded the flange gives in before joints race, and an arm that cannot reach
 comes to rest.
 """
 
-LEAD_M, LEAD_RAD = 0.05, 0.3
+LEAD_M = 0.05
+LEAD_RAD = 0.3
 """A step looks no further: beyond, the way there bends."""
 
 LIMIT_GAIN = 0.5
 """Share of the way to a joint's limit that a step may go: limits are approached, never hit."""
 
-LOST_M, LOST_RAD = 0.02, 0.2
+LOST_M = 0.02
+LOST_RAD = 0.2
 """A flange further from where it should be than this is out of reach or being waited for."""
 
 
@@ -58,8 +62,10 @@ class WristIk:
         kinematics = Kinematics(arm.urdf_path.read_text(), arm.joints)
         model = kinematics.model
         self._order = np.array([model.joints[model.getJointId(name)].idx_q for name in arm.joints])
-        self._flange, self._frame = arm.flange, kinematics.frame(arm.flange)
-        self.lower, self.upper = kinematics.lower, kinematics.upper
+        self._flange = arm.flange
+        self._frame = kinematics.frame(arm.flange)
+        self.lower = kinematics.lower
+        self.upper = kinematics.upper
         self._speed = SPEED * speed_scale * kinematics.velocity
         model.velocityLimit = self._full(self._speed)
         self._limits = [ConfigurationLimit(model, LIMIT_GAIN), VelocityLimit(model)]
@@ -111,11 +117,10 @@ class WristIk:
     def _gap(self, T_base_flange: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is left of the way [3] m and of the turn [3] rad; remembers how much that is."""
         here = self._here
-        ahead, turn = (
-            T_base_flange[:3, 3] - here.translation,
-            pin.log3(T_base_flange[:3, :3] @ here.rotation.T),
-        )
-        self.short, self.askew = float(np.linalg.norm(ahead)), float(np.linalg.norm(turn))
+        ahead = T_base_flange[:3, 3] - here.translation
+        turn = pin.log3(T_base_flange[:3, :3] @ here.rotation.T)
+        self.short = float(np.linalg.norm(ahead))
+        self.askew = float(np.linalg.norm(turn))
         return ahead, turn
 
     def _velocity(self, dt: float, damping: float) -> np.ndarray:

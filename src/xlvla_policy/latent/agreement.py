@@ -34,10 +34,8 @@ def _differences(part: HandCodec, poses: int) -> dict[str, float]:
     )
     z = part.encode(q)
     with torch.no_grad():
-        latents, joints = (
-            _encode(part, torch.from_numpy(q)).numpy(),
-            _decode(part, torch.from_numpy(z)).numpy(),
-        )
+        latents = _encode(part, torch.from_numpy(q)).numpy()
+        joints = _decode(part, torch.from_numpy(z)).numpy()
     found = {
         "onnxruntime encoder": _onnx(encoder(part), q) - latents,
         "onnxruntime decoder": _onnx(decoder(part), z) - joints,
@@ -65,7 +63,8 @@ def _network(network: Network) -> nn.Sequential:
 
 def _layer(layer: Layer) -> list[nn.Module]:
     width, out = layer.weight.shape
-    linear, norm = nn.Linear(width, out), nn.LayerNorm(out, EPSILON)
+    linear = nn.Linear(width, out)
+    norm = nn.LayerNorm(out, EPSILON)
     with torch.no_grad():
         linear.weight[:], linear.bias[:] = (
             torch.from_numpy(layer.weight).T,

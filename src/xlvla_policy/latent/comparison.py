@@ -125,12 +125,14 @@ def dex(kind: str) -> Way:
 
 
 def quality(name: str, way: Way, scene: Scene) -> Quality:
-    random, pinched = [], []
+    random = []
+    pinched = []
     for source, target in scene.pairs:
         q, (tight, finger) = scene.random[source.name], scene.pinched[source.name]
         random.append(line_errors(source, target, q, way(source, target, q, None)))
         kept = torch.tensor([OPPOSING[f] in target.fingers for f in finger])
-        tight, finger = tight[kept], finger[kept]
+        tight = tight[kept]
+        finger = finger[kept]
         pinched.append(
             line_errors(source, target, tight, way(source, target, tight, finger), only(finger))
         )
@@ -188,7 +190,8 @@ def _onnx(
 def _numpy(
     codec: Codec, source: Embodiment, target: Embodiment, q: Tensor
 ) -> Callable[[], np.ndarray]:
-    start, end = _part(codec, source), _part(codec, target)
+    start = _part(codec, source)
+    end = _part(codec, target)
     return lambda: np.concatenate([end.decode(start.encode(frame[None])) for frame in q.numpy()])
 
 

@@ -29,7 +29,8 @@ TOLERANCE_M = 0.001
 """What is deeper counts as self-penetration."""
 HALF = 0.5
 STEPS = 21
-FAR_M, SAMPLES = 0.004, 8192
+FAR_M = 0.004
+SAMPLES = 8192
 """Pairs that stay this far apart in so many random poses are left out."""
 CHUNK = 1024
 
@@ -48,7 +49,8 @@ class SelfContact(nn.Module):
         self.rods = sum(isinstance(shape, Capsule) for shape in found)
         description = hand.description(side)
         places = [(shape.link, point) for shape in found for point in shape.points]
-        links, points = [link for link, _ in places], [point for _, point in places]
+        links = [link for link, _ in places]
+        points = [point for _, point in places]
         self.points = Fingertips(description, hand.joint_names(side), links, points=points)
         self.links = [shape.link for shape in found]
         self.register_buffer(
@@ -103,10 +105,13 @@ class SelfContact(nn.Module):
     def _depths(self, q: Tensor) -> Tensor:
         """Depth [B, P] m of every pair; capsules come before boxes, in `pairs` too."""
         rods, frames = self.points(q).split([2 * self.rods, 4 * len(self.halves)], dim=1)
-        rods, frames = rods.unflatten(1, (-1, 2)), frames.unflatten(1, (-1, 4))
+        rods = rods.unflatten(1, (-1, 2))
+        frames = frames.unflatten(1, (-1, 4))
         kind = (self.pairs >= self.rods).sum(dim=1)
         (a, b), (c, d), (e, f) = (self.pairs[kind == boxed].T for boxed in range(3))
-        d, e, f = d - self.rods, e - self.rods, f - self.rods
+        d = d - self.rods
+        e = e - self.rods
+        f = f - self.rods
         return torch.cat(
             [
                 capsules(rods[:, a], rods[:, b], self.radii[a] + self.radii[b]),
@@ -121,7 +126,8 @@ def ordinary(body: Embodiment) -> Tensor:
     """Poses [B, J] in which no hand touches itself: all fingers closing halfway, each closing
     alone, the thumb halfway.
     """
-    rest, bend = opened(body), bent(body) - opened(body)
+    rest = opened(body)
+    bend = bent(body) - opened(body)
     part = torch.linspace(0, 1, STEPS)[:, None]
     paths = [rest + HALF * part * bend]
     for finger in body.fingers:

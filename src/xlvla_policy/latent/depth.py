@@ -23,13 +23,15 @@ def capsules(a: Tensor, b: Tensor, radii: Tensor) -> Tensor:
     """Depth of capsules in capsules whose radii add up to [P] m: how much nearer than that the
     lines between their ends are.
     """
-    p, u, q, v = (
-        a[..., 0, :],
-        a[..., 1, :] - a[..., 0, :],
-        b[..., 0, :],
-        b[..., 1, :] - b[..., 0, :],
-    )
-    uu, vv, uv, ur, vr = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, p - q), _dot(v, p - q)
+    p = a[..., 0, :]
+    u = a[..., 1, :] - a[..., 0, :]
+    q = b[..., 0, :]
+    v = b[..., 1, :] - b[..., 0, :]
+    uu = _dot(u, u)
+    vv = _dot(v, v)
+    uv = _dot(u, v)
+    ur = _dot(u, p - q)
+    vr = _dot(v, p - q)
     spanned = uu * vv - uv * uv
     crossing = spanned > 1e-6 * uu * vv
     s = torch.where(crossing, (uv * vr - ur * vv) / spanned.clamp(min=TINY), 0.0).clamp(0, 1)
@@ -49,10 +51,8 @@ def capsule_box(capsule: Tensor, box: Tensor, radius: Tensor, half: Tensor) -> T
     def distance(part: Tensor) -> Tensor:
         return _norm(((start + part[..., None] * (end - start)).abs() - half).clamp(min=0))
 
-    outside, inside = (
-        distance(_lowest(distance, start[..., 0])),
-        _line_in_box((start + end) / 2, (end - start) / 2, half),
-    )
+    outside = distance(_lowest(distance, start[..., 0]))
+    inside = _line_in_box((start + end) / 2, (end - start) / 2, half)
     return radius + torch.where(inside > 0, inside, -outside)
 
 
@@ -79,7 +79,8 @@ def _line_in_box(middle: Tensor, reach: Tensor, half: Tensor) -> Tensor:
 
 def boxes(a: Tensor, b: Tensor, half_a: Tensor, half_b: Tensor) -> Tensor:
     """Depth of boxes in boxes: the least overlap along the fifteen axes that can separate them."""
-    axes_a, axes_b = _axes(a), _axes(b)
+    axes_a = _axes(a)
+    axes_b = _axes(b)
     across = torch.linalg.cross(axes_a[..., :, None, :], axes_b[..., None, :, :]).flatten(-3, -2)
     size = across.norm(dim=-1)
     axes = torch.cat([axes_a, axes_b, across / size[..., None].clamp(min=1e-6)], dim=-2)
@@ -100,11 +101,14 @@ def _axes(frame: Tensor) -> Tensor:
 @torch.no_grad()
 def _lowest(function: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
     """Where in [0, 1] convex functions are lowest, by golden section."""
-    low, high = torch.zeros_like(like), torch.ones_like(like)
+    low = torch.zeros_like(like)
+    high = torch.ones_like(like)
     for _ in range(SECTIONS):
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        left = high - GOLDEN * (high - low)
+        right = low + GOLDEN * (high - low)
         down = function(left) > function(right)
-        low, high = torch.where(down, left, low), torch.where(down, high, right)
+        low = torch.where(down, left, low)
+        high = torch.where(down, high, right)
     return (low + high) / 2
 
 

@@ -61,7 +61,8 @@ def embodiments(hands: list[Hand]) -> list[Embodiment]:
 
 def mirrored(hand: Hand) -> bool:
     """Whether equal joint angles give mirrored fingertips on both sides."""
-    right, left = hand.limits("right"), hand.limits("left")
+    right = hand.limits("right")
+    left = hand.limits("left")
     same = np.allclose(right.lower, left.lower, atol=1e-5) and np.allclose(
         right.upper, left.upper, atol=1e-5
     )

@@ -25,7 +25,8 @@ from xlvla.codec import ACTIVATIONS, EPSILON, WILD, Codec, HandCodec, Layer, Net
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
 
-OPSET, IR = 17, 8
+OPSET = 17
+IR = 8
 """The oldest that know layer normalisation, so that old runtimes on robots read the files."""
 CARD = "codec.json"
 

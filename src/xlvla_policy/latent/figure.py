@@ -19,8 +19,10 @@ from xlvla_policy.latent.stage import HEIGHT, WIDTH, Stage
 
 INCH = 1.75
 """Width of one hand's picture."""
-LEG_S, REST_S = 1.0, 0.3
-FILM_HZ, GIF_HZ = 20, 10
+LEG_S = 1.0
+REST_S = 0.3
+FILM_HZ = 20
+GIF_HZ = 10
 BANNER = 44
 """Pixels above the hands for their names."""
 

@@ -35,7 +35,8 @@ def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
     """[J] whether a commanded joint lies between the palm and a finger's tip."""
     description = hand.description(side)
     above = {joint.child: joint for joint in description.joints}
-    link, on_the_way = hand.tip_links(side)[finger], set()
+    link = hand.tip_links(side)[finger]
+    on_the_way = set()
     while link in above:
         joint = above[link]
         link = joint.parent
@@ -48,7 +49,9 @@ def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
 def gestures(hand: Hand, side: Side) -> dict[str, np.ndarray]:
     """Named poses [J] rad: open, closing, thumb up, and a pinch of the thumb with each finger."""
     body = embodiment(hand, side)
-    rest, bend, thumb = opened(body), bent(body) - opened(body), moving(hand, side, "thumb")
+    rest = opened(body)
+    bend = bent(body) - opened(body)
+    thumb = moving(hand, side, "thumb")
     poses = {
         "open": rest,
         "half closed": rest + 0.4 * bend,

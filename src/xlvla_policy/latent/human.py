@@ -35,11 +35,16 @@ from xlvla_policy.latent.sampling import uniform_poses
 from xlvla_policy.latent.schedule import Phase, rate
 from xlvla_policy.latent.weights import layers, save
 
-STEPS, COARSE, PEAK = 2700, 0.6, 3e-3
+STEPS = 2700
+COARSE = 0.6
+PEAK = 3e-3
 """Steps, the share of them whose hidden layers multiply in half precision, and the highest learning
 rate.
 """
-HANDS, PEOPLE, ROBOTS, PATHS = 3, 192, 32, 16
+HANDS = 3
+PEOPLE = 192
+ROBOTS = 32
+PATHS = 16
 """Robot hands that a step is about, others each time; poses of people and of each of those hands,
 and lines between poses.
 """
@@ -47,13 +52,19 @@ POOL = 24576
 NOISE_M = 0.001
 WIDTHS = (256, 256, 256)
 SPACING = 0.1
-TOUCH_M, CLOSES_M = 0.010, 0.03
+TOUCH_M = 0.010
+CLOSES_M = 0.03
 """Fingertips that touch are as far apart as this for a tracker, whose points lie inside fingers;
 wider ones hardly change.
 """
 SHORTEST_M = 1e-4
 """No line of a finger that is there has no length at all."""
-SMOOTH, HOME, CYCLE, RETURN, LIKENESS, PLAUSIBLE = 200.0, 1.5, 20.0, 3000.0, 1000.0, 0.5
+SMOOTH = 200.0
+HOME = 1.5
+CYCLE = 20.0
+RETURN = 3000.0
+LIKENESS = 1000.0
+PLAUSIBLE = 0.5
 """Weights: robots move as smoothly as people [1/m]; latents stay where robots' are; a robot's
 latent comes back, and so do its fingertips [1/m^2]; a person's keypoints come back [1/m^2]; hands
 that stand for robots' poses look like a person's.
@@ -104,7 +115,8 @@ class HumanRun:
 
     def __init__(self, base: Path = SHIPPED, steps: int = STEPS, seed: int = 0):
         started = time.process_time()
-        self.codec, tensors = Codec.load(base), load_file(base)
+        self.codec = Codec.load(base)
+        tensors = load_file(base)
         self.recipe = shaped(DEFAULT, self.codec, tensors, steps)
         self.bodies = embodiments([catalog.hand(name) for name in self.codec.hands])
         torch.manual_seed(seed)
@@ -116,7 +128,9 @@ class HumanRun:
         self.generator = Generator().manual_seed(seed)
         self.people = crowd(POOL, self.generator)
         self.points = self.people.points()
-        self.seed, self.steps, self.step = seed, steps, 0
+        self.seed = seed
+        self.steps = steps
+        self.step = 0
         self.phase = Phase("right", 0, round(COARSE * steps), steps, PEAK)
         self.seconds = time.process_time() - started
 
@@ -146,8 +160,10 @@ class HumanRun:
         robots, q = self._robots(bodies)
         angles = self.person.pose(robots)
         shown = human.posed(angles, MIDDLE_SIZED, torch)
-        z, back = self.person.encode(torch.cat([seen, path])), self.person.encode(shown)
-        wanted, offered = closed(lines(points)), closed(lines(shown)).split(ROBOTS)
+        z = self.person.encode(torch.cat([seen, path]))
+        back = self.person.encode(shown)
+        wanted = closed(lines(points))
+        offered = closed(lines(shown)).split(ROBOTS)
         costs = [self._told(body, z, back, robots, wanted) for body in bodies]
         retargeted, smooth, home, returned = (
             torch.stack(part).mean() for part in zip(*costs, strict=True)
@@ -172,13 +188,15 @@ class HumanRun:
         its own latents they are, and of robots' latents that went through a person's hand: how far
         its fingertips are from where they were.
         """
-        coder, people = self.coders[body.name], len(wanted)
+        coder = self.coders[body.name]
+        people = len(wanted)
         q = coder.decode(torch.cat([z, back]))
         tips = body.tips(q)
         mask = shared(FINGERS, body.fingers).expand(people, -1)
         retargeted = retargeting(wanted, pinches(tips[:people], body.fingers), mask, self.recipe)
         with torch.no_grad():
-            own, before = coder.encode(q[:people])[0], body.tips(coder.decode(robots))
+            own = coder.encode(q[:people])[0]
+            before = body.tips(coder.decode(robots))
         returned = (tips[len(z) :] - before).square().sum(-1).mean()
         return (
             retargeted,

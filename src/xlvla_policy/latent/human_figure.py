@@ -15,7 +15,8 @@ from xlvla.types import FINGERS, Side
 from xlvla_policy.latent.figure import INCH
 from xlvla_policy.latent.stage import COLOURS, HEIGHT, PALM, WIDTH, Stage
 
-AZIMUTH, ELEVATION = np.radians(35), np.radians(10)
+AZIMUTH = np.radians(35)
+ELEVATION = np.radians(10)
 """The hand is seen from before the palm, from the thumb's side and a little from above, as robot
 hands are.
 """
@@ -61,7 +62,8 @@ def draw(codec: Codec, people: HumanCodec, out: Path, side: Side = "right") -> N
 
     points = human.keypoints(side, np.array(list(GESTURES.values())))
     latents = people.encode(side, points)
-    rows, columns = 1 + len(codec.hands), len(GESTURES)
+    rows = 1 + len(codec.hands)
+    columns = len(GESTURES)
     figure = Figure(
         figsize=(INCH * columns + 0.75, INCH * HEIGHT / WIDTH * rows + 0.3),
         dpi=150,
@@ -98,7 +100,8 @@ def _skeleton(axis: Any, points: np.ndarray, side: Side) -> None:
         [np.cos(turn) * np.cos(ELEVATION), np.sin(turn) * np.cos(ELEVATION), np.sin(ELEVATION)]
     )
     up = np.cross(towards, right)
-    flat, depth = points @ np.array([right, up]).T, points @ towards
+    flat = points @ np.array([right, up]).T
+    depth = points @ towards
     knuckles = [0, *human.KNUCKLES]
     axis.fill(*flat[knuckles].T, color=PALM, alpha=0.5, lw=0)
     for finger in sorted(range(5), key=lambda k: depth[4 + 4 * k]):

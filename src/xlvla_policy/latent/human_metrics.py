@@ -30,9 +30,12 @@ from xlvla_policy.latent.losses import OPPOSING, pinches, shared
 SEED = 1_000_003
 """Far from any training's."""
 CLOSING = 24
-RATE_HZ, LEG_S, LEGS = 60, 0.8, 4
+RATE_HZ = 60
+LEG_S = 0.8
+LEGS = 4
 """Of gestures: frames per second, and how long each of several legs takes from rest to rest."""
-TOUCHING_M, LONG_M = TOUCH_M + 3 * NOISE_M, 0.03
+TOUCHING_M = TOUCH_M + 3 * NOISE_M
+LONG_M = 0.03
 """Fingers that touch are no further apart; lines that are longer have a direction that counts."""
 CLOSED_M = 0.005
 """A robot's pinch that is tighter is closed."""
@@ -160,18 +163,16 @@ def mark(
     """
     fingers, tips = fingertips(hand, side)
     own = torch.tensor([finger in fingers for finger in OPPOSING])
-    person, robot = (
-        _ends(exam),
-        pinches(tips(torch.from_numpy(np.concatenate(answers[:2])).float()), fingers).double(),
-    )
-    length, reached = person.norm(dim=-1), robot.norm(dim=-1)
-    asked, free = (
-        torch.zeros(len(person), 4, dtype=torch.bool),
-        torch.zeros(len(person), 4, dtype=torch.bool),
-    )
+    person = _ends(exam)
+    robot = pinches(tips(torch.from_numpy(np.concatenate(answers[:2])).float()), fingers).double()
+    length = person.norm(dim=-1)
+    reached = robot.norm(dim=-1)
+    asked = torch.zeros(len(person), 4, dtype=torch.bool)
+    free = torch.zeros(len(person), 4, dtype=torch.bool)
     asked[torch.arange(len(exam.finger)), torch.from_numpy(exam.finger) - 1] = True
     free[len(exam.finger) :] = True
-    touching, near = asked & own & (length < TOUCHING_M), asked & own & (length >= TOUCHING_M)
+    touching = asked & own & (length < TOUCHING_M)
+    near = asked & own & (length >= TOUCHING_M)
     every = free & own & (length > LONG_M)
     angle = torch.rad2deg(
         torch.arccos(((person * robot).sum(-1) / (length * reached + 1e-9)).clamp(-1, 1))
@@ -198,7 +199,8 @@ def limits(hand: Hand, side: Side, exam: Exam) -> Marks:
     can do better on all of them.
     """
     body = embodiment(hand, side)
-    mask, wanted = shared(FINGERS, body.fingers), closed(_ends(exam)).float()
+    mask = shared(FINGERS, body.fingers)
+    wanted = closed(_ends(exam)).float()
     count = len(exam.finger)
     one = torch.nn.functional.one_hot(torch.from_numpy(exam.finger) - 1, 4) * mask
     answers = [
@@ -221,7 +223,8 @@ def _roughness(hand: Hand, side: Side, exam: Exam, along: Sequence[np.ndarray]) 
     """Jerk of fingertips along gestures beside the person's."""
     if not along:
         return float("nan")
-    q, tips = torch.from_numpy(along[0]).double(), fingertips(hand, side)[1].double()
+    q = torch.from_numpy(along[0]).double()
+    tips = fingertips(hand, side)[1].double()
     theirs = torch.from_numpy(human.normalised("right", exam.gestures))[
         ..., [human.TIPS[finger] for finger in FINGERS], :
     ]

@@ -15,10 +15,13 @@ from xlvla import human
 from xlvla.human import ADULT, Anatomy
 from xlvla.types import FINGERS
 
-BONE_SPREAD, ROOT_SPREAD_M, SIZES = 0.06, 0.003, (0.80, 1.15)
+BONE_SPREAD = 0.06
+ROOT_SPREAD_M = 0.003
+SIZES = (0.80, 1.15)
 """How people differ: each bone, where fingers begin, and the whole hand; a child's is the smallest.
 """
-TOUCHING_M, NEAR_M = (0.0, 0.012), (0.012, 0.05)
+TOUCHING_M = (0.0, 0.012)
+NEAR_M = (0.012, 0.05)
 """Distances of thumb tip to fingertip in touching and in nearly touching pinches, as trackers see
 them.
 """

@@ -105,7 +105,8 @@ class Fingertips(nn.Module):
     def forward(self, q: Tensor) -> Tensor:
         """Commanded joints [B, J] to positions [B, F, 3] m in the root frame."""
         angle = q.T[self.index] * self.multiplier[..., None] + self.offset[..., None]
-        cos, sin = angle.cos()[..., None], angle.sin()[..., None]
+        cos = angle.cos()[..., None]
+        sin = angle.sin()[..., None]
         point = self.start[:, None].expand(-1, q.shape[0], -1)
         for d in range(self.depth):
             still, along, across = torch.bmm(point, self.maps[d]).split(3, dim=-1)
@@ -126,7 +127,8 @@ def fingertips(hand: Hand, side: Side) -> tuple[tuple[Finger, ...], Fingertips]:
 
 def couple(description: Description, joint: Joint, joints: Sequence[str]) -> Coupling:
     """Follows mimics, chained ones too, down to a commanded joint."""
-    multiplier, offset = 1.0, 0.0
+    multiplier = 1.0
+    offset = 0.0
     seen = {joint.name}
     while joint.mimic:
         offset += multiplier * joint.mimic.offset
@@ -153,10 +155,12 @@ def _chain(
     if link not in description.links:
         raise XlvlaError(f"link '{link}' is not in {description.name}")
     above = {joint.child: joint for joint in description.joints}
-    start, levels = np.array(point, dtype=float), []
+    start = np.array(point, dtype=float)
+    levels = []
     while link in above:
         joint = above[link]
-        turn, origin = rotation(joint.rpy), np.array(joint.xyz)
+        turn = rotation(joint.rpy)
+        origin = np.array(joint.xyz)
         if joint.moves:
             levels.append(_level(joint, turn, origin, couple(description, joint, joints)))
         elif levels:

@@ -211,7 +211,8 @@ def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
 def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
     z = bench.encode(hand, bench.random[hand])
     nudge = NUDGE * torch.randn(z.shape, generator=bench.draws[hand]).numpy()
-    here, there = bench.decode(hand, z), bench.decode(hand, z + nudge)
+    here = bench.decode(hand, z)
+    there = bench.decode(hand, z + nudge)
     tips = (bench.tips(hand, there) - bench.tips(hand, here)).norm(dim=-1)
     return float((there - here).norm(dim=-1).mean()), 1000 * float(tips.mean())
 
@@ -220,7 +221,8 @@ def _errors(
     bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None
 ) -> Errors:
     """Errors of decoded poses; of one `finger` [B] of each, or of all."""
-    ours, theirs = bench.bodies[source], bench.bodies[target]
+    ours = bench.bodies[source]
+    theirs = bench.bodies[target]
     which = None if finger is None else torch.nn.functional.one_hot(finger, len(OPPOSING))
     return line_errors(ours, theirs, q, bench.decode(target, bench.encode(source, q)), which)
 

@@ -180,7 +180,8 @@ class Objective:
         tips = target.tips(q)
         sizes = [len(source.q) for source in sources]
         form = self.recipe.smooth * roughness(tips[sum(sizes) :], 2 * len(paths))
-        q, tips = q[: sum(sizes)], tips[: sum(sizes)]
+        q = q[: sum(sizes)]
+        tips = tips[: sum(sizes)]
         mask = torch.cat([_mask(source.body, target, len(source.q)) for source in sources])
         retargeted = retargeting(
             torch.cat([source.pinches for source in sources]),

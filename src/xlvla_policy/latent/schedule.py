@@ -39,7 +39,8 @@ def phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
         ("left", recipe.left_steps if twins else 0, recipe.left_rate, recipe.coarse),
         ("settle", recipe.settle_steps, recipe.settle_rate, 0.0),
     )
-    found, start = [], 0
+    found = []
+    start = 0
     for part, steps, peak, coarse in lengths:
         if steps:
             found.append(Phase(part, start, start + math.ceil(coarse * steps), start + steps, peak))

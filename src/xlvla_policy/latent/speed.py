@@ -24,7 +24,8 @@ from xlvla_policy.latent.training import Trainer
 Pair = tuple[tuple[str, Side], tuple[str, Side]]
 TRAINED = ("ability", "inspire", "paxini", "xhand")
 """The paper's four hands."""
-POOL, TEMPLATES = 8192, 256
+POOL = 8192
+TEMPLATES = 256
 """Pinches to draw batches from while measuring; their number does not change a step's time."""
 
 
@@ -113,7 +114,8 @@ def training_steps(rounds: int = 5, hands: Sequence[str] = TRAINED, threads: int
 def timed(call: Callable[[], object], seconds: float) -> Timing:
     """Calls again and again for that long, at least five times after a first that warms up."""
     call()
-    end, spent = time.perf_counter() + seconds, []
+    end = time.perf_counter() + seconds
+    spent = []
     while time.perf_counter() < end or len(spent) < 5:
         spent.append(_seconds(call))
     return _timing(np.array(spent))

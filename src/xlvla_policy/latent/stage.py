@@ -17,7 +17,8 @@ from xlvla.types import Finger, Side
 if TYPE_CHECKING:
     import mujoco
 
-WIDTH, HEIGHT = 360, 400
+WIDTH = 360
+HEIGHT = 400
 """Pixels of one hand's picture."""
 REACH_M = 0.56
 """From the camera to the hand's middle."""

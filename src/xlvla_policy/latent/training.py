@@ -136,14 +136,16 @@ class Trainer:
         """Every so often remembers the best weights; where they have been the best for too long,
         they end their part of the phase.
         """
-        at, patience = self.phase, self.recipe.patience
+        at = self.phase
+        patience = self.recipe.patience
         if (
             not patience
             or self.step in (at.start, at.turn)
             or self.step % max(1, patience // CHECKS)
         ):
             return False
-        cost, end = self._held_out_cost(), at.next(self.step)
+        cost = self._held_out_cost()
+        end = at.next(self.step)
         if self.best.beaten(cost):
             self.best = Best(
                 cost,
@@ -247,7 +249,9 @@ class Trainer:
         # Where a phase ends the state is still that of its own optimiser.
         self.step = state["step"] - 1
         self._learn()
-        self.step, self.seconds, self.best = state["step"], state["seconds"], Best(**state["best"])
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.best = Best(**state["best"])
         self.coders.load_state_dict(state["coders"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])

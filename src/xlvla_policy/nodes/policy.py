@@ -28,7 +28,8 @@ thinks.
 PATIENCE_S = 2.0
 """How long something may be waited for before it is said."""
 
-BRIEFLY_S, REPEAT_S = 2.0, 30.0
+BRIEFLY_S = 2.0
+REPEAT_S = 30.0
 """How long after a complaint another may be made, and the same again."""
 
 
@@ -48,8 +49,11 @@ class PolicyNode(RigNode):
         self._thinking: Future[bool] | None = None
         self._plan_ns = self._newest_ns = 0
         self._asked: tuple[int, str] = (0, "")
-        self._wait, self._wait_since, self._ticked = "", 0.0, 0.0
-        self._complaint, self._complained = "", 0.0
+        self._wait = ""
+        self._wait_since = 0.0
+        self._ticked = 0.0
+        self._complaint = ""
+        self._complained = 0.0
 
     def configure(self) -> None:
         if self.rig.policy is None:
@@ -124,7 +128,9 @@ class PolicyNode(RigNode):
 
     def _heed_reset(self, now_ns: int) -> None:
         if self._observer.heed_reset():
-            self._sent, self._plan_ns, self._newest_ns = (), now_ns, 0
+            self._sent = ()
+            self._plan_ns = now_ns
+            self._newest_ns = 0
 
     def _still_told(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
@@ -187,7 +193,8 @@ class PolicyNode(RigNode):
             )
         if chunk.latents:
             self._latents.publish(convert.latents(chunk.latents))
-        self._sent, self._newest_ns = (*self._sent, chunk), chunk.stamp_ns
+        self._sent = (*self._sent, chunk)
+        self._newest_ns = chunk.stamp_ns
         self._delays_s.append((now_ns - chunk.stamp_ns) / SECOND)
         self._complaint = ""
         self.health.tick("chunks")
@@ -211,7 +218,8 @@ class PolicyNode(RigNode):
         self.health.warn(line)
         now = time.monotonic()
         if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
-            self._complaint, self._complained = line, now
+            self._complaint = line
+            self._complained = now
             self.warn(f"{line}; no chunk is published")
 
     def _on_instruction(self, sentence: str) -> None:
@@ -219,7 +227,9 @@ class PolicyNode(RigNode):
         said = sentence or self._config.instruction
         with self._lock:
             if said != self._instruction:
-                self._instruction, self._sent, self._plan_ns = said, (), 0
+                self._instruction = said
+                self._sent = ()
+                self._plan_ns = 0
         self.info(f"instruction: {said}")
 
     def _report(self) -> None:

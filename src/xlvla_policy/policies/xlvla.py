@@ -60,16 +60,16 @@ class XlvlaPolicy:
         self, rig: Rig, engine: Engine, card: Card, codec: Codec, words: Tokenizer, seed: int
     ):
         _suits(rig, card)
-        config, frames = card.config, of_rig(card.config, rig, codec)
+        config = card.config
+        frames = of_rig(card.config, rig, codec)
         self.frames = frames
-        self.rig, self.engine, self.normaliser, self.codec, self.config = (
-            rig,
-            engine,
-            card.statistics.normaliser(frames),
-            codec,
-            config,
-        )
-        self.words, self.longest = words, card.committed
+        self.rig = rig
+        self.engine = engine
+        self.normaliser = card.statistics.normaliser(frames)
+        self.codec = codec
+        self.config = config
+        self.words = words
+        self.longest = card.committed
         self.chunking = rig.policy.chunking if rig.policy else "plain"
         # The same noise every time keeps successive chunks on the same choice where there is more
         # than one way.

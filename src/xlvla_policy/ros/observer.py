@@ -54,7 +54,8 @@ class Stream:
         except XlvlaError as error:
             self._reader.refuse(error)
         else:
-            self._message, self._came = message, time.monotonic()
+            self._message = message
+            self._came = time.monotonic()
 
     def _why(self, now_ns: int) -> str:
         if not self._publishers():
@@ -126,7 +127,8 @@ class Observer:
         reset = self._resets.newest()
         if reset is None:
             return False
-        self.void_ns, self._era = reset.began_ns, reset.name
+        self.void_ns = reset.began_ns
+        self._era = reset.name
         for kept in (*self._every_part(), *self._images.values()):
             kept.clear()
         return True

@@ -27,7 +27,8 @@ PROJECTIONS: Mapping[str, frozenset[str]] = {
     "attention": frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "out_proj"}),
     "mlp": frozenset({"gate_proj", "up_proj", "down_proj", "fc1", "fc2"}),
 }
-UP, DOWN = "lora_up", "lora_down"
+UP = "lora_up"
+DOWN = "lora_down"
 
 
 class Adapted(nn.Linear):
@@ -37,7 +38,9 @@ class Adapted(nn.Linear):
 
     def __init__(self, base: nn.Linear, rank: int, scale: float):
         super().__init__(base.in_features, base.out_features, False, device="meta")
-        self.weight, self.bias, self.scale = base.weight, base.bias, scale
+        self.weight = base.weight
+        self.bias = base.bias
+        self.scale = scale
         self.lora_down = nn.Parameter(
             torch.randn(rank, base.in_features, device=base.weight.device) / base.in_features**0.5
         )

@@ -92,10 +92,8 @@ class Batches:
         words, mask = self._words(
             [self.data.instructions[index] for index in self.data.source[rows]]
         )
-        images, seen = (
-            torch.from_numpy(self.data.images[rows]),
-            torch.from_numpy(self.data.seen[rows]),
-        )
+        images = torch.from_numpy(self.data.images[rows])
+        seen = torch.from_numpy(self.data.seen[rows])
         return Inputs(images, seen, words, mask, windows[:, : self.config.frames]), windows[
             :, self.config.frames :
         ]
@@ -146,7 +144,8 @@ class Lots:
 
 def drawn_chances(config: VlaConfig, recipe: Recipe, step: int, numbers: Iterable[int]) -> Chances:
     """What is random about these samples of a step."""
-    generator, every = torch.Generator(), list[Chances]()
+    generator = torch.Generator()
+    every = list[Chances]()
     for number in numbers:
         (seed,) = np.random.SeedSequence([recipe.seed, step, number]).generate_state(1, np.uint64)
         generator.manual_seed(int(seed >> np.uint64(1)))
@@ -155,7 +154,8 @@ def drawn_chances(config: VlaConfig, recipe: Recipe, step: int, numbers: Iterabl
 
 
 def _chances(config: VlaConfig, recipe: Recipe, generator: torch.Generator) -> Chances:
-    shape, draws = (config.frames, config.frame_dim), recipe.draws
+    shape = (config.frames, config.frame_dim)
+    draws = recipe.draws
     tokens = torch.randint(
         1, max(recipe.longest // config.frames_per_token, 1) + 1, (draws,), generator=generator
     )

@@ -29,7 +29,8 @@ def write(weights: Path, card: Card) -> Path:
 
 
 def lines(name: str, seal: str, card: Card) -> Iterator[str]:
-    config, data = card.config, card.data
+    config = card.config
+    data = card.data
     yield from (
         f"# {name}",
         "",

@@ -98,7 +98,12 @@ def load(
         cache: folder in which decoded pictures are kept for the next run; None keeps them in
             memory.
     """
-    commands, start, source, kind, seen, row = [], [], [], [], [], 0
+    commands = []
+    start = []
+    source = []
+    kind = []
+    seen = []
+    row = 0
     for index, each in enumerate(recorded):
         present = np.array([camera in each.source.cameras for camera in config.cameras])
         for stored, rows in zip(each.source.stored, each.commands, strict=True):

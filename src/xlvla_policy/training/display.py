@@ -31,16 +31,16 @@ class Display:
         self._bar = Progress(
             *numbers, *rates, console=console, refresh_per_second=2, disable=not live
         )
-        self._console, self._live = console, live
+        self._console = console
+        self._live = live
         self._task = self._bar.add_task(
             "", total=1.0, step=trainer.step, loss=float("nan"), pace=0.0, left=0.0
         )
-        self._batch, self._first_step, self._first_s = (
-            trainer.recipe.batch,
-            trainer.step,
-            trainer.seconds,
-        )
-        self._log_at, self._smooth = trainer.seconds + LOG_S, None
+        self._batch = trainer.recipe.batch
+        self._first_step = trainer.step
+        self._first_s = trainer.seconds
+        self._log_at = trainer.seconds + LOG_S
+        self._smooth = None
 
     def __enter__(self) -> Display:
         self._bar.start()

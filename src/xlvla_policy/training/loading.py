@@ -77,7 +77,9 @@ def _loaded(
 
 def _rate(draw: Callable[[int], object], seconds: float) -> float:
     draw(0)
-    began, step, spent = time.perf_counter(), 0, 0.0
+    began = time.perf_counter()
+    step = 0
+    spent = 0.0
     while spent < seconds:
         step += 1
         draw(step)

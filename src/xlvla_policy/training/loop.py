@@ -55,8 +55,12 @@ class Trainer:
         self, model: Vla, batches: Batches, rows: np.ndarray, recipe: Recipe, group: Group = ALONE
     ):
         recipe.check(model.config)
-        self.model, self.batches, self.recipe, self.group = model, batches, recipe, group
-        self.lots, self.numbers = Lots(rows, batches.data.weights), group.numbers(recipe.batch)
+        self.model = model
+        self.batches = batches
+        self.recipe = recipe
+        self.group = group
+        self.lots = Lots(rows, batches.data.weights)
+        self.numbers = group.numbers(recipe.batch)
         adaptation.adapt(model, recipe)
         _prepare(model, recipe)
         if group.size > 1:
@@ -77,9 +81,12 @@ class Trainer:
             {"params": [p for p in self.learned.values() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, recipe.rate, (0.9, 0.95), fused=True)
-        self.step, self.seconds, self.stopping = 0, 0.0, False
+        self.step = 0
+        self.seconds = 0.0
+        self.stopping = False
         self.ahead = group.device.type != "cpu"
-        self._pool, self._ahead = ThreadPoolExecutor(1), dict[int, Future[Drawn]]()
+        self._pool = ThreadPoolExecutor(1)
+        self._ahead = dict[int, Future[Drawn]]()
 
     @property
     def share(self) -> float:
@@ -87,7 +94,9 @@ class Trainer:
 
     def advance(self) -> Progress:
         """One step."""
-        began, recipe, before = time.perf_counter(), self.recipe, self.seconds
+        began = time.perf_counter()
+        recipe = self.recipe
+        before = self.seconds
         rate = recipe.learning_rate(self.step, self.seconds)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -149,7 +158,8 @@ class Trainer:
 
     def reseed(self, seed: int) -> None:
         """Draws on as a run with this seed does."""
-        self.recipe, self._ahead = replace(self.recipe, seed=seed), {}
+        self.recipe = replace(self.recipe, seed=seed)
+        self._ahead = {}
 
     def weights(self, dtype: torch.dtype) -> list[Entry]:
         """Every averaged weight of the plain model, whole and with adaptations merged; all

@@ -72,7 +72,8 @@ def join(device: str = "auto") -> Group:
     """This process's place among those torchrun started; 'auto' takes CUDA where there is one."""
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    size, place = int(os.environ.get("WORLD_SIZE", "1")), device_of(device)
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    place = device_of(device)
     kind = place.type
     if kind == "cuda":
         place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))

@@ -27,7 +27,8 @@ class Pictures:
     """The pictures of several data sets on end; rows [B] give uint8 [B, C, H, W, 3]."""
 
     def __init__(self, arrays: Sequence[np.ndarray]):
-        self._arrays, self._ends = list(arrays), np.cumsum([len(array) for array in arrays])
+        self._arrays = list(arrays)
+        self._ends = np.cumsum([len(array) for array in arrays])
 
     def __len__(self) -> int:
         return int(self._ends[-1])

@@ -151,7 +151,8 @@ def _set_row(
 def _block_rows(each: Recorded, statistics: Statistics) -> Iterator[BlockRow]:
     together = np.concatenate([rows[1:] for rows in each.commands])
     for block in each.robot.blocks:
-        known, own = statistics.blocks[block.name], each.moments[block.name]
+        known = statistics.blocks[block.name]
+        own = each.moments[block.name]
         ratio = own.deviation / known.scale
         far = np.abs((together[:, block.columns] - known.mean) / known.scale) > FAR
         yield BlockRow(

@@ -121,14 +121,12 @@ class _Session:
         back: np.ndarray,
         console: Console,
     ):
-        self.trainer, self.out, self.choice, self.card, self.back, self.console = (
-            trainer,
-            out,
-            choice,
-            card,
-            back,
-            console,
-        )
+        self.trainer = trainer
+        self.out = out
+        self.choice = choice
+        self.card = card
+        self.back = back
+        self.console = console
         self.state = out.with_suffix(".state")
         self.errors: Errors | None = None
         if choice.resume:
@@ -138,10 +136,8 @@ class _Session:
             )
         shown = choice.board and trainer.group.first
         self.board = Board(out.with_suffix(".board") if shown else None, trainer.step)
-        self.save_at, self.validate_at = (
-            trainer.seconds + choice.save_s,
-            trainer.seconds + choice.validate_s,
-        )
+        self.save_at = trainer.seconds + choice.save_s
+        self.validate_at = trainer.seconds + choice.validate_s
 
     def run(self) -> None:
         trainer = self.trainer
@@ -193,7 +189,8 @@ class _Session:
     def _validate(self) -> None:
         if not len(self.back):
             return
-        trainer, device = self.trainer, self.trainer.group.device
+        trainer = self.trainer
+        device = self.trainer.group.device
         entries = trainer.weights(torch.float32)
         if not trainer.group.first:
             for entry in entries:

@@ -112,7 +112,8 @@ class Stopwatch:
     """
 
     def __init__(self, device: torch.device):
-        self._device, self._times = device, list[tuple[float, float]]()
+        self._device = device
+        self._times = list[tuple[float, float]]()
         self._began = 0.0, 0.0
 
     def __enter__(self) -> None:
@@ -153,7 +154,9 @@ def _flops(trainer: Trainer) -> tuple[float, float]:
 
 def _batches(config: VlaConfig) -> Batches:
     """One random demonstration."""
-    rng, codec, vision = np.random.default_rng(0), Codec.load(), config.vision
+    rng = np.random.default_rng(0)
+    codec = Codec.load()
+    vision = config.vision
     robot = Frames(config, {side: Body("xarm7", "ability") for side in SIDES}, codec)
     commands = rng.normal(size=(1 + FRAMES, config.frame_dim)).astype(np.float32)
     info = EpisodeInfo("", "Push the two tomato cans together.", {}, {}, 20, 0, True, codec.hash)

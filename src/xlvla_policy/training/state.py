@@ -66,7 +66,8 @@ def married(trainer: Trainer) -> dict[str, object]:
     """What weights and moments make sense with only: shape of the model, statistics, and what of it
     is trained.
     """
-    recipe, batches = trainer.recipe, trainer.batches
+    recipe = trainer.recipe
+    batches = trainer.batches
     return {
         "config": batches.config.document(),
         "statistics": batches.statistics.document(),
@@ -95,7 +96,8 @@ def resume(trainer: Trainer, path: Path) -> None:
         raise XlvlaError(
             f"{path} cannot be resumed: {' '.join(str(error).split())[:200]}"
         ) from None
-    trainer.step, trainer.seconds = facts["step"], facts["seconds"]
+    trainer.step = facts["step"]
+    trainer.seconds = facts["seconds"]
     trainer.reseed(facts["seed"])
 
 

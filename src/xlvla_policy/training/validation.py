@@ -88,11 +88,9 @@ def _chunks(
     """Sampled and demonstrated chunks [B, T, frame_dim], raw; a few at a time, to hold few
     pictures.
     """
-    generator, sampled, wanted = (
-        torch.Generator().manual_seed(seed),
-        list[np.ndarray](),
-        list[np.ndarray](),
-    )
+    generator = torch.Generator().manual_seed(seed)
+    sampled = list[np.ndarray]()
+    wanted = list[np.ndarray]()
     for some in np.array_split(rows, -(-len(rows) // SOME)):
         inputs, chunk = batches.take(some)
         noise = torch.randn(chunk.shape, generator=generator)
@@ -106,7 +104,8 @@ def _chunks(
 
 @torch.inference_mode()
 def _flow_loss(model: Vla, batches: Batches, rows: np.ndarray, seed: int) -> float:
-    generator, total = torch.Generator().manual_seed(seed), 0.0
+    generator = torch.Generator().manual_seed(seed)
+    total = 0.0
     for some in np.array_split(rows, -(-len(rows) // SOME)):
         inputs, chunk = batches.take(some)
         noise = torch.randn(chunk.shape, generator=generator)
@@ -127,7 +126,9 @@ def _apart(
     """Root-mean-square distance of arm joints [rad], of wrists [m] and of fingertips [m] between
     raw frames [B, frame_dim].
     """
-    arms, wrists, tips = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    arms = list[np.ndarray]()
+    wrists = list[np.ndarray]()
+    tips = list[np.ndarray]()
     for kind in np.unique(kinds):
         robot = data.recorded[kind].robot
         here, there = (robot.decode(frames[kinds == kind]) for frames in (a, b))
@@ -154,7 +155,8 @@ def _places(side: Side, body: Body, positions: Mapping[Part, np.ndarray]) -> Ite
 
 @cache
 def _robot(side: Side, body: Body) -> tuple[Kinematics, tuple[str, ...]]:
-    arm, hand = catalog.arm(body.arm).on(side), catalog.hand(body.hand)
+    arm = catalog.arm(body.arm).on(side)
+    hand = catalog.hand(body.hand)
     names = [scoped(side, "arm", name) for name in arm.joints] + [
         scoped(side, "hand", name) for name in hand.joint_names(side)
     ]

@@ -37,18 +37,17 @@ def prefix(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap, longe
     """Chunks [B, T, D] that begin as `before` does, with at most `longest` frames of it, in whole
     tokens.
     """
-    config, per_token = engine.config, engine.config.frames_per_token
+    config = engine.config
+    per_token = engine.config.frames_per_token
     count = min(
         math.ceil(before.committed / per_token),
         int(before.known[-1]) // per_token,
         longest // per_token,
     )
     held = (torch.arange(config.action_tokens) < count).to(engine.device)[None]
-    told, x, seen = (
-        engine.tokens(_ahead(before, noise)),
-        engine.tokens(noise),
-        engine.observe(inputs),
-    )
+    told = engine.tokens(_ahead(before, noise))
+    x = engine.tokens(noise)
+    seen = engine.observe(inputs)
     for step in range(config.steps):
         time = 1 - step / config.steps
         x = torch.where(held[..., None], told, x)
@@ -65,11 +64,9 @@ def guided(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap) -> Te
     config = engine.config
     weights = torch.from_numpy(pull(before.committed, int(before.known[-1]), config.frames)).float()
     weights = engine.tokens(weights[None, :, None].expand(1, -1, config.frame_dim))
-    told, x, seen = (
-        engine.tokens(_ahead(before, noise)),
-        engine.tokens(noise),
-        engine.observe(inputs),
-    )
+    told = engine.tokens(_ahead(before, noise))
+    x = engine.tokens(noise)
+    seen = engine.observe(inputs)
     for step in range(config.steps):
         time = 1 - step / config.steps
         with torch.enable_grad():

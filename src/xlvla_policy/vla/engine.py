@@ -27,7 +27,8 @@ class Engine(ABC):
     """Whether a gradient can be asked through `denoise`, as guided chunks do."""
 
     def __init__(self, config: VlaConfig, device: torch.device):
-        self.config, self.device = config, device
+        self.config = config
+        self.device = device
         times = 1 - torch.arange(config.steps, device=device, dtype=torch.float32) / config.steps
         self.times = times[:, None, None].expand(-1, 1, config.action_tokens).contiguous()
         """Times of the Euler steps [steps, 1, tokens], on the device before anybody asks."""
@@ -49,7 +50,9 @@ class Engine(ABC):
     @torch.inference_mode()
     def sample(self, inputs: Inputs, noise: Tensor) -> Tensor:
         """Chunks [B, T, frame_dim] from noise of that shape."""
-        steps, seen, x = self.config.steps, self.observe(inputs), self.tokens(noise)
+        steps = self.config.steps
+        seen = self.observe(inputs)
+        x = self.tokens(noise)
         for index in range(steps):
             output = self.euler_step(seen, x, index)
             x = (
@@ -78,7 +81,8 @@ class Eager(Engine):
 
     def __init__(self, model: Vla, device: torch.device, dtype: torch.dtype = torch.float32):
         super().__init__(model.config, device)
-        self.model, self.dtype = model.to(device, dtype).eval().requires_grad_(False), dtype
+        self.model = model.to(device, dtype).eval().requires_grad_(False)
+        self.dtype = dtype
 
     def observe(self, inputs: Inputs) -> Any:
         there = Inputs(*(field.to(self.device) for field in fields(inputs)))
@@ -140,7 +144,8 @@ def blank(config: VlaConfig) -> Inputs:
     """One observation of nothing, in the fixed shapes: a sentence of `max_words`, and only the
     frames that are told.
     """
-    vision, cameras = config.vision, len(config.cameras)
+    vision = config.vision
+    cameras = len(config.cameras)
     return Inputs(
         images=torch.zeros(1, cameras, vision.height, vision.width, 3, dtype=torch.uint8),
         cameras=torch.ones(1, cameras, dtype=torch.bool),

@@ -51,14 +51,16 @@ class Captured(Stepper):
         self._looks = 0
         with torch.no_grad():
             self._make_room()
-            look, think = self._look, self._think
+            look = self._look
+            think = self._think
             if compiled:
                 mode = "max-autotune-no-cudagraphs" if device.type == "cuda" else "default"
                 look, think = (
                     torch.compile(work, fullgraph=True, dynamic=False, mode=mode)
                     for work in (look, think)
                 )
-            self._observe, self._step = recorded(look, device), recorded(think, device)
+            self._observe = recorded(look, device)
+            self._step = recorded(think, device)
 
     @torch.no_grad()
     def observe(self, inputs: Inputs) -> int:
@@ -100,7 +102,8 @@ class Captured(Stepper):
         self._output.copy_(self.network.step(self._noisy, self._time, *self._where, self._join))
 
     def _join(self, index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        keys, values = self._keys[index], self._values[index]
+        keys = self._keys[index]
+        values = self._values[index]
         keys[:, :, self._seen :].copy_(k)
         values[:, :, self._seen :].copy_(v)
         return keys, values

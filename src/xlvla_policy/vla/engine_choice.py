@@ -62,7 +62,9 @@ def make(model: Vla, choice: Choice) -> Engine:
     """The engine for a model, which it may take apart."""
     from xlvla_policy.vla.engine_captured import Captured
 
-    device, engine, float8 = device_of(choice.device), choice.engine, choice.precision == "float8"
+    device = device_of(choice.device)
+    engine = choice.engine
+    float8 = choice.precision == "float8"
     if engine == "auto":
         engine = (
             "torch"

@@ -55,7 +55,8 @@ class Layer(nn.Module):
 
     def __init__(self, block: Block, dtype: torch.dtype, project: Project):
         super().__init__()
-        attention, mlp = block.self_attn, block.mlp
+        attention = block.self_attn
+        mlp = block.mlp
         self.head_dim = attention.head_dim
         self.kv_heads = attention.k_proj.out_features // self.head_dim
         self.qkv = project(
@@ -100,7 +101,8 @@ class Fused(nn.Module):
         project: Project = lambda linear: linear,
     ):
         super().__init__()
-        self.config, self.dtype = model.config, dtype
+        self.config = model.config
+        self.dtype = dtype
         language, action = (_expert(model, name) for name in ("language", "action"))
         self.vision = _vision(model.vision, dtype).to(device)
         self.words = deepcopy(model.language).to(device, dtype)
@@ -175,7 +177,8 @@ class Fused(nn.Module):
             assert isinstance(layer, Layer)
             q, k, v = layer.project(x, rotation)
             if known:
-                k, v = torch.cat([known[index][0], k], 2), torch.cat([known[index][1], v], 2)
+                k = torch.cat([known[index][0], k], 2)
+                v = torch.cat([known[index][1], v], 2)
             found.append((k, v))
             if index < len(layers) - 1:
                 x = layer.finish(x, attend(q.transpose(1, 2), k, v, valid[:, None, :]))

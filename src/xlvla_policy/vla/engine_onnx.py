@@ -24,7 +24,9 @@ from xlvla_policy.vla.engine import Stepper
 from xlvla_policy.vla.model import Inputs
 
 FORMAT = "xlvla-onnx-1"
-CARD, OBSERVE, STEP = "policy.json", "observe.onnx", "step.onnx"
+CARD = "policy.json"
+OBSERVE = "observe.onnx"
+STEP = "step.onnx"
 PROVIDERS = {
     "TensorrtExecutionProvider": "cuda",
     "CUDAExecutionProvider": "cuda",

@@ -64,10 +64,8 @@ class Block(nn.Module):
 
     def __init__(self, expert: ExpertConfig, config: VlaConfig):
         super().__init__()
-        self.input_layernorm, self.post_attention_layernorm = (
-            RmsNorm(expert.dim),
-            RmsNorm(expert.dim),
-        )
+        self.input_layernorm = RmsNorm(expert.dim)
+        self.post_attention_layernorm = RmsNorm(expert.dim)
         self.self_attn = Projections(expert.dim, config.heads, config.kv_heads, config.head_dim)
         self.mlp = GatedMlp(expert)
 

@@ -114,7 +114,8 @@ def _hash(path: Path) -> str:
 @torch.no_grad()
 def write_graphs(model: Vla, out: Path, about: dict[str, str]) -> list[Path]:
     """Both graphs of a model, in float32; `about` goes into their metadata."""
-    config, network = model.config, Fused(model, torch.device("cpu"), torch.float32)
+    config = model.config
+    network = Fused(model, torch.device("cpu"), torch.float32)
     given = fields(blank(config))
     seen = network.observe(*given)
     noisy = torch.zeros(1, config.action_tokens, config.frames_per_token * config.frame_dim)

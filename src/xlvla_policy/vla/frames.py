@@ -83,7 +83,10 @@ class LatentHand:
     def __init__(self, codec: Codec, hand: str, side: Side):
         self._hand = hand
         self._side: Side = side
-        self._codec, self.kind, self.joints, self.width = codec, "latent", (), codec.latent_dim
+        self._codec = codec
+        self.kind = "latent"
+        self.joints = ()
+        self.width = codec.latent_dim
         codec.joints(hand, side)
 
     def encode(self, q: np.ndarray) -> np.ndarray:
@@ -100,9 +103,11 @@ class RawHand:
     """Joints as they are."""
 
     def __init__(self, codec: Codec, hand: str, side: Side):
-        self._codec, self._hand = codec, hand
+        self._codec = codec
+        self._hand = hand
         self._side: Side = side
-        self.kind, self.joints = f"hand {hand}", catalog.hand(hand).joint_names(side)
+        self.kind = f"hand {hand}"
+        self.joints = catalog.hand(hand).joint_names(side)
         self.width = len(self.joints)
 
     def encode(self, q: np.ndarray) -> np.ndarray:
@@ -175,14 +180,18 @@ class Frames:
         }
 
     def _side(self, index: int, side: Side) -> tuple[Block, Block]:
-        config, body, coder = self.config, self.bodies[side], self.coders[side]
-        arm, slot = catalog.arm(body.arm), config.frame_dim // len(config.sides)
+        config = self.config
+        body = self.bodies[side]
+        coder = self.coders[side]
+        arm = catalog.arm(body.arm)
+        slot = config.frame_dim // len(config.sides)
         if len(arm.joints) != config.arm_joints:
             raise XlvlaError(
                 f"this policy drives arms of {config.arm_joints} joints; the {side} {arm.title} "
                 f"has {len(arm.joints)}"
             )
-        needed, start = len(arm.joints) + coder.width, index * slot
+        needed = len(arm.joints) + coder.width
+        start = index * slot
         if needed > slot:
             raise XlvlaError(
                 f"the {side} {body.hand} on its arm needs {needed} numbers of a frame, this policy "

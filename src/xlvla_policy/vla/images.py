@@ -42,8 +42,10 @@ def _padded(image: np.ndarray, config: VisionConfig) -> np.ndarray:
     """As large as fits, in the middle of black."""
     rows, columns = image.shape[:2]
     ratio = max(columns / config.width, rows / config.height)
-    height, width = int(rows / ratio), int(columns / ratio)
-    top, left = (config.height - height) // 2, (config.width - width) // 2
+    height = int(rows / ratio)
+    width = int(columns / ratio)
+    top = (config.height - height) // 2
+    left = (config.width - width) // 2
     padded = np.zeros((config.height, config.width, 3), np.uint8)
     padded[top : top + height, left : left + width] = _resized(image, height, width)
     return padded

@@ -53,7 +53,8 @@ class JointTransformer(nn.Module):
         self.experts = nn.ModuleDict(
             {"language": Expert(config.language, config), "action": Expert(config.action, config)}
         )
-        self.depth, self.head_dim = config.layers, config.head_dim
+        self.depth = config.layers
+        self.head_dim = config.head_dim
         self.layer = _layer  # training may put a compiled or a recomputed one here
 
     def forward(self, parts: Sequence[Part], mask: Tensor, positions: Tensor) -> list[Tensor]:
@@ -79,7 +80,8 @@ class JointTransformer(nn.Module):
         positions = start + valid.cumsum(1) - 1
         rotation = rotary(positions, self.head_dim)
         seen = valid if cache is None else torch.cat([cache.valid, valid], 1)
-        mask, stored = seen[:, None, :], []
+        mask = seen[:, None, :]
+        stored = []
         for index in range(self.depth):
             past = cache.layers[index] if cache else None
             block = self._block(name, index)

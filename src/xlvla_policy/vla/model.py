@@ -120,7 +120,8 @@ class Vla(nn.Module):
         for.
         """
         draws = len(noise) // len(chunk)
-        data, noise = self._tokens(chunk).repeat_interleave(draws, 0), self._tokens(noise)
+        data = self._tokens(chunk).repeat_interleave(draws, 0)
+        noise = self._tokens(noise)
         times = t if t.ndim == 2 else t[:, None].expand(-1, self.config.action_tokens)
         noisy = flow.mix(data, noise, times)
         output = self.denoise(self.observe(inputs).repeated(draws), noisy, times)

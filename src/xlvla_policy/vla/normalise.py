@@ -140,10 +140,8 @@ def pooled(many: Sequence[Moments], weights: Sequence[float]) -> Moments:
     shares = (counts / counts.sum())[:, None]
     mean = (shares * [each.mean for each in many]).sum(0)
     variance = (shares * [each.variance + (each.mean - mean) ** 2 for each in many]).sum(0)
-    lowest, highest = (
-        np.min([each.lowest for each in many], 0),
-        np.max([each.highest for each in many], 0),
-    )
+    lowest = np.min([each.lowest for each in many], 0)
+    highest = np.max([each.highest for each in many], 0)
     return Moments(float(counts.sum()), mean, variance, lowest, highest)
 
 

@@ -54,7 +54,7 @@ class Source:
             with _opened(file) as weights:
                 self.metadata |= weights.metadata() or {}
                 self._shapes |= {
-                    name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()
+                    name: tuple(weights.get_slice(name).get_shape()) for name in weights
                 }
                 self._files |= dict.fromkeys(weights.keys(), file)
         self.names = tuple(self._files)
@@ -85,7 +85,8 @@ def convert(
         XlvlaError: not all of pi0's weights are there, one has another shape, or there is one that
             nobody knows.
     """
-    shapes, dtype = weight_shapes(config), _dtype(precision)
+    shapes = weight_shapes(config)
+    dtype = _dtype(precision)
     if projections not in get_args(Projections):
         raise unknown("choice of projections", projections, get_args(Projections))
     source = Source(path)

@@ -109,10 +109,8 @@ def measure(
         Choice(name, subject.device, _precision(name, subject), threads=torch.get_num_threads())
         for name in subject.engines
     ]
-    device, dtype = (
-        device_of(subject.device),
-        dtype_of(subject.precision, device_of(subject.device)),
-    )
+    device = device_of(subject.device)
+    dtype = dtype_of(subject.precision, device_of(subject.device))
     said("measuring the machine")
     machine = Machine(
         device.type,
@@ -121,7 +119,8 @@ def measure(
         copy_rate(device.type),
     )
     said("making the model")
-    model, stages = _random(subject.config, device, dtype), list[Stage]()
+    model = _random(subject.config, device, dtype)
+    stages = list[Stage]()
     inputs, noise = _inputs(subject.config)
     flops = {
         name: flops_of(work) for name, work in _stages(Eager(model, device, dtype), inputs, noise)
@@ -156,7 +155,8 @@ def _stages(
         yield IMAGES, torch.inference_mode()(lambda: engine.model.prefix(there))
     observe = torch.inference_mode()(lambda: engine.observe(inputs))
     yield "observe", observe
-    seen, tokens = observe(), engine.tokens(noise)
+    seen = observe()
+    tokens = engine.tokens(noise)
     yield "one step", torch.inference_mode()(lambda: engine.euler_step(seen, tokens, 0))
     yield "chunk", lambda: engine.sample(inputs, noise)
 
@@ -173,7 +173,8 @@ def _reads(model: Vla, action_bytes: int) -> dict[str, float]:
             model.action_out_proj,
         )
     )
-    images, step = _bytes(model.vision), action + heads
+    images = _bytes(model.vision)
+    step = action + heads
     observe = images + _bytes(model.joint.experts["language"]) + action
     return {
         IMAGES: images,

@@ -68,10 +68,8 @@ class Keypoints(nn.Module):
         self.heat = _full_gain(nn.Conv2d(channels, points, 1), "relu")
         self.gain = nn.Parameter(torch.full((points, 1), 4.0))
         self.lean = nn.Parameter(nn.init.normal_(torch.empty(points, 2), std=3.0))
-        self.read_in, self.read_out = (
-            nn.Linear(2 * points, 2 * dim),
-            nn.Linear(2 * dim, tokens * dim),
-        )
+        self.read_in = nn.Linear(2 * points, 2 * dim)
+        self.read_out = nn.Linear(2 * dim, tokens * dim)
         self.tokens = tokens
 
     def forward(self, features: Tensor) -> Tensor:
@@ -129,7 +127,8 @@ class FusedAttention(nn.Module):
     def __init__(self, attention: Attention):
         super().__init__()
         parts = attention.q_proj, attention.k_proj, attention.v_proj
-        self.heads, self.out_proj = attention.heads, attention.out_proj
+        self.heads = attention.heads
+        self.out_proj = attention.out_proj
         self.weight = nn.Parameter(
             torch.cat([part.weight.detach() for part in parts]), requires_grad=False
         )
@@ -149,7 +148,8 @@ class FusedAttention(nn.Module):
 class Mlp(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(config.dim, config.mlp), nn.Linear(config.mlp, config.dim)
+        self.fc1 = nn.Linear(config.dim, config.mlp)
+        self.fc2 = nn.Linear(config.mlp, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
@@ -159,7 +159,8 @@ class Layer(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.layer_norm1, self.layer_norm2 = (nn.LayerNorm(config.dim, eps=1e-6) for _ in range(2))
-        self.self_attn, self.mlp = Attention(config), Mlp(config)
+        self.self_attn = Attention(config)
+        self.mlp = Mlp(config)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.self_attn(self.layer_norm1(x))

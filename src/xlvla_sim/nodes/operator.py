@@ -27,7 +27,9 @@ from xlvla_sim.scripted_operator import ScriptedOperator
 RATE_HZ = 60.0
 FRAME = "operator"
 """Whose world wrists are in."""
-SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.1, 1.5
+SEEN_S = 0.5
+JOINED_S = 1.1
+JUDGED_S = 1.5
 """How long hands are shown before the clutch is closed; are held still until the robot's fingers
 have joined them; and at most how long it may take until the task is known to be done [s,
 simulated].
@@ -85,7 +87,8 @@ class OperatorNode(RigNode):
         }
         self._readers = {topic.name: Reader(self, topic, form) for topic, form in said.items()}
         self._said: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
-        self._states, self._positions = Reader(self, topics.SIM_STATE, forms.ROW), np.zeros(0)
+        self._states = Reader(self, topics.SIM_STATE, forms.ROW)
+        self._positions = np.zeros(0)
         self._begun = self._now_ns = 0
         self._passed_s = 0.0
 
@@ -96,10 +99,8 @@ class OperatorNode(RigNode):
         with ThreadPoolExecutor(1, "operator plans") as self._planner:
             errand = self._all_episodes()
             for now_ns in self._ticks(stop):
-                self._passed_s, self._now_ns = (
-                    (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0,
-                    now_ns,
-                )
+                self._passed_s = (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0
+                self._now_ns = now_ns
                 self._hear()
                 next(errand)
                 self._tell(now_ns)
@@ -149,7 +150,8 @@ class OperatorNode(RigNode):
 
     def _episode(self) -> Wait:
         status = statuses.parsed((yield from self._call(topics.SIM_RESET)), statuses.SIM_SHAPE)
-        self._begun, self._positions = status["begun"], np.zeros(0)
+        self._begun = status["begun"]
+        self._positions = np.zeros(0)
         script = yield from self._thought(lambda: self._operator.begin(status["seed"]))
         self._operator.play(script)
         yield from self._pass(SEEN_S)
@@ -201,7 +203,8 @@ class OperatorNode(RigNode):
         """Closes the clutch, again and again where hands are not seen just then, until every side
         follows.
         """
-        refused, end_ns = "", self._now_ns + round(REFUSED_S * SECOND)
+        refused = ""
+        end_ns = self._now_ns + round(REFUSED_S * SECOND)
         while not self._every("clutched"):
             if self._now_ns > end_ns:
                 raise XlvlaError(f"the clutch does not close: {refused}")

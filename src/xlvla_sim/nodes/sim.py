@@ -39,7 +39,8 @@ class SimNode(WorldNode):
 
     def advance(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self.sim.joint_state_hz
-        self._now_ns, self.begun = convert.SECOND, 0
+        self._now_ns = convert.SECOND
+        self.begun = 0
         self._begin_era("start", world)
         self.health.ok(f"simulating {self.sim.task}")
         while not stop.is_set():

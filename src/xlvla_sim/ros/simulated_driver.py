@@ -51,8 +51,10 @@ class SimulatedDriver:
             node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part))
         )
         self._status = node.publisher(topics.device(side, part))
-        self._era, self._void_ns = "", 0
-        self._strangers, self._refused_ns = "", -REFUSAL_SHOWN_NS
+        self._era = ""
+        self._void_ns = 0
+        self._strangers = ""
+        self._refused_ns = -REFUSAL_SHOWN_NS
         self._said = ""
 
     def begin(self, era: str, world: World) -> None:
@@ -107,14 +109,15 @@ class SimulatedDriver:
 
     def _tell(self) -> None:
         """Says at every change how the part is."""
-        by, level, line = self._guard.stopped, DiagnosticStatus.OK, "simulated"
+        by = self._guard.stopped
+        level = DiagnosticStatus.OK
+        line = "simulated"
         if by is not None:
-            level, line = (
-                DiagnosticStatus.WARN,
-                f"stopped by {by}: holding until {topics.MOTION_RESET.name}",
-            )
+            level = DiagnosticStatus.WARN
+            line = f"stopped by {by}: holding until {topics.MOTION_RESET.name}"
         elif self._now_ns() < self._refused_ns + REFUSAL_SHOWN_NS:
-            level, line = DiagnosticStatus.WARN, self._strangers
+            level = DiagnosticStatus.WARN
+            line = self._strangers
         if line == self._said:
             return
         self._said = line

@@ -60,7 +60,9 @@ class WorldNode(RigNode):
             raise XlvlaError(
                 f"rig '{simulated.name}' has no `sim` section, so there is nothing to simulate"
             )
-        self.sim, self._simulated, self._speed = simulated.sim, simulated, speed
+        self.sim = simulated.sim
+        self._simulated = simulated
+        self._speed = speed
         self._cameras = cameras
         self._eyes = {name: Eye(self, name, camera) for name, camera in cameras.items()}
         self._status, self._positions = (

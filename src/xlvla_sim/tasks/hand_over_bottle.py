@@ -16,13 +16,18 @@ from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_bottle
 
-RADIUS, HEIGHT, MASS, SPOUT = 0.029, 0.235, 0.35, (0.012, 0.025)
+RADIUS = 0.029
+HEIGHT = 0.235
+MASS = 0.35
+SPOUT = (0.012, 0.025)
 """A tall white bottle of shampoo [m, kg]."""
 
-X, Y = (0.37, 0.45), (-0.20, -0.12)
+X = (0.37, 0.45)
+Y = (-0.20, -0.12)
 """Where it stands at the start [m], on the right."""
 
-LOW, HIGH = -0.040, 0.080
+LOW = -0.040
+HIGH = 0.080
 """Where on the bottle the right and the left hand take it, above its middle [m]."""
 
 DEPTH = 0.040
@@ -30,7 +35,8 @@ DEPTH = 0.040
 fingers hold it best.
 """
 
-MEETING, LEFT_M = np.array([0.42, 0.0]), 0.06
+MEETING = np.array([0.42, 0.0])
+LEFT_M = 0.06
 """Where the hands meet, and how far to the left the bottle is to be in the end [m]."""
 
 

@@ -19,12 +19,19 @@ from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_bottle, add_can
 
-RADIUS, HEIGHT, MASS, SPOUT = 0.029, 0.135, 0.38, (0.009, 0.042)
+RADIUS = 0.029
+HEIGHT = 0.135
+MASS = 0.38
+SPOUT = (0.009, 0.042)
 """A squeeze bottle of mustard [m, kg]."""
 
-CAN_RADIUS, CAN_HEIGHT, CAN_MASS = 0.045, 0.075, 0.36
-CAN_X, CAN_Y = (0.40, 0.47), (-0.04, 0.02)
-X, Y = (0.37, 0.46), (0.19, 0.26)
+CAN_RADIUS = 0.045
+CAN_HEIGHT = 0.075
+CAN_MASS = 0.36
+CAN_X = (0.40, 0.47)
+CAN_Y = (-0.04, 0.02)
+X = (0.37, 0.46)
+Y = (0.19, 0.26)
 """Where the can stands, with y towards the bottle, and where the bottle stands [m]."""
 
 MEAT = Target("meat_can", CAN_RADIUS, CAN_HEIGHT / 2)

@@ -25,8 +25,11 @@ COLOUR = {"banana": (0.93, 0.80, 0.20), "orange": (0.96, 0.52, 0.10)}
 ORANGE_MASS = 0.17
 
 BOARD = (0.20, 0.30, 0.012)
-BOARD_X, BOARD_Y = (0.41, 0.45), (-0.01, 0.01)
-X, Y, YAW = (0.37, 0.45), (0.265, 0.30), 0.30
+BOARD_X = (0.41, 0.45)
+BOARD_Y = (-0.01, 0.01)
+X = (0.37, 0.45)
+Y = (0.265, 0.30)
+YAW = 0.30
 """Where the board lies, where fruit lies on either side of it [m], and how far the banana is turned
 [rad].
 """

@@ -17,11 +17,14 @@ from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_can
 
-RADIUS, HEIGHT, MASS = 0.033, 0.101, 0.35
+RADIUS = 0.033
+HEIGHT = 0.101
+MASS = 0.35
 """A 305 g soup can with its tin [m, kg]."""
 
 CANS: dict[Side, str] = {"left": "can_left", "right": "can_right"}
-X, Y = (0.38, 0.48), (0.11, 0.19)
+X = (0.38, 0.48)
+Y = (0.11, 0.19)
 """Where cans stand at the start [m]; the right one has negative y."""
 
 CLOSE_M = 0.01

@@ -17,11 +17,16 @@ from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_box
 
-DEPTH, WIDTH, HEIGHT, MASS = 0.045, 0.092, 0.145, 0.46
+DEPTH = 0.045
+WIDTH = 0.092
+HEIGHT = 0.145
+MASS = 0.46
 """A pound of sugar [m, kg]; the boxes are pushed along their width."""
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
-X, Y, YAW = (0.38, 0.47), (0.13, 0.20), 0.12
+X = (0.38, 0.47)
+Y = (0.13, 0.20)
+YAW = 0.12
 """Where boxes stand at the start [m] and how far they are turned [rad]; the right one has negative
 y.
 """

@@ -19,18 +19,27 @@ from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_box
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
-WIDTH, LENGTH, HEIGHT, MASS = 0.052, 0.115, 0.048, 0.18
+WIDTH = 0.052
+LENGTH = 0.115
+HEIGHT = 0.048
+MASS = 0.18
 """Along x, y and z of a box that lies straight [m, kg]."""
 
-X, Y, YAW = (0.37, 0.46), (0.18, 0.25), (0.20, 0.45)
+X = (0.37, 0.46)
+Y = (0.18, 0.25)
+YAW = (0.20, 0.45)
 """Where boxes lie at the start [m], the right one at negative y, and how far they are turned either
 way [rad].
 """
 
-ROW_X, ROW_Y = 0.42, 0.068
+ROW_X = 0.42
+ROW_Y = 0.068
 """Where the expert lays them [m]; any straight row in the middle counts."""
 
-STRAIGHT, IN_LINE_M, GAP_M, MIDDLE_M = float(np.radians(10)), 0.025, 0.04, 0.12
+STRAIGHT = float(np.radians(10))
+IN_LINE_M = 0.025
+GAP_M = 0.04
+MIDDLE_M = 0.12
 
 
 def straight(state: State, box: str) -> bool:

@@ -23,9 +23,13 @@ MASS = {"lemon": 0.11, "lime": 0.08}
 COLOUR = {"lemon": (0.95, 0.82, 0.12), "lime": (0.35, 0.62, 0.16)}
 """Fruit of a supermarket [m, kg]."""
 
-BOWL_RADIUS, BOWL_HEIGHT, BOWL_MASS = 0.095, 0.055, 0.5
-BOWL_X, BOWL_Y = (0.40, 0.47), (-0.02, 0.02)
-X, Y = (0.37, 0.48), (0.19, 0.26)
+BOWL_RADIUS = 0.095
+BOWL_HEIGHT = 0.055
+BOWL_MASS = 0.5
+BOWL_X = (0.40, 0.47)
+BOWL_Y = (-0.02, 0.02)
+X = (0.37, 0.48)
+Y = (0.19, 0.26)
 """Where the bowl stands, and where fruit lies on either side of it [m]."""
 
 

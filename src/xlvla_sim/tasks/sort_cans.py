@@ -25,8 +25,10 @@ MASS = {"tomato_can": 0.35, "cheese_can": 0.20}
 
 CONTAINER = (0.19, 0.28, 0.06)
 """Its outer size [m]; low enough for a hand to reach in, with room for both cans."""
-CONTAINER_X, CONTAINER_Y = (0.42, 0.47), (-0.02, 0.02)
-X, Y = (0.37, 0.47), (0.24, 0.30)
+CONTAINER_X = (0.42, 0.47)
+CONTAINER_Y = (-0.02, 0.02)
+X = (0.37, 0.47)
+Y = (0.24, 0.30)
 """Where the container stands, and where the cans stand on either side of it [m]."""
 
 PLACES: dict[Side, float] = {"left": 0.06, "right": -0.06}

@@ -17,12 +17,18 @@ from xlvla_sim.state import State
 from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_can
 
-SALT_RADIUS, SALT_HEIGHT, SALT_MASS = 0.041, 0.125, 0.6
-CHEESE_RADIUS, CHEESE_HEIGHT, CHEESE_MASS = 0.033, 0.095, 0.22
+SALT_RADIUS = 0.041
+SALT_HEIGHT = 0.125
+SALT_MASS = 0.6
+CHEESE_RADIUS = 0.033
+CHEESE_HEIGHT = 0.095
+CHEESE_MASS = 0.22
 """A round box of salt and grated cheese in a tin [m, kg]."""
 
-SALT_X, SALT_Y = (0.40, 0.47), (-0.03, 0.03)
-X, Y = (0.37, 0.46), (0.18, 0.25)
+SALT_X = (0.40, 0.47)
+SALT_Y = (-0.03, 0.03)
+X = (0.37, 0.46)
+Y = (0.18, 0.25)
 """Where the salt stands, and where the cheese stands on one side of it [m]."""
 
 
@@ -79,7 +85,8 @@ class StackCans:
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
         side: Side = "left" if state.position("cheese_can")[1] > 0 else "right"
-        pace, hold = rng.uniform(0.9, 1.2), from_side(2 * CHEESE_RADIUS, above=0.022)
+        pace = rng.uniform(0.9, 1.2)
+        hold = from_side(2 * CHEESE_RADIUS, above=0.022)
         held = yield from take(state, "cheese_can", side, hold, rng, lift=SALT_HEIGHT + 0.05)
         target = state.position("salt") + np.array(
             [0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003]

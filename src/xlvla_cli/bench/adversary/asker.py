@@ -19,7 +19,8 @@ CANDIDATES = 16
 GOAL_S = (0.25, 1.0)
 """How long a goal stays one."""
 
-FRAMES, RATES_HZ = 40, (10.0, 20.0, 50.0)
+FRAMES = 40
+RATES_HZ = (10.0, 20.0, 50.0)
 
 SPEEDS = (0.3, 1.0, 2.0, 4.5)
 """How fast chunks ask joints to go, as multiples of their speed limits."""
@@ -55,7 +56,9 @@ class Asker:
     def __init__(
         self, scenario: Scenario, rig: Rig, distances: Distances, bounds: Mapping[Side, Bounds]
     ):
-        self._scenario, self._rng, self._distances = scenario, scenario.rng(), distances
+        self._scenario = scenario
+        self._rng = scenario.rng()
+        self._distances = distances
         self._teleport_rad = rig.motion.teleport_rad
         self._sides = tuple(bounds)
         self._arm = {side: len(rig.arm(side).joints) for side in bounds}
@@ -70,7 +73,9 @@ class Asker:
         self._rows = self._aimed_at(rig)
         home = np.concatenate([list(rig.start(side).values()) for side in bounds])
         self.start = self._split(self._beginning(home))
-        self._goal, self._until_s, self._away = self.start, 0.0, False
+        self._goal = self.start
+        self._until_s = 0.0
+        self._away = False
         self._offset = self._rng.normal(0, 1, len(home))
 
     def ask(self, side: Side, now_s: float, here: Mapping[Side, np.ndarray]) -> Request:
@@ -169,7 +174,8 @@ class Asker:
             other = self._near(pose, spread)
             nearer = self._least(other)
             if nearer < least and self._room(other) > 0:
-                pose, least = other, nearer
+                pose = other
+                least = nearer
         return pose
 
     def _room(self, pose: np.ndarray) -> float:

@@ -62,9 +62,11 @@ class DistanceCheck:
             self._stop[rows] = stop[rows]
 
     def look(self, poses: Sequence[np.ndarray]) -> tuple[Nearest, Breach]:
-        before, now = poses[0], self._distances.at(poses[0])
+        before = poses[0]
+        now = self._distances.at(poses[0])
         self._floor = np.minimum(self._stop, now)
-        self._nearest, self._breach = self._room(now), Breach(0.0, 0.0, "", 0)
+        self._nearest = self._room(now)
+        self._breach = Breach(0.0, 0.0, "", 0)
         for tick, pose in enumerate(poses[1:], 1):
             if (pose != before).any():
                 now = self._step(before, pose, now, tick)
@@ -98,7 +100,8 @@ class DistanceCheck:
         """Looks between two poses, the second of which was looked at last, as finely as it takes to
         miss nothing that is worse so far.
         """
-        turned, levers = np.abs(last - first), self._distances.levers()
+        turned = np.abs(last - first)
+        levers = self._distances.levers()
         shrinks = levers @ turned
         shrinks = shrinks + shrinks * (
             self._distances.moved @ turned
@@ -111,8 +114,10 @@ class DistanceCheck:
             self._note(self._distances.some(first + share * (last - first), rows), rows, tick)
 
     def _note(self, now: np.ndarray, rows: np.ndarray, tick: int) -> None:
-        room, below = now - self._stop[rows], self._floor[rows] - now
-        least, worst = int(np.argmin(room)), int(np.argmax(below))
+        room = now - self._stop[rows]
+        below = self._floor[rows] - now
+        least = int(np.argmin(room))
+        worst = int(np.argmax(below))
         if room[least] < self._nearest.room_m:
             self._nearest = Nearest(
                 float(room[least]), float(now[least]), str(self._distances.gaps[rows[least]])
@@ -143,11 +148,13 @@ def limit_excess(path: Path, bounds: Sequence[Bounds]) -> dict[str, float]:
         np.concatenate([getattr(bound, name) for bound in bounds])
         for name in ("lower", "upper", "velocity", "acceleration", "jerk")
     )
-    poses, ticks = np.array(path.poses), np.array([0.0, *path.ticks_s])
+    poses = np.array(path.poses)
+    ticks = np.array([0.0, *path.ticks_s])
     moved = np.concatenate([[True], ticks[1:] > 0])
     beyond = max(float((poses - upper).max()), float((lower - poses).max()), 0.0)
     excess = {"position": beyond}
-    times, values = np.cumsum(ticks)[moved], poses[moved]
+    times = np.cumsum(ticks)[moved]
+    values = poses[moved]
     for order, (name, limit) in enumerate(
         zip(("velocity", "acceleration", "jerk"), most, strict=True), 1
     ):

@@ -21,7 +21,8 @@ from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 from xlvla_drivers.motion.rig_motion import RigMotion
 
-SETTLES_S, STILL_TICKS = 5.0, 60
+SETTLES_S = 5.0
+STILL_TICKS = 60
 """After the last chunk the rig is watched until its commands stay for so many ticks, at most this
 long.
 """
@@ -32,12 +33,16 @@ STILL_RAD = 1e-9
 STOPS_S = 1.5
 """A rig that is told to hold rests within this time."""
 
-BACK_RAD, BACK_RAD_S, BACK_FRAMES, LEAST_BACK_RAD = 0.3, 1.0, 40, 0.1
+BACK_RAD = 0.3
+BACK_RAD_S = 1.0
+BACK_FRAMES = 40
+LEAST_BACK_RAD = 0.1
 """In the end some arms are led back so far along their own path, at this speed; where they moved
 less than the last it shows nothing.
 """
 
-BACK_S, FREE_SHARE = 4.0, 0.5
+BACK_S = 4.0
+FREE_SHARE = 0.5
 """The way back is free, so this share of it has to be gone within this time."""
 
 
@@ -98,14 +103,16 @@ class Drive:
     """One scenario on a rig, from a motion that has not moved yet."""
 
     def __init__(self, scenario: Scenario, rig: Rig, motion: RigMotion, distances: Distances):
-        self._motion, self._scenario = motion, scenario
+        self._motion = motion
+        self._scenario = scenario
         self._period_s = 1 / rig.motion.rate_hz
         bounds: dict[Side, Bounds] = {
             side: player.bounds for side, player in motion.players.items()
         }
         self._asker = Asker(scenario, rig, distances, bounds)
         self._rng = np.random.default_rng([scenario.seed, scenario.number, 2])
-        self._start, self._now_s = self._asker.start, 0.0
+        self._start = self._asker.start
+        self._now_s = 0.0
         self.path = Path([np.concatenate(list(self._start.values()))])
 
     def run(self) -> Path:
@@ -186,7 +193,8 @@ class Drive:
         """Whether the arms follow the end of their own path back, where all distances were kept;
         None where they hardly moved.
         """
-        here, arm = self.path.poses[-1], self._asker.is_arm
+        here = self.path.poses[-1]
+        arm = self._asker.is_arm
         way = self._backwards(here, poses)
         back_rad = float(np.abs(way[-1] - here)[arm].max())
         if back_rad < LEAST_BACK_RAD:
@@ -195,7 +203,8 @@ class Drive:
         for side, points in zip(self._start, np.split(way, cuts, axis=1), strict=True):
             if side in self._scenario.moving:
                 self._offer(side, Request(points, CHUNK_HZ, self._now_s, False))
-        give_up_s, share = self._now_s + BACK_S, 0.0
+        give_up_s = self._now_s + BACK_S
+        share = 0.0
         while share < FREE_SHARE and self._now_s < give_up_s:
             self._tick()
             share = float(np.abs(self.path.poses[-1] - here)[arm].max()) / back_rad
@@ -205,7 +214,8 @@ class Drive:
         """The path [T, N] back from here in even steps, until an arm's joint is far enough away or
         a chunk is full.
         """
-        way, last = [here], here
+        way = [here]
+        last = here
         for pose in reversed(poses):
             while (far := float(np.abs(pose - last).max())) > BACK_RAD_S / CHUNK_HZ:
                 last = last + (pose - last) * BACK_RAD_S / CHUNK_HZ / far

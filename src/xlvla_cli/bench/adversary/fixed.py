@@ -131,7 +131,8 @@ def play_all(watched: bool = True) -> list[dict[str, Any]]:
     stop [m], chunks taken and refused.
     """
     rig = rig_file.load(RIG)
-    motion, distances = RigMotion(rig) if watched else Unwatched(rig), Distances(rig)
+    motion = RigMotion(rig) if watched else Unwatched(rig)
+    distances = Distances(rig)
     return [_play(entry, motion, distances, rig) for entry in FIXED]
 
 
@@ -140,7 +141,8 @@ def _play(entry: Fixed, motion: RigMotion, distances: Distances, rig: Rig) -> di
     motion.pace = Pace()
     for player in motion.players.values():
         player.counts.clear()
-    starts, period_s = entry.starts(rig), 1 / rig.motion.rate_hz
+    starts = entry.starts(rig)
+    period_s = 1 / rig.motion.rate_hz
     poses = [np.concatenate(list(starts.values()))]
     for tick in range(1, round(LASTS_S / period_s)):
         now_s = tick * period_s
@@ -151,7 +153,8 @@ def _play(entry: Fixed, motion: RigMotion, distances: Distances, rig: Rig) -> di
     margin = getattr(rig.motion, entry.margin)
     rows = np.array([row for row, gap in enumerate(distances.gaps) if gap.margin is margin])
     nearest, _ = DistanceCheck(distances, rows).look(poses)
-    refused, accepted = 0, 0
+    refused = 0
+    accepted = 0
     for player in motion.players.values():
         accepted += player.counts["accepted"]
         refused += sum(

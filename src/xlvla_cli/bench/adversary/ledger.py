@@ -21,7 +21,8 @@ class Ledger:
     """
 
     def __init__(self, path: Path, about: dict[str, Any], *, fresh: bool = False):
-        self.path, self._about = path, about
+        self.path = path
+        self._about = about
         self.results: dict[str, dict[str, Any]] = {}
         if path.is_file() and not fresh:
             self.results = self._known()

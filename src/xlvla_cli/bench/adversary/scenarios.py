@@ -22,7 +22,8 @@ a bit further again and again; away and suddenly back; hands that open and close
 Clock = Literal["regular", "jitter", "stalls"]
 CLOCKS: tuple[Clock, ...] = get_args(Clock)
 
-SLOWEST_HZ, FASTEST_HZ = 5.0, 200.0
+SLOWEST_HZ = 5.0
+FASTEST_HZ = 200.0
 OFFERED_S = 2.0
 """How long chunks come in a scenario."""
 
@@ -74,7 +75,8 @@ def scenarios(
     """Without end: every kind on a rig before the next one, which costs some time to build."""
     number = 0
     while True:
-        kind, place = kinds[number % len(kinds)], places[number // len(kinds) % len(places)]
+        kind = kinds[number % len(kinds)]
+        place = places[number // len(kinds) % len(places)]
         yield _drawn(seed, number, kind, place, stale_s)
         number += 1
 

@@ -15,7 +15,9 @@ from xlvla.types import SIDES, Side
 
 MIXED = ("xhand+inspire", "ability+allegro", "paxini+xhand")
 
-G1_Y_M, G1_Z_M, G1_ROLL_RAD = 0.12, 0.1, 0.35
+G1_Y_M = 0.12
+G1_Z_M = 0.1
+G1_ROLL_RAD = 0.35
 """Half the distance between the G1's arms, the height of their torsos above the table, and how far
 the shoulders are spread at home.
 

@@ -18,13 +18,16 @@ from xlvla.ros.reader import Reader
 from xlvla.types import CHUNK_HZ, PARTS, Side
 from xlvla_cli.ros.session import Session
 
-JOINT, SWING_RAD, SWING_HZ = 3, 0.4, 0.25
+JOINT = 3
+SWING_RAD = 0.4
+SWING_HZ = 0.25
 """Which joint of the arm moves, how far and how often."""
 
 MOVES_RAD = 0.03
 """An arm that has gone so far does move."""
 
-FRAMES, EVERY_S = 50, 0.2
+FRAMES = 50
+EVERY_S = 0.2
 PATIENCE_S = 15.0
 LOOK_S = 0.002
 
@@ -53,9 +56,13 @@ class ArmInMotion:
     """
 
     def __init__(self, session: Session, side: Side, clock: Clock):
-        self.session, self.rig, self.clock = session, session.rig, clock
+        self.session = session
+        self.rig = session.rig
+        self.clock = clock
         self.side: Side = side
-        self.reports, self.words, self.plays = list[Joints](), list[Word](), False
+        self.reports = list[Joints]()
+        self.words = list[Word]()
+        self.plays = False
         self.names = self.rig.joint_names(side, "arm")
         node = session.operator.node
         self._states = Reader(
@@ -66,7 +73,9 @@ class ArmInMotion:
         chunk = topics.chunk(side)
         self._chunks = node.create_publisher(chunk.type, chunk.name, chunk.qos)
         self._home = np.array(list(self.rig.start(side).values()))
-        self._start, self._began_ns, self._next_s = self._home, 0, 0.0
+        self._start = self._home
+        self._began_ns = 0
+        self._next_s = 0.0
         self._reach = 0.0
 
     @property
@@ -100,13 +109,15 @@ class ArmInMotion:
         self._until(lambda: self.reports, "does not say where it is")
         self._start = np.concatenate([self.pose, self._home[len(self.names) :]])
         up = self._start[JOINT] < self._home[JOINT] + SWING_RAD / 2
-        self._began_ns, self._reach = self.clock.now_ns(), SWING_RAD if up else -SWING_RAD
+        self._began_ns = self.clock.now_ns()
+        self._reach = SWING_RAD if up else -SWING_RAD
         self._until(
             lambda: self._engaged() and self.moved(self._start[: len(self.names)]) > MOVES_RAD,
             "does not move",
             chunks=True,
         )
-        self.reports, self.words = self.reports[-1:], []
+        self.reports = self.reports[-1:]
+        self.words = []
 
     def watch(
         self, seconds: float, also: Callable[[], None] = lambda: None, chunks: bool = True

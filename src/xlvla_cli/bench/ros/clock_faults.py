@@ -46,7 +46,9 @@ def clock_set(arm: ArmInMotion, leap_s: float, domain: int, log: Log) -> GraphFa
     arm.wait(
         lambda: arm.clock.now_ns() > (1.0 - leap_s) * SECOND, PATIENCE_S
     )  # there is no time before 0
-    began_ns, held_from, astray_rad = time.time_ns(), list[np.ndarray](), 0.0
+    began_ns = time.time_ns()
+    held_from = list[np.ndarray]()
+    astray_rad = 0.0
 
     def told() -> Word | None:
         return log.said("motion", "the clock was set", began_ns)

@@ -34,14 +34,14 @@ STILL_RAD = 0.01
 NOISE_RAD = 5e-4
 """What measured angles of an arm at rest differ by."""
 
-SILENT, WRITER, STOPPED = (
-    "silent joint states, step on return",
-    "second writer",
-    "stop, then a stranger",
-)
+SILENT = "silent joint states, step on return"
+WRITER = "second writer"
+STOPPED = "stop, then a stranger"
 
-SILENT_S, RETURNS_S = 2.0, 0.4
-AHEAD_S, STRANGER_RAD_S = 0.035, 1.0
+SILENT_S = 2.0
+RETURNS_S = 0.4
+AHEAD_S = 0.035
+STRANGER_RAD_S = 1.0
 """How far ahead of the clock a stranger's commands are stamped, and how fast they lead away."""
 
 
@@ -87,10 +87,8 @@ def _largest_step(arm: ArmInMotion, first: int) -> tuple[float, float]:
     limit = HEADROOM * arm.rig.acceleration(arm.side, "arm")
     worst = (0.0, np.inf)
     for one, other in zip(arm.reports[first:], arm.reports[first + 1 :], strict=False):
-        step, passed_s = (
-            np.abs(other.position - one.position),
-            (other.stamp_ns - one.stamp_ns) / SECOND,
-        )
+        step = np.abs(other.position - one.position)
+        passed_s = (other.stamp_ns - one.stamp_ns) / SECOND
         allowed = limit * passed_s**2 + NOISE_RAD
         joint = int(np.argmax(step - allowed))
         worst = max(
@@ -102,7 +100,8 @@ def _largest_step(arm: ArmInMotion, first: int) -> tuple[float, float]:
 def second_writer(arm: ArmInMotion, domain: int, log: Log) -> GraphFault:
     """A stranger commands an arm that motion moves, so that its commands look newer."""
     arm.begin()
-    began_ns, before = time.time_ns(), arm.pose  # that it is there counts, even while it is silent
+    began_ns = time.time_ns()  # that it is there counts, even while it is silent
+    before = arm.pose
     with Stranger(topics.command(arm.side, "arm"), domain) as stranger:
         lead = _leading_away(arm, stranger)
 
@@ -134,9 +133,11 @@ def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
     arm.session.operator.call(topics.ESTOP)
     arm.wait(lambda: arm.said("stopped by", "driver", began_ns) is not None, TOLD_S)
     arm.watch(RESTS_S)
-    told, before = arm.said("stopped by", "driver", began_ns), arm.pose
+    told = arm.said("stopped by", "driver", began_ns)
+    before = arm.pose
     with Stranger(topics.command(arm.side, "arm"), domain) as stranger:
-        lead, moved_rad = _leading_away(arm, stranger), 0.0
+        lead = _leading_away(arm, stranger)
+        moved_rad = 0.0
 
         def watch() -> None:
             nonlocal moved_rad
@@ -158,7 +159,9 @@ def _leading_away(arm: ArmInMotion, stranger: Stranger) -> Callable[[], None]:
     """Commands one joint, which chunks do not move, away from where it is now, one command at every
     call.
     """
-    message, start, began_s = convert.JointMessage(arm.names), arm.pose.copy(), time.monotonic()
+    message = convert.JointMessage(arm.names)
+    start = arm.pose.copy()
+    began_s = time.monotonic()
 
     def lead() -> None:
         pose = start.copy()

@@ -58,7 +58,8 @@ class Log:
     """
 
     def __init__(self, listener: Listener):
-        self.lines, self._listener = list[Word](), listener
+        self.lines = list[Word]()
+        self._listener = listener
 
     def __call__(self, name: str, line: str) -> None:
         self.lines.append(Word(name, line.removeprefix("WARN: "), time.time_ns()))
@@ -92,7 +93,8 @@ def leftovers() -> GraphFault:
     """What killed processes leave in shared memory, by stand-ins of a few bytes in a folder of
     their own.
     """
-    domain, whole = 3, b"\x02\0\0\0"
+    domain = 3
+    whole = b"\x02\0\0\0"
     own = FIRST_OF_DOMAIN_0 + PORTS_OF_A_DOMAIN * domain
     healthy = {
         f"fastrtps_port{own}": whole,

@@ -23,7 +23,8 @@ from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.rest import Stream
 
-OFFERED_S, SETTLES_S = 1.5, 0.7
+OFFERED_S = 1.5
+SETTLES_S = 0.7
 """How long chunks come, and how long the rig is watched afterwards."""
 
 MEASURED_S = 0.02
@@ -76,10 +77,8 @@ def path(streams: Sequence[Stream], start: np.ndarray) -> list[np.ndarray]:
 
 def seen(streams: Sequence[Stream]) -> list[np.ndarray]:
     """Measured poses [N] rad of parts that report at different times, while all of them did."""
-    first_s, last_s = (
-        max(stream.times_s[0] for stream in streams),
-        min(stream.times_s[-1] for stream in streams),
-    )
+    first_s = max(stream.times_s[0] for stream in streams)
+    last_s = min(stream.times_s[-1] for stream in streams)
     grid = np.arange(first_s, last_s, MEASURED_S)
     columns = [
         np.interp(grid, stream.times_s, column) for stream in streams for column in stream.poses.T
@@ -91,7 +90,9 @@ class HarmTrial:
     """Means harm to a rig that runs."""
 
     def __init__(self, running: RunningRig):
-        self.running, self.rig, self.watch = running, running.rig, running.watch
+        self.running = running
+        self.rig = running.rig
+        self.watch = running.watch
         self._distances = Distances(self.rig)
         self._bounds: dict[Side, Bounds] = {
             side: side_player(self.rig, side).bounds for side in self.rig.sides
@@ -113,7 +114,9 @@ class HarmTrial:
 
     def _asks_fixed(self, entry: Fixed) -> Callable[[], int]:
         def ask() -> int:
-            began_s, sent, due_s = self.running.now_s(), 0, 0.0
+            began_s = self.running.now_s()
+            sent = 0
+            due_s = 0.0
             while (passed_s := self.running.now_s() - began_s) < OFFERED_S:
                 if passed_s >= due_s:
                     for side in entry.moving:
@@ -132,7 +135,8 @@ class HarmTrial:
         asker = Asker(scenario, self.rig, self._distances, self._bounds)
 
         def ask() -> int:
-            began_s, sent = self.running.now_s(), 0
+            began_s = self.running.now_s()
+            sent = 0
             due_s = dict.fromkeys(scenario.moving, began_s)
             while (now_s := self.running.now_s()) - began_s < OFFERED_S:
                 for side in scenario.moving:
@@ -183,7 +187,8 @@ class HarmTrial:
 
     def _shares(self, stream: Stream, side: Side, part: str) -> tuple[float, float]:
         """Largest acceleration and jerk of the commands to a part, as shares of their limits."""
-        arm, bound = len(self.rig.joint_names(side, "arm")), self._bounds[side]
+        arm = len(self.rig.joint_names(side, "arm"))
+        bound = self._bounds[side]
         joints = slice(arm) if part == "arm" else slice(arm, None)
         return stream.share(2, bound.acceleration[joints]), stream.share(3, bound.jerk[joints])
 

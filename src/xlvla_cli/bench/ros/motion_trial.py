@@ -28,7 +28,8 @@ from xlvla_cli.bench.ros.yardstick import Yardstick
 from xlvla_cli.ros.measure import MS
 from xlvla_cli.ros.operator import Operator
 
-MOVING, SPEED = 3, 0.2
+MOVING = 3
+SPEED = 0.2
 """The joint of the arm that moves, and how fast [rad/s]."""
 
 BRAKES = 0.002
@@ -50,7 +51,8 @@ class MotionTrial:
     def __enter__(self) -> MotionTrial:
         self._supervisor.__enter__()
         self.operator = Operator(domain=self._domain)
-        node, side = self.operator.node, next(iter(self.rig.sides))
+        node = self.operator.node
+        side = next(iter(self.rig.sides))
         self._side: Side = side
         self.yardstick = Yardstick(node, self._domain).__enter__()
         environment = {
@@ -62,10 +64,8 @@ class MotionTrial:
             [sys.executable, "-m", "xlvla_cli.bench.ros.bare_thread", str(self.rig.motion.rate_hz)],
             env=environment,
         )
-        self._commands, self._beats = (
-            Reader(node, topics.command(side, "arm").history(4000)),
-            Reader(node, BEAT.history(4000)),
-        )
+        self._commands = Reader(node, topics.command(side, "arm").history(4000))
+        self._beats = Reader(node, BEAT.history(4000))
         self._publishers: dict[str, Any] = {}
         self._supervisor.wait_ready()
         for key in self.rig.sides:
@@ -130,7 +130,8 @@ class MotionTrial:
             time.sleep(0.4)
             sent_ns, speed = _speeds(_drain(self._commands))
             before = sent_ns <= called_ns
-            brakes, rests = ~before & (speed < (1 - BRAKES) * SPEED), ~before & (speed == 0)
+            brakes = ~before & (speed < (1 - BRAKES) * SPEED)
+            rests = ~before & (speed == 0)
             if before.any() and abs(speed[before][-1] - SPEED) < BRAKES * SPEED and rests.any():
                 return (sent_ns[brakes][0] - called_ns) / MS, (sent_ns[rests][0] - called_ns) / MS
         raise XlvlaError(
@@ -145,8 +146,11 @@ class MotionTrial:
         """
         self.begin()
         _drain(self._beats)
-        commands, beats, next_s = list[int](), list[int](), 0.0
-        pid, began_s = self._supervisor.nodes[0].process.pid, time.monotonic()
+        commands = list[int]()
+        beats = list[int]()
+        next_s = 0.0
+        pid = self._supervisor.nodes[0].process.pid
+        began_s = time.monotonic()
         used_s = processor_s(pid)
         while (passed_s := time.monotonic() - began_s) < seconds:
             if passed_s >= next_s:
@@ -164,7 +168,8 @@ class MotionTrial:
         """Sends every side a chunk in which one joint of the arm moves evenly; when the first was
         sent [ns].
         """
-        ns, sent_ns = time.time_ns(), 0
+        ns = time.time_ns()
+        sent_ns = 0
         way = turn * SPEED / CHUNK_HZ * np.arange(1, CHUNK_FRAMES + 1)[:, None]
         for side in self.rig.sides:
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
@@ -202,7 +207,8 @@ class MotionTrial:
         self._publishers[topic.name].publish(message)
 
     def _until(self, there: Callable[[], Any], otherwise: str, timeout_s: float = 20.0) -> Any:
-        give_up, stood_s = time.monotonic() + timeout_s, time.monotonic()
+        give_up = time.monotonic() + timeout_s
+        stood_s = time.monotonic()
         while not (found := there()):
             self._supervisor.check()
             if time.monotonic() > give_up:

@@ -26,7 +26,8 @@ from xlvla_drivers.ros.watch import Watch
 
 LOOK_S = 0.004
 PATIENCE_S = 25.0
-MOTION, MEETS_S = "motion", 0.3
+MOTION = "motion"
+MEETS_S = 0.3
 """The node that is started apart, and how long after its first word its services are found, too."""
 
 

@@ -78,7 +78,8 @@ def main() -> None:
     """
     supervision.follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ended, missed = threading.Event(), list[int]()
+    ended = threading.Event()
+    missed = list[int]()
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     priority.hasten()
     bare = threading.Thread(

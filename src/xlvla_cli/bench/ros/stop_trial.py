@@ -19,7 +19,8 @@ from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.ros.watch import Key
 
-JOINT, SPEED = 0, {"slow": 0.8, "fast": 2.5, "both": 2.5}
+JOINT = 0
+SPEED = {"slow": 0.8, "fast": 2.5, "both": 2.5}
 """The joint of an arm that turns, outwards from home and back, and how fast [rad/s]: it comes near
 nothing.
 """
@@ -27,7 +28,8 @@ nothing.
 OUT_RAD = 0.8
 """An arm that has turned further than this from home turns back."""
 
-HAND_SHARE, CLOSED = 0.25, 0.9
+HAND_SHARE = 0.25
+CLOSED = 0.9
 """How fast hands open, as a share of their speed limits, and how far they are closed before, as a
 share of their range.
 """
@@ -35,7 +37,10 @@ share of their range.
 REACHED = 0.9
 """A motion is under way at this share of its speed."""
 
-STRANGER_RAD_S, STRANGER_S, STRANGER_HZ, AHEAD_S = 2.0, 0.5, 200.0, 0.035
+STRANGER_RAD_S = 2.0
+STRANGER_S = 0.5
+STRANGER_HZ = 200.0
+AHEAD_S = 0.035
 """How fast, how long, how often and how far ahead of the clock a stranger commands the left arm to
 turn.
 """
@@ -63,7 +68,9 @@ class StopTrial:
     """Tries stops on a rig that runs."""
 
     def __init__(self, running: RunningRig):
-        self.running, self.rig, self.watch = running, running.rig, running.watch
+        self.running = running
+        self.rig = running.rig
+        self.watch = running.watch
         self.bounds: dict[Side, Bounds] = {
             side: side_player(self.rig, side).bounds for side in self.rig.sides
         }
@@ -87,7 +94,8 @@ class StopTrial:
         return row
 
     def _try(self, row: Row, stop: Stop, what: What, stranger: bool) -> None:
-        running, tries = self.running, 1
+        running = self.running
+        tries = 1
         while not self._under_way(
             what, stop.frames
         ):  # a device was lost, on a machine that is too busy: nothing was stopped yet
@@ -116,7 +124,8 @@ class StopTrial:
 
     def _close_hands(self) -> None:
         for side in self.rig.sides:
-            bound, here = self.bounds[side], self.running.here(side)
+            bound = self.bounds[side]
+            here = self.running.here(side)
             goal = here.copy()
             hand = slice(self._arm[side], None)
             lower, upper = self.rig.hand(side).command_range(side)
@@ -169,14 +178,13 @@ class StopTrial:
     def _meddle(self) -> None:
         """Commands the left arm as if nobody else did, from where it is."""
         side: Side = next(iter(self.rig.sides))
-        topic, message = (
-            topics.command(side, "arm"),
-            convert.JointMessage(self.rig.joint_names(side, "arm")),
-        )
+        topic = topics.command(side, "arm")
+        message = convert.JointMessage(self.rig.joint_names(side, "arm"))
         self.running.send(
             topic, message.fill(self.running.clock.now_ns(), self.watch.newest[side, "arm"])
         )
-        here, began_s = self.watch.newest[side, "arm"].copy(), self.running.now_s()
+        here = self.watch.newest[side, "arm"].copy()
+        began_s = self.running.now_s()
         while (passed_s := self.running.now_s() - began_s) < STRANGER_S:
             here[JOINT] = (
                 here[JOINT]
@@ -205,7 +213,8 @@ class StopTrial:
         return values[: self._arm[side]] if part == "arm" else values[self._arm[side] :]
 
     def _commanded(self, row: Row, stop: Stop, key: Key, stopped_s: float) -> None:
-        stream, label = self.watch.commands(key), " ".join(key)
+        stream = self.watch.commands(key)
+        label = " ".join(key)
         if stop.ends == "elsewhere":  # what comes after it begins anew
             after = self.watch.commands(
                 key, self.watch.era
@@ -231,7 +240,8 @@ class StopTrial:
     def _measured(
         self, row: Row, stop: Stop, key: Key, stopped_s: float, returned_s: float | None
     ) -> None:
-        measured, label = self.watch.measured(key), " ".join(key)
+        measured = self.watch.measured(key)
+        label = " ".join(key)
         if stop.ends == "elsewhere":
             measured = measured.between(self.watch.era_s)
         share = rest.measured_share(measured, HEADROOM * self._limit(key, "acceleration"))

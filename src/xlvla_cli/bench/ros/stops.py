@@ -17,7 +17,9 @@ from xlvla_cli.bench.ros.running_rig import RunningRig
 from xlvla_cli.bench.ros.stop_rows import Stop, What
 from xlvla_cli.ros.faults import FaultOrders
 
-STANDS_STILL_S, UNPLUGGED_S, HALTS_S = 2.0, 1.0, 0.7
+STANDS_STILL_S = 2.0
+UNPLUGGED_S = 1.0
+HALTS_S = 0.7
 
 STOPPED_BY = "bench"
 
@@ -94,7 +96,8 @@ def _halt(running: RunningRig, process: Running, seconds: float) -> float:
 
 
 def _unplug(running: RunningRig) -> float:
-    orders, part = FaultOrders(running.node), f"{_first(running)} arm"
+    orders = FaultOrders(running.node)
+    part = f"{_first(running)} arm"
     orders.order(part, "unplug", True)
     running.pause(UNPLUGGED_S)
     orders.order(part, "unplug", False)
@@ -132,7 +135,8 @@ HALT_SIMULATION = Stop(
 )
 NEW_SCENE = Stop("/sim/reset", _new_scene, ends="elsewhere")
 
-SIMULATED, ON_DEVICES = (HALT_SIMULATION, NEW_SCENE), (HALT_DRIVER, UNPLUG)
+SIMULATED = (HALT_SIMULATION, NEW_SCENE)
+ON_DEVICES = (HALT_DRIVER, UNPLUG)
 
 TRIED: tuple[tuple[Stop, What, bool], ...] = (
     *((ESTOP, what, False) for what in ("slow", "fast", "both", "hands")),

@@ -12,7 +12,8 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import participant
 from xlvla.ros.topics import Topic
 
-HEARD_S, SETTLED_S = 10.0, 0.5
+HEARD_S = 10.0
+SETTLED_S = 0.5
 """How long to wait for a listener, and then for the others that are on their way."""
 
 
@@ -22,7 +23,8 @@ class Stranger:
     NAME = "stranger"
 
     def __init__(self, topic: Topic, domain: int):
-        self._topic, self._domain = topic, domain
+        self._topic = topic
+        self._domain = domain
 
     def __enter__(self) -> Stranger:
         context = Context()

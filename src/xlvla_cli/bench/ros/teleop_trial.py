@@ -64,7 +64,10 @@ class TeleopTrial:
 
     def __init__(self, rig: Rig, domain: int, moves: Moves | None, rate_hz: float = 90.0):
         assert rig.teleop is not None
-        self.rig, self._moves, self._rate_hz, self._domain = rig, moves, rate_hz, domain
+        self.rig = rig
+        self._moves = moves
+        self._rate_hz = rate_hz
+        self._domain = domain
         specs = [
             NodeSpec("xlvla_drivers", "motion", "motion"),
             NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source),
@@ -75,15 +78,18 @@ class TeleopTrial:
             threading.Event(),
             threading.Thread(target=self._show, name="operator", daemon=True),
         )
-        self.let_go, self._refusal = 0, "no answer"
+        self.let_go = 0
+        self._refusal = "no answer"
 
     def __enter__(self) -> TeleopTrial:
         self._supervisor.__enter__()
         self.operator = Operator(domain=self._domain)
-        node, self._side = self.operator.node, next(iter(self.rig.sides))
+        node = self.operator.node
+        self._side = next(iter(self.rig.sides))
         self.yardstick = Yardstick(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
-        self._status, self._clutched = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP), False
+        self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
+        self._clutched = False
         self._chunks = Reader(node, topics.chunk(self._side).history(2000))
         self._told = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
         self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
@@ -120,12 +126,14 @@ class TeleopTrial:
         """Lets the operator drive for so long."""
         time.sleep(1.5)  # fingers have joined, and whatever was begun is over
         self._drain()
-        began_s, used = time.monotonic(), self._used_s()
+        began_s = time.monotonic()
+        used = self._used_s()
         chunks: list[tuple[int, int]] = []
         commands: list[tuple[int, int]] = []
         while time.monotonic() < began_s + seconds:
             made = self._drain()
-            chunks, commands = chunks + made[0], commands + made[1]
+            chunks = chunks + made[0]
+            commands = commands + made[1]
             self.yardstick.poll()
             if not self._followed():
                 self.let_go += self._may(topics.TELEOP_CLUTCH)

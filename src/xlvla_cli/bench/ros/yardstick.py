@@ -25,7 +25,8 @@ PING = Topic("/bench/ping", JointState, RELIABLE)
 PONG = Topic("/bench/pong", JointState, RELIABLE)
 TIMER = Topic("/bench/timer", JointState, RELIABLE)
 JOINTS = 12
-PING_HZ, TIMER_HZ = 20.0, 100.0
+PING_HZ = 20.0
+TIMER_HZ = 100.0
 
 
 class Yardstick:
@@ -37,11 +38,13 @@ class Yardstick:
     """
 
     def __init__(self, node: Node, domain: int | None):
-        self._pong, self._timer = Reader(node, PONG.history(10)), Reader(node, TIMER.history(1000))
+        self._pong = Reader(node, PONG.history(10))
+        self._timer = Reader(node, TIMER.history(1000))
         self._ping = node.create_publisher(PING.type, PING.name, PING.qos)
         self._message = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
         self._domain = domain
-        self._sent_s, self._last_timer_ns = 0.0, None
+        self._sent_s = 0.0
+        self._last_timer_ns = None
         self.round_trip_ms: list[float] = []
         self.periods_ms: list[float] = []
 

@@ -44,10 +44,8 @@ class Driver:
         except XlvlaError as error:
             self._readers[side].refuse(error)
             return None
-        grip, names = (
-            self._options.grip,
-            {theirs.format(side=side): ours for theirs, ours in self._options.names.items()},
-        )
+        grip = self._options.grip
+        names = {theirs.format(side=side): ours for theirs, ours in self._options.names.items()}
         keypoints = None
         if (
             grip is not None

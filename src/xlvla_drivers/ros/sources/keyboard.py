@@ -23,9 +23,11 @@ class Driver:
     address = topics.TELEOP_KEYS.name
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
-        self._keys, self._options = Reader(node, topics.TELEOP_KEYS, forms.KEYS), options
+        self._keys = Reader(node, topics.TELEOP_KEYS, forms.KEYS)
+        self._options = options
         self._jogs = [Jog(side) for side in sides]
-        self._chosen, self._last_s = len(sides) - 1, 0.0
+        self._chosen = len(sides) - 1
+        self._last_s = 0.0
 
     def open(self) -> None:
         """There is nothing to open."""
@@ -47,7 +49,9 @@ class Driver:
         """Nothing to close."""
 
     def _press(self, key: str) -> None:
-        jog, step, turn = self._jogs[self._chosen], np.zeros(3), np.zeros(3)
+        jog = self._jogs[self._chosen]
+        step = np.zeros(3)
+        turn = np.zeros(3)
         if key == OTHER:
             self._chosen = (self._chosen + 1) % len(self._jogs)
         if key in MOVES:

@@ -28,7 +28,8 @@ class Driver:
     """Plays the topics `/teleop/{side}/...` of a rosbag2 directory or an MCAP file."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node | None):
-        self.address, self._options = address, options
+        self.address = address
+        self._options = options
         self._files = _files(address)
         self._sides: dict[str, Side] = {
             topic(side).name: side
@@ -40,7 +41,8 @@ class Driver:
         self._began_s = 0.0
 
     def open(self) -> None:
-        self._samples, self._began_s = self._played(), time.monotonic()
+        self._samples = self._played()
+        self._began_s = time.monotonic()
         self._next = next(self._samples, None)
         if self._next is None:
             raise XlvlaError(
@@ -55,13 +57,15 @@ class Driver:
         time.sleep(max(min(due_s - time.monotonic(), timeout_s), 0.0))
         if time.monotonic() < due_s:
             return None
-        sample, self._next = self._next[1], next(self._samples, None)
+        sample = self._next[1]
+        self._next = next(self._samples, None)
         if self._next is None:
             self._began_s = time.monotonic() + PAUSE_S
         return Sample(sample.sides, stamp_s=sample.stamp_s)
 
     def close(self) -> None:
-        self._samples, self._next = iter(()), None
+        self._samples = iter(())
+        self._next = None
 
     def _ended(self, timeout_s: float) -> None:
         """Waits for the next round."""

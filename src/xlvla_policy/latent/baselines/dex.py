@@ -96,16 +96,15 @@ class DexRetargeting:
             raise XlvlaError(line)
         from dex_retargeting.retargeting_config import RetargetingConfig
 
-        self._kind, self._source, self._lower, self._upper = (
-            KINDS[kind],
-            source,
-            target.lower.numpy(),
-            target.upper.numpy(),
-        )
+        self._kind = KINDS[kind]
+        self._source = source
+        self._lower = target.lower.numpy()
+        self._upper = target.upper.numpy()
         self._fingers: list[Finger] = [
             finger for finger in target.fingers if finger in source.fingers
         ]
-        links, joints = target.hand.tip_links(side), list(target.hand.joint_names(side))
+        links = target.hand.tip_links(side)
+        joints = list(target.hand.joint_names(side))
         chosen = self._kind.options(
             target.hand.description(side).root, [links[finger] for finger in self._fingers]
         )

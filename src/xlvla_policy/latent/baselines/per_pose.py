@@ -43,7 +43,8 @@ def nearest(
     weigh nothing.
     """
     count = len(lines)
-    wanted, weight = lines.repeat(starts, 1, 1), weight.repeat(starts, 1)
+    wanted = lines.repeat(starts, 1, 1)
+    weight = weight.repeat(starts, 1)
     random = uniform_poses(target, count * (starts - 1), Generator().manual_seed(0))
     found = (
         torch.cat([((target.lower + target.upper) / 2).expand(count, -1), random])

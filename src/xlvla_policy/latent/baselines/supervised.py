@@ -27,7 +27,8 @@ from xlvla_policy.latent.sampling import tightest, uniform_poses
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 2000
-HOT, COLD = 0.5, 0.07
+HOT = 0.5
+COLD = 0.07
 """Temperature of the contrast, annealed from one to the other."""
 CALM = 0.1
 """Learning rate of the encoders beside that of the decoders."""
@@ -80,7 +81,8 @@ def train(
     stage.
     """
     torch.manual_seed(seed)
-    coders, generator = Coders(pairs.bodies, recipe), Generator().manual_seed(seed)
+    coders = Coders(pairs.bodies, recipe)
+    generator = Generator().manual_seed(seed)
     networks = [coders[body.name] for body in pairs.bodies]
     encoders = [p for network in networks for p in network.encoder.parameters()]
     decoders = [p for network in networks for p in network.decoder.parameters()]
@@ -89,7 +91,8 @@ def train(
         [{"params": encoders, "lr": CALM * recipe.rate}, {"params": decoders, "lr": recipe.rate}]
     )
     for step in range(steps):
-        poses, half = pairs.batch(recipe.batch // 2, generator), step < steps // 2
+        poses = pairs.batch(recipe.batch // 2, generator)
+        half = step < steps // 2
         latents = [network.encode(q)[0] for network, q in zip(networks, poses, strict=True)]
         done = min(1.0, 2 * step / steps)
         loss = (
