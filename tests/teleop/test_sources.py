@@ -27,6 +27,7 @@ from xlvla_drivers.emulators import leader as emulated
 from xlvla_drivers.emulators import person
 from xlvla_drivers.ros.sources import exoskeleton, keyboard, manus, recorded
 from xlvla_drivers.ros.sources import topics as trackers
+from xlvla_drivers.teleop import exoskeleton as exoskeletons
 from xlvla_drivers.teleop import leader
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.manus_frames import CHAINS, keypoints
@@ -154,7 +155,7 @@ def test_an_exoskeleton_is_read_by_its_own_names_and_calibration(node):
     options = exoskeleton.Options(
         names={"{side}_elbow": "joint4"},
         calibration={"right": {"joint4": {"sign": -1.0, "offset": 0.5}}},
-        grip=exoskeleton.Grip("{side}_trigger", open=0.2, closed=1.0),
+        grip=exoskeletons.Grip("{side}_trigger", open=0.2, closed=1.0),
     )
     chosen = registry.options(
         "teleop",
