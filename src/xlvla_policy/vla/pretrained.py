@@ -53,10 +53,9 @@ class Source:
         for file in _files(path):
             with _opened(file) as weights:
                 self.metadata |= weights.metadata() or {}
-                self._shapes |= {
-                    name: tuple(weights.get_slice(name).get_shape()) for name in weights
-                }
-                self._files |= dict.fromkeys(weights.keys(), file)
+                for name in weights.keys():  # noqa: SIM118 (a file is no mapping)
+                    self._shapes[name] = tuple(weights.get_slice(name).get_shape())
+                    self._files[name] = file
         self.names = tuple(self._files)
 
     def shape(self, name: str) -> tuple[int, ...]:
