@@ -31,7 +31,7 @@ class Observation:
     Args:
         stamp_ns: time of the newest image.
         images: RGB uint8 [H, W, 3] by camera.
-        instruction: the task in words.
+        instruction: the task instruction.
         executed: commanded positions [T, J] rad of the last T = 64 frames at 20 Hz by side and
             part, oldest first, the last one in force at `stamp_ns`; before the first command the
             measured position, repeated.

@@ -110,11 +110,15 @@ def _graph(rig: Rig) -> list[RenderableType]:
     from xlvla_cli.tables import table
 
     wires = wiring(rig)
-    every = {topic.name: topic for wire in wires.values() for topic in (*wire.says, *wire.hears)}
+    every = {
+        topic.name: topic
+        for wire in wires.values()
+        for topic in (*wire.publishes, *wire.subscribes)
+    }
     topics = table("Topics", "topic", "type", "from", "to")
     for name, topic in sorted(every.items()):
-        says = [node for node, wire in wires.items() if name in {t.name for t in wire.says}]
-        hears = [node for node, wire in wires.items() if name in {t.name for t in wire.hears}]
+        says = [node for node, wire in wires.items() if name in {t.name for t in wire.publishes}]
+        hears = [node for node, wire in wires.items() if name in {t.name for t in wire.subscribes}]
         says = ["every node"] if len(says) == len(wires) else says
         hears = ["every node"] if len(hears) == len(wires) else hears
         topics.add_row(
@@ -125,6 +129,6 @@ def _graph(rig: Rig) -> list[RenderableType]:
         )
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():
-        for service in wire.serves:
+        for service in wire.provides:
             services.add_row(service.name, type_name(service).replace("/srv/", " "), node)
     return [topics, services]

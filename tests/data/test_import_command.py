@@ -188,7 +188,7 @@ def test_a_data_set_without_joint_names_is_refused(tmp_path):
     )
     with pytest.raises(
         XlvlaError,
-        match="does not name its 4 numbers one by one: nobody can know which joints they are",
+        match="does not name its 4 numbers one by one: the joints are unknown",
     ):
         run("import", tmp_path / "theirs", "--to", tmp_path / "to", *BODIES)
 

@@ -153,7 +153,7 @@ def test_a_missing_shard_or_weight_is_named(reference, tmp_path):
     assert not (tmp_path / "ours.safetensors").exists()
 
 
-def test_a_weight_nobody_knows_is_named(reference, tmp_path):
+def test_an_unknown_weight_is_named(reference, tmp_path):
     save_file(
         {**reference.published(), "gripper_head.weight": torch.zeros(3)},
         tmp_path / "model.safetensors",

@@ -61,7 +61,7 @@ def _measure(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str,
     from xlvla_cli.ros.session import Session
 
     with (
-        Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session,
+        Session(rig, domain=domain, listener=screen.on_output, progress=screen.waiting) as session,
         Yardstick(session.operator.node, domain) as yardstick,
     ):
         factors = []

@@ -31,9 +31,9 @@ def motion(
         str, typer.Argument(help="A rig of the catalogue or a rig's YAML file.")
     ] = "bimanual",
     seconds: Annotated[
-        float, typer.Option(min=2.0, help="How long the stream of commands is measured.")
+        float, typer.Option(min=2.0, help="Duration of the measurement of the command stream.")
     ] = 20.0,
-    rounds: Annotated[int, typer.Option(min=2, help="How many chunks and e-stops are timed.")] = 20,
+    rounds: Annotated[int, typer.Option(min=2, help="Number of chunks and e-stops to time.")] = 20,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     domain: Annotated[
         int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
@@ -127,9 +127,9 @@ def _sent(rig: Rig, seed: int) -> list[tuple[float, Chunk]]:
     """The chunks that the rig's policy decides on in a simulated episode, and when they came
     [s].
     """
-    from xlvla_cli.eval.stage import Stage
+    from xlvla_cli.eval.stage import EpisodeRunner
 
-    stage = Stage(rig, DELAY_S, threads=1)
+    stage = EpisodeRunner(rig, DELAY_S, threads=1)
     stage.trial(seed)
     stage.world.close()
     return stage.sent
@@ -165,7 +165,7 @@ def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any
 
 
 def alone(rig: Rig) -> Rig:
-    """The rig as hardware that somebody else stands in for."""
+    """The rig as hardware whose devices the bench emulates."""
     from dataclasses import replace
 
     from xlvla.device import DeviceConfig

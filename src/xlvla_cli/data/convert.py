@@ -16,7 +16,7 @@ from xlvla.types import CHUNK_HZ
 
 if TYPE_CHECKING:
     from xlvla.codec import Codec
-    from xlvla_data.convert import Limits
+    from xlvla_data.convert import AgeLimits
     from xlvla_data.store import Store
 
 ENDING = 1 << 16
@@ -35,8 +35,7 @@ def convert(
     to: Annotated[
         Path,
         typer.Option(
-            help="Folder for the data sets, one per task and pair of hands; what is there is not "
-            "made again."
+            help="Folder for the data sets, one per task and pair of hands; existing ones are kept."
         ),
     ],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
@@ -46,12 +45,13 @@ def convert(
     max_age: Annotated[
         str,
         typer.Option(
-            help="Seconds that what a frame is made of may be old: "
-            "camera=0.15,state=0.15,command=0.5; operator=0.5."
+            help="Maximum age [s] of a frame's inputs: camera=0.15,state=0.15,command=0.5; "
+            "operator=0.5."
+            ""
         ),
     ] = "",
     without: Annotated[
-        str, typer.Option(help="What is not kept: operator, observation.tactile, ...")
+        str, typer.Option(help="Features to leave out: operator, observation.tactile, ...")
     ] = "",
     weights: Annotated[
         Path | None,
@@ -98,7 +98,7 @@ class Work:
 
     store: Store
     codec: Codec
-    limits: Limits
+    limits: AgeLimits
     rate_hz: int
     without: Sequence[str]
 
@@ -115,10 +115,10 @@ class Work:
         return self.store.add(episode), episode.frames / self.rate_hz, findings
 
 
-def ages(text: str) -> Limits:
+def ages(text: str) -> AgeLimits:
     """Limits of `camera=0.2,operator=0.5`."""
     from xlvla.errors import unknown
-    from xlvla_data.convert import Limits
+    from xlvla_data.convert import AgeLimits
     from xlvla_data.recorded import OPERATOR, SENSED
 
     usual = dict[str, float]()
@@ -138,7 +138,7 @@ def ages(text: str) -> Limits:
             usual[f"{name}_s"] = seconds
         else:
             others[name] = seconds
-    return replace(Limits(others=others), **usual)
+    return replace(AgeLimits(others=others), **usual)
 
 
 def _found(folders: Sequence[Path]) -> Iterator[Path]:
@@ -203,7 +203,7 @@ def _all(
 
 def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Report) -> list[str]:
     """Converts an episode unless it is there or unfit; what is to be said of it."""
-    from xlvla_data.bag.card import read_card
+    from xlvla_data.bag.card import read_episode_card
 
     folder = folder.resolve()
     key = f"{folder.parent.name}/{folder.name}"
@@ -222,7 +222,7 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
         ]
     began = time.monotonic()
     try:
-        card = read_card(folder)
+        card = read_episode_card(folder)
         if card.state != "stopped":
             report.left_out += 1
             return [f"left out: its state is '{card.state}', only what was stopped is converted"]
@@ -231,8 +231,8 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
             told = [str(line).removeprefix("red: ") for line in card.findings[:2]]
             more = len(card.findings) - 2
             return [
-                f"red, left out: {'; '.join(told) or 'no finding says why'}"
-                + (f"; and {more} more findings" if more > 0 else "")
+                f"red, left out: {'; '.join(told) or 'no issue is listed'}"
+                + (f"; and {more} more issues" if more > 0 else "")
             ]
         root, seconds, findings = work.one(folder, source)
     except XlvlaError as error:

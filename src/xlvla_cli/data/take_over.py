@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def take_over(
     dataset: Annotated[Path, typer.Argument(help="A LeRobot v3 data set whose joints have names.")],
     to: Annotated[
-        Path, typer.Option(help="Folder for the data set; episodes that are there are skipped.")
+        Path, typer.Option(help="Folder for the data set; existing episodes are skipped.")
     ],
     map: Annotated[
         Path | None,
@@ -46,8 +46,8 @@ def take_over(
         int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")
     ] = CHUNK_HZ,
 ) -> None:
-    """Take over a data set of somebody else's, joints by name; frames are resampled, latents
-    encoded, and everything is read back.
+    """Import a data set recorded elsewhere, joints by name; frames are resampled, latents encoded,
+    and everything is read back.
 
     An episode that cannot be taken over is left out with a line, and the exit code is then 1.
     """
@@ -74,7 +74,7 @@ def take_over(
         print(plain(line))
     left_out = f", {report.left_out} left out" if report.left_out else ""
     left_out += f", {report.frames} frames left out of others" if report.frames else ""
-    print(f"{to}: {report.put} episodes taken over, {report.there} were there before{left_out}")
+    print(f"{to}: {report.put} episodes imported, {report.there} were there before{left_out}")
     raise typer.Exit(1 if report.left_out else 0)
 
 
@@ -94,11 +94,11 @@ class Work:
     def __init__(self, to: Path, rate_hz: int):
         from xlvla.codec import Codec
         from xlvla_data import store
-        from xlvla_data.convert import Limits
+        from xlvla_data.convert import AgeLimits
 
         self._codec = Codec.load()
         self._kept = store.Store(to, checked=True)
-        self._limits = _ages(rate_hz, Limits())
+        self._limits = _ages(rate_hz, AgeLimits())
         self._there = {stored.key for stored in store.there(to)}
 
     @property

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from xlvla.policy import Policy
-    from xlvla_cli.eval.stage import Stage
+    from xlvla_cli.eval.stage import EpisodeRunner
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
@@ -55,7 +55,7 @@ def _play_expert(trial: Trial) -> Result:
         status = world.status()
         text = str(error)
     if status.success and not success:
-        text = "spoilt after its success"
+        text = "undone after its success"
     outcome = Outcome(success, status.stage, round(world.time_s, 2), text)
     return Result(outcome, _film(trial, outcome, world, seen))
 
@@ -82,15 +82,15 @@ def _drop(kind: str) -> None:
         world.close()
 
 
-def _stage(trial: Trial) -> Stage:
-    from xlvla_cli.eval.stage import Stage, load_policy
+def _stage(trial: Trial) -> EpisodeRunner:
+    from xlvla_cli.eval.stage import EpisodeRunner, load_policy
 
     assert trial.rig.policy is not None
     anywhere = replace(trial.rig, sim=None, policy=replace(trial.rig.policy, instruction="Wait."))
     policy: Policy = _kept(
         "policy", anywhere, lambda: load_policy(trial.rig, trial.threads), trial.threads
     )
-    return Stage(trial.rig, trial.delay_s, trial.threads, policy)
+    return EpisodeRunner(trial.rig, trial.delay_s, trial.threads, policy)
 
 
 def _expert(trial: Trial) -> tuple[World, Expert]:

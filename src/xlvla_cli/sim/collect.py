@@ -74,9 +74,7 @@ def collect(
     mixed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")
     ] = 0.2,
-    holdout: Annotated[
-        str, typer.Option(help="Pairs that no episode may show: xhand:SC,inspire:PC.")
-    ] = "",
+    holdout: Annotated[str, typer.Option(help="Pairs to leave out: xhand:SC,inspire:PC.")] = "",
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
@@ -89,7 +87,7 @@ def collect(
     from xlvla_cli.workers import cores
 
     made = jobs(rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout))
-    ledger = Ledger(out)
+    ledger = CollectionState(out)
     waiting = [job for job in made if job.key not in ledger.done]
     began = time.monotonic()
     _play(made, waiting, ledger, workers or cores())
@@ -138,7 +136,7 @@ def jobs(
     return made
 
 
-class Ledger:
+class CollectionState:
     """Which episodes a folder holds, and which were tried in vain, by their jobs' keys."""
 
     def __init__(self, folder: Path):
@@ -164,7 +162,9 @@ class Ledger:
         self.done.add(key)
 
 
-def _play(made: Sequence[Job], waiting: Sequence[Job], ledger: Ledger, workers: int) -> None:
+def _play(
+    made: Sequence[Job], waiting: Sequence[Job], ledger: CollectionState, workers: int
+) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -194,7 +194,7 @@ def _play(made: Sequence[Job], waiting: Sequence[Job], ledger: Ledger, workers: 
             raise
 
 
-def _report(made: Sequence[Job], ledger: Ledger, out: Path) -> None:
+def _report(made: Sequence[Job], ledger: CollectionState, out: Path) -> None:
     """What is there of every task and pair of hands, where it is more than one."""
     from rich.table import Table
 

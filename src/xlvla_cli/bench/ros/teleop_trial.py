@@ -43,14 +43,14 @@ class Taken:
         to_chunk_ms, to_command_ms: from a sample's arrival to its chunk, and to the first command
             made with that.
         share: of a core, by node.
-        let_go: how often the clutch had to be closed again.
+        disengaged: how often the clutch had to be closed again.
     """
 
     rate_hz: float
     to_chunk_ms: list[float]
     to_command_ms: list[float]
     share: dict[str, float]
-    let_go: int
+    disengaged: int
 
 
 class TeleopTrial:
@@ -78,7 +78,7 @@ class TeleopTrial:
             threading.Event(),
             threading.Thread(target=self._show, name="operator", daemon=True),
         )
-        self.let_go = 0
+        self.disengaged = 0
         self._refusal = "no answer"
 
     def __enter__(self) -> TeleopTrial:
@@ -91,7 +91,7 @@ class TeleopTrial:
         self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
         self._clutched = False
         self._chunks = Reader(node, topics.chunk(self._side).history(2000))
-        self._told = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
+        self._command_readers = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
         self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
         try:
             self._supervisor.wait_ready()
@@ -136,13 +136,13 @@ class TeleopTrial:
             commands = commands + made[1]
             self.yardstick.poll()
             if not self._followed():
-                self.let_go += self._may(topics.TELEOP_CLUTCH)
+                self.disengaged += self._may(topics.TELEOP_CLUTCH)
             time.sleep(0.02)
         passed_s = time.monotonic() - began_s
         share = {name: (after - used[name]) / passed_s for name, after in self._used_s().items()}
         late = [(sent - seen) / MS for seen, sent in chunks]
         return Taken(
-            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.let_go
+            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.disengaged
         )
 
     def _drain(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -161,8 +161,8 @@ class TeleopTrial:
 
     def _followed(self) -> bool:
         """Whether the measured side's clutch is closed."""
-        if (said := self._status.newest()) is not None:
-            self._clutched = said["sides"].get(self._side, {}).get("clutched", False)
+        if (status := self._status.newest()) is not None:
+            self._clutched = status["sides"].get(self._side, {}).get("clutched", False)
         return self._clutched
 
     def _may(self, service: topics.Service) -> bool:
@@ -198,7 +198,7 @@ class TeleopTrial:
         """Joint states of a robot that is where it was commanded last, and at home before: motion
         disengages from one that strays.
         """
-        for (side, part), reader in self._told.items():
+        for (side, part), reader in self._command_readers.items():
             names = self.rig.joint_names(side, part)
             if (command := reader.newest()) is not None:
                 self._poses[side, part] = convert.positions(command, names)

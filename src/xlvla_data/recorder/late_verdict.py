@@ -1,4 +1,4 @@
-"""The verdict on a bag that nobody could judge while it was recorded."""
+"""The verdict on a bag whose recorder ended before it could judge it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import struct
 
 from xlvla import rig_file
 from xlvla_data.bag.reader import Bag
-from xlvla_data.recorder.promises import stream
-from xlvla_data.recorder.tape import Tape
+from xlvla_data.recorder.expected_streams import stream
+from xlvla_data.recorder.stream_statistics import StreamStatistics
 from xlvla_data.verdict import Span, Verdict, judge
 
 
@@ -19,7 +19,7 @@ def judged(bag: Bag) -> tuple[Verdict, float]:
         XlvlaError: the rig on its card is none of this version, or the bag is damaged.
     """
     rig = rig_file.from_document(dict(bag.info.rig), f"the rig of {bag.folder}")
-    tapes = {name: Tape(stream(rig, topic)) for name, topic in bag.topics.items()}
+    tapes = {name: StreamStatistics(stream(rig, topic)) for name, topic in bag.topics.items()}
     began_ns = ended_ns = 0
     for message in bag.messages(raw=True):
         began_ns = began_ns or message.log_ns
