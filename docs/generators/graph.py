@@ -36,8 +36,8 @@ Nodes of each shipped rig. Every node is required: if one ends, the rig stops.
 PLACEHOLDERS = {"side": "{side}", "part": "{part}", "camera": "{camera}"}
 """What stands for a parameter of a topic's name."""
 
-ROLES = {"publishes": "says", "subscribes": "hears", "provides": "serves"}
-"""Fields of `Wiring` by what a node does."""
+ROLES = ("publishes", "subscribes", "provides")
+"""What a node may do with a topic or service: fields of `Wiring`."""
 
 MANY = 12
 """A topic of more nodes than these is one of every node."""
@@ -141,11 +141,11 @@ def _users() -> Users:
     for name in catalog.rigs():
         rig = rig_file.load(name)
         for node, wires in wiring.wiring(rig).items():
-            for role, field in ROLES.items():
-                for entry in getattr(wires, field):
+            for role in ROLES:
+                for entry in getattr(wires, role):
                     users[role, entry.name].add(node)
         # What the operator watches is everything, which tells a reader nothing.
-        for entry in getattr(wiring.operator(rig), ROLES["publishes"]):
+        for entry in wiring.operator(rig).publishes:
             users["publishes", entry.name].add("operator")
     return users
 
