@@ -55,7 +55,9 @@ def test_the_wheel_holds_rigs_descriptions_launch_files_and_weights(wheel):
         for name in ("bimanual.launch.py", "teleop.launch.py", "bimanual.rviz")
     } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert {f"{path.parent.name}/py.typed" for path in (ROOT / "src").glob("*/__init__.py")} <= names
+    assert {
+        f"{path.parent.name}/py.typed" for path in (ROOT / "src").glob("*/__init__.py")
+    } <= names
     assert not [name for name in names if name.startswith(("tests/", "ros2_ws/"))]
 
 
