@@ -2,17 +2,23 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
+import xlvla_cli
 from xlvla import catalog, rig_file
 from xlvla.rig import Rig
 from xlvla.ros.wiring import wiring
+from xlvla_cli.app import app
+from xlvla_cli.commands import register_all
 
-GENERATORS = Path(__file__).parents[1] / "docs" / "generators"
+ROOT = Path(__file__).parents[1]
+GENERATORS = ROOT / "docs" / "generators"
 
 pytestmark = pytest.mark.skipif(not GENERATORS.is_dir(), reason="not in a checkout")
 
@@ -99,3 +105,42 @@ def test_links_of_readme_lead_to_pages_of_the_site(pages):
     assert "](docs/" not in pages["index.md"]
     assert "](start/install.md)" in pages["index.md"]
     assert "](howto/hand.md)" in pages["contributing.md"]
+
+
+def shown_commands():
+    """The words after `xlvla` of every command that a page shows, with the page's name."""
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        text = page.read_text().replace("\\\n", " ")
+        lines = re.findall(r"`(xlvla [^`\n]*)`", text)
+        for block in re.findall(r"^ *```\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE):
+            lines += block.splitlines()
+        for line in lines:
+            for command in line.partition(" #")[0].split(";"):
+                words = command.split()
+                if "xlvla" in words and "launch" not in words:
+                    yield page.name, words[words.index("xlvla") + 1 :]
+
+
+def command_of(command, words):
+    """The command that words name below another one, and the words that are left for it."""
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def test_every_command_the_documentation_shows_exists_with_its_options():
+    register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
+    root = typer.main.get_command(app)
+    unknown = []
+    for page, words in shown_commands():
+        command, left = command_of(root, words)
+        known = {"--help"}
+        for parameter in command.params:
+            known.update([*parameter.opts, *parameter.secondary_opts])
+        is_group = bool(getattr(command, "commands", {}))
+        if is_group and left and left[0].islower():
+            unknown.append(f"{page}: no command {left[0]} in: xlvla {' '.join(words)}")
+        for word in left:
+            if word.startswith("--") and word not in known:
+                unknown.append(f"{page}: no option {word} in: xlvla {' '.join(words)}")
+    assert not unknown
