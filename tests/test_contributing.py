@@ -57,8 +57,10 @@ def test_every_file_the_table_names_exists_for_some_entry(what):
         assert there, f"{pattern} exists for nothing"
 
 
-def test_the_citation_has_the_version_of_the_package():
+def test_citation_and_changelog_have_the_version_of_the_package():
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest and newest[1] == __version__
 
 
 def test_every_package_says_that_it_is_typed():
