@@ -9,9 +9,8 @@ import ast
 import re
 from pathlib import Path
 
-from tables import code
-
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 
 COPIED = {
     "README.md": "index.md",
@@ -61,24 +60,32 @@ def _page(target: str) -> str:
 
 
 def _examples() -> str:
-    paths = sorted((ROOT / "examples").glob("[0-9]*.py"))
+    paths = sorted(EXAMPLES.glob("[0-9]*.py"))
     return "\n".join([EXAMPLES_HEAD, *map(_example, paths)])
 
 
 def _example(path: Path) -> str:
-    """Heading, the first sentence of the docstring, and the source."""
+    """Heading, the first sentence of the docstring, and the source with the files it names."""
     number, _, words = path.stem.partition("_")
     source = path.read_text()
     docstring = ast.get_docstring(ast.parse(source)) or ""
     summary = docstring.partition("\n\n")[0]
     heading = f"## {number} {words.replace('_', ' ').capitalize()}"
-    listing = f'```python title="examples/{path.name}"\n{source.rstrip()}\n```'
-    others = _files_beside(path, source)
-    return "\n\n".join([heading, summary, listing, *others, ""])
+    listings = [_listing(path), *map(_listing, _named_files(source))]
+    return "\n\n".join([heading, summary, *listings, ""])
 
 
-def _files_beside(path: Path, source: str) -> list[str]:
-    """A line on the files of examples/ that an example names."""
-    files = sorted(entry for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".csv"))
-    named = [file.name for file in files if file.name in source]
-    return [f"It reads {', '.join(map(code, named))} beside it."] if named else []
+def _named_files(source: str) -> list[Path]:
+    """The Python and YAML files beside the examples that one of them names."""
+    found = []
+    for path in sorted(EXAMPLES.rglob("*")):
+        is_example = path.parent == EXAMPLES and path.suffix == ".py"
+        if path.suffix in (".py", ".yaml") and not is_example and path.name in source:
+            found.append(path)
+    return found
+
+
+def _listing(path: Path) -> str:
+    language = "python" if path.suffix == ".py" else "yaml"
+    title = path.relative_to(ROOT)
+    return f'```{language} title="{title}"\n{path.read_text().rstrip()}\n```'
