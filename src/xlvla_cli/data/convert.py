@@ -45,7 +45,7 @@ def convert(
     max_age: Annotated[
         str,
         typer.Option(
-            help="Maximum age [s] of a frame's inputs: camera=0.15,state=0.15,command=0.5; "
+            help="Maximum age of a frame's inputs in seconds: camera=0.15,state=0.15,command=0.5; "
             "operator=0.5."
             ""
         ),
