@@ -98,8 +98,8 @@ class Robot:
 def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
 
-    def start(steps: int, replan_s: float = 0.2, jpeg: int | None = None) -> Iterator[Robot]:
-        rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps)))
+    def start(steps: int, replan_s: float = 0.2, jpeg: int | None = None, **changes: Any) -> Iterator[Robot]:
+        rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps, **changes)))
         assert rig.policy is not None
         camera = replace(rig.cameras["front"], jpeg=jpeg)
         rig = replace(rig, policy=replace(rig.policy, replan_s=replan_s), cameras={"front": camera})
@@ -124,7 +124,7 @@ def started(untrained_weights):
 
 @pytest.fixture(scope="module")
 def robot(started) -> Iterator[Robot]:
-    yield from started(2)
+    yield from started(2, frames=48, rate_hz=25.0)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,12 @@ def test_a_chunk_bears_the_stamp_of_its_image_and_the_names_of_the_joints(robot)
     (chunk, *_) = robot.until(robot.chunks, "no chunk comes")
     assert convert.nanoseconds(chunk.header.stamp) in robot.stamps
     assert list(chunk.joint_names) == [*robot.rig.joint_names("left", "arm"), *robot.rig.joint_names("left", "hand")]
-    assert len(chunk.points) == 64
+
+
+def test_a_chunk_has_the_frames_and_the_rate_of_its_policy(robot):
+    (chunk, *_) = robot.until(robot.chunks, "no chunk comes")
+    points, rate_hz = convert.points(chunk)
+    assert len(points) == 48 and rate_hz == pytest.approx(25)
 
 
 def test_the_process_imports_no_device_and_no_world(robot):

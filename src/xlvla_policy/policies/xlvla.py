@@ -13,7 +13,7 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import PARTS, Part, Side
 from xlvla_policy.frames import of_rig
 from xlvla_policy.overlap import SECOND, Overlap, overlap
 from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
@@ -53,9 +53,9 @@ class XlvlaPolicy:
 
     def __init__(self, rig: Rig, engine: Engine, card: Card, codec: Codec, words: Tokenizer, seed: int):
         _suits(rig, card)
-        config, frames = card.config, of_rig(card.config, rig, codec)
-        self.frames = frames
-        self.rig, self.engine, self.normaliser, self.codec, self.config = rig, engine, card.statistics.normaliser(frames), codec, config
+        config, robot = card.config, of_rig(card.config, rig, codec)
+        self.robot = robot
+        self.rig, self.engine, self.normaliser, self.codec, self.config = rig, engine, card.statistics.normaliser(robot), codec, config
         self.words, self.longest = words, card.committed
         self.chunking = rig.policy.chunking if rig.policy else "plain"
         # The same noise every time keeps successive chunks on the same choice where there is more than one way.
@@ -64,6 +64,14 @@ class XlvlaPolicy:
         self.cameras = tuple(camera for camera in config.cameras if camera in rig.cameras)
         self.limits = {side: _limits(rig, side) for side in config.sides}
         self._sentences: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def frames(self) -> int:
+        return self.config.frames
+
+    @property
+    def rate_hz(self) -> float:
+        return self.config.rate_hz
 
     def predict(self, observation: Observation) -> Chunk:
         """The next chunk.
@@ -79,7 +87,7 @@ class XlvlaPolicy:
         frames = self.normaliser.undo(joined)
         if not np.isfinite(frames).all():
             raise XlvlaError("the policy decided on numbers that are not finite: its weights are broken")
-        return Chunk(observation.stamp_ns, CHUNK_HZ, self._positions(frames), self.frames.latents(frames), decided)
+        return Chunk(observation.stamp_ns, self.rate_hz, self._positions(frames), self.robot.latents(frames), decided)
 
     def _decide(self, inputs: Inputs, before: Overlap | None) -> torch.Tensor:
         """The next chunk [1, T, D] in normalised numbers."""
@@ -99,13 +107,14 @@ class XlvlaPolicy:
         black = {camera: np.zeros((height, width, 3), np.uint8) for camera, (width, height) in sizes.items()}
         observation = Observation(0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still)
         chunk = self.predict(observation)
-        followed = np.maximum(np.arange(-self.config.frames, 0) + 10, 0)  # half a second of the chunk
+        half_a_second = min(round(self.rate_hz / 2), self.frames)
+        followed = np.maximum(np.arange(-self.frames, 0) + half_a_second, 0)
         executed = {side: {part: rows[followed] for part, rows in parts.items()} for side, parts in chunk.positions.items()}
         self.predict(replace(observation, stamp_ns=SECOND // 2, executed=executed, previous=[chunk], delay_s=0.2))
 
     def _inputs(self, observation: Observation) -> Inputs:
         config = self.config
-        past = self.frames.encode({side: {part: self._executed(observation, side, part) for part in PARTS} for side in config.sides})
+        past = self.robot.encode({side: {part: self._executed(observation, side, part) for part in PARTS} for side in config.sides})
         seen = [camera in self.cameras for camera in config.cameras]
         words, mask = self._sentence(observation.instruction)
         return Inputs(
@@ -148,7 +157,7 @@ class XlvlaPolicy:
         """Joint positions a robot may be sent, of raw frames [T, D]."""
         return {
             side: {part: np.clip(values, *self.limits[side][part]) for part, values in parts.items()}
-            for side, parts in self.frames.decode(frames).items()
+            for side, parts in self.robot.decode(frames).items()
         }
 
 

@@ -35,7 +35,7 @@ def lines(name: str, seal: str, card: Card) -> Iterator[str]:
     yield from _table(
         ("what", ""),
         [
-            ("space", f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a chunk"),
+            ("space", f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a chunk at {config.rate_hz:g} Hz"),
             ("size", f"{config.layers} layers {config.language.dim} and {config.action.dim} wide, images {config.vision.layers} layers"),
             ("cameras", f"{', '.join(config.cameras)} at {config.vision.width}x{config.vision.height}"),
             ("SHA-256", f"`{seal}`"),

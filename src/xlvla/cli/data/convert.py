@@ -31,7 +31,7 @@ def convert(
     recordings: Annotated[list[Path], typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS")],
     to: Annotated[Path, typer.Option(help="Folder for the data sets, one per task and pair of hands; what is there is not made again.")],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
-    rate: Annotated[int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")] = CHUNK_HZ,
+    rate: Annotated[int, typer.Option(min=1, help="Frames per second; the policy to be trained must have as many.")] = CHUNK_HZ,
     max_age: Annotated[
         str, typer.Option(help="Seconds that what a frame is made of may be old: camera=0.15,state=0.15,command=0.5; operator=0.5.")
     ] = "",

@@ -31,7 +31,7 @@ def take_over(
     hands: Annotated[str, typer.Option(help="Hands by side where the map does not say: left=xhand,right=xhand.")] = "",
     arms: Annotated[str, typer.Option(help="Arms by side where the map does not say: left=xarm7,right=xarm7.")] = "",
     task: Annotated[str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")] = "",
-    rate: Annotated[int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")] = CHUNK_HZ,
+    rate: Annotated[int, typer.Option(min=1, help="Frames per second; the policy to be trained must have as many.")] = CHUNK_HZ,
 ) -> None:
     """Take over a data set of somebody else's, joints by name; frames are resampled, latents encoded, and everything is read back.
 

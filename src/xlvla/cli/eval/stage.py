@@ -13,7 +13,7 @@ from xlvla.cli.eval.trial import Outcome
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, Part, Side
 
 if TYPE_CHECKING:
     from xlvla_drivers.motion.rig_motion import RigMotion
@@ -37,7 +37,7 @@ class Stage:
     Attributes:
         sent: the last trial's chunks and when they came [s].
         commanded: its commands [N] by side at the motion's rate, the first one where it began.
-        seen: its world's generalised positions at 20 Hz.
+        seen: its world's generalised positions `CHUNK_HZ` times a second, for a film.
     """
 
     def __init__(self, rig: Rig, delay_s: float, threads: int, policy: Policy | None = None):
@@ -101,10 +101,10 @@ class Stage:
         return Observation(round(now_s * 1e9), images, self.instruction, executed, previous, self.delay * self.period_s)
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:
-        """The commands of the last 64 frames, at 20 Hz up to now."""
-        every = round(1 / CHUNK_HZ / self.period_s)
+        """The commands of the last frames up to now, as many and as often as the policy has them."""
+        every = 1 / self.policy.rate_hz / self.period_s
         newest = len(rows) - 1
-        values = np.stack([rows[max(0, newest - every * back)] for back in reversed(range(CHUNK_FRAMES))])
+        values = np.stack([rows[max(0, newest - round(every * back))] for back in reversed(range(self.policy.frames))])
         arm = len(self.rig.joint_names(side, "arm"))
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
