@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.types import PARTS, Part, Side
 from xlvla_data import jpeg
 from xlvla_data.bag.card import Card
 from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.episode import Episode
-from xlvla_data.recorded import COMMAND, STATE, kept
+from xlvla_data.recorded import kept
 from xlvla_data.tracking import resampled
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
             stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
             data = np.frombuffer(jpeg.encode(picture), np.uint8)
             message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
-            yield stamp, f"/cameras/{camera}/image_raw/compressed", IMAGE, types.serialize_cdr(message, IMAGE).tobytes()
+            yield stamp, topics.COMPRESSED.format(camera=camera), IMAGE, types.serialize_cdr(message, IMAGE).tobytes()
 
 
 def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
@@ -98,8 +99,8 @@ def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
         for part in PARTS:
             begin = episode.measured[side][part][:1]
             names, commands = tuple(parts[part]), np.concatenate([begin, episode.action[side][part]])
-            yield from _joints(STATE, side, part, names, ends - ends[0], episode.measured[side][part], types)
-            yield from _joints(COMMAND, side, part, names, np.append(0.0, ends), commands, types)
+            yield from _joints(topics.PART_JOINT_STATES, side, part, names, ends - ends[0], episode.measured[side][part], types)
+            yield from _joints(topics.COMMAND, side, part, names, np.append(0.0, ends), commands, types)
 
 
 def _joints(
@@ -126,14 +127,15 @@ def _others(episode: Episode, types: Typestore) -> Iterator[Said]:
 def _other(topic: str, row: np.ndarray, names: tuple[str, ...], header: Any, types: Mapping[str, Any]) -> tuple[str, Any]:
     """The type and the message of a row of numbers."""
     none = np.zeros(0)
-    if topic.endswith("/keypoints"):
+    if topics.match(topics.OPERATOR_KEYPOINTS, topic):
         fields = [types["sensor_msgs/msg/PointField"](axis, 4 * k, 7, 1) for k, axis in enumerate("xyz")]
         data = np.frombuffer(row.astype("<f4").tobytes(), np.uint8)
         return CLOUD, types[CLOUD](header, 1, 21, fields, False, 12, 12 * 21, data, True)
-    if topic.endswith("/wrist"):
+    if topics.match(topics.OPERATOR_WRIST, topic):
         place, turn = (types[f"geometry_msgs/msg/{kind}"] for kind in ("Point", "Quaternion"))
         return POSE, types[POSE](header, types["geometry_msgs/msg/Pose"](place(*map(float, row[:3])), turn(*map(float, row[3:]))))
-    numbers = (none, none, row.astype(float)) if topic.endswith("/tactile") else (row.astype(float), none, none)
+    forces = topics.match(topics.TACTILE, topic)
+    numbers = (none, none, row.astype(float)) if forces else (row.astype(float), none, none)
     return JOINTS, types[JOINTS](header, list(names), *numbers)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, Part, Side
 from xlvla_data.bag.decode import Decoder, Positions
@@ -18,9 +18,6 @@ from xlvla_data.bag.reader import Bag, Message
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.jpeg import Decoder as Pictures
 from xlvla_data.take import Bodies, Shots, Stream, Take
-
-STATE, COMMAND = "/{side}/{part}/joint_states", "/{side}/{part}/command"
-CAMERA = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?")
 
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 POINTS = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
@@ -54,8 +51,8 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
     return Take(
         info,
         {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
-        _bodies(STATE, messages, card.joints),
-        _bodies(COMMAND, messages, card.joints),
+        _bodies(topics.PART_JOINT_STATES, messages, card.joints),
+        _bodies(topics.COMMAND, messages, card.joints),
         {key: stream for topic, (key, read) in readers.items() if (stream := read(messages[topic])).names},
     )
 
@@ -65,14 +62,16 @@ def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
     messages: dict[str, list[Message]] = {topic: [] for topic in _joint_topics(bag)}
     for message in bag.messages(set(messages), raw=True):
         messages[message.topic].append(message)
-    return _bodies(STATE, messages, bag.info.joints), _bodies(COMMAND, messages, bag.info.joints)
+    measured = _bodies(topics.PART_JOINT_STATES, messages, bag.info.joints)
+    return measured, _bodies(topics.COMMAND, messages, bag.info.joints)
 
 
 def _joint_topics(bag: Bag) -> set[str]:
-    topics = {template.format(side=side, part=part) for side in bag.info.joints for part in PARTS for template in (STATE, COMMAND)}
-    if missing := sorted(topics - set(bag.topics)):
+    templates = (topics.PART_JOINT_STATES, topics.COMMAND)
+    wanted = {template.format(side=side, part=part) for side in bag.info.joints for part in PARTS for template in templates}
+    if missing := sorted(wanted - set(bag.topics)):
         raise XlvlaError(f"the recording has no {', '.join(missing)}")
-    return topics
+    return wanted
 
 
 def _bodies(template: str, messages: Mapping[str, Sequence[Message]], sides: Iterable[Side]) -> Bodies:
@@ -99,13 +98,15 @@ def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:
     )
 
 
-def _cameras(topics: Iterable[str]) -> dict[str, str]:
+def _cameras(names: Iterable[str]) -> dict[str, str]:
     """Topic by camera; compressed pictures where there are both."""
+    names = sorted(names)
     found: dict[str, str] = {}
-    for topic in sorted(topics):  # '.../compressed' follows its raw one
-        if match := CAMERA.fullmatch(topic):
-            found[match[1]] = topic
-    return found
+    for template in (topics.IMAGE, topics.COMPRESSED):
+        for name in names:
+            if picture := topics.match(template, name):
+                found[picture["camera"]] = name
+    return dict(sorted(found.items()))
 
 
 Read = Callable[[Sequence[Message]], Stream]
@@ -115,10 +116,10 @@ def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
     """Feature and reader by topic of what is kept where it was recorded."""
     found: dict[str, tuple[str, Read]] = {}
     for side in sorted(hands):
-        found[f"/{side}/hand/tactile"] = f"{SENSED}{side}", partial(_joints, numbers="effort")
-        found[f"/teleop/{side}/wrist"] = f"{OPERATOR}wrist.{side}", _wrist
-        found[f"/teleop/{side}/keypoints"] = f"{OPERATOR}keypoints.{side}", _keypoints
-        found[f"/teleop/{side}/leader"] = f"{OPERATOR}leader.{side}", _joints
+        found[topics.TACTILE.format(side=side)] = f"{SENSED}{side}", partial(_joints, numbers="effort")
+        found[topics.OPERATOR_WRIST.format(side=side)] = f"{OPERATOR}wrist.{side}", _wrist
+        found[topics.OPERATOR_KEYPOINTS.format(side=side)] = f"{OPERATOR}keypoints.{side}", _keypoints
+        found[topics.LEADER.format(side=side)] = f"{OPERATOR}leader.{side}", _joints
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.errors import XlvlaError
 from xlvla.guard import Guard, Refused
 from xlvla_drivers import awake
@@ -87,7 +88,7 @@ class Link:
         if stopping:
             return Standing("fault", f"stopped: {told(stopping)}")
         if self.guard.stopped is not None:
-            return Standing("warning", f"stopped by {self.guard.stopped}: holding until /motion/reset")
+            return Standing("warning", f"stopped by {self.guard.stopped}: holding until {topics.MOTION_RESET}")
         if self.state.faults:
             return Standing("warning", told(self.state.faults))
         if self._refusals.line:

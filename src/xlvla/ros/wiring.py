@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xlvla import topics as names
 from xlvla.graph import NodeSpec, nodes
 from xlvla.rig import Rig
 from xlvla.ros import eye, topics
@@ -52,7 +53,7 @@ def recorded(rig: Rig) -> tuple[Topic, ...]:
     said = [topic for spec in nodes(rig) if spec.module != _RECORDER for topic in _of_node(rig, spec).says]
     without = {*_UNRECORDED, *(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides)}
     by_name = {topic.name: topic for topic in (*said, *_by_anybody(rig)) if topic not in without}
-    return tuple(topic for name, topic in by_name.items() if f"{name}/compressed" not in by_name)
+    return tuple(topic for name, topic in by_name.items() if names.compressed(name) not in by_name)
 
 
 def type_name(entry: Topic | Service) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xlvla import topics
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag.card import Card, read_card
 from xlvla_data.recorder.recording import Recording
@@ -93,7 +94,7 @@ class Desk:
     def relabel(self) -> str:
         with self._lock:
             if not (sentence := self._sentence()):
-                raise XlvlaError("no sentence was said yet: publish it on /instruction")
+                raise XlvlaError(f"no sentence was said yet: publish it on {topics.INSTRUCTION}")
             return self._say("relabel", f"{self._note(instruction=sentence)} is '{sentence}'")
 
     def press(self, button: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
+from xlvla import topics
 from xlvla.rig import Rig
 from xlvla.ros.topics import Topic
 from xlvla.ros.wiring import recorded, type_name
@@ -27,5 +28,5 @@ def is_raw_picture(topic: Topic) -> bool:
 def _stored(topic: Topic) -> BagTopic:
     reliable = topic.qos.reliability == ReliabilityPolicy.RELIABLE
     latched = topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    name, kind = (f"{topic.name}/compressed", KIND) if is_raw_picture(topic) else (topic.name, type_name(topic))
+    name, kind = (topics.compressed(topic.name), KIND) if is_raw_picture(topic) else (topic.name, type_name(topic))
     return described(name, kind, Qos(topic.qos.depth, reliable, latched))

@@ -199,7 +199,8 @@ class TeleopNode(RigNode):
         if not self._state["plays"]:
             raise XlvlaError(f"motion plays nothing: {self._state['state']}")
         if self._state["source"] not in ("", SOURCE):
-            raise XlvlaError(f"'{self._state['source']}' drives until motion is engaged anew, or '{SOURCE}' is said on /motion/source")
+            drives = f"'{self._state['source']}' drives until motion is engaged anew"
+            raise XlvlaError(f"{drives}, or '{SOURCE}' is said on {topics.SOURCE.name}")
         waiting = [side for side in self._sides.values() if not side.follower.follows]
         refused = [line for side in waiting if (line := self._refused(side, now_ns))]
         following = [key for key, side in self._sides.items() if side.follower.follows]

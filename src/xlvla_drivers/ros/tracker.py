@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
+from xlvla import topics as names
 from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
 from xlvla.ros.convert import SECOND, nanoseconds
@@ -39,7 +40,7 @@ def looked(readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], Tracke
 class TrackerTopics:
     """A side is seen whenever its wrist is said; its keypoints are the newest ones, where they are not old."""
 
-    address = "/tracker"
+    address = names.namespace(names.TRACKED_WRIST)
 
     def __init__(self, node: Node, sides: tuple[Side, ...]):
         self._wrists: dict[Side, Reader] = {side: Reader(node, topics.tracked_wrist(side)) for side in sides}
