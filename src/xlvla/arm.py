@@ -14,7 +14,8 @@ from xlvla.types import Side
 
 @dataclass(frozen=True)
 class Arm:
-    """Facts of one arm. Where its left and right differ, `{side}` in `urdf` stands for the side until `on` is asked.
+    """Facts of one arm. Where its left and right differ, `{side}` in `urdf` stands for the side
+    until `on` is asked.
 
     Args:
         joints: the commanded joints, base to flange; this is the order of every vector of this arm.

@@ -1,6 +1,8 @@
-"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of that name.
+"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of
+that name.
 
-Hands of your own may lie elsewhere: XLVLA_HANDS names folders whose `<name>.py` files are entries, too.
+Hands of your own may lie elsewhere: XLVLA_HANDS names folders whose `<name>.py` files are entries,
+too.
 """
 
 from __future__ import annotations
@@ -25,15 +27,24 @@ Entry = TypeVar("Entry", Hand, Arm)
 @cache
 def hands() -> dict[str, Hand]:
     """Every known hand by name."""
-    ours = {name: importlib.import_module(f"xlvla.hands.{name}").HAND for name in _modules("xlvla.hands")}
-    folders = [Path(folder) for folder in os.environ.get("XLVLA_HANDS", "").split(os.pathsep) if folder]
-    return ours | {path.stem: _own_hand(path) for folder in folders for path in _entry_files(folder)}
+    ours = {
+        name: importlib.import_module(f"xlvla.hands.{name}").HAND
+        for name in _modules("xlvla.hands")
+    }
+    folders = [
+        Path(folder) for folder in os.environ.get("XLVLA_HANDS", "").split(os.pathsep) if folder
+    ]
+    return ours | {
+        path.stem: _own_hand(path) for folder in folders for path in _entry_files(folder)
+    }
 
 
 @cache
 def arms() -> dict[str, Arm]:
     """Every known arm by name."""
-    return {name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")}
+    return {
+        name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")
+    }
 
 
 def rigs() -> dict[str, Path]:
@@ -53,12 +64,13 @@ def policies() -> tuple[str, ...]:
 
 @cache
 def drivers(kind: str) -> tuple[str, ...]:
-    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of `xlvla_drivers` that say what a `Driver` is.
+    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of
+    `xlvla_drivers` that say what their `Options` are.
 
     None is imported, since the device SDKs they need may be missing.
     """
     package = "xlvla_drivers.teleop" if kind == "teleop" else f"xlvla_drivers.{kind}s"
-    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Driver"))
+    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Options"))
 
 
 def hand(name: str) -> Hand:
@@ -82,7 +94,9 @@ def _entry_files(folder: Path) -> list[Path]:
 
 
 def _own_hand(path: Path) -> Hand:
-    """The hand in an entry file outside the catalogue, which may import and compute what it likes."""
+    """The hand in an entry file outside the catalogue, which may import and compute what it
+    likes.
+    """
     spec = importlib.util.spec_from_file_location(f"xlvla_own_hands_{path.stem}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -90,12 +104,18 @@ def _own_hand(path: Path) -> Hand:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever its author did wrong
         first_line = str(error).partition("\n")[0]
-        raise XlvlaError(f"the hand in {path} cannot be read: {type(error).__name__}: {first_line}") from None
+        raise XlvlaError(
+            f"the hand in {path} cannot be read: {type(error).__name__}: {first_line}"
+        ) from None
     hand = getattr(module, "HAND", None)
     if not isinstance(hand, Hand):
-        raise XlvlaError(f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py")
+        raise XlvlaError(
+            f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py"
+        )
     if hand.name != path.stem:
-        raise XlvlaError(f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file")
+        raise XlvlaError(
+            f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file"
+        )
     return hand
 
 
@@ -106,7 +126,11 @@ def _modules(package: str) -> tuple[str, ...]:
         spec = importlib.util.find_spec(package)
     except ModuleNotFoundError:
         return ()
-    found = pkgutil.iter_modules(spec.submodule_search_locations) if spec and spec.submodule_search_locations else ()
+    found = (
+        pkgutil.iter_modules(spec.submodule_search_locations)
+        if spec and spec.submodule_search_locations
+        else ()
+    )
     return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
 
 

@@ -1,4 +1,6 @@
-"""What the paper names: the codes of its tasks beside the names of the catalogue, and its four hands."""
+"""What the paper names: the codes of its tasks beside the names of the catalogue, and its four
+hands.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ HANDS = ("ability", "inspire", "paxini", "xhand")
 
 
 def hands(words: str) -> tuple[str, ...]:
-    """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper' the paper's four."""
+    """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper'
+    the paper's four.
+    """
     if words.strip() in ("all", "paper"):
         return tuple(catalog.hands()) if words.strip() == "all" else HANDS
     return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
@@ -47,7 +51,9 @@ def code(task: str) -> str:
 def task(word: str) -> str:
     """The task that a code or a name means, in whatever case."""
     tasks = known()
-    meant = {code.lower(): name for code, name in CODES.items() if name in tasks} | {name: name for name in tasks}
+    meant = {code.lower(): name for code, name in CODES.items() if name in tasks} | {
+        name: name for name in tasks
+    }
     plain = word.strip().lower().replace("-", "_")
     if plain not in meant:
         told = ", ".join(name if code(name) == name else f"{code(name)} {name}" for name in tasks)
@@ -57,4 +63,8 @@ def task(word: str) -> str:
 
 def tasks(words: str) -> tuple[str, ...]:
     """The tasks of a list with commas, each once; 'all' are all."""
-    return known() if words.strip() == "all" else tuple(dict.fromkeys(task(word) for word in words.split(",") if word.strip()))
+    return (
+        known()
+        if words.strip() == "all"
+        else tuple(dict.fromkeys(task(word) for word in words.split(",") if word.strip()))
+    )

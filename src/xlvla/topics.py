@@ -1,6 +1,7 @@
-"""The name of every topic and service, written once, for whoever speaks ROS and whoever only reads recordings.
+"""The name of every topic and service, written once, for nodes and for readers of recordings.
 
-`{camera}`, `{side}` and `{part}` stand for the names of a rig. Types and QoS are in `xlvla.ros.topics`.
+`{camera}`, `{side}` and `{part}` stand for the names of a rig. Types and QoS are in
+`xlvla.ros.topics`.
 """
 
 from __future__ import annotations

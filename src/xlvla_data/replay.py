@@ -27,7 +27,8 @@ class Performance:
         name: what it is called.
         joints: N names by side, the arm's and then the hand's.
         commanded, measured: positions [F, N] rad by side.
-        seed: of the simulated world, None where none is known; `rig` the document of the rig, empty where none is known.
+        seed: of the simulated world, None where none is known; `rig` the document of the rig, empty
+            where none is known.
     """
 
     name: str
@@ -47,41 +48,63 @@ class Performance:
         """Raises XlvlaError where a rig is not made of the same hands and joints."""
         here: dict[Side, str] = {side: station.hand.type for side, station in rig.sides.items()}
         if here != dict(self.hands):
-            raise XlvlaError(f"{self.name} is of {_pair(self.hands)}, rig '{rig.name}' has {_pair(here)}")
+            raise XlvlaError(
+                f"{self.name} is of {_pair(self.hands)}, rig '{rig.name}' has {_pair(here)}"
+            )
         for side, joints in self.joints.items():
             own = tuple(name for part in PARTS for name in rig.joint_names(side, part))
             if set(own) != set(joints):
                 other = sorted(set(own) ^ set(joints))
-                raise XlvlaError(f"{self.name} and rig '{rig.name}' do not have the same joints: {', '.join(other[:4])} are of one only")
+                raise XlvlaError(
+                    f"{self.name} and rig '{rig.name}' do not have the same joints: "
+                    f"{', '.join(other[:4])} are of one only"
+                )
 
     def ordered(self, side: Side, rig: Rig) -> list[int]:
         """Columns in the rig's order."""
-        return [self.joints[side].index(name) for part in PARTS for name in rig.joint_names(side, part)]
+        return [
+            self.joints[side].index(name) for part in PARTS for name in rig.joint_names(side, part)
+        ]
 
     def apart(self, side: Side, names: Sequence[str]) -> float:
         """How far joints were from their commands when it was recorded [rad, root mean square]."""
         columns = [self.joints[side].index(name) for name in names]
-        return float(np.sqrt(np.square(self.commanded[side] - self.measured[side])[:, columns].mean()))
+        return float(
+            np.sqrt(np.square(self.commanded[side] - self.measured[side])[:, columns].mean())
+        )
 
 
 def performance(text: str) -> Performance:
     """The episode of a bag's folder, or of a data set as `folder#number`."""
     path, _, number = text.partition("#")
     if not Path(path).is_dir():
-        raise XlvlaError(f"there is no folder {path}: name a recorded episode, or a data set as DATASET#NUMBER")
+        raise XlvlaError(
+            f"there is no folder {path}: name a recorded episode, or a data set as DATASET#NUMBER"
+        )
     if number:
         return _of_data_set(Path(path), number)
     if not (Path(path) / CARD).is_file():
-        raise XlvlaError(f"{path} is no recorded episode (it has no {CARD}); an episode of a data set is said as {path}#0")
+        raise XlvlaError(
+            f"{path} is no recorded episode (it has no {CARD}); an episode of a data set is said "
+            f"as {path}#0"
+        )
     return _of_bag(Bag(Path(path)))
 
 
 def _of_bag(bag: Bag) -> Performance:
     card = bag.info
     measured, commanded = bodies(bag)
-    few = {f"{side} {part}" for kind in (measured, commanded) for side, part, stream in _each(kind) if len(stream.stamps) < 2}
+    few = {
+        f"{side} {part}"
+        for kind in (measured, commanded)
+        for side, part, stream in _each(kind)
+        if len(stream.stamps) < 2
+    }
     if few:
-        raise XlvlaError(f"{bag.folder} has no commands or no joint states of {', '.join(sorted(few))}, so it cannot be replayed")
+        raise XlvlaError(
+            f"{bag.folder} has no commands or no joint states of {', '.join(sorted(few))}, so it "
+            "cannot be replayed"
+        )
     times = _grid(commanded)
     if len(times) < 2:
         raise XlvlaError(f"{bag.folder} has no time in which all parts were commanded")
@@ -104,22 +127,32 @@ def _each(kind: Bodies) -> list[tuple[Side, Part, Stream]]:
 def _grid(commanded: Bodies) -> np.ndarray:
     """Times [F] s at which every part was commanded."""
     spans = [stream.stamps[[0, -1]] / 1e9 for _, _, stream in _each(commanded)]
-    begin, end = max(first for first, _ in spans), min(last for _, last in spans)
+    begin = max(first for first, _ in spans)
+    end = min(last for _, last in spans)
     return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
 
 
-def _by_side(kind: Bodies, joints: Mapping[Side, Mapping[Part, Sequence[str]]], times: np.ndarray) -> dict[Side, np.ndarray]:
+def _by_side(
+    kind: Bodies, joints: Mapping[Side, Mapping[Part, Sequence[str]]], times: np.ndarray
+) -> dict[Side, np.ndarray]:
     """Positions [F, N], the arm's and then the hand's."""
 
     def positions(side: Side, part: Part) -> np.ndarray:
         stream = kind[side][part]
-        return resampled(stream.stamps / 1e9, stream.ordered(f"the {side} {part}", joints[side][part]), times)
+        return resampled(
+            stream.stamps / 1e9, stream.ordered(f"the {side} {part}", joints[side][part]), times
+        )
 
-    return {side: np.concatenate([positions(side, part) for part in PARTS], axis=1) for side in joints}
+    return {
+        side: np.concatenate([positions(side, part) for part in PARTS], axis=1) for side in joints
+    }
 
 
 def _in_line(joints: Mapping[Side, Mapping[Part, Sequence[str]]]) -> dict[Side, tuple[str, ...]]:
-    return {side: tuple(name for part in PARTS for name in parts[part]) for side, parts in joints.items()}
+    return {
+        side: tuple(name for part in PARTS for name in parts[part])
+        for side, parts in joints.items()
+    }
 
 
 def _of_data_set(root: Path, number: str) -> Performance:
@@ -135,11 +168,22 @@ def _of_data_set(root: Path, number: str) -> Performance:
     had = np.arange(episode.frames) / info.rate_hz
 
     def beside(what: Mapping[Side, Mapping[Part, np.ndarray]]) -> dict[Side, np.ndarray]:
-        return {side: resampled(had, np.concatenate([parts[part] for part in PARTS], 1), times) for side, parts in what.items()}
+        return {
+            side: resampled(had, np.concatenate([parts[part] for part in PARTS], 1), times)
+            for side, parts in what.items()
+        }
 
     seed = info.seed if info.seed >= 0 else None
     joints = _in_line(info.joints)
-    return Performance(stored.name, info.hands, joints, beside(episode.action), beside(episode.measured), seed, info.instruction)
+    return Performance(
+        stored.name,
+        info.hands,
+        joints,
+        beside(episode.action),
+        beside(episode.measured),
+        seed,
+        info.instruction,
+    )
 
 
 def _pair(hands: Mapping[Side, str]) -> str:

@@ -25,7 +25,9 @@ class Stream:
         """The values of the numbers wanted [N, K]; raises XlvlaError where one is not there."""
         wanted = tuple(wanted)
         if missing := [number for number in wanted if number not in self.names]:
-            raise XlvlaError(f"{name} lacks {', '.join(missing)}: it has {', '.join(self.names) or 'nothing'}")
+            raise XlvlaError(
+                f"{name} lacks {', '.join(missing)}: it has {', '.join(self.names) or 'nothing'}"
+            )
         return self.values[:, [self.names.index(number) for number in wanted]]
 
 
@@ -35,7 +37,9 @@ Bodies = Mapping[Side, Mapping[Part, Stream]]
 
 @dataclass(frozen=True)
 class Shots:
-    """What a camera saw: `stamps` [N] int64 ns, and N items that `decode` makes pictures of, RGB uint8 [H, W, 3]."""
+    """What a camera saw: `stamps` [N] int64 ns, and N items that `decode` makes pictures of, RGB
+    uint8 [H, W, 3].
+    """
 
     stamps: np.ndarray
     items: Iterable[Any]
@@ -44,7 +48,9 @@ class Shots:
 
 @dataclass(frozen=True)
 class Picked:
-    """Some pictures of a camera in order, the same one several times where `index` [F] says so; decoded as they are gone through."""
+    """Some pictures of a camera in order, the same one several times where `index` [F] says so;
+    decoded as they are gone through.
+    """
 
     shots: Shots
     index: np.ndarray
@@ -56,7 +62,8 @@ class Picked:
         return replace(self, index=self.index[chosen])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        wanted, place = self.index.tolist(), 0
+        wanted = self.index.tolist()
+        place = 0
         for number, item in enumerate(self.shots.items):
             if place == len(wanted):
                 return

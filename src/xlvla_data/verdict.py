@@ -1,4 +1,5 @@
-"""Whether what was recorded is fit to learn from: what is wrong with the streams of an episode, a line for each.
+"""Whether what was recorded is fit to learn from: what is wrong with the streams of an episode, a
+line for each.
 
 Green is fine. Yellow is worth a look. Red is not learned from unless somebody asks for it.
 """
@@ -26,12 +27,14 @@ class Track:
 
     Args:
         name: the topic.
-        kind: what it tells: measured or commanded joints, pictures, how a device is, that the world was put back, or something else.
+        kind: what it tells: measured or commanded joints, pictures, how a device is, that the world
+            was put back, or something else.
         of: 'left arm', or the camera's name.
         stamps: [N] ns, as its messages say; `logs` [N] ns, when they came.
         claim_hz: what the rig promises; None: nothing.
         values: positions [N, J] rad; `lower` and `upper` [J] rad are the joints' limits.
-        prints: fingerprints [N] of pictures; `noiseless` ones are rendered, and may be the same while the robot rests.
+        prints: fingerprints [N] of pictures; `noiseless` ones are rendered, and may be the same
+            while the robot rests.
         lost: messages that were sent and did not come.
         faults: what its messages lack or complain of, a line each.
     """
@@ -107,7 +110,10 @@ class Verdict:
 
     def beside(self, others: Sequence[Finding]) -> Verdict:
         """With what else was found."""
-        found = sorted(dict.fromkeys((*others, *self.findings)), key=lambda finding: -COLOURS.index(finding.colour))
+        found = sorted(
+            dict.fromkeys((*others, *self.findings)),
+            key=lambda finding: -COLOURS.index(finding.colour),
+        )
         return Verdict(tuple(found), self.figures)
 
     @property
@@ -119,8 +125,15 @@ def judge(tracks: Sequence[Track], span: Span, limits: Limits | None = None) -> 
     """What is to be said of the streams of an episode."""
     limits = limits or Limits()
     findings = [finding for track in tracks for finding in _of_stream(track, span, limits)]
-    findings += [finding for track in tracks if track.kind == "camera" for finding in _frozen(track, tracks, limits)]
-    figures: dict[str, dict[str, Any]] = {track.name: _figures(track) for track in tracks if len(track.stamps)}
+    findings += [
+        finding
+        for track in tracks
+        if track.kind == "camera"
+        for finding in _frozen(track, tracks, limits)
+    ]
+    figures: dict[str, dict[str, Any]] = {
+        track.name: _figures(track) for track in tracks if len(track.stamps)
+    }
     for command, state in _arms(tracks):
         findings += _of_arm(command, state, limits, figures[command.name])
     return Verdict((), figures).beside(findings)
@@ -137,7 +150,11 @@ def _of_stream(track: Track, span: Span, limits: Limits) -> Iterator[Finding]:
         yield from _pace(track, track.claim_hz, limits)
         yield from _ends(track, track.claim_hz, span, limits)
     sent = len(track.stamps) + track.lost
-    yield from _above(track.lost / sent, limits.lost, f"{track.name}: {track.lost} of {sent} messages were lost on their way")
+    yield from _above(
+        track.lost / sent,
+        limits.lost,
+        f"{track.name}: {track.lost} of {sent} messages were lost on their way",
+    )
     if not np.isfinite(track.values).all():
         yield Finding("red", f"{track.name}: some positions are no finite numbers")
 
@@ -146,7 +163,10 @@ def _order(track: Track) -> Iterator[Finding]:
     steps = np.diff(track.stamps)
     if backwards := int((steps < 0).sum()):
         learned_from = track.kind in ("state", "command", "camera")
-        yield Finding("red" if learned_from else "yellow", f"{track.name}: stamps go backwards {backwards} times")
+        yield Finding(
+            "red" if learned_from else "yellow",
+            f"{track.name}: stamps go backwards {backwards} times",
+        )
     if track.claim_hz and (same := int((steps == 0).sum())) > 0.01 * len(steps):
         yield Finding("yellow", f"{track.name}: {same} stamps are those of the message before")
 
@@ -162,21 +182,37 @@ def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
     if rate_hz < slow * claim_hz:
         colour: Colour = "red" if rate_hz < min(wrong * claim_hz, limits.enough_hz) else "yellow"
         yield Finding(colour, f"{track.name}: {rate_hz:.1f} Hz where the rig says {claim_hz:g}")
-    largest, allowed = float(steps.max()), _allowed_gap(claim_hz, limits)
-    yield from _above(largest, allowed, f"{track.name}: nothing for {largest:.2f} s, {_at(track, int(steps.argmax()))}")
+    largest = float(steps.max())
+    allowed = _allowed_gap(claim_hz, limits)
+    yield from _above(
+        largest,
+        allowed,
+        f"{track.name}: nothing for {largest:.2f} s, {_at(track, int(steps.argmax()))}",
+    )
 
 
 def _allowed_gap(claim_hz: float, limits: Limits) -> tuple[float, float]:
-    first, second = (max(s, n / claim_hz) for s, n in zip(limits.gap_s, limits.gap_periods, strict=True))
+    first, second = (
+        max(s, n / claim_hz) for s, n in zip(limits.gap_s, limits.gap_periods, strict=True)
+    )
     return first, second
 
 
 def _ends(track: Track, claim_hz: float, span: Span, limits: Limits) -> Iterator[Finding]:
-    """Whether it came from beginning to end; by when messages came, since a dead simulation's time stands still."""
+    """Whether it came from beginning to end; by when messages came, since a dead simulation's time
+    stands still.
+    """
     slack = 5 / claim_hz
-    late_s, silent_s = (track.logs[0] - span.began_ns) / SECOND, (span.ended_ns - track.logs[-1]) / SECOND
-    yield from _above(late_s - slack, limits.late_s, f"{track.name}: began {late_s:.1f} s after the episode")
-    yield from _above(silent_s - slack, limits.silent_s, f"{track.name}: fell silent {silent_s:.1f} s before the end")
+    late_s = (track.logs[0] - span.began_ns) / SECOND
+    silent_s = (span.ended_ns - track.logs[-1]) / SECOND
+    yield from _above(
+        late_s - slack, limits.late_s, f"{track.name}: began {late_s:.1f} s after the episode"
+    )
+    yield from _above(
+        silent_s - slack,
+        limits.silent_s,
+        f"{track.name}: fell silent {silent_s:.1f} s before the end",
+    )
 
 
 def _frozen(track: Track, tracks: Sequence[Track], limits: Limits) -> Iterator[Finding]:
@@ -187,29 +223,52 @@ def _frozen(track: Track, tracks: Sequence[Track], limits: Limits) -> Iterator[F
     edges = np.concatenate([[0], changes, [len(track.prints)]])
     lengths = track.stamps[edges[1:] - 1] - track.stamps[edges[:-1]]
     longest = int(lengths.argmax())
-    seconds, begin = lengths[longest] / SECOND, int(edges[longest])
+    seconds = lengths[longest] / SECOND
+    begin = int(edges[longest])
     if seconds < max(limits.frozen_s, 3 / (track.claim_hz or 20.0)):
         return
     until = int(track.stamps[edges[longest + 1] - 1])
-    if track.noiseless and not any(moved(arm.stamps, arm.values, int(track.stamps[begin]), until) for arm in _states(tracks)):
+    if track.noiseless and not any(
+        moved(arm.stamps, arm.values, int(track.stamps[begin]), until) for arm in _states(tracks)
+    ):
         return
-    yield Finding("red", f"{track.name}: the picture stood still for {seconds:.1f} s, {_at(track, begin)}")
+    yield Finding(
+        "red", f"{track.name}: the picture stood still for {seconds:.1f} s, {_at(track, begin)}"
+    )
 
 
-def _of_arm(command: Track, state: Track, limits: Limits, figures: dict[str, Any]) -> Iterator[Finding]:
+def _of_arm(
+    command: Track, state: Track, limits: Limits, figures: dict[str, Any]
+) -> Iterator[Finding]:
     near = (command.values < command.lower + 0.01) | (command.values > command.upper - 0.01)
-    share, worst = float(near.any(axis=1).mean()), int(near.mean(axis=0).argmax())
+    share = float(near.any(axis=1).mean())
+    worst = int(near.mean(axis=0).argmax())
     figures["at limit"] = round(share, 4)
-    yield from _above(share, limits.at_limit, f"{command.of}: joint {worst + 1} or another is at its limit for {share:.0%} of the time")
+    yield from _above(
+        share,
+        limits.at_limit,
+        f"{command.of}: joint {worst + 1} or another is at its limit for {share:.0%} of the time",
+    )
     jerk = roughness(state.seconds, state.values)
     figures["jerk [rad/s3]"] = round(jerk, 1)
     yield from _above(jerk, limits.jerk, f"{state.of}: moves with a jerk of {jerk:.0f} rad/s3")
     followed = lag(command.seconds, command.values, state.seconds, state.values)
     if followed is None:
         return
-    figures["lag [s]"], figures["apart [rad]"] = round(followed.seconds, 3), round(followed.apart_rad, 4)
-    yield from _above(followed.seconds, limits.lag_s, f"{state.of}: follows its commands {followed.seconds:.2f} s late")
-    yield from _above(followed.apart_rad, limits.apart_rad, f"{state.of}: is {followed.apart_rad:.2f} rad from where it is told")
+    figures["lag [s]"], figures["apart [rad]"] = (
+        round(followed.seconds, 3),
+        round(followed.apart_rad, 4),
+    )
+    yield from _above(
+        followed.seconds,
+        limits.lag_s,
+        f"{state.of}: follows its commands {followed.seconds:.2f} s late",
+    )
+    yield from _above(
+        followed.apart_rad,
+        limits.apart_rad,
+        f"{state.of}: is {followed.apart_rad:.2f} rad from where it is told",
+    )
 
 
 def _arms(tracks: Sequence[Track]) -> Iterator[tuple[Track, Track]]:
@@ -223,18 +282,30 @@ def _arms(tracks: Sequence[Track]) -> Iterator[tuple[Track, Track]]:
 
 def _sound(track: Track) -> bool:
     in_order = bool((np.diff(track.stamps) >= 0).all())
-    return len(track.values) > 10 and not track.faults and in_order and bool(np.isfinite(track.values).all())
+    return (
+        len(track.values) > 10
+        and not track.faults
+        and in_order
+        and bool(np.isfinite(track.values).all())
+    )
 
 
 def _states(tracks: Sequence[Track]) -> list[Track]:
-    return [track for track in tracks if track.kind == "state" and track.of.endswith("arm") and track.values.size]
+    return [
+        track
+        for track in tracks
+        if track.kind == "state" and track.of.endswith("arm") and track.values.size
+    ]
 
 
 def _figures(track: Track) -> dict[str, Any]:
     steps = np.diff(np.sort(track.stamps)) / SECOND
     found: dict[str, Any] = {"messages": len(track.stamps), "lost": track.lost}
     if steps.sum() > 0:
-        found |= {"rate [Hz]": round(len(steps) / float(steps.sum()), 2), "largest gap [s]": round(float(steps.max()), 3)}
+        found |= {
+            "rate [Hz]": round(len(steps) / float(steps.sum()), 2),
+            "largest gap [s]": round(float(steps.max()), 3),
+        }
     return found | ({"claim [Hz]": track.claim_hz} if track.claim_hz else {})
 
 

@@ -1,6 +1,8 @@
-"""A clock of each thread that stands still while the thread could not run: a machine that froze is not taken for a silent device.
+"""A clock of each thread that stands still while the thread could not run: a machine that froze is
+not taken for a silent device.
 
-Whoever waits for a device looks at it before, while and after; of a longer time between two looks only `LONGEST_S` counts.
+Whoever waits for a device looks at it before, while and after; of a longer time between two looks
+only `LONGEST_S` counts.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ LONGEST_S = 0.025
 
 class _Clock(threading.local):
     def __init__(self):
-        self.s, self.looked_s = 0.0, time.monotonic()
+        self.s = 0.0
+        self.looked_s = time.monotonic()
 
 
 _clock = _Clock()
 
 
 def now_s() -> float:
-    """Of the calling thread, since some moment of its own [s]: for differences within one thread only."""
+    """Of the calling thread, since some moment of its own [s]: for differences within one thread
+    only.
+    """
     looked_s = time.monotonic()
     _clock.s += min(looked_s - _clock.looked_s, LONGEST_S)
     _clock.looked_s = looked_s
@@ -38,7 +43,9 @@ def now_s() -> float:
 
 
 def wait(lines: Sequence[Any], until_s: float) -> list[Any]:
-    """The lines that have something to read, waiting for one until then by this clock; looks once where that has passed."""
+    """The lines that have something to read, waiting for one until then by this clock; looks once
+    where that has passed.
+    """
     while True:
         left_s = until_s - now_s()
         ready = select.select(lines, [], [], min(max(left_s, 0.0), SLICE_S))[0]

@@ -16,7 +16,9 @@ REFUSAL_SHOWN_S = 1.0
 
 @dataclass(frozen=True)
 class Standing:
-    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: look after it; `stopped`: by whom."""
+    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: look
+    after it; `stopped`: by whom.
+    """
 
     level: Literal["ok", "warning", "fault"]
     line: str
@@ -27,7 +29,9 @@ def told(faults: Iterable[Fault]) -> str:
     """Faults in one line, each with all the joints that suffer from it."""
     joints: dict[str, list[str]] = {}
     for fault in faults:
-        joints.setdefault(fault.text, []).extend([fault.joint] if fault.joint else [f"({fault.code})"])
+        joints.setdefault(fault.text, []).extend(
+            [fault.joint] if fault.joint else [f"({fault.code})"]
+        )
     return "; ".join(f"{text} {', '.join(whose)}" for text, whose in joints.items())
 
 
@@ -46,7 +50,9 @@ class Refusals:
 
     def add(self, refusal: Refused) -> None:
         same = self._refusal is not None and refusal.reason == self._refusal.reason
-        if not (self.line and same) or refusal.reason == "session":  # else its first words stay; who it is may be known later
+        if (
+            not (self.line and same) or refusal.reason == "session"
+        ):  # else its first words stay; who it is may be known later
             self._refusal = refusal
         self._refused_s = time.monotonic()
 

@@ -15,8 +15,10 @@ from xlvla_sim.task import Plan, WayPoint
 
 @dataclass(frozen=True)
 class Errand:
-    """A thing for one hand to fetch: how it is held, to which point [3] m its frame is carried and from how far above it is
-    lowered there, which way it is to point, whether it is to stand, and how one sees that it is there."""
+    """A thing for one hand to fetch: how it is held, to which point [3] m its frame is carried and
+    from how far above it is lowered there, which way it is to point, whether it is to stand, and
+    how one sees that it is there.
+    """
 
     thing: str
     hold: Hold
@@ -29,9 +31,16 @@ class Errand:
 
 
 def gather(state: State, errands: Mapping[Side, Errand], rng: np.random.Generator) -> Plan:
-    """Every hand takes its thing, one after the other puts it where it belongs; what is not there in the end is fetched again."""
+    """Every hand takes its thing, one after the other puts it where it belongs; what is not there
+    in the end is fetched again.
+    """
     pace = rng.uniform(0.9, 1.2)
-    held = yield from together(**{side: take(state, e.thing, side, e.hold, rng, lift=e.lift) for side, e in errands.items()})
+    held = yield from together(
+        **{
+            side: take(state, e.thing, side, e.hold, rng, lift=e.lift)
+            for side, e in errands.items()
+        }
+    )
     for side, errand in errands.items():
         yield from _deliver(state, side, errand, held[side], pace)
     for side, errand in errands.items():
@@ -41,6 +50,9 @@ def gather(state: State, errands: Mapping[Side, Errand], rng: np.random.Generato
 
 
 def _deliver(state: State, side: Side, errand: Errand, held: WayPoint, pace: float) -> Move:
-    target, turn = errand.target(), {"yaw": errand.yaw, "stand": errand.stand}
-    there = yield from bring(state, errand.thing, side, held, target, pace, over=errand.over, **turn)
+    target = errand.target()
+    turn = {"yaw": errand.yaw, "stand": errand.stand}
+    there = yield from bring(
+        state, errand.thing, side, held, target, pace, over=errand.over, **turn
+    )
     return (yield from release(state, errand.thing, side, there, errand.hold, pace))

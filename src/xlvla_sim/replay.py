@@ -1,4 +1,6 @@
-"""Pictures of what happened, made afterwards: rendering for people must not slow a simulation that robots depend on."""
+"""Pictures of what happened, made afterwards: rendering for people must not slow a simulation that
+robots depend on.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ class Replay:
     def picture(self, positions: np.ndarray, width: int, height: int) -> np.ndarray:
         """The scene at generalised positions [nq], RGB uint8 [height, width, 3]."""
         if positions.shape != self._world.data.qpos.shape:
-            raise XlvlaError(f"a state of this world has {len(self._world.data.qpos)} numbers, not {list(positions.shape)}")
+            raise XlvlaError(
+                f"a state of this world has {len(self._world.data.qpos)} numbers, not "
+                f"{list(positions.shape)}"
+            )
         self._world.data.qpos[:] = positions
         mujoco.mj_forward(self._world.model, self._world.data)
         return self._world.view(width, height)

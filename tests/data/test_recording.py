@@ -7,7 +7,9 @@ import pytest
 
 pytest.importorskip("mcap")
 pytest.importorskip("rosbags")
-pytest.importorskip("sensor_msgs", reason="message definitions come from installed message packages")
+pytest.importorskip(
+    "sensor_msgs", reason="message definitions come from installed message packages"
+)
 
 from rosbags.typesys import Stores, get_typestore
 
@@ -24,7 +26,8 @@ from xlvla_data.recorder.tape import Stream, Tape
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 JOINTS = ("left_arm_joint1", "left_arm_joint2")
-LATCHED, SENSOR = Qos(1, True, True), Qos(1, False, False)
+LATCHED = Qos(1, True, True)
+SENSOR = Qos(1, False, False)
 STATE = Stream(
     described("/left/arm/joint_states", "sensor_msgs/msg/JointState", SENSOR),
     "state",
@@ -35,15 +38,24 @@ STATE = Stream(
     np.full(2, 3.0),
     True,
 )
-CAMERA = Stream(described("/cameras/front/image_raw/compressed", KIND, SENSOR), "camera", "front", 20.0, counted=True)
+CAMERA = Stream(
+    described("/cameras/front/image_raw/compressed", KIND, SENSOR),
+    "camera",
+    "front",
+    20.0,
+    counted=True,
+)
 RESET = Stream(described("/reset", "std_msgs/msg/Header", LATCHED), "reset")
-DEVICE = Stream(described("/left/arm/device", "diagnostic_msgs/msg/DiagnosticStatus", LATCHED), "device")
+DEVICE = Stream(
+    described("/left/arm/device", "diagnostic_msgs/msg/DiagnosticStatus", LATCHED), "device"
+)
 STREAMS = (STATE, CAMERA, RESET)
 
 
 def header(seconds):
     ns = round(seconds * 1e9)
-    time_of, header_of = TYPES.types["builtin_interfaces/msg/Time"], TYPES.types["std_msgs/msg/Header"]
+    time_of = TYPES.types["builtin_interfaces/msg/Time"]
+    header_of = TYPES.types["std_msgs/msg/Header"]
     return header_of(stamp=time_of(sec=ns // 10**9, nanosec=ns % 10**9), frame_id="")
 
 
@@ -55,12 +67,24 @@ def heard(stream, kind, number, **fields):
 
 def pose(number, names=JOINTS, values=None):
     position = np.array([0.1 * number, 0.2]) if values is None else np.asarray(values, float)
-    fields = {"name": list(names), "position": position, "velocity": np.zeros(0), "effort": np.zeros(0)}
+    fields = {
+        "name": list(names),
+        "position": position,
+        "velocity": np.zeros(0),
+        "effort": np.zeros(0),
+    }
     return heard(STATE, "sensor_msgs/msg/JointState", number, header=header(number / 100), **fields)
 
 
 def picture(number):
-    return heard(CAMERA, KIND, number, header=header(number / 20), format="jpeg", data=np.full(50, number, np.uint8))
+    return heard(
+        CAMERA,
+        KIND,
+        number,
+        header=header(number / 20),
+        format="jpeg",
+        data=np.full(50, number, np.uint8),
+    )
 
 
 def reset():
@@ -70,7 +94,15 @@ def reset():
 
 def card():
     facts = {"rates_hz": {}, "rig": {}, "rig_hash": "", "codec": "", "simulated": True}
-    return Card("", "recording", "push_cans", "Push.", {"left": "xhand"}, {"left": {"arm": list(JOINTS), "hand": []}}, **facts)
+    return Card(
+        "",
+        "recording",
+        "push_cans",
+        "Push.",
+        {"left": "xhand"},
+        {"left": {"arm": list(JOINTS), "hand": []}},
+        **facts,
+    )
 
 
 def begin(folder):
@@ -87,7 +119,9 @@ def recording(tmp_path):
 
 
 def test_what_was_recorded_is_in_the_bag_and_on_the_card(recording):
-    recording.take([pose(number) for number in range(1, 50)] + [picture(number) for number in range(1, 10)])
+    recording.take(
+        [pose(number) for number in range(1, 50)] + [picture(number) for number in range(1, 10)]
+    )
     assert read_card(recording.folder).state == "recording"
     ended = recording.finish("stopped", seed=7, success=True)
     assert read_card(recording.folder) == ended
@@ -120,7 +154,9 @@ def test_a_device_that_was_lost_makes_it_red():
 
 def test_missing_joints_make_it_red(recording):
     recording.take([pose(number, JOINTS[:1], [0.1]) for number in range(1, 20)])
-    assert "red: /left/arm/joint_states: lacks left_arm_joint2" in recording.finish("stopped").findings
+    assert (
+        "red: /left/arm/joint_states: lacks left_arm_joint2" in recording.finish("stopped").findings
+    )
 
 
 def test_positions_are_judged_by_name_whatever_their_order():
@@ -138,7 +174,10 @@ def test_a_world_that_is_put_back_in_the_midst_makes_it_red_and_before_it_does_n
     assert recording.verdict().colour == "green"
     recording.take([reset()])
     assert "red: the world was put back in the midst of it" in recording.finish("stopped").findings
-    assert [message.log_ns >= recording.card.began_ns for message in Bag(recording.folder).messages([RESET.topic.name])] == [True, True]
+    assert [
+        message.log_ns >= recording.card.began_ns
+        for message in Bag(recording.folder).messages([RESET.topic.name])
+    ] == [True, True]
 
 
 def test_a_card_without_a_disk_is_no_reason_to_fall(recording):
@@ -150,7 +189,14 @@ def test_a_card_without_a_disk_is_no_reason_to_fall(recording):
 @pytest.fixture
 def desk(tmp_path):
     cues = []
-    made = Desk(Session(tmp_path, 1e-9), begin, lambda: {"seed": 3, "success": False}, lambda: "Stack.", lambda *cue: cues.append(cue), 0.3)
+    made = Desk(
+        Session(tmp_path, 1e-9),
+        begin,
+        lambda: {"seed": 3, "success": False},
+        lambda: "Stack.",
+        lambda *cue: cues.append(cue),
+        0.3,
+    )
     made.cues = cues
     return made
 

@@ -140,7 +140,8 @@ def test_a_port_belongs_to_one_program(link):
 
 
 def test_a_link_left_behind_is_replaced_and_its_late_owner_does_not_remove_the_new_one(tmp_path):
-    first, second = Echo(tmp_path / "hand"), Echo(tmp_path / "hand")
+    first = Echo(tmp_path / "hand")
+    second = Echo(tmp_path / "hand")
     first.port.start()
     second.port.start()
     first.port.stop()
@@ -151,7 +152,9 @@ def test_a_link_left_behind_is_replaced_and_its_late_owner_does_not_remove_the_n
     assert not os.path.lexists(tmp_path / "hand")
 
 
-@pytest.mark.parametrize("make", [lambda path: path.write_text("precious"), lambda path: path.symlink_to("/dev/ttyUSB0")])
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("precious"), lambda path: path.symlink_to("/dev/ttyUSB0")]
+)
 def test_nothing_but_an_emulators_link_is_replaced(tmp_path, make):
     path = tmp_path / "hand"
     make(path)

@@ -30,7 +30,8 @@ def test_a_stop_within_limits_rests_and_shows_the_whole_of_its_limit():
 
 def test_a_stop_that_is_too_hard_is_seen_whatever_the_stamps():
     assert braked(40.0).share(2, LIMIT) == pytest.approx(2.0, abs=1e-6)
-    stop, kept = braked(40.0), np.random.default_rng(0).random(200) < 0.7
+    stop = braked(40.0)
+    kept = np.random.default_rng(0).random(200) < 0.7
     thinned = Stream(stop.times_s[kept], stop.poses[kept])
     assert 1.5 < thinned.share(2, LIMIT) <= 2.0 + 1e-6
 
@@ -46,7 +47,9 @@ def test_commands_within_limits_never_seem_to_exceed_them_where_some_were_lost()
 def test_a_stamp_too_early_for_its_step_is_seen():
     stop = braked()
     times = stop.times_s.copy()
-    times[70:] -= 0.8 * PERIOD_S  # as of a node that begins its stop at once, not at the next deadline
+    times[70:] -= (
+        0.8 * PERIOD_S
+    )  # as of a node that begins its stop at once, not at the next deadline
     assert Stream(times, stop.poses).share(2, LIMIT) > 10
 
 
@@ -60,7 +63,8 @@ def test_a_stream_that_ends_in_motion_does_not_rest():
 def test_a_device_is_seen_to_accelerate_as_it_does_and_a_pause_between_reports_is_no_leap():
     times = np.arange(0, 1, 0.01)
     gentle, hard = (
-        Stream(times, np.stack([np.interp(times, s.times_s, s.poses[:, 0]), 0 * times], axis=1)) for s in (braked(), braked(200.0))
+        Stream(times, np.stack([np.interp(times, s.times_s, s.poses[:, 0]), 0 * times], axis=1))
+        for s in (braked(), braked(200.0))
     )
     assert 0.7 < rest.measured_share(gentle, LIMIT) <= 1.01
     assert rest.measured_share(hard, LIMIT) > 1.5
@@ -72,6 +76,12 @@ def test_a_device_is_seen_to_accelerate_as_it_does_and_a_pause_between_reports_i
 
 
 def test_stamps_that_do_not_rise_are_left_out():
-    told = [(0.0, np.zeros(1)), (0.1, np.ones(1)), (0.1, np.full(1, 7.0)), (0.05, np.full(1, 9.0)), (0.2, np.full(1, 2.0))]
+    told = [
+        (0.0, np.zeros(1)),
+        (0.1, np.ones(1)),
+        (0.1, np.full(1, 7.0)),
+        (0.05, np.full(1, 9.0)),
+        (0.2, np.full(1, 2.0)),
+    ]
     assert Stream.of(told, 1).poses.ravel().tolist() == [0, 1, 2]
     assert len(Stream.of([], 3)) == 0

@@ -11,7 +11,7 @@ import pytest
 import synthetic
 import torch
 
-from xlvla import catalog
+from xlvla import catalog, rig_file
 from xlvla.policy import Observation
 from xlvla.rig import Rig
 from xlvla.types import PARTS, SIDES
@@ -46,7 +46,7 @@ DEVIATION_RAD = 0.01
 @pytest.fixture(scope="module")
 def base_rig(rig) -> Rig:
     """Two Inspire hands, whose joints fit into pi0's frames, seen by the camera that pi0 calls `base`."""
-    inspire = rig.with_choices(hands=dict.fromkeys(SIDES, "inspire"))
+    inspire = rig_file.with_choices(rig, hands=dict.fromkeys(SIDES, "inspire"))
     motion = replace(inspire.motion, horizon_s=10.0)
     return replace(inspire, cameras={"base": inspire.cameras["front"]}, motion=motion)
 
@@ -67,22 +67,30 @@ def base_weights(tmp_path_factory, base_rig, shape, codec) -> Path:
 
 @pytest.fixture(scope="module")
 def base_policy(base_rig, base_weights):
-    return policies.load(base_rig.with_choices(checkpoint=str(base_weights)))
+    return policies.load(rig_file.with_choices(base_rig, checkpoint=str(base_weights)))
 
 
 def near_home(rig: Rig) -> Statistics:
     blocks = dict[str, Known]()
     for side in SIDES:
         arm = np.array(list(rig.home(side).values()), np.float32)
-        hand = np.array([rig.start(side)[name] for name in rig.joint_names(side, "hand")], np.float32) + 0.2
-        blocks[f"{side} arm xarm7"] = Known(catalog.arm("xarm7").joints, arm, np.full_like(arm, DEVIATION_RAD))
+        hand = (
+            np.array([rig.start(side)[name] for name in rig.joint_names(side, "hand")], np.float32)
+            + 0.2
+        )
+        blocks[f"{side} arm xarm7"] = Known(
+            catalog.arm("xarm7").joints, arm, np.full_like(arm, DEVIATION_RAD)
+        )
         joints = catalog.hand("inspire").joint_names(side)
         blocks[f"{side} hand inspire"] = Known(joints, hand, np.full_like(hand, DEVIATION_RAD))
     return Statistics(blocks)
 
 
 def observation(rig: Rig, frames: int) -> Observation:
-    executed = {side: {part: np.tile(pose(rig, side)[part], (frames, 1)) for part in PARTS} for side in SIDES}
+    executed = {
+        side: {part: np.tile(pose(rig, side)[part], (frames, 1)) for part in PARTS}
+        for side in SIDES
+    }
     image = synthetic.scene({side: np.array([0.5, 0.5]) for side in SIDES})
     return Observation(0, {"base": image}, "Push the two tomato cans together.", executed)
 
@@ -100,22 +108,34 @@ def test_fifty_actions_of_pi0_base_go_from_weights_to_motion(base_policy, base_r
 
     motion = RigMotion(base_rig)
     measured = {side: np.concatenate(list(pose(base_rig, side).values())) for side in SIDES}
-    frames = {side: np.concatenate([chunk.positions[side][part] for part in PARTS], axis=1) for side in SIDES}
+    frames = {
+        side: np.concatenate([chunk.positions[side][part] for part in PARTS], axis=1)
+        for side in SIDES
+    }
     for side, player in motion.players.items():
         player.offer(frames[side], player.joints, 0.0, chunk.rate_hz, 0.0, measured=measured[side])
     period_s = 1 / base_rig.motion.rate_hz
-    commands = np.array([motion.step(tick * period_s, period_s, measured)["left"] for tick in range(round(4.0 / period_s))])
+    commands = np.array(
+        [
+            motion.step(tick * period_s, period_s, measured)["left"]
+            for tick in range(round(4.0 / period_s))
+        ]
+    )
 
     moves = np.abs(np.diff(commands, axis=0)).max(axis=1) > 1e-5
     rests_s = period_s * (1 + np.flatnonzero(moves)[-1])
-    ends_s = 1 / shape.rate_hz + Trajectory(frames["left"], shape.rate_hz, base_rig.motion.taper_s).end_s
+    ends_s = (
+        1 / shape.rate_hz + Trajectory(frames["left"], shape.rate_hz, base_rig.motion.taper_s).end_s
+    )
     assert rests_s == pytest.approx(ends_s, abs=base_rig.motion.taper_s)
     np.testing.assert_allclose(commands[-1], frames["left"][-1], atol=1e-6)
 
 
-def test_a_policys_network_carried_away_has_the_same_chunks(base_policy, base_rig, base_weights, codec, tmp_path, shape):
+def test_a_policys_network_carried_away_has_the_same_chunks(
+    base_policy, base_rig, base_weights, codec, tmp_path, shape
+):
     export(base_weights, codec, tmp_path)
-    away = policies.load(base_rig.with_choices(checkpoint=str(tmp_path)))
+    away = policies.load(rig_file.with_choices(base_rig, checkpoint=str(tmp_path)))
     assert (away.frames, away.rate_hz) == (50, shape.rate_hz)
     seen = observation(base_rig, 50)
     ours, its = (each.predict(seen).positions["right"]["hand"] for each in (base_policy, away))

@@ -23,7 +23,8 @@ def test_every_stage_of_a_step_is_timed_and_its_operations_counted(cameras):
 
 
 def test_more_views_cost_more_operations_and_recomputing_costs_forward_ones_again():
-    tiny, recipe = config.preset("tiny"), Recipe(batch=4, draws=1)
+    tiny = config.preset("tiny")
+    recipe = Recipe(batch=4, draws=1)
     one, two, again = (
         speed.measure(shape, chosen, ALONE, threads=1, rounds=1).stages
         for shape, chosen in (

@@ -1,4 +1,6 @@
-"""What `xlvla bench faults --graph` says: it must be able to find fault, and find none where none is."""
+"""What `xlvla bench faults --graph` says: it must be able to find fault, and find none where none
+is.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ import pytest
 pytest.importorskip("rclpy")
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import graph_faults
 from xlvla.ros.convert import SECOND
-from xlvla.ros.graph_faults import Log, after, not_told, tried
 from xlvla.ros.neighbours import UNNAMED, full_name
+from xlvla_cli.bench.ros import graph_faults
+from xlvla_cli.bench.ros.graph_faults import Log, after, not_told, tried
 
 
 def test_leftovers_are_named_and_a_healthy_folder_is_not_blamed():

@@ -27,11 +27,24 @@ def test_whatever_is_not_false_itself_stops(value):
 def test_what_is_beside_the_word_may_be_missing_or_strange():
     assert stop.decode('{"stopped": false}') == stop.Stop(False)
     assert stop.decode('{"stopped": true, "by": 3, "stamp_ns": "now"}') == stop.Stop(True)
-    assert stop.decode(json.dumps({"stopped": True, "by": "a\nb" + "c" * 500})).by == "ab" + "c" * 77
+    assert (
+        stop.decode(json.dumps({"stopped": True, "by": "a\nb" + "c" * 500})).by == "ab" + "c" * 77
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["", "stop", "null", "[]", "3", '{"stop": true}', '{"stopped": tr', "[" * 900, '{"stopped": true}' + " " * 2000]
+    "text",
+    [
+        "",
+        "stop",
+        "null",
+        "[]",
+        "3",
+        '{"stop": true}',
+        '{"stopped": tr',
+        "[" * 900,
+        '{"stopped": true}' + " " * 2000,
+    ],
 )
 def test_what_says_neither_is_told_in_one_line(text):
     with pytest.raises(XlvlaError) as error:

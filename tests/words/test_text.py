@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.table import Table
 
-from xlvla import cli
 from xlvla.errors import RigError, XlvlaError
 from xlvla.screen import Plain, Screen, number, rig_line, styled
 from xlvla.text import MOST, Sparing, plain, plain_lines, uncoloured
+from xlvla_cli import app as cli
 
 STRANGE = "box [a] and [/b]\n\x1b[1mERROR: all is well\x07 \u202eabc"
 
@@ -52,7 +52,12 @@ def test_own_lines_keep_their_breaks():
 )
 def test_no_code_and_no_markup_of_a_stranger_reaches_the_terminal(put):
     said = shown(put)
-    assert "\\x1b[1m" in said and "\x1b[1mERROR" not in said and "\x07" not in said and "\u202e" not in said
+    assert (
+        "\\x1b[1m" in said
+        and "\x1b[1mERROR" not in said
+        and "\x07" not in said
+        and "\u202e" not in said
+    )
     assert "box [a] and [/b]" in said
 
 
@@ -68,14 +73,18 @@ def test_a_line_that_a_stranger_broke_is_one_line_of_the_screen():
 
 @pytest.mark.parametrize(
     ("error", "lines"),
-    [(XlvlaError(f"no hand '{STRANGE}'"), 1), (RigError(["arm: lost", f"hand: '{STRANGE}'"]), 2), (XlvlaError("[b]"), 1)],
+    [
+        (XlvlaError(f"no hand '{STRANGE}'"), 1),
+        (RigError(["arm: lost", f"hand: '{STRANGE}'"]), 2),
+        (XlvlaError("[b]"), 1),
+    ],
 )
 def test_an_error_is_told_in_lines_of_our_own(error, lines, monkeypatch, capsys):
     def fails() -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fails)
-    monkeypatch.setattr(cli.pkgutil, "iter_modules", lambda path: [])
+    monkeypatch.setattr(cli, "register_all", lambda package, folder, app: None)
     with pytest.raises(SystemExit):
         cli.main()
     said = capsys.readouterr().err
@@ -99,4 +108,7 @@ def test_the_same_is_said_now_and_then_and_a_flood_of_different_things_ends():
 
 
 def test_colours_of_a_librarys_log_are_left_out_and_nothing_else_is():
-    assert uncoloured("\x1b[37;1mtime \x1b[31;1m[\x1b[37;1mSHM\x1b[m] failed\x1b[2J") == "time [SHM] failed\x1b[2J"
+    assert (
+        uncoloured("\x1b[37;1mtime \x1b[31;1m[\x1b[37;1mSHM\x1b[m] failed\x1b[2J")
+        == "time [SHM] failed\x1b[2J"
+    )

@@ -15,8 +15,10 @@ class Eye:
     """Publishes the pictures of one camera of a rig."""
 
     def __init__(self, node: RigNode, name: str, camera: Camera):
-        self._name, self._quality = name, camera.jpeg
-        self._image, self._info = node.publisher(topics.image(name)), node.publisher(topics.camera_info(name))
+        self._name = name
+        self._quality = camera.jpeg
+        self._image = node.publisher(topics.image(name))
+        self._info = node.publisher(topics.camera_info(name))
         self._compressed = node.publisher(topics.compressed(name)) if camera.jpeg else None
 
     def show(self, rgb: np.ndarray, info: CameraInfo, ns: int) -> None:

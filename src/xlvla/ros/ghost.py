@@ -1,4 +1,6 @@
-"""What a chunk will do, for people to look at: ghost hands at a few future frames and the paths of the fingertips."""
+"""What a chunk will do, for people to look at: ghost hands at a few future frames and the paths of
+the fingertips.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ GHOSTS = 4
 TRAIL_STEP = 4
 """Frames between two points of a fingertip's path."""
 
-_COLOURS: dict[Side, tuple[float, float, float]] = {"left": (0.25, 0.55, 1.0), "right": (1.0, 0.55, 0.2)}
+_COLOURS: dict[Side, tuple[float, float, float]] = {
+    "left": (0.25, 0.55, 1.0),
+    "right": (1.0, 0.55, 0.2),
+}
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,30 @@ class Ghost:
 
     def __init__(self, rig: Rig):
         xml = robot.rig_description(rig)
-        self._names: dict[Side, list[str]] = {side: [name for part in PARTS for name in rig.joint_names(side, part)] for side in rig.sides}
-        self._kinematics = Kinematics(xml, [name for names in self._names.values() for name in names])
+        self._names: dict[Side, list[str]] = {
+            side: [name for part in PARTS for name in rig.joint_names(side, part)]
+            for side in rig.sides
+        }
+        self._kinematics = Kinematics(
+            xml, [name for names in self._names.values() for name in names]
+        )
         shapes = _shapes(xml)
-        self._shapes = {side: [s for s in shapes if s.link.startswith(scoped(side, "hand", ""))] for side in rig.sides}
-        self._tips = {side: [scoped(side, "hand", link) for link in rig.hand(side).tip_links(side).values()] for side in rig.sides}
+        self._shapes = {
+            side: [s for s in shapes if s.link.startswith(scoped(side, "hand", ""))]
+            for side in rig.sides
+        }
+        self._tips = {
+            side: [scoped(side, "hand", link) for link in rig.hand(side).tip_links(side).values()]
+            for side in rig.sides
+        }
 
     def markers(self, positions: Mapping[Side, Mapping[Part, np.ndarray]], ns: int) -> MarkerArray:
-        """The chunk's markers; `positions` are [T, J] rad by side and part, every side of the rig."""
-        rows = np.concatenate([positions[side][part] for side in self._names for part in PARTS], axis=1)
+        """The chunk's markers; `positions` are [T, J] rad by side and part, every side of the
+        rig.
+        """
+        rows = np.concatenate(
+            [positions[side][part] for side in self._names for part in PARTS], axis=1
+        )
         ghosts = np.linspace(len(rows) / GHOSTS, len(rows) - 1, GHOSTS).astype(int)
         markers = [_marker("", 0, Marker.DELETEALL, (0.0, 0.0, 0.0), ns, action=Marker.DELETEALL)]
         for side in self._names:
@@ -74,13 +94,22 @@ class Ghost:
         made = []
         for number, tip in enumerate(self._tips[side]):
             marker = _marker(f"{side} trails", number, Marker.LINE_STRIP, (0.003, 0.0, 0.0), ns)
-            marker.points = [Point(x=x, y=y, z=z) for x, y, z in (path[tip][:3, 3].tolist() for path in paths)]
+            marker.points = [
+                Point(x=x, y=y, z=z) for x, y, z in (path[tip][:3, 3].tolist() for path in paths)
+            ]
             marker.color = _colour(side, 0.9)
             made.append(marker)
         return made
 
 
-def _marker(space: str, number: int, kind: int, size: tuple[float, float, float], ns: int, action: int = Marker.ADD) -> Marker:
+def _marker(
+    space: str,
+    number: int,
+    kind: int,
+    size: tuple[float, float, float],
+    ns: int,
+    action: int = Marker.ADD,
+) -> Marker:
     marker = Marker(ns=space, id=number, type=kind if action == Marker.ADD else 0, action=action)
     marker.header.frame_id, marker.header.stamp = robot.WORLD, stamp(ns)
     marker.pose.orientation.w = 1.0
@@ -102,7 +131,9 @@ def _shapes(xml: str) -> list[Shape]:
             shape = visual.find("geometry/*")
             kind_size = None if shape is None else _kind_and_size(shape)
             if kind_size:
-                found.append(Shape(link.get("name", ""), *kind_size, _origin(visual.find("origin"))))
+                found.append(
+                    Shape(link.get("name", ""), *kind_size, _origin(visual.find("origin")))
+                )
     return found
 
 
@@ -121,7 +152,10 @@ def _kind_and_size(shape: ET.Element) -> tuple[int, tuple[float, float, float]] 
 
 
 def _origin(element: ET.Element | None) -> np.ndarray:
-    xyz, rpy = ([float(n) for n in ("0 0 0" if element is None else element.get(key, "0 0 0")).split()] for key in ("xyz", "rpy"))
+    xyz, rpy = (
+        [float(n) for n in ("0 0 0" if element is None else element.get(key, "0 0 0")).split()]
+        for key in ("xyz", "rpy")
+    )
     return urdf.placed(xyz, rpy)
 
 
@@ -133,7 +167,9 @@ def _pose(T: np.ndarray) -> Pose:
 
 
 def _quaternion(R: np.ndarray) -> tuple[float, float, float, float]:
-    """w, x, y, z of a rotation [3, 3]: the largest eigenvector of its quaternion form, so no case is singular."""
+    """w, x, y, z of a rotation [3, 3]: the largest eigenvector of its quaternion form, so no case
+    is singular.
+    """
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = R.tolist()
     K = np.array(
         [

@@ -1,4 +1,6 @@
-"""Messages that are no good: each is counted by its topic, and said now and then; none ends anything."""
+"""Messages that are no good: each is counted by its topic, and said now and then; none ends
+anything.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ class Refusals:
 
     def __init__(self, say: Callable[[str], None], counts: Counter[str] | None = None):
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self._say, self._sparing = say, Sparing()
+        self._say = say
+        self._sparing = Sparing()
 
     def add(self, topic: str, why: object) -> None:
         key = f"refused {topic}"

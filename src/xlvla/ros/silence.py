@@ -1,4 +1,6 @@
-"""The nodes that were started here: who has fallen silent though its process is there, and who is back."""
+"""The nodes that were started here: who has fallen silent though its process is there, and who is
+back.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SILENT_S = 3.0
 """A node reports on itself once a second; one that has not for so long stands still."""
 
 OWN_PAUSE_S = 1.0
-"""Whoever has not listened for so long (Ctrl-Z, a suspended machine) cannot say that others were silent."""
+"""Whoever has not listened for so long (Ctrl-Z, a suspended machine) cannot say that others were
+silent.
+"""
 
 
 class Silence:
@@ -52,7 +56,11 @@ class Silence:
 
     def _fallen(self, name: str) -> str:
         pid = self._processes[name].pid
-        why = f"its process is stopped, `kill -CONT {pid}` lets it go on" if stopped_process(pid) else f"its process ({pid}) is there"
+        why = (
+            f"its process is stopped, `kill -CONT {pid}` lets it go on"
+            if stopped_process(pid)
+            else f"its process ({pid}) is there"
+        )
         return f"{name} has been silent for {SILENT_S:.0f} s: {why}"
 
     def _back(self, name: str, now_s: float) -> str:

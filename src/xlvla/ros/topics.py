@@ -1,7 +1,9 @@
-"""Every topic and service of the graph with its type and QoS, written once: a QoS is part of the interface. Names are `xlvla.topics`.
+"""Every topic and service of the graph with its type and QoS, written once: a QoS is part of the
+interface. Their names are in `xlvla.topics`.
 
-A name that depends on side, part or camera is a function. High-rate topics keep one message, so that a slow reader
-gets the newest and never a queue of old ones; readers that need every message ask for more with `history`.
+A name that depends on side, part or camera is a function. High-rate topics keep one message, so
+that a slow reader gets the newest and never a queue of old ones; readers that need every message
+ask for more with `history`.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ LATCHED = _qos(reliable=True, latched=True)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type does not say it (`sizes`)."""
+    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type
+    does not say it (`sizes`).
+    """
 
     name: str
     type: Any
@@ -50,7 +54,13 @@ class Topic:
         """The same for a reader that wants the last `depth` messages."""
         qos = self.qos
         return replace(
-            self, qos=QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=qos.reliability, durability=qos.durability)
+            self,
+            qos=QoSProfile(
+                history=HistoryPolicy.KEEP_LAST,
+                depth=depth,
+                reliability=qos.reliability,
+                durability=qos.durability,
+            ),
         )
 
 
@@ -66,7 +76,9 @@ CLOCK = Topic(names.CLOCK, Clock, SENSOR)
 """Simulated time."""
 
 RESET = Topic(names.RESET, Header, LATCHED)
-"""The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` names the new era."""
+"""The world was put back: whatever is stamped before this stamp is void, whoever holds it.
+`frame_id` names the new era.
+"""
 
 JOINT_STATES = Topic(names.JOINT_STATES, JointState, _qos(reliable=True, depth=10))
 ROBOT_DESCRIPTION = Topic(names.ROBOT_DESCRIPTION, String, LATCHED, largest=16 << 20)
@@ -80,12 +92,15 @@ MARKERS = Topic(names.MARKERS, MarkerArray, RELIABLE)
 """The newest chunk as ghost hands and fingertip trails, in `world`."""
 
 SIM_STATUS = Topic(names.SIM_STATUS, String, LATCHED)
-"""JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s, real_time_factor."""
+"""JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s,
+real_time_factor.
+"""
 
 STATE_HZ = 15
 
 SIM_STATE = Topic(names.SIM_STATE, Float64MultiArray, SENSOR)
-"""Generalised positions of the simulated world `STATE_HZ` times a second, from which pictures can be made afterwards.
+"""Generalised positions of the simulated world `STATE_HZ` times a second, from which pictures can
+be made afterwards.
 
 The label of the dimension is `begun` of the status."""
 
@@ -96,15 +111,20 @@ MOTION_RESET = Service(names.MOTION_RESET, Trigger)
 """Ends an e-stop: motion forgets chunk and command and stays disengaged."""
 
 ENGAGE = Service(names.ENGAGE, SetBool)
-"""True: chunks are played, starting from the measured pose. False: they are not, the last command holds."""
+"""True: chunks are played, starting from the measured pose. False: they are not, the last command
+holds.
+"""
 
 STOP = Topic(names.STOP, String, LATCHED)
-"""JSON: stopped (true or false), by (who says so), stamp_ns. True binds every driver, whoever commands: it brakes and holds.
+"""JSON: stopped (true or false), by (who says so), stamp_ns. True binds every driver, whoever
+commands: it brakes and holds.
 
 Only false ends it, which motion says at `/motion/reset`. See `xlvla.ros.stop`."""
 
 HOME = Service(names.HOME, Trigger)
-"""Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged; chunks wait meanwhile."""
+"""Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged;
+chunks wait meanwhile.
+"""
 
 SOURCE = Topic(names.SOURCE, String, LATCHED)
 """Who may drive: the name of a source of chunks (see `chunk`), said by the operator.
@@ -113,7 +133,9 @@ Empty, or never said: the first source heard after engaging drives until the nex
 """
 
 MOTION_STATUS = Topic(names.MOTION_STATUS, String, LATCHED)
-"""JSON, at every change: plays (whether chunks are played now), state (for people), source (whose; '' for nobody's yet)."""
+"""JSON, at every change: plays (whether chunks are played now), state (for people), source (whose;
+'' for nobody's yet).
+"""
 
 INJECT = Topic(names.INJECT, String, _qos(reliable=True, depth=10))
 """Begins or ends a fault of an emulated device: 'left hand unplug on'."""
@@ -122,11 +144,15 @@ EMULATED_FAULTS = Topic(names.EMULATED_FAULTS, String, LATCHED)
 """JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
 
 TELEOP_STATUS = Topic(names.TELEOP_STATUS, String, LATCHED)
-"""JSON: source and its address, link ('' where all is well, else what is wrong), sides, rate_hz of samples, latency_ms (p50, p99)
-from a sample to its chunk. By side: tracked, clutched (the robot follows), strained (it cannot reach), why it does not follow."""
+"""JSON: source and its address, link ('' where all is well, else what is wrong), sides, rate_hz of
+samples, latency_ms (p50, p99) from a sample to its chunk. By side: tracked, clutched (the robot
+follows), strained (it cannot reach), why it does not follow.
+"""
 
 TELEOP_CLUTCH = Service(names.TELEOP_CLUTCH, SetBool)
-"""True: the robot follows the operator from where both are. False: it stays, and the operator may move freely."""
+"""True: the robot follows the operator from where both are. False: it stays, and the operator may
+move freely.
+"""
 
 TELEOP_LATENT = Topic(names.TELEOP_LATENT, Float32MultiArray, SENSOR)
 """The operator's newest hand poses as latents: dimensions side, frame (one), latent."""
@@ -135,14 +161,17 @@ TELEOP_KEYS = Topic(names.TELEOP_KEYS, String, _qos(reliable=True, depth=50))
 """Keys pressed at a terminal, for the teleop source `keyboard`."""
 
 BUTTON = Topic(names.BUTTON, String, _qos(reliable=True, depth=10))
-"""What the operator pressed or signed: record (start or stop, whichever it is time for), start, stop, discard, success, failure,
-relabel, clutch."""
+"""What the operator pressed or signed: record (start or stop, whichever it is time for), start,
+stop, discard, success, failure, relabel, clutch.
+"""
 
 CUE = Topic(names.CUE, String, _qos(reliable=True, depth=10))
 """What the operator is to hear and read: a word for the sound, a colon, a line."""
 
 RECORDER_STATUS = Topic(names.RECORDER_STATUS, String, LATCHED)
-"""JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its findings."""
+"""JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its
+findings.
+"""
 
 RECORDER_START = Service(names.RECORDER_START, Trigger)
 RECORDER_STOP = Service(names.RECORDER_STOP, Trigger)
@@ -166,7 +195,9 @@ def image(camera: str) -> Topic:
 
 
 def compressed(camera: str) -> Topic:
-    """The same pictures as JPEG, from cameras whose rig gives a `jpeg` quality; the policy then reads these."""
+    """The same pictures as JPEG, from cameras whose rig gives a `jpeg` quality; the policy then
+    reads these.
+    """
     return Topic(names.COMPRESSED.format(camera=camera), CompressedImage, SENSOR)
 
 
@@ -181,9 +212,10 @@ def joint_states(side: Side, part: Part) -> Topic:
 def command(side: Side, part: Part) -> Topic:
     """Positions by joint name at the control rate; motion is the only writer.
 
-    `frame_id` names the session and the era (see `xlvla.ros.command_session`, RESET) they were made in, so that a stranger's
-    command, and one on its way during a reset, are known; no era is any era. Best effort: a lost command is followed by a newer
-    one, and to acknowledge each woke every process twice.
+    `frame_id` names the session and the era (see `xlvla.ros.command_session`, RESET) they were made
+    in, so that a stranger's command, and one on its way during a reset, are known; no era is any
+    era. Best effort: a lost command is followed by a newer one, and to acknowledge each woke every
+    process twice.
     """
     return Topic(names.COMMAND.format(side=side, part=part), JointState, SENSOR)
 
@@ -194,9 +226,11 @@ def command_dry(side: Side, part: Part) -> Topic:
 
 
 def device(side: Side, part: Part) -> Topic:
-    """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded; ERROR: link lost or fault.
+    """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded;
+    ERROR: link lost or fault.
 
-    WARN is also a device that is stopped (`xlvla.ros.forms.stopped_by` tells by whom) and one that has a second writer.
+    WARN is also a device that is stopped (`xlvla.ros.forms.stopped_by` tells by whom) and one that
+    has a second writer.
 
     Motion stops and disengages on ERROR; once all is well again the operator engages anew.
     """
@@ -204,30 +238,37 @@ def device(side: Side, part: Part) -> Topic:
 
 
 def chunk(side: Side) -> Topic:
-    """Future positions of arm and hand, stamped with the time of the observation they were decided on.
+    """Future positions of arm and hand, stamped with the time of the observation they were decided
+    on.
 
-    `frame_id` names the source ('policy', 'teleop', 'replay'). With ':relative' after the name the arm's positions count
-    as changes since the source's first frame, from where the robot was then; the hand's are what they say.
+    `frame_id` names the source ('policy', 'teleop', 'replay'). With ':relative' after the name the
+    arm's positions count as changes since the source's first frame, from where the robot was then;
+    the hand's are what they say.
     """
     return Topic(names.CHUNK.format(side=side), JointTrajectory, RELIABLE)
 
 
 def tactile(side: Side) -> Topic:
-    """Forces of a hand's touch sensors by name, in newtons, as `effort`; a field of taxels has names like `palm[3,1]`.
+    """Forces of a hand's touch sensors by name, in newtons, as `effort`; a field of taxels has
+    names like `palm[3,1]`.
 
-    A JointState, since no other standard message has a stamp, names and numbers together, and every plotting tool shows
-    its numbers by name.
+    A JointState, since no other standard message has a stamp, names and numbers together, and every
+    plotting tool shows its numbers by name.
     """
     return Topic(names.TACTILE.format(side=side), JointState, SENSOR)
 
 
 def operator_wrist(side: Side) -> Topic:
-    """A wrist of the operator in their own world, z up [m]; from the tracker as teleop understood it, before any scaling."""
+    """A wrist of the operator in their own world, z up [m]; from the tracker as teleop understood
+    it, before any scaling.
+    """
     return Topic(names.OPERATOR_WRIST.format(side=side), PoseStamped, SENSOR)
 
 
 def operator_keypoints(side: Side) -> Topic:
-    """21 keypoints of the operator's hand in the frame of its wrist [m], in MediaPipe's order; a cloud, which RViz shows."""
+    """21 keypoints of the operator's hand in the frame of its wrist [m], in MediaPipe's order; a
+    cloud, which RViz shows.
+    """
     return Topic(names.OPERATOR_KEYPOINTS.format(side=side), PointCloud2, SENSOR)
 
 
@@ -242,12 +283,16 @@ def tracked_wrist(side: Side) -> Topic:
 
 
 def tracked_keypoints(side: Side) -> Topic:
-    """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source `topics`."""
+    """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source
+    `topics`.
+    """
     return Topic(names.TRACKED_KEYPOINTS.format(side=side), PointCloud2, SENSOR)
 
 
 def exoskeleton(side: Side) -> Topic:
-    """Joints of an exoskeleton or a leader arm with a ROS driver of its own, for the teleop source `exoskeleton`."""
+    """Joints of an exoskeleton or a leader arm with a ROS driver of its own, for the teleop source
+    `exoskeleton`.
+    """
     return Topic(names.EXOSKELETON.format(side=side), JointState, SENSOR)
 
 

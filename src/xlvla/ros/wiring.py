@@ -1,4 +1,6 @@
-"""Who says, hears and serves what in a rig's graph, as data: what `xlvla show` prints, checked in the tests against the running graph."""
+"""Who says, hears and serves what in a rig's graph, as data: what `xlvla show` prints, checked in
+the tests against the running graph.
+"""
 
 from __future__ import annotations
 
@@ -30,27 +32,55 @@ def wiring(rig: Rig) -> dict[str, Wiring]:
 
 
 def operator(rig: Rig) -> Wiring:
-    """What whoever watches a rig and gives it orders says, hears and calls: `xlvla run`, and the commands beside a running rig."""
+    """What whoever watches a rig and gives it orders says, hears and calls: `xlvla run`, and the
+    commands beside a running rig.
+    """
     wires = wiring(rig).values()
     heard = (topic for wire in wires for topic in wire.says)
-    watched = (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS, topics.CUE, topics.EMULATED_FAULTS)
+    watched = (
+        topics.SIM_STATUS,
+        topics.SIM_STATE,
+        topics.TELEOP_STATUS,
+        topics.RECORDER_STATUS,
+        topics.CUE,
+        topics.EMULATED_FAULTS,
+    )
     served = tuple(service for wire in wires for service in wire.serves)
     says = (*_by_anybody(rig), topics.TELEOP_KEYS, topics.INJECT, topics.STOP)
-    return Wiring(says, tuple(dict.fromkeys((*heard, *watched))), calls=tuple(dict.fromkeys((*served, *_ORDERS))))
+    return Wiring(
+        says,
+        tuple(dict.fromkeys((*heard, *watched))),
+        calls=tuple(dict.fromkeys((*served, *_ORDERS))),
+    )
 
 
 def trackers(rig: Rig) -> tuple[Topic, ...]:
     """What a tracker with a ROS driver of its own says to the teleoperation of a rig."""
     own = rig.teleop is not None and not rig.teleop.scripted
-    return tuple(topic(side) for topic in _TRACKERS.get(rig.teleop.source if rig.teleop else "", ()) for side in rig.sides) if own else ()
+    return (
+        tuple(
+            topic(side)
+            for topic in _TRACKERS.get(rig.teleop.source if rig.teleop else "", ())
+            for side in rig.sides
+        )
+        if own
+        else ()
+    )
 
 
 def recorded(rig: Rig) -> tuple[Topic, ...]:
-    """What a recorder keeps: what the nodes of a rig say, and what its operator does, but for what follows from the rest.
+    """What a recorder keeps: what the nodes of a rig say, and what its operator does, but for what
+    follows from the rest.
 
-    Of pictures that come both raw and compressed the compressed ones; of what a tracker says what teleoperation understood.
+    Of pictures that come both raw and compressed the compressed ones; of what a tracker says what
+    teleoperation understood.
     """
-    said = [topic for spec in nodes(rig) if spec.module != _RECORDER for topic in _of_node(rig, spec).says]
+    said = [
+        topic
+        for spec in nodes(rig)
+        if spec.module != _RECORDER
+        for topic in _of_node(rig, spec).says
+    ]
     without = {*_UNRECORDED, *(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides)}
     by_name = {topic.name: topic for topic in (*said, *_by_anybody(rig)) if topic not in without}
     return tuple(topic for name, topic in by_name.items() if names.compressed(name) not in by_name)
@@ -64,7 +94,12 @@ def type_name(entry: Topic | Service) -> str:
 
 def _by_anybody(rig: Rig) -> tuple[Topic, ...]:
     """What is said by the operator as well as by nodes, or by the operator alone."""
-    return (*(topics.chunk(side) for side in rig.sides), topics.INSTRUCTION, topics.SOURCE, topics.BUTTON)
+    return (
+        *(topics.chunk(side) for side in rig.sides),
+        topics.INSTRUCTION,
+        topics.SOURCE,
+        topics.BUTTON,
+    )
 
 
 def _of_node(rig: Rig, spec: NodeSpec) -> Wiring:
@@ -82,11 +117,19 @@ def _sim(rig: Rig, part: str) -> Wiring:
 
 def _mirror(rig: Rig, part: str) -> Wiring:
     cameras = [topic for name in rig.mirrored for topic in eye.says(name, rig.cameras[name])]
-    return Wiring((topics.SIM_STATUS, topics.SIM_STATE, *cameras), _each(rig, topics.joint_states), (topics.SIM_RESET,))
+    return Wiring(
+        (topics.SIM_STATUS, topics.SIM_STATE, *cameras),
+        _each(rig, topics.joint_states),
+        (topics.SIM_RESET,),
+    )
 
 
 def _operator(rig: Rig, part: str) -> Wiring:
-    says = (*(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides), topics.BUTTON, topics.INSTRUCTION)
+    says = (
+        *(topic(side) for topic in _TRACKERS["topics"] for side in rig.sides),
+        topics.BUTTON,
+        topics.INSTRUCTION,
+    )
     hears = (topics.SIM_STATUS, topics.SIM_STATE, topics.TELEOP_STATUS, topics.RECORDER_STATUS)
     return Wiring(says, hears, calls=(topics.SIM_RESET, topics.TELEOP_CLUTCH))
 
@@ -120,13 +163,25 @@ def _joint_states(rig: Rig, part: str) -> Wiring:
 def _motion(rig: Rig, part: str) -> Wiring:
     chunks = tuple(topics.chunk(side) for side in rig.sides)
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
-    hears = (*chunks, *_each(rig, topics.joint_states), *_each(rig, topics.device), topics.SOURCE, topics.STOP, *_resets(rig))
+    hears = (
+        *chunks,
+        *_each(rig, topics.joint_states),
+        *_each(rig, topics.device),
+        topics.SOURCE,
+        topics.STOP,
+        *_resets(rig),
+    )
     return Wiring((*_commands(rig), topics.MOTION_STATUS, topics.STOP), hears, services)
 
 
 def _teleop(rig: Rig, source: str) -> Wiring:
     own = (topics.chunk, topics.operator_wrist, topics.operator_keypoints, topics.leader)
-    says = (*(topic(side) for side in rig.sides for topic in own), topics.TELEOP_STATUS, topics.TELEOP_LATENT, topics.BUTTON)
+    says = (
+        *(topic(side) for side in rig.sides for topic in own),
+        topics.TELEOP_STATUS,
+        topics.TELEOP_LATENT,
+        topics.BUTTON,
+    )
     heard = [topic(side) for topic in _TRACKERS.get(source, ()) for side in rig.sides]
     heard += [topics.TELEOP_KEYS] if source == "keyboard" else []
     robot = (topics.MOTION_STATUS, topics.RESET, *_each(rig, topics.joint_states), *_commands(rig))
@@ -143,7 +198,13 @@ _TRACKERS: dict[str, tuple[Callable[[Side], Topic], ...]] = {
 def _policy(rig: Rig, part: str) -> Wiring:
     says = (*(topics.chunk(side) for side in rig.sides), topics.LATENT, topics.MARKERS)
     cameras = [eye.seen(name, camera) for name, camera in rig.cameras.items()]
-    hears = (topics.INSTRUCTION, topics.RESET, *cameras, *_each(rig, topics.joint_states), *_each(rig, topics.command))
+    hears = (
+        topics.INSTRUCTION,
+        topics.RESET,
+        *cameras,
+        *_each(rig, topics.joint_states),
+        *_each(rig, topics.command),
+    )
     return Wiring(says, hears)
 
 
@@ -157,7 +218,13 @@ def _commands(rig: Rig) -> tuple[Topic, ...]:
 
 
 def _recorder(rig: Rig, part: str) -> Wiring:
-    services = (topics.RECORDER_START, topics.RECORDER_STOP, topics.RECORDER_DISCARD, topics.RECORDER_MARK, topics.RECORDER_RELABEL)
+    services = (
+        topics.RECORDER_START,
+        topics.RECORDER_STOP,
+        topics.RECORDER_DISCARD,
+        topics.RECORDER_MARK,
+        topics.RECORDER_RELABEL,
+    )
     return Wiring((topics.RECORDER_STATUS, topics.CUE), recorded(rig), services)
 
 

@@ -26,7 +26,8 @@ class Card:
 
     Args:
         name: of its folder.
-        state: 'recording' while it is written, and for ever where its recorder was killed and nobody repaired it.
+        state: 'recording' while it is written, and for ever where its recorder was killed and
+            nobody repaired it.
         task: name of the simulated task; '' where none is known.
         instruction: what was to be done, in words.
         hands: by side.
@@ -85,12 +86,21 @@ def read_card(folder: Path) -> Card:
     if not isinstance(document, dict):
         raise XlvlaError(f"{path} holds no episode: expected a mapping, got {plain(document, 40)}")
     known = set(Card.__dataclass_fields__)
-    card, faults = build(Card, {key: value for key, value in document.items() if key in known}, "episode")
+    card, faults = build(
+        Card, {key: value for key, value in document.items() if key in known}, "episode"
+    )
     if card is None or faults:
         raise XlvlaError(f"{path}: {'; '.join(faults)}")
     named = [name for parts in card.joints.values() for names in parts.values() for name in names]
     if not all(isinstance(name, str) for name in named):
-        raise XlvlaError(f"{path}: joints have names, and not all of these are: {plain(named, 120)}")
-    if missing := [f"{side} {part}" for side, parts in card.joints.items() for part in PARTS if part not in parts]:
+        raise XlvlaError(
+            f"{path}: joints have names, and not all of these are: {plain(named, 120)}"
+        )
+    if missing := [
+        f"{side} {part}"
+        for side, parts in card.joints.items()
+        for part in PARTS
+        if part not in parts
+    ]:
         raise XlvlaError(f"{path}: joints of {', '.join(missing)} are missing")
     return card

@@ -22,9 +22,9 @@ from xlvla.ros.node import RigNode
 from xlvla.run import stopped_because
 from xlvla.types import PARTS
 from xlvla_data.bag.card import Card
-from xlvla_data.bag.repair import repair_all
 from xlvla_data.recorder.desk import Desk
 from xlvla_data.recorder.recording import Recording
+from xlvla_data.recorder.repair import repair_all
 from xlvla_data.recorder.session import Session
 from xlvla_data.ros.intake import Intake, too_large
 from xlvla_data.verdict import COLOURS, Finding
@@ -39,22 +39,33 @@ SLOW_DISK = 0.25
 
 
 class RecorderNode(RigNode):
-    """One thread listens, one per episode writes, and the executor's does what the operator asks for and judges."""
+    """One thread listens, one per episode writes, and the executor's does what the operator asks
+    for and judges.
+    """
 
     def __init__(self) -> None:
         super().__init__("recorder")
 
     def configure(self) -> None:
         if self.rig.recorder is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `recorder` section, so nothing says where episodes go")
-        self._config, self._codec = self.rig.recorder, Codec.load().hash
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `recorder` section, so nothing says where episodes "
+                "go"
+            )
+        self._config = self.rig.recorder
+        self._codec = Codec.load().hash
         self._root = Path(self._config.folder).expanduser().resolve()
         self._intake = Intake(self, self.rig)
         for line in too_large(self.rig):
             self.warn(line)
-        self._status, self._cues = self.publisher(topics.RECORDER_STATUS), self.publisher(topics.CUE)
+        self._status, self._cues = (
+            self.publisher(topics.RECORDER_STATUS),
+            self.publisher(topics.CUE),
+        )
         session = Session(self._root, self._config.least_free_gb)
-        self._desk = Desk(session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s)
+        self._desk = Desk(
+            session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s
+        )
         self._warned: set[str] = set()
         self._serve()
         self.every(TELL_S, self._tell)
@@ -83,7 +94,11 @@ class RecorderNode(RigNode):
     def deactivate(self) -> None:
         """The rig ends: so does the episode."""
         died = stopped_because(Path(self.parameter("rig")))
-        self._end(Finding("red", died) if died else Finding("yellow", "the rig was stopped in the midst of it"))
+        self._end(
+            Finding("red", died)
+            if died
+            else Finding("yellow", "the rig was stopped in the midst of it")
+        )
 
     def _end(self, why: Finding) -> None:
         """Ends the episode unless somebody just did."""
@@ -94,7 +109,9 @@ class RecorderNode(RigNode):
         """A recording that begins with what was said once and still holds."""
         self._warned.clear()
         distro = os.environ.get("ROS_DISTRO", "jazzy")
-        recording = Recording(folder, self._card(), self._intake.streams, self._config.least_free_gb * 1e9, distro)
+        recording = Recording(
+            folder, self._card(), self._intake.streams, self._config.least_free_gb * 1e9, distro
+        )
         recording.take(list(self._intake.newest.values()))
         return recording
 
@@ -107,8 +124,15 @@ class RecorderNode(RigNode):
             task=rig.sim.task if rig.sim else self._config.task,
             instruction=self._sentence(),
             hands={side: station.hand.type for side, station in rig.sides.items()},
-            joints={side: {part: list(rig.joint_names(side, part)) for part in PARTS} for side in rig.sides},
-            rates_hz={stream.topic.name: stream.claim_hz for stream in self._intake.streams if stream.claim_hz},
+            joints={
+                side: {part: list(rig.joint_names(side, part)) for part in PARTS}
+                for side in rig.sides
+            },
+            rates_hz={
+                stream.topic.name: stream.claim_hz
+                for stream in self._intake.streams
+                if stream.claim_hz
+            },
             rig=document,
             rig_hash=hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16],
             codec=self._codec,
@@ -126,7 +150,9 @@ class RecorderNode(RigNode):
         return {key: status[key] for key in ("seed", "success") if key in status}
 
     def _newest(self, topic: topics.Topic, form: Form[T]) -> T | None:
-        """What was said last on a topic whose word holds until the next; None before the first, and of what is no good."""
+        """What was said last on a topic whose word holds until the next; None before the first, and
+        of what is no good.
+        """
         if (heard := self._intake.newest.get(topic.name)) is None:
             return None
         try:
@@ -137,7 +163,9 @@ class RecorderNode(RigNode):
 
     def _repair(self) -> None:
         for attempt in repair_all(self._root):
-            self.warn(f"{attempt.folder} was left behind by a recorder that was killed: {attempt.line}")
+            self.warn(
+                f"{attempt.folder} was left behind by a recorder that was killed: {attempt.line}"
+            )
 
     def _cue(self, word: str, line: str) -> None:
         self._cues.publish(String(data=f"{word}: {line}"))
@@ -153,15 +181,32 @@ class RecorderNode(RigNode):
             self.health.ok("idle")
             last = self._desk.last
             where = {"episode": last.name if last else "", "folder": str(last or self._root)}
-            self._say({"state": "stopped" if last else "idle", **where, "instruction": self._sentence()})
+            self._say(
+                {"state": "stopped" if last else "idle", **where, "instruction": self._sentence()}
+            )
             return
-        verdict, spool = recording.verdict(live=True), recording.spool
+        verdict = recording.verdict(live=True)
+        spool = recording.spool
         self._warn_once(verdict.findings)
         self.health.fact("written [MB]", round(spool.written / 1e6, 1))
         self.health.ok(f"recording {recording.folder.name}, {verdict.colour}")
-        status = {"state": "recording", "episode": recording.folder.name, "folder": str(recording.folder)}
-        status |= {"duration_s": round(recording.duration_s, 1), "verdict": verdict.colour, "findings": verdict.lines[:5]}
-        self._say(status | {"written_mb": round(spool.written / 1e6, 1), "instruction": recording.card.instruction})
+        status = {
+            "state": "recording",
+            "episode": recording.folder.name,
+            "folder": str(recording.folder),
+        }
+        status |= {
+            "duration_s": round(recording.duration_s, 1),
+            "verdict": verdict.colour,
+            "findings": verdict.lines[:5],
+        }
+        self._say(
+            status
+            | {
+                "written_mb": round(spool.written / 1e6, 1),
+                "instruction": recording.card.instruction,
+            }
+        )
         if spool.fault:
             self.warn(spool.fault)
             self._end(Finding("red", spool.fault))
@@ -170,7 +215,11 @@ class RecorderNode(RigNode):
 
     def _warn_once(self, findings: tuple[Finding, ...]) -> None:
         """Cues what has turned red since the last time; the rest of it is on the status."""
-        red = {finding.line.partition(":")[0]: finding.line for finding in findings if finding.colour == COLOURS[-1]}
+        red = {
+            finding.line.partition(":")[0]: finding.line
+            for finding in findings
+            if finding.colour == COLOURS[-1]
+        }
         new = [line for stream, line in red.items() if stream not in self._warned]
         self._warned |= red.keys()
         if new:

@@ -1,4 +1,6 @@
-"""What an operator does with episodes: begin, end, put aside, say how it went; nothing is lost by a fumbled press."""
+"""What an operator does with episodes: begin, end, put aside, say how it went; nothing is lost by a
+fumbled press.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,12 @@ class Desk:
         cue: Cue,
         confirm_s: float,
     ):
-        self._session, self._begin, self._facts, self._sentence = session, begin, facts, sentence
-        self._cue, self._confirm_s = cue, confirm_s
+        self._session = session
+        self._begin = begin
+        self._facts = facts
+        self._sentence = sentence
+        self._cue = cue
+        self._confirm_s = confirm_s
         self._lock = threading.RLock()
         self._asked_s = -confirm_s
         self.recording: Recording | None = None
@@ -55,7 +61,9 @@ class Desk:
     def start(self) -> str:
         with self._lock:
             if self.recording is not None:
-                raise XlvlaError(f"{self.recording.folder.name} is being recorded already: stop it first")
+                raise XlvlaError(
+                    f"{self.recording.folder.name} is being recorded already: stop it first"
+                )
             folder = self._session.begin()
             try:
                 self.recording = self._begin(folder)
@@ -67,10 +75,15 @@ class Desk:
     def stop(self, found: Finding | None = None) -> str:
         """Ends the episode; `found` is why, where the operator did not ask for it."""
         with self._lock:
-            recording, self.recording = self.recording, None
+            recording = self.recording
+            self.recording = None
             if recording is None:
                 raise XlvlaError("nothing is being recorded")
-            facts = {key: value for key, value in self._facts().items() if getattr(recording.card, key) is None}
+            facts = {
+                key: value
+                for key, value in self._facts().items()
+                if getattr(recording.card, key) is None
+            }
             why = found.line if found else "stopped by the operator"
             card = recording.finish(why, [found] if found else [], **facts)
             return self._say("stop" if card.verdict != "red" else "bad", _ended(card))
@@ -84,12 +97,18 @@ class Desk:
             self.last = self._session.toggle_discarded(folder)
             aside = self.last.parent.name == DISCARDED
             _change(self.last, state="discarded" if aside else "stopped")
-            return self._say("discard" if aside else "undo", f"{folder.name} is {'put aside' if aside else 'back'}")
+            return self._say(
+                "discard" if aside else "undo",
+                f"{folder.name} is {'put aside' if aside else 'back'}",
+            )
 
     def mark(self, success: bool) -> str:
         with self._lock:
             name = self._note(success=success)
-            return self._say("success" if success else "failure", f"{name} {'succeeded' if success else 'failed'}")
+            return self._say(
+                "success" if success else "failure",
+                f"{name} {'succeeded' if success else 'failed'}",
+            )
 
     def relabel(self) -> str:
         with self._lock:
@@ -126,7 +145,11 @@ class Desk:
         if meant:
             return self.discard()
         folder = self._there()
-        do = f"take {folder.name} back" if folder.parent.name == DISCARDED else f"put {folder.name} aside"
+        do = (
+            f"take {folder.name} back"
+            if folder.parent.name == DISCARDED
+            else f"put {folder.name} aside"
+        )
         return self._say("ask", f"press again within {self._confirm_s:g} s to {do}")
 
     def _there(self) -> Path:

@@ -17,10 +17,11 @@ _DEVICE = "diagnostic_msgs/msg/DiagnosticStatus"
 def stream(rig: Rig, topic: BagTopic) -> Stream:
     """How a topic is judged."""
     picture = topics.match(topics.COMPRESSED, topic.name)
-    if picture and topic.type == KIND and (camera := picture["camera"]) in rig.cameras:
-        rendered = rig.sim is not None or camera in rig.mirrored
-        return Stream(topic, "camera", camera, rig.cameras[camera].rate_hz, counted=True, noiseless=rendered)
-    parts: dict[tuple[str, str], tuple[Side, Part]] = {(side, part): (side, part) for side, part in rig.parts}
+    if picture and topic.type == KIND and picture["camera"] in rig.cameras:
+        return _camera(rig, topic, picture["camera"])
+    parts: dict[tuple[str, str], tuple[Side, Part]] = {
+        (side, part): (side, part) for side, part in rig.parts
+    }
     for template in (topics.PART_JOINT_STATES, topics.COMMAND, topics.COMMAND_DRY):
         body = topics.match(template, topic.name)
         if body and (key := (body["side"], body["part"])) in parts:
@@ -29,11 +30,19 @@ def stream(rig: Rig, topic: BagTopic) -> Stream:
     return Stream(topic, kind)
 
 
+def _camera(rig: Rig, topic: BagTopic, camera: str) -> Stream:
+    rate_hz = rig.cameras[camera].rate_hz
+    rendered = rig.sim is not None or camera in rig.mirrored
+    return Stream(topic, "camera", camera, rate_hz, counted=True, noiseless=rendered)
+
+
 def _body(rig: Rig, topic: BagTopic, side: Side, part: Part, measured: bool) -> Stream:
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
     claim_hz = _state_hz(rig, side, part) if measured else rig.motion.rate_hz
-    lower, upper = np.asarray(limits.lower, float), np.asarray(limits.upper, float)
-    kind, joints = "state" if measured else "command", rig.joint_names(side, part)
+    lower = np.asarray(limits.lower, float)
+    upper = np.asarray(limits.upper, float)
+    kind = "state" if measured else "command"
+    joints = rig.joint_names(side, part)
     return Stream(topic, kind, f"{side} {part}", claim_hz, joints, lower, upper, counted=True)
 
 

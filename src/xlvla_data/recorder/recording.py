@@ -23,7 +23,9 @@ LIVE_S = 20.0
 """The live verdict is on the last so many seconds."""
 
 LEAP_NS = 3600 * 1_000_000_000
-"""A stamp so far from the ones before is of another clock: the verdict says it, and the duration is without it."""
+"""A stamp so far from the ones before is of another clock: the verdict says it, and the duration is
+without it.
+"""
 
 CLOSE_S = 5.0
 """How long a disk is waited for at the end."""
@@ -48,13 +50,23 @@ class Recording:
         card: what is known of it so far.
     """
 
-    def __init__(self, folder: Path, card: Card, streams: Sequence[Stream], least_free_bytes: float, distro: str):
-        self.folder, self._began_ns = folder, time.time_ns()
+    def __init__(
+        self,
+        folder: Path,
+        card: Card,
+        streams: Sequence[Stream],
+        least_free_bytes: float,
+        distro: str,
+    ):
+        self.folder = folder
+        self._began_ns = time.time_ns()
         self.card = replace(card, name=folder.name, state="recording", began_ns=self._began_ns)
         self.card.write(folder)
         self._tapes = {stream.topic.name: Tape(stream) for stream in streams}
         self._lock = threading.Lock()
-        self.spool = Spool(BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes)
+        self.spool = Spool(
+            BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes
+        )
         self._first_ns = self._last_ns = 0
         self._resets = 0
 
@@ -71,7 +83,14 @@ class Recording:
         logs = [max(message.log_ns, self._began_ns) for message in heard]
         self.spool.put(
             [
-                Item(message.stream.topic.name, message.data, log_ns, message.sent_ns, message.sequence, message.raw_picture)
+                Item(
+                    message.stream.topic.name,
+                    message.data,
+                    log_ns,
+                    message.sent_ns,
+                    message.sequence,
+                    message.raw_picture,
+                )
                 for message, log_ns in zip(heard, logs, strict=True)
             ]
         )
@@ -86,7 +105,11 @@ class Recording:
         except (struct.error, IndexError, ValueError):
             tape.complain("a message cannot be read")
             return
-        if message.stream.claim_hz and stamp_ns and (not self._first_ns or abs(stamp_ns - self._last_ns) < LEAP_NS):
+        if (
+            message.stream.claim_hz
+            and stamp_ns
+            and (not self._first_ns or abs(stamp_ns - self._last_ns) < LEAP_NS)
+        ):
             self._first_ns = self._first_ns or stamp_ns
             self._last_ns = max(self._last_ns, stamp_ns)
         self._resets += message.stream.kind == "reset"
@@ -106,7 +129,10 @@ class Recording:
         found = []
         if self.spool.fault:
             found.append(Finding("red", self.spool.fault))
-        found += [Finding("red", f"{topic}: {line}") for topic, line in dict(self.spool.unreadable).items()]
+        found += [
+            Finding("red", f"{topic}: {line}")
+            for topic, line in dict(self.spool.unreadable).items()
+        ]
         if self.spool.dropped:
             found.append(Finding("red", f"{self.spool.dropped} messages were not written"))
         if self._resets:
@@ -114,12 +140,18 @@ class Recording:
         return found
 
     def finish(self, why: str, also: Sequence[Finding] = (), **changes: Any) -> Card:
-        """Ends the bag and judges all of it, with what was found elsewhere; the card as it is on the disk, or would be were there space."""
+        """Ends the bag and judges all of it, with what was found elsewhere; the card as it is on
+        the disk, or would be were there space.
+        """
         ended_ns = time.time_ns()
         closed = self.spool.close(CLOSE_S)
         hangs = [] if closed else [Finding("red", "the disk hangs, so the bag could not be ended")]
         verdict = self.verdict().beside([*also, *hangs])
-        told = {"verdict": verdict.colour, "findings": verdict.lines, "figures": dict(verdict.figures)}
+        told = {
+            "verdict": verdict.colour,
+            "findings": verdict.lines,
+            "figures": dict(verdict.figures),
+        }
         times = {"ended_ns": ended_ns, "duration_s": round(self.duration_s, 3)}
         self.card = replace(self.card, state="stopped", why=why, **told, **times, **changes)
         if closed:

@@ -15,7 +15,8 @@ from xlvla_data.bag.picture import fingerprint
 from xlvla_data.verdict import Kind, Track
 
 ERROR = 2
-"""Level of a DiagnosticStatus, its first byte, from which on a device does not do what it is told."""
+"""Level of a DiagnosticStatus, its first byte, from which on a device does not do what it is told.
+"""
 
 MOST_FAULTS = 20
 """Different lines about one stream."""
@@ -48,9 +49,12 @@ class Tape:
 
     def __init__(self, stream: Stream):
         self.stream = stream
-        self._stamps, self._logs = array.array("q"), array.array("q")
-        self._values, self._prints = array.array("d"), array.array("q")
-        self._positions, self._order = Positions(), list[int]()
+        self._stamps = array.array("q")
+        self._logs = array.array("q")
+        self._values = array.array("d")
+        self._prints = array.array("q")
+        self._positions = Positions()
+        self._order = list[int]()
         self._names: tuple[str, ...] = ()
         self._sequence = self._lost = 0
         self._faults: dict[str, None] = {}
@@ -75,16 +79,36 @@ class Tape:
 
     def track(self, since_ns: int = 0) -> Track:
         """What came from this log time on."""
-        stream, width = self.stream, len(self.stream.joints)
+        stream = self.stream
+        width = len(self.stream.joints)
         first = bisect.bisect_left(self._logs, since_ns)
-        stamps, logs, prints = (np.array(column[first:], np.int64) for column in (self._stamps, self._logs, self._prints))
-        values = np.array(self._values[first * width :]).reshape(-1, width) if width else np.zeros((0, 0))
-        limits = {"lower": stream.lower, "upper": stream.upper, "lost": self._lost, "faults": tuple(self._faults)}
-        columns = {"values": values, "prints": prints, "claim_hz": stream.claim_hz, "noiseless": stream.noiseless}
+        stamps, logs, prints = (
+            np.array(column[first:], np.int64)
+            for column in (self._stamps, self._logs, self._prints)
+        )
+        values = (
+            np.array(self._values[first * width :]).reshape(-1, width)
+            if width
+            else np.zeros((0, 0))
+        )
+        limits = {
+            "lower": stream.lower,
+            "upper": stream.upper,
+            "lost": self._lost,
+            "faults": tuple(self._faults),
+        }
+        columns = {
+            "values": values,
+            "prints": prints,
+            "claim_hz": stream.claim_hz,
+            "noiseless": stream.noiseless,
+        }
         return Track(stream.topic.name, stream.kind, stream.of, stamps, logs, **columns, **limits)
 
     def _count(self, sequence: int) -> None:
-        """A number that is not the next one is of lost messages, or of another publisher where it is smaller."""
+        """A number that is not the next one is of lost messages, or of another publisher where it
+        is smaller.
+        """
         if self.stream.counted and 0 < self._sequence < sequence:
             self._lost += sequence - self._sequence - 1
         self._sequence = sequence
@@ -103,4 +127,7 @@ class Tape:
         self._names = names
         self._order = [names.index(joint) if joint in names else -1 for joint in self.stream.joints]
         if missing := [joint for joint in self.stream.joints if joint not in names]:
-            self.complain(f"lacks {', '.join(missing[:3])}" + (f" and {len(missing) - 3} more" if missing[3:] else ""))
+            self.complain(
+                f"lacks {', '.join(missing[:3])}"
+                + (f" and {len(missing) - 3} more" if missing[3:] else "")
+            )

@@ -19,7 +19,9 @@ KEPT_S = 2.0
 LEAST_KEPT = 50
 
 LARGEST_RAW = 500_000
-"""Bytes of a picture from which on DDS no longer hands it over in shared memory, and loses many [Fast DDS: 512 KiB in all]."""
+"""Bytes of a picture from which on DDS no longer hands it over in shared memory, and loses many
+[Fast DDS: 512 KiB in all].
+"""
 
 
 class Intake:
@@ -30,7 +32,10 @@ class Intake:
     """
 
     def __init__(self, node: Node, rig: Rig):
-        self._readers = [(Reader(node, deep(topic, stream)), stream, is_raw_picture(topic)) for topic, stream in streams(rig)]
+        self._readers = [
+            (Reader(node, deep(topic, stream)), stream, is_raw_picture(topic))
+            for topic, stream in streams(rig)
+        ]
         self.streams = [stream for _, stream, _ in self._readers]
         self.newest: dict[str, Heard] = {}
 
@@ -51,7 +56,10 @@ def too_large(rig: Rig) -> Iterator[str]:
     for name, camera in rig.cameras.items():
         size = 3 * camera.publish[0] * camera.publish[1]
         if not camera.jpeg and size > LARGEST_RAW:
-            yield f"camera {name}: many of its raw pictures, {size / 1e6:.1f} MB each, will be lost on their way: give it `jpeg: 95`"
+            yield (
+                f"camera {name}: many of its raw pictures, {size / 1e6:.1f} MB each, will be lost "
+                "on their way: give it `jpeg: 95`"
+            )
 
 
 def deep(topic: Topic, stream: Stream) -> Topic:

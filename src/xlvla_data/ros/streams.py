@@ -21,12 +21,18 @@ def streams(rig: Rig) -> list[tuple[Topic, Stream]]:
 
 
 def is_raw_picture(topic: Topic) -> bool:
-    """Whether a camera says it uncompressed; it is recorded compressed, as image_transport would say it."""
+    """Whether a camera says it uncompressed; it is recorded compressed, as image_transport would
+    say it.
+    """
     return type_name(topic) == RAW_KIND
 
 
 def _stored(topic: Topic) -> BagTopic:
     reliable = topic.qos.reliability == ReliabilityPolicy.RELIABLE
     latched = topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    name, kind = (topics.compressed(topic.name), KIND) if is_raw_picture(topic) else (topic.name, type_name(topic))
+    name, kind = (
+        (topics.compressed(topic.name), KIND)
+        if is_raw_picture(topic)
+        else (topic.name, type_name(topic))
+    )
     return described(name, kind, Qos(topic.qos.depth, reliable, latched))

@@ -9,7 +9,8 @@ from xlvla.errors import XlvlaError
 from xlvla_drivers.cameras.camera import CameraDevice, Frame
 from xlvla_drivers.device import LinkLost
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 3.0
 """Between attempts to connect, doubled every time."""
 
 
@@ -19,7 +20,8 @@ class Watch:
     Attributes:
         why: the reason why the camera is not there, '' while it is.
         failure: a mistake in the rig, which trying again does not mend.
-        counts: pictures, dropped (never arrived), passed over (another was newer), attempts, connections, losses.
+        counts: pictures, dropped (never arrived), passed over (another was newer), attempts,
+            connections, losses.
     """
 
     def __init__(self, camera: CameraDevice):
@@ -42,16 +44,21 @@ class Watch:
     def stop(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=2.0)  # a camera that hangs keeps its thread, which is a daemon
+            self._thread.join(
+                timeout=2.0
+            )  # a camera that hangs keeps its thread, which is a daemon
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The newest picture not yet taken, waiting for one at most so long; raises the failure where there is one."""
+        """The newest picture not yet taken, waiting for one at most so long; raises the failure
+        where there is one.
+        """
         with self._seen:
             if self._newest is None and self.failure is None:
                 self._seen.wait(timeout_s)
             if self.failure is not None:
                 raise self.failure
-            frame, self._newest = self._newest, None
+            frame = self._newest
+            self._newest = None
             return frame
 
     def _keep(self) -> None:
@@ -66,7 +73,11 @@ class Watch:
                 self._fail(error)
             finally:
                 self.camera.disconnect()
-            pause_s = FIRST_PAUSE_S if self.counts["connections"] > before else min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = (
+                FIRST_PAUSE_S
+                if self.counts["connections"] > before
+                else min(2 * pause_s, LONGEST_PAUSE_S)
+            )
             self._stop.wait(pause_s)
 
     def _look(self) -> None:
@@ -79,7 +90,9 @@ class Watch:
                 self.counts["connections"] += 1
             else:
                 self.counts["dropped"] += self._missing(frame)
-            self._number, self._stamp_ns, self.why = frame.number or 0, frame.stamp_ns, ""
+            self._number = frame.number or 0
+            self._stamp_ns = frame.stamp_ns
+            self.why = ""
             self._put(frame)
 
     def _missing(self, frame: Frame) -> int:
@@ -109,7 +122,9 @@ class Watch:
 
 
 class Pace:
-    """Which of a camera's pictures are published: all where it is not faster than wanted, else those nearest to the wanted times."""
+    """Which of a camera's pictures are published: all where it is not faster than wanted, else
+    those nearest to the wanted times.
+    """
 
     def __init__(self, wanted_hz: float):
         self._period_ns = 1e9 / wanted_hz

@@ -1,4 +1,6 @@
-"""Emulated Dynamixel X-series servos on one line: the arm's joints, and a gripper where the options say one."""
+"""Emulated Dynamixel X-series servos on one line: the arm's joints, and a gripper where the options
+say one.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,22 @@ from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
 from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 
-_XC330, _FIRMWARE = 1220, 48
+_XC330 = 1220
+_FIRMWARE = 48
 _SPEED_RAD_S = 6.0
 _COUNTS_PER_RAD = 400.0  # of current, by how far a joint is off its goal
-_WARM_C, _HOT_C = 32, 78
-_BAUDS = {9600: 0, 57600: 1, 115200: 2, 1_000_000: 3, 2_000_000: 4, 3_000_000: 5, 4_000_000: 6, 4_500_000: 7}
+_WARM_C = 32
+_HOT_C = 78
+_BAUDS = {
+    9600: 0,
+    57600: 1,
+    115200: 2,
+    1_000_000: 3,
+    2_000_000: 4,
+    3_000_000: 5,
+    4_000_000: 6,
+    4_500_000: 7,
+}
 
 
 class Servo:
@@ -30,8 +43,19 @@ class Servo:
     def __init__(self, servo: int, baud: int):
         self.table = bytearray(wire.TABLE_SIZE)
         self.waiting: tuple[int, bytes] | None = None
-        values = {wire.MODEL: _XC330, wire.FIRMWARE: _FIRMWARE, wire.ID: servo, wire.BAUD: _BAUDS.get(baud, 1), wire.RETURN_DELAY: 250}
-        values |= {wire.OPERATING_MODE: 3, wire.MAX_POSITION: 4095, wire.RETURN_LEVEL: 2, wire.GOAL_CURRENT: 910}
+        values = {
+            wire.MODEL: _XC330,
+            wire.FIRMWARE: _FIRMWARE,
+            wire.ID: servo,
+            wire.BAUD: _BAUDS.get(baud, 1),
+            wire.RETURN_DELAY: 250,
+        }
+        values |= {
+            wire.OPERATING_MODE: 3,
+            wire.MAX_POSITION: 4095,
+            wire.RETURN_LEVEL: 2,
+            wire.GOAL_CURRENT: 910,
+        }
         values |= {wire.VOLTAGE: 50, wire.TEMPERATURE: _WARM_C, wire.GOAL_POSITION: wire.CENTRE}
         for entry, value in values.items():
             self.set(entry, value)
@@ -54,7 +78,11 @@ class Servo:
             return wire.ACCESS_ERROR
         if address < wire.EEPROM_END and self.get(wire.TORQUE):
             return wire.ACCESS_ERROR
-        if address == wire.GOAL_POSITION.address and len(data) >= 4 and not self._reaches(struct.unpack_from("<i", data)[0]):
+        if (
+            address == wire.GOAL_POSITION.address
+            and len(data) >= 4
+            and not self._reaches(struct.unpack_from("<i", data)[0])
+        ):
             return wire.LIMIT_ERROR
         if address == wire.TORQUE.address and data[0] and self.alert:
             return wire.RESULT_FAIL
@@ -62,7 +90,9 @@ class Servo:
         return 0
 
     def _reaches(self, goal: int) -> bool:
-        return self.get(wire.OPERATING_MODE) != 3 or self.get(wire.MIN_POSITION) <= goal <= self.get(wire.MAX_POSITION)
+        return self.get(wire.OPERATING_MODE) != 3 or self.get(
+            wire.MIN_POSITION
+        ) <= goal <= self.get(wire.MAX_POSITION)
 
 
 class Emulator:
@@ -73,12 +103,18 @@ class Emulator:
     def __init__(self, address: str, side: Side, options: Options):
         self.joints = catalog.arm(options.arm).joints
         self._faults = Faults(self.known_faults)
-        self._port = SerialPort(address, self._answer, self._faults, baud=options.baud, turnaround_s=0.0005)
+        self._port = SerialPort(
+            address, self._answer, self._faults, baud=options.baud, turnaround_s=0.0005
+        )
         count = len(self.joints)
-        ids = [options.first_id + k for k in range(count)] + ([options.gripper_id] if options.gripper_id else [])
+        ids = [options.first_id + k for k in range(count)] + (
+            [options.gripper_id] if options.gripper_id else []
+        )
         self.servos = {servo: Servo(servo, options.baud) for servo in ids}
         self._ids = tuple(ids[:count])
-        self.plant = Plant(np.zeros(count), np.full(count, -2e4), np.full(count, 2e4), np.full(count, _SPEED_RAD_S))
+        self.plant = Plant(
+            np.zeros(count), np.full(count, -2e4), np.full(count, 2e4), np.full(count, _SPEED_RAD_S)
+        )
         self.gripper_deg = options.gripper_open_deg
         self._heard = bytearray()
         self._lock = threading.Lock()
@@ -111,7 +147,9 @@ class Emulator:
         self._drive()
         error = np.where(self._driven, self.plant.target - self.plant.position, 0.0)
         for k, servo in enumerate(self._ids):
-            self._measure(self.servos[servo], self.plant.position[k], self.plant.velocity[k], error[k])
+            self._measure(
+                self.servos[servo], self.plant.position[k], self.plant.velocity[k], error[k]
+            )
         for servo in self.servos.values():
             servo.set(wire.TEMPERATURE, _HOT_C if "over_temperature" in self._faults else _WARM_C)
             if servo.get(wire.ID) not in self._ids:
@@ -124,11 +162,22 @@ class Emulator:
 
     @property
     def _driven(self) -> np.ndarray:
-        return np.array([bool(self.servos[i].get(wire.TORQUE)) and self.servos[i].get(wire.OPERATING_MODE) in (3, 4, 5) for i in self._ids])
+        return np.array(
+            [
+                bool(self.servos[i].get(wire.TORQUE))
+                and self.servos[i].get(wire.OPERATING_MODE) in (3, 4, 5)
+                for i in self._ids
+            ]
+        )
 
     @property
     def _goals(self) -> np.ndarray:
-        return np.array([(self.servos[i].get(wire.GOAL_POSITION) - wire.CENTRE) * wire.RAD_PER_COUNT for i in self._ids])
+        return np.array(
+            [
+                (self.servos[i].get(wire.GOAL_POSITION) - wire.CENTRE) * wire.RAD_PER_COUNT
+                for i in self._ids
+            ]
+        )
 
     def _measure(self, servo: Servo, position: float, velocity: float, error: float) -> None:
         limit = servo.get(wire.GOAL_CURRENT)
@@ -168,9 +217,14 @@ class Emulator:
             yield from ((who, wire.READ, said[:4]) for who in said[4:])
         elif instruction == wire.SYNC_WRITE and len(said) > 4:
             step = 1 + int.from_bytes(said[2:4], "little")
-            yield from ((said[k], wire.WRITE, said[:2] + said[k + 1 : k + step]) for k in range(4, len(said) - step + 1, step))
+            yield from (
+                (said[k], wire.WRITE, said[:2] + said[k + 1 : k + step])
+                for k in range(4, len(said) - step + 1, step)
+            )
         elif instruction == wire.BULK_READ:
-            yield from ((said[k], wire.READ, said[k + 1 : k + 5]) for k in range(0, len(said) - 4, 5))
+            yield from (
+                (said[k], wire.READ, said[k + 1 : k + 5]) for k in range(0, len(said) - 4, 5)
+            )
         elif instruction == wire.BULK_WRITE:
             k = 0
             while k + 5 <= len(said):
@@ -184,17 +238,24 @@ class Emulator:
         """Error and data of an instruction for one servo."""
         address = int.from_bytes(said[:2], "little")
         if instruction == wire.PING:
-            return 0, wire.MODEL.pack(servo.get(wire.MODEL)) + wire.FIRMWARE.pack(servo.get(wire.FIRMWARE))
+            return 0, wire.MODEL.pack(servo.get(wire.MODEL)) + wire.FIRMWARE.pack(
+                servo.get(wire.FIRMWARE)
+            )
         if instruction == wire.READ:
             size = int.from_bytes(said[2:4], "little")
-            return (0, bytes(servo.table[address : address + size])) if address + size <= wire.TABLE_SIZE else (wire.LENGTH_ERROR, b"")
+            return (
+                (0, bytes(servo.table[address : address + size]))
+                if address + size <= wire.TABLE_SIZE
+                else (wire.LENGTH_ERROR, b"")
+            )
         if instruction == wire.WRITE and len(said) > 2:
             return servo.write(address, said[2:]), b""
         if instruction == wire.REG_WRITE and len(said) > 2:
             servo.waiting = address, said[2:]
             return 0, b""
         if instruction == wire.ACTION:
-            waiting, servo.waiting = servo.waiting, None
+            waiting = servo.waiting
+            servo.waiting = None
             return servo.write(*waiting) if waiting else wire.RESULT_FAIL, b""
         if instruction == wire.REBOOT:
             servo.set(wire.HARDWARE_ERROR, 0)

@@ -1,7 +1,8 @@
-"""An emulated Inspire hand on a serial port (vendor's frames and Modbus-RTU, told apart by their first byte) or on Modbus-TCP.
+"""An emulated Inspire hand on a serial port (vendor's frames and Modbus-RTU, told apart by their
+first byte) or on Modbus-TCP.
 
-What is not known of the real hand: how it takes a bad checksum or an address it does not have over the vendor's frames (here: no
-answer), and how its taxels feel.
+What is not known of the real hand: how it takes a bad checksum or an address it does not have over
+the vendor's frames (here: no answer), and how its taxels feel.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from xlvla_drivers.hands.inspire_registers import host_and_port
 TURNAROUND_S = 0.0035
 """With it 12 bytes are read in the 6 ms that were measured on a hand."""
 
-_READ, _WRITE_ONE, _WRITE = 3, 6, 16
-_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
+_READ = 3
+_WRITE_ONE = 6
+_WRITE = 16
+_ILLEGAL_FUNCTION = 1
+_ILLEGAL_ADDRESS = 2
+_ILLEGAL_VALUE = 3
 
 
 class Emulator:
@@ -34,11 +39,18 @@ class Emulator:
 
     def __init__(self, address: str, side: Side, options: Options):
         tcp = options.transport == "tcp"
-        self.known_faults = (*(("unplug", "truncated", "duplicated", "late") if tcp else WIRE_FAULTS), *HAND_FAULTS)
+        self.known_faults = (
+            *(("unplug", "truncated", "duplicated", "late") if tcp else WIRE_FAULTS),
+            *HAND_FAULTS,
+        )
         self._faults = Faults(self.known_faults)
         self.hand = InspireHand(side, options, self._faults)
         self.joints = self.hand.joints
-        self._port = _tcp(address, self.hand, options, self._faults) if tcp else _serial(address, self.hand, options, self._faults)
+        self._port = (
+            _tcp(address, self.hand, options, self._faults)
+            if tcp
+            else _serial(address, self.hand, options, self._faults)
+        )
 
     def start(self) -> None:
         self._port.start()
@@ -66,7 +78,9 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
     modbus = Modbus(hand, options.octets_high_first)
 
     def answer(buffer: bytearray) -> Iterator[bytes]:
-        while len(buffer) >= 6 and len(buffer) >= (length := 6 + int.from_bytes(buffer[4:6], "big")):
+        while len(buffer) >= 6 and len(buffer) >= (
+            length := 6 + int.from_bytes(buffer[4:6], "big")
+        ):
             request = bytes(buffer[:length])
             del buffer[:length]
             time.sleep(TURNAROUND_S)
@@ -74,14 +88,17 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
             yield request[:4] + struct.pack(">HB", len(said) + 1, request[6]) + said
 
     ports = {port: tcp_ports.Answers(answer)}
-    return tcp_ports.TcpPorts(host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3])
+    return tcp_ports.TcpPorts(
+        host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3]
+    )
 
 
 class Modbus:
     """The hand's registers as Modbus functions 3, 6 and 16."""
 
     def __init__(self, hand: InspireHand, high_first: bool):
-        self._hand, self._high_first = hand, high_first
+        self._hand = hand
+        self._high_first = high_first
 
     def answer(self, request: bytes) -> bytes:
         """What the hand says to the request, both without what surrounds them on the wire."""
@@ -91,7 +108,11 @@ class Modbus:
         error = _ILLEGAL_VALUE
         if len(request) >= 5:
             address, number = struct.unpack(">HH", request[1:5])
-            said, error = self._read(address, number) if function == _READ else self._write(function, address, number, request)
+            said, error = (
+                self._read(address, number)
+                if function == _READ
+                else self._write(function, address, number, request)
+            )
             if said:
                 return bytes([function]) + said
         return bytes([function | 0x80, error])
@@ -106,19 +127,32 @@ class Modbus:
         return struct.pack(f">B{count}H", 2 * count, *registers), 0
 
     def _write(self, function: int, address: int, number: int, request: bytes) -> tuple[bytes, int]:
-        registers = [number] if function == _WRITE_ONE else struct.unpack(f">{len(request[6:]) // 2}H", request[6:])
-        if function == _WRITE and not (len(registers) == number <= 123 and request[5] == 2 * number):
+        registers = (
+            [number]
+            if function == _WRITE_ONE
+            else struct.unpack(f">{len(request[6:]) // 2}H", request[6:])
+        )
+        if function == _WRITE and not (
+            len(registers) == number <= 123 and request[5] == 2 * number
+        ):
             return b"", _ILLEGAL_VALUE
         data = wire.from_registers(address, registers, self._high_first)
-        alone = address < 1020 and len(registers) == 1  # a register of one byte: the low one is meant
-        return (request[1:5], 0) if self._hand.write(address, data[:1] if alone else data) else (b"", _ILLEGAL_ADDRESS)
+        alone = (
+            address < 1020 and len(registers) == 1
+        )  # a register of one byte: the low one is meant
+        return (
+            (request[1:5], 0)
+            if self._hand.write(address, data[:1] if alone else data)
+            else (b"", _ILLEGAL_ADDRESS)
+        )
 
 
 class SerialSpeech:
     """Both tongues of a serial line."""
 
     def __init__(self, hand: InspireHand, options: Options):
-        self._hand, self._id = hand, options.hand_id
+        self._hand = hand
+        self._id = options.hand_id
         self._modbus = Modbus(hand, options.octets_high_first)
         self._heard = bytearray()
         self._heard_s = 0.0

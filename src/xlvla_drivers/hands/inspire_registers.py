@@ -1,7 +1,7 @@
 """The registers of an Inspire hand over each of its wires.
 
-Each wire offers the same four methods. `read` and `write` ask again until an answer comes and raise LinkLost after
-`LINK_TIMEOUT_S`; `glance` asks once and may go without.
+Each wire offers the same four methods. `read` and `write` ask again until an answer comes and raise
+LinkLost after `LINK_TIMEOUT_S`; `glance` asks once and may go without.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Registers(ABC):
     largest_read: int
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str]):
-        self.address, self.hand_id, self.counts = address, hand_id, counts
+        self.address = address
+        self.hand_id = hand_id
+        self.counts = counts
 
     @abstractmethod
     def open(self) -> None: ...
@@ -58,11 +60,16 @@ class Registers(ABC):
     def write(self, address: int, data: bytes) -> None:
         self._insist(self._write, address, data)
 
-    def _insist(self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes) -> bytes:
-        end_s, until_s = awake.now_s() + LINK_TIMEOUT_S, awake.now_s() + REPLY_S
+    def _insist(
+        self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes
+    ) -> bytes:
+        end_s = awake.now_s() + LINK_TIMEOUT_S
+        until_s = awake.now_s() + REPLY_S
         while (answer := attempt(address, content, until_s)) is None:
             if awake.now_s() >= end_s:
-                raise LinkLost(f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms")
+                raise LinkLost(
+                    f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms"
+                )
             self.counts["retries"] += 1
             until_s = end_s  # it may have answered, but late: from now on it is waited for
         return answer
@@ -85,11 +92,15 @@ class SerialRegisters(Registers):
         self._link.close()
 
     def _read(self, address: int, size: int, until_s: float) -> bytes | None:
-        data = self._ask(wire.read_request(self.hand_id, address, size), wire.READ, address, until_s)
+        data = self._ask(
+            wire.read_request(self.hand_id, address, size), wire.READ, address, until_s
+        )
         return data if data is None or len(data) == size else None
 
     def _write(self, address: int, data: bytes, until_s: float) -> bytes | None:
-        return self._ask(wire.write_request(self.hand_id, address, data), wire.WRITE, address, until_s)
+        return self._ask(
+            wire.write_request(self.hand_id, address, data), wire.WRITE, address, until_s
+        )
 
     def _ask(self, request: bytes, command: int, address: int, until_s: float) -> bytes | None:
         self._forget()
@@ -103,7 +114,9 @@ class SerialRegisters(Registers):
         return None
 
     def _forget(self) -> None:
-        """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
+        """What is still on the line answers an older request: an answer to the next one must not be
+        mistaken for it.
+        """
         while (frame := self._link.frame(self._cut, awake.NOW)) is not None:
             self._count(frame)
         self.counts["truncated"] += self._link.drain() > 0
@@ -119,5 +132,8 @@ def host_and_port(address: str) -> tuple[str, int]:
     """Of an address such as 192.168.11.210 or 127.0.0.1:6000."""
     host, _, port = address.partition(":")
     if not host or "/" in host or not (port or "0").isdigit():
-        raise XlvlaError(f"inspire: transport tcp needs an address such as 192.168.11.210 or 127.0.0.1:{wire.TCP_PORT}, not '{address}'")
+        raise XlvlaError(
+            "inspire: transport tcp needs an address such as 192.168.11.210 or "
+            f"127.0.0.1:{wire.TCP_PORT}, not '{address}'"
+        )
     return host, int(port or wire.TCP_PORT)

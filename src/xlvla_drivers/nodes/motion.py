@@ -32,7 +32,8 @@ LONGEST_STOP_S = 1.0
 
 
 class MotionNode(RigNode):
-    """The control loop has its own thread and the clock's deadlines; services only set what it looks at.
+    """The control loop has its own thread and the clock's deadlines; services only set what it
+    looks at.
 
     A simulated rig starts engaged, hardware does not.
     """
@@ -40,20 +41,32 @@ class MotionNode(RigNode):
     def __init__(self) -> None:
         super().__init__("motion")
         self._era: Reset | None = None
-        self._release, self._go_home = threading.Event(), threading.Event()
+        self._release = threading.Event()
+        self._go_home = threading.Event()
 
     def configure(self) -> None:
         self.health.fact("scheduling", priority.hasten(processors=priority.PROCESSORS_OF_ONE))
         self._motion = RigMotion(self.rig)
-        self._sides = [SideStream(self, side, player) for side, player in self._motion.players.items()]
-        self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
-        self._stopping, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._sides = [
+            SideStream(self, side, player) for side, player in self._motion.players.items()
+        ]
+        self._status = self.publisher(topics.MOTION_STATUS)
+        self._said = ""
+        self._stopping, self._stops = (
+            stop.StopPublisher(self, "motion"),
+            Reader(self, topics.STOP.history(stop.KEPT), stop.FORM),
+        )
         self._session = command_session.new_session()
-        self._neighbours, self._strangers = Neighbours(self, self.rig), ""
-        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
+        self._neighbours = Neighbours(self, self.rig)
+        self._strangers = ""
+        self._resets = (
+            Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
+        )
         self._sources = Reader(self, topics.SOURCE, forms.WORDS)
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
-            (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
+            (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE))
+            for side in self._sides
+            for part in PARTS
         ]
         awaited = () if self.rig.sim else (side.label(part) for side, part, _ in self._devices)
         self._authority = Authority(self.rig.sim is not None, awaited)
@@ -64,8 +77,11 @@ class MotionNode(RigNode):
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        config, simulated, now_ns = self.rig.motion, self.rig.sim is not None, 0
-        passage, lost = Passage(config.rate_hz, simulated), LostTime(config.rate_hz, simulated, config.stale_s)
+        config = self.rig.motion
+        simulated = self.rig.sim is not None
+        now_ns = 0
+        passage = Passage(config.rate_hz, simulated)
+        lost = LostTime(config.rate_hz, simulated, config.stale_s)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -79,7 +95,9 @@ class MotionNode(RigNode):
             elif clock_set:
                 self._forget_times(now_ns, clock_set)
             self._release_if_asked()
-            if self._era is None:  # a simulation says where its time begins before anything may move
+            if (
+                self._era is None
+            ):  # a simulation says where its time begins before anything may move
                 continue
             self._go_home_if_asked(now_ns, self._era)
             plays = self._authority.moves and not self._release.is_set()
@@ -91,19 +109,26 @@ class MotionNode(RigNode):
 
     def _command(self, now_ns: int, passed_s: float, era: Reset) -> None:
         measured: dict[Side, np.ndarray | None] = {
-            side.side: None if side.player.started else side.measured(now_ns, era) for side in self._sides
+            side.side: None if side.player.started else side.measured(now_ns, era)
+            for side in self._sides
         }
         commands = self._motion.step(now_ns / SECOND, passed_s, measured)
         self.health.counts["slowed ticks"] += self._motion.pace.beat.rate < 0.99
         for side in self._sides:
             if side.side in commands:
-                side.publish(now_ns, commands[side.side], command_session.encode(self._session, era.name))
+                side.publish(
+                    now_ns, commands[side.side], command_session.encode(self._session, era.name)
+                )
 
     def _come_to_rest(self, passage: Passage, last_ns: int) -> None:
-        """The last commands of a node that ends: a stop within limits, at the deadlines that all commands have."""
+        """The last commands of a node that ends: a stop within limits, at the deadlines that all
+        commands have.
+        """
         self._motion.hold()
         given_up = threading.Event()
-        (patience := threading.Timer(LONGEST_STOP_S, given_up.set)).start()  # a simulation's clock may stand still
+        (
+            patience := threading.Timer(LONGEST_STOP_S, given_up.set)
+        ).start()  # a simulation's clock may stand still
         for now_ns, _ in self.clock.ticks(self.rig.motion.rate_hz, given_up):
             if self._era is None or self._motion.rests:
                 break
@@ -114,25 +139,35 @@ class MotionNode(RigNode):
         patience.cancel()
 
     def _listen(self, now_ns: int) -> None:
-        """What devices say of themselves and of where they are, who may drive, and whether somebody has stopped everybody."""
+        """What devices say of themselves and of where they are, who may drive, and whether somebody
+        has stopped everybody.
+        """
         if any(said.stopped for said in self._stops.every()):
             self._authority.stop()
         for side, part, reader in self._devices:
             for said in reader.every():
-                if said.stopped_by is not None:  # a stop outlives the motion node that was told of it
+                if (
+                    said.stopped_by is not None
+                ):  # a stop outlives the motion node that was told of it
                     self._authority.stop()
                 if self._authority.hear(side.label(part), said.level, said.text):
                     side.muted.add(part)  # what was commanded before is not where it will be found
                     self.health.counts["devices lost"] += 1
                     self.warn(f"{self._authority.state}: disengaged")
-        if self._era is not None and self._authority.moves and any(side.player.started for side in self._sides):
+        if (
+            self._era is not None
+            and self._authority.moves
+            and any(side.player.started for side in self._sides)
+        ):
             self._look_for_strays(now_ns, self._era)
         source = self._sources.newest()
         if source is not None and self._authority.choose(source):
             self._motion.hold()
 
     def _look_for_strays(self, now_ns: int, era: Reset) -> None:
-        """Disengages where it is not known where the robot is, or it is not where it was commanded."""
+        """Disengages where it is not known where the robot is, or it is not where it was
+        commanded.
+        """
         for side in self._sides:
             if strayed := side.strayed(now_ns, era):
                 self._authority.disengage(strayed)
@@ -142,7 +177,11 @@ class MotionNode(RigNode):
     def _tell(self) -> None:
         """Says at every change whether chunks are played, and whose."""
         state = "going home" if self._homing else self._authority.state
-        status = {"plays": self._authority.moves and not self._homing, "state": state, "source": self._authority.driver or ""}
+        status = {
+            "plays": self._authority.moves and not self._homing,
+            "state": state,
+            "source": self._authority.driver or "",
+        }
         if (said := json.dumps(status)) != self._said:
             self._said = said
             self._status.publish(String(data=said))
@@ -167,7 +206,9 @@ class MotionNode(RigNode):
             self._era = Reset(self._era.name, now_ns)
 
     def _wake(self, lost_s: float) -> None:
-        """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a command is not where a device is."""
+        """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a
+        command is not where a device is.
+        """
         self.warn(f"motion stood still for {lost_s:.1f} s: what was played is forgotten")
         self._forget()
 
@@ -213,7 +254,10 @@ class MotionNode(RigNode):
         if not self._authority.moves:
             raise XlvlaError(f"{self._authority.state}: only what is engaged goes home")
         now_ns = self.clock.now_ns()
-        if self._era is None or any(not side.player.started and side.measured(now_ns, self._era) is None for side in self._sides):
+        if self._era is None or any(
+            not side.player.started and side.measured(now_ns, self._era) is None
+            for side in self._sides
+        ):
             raise XlvlaError("it is not known where the robot is: are all joint states fresh?")
         self._go_home.set()
         return "going home; chunks wait until it is there"
@@ -224,8 +268,11 @@ class MotionNode(RigNode):
         super()._report()
 
     def _look_for_strangers(self) -> None:
-        """Holds while somebody else commands the same devices, and says who as soon as that is known."""
-        authority, neighbours = getattr(self, "_authority", None), getattr(self, "_neighbours", None)
+        """Holds while somebody else commands the same devices, and says who as soon as that is
+        known.
+        """
+        authority = getattr(self, "_authority", None)
+        neighbours = getattr(self, "_neighbours", None)
         if authority is None or neighbours is None:
             return
         line = neighbours.line()
@@ -246,7 +293,9 @@ class MotionNode(RigNode):
             self.health.fact("nearest", f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm")
         authority = getattr(self, "_authority", None)
         if authority is not None:
-            (self.health.ok if authority.moves else self.health.warn)("going home" if self._homing else authority.state)
+            (self.health.ok if authority.moves else self.health.warn)(
+                "going home" if self._homing else authority.state
+            )
 
 
 def main() -> None:

@@ -32,44 +32,67 @@ from xlvla_drivers.teleop.operator import Sample
 SOURCE = "teleop"
 """How motion knows whose chunks these are."""
 
-LOOK_S, LOOKS_S = 0.01, 0.03
-"""How often silence, motion and orders are noticed while no sample comes, and how often it is looked where the robot is."""
+LOOK_S = 0.01
+LOOKS_S = 0.03
+"""How often silence, motion and orders are noticed while no sample comes, and how often it is
+looked where the robot is.
+"""
 
 HASTE = 1.4
-"""A tracker that is up to so much faster than `rate_hz` is followed at its own rate; of a faster one samples are passed over."""
+"""A tracker that is up to so much faster than `rate_hz` is followed at its own rate; of a faster
+one samples are passed over.
+"""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 3.0
 """Between attempts to reach a source that is gone, doubled every time."""
 
-STATUS_S, CLUTCH_TIMEOUT_S = 0.2, 3.0
+STATUS_S = 0.2
+CLUTCH_TIMEOUT_S = 3.0
 SWITCH_S = 0.0005
 """How long a thread of a source may keep the one that follows from running."""
 
 
 class TeleopNode(RigNode):
-    """One thread reads the source and follows, a sample at a time; services only leave orders for it."""
+    """One thread reads the source and follows, a sample at a time; services only leave orders for
+    it.
+    """
 
     def __init__(self) -> None:
         super().__init__("teleop")
         self._orders: queue.Queue[tuple[bool, Future[str]]] = queue.Queue()
-        self._link, self._told, self._told_s = "connecting", "", 0.0
+        self._link = "connecting"
+        self._told = ""
+        self._told_s = 0.0
 
     def configure(self) -> None:
         if self.rig.teleop is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `teleop` section, so nobody drives it by hand")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `teleop` section, so nobody drives it by hand"
+            )
         self.teleop = self.rig.teleop
         sys.setswitchinterval(SWITCH_S)
         self.health.fact("scheduling", priority.hasten())
         codec = Codec.load()
         self._sides: dict[Side, TeleopSide] = {
-            side: TeleopSide(self, side, fingers(self.teleop.fingers, self.rig.hand(side), side, codec), SOURCE) for side in self.rig.sides
+            side: TeleopSide(
+                self, side, fingers(self.teleop.fingers, self.rig.hand(side), side, codec), SOURCE
+            )
+            for side in self.rig.sides
         }
         self._source = registry.source(self.rig, self)
         self._motion = Reader(self, topics.MOTION_STATUS, statuses.MOTION)
         self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
-        self._status, self._latent = self.publisher(topics.TELEOP_STATUS), self.publisher(topics.TELEOP_LATENT)
+        self._status, self._latent = (
+            self.publisher(topics.TELEOP_STATUS),
+            self.publisher(topics.TELEOP_LATENT),
+        )
         self._buttons = self.publisher(topics.BUTTON)
-        self._state: dict[str, Any] = {"plays": False, "state": "motion has said nothing", "source": ""}
+        self._state: dict[str, Any] = {
+            "plays": False,
+            "state": "motion has said nothing",
+            "source": "",
+        }
         self._void_ns = self._seen_ns = self._looked_ns = 0
         self._followed_s = dict.fromkeys(self._sides, 0.0)
         self.serve(topics.TELEOP_CLUTCH, self._on_clutch)
@@ -79,7 +102,8 @@ class TeleopNode(RigNode):
         while not stop.is_set():
             try:
                 self._source.open()
-                self._link, pause_s = "", FIRST_PAUSE_S
+                self._link = ""
+                pause_s = FIRST_PAUSE_S
                 while not stop.is_set():
                     self._turn(self._source.read(LOOK_S))
             except LinkLost as error:
@@ -113,22 +137,31 @@ class TeleopNode(RigNode):
         self._tell()
 
     def _follow(self, sample: Sample, now_ns: int) -> None:
-        now_s, waited_ns = time.monotonic(), time.monotonic_ns() - sample.received_ns
-        self._seen_ns = seen_ns = max(now_ns - waited_ns, self._seen_ns + 1)  # a simulation's time may pass more slowly
+        now_s = time.monotonic()
+        waited_ns = time.monotonic_ns() - sample.received_ns
+        self._seen_ns = seen_ns = max(
+            now_ns - waited_ns, self._seen_ns + 1
+        )  # a simulation's time may pass more slowly
         for key, tracked in sample.sides.items():
-            if key not in self._sides or now_s < self._followed_s[key] + 1 / (HASTE * self.teleop.rate_hz):
+            if key not in self._sides or now_s < self._followed_s[key] + 1 / (
+                HASTE * self.teleop.rate_hz
+            ):
                 continue
             side, self._followed_s[key] = self._sides[key], now_s
             with self._stopping(side, now_ns):
                 side.follower.see(tracked, now_ns / SECOND, sample.stamp_s)
             if side.follower.follows:
                 side.drive(seen_ns)
-                self.health.took("sample to chunk", (time.monotonic_ns() - sample.received_ns) / SECOND)
+                self.health.took(
+                    "sample to chunk", (time.monotonic_ns() - sample.received_ns) / SECOND
+                )
             side.tell(seen_ns)
             self.health.tick(f"{key}")
         self._press(sample.buttons)
         if any(side.follower.follows for side in self._sides.values()):
-            latents: dict[Side, np.ndarray] = {key: side.follower.fingers.latent[None] for key, side in self._sides.items()}
+            latents: dict[Side, np.ndarray] = {
+                key: side.follower.fingers.latent[None] for key, side in self._sides.items()
+            }
             self._latent.publish(convert.latents(latents))
 
     @contextlib.contextmanager
@@ -149,7 +182,9 @@ class TeleopNode(RigNode):
                 self._orders.put((not closed, Future()))
 
     def _listen(self) -> None:
-        """Where the world was put back or motion does not play, nothing that was begun before goes on."""
+        """Where the world was put back or motion does not play, nothing that was begun before goes
+        on.
+        """
         if (reset := self._resets.newest()) is not None:
             self._void_ns = reset.began_ns
             self._forget("open: the world was put back")
@@ -199,14 +234,18 @@ class TeleopNode(RigNode):
         if not self._state["plays"]:
             raise XlvlaError(f"motion plays nothing: {self._state['state']}")
         if self._state["source"] not in ("", SOURCE):
-            drives = f"'{self._state['source']}' drives until motion is engaged anew"
-            raise XlvlaError(f"{drives}, or '{SOURCE}' is said on {topics.SOURCE.name}")
+            raise XlvlaError(
+                f"'{self._state['source']}' drives until motion is engaged anew, or '{SOURCE}' is "
+                f"said on {topics.SOURCE.name}"
+            )
         waiting = [side for side in self._sides.values() if not side.follower.follows]
         refused = [line for side in waiting if (line := self._refused(side, now_ns))]
         following = [key for key, side in self._sides.items() if side.follower.follows]
         if not following:
             raise XlvlaError("; ".join(refused))
-        return "; ".join([f"{' and '.join(following)} {'follow' if following[1:] else 'follows'}", *refused])
+        return "; ".join(
+            [f"{' and '.join(following)} {'follow' if following[1:] else 'follows'}", *refused]
+        )
 
     def _refused(self, side: TeleopSide, now_ns: int) -> str:
         """Closes a side's clutch; why not, where it cannot."""
@@ -229,12 +268,17 @@ class TeleopNode(RigNode):
     def _tell(self) -> None:
         """The status, at every change and now and then."""
         sides = {key: self._of_side(key) for key in self._sides}
-        now_s, said = time.monotonic(), json.dumps(sides) + self._link
+        now_s = time.monotonic()
+        said = json.dumps(sides) + self._link
         if said == self._told and now_s < self._told_s + STATUS_S:
             return
-        self._told, self._told_s = said, now_s
+        self._told = said
+        self._told_s = now_s
         figures = self.health.figures()
-        latency = {name: float(figures.get(f"sample to chunk {name} [ms]", "nan")) for name in ("p50", "p99")}
+        latency = {
+            name: float(figures.get(f"sample to chunk {name} [ms]", "nan"))
+            for name in ("p50", "p99")
+        }
         status = {
             "source": self.teleop.source,
             "address": self._source.address,
@@ -245,11 +289,18 @@ class TeleopNode(RigNode):
         shown = {name: value for name, value in latency.items() if np.isfinite(value)}
         self._status.publish(String(data=json.dumps(status | {"latency_ms": shown})))
         well = not self._link and all(side["clutched"] for side in sides.values())
-        (self.health.ok if well else self.health.warn)(self._link or "; ".join(f"{k} {s['why'] or 'follows'}" for k, s in sides.items()))
+        (self.health.ok if well else self.health.warn)(
+            self._link or "; ".join(f"{k} {s['why'] or 'follows'}" for k, s in sides.items())
+        )
 
     def _of_side(self, key: Side) -> dict[str, Any]:
         follower = self._sides[key].follower
-        return {"tracked": follower.tracked, "clutched": follower.follows, "strained": follower.strained, "why": follower.why}
+        return {
+            "tracked": follower.tracked,
+            "clutched": follower.follows,
+            "strained": follower.strained,
+            "why": follower.why,
+        }
 
 
 def main() -> None:

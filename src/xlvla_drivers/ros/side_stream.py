@@ -44,10 +44,13 @@ class SideStream:
         self._messages = {part: convert.JointMessage(joints) for part, joints in names.items()}
         self._split = len(names["arm"])
         self._tracking = Tracking(names["arm"])
-        self._home, self._home_ns = np.array(list(node.rig.start(side).values())), 0
+        self._home = np.array(list(node.rig.start(side).values()))
+        self._home_ns = 0
 
     def release(self) -> None:
-        """The side's player has forgotten everything; the next chunk starts from the measured pose."""
+        """The side's player has forgotten everything; the next chunk starts from the measured
+        pose.
+        """
         self.homing = False
         self.muted.clear()
         self._tracking.forget()
@@ -59,7 +62,8 @@ class SideStream:
     def forget_times(self) -> None:
         """The clock was set: what was stamped before says nothing of when."""
         self.player.forget_times()
-        self.homing, self._home_ns = False, 0
+        self.homing = False
+        self._home_ns = 0
 
     def measured(self, now_ns: int, era: Reset) -> np.ndarray | None:
         """Where the side is [N] rad; None where that is not known freshly."""
@@ -89,12 +93,19 @@ class SideStream:
                 self._chunks.refuse(error)
 
     def go_home(self, now_ns: int, here: np.ndarray) -> None:
-        """Begins the way from where the side is [N] to where episodes start, whatever is played now."""
-        self.player.go(way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ), CHUNK_HZ, now_ns / SECOND)
+        """Begins the way from where the side is [N] to where episodes start, whatever is played
+        now.
+        """
+        self.player.go(
+            way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ),
+            CHUNK_HZ,
+            now_ns / SECOND,
+        )
         self.homing = True
 
     def _offer(self, message: Any, now_ns: int, era: Reset, authority: Authority) -> None:
-        stamp_ns, source = convert.nanoseconds(message.header.stamp), message.header.frame_id
+        stamp_ns = convert.nanoseconds(message.header.stamp)
+        source = message.header.frame_id
         try:
             authority.admit(source.removesuffix(RELATIVE))
             points, rate_hz = convert.points(message)
@@ -104,14 +115,20 @@ class SideStream:
             raise
         measured = None if self.player.started else self.measured(now_ns, era)
         relative = source.endswith(RELATIVE)
-        names, now_s = list(message.joint_names), now_ns / SECOND
-        self.player.offer(points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative)
+        names = list(message.joint_names)
+        now_s = now_ns / SECOND
+        self.player.offer(
+            points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative
+        )
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
 
     def publish(self, now_ns: int, command: np.ndarray, frame: str) -> None:
         """Says the command [N] rad of this tick to the devices of the side."""
-        if self.homing and not self.player.has_chunk(now_ns / SECOND):  # what was decided on the way is of another place
-            self.homing, self._home_ns = False, now_ns
+        if self.homing and not self.player.has_chunk(
+            now_ns / SECOND
+        ):  # what was decided on the way is of another place
+            self.homing = False
+            self._home_ns = now_ns
         for part, values in (("arm", command[: self._split]), ("hand", command[self._split :])):
             if part not in self.muted:
                 self._topics[part].publish(self._messages[part].fill(now_ns, values, frame=frame))

@@ -22,7 +22,8 @@ class Watch:
     """Everything since the last `cut`, by its stamps; `poll` is to be called often.
 
     Args:
-        origin_ns: times are seconds since then; those since 1970 would be rounded to a quarter of a microsecond.
+        origin_ns: times are seconds since then; those since 1970 would be rounded to a quarter of a
+            microsecond.
 
     Attributes:
         newest: the last reported pose [J] rad of a part.
@@ -32,22 +33,38 @@ class Watch:
     def __init__(self, node: Node, rig: Rig, origin_ns: int):
         self._origin_ns = origin_ns
         self._joints = {key: len(rig.joint_names(*key)) for key in rig.parts}
-        self._commands = {key: Reader(node, topics.command(*key).history(KEPT), forms.command(rig.joint_names(*key))) for key in rig.parts}
+        self._commands = {
+            key: Reader(
+                node, topics.command(*key).history(KEPT), forms.command(rig.joint_names(*key))
+            )
+            for key in rig.parts
+        }
         self._states = {
-            key: Reader(node, topics.joint_states(*key).history(KEPT), forms.joints(rig.joint_names(*key))) for key in rig.parts
+            key: Reader(
+                node, topics.joint_states(*key).history(KEPT), forms.joints(rig.joint_names(*key))
+            )
+            for key in rig.parts
         }
         self._motion = Reader(node, topics.MOTION_STATUS.history(50), statuses.MOTION)
-        self._devices = {key: Reader(node, topics.device(*key).history(50), forms.DEVICE) for key in rig.parts}
+        self._devices = {
+            key: Reader(node, topics.device(*key).history(50), forms.DEVICE) for key in rig.parts
+        }
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
-        self.era, self.era_s = "", 0.0
-        self.heard_motion, self.state = False, ""
+        self.era = ""
+        self.era_s = 0.0
+        self.heard_motion = False
+        self.state = ""
         self.cut()
 
     def cut(self) -> None:
         """Forgets what was written down."""
-        self._told_commands: dict[Key, list[tuple[float, np.ndarray, str, str]]] = {key: [] for key in self._joints}
-        self._told_states: dict[Key, list[tuple[float, np.ndarray]]] = {key: [] for key in self._joints}
+        self._told_commands: dict[Key, list[tuple[float, np.ndarray, str, str]]] = {
+            key: [] for key in self._joints
+        }
+        self._told_states: dict[Key, list[tuple[float, np.ndarray]]] = {
+            key: [] for key in self._joints
+        }
         self.status = list[str]()
         self.devices: dict[str, list[str]] = {}
 
@@ -69,13 +86,17 @@ class Watch:
             self.state = said["state"]
             self.status.append(self.state)
         for (side, part), reader in self._devices.items():
-            self.devices.setdefault(f"{side} {part}", []).extend(said.text for said in reader.every())
+            self.devices.setdefault(f"{side} {part}", []).extend(
+                said.text for said in reader.every()
+            )
         for reset in self._resets.every():
             self.era = reset.frame_id
             self.era_s = self.seconds(convert.nanoseconds(reset.stamp))
 
     def latest(self, key: Key) -> np.ndarray:
-        """The newest command to a part since the last `cut`, where there is none its newest measured pose [J] rad."""
+        """The newest command to a part since the last `cut`, where there is none its newest
+        measured pose [J] rad.
+        """
         told = self._told_commands[key]
         return told[-1][1] if told else self.newest[key]
 

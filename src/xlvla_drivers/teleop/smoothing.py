@@ -1,4 +1,6 @@
-"""Takes a tracker's noise out of what rests and leaves what moves alone (Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012)."""
+"""Takes a tracker's noise out of what rests and leaves what moves alone (Casiez, Roussel, Vogel: 1
+Euro Filter, CHI 2012).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ LONGEST_GAP_S = 0.5
 
 @dataclass(frozen=True)
 class Taste:
-    """How much is smoothed: frequencies below `rest_hz` pass always, and `per_speed_hz` more per unit of speed a second."""
+    """How much is smoothed: frequencies below `rest_hz` pass always, and `per_speed_hz` more per
+    unit of speed a second.
+    """
 
     rest_hz: float
     per_speed_hz: float
@@ -53,12 +57,17 @@ class Smooth:
         """The smoothed points, `dt` after the last."""
         points = np.asarray(points, dtype=float)
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
-            self._value, self._speed = points, np.zeros(points.shape)
+            self._value = points
+            self._speed = np.zeros(points.shape)
         elif dt > 0:
-            self._speed = self._speed + _share(self._taste.speed_hz, dt) * ((points - self._value) / dt - self._speed)
+            self._speed = self._speed + _share(self._taste.speed_hz, dt) * (
+                (points - self._value) / dt - self._speed
+            )
             speed = np.sqrt(np.square(self._speed).sum(-1, keepdims=True))
             frequency = self._taste.rest_hz + self._taste.per_speed_hz * speed
-            self._value = self._value + (points - self._value) / (1 + 1 / (2 * math.pi * frequency * dt))
+            self._value = self._value + (points - self._value) / (
+                1 + 1 / (2 * math.pi * frequency * dt)
+            )
         assert self._value is not None
         return self._value
 
@@ -77,7 +86,8 @@ class SmoothRotation:
     def __call__(self, rotation: np.ndarray, dt: float) -> np.ndarray:
         """The smoothed rotation, `dt` after the last."""
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
-            self._value, self._speed = rotation.copy(), np.zeros(3)
+            self._value = rotation.copy()
+            self._speed = np.zeros(3)
         elif dt > 0:
             gap = pin.log3(self._value.T @ rotation)
             self._speed = self._speed + _share(self._taste.speed_hz, dt) * (gap / dt - self._speed)
@@ -91,7 +101,8 @@ class SmoothPose:
     """Poses [4, 4] m."""
 
     def __init__(self) -> None:
-        self._position, self._rotation = Smooth(WRIST), SmoothRotation(TURN)
+        self._position = Smooth(WRIST)
+        self._rotation = SmoothRotation(TURN)
 
     def reset(self) -> None:
         self._position.reset()

@@ -1,4 +1,6 @@
-"""Apple Vision Pro with the VisionProTeleop app: a gRPC server on the headset that streams both hands and the head."""
+"""Apple Vision Pro with the VisionProTeleop app: a gRPC server on the headset that streams both
+hands and the head.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Options:
     """What a rig may say about it.
 
     Args:
-        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins and ends an episode.
+        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
+            and ends an episode.
     """
 
     gestures: bool = True
@@ -44,10 +47,13 @@ class Driver:
     """The headset's address is what its app shows; without one, that of its emulator."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
-        self.address = address if ":" in address else f"{address}:{wire.PORT}" if address else EMULATED
+        self.address = (
+            address if ":" in address else f"{address}:{wire.PORT}" if address else EMULATED
+        )
         self._sides = sides
         self._gestures = Gestures() if options.gestures else None
-        self._facing, self._mailbox = Facing(), Mailbox()
+        self._facing = Facing()
+        self._mailbox = Mailbox()
         self._wrists: dict[Side, np.ndarray] = {}
         self._channel: Any = None
 
@@ -62,7 +68,9 @@ class Driver:
         try:
             grpc.channel_ready_future(self._channel).result(timeout=CONNECT_S)
         except grpc.FutureTimeoutError:
-            raise LinkLost(f"no headset at {self.address}: is its app open and is it on this network?") from None
+            raise LinkLost(
+                f"no headset at {self.address}: is its app open and is it on this network?"
+            ) from None
         call = self._channel.unary_stream(wire.METHOD)(wire.request(_own_ip(self.address)))
         threading.Thread(target=self._listen, args=(call,), name="vision_pro", daemon=True).start()
         if not self._mailbox.await_first(CONNECT_S):
@@ -102,11 +110,24 @@ class Driver:
         sides: dict[Side, Tracked] = {}
         for side in SIDES:
             hand = update.left if side == "left" else update.right
-            if side not in self._sides or hand is None or len(hand.joints) < 25 or self._still(side, hand.wrist):
+            if (
+                side not in self._sides
+                or hand is None
+                or len(hand.joints) < 25
+                or self._still(side, hand.wrist)
+            ):
                 continue
-            sides[side] = Tracked(self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3])
-        hands: dict[Side, np.ndarray] = {side: tracked.keypoints for side, tracked in sides.items() if tracked.keypoints is not None}
-        return Sample(sides, buttons=self._gestures(hands, time.monotonic()) if self._gestures else ())
+            sides[side] = Tracked(
+                self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3]
+            )
+        hands: dict[Side, np.ndarray] = {
+            side: tracked.keypoints
+            for side, tracked in sides.items()
+            if tracked.keypoints is not None
+        }
+        return Sample(
+            sides, buttons=self._gestures(hands, time.monotonic()) if self._gestures else ()
+        )
 
     def _still(self, side: Side, wrist: np.ndarray) -> bool:
         before, self._wrists[side] = self._wrists.get(side), wrist

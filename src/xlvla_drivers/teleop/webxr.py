@@ -1,8 +1,10 @@
-"""Any headset with a browser that tracks hands (WebXR): it comes to a WebSocket server of ours and speaks vuer's events.
+"""Any headset with a browser that tracks hands (WebXR): it comes to a WebSocket server of ours and
+speaks vuer's events.
 
-The page is vuer's. It is opened as `https://vuer.ai?ws=ws://localhost:8012/KEY` on a headset whose port was brought here over USB
-(`adb reverse tcp:8012 tcp:8012`), or with `wss://` and a certificate over the network; the whole address, with this server's key,
-is printed when the source starts. Whoever does not know the key, and every page of another site, is sent away.
+The page is vuer's. It is opened as `https://vuer.ai?ws=ws://localhost:8012/KEY` on a headset whose
+port was brought here over USB (`adb reverse tcp:8012 tcp:8012`), or with `wss://` and a certificate
+over the network; the whole address, with this server's key, is printed when the source starts.
+Whoever does not know the key, and every page of another site, is sent away.
 """
 
 from __future__ import annotations
@@ -28,11 +30,17 @@ from xlvla_drivers.teleop.worlds import Facing
 MOST_BYTES = 1 << 16
 """Of one event; both hands take some 8,000."""
 
-HANDSHAKE_S, PING_S, CLOSE_S = 3.0, 5.0, 1.0
-"""For a client to say what it wants; between questions whether it still lives, and for its answer; for its goodbye."""
+HANDSHAKE_S = 3.0
+PING_S = 5.0
+CLOSE_S = 1.0
+"""For a client to say what it wants; between questions whether it still lives, and for its answer;
+for its goodbye.
+"""
 
 HAND = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-"""Axes of the hand frame in that of a WebXR wrist, whose -z goes to the fingers and whose y leaves the back of the hand."""
+"""Axes of the hand frame in that of a WebXR wrist, whose -z goes to the fingers and whose y leaves
+the back of the hand.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,10 @@ class Options:
     """What a rig may say about it.
 
     Args:
-        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins and ends an episode.
-        certificate, key: PEM files with which it serves `wss://`; needed at an address that other machines reach.
+        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
+            and ends an episode.
+        certificate, key: PEM files with which it serves `wss://`; needed at an address that other
+            machines reach.
         page: the site whose page headsets open; a browser on a page of any other is sent away.
     """
 
@@ -54,18 +64,23 @@ class Options:
 class Driver:
     """Serves one headset at a time at `host:port`.
 
-    A headset that said nothing for `GONE_S` gives way to the next that comes: one that fell asleep, too, comes back as a next one.
+    A headset that said nothing for `GONE_S` gives way to the next that comes: one that fell asleep,
+    too, comes back as a next one.
     """
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
         self.address = address or door.HERE
-        self._sides, self._options, self._node = sides, options, node
-        self._facing, self._mailbox = Facing(), Mailbox()
+        self._sides = sides
+        self._options = options
+        self._node = node
+        self._facing = Facing()
+        self._mailbox = Mailbox()
         self._server: Any = None
         self._seat = threading.Condition()
         self._driving: Any = None
         self._heard_s = 0.0
-        self._key, self._told = "", False
+        self._key = ""
+        self._told = False
         self._begin()
 
     def open(self) -> None:
@@ -114,7 +129,9 @@ class Driver:
         try:
             context.load_cert_chain(self._options.certificate, self._options.key or None)
         except (OSError, ssl.SSLError) as error:
-            raise XlvlaError(f"teleop.options.certificate: {self._options.certificate} cannot be used: {error}") from None
+            raise XlvlaError(
+                f"teleop.options.certificate: {self._options.certificate} cannot be used: {error}"
+            ) from None
         return context
 
     def _tell(self, server: str) -> None:
@@ -150,7 +167,9 @@ class Driver:
             self._fail(connection, "the headset left")
 
     def _sit(self, connection: Any) -> bool:
-        """Whether a connection is the one that drives now; it waits for as long as another may be silent."""
+        """Whether a connection is the one that drives now; it waits for as long as another may be
+        silent.
+        """
         give_up_s = time.monotonic() + GONE_S + 0.1
         with self._seat:
             while self._driving is not None and time.monotonic() - self._heard_s < GONE_S:
@@ -158,7 +177,8 @@ class Driver:
                     return False
                 self._seat.wait(0.05)
             self._dismiss()
-            self._driving, self._heard_s = connection, time.monotonic()
+            self._driving = connection
+            self._heard_s = time.monotonic()
             self._begin()
         return True
 
@@ -170,7 +190,12 @@ class Driver:
     def _dismiss(self) -> None:
         """Lets the headset that drives go, without waiting for it: it may be asleep."""
         if self._driving is not None:
-            threading.Thread(target=self._driving.close, args=(1001, "another headset drives"), name="goodbye", daemon=True).start()
+            threading.Thread(
+                target=self._driving.close,
+                args=(1001, "another headset drives"),
+                name="goodbye",
+                daemon=True,
+            ).start()
         self._driving = None
 
     def _fail(self, connection: Any, why: str) -> None:
@@ -193,8 +218,13 @@ class Driver:
             connection.send(wire.scene(time.time_ns() // 1_000_000))
 
     def _sample(self, value: Any, stamp_s: float) -> Sample:
-        seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {side: hand for side, hand in wire.hands(value).items() if side in self._sides}
-        sides: dict[Side, Tracked] = {side: Tracked(self._facing.pose(wrist, HAND), keypoints) for side, (wrist, keypoints) in seen.items()}
+        seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {
+            side: hand for side, hand in wire.hands(value).items() if side in self._sides
+        }
+        sides: dict[Side, Tracked] = {
+            side: Tracked(self._facing.pose(wrist, HAND), keypoints)
+            for side, (wrist, keypoints) in seen.items()
+        }
         hands: dict[Side, np.ndarray] = {side: keypoints for side, (_, keypoints) in seen.items()}
         buttons = self._gestures(hands, time.monotonic()) if self._gestures else ()
         return Sample(sides, stamp_s=stamp_s or None, buttons=buttons)

@@ -1,7 +1,8 @@
-"""Teaching one more hand a latent that others have shaped, while their networks stay as they are to the bit.
+"""Teaching one more hand a latent that others have shaped, while their networks stay as they are to
+the bit.
 
-The newcomer's encoder is told what the others' frozen decoders make of its latents, its decoder is shown the latents of
-their frozen encoders; the losses are those of joint training.
+The newcomer's encoder is told what the others' frozen decoders make of its latents, its decoder is
+shown the latents of their frozen encoders; the losses are those of joint training.
 """
 
 from __future__ import annotations
@@ -29,15 +30,21 @@ from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 4000
 OWN = 2.0
-"""How much more its own reconstruction weighs than in joint training, which has four times as many steps."""
+"""How much more its own reconstruction weighs than in joint training, which has four times as many
+steps.
+"""
 SPREAD = -9.5
-"""Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones scatter about that much."""
+"""Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones
+scatter about that much.
+"""
 
 
 class Newcomer(Trainer):
     """A training run in which one hand learns and all others of a weights file are frozen."""
 
-    def __init__(self, base: Path, hand: str, steps: int = STEPS, seed: int = 0, recipe: Recipe = DEFAULT):
+    def __init__(
+        self, base: Path, hand: str, steps: int = STEPS, seed: int = 0, recipe: Recipe = DEFAULT
+    ):
         self.codec, self.tensors = _base(base, hand)
         self.newcomer = hand
         others = tuple(name for name in self.codec.hands if name != hand)
@@ -47,7 +54,11 @@ class Newcomer(Trainer):
                 load(self.coders[body.name], self.tensors, body.name, self.codec.latent_dim)
 
     def _bodies(self) -> list[Embodiment]:
-        return [body for body in super()._bodies() if body.hand.name == self.newcomer or self._teaches(body)]
+        return [
+            body
+            for body in super()._bodies()
+            if body.hand.name == self.newcomer or self._teaches(body)
+        ]
 
     def _phases(self) -> tuple[Phase, ...]:
         return phases(self.recipe, twins=True)
@@ -76,9 +87,18 @@ class Newcomer(Trainer):
         card = dict(self.codec.card)
         entry = {side: hand_entry(body, side) for body in self.learning for side in body.sides}
         hands = {**card["hands"], self.newcomer: entry}
-        about = {"recipe": asdict(self.recipe), "seed": self.seed, "minutes": round(self.seconds / 60, 2)}
+        about = {
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "minutes": round(self.seconds / 60, 2),
+        }
         added = {**card.get("added", {}), self.newcomer: about}
-        return {**card, "hands": dict(sorted(hands.items())), "added": added, "latent": self.codec.hash}
+        return {
+            **card,
+            "hands": dict(sorted(hands.items())),
+            "added": added,
+            "latent": self.codec.hash,
+        }
 
 
 def add(run: Newcomer, out: Path, progress: Callable[[int, Losses], None] | None = None) -> None:
@@ -91,25 +111,47 @@ def add(run: Newcomer, out: Path, progress: Callable[[int, Losses], None] | None
 
 
 def _base(path: Path, hand: str) -> tuple[Codec, dict[str, Tensor]]:
-    """The codec that is extended, with its tensors but those of an earlier addition of the same hand."""
+    """The codec that is extended, with its tensors but those of an earlier addition of the same
+    hand.
+    """
     require_sound(catalog.hand(hand))
     codec = Codec.load(path)
     if hand in codec.hands and hand not in codec.card.get("added", {}):
-        raise XlvlaError(f"'{hand}' shaped the latent of {path}; only hands that came later can be taught anew: `xlvla codec train`")
+        raise XlvlaError(
+            f"'{hand}' shaped the latent of {path}; only hands that came later can be taught anew: "
+            "`xlvla codec train`"
+        )
     tensors = load_file(path)
     old = {f"{entry['network']}." for entry in codec.card["hands"].get(hand, {}).values()}
-    return codec, {name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(old))}
+    return codec, {
+        name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(old))
+    }
 
 
 def shaped(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int) -> Recipe:
-    """The recipe with the networks' shape of the base; all steps are those of a left hand, which joins a latent that exists."""
+    """The recipe with the networks' shape of the base; all steps are those of a left hand, which
+    joins a latent that exists.
+    """
     network = next(iter(codec.card["hands"].values()))["right"]["network"]
     encoder, decoder = (_widths(tensors, f"{network}.{half}") for half in ("encoder", "decoder"))
     normalised = f"{network}.encoder.0.gain" in tensors
-    shape = replace(recipe.settled, encoder=encoder, decoder=decoder, latent=codec.latent_dim, activation=codec.card["activation"])
+    shape = replace(
+        recipe.settled,
+        encoder=encoder,
+        decoder=decoder,
+        latent=codec.latent_dim,
+        activation=codec.card["activation"],
+    )
     own = OWN * recipe.reconstruction
     return replace(
-        shape, name="newcomer", reconstruction=own, normalised=normalised, steps=0, left_steps=steps, settle_steps=0, left_rate=recipe.rate
+        shape,
+        name="newcomer",
+        reconstruction=own,
+        normalised=normalised,
+        steps=0,
+        left_steps=steps,
+        settle_steps=0,
+        left_rate=recipe.rate,
     )
 
 
@@ -135,7 +177,14 @@ def _load_network(network: Mlp, tensors: Mapping[str, Tensor], prefix: str, outp
     for layer in network:
         if isinstance(layer, nn.Linear):
             index += 1
-            layer.weight[: outputs if layer is network[-1] else None] = tensors[f"{prefix}.{index}.weight"].T.float()
-            layer.bias[: outputs if layer is network[-1] else None] = tensors[f"{prefix}.{index}.bias"].float()
+            layer.weight[: outputs if layer is network[-1] else None] = tensors[
+                f"{prefix}.{index}.weight"
+            ].T.float()
+            layer.bias[: outputs if layer is network[-1] else None] = tensors[
+                f"{prefix}.{index}.bias"
+            ].float()
         elif isinstance(layer, nn.LayerNorm):
-            layer.weight[:], layer.bias[:] = tensors[f"{prefix}.{index}.gain"].float(), tensors[f"{prefix}.{index}.shift"].float()
+            layer.weight[:], layer.bias[:] = (
+                tensors[f"{prefix}.{index}.gain"].float(),
+                tensors[f"{prefix}.{index}.shift"].float(),
+            )

@@ -1,4 +1,6 @@
-"""How fast the codec is on this machine: at run time through ONNX Runtime and numpy, and in training."""
+"""How fast the codec is on this machine: at run time through ONNX Runtime and numpy, and in
+training.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from xlvla_policy.latent.training import Trainer
 Pair = tuple[tuple[str, Side], tuple[str, Side]]
 TRAINED = ("ability", "inspire", "paxini", "xhand")
 """The paper's four hands."""
-POOL, TEMPLATES = 8192, 256
+POOL = 8192
+TEMPLATES = 256
 """Pinches to draw batches from while measuring; their number does not change a step's time."""
 
 
@@ -36,7 +39,9 @@ class Timing:
 
 @dataclass(frozen=True)
 class RunTime:
-    """One way of running the codec, and how long each task takes; a chunk is 2 hands x 64 frames, a frame one hand."""
+    """One way of running the codec, and how long each task takes; a chunk is 2 hands x 64 frames, a
+    frame one hand.
+    """
 
     way: str
     tasks: dict[str, Timing]
@@ -44,7 +49,8 @@ class RunTime:
 
 @dataclass(frozen=True)
 class Steps:
-    """Seconds per training step of the paper's recipe, measured turn by turn: per-joint loops, ours, ours in bfloat16.
+    """Seconds per training step of the paper's recipe, measured turn by turn: per-joint loops,
+    ours, ours in bfloat16.
 
     Our own recipe spends the first `Recipe.coarse` of its steps with hidden layers in bfloat16.
     """
@@ -70,18 +76,34 @@ def run_times(codec: Codec, pair: Pair, seconds: float = 1.0) -> list[RunTime]:
         codec.part(hand, side)  # a name it does not know is refused before anything is written
     with TemporaryDirectory() as folder:
         export(codec, Path(folder))
-        load = {"load": lambda: [_session(Path(folder), *hand, half) for hand in pair for half in ("encoder", "decoder")]}
-        onnx = _tasks(pair, codec, lambda hand, side, half: _onnx(_session(Path(folder), hand, side, half)))
+        load = {
+            "load": lambda: [
+                _session(Path(folder), *hand, half)
+                for hand in pair
+                for half in ("encoder", "decoder")
+            ]
+        }
+        onnx = _tasks(
+            pair, codec, lambda hand, side, half: _onnx(_session(Path(folder), hand, side, half))
+        )
         numpy = _tasks(pair, codec, lambda hand, side, half: _numpy(codec, hand, side, half))
         ways = {"onnxruntime": onnx | load, "numpy": numpy | {"load": Codec.load}}
-        return [RunTime(way, {task: timed(call, seconds) for task, call in tasks.items()}) for way, tasks in ways.items()]
+        return [
+            RunTime(way, {task: timed(call, seconds) for task, call in tasks.items()})
+            for way, tasks in ways.items()
+        ]
 
 
 def training_steps(rounds: int = 5, hands: Sequence[str] = TRAINED, threads: int = 1) -> Steps:
-    """All trainers at the paper's recipe, batch 1024 x 4 hands, one step each in turn after a warm-up."""
+    """All trainers at the paper's recipe, batch 1024 x 4 hands, one step each in turn after a
+    warm-up.
+    """
     torch.set_num_threads(threads)
     loops = LoopTrainer(replace(PAPER, templates=TEMPLATES), hands)
-    runs = [Trainer(replace(PAPER, pool=POOL, templates=TEMPLATES, coarse=coarse), hands).run() for coarse in (0.0, 1.0)]
+    runs = [
+        Trainer(replace(PAPER, pool=POOL, templates=TEMPLATES, coarse=coarse), hands).run()
+        for coarse in (0.0, 1.0)
+    ]
     calls = (loops.step, *(run.__next__ for run in runs))
     for call in calls:
         call()
@@ -92,16 +114,22 @@ def training_steps(rounds: int = 5, hands: Sequence[str] = TRAINED, threads: int
 def timed(call: Callable[[], object], seconds: float) -> Timing:
     """Calls again and again for that long, at least five times after a first that warms up."""
     call()
-    end, spent = time.perf_counter() + seconds, []
+    end = time.perf_counter() + seconds
+    spent = []
     while time.perf_counter() < end or len(spent) < 5:
         spent.append(_seconds(call))
     return _timing(np.array(spent))
 
 
-def _tasks(pair: Pair, codec: Codec, coder: Callable[[str, Side, Half], Callable[[np.ndarray], object]]) -> dict[str, Callable[[], object]]:
+def _tasks(
+    pair: Pair, codec: Codec, coder: Callable[[str, Side, Half], Callable[[np.ndarray], object]]
+) -> dict[str, Callable[[], object]]:
     """What is measured, by name; poses are random ones of each hand."""
     tasks = {}
-    halves: tuple[tuple[Half, Callable[..., np.ndarray]], ...] = (("decoder", _latents), ("encoder", _poses))
+    halves: tuple[tuple[Half, Callable[..., np.ndarray]], ...] = (
+        ("decoder", _latents),
+        ("encoder", _poses),
+    )
     for half, given in halves:
         coders = [coder(hand, side, half) for hand, side in pair]
         chunks = [given(codec, hand, side, CHUNK_FRAMES) for hand, side in pair]
@@ -111,7 +139,9 @@ def _tasks(pair: Pair, codec: Codec, coder: Callable[[str, Side, Half], Callable
     return tasks
 
 
-def _all(coders: Sequence[Callable[[np.ndarray], object]], values: Sequence[np.ndarray]) -> Callable[[], object]:
+def _all(
+    coders: Sequence[Callable[[np.ndarray], object]], values: Sequence[np.ndarray]
+) -> Callable[[], object]:
     return lambda: [coder(value) for coder, value in zip(coders, values, strict=True)]
 
 
@@ -137,7 +167,9 @@ def _onnx(session: onnxruntime.InferenceSession) -> Callable[[np.ndarray], objec
 def _session(folder: Path, hand: str, side: Side, half: Half) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(folder / file_name(hand, side, half)), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        str(folder / file_name(hand, side, half)), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _seconds(call: Callable[[], object]) -> float:

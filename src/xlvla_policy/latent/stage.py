@@ -17,7 +17,8 @@ from xlvla.types import Finger, Side
 if TYPE_CHECKING:
     import mujoco
 
-WIDTH, HEIGHT = 360, 400
+WIDTH = 360
+HEIGHT = 400
 """Pixels of one hand's picture."""
 REACH_M = 0.56
 """From the camera to the hand's middle."""
@@ -41,7 +42,9 @@ class Stage:
         try:
             import mujoco
         except ImportError as error:
-            raise XlvlaError(f"drawing hands needs MuJoCo ({error}): pip install 'xlvla[sim,show]'") from None
+            raise XlvlaError(
+                f"drawing hands needs MuJoCo ({error}): pip install 'xlvla[sim,show]'"
+            ) from None
         self._mujoco = mujoco
         self.hand = hand
         self.side: Side = side
@@ -58,7 +61,11 @@ class Stage:
 
         def angle(name: str) -> float:
             mimic = description.joint(name).mimic
-            return mimic.multiplier * angle(mimic.joint) + mimic.offset if mimic else float(angles[name])
+            return (
+                mimic.multiplier * angle(mimic.joint) + mimic.offset
+                if mimic
+                else float(angles[name])
+            )
 
         for joint in description.joints:
             if joint.moves:
@@ -72,7 +79,9 @@ class Stage:
         self._mujoco.mj_forward(self.model, self.data)
         camera = self._mujoco.MjvCamera()
         reach = self.model.geom_rbound[:, None]
-        camera.lookat[:] = ((self.data.geom_xpos - reach).min(0) + (self.data.geom_xpos + reach).max(0)) / 2
+        camera.lookat[:] = (
+            (self.data.geom_xpos - reach).min(0) + (self.data.geom_xpos + reach).max(0)
+        ) / 2
         camera.lookat[0] += ROOM_M
         camera.distance = REACH_M
         camera.azimuth = 180 + (35 if self.side == "right" else -35)
@@ -82,7 +91,12 @@ class Stage:
     def __enter__(self) -> Stage:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.renderer.close()
 
 
@@ -100,13 +114,17 @@ def _scene(path: Path) -> mujoco.MjModel:
     spec.visual.headlight.specular[:] = 0.1
     wall = {"type": mujoco.mjtTexture.mjTEXTURE_SKYBOX, "builtin": mujoco.mjtBuiltin.mjBUILTIN_FLAT}
     spec.add_texture(name="sky", rgb1=[1, 1, 1], rgb2=[1, 1, 1], width=16, height=96, **wall)
-    spec.worldbody.add_light(pos=[0.6, 0.4, 0.8], dir=[-0.6, -0.4, -0.7], diffuse=[0.45, 0.45, 0.45], castshadow=True)
+    spec.worldbody.add_light(
+        pos=[0.6, 0.4, 0.8], dir=[-0.6, -0.4, -0.7], diffuse=[0.45, 0.45, 0.45], castshadow=True
+    )
     return spec.compile()
 
 
 def _paint(model: mujoco.MjModel, hand: Hand, side: Side) -> None:
     """Every finger's own links in its colour, paler towards the palm's; the rest grey."""
-    colours = {link: COLOURS[finger] for finger, links in _own_links(hand, side).items() for link in links}
+    colours = {
+        link: COLOURS[finger] for finger, links in _own_links(hand, side).items() for link in links
+    }
     for geom in range(model.ngeom):
         model.geom_matid[geom] = -1
         model.geom_rgba[geom] = (*colours.get(model.body(model.geom_bodyid[geom]).name, PALM), 1)
@@ -121,4 +139,7 @@ def _own_links(hand: Hand, side: Side) -> dict[Finger, set[str]]:
         while link in above:
             link = above[link]
             chains[finger].add(link)
-    return {finger: links - set().union(*(chains[other] for other in chains if other != finger)) for finger, links in chains.items()}
+    return {
+        finger: links - set().union(*(chains[other] for other in chains if other != finger))
+        for finger, links in chains.items()
+    }

@@ -21,20 +21,24 @@ from xlvla.types import PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
-"""How often commands are collected and the time to plan is checked, whether or not the policy thinks."""
+"""How often commands are collected and the time to plan is checked, whether or not the policy
+thinks.
+"""
 
 PATIENCE_S = 2.0
 """How long something may be waited for before it is said."""
 
-BRIEFLY_S, REPEAT_S = 2.0, 30.0
+BRIEFLY_S = 2.0
+REPEAT_S = 30.0
 """How long after a complaint another may be made, and the same again."""
 
 
 class PolicyNode(RigNode):
     """Decides every `replan_s` on the newest image and the commands in force when it was taken.
 
-    A chunk is stamped with its image's time, so that motion can drop the frames that passed while the policy thought.
-    What became void meanwhile (a reset, another instruction, too much time) is not published.
+    A chunk is stamped with its image's time, so that motion can drop the frames that passed while
+    the policy thought. What became void meanwhile (a reset, another instruction, too much time) is
+    not published.
     """
 
     def __init__(self) -> None:
@@ -45,20 +49,30 @@ class PolicyNode(RigNode):
         self._thinking: Future[bool] | None = None
         self._plan_ns = self._newest_ns = 0
         self._asked: tuple[int, str] = (0, "")
-        self._wait, self._wait_since, self._ticked = "", 0.0, 0.0
-        self._complaint, self._complained = "", 0.0
+        self._wait = ""
+        self._wait_since = 0.0
+        self._ticked = 0.0
+        self._complaint = ""
+        self._complained = 0.0
 
     def configure(self) -> None:
         if self.rig.policy is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run"
+            )
         if not self.rig.sim:
             priority.give_way()
         self._config = self.rig.policy
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type
-        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(self.rig)
+        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(
+            self.rig
+        )
         if self._policy.frames > convert.MOST_FRAMES:
-            raise XlvlaError(f"chunks of policy '{kind}' have {self._policy.frames} frames: motion plays at most {convert.MOST_FRAMES}")
+            raise XlvlaError(
+                f"chunks of policy '{kind}' have {self._policy.frames} frames: motion plays at "
+                f"most {convert.MOST_FRAMES}"
+            )
         self._observer = Observer(self, self._policy, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
@@ -75,17 +89,23 @@ class PolicyNode(RigNode):
                     self._heed_reset(now_ns)
                     observation = self._look(now_ns)
                 if observation is not None:
-                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(self._config.replan_s * SECOND)
+                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(
+                        self._config.replan_s * SECOND
+                    )
                     self._thinking = thinker.submit(self._think, observation, stop)
         self._ticked = 0.0
 
     def _look(self, now_ns: int) -> Observation | None:
-        """Listens, and where it is time to decide and nothing is being decided, what to decide on."""
+        """Listens, and where it is time to decide and nothing is being decided, what to decide
+        on.
+        """
         try:
             self._observer.listen(now_ns)
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
-            observation = self._observer.observe(now_ns, self._instruction, self._still_told(now_ns), self._delay_s())
+            observation = self._observer.observe(
+                now_ns, self._instruction, self._still_told(now_ns), self._delay_s()
+            )
         except NotYet as reason:
             self.health.counts["waits"] += 1
             self._await(str(reason))
@@ -113,7 +133,9 @@ class PolicyNode(RigNode):
 
     def _heed_reset(self, now_ns: int) -> None:
         if self._observer.heed_reset():
-            self._sent, self._plan_ns, self._newest_ns = (), now_ns, 0
+            self._sent = ()
+            self._plan_ns = now_ns
+            self._newest_ns = 0
 
     def _still_told(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
@@ -126,7 +148,9 @@ class PolicyNode(RigNode):
         return float(np.percentile(self._delays_s, 95)) if self._delays_s else 0.0
 
     def _think(self, observation: Observation, stop: threading.Event) -> bool:
-        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in vain."""
+        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in
+        vain.
+        """
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
@@ -139,7 +163,9 @@ class PolicyNode(RigNode):
             self._heed_reset(now_ns)
             if stop.is_set() or self._void(observation):
                 return True
-            if self._late(observation, now_ns):  # a machine that cannot keep up is not asked for more
+            if self._late(
+                observation, now_ns
+            ):  # a machine that cannot keep up is not asked for more
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
@@ -156,7 +182,10 @@ class PolicyNode(RigNode):
 
     def _void(self, observation: Observation) -> bool:
         """Whether what was thought about no longer holds."""
-        void = observation.stamp_ns < self._observer.void_ns or observation.instruction != self._instruction
+        void = (
+            observation.stamp_ns < self._observer.void_ns
+            or observation.instruction != self._instruction
+        )
         self.health.counts["void chunks"] += void
         return void
 
@@ -164,10 +193,13 @@ class PolicyNode(RigNode):
         for side, parts in chunk.positions.items():
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
-            self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy"))
+            self._chunks[side].publish(
+                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy")
+            )
         if chunk.latents:
             self._latents.publish(convert.latents(chunk.latents))
-        self._sent, self._newest_ns = (*self._sent, chunk), chunk.stamp_ns
+        self._sent = (*self._sent, chunk)
+        self._newest_ns = chunk.stamp_ns
         self._delays_s.append((now_ns - chunk.stamp_ns) / SECOND)
         self._complaint = ""
         self.health.tick("chunks")
@@ -191,7 +223,8 @@ class PolicyNode(RigNode):
         self.health.warn(line)
         now = time.monotonic()
         if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
-            self._complaint, self._complained = line, now
+            self._complaint = line
+            self._complained = now
             self.warn(f"{line}; no chunk is published")
 
     def _on_instruction(self, sentence: str) -> None:
@@ -199,7 +232,9 @@ class PolicyNode(RigNode):
         said = sentence or self._config.instruction
         with self._lock:
             if said != self._instruction:
-                self._instruction, self._sent, self._plan_ns = said, (), 0
+                self._instruction = said
+                self._sent = ()
+                self._plan_ns = 0
         self.info(f"instruction: {said}")
 
     def _report(self) -> None:

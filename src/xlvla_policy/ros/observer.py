@@ -54,7 +54,8 @@ class Stream:
         except XlvlaError as error:
             self._reader.refuse(error)
         else:
-            self._message, self._came = message, time.monotonic()
+            self._message = message
+            self._came = time.monotonic()
 
     def _why(self, now_ns: int) -> str:
         if not self._publishers():
@@ -68,7 +69,9 @@ class Stream:
 
 
 class PartState:
-    """What is known of one part: the newest measured pose and the commands that were in force, as a policy observes them."""
+    """What is known of one part: the newest measured pose and the commands that were in force, as a
+    policy observes them.
+    """
 
     def __init__(self, node: RigNode, policy: Policy, side: Side, part: Part):
         self._frames = policy.frames
@@ -76,7 +79,9 @@ class PartState:
         self._names = node.rig.joint_names(side, part)
         self._history = History(policy.frames / policy.rate_hz)
         self._measured = Stream(node, topics.joint_states(side, part), forms.command(self._names))
-        self._commands = Reader(node, topics.command(side, part).history(800), forms.command(self._names))
+        self._commands = Reader(
+            node, topics.command(side, part).history(800), forms.command(self._names)
+        )
 
     def clear(self) -> None:
         self._history.clear()
@@ -87,7 +92,10 @@ class PartState:
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
-                if stamp_ns >= void_ns and command_session.decode(message.header.frame_id)[1] in ("", era):
+                if stamp_ns >= void_ns and command_session.decode(message.header.frame_id)[1] in (
+                    "",
+                    era,
+                ):
                     self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
                 self._commands.refuse(error)
@@ -107,9 +115,13 @@ class Observer:
     def __init__(self, node: RigNode, policy: Policy, max_age_s: float):
         rig = node.rig
         self._max_age_ns = round(max_age_s * SECOND)
-        self._images = {name: Stream(node, eye.seen(name, camera), forms.picture(*camera.publish)) for name, camera in rig.cameras.items()}
+        self._images = {
+            name: Stream(node, eye.seen(name, camera), forms.picture(*camera.publish))
+            for name, camera in rig.cameras.items()
+        }
         self._parts: dict[Side, dict[Part, PartState]] = {
-            side: {part: PartState(node, policy, side, part) for part in PARTS} for side in rig.sides
+            side: {part: PartState(node, policy, side, part) for part in PARTS}
+            for side in rig.sides
         }
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
         self._era = ""
@@ -120,7 +132,8 @@ class Observer:
         reset = self._resets.newest()
         if reset is None:
             return False
-        self.void_ns, self._era = reset.began_ns, reset.name
+        self.void_ns = reset.began_ns
+        self._era = reset.name
         for kept in (*self._every_part(), *self._images.values()):
             kept.clear()
         return True
@@ -130,7 +143,9 @@ class Observer:
         for part in self._every_part():
             part.listen(now_ns, self.void_ns, self._era)
 
-    def observe(self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float) -> Observation:
+    def observe(
+        self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float
+    ) -> Observation:
         """The newest image of every camera with the commands in force at the newest stamp.
 
         Raises:
@@ -138,12 +153,18 @@ class Observer:
             XlvlaError: something is not what its topic promises.
         """
         oldest_ns = max(self.void_ns, now_ns - self._max_age_ns)
-        messages = {camera: stream.fresh(now_ns, oldest_ns) for camera, stream in self._images.items()}
+        messages = {
+            camera: stream.fresh(now_ns, oldest_ns) for camera, stream in self._images.items()
+        }
         stamps = [convert.nanoseconds(message.header.stamp) for message in messages.values()]
         stamp_ns = max(stamps, default=now_ns)
-        images = {camera: _read(self._images[camera].name, convert.picture, message) for camera, message in messages.items()}
+        images = {
+            camera: _read(self._images[camera].name, convert.picture, message)
+            for camera, message in messages.items()
+        }
         executed: dict[Side, dict[Part, np.ndarray]] = {
-            side: {name: part.executed(stamp_ns, now_ns, oldest_ns) for name, part in parts.items()} for side, parts in self._parts.items()
+            side: {name: part.executed(stamp_ns, now_ns, oldest_ns) for name, part in parts.items()}
+            for side, parts in self._parts.items()
         }
         return Observation(stamp_ns, images, instruction, executed, previous, delay_s)
 

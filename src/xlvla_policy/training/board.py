@@ -14,7 +14,9 @@ EVERY = 10
 
 
 class Board:
-    """Writes event files; does nothing without a folder. Made again for the same folder, it goes on from `step`."""
+    """Writes event files; does nothing without a folder. Made again for the same folder, it goes on
+    from `step`.
+    """
 
     def __init__(self, folder: Path | None, step: int = 0):
         self._writer: Any = None
@@ -23,13 +25,20 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise XlvlaError("--tensorboard needs 'tensorboard': pip install 'xlvla[train]'") from None
+            raise XlvlaError(
+                "--tensorboard needs 'tensorboard': pip install 'xlvla[train]'"
+            ) from None
         self._writer = SummaryWriter(str(folder), purge_step=step or None)
 
     def step(self, now: Progress, samples: int) -> None:
         if self._writer is None or now.step % EVERY:
             return
-        rates = {"loss": now.loss, "rate": now.rate, "gradient": now.size, "samples per second": samples / max(now.took, 1e-9)}
+        rates = {
+            "loss": now.loss,
+            "rate": now.rate,
+            "gradient": now.size,
+            "samples per second": samples / max(now.took, 1e-9),
+        }
         for name, value in rates.items():
             self._writer.add_scalar(f"training/{name}", value, now.step)
 
@@ -37,7 +46,11 @@ class Board:
         if self._writer is None:
             return
         curves = {"loss": errors.loss, "wrist from the start m": errors.start_wrist_m}
-        for name, pair in (("arm rad", errors.arm_rad), ("wrist m", errors.wrist_m), ("tips m", errors.tip_m)):
+        for name, pair in (
+            ("arm rad", errors.arm_rad),
+            ("wrist m", errors.wrist_m),
+            ("tips m", errors.tip_m),
+        ):
             curves |= {f"{name} near": pair[0], f"{name} far": pair[1]}
         for name, value in curves.items():
             self._writer.add_scalar(f"validation/{name}", value, step)

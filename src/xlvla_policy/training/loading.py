@@ -1,4 +1,6 @@
-"""How fast training gets its samples: from videos the first time, then from the pictures that were kept."""
+"""How fast training gets its samples: from videos the first time, then from the pictures that were
+kept.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,26 @@ class Rates:
     drawn: float
 
 
-def measure(data: Sequence[str], config: VlaConfig, recipe: Recipe, cache: Path, *, seconds: float, threads: int) -> Rates:
-    """Loads data sets twice, with a cache that is empty at first, then draws samples for so many seconds each way."""
+def measure(
+    data: Sequence[str],
+    config: VlaConfig,
+    recipe: Recipe,
+    cache: Path,
+    *,
+    seconds: float,
+    threads: int,
+) -> Rates:
+    """Loads data sets twice, with a cache that is empty at first, then draws samples for so many
+    seconds each way.
+    """
     torch.set_num_threads(threads)
     codec = Codec.load()
     recorded = [dataset.read(source, config, codec) for source in sources.find(data)]
     _, decoded_s = _loaded(recorded, config, cache)
     demonstrations, opened_s = _loaded(recorded, config, cache)
-    batches = Batches(demonstrations, config, dataset.statistics(recorded), tokenizer.load(config.max_words))
+    batches = Batches(
+        demonstrations, config, dataset.statistics(recorded), tokenizer.load(config.max_words)
+    )
     lots = Lots(np.arange(len(demonstrations)), demonstrations.weights)
     rng = np.random.default_rng(0)
     taken = _rate(lambda step: batches.take(lots.rows_at(rng.random(BATCH))), seconds)
@@ -53,7 +67,9 @@ def measure(data: Sequence[str], config: VlaConfig, recipe: Recipe, cache: Path,
     return Rates(len(demonstrations) / decoded_s, len(demonstrations) / opened_s, taken, drawn)
 
 
-def _loaded(recorded: Sequence[Recorded], config: VlaConfig, cache: Path) -> tuple[Demonstrations, float]:
+def _loaded(
+    recorded: Sequence[Recorded], config: VlaConfig, cache: Path
+) -> tuple[Demonstrations, float]:
     """Demonstrations and how long they took [s]."""
     began = time.perf_counter()
     return dataset.load(recorded, config, stride=1, cache=cache), time.perf_counter() - began
@@ -61,7 +77,9 @@ def _loaded(recorded: Sequence[Recorded], config: VlaConfig, cache: Path) -> tup
 
 def _rate(draw: Callable[[int], object], seconds: float) -> float:
     draw(0)
-    began, step, spent = time.perf_counter(), 0, 0.0
+    began = time.perf_counter()
+    step = 0
+    spent = 0.0
     while spent < seconds:
         step += 1
         draw(step)

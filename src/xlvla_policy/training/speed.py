@@ -1,4 +1,6 @@
-"""How long a step of training takes, stage by stage, and how near that is to what the machine can do."""
+"""How long a step of training takes, stage by stage, and how near that is to what the machine can
+do.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from xlvla.codec import Codec
 from xlvla.types import SIDES
 from xlvla_data.episode import EpisodeInfo
-from xlvla_policy.frames import Body, Frames
 from xlvla_policy.training import dataset
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.dataset import Demonstrations, Recorded
@@ -26,6 +27,7 @@ from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.sources import Source
 from xlvla_policy.vla import normalise, tokenizer
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.frames import Body, Frames
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.speed import matmul_rate, memory_bytes
 
@@ -35,7 +37,9 @@ FRAMES = 64
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a step: how long it takes, how much of it the processor works (all threads), and operations it needs."""
+    """A stage of a step: how long it takes, how much of it the processor works (all threads), and
+    operations it needs.
+    """
 
     name: str
     median_s: float
@@ -45,7 +49,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Report:
-    """`rate` is what a large matrix product reaches [operations/s], `memory_bytes` the most that was held."""
+    """`rate` is what a large matrix product reaches [operations/s], `memory_bytes` the most that
+    was held.
+    """
 
     stages: tuple[Stage, ...]
     batch: int
@@ -63,9 +69,17 @@ class Report:
 
 
 def measure(
-    config: VlaConfig, recipe: Recipe, group: Group, *, threads: int, rounds: int, said: Callable[[str], None] = lambda line: None
+    config: VlaConfig,
+    recipe: Recipe,
+    group: Group,
+    *,
+    threads: int,
+    rounds: int,
+    said: Callable[[str], None] = lambda line: None,
 ) -> Report:
-    """Times steps with random weights on a made-up demonstration: times do not depend on the numbers."""
+    """Times steps with random weights on a made-up demonstration: times do not depend on the
+    numbers.
+    """
     torch.set_num_threads(threads)
     device = group.device
     said("measuring the machine")
@@ -81,7 +95,10 @@ def measure(
         said(f"step {index + 1} of {rounds + 2}")
         _step(trainer, watches)
     flops = (0.0, *_flops(trainer), 0.0)
-    stages = [Stage(name, *watch.medians(skip=2), work) for name, watch, work in zip(STAGES, watches, flops, strict=True)]
+    stages = [
+        Stage(name, *watch.medians(skip=2), work)
+        for name, watch, work in zip(STAGES, watches, flops, strict=True)
+    ]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Report(tuple(stages), recipe.batch, parameters, rate, memory_bytes(device.type))
 
@@ -90,10 +107,13 @@ STAGES = ("draw", "forward", "backward", "update and average")
 
 
 class Stopwatch:
-    """Collects wall and processor seconds of what is done in a `with`, the device's work included."""
+    """Collects wall and processor seconds of what is done in a `with`, the device's work
+    included.
+    """
 
     def __init__(self, device: torch.device):
-        self._device, self._times = device, list[tuple[float, float]]()
+        self._device = device
+        self._times = list[tuple[float, float]]()
         self._began = 0.0, 0.0
 
     def __enter__(self) -> None:
@@ -134,13 +154,21 @@ def _flops(trainer: Trainer) -> tuple[float, float]:
 
 def _batches(config: VlaConfig) -> Batches:
     """One random demonstration."""
-    rng, codec, vision = np.random.default_rng(0), Codec.load(), config.vision
+    rng = np.random.default_rng(0)
+    codec = Codec.load()
+    vision = config.vision
     robot = Frames(config, {side: Body("xarm7", "ability") for side in SIDES}, codec)
     commands = rng.normal(size=(1 + FRAMES, config.frame_dim)).astype(np.float32)
-    info = EpisodeInfo("", "Push the two tomato cans together.", {}, {}, round(config.rate_hz), 0, True, codec.hash)
+    info = EpisodeInfo(
+        "", "Push the two tomato cans together.", {}, {}, round(config.rate_hz), 0, True, codec.hash
+    )
     moments = {block.name: normalise.moments(commands[:, block.columns]) for block in robot.blocks}
-    recorded = Recorded(Source(Path("made up"), 1.0, (), info, robot.bodies), robot, (commands,), moments)
-    pictures = rng.integers(0, 256, (FRAMES, len(config.cameras), vision.height, vision.width, 3), dtype=np.uint8)
+    recorded = Recorded(
+        Source(Path("made up"), 1.0, (), info, robot.bodies), robot, (commands,), moments
+    )
+    pictures = rng.integers(
+        0, 256, (FRAMES, len(config.cameras), vision.height, vision.width, 3), dtype=np.uint8
+    )
     data = Demonstrations(
         recorded=(recorded,),
         images=Pictures([pictures]),

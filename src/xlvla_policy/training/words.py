@@ -1,4 +1,6 @@
-"""Trains the bundled tokenizer: 512 pieces from sentences of the paper's tasks and the like, with bytes for all else."""
+"""Trains the bundled tokenizer: 512 pieces from sentences of the paper's tasks and the like, with
+bytes for all else.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,59 @@ TASKS = (
     "Add sugar to the starfruit.",
     "Push the two tomato cans together.",
 )
-VERBS = ("Push", "Pull", "Put", "Place", "Move", "Lift", "Grasp", "Hand over", "Pour", "Stack", "Open", "Close", "Bring")
-THINGS = ("can", "box", "bottle", "banana", "lemon", "bowl", "container", "board", "cup", "tomato", "sugar", "salt", "lid")
+VERBS = (
+    "Push",
+    "Pull",
+    "Put",
+    "Place",
+    "Move",
+    "Lift",
+    "Grasp",
+    "Hand over",
+    "Pour",
+    "Stack",
+    "Open",
+    "Close",
+    "Bring",
+)
+THINGS = (
+    "can",
+    "box",
+    "bottle",
+    "banana",
+    "lemon",
+    "bowl",
+    "container",
+    "board",
+    "cup",
+    "tomato",
+    "sugar",
+    "salt",
+    "lid",
+)
 COLOURS = ("red", "green", "yellow", "white", "blue", "black", "two")
-PLACES = ("together", "into the container", "on top of the box", "to the left", "to the right", "in front of the robot", "onto the table")
+PLACES = (
+    "together",
+    "into the container",
+    "on top of the box",
+    "to the left",
+    "to the right",
+    "in front of the robot",
+    "onto the table",
+)
 
 
 def sentences() -> list[str]:
     """The tasks several times over, and plain combinations of such words."""
-    combined = (f"{verb} the {colour} {thing} {place}." for verb, colour, thing, place in itertools.product(VERBS, COLOURS, THINGS, PLACES))
-    return [*TASKS * 50, *combined, *(f"{verb} the {thing}s with both hands." for verb in VERBS for thing in THINGS)]
+    combined = (
+        f"{verb} the {colour} {thing} {place}."
+        for verb, colour, thing, place in itertools.product(VERBS, COLOURS, THINGS, PLACES)
+    )
+    return [
+        *TASKS * 50,
+        *combined,
+        *(f"{verb} the {thing}s with both hands." for verb in VERBS for thing in THINGS),
+    ]
 
 
 def train(path: Path = SHIPPED, vocabulary: int = 512) -> Path:

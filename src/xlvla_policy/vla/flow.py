@@ -1,4 +1,6 @@
-"""Flow matching with openpi's sign: t = 1 is noise, t = 0 is data, the velocity points from data to noise."""
+"""Flow matching with openpi's sign: t = 1 is noise, t = 0 is data, the velocity points from data to
+noise.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def mix(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
 
 
 def per_token(t: Tensor, tokens: int, committed: Tensor) -> Tensor:
-    """Times [B, tokens]: t [B] for every token of a row but its first `committed` [B], which are data already, at 0."""
+    """Times [B, tokens]: t [B] for every token of a row but its first `committed` [B], which are
+    data already, at 0.
+    """
     held = torch.arange(tokens, device=t.device) < committed[:, None]
     return torch.where(held, 0.0, t[:, None])
 

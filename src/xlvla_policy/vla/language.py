@@ -1,4 +1,6 @@
-"""The sentence half of the prefix: Gemma's scaled word embedding. Its blocks are the 'language' expert."""
+"""The sentence half of the prefix: Gemma's scaled word embedding. Its blocks are the 'language'
+expert.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from torch import Tensor, nn
 
 
 class Words(nn.Module):
-    """Token ids [B, L] to embeddings [B, L, D], scaled by sqrt(D) as Gemma does; image tokens are not scaled."""
+    """Token ids [B, L] to embeddings [B, L, D], scaled by sqrt(D) as Gemma does; image tokens are
+    not scaled.
+    """
 
     def __init__(self, vocabulary: int, dim: int):
         super().__init__()

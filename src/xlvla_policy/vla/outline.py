@@ -15,9 +15,17 @@ DRAWING = {"normal_", "uniform_", "kaiming_uniform_", "kaiming_normal_", "zeros_
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves initial values out. Drawing even none of them, on the meta device, would load torch's compiler: a second lost."""
+    """Leaves initial values out. Drawing even none of them, on the meta device, would load torch's
+    compiler: a second lost.
+    """
 
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         if getattr(func, "__name__", "") in DRAWING:
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))

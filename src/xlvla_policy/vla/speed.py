@@ -27,8 +27,9 @@ IMAGES = "images to tokens"
 
 @dataclass(frozen=True)
 class Machine:
-    """What the machine does at best: floating-point operations per second of a large matrix product, bytes per second read
-    and written by a large copy."""
+    """What the machine does at best: floating-point operations per second of a large matrix
+    product, bytes per second read and written by a large copy.
+    """
 
     device: str
     threads: int
@@ -79,8 +80,9 @@ class Report:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: engines by name on one device, in one precision (see engine_choice); where that is float8, the
-    engine torch, which has none, runs in bfloat16."""
+    """What is measured: engines by name on one device, in one precision (see engine_choice); where
+    that is float8, the engine torch, which has none, runs in bfloat16.
+    """
 
     config: VlaConfig
     engines: Sequence[str] = ("torch", "captured")
@@ -88,22 +90,41 @@ class Subject:
     precision: str = "auto"
 
 
-def measure(subject: Subject, *, threads: int | None, rounds: int, said: Callable[[str], None] = lambda line: None) -> Report:
+def measure(
+    subject: Subject,
+    *,
+    threads: int | None,
+    rounds: int,
+    said: Callable[[str], None] = lambda line: None,
+) -> Report:
     """Times chunks of a policy with random weights: times do not depend on their values.
 
     Raises:
-        XlvlaError: an engine, device or precision that nobody knows, that is not here, or that do not go together.
+        XlvlaError: an engine, device or precision that nobody knows, that is not here, or that do
+            not go together.
     """
     if threads:
         torch.set_num_threads(threads)
-    choices = [Choice(name, subject.device, _precision(name, subject), threads=torch.get_num_threads()) for name in subject.engines]
-    device, dtype = device_of(subject.device), dtype_of(subject.precision, device_of(subject.device))
+    choices = [
+        Choice(name, subject.device, _precision(name, subject), threads=torch.get_num_threads())
+        for name in subject.engines
+    ]
+    device = device_of(subject.device)
+    dtype = dtype_of(subject.precision, device_of(subject.device))
     said("measuring the machine")
-    machine = Machine(device.type, torch.get_num_threads(), matmul_rate(device.type, dtype), copy_rate(device.type))
+    machine = Machine(
+        device.type,
+        torch.get_num_threads(),
+        matmul_rate(device.type, dtype),
+        copy_rate(device.type),
+    )
     said("making the model")
-    model, stages = _random(subject.config, device, dtype), list[Stage]()
+    model = _random(subject.config, device, dtype)
+    stages = list[Stage]()
     inputs, noise = _inputs(subject.config)
-    flops = {name: flops_of(work) for name, work in _stages(Eager(model, device, dtype), inputs, noise)}
+    flops = {
+        name: flops_of(work) for name, work in _stages(Eager(model, device, dtype), inputs, noise)
+    }
     for choice in choices:
         said(f"starting {choice.engine}")
         reads = _reads(model, 1 if choice.precision == "float8" else dtype.itemsize)
@@ -113,18 +134,29 @@ def measure(subject: Subject, *, threads: int | None, rounds: int, said: Callabl
                 said(f"{choice.engine}: {name}")
                 times = sorted(_times(work, device.type, rounds))
                 p99 = times[min(len(times) - 1, round(0.99 * (len(times) - 1)))]
-                stages.append(Stage(choice.engine, name, statistics.median(times), p99, flops[name], reads[name]))
-    return Report(machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device.type))
+                stages.append(
+                    Stage(
+                        choice.engine, name, statistics.median(times), p99, flops[name], reads[name]
+                    )
+                )
+    return Report(
+        machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device.type)
+    )
 
 
-def _stages(engine: Engine, inputs: Inputs, noise: Tensor) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Name and work in the order of a chunk; the last is the whole. Only of a model as it is can the images be told apart."""
+def _stages(
+    engine: Engine, inputs: Inputs, noise: Tensor
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Name and work in the order of a chunk; the last is the whole. Only of a model as it is can
+    the images be told apart.
+    """
     if isinstance(engine, Eager):
         there = Inputs(*(field.to(engine.device) for field in fields(inputs)))
         yield IMAGES, torch.inference_mode()(lambda: engine.model.prefix(there))
     observe = torch.inference_mode()(lambda: engine.observe(inputs))
     yield "observe", observe
-    seen, tokens = observe(), engine.tokens(noise)
+    seen = observe()
+    tokens = engine.tokens(noise)
     yield "one step", torch.inference_mode()(lambda: engine.euler_step(seen, tokens, 0))
     yield "chunk", lambda: engine.sample(inputs, noise)
 
@@ -132,10 +164,24 @@ def _stages(engine: Engine, inputs: Inputs, noise: Tensor) -> Iterator[tuple[str
 def _reads(model: Vla, action_bytes: int) -> dict[str, float]:
     """Bytes of weights by stage; `action_bytes` is what a weight of the action expert takes."""
     action = sum(p.numel() for p in model.joint.experts["action"].parameters()) * action_bytes
-    heads = sum(_bytes(m) for m in (model.action_in_proj, model.action_time_mlp_in, model.action_time_mlp_out, model.action_out_proj))
-    images, step = _bytes(model.vision), action + heads
+    heads = sum(
+        _bytes(m)
+        for m in (
+            model.action_in_proj,
+            model.action_time_mlp_in,
+            model.action_time_mlp_out,
+            model.action_out_proj,
+        )
+    )
+    images = _bytes(model.vision)
+    step = action + heads
     observe = images + _bytes(model.joint.experts["language"]) + action
-    return {IMAGES: images, "observe": observe, "one step": step, "chunk": observe + model.config.steps * step}
+    return {
+        IMAGES: images,
+        "observe": observe,
+        "one step": step,
+        "chunk": observe + model.config.steps * step,
+    }
 
 
 def _precision(engine: str, subject: Subject) -> str:

@@ -1,7 +1,8 @@
-"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one layer.
+"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one
+layer.
 
-A sealed file carries the SHA-256 of all else in it: header, card and every tensor. So weights and what is said of them belong
-together, or are found out.
+A sealed file carries the SHA-256 of all else in it: header, card and every tensor. So weights and
+what is said of them belong together, or are found out.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def write(
     *,
     sealed: bool = False,
 ) -> Path:
-    """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch` raises, leaving no file."""
+    """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch`
+    raises, leaving no file.
+    """
     entries = list(entries)
     with replacing(path) as fresh, fresh.open("wb") as file:
         header = _header(entries, {**metadata, SEAL: _OPEN.decode()} if sealed else metadata)
@@ -82,7 +85,11 @@ def _header(entries: list[Entry], metadata: Mapping[str, str]) -> bytes:
     document: dict[str, object] = {"__metadata__": dict(metadata)}
     offset = 0
     for entry in entries:
-        document[entry.name] = {"dtype": _CODES[entry.dtype], "shape": entry.shape, "data_offsets": (offset, offset + entry.bytes)}
+        document[entry.name] = {
+            "dtype": _CODES[entry.dtype],
+            "shape": entry.shape,
+            "data_offsets": (offset, offset + entry.bytes),
+        }
         offset += entry.bytes
     text = json.dumps(document, separators=(",", ":")).encode()
     return text + b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes

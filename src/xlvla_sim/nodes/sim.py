@@ -23,16 +23,24 @@ class SimNode(WorldNode):
 
     def configure(self) -> None:
         self.prepare(self.rig, self.rig.cameras, speed=self.rig.sim.speed if self.rig.sim else 1.0)
-        self._clock_topic, self._reset_topic = self.publisher(topics.CLOCK), self.publisher(topics.RESET)
+        self._clock_topic, self._reset_topic = (
+            self.publisher(topics.CLOCK),
+            self.publisher(topics.RESET),
+        )
         self._joints = {key: self.publisher(topics.joint_states(*key)) for key in self.parts}
-        self._samples = {key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts}
-        self._drivers = {key: SimulatedDriver(self, *key, lambda: self._now_ns) for key in self.parts}
+        self._samples = {
+            key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts
+        }
+        self._drivers = {
+            key: SimulatedDriver(self, *key, lambda: self._now_ns) for key in self.parts
+        }
         self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._now_ns = convert.SECOND
 
     def advance(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self.sim.joint_state_hz
-        self._now_ns, self.begun = convert.SECOND, 0
+        self._now_ns = convert.SECOND
+        self.begun = 0
         self._begin_era("start", world)
         self.health.ok(f"simulating {self.sim.task}")
         while not stop.is_set():
@@ -62,7 +70,9 @@ class SimNode(WorldNode):
                 driver.hear(said)
 
     def _begin_era(self, name: str, world: World) -> None:
-        """An era begins after everything told so far: what bears an earlier stamp shows the world before the reset."""
+        """An era begins after everything told so far: what bears an earlier stamp shows the world
+        before the reset.
+        """
         self._now_ns += 1
         for driver in self._drivers.values():
             driver.begin(name, world)

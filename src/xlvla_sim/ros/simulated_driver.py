@@ -1,4 +1,6 @@
-"""What a driver does, for a part of a simulated robot: the same guard, the same stop, the same word of how the device is."""
+"""What a driver does, for a part of a simulated robot: the same guard, the same stop, the same word
+of how the device is.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from xlvla.types import Part, Side
 from xlvla_sim.world import World
 
 COMMANDS_KEPT = 16
-"""Commands that may come between two steps of the simulation: how fast they move is told by every one."""
+"""Commands that may come between two steps of the simulation: how fast they move is told by every
+one.
+"""
 
 REFUSAL_SHOWN_NS = SECOND
 """How long a second writer is spoken of."""
@@ -39,12 +43,18 @@ class SimulatedDriver:
         rig = node.rig
         assert rig.sim is not None
         limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-        self._guard = part_guard(rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s)
+        self._guard = part_guard(
+            rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s
+        )
         self._topic = topics.command(side, part)
-        self._commands = Reader(node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part)))
+        self._commands = Reader(
+            node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part))
+        )
         self._status = node.publisher(topics.device(side, part))
-        self._era, self._void_ns = "", 0
-        self._strangers, self._refused_ns = "", -REFUSAL_SHOWN_NS
+        self._era = ""
+        self._void_ns = 0
+        self._strangers = ""
+        self._refused_ns = -REFUSAL_SHOWN_NS
         self._said = ""
 
     def begin(self, era: str, world: World) -> None:
@@ -68,7 +78,9 @@ class SimulatedDriver:
             except XlvlaError as error:
                 self._commands.refuse(error)
         target = self._guard.target()
-        world.command(self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True)))
+        world.command(
+            self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True))
+        )
         self._tell()
 
     def _now_s(self) -> float:
@@ -97,14 +109,20 @@ class SimulatedDriver:
 
     def _tell(self) -> None:
         """Says at every change how the part is."""
-        by, level, line = self._guard.stopped, DiagnosticStatus.OK, "simulated"
+        by = self._guard.stopped
+        level = DiagnosticStatus.OK
+        line = "simulated"
         if by is not None:
-            level, line = DiagnosticStatus.WARN, f"stopped by {by}: holding until {topics.MOTION_RESET.name}"
+            level = DiagnosticStatus.WARN
+            line = f"stopped by {by}: holding until {topics.MOTION_RESET.name}"
         elif self._now_ns() < self._refused_ns + REFUSAL_SHOWN_NS:
-            level, line = DiagnosticStatus.WARN, self._strangers
+            level = DiagnosticStatus.WARN
+            line = self._strangers
         if line == self._said:
             return
         self._said = line
-        status = DiagnosticStatus(level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation")
+        status = DiagnosticStatus(
+            level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation"
+        )
         stop.mark(status, by)
         self._status.publish(status)

@@ -1,4 +1,6 @@
-"""Keep the table organized by re-arranging the two boxes: they lie about askew and are laid end to end, square with the table."""
+"""Keep the table organized by re-arranging the two boxes: they lie about askew and are laid end to
+end, square with the table.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,27 @@ from xlvla_sim.task import Plan, Stage
 from xlvla_sim.things import add_box
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
-WIDTH, LENGTH, HEIGHT, MASS = 0.052, 0.115, 0.048, 0.18
+WIDTH = 0.052
+LENGTH = 0.115
+HEIGHT = 0.048
+MASS = 0.18
 """Along x, y and z of a box that lies straight [m, kg]."""
 
-X, Y, YAW = (0.37, 0.46), (0.18, 0.25), (0.20, 0.45)
-"""Where boxes lie at the start [m], the right one at negative y, and how far they are turned either way [rad]."""
+X = (0.37, 0.46)
+Y = (0.18, 0.25)
+YAW = (0.20, 0.45)
+"""Where boxes lie at the start [m], the right one at negative y, and how far they are turned either
+way [rad].
+"""
 
-ROW_X, ROW_Y = 0.42, 0.068
+ROW_X = 0.42
+ROW_Y = 0.068
 """Where the expert lays them [m]; any straight row in the middle counts."""
 
-STRAIGHT, IN_LINE_M, GAP_M, MIDDLE_M = float(np.radians(10)), 0.025, 0.04, 0.12
+STRAIGHT = float(np.radians(10))
+IN_LINE_M = 0.025
+GAP_M = 0.04
+MIDDLE_M = 0.12
 
 
 def straight(state: State, box: str) -> bool:
@@ -39,7 +52,11 @@ def straight(state: State, box: str) -> bool:
 def row(state: State) -> bool:
     """Whether both lie end to end."""
     x, y, _ = state.position(BOXES["left"]) - state.position(BOXES["right"])
-    return all(straight(state, box) for box in BOXES.values()) and abs(x) < IN_LINE_M and y - LENGTH < GAP_M
+    return (
+        all(straight(state, box) for box in BOXES.values())
+        and abs(x) < IN_LINE_M
+        and y - LENGTH < GAP_M
+    )
 
 
 class RearrangeBoxes:
@@ -48,9 +65,18 @@ class RearrangeBoxes:
     sentence = "Keep the table organized by re-arranging the two boxes."
     time_limit_s = 40.0
     stages: Sequence[Stage] = (
-        Stage("take a box", lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values())),
-        Stage("lay it straight in the middle", lambda state: any(straight(state, box) for box in BOXES.values())),
-        Stage("lay the other one straight, too", lambda state: all(straight(state, box) for box in BOXES.values())),
+        Stage(
+            "take a box",
+            lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values()),
+        ),
+        Stage(
+            "lay it straight in the middle",
+            lambda state: any(straight(state, box) for box in BOXES.values()),
+        ),
+        Stage(
+            "lay the other one straight, too",
+            lambda state: all(straight(state, box) for box in BOXES.values()),
+        ),
         Stage("leave them in one row", row, hold_s=0.3),
     )
 

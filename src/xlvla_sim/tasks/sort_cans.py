@@ -1,5 +1,6 @@
-"""Put the tomato can and the cheese can into the container: each hand takes the can of its side, one after the other
-sets it down inside."""
+"""Put the tomato can and the cheese can into the container: each hand takes the can of its side,
+one after the other sets it down inside.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +25,10 @@ MASS = {"tomato_can": 0.35, "cheese_can": 0.20}
 
 CONTAINER = (0.19, 0.28, 0.06)
 """Its outer size [m]; low enough for a hand to reach in, with room for both cans."""
-CONTAINER_X, CONTAINER_Y = (0.42, 0.47), (-0.02, 0.02)
-X, Y = (0.37, 0.47), (0.24, 0.30)
+CONTAINER_X = (0.42, 0.47)
+CONTAINER_Y = (-0.02, 0.02)
+X = (0.37, 0.47)
+Y = (0.24, 0.30)
 """Where the container stands, and where the cans stand on either side of it [m]."""
 
 PLACES: dict[Side, float] = {"left": 0.06, "right": -0.06}
@@ -55,7 +58,9 @@ class SortCans:
     stages: Sequence[Stage] = (
         Stage("lift one can", lambda state: any(up(state, can) for can in RADIUS)),
         Stage("put it into the container", lambda state: any(inside(state, can) for can in RADIUS)),
-        Stage("lift the other can", lambda state: both(state) or any(up(state, can) for can in RADIUS)),
+        Stage(
+            "lift the other can", lambda state: both(state) or any(up(state, can) for can in RADIUS)
+        ),
         Stage("leave both in the container", both, hold_s=0.3),
     )
 
@@ -66,10 +71,16 @@ class SortCans:
             add_can(spec, can, radius=RADIUS[can], height=HEIGHT[can], mass=MASS[can], label=label)
 
     def place(self, state: State, rng: np.random.Generator) -> None:
-        state.place("container", np.array([rng.uniform(*CONTAINER_X), rng.uniform(*CONTAINER_Y), 0.0]))
+        state.place(
+            "container", np.array([rng.uniform(*CONTAINER_X), rng.uniform(*CONTAINER_Y), 0.0])
+        )
         signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
         for can, sign in zip(RADIUS, signs, strict=True):
-            state.place(can, np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT[can] / 2]), yaw=rng.uniform(-np.pi, np.pi))
+            state.place(
+                can,
+                np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT[can] / 2]),
+                yaw=rng.uniform(-np.pi, np.pi),
+            )
             state.tint(f"{can}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
 
     def lost(self, state: State) -> str | None:

@@ -1,4 +1,6 @@
-"""Other ways of bringing a hand's path to another hand, each in the place a codec has in `xlvla.retarget`, and how it is judged."""
+"""Other ways of bringing a hand's path to another hand, each in the place a codec has in
+`xlvla.retarget`, and how it is judged.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from xlvla_policy.latent.kinematics import MIRROR
 
 @dataclass(frozen=True)
 class RightOnly:
-    """A codec that was trained for right hands alone: a left hand has the right one's networks, as in the released code."""
+    """A codec that was trained for right hands alone: a left hand has the right one's networks, as
+    in the released code.
+    """
 
     codec: Codec
 
@@ -32,7 +36,9 @@ class RightOnly:
 
 @dataclass(frozen=True)
 class Dex:
-    """dex-retargeting along a path: there is no latent, so what is `encoded` is the source's own joints."""
+    """dex-retargeting along a path: there is no latent, so what is `encoded` is the source's own
+    joints.
+    """
 
     kind: str = "vector from thumb"
     _sources: dict[Side, str] = field(default_factory=dict)
@@ -42,10 +48,14 @@ class Dex:
         return q
 
     def decode(self, hand: str, side: Side, z: np.ndarray) -> np.ndarray:
-        source, target = (embodiment(catalog.hand(name), side) for name in (self._sources[side], hand))
+        source, target = (
+            embodiment(catalog.hand(name), side) for name in (self._sources[side], hand)
+        )
         run = DexRetargeting(source, target, self.kind, side)
         tips = source.tips(torch.tensor(z, dtype=torch.float32)).numpy()
-        return run.follow(run.references(tips * np.array(MIRROR if side == "left" else (1.0, 1.0, 1.0))))
+        return run.follow(
+            run.references(tips * np.array(MIRROR if side == "left" else (1.0, 1.0, 1.0)))
+        )
 
 
 def self_contact(hand: str, side: Side, q: np.ndarray) -> float:
