@@ -27,6 +27,9 @@ CHUNK_HZ = 20
 """
 
 
+SECOND = 1_000_000_000
+"""Nanoseconds of a second: stamps are whole nanoseconds."""
+
 FIRST_EVALUATION_SEED = 1_000_000
 """Simulated episodes from this seed on are kept for evaluation: demonstrations never use them."""
 

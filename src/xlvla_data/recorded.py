@@ -12,7 +12,7 @@ import numpy as np
 
 from xlvla import topics
 from xlvla.errors import XlvlaError
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import PARTS, SECOND, Part, Side
 from xlvla_data.bag.decode import Decoder, Positions
 from xlvla_data.bag.reader import Bag, Message
 from xlvla_data.episode import EpisodeInfo
@@ -156,10 +156,7 @@ def _positions(messages: Sequence[Message]) -> Stream:
         try:
             values = read(message.content)
         except (struct.error, ValueError):
-            raise XlvlaError(
-                f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is damaged or cut "
-                "off"
-            ) from None
+            raise XlvlaError(f"{_place(message)} is damaged or cut off") from None
         names = names or read.names
         rows.append(_row(message, names, read.names, values))
     return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
@@ -179,11 +176,13 @@ def _row(
     message: Message, names: tuple[str, ...], given: tuple[str, ...], values: np.ndarray
 ) -> np.ndarray:
     if len(given) != len(values) or (given != names and set(given) != set(names)):
-        raise XlvlaError(
-            f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s has other joints than "
-            "the first"
-        )
+        raise XlvlaError(f"{_place(message)} has other joints than the first")
     return values if given == names else values[[given.index(name) for name in names]]
+
+
+def _place(message: Message) -> str:
+    """Which message an error is about."""
+    return f"{message.topic}: a message at {message.stamp_ns / SECOND:.3f} s"
 
 
 def _wrist(messages: Sequence[Message]) -> Stream:
@@ -208,10 +207,7 @@ def _points(message: Message) -> np.ndarray:
         "y",
         "z",
     ]:
-        raise XlvlaError(
-            f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is not 21 points x, y, "
-            "z"
-        )
+        raise XlvlaError(f"{_place(message)} is not 21 points x, y, z")
     rows = np.frombuffer(cloud.data.tobytes(), np.uint8).reshape(21, cloud.point_step)
     return np.ascontiguousarray(rows[:, :12]).view(np.float32).reshape(-1)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xlvla import topics
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import PARTS, SECOND, Part, Side
 from xlvla_data import jpeg
 from xlvla_data.bag.card import Card
 from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
@@ -28,7 +28,7 @@ JOINTS = "sensor_msgs/msg/JointState"
 CLOUD = "sensor_msgs/msg/PointCloud2"
 POSE = "geometry_msgs/msg/PoseStamped"
 CONTROL_HZ = 100
-BEGAN_NS = 1_000_000_000
+BEGAN_NS = SECOND
 
 Said = tuple[int, str, str, bytes]
 """A message: its stamp [ns], its topic and type, and what it says, serialised."""
@@ -48,7 +48,7 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
     last = 0
     for stamp, topic, _, data in said:
         writer.add(topic, data, stamp, stamp)
-        if stamp - last > 1_000_000_000:
+        if stamp - last > SECOND:
             writer.flush()
             last = stamp
     writer.flush()
@@ -88,7 +88,7 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
         verdict=verdict,
         began_ns=began_ns,
         ended_ns=ended_ns,
-        duration_s=(ended_ns - began_ns) * 1e-9,
+        duration_s=(ended_ns - began_ns) / SECOND,
     )
 
 
@@ -96,7 +96,7 @@ def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
     kind = types.types[IMAGE]
     for camera, pictures in episode.pictures.items():
         for frame, picture in enumerate(pictures):
-            stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
+            stamp = BEGAN_NS + round(frame * SECOND / episode.info.rate_hz)
             data = np.frombuffer(jpeg.encode(picture), np.uint8)
             message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
             yield (
@@ -139,7 +139,7 @@ def _joints(
     topic = template.format(side=side, part=part)
     times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
     for time_s, row in zip(times, resampled(at_s, rows, times), strict=True):
-        stamp = BEGAN_NS + round(time_s * 1e9)
+        stamp = BEGAN_NS + round(time_s * SECOND)
         message = kind(_header(stamp, "", types), list(names), row, none, none)
         yield stamp, topic, JOINTS, types.serialize_cdr(message, JOINTS).tobytes()
 
@@ -149,7 +149,7 @@ def _others(episode: Episode, types: Typestore) -> Iterator[Said]:
     for topic, (key, _) in kept(episode.info.hands).items():
         column = episode.others.get(key)
         for frame, row in enumerate(column.values if column else ()):
-            stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
+            stamp = BEGAN_NS + round(frame * SECOND / episode.info.rate_hz)
             kind, message = _other(
                 topic, row, column.names if column else (), _header(stamp, "", types), types.types
             )
@@ -181,5 +181,5 @@ def _other(
 
 
 def _header(stamp: int, frame: str, types: Typestore) -> Any:
-    time = types.types["builtin_interfaces/msg/Time"](stamp // 1_000_000_000, stamp % 1_000_000_000)
+    time = types.types["builtin_interfaces/msg/Time"](stamp // SECOND, stamp % SECOND)
     return types.types["std_msgs/msg/Header"](time, frame)

@@ -12,7 +12,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
 from xlvla_cli.eval.trial import Outcome
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Stage:
         }
         previous = tuple(chunk for _, chunk in self.sent)
         return Observation(
-            round(now_s * 1e9),
+            round(now_s * SECOND),
             images,
             self.instruction,
             executed,
@@ -151,7 +151,7 @@ class Stage:
                 player.offer(
                     points,
                     self.names[side],
-                    chunk.stamp_ns / 1e9,
+                    chunk.stamp_ns / SECOND,
                     chunk.rate_hz,
                     now_s,
                     measured=began,
@@ -182,7 +182,7 @@ def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
     return [
         Arrival(
             at,
-            c.stamp_ns / 1e9,
+            c.stamp_ns / SECOND,
             c.rate_hz,
             np.concatenate([c.positions[side][part] for part in PARTS], 1),
         )
