@@ -16,11 +16,11 @@ from xlvla.run import Supervisor
 from xlvla.security import OPERATOR, enclave
 from xlvla_cli.ros.access import GRAPH, access
 from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.episode_player import Replayer
 from xlvla_cli.ros.faults import FaultOrders
 from xlvla_cli.ros.measure import Measure
 from xlvla_cli.ros.operator import Operator
 from xlvla_cli.ros.peers import Peers
-from xlvla_cli.ros.replay import Replayer
 
 DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other graphs
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
@@ -57,16 +57,21 @@ def named(entries):
 
 def agree(rig, node):
     """The first difference between what is told and what runs; None where there is none."""
-    for name, told in wiring(rig).items():
+    for name, description in wiring(rig).items():
         seen = (
             own(node.get_publisher_names_and_types_by_node(name, "/")),
             own(node.get_subscriber_names_and_types_by_node(name, "/")),
             own(node.get_service_names_and_types_by_node(name, "/")),
             own(node.get_client_names_and_types_by_node(name, "/")),
         )
-        every = (told.says, told.hears, told.serves, told.calls)
+        every = (
+            description.publishes,
+            description.subscribes,
+            description.provides,
+            description.calls,
+        )
         for what, there, here in zip(
-            ("says", "hears", "serves", "calls"), seen, every, strict=True
+            ("publishes", "subscribes", "provides", "calls"), seen, every, strict=True
         ):
             if there != named(here):
                 return (
@@ -76,7 +81,7 @@ def agree(rig, node):
     return None
 
 
-def test_show_tells_exactly_what_the_running_nodes_say_hear_serve_and_call(probe):
+def test_show_prints_exactly_what_the_running_nodes_publish_subscribe_provide_and_call(probe):
     rig, node = probe
     give_up = time.monotonic() + 20  # discovery takes a moment
     while (difference := discovered(rig, node)) and time.monotonic() < give_up:
@@ -108,14 +113,14 @@ def unlike(rig, node, allowed):
         subscribes = dict(
             node.get_subscriber_names_and_types_by_node(spec.name, "/", no_demangle=True)
         )
-        for what, does, told in (
+        for what, does, description in (
             ("publish", set(publishes), may.publish),
             ("subscribe", set(subscribes), may.subscribe),
         ):
-            if does != told - {GRAPH}:
+            if does != description - {GRAPH}:
                 return (
-                    f"{spec.name} {what}: only running {sorted(does - told)}, only allowed "
-                    f"{sorted(told - does)}"
+                    f"{spec.name} {what}: only running {sorted(does - description)}, only allowed "
+                    f"{sorted(description - does)}"
                 )
     return None
 
@@ -135,7 +140,7 @@ def test_the_operator_may_do_all_that_the_commands_beside_a_running_rig_do(probe
             topics.RECORDER_START,
             *(topics.recover(*key) for key in rig.parts),
         ):
-            if any(service in wire.serves for wire in wiring(rig).values()):
+            if any(service in wire.provides for wire in wiring(rig).values()):
                 operator.prepare(service)
         publishes = dict(
             operator.node.get_publisher_names_and_types_by_node("operator", "/", no_demangle=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlvla import urdf
-from xlvla.hand import Limits, joint_limits
+from xlvla.hand import JointLimits, joint_limits
 from xlvla.paths import share
 from xlvla.types import Side
 
@@ -45,6 +45,6 @@ class Arm:
         return urdf.read(self.urdf_path)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> JointLimits:
         """URDF limits in the order of `joints`."""
         return joint_limits(self.description, self.joints)

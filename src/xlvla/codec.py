@@ -26,7 +26,7 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla.types import SIDES, Side
 
 Array = NDArray[np.float32]
-Card = Mapping[str, Any]
+ModelCard = Mapping[str, Any]
 
 FORMAT = "xlvla-codec-1"
 EPSILON = 1e-5
@@ -120,12 +120,16 @@ class Codec:
         parts: by hand and side.
         card: what the weights file says about itself: recipe, metrics, ...
         hash: short hexadecimal SHA-256 of the weights file, or where a hand was added to a codec,
-            of that codec: what names the latent. Latents of two codecs do not mix, so whoever
-            stores latents or a policy that speaks them stores this too.
+            of that codec: what names the latent. Latents of two codecs do not mix, so a program
+            that stores latents or a policy trained on them stores this too.
     """
 
     def __init__(
-        self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Card, hash: str
+        self,
+        parts: Mapping[tuple[str, Side], HandCodec],
+        latent_dim: int,
+        card: ModelCard,
+        hash: str,
     ):
         self._parts = dict(parts)
         self.latent_dim = latent_dim
@@ -149,7 +153,7 @@ class Codec:
                 catalogue's.
         """
         path = SHIPPED if path is None else Path(path)
-        content, card = sealed(path, FORMAT, "codec", "xlvla codec train")
+        content, card = read_checksummed(path, FORMAT, "codec", "xlvla codec train")
         tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
         parts = {}
         for hand, sides in card["hands"].items():
@@ -210,7 +214,7 @@ def rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what
     return result.reshape(*values.shape[:-1], result.shape[-1])
 
 
-def sealed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, Card]:
+def read_checksummed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, ModelCard]:
     """Content and card of a weights file; `command` is what makes one."""
     if not path.is_file():
         raise XlvlaError(
@@ -231,7 +235,7 @@ def sealed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, Card]
     return content, json.loads(about["card"])
 
 
-def _part(tensors: Mapping[str, Array], entry: Card, activation: str) -> HandCodec:
+def _part(tensors: Mapping[str, Array], entry: ModelCard, activation: str) -> HandCodec:
     lower, upper = (np.array(entry[key], dtype=np.float32) for key in ("lower", "upper"))
     encoder, decoder = (
         network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation])
@@ -262,7 +266,7 @@ def network(
     return Network(tuple(layers), activation)
 
 
-def _agree(path: Path, hand: str, side: Side, entry: Card) -> None:
+def _agree(path: Path, hand: str, side: Side, entry: ModelCard) -> None:
     """Refuses weights trained for other joints or limits than the catalogue's hand has now."""
     known = catalog.hand(hand)
     names = known.joint_names(side)

@@ -68,11 +68,11 @@ def foreign_ros() -> str:
 
 
 def _domain_fault() -> str:
-    said = os.environ.get("ROS_DOMAIN_ID", "")
-    if not said or (said.isascii() and said.isdigit() and int(said) <= LARGEST_DOMAIN):
+    value = os.environ.get("ROS_DOMAIN_ID", "")
+    if not value or (value.isascii() and value.isdigit() and int(value) <= LARGEST_DOMAIN):
         return ""
     return (
-        f"ROS_DOMAIN_ID is '{said}': it must be a whole number from 0 to {LARGEST_DOMAIN} (up to "
+        f"ROS_DOMAIN_ID is '{value}': it must be a whole number from 0 to {LARGEST_DOMAIN} (up to "
         "101 is safe on every system)"
     )
 
@@ -146,8 +146,8 @@ def _files_fault() -> str:
 
 def _graphics_fault() -> str:
     """MuJoCo ends with a traceback where it is told to draw with what is not there."""
-    said = os.environ.get("MUJOCO_GL", "").lower()
-    if sys.platform != "linux" or said not in ("osmesa", "glfw"):
+    value = os.environ.get("MUJOCO_GL", "").lower()
+    if sys.platform != "linux" or value not in ("osmesa", "glfw"):
         known = (
             "",
             "egl",
@@ -166,14 +166,14 @@ def _graphics_fault() -> str:
         )
         return (
             ""
-            if said in known or sys.platform != "linux"
-            else f"MUJOCO_GL is '{said}', which MuJoCo does not know: unset it"
+            if value in known or sys.platform != "linux"
+            else f"MUJOCO_GL is '{value}', which MuJoCo does not know: unset it"
         )
-    if said == "osmesa" and ctypes.util.find_library("OSMesa") is None:
+    if value == "osmesa" and ctypes.util.find_library("OSMesa") is None:
         return (
             "MUJOCO_GL is 'osmesa', but libOSMesa is not installed: unset it (egl draws without a "
             "display, too)"
         )
-    if said == "glfw" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if value == "glfw" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "MUJOCO_GL is 'glfw', but there is no display: unset it (egl draws without one)"
     return ""

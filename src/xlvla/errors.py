@@ -12,7 +12,7 @@ from xlvla.text import plain
 
 
 class XlvlaError(Exception):
-    """A mistake the user can mend; the command line prints it as one line, without a traceback."""
+    """An error the user can fix; the command line prints it as one line, without a traceback."""
 
 
 class RigError(XlvlaError):
@@ -24,7 +24,7 @@ class RigError(XlvlaError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> XlvlaError:
-    """The error for a name that nobody knows, with the nearest known one."""
+    """The error for an unknown name, with the nearest known one."""
     return XlvlaError(unknown_line(kind, name, known))
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 
 REST_RAD_S = 1e-6
 """What moves no faster rests: a goal that stands still is met but for a rounding."""
@@ -30,7 +30,7 @@ class Follower:
         velocity: of the last step [J] rad/s.
     """
 
-    def __init__(self, limits: Limits, acceleration: np.ndarray, period_s: float):
+    def __init__(self, limits: JointLimits, acceleration: np.ndarray, period_s: float):
         self.limits = limits
         self.acceleration = np.asarray(acceleration, dtype=float)
         self._period_s = period_s

@@ -19,7 +19,7 @@ from xlvla import topics
 from xlvla.command_stream import CommandStream
 from xlvla.errors import XlvlaError, unknown_line
 from xlvla.follower import Follower
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.rig import Rig
 from xlvla.types import Part, Side
 
@@ -69,15 +69,15 @@ class Guard:
         counts: accepted, limited, clipped, held, and 'refused: <reason>'.
         following: commands are followed; False from an anchor, a stop or silence until the next
             accepted command.
-        session: whose commands are followed; None while nobody's are.
-        stopped: who stopped the device; None where nobody did.
+        session: whose commands are followed; None while no session is.
+        stopped: who stopped the device; None where it is not stopped.
         measured: the last measured pose [J] rad.
     """
 
     def __init__(
         self,
         joints: Sequence[str],
-        limits: Limits,
+        limits: JointLimits,
         *,
         acceleration: np.ndarray,
         stale_s: float,
@@ -99,7 +99,7 @@ class Guard:
         self._clock = clock
         self._period_s = 1 / rate_hz
         self._sent_s = 0.0
-        self._void_s = -math.inf
+        self._valid_since_s = -math.inf
         self._offset_s = 0.0
 
     @property
@@ -118,14 +118,14 @@ class Guard:
         return self._anchored and self._clock() - self._sent_s > self.stale_s
 
     def anchor(self, measured: np.ndarray) -> None:
-        """The device is at `measured` [J], at rest: it is held there, and whatever was commanded
-        before is void.
+        """The device is at `measured` [J], at rest: it is held there, and earlier commands are
+        discarded.
         """
         self.observe(measured)
         self._follower.place(self.measured)
         self._anchored = True
         self._sent_s = self._clock()
-        self._let_go()
+        self._disengage()
 
     def observe(self, measured: np.ndarray) -> None:
         """Where the device is [J]. A first command may also be near this pose, since a grasp keeps
@@ -138,16 +138,16 @@ class Guard:
         self.measured = np.array(measured, dtype=float)
 
     def stop(self, by: str) -> None:
-        """Brakes and holds, whoever commands, until `release`."""
+        """Brakes and holds, regardless of commands, until `release`."""
         if self.stopped is None:
             self.stopped = by
-            self._let_go()
+            self._disengage()
 
     def release(self) -> None:
         """Ends a stop. The device stays until a new command, made after this, is near it."""
         if self.stopped is not None:
             self.stopped = None
-            self._let_go()
+            self._disengage()
 
     def offer(
         self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = ""
@@ -166,13 +166,13 @@ class Guard:
         sent.
         """
         if not self._anchored:
-            raise XlvlaError("nothing may be sent before the device has said where it is")
+            raise XlvlaError("nothing may be sent before the device has reported its position")
         now_s = self._clock()
         gap_s = now_s - self._sent_s
         self._sent_s = now_s
         if gap_s > self.stale_s:  # whatever it was doing, by now it has long been at rest
             self._follower.halt()
-            self._let_go()
+            self._disengage()
         elif gap_s > 0:
             self._go_on(now_s, gap_s)
         return self._follower.position.copy()
@@ -188,7 +188,7 @@ class Guard:
         if gap_s > dt:  # a device that was sent nothing for longer has slowed meanwhile
             self._follower.slow(dt / gap_s)
         if self.following and not fresh and self.at_rest:
-            self._let_go()
+            self._disengage()
 
     def _chase(self, now_s: float, dt: float) -> None:
         """A step to where the command is now."""
@@ -199,11 +199,11 @@ class Guard:
         lag = np.abs(goal - self._follower.position)
         self.counts["limited"] += bool((lag > limits.velocity * NOTICED_LAG_S).any())
 
-    def _let_go(self) -> None:
-        """Nobody is followed; what was commanded until now is void."""
+    def _disengage(self) -> None:
+        """No session is followed; commands made until now are discarded."""
         self.following = False
         self.session = None
-        self._void_s = self._clock()
+        self._valid_since_s = self._clock()
         self._stream.clear()
 
     def _in_order(self, command: Mapping[str, float]) -> np.ndarray:
@@ -233,9 +233,9 @@ class Guard:
             raise Refused("stopped", f"stopped by {self.stopped}; {topics.MOTION_RESET} ends it")
         if self.session is not None and session != self.session:
             raise Refused("session", "another session is followed")
-        heard_s = self._clock()
-        self._notice_clock(now_s - heard_s)
-        made_s = heard_s - (now_s - stamp_s)
+        received_s = self._clock()
+        self._notice_clock(now_s - received_s)
+        made_s = received_s - (now_s - stamp_s)
         self._check_stamp(stamp_s, now_s, made_s)
         clipped = np.clip(values, self.limits.lower, self.limits.upper)
         self._check_distance(clipped, self._follower.position)
@@ -256,8 +256,10 @@ class Guard:
             raise Refused(
                 "stale", f"its stamp is {now_s - stamp_s:.3f} s old, allowed are {self.stale_s} s"
             )
-        if made_s < self._void_s:
-            raise Refused("void", "it was made before the device was at the pose that is held now")
+        if made_s < self._valid_since_s:
+            raise Refused(
+                "discarded", "it was made before the device was at the pose that is held now"
+            )
         if stamp_s < self._stream.stamp_s:
             raise Refused(
                 "order",
@@ -297,7 +299,7 @@ def part_guard(
     rig: Rig,
     side: Side,
     part: Part,
-    limits: Limits,
+    limits: JointLimits,
     *,
     rate_hz: float,
     clock: Callable[[], float] = time.monotonic,

@@ -18,7 +18,7 @@ RAMP_S = 0.1
 
 
 @dataclass(frozen=True)
-class Limits:
+class JointLimits:
     """Joint limits in the order of the names they were asked for, each [J]; position [rad],
     velocity [rad/s], effort [Nm].
     """
@@ -68,7 +68,7 @@ class Hand:
     def tip_links(self, side: Side) -> dict[Finger, str]:
         return {finger: link.format(side=side) for finger, link in self.tips.items()}
 
-    def limits(self, side: Side) -> Limits:
+    def limits(self, side: Side) -> JointLimits:
         """URDF limits in the order of `joints`."""
         return joint_limits(self.description(side), self.joint_names(side))
 
@@ -117,7 +117,7 @@ class Hand:
         return faults
 
 
-def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> Limits:
+def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> JointLimits:
     """Limits of the named joints; refuses a joint that has none."""
     joints = [description.joint(name) for name in names]
     values = np.array(
@@ -129,4 +129,4 @@ def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> Limit
                 f"joint '{joint.name}' of {description.name} needs finite limits with lower < "
                 "upper and a velocity above 0"
             )
-    return Limits(*values.T)
+    return JointLimits(*values.T)

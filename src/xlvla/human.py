@@ -1,5 +1,5 @@
-"""An operator's hand: 21 keypoints in one frame, whoever tracks them, and a hand that moves like a
-person's.
+"""An operator's hand: 21 keypoints in one frame, from any tracker, and a model of human hand
+motion.
 
 The keypoints are those of MediaPipe and MANO: 0 wrist; 1-4 thumb from its root joint to its tip;
 5-8 index finger from knuckle to tip; 9-12 middle, 13-16 ring, 17-20 little finger [m]. Where a

@@ -19,7 +19,17 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors.numpy import load
 
 from xlvla import human
-from xlvla.codec import ACTIVATIONS, WILD, Array, Card, Codec, Network, network, rows, sealed
+from xlvla.codec import (
+    ACTIVATIONS,
+    WILD,
+    Array,
+    Codec,
+    ModelCard,
+    Network,
+    network,
+    read_checksummed,
+    rows,
+)
 from xlvla.errors import XlvlaError
 from xlvla.types import FINGERS, Side
 
@@ -42,7 +52,7 @@ class HumanCodec:
 
     encoder: Network
     decoder: Network
-    card: Card
+    card: ModelCard
 
     @classmethod
     def load(cls, codec: Codec, path: Path | str | None = None) -> HumanCodec:
@@ -52,7 +62,7 @@ class HumanCodec:
             XlvlaError: the file is missing or no such file, or speaks the latent of another codec.
         """
         path = SHIPPED if path is None else Path(path)
-        content, card = sealed(path, FORMAT, "human hand", COMMAND)
+        content, card = read_checksummed(path, FORMAT, "human hand", COMMAND)
         if card["codec"] != codec.hash:
             raise XlvlaError(
                 f"{path} speaks the latent of codec {card['codec']}, the codec in use is "

@@ -29,7 +29,7 @@ VARIABLES = (
     "RMW_IMPLEMENTATION",
     "ROS_DOMAIN_ID",
 )
-"""What of an environment decides whom a node hears."""
+"""What in an environment decides which nodes are discovered."""
 
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 """Settings of Fast DDS that listen on the loopback interface alone."""
@@ -46,7 +46,7 @@ class Reach:
         network: whether on the network.
         line: that, for people, and why where a shell decided.
         variables: what the environment of every node must say for that; None: nothing.
-        fault: why no node would hear another; '' where nothing is wrong.
+        fault: why nodes would not discover each other; '' where nothing is wrong.
     """
 
     network: bool
@@ -86,17 +86,17 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
         )
     if shell.get(ONLY) == "1":
         return _local(shell, _against(wanted, f"{ONLY}=1"))
-    strangers = [
+    static_peers = [
         peer
         for peer in shell.get(PEERS, "").split(";")
         if peer.strip() and peer.strip().lower() not in HERE
     ]
-    for name, said in (
+    for name, is_set in (
         (SERVER, bool(shell.get(SERVER))),
-        (PEERS, bool(strangers)),
+        (PEERS, bool(static_peers)),
         (RANGE, scope in ("SUBNET", "SYSTEM_DEFAULT")),
     ):
-        if said:
+        if is_set:
             why = "" if wanted else f", since this shell says {name}={shell[name]}"
             return _network(shell, scope or ("SUBNET" if wanted else "LOCALHOST"), why)
     if scope == "LOCALHOST":
@@ -104,8 +104,8 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
     return _network(shell, "SUBNET") if wanted else _local(shell)
 
 
-def said_of_discovery(shell: Mapping[str, str]) -> str:
-    """What an environment says of whom a node hears, for a line; '' where it says nothing."""
+def discovery_settings(shell: Mapping[str, str]) -> str:
+    """The discovery settings of an environment, as a line; '' where it has none."""
     return ", ".join(
         f"{name}={shell[name]}"
         for name in VARIABLES
@@ -113,15 +113,18 @@ def said_of_discovery(shell: Mapping[str, str]) -> str:
     )
 
 
-def _against(wanted: bool, said: str) -> str:
-    return f", since this shell says {said}, though the rig asks for the network" if wanted else ""
+def _against(wanted: bool, setting: str) -> str:
+    return (
+        f", since this shell says {setting}, though the rig asks for the network" if wanted else ""
+    )
 
 
 def _network(shell: Mapping[str, str], scope: str, why: str = "") -> Reach:
     ours = {name: None for name in PROFILES if shell.get(name) == str(LOOPBACK)}
     domain = shell.get("ROS_DOMAIN_ID") or "0"
     line = (
-        f"on the network{why}: whoever reaches this machine on ROS domain {domain} can drive the "
+        f"on the network{why}: every machine that reaches this one on ROS "
+        f"domain {domain} can drive the "
         "robot"
     )
     return Reach(True, line, {RANGE: scope, ONLY: None, **ours})

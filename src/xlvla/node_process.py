@@ -38,13 +38,13 @@ class Running:
 
     def stands_at(self) -> str:
         """What a node that is not up does, and what it said last."""
-        said = (
+        last_output = (
             f", said last: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}"
             if self.last_lines
-            else ", has said nothing"
+            else ", no output yet"
         )
         stopped = ", its process is stopped" if stopped_process(self.process.pid) else ""
-        return f"{self.spec.name} ({self.busy_with}{stopped}{said})"
+        return f"{self.spec.name} ({self.busy_with}{stopped}{last_output})"
 
     def kill(self, number: signal.Signals) -> None:
         """Sends a signal to the process and everything it started."""

@@ -27,13 +27,13 @@ HANDS = ("ability", "inspire", "paxini", "xhand")
 """The hands of the paper's tables (section 2)."""
 
 
-def hands(words: str) -> tuple[str, ...]:
+def hands(names: str) -> tuple[str, ...]:
     """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper'
     the paper's four.
     """
-    if words.strip() in ("all", "paper"):
-        return tuple(catalog.hands()) if words.strip() == "all" else HANDS
-    return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    if names.strip() in ("all", "paper"):
+        return tuple(catalog.hands()) if names.strip() == "all" else HANDS
+    return tuple(dict.fromkeys(word.strip() for word in names.split(",") if word.strip()))
 
 
 def known() -> tuple[str, ...]:
@@ -56,15 +56,19 @@ def task(word: str) -> str:
     }
     plain = word.strip().lower().replace("-", "_")
     if plain not in meant:
-        told = ", ".join(name if code(name) == name else f"{code(name)} {name}" for name in tasks)
-        raise XlvlaError(f"unknown task '{word.strip()}': known are {told}{nearest(plain, meant)}")
+        known_tasks = ", ".join(
+            name if code(name) == name else f"{code(name)} {name}" for name in tasks
+        )
+        raise XlvlaError(
+            f"unknown task '{word.strip()}': known are {known_tasks}{nearest(plain, meant)}"
+        )
     return meant[plain]
 
 
-def tasks(words: str) -> tuple[str, ...]:
+def tasks(names: str) -> tuple[str, ...]:
     """The tasks of a list with commas, each once; 'all' are all."""
     return (
         known()
-        if words.strip() == "all"
-        else tuple(dict.fromkeys(task(word) for word in words.split(",") if word.strip()))
+        if names.strip() == "all"
+        else tuple(dict.fromkeys(task(word) for word in names.split(",") if word.strip()))
     )

@@ -31,7 +31,7 @@ class Observation:
     Args:
         stamp_ns: time of the newest image.
         images: RGB uint8 [H, W, 3] by camera.
-        instruction: the task in words.
+        instruction: the task instruction.
         executed: commanded positions [T, J] rad of the policy's last T = `frames` frames at its
             `rate_hz` by side and part, oldest first, the last one in force at `stamp_ns`; before
             the first command the measured position, repeated.

@@ -33,7 +33,7 @@ USUAL_CAMERA = "v4l2"
 
 @dataclass(frozen=True)
 class Rig:
-    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand,
+    """A whole rig; `sim` None means real hardware, `teleop` None no teleoperation,
     `recorder` None no recordings, `network` that nodes of other machines are let in
     (`xlvla.network`).
     """

@@ -1,5 +1,5 @@
-"""What can be wrong with a rig that is well-formed: names nobody knows, impossible numbers,
-hardware without an address.
+"""What can be wrong with a rig that is well-formed: unknown names, impossible values, hardware
+without an address.
 """
 
 from __future__ import annotations

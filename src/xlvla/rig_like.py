@@ -20,13 +20,13 @@ def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
     own = read_yaml(path)
     if not isinstance(own, Mapping) or "like" not in own:
         return own
-    said = cast(Mapping[str, Any], own)
-    other = _found(said["like"], path)
+    own_keys = cast(Mapping[str, Any], own)
+    other = _found(own_keys["like"], path)
     if other in (*likened, path):
         raise XlvlaError(f"{path}: like: {other} is like this file in turn")
     return _merged(
         document(other, (*likened, path)),
-        {key: value for key, value in said.items() if key != "like"},
+        {key: value for key, value in own_keys.items() if key != "like"},
     )
 
 

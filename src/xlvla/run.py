@@ -152,9 +152,9 @@ class Supervisor:
             errors="replace",
             start_new_session=True,
         )
-        return Running(spec, process, self._hear)
+        return Running(spec, process, self._on_output)
 
-    def _hear(self, name: str, line: str) -> None:
+    def _on_output(self, name: str, line: str) -> None:
         if not self._stopping:
             self._listener(name, line)
 
@@ -183,10 +183,10 @@ class Supervisor:
             if time.monotonic() > give_up:
                 late = "; ".join(node.stands_at() for node in self.nodes if not node.ready)
                 raise XlvlaError(f"not ready after {timeout_s:.0f} s: {late}")
-            self._hear_notifications()
+            self._read_notifications()
             time.sleep(0.05)
 
-    def _hear_notifications(self) -> None:
+    def _read_notifications(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
                 fields = dict(

@@ -110,10 +110,10 @@ def refusal(keystore: Path, name: str) -> str:
             "this ROS 2 cannot be secured: its Fast DDS was built without security, as that of the "
             "pip wheels; a ROS 2 of packages can"
         )
-    said = [line for line in tried.stderr.splitlines() if line.strip()]
+    lines = [line for line in tried.stderr.splitlines() if line.strip()]
     return (
         f"no node can be made in enclave {name} of {keystore}: "
-        f"{said[-1] if said else 'it says nothing'}"
+        f"{lines[-1] if lines else 'it says nothing'}"
         if tried.returncode
         else ""
     )

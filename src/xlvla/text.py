@@ -26,10 +26,10 @@ def plain(text: object, longest: int = LONGEST) -> str:
     >>> print(plain("box\n[b] \x1b[2J"))
     box\n[b] \x1b[2J
     """
-    said = str(text)
-    if len(said) > longest:
-        said = f"{said[: longest - 3]}..."
-    return said if said.isprintable() else "".join(map(_shown, said))
+    line = str(text)
+    if len(line) > longest:
+        line = f"{line[: longest - 3]}..."
+    return line if line.isprintable() else "".join(map(_shown, line))
 
 
 def uncoloured(text: str) -> str:
@@ -52,7 +52,7 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-class Sparing:
+class RepeatFilter:
     """Whether something is said again: the same at most every `SAME_S`, and not more than `most`
     different things in that time.
     """

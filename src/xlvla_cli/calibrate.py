@@ -43,7 +43,8 @@ def calibrate(
         float,
         typer.Option(
             min=0,
-            help="Offsets are multiples of this: 90 for servos whose horns fit in quarter turns.",
+            help="Offsets are multiples of this angle: 90 for servos whose horns mount in "
+            "quarter turns.",
         ),
     ] = 0.0,
     output: Annotated[Path | None, typer.Option(help="Write the rig here instead.")] = None,

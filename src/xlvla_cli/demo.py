@@ -26,7 +26,7 @@ def demo(
     out: Annotated[
         Path, typer.Option(help="Folder for video.mp4, summary.json and hands.png.")
     ] = Path("out/demo"),
-    episodes: Annotated[int, typer.Option(min=1, help="How many episodes in all.")] = 5,
+    episodes: Annotated[int, typer.Option(min=1, help="Total number of episodes.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_EVALUATION_SEED,
     checkpoint: Annotated[
         str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")

@@ -33,12 +33,12 @@ def emulate(
     address: Annotated[
         str | None,
         typer.Option(
-            help="Where to listen, as the driver's address; by default the emulator's own."
+            help="Address to listen on, in the driver's form; by default the emulator's own."
         ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(help="What the driver lets a rig choose, as key=value; repeatable."),
+        typer.Option(help="Driver option as key=value; repeatable."),
     ] = None,
 ) -> None:
     """Emulate one device, or an operator with one, until Ctrl-C. Faults are typed: `unplug` begins
@@ -79,7 +79,7 @@ def inject(
         typer.Option(min=0, max=101, help="ROS domain of the rig instead of ROS_DOMAIN_ID."),
     ] = None,
 ) -> None:
-    """Break an emulated device of a running rig, or mend it."""
+    """Inject a fault into an emulated device of a running rig, or clear it."""
     from xlvla.errors import XlvlaError
     from xlvla.run import interruptible
     from xlvla_cli.ros.faults import FaultOrders

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Policies: carry one away.")
+app = typer.Typer(no_args_is_help=True, help="Policies: export one.")
 
 
 def register(main: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(main: typer.Typer) -> None:
 
 @app.callback()
 def policy() -> None:
-    """Policies: carry one away."""
+    """Policies: export one."""
 
 
 @app.command("export")
@@ -27,12 +27,12 @@ def export_command(
     ] = None,
     words: Annotated[
         int | None,
-        typer.Option(min=4, help="Longest sentence [tokens]; the policy's own limit if not given."),
+        typer.Option(
+            min=4, help="Maximum instruction length [tokens]; the policy's own limit if not given."
+        ),
     ] = None,
 ) -> None:
-    """Write a policy and the codec as ONNX; a rig whose policy.checkpoint is that folder runs on
-    it.
-    """
+    """Export a policy and the codec as ONNX; set a rig's policy.checkpoint to the folder to run it."""
     from xlvla.codec import Codec
     from xlvla_policy.policies.xlvla import SHIPPED
     from xlvla_policy.vla.export import export

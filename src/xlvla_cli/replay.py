@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from xlvla.rig import Rig
     from xlvla.screen import Screen
     from xlvla.types import Side
+    from xlvla_cli.ros.episode_player import TrackingError
     from xlvla_cli.ros.operator import Operator
-    from xlvla_cli.ros.replay import Tracked
     from xlvla_cli.ros.session import Session
-    from xlvla_data.replay import Performance
+    from xlvla_data.commanded_motion import Performance
 
 
 SETTLED_S = 2.0
@@ -33,13 +33,13 @@ def replay(
     ],
     rig: Annotated[
         str | None,
-        typer.Option(help="Rig to do it; by default the one it was recorded on, else bimanual."),
+        typer.Option(
+            help="Rig that replays it; by default the one it was recorded on, else bimanual."
+        ),
     ] = None,
     sim: Annotated[
         bool | None,
-        typer.Option(
-            "--sim/--no-sim", help="Simulation or hardware, instead of what the rig says."
-        ),
+        typer.Option("--sim/--no-sim", help="Simulation or hardware, overriding the rig."),
     ] = None,
     attach: Annotated[
         bool, typer.Option(help="Drive a rig that runs already, instead of starting one.")
@@ -47,19 +47,19 @@ def replay(
     engage: Annotated[
         bool,
         typer.Option(
-            help="Let motion move hardware; without it only what is simulated or emulated moves."
+            help="Engage motion on hardware; without it only simulated or emulated devices move."
         ),
     ] = False,
     domain: Annotated[
         int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
     ] = None,
 ) -> None:
-    """Do an episode again: slowly to where it begins, then as it was commanded; says how well the
+    """Replay an episode: move slowly to its first pose, then play its commands; prints how well the
     robot followed.
     """
     from xlvla.run import interruptible
     from xlvla.screen import Screen
-    from xlvla_data.replay import performance
+    from xlvla_data.commanded_motion import performance
 
     played = performance(episode)
     chosen = rig_for(played, rig, sim)
@@ -85,7 +85,7 @@ def replay(
 
 
 def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
-    """The rig that does it: nobody else drives it, and nothing is recorded."""
+    """The rig that replays: no other source drives it, and nothing is recorded."""
     from dataclasses import replace
 
     if name is None and played.rig:
@@ -115,14 +115,16 @@ def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:
         )
 
 
-def started(played: Performance, rig: Rig, domain: int | None, screen: Screen) -> list[Tracked]:
+def started(
+    played: Performance, rig: Rig, domain: int | None, screen: Screen
+) -> list[TrackingError]:
     """Starts the rig, replays, stops it."""
     from xlvla.ros import topics
     from xlvla_cli.ros.session import Session
     from xlvla_cli.run import ready_or_raise
 
     ready_or_raise(rig)
-    with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
+    with Session(rig, domain=domain, listener=screen.on_output, progress=screen.waiting) as session:
         if rig.sim:
             session.operator.reset(idle=session.supervisor.check)
         else:
@@ -135,8 +137,8 @@ def started(played: Performance, rig: Rig, domain: int | None, screen: Screen) -
 
 def attached(
     played: Performance, rig: Rig, domain: int | None, screen: Screen, engage: bool
-) -> list[Tracked]:
-    """Drives a rig that somebody else started; its world stays as it is."""
+) -> list[TrackingError]:
+    """Drives a rig that is already running; its simulation is not reset."""
     from xlvla.ros import topics
     from xlvla_cli.ros.operator import Operator
 
@@ -148,9 +150,9 @@ def attached(
 
 def driven(
     operator: Operator, played: Performance, rig: Rig, screen: Screen, idle: Any
-) -> list[Tracked]:
+) -> list[TrackingError]:
     from xlvla.types import CHUNK_HZ
-    from xlvla_cli.ros.replay import Replayer
+    from xlvla_cli.ros.episode_player import Replayer
     from xlvla_drivers.motion.home import way_home
     from xlvla_drivers.motion.sides import side_player
 
@@ -176,7 +178,7 @@ def outcome(session: Session) -> tuple[str | tuple[str, str], ...]:
     return "the task: ", verdict, f" ({status.get('text', '')})"
 
 
-def line(found: Tracked, then: float) -> str:
+def line(found: TrackingError, then: float) -> str:
     """How well a part followed, beside how well it did `then`."""
     own = (
         f"{found.side} {found.part:<4} {found.rms_rad:.4f} rad from its commands in the mean square"

@@ -38,13 +38,13 @@ def retarget(
     ),
     rig: Annotated[str, typer.Option(help="Rig they were recorded on.")] = "bimanual",
     to_rig: Annotated[
-        str | None, typer.Option(help="Rig to move to, if its arms are others or stand elsewhere.")
+        str | None, typer.Option(help="Target rig, if its arms differ or are mounted elsewhere.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights file of the codec; the shipped one if not given.")
     ] = None,
     keep_images: Annotated[
-        bool, typer.Option(help="Keep the cameras' pictures, which show the source's hands.")
+        bool, typer.Option(help="Keep the camera images, which show the source's hands.")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="JSON file for the residuals.")] = None,
 ) -> None:

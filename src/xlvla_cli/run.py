@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from xlvla.screen import Screen
     from xlvla.types import Side
     from xlvla_cli.ros.controls import Controls
-    from xlvla_cli.ros.report import Report
+    from xlvla_cli.ros.report import RunReport
 
 FILM_SIZE = (640, 480)
 
@@ -40,9 +40,7 @@ def run(
     ] = None,
     sim: Annotated[
         bool | None,
-        typer.Option(
-            "--sim/--no-sim", help="Simulation or hardware, instead of what the rig says."
-        ),
+        typer.Option("--sim/--no-sim", help="Simulation or hardware, overriding the rig."),
     ] = None,
     policy: Annotated[
         str | None, typer.Option(help="Policy instead of the rig's; none starts no policy.")
@@ -50,7 +48,7 @@ def run(
     checkpoint: Annotated[
         str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")
     ] = None,
-    instruction: Annotated[str | None, typer.Option(help="What to do, in words.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="The task instruction.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first simulated episode.")] = None,
     speed: Annotated[
         float | None,
@@ -58,7 +56,7 @@ def run(
     ] = None,
     episodes: Annotated[
         int,
-        typer.Option(min=0, help="Run so many simulated episodes, then end; 0 runs until Ctrl-C."),
+        typer.Option(min=0, help="Number of simulated episodes to run; 0 runs until Ctrl-C."),
     ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")
@@ -70,7 +68,7 @@ def run(
         bool | None,
         typer.Option(
             "--engage/--no-engage",
-            help="Let motion move the robot once all is up; by default only what is emulated.",
+            help="Engage motion once all nodes are up; by default only for emulated devices.",
         ),
     ] = None,
     only: Annotated[
@@ -87,12 +85,11 @@ def run(
         bool | None,
         typer.Option(
             "--network/--no-network",
-            help="Let nodes of other machines in, or not, instead of what the rig or the shell "
-            "says.",
+            help="Accept nodes of other machines or not, overriding the rig and the shell.",
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also show what nodes say at level INFO.")
+        bool, typer.Option("--verbose", "-v", help="Also show the nodes' INFO logs.")
     ] = False,
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
@@ -183,7 +180,7 @@ def _forever(
     elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
     with (
         Session(
-            rig, specs, domain=domain, listener=screen.heard, progress=screen.waiting
+            rig, specs, domain=domain, listener=screen.on_output, progress=screen.waiting
         ) as session,
         Keys() as keys,
     ):
@@ -228,7 +225,7 @@ def _typed_legend(rig: Rig) -> str:
 
 
 def _engaged(controls: Controls, engage: bool) -> str:
-    """Hardware moves only for somebody who said so."""
+    """Hardware moves only with --engage."""
     if engage:
         return f"motion: {controls.press('e')}"
     return "motion is not engaged, so the robot holds still: press e, or start with --engage"
@@ -237,15 +234,15 @@ def _engaged(controls: Controls, engage: bool) -> str:
 def _teleop_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> list[Text]:
     from xlvla.screen import teleop_line
 
-    said = controls.following()
-    return [teleop_line(said, figures.get("motion", {}))] if said else []
+    status = controls.following()
+    return [teleop_line(status, figures.get("motion", {}))] if status else []
 
 
 def _recorder_lines(controls: Controls) -> list[Text]:
     from xlvla.screen import recorder_line
 
-    said = controls.recording()
-    return [recorder_line(said)] if said else []
+    status = controls.recording()
+    return [recorder_line(status)] if status else []
 
 
 def _device_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> list[Text]:
@@ -271,13 +268,13 @@ def _episodes(
         screen.say(f"written: {write(out, [report])}, {out / 'video.mp4'}")
 
 
-def film(reports: list[Report], path: Path, screen: Screen) -> None:
+def film(reports: list[RunReport], path: Path, screen: Screen) -> None:
     """Draws what was recorded, as a video; afterwards, so that nothing but the robots had the
     processor meanwhile.
     """
     from xlvla.film import Film
     from xlvla.ros.topics import STATE_HZ
-    from xlvla_sim.replay import Replay
+    from xlvla_sim.episode_renderer import Replay
 
     drawn = 0
     total = sum(len(report.moments) for report in reports)
@@ -297,7 +294,7 @@ def film(reports: list[Report], path: Path, screen: Screen) -> None:
             replay.close()
 
 
-def _caption(report: Report, status: dict[str, Any]) -> str:
+def _caption(report: RunReport, status: dict[str, Any]) -> str:
     return f"{report.title}   seed {status['seed']}   {status['time_s']:4.1f} s   {status['text']}"
 
 

@@ -18,14 +18,14 @@ def secure(
         str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")
     ] = "bimanual",
     out: Annotated[
-        Path, typer.Option(help="Folder of the keystore; keys that are there stay.")
+        Path, typer.Option(help="Folder of the keystore; existing keys are kept.")
     ] = Path("keystore"),
     domain: Annotated[
         int | None, typer.Option(min=0, max=232, help="ROS domain instead of ROS_DOMAIN_ID.")
     ] = None,
 ) -> None:
-    """Write an SROS2 keystore for a rig: an enclave for every node and the operator, each with what
-    it may say and hear.
+    """Write an SROS2 keystore for a rig: an enclave for every node and the operator, each with the
+    topics it may publish and subscribe.
     """
     from xlvla.errors import XlvlaError
     from xlvla.rig_file import load
@@ -57,6 +57,6 @@ def secure(
         f"{KEYSTORE}={out.resolve()}"
     )
     typer.echo(f"ros2, and commands beside a running rig: export {OVERRIDE}={operator}")
-    typer.echo(f"keep {out / 'private'} off the robot: whoever has it signs what they like")
+    typer.echo(f"keep {out / 'private'} off the robot: its keys can sign any permission")
     if why := refusal(out, operator):
         typer.echo(f"not on this machine: {why}")

@@ -110,21 +110,29 @@ def _graph(rig: Rig) -> list[RenderableType]:
     from xlvla_cli.tables import table
 
     wires = wiring(rig)
-    every = {topic.name: topic for wire in wires.values() for topic in (*wire.says, *wire.hears)}
+    every = {
+        topic.name: topic
+        for wire in wires.values()
+        for topic in (*wire.publishes, *wire.subscribes)
+    }
     topics = table("Topics", "topic", "type", "from", "to")
     for name, topic in sorted(every.items()):
-        says = [node for node, wire in wires.items() if name in {t.name for t in wire.says}]
-        hears = [node for node, wire in wires.items() if name in {t.name for t in wire.hears}]
-        says = ["every node"] if len(says) == len(wires) else says
-        hears = ["every node"] if len(hears) == len(wires) else hears
+        publishes = [
+            node for node, wire in wires.items() if name in {t.name for t in wire.publishes}
+        ]
+        subscribes = [
+            node for node, wire in wires.items() if name in {t.name for t in wire.subscribes}
+        ]
+        publishes = ["every node"] if len(publishes) == len(wires) else publishes
+        subscribes = ["every node"] if len(subscribes) == len(wires) else subscribes
         topics.add_row(
             name,
             type_name(topic).replace("/msg/", " "),
-            ", ".join(says) or "operator",
-            ", ".join(hears),
+            ", ".join(publishes) or "operator",
+            ", ".join(subscribes),
         )
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():
-        for service in wire.serves:
+        for service in wire.provides:
             services.add_row(service.name, type_name(service).replace("/srv/", " "), node)
     return [topics, services]

@@ -36,19 +36,20 @@ def policy(
     ] = "",
     out: Annotated[
         Path,
-        typer.Option(help="Weights file to write; card and state to resume from lie beside it."),
+        typer.Option(
+            help="Weights file to write; the model card and the training state are written "
+            "next to it."
+        ),
     ] = OUT,
     report: Annotated[
-        bool, typer.Option("--report", help="Only say whether the data sets go together.")
+        bool, typer.Option("--report", help="Only check whether the data sets are compatible.")
     ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
     preset: Annotated[
         str, typer.Option(help="Size of the model: tiny, small, pi0, pi0_base.")
     ] = "small",
     space: Annotated[
-        str, typer.Option(help="What it decides in: latent, or raw joints for comparison.")
+        str, typer.Option(help="Action space: latent, or raw joints for comparison.")
     ] = "",
     cameras: Annotated[
         str, typer.Option(help="Cameras in order, separated by commas, where not the preset's.")
@@ -59,20 +60,22 @@ def policy(
     ] = None,
     words: Annotated[
         Path | None,
-        typer.Option(help="Sentencepiece model; PaliGemma's for weights that read its words."),
+        typer.Option(
+            help="Sentencepiece model; PaliGemma's for weights trained with its tokenizer."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="End after so many minutes; by default as the preset says.", min=0.01),
+        typer.Option(help="Minutes of training; the preset's if not given.", min=0.01),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="End after so many steps; with --minutes, whichever comes first.", min=1),
+        typer.Option(help="Training steps; with --minutes, whichever ends first.", min=1),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(help="Observations per step, of all processes together.", min=1)
     ] = None,
-    draws: Annotated[int | None, typer.Option(help="Noise draws per observation.", min=1)] = None,
+    draws: Annotated[int | None, typer.Option(help="Noise samples per observation.", min=1)] = None,
     rate: Annotated[float | None, typer.Option(help="Highest learning rate.", min=0)] = None,
     warm_up: Annotated[int | None, typer.Option(help="Steps until it is reached.", min=1)] = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: float32, bfloat16.")] = "",
@@ -82,41 +85,39 @@ def policy(
     ] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the layers.")] = False,
     freeze: Annotated[
-        str, typer.Option(help="Parts that keep their weights: vision, language, action.")
+        str, typer.Option(help="Parts whose weights are frozen: vision, language, action.")
     ] = "",
     lora: Annotated[
         str,
-        typer.Option(
-            help="Parts adapted by thin matrices, with their rank: language=16,action=32."
-        ),
+        typer.Option(help="Parts trained with LoRA, with their rank: language=16,action=32."),
     ] = "",
     lora_alpha: Annotated[
-        float | None, typer.Option(help="These count alpha / rank; where not given, 1.")
+        float | None,
+        typer.Option(help="LoRA alpha: adapters are scaled by alpha / rank; 1 if not given."),
     ] = None,
-    lora_on: Annotated[
-        str, typer.Option(help="Which projections are so adapted.")
-    ] = "attention,mlp",
+    lora_on: Annotated[str, typer.Option(help="Which projections LoRA adapts.")] = "attention,mlp",
     committed: Annotated[
         float,
-        typer.Option(help="Share of draws whose chunk begins with told frames.", min=0, max=1),
+        typer.Option(
+            help="Share of noise samples whose chunk begins with an action prefix.", min=0, max=1
+        ),
     ] = 0.0,
-    stride: Annotated[
-        int, typer.Option(help="Every which frame becomes an observation.", min=1)
-    ] = 2,
+    stride: Annotated[int, typer.Option(help="Stride [frames] between observations.", min=1)] = 2,
     device: Annotated[
         str, typer.Option(help="cpu or cuda; cuda where there is one if not given.")
     ] = "auto",
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1)] = 2,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded pictures.")] = None,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write TensorBoard's files, beside the weights.")
+        bool,
+        typer.Option("--tensorboard", help="Write TensorBoard event files next to the weights."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     episodes: Annotated[
-        int, typer.Option(help="Demonstrations, where they have to be collected.", min=1)
+        int, typer.Option(help="Number of demonstrations to collect if there are none.", min=1)
     ] = 400,
     hands: Annotated[
-        str, typer.Option(help="Hands to collect with, when data has to be collected.")
+        str, typer.Option(help="Hands to collect with, if data has to be collected.")
     ] = "xhand,inspire",
 ) -> None:
     """Train a policy; without data, first collect it in simulation. `torchrun -m xlvla train

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xlvla import catalog
 from xlvla.arm import Arm
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.types import Part, Side, scoped
 
 Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
@@ -45,7 +45,7 @@ def arm_of(side: Side, joints: Sequence[str]) -> Arm | None:
     return next((arm.on(side) for arm in having), None)
 
 
-def _named(side: Side, part: Part, joints: Sequence[str], limits: Limits) -> dict[str, Range]:
+def _named(side: Side, part: Part, joints: Sequence[str], limits: JointLimits) -> dict[str, Range]:
     values = zip(joints, limits.lower, limits.upper, limits.velocity, strict=True)
     return {
         scoped(side, part, joint): Range(float(low), float(high), float(speed))

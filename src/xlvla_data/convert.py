@@ -18,8 +18,8 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SECOND, Part, Side, scoped
 from xlvla_data.episode import Column, Episode
+from xlvla_data.recorded_episode import Bodies, RecordedEpisode, SampledStream, SelectedImages
 from xlvla_data.resample import NONE, ages_s, as_of, grid, in_order
-from xlvla_data.take import Bodies, Picked, Stream, Take
 
 STAMPS = "stamp_ns"
 """Column of the stamps [ns] of what a frame is made of, by stream; `frame` is the frame's own time.
@@ -39,7 +39,7 @@ Positions = dict[Side, dict[Part, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Limits:
+class AgeLimits:
     """How old what a frame needs may be; what else is recorded is kept with its stamp, however old
     where nothing is said of it.
 
@@ -75,59 +75,62 @@ class Need:
         return ages_s(self.stamps, times + self.after_ns) > self.most_s
 
 
-def resampled(take: Take, codec: Codec, limits: Limits) -> tuple[Episode, list[str]]:
+def resampled(
+    recorded: RecordedEpisode, codec: Codec, limits: AgeLimits
+) -> tuple[Episode, list[str]]:
     """An episode at the rate its info says, and what is to be said of it, a line each.
 
     Raises:
         XlvlaError: something a frame needs is missing, or too old in the midst of the episode.
     """
-    needs = list(_needs(take, limits))
-    for name, stream in [*((need.name, need) for need in needs), *take.others.items()]:
+    needs = list(_needs(recorded, limits))
+    for name, stream in [*((need.name, need) for need in needs), *recorded.others.items()]:
         in_order(name, stream.stamps)
-    times, findings = _fresh(needs, take.info.rate_hz, limits)
-    ends = times + _period(take.info.rate_hz)
+    times, findings = _fresh(needs, recorded.info.rate_hz, limits)
+    ends = times + _period(recorded.info.rate_hz)
     action: Positions = {
-        side: {part: _at(take.command, side, part, take, ends) for part in PARTS}
-        for side in take.info.joints
+        side: {part: _at(recorded.command, side, part, recorded, ends) for part in PARTS}
+        for side in recorded.info.joints
     }
     state: Positions = {
-        side: {part: _at(take.state, side, part, take, times) for part in PARTS}
-        for side in take.info.joints
+        side: {part: _at(recorded.state, side, part, recorded, times) for part in PARTS}
+        for side in recorded.info.joints
     }
     latent: dict[Side, np.ndarray] = {
-        side: _latent(codec, take, side, action[side]["hand"]) for side in action
+        side: _latent(codec, recorded, side, action[side]["hand"]) for side in action
     }
     pictures = {
-        camera: Picked(shots, as_of(shots.stamps, times)) for camera, shots in take.cameras.items()
+        camera: SelectedImages(shots, as_of(shots.stamps, times))
+        for camera, shots in recorded.cameras.items()
     }
     others = {
-        key: Column(_held(stream, times), stream.names) for key, stream in take.others.items()
+        key: Column(_held(stream, times), stream.names) for key, stream in recorded.others.items()
     }
-    others[STAMPS] = _stamps(needs, take, times)
+    others[STAMPS] = _stamps(needs, recorded, times)
     return Episode(
-        replace(take.info, codec=codec.hash), pictures, action, state, latent, others
+        replace(recorded.info, codec=codec.hash), pictures, action, state, latent, others
     ), findings
 
 
-def _needs(take: Take, limits: Limits) -> Iterator[Need]:
+def _needs(recorded: RecordedEpisode, limits: AgeLimits) -> Iterator[Need]:
     """What every frame needs; the first is what frames are timed by."""
-    for camera, shots in take.cameras.items():
+    for camera, shots in recorded.cameras.items():
         yield Need(f"camera {camera}", shots.stamps, limits.camera_s)
-    for side in take.info.joints:
+    for side in recorded.info.joints:
         for part in PARTS:
-            yield Need(f"{side} {part} state", take.state[side][part].stamps, limits.state_s)
+            yield Need(f"{side} {part} state", recorded.state[side][part].stamps, limits.state_s)
             yield Need(
                 f"{side} {part} command",
-                take.command[side][part].stamps,
+                recorded.command[side][part].stamps,
                 limits.command_s,
-                _period(take.info.rate_hz),
+                _period(recorded.info.rate_hz),
             )
-    for key, stream in take.others.items():
+    for key, stream in recorded.others.items():
         if most := [seconds for word, seconds in limits.others.items() if key.startswith(word)]:
             yield Need(key, stream.stamps, min(most))
 
 
-def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndarray, list[str]]:
+def _fresh(needs: Sequence[Need], rate_hz: int, limits: AgeLimits) -> tuple[np.ndarray, list[str]]:
     """Times of the frames for which nothing is too old, all between the first and the last; what is
     so at the ends is cut.
     """
@@ -138,12 +141,12 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
     if end - begin > LONGEST_S * SECOND:
         first = min(needs, key=lambda need: need.stamps[0])
         last = max(needs, key=lambda need: need.stamps[-1])
-        told = (
+        notes = (
             f"from {first.stamps[0] / SECOND:.3f} s ({first.name}) "
             f"to {last.stamps[-1] / SECOND:.3f} s ({last.name})"
         )
         raise XlvlaError(
-            f"its stamps go {told}: that is no episode, a stamp is damaged or of another clock"
+            f"its stamps go {notes}: that is no episode, a stamp is damaged or of another clock"
         )
     reference = needs[0]
     times = grid(reference.stamps, begin, end, rate_hz)
@@ -162,12 +165,12 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
                 f"{need.name} is older than {need.most_s:g} s in {count} frames, first {at_s:.2f} "
                 "s after the beginning"
             )
-    untold = int(
+    uncommanded = int(
         (times < max([need.stamps[0] for need in needs if need.after_ns], default=begin)).sum()
     )
-    told = [*_cut("first", old, kept.start - 1, kept.start, untold, rate_hz, limits)]
-    told += _cut("last", old, kept.stop, len(times) - kept.stop, 0, rate_hz, limits)
-    return times[kept], told
+    notes = [*_cut("first", old, kept.start - 1, kept.start, uncommanded, rate_hz, limits)]
+    notes += _cut("last", old, kept.stop, len(times) - kept.stop, 0, rate_hz, limits)
+    return times[kept], notes
 
 
 def _cut(
@@ -175,20 +178,21 @@ def _cut(
     old: dict[str, np.ndarray],
     beside: int,
     count: int,
-    untold: int,
+    uncommanded: int,
     rate_hz: int,
-    limits: Limits,
+    limits: AgeLimits,
 ) -> Iterator[str]:
     """What is said of an end of so many frames, of which that beside the others is given; raises
     XlvlaError where it is too much.
 
-    In the first `untold` frames the robot had not been told to move, so nothing is lost with them.
+    In the first `uncommanded` frames the robot had not been told to move, so nothing is lost with
+    them.
     """
     if not count:
         return
     seconds = count / rate_hz
     lacking = ", ".join(name for name, rows in old.items() if rows[beside])
-    if seconds - untold / rate_hz > limits.cut_s:
+    if seconds - uncommanded / rate_hz > limits.cut_s:
         raise XlvlaError(
             f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off"
         )
@@ -196,20 +200,22 @@ def _cut(
         yield f"the {word} {seconds:.2f} s are cut off, for want of {lacking}"
 
 
-def _at(streams: Bodies, side: Side, part: Part, take: Take, times: np.ndarray) -> np.ndarray:
+def _at(
+    streams: Bodies, side: Side, part: Part, recorded: RecordedEpisode, times: np.ndarray
+) -> np.ndarray:
     """Positions [F, J] of a part at these times, by the names of the episode's joints."""
     stream = streams[side][part]
-    return stream.ordered(f"the {side} {part}", take.info.joints[side][part])[
+    return stream.ordered(f"the {side} {part}", recorded.info.joints[side][part])[
         as_of(stream.stamps, times)
     ]
 
 
-def _latent(codec: Codec, take: Take, side: Side, hand: np.ndarray) -> np.ndarray:
+def _latent(codec: Codec, recorded: RecordedEpisode, side: Side, hand: np.ndarray) -> np.ndarray:
     """Latents [F, L] of a hand's positions [F, J], which are in the order of the episode's
     joints.
     """
-    joints = list(take.info.joints[side]["hand"])
-    name = take.info.hands[side]
+    joints = list(recorded.info.joints[side]["hand"])
+    name = recorded.info.hands[side]
     wanted = [scoped(side, "hand", joint) for joint in codec.joints(name, side)]
     if missing := [joint for joint in wanted if joint not in joints]:
         raise XlvlaError(
@@ -219,7 +225,7 @@ def _latent(codec: Codec, take: Take, side: Side, hand: np.ndarray) -> np.ndarra
     return codec.encode(name, side, hand[:, [joints.index(joint) for joint in wanted]])
 
 
-def _held(stream: Stream, times: np.ndarray) -> np.ndarray:
+def _held(stream: SampledStream, times: np.ndarray) -> np.ndarray:
     """The latest values [F, J] float32; zeros before the first."""
     index = as_of(stream.stamps, times)
     held = np.zeros((len(times), len(stream.names)), np.float32)
@@ -227,12 +233,14 @@ def _held(stream: Stream, times: np.ndarray) -> np.ndarray:
     return held
 
 
-def _stamps(needs: Sequence[Need], take: Take, times: np.ndarray) -> Column:
+def _stamps(needs: Sequence[Need], recorded: RecordedEpisode, times: np.ndarray) -> Column:
     """The frames' times and the stamps of what they are made of [F, 1 + streams] ns."""
     streams = {
-        need.name: (need.stamps, need.after_ns) for need in needs if need.name not in take.others
+        need.name: (need.stamps, need.after_ns)
+        for need in needs
+        if need.name not in recorded.others
     }
-    streams |= {key: (stream.stamps, 0) for key, stream in take.others.items()}
+    streams |= {key: (stream.stamps, 0) for key, stream in recorded.others.items()}
     columns = [times] + [
         np.append(stamps, NONE)[as_of(stamps, times + after)] for stamps, after in streams.values()
     ]

@@ -21,7 +21,7 @@ class Pictures(Protocol):
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
     def __getitem__(self, chosen: slice, /) -> Pictures:
-        """Every so-manieth of them: `pictures[::step]`."""
+        """Every n-th of them: `pictures[::step]`."""
         ...
 
 
@@ -31,10 +31,10 @@ class EpisodeInfo:
 
     Args:
         seed: of a simulated episode; -1 where there was none.
-        success: None where nobody said.
-        verdict: green, yellow or red, as recorded; '' where nobody looked.
+        success: None where it was not marked.
+        verdict: green, yellow or red, as recorded; '' where there is none.
         session, recording: which recording it is, '' for both where it is none.
-        source: hash of what it was made of; '' where nobody said.
+        source: hash of what it was made of; '' where it is unknown.
     """
 
     task: str

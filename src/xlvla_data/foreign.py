@@ -18,8 +18,8 @@ from xlvla_data.episode import EpisodeInfo
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
 from xlvla_data.lerobot.video import Clip
 from xlvla_data.name_map import Names
+from xlvla_data.recorded_episode import Bodies, CameraStream, RecordedEpisode, SampledStream
 from xlvla_data.resample import ages_s, as_of
-from xlvla_data.take import Bodies, Shots, Stream, Take
 
 FAR = 0.25
 """Radians beyond its limits in which no joint ever is: its numbers mean something else."""
@@ -93,7 +93,7 @@ class Foreign:
             or pictured[k] != pictured[k - 1]
         )
 
-    def take(self, part: Piece) -> Take:
+    def take(self, part: Piece) -> RecordedEpisode:
         data = self._data
         names = self._names
         row = part.row
@@ -112,12 +112,14 @@ class Foreign:
             self._their[names.action],
             names,
         )
-        return Take(self._info(part, columns), shots, state, command)
+        return RecordedEpisode(self._info(part, columns), shots, state, command)
 
     def _info(self, part: Piece, columns: Mapping[str, np.ndarray]) -> EpisodeInfo:
         data = self._data
         row = part.row
-        seen = [repr(data.told(row).get(f"stats/{key}/mean")) for key in data.info.cameras.values()]
+        seen = [
+            repr(data.table_row(row).get(f"stats/{key}/mean")) for key in data.info.cameras.values()
+        ]
         source = store.digest(columns, part.sentence, str(part.begin), *seen)
         return EpisodeInfo(
             task=self._names.task,
@@ -139,7 +141,7 @@ class Foreign:
         times = self._data.columns(row, "timestamp")["timestamp"].astype(np.float64)
         if (back := np.flatnonzero(~(np.diff(times) > 0))).size:
             raise XlvlaError(
-                f"timestamps do not go forward at frame {back[0] + 1}: nobody can know when it was"
+                f"timestamps do not go forward at frame {back[0] + 1}: its time is unknown"
             )
         even = np.arange(row.length) / self._data.info.fps
         return (
@@ -153,13 +155,13 @@ class Foreign:
         stamps, clip = self._data.shots(row, camera)
         return (times if len(stamps) == row.length else stamps), clip
 
-    def _cut(self, shots: tuple[np.ndarray, Clip], stamps: np.ndarray) -> Shots:
+    def _cut(self, shots: tuple[np.ndarray, Clip], stamps: np.ndarray) -> CameraStream:
         """The pictures that rows at these times [F] ns show."""
         taken = _ns(shots[0])
         clip = shots[1]
         first = max(0, int(as_of(taken, stamps[:1] + SLACK_NS)[0]))
         last = int(as_of(taken, stamps[-1:] + SLACK_NS)[0]) + 1
-        return Shots(np.maximum(taken[first:last], stamps[0]), clip.part(first, last), _same)
+        return CameraStream(np.maximum(taken[first:last], stamps[0]), clip.part(first, last), _same)
 
 
 def _ns(times: np.ndarray) -> np.ndarray:
@@ -179,7 +181,7 @@ def _stream(
     their: Sequence[str],
     ours: tuple[str, ...],
     names: Names,
-) -> Stream:
+) -> SampledStream:
     columns = [their.index(names.joints.get(name, name)) for name in ours]
     made = np.stack(
         [
@@ -188,7 +190,7 @@ def _stream(
         ],
         1,
     )
-    return Stream(stamps, made, ours)
+    return SampledStream(stamps, made, ours)
 
 
 def _radians(values: np.ndarray, name: str, names: Names) -> np.ndarray:
@@ -221,8 +223,9 @@ def _their_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
         )
     if not feature.names or len(set(feature.names)) != feature.shape[0]:
         raise XlvlaError(
-            f"{data.root}: '{key}' does not name its {feature.shape[0]} numbers one by one: nobody "
-            "can know which joints they are"
+            f"{data.root}: '{key}' does not name its {feature.shape[0]} numbers one by "
+            "one: the joints are unknown"
+            ""
         )
     wanted = {
         ours: names.joints.get(ours, ours)
@@ -232,10 +235,10 @@ def _their_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
     }
     if missing := {ours: name for ours, name in wanted.items() if name not in feature.names}:
         first = next(iter(missing))
-        told = ", ".join(feature.names)
+        listing = ", ".join(feature.names)
         raise XlvlaError(
             f"{data.root}: '{key}' has no '{missing[first]}' for {first}, and {len(missing) - 1} "
-            f"more are missing; it has {told}: map them"
+            f"more are missing; it has {listing}: map them"
         )
     return feature.names
 

@@ -110,7 +110,7 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
         except FileNotFoundError:
             raise XlvlaError(f"no map at {path}") from None
     if not isinstance(document, dict):
-        raise XlvlaError(f"{path} is no map: it says hands, arms and joints by name")
+        raise XlvlaError(f"{path} is no name map: it must list hands, arms and joints by name")
     return names_of(
         {**document, **{key: value for key, value in chosen.items() if value}},
         str(path or "the import"),

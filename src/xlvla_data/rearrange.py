@@ -119,7 +119,10 @@ def _news(moves: Sequence[Move]) -> list[bool]:
 def _put(writer: Writer, stored: Stored) -> None:
     clips = {camera: stored.data.clip(stored.row, camera) for camera in stored.data.info.cameras}
     writer.adopt(
-        stored.data.columns(stored.row), clips, stored.row.sentence, stored.data.told(stored.row)
+        stored.data.columns(stored.row),
+        clips,
+        stored.row.sentence,
+        stored.data.table_row(stored.row),
     )
 
 

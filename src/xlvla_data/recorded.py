@@ -17,7 +17,7 @@ from xlvla_data.bag.decode import Decoder, Positions
 from xlvla_data.bag.reader import Bag, Message
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.jpeg import Decoder as Pictures
-from xlvla_data.take import Bodies, Shots, Stream, Take
+from xlvla_data.recorded_episode import Bodies, CameraStream, RecordedEpisode, SampledStream
 
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 POINTS = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
@@ -26,7 +26,7 @@ SENSED = "observation.tactile."
 OPERATOR = "operator."
 
 
-def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
+def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode:
     """Everything of a recorded episode that a data set keeps, in memory, pictures still as they
     were compressed.
 
@@ -61,7 +61,7 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
             message = replace(message, content=decoder(bag.topics[message.topic], message.content))
         messages[message.topic].append(message)
     info = _info(bag, rate_hz)
-    return Take(
+    return RecordedEpisode(
         info,
         {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
         _bodies(topics.PART_JOINT_STATES, messages, card.joints),
@@ -147,7 +147,7 @@ def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
     return found
 
 
-def _positions(messages: Sequence[Message]) -> Stream:
+def _positions(messages: Sequence[Message]) -> SampledStream:
     """Positions of serialised JointStates by name; every message has the names of the first."""
     read = Positions()
     names = ()
@@ -159,17 +159,21 @@ def _positions(messages: Sequence[Message]) -> Stream:
             raise XlvlaError(f"{_place(message)} is damaged or cut off") from None
         names = names or read.names
         rows.append(_row(message, names, read.names, values))
-    return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
+    return SampledStream(
+        _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
+    )
 
 
-def _joints(messages: Sequence[Message], numbers: str = "position") -> Stream:
+def _joints(messages: Sequence[Message], numbers: str = "position") -> SampledStream:
     """Numbers of JointStates by name; every message has the names of the first."""
     names = tuple(messages[0].content.name) if messages else ()
     rows = [
         _row(message, names, tuple(message.content.name), getattr(message.content, numbers))
         for message in messages
     ]
-    return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
+    return SampledStream(
+        _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
+    )
 
 
 def _row(
@@ -185,17 +189,17 @@ def _place(message: Message) -> str:
     return f"{message.topic}: a message at {message.stamp_ns / SECOND:.3f} s"
 
 
-def _wrist(messages: Sequence[Message]) -> Stream:
+def _wrist(messages: Sequence[Message]) -> SampledStream:
     poses = [
         (message.content.pose.position, message.content.pose.orientation) for message in messages
     ]
     rows = [[place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w] for place, turn in poses]
-    return Stream(_stamps(messages), np.array(rows, float).reshape(-1, len(POSE)), POSE)
+    return SampledStream(_stamps(messages), np.array(rows, float).reshape(-1, len(POSE)), POSE)
 
 
-def _keypoints(messages: Sequence[Message]) -> Stream:
+def _keypoints(messages: Sequence[Message]) -> SampledStream:
     rows = [_points(message) for message in messages]
-    return Stream(_stamps(messages), np.array(rows, float).reshape(-1, len(POINTS)), POINTS)
+    return SampledStream(_stamps(messages), np.array(rows, float).reshape(-1, len(POINTS)), POINTS)
 
 
 def _points(message: Message) -> np.ndarray:
@@ -212,9 +216,9 @@ def _points(message: Message) -> np.ndarray:
     return np.ascontiguousarray(rows[:, :12]).view(np.float32).reshape(-1)
 
 
-def _shots(messages: Sequence[Message]) -> Shots:
+def _shots(messages: Sequence[Message]) -> CameraStream:
     decoder = Pictures()
-    return Shots(
+    return CameraStream(
         _stamps(messages),
         [message.content for message in messages],
         lambda content: _picture(content, decoder),
@@ -243,7 +247,7 @@ def _stamps(messages: Sequence[Message]) -> np.ndarray:
     return np.array([message.stamp_ns for message in messages], np.int64)
 
 
-Read = Callable[[Sequence[Message]], Stream]
+Read = Callable[[Sequence[Message]], SampledStream]
 
 KEPT: Mapping[str, tuple[str, Read]] = {
     topics.TACTILE: (SENSED, partial(_joints, numbers="effort")),

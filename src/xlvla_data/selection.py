@@ -40,7 +40,7 @@ class Selection:
 
 
 def parse(hands: str = "", tasks: str = "", verdict: str = "", success: str = "") -> Selection:
-    """Of words with commas; raises XlvlaError for one nobody knows."""
+    """Of words with commas; raises XlvlaError for an unknown one."""
     for name in (name for word in _words(hands) for name in word.split("+")):
         catalog.hand(name)
     for kind, text, known in (

@@ -77,7 +77,7 @@ class Stored:
 
     @property
     def source(self) -> str:
-        """Hash of what it was made of; '' where nobody said."""
+        """Hash of what it was made of; '' where it is unknown."""
         return self.row.row.get("source") or ""
 
     @property
@@ -90,7 +90,7 @@ class Stored:
 
     @property
     def success(self) -> bool | None:
-        """None where nobody said."""
+        """None where it was not marked."""
         return self.row.row.get("success")
 
     @property

@@ -70,15 +70,15 @@ def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, list[st
             found.setdefault((key, feature.names), (feature, []))[1].append(stored)
     for (key, _), (feature, having) in sorted(found.items(), key=lambda each: each[0][0]):
         stats = statistics.merged(
-            _stats(stored, stored.data.told(stored.row), key) for stored in having
+            _stats(stored, stored.data.table_row(stored.row), key) for stored in having
         )
         yield key, feature, list(dict.fromkeys(map(pair, having))), stats
 
 
-def _stats(stored: Stored, told: Mapping[str, object], key: str) -> Stats:
+def _stats(stored: Stored, entry: Mapping[str, object], key: str) -> Stats:
     words = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    if missing := [word for word in words if f"stats/{key}/{word}" not in told]:
+    if missing := [word for word in words if f"stats/{key}/{word}" not in entry]:
         raise XlvlaError(
             f"{stored.data.root} has no statistics of '{key}': {', '.join(missing)} are missing"
         )
-    return {word: np.array(told[f"stats/{key}/{word}"]) for word in words}
+    return {word: np.array(entry[f"stats/{key}/{word}"]) for word in words}

@@ -41,10 +41,10 @@ def lag(
     if count < 2 * shifts or not moving.any():
         return None
     grid = begin + np.arange(count) / GRID_HZ
-    told = resampled(command_s, command[:, moving], grid)
+    commanded = resampled(command_s, command[:, moving], grid)
     was = resampled(state_s, state[:, moving], grid)[shifts:]
     errors = [
-        np.square(was - told[shifts - shift : count - shift]).mean(axis=0)
+        np.square(was - commanded[shifts - shift : count - shift]).mean(axis=0)
         for shift in range(shifts + 1)
     ]
     best = int(np.argmin([error.sum() for error in errors]))

@@ -1,7 +1,6 @@
-"""Whether what was recorded is fit to learn from: what is wrong with the streams of an episode, a
-line for each.
+"""Whether a recording is fit for training: the issues of an episode's streams, a line each.
 
-Green is fine. Yellow is worth a look. Red is not learned from unless somebody asks for it.
+Green is fine. Yellow is worth a look. Red is not used for training unless asked for.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ class Track:
 
     Args:
         name: the topic.
-        kind: what it tells: measured or commanded joints, pictures, how a device is, that the world
-            was put back, or something else.
+        kind: what it tells: measured or commanded joints, pictures, how a device is, that the
+            simulation was reset, or something else.
         of: 'left arm', or the camera's name.
         stamps: [N] ns, as its messages say; `logs` [N] ns, when they came.
         claim_hz: what the rig promises; None: nothing.
@@ -67,8 +66,8 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """From where on something is yellow, and from where on red.
+class QualityLimits:
+    """Thresholds (yellow, red).
 
     Args:
         rate: share of what is promised; `enough_hz` is never red: twice what a policy learns from.
@@ -90,7 +89,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """Something that is not as it should be, in one line."""
 
     colour: Colour
@@ -101,35 +100,35 @@ class Finding:
 class Verdict:
     """Findings, the worst ones first, and what was measured, by stream."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Issue, ...]
     figures: Mapping[str, Mapping[str, Any]]
 
     @property
     def colour(self) -> Colour:
         return self.findings[0].colour if self.findings else "green"
 
-    def beside(self, others: Sequence[Finding]) -> Verdict:
+    def beside(self, others: Sequence[Issue]) -> Verdict:
         """With what else was found."""
         found = sorted(
             dict.fromkeys((*others, *self.findings)),
-            key=lambda finding: -COLOURS.index(finding.colour),
+            key=lambda issue: -COLOURS.index(issue.colour),
         )
         return Verdict(tuple(found), self.figures)
 
     @property
     def lines(self) -> list[str]:
-        return [f"{finding.colour}: {finding.line}" for finding in self.findings]
+        return [f"{issue.colour}: {issue.line}" for issue in self.findings]
 
 
-def judge(tracks: Sequence[Track], span: Span, limits: Limits | None = None) -> Verdict:
+def judge(tracks: Sequence[Track], span: Span, limits: QualityLimits | None = None) -> Verdict:
     """What is to be said of the streams of an episode."""
-    limits = limits or Limits()
-    findings = [finding for track in tracks for finding in _of_stream(track, span, limits)]
+    limits = limits or QualityLimits()
+    findings = [issue for track in tracks for issue in _of_stream(track, span, limits)]
     findings += [
-        finding
+        issue
         for track in tracks
         if track.kind == "camera"
-        for finding in _frozen(track, tracks, limits)
+        for issue in _frozen(track, tracks, limits)
     ]
     figures: dict[str, dict[str, Any]] = {
         track.name: _figures(track) for track in tracks if len(track.stamps)
@@ -139,11 +138,11 @@ def judge(tracks: Sequence[Track], span: Span, limits: Limits | None = None) -> 
     return Verdict((), figures).beside(findings)
 
 
-def _of_stream(track: Track, span: Span, limits: Limits) -> Iterator[Finding]:
-    yield from (Finding("red", f"{track.name}: {fault}") for fault in track.faults)
+def _of_stream(track: Track, span: Span, limits: QualityLimits) -> Iterator[Issue]:
+    yield from (Issue("red", f"{track.name}: {fault}") for fault in track.faults)
     if not len(track.stamps):
         if track.claim_hz and span.ended_ns - span.began_ns > limits.late_s[0] * SECOND:
-            yield Finding("red", f"{track.name}: nothing came")
+            yield Issue("red", f"{track.name}: nothing came")
         return
     yield from _order(track)
     if track.claim_hz:
@@ -156,22 +155,22 @@ def _of_stream(track: Track, span: Span, limits: Limits) -> Iterator[Finding]:
         f"{track.name}: {track.lost} of {sent} messages were lost on their way",
     )
     if not np.isfinite(track.values).all():
-        yield Finding("red", f"{track.name}: some positions are no finite numbers")
+        yield Issue("red", f"{track.name}: some positions are no finite numbers")
 
 
-def _order(track: Track) -> Iterator[Finding]:
+def _order(track: Track) -> Iterator[Issue]:
     steps = np.diff(track.stamps)
     if backwards := int((steps < 0).sum()):
         learned_from = track.kind in ("state", "command", "camera")
-        yield Finding(
+        yield Issue(
             "red" if learned_from else "yellow",
             f"{track.name}: stamps go backwards {backwards} times",
         )
     if track.claim_hz and (same := int((steps == 0).sum())) > 0.01 * len(steps):
-        yield Finding("yellow", f"{track.name}: {same} stamps are those of the message before")
+        yield Issue("yellow", f"{track.name}: {same} stamps are those of the message before")
 
 
-def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
+def _pace(track: Track, claim_hz: float, limits: QualityLimits) -> Iterator[Issue]:
     """Rate and gaps, by what the messages say of when they are from."""
     if len(track.stamps) < 2:
         return
@@ -181,7 +180,7 @@ def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
     slow, wrong = limits.rate
     if rate_hz < slow * claim_hz:
         colour: Colour = "red" if rate_hz < min(wrong * claim_hz, limits.enough_hz) else "yellow"
-        yield Finding(colour, f"{track.name}: {rate_hz:.1f} Hz where the rig says {claim_hz:g}")
+        yield Issue(colour, f"{track.name}: {rate_hz:.1f} Hz where the rig specifies {claim_hz:g}")
     largest = float(steps.max())
     allowed = _allowed_gap(claim_hz, limits)
     yield from _above(
@@ -191,14 +190,14 @@ def _pace(track: Track, claim_hz: float, limits: Limits) -> Iterator[Finding]:
     )
 
 
-def _allowed_gap(claim_hz: float, limits: Limits) -> tuple[float, float]:
+def _allowed_gap(claim_hz: float, limits: QualityLimits) -> tuple[float, float]:
     first, second = (
         max(s, n / claim_hz) for s, n in zip(limits.gap_s, limits.gap_periods, strict=True)
     )
     return first, second
 
 
-def _ends(track: Track, claim_hz: float, span: Span, limits: Limits) -> Iterator[Finding]:
+def _ends(track: Track, claim_hz: float, span: Span, limits: QualityLimits) -> Iterator[Issue]:
     """Whether it came from beginning to end; by when messages came, since a dead simulation's time
     stands still.
     """
@@ -215,7 +214,7 @@ def _ends(track: Track, claim_hz: float, span: Span, limits: Limits) -> Iterator
     )
 
 
-def _frozen(track: Track, tracks: Sequence[Track], limits: Limits) -> Iterator[Finding]:
+def _frozen(track: Track, tracks: Sequence[Track], limits: QualityLimits) -> Iterator[Issue]:
     """Pictures that stay the same."""
     if len(track.prints) < 2:
         return
@@ -232,14 +231,14 @@ def _frozen(track: Track, tracks: Sequence[Track], limits: Limits) -> Iterator[F
         moved(arm.stamps, arm.values, int(track.stamps[begin]), until) for arm in _states(tracks)
     ):
         return
-    yield Finding(
+    yield Issue(
         "red", f"{track.name}: the picture stood still for {seconds:.1f} s, {_at(track, begin)}"
     )
 
 
 def _of_arm(
-    command: Track, state: Track, limits: Limits, figures: dict[str, Any]
-) -> Iterator[Finding]:
+    command: Track, state: Track, limits: QualityLimits, figures: dict[str, Any]
+) -> Iterator[Issue]:
     near = (command.values < command.lower + 0.01) | (command.values > command.upper - 0.01)
     share = float(near.any(axis=1).mean())
     worst = int(near.mean(axis=0).argmax())
@@ -309,9 +308,9 @@ def _figures(track: Track) -> dict[str, Any]:
     return found | ({"claim [Hz]": track.claim_hz} if track.claim_hz else {})
 
 
-def _above(value: float, limits: tuple[float, float], line: str) -> Iterator[Finding]:
+def _above(value: float, limits: tuple[float, float], line: str) -> Iterator[Issue]:
     if value > limits[0]:
-        yield Finding("red" if value > limits[1] else "yellow", line)
+        yield Issue("red" if value > limits[1] else "yellow", line)
 
 
 def _at(track: Track, index: int) -> str:

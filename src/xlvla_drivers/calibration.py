@@ -9,7 +9,7 @@ import numpy as np
 
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.rig import Rig
 from xlvla.types import Part, Side
 from xlvla_drivers.device import DeviceState
@@ -51,7 +51,7 @@ class Calibration:
         return np.minimum(*ends), np.maximum(*ends)
 
 
-def command_limits(rig: Rig, side: Side, part: Part, calibration: Calibration) -> Limits:
+def command_limits(rig: Rig, side: Side, part: Part, calibration: Calibration) -> JointLimits:
     """Limits of what may be sent to a part's device: those of the URDF, of the device, and of the
     device as it is calibrated.
     """

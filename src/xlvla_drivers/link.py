@@ -21,10 +21,10 @@ import numpy as np
 from xlvla import topics
 from xlvla.errors import XlvlaError
 from xlvla.guard import Guard, Refused
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
-from xlvla_drivers.standing import Refusals, Standing, told
+from xlvla_drivers.device_status import DeviceStatus, Refusals, faults_line
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 3.0
@@ -50,7 +50,7 @@ class Link:
         device: not yet connected.
         guard: what may be sent, in joint angles.
         calibration: between joint angles and the device's.
-        on_change: called in this thread whenever `standing` has changed, before anything that may
+        on_change: called in this thread whenever `status` has changed, before anything that may
             block.
         second_writer: says who commands beside the session that is followed.
 
@@ -87,31 +87,31 @@ class Link:
         self._pause_s = FIRST_PAUSE_S
         self._next_s = 0.0
         self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
-        self._told = Standing("fault", "")
+        self._last_status = DeviceStatus("fault", "")
         self._stopped = False
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._woke_s: float | None = None
 
     @property
-    def standing(self) -> Standing:
-        return dataclasses.replace(self._standing(), stopped=self.guard.stopped)
+    def status(self) -> DeviceStatus:
+        return dataclasses.replace(self._status(), stopped=self.guard.stopped)
 
-    def _standing(self) -> Standing:
+    def _status(self) -> DeviceStatus:
         if self.condition != "up" or self.state is None:
-            return Standing(
+            return DeviceStatus(
                 "fault", f"{self.condition}: {self._why}" if self._why else self.condition
             )
         stopping = [fault for fault in self.state.faults if fault.stops]
         if stopping:
-            return Standing("fault", f"stopped: {told(stopping)}")
+            return DeviceStatus("fault", f"stopped: {faults_line(stopping)}")
         if self.guard.stopped is not None:
             stopped = f"stopped by {self.guard.stopped}"
-            return Standing("warning", f"{stopped}: holding until {topics.MOTION_RESET}")
+            return DeviceStatus("warning", f"{stopped}: holding until {topics.MOTION_RESET}")
         if self.state.faults:
-            return Standing("warning", told(self.state.faults))
+            return DeviceStatus("warning", faults_line(self.state.faults))
         if self._refusals.line:
-            return Standing("warning", self._refusals.line)
-        return Standing(
+            return DeviceStatus("warning", self._refusals.line)
+        return DeviceStatus(
             "ok", "following commands" if self.guard.following else "holding, ready for commands"
         )
 
@@ -155,8 +155,8 @@ class Link:
         return asked
 
     def rest(self, period_s: float) -> Iterator[DeviceState | None]:
-        """Steps, one a period, that brake the device to rest within its limits, whoever commands,
-        until it is there.
+        """Steps, one a period, that brake the device to rest within its limits, regardless of
+        commands, until it rests.
         """
         moved = not self.guard.at_rest
         self.guard.stop("its driver, which ends")
@@ -218,8 +218,8 @@ class Link:
         reported = self.device.read()
         self.took_s["read"] = time.monotonic() - began_s
         if self.state is None or reported.stamp_ns > self.state.stamp_ns:
-            self._heard_s = awake.now_s()
-        elif awake.now_s() - self._heard_s > LINK_TIMEOUT_S:
+            self._received_s = thread_clock.now_s()
+        elif thread_clock.now_s() - self._received_s > LINK_TIMEOUT_S:
             raise LinkLost(f"its report is {(time.time_ns() - reported.stamp_ns) / 1e6:.0f} ms old")
         if not np.isfinite(reported.position).all():
             raise LinkLost(f"it reports angles that are no numbers: {reported.position.tolist()}")
@@ -289,7 +289,7 @@ class Link:
             )
 
     def _tell(self) -> None:
-        standing = self.standing
-        if standing != self._told:
-            self._told = standing
+        status = self.status
+        if status != self._last_status:
+            self._last_status = status
             self._on_change()

@@ -1,5 +1,5 @@
-"""Tells late messages from punctual ones by the sender's stamps, though nobody knows how the two
-clocks differ.
+"""Detects late messages by the sender's stamps, although the offset between the two clocks is
+unknown.
 """
 
 from __future__ import annotations

@@ -21,16 +21,14 @@ from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_drivers.device import Device
 from xlvla_drivers.emulators.emulator import Emulator
 from xlvla_drivers.own_folder import own_folder
-from xlvla_drivers.teleop.operator import Source
+from xlvla_drivers.teleop.operator import TeleopSource
 
 ADDRESS = os.path.join("{own}", "{domain}", "{side}_{driver}")
 """Where a serial emulator's port is unless somebody chose; `{own}` is the user's own folder."""
 
 
 def driver(kind: str, name: str) -> ModuleType:
-    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where nobody knows
-    it.
-    """
+    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where it is unknown."""
     known = catalog.drivers(kind)
     if name not in known:
         raise unknown(f"{kind} driver", name, known)
@@ -94,14 +92,14 @@ def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
     )
 
 
-def source(rig: Rig, node: Any) -> Source:
+def source(rig: Rig, node: Any) -> TeleopSource:
     """The source of a rig's teleoperation, not yet open."""
     assert rig.teleop is not None
     chosen = options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
     return source_driver(rig.teleop.source)(rig.teleop.address, tuple(rig.sides), chosen, node)
 
 
-def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], Source]:
+def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], TeleopSource]:
     """What makes a source of teleoperation; one that speaks ROS stands in `ros/sources`, its
     options in `teleop`.
     """

@@ -30,7 +30,7 @@ STILL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Stream:
+class PoseSeries:
     """Poses [T, J] rad of J joints at rising times [T] s: commands by their stamps, or what was
     measured by its own.
     """
@@ -39,7 +39,7 @@ class Stream:
     poses: np.ndarray
 
     @classmethod
-    def of(cls, stamped: list[tuple[float, np.ndarray]], joints: int) -> Stream:
+    def of(cls, stamped: list[tuple[float, np.ndarray]], joints: int) -> PoseSeries:
         """Of pairs of stamp and pose; one that is not later than the one before is left out."""
         kept = list[tuple[float, np.ndarray]]()
         for stamp_s, pose in stamped:
@@ -53,9 +53,9 @@ class Stream:
     def __len__(self) -> int:
         return len(self.times_s)
 
-    def between(self, first_s: float, last_s: float = np.inf) -> Stream:
+    def between(self, first_s: float, last_s: float = np.inf) -> PoseSeries:
         within = (self.times_s >= first_s) & (self.times_s <= last_s)
-        return Stream(self.times_s[within], self.poses[within])
+        return PoseSeries(self.times_s[within], self.poses[within])
 
     def differences(self, order: int) -> tuple[np.ndarray, np.ndarray]:
         """Times [T - order] and derivatives [T - order, J]: order! times the divided differences.
@@ -98,7 +98,7 @@ class Stream:
         return len(moved), float(moved[-1] - since_s) if moved.size else 0.0
 
 
-def measured_share(measured: Stream, limit: np.ndarray) -> float:
+def measured_share(measured: PoseSeries, limit: np.ndarray) -> float:
     """The largest acceleration of a device as a share of its limit [J], where it was seen without a
     pause.
     """
@@ -109,7 +109,7 @@ def measured_share(measured: Stream, limit: np.ndarray) -> float:
     return worst
 
 
-def fastest(measured: Stream, since_s: float) -> float:
+def fastest(measured: PoseSeries, since_s: float) -> float:
     """The largest speed of a device after `since_s` [rad/s], where it was seen without a pause."""
     worst = 0.0
     for poses in _grids(measured.between(since_s)):
@@ -117,7 +117,7 @@ def fastest(measured: Stream, since_s: float) -> float:
     return worst
 
 
-def _grids(measured: Stream) -> Iterator[np.ndarray]:
+def _grids(measured: PoseSeries) -> Iterator[np.ndarray]:
     """Poses [T, J] every `GRID_S`, without the pauses."""
     for part in _seen(measured):
         grid = np.arange(part.times_s[0], part.times_s[-1], GRID_S)
@@ -127,14 +127,14 @@ def _grids(measured: Stream) -> Iterator[np.ndarray]:
             )
 
 
-def _seen(measured: Stream) -> list[Stream]:
+def _seen(measured: PoseSeries) -> list[PoseSeries]:
     cuts = np.flatnonzero(np.diff(measured.times_s) > PAUSE_S) + 1
     times = np.split(measured.times_s, cuts)
     poses = np.split(measured.poses, cuts)
-    return [Stream(*pair) for pair in zip(times, poses, strict=True) if len(pair[0]) > 1]
+    return [PoseSeries(*pair) for pair in zip(times, poses, strict=True) if len(pair[0]) > 1]
 
 
-def rests(measured: Stream) -> bool:
+def rests(measured: PoseSeries) -> bool:
     """Whether a device is at rest at the end of what was measured."""
     if not len(measured):
         return False
@@ -142,7 +142,7 @@ def rests(measured: Stream) -> bool:
     return float(np.ptp(last.poses, axis=0).max()) < STILL_RAD
 
 
-def moved(measured: Stream, since_s: float) -> float:
+def moved(measured: PoseSeries, since_s: float) -> float:
     """How far the joint that went furthest did so after `since_s` [rad]."""
     after = measured.between(since_s)
     return float(np.abs(after.poses - after.poses[0]).max()) if len(after) else 0.0

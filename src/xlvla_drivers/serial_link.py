@@ -10,7 +10,7 @@ import termios
 from collections import Counter
 from collections.abc import Callable
 
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 Cut = Callable[[bytearray], bytes | None]
@@ -81,7 +81,7 @@ class SerialLink:
         """Whatever has arrived, waiting until then for the first byte; empty when none came."""
         descriptor = self._opened().fileno()
         try:
-            if not awake.wait([descriptor], until_s):
+            if not thread_clock.wait([descriptor], until_s):
                 return b""
             data = os.read(descriptor, 4096)
         except BlockingIOError:
@@ -94,7 +94,7 @@ class SerialLink:
 
     def drain(self) -> int:
         """Forgets what arrived so far; how many bytes that was."""
-        while data := self.receive(awake.NOW):
+        while data := self.receive(thread_clock.NOW):
             self._buffer += data
         forgotten = len(self._buffer)
         self._buffer.clear()
@@ -104,7 +104,7 @@ class SerialLink:
         """The next sound frame, waiting until then; None when none came."""
         while (frame := cut(self._buffer)) is None:
             data = self.receive(until_s)
-            if not data and awake.now_s() >= until_s:
+            if not data and thread_clock.now_s() >= until_s:
                 return None
             self._buffer += data
         return frame
@@ -118,7 +118,7 @@ class SerialLink:
         for attempt in range(tries):
             self.counts["retries"] += attempt > 0
             self.send(request)
-            until_s = awake.now_s() + LINK_TIMEOUT_S / tries
+            until_s = thread_clock.now_s() + LINK_TIMEOUT_S / tries
             while (frame := self.frame(cut, until_s)) is not None:
                 if wanted(frame):
                     return frame

@@ -1,4 +1,4 @@
-"""What chunks decided before say of the instants of the next one."""
+"""What previously predicted chunks contain for the time steps of the next one."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Overlap:
         ahead: where the newest will lead the robot [T, D], from where it is.
         known: of how many of the first frames each chunk speaks [K].
         age: how many frames before the next one each was decided [K].
-        committed: how many of the first frames the robot will have taken from the newest before the
-            next takes effect.
+        committed: how many of the first frames the robot will have executed from the newest chunk
+            before the next takes effect.
     """
 
     frames: np.ndarray
     ahead: np.ndarray
     known: np.ndarray
     age: np.ndarray
-    committed: int
+    prefix_frames: int
 
 
 def overlap(observation: Observation, here: np.ndarray, frames: int) -> Overlap | None:
@@ -52,23 +52,25 @@ def overlap(observation: Observation, here: np.ndarray, frames: int) -> Overlap 
     Args:
         here: the command in force [D], in the policy's own numbers.
     """
-    told: list[tuple[Chunk, np.ndarray, float]] = []
+    overlapping: list[tuple[Chunk, np.ndarray, float]] = []
     for chunk in observation.previous:
         age = _age(chunk, observation)
         if chunk.decided is not None and 0 < age < len(chunk.decided) - 1:
-            told.append((chunk, chunk.decided, age))
-    if not told or not _followed(told[-1][0], observation):
+            overlapping.append((chunk, chunk.decided, age))
+    if not overlapping or not _followed(overlapping[-1][0], observation):
         return None
-    newest, decided, age = told[-1]
-    off = here - _read(decided, np.array([age - 1]))
-    ahead = _read(decided, np.arange(frames) + age) + off * _fade(
+    newest, decided, age = overlapping[-1]
+    error = here - _read(decided, np.array([age - 1]))
+    ahead = _read(decided, np.arange(frames) + age) + error * _fade(
         age / newest.rate_hz - observation.delay_s, np.arange(1, frames + 1) / newest.rate_hz
     )
-    known = np.array([min(frames, math.floor(len(decided) - age)) for _, decided, age in told])
+    known = np.array(
+        [min(frames, math.floor(len(decided) - age)) for _, decided, age in overlapping]
+    )
     due = math.floor(observation.delay_s * newest.rate_hz + 1e-6)
-    shifted = np.stack([_read(decided, np.arange(frames) + age) for _, decided, age in told])
+    shifted = np.stack([_read(decided, np.arange(frames) + age) for _, decided, age in overlapping])
     return Overlap(
-        shifted, ahead, known, np.array([age for *_, age in told]), min(due, int(known[-1]))
+        shifted, ahead, known, np.array([age for *_, age in overlapping]), min(due, int(known[-1]))
     )
 
 

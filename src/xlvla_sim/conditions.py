@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from xlvla.types import SIDES
-from xlvla_sim.room import TABLE_X, TABLE_Y
+from xlvla_sim.scene import TABLE_X, TABLE_Y
 from xlvla_sim.state import State
 
 UPRIGHT = float(np.cos(np.radians(15)))

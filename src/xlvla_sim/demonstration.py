@@ -18,7 +18,7 @@ class Demonstration:
     """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each
     seen at the start of its frame.
 
-    `script` is everything that was played. `good` is a success that nothing has spoilt by the end.
+    `script` is everything that was played. `good` is a success that still holds at the end.
     """
 
     script: Script

@@ -1,6 +1,4 @@
-"""Somebody who drives by hand, scripted: the expert's plan, done with the hands of a person in a
-world of their own.
-"""
+"""A scripted teleoperator: executes the expert's plan with simulated human hands."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.rig import Rig
 from xlvla.types import PARTS, Part, Side
 
@@ -47,7 +47,7 @@ class Servos:
     """Set-points of every servo of a model and their way to the commanded positions."""
 
     def __init__(self, rig: Rig, model: mujoco.MjModel):
-        self._limits: dict[tuple[Side, Part], Limits] = {
+        self._limits: dict[tuple[Side, Part], JointLimits] = {
             (side, part): _limits(rig, side, part) for side in rig.sides for part in PARTS
         }
         self.index: Mapping[tuple[Side, Part], np.ndarray] = {
@@ -71,5 +71,5 @@ class Servos:
         control += np.clip(self.target - control, -self.step, self.step)
 
 
-def _limits(rig: Rig, side: Side, part: Part) -> Limits:
+def _limits(rig: Rig, side: Side, part: Part) -> JointLimits:
     return rig.hand(side).limits(side) if part == "hand" else rig.arm(side).limits

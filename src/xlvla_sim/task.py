@@ -17,7 +17,7 @@ from xlvla_sim.state import State
 
 
 @dataclass(frozen=True)
-class Stage:
+class TaskStage:
     """One step of a task, worth an equal share: `reached` must hold for `hold_s` on end, after all
     stages before it.
     """
@@ -76,7 +76,7 @@ class Task(Protocol):
 
     sentence: str
     time_limit_s: float
-    stages: Sequence[Stage]
+    stages: Sequence[TaskStage]
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Adds the objects to the world."""

@@ -15,7 +15,7 @@ from xlvla.rig import Camera, Rig
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.render import Renderer
 from xlvla_sim.robot_model import add_robot
-from xlvla_sim.room import add_room, looking, published_fovy_deg
+from xlvla_sim.scene import add_room, looking, published_fovy_deg
 from xlvla_sim.servos import Servos, add_servos
 from xlvla_sim.state import State
 from xlvla_sim.task import Progress, Task, TaskStatus

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla_policy.latent import newcomer
-from xlvla_policy.latent.newcomer import Newcomer, add
+from xlvla_policy.latent import new_hand
+from xlvla_policy.latent.new_hand import NewHandTrainer, add
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
 from xlvla_policy.latent.training import Trainer, train
 
@@ -31,7 +31,7 @@ def base(tmp_path_factory):
 
 
 def taught(base, hand, out, steps=30, seed=0):
-    run = Newcomer(base, hand, steps, seed, SMALL)
+    run = NewHandTrainer(base, hand, steps, seed, SMALL)
     add(run, out)
     return run
 
@@ -68,7 +68,7 @@ def test_the_latent_keeps_its_name_so_that_policies_still_know_it(base, tmp_path
 
 
 def test_frozen_networks_are_those_of_the_file(base):
-    run = Newcomer(base, "xhand", 1, recipe=SMALL)
+    run = NewHandTrainer(base, "xhand", 1, recipe=SMALL)
     codec = Codec.load(base)
     q = run.samplers["ability"]()
     mean, spread = run.coders["ability"].encode(q)
@@ -80,12 +80,12 @@ def test_frozen_networks_are_those_of_the_file(base):
         codec.decode("ability", "right", mean.detach().numpy()),
         atol=1e-5,
     )
-    assert (spread == newcomer.SPREAD).all()
+    assert (spread == new_hand.SPREAD).all()
 
 
 def test_the_newcomer_learns_both_ways(base):
     torch.manual_seed(0)
-    run = Newcomer(base, "xhand", 150, recipe=SMALL)
+    run = NewHandTrainer(base, "xhand", 150, recipe=SMALL)
     losses = list(run.run())
     for part, left in (
         ([step.reconstruction.item() for step in losses], 0.7),
@@ -118,7 +118,7 @@ def test_an_added_hand_can_be_taught_anew_but_no_founder(base, tmp_path):
         == 3
     )
     with pytest.raises(XlvlaError, match="'inspire' shaped the latent of"):
-        Newcomer(base, "inspire")
+        NewHandTrainer(base, "inspire")
 
 
 def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base, tmp_path):
@@ -130,10 +130,10 @@ def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base,
 
 def test_an_unknown_hand_is_told_what_is_meant(base):
     with pytest.raises(XlvlaError, match=r"unknown hand 'xhnad'.*did you mean 'xhand'\?"):
-        Newcomer(base, "xhnad")
+        NewHandTrainer(base, "xhnad")
 
 
-def test_the_card_tells_how_the_newcomer_was_taught(base, tmp_path):
+def test_the_model_card_tells_how_the_new_hand_was_trained(base, tmp_path):
     taught(base, "xhand", tmp_path / "one.safetensors", steps=2, seed=3)
     about = Codec.load(tmp_path / "one.safetensors").card["added"]["xhand"]
     assert about["seed"] == 3 and about["recipe"]["batch"] == FEW["batch"]

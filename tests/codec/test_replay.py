@@ -8,7 +8,7 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_cli.codec.replay import kept, moved, play, record, scored
 from xlvla_policy.latent.baselines.dex import missing
-from xlvla_policy.latent.baselines.replay import Dex, RightOnly, self_contact
+from xlvla_policy.latent.baselines.path_retargeting import Dex, RightOnly, self_contact
 from xlvla_sim.world import World
 
 NONE = frozenset()

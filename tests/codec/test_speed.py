@@ -10,7 +10,7 @@ from xlvla_policy.latent.loops import LoopTrainer, pinch_cost
 from xlvla_policy.latent.losses import pinches
 from xlvla_policy.latent.recipe import PAPER
 
-speed = pytest.importorskip("xlvla_policy.latent.speed")
+speed = pytest.importorskip("xlvla_policy.latent.benchmark")
 
 SMALL = replace(PAPER, batch=32, pool=2048, templates=32)
 PAIR = ("inspire", "paxini")

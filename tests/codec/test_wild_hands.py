@@ -15,7 +15,7 @@ from xlvla.codec import Codec
 from xlvla.errors import RigError, XlvlaError
 from xlvla.hand import Hand
 from xlvla.types import FINGERS, SIDES
-from xlvla_policy.latent.newcomer import Newcomer, add
+from xlvla_policy.latent.new_hand import NewHandTrainer, add
 from xlvla_policy.latent.recipe import DEFAULT
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer, train
@@ -55,7 +55,8 @@ class Wild:
     def _finger(self, finger: str, mirror: int) -> str:
         y = mirror * (0.06 - 0.03 * FINGERS.index(finger))
         z = 0.03 if finger == "thumb" else 0.1
-        joint = """<joint name="{n}" type="{t}"><parent link="{p}"/><child link="{c}"/><origin xyz="{o}"/><axis xyz="0 1 0"/>{e}</joint>"""
+        joint = """<joint name="{n}" type="{t}"><parent link="{p}"/><child link="{c}"/><origin
+        xyz="{o}"/><axis xyz="0 1 0"/>{e}</joint>"""
         first = {
             "n": f"{finger}_a",
             "t": self.type,
@@ -129,7 +130,7 @@ def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
     entry = hand(tmp_path, wild)
     require_sound(entry)
     monkeypatch.setitem(catalog.hands(), "wild", entry)
-    run = Newcomer(base, "wild", steps=2, recipe=SMALL)
+    run = NewHandTrainer(base, "wild", steps=2, recipe=SMALL)
     totals = []
     add(run, tmp_path / "more.safetensors", lambda _, losses: totals.append(losses.total.item()))
     assert len(totals) == 2 and all(map(math.isfinite, totals))
@@ -236,7 +237,8 @@ def test_an_entry_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
 
 ENTRY = """from pathlib import Path
 from xlvla.hand import Hand
-HAND = Hand("{name}", "Mine", {joints}, {tips}, "palm", "none", urdf=str(Path(__file__).parent / "{{side}}.urdf"))
+HAND = Hand("{name}", "Mine", {joints}, {tips}, "palm", "none", urdf=str(Path(__file__).parent /
+"{{side}}.urdf"))
 """
 
 

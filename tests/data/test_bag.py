@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 
 from xlvla.errors import XlvlaError
 from xlvla_cli.data import recordings
-from xlvla_data.bag.card import Card, read_card
+from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.bag.decode import Positions, header_ns
 from xlvla_data.bag.definitions import definition, described
 from xlvla_data.bag.layout import Qos, mcap_path
@@ -267,7 +267,8 @@ from xlvla_data.bag.writer import BagWriter
 from xlvla_data.recorder.spool import Item, Spool
 spool = Spool(BagWriter(Path(sys.argv[2]), TOPICS, "jazzy"), 0)
 for number in range(100_000):
-    spool.put([Item(STATES, pose(number, [number, 0, 0]), time.time_ns(), time.time_ns(), number + 1)])
+    spool.put([Item(STATES, pose(number, [number, 0, 0]), time.time_ns(), time.time_ns(), number +
+    1)])
     print(number, flush=True)
     time.sleep(0.005)
 """
@@ -300,9 +301,12 @@ def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path):
     assert found == list(range(len(found))) and len(found) <= last + 1
     assert killed_ns - list(torn.messages())[-1].log_ns < 10**9
     facts = {"rates_hz": {}, "rig": {}, "rig_hash": "", "codec": "", "simulated": False}
-    Card(folder.name, "recording", "", "", {"left": "xhand"}, {}, **facts).write(folder)
+    EpisodeCard(folder.name, "recording", "", "", {"left": "xhand"}, {}, **facts).write(folder)
     assert "1 repaired" in said("repair", tmp_path)
-    assert "yellow" in said("recordings", tmp_path) and "killed" in read_card(folder).findings[0]
+    assert (
+        "yellow" in said("recordings", tmp_path)
+        and "killed" in read_episode_card(folder).findings[0]
+    )
     assert Bag(folder).whole and not repair(folder)
     assert [message.content.position[0] for message in Bag(folder).messages()] == found
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -20,7 +20,7 @@ from made_episodes import run
 from xlvla.errors import XlvlaError
 from xlvla_cli.bench import bagged
 from xlvla_data import store
-from xlvla_data.bag.card import CARD, read_card
+from xlvla_data.bag.card import CARD, read_episode_card
 from xlvla_data.bag.layout import METADATA
 from xlvla_data.bag.reader import Bag
 from xlvla_data.bag.records import CHUNK_HEAD, HEAD
@@ -187,7 +187,7 @@ def test_a_damaged_chunk_costs_its_messages_and_those_behind_it_are_kept(tmp_pat
         f"what it was is in {FILE}.damaged"
     )
     assert max(log_ns for _, log_ns, _ in lost) < max(log_ns for _, log_ns, _ in kept)
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert card.verdict == "yellow" and any(
         f"{kept.total()} of {true.total()} messages can be read" in each for each in card.findings
     )
@@ -314,5 +314,5 @@ def test_messages_with_flipped_bits_are_converted_or_refused_in_one_line(episode
 def test_a_damaged_card_is_told_in_one_line(tmp_path, damage):
     (tmp_path / CARD).write_bytes(damage)
     with pytest.raises(XlvlaError) as told:
-        read_card(tmp_path)
+        read_episode_card(tmp_path)
     assert "\n" not in str(told.value) and np.less(len(str(told.value)), 1000)

@@ -74,7 +74,7 @@ def test_what_is_written_is_what_is_read(written):
         assert max(errors) < 6 < min(np.abs(seen[0].astype(int) - seen[k]).mean() for k in (3, 6))
 
 
-def test_every_so_manieth_picture_is_the_same_as_of_all(written):
+def test_every_nth_picture_is_the_same_as_of_all(written):
     data = Dataset(written)
     everything = list(data.clip(data.episodes[2], "front"))
     some = list(data.clip(data.episodes[2], "front")[::4])

@@ -14,21 +14,21 @@ pytest.importorskip(
 from rosbags.typesys import Stores, get_typestore
 
 from xlvla.errors import XlvlaError
-from xlvla_data.bag.card import Card, read_card
+from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import Qos
 from xlvla_data.bag.picture import KIND
 from xlvla_data.bag.reader import Bag, bags
-from xlvla_data.recorder.desk import Desk
-from xlvla_data.recorder.recording import Heard, Recording
+from xlvla_data.recorder.episode_control import EpisodeControl
+from xlvla_data.recorder.recording import ReceivedMessage, Recording
 from xlvla_data.recorder.session import Session
-from xlvla_data.recorder.tape import Stream, Tape
+from xlvla_data.recorder.stream_statistics import RecordedTopic, StreamStatistics
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 JOINTS = ("left_arm_joint1", "left_arm_joint2")
 LATCHED = Qos(1, True, True)
 SENSOR = Qos(1, False, False)
-STATE = Stream(
+STATE = RecordedTopic(
     described("/left/arm/joint_states", "sensor_msgs/msg/JointState", SENSOR),
     "state",
     "left arm",
@@ -38,15 +38,15 @@ STATE = Stream(
     np.full(2, 3.0),
     True,
 )
-CAMERA = Stream(
+CAMERA = RecordedTopic(
     described("/cameras/front/image_raw/compressed", KIND, SENSOR),
     "camera",
     "front",
     20.0,
     counted=True,
 )
-RESET = Stream(described("/reset", "std_msgs/msg/Header", LATCHED), "reset")
-DEVICE = Stream(
+RESET = RecordedTopic(described("/reset", "std_msgs/msg/Header", LATCHED), "reset")
+DEVICE = RecordedTopic(
     described("/left/arm/device", "diagnostic_msgs/msg/DiagnosticStatus", LATCHED), "device"
 )
 STREAMS = (STATE, CAMERA, RESET)
@@ -62,7 +62,7 @@ def header(seconds):
 def heard(stream, kind, number, **fields):
     data = bytes(TYPES.serialize_cdr(TYPES.types[kind](**fields), kind))
     now_ns = time.time_ns()
-    return Heard(stream, data, now_ns, now_ns, number)
+    return ReceivedMessage(stream, data, now_ns, now_ns, number)
 
 
 def pose(number, names=JOINTS, values=None):
@@ -94,7 +94,7 @@ def reset():
 
 def card():
     facts = {"rates_hz": {}, "rig": {}, "rig_hash": "", "codec": "", "simulated": True}
-    return Card(
+    return EpisodeCard(
         "",
         "recording",
         "push_cans",
@@ -122,9 +122,9 @@ def test_what_was_recorded_is_in_the_bag_and_on_the_card(recording):
     recording.take(
         [pose(number) for number in range(1, 50)] + [picture(number) for number in range(1, 10)]
     )
-    assert read_card(recording.folder).state == "recording"
+    assert read_episode_card(recording.folder).state == "recording"
     ended = recording.finish("stopped", seed=7, success=True)
-    assert read_card(recording.folder) == ended
+    assert read_episode_card(recording.folder) == ended
     assert (ended.state, ended.verdict, ended.seed, ended.success) == ("stopped", "green", 7, True)
     assert ended.duration_s == pytest.approx(0.48)
     assert ended.figures[STATE.topic.name]["messages"] == 49
@@ -147,9 +147,11 @@ def test_a_device_that_was_lost_makes_it_red():
         for level, text in enumerate(("fine", "warm", "unplugged"))
     ]
     for fields, lost in zip(said, ((), (), ("unplugged",)), strict=True):
-        tape = Tape(DEVICE)
-        tape.add(heard(DEVICE, "diagnostic_msgs/msg/DiagnosticStatus", 1, **fields).data, 1, 1, 1)
-        assert tape.track().faults == lost
+        statistics = StreamStatistics(DEVICE)
+        statistics.add(
+            heard(DEVICE, "diagnostic_msgs/msg/DiagnosticStatus", 1, **fields).data, 1, 1, 1
+        )
+        assert statistics.track().faults == lost
 
 
 def test_missing_joints_make_it_red(recording):
@@ -160,20 +162,24 @@ def test_missing_joints_make_it_red(recording):
 
 
 def test_positions_are_judged_by_name_whatever_their_order():
-    tape = Tape(STATE)
+    statistics = StreamStatistics(STATE)
     for number in range(1, 20):
         said = pose(number, JOINTS[::-1], [0.5, 0.1 * number])
-        tape.add(said.data, number, said.log_ns, number)
-    track = tape.track()
+        statistics.add(said.data, number, said.log_ns, number)
+    track = statistics.track()
     assert track.values[:, 1].tolist() == [0.5] * 19 and not track.faults
 
 
 def test_a_world_that_is_put_back_in_the_midst_makes_it_red_and_before_it_does_not(recording):
     before = reset()
-    recording.take([Heard(before.stream, before.data, before.log_ns - 10**12, before.sent_ns, 1)])
+    recording.take(
+        [ReceivedMessage(before.stream, before.data, before.log_ns - 10**12, before.sent_ns, 1)]
+    )
     assert recording.verdict().colour == "green"
     recording.take([reset()])
-    assert "red: the world was put back in the midst of it" in recording.finish("stopped").findings
+    assert (
+        "red: the simulation was reset during the episode" in recording.finish("stopped").findings
+    )
     assert [
         message.log_ns >= recording.card.began_ns
         for message in Bag(recording.folder).messages([RESET.topic.name])
@@ -189,7 +195,7 @@ def test_a_card_without_a_disk_is_no_reason_to_fall(recording):
 @pytest.fixture
 def desk(tmp_path):
     cues = []
-    made = Desk(
+    made = EpisodeControl(
         Session(tmp_path, 1e-9),
         begin,
         lambda: {"seed": 3, "success": False},
@@ -208,10 +214,10 @@ def test_a_second_press_discards_only_in_time(desk, tmp_path):
     time.sleep(0.35)
     assert "press again" in desk.press("discard")
     assert len(bags(tmp_path)) == 1
-    assert "put aside" in desk.press("discard")
+    assert "discarded" in desk.press("discard")
     assert bags(tmp_path) == []
     desk.press("discard")
-    assert "is back" in desk.press("discard")
+    assert "is restored" in desk.press("discard")
     assert len(bags(tmp_path)) == 1
 
 
@@ -220,7 +226,7 @@ def test_what_the_operator_said_counts_more_than_what_the_simulation_says(desk):
     desk.mark(True)
     desk.relabel()
     desk.stop()
-    found = read_card(desk.last)
+    found = read_episode_card(desk.last)
     assert (found.success, found.seed, found.instruction) == (True, 3, "Stack.")
 
 

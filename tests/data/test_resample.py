@@ -12,9 +12,9 @@ import pytest
 
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
-from xlvla_data.convert import STAMPS, Limits, resampled
+from xlvla_data.convert import STAMPS, AgeLimits, resampled
+from xlvla_data.recorded_episode import CameraStream, RecordedEpisode, SampledStream, SelectedImages
 from xlvla_data.resample import NONE, ages_s, as_of, grid, in_order
-from xlvla_data.take import Picked, Shots, Stream, Take
 
 MS = 1_000_000
 SEEDS = range(20)
@@ -68,7 +68,7 @@ def test_stamps_that_go_back_are_refused_with_the_place():
         in_order("camera front", np.array([0, 1000 * MS, 500 * MS]))
 
 
-def irregular_take(seed):
+def irregular_episode(seed):
     """Streams of numbers that are their own stamps, so that what is in a frame tells when it was
     said.
     """
@@ -82,7 +82,7 @@ def irregular_take(seed):
     }
 
     def stream(name, names):
-        return Stream(
+        return SampledStream(
             stamps[name], np.repeat(stamps[name][:, None] * 1e-9, len(names), 1), tuple(names)
         )
 
@@ -93,13 +93,15 @@ def irregular_take(seed):
         }
         for name in ("state", "command")
     }
-    pictures = Shots(
+    pictures = CameraStream(
         stamps["camera"],
         list(range(len(stamps["camera"]))),
         lambda number: np.full((16, 16, 3), number, np.uint8),
     )
     others = {"observation.tactile.left": stream("tactile", ("palm", "thumb"))}
-    return Take(made.info, {"front": pictures}, bodies["state"], bodies["command"], others)
+    return RecordedEpisode(
+        made.info, {"front": pictures}, bodies["state"], bodies["command"], others
+    )
 
 
 def flat(episode):
@@ -117,13 +119,13 @@ def flat(episode):
     )
 
 
-LENIENT = Limits(camera_s=1, state_s=1, command_s=1)
+LENIENT = AgeLimits(camera_s=1, state_s=1, command_s=1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_frame_holds_nothing_from_after_it_and_its_action_nothing_from_after_its_end(seed):
-    take = irregular_take(seed)
-    made, _ = resampled(take, made_episodes.codec(), LENIENT)
+    recorded = irregular_episode(seed)
+    made, _ = resampled(recorded, made_episodes.codec(), LENIENT)
     stamps = made.others[STAMPS]
     times = stamps.values[:, stamps.names.index("frame")]
     assert set(np.diff(times)) == {50 * MS}
@@ -135,25 +137,25 @@ def test_a_frame_holds_nothing_from_after_it_and_its_action_nothing_from_after_i
             assert (made.action[side][part] <= (times[:, None] + 50 * MS) * 1e-9).all()
             assert (
                 made.action[side][part][:, 0]
-                == take.command[side][part].values[
-                    as_of(take.command[side][part].stamps, times + 50 * MS), 0
+                == recorded.command[side][part].values[
+                    as_of(recorded.command[side][part].stamps, times + 50 * MS), 0
                 ]
             ).all()
 
 
 @pytest.mark.parametrize("seed", SEEDS[:8])
 def test_what_happens_later_changes_no_earlier_frame(seed):
-    take = irregular_take(seed)
-    before, _ = resampled(take, made_episodes.codec(), LENIENT)
+    recorded = irregular_episode(seed)
+    before, _ = resampled(recorded, made_episodes.codec(), LENIENT)
     times = before.others[STAMPS].values[:, 0]
     now = int(times[len(times) // 2])
 
     def other(stream):
         return replace(stream, values=np.where(stream.stamps[:, None] > now, -7.0, stream.values))
 
-    shots = take.cameras["front"]
+    shots = recorded.cameras["front"]
     spoilt = replace(
-        take,
+        recorded,
         cameras={
             "front": replace(
                 shots,
@@ -165,9 +167,9 @@ def test_what_happens_later_changes_no_earlier_frame(seed):
         },
         state={
             side: {part: other(stream) for part, stream in parts.items()}
-            for side, parts in take.state.items()
+            for side, parts in recorded.state.items()
         },
-        others={key: other(stream) for key, stream in take.others.items()},
+        others={key: other(stream) for key, stream in recorded.others.items()},
     )
     after, _ = resampled(spoilt, made_episodes.codec(), LENIENT)
     seen = times <= now
@@ -178,12 +180,12 @@ def test_what_happens_later_changes_no_earlier_frame(seed):
     )
 
 
-def shortened(take, **kept):
+def shortened(recorded, **kept):
     """The take with only these samples of a stream, as conditions on seconds."""
 
     def some(stream, keep):
         chosen = np.flatnonzero(keep(stream.stamps * 1e-9))
-        if isinstance(stream, Shots):
+        if isinstance(stream, CameraStream):
             return replace(
                 stream,
                 stamps=stream.stamps[chosen],
@@ -193,11 +195,11 @@ def shortened(take, **kept):
 
     for name, keep in kept.items():
         if name == "camera":
-            take = replace(take, cameras={"front": some(take.cameras["front"], keep)})
+            recorded = replace(recorded, cameras={"front": some(recorded.cameras["front"], keep)})
         else:
-            parts = getattr(take, name)
-            take = replace(
-                take,
+            parts = getattr(recorded, name)
+            recorded = replace(
+                recorded,
                 **{
                     name: {
                         **parts,
@@ -205,13 +207,13 @@ def shortened(take, **kept):
                     }
                 },
             )
-    return take
+    return recorded
 
 
 def test_ends_where_something_is_missing_are_cut_and_said():
-    take = shortened(irregular_take(1), state=lambda s: s > 0.6, camera=lambda s: s < 3.3)
+    recorded = shortened(irregular_episode(1), state=lambda s: s > 0.6, camera=lambda s: s < 3.3)
     made, findings = resampled(
-        take, made_episodes.codec(), Limits(camera_s=0.3, state_s=0.3, command_s=0.3)
+        recorded, made_episodes.codec(), AgeLimits(camera_s=0.3, state_s=0.3, command_s=0.3)
     )
     times = made.others[STAMPS].values[:, 0] * 1e-9
     assert 0.6 < times[0] < 0.75 and 3.2 < times[-1] < 3.35
@@ -224,9 +226,9 @@ def test_ends_where_something_is_missing_are_cut_and_said():
 
 
 def test_the_time_before_a_robot_was_told_anything_is_cut_however_long():
-    take = shortened(irregular_take(1), command=lambda s: s > 1.8)
+    recorded = shortened(irregular_episode(1), command=lambda s: s > 1.8)
     made, findings = resampled(
-        take, made_episodes.codec(), Limits(camera_s=0.3, state_s=0.3, command_s=0.3)
+        recorded, made_episodes.codec(), AgeLimits(camera_s=0.3, state_s=0.3, command_s=0.3)
     )
     assert 1.7 < made.others[STAMPS].values[0, 0] * 1e-9 < 1.95
     assert (
@@ -261,18 +263,18 @@ def test_the_time_before_a_robot_was_told_anything_is_cut_however_long():
 def test_an_episode_with_a_hole_is_refused_with_a_line_that_names_it(kept, complaint):
     with pytest.raises(XlvlaError, match=complaint):
         resampled(
-            shortened(irregular_take(2), **kept),
+            shortened(irregular_episode(2), **kept),
             made_episodes.codec(),
-            Limits(camera_s=0.3, state_s=0.3, command_s=0.3),
+            AgeLimits(camera_s=0.3, state_s=0.3, command_s=0.3),
         )
 
 
 def test_what_is_optional_is_kept_however_old_and_says_so():
-    take = irregular_take(3)
-    touch = take.others["observation.tactile.left"]
+    recorded = irregular_episode(3)
+    touch = recorded.others["observation.tactile.left"]
     late = replace(touch, stamps=touch.stamps[:20] + 1000 * MS, values=touch.values[:20])
     made, _ = resampled(
-        replace(take, others={"observation.tactile.left": late}), made_episodes.codec(), LENIENT
+        replace(recorded, others={"observation.tactile.left": late}), made_episodes.codec(), LENIENT
     )
     stamps = made.others[STAMPS].values[
         :, made.others[STAMPS].names.index("observation.tactile.left")
@@ -285,10 +287,10 @@ def test_what_is_optional_is_kept_however_old_and_says_so():
 
 
 def test_what_is_optional_is_needed_where_the_user_says_how_old_it_may_be():
-    take = irregular_take(3)
-    touch = take.others["observation.tactile.left"]
+    recorded = irregular_episode(3)
+    touch = recorded.others["observation.tactile.left"]
     lost = replace(
-        take,
+        recorded,
         others={
             "observation.tactile.left": replace(
                 touch, stamps=touch.stamps[:40], values=touch.values[:40]
@@ -297,18 +299,20 @@ def test_what_is_optional_is_needed_where_the_user_says_how_old_it_may_be():
     )
     resampled(lost, made_episodes.codec(), LENIENT)
     strict = replace(LENIENT, others={"observation.tactile": 0.5})
-    made, _ = resampled(take, made_episodes.codec(), strict)
+    made, _ = resampled(recorded, made_episodes.codec(), strict)
     assert len(set(made.others[STAMPS].names)) == len(made.others[STAMPS].names) == 1 + 1 + 8 + 1
     with pytest.raises(XlvlaError, match=r"the last \d\.\d s lack observation\.tactile\.left"):
         resampled(lost, made_episodes.codec(), strict)
 
 
 def test_joints_are_taken_by_name_whatever_their_order():
-    take = irregular_take(4)
-    arm = take.state["left"]["arm"]
-    turned = Stream(arm.stamps, arm.values + np.arange(7)[::-1], arm.names[::-1])
+    recorded = irregular_episode(4)
+    arm = recorded.state["left"]["arm"]
+    turned = SampledStream(arm.stamps, arm.values + np.arange(7)[::-1], arm.names[::-1])
     made, _ = resampled(
-        replace(take, state={**take.state, "left": {**take.state["left"], "arm": turned}}),
+        replace(
+            recorded, state={**recorded.state, "left": {**recorded.state["left"], "arm": turned}}
+        ),
         made_episodes.codec(),
         LENIENT,
     )
@@ -318,7 +322,9 @@ def test_joints_are_taken_by_name_whatever_their_order():
     lost = replace(turned, names=("elbow", *turned.names[1:]))
     with pytest.raises(XlvlaError, match=r"the left arm lacks left_arm_joint7: it has elbow"):
         resampled(
-            replace(take, state={**take.state, "left": {**take.state["left"], "arm": lost}}),
+            replace(
+                recorded, state={**recorded.state, "left": {**recorded.state["left"], "arm": lost}}
+            ),
             made_episodes.codec(),
             LENIENT,
         )
@@ -326,8 +332,8 @@ def test_joints_are_taken_by_name_whatever_their_order():
 
 def test_pictures_picked_several_times_are_decoded_once():
     asked = []
-    picked = Picked(
-        Shots(
+    picked = SelectedImages(
+        CameraStream(
             np.arange(5), list("abcde"), lambda item: asked.append(item) or np.array([ord(item)])
         ),
         np.array([1, 1, 2, 4, 4]),

@@ -15,13 +15,13 @@ from xlvla_drivers import registry
 from xlvla_drivers.cameras import realsense, v4l2, video
 from xlvla_drivers.cameras.camera import (
     CameraOptions,
-    Frame,
+    ImageFrame,
     Intrinsics,
     published,
     published_intrinsics,
     system_time_ns,
 )
-from xlvla_drivers.cameras.watch import Pace, Watch
+from xlvla_drivers.cameras.watch import FrameSelector, Watch
 from xlvla_drivers.device import LinkLost
 
 pytestmark = pytest.mark.usefixtures("hastened")
@@ -143,15 +143,15 @@ def test_a_picture_is_cropped_about_its_centre_and_its_colours_are_in_order():
         (0, 0, 200),
         (200, 0, 0),
     )  # what lies outside the crop is black
-    picture = published(Frame(0, pixels), (320, 240), CameraOptions())
+    picture = published(ImageFrame(0, pixels), (320, 240), CameraOptions())
     assert picture.shape == (240, 320, 3) and picture.flags.c_contiguous
     assert (picture[:, :159] == (200, 0, 0)).all() and (picture[:, 161:] == (0, 0, 200)).all()
-    turned = published(Frame(0, pixels), (320, 240), CameraOptions(upside_down=True))
+    turned = published(ImageFrame(0, pixels), (320, 240), CameraOptions(upside_down=True))
     assert (turned[:, :159] == (0, 0, 200)).all()
 
 
 def test_a_published_picture_has_the_field_of_view_of_a_simulated_one():
-    rooms = pytest.importorskip("xlvla_sim.room")
+    rooms = pytest.importorskip("xlvla_sim.scene")
     from xlvla.rig import Camera
 
     for capture, publish in (
@@ -175,7 +175,7 @@ def test_a_point_is_where_the_intrinsics_say_after_cropping_shrinking_and_turnin
     pixels = np.zeros((540, 960, 3), np.uint8)
     pixels[round(v) - 2 : round(v) + 3, round(u) - 2 : round(u) + 3] = 255
     options = CameraOptions(measured, upside_down)
-    rows, columns = np.nonzero(published(Frame(0, pixels), (320, 240), options)[..., 0] > 100)
+    rows, columns = np.nonzero(published(ImageFrame(0, pixels), (320, 240), options)[..., 0] > 100)
     lens = published_intrinsics((960, 540), (320, 240), options, None, 45.0)
     turn = -1 if upside_down else 1
     assert columns.mean() + 0.5 == pytest.approx(lens.fx * 0.2 * turn + lens.cx, abs=1)
@@ -196,7 +196,7 @@ def test_intrinsics_of_another_size_are_refused():
 @pytest.mark.parametrize(("camera_hz", "published_hz"), [(20, 20), (30, 20), (60, 20), (15, 15)])
 def test_pictures_are_published_at_the_wanted_rate_whatever_their_jitter(camera_hz, published_hz):
     rng = np.random.default_rng(0)
-    pace = Pace(20.0)
+    pace = FrameSelector(20.0)
     stamps = np.arange(camera_hz * 10) / camera_hz + rng.uniform(0, 0.3 / camera_hz, camera_hz * 10)
     shown = sum(pace(round(1e9 * (1000 + stamp)), camera_hz) for stamp in stamps)
     assert shown == pytest.approx(published_hz * 10, abs=3)

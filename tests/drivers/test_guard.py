@@ -254,7 +254,7 @@ def test_a_first_command_may_be_where_a_finger_is_kept_by_what_it_holds(desk):
 
 def test_a_command_made_before_the_anchor_is_void(desk):
     desk.guard.anchor(HOME)
-    assert desk.refused(HOME, age_s=0.01) == "void"
+    assert desk.refused(HOME, age_s=0.01) == "discarded"
 
 
 def test_a_stale_command_brakes_the_device_within_its_limits_to_rest(desk):
@@ -352,7 +352,7 @@ def test_a_stop_brakes_whoever_commands_and_only_a_release_and_a_near_command_en
     old_s = desk.now_s
     desk.steady_s += 0.01
     desk.guard.release()
-    assert desk.refused(desk.sent[-1], age_s=desk.now_s - old_s) == "void"
+    assert desk.refused(desk.sent[-1], age_s=desk.now_s - old_s) == "discarded"
     assert desk.refused(desk.sent[-1] + 2 * NEAR_RAD) == "far"
     desk.ask(desk.sent[-1])
     assert desk.guard.following

@@ -88,7 +88,7 @@ def test_a_reply_is_found_among_spoiled_ones():
     assert wire.cut_reply(buffer, counts) == sound
     assert wire.cut_reply(buffer, counts) is None
     assert counts == {"corrupt": 1, "truncated": 1}
-    assert wire.parse(sound) == wire.Frame(1, wire.WRITE, wire.ANGLE_SET, b"\x01")
+    assert wire.parse(sound) == wire.InspireFrame(1, wire.WRITE, wire.ANGLE_SET, b"\x01")
 
 
 def test_modbus_shows_shorts_as_they_are_and_of_octets_the_first_high():
@@ -266,7 +266,7 @@ def survive(hand, fault, rounds=12):
         ("tcp", "late", "retries"),
     ],
 )
-def test_spoiled_frames_are_counted_and_survived(pair, transport, fault, counted):
+def test_corrupted_frames_are_counted_and_survived(pair, transport, fault, counted):
     hand = pair(transport)
     survive(hand, fault)
     assert hand.driver.counts[counted] > 0

@@ -39,14 +39,17 @@ class Desk:
 
     def __init__(self, rig):
         self.emulator = registry.emulator(rig, "left", "hand")
-        self.told = []
+        self.reported = []
         device, _ = registry.configured(rig, "left", "hand")
         driver = registry.open_device(rig, "left", "hand")
         calibration = Calibration(driver.joints, device.calibration)
         limits = command_limits(rig, "left", "hand", calibration)
         self.guard = part_guard(rig, "left", "hand", limits, rate_hz=RATE_HZ)
         self.link = Link(
-            driver, self.guard, calibration, on_change=lambda: self.told.append(self.link.standing)
+            driver,
+            self.guard,
+            calibration,
+            on_change=lambda: self.reported.append(self.link.status),
         )
 
     def step(self):
@@ -56,7 +59,7 @@ class Desk:
     def until(self, true):
         give_up = time.monotonic() + PATIENCE_S
         while not true():
-            assert time.monotonic() < give_up, self.link.standing
+            assert time.monotonic() < give_up, self.link.status
             self.step()
 
     def ask(self, position):
@@ -82,7 +85,7 @@ def desk(monkeypatch, tmp_path):
 
 def test_a_connected_device_is_held_where_it_was_measured(desk):
     desk.until(lambda: desk.link.sent)
-    assert desk.link.standing.level == "ok" and not desk.guard.following
+    assert desk.link.status.level == "ok" and not desk.guard.following
     assert np.abs(np.array(list(desk.link.sent.values())) - desk.emulator.position).max() < 0.01
 
 
@@ -93,20 +96,18 @@ def test_an_unplugged_device_is_reported_and_sent_nothing_and_when_it_is_back_on
     bent = np.clip(np.full(6, 0.6), desk.guard.limits.lower, desk.guard.limits.upper)
     desk.go(bent)
     desk.emulator.inject("unplug")
-    desk.until(lambda: desk.link.standing.level == "fault")
-    assert (
-        desk.link.condition == "lost" and not desk.link.sent and "gone" in desk.link.standing.line
-    )
+    desk.until(lambda: desk.link.status.level == "fault")
+    assert desk.link.condition == "lost" and not desk.link.sent and "gone" in desk.link.status.line
     desk.emulator.plant.place(0.5 * bent)  # somebody moves the fingers meanwhile
     desk.emulator.inject("unplug", False)
     desk.until(lambda: desk.link.sent)
     assert np.abs(np.array(list(desk.link.sent.values())) - 0.5 * bent).max() < 0.02
     with pytest.raises(XlvlaError, match="the first command must be within"):
         desk.ask(bent)
-    assert desk.link.standing.level == "warning"
+    assert desk.link.status.level == "warning"
     desk.go(bent)
-    assert desk.link.standing.level == "ok"
-    assert [standing.level for standing in desk.told].count("ok") >= 3
+    assert desk.link.status.level == "ok"
+    assert [standing.level for standing in desk.reported].count("ok") >= 3
 
 
 def test_attempts_to_connect_become_rarer(desk):
@@ -210,7 +211,7 @@ def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkey
     assert (
         outcome.detected_s is not None
         and outcome.detected_s < 1.0
-        and outcome.told.startswith("lost")
+        and outcome.reported.startswith("lost")
     )
     assert outcome.recovered_s is not None and outcome.recovery == "reconnected by itself"
     assert (
@@ -246,8 +247,10 @@ def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(
 STANDSTILLS = """
 import os, pathlib, signal, sys, time
 def family(pid):
-    found = " ".join(thread.joinpath("children").read_text() for thread in pathlib.Path(f"/proc/{pid}/task").iterdir())
-    return [pid, *(other for child in map(int, found.split()) if child != os.getpid() for other in family(child))]
+    found = " ".join(thread.joinpath("children").read_text() for thread in
+    pathlib.Path(f"/proc/{pid}/task").iterdir())
+    return [pid, *(other for child in map(int, found.split()) if child != os.getpid() for other in
+    family(child))]
 for _ in range(4):
     stopped = family(int(sys.argv[1]))
     for pid in stopped:

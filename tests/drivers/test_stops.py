@@ -39,7 +39,7 @@ class Writer:
         self._frame = command_session.encode(session)
 
     @property
-    def is_heard(self):
+    def is_subscribed(self):
         return self._publisher.get_subscription_count() > 0
 
     def say(self, position, ahead_s=0.0):
@@ -127,7 +127,7 @@ def floor():
 @pytest.fixture
 def writer(floor):
     made = Writer(floor.node, command_session.new_session())
-    floor.until(lambda: made.is_heard, "the arm listens to nobody")
+    floor.until(lambda: made.is_subscribed, "the arm listens to nobody")
     floor.stop.say(False)
     floor.until_level("ok")
     floor.rest()
@@ -156,7 +156,7 @@ def test_a_stop_brakes_the_arm_whoever_commands_it_and_after_its_end_a_near_comm
     assert stopped.stopped == "a test" and "stopped by a test" in stopped.line
     time.sleep(0.3)
     held = floor.pose()
-    floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
+    floor.until(lambda: stranger.is_subscribed, "no node subscribes to the rogue node")
     time.sleep(0.2)
     floor.stream([writer, stranger], held, 1.0, 1.0, ahead_s=0.035)
     assert np.abs(floor.pose() - held).max() < 0.01
@@ -212,7 +212,7 @@ def test_a_driver_that_starts_later_is_stopped_too(floor, writer):
 
 
 def test_a_second_writer_moves_nothing_and_is_named(floor, writer, stranger):
-    floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
+    floor.until(lambda: stranger.is_subscribed, "no node subscribes to the rogue node")
     time.sleep(0.2)
     start = floor.pose()
     began = time.monotonic()
@@ -259,7 +259,7 @@ def test_a_driver_that_is_told_to_end_brakes_the_arm_first():
         floor = Floor(session)
         floor.until_level("ok")
         writer = Writer(floor.node, command_session.new_session())
-        floor.until(lambda: writer.is_heard, "the arm listens to nobody")
+        floor.until(lambda: writer.is_subscribed, "the arm listens to nobody")
         time.sleep(0.3)
         start = floor.pose()
         floor.stream([writer], start, 1.0, 0.5)

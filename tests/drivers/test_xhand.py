@@ -182,7 +182,7 @@ def test_recovering_moves_nothing(pair):
         ("late", "retries"),
     ],
 )
-def test_spoiled_frames_are_counted_and_survived(pair, fault, counted):
+def test_corrupted_frames_are_counted_and_survived(pair, fault, counted):
     hand = pair()
     hand.emulator.inject(fault)
     for step in range(15):

@@ -14,7 +14,7 @@ from xlvla.errors import XlvlaError
 from xlvla_cli import eval as command
 from xlvla_cli.app import app
 from xlvla_cli.eval.engines import consecutive, local
-from xlvla_cli.eval.ledger import FILE, Ledger
+from xlvla_cli.eval.outcome_file import FILE, OutcomeFile
 from xlvla_cli.eval.play import play
 from xlvla_cli.eval.table import rate, table, wilson
 from xlvla_cli.eval.trial import Outcome
@@ -64,10 +64,10 @@ def test_weights_say_themselves_what_was_held_out_of_their_training(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"x": np.zeros(1)}, path, {"card": json.dumps({"data": {"holdout": "xhand:SC"}})})
     assert (
-        command.said_held_out(command.with_policy(rig_file.load("bimanual"), str(path)))
+        command.recorded_holdout(command.with_policy(rig_file.load("bimanual"), str(path)))
         == "xhand:SC"
     )
-    assert command.said_held_out(rig_file.load("bimanual")) == ""
+    assert command.recorded_holdout(rig_file.load("bimanual")) == ""
 
 
 def test_wilsons_interval_is_the_published_one():
@@ -119,15 +119,17 @@ def test_the_key_of_a_trial_names_whatever_may_change_its_outcome():
 
 def test_a_folder_remembers_outcomes_but_for_a_line_that_was_cut_off(tmp_path):
     first, second = cell()
-    ledger = Ledger(tmp_path)
+    ledger = OutcomeFile(tmp_path)
     ledger.enter(first, Outcome(True, 1.0, 5.0, "success"))
     ledger.enter(second, Outcome(False, 0.5, 15.0, "time is over"))
     content = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(content[:-9])
-    again = Ledger(tmp_path)
+    again = OutcomeFile(tmp_path)
     assert set(again.outcomes) == {first.key}
     again.enter(second, Outcome(False, 0.5, 15.0, "time is over"))
-    assert (tmp_path / FILE).read_bytes() == content and Ledger(tmp_path).outcomes == again.outcomes
+    assert (tmp_path / FILE).read_bytes() == content and OutcomeFile(
+        tmp_path
+    ).outcomes == again.outcomes
 
 
 def test_trials_of_the_graph_are_played_in_runs_of_consecutive_seeds():
@@ -185,7 +187,7 @@ def test_an_evaluation_that_was_interrupted_goes_on(tmp_path):
 
 def test_a_film_that_is_wanted_later_is_made_by_playing_again(tmp_path):
     trial = cell(seeds=[SEED])[0]
-    ledger = Ledger(tmp_path)
+    ledger = OutcomeFile(tmp_path)
     ledger.enter(trial, Outcome(False, 0.5, 15.0, "time is over"))
     assert command._known(trial, ledger, tmp_path)
     filmed = replace(trial, film="failures")

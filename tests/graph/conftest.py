@@ -51,7 +51,10 @@ class Bench:
             publisher = self._publishers[topic.name] = self.node.create_publisher(
                 topic.type, topic.name, topic.qos
             )
-            self.until(lambda: publisher.get_subscription_count() > 0, f"nobody hears {topic.name}")
+            self.until(
+                lambda: publisher.get_subscription_count() > 0,
+                f"no node subscribes to {topic.name}",
+            )
             time.sleep(0.2)  # the listener must have found the speaker too
         publisher.publish(message)
 
@@ -167,7 +170,9 @@ def untrained_weights(tmp_path_factory) -> Callable[..., Path]:
         ).astype(np.float32)
         statistics = of_xarms(shape, home, np.full_like(home, 0.02))
         words = tokenizer.load(shape.max_words).hash
-        card = checkpoint.Card(shape, statistics, Codec.load().hash, words, {"untrained": True})
+        card = checkpoint.ModelCard(
+            shape, statistics, Codec.load().hash, words, {"untrained": True}
+        )
         return checkpoint.save(
             tmp_path_factory.mktemp("weights") / f"{steps}.safetensors",
             Vla(shape).state_dict(),

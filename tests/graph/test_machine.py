@@ -199,7 +199,7 @@ def test_a_rig_that_does_not_get_ready_says_where_each_node_stands():
         os.kill(nodes.nodes[0].process.pid, signal.SIGSTOP)
         with pytest.raises(XlvlaError, match=r"not ready after 0 s: ") as late:
             nodes.wait_ready(timeout_s=0.2)
-    assert "sim (starts Python, its process is stopped, has said nothing)" in str(late.value)
+    assert "sim (starts Python, its process is stopped, no output yet)" in str(late.value)
     assert "joint_states (" in str(late.value)
 
 
@@ -297,7 +297,7 @@ def test_figures_of_a_long_run_do_not_grow_without_end():
         assert measure.summary()["command_period_ms"]["p50"] == pytest.approx(5.0)
 
 
-def test_nodes_that_nobody_hears_are_not_called_up(monkeypatch):
+def test_nodes_that_are_not_discovered_are_not_called_up(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
     silent = Rig()
     try:

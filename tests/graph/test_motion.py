@@ -265,12 +265,12 @@ def test_a_lost_device_stops_the_rig_until_the_operator_engages_again(bench):
 
 
 def test_two_arms_told_to_meet_stop_short_of_each_other(bench):
-    slowed = float(bench.figure("motion", "slowed ticks"))
+    slowed = float(bench.figure("motion", "speed-scaled cycles"))
     for side, turn in (("left", -0.95), ("right", 0.95)):
         end = bench.home(side)
         end[0] += turn
         bench.chunk(side, end, frames=40)
-    bench.until_figure("motion", "slowed ticks", slowed + 20)
+    bench.until_figure("motion", "speed-scaled cycles", slowed + 20)
     bench.pass_time(2.0)
     distances = Distances(bench.rig)
     here = np.concatenate(

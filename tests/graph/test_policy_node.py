@@ -19,7 +19,7 @@ from std_msgs.msg import Header, String
 
 from xlvla import graph, rig_file
 from xlvla.rig import Rig
-from xlvla.ros import convert, eye, topics
+from xlvla.ros import camera_publisher, convert, topics
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import Part, Side
@@ -52,7 +52,7 @@ class Robot:
         self._chunks = Reader(self.node, topics.chunk("left").history(100))
         camera = rig.cameras["front"]
         grey = np.full((240, 320, 3), 90, np.uint8)
-        self.seen = eye.seen("front", camera)
+        self.seen = camera_publisher.seen("front", camera)
         self.picture: Any = (
             convert.jpeg(grey, camera.jpeg, 0, "front")
             if camera.jpeg
@@ -166,7 +166,9 @@ def slow(started) -> Iterator[Robot]:
 
 
 def test_a_camera_that_never_publishes_is_waited_for_by_name(robot):
-    robot.silent_and_says("waiting for /cameras/front/image_raw: nobody publishes it", camera=False)
+    robot.silent_and_says(
+        "waiting for /cameras/front/image_raw: no node publishes it", camera=False
+    )
 
 
 def test_a_chunk_bears_the_stamp_of_its_image_and_the_names_of_the_joints(robot):
@@ -298,5 +300,5 @@ def test_what_was_thought_about_before_a_reset_is_not_published(slow):
         (chunk, *_) = slow.until(slow.chunks, "no chunk comes")
         assert convert.nanoseconds(chunk.header.stamp) >= began_ns
     slow.until(
-        lambda: int(slow.figures().get("void chunks", 0)) > 0, "no reset came while it thought"
+        lambda: int(slow.figures().get("discarded chunks", 0)) > 0, "no reset came while it thought"
     )

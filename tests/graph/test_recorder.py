@@ -34,7 +34,7 @@ from xlvla.types import CHUNK_HZ, PARTS
 from xlvla_cli.ros.controls import Controls
 from xlvla_cli.ros.operator import Operator
 from xlvla_cli.ros.session import Session
-from xlvla_data.bag.card import read_card
+from xlvla_data.bag.card import read_episode_card
 from xlvla_data.bag.layout import mcap_path
 from xlvla_data.bag.reader import Bag, bags
 
@@ -174,7 +174,7 @@ def test_services_refuse_what_makes_no_sense_in_one_line(desk):
         "the sentence does not arrive",
     )
     operator.call(topics.RECORDER_STOP)
-    card = read_card(
+    card = read_episode_card(
         Path(
             desk.until(
                 lambda: desk.status.get("state") == "stopped" and desk.status["folder"],
@@ -194,7 +194,7 @@ def test_an_episode_holds_what_the_rig_said(desk, body):
     folder = desk.record(4.0, clock)
     assert f"{folder.name} ended" in body.operator.call(topics.RECORDER_STOP)
     bag = Bag(folder)
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert bag.whole and card.state == "stopped"
     assert (card.task, card.instruction, card.simulated, card.seed) == (
         "push_cans",
@@ -241,15 +241,15 @@ def test_it_is_worked_by_keys_and_a_fumbled_press_loses_nothing(desk):
     desk.until(lambda: desk.status.get("duration_s", 0) > 0.5, "it does not go on")
     folder = Path(desk.status["folder"])
     assert f"{name} ended" in desk.press("t", "stop", "bad")
-    assert folder.name == name and read_card(folder).success is True
+    assert folder.name == name and read_episode_card(folder).success is True
     assert "press again" in desk.press("x", "ask")
     assert folder.is_dir(), "one press discards nothing"
-    assert desk.press("x", "discard") == f"{name} is put aside"
+    assert desk.press("x", "discard") == f"{name} is discarded"
     aside = folder.parent / "discarded" / name
-    assert read_card(aside).state == "discarded" and folder not in bags(folder.parent)
+    assert read_episode_card(aside).state == "discarded" and folder not in bags(folder.parent)
     desk.press("x", "ask")
-    assert desk.press("x", "undo") == f"{name} is back"
-    assert Bag(folder).whole and read_card(folder).state == "stopped"
+    assert desk.press("x", "undo") == f"{name} is restored"
+    assert Bag(folder).whole and read_episode_card(folder).state == "stopped"
 
 
 def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):
@@ -264,14 +264,14 @@ def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):
             pid, resource.RLIMIT_FSIZE, (mcap_path(folder).stat().st_size + 20_000, before[1])
         )
         desk.until(lambda: desk.status.get("state") == "stopped", "it goes on")
-        card = read_card(folder)
+        card = read_episode_card(folder)
         assert (card.state, card.verdict) == ("stopped", "red") and "File too large" in card.why
         assert Bag(folder).whole
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
         again = desk.record(1.0)
         desk.operator.call(topics.RECORDER_STOP)
         assert again.name == "episode_000001" and Bag(again).whole
-        assert not [line for line in read_card(again).findings if "disk" in line]
+        assert not [line for line in read_episode_card(again).findings if "disk" in line]
 
 
 def test_no_episode_begins_on_a_disk_that_is_nearly_full(body, tmp_path):
@@ -292,15 +292,16 @@ def test_a_killed_recorder_leaves_an_episode_that_the_next_one_makes_whole(body,
         supervisor.nodes[0].kill(signal.SIGKILL)
         supervisor.nodes[0].process.wait()
         killed_ns = time.time_ns()
-    assert read_card(folder).state == "recording" and not Bag(folder).whole
+    assert read_episode_card(folder).state == "recording" and not Bag(folder).whole
     kept = list(Bag(folder).messages(raw=True))
     assert killed_ns - kept[-1].log_ns < 1.2e9
     with recorder(rig, body.operator) as (desk, _):
         desk.until(
-            lambda: Bag(folder).whole and read_card(folder).state == "stopped", "nobody repairs it"
+            lambda: Bag(folder).whole and read_episode_card(folder).state == "stopped",
+            "nobody repairs it",
         )
         assert len(list(Bag(folder).messages(raw=True))) == len(kept)
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert "killed" in card.why and card.verdict in ("yellow", "red")
     assert card.duration_s > 0.5 and card.figures["/right/hand/joint_states"][
         "rate [Hz]"
@@ -316,7 +317,7 @@ def test_a_simulation_that_dies_ends_the_episode_cleanly_and_the_verdict_says_it
             signal.SIGKILL
         )
         desk.until(lambda: False, "the rig did not stop")
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert Bag(folder).whole and (card.state, card.verdict) == ("stopped", "red")
     assert "red: node 'sim' was killed by SIGKILL, so the rig stopped" in card.findings
 
@@ -369,6 +370,6 @@ def test_a_camera_that_dies_is_told_while_it_is_recorded_and_after(tmp_path, fil
             "there is no cue for it",
         )
         operator.call(topics.RECORDER_STOP)
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert card.verdict == "red" and any(words in line for line in card.findings)
     assert Bag(folder).whole

@@ -28,11 +28,11 @@ from xlvla.ros.wiring import type_name
 from xlvla.run import own_domain
 from xlvla.types import CHUNK_HZ, PARTS
 from xlvla_cli import replay as command
-from xlvla_data.bag.card import Card
+from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import Qos
 from xlvla_data.bag.writer import BagWriter
-from xlvla_data.replay import performance
+from xlvla_data.commanded_motion import performance
 
 DOMAIN = 1 + (own_domain() + 11) % 100
 SECONDS = 2.0
@@ -100,9 +100,9 @@ def episode(tmp_path_factory):
         "seed": SEED,
         "success": True,
     }
-    Card("episode_000002", "stopped", "push_cans", "Push the cans.", hands, joints, **facts).write(
-        folder
-    )
+    EpisodeCard(
+        "episode_000002", "stopped", "push_cans", "Push the cans.", hands, joints, **facts
+    ).write(folder)
     return folder
 
 

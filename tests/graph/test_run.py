@@ -122,7 +122,7 @@ def test_a_rig_of_hardware_without_drivers_is_refused_with_one_line():
     assert "hardware" in said and "Traceback" not in said
 
 
-def test_the_whole_rig_decides_and_moves_and_hears_the_operator(untrained):
+def test_the_whole_rig_decides_and_moves_and_receives_the_operator(untrained):
     rig = rig_file.with_choices(
         rig_file.load("bimanual"), checkpoint=str(untrained), hands={"left": "inspire"}
     )
@@ -154,10 +154,10 @@ def test_the_whole_rig_decides_and_moves_and_hears_the_operator(untrained):
         assert len(session.measure.periods_ms) >= 100, "motion does not send commands"
         assert 4 < np.median(session.measure.periods_ms) < 20
         assert np.median(session.measure.observation_to_chunk_ms) < 500
-        hears_the_operator(session)
+        receives_the_operator(session)
 
 
-def hears_the_operator(session: Session) -> None:
+def receives_the_operator(session: Session) -> None:
     session.operator.instruct("Push the sugar boxes together.")
     give_up = time.monotonic() + 20
     while (

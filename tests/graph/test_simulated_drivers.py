@@ -40,7 +40,7 @@ def _fresh_episode(bench, stop):
     stop.say(False)
 
 
-def stream(bench, sessions, start, speed, seconds, era=""):
+def stream(bench, sessions, start, speed, seconds, reset_id=""):
     """Commands of all the sessions that move the right elbow evenly; the last one."""
     names = bench.rig.joint_names("right", "arm")
     position = start.copy()
@@ -51,7 +51,9 @@ def stream(bench, sessions, start, speed, seconds, era=""):
         for session in sessions:
             bench.send(
                 topics.command("right", "arm"),
-                message.fill(bench.now_ns(), position, frame=command_session.encode(session, era)),
+                message.fill(
+                    bench.now_ns(), position, frame=command_session.encode(session, reset_id)
+                ),
             )
         bench.pass_time(0.004)
     return position
@@ -116,7 +118,7 @@ def test_a_new_episode_is_anybodys_and_a_command_of_the_last_one_is_void(bench):
     bench.session.operator.reset()
     bench.pass_time(0.1)
     start = bench.pose("right", "arm")
-    stream(bench, [first], start, 0.3, 0.3, era="start")
+    stream(bench, [first], start, 0.3, 0.3, reset_id="start")
     assert np.abs(bench.pose("right", "arm") - start).max() < 0.01
     wanted = stream(bench, [second], start, 0.3, 0.4)
     bench.until(

@@ -90,7 +90,7 @@ def test_each_side_awaits_the_other_and_says_when_it_comes_and_goes(machines, un
     robot = machines("--without", "policy")
     robot.says("(sim, joint_states, motion) is up")
     robot.says(
-        "waiting for policy, on this machine: from another it could not be heard, for that say "
+        "waiting for policy, on this machine: from another it could not be reached, for that say "
         "--network"
     )
     assert "policy is there" not in robot.said

@@ -1,4 +1,4 @@
-"""No message ends a node: each takes whatever comes on the topics it hears, counts what is no good,
+"""No message ends a node: each takes whatever comes on the topics it hears, counts what is invalid,
 and goes on.
 
 The topics are those that a running node has subscribed to, so a new subscription is tried without
@@ -53,7 +53,7 @@ OF_EVERY_NODE = {"/parameter_events", "/rosout", "/diagnostics"}
 """Topics of every node."""
 
 FRAME_COUNTED = ("refused observations",)
-"""What the policy counts where the newest picture or pose is no good: it looks at them only when it
+"""What the policy counts where the newest picture or pose is invalid: it looks at them only when it
 decides.
 """
 
@@ -95,7 +95,7 @@ class Stranger:
         self._operator = operator
         self._publishers: dict[str, Any] = {}
 
-    def heard_by(self, node: str) -> dict[str, type]:
+    def subscribed_by(self, node: str) -> dict[str, type]:
         """Types by the topics that a node has subscribed to."""
         found = self._discovered(
             lambda: self.node.get_subscriber_names_and_types_by_node(node, "/")
@@ -106,7 +106,7 @@ class Stranger:
             if topic not in OF_EVERY_NODE - {topics.DIAGNOSTICS.name}
         }
 
-    def told_by(self, node: str) -> dict[str, Reader]:
+    def published_by(self, node: str) -> dict[str, Reader]:
         """Readers of what a node publishes."""
         found = self._discovered(lambda: self.node.get_publisher_names_and_types_by_node(node, "/"))
         topics = [
@@ -267,11 +267,11 @@ def takes_everything(stranger: Stranger, node: str) -> None:
     if node == "recorder":
         with contextlib.suppress(XlvlaError):  # the scripted operator may have begun one
             stranger.operator.call(topics.RECORDER_START)
-    readers = stranger.told_by(node)
+    readers = stranger.published_by(node)
     said = stranger.active(readers)
     said |= {topic.name for topic, _ in ASKED.get(node, ())}
     assert said, f"{node} says nothing"
-    heard = stranger.heard_by(node)
+    heard = stranger.subscribed_by(node)
     for topic, kind in heard.items():
         stranger.say_all(node, topic, kind)
         if topic in AS_BEFORE:
@@ -330,7 +330,7 @@ def moved() -> Iterator[Stranger]:
 
 
 def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
-    for topic, kind in moved.heard_by("motion").items():
+    for topic, kind in moved.subscribed_by("motion").items():
         moved.say_all("motion", topic, kind)
         keys = (f"refused {topic}", *FRAME_COUNTED)
         cut = strange(kind, moved.names(topic))[-1]
@@ -403,7 +403,7 @@ def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays
     try:
         stranger = Stranger(rig, node, runs, lines)
         stranger.until(lambda: any("is up" in line for line in lines), "the rig does not come up")
-        for topic, kind in stranger.heard_by("operator").items():
+        for topic, kind in stranger.subscribed_by("operator").items():
             stranger.say_all("operator", topic, kind)
         stranger.until(
             lambda: any("/diagnostics" in line and "refused)" in line for line in lines),

@@ -12,8 +12,8 @@ from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
 from xlvla_drivers.motion.chunk import Refused, Trajectory
 from xlvla_drivers.motion.home import SLOW, way_home
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player
+from xlvla_drivers.motion.speed_scaling import SpeedScaling
 
 NAMES = ("a", "b", "c")
 LOWER = np.array([-1.0, -2.0, 0.0])
@@ -107,7 +107,7 @@ def test_whatever_chunks_come_no_limit_is_ever_exceeded(seed, scale):
 def test_a_pace_that_stops_and_goes_keeps_the_limits_as_well():
     rng = np.random.default_rng(5)
     who = player()
-    pace = Pace()
+    pace = SpeedScaling()
     times = 100.0 + 0.005 * np.arange(1500)
     out = []
     for tick, now in enumerate(times):

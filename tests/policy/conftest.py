@@ -21,7 +21,7 @@ from xlvla_policy.training import dataset, sources
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.dataset import Demonstrations, Recorded
 from xlvla_policy.vla import checkpoint, config, tokenizer
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.model import Vla
 
 TINY = config.preset("tiny")
@@ -74,7 +74,7 @@ def model() -> Vla:
 def weights(tmp_path_factory, batches, codec) -> Path:
     """A policy file with random weights."""
     torch.manual_seed(1)
-    card = Card(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {"episodes": 6})
+    card = ModelCard(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {"episodes": 6})
     return checkpoint.save(
         tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card
     )

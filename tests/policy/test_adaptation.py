@@ -13,7 +13,7 @@ from xlvla_policy.training import adaptation
 from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import checkpoint, config
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.model import Vla
 
 TINY = config.preset("tiny")
@@ -75,7 +75,7 @@ def test_merged_adaptations_think_as_the_adapted_model_does(batches, rows, tmp_p
     _, trainer, _ = trained(
         batches, rows, replace(QUICK, lora={"vision": 2, "language": 2, "action": 2}, average=0.0)
     )
-    card = Card(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {})
+    card = ModelCard(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {})
     path = checkpoint.write(tmp_path / "merged.safetensors", trainer.weights(torch.float32), card)
     plain, _ = checkpoint.load(path)
     inputs, chunk = batches.take(rows[:2])
@@ -121,7 +121,7 @@ def test_half_precision_products_learn_nearly_the_same(batches, rows):
     assert all(value.dtype == torch.float32 for value in half.average.values())
 
 
-def test_a_committed_prefix_must_leave_something_to_decide(batches, rows):
+def test_an_action_prefix_must_leave_something_to_decide(batches, rows):
     _, trainer, losses = trained(batches, rows, replace(QUICK, committed=1.0, longest=56))
     assert np.isfinite(losses).all()
     with pytest.raises(XlvlaError, match="must be from 8 to 63 frames"):

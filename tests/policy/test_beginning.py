@@ -20,7 +20,7 @@ from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
-from xlvla_policy.training.words import train as train_words
+from xlvla_policy.training.train_tokenizer import train as train_words
 from xlvla_policy.vla import checkpoint, config, pretrained, tokenizer
 from xlvla_policy.vla.model import Vla
 

@@ -39,9 +39,9 @@ def noise_of(model: Vla, seed: int = 3) -> torch.Tensor:
     )
 
 
-def before(model: Vla, committed: int, known: int = 48) -> Overlap:
+def before(model: Vla, prefix_frames: int, known: int = 48) -> Overlap:
     frames = noise_of(model, 8).numpy()
-    return Overlap(frames, frames[0], np.array([known]), np.array([16.0]), committed)
+    return Overlap(frames, frames[0], np.array([known]), np.array([16.0]), prefix_frames)
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def inputs(batches):
 def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, inputs, prediction):
     torch.manual_seed(0)
     model = Vla(replace(config.preset("tiny"), prediction=prediction))
-    told = before(model, committed=9)
+    earlier_chunks = before(model, prefix_frames=9)
     noise = noise_of(model)
     engine = Eager(model, CPU)
-    chunk = chunking.prefix(engine, inputs, noise, told, 24)[0].numpy()
-    np.testing.assert_array_equal(chunk[:16], told.frames[0, :16])
-    assert not np.isclose(chunk[16:], told.frames[0, 16:]).all(1).any()
-    other = replace(told, ahead=told.ahead + 1)
+    chunk = chunking.prefix(engine, inputs, noise, earlier_chunks, 24)[0].numpy()
+    np.testing.assert_array_equal(chunk[:16], earlier_chunks.frames[0, :16])
+    assert not np.isclose(chunk[16:], earlier_chunks.frames[0, 16:]).all(1).any()
+    other = replace(earlier_chunks, ahead=earlier_chunks.ahead + 1)
     assert not np.allclose(
         chunking.prefix(engine, inputs, noise, other, 24)[0, 16:].numpy(), chunk[16:]
     )
@@ -68,22 +68,25 @@ def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, input
 def test_a_prefix_is_no_longer_than_what_was_learned_and_none_is_plain(model, inputs):
     noise = noise_of(model)
     engine = Eager(model, CPU)
-    short = chunking.prefix(engine, inputs, noise, before(model, committed=30), 8)[0].numpy()
+    short = chunking.prefix(engine, inputs, noise, before(model, prefix_frames=30), 8)[0].numpy()
     assert (
         np.array_equal(short[:8], before(model, 30).frames[0, :8])
         and not np.isclose(short[8:16], before(model, 30).frames[0, 8:16]).any()
     )
-    none = chunking.prefix(engine, inputs, noise, before(model, committed=0), 24)
+    none = chunking.prefix(engine, inputs, noise, before(model, prefix_frames=0), 24)
     torch.testing.assert_close(none, engine.sample(inputs, noise), rtol=1e-3, atol=1e-4)
 
 
 def test_a_prefix_is_the_same_whatever_runs_the_network(model, inputs):
-    told = before(model, committed=9)
+    earlier_chunks = before(model, prefix_frames=9)
     noise = noise_of(model)
-    reference = chunking.prefix(Eager(model, CPU), inputs, noise, told, 24)
+    reference = chunking.prefix(Eager(model, CPU), inputs, noise, earlier_chunks, 24)
     captured = Captured(copy.deepcopy(model), CPU, torch.float32)
     torch.testing.assert_close(
-        chunking.prefix(captured, inputs, noise, told, 24), reference, rtol=1e-3, atol=1e-4
+        chunking.prefix(captured, inputs, noise, earlier_chunks, 24),
+        reference,
+        rtol=1e-3,
+        atol=1e-4,
     )
 
 
@@ -116,14 +119,14 @@ def test_guidance_leads_to_the_chunk_before_where_it_is_executed_and_lets_go_of_
     engine = Gaussian(prediction)
     shape = (1, engine.config.frames, engine.config.frame_dim)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    told = Overlap(
+    earlier_chunks = Overlap(
         np.full(shape, 1.0), np.full(shape[1:], 1.0), np.array([40]), np.array([24.0]), 8
     )
     with torch.inference_mode():
-        guided = chunking.guided(engine, inputs, noise, told)[0]
-    free = chunking.guided(engine, inputs, noise, replace(told, known=np.array([0]), committed=0))[
-        0
-    ]
+        guided = chunking.guided(engine, inputs, noise, earlier_chunks)[0]
+    free = chunking.guided(
+        engine, inputs, noise, replace(earlier_chunks, known=np.array([0]), prefix_frames=0)
+    )[0]
     off, free_off = ((chunk - 1.0).abs().mean(1) for chunk in (guided, free))
     assert off[:8].mean() < 0.35 * free_off[:8].mean()
     assert off[:8].mean() < off[8:24].mean() < off[24:40].mean()
@@ -132,11 +135,11 @@ def test_guidance_leads_to_the_chunk_before_where_it_is_executed_and_lets_go_of_
 
 def test_guidance_reaches_through_the_network_to_tokens_it_does_not_pull(model, inputs):
     noise = noise_of(model)
-    told = before(model, committed=8, known=8)
+    earlier_chunks = before(model, prefix_frames=8, known=8)
     engine = Eager(model, CPU)
-    guided = chunking.guided(engine, inputs, noise, told)[0]
+    guided = chunking.guided(engine, inputs, noise, earlier_chunks)[0]
     plain = engine.sample(inputs, noise)[0]
-    want = torch.from_numpy(told.frames[0])
+    want = torch.from_numpy(earlier_chunks.frames[0])
     assert (guided - want)[:8].square().mean() < (plain - want)[:8].square().mean()
     assert not torch.equal(guided[8:], plain[8:])
 
@@ -155,8 +158,8 @@ def test_the_pull_is_whole_while_the_chunk_is_executed_and_fades_to_its_end():
 def test_an_ensemble_is_the_mean_of_all_that_speak_of_an_instant_the_oldest_counting_most():
     frames = np.zeros((64, 1))
     earlier = np.stack([np.full((64, 1), 1.0), np.full((64, 1), 2.0)])
-    told = Overlap(earlier, earlier[-1], np.array([32, 48]), np.array([32.0, 16.0]), 0)
-    mean = chunking.mean(frames, told)[:, 0]
+    earlier_chunks = Overlap(earlier, earlier[-1], np.array([32, 48]), np.array([32.0, 16.0]), 0)
+    mean = chunking.mean(frames, earlier_chunks)[:, 0]
     a = np.exp(0.32)
     b = np.exp(0.16)
     np.testing.assert_allclose(mean[[0, 40, 60]], [(a + 2 * b) / (a + b + 1), 2 * b / (b + 1), 0.0])
@@ -181,18 +184,23 @@ def at(
 
 
 def test_the_chunk_before_is_read_at_the_instants_of_the_next():
-    told = overlap(at(SECOND * 81 // 100, 0.32, ramp(0), delay_s=0.23), np.full(3, 0.81), 64)
-    assert told is not None
-    np.testing.assert_allclose(told.frames[0, :47, 0], 0.81 + np.arange(1, 48) / 20)
-    assert (told.known.tolist(), told.committed) == ([47], 4) and told.age == pytest.approx(16.2)
-    np.testing.assert_allclose(told.frames[0, 47:, 0], 3.2)
-    np.testing.assert_allclose(told.ahead, told.frames[0])
+    earlier_chunks = overlap(
+        at(SECOND * 81 // 100, 0.32, ramp(0), delay_s=0.23), np.full(3, 0.81), 64
+    )
+    assert earlier_chunks is not None
+    np.testing.assert_allclose(earlier_chunks.frames[0, :47, 0], 0.81 + np.arange(1, 48) / 20)
+    assert (earlier_chunks.known.tolist(), earlier_chunks.prefix_frames) == (
+        [47],
+        4,
+    ) and earlier_chunks.age == pytest.approx(16.2)
+    np.testing.assert_allclose(earlier_chunks.frames[0, 47:, 0], 3.2)
+    np.testing.assert_allclose(earlier_chunks.ahead, earlier_chunks.frames[0])
 
 
 def test_a_robot_that_is_behind_the_chunk_before_is_led_to_it_from_where_it_is():
-    told = overlap(at(SECOND, 0.3, ramp(0), delay_s=0.6), np.array([0.9, 1.0, 1.0]), 64)
-    assert told is not None
-    behind = told.ahead - told.frames[0]
+    earlier_chunks = overlap(at(SECOND, 0.3, ramp(0), delay_s=0.6), np.array([0.9, 1.0, 1.0]), 64)
+    assert earlier_chunks is not None
+    behind = earlier_chunks.ahead - earlier_chunks.frames[0]
     assert (np.diff(behind[:, 0]) >= -1e-9).all() and -0.1 < behind[0, 0] < -0.08
     np.testing.assert_allclose(behind[12:], 0, atol=1e-9)
     np.testing.assert_allclose(behind[:, 1:], 0, atol=1e-9)
@@ -268,7 +276,7 @@ def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_c
 
 
 def test_weights_that_never_learned_to_continue_are_refused_a_prefix_with_one_line(rig, weights):
-    with pytest.raises(XlvlaError, match="never learned to continue a chunk") as refusal:
+    with pytest.raises(XlvlaError, match="not trained with action prefixes") as refusal:
         policies.load(chosen(rig, weights, "prefix"))
     assert "\n" not in str(refusal.value)
 
@@ -282,7 +290,7 @@ def test_a_misspelt_way_is_refused_with_the_one_that_was_meant():
         rig_file.from_document(document, "test")
 
 
-def test_told_frames_are_clean_and_not_asked_for(model, batches):
+def test_prefix_frames_are_clean_and_not_predicted(model, batches):
     inputs, chunk = batches.take(np.array([0, 40, 80]))
     noise = torch.randn(chunk.shape, generator=torch.Generator().manual_seed(5))
     times = flow.per_token(
@@ -302,7 +310,7 @@ def test_told_frames_are_clean_and_not_asked_for(model, batches):
     )
 
 
-def test_what_learns_from_told_beginnings_goes_on_as_it_is_told(model, batches):
+def test_what_learns_from_prefixes_continues_them(model, batches):
     """Two ways to go on that nothing seen can tell apart: only the beginning does."""
     inputs = batches.take(np.array([40, 40]))[0]
     chunk = (
@@ -321,13 +329,11 @@ def test_what_learns_from_told_beginnings_goes_on_as_it_is_told(model, batches):
     engine = Eager(model, CPU)
     one = batches.take(np.array([40]))[0]
     for way in chunk.numpy():
-        told = Overlap(way[None], way, np.array([64]), np.array([1.0]), 16)
-        made = chunking.prefix(engine, one, noise_of(model), told, 24)[0].numpy()
+        earlier_chunks = Overlap(way[None], way, np.array([64]), np.array([1.0]), 16)
+        made = chunking.prefix(engine, one, noise_of(model), earlier_chunks, 24)[0].numpy()
         assert np.abs(made[16:] - way[16:]).mean() < 0.3
 
 
-def test_beginnings_that_cannot_be_told_are_refused(model, batches):
-    with pytest.raises(
-        XlvlaError, match="longest committed prefix must be from 8 to 63 frames, is 4"
-    ):
+def test_prefixes_that_cannot_be_given_are_refused(model, batches):
+    with pytest.raises(XlvlaError, match="longest action prefix must be from 8 to 63 frames, is 4"):
         Trainer(model, batches, np.arange(4), Recipe(steps=1, committed=0.5, longest=4))

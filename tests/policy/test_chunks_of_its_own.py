@@ -1,4 +1,5 @@
-"""A policy says how many frames its chunks have and how often they come: observation, network, node and motion follow."""
+"""A policy says how many frames its chunks have and how often they come: observation, network, node
+and motion follow."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from xlvla_drivers.motion.chunk import Trajectory
 from xlvla_drivers.motion.rig_motion import RigMotion
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.vla import checkpoint, tokenizer
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.config import ExpertConfig, VisionConfig, VlaConfig, from_document, preset
 from xlvla_policy.vla.export import export
 from xlvla_policy.vla.model import Vla
@@ -45,7 +46,8 @@ DEVIATION_RAD = 0.01
 
 @pytest.fixture(scope="module")
 def base_rig(rig) -> Rig:
-    """Two Inspire hands, whose joints fit into pi0's frames, seen by the camera that pi0 calls `base`."""
+    """Two Inspire hands, whose joints fit into pi0's frames, seen by the camera that pi0 calls
+    `base`."""
     inspire = rig_file.with_choices(rig, hands=dict.fromkeys(SIDES, "inspire"))
     motion = replace(inspire.motion, horizon_s=10.0)
     return replace(inspire, cameras={"base": inspire.cameras["front"]}, motion=motion)
@@ -60,7 +62,7 @@ def shape(request) -> VlaConfig:
 def base_weights(tmp_path_factory, base_rig, shape, codec) -> Path:
     torch.manual_seed(0)
     words = tokenizer.load(shape.max_words).hash
-    card = Card(shape, near_home(base_rig), codec.hash, words, {"untrained": True})
+    card = ModelCard(shape, near_home(base_rig), codec.hash, words, {"untrained": True})
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
     return checkpoint.save(path, Vla(shape).state_dict(), card)
 

@@ -21,9 +21,9 @@ from xlvla.errors import RigError, XlvlaError
 from xlvla_cli.policy import app
 from xlvla_policy.overlap import Overlap
 from xlvla_policy.policies import xlvla as policies
-from xlvla_policy.training.words import train as train_words
+from xlvla_policy.training.train_tokenizer import train as train_words
 from xlvla_policy.vla import checkpoint, chunking, config, flow, tokenizer
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.engine import Eager, Engine, blank
 from xlvla_policy.vla.engine_captured import Captured
 from xlvla_policy.vla.engine_choice import Choice, load, make
@@ -68,7 +68,7 @@ def folder(model, codec, tmp_path_factory):
     place = tmp_path_factory.mktemp("onnx")
     numbers = model.config.frame_dim
     statistics = of_xarms(model.config, np.zeros(numbers, np.float32), np.ones(numbers, np.float32))
-    card = Card(model.config, statistics, codec.hash, tokenizer.load(1).hash, {})
+    card = ModelCard(model.config, statistics, codec.hash, tokenizer.load(1).hash, {})
     weights = checkpoint.save(
         place / "policy.safetensors", model.state_dict(), card, dtype=torch.float32
     )
@@ -126,7 +126,11 @@ def test_a_chunk_that_continues_another_is_the_same_whatever_runs_it(model, engi
     known = np.array([model.config.frames - 2])
     age = np.array([2.0])
     before = Overlap(
-        noise.numpy() / 2, noise[0].numpy() / 2, known, age, committed=model.config.frames_per_token
+        noise.numpy() / 2,
+        noise[0].numpy() / 2,
+        known,
+        age,
+        prefix_frames=model.config.frames_per_token,
     )
     ways = [
         chunking.prefix(engine, inputs, noise, before, model.config.frames)

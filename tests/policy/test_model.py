@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xlvla.errors import XlvlaError
-from xlvla_policy.training.batches import Lots
+from xlvla_policy.training.batches import WeightedSampler
 from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.recipe import Augmentation, Recipe
 from xlvla_policy.vla import config, flow, images
@@ -148,10 +148,10 @@ def test_draws_that_share_an_observation_cost_no_accuracy(model, batches):
     torch.testing.assert_close(shared, torch.stack(apart).mean())
 
 
-def test_spoiling_the_past_leaves_the_target_alone(batches, rows):
+def test_augmenting_the_history_leaves_the_target_alone(batches, rows):
     spoil = Augmentation(hold=1.0, offset=0.1, noise=0.0, brightness=0.0, contrast=0.0)
     drawn = batches.draw(
-        Lots(rows[30:31], np.ones(len(rows))), Recipe(augmentation=spoil), 0, range(4)
+        WeightedSampler(rows[30:31], np.ones(len(rows))), Recipe(augmentation=spoil), 0, range(4)
     )
     spoilt = drawn.inputs
     chunk = drawn.chunk

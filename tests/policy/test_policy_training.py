@@ -16,11 +16,11 @@ import torch
 from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_policy.training import dataset, run, sources, state, validation
-from xlvla_policy.training.batches import Lots, drawn_chances
-from xlvla_policy.training.board import Board
+from xlvla_policy.training.batches import WeightedSampler, draw_noise
 from xlvla_policy.training.loop import Progress, Trainer
 from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
+from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.vla import checkpoint, config
 from xlvla_policy.vla.model import Vla
 
@@ -86,16 +86,16 @@ def test_an_episode_with_a_bad_number_is_never_stored(tmp_path, rig, codec):
 
 
 def test_a_sample_is_the_same_in_whatever_part_of_a_batch_it_is_drawn():
-    whole = drawn_chances(TINY, QUICK, 3, range(4))
-    part = drawn_chances(TINY, QUICK, 3, range(2, 4))
+    whole = draw_noise(TINY, QUICK, 3, range(4))
+    part = draw_noise(TINY, QUICK, 3, range(2, 4))
     assert all(torch.equal(whole[key][2:], part[key]) for key in whole)
     assert not torch.equal(whole["noise"][0], whole["noise"][1])
-    assert not torch.equal(drawn_chances(TINY, QUICK, 4, range(1))["noise"][0], whole["noise"][0])
+    assert not torch.equal(draw_noise(TINY, QUICK, 4, range(1))["noise"][0], whole["noise"][0])
 
 
 def test_rows_are_drawn_in_proportion_to_their_weights():
-    lots = Lots(np.array([0, 2, 3]), np.array([1.0, 9.0, 1.0, 2.0]))
-    found = lots.rows_at(np.linspace(0, 1, 4000, endpoint=False))
+    sampler = WeightedSampler(np.array([0, 2, 3]), np.array([1.0, 9.0, 1.0, 2.0]))
+    found = sampler.rows_at(np.linspace(0, 1, 4000, endpoint=False))
     assert dict(zip(*np.unique(found, return_counts=True), strict=True)) == {
         0: 1000,
         2: 1000,
@@ -222,7 +222,7 @@ def test_held_out_rows_are_whole_episodes(data):
 
 def test_curves_of_a_run_are_written_for_tensorboard(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    board = Board(tmp_path)
+    board = TensorBoardWriter(tmp_path)
     for step in range(1, 31):
         board.step(Progress(step, 0.1 * step, step / 30, 1 / step, 1e-3, 0.5, 0.1), 8)
     board.validation(

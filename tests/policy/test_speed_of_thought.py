@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from xlvla.errors import XlvlaError
 from xlvla_cli.bench.policy import bench
-from xlvla_policy.vla import config, speed
+from xlvla_policy.vla import benchmark, config
 
 
 def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
@@ -36,7 +36,7 @@ def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
 def test_operations_of_a_matrix_product_are_twice_its_volume():
     a = torch.zeros(3, 5)
     b = torch.zeros(5, 7)
-    assert speed.flops_of(lambda: a @ b) == 2 * 3 * 5 * 7
+    assert benchmark.flops_of(lambda: a @ b) == 2 * 3 * 5 * 7
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,6 @@ def test_operations_of_a_matrix_product_are_twice_its_volume():
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(choice, complaint):
     with pytest.raises(XlvlaError, match=complaint):
-        speed.measure(speed.Subject(config.preset("tiny"), **choice), threads=None, rounds=1)
+        benchmark.measure(
+            benchmark.Subject(config.preset("tiny"), **choice), threads=None, rounds=1
+        )

@@ -34,7 +34,7 @@ NAMES = [f"left_arm_joint{k}" for k in range(1, 8)]
 NOW_NS = 1_800_000_000 * SECOND
 
 
-class Told:
+class Log:
     """Two ends of a topic in one process, and what was refused."""
 
     def __init__(self, node):
@@ -65,7 +65,7 @@ def told():
         context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
     )
     node = rclpy.create_node("reader", context=context)
-    yield Told(node)
+    yield Log(node)
     node.destroy_node()
     rclpy.shutdown(context=context)
 

@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker
 
 from xlvla import rig_file, robot
 from xlvla.kinematics import Kinematics
-from xlvla.ros.ghost import GHOSTS, TRAIL_STEP, Ghost
+from xlvla.ros.chunk_markers import GHOSTS, TRAIL_STEP, ChunkMarkers
 from xlvla.types import PARTS, scoped
 
 RIG = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspire", "right": "paxini"})
@@ -31,7 +31,7 @@ def chunk():
 
 
 def test_fingertip_trails_follow_the_kinematics_of_each_arm_with_its_hand(chunk):
-    markers = {(m.ns, m.id): m for m in Ghost(RIG).markers(chunk, 7).markers}
+    markers = {(m.ns, m.id): m for m in ChunkMarkers(RIG).markers(chunk, 7).markers}
     for side in RIG.sides:
         names = [name for part in PARTS for name in RIG.joint_names(side, part)]
         one_arm = Kinematics(robot.arm_with_hand(RIG.arm(side), RIG.hand(side), side), names)
@@ -48,7 +48,7 @@ def test_fingertip_trails_follow_the_kinematics_of_each_arm_with_its_hand(chunk)
 
 
 def test_ghosts_are_solid_shapes_near_their_hand_and_replace_the_older_ones(chunk):
-    markers = Ghost(RIG).markers(chunk, 7).markers
+    markers = ChunkMarkers(RIG).markers(chunk, 7).markers
     assert markers[0].action == Marker.DELETEALL
     ghosts = [m for m in markers if "ghost" in m.ns]
     assert {m.ns for m in ghosts} == {

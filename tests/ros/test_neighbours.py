@@ -73,7 +73,7 @@ WRITES = (
 )
 
 
-def test_whoever_else_writes_commands_is_named(node, other):
+def test_another_publisher_of_commands_is_named(node, other):
     rig = rig_file.load("bimanual")
     own = topics.command("left", "arm")
     publisher = node.create_publisher(own.type, own.name, own.qos)
@@ -133,7 +133,8 @@ def test_a_namesake_in_the_network_that_says_nothing_is_taken_for_ended(node, ot
 REPORTS = """
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-node.create_timer(0.5, lambda: publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name="motion")])))
+node.create_timer(0.5, lambda:
+publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name="motion")])))
 print("up", flush=True)
 rclpy.spin(node)"""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from xlvla.ros import priority
-from xlvla_cli.bench.ros import standstill
+from xlvla_cli.bench.ros import machine_pauses
 
 SCHEDULING = (
     "import os, threading; from xlvla.ros import priority; stay = threading.Event(); "
@@ -86,7 +86,7 @@ def test_a_process_ranks_the_session_it_leads_and_no_other(leads, nice):
 
 
 def test_a_machine_that_stands_still_is_told_of():
-    with standstill.measured(200.0) as still:
+    with machine_pauses.measured(200.0) as still:
         time.sleep(1.0)
         os.kill(watch(), signal.SIGSTOP)
         time.sleep(0.3)
@@ -103,5 +103,5 @@ def watch() -> int:
     return next(
         int(child)
         for child in mine
-        if standstill.__name__ in Path(f"/proc/{child}/cmdline").read_text()
+        if machine_pauses.__name__ in Path(f"/proc/{child}/cmdline").read_text()
     )

@@ -3,7 +3,7 @@ import pytest
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Camera
-from xlvla_sim.room import published_fovy_deg
+from xlvla_sim.scene import published_fovy_deg
 from xlvla_sim.world import World
 
 

@@ -19,7 +19,7 @@ def jobs(*hands, tasks=("push_cans",), episodes=5, mixed=0.3, seed=3, holdout=NO
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("episodes")
     job = jobs("xhand", episodes=1, mixed=0.0)[0]
-    command.Ledger(folder).enter(job.key, command.collect_one(job))
+    command.CollectionState(folder).enter(job.key, command.collect_one(job))
     return folder
 
 
@@ -101,7 +101,7 @@ def test_a_worker_keeps_only_its_last_worlds(monkeypatch):
 
 
 def test_collecting_again_skips_what_is_there_and_what_failed(folder):
-    command.Ledger(folder).enter("push_cans-xhand-xhand/4", None)
+    command.CollectionState(folder).enter("push_cans-xhand-xhand/4", None)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     if not any(known.name == "collect" for known in sim.registered_commands):
         command.register(sim)

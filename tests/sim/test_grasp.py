@@ -12,7 +12,7 @@ from xlvla_sim.fruit import add_fruit
 from xlvla_sim.grasp import Grasps, Grip
 from xlvla_sim.labels import tomato_label
 from xlvla_sim.moves import from_above, from_side, take
-from xlvla_sim.task import Stage
+from xlvla_sim.task import TaskStage
 from xlvla_sim.things import add_bottle, add_can
 from xlvla_sim.world import World
 
@@ -32,7 +32,9 @@ class Lift:
         self.thing = thing
         self.side = side
         self.height = {"can": CAN, "bottle": BOTTLE, "lemon": 2 * RADIUS}[thing]
-        self.stages = (Stage("hold it up", lambda state: lifted(state, "thing", self.height / 2)),)
+        self.stages = (
+            TaskStage("hold it up", lambda state: lifted(state, "thing", self.height / 2)),
+        )
         self.hold = {
             "can": from_side(2 * RADIUS, above=0.02),
             "bottle": from_side(2 * RADIUS),

@@ -10,7 +10,7 @@ from xlvla.teleop import TeleopConfig
 from xlvla.types import PARTS
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.follower import Follower
-from xlvla_drivers.teleop.operator import Tracked
+from xlvla_drivers.teleop.operator import TrackedSide
 from xlvla_sim.scripted_operator import ScriptedOperator
 from xlvla_sim.world import World
 
@@ -50,7 +50,7 @@ def solved(rig: Rig, codec, seed: int) -> World:
             now_s += STEP_S
             for side, follower in followers.items():
                 hands = operator.hands(side)
-                follower.see(Tracked(hands.T_world_wrist, hands.keypoints), now_s, now_s)
+                follower.see(TrackedSide(hands.T_world_wrist, hands.keypoints), now_s, now_s)
                 follower.compare(
                     np.concatenate([world.joint_state(side, part)[0] for part in PARTS]), now_s
                 )

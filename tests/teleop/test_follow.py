@@ -21,7 +21,7 @@ from xlvla_drivers.teleop.clutch import Clutch, jumped, turned
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.follower import FAR_M, LEASH_RAD, Follower
 from xlvla_drivers.teleop.gestures import HELD_S, Gestures
-from xlvla_drivers.teleop.operator import SILENCE_S, Tracked
+from xlvla_drivers.teleop.operator import SILENCE_S, TrackedSide
 from xlvla_drivers.teleop.wrist import SPEED, WristIk
 
 RIG = rig_file.load("teleop_topics")
@@ -159,11 +159,11 @@ def test_a_pose_measured_just_outside_the_limits_begins_at_them():
 
 def test_closing_the_clutch_moves_nothing_until_the_operator_does():
     led = follower()
-    led.see(Tracked(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)), 0.0, 0.0)
+    led.see(TrackedSide(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)), 0.0, 0.0)
     led.close(start(), 0.0)
     for k in range(1, 20):
         led.see(
-            Tracked(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)),
+            TrackedSide(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)),
             k * STEP_S,
             k * STEP_S,
         )
@@ -174,20 +174,20 @@ def test_closing_the_clutch_moves_nothing_until_the_operator_does():
 @pytest.mark.parametrize("scale", [0.5, 1.0])
 def test_the_robot_goes_as_far_as_the_scale_says(scale):
     led = follower(scale=scale)
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     for k in range(1, 180):
-        led.see(Tracked(placed((0.0, 0.0005 * k, 0.0003 * k))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.0, 0.0005 * k, 0.0003 * k))), k * STEP_S, k * STEP_S)
     went = flange(led.goal.position)[:3, 3] - flange(start())[:3, 3]
     np.testing.assert_allclose(went, scale * np.array([0.0, 0.0005, 0.0003]) * 179, atol=0.005)
 
 
 FAULTS = {
-    "not finite": Tracked(np.full((4, 4), np.nan)),
-    "jumped": Tracked(placed((0.5, 0.0, 0.0))),
-    "no hand": Tracked(np.eye(4), np.zeros((21, 3))),
-    "not finite keypoints": Tracked(np.eye(4), np.full((21, 3), np.inf)),
-    "nothing": Tracked(None, closed("right", 0.0)),
+    "not finite": TrackedSide(np.full((4, 4), np.nan)),
+    "jumped": TrackedSide(placed((0.5, 0.0, 0.0))),
+    "no hand": TrackedSide(np.eye(4), np.zeros((21, 3))),
+    "not finite keypoints": TrackedSide(np.eye(4), np.full((21, 3), np.inf)),
+    "nothing": TrackedSide(None, closed("right", 0.0)),
 }
 
 
@@ -195,7 +195,7 @@ FAULTS = {
 def test_what_is_not_sound_lets_go_and_only_the_operator_takes_hold_again(fault):
     led = follower()
     for k in range(3):
-        led.see(Tracked(placed((0.0, 0.001 * k, 0.0))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.0, 0.001 * k, 0.0))), k * STEP_S, k * STEP_S)
         if k == 0:
             led.close(start(), 0.0)
     before = led.goal.position
@@ -204,17 +204,17 @@ def test_what_is_not_sound_lets_go_and_only_the_operator_takes_hold_again(fault)
     np.testing.assert_array_equal(led.goal.position, before)
     assert not led.goal.velocity.any()
     for k in range(4, 10):
-        led.see(Tracked(placed((0.5, 0.0, 0.0))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.5, 0.0, 0.0))), k * STEP_S, k * STEP_S)
     assert led.tracked and not led.follows
     np.testing.assert_array_equal(led.goal.position, before)
     led.close(before, 10 * STEP_S)
-    led.see(Tracked(placed((0.5, 0.0, 0.0))), 11 * STEP_S, 11 * STEP_S)
+    led.see(TrackedSide(placed((0.5, 0.0, 0.0))), 11 * STEP_S, 11 * STEP_S)
     assert led.follows and np.abs(led.goal.position - before).max() < 2e-3
 
 
 def test_silence_lets_go_within_a_tenth_of_a_second():
     led = follower()
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     led.expire(SILENCE_S)
     assert led.follows
@@ -226,17 +226,17 @@ def test_silence_lets_go_within_a_tenth_of_a_second():
 
 def test_a_robot_that_is_held_back_is_not_run_away_from_and_in_the_end_let_go():
     led = follower()
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     for k in range(1, 400):
-        led.see(Tracked(placed((0.0, 0.0, 0.004 * k))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.0, 0.0, 0.004 * k))), k * STEP_S, k * STEP_S)
         led.compare(start(), k * STEP_S)
         assert np.abs(led.goal.position - start())[:7].max() <= LEASH_RAD + 1e-9
     assert not led.follows and "far from the operator" in led.why
 
 
 def leader(angles, grip=0.0):
-    return Tracked(
+    return TrackedSide(
         None,
         closed("right", grip),
         dict(zip(RIG.arm("right").joints, angles.tolist(), strict=True)),
@@ -267,7 +267,7 @@ def test_a_leader_that_is_elsewhere_is_not_joined():
 
 def test_a_leader_of_another_arm_is_named():
     led = follower()
-    led.see(Tracked(None, None, {"shoulder": 0.0}), 0.0, 0.0)
+    led.see(TrackedSide(None, None, {"shoulder": 0.0}), 0.0, 0.0)
     assert led.why == "lost: the leader has no joint 'joint1'"
 
 
@@ -293,7 +293,7 @@ def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
     player = side_player(RIG, "right")
     reach = 0.06
     pace = 2 * np.pi * 0.5
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     seen_s = 0.0
     errors = []
@@ -303,7 +303,7 @@ def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
         if now_s >= seen_s + STEP_S:
             seen_s += STEP_S
             led.see(
-                Tracked(placed((0.0, reach * np.sin(pace * seen_s) * min(seen_s, 1.0), 0.0))),
+                TrackedSide(placed((0.0, reach * np.sin(pace * seen_s) * min(seen_s, 1.0), 0.0))),
                 seen_s,
                 seen_s,
             )

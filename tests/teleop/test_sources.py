@@ -31,7 +31,7 @@ from xlvla_drivers.teleop import exoskeleton as exoskeletons
 from xlvla_drivers.teleop import leader
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.manus_frames import CHAINS, keypoints
-from xlvla_drivers.teleop.operator import Source
+from xlvla_drivers.teleop.operator import TeleopSource
 
 BOTH = ("left", "right")
 DOMAIN = 101 + os.getpid() % 16  # apart from the domain of the session's other graphs
@@ -123,7 +123,7 @@ def test_a_leader_that_is_unplugged_is_lost_and_found_again(arms):
 
 
 def test_keys_move_one_wrist_at_a_time_smoothly_and_close_its_hand(node):
-    source: Source = keyboard.Driver("", BOTH, keyboard.Options(), node)
+    source: TeleopSource = keyboard.Driver("", BOTH, keyboard.Options(), node)
     source.open()
     publisher = node.create_publisher(
         topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos

@@ -192,7 +192,7 @@ def test_who_is_no_longer_seen_is_let_go_and_must_close_the_clutch_again(graph):
     graph.person.shown = False
     graph.until(
         lambda: not graph.side()["clutched"] and "not seen" in graph.side()["why"],
-        "it does not let go",
+        "it does not disengaged",
     )
     held = graph.rest()
     graph.person.at, graph.person.shown = np.array([0.0, 0.08, 0.0]), True

@@ -34,7 +34,7 @@ def test_the_discovery_message_is_the_published_one():
 def test_an_update_is_the_published_one():
     wrist = np.eye(4)
     wrist[0, 3] = 0.25
-    message = wire.update_bytes(wire.Update(right=wire.Hand(wrist, np.zeros((0, 4, 4)))))
+    message = wire.update_bytes(wire.Update(right=wire.TrackedHand(wrist, np.zeros((0, 4, 4)))))
     assert message == bytes.fromhex(
         "12 1C 0A 1A 0D 00 00 80 3F 25 00 00 80 3E 35 00 00 80 3F 5D 00 00 80 3F 85 01 00 00 80 3F"
     )
@@ -42,7 +42,7 @@ def test_an_update_is_the_published_one():
 
 @pytest.mark.parametrize(("fill", "size"), [(np.ones((4, 4)), 4743), (np.eye(4), 1323)])
 def test_a_whole_update_has_the_published_size(fill, size):
-    hand = wire.Hand(fill, np.tile(fill, (27, 1, 1)))
+    hand = wire.TrackedHand(fill, np.tile(fill, (27, 1, 1)))
     assert len(wire.update_bytes(wire.Update(hand, hand, fill))) == size
 
 
@@ -54,7 +54,9 @@ def test_whatever_is_written_is_read_back():
         rigid = matrices.copy()
         rigid[:, 3] = 0.0, 0.0, 0.0, 1.0
         update = wire.Update(
-            wire.Hand(matrices[0], matrices[1:]), wire.Hand(rigid[0], rigid[1:26]), rigid[5]
+            wire.TrackedHand(matrices[0], matrices[1:]),
+            wire.TrackedHand(rigid[0], rigid[1:26]),
+            rigid[5],
         )
         read = wire.update(wire.update_bytes(update))
         for side in BOTH:
@@ -67,12 +69,12 @@ def test_markers_after_the_joints_are_no_joints():
     marker = np.zeros((4, 4))
     marker[0, 0], marker[0, 1] = 666.0, 1.0
     sent = np.concatenate([np.tile(np.eye(4), (27, 1, 1)), [marker], [np.eye(4)]])
-    read = wire.update(wire.update_bytes(wire.Update(left=wire.Hand(np.eye(4), sent))))
+    read = wire.update(wire.update_bytes(wire.Update(left=wire.TrackedHand(np.eye(4), sent))))
     assert read.left is not None and len(read.left.joints) == 27
 
 
 def test_no_torn_message_is_read_as_another():
-    hand = wire.Hand(np.eye(4), np.tile(np.eye(4), (27, 1, 1)))
+    hand = wire.TrackedHand(np.eye(4), np.tile(np.eye(4), (27, 1, 1)))
     whole = wire.update_bytes(wire.Update(hand, hand, np.eye(4)))
     parts = {0, len(whole) - 30}
     for size in range(1, len(whole)):

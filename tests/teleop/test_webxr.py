@@ -153,7 +153,7 @@ def test_a_second_headset_is_sent_away(headset):
         second.stop()
 
 
-class Told:
+class Log:
     """The node that reads a source: what it would warn of."""
 
     def __init__(self):
@@ -166,7 +166,7 @@ class Told:
 @pytest.fixture
 def served(own):
     """An open source, its address with the key, and what it warned of."""
-    told = Told()
+    told = Log()
     source = Driver(free_address(), BOTH, Options(), told)
     source.open()
     yield source, f"ws://{source.address}/{server_key(int(source.address.split(':')[1]))}", told
@@ -188,13 +188,13 @@ def seen(source):
 
 
 @pytest.mark.parametrize("path", ["", "/", "/wrong", "/%00", "/?key=1"])
-def test_whoever_does_not_know_the_key_is_sent_away(served, path):
+def test_a_client_without_the_key_is_refused(served, path):
     source, _, told = served
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://{source.address}{path}")
     assert refused.value.response.status_code == 403
     assert told.lines == [
-        "a client at 127.0.0.1 was sent away: its address does not end with this server's key"
+        "a client at 127.0.0.1 was refused: its address does not end with this server's key"
     ]
 
 

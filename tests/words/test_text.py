@@ -9,7 +9,7 @@ from rich.table import Table
 
 from xlvla.errors import RigError, XlvlaError
 from xlvla.screen import Plain, Screen, number, rig_line, styled
-from xlvla.text import MOST, Sparing, plain, plain_lines, uncoloured
+from xlvla.text import MOST, RepeatFilter, plain, plain_lines, uncoloured
 from xlvla_cli import app as cli
 
 STRANGE = "box [a] and [/b]\n\x1b[1mERROR: all is well\x07 \u202eabc"
@@ -44,8 +44,8 @@ def test_own_lines_keep_their_breaks():
         lambda console: console.print(STRANGE),
         lambda console: Screen(console).say(STRANGE),
         lambda console: Screen(console).say(("episode", "bold"), f": {STRANGE}"),
-        lambda console: Screen(console).heard("motion", f"WARN: {STRANGE}"),
-        lambda console: Screen(console).heard("motion", STRANGE),
+        lambda console: Screen(console).on_output("motion", f"WARN: {STRANGE}"),
+        lambda console: Screen(console).on_output("motion", STRANGE),
         lambda console: console.print(styled((STRANGE, "red"))),
         lambda console: console.print(table(STRANGE)),
     ],
@@ -99,12 +99,12 @@ def test_a_figure_that_is_no_number_is_not_shown(told):
 
 def test_the_same_is_said_now_and_then_and_a_flood_of_different_things_ends():
     now_s = 0.0
-    sparing = Sparing(lambda: now_s)
-    assert [sparing("a") for _ in range(5)] == [True] + [False] * 4
-    assert sparing("b")
-    assert sum(sparing(str(number)) for number in range(1000)) == MOST - 2
+    repeat_filter = RepeatFilter(lambda: now_s)
+    assert [repeat_filter("a") for _ in range(5)] == [True] + [False] * 4
+    assert repeat_filter("b")
+    assert sum(repeat_filter(str(number)) for number in range(1000)) == MOST - 2
     now_s = 2.5
-    assert sparing("a")
+    assert repeat_filter("a")
 
 
 def test_colours_of_a_librarys_log_are_left_out_and_nothing_else_is():

@@ -55,7 +55,7 @@ class JointStatesNode(RigNode):
 
     def _publish(self) -> None:
         columns = [self._columns(key) for key in self._readers]
-        newest_ns = max(said.stamp_ns for said in self._newest.values())
+        newest_ns = max(state.stamp_ns for state in self._newest.values())
         self._topic.publish(self._merged.fill(newest_ns, *np.concatenate(columns, axis=1)))
         self.health.tick("joint_states")
         self.health.ok("all parts report")

@@ -107,12 +107,12 @@ class SimClock(Clock):
         with self._lock:
             sim_ns = self._reader.newest()
             if sim_ns is not None:
-                self._hear(sim_ns)
+                self._on_clock(sim_ns)
             if self._sim_ns >= 0:
                 self._latest_ns = max(self._latest_ns, self._smooth_ns())
             return self._latest_ns
 
-    def _hear(self, sim_ns: int) -> None:
+    def _on_clock(self, sim_ns: int) -> None:
         if self._latest_ns >= 0 and not -BACK_NS <= sim_ns - self._latest_ns <= LEAP_NS:
             if not self._confirmed(sim_ns):
                 return

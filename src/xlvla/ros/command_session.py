@@ -1,5 +1,5 @@
-"""Who commands, as a command's `frame_id` says it: `<session>`, `<session>/<era>`, or from a writer
-without one `<era>`.
+"""Who commands, as given in a command's `frame_id`: `<session>`, `<session>/<reset_id>`, or from a
+writer without a session `<reset_id>`.
 
 A session is one writer from an engagement to the next. A driver follows one at a time: the first it
 accepts when it follows none. It follows none after an anchor, a stop or a reset of the simulation,
@@ -26,19 +26,19 @@ def new_session() -> str:
     return secrets.token_hex(4)
 
 
-def encode(session: str, era: str = "") -> str:
-    """The `frame_id` of a command of a session, made in an era of the simulation ('' where there is
-    none).
+def encode(session: str, reset_id: str = "") -> str:
+    """The `frame_id` of a session's command, made after a reset of the simulation ('' where there
+    is none).
     """
-    return f"{session}/{era}" if session and era else session or era
+    return f"{session}/{reset_id}" if session and reset_id else session or reset_id
 
 
 def decode(frame_id: str) -> tuple[str, str]:
-    """(session, era) of a command's `frame_id`; whatever does not begin with a session is an
-    era.
+    """(session, reset id) of a command's `frame_id`; whatever does not begin with a session is a
+    reset id.
     """
-    session, _, era = frame_id.partition("/")
-    return (session, era) if _SESSION.fullmatch(session) else ("", frame_id)
+    session, _, reset_id = frame_id.partition("/")
+    return (session, reset_id) if _SESSION.fullmatch(session) else ("", frame_id)
 
 
 def silence_s(rig: Rig) -> float:

@@ -70,15 +70,15 @@ MOST_FRAMES = 128
 
 @dataclass(frozen=True)
 class Reset:
-    """The world was put back: what is stamped before `began_ns` is void."""
+    """The simulation was reset: what is stamped before `began_ns` is discarded."""
 
     name: str = ""
     began_ns: int = 0
 
 
 def reset(message: Header, now_ns: int) -> Reset:
-    """The reset that a message tells of; refuses one of the future, which would make everything
-    until then void.
+    """The reset that a message tells of; refuses one of the future, for which everything until then
+    would be discarded.
     """
     if len(message.frame_id) > LONGEST_NAME or not message.frame_id.isprintable():
         raise XlvlaError(

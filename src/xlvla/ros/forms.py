@@ -1,8 +1,8 @@
 """What messages of a topic must be like, and what they are read as: said once per topic, where it
 is read.
 
-A form raises XlvlaError for what is no good. Whoever reads by a form (`Reader`, `RigNode.listen`)
-counts and says it and goes on with the next message.
+A form raises XlvlaError for an invalid message. Its readers (`Reader`, `RigNode.listen`) count and
+log it and goes on with the next message.
 """
 
 from __future__ import annotations
@@ -87,16 +87,16 @@ LONGEST_WORDS = 1000
 """Characters of a sentence."""
 
 
-def _words(message: Any) -> str:
-    said = " ".join(message.data.split())
-    if len(said) > LONGEST_WORDS:
+def _text_line(message: Any) -> str:
+    text = " ".join(message.data.split())
+    if len(text) > LONGEST_WORDS:
         raise XlvlaError(
-            f"a text of {len(said)} characters is refused: at most {LONGEST_WORDS} are read"
+            f"a text of {len(text)} characters is refused: at most {LONGEST_WORDS} are read"
         )
-    return plain(said, longest=LONGEST_WORDS)
+    return plain(text, longest=LONGEST_WORDS)
 
 
-WORDS: Form[str] = Form(_words, largest=8 << 10)
+WORDS: Form[str] = Form(_text_line, largest=8 << 10)
 """A name, a sentence or an order, on one line."""
 
 KEYS: Form[str] = Form(lambda message: message.data, largest=_KIB)
@@ -164,8 +164,8 @@ STOPPED = "stopped"
 
 @dataclass(frozen=True)
 class Device:
-    """How a device is: the level of a DiagnosticStatus, its line, and who has stopped it (None:
-    nobody).
+    """Device status: the level of a DiagnosticStatus, its line, and who stopped the device (None:
+    not stopped).
     """
 
     level: int
@@ -196,11 +196,11 @@ def _figures(message: Any) -> dict[str, dict[str, str]]:
 
 
 def _figures_of(status: Any) -> dict[str, str]:
-    told = {plain(entry.key): plain(entry.value) for entry in status.values}
-    for key, value in told.items():
+    values = {plain(entry.key): plain(entry.value) for entry in status.values}
+    for key, value in values.items():
         if key.endswith(NUMBERED) and not _is_number(value):
             raise XlvlaError(f"'{status.name}' says that '{key}' is '{value}', which is no number")
-    return {"": plain(status.message), **told}
+    return {"": plain(status.message), **values}
 
 
 def _is_number(text: str) -> bool:

@@ -90,7 +90,7 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
             "Who decides; none starts the robot alone.",
             [AS_RIG, *policies, "none"],
         ),
-        _argument("instruction", AS_RIG, "The task in words."),
+        _argument("instruction", AS_RIG, "The task instruction."),
         _argument(
             "only",
             "",

@@ -84,11 +84,11 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
     supervision.busy_with("is active, but its job has not begun")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    told = False
+    announced = False
     while not stop.is_set() and node.failure is None:
-        if not told and node.up:
+        if not announced and node.up:
             supervision.ready()
-            told = True
+            announced = True
         executor.spin_once(timeout_sec=0.2)
     return node.failure
 

@@ -24,7 +24,7 @@ from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
 from xlvla.ros.forms import Form
 from xlvla.ros.refusals import Refusals
-from xlvla.text import Sparing, plain
+from xlvla.text import RepeatFilter, plain
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class RigNode(LifecycleNode):
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
-        self._sparing = Sparing()
+        self._repeat_filter = RepeatFilter()
         self._refusals = Refusals(self.warn, self.health.counts)
         refusals.tell(self, self._refusals)
         self._permanent: list[Any] = []
@@ -88,8 +88,9 @@ class RigNode(LifecycleNode):
     def publisher(self, topic: topics.Topic) -> Publisher:
         return self.create_publisher(topic.type, topic.name, topic.qos)
 
-    def listen(self, topic: topics.Topic, form: Form[T], hear: Callable[[T], None]) -> None:
-        """Calls `hear` in the executor's thread with what every message says; what is not of the
+    def listen(self, topic: topics.Topic, form: Form[T], on_value: Callable[[T], None]) -> None:
+        """Calls `on_value` in the executor's thread with the value of every message; what is not of
+        the
         form is counted and said.
         """
 
@@ -99,12 +100,12 @@ class RigNode(LifecycleNode):
             except XlvlaError as error:
                 self.refuse(topic, error)
             else:
-                hear(value)
+                on_value(value)
 
         self.create_subscription(topic.type, topic.name, take, topic.qos, raw=True)
 
     def refuse(self, topic: topics.Topic, why: XlvlaError) -> None:
-        """Counts a message that is no good, and says so now and then."""
+        """Counts an invalid message, and logs it at a limited rate."""
         self._refusals.add(topic.name, why)
 
     def serve(self, service: topics.Service, answer: Callable[[Any], str]) -> None:
@@ -136,7 +137,7 @@ class RigNode(LifecycleNode):
 
     def warn(self, line: str) -> None:
         """One line for the operator; the same one at most every 2 s."""
-        if self._sparing(line):
+        if self._repeat_filter(line):
             self.get_logger().warning(plain(line))
 
     def fail(self, error: BaseException) -> None:

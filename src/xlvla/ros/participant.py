@@ -39,7 +39,8 @@ def join(context: Context | None = None, domain: int | None = None) -> None:
 
 
 def node_without_services(name: str, context: Context | None = None) -> Node:
-    """A node that nobody spins: it offers no services, since whoever asked would wait in vain."""
+    """A node that is not spun: it offers no services, since a client would wait for them without
+    end."""
     no_type_service = Parameter("start_type_description_service", value=False)
     try:
         return rclpy.create_node(

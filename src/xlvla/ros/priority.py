@@ -23,7 +23,7 @@ for ordinary work.
 """
 
 URGENT = -12
-"""How nice an urgent process is: it is served first, and nobody starves."""
+"""Nice value of an urgent process: it is scheduled first, and no other process starves."""
 
 DEVICE = -18
 """How nice the stand-in of a device is, which has no processor of its own as the device has."""

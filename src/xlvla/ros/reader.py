@@ -50,8 +50,8 @@ class Reader(Generic[T]):
     """A topic, read by one thread of its own choosing.
 
     What is not of its form is counted, said now and then (`refusals`) and passed over. No call
-    looks at more messages than the topic's queue holds, so whoever sends without a pause holds up
-    nobody.
+    looks at more messages than the topic's queue holds, so a publisher that never pauses delays no
+    reader.
 
     Args:
         form: how messages are read; without one they are what they are.
@@ -115,7 +115,7 @@ class Reader(Generic[T]):
                 yield raw
 
     def refuse(self, why: object) -> None:
-        """Counts and says a message that is no good for a reason which only its reader knows."""
+        """Counts and logs a message that is invalid for a reason only its reader knows."""
         self._refusals.add(self.topic.name, why)
 
     def next_raw(self) -> Raw | None:

@@ -29,7 +29,7 @@ class Stop:
 
     Args:
         stopped: drivers brake and hold; False ends it.
-        by: who says so, for people.
+        by: who stopped it, for display.
         stamp_ns: when [ns, clock of the graph].
     """
 
@@ -50,17 +50,17 @@ def decode(text: str) -> Stop:
     it says neither.
     """
     try:
-        said = json.loads(text) if len(text) <= LONGEST else None
+        content = json.loads(text) if len(text) <= LONGEST else None
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or "stopped" not in said:
+        content = None
+    if not isinstance(content, dict) or "stopped" not in content:
         raise XlvlaError(
             f'{len(text)} characters that say neither "stopped": true nor "stopped": false'
         )
-    by = said.get("by")
-    stamp_ns = said.get("stamp_ns")
+    by = content.get("by")
+    stamp_ns = content.get("stamp_ns")
     return Stop(
-        stopped=said["stopped"] is not False,
+        stopped=content["stopped"] is not False,
         by=_printable(by) if isinstance(by, str) else "",
         stamp_ns=stamp_ns if type(stamp_ns) is int else 0,
     )
@@ -75,8 +75,8 @@ FORM: Form[Stop] = Form(lambda message: decode(message.data), largest=2 * LONGES
 
 
 class StopPublisher:
-    """Says on `/motion/stop` that everybody stops, or that a stop has ended; whoever starts later
-    hears it, too.
+    """Publishes on `/motion/stop` that all drivers stop, or that a stop has ended; nodes that start
+    later receive it, too.
     """
 
     def __init__(self, node: Node, by: str):
@@ -96,6 +96,6 @@ class StopPublisher:
 
 
 def mark(status: DiagnosticStatus, by: str | None) -> None:
-    """Adds to a device's status who stopped it; nothing where nobody did."""
+    """Adds to a device's status who stopped it, if it was stopped."""
     if by is not None:
         status.values = [*status.values, KeyValue(key=STOPPED, value=by)]

@@ -76,8 +76,8 @@ CLOCK = Topic(names.CLOCK, Clock, SENSOR)
 """Simulated time."""
 
 RESET = Topic(names.RESET, Header, LATCHED)
-"""The world was put back: whatever is stamped before this stamp is void, whoever holds it.
-`frame_id` names the new era.
+"""The simulation was reset: whatever is stamped before this stamp is discarded by every node.
+`frame_id` is the new reset id.
 """
 
 JOINT_STATES = Topic(names.JOINT_STATES, JointState, _qos(reliable=True, depth=10))
@@ -116,8 +116,9 @@ holds.
 """
 
 STOP = Topic(names.STOP, String, LATCHED)
-"""JSON: stopped (true or false), by (who says so), stamp_ns. True binds every driver, whoever
-commands: it brakes and holds.
+"""JSON: stopped (true or false), by (who stopped it), stamp_ns. True binds every driver, regardless
+of
+the command source: it brakes and holds.
 
 Only false ends it, which motion says at `/motion/reset`. See `xlvla.ros.stop`."""
 
@@ -129,7 +130,8 @@ chunks wait meanwhile.
 SOURCE = Topic(names.SOURCE, String, LATCHED)
 """Who may drive: the name of a source of chunks (see `chunk`), said by the operator.
 
-Empty, or never said: the first source heard after engaging drives until the next engagement.
+Empty, or never published: the first source received after engaging drives until the next
+engagement.
 """
 
 MOTION_STATUS = Topic(names.MOTION_STATUS, String, LATCHED)
@@ -166,7 +168,7 @@ stop, discard, success, failure, relabel, clutch.
 """
 
 CUE = Topic(names.CUE, String, _qos(reliable=True, depth=10))
-"""What the operator is to hear and read: a word for the sound, a colon, a line."""
+"""Operator feedback: the name of a sound, a colon, a line of text."""
 
 RECORDER_STATUS = Topic(names.RECORDER_STATUS, String, LATCHED)
 """JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its
@@ -212,9 +214,11 @@ def joint_states(side: Side, part: Part) -> Topic:
 def command(side: Side, part: Part) -> Topic:
     """Positions by joint name at the control rate; motion is the only writer.
 
-    `frame_id` names the session and the era (see `xlvla.ros.command_session`, RESET) they were made
-    in, so that a stranger's command, and one on its way during a reset, are known; no era is any
-    era. Best effort: a lost command is followed by a newer one, and to acknowledge each woke every
+    `frame_id` names the session and the reset id (see `xlvla.ros.command_session`, RESET) they were
+    made
+    in, so that a stranger's command, and one on its way during a reset, are recognised; an empty
+    reset id matches any. Best effort: a lost command is followed by a newer one, and to acknowledge
+    each woke every
     process twice.
     """
     return Topic(names.COMMAND.format(side=side, part=part), JointState, SENSOR)

@@ -7,7 +7,7 @@ import typer
 from xlvla_cli.commands import register_all
 
 bench = typer.Typer(
-    no_args_is_help=True, help="How fast and how regular, measured on this machine."
+    no_args_is_help=True, help="Benchmarks of speed and regularity on this machine."
 )
 
 

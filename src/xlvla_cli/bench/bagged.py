@@ -13,7 +13,7 @@ import numpy as np
 from xlvla import topics
 from xlvla.types import PARTS, SECOND, Part, Side
 from xlvla_data import jpeg
-from xlvla_data.bag.card import Card
+from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.episode import Episode
@@ -30,7 +30,7 @@ POSE = "geometry_msgs/msg/PoseStamped"
 CONTROL_HZ = 100
 BEGAN_NS = SECOND
 
-Said = tuple[int, str, str, bytes]
+TimedMessage = tuple[int, str, str, bytes]
 """A message: its stamp [ns], its topic and type, and what it says, serialised."""
 
 
@@ -39,21 +39,21 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
     from rosbags.typesys import Stores, get_typestore
 
     types = get_typestore(Stores.ROS2_JAZZY)
-    said = sorted(
+    timed = sorted(
         [*_seen(episode, types), *_bodies(episode, types), *_others(episode, types)],
         key=lambda each: each[0],
     )
-    kinds = dict.fromkeys((topic, kind) for _, topic, kind, _ in said)
+    kinds = dict.fromkeys((topic, kind) for _, topic, kind, _ in timed)
     writer = BagWriter(folder, [_topic(topic, kind, types) for topic, kind in kinds], "")
     last = 0
-    for stamp, topic, _, data in said:
+    for stamp, topic, _, data in timed:
         writer.add(topic, data, stamp, stamp)
         if stamp - last > SECOND:
             writer.flush()
             last = stamp
     writer.flush()
     writer.close()
-    _card(episode, folder.name, verdict, said[0][0], said[-1][0]).write(folder)
+    _card(episode, folder.name, verdict, timed[0][0], timed[-1][0]).write(folder)
     return folder
 
 
@@ -66,9 +66,9 @@ def as_yaml_list(qos: Qos) -> str:
     return "- " + as_yaml(qos.document()).strip().replace("\n", "\n  ")
 
 
-def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: int) -> Card:
+def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: int) -> EpisodeCard:
     info = episode.info
-    return Card(
+    return EpisodeCard(
         name=name,
         state="stopped",
         task=info.task,
@@ -92,7 +92,7 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
     )
 
 
-def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
+def _seen(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
     kind = types.types[IMAGE]
     for camera, pictures in episode.pictures.items():
         for frame, picture in enumerate(pictures):
@@ -107,7 +107,7 @@ def _seen(episode: Episode, types: Typestore) -> Iterator[Said]:
             )
 
 
-def _bodies(episode: Episode, types: Typestore) -> Iterator[Said]:
+def _bodies(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
     """States at their frames' times, commands at the ends of their frames, and both between
     them.
     """
@@ -133,7 +133,7 @@ def _joints(
     at_s: np.ndarray,
     rows: np.ndarray,
     types: Typestore,
-) -> Iterator[Said]:
+) -> Iterator[TimedMessage]:
     kind = types.types[JOINTS]
     none = np.zeros(0)
     topic = template.format(side=side, part=part)
@@ -144,7 +144,7 @@ def _joints(
         yield stamp, topic, JOINTS, types.serialize_cdr(message, JOINTS).tobytes()
 
 
-def _others(episode: Episode, types: Typestore) -> Iterator[Said]:
+def _others(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
     """Forces and the operator's hands, at the frames' times."""
     for topic, (key, _) in kept(episode.info.hands).items():
         column = episode.others.get(key)

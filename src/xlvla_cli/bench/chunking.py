@@ -55,7 +55,7 @@ def chunking(
         str | None, typer.Option(help="Weights file; the shipped one if not given.")
     ] = None,
     ways: Annotated[
-        str, typer.Option(help="Ways to join chunks, separated by commas.")
+        str, typer.Option(help="Chunking methods, separated by commas.")
     ] = "plain,ensemble,guided,prefix",
     delays: Annotated[
         str,
@@ -68,9 +68,7 @@ def chunking(
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
-    """Compare ways to join chunks in simulation: success, and how rough the motion is where chunks
-    meet.
-    """
+    """Compare chunking methods in simulation: success, and jerk where chunks join."""
     import json
 
     from xlvla import screen
@@ -96,7 +94,7 @@ def chunking(
 
 
 def _joining(rig: Rig, way: str) -> Rig:
-    """The rig with another way to join chunks; raises RigError for a way nobody knows."""
+    """The rig with another chunking method; raises RigError for an unknown one."""
     from xlvla.errors import XlvlaError
 
     document = asdict(rig)
@@ -108,25 +106,25 @@ def _joining(rig: Rig, way: str) -> Rig:
     return rig_file.from_document(document, rig.name)
 
 
-def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
+def _rows(rig: Rig, delays: list[float], trials: int, progress: Any) -> list[Row]:
     from xlvla.types import FIRST_EVALUATION_SEED
-    from xlvla_cli.eval.stage import Stage
+    from xlvla_cli.eval.episode_runner import EpisodeRunner
 
     assert rig.policy is not None
-    stage = Stage(rig, 0.0, threads=1)
+    runner = EpisodeRunner(rig, 0.0, threads=1)
     way = rig.policy.chunking
     rows = []
-    stage.policy = timed = _Timed(stage.policy)
+    runner.policy = timed = _Timed(runner.policy)
     for delay in delays:
-        stage.delay = round(delay / stage.period_s)
+        runner.delay = round(delay / runner.period_s)
         successes = 0
         seams = []
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
-            successes += stage.trial(seed).success
+            successes += runner.trial(seed).success
             seams += [
                 seam
                 for side in rig.sides
-                if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))
+                if (seam := _seam(rig, side, runner.sent, runner.commanded[side]))
             ]
         gap, naive, jerk = (
             (sum(values) / len(values) for values in zip(*seams, strict=True))
@@ -134,11 +132,11 @@ def _rows(rig: Rig, delays: list[float], trials: int, said: Any) -> list[Row]:
             else [math.nan] * 3
         )
         rows.append(Row(way, delay, trials, successes, gap, naive, jerk, timed.median_ms()))
-        said(
+        progress(
             f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk "
             f"x{naive:.0f}, with motion x{jerk:.2f}"
         )
-    stage.world.close()
+    runner.world.close()
     return rows
 
 
@@ -178,8 +176,8 @@ def _seam(
     """
     import numpy as np
 
+    from xlvla_cli.eval.episode_runner import arrivals
     from xlvla_cli.eval.roughness import blended, naive
-    from xlvla_cli.eval.stage import arrivals
     from xlvla_drivers.motion.chunk import Refused, Trajectory
     from xlvla_drivers.motion.sides import side_player
 

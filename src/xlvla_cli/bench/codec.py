@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from xlvla.codec import Codec
-    from xlvla_policy.latent.comparison import Errors, Pace, Quality
-    from xlvla_policy.latent.speed import RunTime, Steps
+    from xlvla_policy.latent.benchmark import RunTime, Steps
+    from xlvla_policy.latent.comparison import Errors, Quality, RetargetingSpeed
 
 POSES = 32
 """Poses per hand that the paths of the comparison of speed are made of."""
@@ -43,13 +43,14 @@ def codec(
     quality: Annotated[
         bool,
         typer.Option(
-            help="Also compare how near other ways come; trains two of them, some minutes."
+            help="Also compare the accuracy of other methods; trains two of them, which "
+            "takes minutes."
         ),
     ] = False,
     poses: Annotated[int, typer.Option(min=16, help="Poses per hand of that comparison.")] = 64,
-    cache: Annotated[Path, typer.Option(help="Folder that keeps what is trained for it.")] = Path(
-        "out/bench"
-    ),
+    cache: Annotated[
+        Path, typer.Option(help="Folder for the models trained for the comparison.")
+    ] = Path("out/bench"),
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
     """Measure the codec at run time and in training, beside per-joint loops, dex-retargeting and
@@ -82,8 +83,8 @@ def _speed(
 
     from xlvla_policy.latent.agreement import differences
     from xlvla_policy.latent.baselines.dex import KINDS, missing
+    from xlvla_policy.latent.benchmark import run_times, training_steps
     from xlvla_policy.latent.comparison import paces, scene
-    from xlvla_policy.latent.speed import run_times, training_steps
 
     ways = run_times(loaded, ((left, "left"), (right, "right")))
     console.print(_run_time_table(ways, f"{left} + {right}", loaded.hash))
@@ -155,7 +156,7 @@ def _trained(hands: Sequence[str], cache: Path, console: Console) -> Mapping[str
     }
 
 
-def _pace_table(rows: list[Pace]) -> Table:
+def _pace_table(rows: list[RetargetingSpeed]) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 

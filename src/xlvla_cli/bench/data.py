@@ -38,7 +38,7 @@ def data(
     ] = 3,
     hands: Annotated[str, typer.Option(help="Hand of both sides.")] = "xhand",
     seconds: Annotated[
-        float, typer.Option(min=0.5, help="How long to draw samples, each time.")
+        float, typer.Option(min=0.5, help="Duration of each run of drawing samples.")
     ] = 5.0,
     threads: Annotated[int, typer.Option(min=1, help="Processor threads of the loader.")] = 2,
 ) -> None:
@@ -110,10 +110,10 @@ def converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
     """The data set, and the wall and processor seconds it took."""
     from xlvla.codec import Codec
     from xlvla_cli.data.convert import Work
-    from xlvla_data.convert import Limits
+    from xlvla_data.convert import AgeLimits
     from xlvla_data.store import Store
 
-    work = Work(Store(folder, checked=True), Codec.load(), Limits(), 20, ())
+    work = Work(Store(folder, checked=True), Codec.load(), AgeLimits(), 20, ())
     began = time.perf_counter()
     worked = time.process_time()
     roots = [work.one(bag)[0] for bag in bags]
@@ -145,4 +145,4 @@ def loaded(root: Path, cache: Path, seconds: float, threads: int) -> Iterator[Ro
     yield Row("pictures decoded, once", f"{rates.decoded:.0f} samples/s")
     yield Row("pictures found decoded", f"{rates.opened:.0f} samples/s")
     yield Row(f"samples, {sample}", f"{rates.taken:.0f} samples/s", "400")
-    yield Row("the same, spoilt as training does", f"{rates.drawn:.0f} samples/s", "400")
+    yield Row("the same, with training's augmentation", f"{rates.drawn:.0f} samples/s", "400")

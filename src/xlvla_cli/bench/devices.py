@@ -39,7 +39,7 @@ def devices(
     seconds: Annotated[float, typer.Option(min=5.0, help="How long to watch.")] = 300.0,
     policy: Annotated[
         str | None,
-        typer.Option(help="Policy instead of the rig's; none lets the devices hold still."),
+        typer.Option(help="Policy instead of the rig's; none holds the devices still."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     domain: Annotated[
@@ -75,13 +75,13 @@ def devices(
 def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, Any]:
     import os
 
-    from xlvla_cli.bench.ros import standstill
+    from xlvla_cli.bench.ros import machine_pauses
     from xlvla_cli.ros.controls import Controls
     from xlvla_cli.ros.session import Session
 
-    with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
+    with Session(rig, domain=domain, listener=screen.on_output, progress=screen.waiting) as session:
         controls = Controls(session.operator, rig)
-        with standstill.measured(rig.motion.rate_hz) as still:
+        with machine_pauses.measured(rig.motion.rate_hz) as still:
             engaged, scenes = _drive(session, controls, seconds, screen)
         found = session.operator.figures()
         figures: dict[str, Any] = {

@@ -34,17 +34,18 @@ def register(app: typer.Typer) -> None:
 def faults(
     device: Annotated[
         list[str] | None,
-        typer.Option(help="Driver to rehearse; repeatable. Every one with an emulator by default."),
+        typer.Option(help="Driver to test; repeatable. By default every driver with an emulator."),
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="Fault to rehearse; repeatable. Every one of the emulator by default."),
+        typer.Option(help="Fault to inject; repeatable. By default every fault of the emulator."),
     ] = None,
     graph: Annotated[
         bool,
         typer.Option(
             "--graph",
-            help="Also break running rigs: unplugged devices, a silent driver, strangers.",
+            help="Also inject faults into running rigs: unplugged devices, a silent driver, "
+            "rogue nodes.",
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
@@ -71,8 +72,8 @@ def faults(
         unplugged, suffered = _on_the_graph(screen) if graph else ([], [])
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        told = {"devices": outcomes, "graph": unplugged, "faults of the graph": suffered}
-        figures = {what: [asdict(entry) for entry in entries] for what, entries in told.items()}
+        results = {"devices": outcomes, "graph": unplugged, "faults of the graph": suffered}
+        figures = {what: [asdict(entry) for entry in entries] for what, entries in results.items()}
         out.write_text(json.dumps(figures, indent=2) + "\n")
     if any(fault.wrong for fault in suffered):
         raise typer.Exit(1)
@@ -94,7 +95,7 @@ def _apart() -> None:
 
 
 def _rehearsed(chosen: list[str] | None) -> Iterator[tuple[Rig, Part]]:
-    """A rig and part for every device to rehearse; refuses names nobody knows."""
+    """A rig and part for every device to rehearse; refuses unknown names."""
     from xlvla import catalog
     from xlvla.errors import unknown
     from xlvla.types import PARTS
@@ -180,16 +181,16 @@ def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
     from xlvla_cli.ros.session import Session
 
     domain = own_domain()
-    heard = graph_faults.Log(screen.heard)
+    log = graph_faults.Log(screen.on_output)
     with Session(
-        _without_policy("bimanual_emulated"), domain=domain, listener=heard, progress=screen.waiting
+        _without_policy("bimanual_emulated"), domain=domain, listener=log, progress=screen.waiting
     ) as session:
         unplugged = _unplugged(session, screen)
-        suffered = _each(driver_faults.of_drivers(session, domain, heard), screen)
+        suffered = _each(driver_faults.of_drivers(session, domain, log), screen)
     with Session(
-        _without_policy("bimanual"), domain=domain, listener=heard, progress=screen.waiting
+        _without_policy("bimanual"), domain=domain, listener=log, progress=screen.waiting
     ) as session:
-        suffered += _each(clock_faults.of_the_clock(session, domain, heard), screen)
+        suffered += _each(clock_faults.of_the_clock(session, domain, log), screen)
     suffered.append(graph_faults.leftovers())
     screen.console.print(_verdicts(suffered))
     return unplugged, suffered
@@ -212,7 +213,7 @@ def _unplugged(session: Session, screen: Screen) -> list[Unplugged]:
     for entry in unplug_each(session):
         screen.now(f"{entry.part} unplugged")
         unplugged.append(entry)
-        rows.add_row(entry.part, _ms(entry.told_s), entry.line, _ms(entry.well_s))
+        rows.add_row(entry.part, _ms(entry.reported_s), entry.line, _ms(entry.well_s))
     screen.console.print(rows)
     return unplugged
 
@@ -240,7 +241,7 @@ def _verdicts(suffered: list[GraphFault]) -> Table:
             else f"{fault.moved_rad:.4f} of {fault.allowed_rad:.4f} rad"
         )
         rows.add_row(
-            fault.fault, fault.line or "-", _ms(fault.told_s), moved, fault.wrong or "held"
+            fault.fault, fault.line or "-", _ms(fault.reported_s), moved, fault.wrong or "held"
         )
     return rows
 
@@ -267,7 +268,7 @@ def _table(outcomes: list[Outcome]) -> Table:
             outcome.device,
             outcome.fault,
             _ms(outcome.detected_s),
-            outcome.told or "-",
+            outcome.reported or "-",
             str(outcome.targets),
             f"{outcome.largest_step_rad:.4f} of {outcome.allowed_step_rad:.4f} rad",
             "-" if outcome.return_step_rad is None else f"{outcome.return_step_rad:.4f} rad",

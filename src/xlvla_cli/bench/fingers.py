@@ -48,7 +48,7 @@ def fingers(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
-    """Measure how fingers follow people nobody was trained on: pinches, directions, lengths,
+    """Measure finger retargeting on people not seen in training: pinches, directions, lengths,
     smoothness, time per frame.
     """
     import json

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xlvla_policy.vla.speed import Report
+    from xlvla_policy.vla.benchmark import PolicySpeedReport
 
 VIEWS = ("base", "left_wrist", "right_wrist")
 
@@ -27,7 +27,7 @@ def policy(
     views: Annotated[int, typer.Option(min=1, max=3, help="Cameras.")] = 1,
     engines: Annotated[
         str,
-        typer.Option(help="What to run it with, comma-separated: torch, captured, compiled, onnx."),
+        typer.Option(help="Inference engines, comma-separated: torch, captured, compiled, onnx."),
     ] = "torch,captured",
     rounds: Annotated[int, typer.Option(min=1, help="Chunks to time.")] = 20,
     device: Annotated[
@@ -45,20 +45,20 @@ def policy(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
-    """Time a chunk of a policy with random weights, stage by stage, against the machine's own
-    matrix products and copies.
+    """Time a policy's inference of one chunk with random weights by stage, against the machine's
+    matrix product and copy rates.
     """
     from dataclasses import asdict, replace
 
     from xlvla.screen import Screen
-    from xlvla_policy.vla import config, speed
+    from xlvla_policy.vla import benchmark, config
 
     chosen = replace(config.preset(preset), cameras=VIEWS[:views])
-    subject = speed.Subject(
+    subject = benchmark.Subject(
         chosen, [name.strip() for name in engines.split(",")], device, precision
     )
     with Screen() as screen:
-        report = speed.measure(subject, threads=threads, rounds=rounds, said=screen.now)
+        report = benchmark.measure(subject, threads=threads, rounds=rounds, progress=screen.now)
         screen.console.print(_table(report, f"{preset}, {views} view{'s' * (views > 1)}"))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def policy(
         )
 
 
-def _table(report: Report, title: str) -> Table:
+def _table(report: PolicySpeedReport, title: str) -> Table:
     from rich.table import Table
 
     machine = report.machine

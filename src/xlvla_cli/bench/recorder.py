@@ -27,9 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def recorder(
-    seconds: Annotated[
-        float, typer.Option(min=2.0, help="How long an episode is recorded.")
-    ] = 20.0,
+    seconds: Annotated[float, typer.Option(min=2.0, help="Duration of a recorded episode.")] = 20.0,
     hz: Annotated[
         float,
         typer.Option(min=10.0, help="Rate of joint states and commands of each of the four parts."),
@@ -91,7 +89,7 @@ def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:
     from xlvla.ros import topics
     from xlvla.run import Supervisor
     from xlvla_cli.ros.operator import Operator
-    from xlvla_data.bag.card import read_card
+    from xlvla_data.bag.card import read_episode_card
     from xlvla_data.bag.layout import mcap_path
     from xlvla_data.bag.reader import bags
 
@@ -101,15 +99,15 @@ def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:
         Supervisor(rig, graph.chosen(rig, only=["recorder"]), domain=domain) as supervisor,
     ):
         supervisor.wait_ready()
-        said = list(_everything(operator.node, rig))
-        idle = _share(operator, supervisor, said, 3.0)
+        streams = list(_everything(operator.node, rig))
+        idle = _share(operator, supervisor, streams, 3.0)
         operator.call(topics.RECORDER_START)
-        busy = _share(operator, supervisor, said, seconds)
+        busy = _share(operator, supervisor, streams, seconds)
         asked = time.monotonic()
         operator.call(topics.RECORDER_STOP)
         stop_s = time.monotonic() - asked
         (folder,) = bags(Path(rig.recorder.folder))
-        card = read_card(folder)
+        card = read_episode_card(folder)
         written = mcap_path(folder).stat().st_size
     messages, lost = (
         sum(found[key] for found in card.figures.values()) for key in ("messages", "lost")
@@ -128,7 +126,7 @@ def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:
 
 
 @dataclass
-class Said:
+class PublishedStream:
     """Something that is published at a rate."""
 
     period_s: float
@@ -136,7 +134,7 @@ class Said:
     due: float = 0.0
 
 
-def _everything(node: Any, rig: Rig) -> Iterator[Said]:
+def _everything(node: Any, rig: Rig) -> Iterator[PublishedStream]:
     """What drivers, motion and a camera would say; the arms move slowly, and every picture is
     another one.
     """
@@ -158,7 +156,7 @@ def _everything(node: Any, rig: Rig) -> Iterator[Said]:
             ) -> None:
                 publisher.publish(message.fill(ns, start + 0.1 * np.sin(ns / SECOND), start))
 
-            yield Said(1 / rig.motion.rate_hz, pose)
+            yield PublishedStream(1 / rig.motion.rate_hz, pose)
     for name, camera in rig.cameras.items():
         wide, high = camera.publish
         ramp = np.linspace(0, 255, wide * high * 3).reshape(high, wide, 3).astype(np.uint8)
@@ -171,10 +169,12 @@ def _everything(node: Any, rig: Rig) -> Iterator[Said]:
         ) -> None:
             shown.publish(convert.image(np.roll(ramp, ns // 10**6 % wide, axis=1), ns, name))
 
-        yield Said(1 / camera.rate_hz, picture)
+        yield PublishedStream(1 / camera.rate_hz, picture)
 
 
-def _share(operator: Operator, supervisor: Supervisor, said: list[Said], seconds: float) -> float:
+def _share(
+    operator: Operator, supervisor: Supervisor, streams: list[PublishedStream], seconds: float
+) -> float:
     """Says everything at its rate for so long; the share of a processor that the recorder used
     meanwhile.
     """
@@ -187,7 +187,7 @@ def _share(operator: Operator, supervisor: Supervisor, said: list[Said], seconds
     before = processor_s(recorder)
     while (now := time.monotonic()) < began + seconds:
         supervisor.check()
-        for stream in said:
+        for stream in streams:
             if now >= stream.due:
                 stream.publish(time.time_ns())
                 stream.due = max(stream.due + stream.period_s, now - stream.period_s)

@@ -1,5 +1,5 @@
-"""Breaks a device on purpose and measures what its driver, link and guard make of it: the real
-ones, against its emulator.
+"""Injects device faults and measures how the real driver, link and guard handle them, against the
+device's emulator.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Outcome:
     """What became of one fault.
 
     Args:
-        detected_s: from the fault until the rig is told, or until it is counted where it is
-            survived; None where nobody noticed.
-        told: what the rig is told, or what was counted.
+        detected_s: from the fault until the rig reports it, or until it is counted where it is
+            survived; None where it went unnoticed.
+        told: what the rig reports, or what was counted.
         targets: how many targets were sent while it lasted.
         largest_step_rad: the furthest that two targets sent one after the other were apart, from
             first to last.
@@ -50,7 +50,7 @@ class Outcome:
     device: str
     fault: str
     detected_s: float | None
-    told: str
+    reported: str
     targets: int
     largest_step_rad: float
     allowed_step_rad: float
@@ -60,8 +60,8 @@ class Outcome:
 
 
 class Swing:
-    """Somebody who commands: away from where the device is held and back, again and again; begins
-    anew whenever it is not followed.
+    """A test command source: away from where the device is held and back, repeatedly; restarts
+    whenever it is not followed.
     """
 
     def __init__(self, guard: Guard):
@@ -119,12 +119,12 @@ class Rehearsal:
     def run(self, fault: str) -> Outcome:
         """Moves, suffers the fault, mends it and waits until commands are followed again."""
         if self.followed_after() is None:
-            raise XlvlaError(f"{self.name} does not follow its emulator: {self.link.standing.line}")
+            raise XlvlaError(f"{self.name} does not follow its emulator: {self.link.status.line}")
         self.go_on(MOVING_S)
         self._forget()
         before = Counter(self.link.device.counts)
         losses = self.link.counts["losses"]
-        detected_s, told, targets = self._suffer(fault)
+        detected_s, reported, targets = self._suffer(fault)
         began_s = time.monotonic()
         recovery = self._recovery(losses)
         followed_s = self.followed_after()
@@ -137,7 +137,7 @@ class Rehearsal:
             self.name,
             fault,
             detected_s,
-            told or ", ".join(f"{n} {what}" for what, n in survived.items()),
+            reported or ", ".join(f"{n} {what}" for what, n in survived.items()),
             targets,
             self._largest,
             float((2 * self.guard.limits.velocity / self.rate_hz)[self._worst]),
@@ -152,17 +152,17 @@ class Rehearsal:
         counts = self._survived()
         began_s = time.monotonic()
         self.emulator.inject(fault)
-        told_s = None
+        reported_s = None
         counted_s = None
-        told = ""
+        reported = ""
         for _ in self._ticks(MOVING_S):
-            if told_s is None and self.link.standing.level != "ok":
-                told_s = time.monotonic() - began_s
-                told = self.link.standing.line
+            if reported_s is None and self.link.status.level != "ok":
+                reported_s = time.monotonic() - began_s
+                reported = self.link.status.line
             if counted_s is None and self._survived() > counts:
                 counted_s = time.monotonic() - began_s
         self.emulator.inject(fault, False)
-        return told_s or counted_s, told, self._targets - targets
+        return reported_s or counted_s, reported, self._targets - targets
 
     def _survived(self) -> int:
         return sum(self.link.device.counts[what] for what in SURVIVED)
@@ -172,7 +172,7 @@ class Rehearsal:
         self.go_on(SETTLED_S)
         if self.link.counts["losses"] > losses:
             return "reconnected by itself"
-        if self.link.standing.level != "fault":
+        if self.link.status.level != "fault":
             return "went on by itself"
         asked = self.link.recover()
         for _ in self._ticks(PATIENCE_S):
@@ -220,7 +220,7 @@ class Rehearsal:
 
     def _watch(self) -> None:
         """Looks at what was sent in this turn."""
-        well = self.guard.following and self.link.standing.level == "ok" and bool(self.link.sent)
+        well = self.guard.following and self.link.status.level == "ok" and bool(self.link.sent)
         self._well_since_s = (self._well_since_s or time.monotonic()) if well else None
         if not self.link.sent or self.link.state is None:
             self._last = None

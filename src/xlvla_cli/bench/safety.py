@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def safety(
     chunks: Annotated[
-        int, typer.Option(min=1, help="At least so many chunks are offered.")
+        int, typer.Option(min=1, help="Minimum number of chunks to offer.")
     ] = 100_000,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 1,
     kind: Annotated[
         list[str] | None, typer.Option(help="Kind of scenario; repeatable. All by default.")
@@ -39,27 +39,27 @@ def safety(
     out: Annotated[
         Path,
         typer.Option(
-            help="JSON file for the figures; scenarios that it holds are not tried again."
+            help="JSON file for the figures; scenarios it already holds are not repeated."
         ),
     ] = OUT,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard existing results.")] = False,
     fixed: Annotated[
         bool,
         typer.Option(
-            help="Also play the fixed scenarios, beside what an earlier build made of them."
+            help="Also play the fixed scenarios, next to the results of an earlier build."
         ),
     ] = True,
     unsafe_baseline: Annotated[
-        bool, typer.Option("--unsafe-baseline", help="The same with the look-out switched off.")
+        bool, typer.Option("--unsafe-baseline", help="The same with distance checks switched off.")
     ] = False,
 ) -> None:
-    """Try to make arms meet: every command is looked at from outside, and between commands; exit
-    code 1 where anything is wrong.
+    """Try to make arms collide: every command, and the motion between commands, is checked
+    independently; exit code 1 on any violation.
     """
     from xlvla import screen
     from xlvla.motion import MotionConfig
     from xlvla_cli.bench.adversary.fixed import play_all
-    from xlvla_cli.bench.adversary.ledger import Ledger
+    from xlvla_cli.bench.adversary.result_file import ResultFile
     from xlvla_cli.bench.adversary.scenarios import planned
     from xlvla_cli.bench.adversary.summary import summed
     from xlvla_cli.bench.adversary.trial import motion_digest
@@ -69,11 +69,15 @@ def safety(
     kinds = _kinds(kind)
     places = workplaces([words.strip() for words in hands.split(",") if words.strip()])
     todo = planned(seed, kinds, places, MotionConfig().stale_s, chunks)
-    ledger = Ledger(out, {"watched": not unsafe_baseline, "motion": motion_digest()}, fresh=fresh)
-    _try(todo, ledger, not unsafe_baseline, workers or cores())
-    summaries = summed({scenario.key: ledger.results[scenario.key] for scenario in todo}, kinds)
+    result_file = ResultFile(
+        out, {"watched": not unsafe_baseline, "motion": motion_digest()}, fresh=fresh
+    )
+    _try(todo, result_file, not unsafe_baseline, workers or cores())
+    summaries = summed(
+        {scenario.key: result_file.results[scenario.key] for scenario in todo}, kinds
+    )
     known = play_all(not unsafe_baseline) if fixed else []
-    ledger.close(
+    result_file.close(
         {
             "chunks": chunks,
             "seed": seed,
@@ -102,7 +106,7 @@ def _kinds(chosen: list[str] | None) -> list[Kind]:
     return [kind for kind in KINDS if not chosen or kind in chosen]
 
 
-def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> None:
+def _try(todo: Sequence[Scenario], result_file: Any, watched: bool, workers: int) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -116,8 +120,8 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
     from xlvla.errors import XlvlaError
     from xlvla.run import interruptible
 
-    waiting = [scenario for scenario in todo if scenario.key not in ledger.results]
-    done = sum(scenario.chunks for scenario in todo if scenario.key in ledger.results)
+    waiting = [scenario for scenario in todo if scenario.key not in result_file.results]
+    done = sum(scenario.chunks for scenario in todo if scenario.key in result_file.results)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -129,14 +133,15 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
         with interruptible(), Progress(*columns, console=screen.console()) as progress:
             if done:
                 progress.console.print(
-                    f"{len(todo) - len(waiting)} of {len(todo)} scenarios are in {ledger.path} "
+                    f"{len(todo) - len(waiting)} of {len(todo)} scenarios are "
+                    f"in {result_file.path} "
                     "already"
                 )
             bar = progress.add_task(
                 "chunks", total=sum(scenario.chunks for scenario in todo), completed=done
             )
             for scenario, figures in _results(waiting, watched, workers):
-                ledger.enter(scenario.key, figures)
+                result_file.enter(scenario.key, figures)
                 progress.update(
                     bar,
                     advance=scenario.chunks,
@@ -144,7 +149,8 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
                 )
     except KeyboardInterrupt:
         raise XlvlaError(
-            f"stopped; what is finished is in {ledger.path}, and the same command goes on from "
+            f"stopped; what is finished is in {result_file.path}, and the same command "
+            "goes on from "
             "there"
         ) from None
 
@@ -181,11 +187,11 @@ def _compared(fixed: Sequence[dict[str, Any]]) -> Table:
         "chunks today",
     )
     for entry in fixed:
-        told = f"{entry['accepted']} played" + (
+        played = f"{entry['accepted']} played" + (
             f", {entry['refused']} refused" if entry["refused"] else ""
         )
         figures = (1e3 * entry["stop_m"], BEFORE[entry["name"]], 1e3 * entry["distance_m"])
-        rows.add_row(entry["name"], *(f"{figure:+.1f}" for figure in figures), told)
+        rows.add_row(entry["name"], *(f"{figure:+.1f}" for figure in figures), played)
     return rows
 
 

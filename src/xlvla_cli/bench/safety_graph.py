@@ -29,7 +29,7 @@ def safety_graph(
             help="Rig, simulated or of emulated devices; repeatable. Both kinds by default."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random comes from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     number: Annotated[int, typer.Option(min=0, help="Random scenarios of every kind.")] = 2,
     fixed: Annotated[bool, typer.Option(help="Also play the fixed scenarios.")] = True,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,

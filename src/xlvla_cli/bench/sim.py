@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 @dataclass(frozen=True)
-class Pace:
+class SimulationSpeed:
     """Simulated seconds per second of playing, and episodes per minute with planning."""
 
     times_real: float
@@ -48,7 +48,7 @@ def worlds(
     resets: Annotated[
         int,
         typer.Option(
-            min=0, help="Resets over which memory is watched, per task and hand; 0 leaves it out."
+            min=0, help="Resets over which memory is measured, per task and hand; 0 skips it."
         ),
     ] = 100,
 ) -> None:
@@ -94,7 +94,7 @@ def _remembered(rig: Rig, resets: int) -> tuple[str, str]:
     return f"{1000 * reset_s:.0f}", f"{more:+.1f}"
 
 
-def pace(rig: Rig, episodes: int, *, render: bool) -> Pace:
+def pace(rig: Rig, episodes: int, *, render: bool) -> SimulationSpeed:
     from xlvla.codec import Codec
     from xlvla_sim.demonstration import demonstrate
     from xlvla_sim.expert import Expert
@@ -113,7 +113,9 @@ def pace(rig: Rig, episodes: int, *, render: bool) -> Pace:
         playing_s += time.perf_counter() - began[0] if began else 0.0
         simulated_s += world.time_s
     world.close()
-    return Pace(simulated_s / max(playing_s, 1e-9), 60 * episodes / (time.perf_counter() - begin))
+    return SimulationSpeed(
+        simulated_s / max(playing_s, 1e-9), 60 * episodes / (time.perf_counter() - begin)
+    )
 
 
 def memory(rig: Rig, resets: int) -> tuple[float, float]:

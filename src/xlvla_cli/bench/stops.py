@@ -30,16 +30,18 @@ def stops(
         ),
     ] = None,
     stop: Annotated[
-        list[str] | None, typer.Option(help="Only stops whose name holds this; repeatable.")
+        list[str] | None, typer.Option(help="Only stops whose name contains this; repeatable.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     domain: Annotated[
         int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
     ] = None,
-    told: Annotated[
-        bool, typer.Option("--told", help="Also show everything that was said after each stop.")
+    reported: Annotated[
+        bool, typer.Option("--told", help="Also show every status and log line after each stop.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Also show what nodes print.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also show the nodes' output.")
+    ] = False,
 ) -> None:
     """Stop a running rig in every way there is while it moves; exit code 1 where it does not come
     to rest within limits.
@@ -57,7 +59,7 @@ def stops(
                 name, stop or [""], own_domain() if domain is None else domain, screen, verbose
             )
             screen.console.print(_table(name, found[name]))
-            if told:
+            if reported:
                 _tell(found[name], screen)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,13 +85,13 @@ def _tried(name: str, chosen: list[str], domain: int, screen: Screen, verbose: b
             raise unknown("stop", words, {stop.name for stop, _, _ in TRIED})
     rows: list[Row] = []
     with RunningRig(
-        loaded, domain, screen.heard if verbose else lambda name, line: None
+        loaded, domain, screen.on_output if verbose else lambda name, line: None
     ) as running:
         trial = StopTrial(running)
-        for stop, what, stranger in tried(running.rig):
+        for stop, what, rogue in tried(running.rig):
             if any(words in stop.name for words in chosen):
                 screen.now(f"{name}: {stop.name}, {what}")
-                rows.append(trial.row(stop, what, stranger))
+                rows.append(trial.row(stop, what, rogue))
                 _complain(rows[-1:], screen)
     return rows
 
@@ -129,7 +131,7 @@ def _table(name: str, rows: list[Row]) -> Table:
             f"{row.measured:.2f}",
             f"{row.moved_rad:.2f}",
             "-" if row.return_rad_s is None else f"{row.return_rad_s:.2f}",
-            str(len(row.told)),
+            str(len(row.reported)),
             "no" if row.faults else "yes",
         )
     shown.caption = (
@@ -152,5 +154,5 @@ def _tell(rows: list[Row], screen: Screen) -> None:
     for row in rows:
         screen.say(
             f"{row.stop}, {row.what}, {row.who}: ",
-            ("; ".join(row.told) or "nobody was told", "dim"),
+            ("; ".join(row.reported) or "nothing was reported", "dim"),
         )

@@ -29,19 +29,19 @@ def teleop(
     sources: Annotated[
         str, typer.Option(help="Sources, separated by commas; headsets are emulated.")
     ] = ",".join(SOURCES),
-    fingers: Annotated[str, typer.Option(help="How fingers follow: codec or dex.")] = "codec",
+    fingers: Annotated[str, typer.Option(help="Finger retargeting: codec or dex.")] = "codec",
     left_hand: Annotated[str, typer.Option(help="Hand on the left arm.")] = "xhand",
     right_hand: Annotated[str, typer.Option(help="Hand on the right arm.")] = "xhand",
     seconds: Annotated[
-        float, typer.Option(min=2.0, help="How long each source is measured.")
+        float, typer.Option(min=2.0, help="Duration of the measurement per source.")
     ] = 20.0,
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     domain: Annotated[
         int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
     ] = None,
 ) -> None:
-    """Measure teleoperation: rate, time added to every sample up to its command, processor; the
-    robot's devices are stood in for.
+    """Measure teleoperation: rate, latency from sample to command, processor time; the robot's
+    devices are emulated.
     """
     import json
 
@@ -68,7 +68,7 @@ def teleop(
 
 
 def _alone(source: str, fingers: str, hands: Any) -> Rig:
-    """The rig of a source as hardware that somebody else stands in for."""
+    """The rig of a source as hardware whose devices the bench emulates."""
     from dataclasses import replace
 
     from xlvla.rig_file import load
@@ -88,13 +88,13 @@ def _measured(rig: Rig, source: str, seconds: float, domain: int) -> dict[str, A
 
     with _headset(source), TeleopTrial(rig, domain, hand if source == "topics" else None) as trial:
         taken = trial.measure(seconds)
-        bare = trial.yardstick.round_trip_ms
+        bare = trial.baseline.round_trip_ms
     return {
         "rate_hz": taken.rate_hz,
         "sample_to_chunk_ms": spread(taken.to_chunk_ms),
         "sample_to_command_ms": spread(taken.to_command_ms),
         "share_of_a_core": taken.share,
-        "let_go": taken.let_go,
+        "disengaged": taken.disengaged,
         "bare_round_trip_ms": spread(bare),
         "load_average": os.getloadavg()[0],
     }
@@ -134,7 +134,7 @@ def _table(figures: dict[str, Any]) -> Table:
         "max",
         "core: teleop",
         "motion",
-        "let go",
+        "disengaged",
     )
     for name, found in figures.items():
         spreads = (
@@ -153,7 +153,7 @@ def _table(figures: dict[str, Any]) -> Table:
             *cells,
             f"{share['teleop']:.0%}",
             f"{share['motion']:.0%}",
-            str(found["let_go"]),
+            str(found["disengaged"]),
         )
     first = next(iter(figures.values()))
     bare = (

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xlvla_policy.training.speed import Report
+    from xlvla_policy.training.benchmark import TrainingSpeedReport
 
 
 def register(app: typer.Typer) -> None:
@@ -22,19 +22,17 @@ def training(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Observations per step; the preset's if not given.")
     ] = None,
-    draws: Annotated[int | None, typer.Option(min=1, help="Noise draws per observation.")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Noise samples per observation.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Steps to time.")] = 5,
     precision: Annotated[str, typer.Option(help="Of matrix products: float32, bfloat16.")] = "",
     recompute: Annotated[bool | None, typer.Option(help="Gradient checkpointing.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the layers.")] = False,
     freeze: Annotated[
-        str, typer.Option(help="Parts that keep their weights: vision, language, action.")
+        str, typer.Option(help="Parts whose weights are frozen: vision, language, action.")
     ] = "",
     lora: Annotated[
         str,
-        typer.Option(
-            help="Parts adapted by thin matrices, with their rank: language=16,action=32."
-        ),
+        typer.Option(help="Parts trained with LoRA, with their rank: language=16,action=32."),
     ] = "",
     device: Annotated[
         str, typer.Option(help="cpu or cuda; cuda where there is one if not given.")
@@ -47,7 +45,7 @@ def training(
     from xlvla.screen import Screen
     from xlvla_cli.bench.policy import VIEWS
     from xlvla_cli.train import chosen_recipe
-    from xlvla_policy.training import parallel, recipe, speed
+    from xlvla_policy.training import benchmark, parallel, recipe
     from xlvla_policy.vla import config
 
     options = {
@@ -60,8 +58,13 @@ def training(
     chosen = chosen_recipe(recipe.usual(preset), options | {"freeze": freeze, "lora": lora})
     with Screen() as screen:
         shape = replace(config.preset(preset), cameras=VIEWS[:views])
-        report = speed.measure(
-            shape, chosen, parallel.join(device), threads=threads, rounds=rounds, said=screen.now
+        report = benchmark.measure(
+            shape,
+            chosen,
+            parallel.join(device),
+            threads=threads,
+            rounds=rounds,
+            progress=screen.now,
         )
         screen.console.print(
             _table(
@@ -72,7 +75,7 @@ def training(
         )
 
 
-def _table(report: Report, title: str) -> Table:
+def _table(report: TrainingSpeedReport, title: str) -> Table:
     from rich.table import Table
 
     table = Table("stage", "p50 ms", "of a step", "processor ms", "GFLOP", "GFLOP/s", "of the best")

@@ -45,7 +45,7 @@ def ablate(
     ] = "",
     out: Annotated[
         Path,
-        typer.Option(help="Folder of the rows' files; rows that are there are not trained again."),
+        typer.Option(help="Folder of the rows' files; existing rows are not trained again."),
     ] = Path("out/ablation"),
     seed: Annotated[int, typer.Option()] = 0,
     poses: Annotated[

@@ -12,7 +12,7 @@ from xlvla_cli.codec import Weights
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from xlvla_policy.latent.report import Report
+    from xlvla_policy.latent.report import CodecReport
 
 LABELS = {
     "recon_joint_rad": "recon rad",
@@ -60,7 +60,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     weights: Weights = None,
-    against: Annotated[Path | None, typer.Option(help="Weights file to put beside.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Weights file to compare with.")] = None,
     side: Annotated[str, typer.Option(help="right or left.")] = "right",
     poses: Annotated[int, typer.Option(min=2, help="Poses per hand and kind.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the poses.")] = 1,
@@ -106,14 +106,14 @@ def measured(out: Path) -> None:
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {name}")
 
 
-def _json(reports: list[Report]) -> str:
+def _json(reports: list[CodecReport]) -> str:
     from json import dumps
 
     first, *others = (report.dict() for report in reports)
     return dumps({**first, **({"against": others[0]} if others else {})}, indent=2)
 
 
-def _show(reports: list[Report]) -> None:
+def _show(reports: list[CodecReport]) -> None:
     from xlvla import screen
 
     console = screen.console()
@@ -139,7 +139,7 @@ def _show(reports: list[Report]) -> None:
     )
 
 
-def _by_hand(reports: list[Report]) -> Table:
+def _by_hand(reports: list[CodecReport]) -> Table:
     """A column per hand, the mean, and the means of what it is compared with."""
     from xlvla_policy.latent.metrics import RELEASED
 
@@ -160,7 +160,7 @@ def _by_hand(reports: list[Report]) -> Table:
     return table
 
 
-def _by_pair(report: Report) -> Table:
+def _by_pair(report: CodecReport) -> Table:
     table = _table(f"{report.name}: source > target", list(PAIR_LABELS.values()))
     for (source, target), values in report.pairs.items():
         table.add_row(f"{source} > {target}", *(_figure(values[metric]) for metric in PAIR_LABELS))

@@ -78,7 +78,7 @@ def replay(
     ways: Annotated[
         str,
         typer.Option(
-            help="Ways to the other hand: codec, supervised (LAD-style), dex (dex-retargeting)."
+            help="Retargeting methods: codec, supervised (LAD-style), dex (dex-retargeting)."
         ),
     ] = ",".join(WAYS),
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
@@ -161,7 +161,7 @@ def touched(world: World) -> frozenset[tuple[Side, str]]:
 
 def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any]) -> Iterable[Score]:
     """Every recorded episode on the target's hands, each way."""
-    from xlvla_policy.latent.baselines.replay import self_contact
+    from xlvla_policy.latent.baselines.path_retargeting import self_contact
     from xlvla_sim.world import World
 
     world = World(target, render=False)
@@ -169,7 +169,7 @@ def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any])
     for episode in recorded:
         source = episode.rig.hand(next(iter(target.sides))).name
         for way, mover in movers.items():
-            told = Score(
+            score = Score(
                 way,
                 target.sim.task if target.sim else "",
                 source,
@@ -183,7 +183,7 @@ def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any])
             try:
                 actions = moved(episode, target, mover)
             except XlvlaError as error:  # out of the target's reach
-                yield replace(told, why=str(error))
+                yield replace(score, why=str(error))
                 continue
             hits = float(
                 np.mean(
@@ -193,7 +193,7 @@ def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any])
             seen = play(world, episode.seed, actions)
             status = world.status()
             yield replace(
-                told,
+                score,
                 kept=kept(episode.touched, seen),
                 hits=hits,
                 success=status.success,
@@ -257,7 +257,7 @@ def _movers(
     from xlvla.codec import Codec
     from xlvla_cli.codec.supervised import supervised_codec
     from xlvla_policy.latent.baselines.dex import missing
-    from xlvla_policy.latent.baselines.replay import Dex, RightOnly
+    from xlvla_policy.latent.baselines.path_retargeting import Dex, RightOnly
 
     if wrong := [way for way in ways if way not in WAYS]:
         raise unknown("way to another hand", wrong[0], WAYS)

@@ -29,7 +29,7 @@ def train_command(
         "out/codec.safetensors"
     ),
     resume: Annotated[
-        bool, typer.Option(help="Go on from the checkpoint beside OUT, if there is one.")
+        bool, typer.Option(help="Resume from the checkpoint next to OUT, if there is one.")
     ] = False,
     hands: Annotated[
         str, typer.Option(help="Hands, comma-separated, or all; the paper's four if not given.")
@@ -58,7 +58,7 @@ def train_command(
 
 def add_command(
     hand: Annotated[
-        str, typer.Argument(help="A hand of the catalogue that the codec does not know yet.")
+        str, typer.Argument(help="A hand of the catalogue that the codec does not have yet.")
     ],
     weights: Weights = None,
     out: Annotated[Path, typer.Option(help="Weights file to write, with every hand.")] = Path(
@@ -70,16 +70,16 @@ def add_command(
     seed: Annotated[int, typer.Option()] = 0,
     threads: Threads = 1,
 ) -> None:
-    """Teach one new hand the latent; all other hands, and policies trained with them, stay as they
-    are.
+    """Train encoder and decoder of one new hand for the existing latent; other hands, and policies
+    trained with them, do not change.
     """
     from xlvla.codec import SHIPPED
     from xlvla_cli.codec.eval import measured
-    from xlvla_policy.latent.newcomer import STEPS, Newcomer, add
+    from xlvla_policy.latent.new_hand import STEPS, NewHandTrainer, add
     from xlvla_policy.latent.training import on_threads
 
     on_threads(threads)
-    run = Newcomer(weights or SHIPPED, hand, steps or STEPS, seed)
+    run = NewHandTrainer(weights or SHIPPED, hand, steps or STEPS, seed)
     _with_progress(lambda report: add(run, out, report), run.steps)
     measured(out)
     typer.echo(f"trained for {run.seconds / 60:.1f} CPU minutes")
@@ -110,7 +110,7 @@ def convert_command(
         "out/released.safetensors"
     ),
 ) -> None:
-    """Take over a codec trained with the paper's released code, and print its metrics."""
+    """Import a codec trained with the paper's released code, and print its metrics."""
     from xlvla_cli.codec.eval import measured
     from xlvla_policy.latent.released import convert
 

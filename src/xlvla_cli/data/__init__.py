@@ -17,9 +17,7 @@ Hands = Annotated[
     typer.Option(help="Only episodes with these hands: xhand, or exactly a pair: xhand+inspire."),
 ]
 Tasks = Annotated[str, typer.Option(help="Only these tasks, the paper's codes or names.")]
-Verdict = Annotated[
-    str, typer.Option(help="Only episodes that were recorded so: green, yellow, red.")
-]
+Verdict = Annotated[str, typer.Option(help="Only episodes with this verdict: green, yellow, red.")]
 Success = Annotated[str, typer.Option(help="Only episodes that succeeded: yes, no, unknown.")]
 
 sub = typer.Typer(

@@ -26,12 +26,13 @@ def check(
     quick: Annotated[
         bool,
         typer.Option(
-            "--quick", help="Look at no picture: files, numbers, stamps and statistics only."
+            "--quick",
+            help="Do not decode images: check files, numbers, stamps and statistics only.",
         ),
     ] = False,
 ) -> None:
-    """Go through data sets, every file, number and picture; a line for everything that is wrong,
-    and then exit code 1.
+    """Check data sets: every file, number and image. Prints a line per issue; exit code 1 if there
+    is one.
     """
     from rich.progress import Progress
 
@@ -51,7 +52,7 @@ def check(
     sets = sum(len(roots) for _, roots in found)
     print(
         f"{sets} data set{'s' * (sets > 1)}: "
-        f"{f'{wrong} finding' + 's' * (wrong > 1) if wrong else 'nothing is wrong'}"
+        f"{f'{wrong} issue' + 's' * (wrong > 1) if wrong else 'nothing is wrong'}"
     )
     raise typer.Exit(1 if wrong else 0)
 

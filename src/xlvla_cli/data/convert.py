@@ -16,7 +16,7 @@ from xlvla.types import CHUNK_HZ
 
 if TYPE_CHECKING:
     from xlvla.codec import Codec
-    from xlvla_data.convert import Limits
+    from xlvla_data.convert import AgeLimits
     from xlvla_data.store import Store
 
 ENDING = 1 << 16
@@ -35,8 +35,7 @@ def convert(
     to: Annotated[
         Path,
         typer.Option(
-            help="Folder for the data sets, one per task and pair of hands; what is there is not "
-            "made again."
+            help="Folder for the data sets, one per task and pair of hands; existing ones are kept."
         ),
     ],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
@@ -46,12 +45,13 @@ def convert(
     max_age: Annotated[
         str,
         typer.Option(
-            help="Seconds that what a frame is made of may be old: "
-            "camera=0.15,state=0.15,command=0.5; operator=0.5."
+            help="Maximum age [s] of a frame's inputs: camera=0.15,state=0.15,command=0.5; "
+            "operator=0.5."
+            ""
         ),
     ] = "",
     without: Annotated[
-        str, typer.Option(help="What is not kept: operator, observation.tactile, ...")
+        str, typer.Option(help="Features to leave out: operator, observation.tactile, ...")
     ] = "",
     weights: Annotated[
         Path | None,
@@ -72,7 +72,7 @@ def convert(
     words = tuple(word.strip() for word in without.split(",") if word.strip())
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
-        report = Report()
+        report = ConversionReport()
         work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, words)
         _all(list(dict.fromkeys(_found(recordings))), there, red, work, report)
     _say(report, to)
@@ -80,7 +80,7 @@ def convert(
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """What became of the recordings."""
 
     converted: int = 0
@@ -98,7 +98,7 @@ class Work:
 
     store: Store
     codec: Codec
-    limits: Limits
+    limits: AgeLimits
     rate_hz: int
     without: Sequence[str]
 
@@ -115,10 +115,10 @@ class Work:
         return self.store.add(episode), episode.frames / self.rate_hz, findings
 
 
-def ages(text: str) -> Limits:
+def ages(text: str) -> AgeLimits:
     """Limits of `camera=0.2,operator=0.5`."""
     from xlvla.errors import unknown
-    from xlvla_data.convert import Limits
+    from xlvla_data.convert import AgeLimits
     from xlvla_data.recorded import OPERATOR, SENSED
 
     usual = dict[str, float]()
@@ -138,7 +138,7 @@ def ages(text: str) -> Limits:
             usual[f"{name}_s"] = seconds
         else:
             others[name] = seconds
-    return replace(Limits(others=others), **usual)
+    return replace(AgeLimits(others=others), **usual)
 
 
 def _found(folders: Sequence[Path]) -> Iterator[Path]:
@@ -167,7 +167,7 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _all(
-    folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: Report
+    folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: ConversionReport
 ) -> None:
     from rich.progress import (
         BarColumn,
@@ -201,13 +201,15 @@ def _all(
             )
 
 
-def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Report) -> list[str]:
+def _one(
+    folder: Path, there: dict[str, str], red: bool, work: Work, report: ConversionReport
+) -> list[str]:
     """Converts an episode unless it is there or unfit; what is to be said of it."""
-    from xlvla_data.bag.card import read_card
+    from xlvla_data.bag.card import read_episode_card
 
     folder = folder.resolve()
     key = f"{folder.parent.name}/{folder.name}"
-    source = _print_of(folder)
+    source = _fingerprint(folder)
     if key in there:
         if there[key] in (
             "",
@@ -222,17 +224,17 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
         ]
     began = time.monotonic()
     try:
-        card = read_card(folder)
+        card = read_episode_card(folder)
         if card.state != "stopped":
             report.left_out += 1
             return [f"left out: its state is '{card.state}', only what was stopped is converted"]
         if card.verdict == "red" and not red:
             report.left_out += 1
-            told = [str(line).removeprefix("red: ") for line in card.findings[:2]]
+            lines = [str(line).removeprefix("red: ") for line in card.findings[:2]]
             more = len(card.findings) - 2
             return [
-                f"red, left out: {'; '.join(told) or 'no finding says why'}"
-                + (f"; and {more} more findings" if more > 0 else "")
+                f"red, left out: {'; '.join(lines) or 'no issue is listed'}"
+                + (f"; and {more} more issues" if more > 0 else "")
             ]
         root, seconds, findings = work.one(folder, source)
     except XlvlaError as error:
@@ -246,7 +248,7 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
     return findings
 
 
-def _print_of(folder: Path) -> str:
+def _fingerprint(folder: Path) -> str:
     """Hash of how long a recording's files are and of their ends, which say how many messages there
     are and of when.
     """
@@ -261,7 +263,7 @@ def _print_of(folder: Path) -> str:
     return found.hexdigest()[:12]
 
 
-def _say(report: Report, to: Path) -> None:
+def _say(report: ConversionReport, to: Path) -> None:
     words = {
         "converted": report.converted,
         "there before": report.there,

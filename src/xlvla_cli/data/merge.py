@@ -24,8 +24,9 @@ def merge(
     to: Annotated[
         Path,
         typer.Option(
-            help="Folder for the data sets, one per task and pair of hands; episodes that are "
-            "there are skipped."
+            help="Folder for the data sets, one per task and pair of hands; existing "
+            "episodes are skipped."
+            ""
         ),
     ],
     hands: Hands = "",
@@ -33,8 +34,8 @@ def merge(
     verdict: Verdict = "",
     success: Success = "",
 ) -> None:
-    """Put episodes together, all or some; their features must agree. Videos are linked where the
-    disk allows it.
+    """Merge episodes, all or some; their features must agree. Videos are hard-linked where the disk
+    allows it.
     """
     from xlvla_data import rearrange, selection
 

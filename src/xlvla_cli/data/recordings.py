@@ -26,17 +26,17 @@ def register(app: typer.Typer) -> None:
 
 def recordings(bags: Bags) -> None:
     """List recorded episodes: what was done with which hands, whether it succeeded, the verdict and
-    its worst finding.
+    its worst issue.
     """
     from xlvla.screen import Screen, styled
     from xlvla_cli.tables import table
-    from xlvla_data.bag.card import read_card
+    from xlvla_data.bag.card import read_episode_card
 
     shown = table("Recordings", "episode", "task", "hands", "s", "success", "verdict", "finding")
     damaged: list[str] = []
     for folder in _found(bags):
         try:
-            card = read_card(folder)
+            card = read_episode_card(folder)
         except XlvlaError as error:
             damaged.append(plain(error))
             continue

@@ -25,7 +25,7 @@ def split(
         float | None, typer.Option(min=0, max=1, help="Or the share of the episodes to hold out.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Of the share: the same seed holds out the same episodes.")
+        int, typer.Option(help="Seed of --share: the same seed holds out the same episodes.")
     ] = 0,
     hands: Hands = "",
     tasks: Tasks = "",

@@ -68,7 +68,7 @@ def _counts(episodes: Sequence[Stored]) -> Table:
     if len(found) > 1:
         rows.add_section()
         minutes = sum(sum(group.durations_s) for group in found) / 60
-        won, said = (sum(_won(group)[index] for group in found) for index in (0, 1))
+        won, judged = (sum(_won(group)[index] for group in found) for index in (0, 1))
         verdicts = sum((Counter(group.verdicts) for group in found), Counter[str]())
         rows.add_row(
             "all",
@@ -76,7 +76,7 @@ def _counts(episodes: Sequence[Stored]) -> Table:
             str(len(episodes)),
             f"{minutes:.1f}",
             "",
-            f"{won}/{said}",
+            f"{won}/{judged}",
             _lights(verdicts),
             "",
         )
@@ -84,12 +84,12 @@ def _counts(episodes: Sequence[Stored]) -> Table:
 
 
 def _figures(group: Group) -> list[str]:
-    lengths, (won, said) = sorted(group.durations_s), _won(group)
+    lengths, (won, judged) = sorted(group.durations_s), _won(group)
     spread = f"{lengths[0]:.1f} - {lengths[-1]:.1f}" if len(lengths) > 1 else f"{lengths[0]:.1f}"
     return [
         f"{sum(lengths) / 60:.1f}",
         spread,
-        f"{won}/{said}" if said else "-",
+        f"{won}/{judged}" if judged else "-",
         _lights(group.verdicts),
         str(group.sessions or "-"),
     ]

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def take_over(
     dataset: Annotated[Path, typer.Argument(help="A LeRobot v3 data set whose joints have names.")],
     to: Annotated[
-        Path, typer.Option(help="Folder for the data set; episodes that are there are skipped.")
+        Path, typer.Option(help="Folder for the data set; existing episodes are skipped.")
     ],
     map: Annotated[
         Path | None,
@@ -46,8 +46,8 @@ def take_over(
         int, typer.Option(min=1, help="Frames per second of the result; as many as the policy has.")
     ] = CHUNK_HZ,
 ) -> None:
-    """Take over a data set of somebody else's, joints by name; frames are resampled, latents
-    encoded, and everything is read back.
+    """Import a data set recorded elsewhere, joints by name; frames are resampled, latents encoded,
+    and everything is read back.
 
     An episode that cannot be taken over is left out with a line, and the exit code is then 1.
     """
@@ -63,7 +63,7 @@ def take_over(
         map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named
     )
     data = Dataset(dataset)
-    report = Report()
+    report = ImportReport()
     lines = list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
@@ -74,12 +74,12 @@ def take_over(
         print(plain(line))
     left_out = f", {report.left_out} left out" if report.left_out else ""
     left_out += f", {report.frames} frames left out of others" if report.frames else ""
-    print(f"{to}: {report.put} episodes taken over, {report.there} were there before{left_out}")
+    print(f"{to}: {report.put} episodes imported, {report.there} were there before{left_out}")
     raise typer.Exit(1 if report.left_out else 0)
 
 
 @dataclass
-class Report:
+class ImportReport:
     """What became of the episodes."""
 
     put: int = 0
@@ -94,11 +94,11 @@ class Work:
     def __init__(self, to: Path, rate_hz: int):
         from xlvla.codec import Codec
         from xlvla_data import store
-        from xlvla_data.convert import Limits
+        from xlvla_data.convert import AgeLimits
 
         self._codec = Codec.load()
         self._kept = store.Store(to, checked=True)
-        self._limits = _ages(rate_hz, Limits())
+        self._limits = _ages(rate_hz, AgeLimits())
         self._there = {stored.key for stored in store.there(to)}
 
     @property
@@ -106,7 +106,7 @@ class Work:
         """How old what a frame is made of may be."""
         return self._limits.camera_s
 
-    def all(self, theirs: Foreign, row: EpisodeRow, report: Report) -> Iterator[str]:
+    def all(self, theirs: Foreign, row: EpisodeRow, report: ImportReport) -> Iterator[str]:
         """Takes over an episode, in pieces where it was told several things or something is
         missing; what is to be said of it.
         """
@@ -119,16 +119,18 @@ class Work:
         lost = row.length - sum(piece.end - piece.begin for piece in pieces)
         report.frames += lost if pieces else 0
         if lost or len(pieces) > 1:
-            told = ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
+            pieces_kept = (
+                ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
+            )
             yield (
                 f"episode {row.index}: cut where it is told something else, or rows or pictures "
-                f"are missing; its pieces: frames {told}"
+                f"are missing; its pieces: frames {pieces_kept}"
             )
         report.left_out += not pieces
         for piece in pieces:
             yield from (f"{piece.name}: {line}" for line in self._one(theirs, piece, report))
 
-    def _one(self, theirs: Foreign, piece: Piece, report: Report) -> list[str]:
+    def _one(self, theirs: Foreign, piece: Piece, report: ImportReport) -> list[str]:
         from xlvla_data.convert import resampled
 
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from xlvla.holdout import Holdout
-    from xlvla_cli.eval.ledger import Ledger
+    from xlvla_cli.eval.outcome_file import OutcomeFile
     from xlvla_cli.eval.table import Table
     from xlvla_cli.eval.trial import Film, Outcome, Trial
 
@@ -38,7 +38,8 @@ def evaluate(
     policy: Annotated[
         str,
         typer.Option(
-            help="Weights, 'expert' for the scripted one, or a policy's name: the shipped weights."
+            help="Weights file, 'expert' for the scripted expert, or a policy's name for the "
+            "shipped weights."
         ),
     ] = "xlvla",
     tasks: Annotated[
@@ -58,26 +59,34 @@ def evaluate(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for results.json, table.md, heatmap.png and videos; what is there is not "
-            "played again."
+            help="Folder for results.json, table.md, heatmap.png and videos; finished trials "
+            "are not repeated."
+            ""
         ),
     ] = OUT,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what is there.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard existing results.")] = False,
     videos: Annotated[
         str | None,
-        typer.Option(help="Which trials to film: none, failures, all; failures if not given."),
+        typer.Option(
+            help="Which trials to record as video: none, failures, all; failures if not given."
+        ),
     ] = None,
     holdout: Annotated[
         str,
-        typer.Option(help="Pairs it never saw, xhand:SC,inspire:PC, if its weights do not say."),
+        typer.Option(
+            help="Held-out pairs, xhand:SC,inspire:PC, if the weights file does not list them."
+        ),
     ] = "",
     ros: Annotated[
-        bool, typer.Option("--ros", help="On the real graph, in real time, instead of in process.")
+        bool,
+        typer.Option("--ros", help="Run on the ROS graph in real time instead of in one process."),
     ] = False,
     engine: Annotated[
-        str, typer.Option(help="What runs trials: local processes, or a ray cluster.")
+        str, typer.Option(help="Where trials run: local processes, or a ray cluster.")
     ] = "local",
-    workers: Annotated[int, typer.Option(min=0, help="Trials at a time; 0 is one per core.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Trials run in parallel; 0 is one per core.")
+    ] = 1,
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     delay: Annotated[
         float,
@@ -90,7 +99,7 @@ def evaluate(
     """Count successes by task and hand; the same seed gives the same episode."""
     from xlvla import holdout as pairs
     from xlvla.paper import tasks as named
-    from xlvla_cli.eval.ledger import Ledger
+    from xlvla_cli.eval.outcome_file import OutcomeFile
     from xlvla_cli.workers import cores
 
     filmed = _filmed(videos, ros)
@@ -100,7 +109,7 @@ def evaluate(
             "and --videos"
         )
     base = with_policy(rig_file.load(rig), policy)
-    kept = pairs.parse(holdout or said_held_out(base))
+    kept = pairs.parse(holdout or recorded_holdout(base))
     cells = [
         for_task(for_hands(base, pair), task) for pair in hand_pairs(hands) for task in named(tasks)
     ]
@@ -109,7 +118,7 @@ def evaluate(
         for cell in cells
         for trial in trials_of(cell, policy, range(seed, seed + trials), ros, delay, threads)
     ]
-    outcomes = _play_all(made, Ledger(out, fresh=fresh), out, ros, engine, workers or cores())
+    outcomes = _play_all(made, OutcomeFile(out, fresh=fresh), out, ros, engine, workers or cores())
     _report(list(zip(made, outcomes, strict=True)), kept, policy, out)
 
 
@@ -141,7 +150,7 @@ def with_policy(rig: Rig, policy: str) -> Rig:
     return rig_file.with_choices(rig, checkpoint=policy)
 
 
-def said_held_out(rig: Rig) -> str:
+def recorded_holdout(rig: Rig) -> str:
     """The pairs of hand and task that a policy was not trained on, as its weights file has it; ''
     where it says none.
     """
@@ -202,7 +211,12 @@ def trials_of(
 
 
 def _play_all(
-    trials: Sequence[Trial], ledger: Ledger, out: Path, ros: bool, engine: str, workers: int
+    trials: Sequence[Trial],
+    outcome_file: OutcomeFile,
+    out: Path,
+    ros: bool,
+    engine: str,
+    workers: int,
 ) -> list[Outcome]:
     """The trials' outcomes; those that the ledger does not know yet are played."""
     from rich.progress import (
@@ -219,7 +233,7 @@ def _play_all(
     from xlvla_cli.eval import engines
 
     run = engines.engine(engine)
-    waiting = [trial for trial in trials if not _known(trial, ledger, out)]
+    waiting = [trial for trial in trials if not _known(trial, outcome_file, out)]
     screen = Screen()
     played = engines.through_ros(waiting, screen, own_domain()) if ros else run(waiting, workers)
     columns = (
@@ -238,10 +252,10 @@ def _play_all(
         for trial, result in played:
             if result.film is not None:
                 _keep(result.film, _video(trial, out))
-            ledger.enter(trial, result.outcome)
+            outcome_file.enter(trial, result.outcome)
             progress.console.print(_line(trial, result.outcome))
             progress.advance(bar)
-    return [ledger.outcomes[trial.key] for trial in trials]
+    return [outcome_file.outcomes[trial.key] for trial in trials]
 
 
 @contextmanager
@@ -254,11 +268,11 @@ def _resumable(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _known(trial: Trial, ledger: Ledger, out: Path) -> bool:
+def _known(trial: Trial, outcome_file: OutcomeFile, out: Path) -> bool:
     """Whether a trial's outcome is there, and its film where one is wanted: played again, it ends
     alike.
     """
-    outcome = ledger.outcomes.get(trial.key)
+    outcome = outcome_file.outcomes.get(trial.key)
     return outcome is not None and (
         not trial.films(outcome.success) or _video(trial, out).is_file()
     )

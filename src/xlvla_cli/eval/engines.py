@@ -88,7 +88,9 @@ def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
         ready_or_raise(trials[0].rig)
     for run in consecutive(trials):
         rig = rig_file.with_choices(run[0].rig, seed=run[0].seed)
-        with Session(rig, domain=domain, listener=screen.heard, progress=screen.waiting) as session:
+        with Session(
+            rig, domain=domain, listener=screen.on_output, progress=screen.waiting
+        ) as session:
             for trial in run:
                 ended = next(
                     status for status in session.episode() if isinstance(status, EpisodeResult)

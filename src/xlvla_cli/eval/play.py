@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from xlvla.policy import Policy
-    from xlvla_cli.eval.stage import Stage
+    from xlvla_cli.eval.episode_runner import EpisodeRunner
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
@@ -33,9 +33,9 @@ def play(trial: Trial) -> Result:
 
 
 def _play_policy(trial: Trial) -> Result:
-    stage = _kept("stage", trial.rig, lambda: _stage(trial), trial.delay_s, trial.threads)
-    outcome = stage.trial(trial.seed, settle=trial.film != "none")
-    return Result(outcome, _film(trial, outcome, stage.world, stage.seen))
+    runner = _kept("stage", trial.rig, lambda: _runner(trial), trial.delay_s, trial.threads)
+    outcome = runner.trial(trial.seed, settle=trial.film != "none")
+    return Result(outcome, _film(trial, outcome, runner.world, runner.seen))
 
 
 def _play_expert(trial: Trial) -> Result:
@@ -55,7 +55,7 @@ def _play_expert(trial: Trial) -> Result:
         status = world.status()
         text = str(error)
     if status.success and not success:
-        text = "spoilt after its success"
+        text = "undone after its success"
     outcome = Outcome(success, status.stage, round(world.time_s, 2), text)
     return Result(outcome, _film(trial, outcome, world, seen))
 
@@ -82,15 +82,15 @@ def _drop(kind: str) -> None:
         world.close()
 
 
-def _stage(trial: Trial) -> Stage:
-    from xlvla_cli.eval.stage import Stage, load_policy
+def _runner(trial: Trial) -> EpisodeRunner:
+    from xlvla_cli.eval.episode_runner import EpisodeRunner, load_policy
 
     assert trial.rig.policy is not None
     anywhere = replace(trial.rig, sim=None, policy=replace(trial.rig.policy, instruction="Wait."))
     policy: Policy = _kept(
         "policy", anywhere, lambda: load_policy(trial.rig, trial.threads), trial.threads
     )
-    return Stage(trial.rig, trial.delay_s, trial.threads, policy)
+    return EpisodeRunner(trial.rig, trial.delay_s, trial.threads, policy)
 
 
 def _expert(trial: Trial) -> tuple[World, Expert]:

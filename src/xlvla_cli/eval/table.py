@@ -140,7 +140,7 @@ class Table:
         for task in self.tasks:
             yield [code(task), *(_shown(self.cell(task, hands), which) for hands in self.hands)]
         if len(self.tasks) > 1:
-            yield ["all", *(_said(self.over(hands=hands), which) for hands in self.hands)]
+            yield ["all", *(_percentages(self.over(hands=hands), which) for hands in self.hands)]
 
 
 def table(outcomes: Sequence[tuple[Trial, Outcome]], holdout: Holdout) -> Table:
@@ -160,10 +160,14 @@ def table(outcomes: Sequence[tuple[Trial, Outcome]], holdout: Holdout) -> Table:
 
 
 def _shown(cell: Cell | None, which: str) -> str:
-    return "-" if cell is None else _said(cell.rate, which) + (HELD_OUT if cell.held_out else "")
+    return (
+        "-"
+        if cell is None
+        else _percentages(cell.rate, which) + (HELD_OUT if cell.held_out else "")
+    )
 
 
-def _said(found: Rate | None, which: str) -> str:
+def _percentages(found: Rate | None, which: str) -> str:
     """`80% [49, 94]`."""
     if found is None:
         return "-"

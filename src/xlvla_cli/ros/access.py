@@ -46,7 +46,7 @@ def access(rig: Rig) -> dict[str, Access]:
     }
     wires[OPERATOR] = wiring.operator(rig)
     if outside := wiring.trackers(rig):
-        wires[TRACKER] = Wiring(says=outside)
+        wires[TRACKER] = Wiring(publishes=outside)
     of_every_node = _of_ros()
     return {
         enclave(rig, name): _access(wire, _named(of_every_node, name))
@@ -56,13 +56,13 @@ def access(rig: Rig) -> dict[str, Access]:
 
 def dds_names(wire: Wiring) -> Access:
     """What a node's own topics and services are in DDS."""
-    says = _names("rt{}", wire.says)
-    hears = _names("rt{}", wire.hears)
-    answered = _names("rq{}Request", wire.serves)
+    publishes = _names("rt{}", wire.publishes)
+    subscribes = _names("rt{}", wire.subscribes)
+    answered = _names("rq{}Request", wire.provides)
     asked = _names("rr{}Reply", wire.calls)
     return Access(
-        says | _names("rr{}Reply", wire.serves) | _names("rq{}Request", wire.calls),
-        hears | answered | asked,
+        publishes | _names("rr{}Reply", wire.provides) | _names("rq{}Request", wire.calls),
+        subscribes | answered | asked,
     )
 
 

@@ -1,4 +1,4 @@
-"""What somebody at the terminal of a running rig can do to it, and how its devices are."""
+"""What the operator at the terminal of a running rig can do, and the status of its devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEVELS = dict(enumerate(("ok", "warning", "fault")))
 
 
 @dataclass(frozen=True)
-class DeviceWord:
+class DeviceStatusLine:
     """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped
     it.
     """
@@ -48,7 +48,7 @@ class Controls:
                 key: Reader(operator.node, topics.device(*key), forms.DEVICE) for key in rig.parts
             }
         )
-        self._words: dict[tuple[Side, Part], DeviceWord] = {}
+        self._statuses: dict[tuple[Side, Part], DeviceStatusLine] = {}
         self._cues = Reader(operator.node, topics.CUE, forms.WORDS)
         self._recorder = Reader(operator.node, topics.RECORDER_STATUS, statuses.RECORDER)
         self._recording: dict[str, Any] = {}
@@ -59,13 +59,13 @@ class Controls:
         for service in (topics.ESTOP, topics.ENGAGE, topics.MOTION_RESET, topics.HOME):
             operator.prepare(service)
 
-    def devices(self) -> dict[tuple[Side, Part], DeviceWord]:
+    def devices(self) -> dict[tuple[Side, Part], DeviceStatusLine]:
         for key, reader in self._readers.items():
-            if (said := reader.newest()) is not None:
-                self._words[key] = DeviceWord(
-                    LEVELS.get(said.level, "fault"), said.text, said.stopped_by
+            if (status := reader.newest()) is not None:
+                self._statuses[key] = DeviceStatusLine(
+                    LEVELS.get(status.level, "fault"), status.text, status.stopped_by
                 )
-        return self._words
+        return self._statuses
 
     @property
     def legend(self) -> str:
@@ -78,10 +78,10 @@ class Controls:
         """What the operator is to hear and read since the last call: words for sounds, and
         lines.
         """
-        heard = [said.partition(": ") for said in self._cues.every()]
+        cues = [status.partition(": ") for status in self._cues.every()]
         return [
             (word, line) if colon and word.isalpha() else ("", word + colon + line)
-            for word, colon, line in heard
+            for word, colon, line in cues
         ]
 
     def recording(self) -> dict[str, Any]:

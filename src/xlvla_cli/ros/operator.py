@@ -82,7 +82,7 @@ class Operator:
         participant.leave(self.node)
 
     def prepare(self, service: topics.Service) -> Any:
-        """The client of a service, made once; discovery then runs while nobody waits for it."""
+        """The client of a service, made once, so that discovery runs before it is needed."""
         if service.name not in self._clients:
             self._clients[service.name] = self.node.create_client(service.type, service.name)
         return self._clients[service.name]
@@ -90,14 +90,14 @@ class Operator:
     def call(
         self, service: topics.Service, idle: Callable[[], None] = lambda: None, **fields: Any
     ) -> str:
-        """The message of the service's answer; raises XlvlaError where nobody answers or the answer
-        is no.
+        """The message of the service's answer; raises XlvlaError where the service does not answer
+        or refuses.
         """
         client = self.prepare(service)
         give_up = time.monotonic() + OFFER_TIMEOUT_S
         while not client.service_is_ready():
             idle()
-            _sleep_until(give_up, f"nobody offers {service.name}")
+            _sleep_until(give_up, f"no node provides {service.name}")
         answer = self._answer(client, service.type.Request(**fields), idle) or self._answer(
             client, service.type.Request(**fields), idle
         )
@@ -170,7 +170,7 @@ class Operator:
         return self._last_status
 
     def refused(self) -> list[str]:
-        """A line for every topic on which something was no good since the last call."""
+        """A line for every topic on which something was invalid since the last call."""
         lines = list(self._refused)
         self._refused.clear()
         return lines

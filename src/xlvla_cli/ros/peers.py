@@ -15,7 +15,8 @@ SILENCE_S = 5.0
 
 
 _TO_ANOTHER = (
-    "from another it could not be heard, for that say --network (or `network: true` in the rig) on "
+    "from another it could not be reached, for that say --network (or `network: true` "
+    "in the rig) on "
     "both"
 )
 
@@ -31,26 +32,32 @@ class Peers:
 
     def __init__(self, node: Node, names: Iterable[str], network: bool):
         self._reader = Reader(node, topics.DIAGNOSTICS.history(200), forms.FIGURES)
-        self._heard: dict[str, float] = dict.fromkeys(names, 0.0)
+        self._last_seen_s: dict[str, float] = dict.fromkeys(names, 0.0)
         self._there = set[str]()
-        self._told = False
+        self._announced = False
         self._network = network
 
     def changes(self) -> list[str]:
-        """A line for whoever came or went since the last call; the first call says who is
+        """A line per node that came or went since the last call; the first call names those
         awaited.
         """
         now = time.monotonic()
-        for told in self._reader.every():
-            self._heard |= {name: now for name in told if name in self._heard}
-        there = {name for name, heard in self._heard.items() if heard and now - heard < SILENCE_S}
-        lines = [f"{name} is there" for name in self._heard if name in there - self._there]
+        for announced in self._reader.every():
+            self._last_seen_s |= {name: now for name in announced if name in self._last_seen_s}
+        there = {
+            name
+            for name, seen_s in self._last_seen_s.items()
+            if seen_s and now - seen_s < SILENCE_S
+        }
+        lines = [f"{name} is there" for name in self._last_seen_s if name in there - self._there]
         lines += [
             f"{name} is gone: not heard of for {SILENCE_S:.0f} s"
-            for name in self._heard
+            for name in self._last_seen_s
             if name in self._there - there
         ]
-        if not self._told and (awaited := [name for name in self._heard if name not in there]):
+        if not self._announced and (
+            awaited := [name for name in self._last_seen_s if name not in there]
+        ):
             where = (
                 "on another machine: same ROS_DOMAIN_ID, same network"
                 if self._network
@@ -58,5 +65,5 @@ class Peers:
             )
             lines.insert(0, f"waiting for {', '.join(awaited)}, {where}")
         self._there = there
-        self._told = True
+        self._announced = True
         return lines

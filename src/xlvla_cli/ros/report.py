@@ -14,7 +14,7 @@ from xlvla_cli.ros.session import EpisodeResult, Moment, Session
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """Episodes of one rig and what was measured meanwhile."""
 
     rig: Rig
@@ -38,18 +38,19 @@ class Report:
 
 def run_episodes(
     rig: Rig, count: int, screen: Screen, *, domain: int | None = None, record: bool = False
-) -> Report:
+) -> RunReport:
     """Starts a rig, runs `count` episodes of its simulation, stops it."""
     with Session(
-        rig, domain=domain, record=record, listener=screen.heard, progress=screen.waiting
+        rig, domain=domain, record=record, listener=screen.on_output, progress=screen.waiting
     ) as session:
         screen.say(
-            (Report(rig, (), {}).title, "bold"), f": {rig.policy.instruction if rig.policy else ''}"
+            (RunReport(rig, (), {}).title, "bold"),
+            f": {rig.policy.instruction if rig.policy else ''}",
         )
         results = tuple(_episode(session, number, count, screen) for number in range(count))
         factor = sum(r.duration_s for r in results) / max(sum(r.wall_s for r in results), 1e-9)
         measured = {**session.measure.summary(), "real_time_factor": round(factor, 3)}
-        return Report(rig, results, measured, tuple(session.moments))
+        return RunReport(rig, results, measured, tuple(session.moments))
 
 
 def _episode(session: Session, number: int, count: int, screen: Screen) -> EpisodeResult:
@@ -71,7 +72,7 @@ def _episode(session: Session, number: int, count: int, screen: Screen) -> Episo
     raise AssertionError("an episode ends with its result")
 
 
-def show(reports: list[Report], screen: Screen) -> None:
+def show(reports: list[RunReport], screen: Screen) -> None:
     """The success rate, in all and by pair of hands, and the latencies."""
     for report in reports:
         latency = report.measured["observation_to_chunk_ms"]
@@ -97,7 +98,7 @@ def show(reports: list[Report], screen: Screen) -> None:
     )
 
 
-def write(out: Path, reports: list[Report]) -> Path:
+def write(out: Path, reports: list[RunReport]) -> Path:
     """Writes OUT/summary.json."""
     successes = sum(r.successes for r in reports)
     count = sum(len(r.episodes) for r in reports)
@@ -114,7 +115,7 @@ def write(out: Path, reports: list[Report]) -> Path:
     return path
 
 
-def _plain(report: Report) -> dict[str, Any]:
+def _plain(report: RunReport) -> dict[str, Any]:
     rig = report.rig
     facts = {
         "rig": rig.name,

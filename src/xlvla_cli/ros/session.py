@@ -1,4 +1,4 @@
-"""A rig that runs while somebody watches: its processes, the operator, and what is measured."""
+"""A running rig under observation: its processes, the operator, and what is measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from xlvla import graph
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
-from xlvla.network import said_of_discovery
+from xlvla.network import discovery_settings
 from xlvla.node_process import Listener
 from xlvla.rig import Rig
 from xlvla.ros.silence import Silence
@@ -118,13 +118,13 @@ class Session:
         while missing := names - set(self.operator.node.get_node_names()):
             self.supervisor.check()
             if time.monotonic() > give_up:
-                said = (
-                    said_of_discovery(os.environ)
+                hint = (
+                    discovery_settings(os.environ)
                     or "a firewall, or shared memory that others left behind, can be why"
                 )
                 raise XlvlaError(
-                    f"the nodes run but are not heard of for {MEET_S:.0f} s: "
-                    f"{', '.join(sorted(missing))}; {said}"
+                    f"the nodes run but were not discovered within {MEET_S:.0f} s: "
+                    f"{', '.join(sorted(missing))}; {hint}"
                 )
             time.sleep(0.02)
 

@@ -74,9 +74,7 @@ def collect(
     mixed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")
     ] = 0.2,
-    holdout: Annotated[
-        str, typer.Option(help="Pairs that no episode may show: xhand:SC,inspire:PC.")
-    ] = "",
+    holdout: Annotated[str, typer.Option(help="Pairs to leave out: xhand:SC,inspire:PC.")] = "",
     rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
@@ -89,12 +87,12 @@ def collect(
     from xlvla_cli.workers import cores
 
     made = jobs(rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout))
-    ledger = Ledger(out)
-    waiting = [job for job in made if job.key not in ledger.done]
+    collection = CollectionState(out)
+    waiting = [job for job in made if job.key not in collection.done]
     began = time.monotonic()
-    _play(made, waiting, ledger, workers or cores())
+    _play(made, waiting, collection, workers or cores())
     minutes = (time.monotonic() - began) / 60
-    _report(made, ledger, out)
+    _report(made, collection, out)
     if waiting:
         print(
             f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute"
@@ -138,7 +136,7 @@ def jobs(
     return made
 
 
-class Ledger:
+class CollectionState:
     """Which episodes a folder holds, and which were tried in vain, by their jobs' keys."""
 
     def __init__(self, folder: Path):
@@ -164,7 +162,9 @@ class Ledger:
         self.done.add(key)
 
 
-def _play(made: Sequence[Job], waiting: Sequence[Job], ledger: Ledger, workers: int) -> None:
+def _play(
+    made: Sequence[Job], waiting: Sequence[Job], collection: CollectionState, workers: int
+) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -187,14 +187,14 @@ def _play(made: Sequence[Job], waiting: Sequence[Job], ledger: Ledger, workers: 
         bar = progress.add_task("episodes", total=len(made), completed=len(made) - len(waiting))
         try:
             for job, episode in finished(processes, collect_one, waiting, ahead=2 * workers):
-                ledger.enter(job.key, episode)
+                collection.enter(job.key, episode)
                 progress.advance(bar)
         except BaseException:
             processes.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _report(made: Sequence[Job], ledger: Ledger, out: Path) -> None:
+def _report(made: Sequence[Job], collection: CollectionState, out: Path) -> None:
     """What is there of every task and pair of hands, where it is more than one."""
     from rich.table import Table
 
@@ -204,7 +204,7 @@ def _report(made: Sequence[Job], ledger: Ledger, out: Path) -> None:
     failed = Counter(
         (job.task, "+".join(dict.fromkeys(job.hands.values())))
         for job in made
-        if job.key in ledger.dropped
+        if job.key in collection.dropped
     )
     table = Table("task", "hands", "episodes", "failed")
     for (task, hands), count in tried.items():

@@ -120,5 +120,7 @@ class Decoder:
         from rosbags.typesys import get_types_from_msg
 
         known = self._types.types
-        said = get_types_from_msg(topic.definition, topic.type)
-        self._types.register({kind: fields for kind, fields in said.items() if kind not in known})
+        definitions = get_types_from_msg(topic.definition, topic.type)
+        self._types.register(
+            {kind: fields for kind, fields in definitions.items() if kind not in known}
+        )

@@ -1,4 +1,4 @@
-"""An MCAP file that is whole up to its last flush, whatever happens to whoever writes it."""
+"""An MCAP file that is complete up to its last flush, even if its writer is killed."""
 
 from __future__ import annotations
 

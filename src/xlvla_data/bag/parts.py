@@ -74,10 +74,10 @@ def _named(folder: Path) -> list[str]:
     """The files that `metadata.yaml` names, without folders, which may be renamed, and without
     compression.
     """
-    told = description(folder).get("relative_file_paths")
+    listed = description(folder).get("relative_file_paths")
     names = (
-        [Path(name).name for name in told if isinstance(name, str)]
-        if isinstance(told, list)
+        [Path(name).name for name in listed if isinstance(name, str)]
+        if isinstance(listed, list)
         else []
     )
     for suffix in PACKED:

@@ -13,7 +13,7 @@ from typing import Any
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag import scan
-from xlvla_data.bag.card import CARD, Card, read_card
+from xlvla_data.bag.card import CARD, EpisodeCard, read_episode_card
 from xlvla_data.bag.decode import Decoder, header_ns
 from xlvla_data.bag.layout import METADATA, BagTopic
 from xlvla_data.bag.parts import description, parts
@@ -63,8 +63,8 @@ class Bag:
         self.whole = self.closed and (folder / METADATA).is_file()
 
     @cached_property
-    def info(self) -> Card:
-        return read_card(self.folder)
+    def info(self) -> EpisodeCard:
+        return read_episode_card(self.folder)
 
     def messages(
         self, topics: Collection[str] | None = None, *, raw: bool = False

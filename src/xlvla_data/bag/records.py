@@ -76,9 +76,9 @@ class Records:
                 at = following
                 continue
             self._file.seek(at)
-            _, told = HEAD.unpack(self._file.read(HEAD.size))
+            _, stated = HEAD.unpack(self._file.read(HEAD.size))
             length = end - at - HEAD.size
-            if told != length:
+            if stated != length:
                 self.wrong_lengths.append(at)
             yield opcode, self._file.read(length)
             if opcode in _ENDS:

@@ -1,6 +1,4 @@
-"""Goes through an MCAP file, whoever wrote it, from its beginning to its end, past what is
-damaged.
-"""
+"""Scans an MCAP file of any writer from beginning to end, past damaged records."""
 
 from __future__ import annotations
 
@@ -100,11 +98,11 @@ class Contents:
         if schema is None:
             return f"the type of {channel.topic} is not told"
         self.encodings.add(channel.message_encoding)
-        told = (
+        described = (
             channel.metadata.get("topic_type_hash", ""),
             channel.metadata.get("offered_qos_profiles", ""),
         )
-        topic = BagTopic(channel.topic, schema.name, schema.data.decode(), *told)
+        topic = BagTopic(channel.topic, schema.name, schema.data.decode(), *described)
         known = self.topics.setdefault(channel.id, topic)
         return "" if known == topic else f"{channel.topic} is told twice, differently"
 

@@ -113,7 +113,7 @@ class Info:
         hands = self.own.get("hands", {})
         if not isinstance(hands, Mapping):
             raise XlvlaError(
-                "hands are said by side, as in left: xhand; here they are "
+                "hands are given by side, as in left: xhand; here they are "
                 f"{plain(repr(hands), 100)}"
             )
         for side, hand in hands.items():
@@ -204,7 +204,7 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def numbered(template: str, number: int, **fields: str) -> str:
-    """The path of the so-manieth file."""
+    """The path of the n-th file."""
     return template.format(chunk_index=number // CHUNK, file_index=number % CHUNK, **fields)
 
 

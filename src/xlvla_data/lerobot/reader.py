@@ -1,4 +1,4 @@
-"""Reading a data set, ours or anybody's."""
+"""Reading a LeRobot data set, written by xlvla or not."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Dataset:
             )
         return sorted(made, key=lambda episode: episode.index)
 
-    def told(self, episode: EpisodeRow) -> Mapping[str, Any]:
+    def table_row(self, episode: EpisodeRow) -> Mapping[str, Any]:
         """Everything the table of episodes says of one, its statistics too."""
-        return self._told[episode.index]
+        return self._table_rows[episode.index]
 
     @cached_property
-    def _told(self) -> dict[int, dict[str, Any]]:
+    def _table_rows(self) -> dict[int, dict[str, Any]]:
         return {
             row["episode_index"]: row
             for file in self._pages
@@ -109,8 +109,8 @@ class Dataset:
 
     def _sentence(self, row: Mapping[str, Any]) -> str:
         """What an episode was told, at its first frame where the table of episodes does not say."""
-        if told := row.get("tasks"):
-            return told[0]
+        if sentences := row.get("tasks"):
+            return sentences[0]
         if self._tasks is None:
             return ""
         return self.sentences(EpisodeRow(row["episode_index"], row["length"], "", row))[0]

@@ -16,7 +16,7 @@ from xlvla_data.lerobot.statistics import EVERY
 
 LOSS = 12.0
 """Mean absolute difference of a picture's channels, of 255, above which it is another picture or a
-spoilt one.
+corrupted one.
 """
 
 

@@ -89,7 +89,7 @@ class Writer:
         columns: Mapping[str, np.ndarray],
         clips: Mapping[str, Clip],
         sentence: str,
-        told: Mapping[str, Any],
+        table_row: Mapping[str, Any],
     ) -> int:
         """Takes over an episode of another data set, whose videos are linked where the disk allows
         it, not encoded again.
@@ -106,7 +106,7 @@ class Writer:
             path = self.root / layout.numbered(layout.VIDEO, number, video_key=key)
             linked(clip.path, path)
             row |= _clip(key, number, clip.start_s, clip.start_s + length / self.info.fps)
-        self._tell({**told, **row}, sentences)
+        self._tell({**table_row, **row}, sentences)
         return number
 
     def _begin(
@@ -147,7 +147,7 @@ class Writer:
         """
         page = row["episode_index"] // layout.ROWS
         whole = {
-            key: statistics.merged([*self._whole(key), _told(row, key)])
+            key: statistics.merged([*self._whole(key), _stats_of_row(row, key)])
             for key in self.info.features
         }
         tables.write(self.root / layout.TASKS, tables.tasks(sentences))
@@ -187,7 +187,7 @@ class Writer:
         tabled = [tables.read(self.root / layout.numbered(layout.EPISODES, page)) for page in pages]
         self.rows = [row for table in tabled for row in table.to_pylist()][: there.total_episodes]
         self._stats = {
-            key: statistics.merged(_told(row, key) for row in self.rows)
+            key: statistics.merged(_stats_of_row(row, key) for row in self.rows)
             for key in self.info.features
         }
         self.sentences = tables.task_sentences(tables.read(self.root / layout.TASKS))
@@ -238,7 +238,7 @@ def locked(path: Path) -> IO[str]:
     return file
 
 
-def _told(row: Mapping[str, Any], key: str) -> Stats:
+def _stats_of_row(row: Mapping[str, Any], key: str) -> Stats:
     """The statistics in a row of the table of episodes."""
     return {
         name: np.array(row[f"stats/{key}/{name}"])

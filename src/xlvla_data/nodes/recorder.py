@@ -21,13 +21,13 @@ from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.run import stopped_because
 from xlvla.types import PARTS
-from xlvla_data.bag.card import Card
-from xlvla_data.recorder.desk import Desk
+from xlvla_data.bag.card import EpisodeCard
+from xlvla_data.recorder.episode_control import EpisodeControl
 from xlvla_data.recorder.recording import Recording
 from xlvla_data.recorder.repair import repair_all
 from xlvla_data.recorder.session import Session
 from xlvla_data.ros.intake import Intake, too_large
-from xlvla_data.verdict import COLOURS, Finding
+from xlvla_data.verdict import COLOURS, Issue
 
 T = TypeVar("T")
 
@@ -49,8 +49,9 @@ class RecorderNode(RigNode):
     def configure(self) -> None:
         if self.rig.recorder is None:
             raise XlvlaError(
-                f"rig '{self.rig.name}' has no `recorder` section, so nothing says where episodes "
-                "go"
+                f"rig '{self.rig.name}' has no `recorder` section, so there is no "
+                "folder for episodes"
+                ""
             )
         self._config = self.rig.recorder
         self._codec = Codec.load().hash
@@ -63,7 +64,7 @@ class RecorderNode(RigNode):
             self.publisher(topics.CUE),
         )
         session = Session(self._root, self._config.least_free_gb)
-        self._desk = Desk(
+        self._control = EpisodeControl(
             session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s
         )
         self._warned: set[str] = set()
@@ -71,39 +72,41 @@ class RecorderNode(RigNode):
         self.every(TELL_S, self._tell)
 
     def _serve(self) -> None:
-        desk = self._desk
-        self.serve(topics.RECORDER_START, lambda request: self._told(desk.start()))
-        self.serve(topics.RECORDER_STOP, lambda request: self._told(desk.stop()))
-        self.serve(topics.RECORDER_DISCARD, lambda request: self._told(desk.discard()))
-        self.serve(topics.RECORDER_MARK, lambda request: self._told(desk.mark(bool(request.data))))
-        self.serve(topics.RECORDER_RELABEL, lambda request: self._told(desk.relabel()))
+        control = self._control
+        self.serve(topics.RECORDER_START, lambda request: self._log_line(control.start()))
+        self.serve(topics.RECORDER_STOP, lambda request: self._log_line(control.stop()))
+        self.serve(topics.RECORDER_DISCARD, lambda request: self._log_line(control.discard()))
+        self.serve(
+            topics.RECORDER_MARK, lambda request: self._log_line(control.mark(bool(request.data)))
+        )
+        self.serve(topics.RECORDER_RELABEL, lambda request: self._log_line(control.relabel()))
         self.listen(topics.BUTTON, forms.WORDS, self._pressed)
 
     def _pressed(self, button: str) -> None:
-        self._told(self._desk.press(button))
+        self._log_line(self._control.press(button))
 
     def work(self, stop: threading.Event) -> None:
         threading.Thread(target=self._repair, name="repair", daemon=True).start()
         while not stop.wait(LISTEN_S):
-            heard = self._intake.take()
-            recording = self._desk.recording
-            if recording is not None and heard:
-                recording.take(heard)
+            messages = self._intake.take()
+            recording = self._control.recording
+            if recording is not None and messages:
+                recording.take(messages)
             self.health.tick("looks")
 
     def deactivate(self) -> None:
         """The rig ends: so does the episode."""
         died = stopped_because(Path(self.parameter("rig")))
         self._end(
-            Finding("red", died)
+            Issue("red", died)
             if died
-            else Finding("yellow", "the rig was stopped in the midst of it")
+            else Issue("yellow", "the rig was stopped during the episode")
         )
 
-    def _end(self, why: Finding) -> None:
+    def _end(self, why: Issue) -> None:
         """Ends the episode unless somebody just did."""
         with contextlib.suppress(XlvlaError):
-            self._desk.stop(why)
+            self._control.stop(why)
 
     def _begin(self, folder: Path) -> Recording:
         """A recording that begins with what was said once and still holds."""
@@ -115,10 +118,10 @@ class RecorderNode(RigNode):
         recording.take(list(self._intake.newest.values()))
         return recording
 
-    def _card(self) -> Card:
+    def _card(self) -> EpisodeCard:
         rig = self.rig
         document = rig.document()
-        return Card(
+        return EpisodeCard(
             name="",
             state="recording",
             task=rig.sim.task if rig.sim else self._config.task,
@@ -141,8 +144,8 @@ class RecorderNode(RigNode):
         )
 
     def _sentence(self) -> str:
-        said = self._newest(topics.INSTRUCTION, forms.WORDS) or self._config.instruction
-        return said or (self.rig.policy.instruction if self.rig.policy else "")
+        instruction = self._newest(topics.INSTRUCTION, forms.WORDS) or self._config.instruction
+        return instruction or (self.rig.policy.instruction if self.rig.policy else "")
 
     def _facts(self) -> dict[str, Any]:
         """What the simulation says of its episode."""
@@ -151,12 +154,12 @@ class RecorderNode(RigNode):
 
     def _newest(self, topic: topics.Topic, form: Form[T]) -> T | None:
         """What was said last on a topic whose word holds until the next; None before the first, and
-        of what is no good.
+        of what is invalid.
         """
-        if (heard := self._intake.newest.get(topic.name)) is None:
+        if (newest := self._intake.newest.get(topic.name)) is None:
             return None
         try:
-            return form(topic, heard.data)
+            return form(topic, newest.data)
         except XlvlaError as error:
             self.refuse(topic, error)
             return None
@@ -170,16 +173,16 @@ class RecorderNode(RigNode):
     def _cue(self, word: str, line: str) -> None:
         self._cues.publish(String(data=f"{word}: {line}"))
 
-    def _told(self, line: str) -> str:
+    def _log_line(self, line: str) -> str:
         self._tell()
         return line
 
     def _tell(self) -> None:
         """Says how the recording is; ends it where it cannot go on."""
-        recording = self._desk.recording
+        recording = self._control.recording
         if recording is None:
             self.health.ok("idle")
-            last = self._desk.last
+            last = self._control.last
             where = {"episode": last.name if last else "", "folder": str(last or self._root)}
             self._say(
                 {"state": "stopped" if last else "idle", **where, "instruction": self._sentence()}
@@ -209,16 +212,16 @@ class RecorderNode(RigNode):
         )
         if spool.fault:
             self.warn(spool.fault)
-            self._end(Finding("red", spool.fault))
+            self._end(Issue("red", spool.fault))
         elif spool.waiting > SLOW_DISK:
             self.warn(f"the disk is slow: {spool.waiting:.0%} of what may wait for it waits")
 
-    def _warn_once(self, findings: tuple[Finding, ...]) -> None:
+    def _warn_once(self, findings: tuple[Issue, ...]) -> None:
         """Cues what has turned red since the last time; the rest of it is on the status."""
         red = {
-            finding.line.partition(":")[0]: finding.line
-            for finding in findings
-            if finding.colour == COLOURS[-1]
+            issue.line.partition(":")[0]: issue.line
+            for issue in findings
+            if issue.colour == COLOURS[-1]
         }
         new = [line for stream, line in red.items() if stream not in self._warned]
         self._warned |= red.keys()

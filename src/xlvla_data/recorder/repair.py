@@ -17,13 +17,13 @@ from mcap.records import Metadata
 from xlvla import files
 from xlvla.errors import XlvlaError
 from xlvla_data.bag import scan
-from xlvla_data.bag.card import read_card
+from xlvla_data.bag.card import read_episode_card
 from xlvla_data.bag.layout import METADATA, BagTopic, FileFacts, as_yaml, information
 from xlvla_data.bag.mcap_file import McapFile
 from xlvla_data.bag.parts import PACKED, description, parts
 from xlvla_data.bag.reader import Bag, bags, kept_for_us
 from xlvla_data.bag.writer import SPARE
-from xlvla_data.verdict import COLOURS, Finding, Verdict
+from xlvla_data.verdict import COLOURS, Issue, Verdict
 
 KILLED = "its recorder was killed; up to a second at its end may be missing"
 
@@ -227,13 +227,13 @@ def _distro() -> str:
 def _correct_card(folder: Path, lost: list[str]) -> None:
     """Says on the card what nobody could say while it was recorded, and what was lost since."""
     try:
-        card = read_card(folder)
+        card = read_episode_card(folder)
     except XlvlaError:  # a bag of somebody else's
         return
-    own = [Finding("yellow", f"it was damaged and repaired: {line}") for line in lost]
+    own = [Issue("yellow", f"it was damaged and repaired: {line}") for line in lost]
     changes: dict[str, Any] = {}
     if card.state == "recording":
-        own.insert(0, Finding("yellow", KILLED))
+        own.insert(0, Issue("yellow", KILLED))
         about = description(folder)
         began_ns = about["starting_time"]["nanoseconds_since_epoch"]
         spent_ns = about["duration"]["nanoseconds"]
@@ -248,12 +248,12 @@ def _correct_card(folder: Path, lost: list[str]) -> None:
     replace(card, **changes, **_judged(folder, own, card.verdict, card.findings)).write(folder)
 
 
-def _judged(folder: Path, own: list[Finding], colour: str, before: list[Any]) -> dict[str, Any]:
+def _judged(folder: Path, own: list[Issue], colour: str, before: list[Any]) -> dict[str, Any]:
     """The verdict on what is there now, beside what was found before."""
-    from xlvla_data.recorder.aftermath import judged
+    from xlvla_data.recorder.late_verdict import judged
 
     earlier = [
-        Finding(word, line)
+        Issue(word, line)
         for word, _, line in (str(each).partition(": ") for each in before)
         if word in COLOURS
     ]
@@ -262,7 +262,7 @@ def _judged(folder: Path, own: list[Finding], colour: str, before: list[Any]) ->
     except XlvlaError:
         own = [
             *own,
-            Finding("yellow", "its rig is not known here, so what is left of it was not judged"),
+            Issue("yellow", "its rig is not known here, so what is left of it was not judged"),
         ]
         verdict = Verdict((), {}).beside([*own, *earlier])
         worst = max(verdict.colour, colour or "green", key=COLOURS.index)

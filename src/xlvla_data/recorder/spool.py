@@ -1,6 +1,4 @@
-"""Brings messages to a bag from a thread of its own, so that neither a slow disk nor a full one
-holds anybody up.
-"""
+"""Writes messages to a bag in its own thread, so that a slow or full disk delays no other thread."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def _document(overview: Overview, title: str) -> str:
 def _head(overview: Overview, title: str) -> str:
     groups = overview.groups
     episodes = overview.episodes
-    won, said = (
+    won, judged = (
         sum(sum(group.success.get(word, 0) for word in words) for group in groups)
         for words in (("yes",), ("yes", "no"))
     )
@@ -59,7 +59,7 @@ def _head(overview: Overview, title: str) -> str:
         "minutes": f"{sum(stored.duration_s for stored in episodes) / 60:.1f}",
         "tasks": str(len({group.task for group in groups})),
         "pairs of hands": str(len({group.hands for group in groups})),
-        "success": f"{won / said:.0%}" if said else "not said",
+        "success": f"{won / judged:.0%}" if judged else "not said",
     }
     tiles = "".join(
         f"<div class=tile><b>{value}</b><span>{word}</span></div>"

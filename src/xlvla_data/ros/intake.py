@@ -9,8 +9,8 @@ from rclpy.node import Node
 from xlvla.rig import Rig
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import LATCHED, Topic
-from xlvla_data.recorder.recording import Heard
-from xlvla_data.recorder.tape import Stream
+from xlvla_data.recorder.recording import ReceivedMessage
+from xlvla_data.recorder.stream_statistics import RecordedTopic
 from xlvla_data.ros.streams import is_raw_picture, streams
 
 KEPT_S = 2.0
@@ -37,18 +37,20 @@ class Intake:
             for topic, stream in streams(rig)
         ]
         self.streams = [stream for _, stream, _ in self._readers]
-        self.newest: dict[str, Heard] = {}
+        self.newest: dict[str, ReceivedMessage] = {}
 
-    def take(self) -> list[Heard]:
+    def take(self) -> list[ReceivedMessage]:
         """What came since the last time, in the order it came."""
         taken = []
         for reader, stream, raw_picture in self._readers:
             for raw in reader.every_raw():
-                heard = Heard(stream, raw.data, raw.came_ns, raw.sent_ns, raw.sequence, raw_picture)
-                taken.append(heard)
+                received = ReceivedMessage(
+                    stream, raw.data, raw.came_ns, raw.sent_ns, raw.sequence, raw_picture
+                )
+                taken.append(received)
                 if reader.topic.qos.durability == LATCHED.durability:
-                    self.newest[stream.topic.name] = heard
-        return sorted(taken, key=lambda heard: heard.log_ns)
+                    self.newest[stream.topic.name] = received
+        return sorted(taken, key=lambda received: received.log_ns)
 
 
 def too_large(rig: Rig) -> Iterator[str]:
@@ -62,6 +64,6 @@ def too_large(rig: Rig) -> Iterator[str]:
             )
 
 
-def deep(topic: Topic, stream: Stream) -> Topic:
+def deep(topic: Topic, stream: RecordedTopic) -> Topic:
     """The topic with room for all that comes while nobody listens."""
     return topic.history(max(LEAST_KEPT, round(KEPT_S * (stream.claim_hz or 0.0))))

@@ -11,11 +11,11 @@ from xlvla.ros.wiring import recorded, type_name
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import BagTopic, Qos
 from xlvla_data.bag.picture import KIND, RAW_KIND
-from xlvla_data.recorder.promises import stream
-from xlvla_data.recorder.tape import Stream
+from xlvla_data.recorder.expected_streams import stream
+from xlvla_data.recorder.stream_statistics import RecordedTopic
 
 
-def streams(rig: Rig) -> list[tuple[Topic, Stream]]:
+def streams(rig: Rig) -> list[tuple[Topic, RecordedTopic]]:
     """Topics with how they are stored and judged."""
     return [(topic, stream(rig, _stored(topic))) for topic in recorded(rig)]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from xlvla.types import SECOND
 from xlvla_data.bodies import Range
-from xlvla_data.convert import FRAME, STAMPS, Limits
+from xlvla_data.convert import FRAME, STAMPS, AgeLimits
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Info
 
@@ -88,7 +88,7 @@ def _worst(
 
 def _stamps(names: tuple[str, ...], stamps: np.ndarray) -> Iterator[str]:
     """Whether stamps go forward and frames are made of what was there."""
-    usual = Limits()
+    usual = AgeLimits()
     frames = stamps[:, names.index(FRAME)] if FRAME in names else stamps[:, 0]
     for index, name in enumerate(names):
         own = stamps[:, index]

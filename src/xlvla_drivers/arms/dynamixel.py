@@ -18,7 +18,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import dynamixel_frames as wire
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.serial_link import SerialLink
@@ -152,9 +152,9 @@ class Driver:
         """
         first = wire.CURRENT.address
         size = wire.POSITION.address + wire.POSITION.size - wire.CURRENT.address
-        said = self._ask(first, size, self._all)
+        replies = self._ask(first, size, self._all)
         values = np.array(
-            [struct.unpack("<hii", said[servo]) for servo in self._all], dtype=float
+            [struct.unpack("<hii", replies[servo]) for servo in self._all], dtype=float
         ).T
         if self._options.gripper_id:
             degrees = values[2, -1] % 4096 * 360 / 4096
@@ -227,18 +227,18 @@ class Driver:
                 )
 
     def _table(self, servos: Sequence[int], entry: wire.Field) -> dict[int, int]:
-        said = self._ask(entry.address, entry.size, servos)
-        return {servo: entry.unpack(said[servo], entry.address) for servo in servos}
+        replies = self._ask(entry.address, entry.size, servos)
+        return {servo: entry.unpack(replies[servo], entry.address) for servo in servos}
 
     def _ask(self, address: int, size: int, servos: Sequence[int]) -> dict[int, bytes]:
         """A piece of the control table of several servos; the silent are asked again until that
         takes too long.
         """
-        said: dict[int, bytes] = {}
+        replies: dict[int, bytes] = {}
         tries = 0
-        give_up_s = awake.now_s() + self._silence_s
-        while missing := [servo for servo in servos if servo not in said]:
-            if awake.now_s() > give_up_s:
+        give_up_s = thread_clock.now_s() + self._silence_s
+        while missing := [servo for servo in servos if servo not in replies]:
+            if thread_clock.now_s() > give_up_s:
                 names = ", ".join(f"{servo} ({self._name(servo)})" for servo in missing)
                 raise LinkLost(
                     f"{self._link.address}: no answer from servo {names}; are power, cable, baud "
@@ -246,15 +246,15 @@ class Driver:
                 )
             self.counts["retries"] += tries > 0
             tries += 1
-            self._collect(address, size, missing, said, give_up_s)
-        return said
+            self._collect(address, size, missing, replies, give_up_s)
+        return replies
 
     def _collect(
         self,
         address: int,
         size: int,
         missing: Sequence[int],
-        said: dict[int, bytes],
+        replies: dict[int, bytes],
         give_up_s: float,
     ) -> None:
         """Asks once and takes the answers of the missing servos in."""
@@ -263,8 +263,8 @@ class Driver:
         expected_s = (14 + len(missing) * (12 + size)) * _BITS_PER_BYTE / self._options.baud + len(
             missing
         ) * 0.0005
-        until_s = min(awake.now_s() + 1.2 * expected_s + _MARGIN_S, give_up_s)
-        while any(servo not in said for servo in missing):
+        until_s = min(thread_clock.now_s() + 1.2 * expected_s + _MARGIN_S, give_up_s)
+        while any(servo not in replies for servo in missing):
             body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts), until_s)
             if body is None:
                 return
@@ -278,8 +278,8 @@ class Driver:
                 or error & ~wire.ALERT
             ):
                 self.counts["unexpected"] += 1
-            elif servo in said:
+            elif servo in replies:
                 self.counts["duplicated"] += 1
             else:
-                said[servo] = body[3:]
+                replies[servo] = body[3:]
                 (self._alerts.add if error & wire.ALERT else self._alerts.discard)(servo)

@@ -22,7 +22,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.own_folder import own_folder
 
@@ -36,10 +36,10 @@ BYE = b"bye"
 
 SENT = np.dtype([("target", "<f4", 7)])
 COUNTS = ("corrupt", "truncated", "duplicated", "unexpected", "late")
-HEARD = np.dtype(
+REPORT = np.dtype(
     [
         ("stamp_ns", "<i8"),
-        ("heard_s", "<f8"),
+        ("received_s", "<f8"),
         ("q", "<f4", 7),
         ("dq", "<f4", 7),
         ("torque", "<f4", 7),
@@ -50,7 +50,7 @@ HEARD = np.dtype(
     ]
 )
 """What the server and a driver tell each other, a message each: SI units, motors in the order of
-the arm's joints; `heard_s` by the monotonic clock, which is one for all processes.
+the arm's joints; `received_s` by the monotonic clock, which is one for all processes.
 """
 
 WAIST_RAD = 0.05
@@ -122,7 +122,7 @@ class Driver:
         self._path = socket_path(address)
         self._line: socket.socket | None = None
         self._newest: np.void | None = None
-        self._heard_s = 0.0  # when the newest report came, by `awake`
+        self._received_s = 0.0  # when the newest report came, by `awake`
         self._lost = False
 
     def connect(self) -> None:
@@ -148,21 +148,21 @@ class Driver:
             )
         line.setblocking(False)
         self._lost = False
-        self._heard_s = awake.now_s()
+        self._received_s = thread_clock.now_s()
 
     def read(self) -> DeviceState:
-        heard = self._hear()
+        report = self._newest_report()
         self.counts.update(dict.fromkeys(COUNTS, 0))
-        for name, count in zip(COUNTS, heard["counts"].tolist(), strict=True):
+        for name, count in zip(COUNTS, report["counts"].tolist(), strict=True):
             self.counts[name] = count
-        warmth = heard["temperature"].max(axis=1).astype(float)
+        warmth = report["temperature"].max(axis=1).astype(float)
         return DeviceState(
-            int(heard["stamp_ns"]),
-            position=heard["q"].astype(float),
-            velocity=heard["dq"].astype(float),
-            effort=heard["torque"].astype(float),
+            int(report["stamp_ns"]),
+            position=report["q"].astype(float),
+            velocity=report["dq"].astype(float),
+            effort=report["torque"].astype(float),
             temperature=dict(zip(self.joints, warmth.tolist(), strict=True)),
-            faults=tuple(self._faults(heard, warmth)),
+            faults=tuple(self._faults(report, warmth)),
         )
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
@@ -238,13 +238,13 @@ class Driver:
             raise LinkLost(f"G1 at {self.address} is not connected")
         return self._line
 
-    def _hear(self) -> np.void:
+    def _newest_report(self) -> np.void:
         """The newest report, all that have arrived taken; where it has grown old, since the line
         was full while we paused, the next.
         """
         line = self._opened()
         self._take_all(line)
-        while self._is_stale() and awake.wait([line], self._heard_s + LINK_TIMEOUT_S):
+        while self._is_stale() and thread_clock.wait([line], self._received_s + LINK_TIMEOUT_S):
             self._take_all(line)
         if self._newest is None or self._is_stale():
             self._lost = True
@@ -252,15 +252,17 @@ class Driver:
         return self._newest
 
     def _is_stale(self) -> bool:
-        return self._newest is None or time.monotonic() - self._newest["heard_s"] > LINK_TIMEOUT_S
+        return (
+            self._newest is None or time.monotonic() - self._newest["received_s"] > LINK_TIMEOUT_S
+        )
 
     def _take_all(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := self._receive(line):
-                heard = np.frombuffer(data, HEARD)[0]
-                if self._newest is None or heard["heard_s"] > self._newest["heard_s"]:
-                    self._newest = heard
-                    self._heard_s = awake.now_s()
+                report = np.frombuffer(data, REPORT)[0]
+                if self._newest is None or report["received_s"] > self._newest["received_s"]:
+                    self._newest = report
+                    self._received_s = thread_clock.now_s()
 
     def _receive(self, line: socket.socket) -> bytes:
         try:
@@ -276,14 +278,16 @@ class Driver:
             )
         return data
 
-    def _faults(self, heard: np.void, warmth: np.ndarray) -> Iterator[Fault]:
-        for joint, error, celsius in zip(self.joints, heard["error"].tolist(), warmth, strict=True):
+    def _faults(self, report: np.void, warmth: np.ndarray) -> Iterator[Fault]:
+        for joint, error, celsius in zip(
+            self.joints, report["error"].tolist(), warmth, strict=True
+        ):
             if error:
                 yield Fault(f"0x{error:X}", "its motor reports an error", joint)
             if celsius >= self._options.hot_c:
                 yield Fault("hot", f"its motor has {celsius:.0f} deg C", joint, stops=False)
-        if np.abs(heard["waist"]).max() > WAIST_RAD:
-            turned = ", ".join(f"{angle:.2f}" for angle in heard["waist"].tolist())
+        if np.abs(report["waist"]).max() > WAIST_RAD:
+            turned = ", ".join(f"{angle:.2f}" for angle in report["waist"].tolist())
             yield Fault(
                 "waist", f"the waist is at {turned} rad, the rig believes it at zero", stops=False
             )

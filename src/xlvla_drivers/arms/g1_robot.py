@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SECOND
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms.g1 import HEAR_S, Options, split_address
@@ -60,15 +60,15 @@ class Robot:
         self._tick = -1
         self.mode_machine = 0
         self.stamp_ns = 0
-        self.heard_s = 0.0
-        self._heard_awake_s = 0.0
+        self.received_s = 0.0
+        self._received_awake_s = 0.0
 
     def wait(self) -> None:
         """Until it has spoken and nobody else turns out to command it; XlvlaError says what is
         wrong.
         """
         until_s = time.monotonic() + HEAR_S
-        while not self.heard_s:
+        while not self.received_s:
             if time.monotonic() > until_s:
                 raise LinkLost(
                     f"no {wire.STATE_TOPIC} within {HEAR_S:.0f} s: is the robot on, and this its "
@@ -92,11 +92,11 @@ class Robot:
     def is_there(self) -> bool:
         """Whether it has spoken within `GONE_S`, all that has arrived taken."""
         self.listen()
-        return awake.now_s() - self._heard_awake_s < GONE_S
+        return thread_clock.now_s() - self._received_awake_s < GONE_S
 
-    def is_heard(self) -> bool:
+    def is_reporting(self) -> bool:
         """Whether it has spoken lately."""
-        return awake.now_s() - self._heard_awake_s < LINK_TIMEOUT_S
+        return thread_clock.now_s() - self._received_awake_s < LINK_TIMEOUT_S
 
     def listen(self) -> None:
         for data, sent_ns in dds.samples(self._reader):
@@ -119,8 +119,8 @@ class Robot:
         self._tick = int(state["tick"])
         self.mode_machine = int(state["mode_machine"])
         self.stamp_ns = time.time_ns()
-        self.heard_s = time.monotonic()
-        self._heard_awake_s = awake.now_s()
+        self.received_s = time.monotonic()
+        self._received_awake_s = thread_clock.now_s()
         self.q = motors["q"]
         self.dq = motors["dq"]
         self.torque = motors["tau_est"]

@@ -26,7 +26,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers.arms.g1 import BYE, COUNTS, HEARD, SENT, Options, socket_path
+from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
 from xlvla_drivers.arms.g1_robot import Robot
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
@@ -89,13 +89,13 @@ class Server:
         next_s = time.monotonic()
         idle_s = time.monotonic()
         while self.robot.is_there():
-            self._hear()
+            self._receive_state()
             if self._drivers or self._waiting or self._arriving:
                 idle_s = time.monotonic()
             elif self.weight == 0 and time.monotonic() - idle_s > LINK_TIMEOUT_S:
                 self._engaged.unlink(missing_ok=True)
                 return
-            if self.robot.is_heard():
+            if self.robot.is_reporting():
                 self._step(period_s)
                 self.robot.command(self.commanded, self.weight)
                 self._tell()
@@ -123,7 +123,7 @@ class Server:
         self.commanded = self.commanded + step
         self.velocity = step / period_s
 
-    def _hear(self) -> None:
+    def _receive_state(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
         for side, line in [*self._waiting.items(), *self._drivers.items()]:
             with contextlib.suppress(BlockingIOError):
@@ -198,13 +198,13 @@ class Server:
     def _report(self, side: Side) -> bytes:
         robot = self.robot
         motors = ARM[side]
-        report = np.zeros((), HEARD)
+        report = np.zeros((), REPORT)
         report["stamp_ns"], report["q"], report["dq"] = (
             robot.stamp_ns,
             robot.q[motors],
             robot.dq[motors],
         )
-        report["heard_s"] = robot.heard_s
+        report["received_s"] = robot.received_s
         report["torque"], report["temperature"] = robot.torque[motors], robot.temperature[motors]
         report["error"], report["waist"] = robot.errors[motors], robot.q[WAIST]
         report["counts"] = [robot.counts[name] for name in COUNTS]
@@ -214,7 +214,7 @@ class Server:
         """Tells the drivers; the one that started this process may not have come yet."""
         until_s = time.monotonic() + PATIENCE_S
         while not (self._arriving or self._waiting) and time.monotonic() < until_s:
-            self._hear()
+            self._receive_state()
             time.sleep(0.01)
         for line in [*self._arriving, *self._waiting.values()]:
             _say(line, _error(why))

@@ -19,7 +19,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.arms.xarm7_codes import ERRORS, faults
 from xlvla_drivers.arms.xarm7_reports import CONNECT_S, Reports
@@ -71,7 +71,7 @@ class Driver:
         self._options = options
         self._api: Any = None
         self._reports = Reports(self.host, self.counts)
-        self._unheard_s: float | None = None  # since when commands have gone without an answer
+        self._silent_s: float | None = None  # since when commands have gone without an answer
         self._error: int | None = None
         self._lower = self._upper = np.zeros(0)
 
@@ -121,10 +121,10 @@ class Driver:
             .astype("<f4")
             .tolist()
         )
-        began_s = awake.now_s()
-        heard = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
-        self._unheard_s = None if heard else self._unheard_s or began_s
-        if self._unheard_s and awake.now_s() - self._unheard_s > LINK_TIMEOUT_S:
+        began_s = thread_clock.now_s()
+        code = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
+        self._silent_s = None if code else self._silent_s or began_s
+        if self._silent_s and thread_clock.now_s() - self._silent_s > LINK_TIMEOUT_S:
             raise LinkLost(
                 f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms"
             )
@@ -149,7 +149,7 @@ class Driver:
                 lambda api: api.set_tcp_load(self._options.payload_kg, centre_mm),
             )
         self._api.set_timeout(ANSWER_S)
-        self._unheard_s = None
+        self._silent_s = None
         return (
             f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode"
             if error
@@ -157,7 +157,8 @@ class Driver:
         )
 
     def disconnect(self) -> None:
-        """Stops the arm where it is; it holds, and follows nobody until it is made ready again."""
+        """Stops the arm where it is; it holds, and follows no commands until it is made ready
+        again."""
         api = self._api
         self._api = None
         if api is not None:

@@ -13,7 +13,7 @@ from collections import Counter
 
 import numpy as np
 
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.punctuality import Punctuality
@@ -34,7 +34,7 @@ class Reports:
         self.host = host
         self.counts = counts
         self.motion: tuple[int, np.void] | None = None
-        self.silent_s = self._heard_s = 0.0
+        self.silent_s = self._received_s = 0.0
         self.health: np.void | None = None
         self._punctuality = Punctuality()
         self._open = False
@@ -76,18 +76,18 @@ class Reports:
 
     def _listen(self, lines: dict[socket.socket, int]) -> None:
         try:
-            self._hear(lines)
+            self._receive_reports(lines)
         finally:
             self.silent_s = math.inf
             for line in lines:
                 line.close()
 
-    def _hear(self, lines: dict[socket.socket, int]) -> None:
+    def _receive_reports(self, lines: dict[socket.socket, int]) -> None:
         """Until it is closed, or every line has ended."""
         buffers = {line: bytearray() for line in lines}
         while self._open and lines:
-            ready = awake.wait(list(lines), awake.now_s() + awake.SLICE_S)
-            self.silent_s = awake.now_s() - self._heard_s
+            ready = thread_clock.wait(list(lines), thread_clock.now_s() + thread_clock.SLICE_S)
+            self.silent_s = thread_clock.now_s() - self._received_s
             for line in ready:
                 data = b""
                 with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ class Reports:
             self.health = report
         elif port == wire.REAL_PORT or self._is_new(report):
             self.motion = (time.time_ns(), report)
-            self._heard_s = awake.now_s()
+            self._received_s = thread_clock.now_s()
             self.silent_s = 0.0
 
     def _is_new(self, report: np.void) -> bool:

@@ -67,7 +67,7 @@ class CameraOptions:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ImageFrame:
     """One picture.
 
     Args:
@@ -108,7 +108,7 @@ class CameraDevice(Protocol):
         """
         ...
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         """The next picture; LinkLost when the camera is gone."""
         ...
 
@@ -117,7 +117,7 @@ class CameraDevice(Protocol):
         ...
 
 
-def published(frame: Frame, size: Size, options: CameraOptions) -> np.ndarray:
+def published(frame: ImageFrame, size: Size, options: CameraOptions) -> np.ndarray:
     """RGB uint8 [H, W, 3]: cropped about the centre to the published shape and shrunk, as a
     simulated camera's is.
     """

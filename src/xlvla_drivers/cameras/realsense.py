@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SECOND
-from xlvla_drivers.cameras.camera import CameraOptions, Frame, Intrinsics, Size
+from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Intrinsics, Size
 from xlvla_drivers.device import LinkLost
 
 _TIMEOUT_MS = 1000
@@ -68,7 +68,7 @@ class Driver:
         )
         self._keep_time(rs, profile.get_device())
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         if self._pipeline is None:
             raise LinkLost(f"RealSense {self._address} is not open")
         try:
@@ -76,7 +76,7 @@ class Driver:
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
         # the SDK uses the memory of a frame again
-        return Frame(
+        return ImageFrame(
             self._stamp_ns(colour), np.array(colour.get_data()), "rgb", colour.get_frame_number()
         )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers.cameras.camera import CameraOptions, Frame, Size, system_time_ns
+from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size, system_time_ns
 from xlvla_drivers.device import LinkLost
 
 _BUFFERS = 2  # a picture that waits is an old one
@@ -71,7 +71,7 @@ class Driver:
             )
         self.rate_hz = self._video.get(cv2.CAP_PROP_FPS) or self._options.rate_hz
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         import cv2
 
         if self._video is None:
@@ -79,7 +79,7 @@ class Driver:
         sound, pixels = self._video.read()
         if not sound or pixels is None:
             raise LinkLost(f"{self._address} gives no more pictures")
-        return Frame(system_time_ns(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3), pixels)
+        return ImageFrame(system_time_ns(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3), pixels)
 
     def disconnect(self) -> None:
         video = self._video

@@ -9,7 +9,7 @@ from typing import Any
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SECOND
-from xlvla_drivers.cameras.camera import CameraOptions, Frame, Size
+from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size
 from xlvla_drivers.device import LinkLost
 
 
@@ -53,7 +53,7 @@ class Driver:
         self._began_ns = time.time_ns()
         self._count = 0
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         if self._video is None:
             raise LinkLost(f"{self._address} is not open")
         while (
@@ -68,7 +68,7 @@ class Driver:
         if not sound:
             raise LinkLost(f"{self._address} has no pictures")
         self._count += 1
-        return Frame(self._due_ns(self._count - 1), pixels, number=self._count)
+        return ImageFrame(self._due_ns(self._count - 1), pixels, number=self._count)
 
     def disconnect(self) -> None:
         video = self._video

@@ -7,7 +7,7 @@ from collections import Counter
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SECOND
-from xlvla_drivers.cameras.camera import CameraDevice, Frame
+from xlvla_drivers.cameras.camera import CameraDevice, ImageFrame
 from xlvla_drivers.device import LinkLost
 
 FIRST_PAUSE_S = 0.2
@@ -30,7 +30,7 @@ class Watch:
         self.why = "connecting"
         self.failure: XlvlaError | None = None
         self.counts: Counter[str] = Counter()
-        self._newest: Frame | None = None
+        self._newest: ImageFrame | None = None
         self._number: int | None = None
         self._stamp_ns = 0
         self._seen = threading.Condition()
@@ -49,7 +49,7 @@ class Watch:
                 timeout=2.0
             )  # a camera that hangs keeps its thread, which is a daemon
 
-    def take(self, timeout_s: float) -> Frame | None:
+    def take(self, timeout_s: float) -> ImageFrame | None:
         """The newest picture not yet taken, waiting for one at most so long; raises the failure
         where there is one.
         """
@@ -96,13 +96,13 @@ class Watch:
             self.why = ""
             self._put(frame)
 
-    def _missing(self, frame: Frame) -> int:
+    def _missing(self, frame: ImageFrame) -> int:
         """How many pictures there must have been between the last one and this."""
         if frame.number is not None and self._number is not None:
             return max(frame.number - self._number - 1, 0)
         return max(round((frame.stamp_ns - self._stamp_ns) / SECOND * self.camera.rate_hz) - 1, 0)
 
-    def _put(self, frame: Frame) -> None:
+    def _put(self, frame: ImageFrame) -> None:
         with self._seen:
             self.counts["pictures"] += 1
             self.counts["passed over"] += self._newest is not None
@@ -122,7 +122,7 @@ class Watch:
             self._seen.notify()
 
 
-class Pace:
+class FrameSelector:
     """Which of a camera's pictures are published: all where it is not faster than wanted, else
     those nearest to the wanted times.
     """

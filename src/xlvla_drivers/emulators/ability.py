@@ -53,8 +53,8 @@ class Emulator:
         upper = wire.HIGHEST[_TO_HAND]
         self.speed = HAND.limits(side).velocity
         self.plant = Plant(np.zeros(6), lower, upper, self.speed.copy())
-        self._heard = bytearray()
-        self._heard_s = 0.0
+        self._received = bytearray()
+        self._received_s = 0.0
         self._in_session = False
         self._header = wire.POSITION
         values = (*_FINGER_GAINS * 5, *_ROTATOR_GAINS, 0x0A817, 0x4D1)
@@ -82,7 +82,7 @@ class Emulator:
 
     def _advance(self) -> None:
         """Moves on to now; the hand stops following once its session has timed out."""
-        ends_s = self._heard_s + wire.API_TIMEOUT_S
+        ends_s = self._received_s + wire.API_TIMEOUT_S
         if self._in_session and time.monotonic() > ends_s:
             self.plant.advance(ends_s)
             self._leave()
@@ -94,14 +94,14 @@ class Emulator:
         self.plant.target = self.plant.position.copy()
 
     def _answer(self, data: bytes) -> Iterator[bytes]:
-        self._heard += data
-        while (body := wire.cut(self._heard, Counter())) is not None:
+        self._received += data
+        while (body := wire.cut(self._received, Counter())) is not None:
             if body[0] != self._options.hand_address:
                 continue
             with self._lock:
                 self._advance()
                 self._in_session = True
-                self._heard_s = time.monotonic()
+                self._received_s = time.monotonic()
                 answer = self._obey(body[1], body[2:])
             if answer is not None:
                 yield answer

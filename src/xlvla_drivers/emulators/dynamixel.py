@@ -116,7 +116,7 @@ class Emulator:
             np.zeros(count), np.full(count, -2e4), np.full(count, 2e4), np.full(count, _SPEED_RAD_S)
         )
         self.gripper_deg = options.gripper_open_deg
-        self._heard = bytearray()
+        self._received = bytearray()
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -186,8 +186,8 @@ class Emulator:
         servo.set(wire.CURRENT, int(np.clip(round(error * _COUNTS_PER_RAD), -limit, limit)))
 
     def _answer(self, data: bytes) -> Iterator[bytes]:
-        self._heard += data
-        while (body := wire.cut(self._heard, Counter())) is not None:
+        self._received += data
+        while (body := wire.cut(self._received, Counter())) is not None:
             if body[1] == wire.STATUS:
                 continue
             with self._lock:
@@ -201,8 +201,8 @@ class Emulator:
         there = list(self.servos)[:-1] if "loose_cable" in self._faults else list(self.servos)
         return there if servo == wire.BROADCAST else [servo] if servo in there else []
 
-    def _obey(self, servo: int, instruction: int, said: bytes) -> Iterator[bytes]:
-        for who, what, parameters in self._split(servo, instruction, said):
+    def _obey(self, servo: int, instruction: int, body: bytes) -> Iterator[bytes]:
+        for who, what, parameters in self._split(servo, instruction, body):
             if who in self._listening(wire.BROADCAST):
                 error, data = self._do(self.servos[who], what, parameters)
                 if instruction in (wire.SYNC_WRITE, wire.BULK_WRITE) or (
@@ -211,47 +211,47 @@ class Emulator:
                     continue
                 yield wire.status(who, error | self.servos[who].alert, data)
 
-    def _split(self, servo: int, instruction: int, said: bytes) -> Iterator[tuple[int, int, bytes]]:
+    def _split(self, servo: int, instruction: int, body: bytes) -> Iterator[tuple[int, int, bytes]]:
         """The instruction as one for every servo that it is for."""
         if instruction == wire.SYNC_READ:
-            yield from ((who, wire.READ, said[:4]) for who in said[4:])
-        elif instruction == wire.SYNC_WRITE and len(said) > 4:
-            step = 1 + int.from_bytes(said[2:4], "little")
+            yield from ((who, wire.READ, body[:4]) for who in body[4:])
+        elif instruction == wire.SYNC_WRITE and len(body) > 4:
+            step = 1 + int.from_bytes(body[2:4], "little")
             yield from (
-                (said[k], wire.WRITE, said[:2] + said[k + 1 : k + step])
-                for k in range(4, len(said) - step + 1, step)
+                (body[k], wire.WRITE, body[:2] + body[k + 1 : k + step])
+                for k in range(4, len(body) - step + 1, step)
             )
         elif instruction == wire.BULK_READ:
             yield from (
-                (said[k], wire.READ, said[k + 1 : k + 5]) for k in range(0, len(said) - 4, 5)
+                (body[k], wire.READ, body[k + 1 : k + 5]) for k in range(0, len(body) - 4, 5)
             )
         elif instruction == wire.BULK_WRITE:
             k = 0
-            while k + 5 <= len(said):
-                size = int.from_bytes(said[k + 3 : k + 5], "little")
-                yield said[k], wire.WRITE, said[k + 1 : k + 3] + said[k + 5 : k + 5 + size]
+            while k + 5 <= len(body):
+                size = int.from_bytes(body[k + 3 : k + 5], "little")
+                yield body[k], wire.WRITE, body[k + 1 : k + 3] + body[k + 5 : k + 5 + size]
                 k += 5 + size
         else:
-            yield from ((who, instruction, said) for who in self._listening(servo))
+            yield from ((who, instruction, body) for who in self._listening(servo))
 
-    def _do(self, servo: Servo, instruction: int, said: bytes) -> tuple[int, bytes]:
+    def _do(self, servo: Servo, instruction: int, body: bytes) -> tuple[int, bytes]:
         """Error and data of an instruction for one servo."""
-        address = int.from_bytes(said[:2], "little")
+        address = int.from_bytes(body[:2], "little")
         if instruction == wire.PING:
             return 0, wire.MODEL.pack(servo.get(wire.MODEL)) + wire.FIRMWARE.pack(
                 servo.get(wire.FIRMWARE)
             )
         if instruction == wire.READ:
-            size = int.from_bytes(said[2:4], "little")
+            size = int.from_bytes(body[2:4], "little")
             return (
                 (0, bytes(servo.table[address : address + size]))
                 if address + size <= wire.TABLE_SIZE
                 else (wire.LENGTH_ERROR, b"")
             )
-        if instruction == wire.WRITE and len(said) > 2:
-            return servo.write(address, said[2:]), b""
-        if instruction == wire.REG_WRITE and len(said) > 2:
-            servo.waiting = address, said[2:]
+        if instruction == wire.WRITE and len(body) > 2:
+            return servo.write(address, body[2:]), b""
+        if instruction == wire.REG_WRITE and len(body) > 2:
+            servo.waiting = address, body[2:]
             return 0, b""
         if instruction == wire.ACTION:
             waiting = servo.waiting

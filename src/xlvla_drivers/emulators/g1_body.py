@@ -121,12 +121,12 @@ class Body:
 
     def _send(self, frame: bytes) -> None:
         """Sends a frame as its faults have it."""
-        spoilt = self._ticks % HIT_EVERY == 0
-        if spoilt and self.suffers("bad_checksum"):
+        corrupted = self._ticks % HIT_EVERY == 0
+        if corrupted and self.suffers("bad_checksum"):
             frame = frame[:-1] + bytes([frame[-1] ^ 1])
         now_ns = time.time_ns()
-        for _ in range(2 if spoilt and self.suffers("duplicated") else 1):
-            delay_s = LATE_S if spoilt and self.suffers("late") else 0.0
+        for _ in range(2 if corrupted and self.suffers("duplicated") else 1):
+            delay_s = LATE_S if corrupted and self.suffers("late") else 0.0
             self._late.append((time.monotonic() + delay_s, frame, now_ns))
         waiting = [self._late.popleft() for _ in range(len(self._late))]
         for due_s, data, sent_ns in waiting:

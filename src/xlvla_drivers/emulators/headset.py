@@ -22,7 +22,7 @@ JUMP_M = 0.5
 EYES_M = np.array([0.0, 1.55, 0.0])
 
 
-class Wearer:
+class HeadsetEmulator:
     """Whose hands a headset sees. Poses are in the headset's world: x right, y up, z backwards.
 
     Attributes:
@@ -53,7 +53,7 @@ class Wearer:
         return np.zeros(0)
 
     @property
-    def told(self) -> str:
+    def drivers(self) -> str:
         """What its hands do now, in a line."""
         places = {side: person.hand(side, self.time_s)[0][:3, 3] for side in SIDES}
         return "  ".join(

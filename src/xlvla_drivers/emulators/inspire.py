@@ -84,8 +84,8 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
             request = bytes(buffer[:length])
             del buffer[:length]
             time.sleep(TURNAROUND_S)
-            said = modbus.answer(request[7:])
-            yield request[:4] + struct.pack(">HB", len(said) + 1, request[6]) + said
+            response = modbus.answer(request[7:])
+            yield request[:4] + struct.pack(">HB", len(response) + 1, request[6]) + response
 
     ports = {port: tcp_ports.Answers(answer)}
     return tcp_ports.TcpPorts(
@@ -108,13 +108,13 @@ class Modbus:
         error = _ILLEGAL_VALUE
         if len(request) >= 5:
             address, number = struct.unpack(">HH", request[1:5])
-            said, error = (
+            response, error = (
                 self._read(address, number)
                 if function == _READ
                 else self._write(function, address, number, request)
             )
-            if said:
-                return bytes([function]) + said
+            if response:
+                return bytes([function]) + response
         return bytes([function | 0x80, error])
 
     def _read(self, address: int, count: int) -> tuple[bytes, int]:
@@ -154,22 +154,22 @@ class SerialSpeech:
         self._hand = hand
         self._id = options.hand_id
         self._modbus = Modbus(hand, options.octets_high_first)
-        self._heard = bytearray()
-        self._heard_s = 0.0
+        self._received = bytearray()
+        self._received_s = 0.0
 
     def answer(self, data: bytes) -> Iterator[bytes]:
         now_s = time.monotonic()
-        if now_s - self._heard_s > 0.01:  # a pause ends a frame, whatever became of it
-            self._heard.clear()
-        self._heard_s = now_s
-        self._heard += data
-        if self._heard.startswith(b"\xeb"):
-            while (frame := wire.cut_request(self._heard, Counter())) is not None:
+        if now_s - self._received_s > 0.01:  # a pause ends a frame, whatever became of it
+            self._received.clear()
+        self._received_s = now_s
+        self._received += data
+        if self._received.startswith(b"\xeb"):
+            while (frame := wire.cut_request(self._received, Counter())) is not None:
                 yield from self._own(wire.parse(frame))
         else:
             yield from self._rtu()
 
-    def _own(self, request: wire.Frame) -> Iterator[bytes]:
+    def _own(self, request: wire.InspireFrame) -> Iterator[bytes]:
         if request.hand_id != self._id:
             return
         if request.command == wire.READ and len(request.data) == 1:
@@ -182,18 +182,18 @@ class SerialSpeech:
                 yield wire.reply(self._id, wire.WRITE, wire.SAVE, b"\x00")
 
     def _rtu(self) -> Iterator[bytes]:
-        while len(self._heard) >= 8:
-            length = 9 + self._heard[6] if self._heard[1] == _WRITE else 8
-            if len(self._heard) < length:
+        while len(self._received) >= 8:
+            length = 9 + self._received[6] if self._received[1] == _WRITE else 8
+            if len(self._received) < length:
                 return
-            frame = bytes(self._heard[:length])
+            frame = bytes(self._received[:length])
             if crc16(frame[:-2]) != frame[-2:]:
-                self._heard.clear()
+                self._received.clear()
                 return
-            del self._heard[:length]
+            del self._received[:length]
             if frame[0] == self._id:
-                said = frame[:1] + self._modbus.answer(frame[1:-2])
-                yield said + crc16(said)
+                response = frame[:1] + self._modbus.answer(frame[1:-2])
+                yield response + crc16(response)
 
 
 def crc16(data: bytes) -> bytes:

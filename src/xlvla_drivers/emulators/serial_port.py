@@ -101,34 +101,34 @@ class SerialPort:
                 self._unplug()
             elif self._master < 0:
                 self._plug()
-            heard = [self._wake_read] + ([self._master] if self._master >= 0 else [])
-            ready, _, _ = select.select(heard, [], [], self._pause_s())
+            files = [self._wake_read] + ([self._master] if self._master >= 0 else [])
+            ready, _, _ = select.select(files, [], [], self._pause_s())
             if self._wake_read in ready:
                 os.read(self._wake_read, 64)
             if self._master in ready:
-                self._hear(os.read(self._master, 4096))
+                self._on_data(os.read(self._master, 4096))
             self._send_due()
 
-    def _hear(self, data: bytes) -> None:
+    def _on_data(self, data: bytes) -> None:
         if self._speed is not None and termios.tcgetattr(self._slave)[5] != self._speed:
             return
-        heard_s = time.monotonic() + self._byte_s * len(data)
+        received_s = time.monotonic() + self._byte_s * len(data)
         for frame in self._answer(data):
-            self._say(frame, heard_s + self._turnaround_s)
-            heard_s += self._turnaround_s + self._byte_s * len(frame)
+            self._say(frame, received_s + self._turnaround_s)
+            received_s += self._turnaround_s + self._byte_s * len(frame)
 
     def _say(self, frame: bytes, ready_s: float) -> None:
         """Queues a frame, as its faults have it, for when its last byte would have arrived."""
         self._frames += 1
         copies = [frame]
         if self._frames % self.hit_every == 0:
-            copies, delay_s = self._spoiled(frame)
+            copies, delay_s = self._corrupted(frame)
             ready_s += delay_s
         for copy in copies:
             self._free_s = max(self._free_s, ready_s) + self._byte_s * len(copy)
             self._waiting.append((self._free_s, copy))
 
-    def _spoiled(self, frame: bytes) -> tuple[list[bytes], float]:
+    def _corrupted(self, frame: bytes) -> tuple[list[bytes], float]:
         if "bad_checksum" in self._faults:
             middle = len(frame) // 2
             frame = frame[:middle] + bytes([frame[middle] ^ 1]) + frame[middle + 1 :]

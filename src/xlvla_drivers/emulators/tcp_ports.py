@@ -67,12 +67,12 @@ class TcpPorts:
         host: str,
         ports: Mapping[int, Answers | Pushes],
         faults: Faults,
-        spoil: Callable[[str, int, bytes], bytes],
+        corrupt: Callable[[str, int, bytes], bytes],
     ):
         self.host = host
         self._ports = ports
         self._faults = faults
-        self._spoil = spoil
+        self._corrupt = corrupt
         self._listeners: dict[int, socket.socket] = {}
         self._clients: list[_Client] = []
         self._due_s = {port: 0.0 for port, does in ports.items() if isinstance(does, Pushes)}
@@ -108,7 +108,7 @@ class TcpPorts:
                 self._hang_up()
                 self._plug()
             for key, _ in self._selector.select(self._pause_s()):
-                self._hear(key.data) if isinstance(key.data, _Client) else self._let_in(key.data)
+                self._on_data(key.data) if isinstance(key.data, _Client) else self._let_in(key.data)
             if self._listeners:
                 self._push()
                 self._send_late()
@@ -129,7 +129,7 @@ class TcpPorts:
         self._clients.append(client)
         self._selector.register(accepted, selectors.EVENT_READ, client)
 
-    def _hear(self, client: _Client) -> None:
+    def _on_data(self, client: _Client) -> None:
         try:
             data = client.socket.recv(4096)
         except BlockingIOError:
@@ -163,7 +163,7 @@ class TcpPorts:
         suffered = () if client.frames % self.hit_every else self._faults
         for fault in ("bad_header", "truncated"):
             if fault in suffered:
-                frame = self._spoil(fault, client.port, frame)
+                frame = self._corrupt(fault, client.port, frame)
         for _ in range(2 if "duplicated" in suffered else 1):
             if "late" in suffered:
                 self._late.append((time.monotonic() + self.late_s, client, frame))

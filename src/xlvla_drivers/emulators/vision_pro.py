@@ -13,7 +13,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
-from xlvla_drivers.emulators.headset import Wearer
+from xlvla_drivers.emulators.headset import HeadsetEmulator
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.vision_pro import EMULATED, HAND, Options
 
@@ -23,7 +23,7 @@ SEEN_HZ = 90.0
 """The headset's own rate; its app repeats what it saw last."""
 
 
-class Emulator(Wearer):
+class Emulator(HeadsetEmulator):
     """Serves any client at its address, both hands and the head; `side` means nothing to it."""
 
     def __init__(self, address: str, side: Side, options: Options):
@@ -77,7 +77,7 @@ class Emulator(Wearer):
 
     def _message(self) -> bytes:
         hands = {
-            side: wire.Hand(wrist, joints(keypoints))
+            side: wire.TrackedHand(wrist, joints(keypoints))
             for side, (wrist, keypoints) in self.hands(HAND).items()
         }
         left, right = (hands.get(side) for side in SIDES)

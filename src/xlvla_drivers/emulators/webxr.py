@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.types import SIDES, Side
-from xlvla_drivers.emulators.headset import Wearer
+from xlvla_drivers.emulators.headset import HeadsetEmulator
 from xlvla_drivers.emulators.vision_pro import joints
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.webxr import HAND, Options
@@ -24,7 +24,7 @@ HEAD_EVERY = 9
 PAUSE_S = 0.2
 
 
-class Emulator(Wearer):
+class Emulator(HeadsetEmulator):
     """Comes to the server at its address, again and again; `side` means nothing to it.
 
     An address without the server's key, `host:port/key`, is that of a server of this user on this

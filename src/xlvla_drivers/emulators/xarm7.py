@@ -67,7 +67,7 @@ class Emulator:
             port: Pushes(rate, partial(self._report, port)) for port, rate in self.rates_hz.items()
         }
         self._ports = TcpPorts(
-            host, {control: Answers(self._answer), **pushes}, self._faults, _spoil
+            host, {control: Answers(self._answer), **pushes}, self._faults, _corrupt
         )
 
     def start(self) -> None:
@@ -96,8 +96,8 @@ class Emulator:
         report, changing = self._forms[port]
         with self._lock:
             self._controller.advance()
-            for name, said in changing:
-                report[name] = said(self._controller)
+            for name, read in changing:
+                report[name] = read(self._controller)
         return report.tobytes()
 
 
@@ -124,11 +124,11 @@ def _form(port: int) -> tuple[np.ndarray, list[tuple[str, Callable[[Controller],
     for name, value in {"size": layout.itemsize, **_CONSTANT.get(port, {})}.items():
         report[name] = value
     return report, [
-        (name, said) for name, said in _CHANGING.items() if name in (layout.names or ())
+        (name, read) for name, read in _CHANGING.items() if name in (layout.names or ())
     ]
 
 
-def _spoil(fault: str, port: int, frame: bytes) -> bytes:
+def _corrupt(fault: str, port: int, frame: bytes) -> bytes:
     """A reply is spoiled within its frame, since TCP loses no bytes; a report, whose length is
     fixed, is not spared.
     """

@@ -52,7 +52,7 @@ class Emulator:
         self.contact = np.zeros((len(wire.FINGERS), 3))
         self._id = options.hand_id
         self._command = np.zeros(wire.JOINTS, wire.COMMAND)
-        self._heard = bytearray()
+        self._received = bytearray()
         self._port = SerialPort(address, self._answer, self._faults, baud=wire.BAUD)
 
     def start(self) -> None:
@@ -72,26 +72,29 @@ class Emulator:
             return self.plant.position.copy()
 
     def _answer(self, data: bytes) -> Iterator[bytes]:
-        self._heard += data
-        while (frame := wire.cut(self._heard, Counter())) is not None:
-            heard = wire.parse(frame)
-            if heard.destination not in (self._id, wire.EVERY_HAND) and self._id != wire.EVERY_HAND:
+        self._received += data
+        while (frame := wire.cut(self._received, Counter())) is not None:
+            request = wire.parse(frame)
+            if (
+                request.destination not in (self._id, wire.EVERY_HAND)
+                and self._id != wire.EVERY_HAND
+            ):
                 continue
-            said = self._obey(heard)
-            if said is not None:
-                yield wire.frame(heard.destination, heard.source, heard.command, said)
+            response = self._obey(request)
+            if response is not None:
+                yield wire.frame(request.destination, request.source, request.command, response)
 
-    def _obey(self, heard: wire.Frame) -> bytes | None:
-        if heard.command == wire.VERSION:
+    def _obey(self, request: wire.XHandFrame) -> bytes | None:
+        if request.command == wire.VERSION:
             return b"\x01\x00\x00\x00"
         if (
-            heard.command != wire.EXCHANGE
-            or len(heard.payload) != wire.COMMAND.itemsize * wire.JOINTS
+            request.command != wire.EXCHANGE
+            or len(request.payload) != wire.COMMAND.itemsize * wire.JOINTS
         ):
             return None
         with self._lock:
             self._live()
-            self._follow(np.frombuffer(heard.payload, wire.COMMAND))
+            self._follow(np.frombuffer(request.payload, wire.COMMAND))
             return self._state().tobytes()
 
     def _live(self) -> None:

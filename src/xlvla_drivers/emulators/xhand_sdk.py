@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -111,10 +111,10 @@ class XHandControl:
         for record, joint in zip(records, command.finger_command, strict=True):
             for name in ("id", "kp", "ki", "kd", "position", "tor_max", "mode"):
                 record[name] = getattr(joint, name)
-        heard = self._ask(wire.EXCHANGE, records.tobytes())
-        if heard is None:
+        response = self._ask(wire.EXCHANGE, records.tobytes())
+        if response is None:
             return ErrorStruct(NO_ANSWER, "timeout")
-        self._state = wire.state(heard)
+        self._state = wire.state(response)
         return ErrorStruct()
 
     def read_state(self, hand_id: int, force_update: bool) -> tuple[ErrorStruct, HandState_t]:
@@ -152,7 +152,7 @@ class XHandControl:
         try:
             self._link.send(wire.frame(wire.PC, wire.HAND, command, payload))
             data = self._link.frame(
-                lambda buffer: wire.cut(buffer, Counter()), awake.now_s() + _ANSWER_S
+                lambda buffer: wire.cut(buffer, Counter()), thread_clock.now_s() + _ANSWER_S
             )
         except LinkLost:
             return None

@@ -22,7 +22,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.hands.ability import HAND
 from xlvla.types import SECOND, Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import ability_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -77,7 +77,7 @@ class Driver:
         self._lock = threading.Lock()
         self._asked = 0
         self._asked_ns = 0
-        self._said = b""
+        self._last_body = b""
         self._newest: dict[str, np.ndarray] = {}
         self._hot = 0
         self._rest: np.ndarray | None = None
@@ -145,7 +145,7 @@ class Driver:
 
     def _ask(self, request: bytes) -> None:
         """Sends a command; what is already there answers earlier ones."""
-        while self._take(awake.NOW):
+        while self._take(thread_clock.NOW):
             pass
         self._link.send(request)
         self._asked = self._asked + 1
@@ -160,7 +160,7 @@ class Driver:
                 self.counts["retries"] += 1
                 self._asked = 0
                 self._ask(self._read_request())
-            until_s = awake.now_s() + LINK_TIMEOUT_S / _TRIES
+            until_s = thread_clock.now_s() + LINK_TIMEOUT_S / _TRIES
             while self._asked and self._take(until_s):
                 pass
             if not self._asked:
@@ -183,9 +183,9 @@ class Driver:
             self.counts["unexpected"] += 1
             return True
         if not self._asked:
-            self.counts["duplicated" if body == self._said else "late"] += 1
+            self.counts["duplicated" if body == self._last_body else "late"] += 1
         self._asked = max(self._asked - 1, 0)
-        self._said = body
+        self._last_body = body
         self._hot = reply.hot
         fields = {
             "position": reply.position,

@@ -134,19 +134,21 @@ def read_reply(body: bytes) -> Reply | None:
     )
 
 
-def reply(header: int, said: Reply) -> bytes:
+def reply(header: int, answer: Reply) -> bytes:
     """The stuffed frame of a reply; `header` is that of the command it answers."""
     variant = (header & 0x0F) + 1
-    second = said.velocity if variant == 2 else said.current
-    words = np.stack([said.position, second if second is not None else np.zeros(6)], axis=1)
+    second = answer.velocity if variant == 2 else answer.current
+    words = np.stack([answer.position, second if second is not None else np.zeros(6)], axis=1)
     body = bytes([header]) + words.astype("<i2").tobytes()
     if variant == 3:
         body += (
-            (said.velocity if said.velocity is not None else np.zeros(6)).astype("<i2").tobytes()
+            (answer.velocity if answer.velocity is not None else np.zeros(6))
+            .astype("<i2")
+            .tobytes()
         )
     else:
-        body += pack_touch(said.touch if said.touch is not None else np.zeros(30, int))
-    return stuff(summed(body + bytes([said.hot])))
+        body += pack_touch(answer.touch if answer.touch is not None else np.zeros(30, int))
+    return stuff(summed(body + bytes([answer.hot])))
 
 
 def unpack_touch(packed: bytes) -> np.ndarray:

@@ -159,7 +159,7 @@ def _frame(header: bytes, hand_id: int, command: int, address: int, data: bytes)
 
 
 @dataclass(frozen=True)
-class Frame:
+class InspireFrame:
     """A sound frame, taken apart."""
 
     hand_id: int
@@ -168,8 +168,8 @@ class Frame:
     data: bytes
 
 
-def parse(frame: bytes) -> Frame:
-    return Frame(frame[2], frame[4], int.from_bytes(frame[5:7], "little"), frame[7:-1])
+def parse(frame: bytes) -> InspireFrame:
+    return InspireFrame(frame[2], frame[4], int.from_bytes(frame[5:7], "little"), frame[7:-1])
 
 
 def cut_request(buffer: bytearray, counts: Counter[str]) -> bytes | None:

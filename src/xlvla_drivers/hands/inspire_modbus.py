@@ -20,7 +20,7 @@ from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands.inspire_registers import Registers, host_and_port
@@ -49,7 +49,7 @@ def _arrived(descriptor: int, until_s: float) -> bytes:
     """What has arrived, waiting until then for the first of it; OSError where the other end is
     gone.
     """
-    if not awake.wait([descriptor], until_s):
+    if not thread_clock.wait([descriptor], until_s):
         return b""
     try:
         data = os.read(descriptor, 4096)
@@ -86,7 +86,7 @@ class ModbusRegisters(Registers):
         super().__init__(address, hand_id, counts)
         self._high_first = high_first
         self._client: Any = None
-        self._heard = b""
+        self._received = b""
         self._settled = True
 
     @abstractmethod
@@ -128,7 +128,7 @@ class ModbusRegisters(Registers):
 
     def _ask(self, method: str, until_s: float, expected: int = 5, **request: Any) -> Any:
         """One request's answer, None when none came in time that could be read."""
-        self._heard = b""
+        self._received = b""
         try:
             client = self._opened()
             self._forget(client.socket.fileno(), until_s)
@@ -139,13 +139,13 @@ class ModbusRegisters(Registers):
             self.close()
             raise LinkLost(f"{self.address} is gone: {error}") from None
         except ModbusException:
-            if self._heard:
+            if self._received:
                 self.counts[
-                    "truncated" if len(self._heard) < expected + self.envelope else self.refused
+                    "truncated" if len(self._received) < expected + self.envelope else self.refused
                 ] += 1
             return None
         self._settled = True
-        self.counts["duplicated"] += len(self._heard) > expected + self.envelope
+        self.counts["duplicated"] += len(self._received) > expected + self.envelope
         if answer.isError():
             raise XlvlaError(
                 f"{self.address}: the hand refuses register {request['address']} ({answer}): check "
@@ -168,13 +168,13 @@ class ModbusRegisters(Registers):
         mistaken for it.
         """
         quiet_s = 0.0 if self._settled else self.quiet_s
-        while (now_s := awake.now_s()) < until_s and _arrived(descriptor, now_s + quiet_s):
+        while (now_s := thread_clock.now_s()) < until_s and _arrived(descriptor, now_s + quiet_s):
             self.counts["unexpected"] += 1
 
     def _listen(self, sending: bool, data: bytes) -> bytes:
         """pymodbus shows every packet, what it received from the answer's beginning on."""
         if not sending:
-            self._heard = data
+            self._received = data
         return data
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -52,7 +52,7 @@ class Registers(ABC):
         """One attempt, until then; anything but None when the hand took it."""
 
     def glance(self, address: int, size: int) -> bytes | None:
-        return self._read(address, size, awake.now_s() + REPLY_S)
+        return self._read(address, size, thread_clock.now_s() + REPLY_S)
 
     def read(self, address: int, size: int) -> bytes:
         return self._insist(self._read, address, size)
@@ -63,10 +63,10 @@ class Registers(ABC):
     def _insist(
         self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes
     ) -> bytes:
-        end_s = awake.now_s() + LINK_TIMEOUT_S
-        until_s = awake.now_s() + REPLY_S
+        end_s = thread_clock.now_s() + LINK_TIMEOUT_S
+        until_s = thread_clock.now_s() + REPLY_S
         while (answer := attempt(address, content, until_s)) is None:
-            if awake.now_s() >= end_s:
+            if thread_clock.now_s() >= end_s:
                 raise LinkLost(
                     f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms"
                 )
@@ -106,10 +106,10 @@ class SerialRegisters(Registers):
         self._forget()
         self._link.send(request)
         while (frame := self._link.frame(self._cut, until_s)) is not None:
-            heard = wire.parse(frame)
-            if (heard.hand_id, heard.command, heard.address) == (self.hand_id, command, address):
+            parsed = wire.parse(frame)
+            if (parsed.hand_id, parsed.command, parsed.address) == (self.hand_id, command, address):
                 self._last = frame
-                return heard.data
+                return parsed.data
             self._count(frame)
         return None
 
@@ -117,7 +117,7 @@ class SerialRegisters(Registers):
         """What is still on the line answers an older request: an answer to the next one must not be
         mistaken for it.
         """
-        while (frame := self._link.frame(self._cut, awake.NOW)) is not None:
+        while (frame := self._link.frame(self._cut, thread_clock.NOW)) is not None:
             self._count(frame)
         self.counts["truncated"] += self._link.drain() > 0
 

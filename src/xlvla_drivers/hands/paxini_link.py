@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
@@ -56,10 +56,10 @@ class ServerLink:
 
     def states(self) -> list[dict[str, Any]]:
         """All states that arrived since; waits for one where the newest has grown old."""
-        self._hear(awake.NOW)
+        self._receive_states(thread_clock.NOW)
         while time.monotonic() - self._newest_s > FRESH_S:
-            until_s = self._heard_s + LINK_TIMEOUT_S
-            if not self._hear(until_s) and awake.now_s() > until_s:
+            until_s = self._received_s + LINK_TIMEOUT_S
+            if not self._receive_states(until_s) and thread_clock.now_s() > until_s:
                 self._patience_s = HUNG_S
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
         self._patience_s = PART_S
@@ -76,9 +76,9 @@ class ServerLink:
     def ask(self, what: str, answer: str, timeout_s: float) -> Any:
         self.say(**{what: True})
         self._await(lambda: answer in self._answers, timeout_s)
-        self._newest_s, self._heard_s = (
+        self._newest_s, self._received_s = (
             time.monotonic(),
-            awake.now_s(),
+            thread_clock.now_s(),
         )  # there is no state while the SDK is busy
         return self._answers.pop(answer)
 
@@ -104,25 +104,25 @@ class ServerLink:
         self._buffer = b""
         self._states: list[dict[str, Any]] = []
         self._answers: dict[str, Any] = {}
-        self._newest_s = self._heard_s = (
+        self._newest_s = self._received_s = (
             0.0  # when the newest state was made, and when it came by `awake`
         )
 
     def _await(self, done: Callable[[], bool], timeout_s: float) -> None:
-        until_s = awake.now_s() + timeout_s
+        until_s = thread_clock.now_s() + timeout_s
         while not done():
-            if awake.now_s() > until_s:
+            if thread_clock.now_s() > until_s:
                 raise LinkLost(
                     f"the process of the vendor's SDK did not answer within {timeout_s:.0f} s"
                 )
-            self._hear(until_s)
+            self._receive_states(until_s)
 
-    def _hear(self, until_s: float) -> bool:
+    def _receive_states(self, until_s: float) -> bool:
         """Takes in what has arrived, waiting until then for the first of it; whether anything
         had.
         """
         connection = self._opened()
-        if not awake.wait([connection], until_s):
+        if not thread_clock.wait([connection], until_s):
             return False
         try:
             data = connection.recv(1 << 20)
@@ -154,7 +154,7 @@ class ServerLink:
             at_s = message["state"]["at"]  # one clock for all processes of a machine
             self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
             self._newest_s = at_s
-            self._heard_s = awake.now_s()
+            self._received_s = thread_clock.now_s()
         else:
             self._answers.update(message)
 

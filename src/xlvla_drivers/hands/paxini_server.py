@@ -66,7 +66,7 @@ class Link:
         os._exit(1)
 
 
-class Hand:
+class ServedHand:
     """One hand behind the SDK."""
 
     def __init__(self, sdk, options):
@@ -175,11 +175,11 @@ class Hand:
     def _faults(self):
         if not self._control.isFault():
             return []
-        told = [
+        errors = [
             (str(error.finger_name), str(error.motor_ID), int(error.error_code))
             for error in self._control.getFaultCode()
         ]
-        return [error for error in told if error[2]] or [("hand", "", 0)]
+        return [error for error in errors if error[2]] or [("hand", "", 0)]
 
     @staticmethod
     def _must(done, what):
@@ -244,7 +244,7 @@ def main():
     link = Link(chosen.descriptor)
     hand = None
     try:
-        hand = Hand(load(chosen.sdk), chosen)
+        hand = ServedHand(load(chosen.sdk), chosen)
         link.say(ready=hand.open())
         serve(link, hand, 1 / chosen.rate_hz)
     except ImportError as error:

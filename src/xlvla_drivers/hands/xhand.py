@@ -17,7 +17,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.hands.xhand import HAND
 from xlvla.types import SECOND, Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -114,22 +114,22 @@ class SerialExchanges:
         self._link.open()
 
     def begin(self, command: np.ndarray) -> None:
-        self._dismiss(self._newest(awake.NOW))
+        self._dismiss(self._newest(thread_clock.NOW))
         self._counts["truncated"] += self._link.drain() > 0
         self._earliest_s = time.monotonic() + 0.95 * wire.EXCHANGE_S
         self._link.send(wire.frame(wire.PC, self._id, wire.EXCHANGE, command.tobytes()))
 
     def end(self, timeout_s: float) -> np.ndarray | None:
-        until_s = awake.now_s() + timeout_s
+        until_s = thread_clock.now_s() + timeout_s
         while (data := self._newest(until_s)) is not None:
-            heard = wire.parse(data)
+            parsed = wire.parse(data)
             if (
                 time.monotonic() > self._earliest_s
-                and heard.command == wire.EXCHANGE
-                and len(heard.payload) == wire.STATE.itemsize
+                and parsed.command == wire.EXCHANGE
+                and len(parsed.payload) == wire.STATE.itemsize
             ):
                 self._last = data
-                return wire.state(heard.payload)
+                return wire.state(parsed.payload)
             self._dismiss(data)
         return None
 
@@ -139,7 +139,10 @@ class SerialExchanges:
     def _newest(self, until_s: float) -> bytes | None:
         """The last of the frames that have arrived, waiting until then for one."""
         newest = self._link.frame(self._cut, until_s)
-        while newest is not None and (later := self._link.frame(self._cut, awake.NOW)) is not None:
+        while (
+            newest is not None
+            and (later := self._link.frame(self._cut, thread_clock.NOW)) is not None
+        ):
             self._counts["duplicated" if later == newest else "unexpected"] += 1
             newest = later
         return newest
@@ -195,9 +198,9 @@ class Driver:
             self.write(dict(zip(self.joints, measured.position.tolist(), strict=True)))
         left = [fault for fault in self.read().faults if fault.stops]
         if left:
-            told = "; ".join(f"{fault.joint}: {fault.text} {fault.code}" for fault in left)
+            listing = "; ".join(f"{fault.joint}: {fault.text} {fault.code}" for fault in left)
             raise XlvlaError(
-                f"{told}: nothing is known to clear it but switching the hand off and on"
+                f"{listing}: nothing is known to clear it but switching the hand off and on"
             )
         return "no error is left"
 
@@ -225,14 +228,16 @@ class Driver:
         """Waits for the answer, asking again where it does not come; the answer, and when it came
         [ns].
         """
-        end_s = awake.now_s() + LINK_TIMEOUT_S
+        end_s = thread_clock.now_s() + LINK_TIMEOUT_S
         try:
             if (
                 state := self._exchanges.end(0.0)
             ) is not None:  # it lay there already, since about then
                 return state, min(time.time_ns(), self._begun_ns + round(SECOND * wire.EXCHANGE_S))
-            while (state := self._exchanges.end(min(REPLY_S, end_s - awake.now_s()))) is None:
-                if awake.now_s() >= end_s:
+            while (
+                state := self._exchanges.end(min(REPLY_S, end_s - thread_clock.now_s()))
+            ) is None:
+                if thread_clock.now_s() >= end_s:
                     raise LinkLost(
                         f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} "
                         f"ms{self._exchanges.complaint}"

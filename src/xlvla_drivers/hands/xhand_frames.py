@@ -95,7 +95,7 @@ def frame(source: int, destination: int, command: int, payload: bytes = b"") -> 
 
 
 @dataclass(frozen=True)
-class Frame:
+class XHandFrame:
     """A sound frame, taken apart."""
 
     source: int
@@ -104,8 +104,8 @@ class Frame:
     payload: bytes
 
 
-def parse(data: bytes) -> Frame:
-    return Frame(data[2], data[3], data[4], data[_HEAD:-_CRC])
+def parse(data: bytes) -> XHandFrame:
+    return XHandFrame(data[2], data[3], data[4], data[_HEAD:-_CRC])
 
 
 def cut(buffer: bytearray, counts: Counter[str], longest: int = STATE.itemsize) -> bytes | None:

@@ -104,11 +104,11 @@ class SdkExchanges:
             )
 
     def _exchange(self, command: np.ndarray) -> np.ndarray | None:
-        said = self._sdk.HandCommand_t()
-        for joint, target in zip(said.finger_command, command, strict=True):
+        hand_command = self._sdk.HandCommand_t()
+        for joint, target in zip(hand_command.finger_command, command, strict=True):
             for name in ("id", "kp", "ki", "kd", "position", "tor_max", "mode"):
                 setattr(joint, name, target[name].item())
-        error = self._hand.send_command(self._id, said)
+        error = self._hand.send_command(self._id, hand_command)
         if not error.error_code:
             error, state = self._hand.read_state(self._id, False)
             if not error.error_code or error.error_code in TACTILE_ERRORS:

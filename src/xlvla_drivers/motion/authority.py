@@ -27,12 +27,12 @@ class Authority:
 
     Args:
         engaged: whether chunks are played from the start.
-        awaited: devices that must have said that they are well before anything is engaged.
+        awaited: devices that must have reported ok before motion is engaged.
 
     Attributes:
         stopped: an e-stop is latched.
         engaged: chunks are played unless stopped.
-        driver: the source that drives; None before one was heard.
+        driver: the source that drives; None before one has published.
     """
 
     def __init__(self, engaged: bool, awaited: Iterable[str] = ()):
@@ -41,7 +41,7 @@ class Authority:
         self.driver: str | None = None
         self._chosen = self._why = ""
         self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(
-            awaited, (Level.SILENT, "its driver has said nothing")
+            awaited, (Level.SILENT, "no status from its driver yet")
         )
 
     @property
@@ -98,7 +98,7 @@ class Authority:
         self.driver = None if began else self.driver
         return began
 
-    def hear(self, device: str, level: int, text: str) -> bool:
+    def on_status(self, device: str, level: int, text: str) -> bool:
         """What a device says of itself; whether it was lost just now, which disengages."""
         before = self._devices.get(device, (Level.OK, ""))[0]
         self._devices[device] = Level(min(level, Level.STALE)), text
@@ -107,7 +107,7 @@ class Authority:
         return lost and before < Level.ERROR
 
     def choose(self, source: str) -> bool:
-        """The operator names who drives; whether somebody else must let go."""
+        """The operator selects the source; returns whether another source is disengaged."""
         self._chosen = source
         if self.driver is None or not source or source == self.driver:
             return False

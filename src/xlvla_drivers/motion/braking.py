@@ -96,7 +96,7 @@ class Braking:
         return np.where(forwards, least, -most), np.where(forwards, most, -least)
 
 
-class Standing:
+class AtRest:
     """The stop of joints [N] that rest, as a `Braking` that takes no time."""
 
     duration_s = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla.rig import Rig
 from xlvla_drivers.motion.distance import Distances
-from xlvla_drivers.motion.pace import REACTION_S
+from xlvla_drivers.motion.speed_scaling import REACTION_S
 from xlvla_drivers.motion.way import Looks, Piece, Way
 
 AHEAD_S = (REACTION_S / 2, REACTION_S)
@@ -82,8 +82,8 @@ class Clearance:
         self._floor = np.minimum(self._stop, self._known)
 
     def carried(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Somebody else has moved the rig from a pose [N] to another: what came nearer by that is
-        nobody's command.
+        """The rig was moved externally from a pose [N] to another: distances that shrank by that
+        were not commanded.
         """
         nearer = np.minimum(self.distances.at(after) - self.distances.at(before), 0.0)
         self._floor = np.minimum(self._stop, self._floor + nearer)

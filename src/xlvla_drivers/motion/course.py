@@ -9,7 +9,7 @@ import numpy as np
 from xlvla_drivers.motion.chunk import Trajectory, warped
 from xlvla_drivers.motion.fade import Fade
 from xlvla_drivers.motion.limits import Bounds
-from xlvla_drivers.motion.pace import Beat
+from xlvla_drivers.motion.speed_scaling import Beat
 from xlvla_drivers.motion.steps import State
 
 

@@ -41,14 +41,14 @@ class Passage:
         '' where it was not.
         """
         asked_s = (1 + missed) * self._period_s
-        told_s = now_s - self._last_s
+        elapsed_s = now_s - self._last_s
         steady_s = time.monotonic() - self._steady_s
         first = self._last_s < 0
         self._last_s = now_s
         self._steady_s = self._steady_s + steady_s
         if first:
             return self._period_s, ""
-        set_by_s = self._set_by_s(told_s, steady_s)
+        set_by_s = self._set_by_s(elapsed_s, steady_s)
         if set_by_s:
             return (
                 self._period_s,
@@ -59,7 +59,7 @@ class Passage:
             asked_s = steady_s
         return min(asked_s, LONGEST_STEP_S), ""
 
-    def _set_by_s(self, told_s: float, steady_s: float) -> float:
+    def _set_by_s(self, elapsed_s: float, steady_s: float) -> float:
         if self._simulated:
-            return told_s if told_s < 0 or told_s > STANDSTILL_S else 0.0
-        return told_s - steady_s if abs(told_s - steady_s) > JUMP_S else 0.0
+            return elapsed_s if elapsed_s < 0 or elapsed_s > STANDSTILL_S else 0.0
+        return elapsed_s - steady_s if abs(elapsed_s - steady_s) > JUMP_S else 0.0

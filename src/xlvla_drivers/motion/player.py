@@ -15,7 +15,7 @@ from xlvla_drivers.motion.checks import Checks
 from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order
 from xlvla_drivers.motion.course import Course
 from xlvla_drivers.motion.limits import Bounds, Limiter, Step
-from xlvla_drivers.motion.pace import Beat
+from xlvla_drivers.motion.speed_scaling import Beat
 from xlvla_drivers.motion.steps import State
 
 LONGEST_STEP_S = 0.05

@@ -8,16 +8,16 @@ import numpy as np
 
 from xlvla.rig import Rig
 from xlvla.types import Side
-from xlvla_drivers.motion.braking import Standing
+from xlvla_drivers.motion.braking import AtRest
 from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player, Proposal
 from xlvla_drivers.motion.sides import side_player
+from xlvla_drivers.motion.speed_scaling import SpeedScaling
 from xlvla_drivers.motion.way import Way
 
 STILL_RAD = 1e-3
-"""A side that has no command yet counts as moved, by somebody else, when a joint is further than
-this from where it was.
+"""A side without a command yet counts as moved externally when a joint is further than this from
+where it was.
 """
 
 LEAST_PACE = 0.1
@@ -46,7 +46,7 @@ class RigMotion:
 
     def __init__(self, rig: Rig):
         self.players: dict[Side, Player] = {side: side_player(rig, side) for side in rig.sides}
-        self.pace = Pace()
+        self.pace = SpeedScaling()
         self.verdict: Verdict | None = None
         self.braking = False
         self.braked = 0
@@ -54,7 +54,7 @@ class RigMotion:
         self.watched = len(self._clearance.distances.gaps)
         self._look_every_s = 1 / rig.motion.guard_hz
         self._looked_s = np.inf
-        self._standing: dict[Side, np.ndarray] = {}
+        self._resting_positions: dict[Side, np.ndarray] = {}
 
     def step(
         self, now_s: float, dt: float, measured: Mapping[Side, np.ndarray | None]
@@ -123,29 +123,30 @@ class RigMotion:
         return True
 
     def _notice(self, here: Mapping[Side, np.ndarray], pose: np.ndarray) -> None:
-        """Sees where sides are that have no command, and whether somebody has moved them."""
-        standing: dict[Side, np.ndarray] = {
+        """Updates the positions of sides that have no command, and detects whether they were moved
+        externally."""
+        resting_positions: dict[Side, np.ndarray] = {
             side: here[side] for side, player in self.players.items() if not player.started
         }
         if self._looked_s == np.inf:
-            self._standing = standing
+            self._resting_positions = resting_positions
             self._clearance.begin(pose)
         elif any(
-            np.abs(where - self._standing[side]).max() > STILL_RAD
-            for side, where in standing.items()
+            np.abs(where - self._resting_positions[side]).max() > STILL_RAD
+            for side, where in resting_positions.items()
         ):
             before = np.concatenate(
                 [
-                    self._standing[side] if side in standing else where
+                    self._resting_positions[side] if side in resting_positions else where
                     for side, where in here.items()
                 ]
             )
-            self._standing = standing
+            self._resting_positions = resting_positions
             self._clearance.carried(before, pose)
 
     def _way(self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal]) -> Way:
         stops = [
-            proposed[side].step.stop if side in proposed else Standing(pose)
+            proposed[side].step.stop if side in proposed else AtRest(pose)
             for side, pose in here.items()
         ]
         return Way(np.concatenate(list(here.values())), stops)

@@ -37,8 +37,8 @@ class Tracking:
         self._commands.append((now_s, command))
         while now_s - self._commands[0][0] > LAG_S:
             self._commands.popleft()
-        told = np.array([pose for _, pose in self._commands])
-        beyond = np.maximum(measured - told.max(axis=0), told.min(axis=0) - measured)
+        commanded = np.array([pose for _, pose in self._commands])
+        beyond = np.maximum(measured - commanded.max(axis=0), commanded.min(axis=0) - measured)
         worst = int(np.argmax(beyond))
         if beyond[worst] <= LAG_RAD:
             return ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlvla_drivers.motion.braking import Braking, Standing
+from xlvla_drivers.motion.braking import AtRest, Braking
 from xlvla_drivers.motion.distance import Distances
 
 
@@ -21,7 +21,7 @@ class Way:
     """
 
     start: np.ndarray
-    stops: Sequence[Braking | Standing]
+    stops: Sequence[Braking | AtRest]
 
     def at(self, seconds: float) -> np.ndarray:
         """Where the rig is [N], so long after the next command."""

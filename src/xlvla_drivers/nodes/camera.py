@@ -8,20 +8,20 @@ import time
 from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Camera
 from xlvla.ros import convert
+from xlvla.ros.camera_publisher import CameraPublisher
 from xlvla.ros.convert import SECOND
-from xlvla.ros.eye import Eye
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla_drivers import registry
 from xlvla_drivers.cameras.camera import (
     CameraDevice,
-    Frame,
+    ImageFrame,
     Intrinsics,
     Size,
     published,
     published_intrinsics,
 )
-from xlvla_drivers.cameras.watch import Pace, Watch
+from xlvla_drivers.cameras.watch import FrameSelector, Watch
 
 SILENCE_PERIODS = 3
 SHORTEST_SILENCE_S = 0.1
@@ -48,7 +48,7 @@ class CameraNode(RigNode):
             raise unknown("camera", self._name, self.rig.cameras)
         self._camera: Camera = self.rig.cameras[self._name]
         self._watch = Watch(self._device())
-        self._eye = Eye(self, self._name, self._camera)
+        self._eye = CameraPublisher(self, self._name, self._camera)
 
     def _device(self) -> CameraDevice:
         device = self.rig.camera_device(self._name)
@@ -66,7 +66,7 @@ class CameraNode(RigNode):
 
     def work(self, stop: threading.Event) -> None:
         assert self._watch is not None
-        pace = Pace(self._camera.rate_hz)
+        pace = FrameSelector(self._camera.rate_hz)
         silence_s = max(SILENCE_PERIODS / self._camera.rate_hz, SHORTEST_SILENCE_S)
         self._watch.start()
         try:
@@ -79,7 +79,7 @@ class CameraNode(RigNode):
         finally:
             self._watch.stop()
 
-    def _publish(self, frame: Frame, camera: CameraDevice) -> None:
+    def _publish(self, frame: ImageFrame, camera: CameraDevice) -> None:
         picture = published(frame, self._camera.publish, self._options)
         lens = self._lens(frame.size, camera.intrinsics)
         info = convert.camera_info(lens, frame.stamp_ns, self._name)

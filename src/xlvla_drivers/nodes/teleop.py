@@ -62,13 +62,13 @@ class TeleopNode(RigNode):
         super().__init__("teleop")
         self._orders: queue.Queue[tuple[bool, Future[str]]] = queue.Queue()
         self._link = "connecting"
-        self._told = ""
-        self._told_s = 0.0
+        self._last_published = ""
+        self._last_published_s = 0.0
 
     def configure(self) -> None:
         if self.rig.teleop is None:
             raise XlvlaError(
-                f"rig '{self.rig.name}' has no `teleop` section, so nobody drives it by hand"
+                f"rig '{self.rig.name}' has no `teleop` section, so it cannot be teleoperated"
             )
         self.teleop = self.rig.teleop
         sys.setswitchinterval(SWITCH_S)
@@ -90,10 +90,10 @@ class TeleopNode(RigNode):
         self._buttons = self.publisher(topics.BUTTON)
         self._state: dict[str, Any] = {
             "plays": False,
-            "state": "motion has said nothing",
+            "state": "no status from motion yet",
             "source": "",
         }
-        self._void_ns = self._seen_ns = self._looked_ns = 0
+        self._valid_since_ns = self._seen_ns = self._looked_ns = 0
         self._followed_s = dict.fromkeys(self._sides, 0.0)
         self.serve(topics.TELEOP_CLUTCH, self._on_clutch)
 
@@ -131,7 +131,7 @@ class TeleopNode(RigNode):
             with self._stopping(side, now_ns):
                 side.follower.expire(now_ns / SECOND)
                 if looks:
-                    side.look(now_ns, self._void_ns)
+                    side.look(now_ns, self._valid_since_ns)
         while not self._orders.empty():
             self._obey(*self._orders.get(), now_ns)
         self._tell()
@@ -166,11 +166,11 @@ class TeleopNode(RigNode):
 
     @contextlib.contextmanager
     def _stopping(self, side: TeleopSide, now_ns: int):
-        """Where a side lets go of the operator inside, the robot is told to stay."""
+        """Where a side disengages from the operator, the robot is commanded to hold."""
         followed = side.follower.follows
         yield
         if followed and not side.follower.follows:
-            self.health.counts[f"{side.side} let go"] += 1
+            self.health.counts[f"{side.side} disengaged"] += 1
             self.warn(f"{side.side} {side.follower.why}")
             side.drive(now_ns)
 
@@ -182,12 +182,10 @@ class TeleopNode(RigNode):
                 self._orders.put((not closed, Future()))
 
     def _listen(self) -> None:
-        """Where the world was put back or motion does not play, nothing that was begun before goes
-        on.
-        """
+        """Where the simulation was reset or motion does not play, nothing begun before continues."""
         if (reset := self._resets.newest()) is not None:
-            self._void_ns = reset.began_ns
-            self._forget("open: the world was put back")
+            self._valid_since_ns = reset.began_ns
+            self._forget("open: the simulation was reset")
         if (state := self._motion.newest()) is not None:
             self._state = state
             if not self._state["plays"]:
@@ -250,7 +248,7 @@ class TeleopNode(RigNode):
     def _refused(self, side: TeleopSide, now_ns: int) -> str:
         """Closes a side's clutch; why not, where it cannot."""
         try:
-            here = side.here(now_ns, self._void_ns)
+            here = side.here(now_ns, self._valid_since_ns)
             if here is None:
                 raise XlvlaError(f"{side.side}: it is not known where the robot is")
             side.follower.close(here, now_ns / SECOND)
@@ -269,11 +267,11 @@ class TeleopNode(RigNode):
         """The status, at every change and now and then."""
         sides = {key: self._of_side(key) for key in self._sides}
         now_s = time.monotonic()
-        said = json.dumps(sides) + self._link
-        if said == self._told and now_s < self._told_s + STATUS_S:
+        status = json.dumps(sides) + self._link
+        if status == self._last_published and now_s < self._last_published_s + STATUS_S:
             return
-        self._told = said
-        self._told_s = now_s
+        self._last_published = status
+        self._last_published_s = now_s
         figures = self.health.figures()
         latency = {
             name: float(figures.get(f"sample to chunk {name} [ms]", "nan"))

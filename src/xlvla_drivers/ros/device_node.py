@@ -104,7 +104,7 @@ class DeviceNode(RigNode):
         try:
             for _, missed in self.clock.ticks(self._device.rate_hz, stop):
                 self.health.counts["deadlines missed"] += missed * steady
-                self._hear_stops(self.link)
+                self._read_stops(self.link)
                 for command in self._commands.every():
                     self._obey(self.link, command)
                 was_up = self.link.condition == "up"
@@ -118,10 +118,10 @@ class DeviceNode(RigNode):
                     self._publish(self.link, state)
             self.link.close()
 
-    def _hear_stops(self, link: Link) -> None:
-        for said in self._stops.every():
-            if said.stopped:
-                link.guard.stop(said.by or "somebody")
+    def _read_stops(self, link: Link) -> None:
+        for order in self._stops.every():
+            if order.stopped:
+                link.guard.stop(order.by or "somebody")
             else:
                 link.guard.release()
 
@@ -170,15 +170,17 @@ class DeviceNode(RigNode):
     def _tell(self) -> None:
         """Says at once how the device is; in the device's thread."""
         assert self.link is not None
-        standing = self.link.standing
+        device_status = self.link.status
         status = DiagnosticStatus(
-            level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line
+            level=LEVELS[device_status.level],
+            name=f"{self.side} {self.part}",
+            message=device_status.line,
         )
         status.hardware_id = self._whose
-        stop.mark(status, standing.stopped)
+        stop.mark(status, device_status.stopped)
         self._status.publish(status)
-        if standing.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
-            self.warn(standing.line)
+        if device_status.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
+            self.warn(device_status.line)
 
     def _recover(self, request: Any) -> str:
         assert self.link is not None
@@ -196,11 +198,11 @@ class DeviceNode(RigNode):
 
     def _collect(self, link: Link) -> None:
         """What /diagnostics says beside rates and durations."""
-        standing = link.standing
+        device_status = link.status
         state = link.state
         {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[
-            standing.level
-        ](standing.line)
+            device_status.level
+        ](device_status.line)
         self.health.fact("device", self._whose)
         self.health.fact("link", link.condition)
         self.health.fact("stopped by", link.guard.stopped or "nobody")

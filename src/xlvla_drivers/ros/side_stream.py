@@ -65,13 +65,13 @@ class SideStream:
         self.homing = False
         self._home_ns = 0
 
-    def measured(self, now_ns: int, era: Reset) -> np.ndarray | None:
+    def measured(self, now_ns: int, reset: Reset) -> np.ndarray | None:
         """Where the side is [N] rad; None where that is not known freshly."""
-        return self._measured.pose(now_ns, era.began_ns)
+        return self._measured.pose(now_ns, reset.began_ns)
 
-    def strayed(self, now_ns: int, era: Reset) -> str:
+    def strayed(self, now_ns: int, reset: Reset) -> str:
         """Why a side in motion must not go on, '' where it may; called regularly."""
-        measured = self.measured(now_ns, era)
+        measured = self.measured(now_ns, reset)
         if measured is None:
             return f"{self.side}: its joint states are older than {self.node.rig.motion.stale_s} s"
         if not self.player.started:
@@ -80,15 +80,17 @@ class SideStream:
         strayed = self._tracking.strayed(now_ns / SECOND, self.player.position[arm], measured[arm])
         return f"{self.side}: {strayed}" if strayed else ""
 
-    def take_chunks(self, now_ns: int, era: Reset, authority: Authority, plays: bool) -> None:
+    def take_chunks(self, now_ns: int, reset: Reset, authority: Authority, plays: bool) -> None:
         """Offers the chunks that came to the player; where nothing `plays` they are counted."""
         for message in self._chunks.every():
-            void = convert.nanoseconds(message.header.stamp) < max(era.began_ns, self._home_ns)
-            if void or self.homing or not plays:
+            discarded = convert.nanoseconds(message.header.stamp) < max(
+                reset.began_ns, self._home_ns
+            )
+            if discarded or self.homing or not plays:
                 self.node.health.counts[f"{self.side} chunks ignored"] += 1
                 continue
             try:
-                self._offer(message, now_ns, era, authority)
+                self._offer(message, now_ns, reset, authority)
             except XlvlaError as error:
                 self._chunks.refuse(error)
 
@@ -103,7 +105,7 @@ class SideStream:
         )
         self.homing = True
 
-    def _offer(self, message: Any, now_ns: int, era: Reset, authority: Authority) -> None:
+    def _offer(self, message: Any, now_ns: int, reset: Reset, authority: Authority) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
         source = message.header.frame_id
         try:
@@ -113,7 +115,7 @@ class SideStream:
             reason = error.reason if isinstance(error, Refused) else "size"
             self.player.counts[f"refused: {reason}"] += 1
             raise
-        measured = None if self.player.started else self.measured(now_ns, era)
+        measured = None if self.player.started else self.measured(now_ns, reset)
         relative = source.endswith(RELATIVE)
         names = list(message.joint_names)
         now_s = now_ns / SECOND

@@ -57,19 +57,19 @@ class TeleopSide:
         }
         self._commanded: dict[str, convert.Joints] = {}
 
-    def look(self, now_ns: int, void_ns: int) -> None:
+    def look(self, now_ns: int, valid_since_ns: int) -> None:
         """Where the robot is, and whether it follows."""
         for part, reader in self._commands.items():
-            if (said := reader.newest()) is not None:
-                self._commanded[part] = said
-        self._pose = self._measured.pose(now_ns, void_ns)
-        self.follower.compare(self.here(now_ns, void_ns), now_ns / SECOND)
+            if (received := reader.newest()) is not None:
+                self._commanded[part] = received
+        self._pose = self._measured.pose(now_ns, valid_since_ns)
+        self.follower.compare(self.here(now_ns, valid_since_ns), now_ns / SECOND)
 
-    def here(self, now_ns: int, void_ns: int) -> np.ndarray | None:
+    def here(self, now_ns: int, valid_since_ns: int) -> np.ndarray | None:
         """Where the side [N] is held by commands, or where it is measured to be; None where neither
         is known.
         """
-        since_ns = max(void_ns, now_ns - round(COMMANDED_S * SECOND))
+        since_ns = max(valid_since_ns, now_ns - round(COMMANDED_S * SECOND))
         held = [self._commanded.get(part) for part in PARTS]
         if all(command is not None and command.stamp_ns >= since_ns for command in held):
             return np.concatenate([command.position for command in held if command is not None])

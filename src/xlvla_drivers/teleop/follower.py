@@ -16,7 +16,7 @@ from xlvla.types import Side
 from xlvla.urdf import placed
 from xlvla_drivers.teleop.clutch import Clutch, jumped, turned
 from xlvla_drivers.teleop.fingers import Fingers
-from xlvla_drivers.teleop.operator import SILENCE_S, Tracked
+from xlvla_drivers.teleop.operator import SILENCE_S, TrackedSide
 from xlvla_drivers.teleop.smoothing import FINGERS, LEADER, Smooth, SmoothPose
 from xlvla_drivers.teleop.wrist import WristIk
 
@@ -33,8 +33,8 @@ SPEED_S = 0.015
 """Time constant of the speed by which a target is thought to go on."""
 
 LEASH_RAD = 0.35
-"""How far ahead of the robot a joint may be told to go: what is held back must not leap once it is
-let go.
+"""How far ahead of the robot a joint may be told to go: what is held back must not jump once it is
+released.
 """
 
 FAR_M = 0.25
@@ -97,8 +97,8 @@ class Follower:
         self._smooth_leader = Smooth(LEADER)
         self.follows = False
         self.why = "not seen yet"
-        self.seen: Tracked | None = None
-        self.raw: Tracked | None = None
+        self.seen: TrackedSide | None = None
+        self.raw: TrackedSide | None = None
         self._seen_s = self._stamp_s = self._near_s = -math.inf
         self._clutch: Clutch | None = None
         self._robot: np.ndarray | None = None
@@ -108,7 +108,7 @@ class Follower:
     def tracked(self) -> bool:
         return self.seen is not None
 
-    def see(self, tracked: Tracked, now_s: float, stamp_s: float | None) -> None:
+    def see(self, tracked: TrackedSide, now_s: float, stamp_s: float | None) -> None:
         """Takes in what a source saw; what cannot be opens the clutch."""
         stamp_s = now_s if stamp_s is None else stamp_s
         dt = stamp_s - self._stamp_s
@@ -130,7 +130,7 @@ class Follower:
         if self.follows and dt > 0:
             self._advance(self.seen, min(max(dt, SHORTEST_STEP_S), LONGEST_STEP_S))
 
-    def _believed(self, tracked: Tracked, dt: float) -> Tracked:
+    def _believed(self, tracked: TrackedSide, dt: float) -> TrackedSide:
         """What was seen, keypoints in the hand frame; XlvlaError where that is nobody's hand."""
         if not tracked.sound:
             raise XlvlaError("the tracker gave no finite pose")
@@ -148,9 +148,9 @@ class Follower:
         keypoints = (
             None if tracked.keypoints is None else human.aligned(self.side, tracked.keypoints)
         )
-        return Tracked(tracked.T_world_wrist, keypoints, tracked.joints)
+        return TrackedSide(tracked.T_world_wrist, keypoints, tracked.joints)
 
-    def _smoothed(self, tracked: Tracked, dt: float) -> Tracked:
+    def _smoothed(self, tracked: TrackedSide, dt: float) -> TrackedSide:
         wrist = (
             None if tracked.T_world_wrist is None else self._smooth_wrist(tracked.T_world_wrist, dt)
         )
@@ -163,7 +163,7 @@ class Follower:
                 np.array([[tracked.joints[joint]] for joint in self._joints]), dt
             )
             angles = dict(zip(self._joints, smooth[:, 0].tolist(), strict=True))
-        return Tracked(wrist, keypoints, angles)
+        return TrackedSide(wrist, keypoints, angles)
 
     def lose(self, why: str) -> None:
         """The operator is no longer seen, or not to be believed."""
@@ -207,7 +207,7 @@ class Follower:
         self._near_s = now_s
         self._robot = None
 
-    def _gap(self, arm: np.ndarray, seen: Tracked) -> np.ndarray:
+    def _gap(self, arm: np.ndarray, seen: TrackedSide) -> np.ndarray:
         """How far [J] rad an arm is from a leader, which must be near: it does not travel on its
         own to where that is.
         """
@@ -233,7 +233,7 @@ class Follower:
 
     def compare(self, here: np.ndarray | None, now_s: float) -> None:
         """Takes in where the robot [N] rad is told to be now, or is; one that stays far behind is
-        let go.
+        disengaged.
         """
         if not self.follows:
             return
@@ -262,7 +262,7 @@ class Follower:
         passed = np.arange(1, frames + 1)[:, None] / rate_hz
         return np.clip(self.goal.position + passed * self.goal.velocity, self._lower, self._upper)
 
-    def _advance(self, seen: Tracked, dt: float) -> None:
+    def _advance(self, seen: TrackedSide, dt: float) -> None:
         assert self.goal is not None
         before = self.goal
         position = np.concatenate(
@@ -272,7 +272,7 @@ class Follower:
         velocity = before.velocity - np.expm1(-dt / SPEED_S) * (velocity - before.velocity)
         self.goal = Goal(position, velocity)
 
-    def _arm(self, seen: Tracked, before: np.ndarray, dt: float) -> np.ndarray:
+    def _arm(self, seen: TrackedSide, before: np.ndarray, dt: float) -> np.ndarray:
         if seen.joints is not None:
             self._behind = self._behind - np.clip(self._behind, -JOIN_RAD_S * dt, JOIN_RAD_S * dt)
             self._wanted = np.clip(
@@ -293,7 +293,7 @@ class Follower:
             return self._ik.lower, self._ik.upper
         return self._robot - LEASH_RAD, self._robot + LEASH_RAD
 
-    def _fingers(self, seen: Tracked, dt: float) -> np.ndarray:
+    def _fingers(self, seen: TrackedSide, dt: float) -> np.ndarray:
         if seen.keypoints is None:
             return self._hand
         self._joined_s += dt
@@ -301,7 +301,7 @@ class Follower:
         share = share * share * (3 - 2 * share)
         return self._hand + share * (self.fingers.joints(seen.keypoints) - self._hand)
 
-    def _leader(self, seen: Tracked) -> np.ndarray:
+    def _leader(self, seen: TrackedSide) -> np.ndarray:
         assert seen.joints is not None
         return np.array([seen.joints[joint] for joint in self._joints])
 

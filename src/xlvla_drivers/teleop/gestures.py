@@ -27,7 +27,7 @@ class Gestures:
 
     def __init__(self) -> None:
         self._since: dict[Side, tuple[Finger | None, float]] = {}
-        self._told: dict[Side, Finger | None] = {}
+        self._reported: dict[Side, Finger | None] = {}
 
     def __call__(self, hands: Mapping[Side, np.ndarray], now_s: float) -> tuple[str, ...]:
         """The buttons that hands with these keypoints [21, 3] m press now."""
@@ -42,12 +42,12 @@ class Gestures:
         sign = _sign(keypoints)
         before, since_s = self._since.get(side, (None, now_s))
         if sign != before:
-            self._since[side], self._told[side] = (sign, now_s), None
+            self._since[side], self._reported[side] = (sign, now_s), None
             return None
         self._since[side] = before, since_s
-        if sign is None or now_s - since_s < HELD_S or self._told.get(side) == sign:
+        if sign is None or now_s - since_s < HELD_S or self._reported.get(side) == sign:
             return None
-        self._told[side] = sign
+        self._reported[side] = sign
         return sign
 
 

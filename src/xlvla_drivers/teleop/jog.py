@@ -11,7 +11,7 @@ import pinocchio as pin  # pyright: ignore
 
 from xlvla.types import Side
 from xlvla_drivers.teleop.closing import closed
-from xlvla_drivers.teleop.operator import Tracked
+from xlvla_drivers.teleop.operator import TrackedSide
 
 SETTLE_S = 0.08
 """Time constant with which the wrist goes to where it was told."""
@@ -48,7 +48,7 @@ class Jog:
     def close(self, more: float) -> None:
         self.closing_goal = float(np.clip(self.closing_goal + more, 0.0, 1.0))
 
-    def advance(self, dt: float) -> Tracked:
+    def advance(self, dt: float) -> TrackedSide:
         """The wrist and fingers dt later."""
         share = -np.expm1(-dt / SETTLE_S)
         self.pose[:3, 3] += _shorter(
@@ -59,7 +59,7 @@ class Jog:
         self.closing += float(
             np.clip(self.closing_goal - self.closing, -FASTEST_CLOSING * dt, FASTEST_CLOSING * dt)
         )
-        return Tracked(self.pose.copy(), closed(self.side, self.closing))
+        return TrackedSide(self.pose.copy(), closed(self.side, self.closing))
 
 
 def _shorter(vector: np.ndarray, most: float) -> np.ndarray:

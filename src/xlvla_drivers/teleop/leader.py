@@ -16,7 +16,7 @@ from xlvla_drivers.arms import dynamixel
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.closing import closed
-from xlvla_drivers.teleop.operator import Mailbox, Sample, Tracked
+from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ class Driver:
         except XlvlaError as error:
             self._mailbox.fail(error if isinstance(error, LinkLost) else LinkLost(str(error)))
 
-    def _seen(self, side: Side) -> Tracked:
+    def _seen(self, side: Side) -> TrackedSide:
         arm = self._arms[side]
         angles = self._calibration[side].joint(arm.read().position)
         keypoints = None if arm.gripper is None else closed(side, arm.gripper)
-        return Tracked(
+        return TrackedSide(
             keypoints=keypoints, joints=dict(zip(arm.joints, angles.tolist(), strict=True))
         )

@@ -35,7 +35,7 @@ def keypoints(nodes: Iterable[Node]) -> np.ndarray:
         ][-4:]
         if len(joints) < 4:
             raise XlvlaError(
-                f"the glove says {len(joints)} joints of the {finger}: four are needed"
+                f"the glove sends {len(joints)} joints of the {finger}: four are needed"
             )
         points += joints
     return np.array(points)

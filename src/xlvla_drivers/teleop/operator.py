@@ -2,7 +2,8 @@
 them.
 
 A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of what a rig
-may say about it under `teleop.options`, and `Driver`, which makes a `Source` of `(address, sides,
+may say about it under `teleop.options`, and `Driver`, which makes a `TeleopSource` of `(address,
+sides,
 options, node)`: `node` is the ROS node that reads it. The `Driver` of a source that comes by topics
 stands in `ros/sources/<name>.py`. Keypoints, the hand frame and the wrist's pose are those of
 `xlvla.human`; the operator's world has x forward, y left and z up.
@@ -31,7 +32,7 @@ GONE_S = 1.0
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackedSide:
     """One side of the operator at one moment; None is what its source does not know.
 
     Args:
@@ -67,7 +68,7 @@ class Sample:
         buttons: pressed or signed since the last sample, by the words of `BUTTONS`.
     """
 
-    sides: Mapping[Side, Tracked]
+    sides: Mapping[Side, TrackedSide]
     received_ns: int = field(default_factory=time.monotonic_ns)
     stamp_s: float | None = None
     buttons: tuple[str, ...] = ()
@@ -76,7 +77,7 @@ class Sample:
 BUTTONS = ("clutch", "record", "discard", "success", "failure", "relabel")
 
 
-class Source(Protocol):
+class TeleopSource(Protocol):
     """One source. Methods are called from one thread.
 
     Attributes:
@@ -114,14 +115,14 @@ class Mailbox:
     def clear(self) -> None:
         self._sample: Sample | None = None
         self._failure: XlvlaError | None = None
-        self._heard = False
-        self._heard_s = time.monotonic()
+        self._received = False
+        self._received_s = time.monotonic()
 
     def put(self, sample: Sample) -> None:
         """Adds a sample; one that has seen nothing only says that the connection lives."""
         with self._there:
-            self._heard = True
-            self._heard_s = time.monotonic()
+            self._received = True
+            self._received_s = time.monotonic()
             if sample.sides or sample.buttons:
                 before = self._sample or Sample({})
                 self._sample = replace(
@@ -152,13 +153,13 @@ class Mailbox:
     def await_first(self, timeout_s: float) -> bool:
         """Whether anything came within the time."""
         with self._there:
-            self._there.wait_for(lambda: self._heard or self._failure is not None, timeout_s)
-            return self._heard
+            self._there.wait_for(lambda: self._received or self._failure is not None, timeout_s)
+            return self._received
 
     @property
     def silent_s(self) -> float:
         """How long nothing came."""
-        return time.monotonic() - self._heard_s
+        return time.monotonic() - self._received_s
 
 
 def installed(module: str, package: str) -> ModuleType:

@@ -18,7 +18,7 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, Tracked, installed
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, installed
 from xlvla_drivers.teleop.worlds import Facing
 
 EMULATED = f"127.0.0.1:{wire.PORT}"
@@ -74,12 +74,12 @@ class Driver:
         call = self._channel.unary_stream(wire.METHOD)(wire.request(_own_ip(self.address)))
         threading.Thread(target=self._listen, args=(call,), name="vision_pro", daemon=True).start()
         if not self._mailbox.await_first(CONNECT_S):
-            raise LinkLost(f"the headset at {self.address} says nothing")
+            raise LinkLost(f"the headset at {self.address} sends nothing")
 
     def read(self, timeout_s: float) -> Sample | None:
         sample = self._mailbox.take(timeout_s)
         if self._mailbox.silent_s > GONE_S:
-            raise LinkLost(f"the headset at {self.address} says nothing")
+            raise LinkLost(f"the headset at {self.address} sends nothing")
         return sample
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Driver:
         """A wrist that is exactly where it was is one that the headset does not see."""
         if update.head is not None:
             self._facing.head(update.head)
-        sides: dict[Side, Tracked] = {}
+        sides: dict[Side, TrackedSide] = {}
         for side in SIDES:
             hand = update.left if side == "left" else update.right
             if (
@@ -117,7 +117,7 @@ class Driver:
                 or self._still(side, hand.wrist)
             ):
                 continue
-            sides[side] = Tracked(
+            sides[side] = TrackedSide(
                 self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3]
             )
         hands: dict[Side, np.ndarray] = {

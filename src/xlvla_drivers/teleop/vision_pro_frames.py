@@ -41,7 +41,7 @@ _LAST = bytes((16 << 3 & 0x7F | 5 | 0x80, 1))
 
 
 @dataclass(frozen=True)
-class Hand:
+class TrackedHand:
     """A wrist [4, 4] in the world, whose y is up, and joints [K, 4, 4] in the wrist's frame."""
 
     wrist: np.ndarray
@@ -52,8 +52,8 @@ class Hand:
 class Update:
     """One message; None is what it does not hold."""
 
-    left: Hand | None = None
-    right: Hand | None = None
+    left: TrackedHand | None = None
+    right: TrackedHand | None = None
     head: np.ndarray | None = None
 
 
@@ -96,12 +96,12 @@ def matrix_bytes(matrix: np.ndarray) -> bytes:
     )
 
 
-def _hand_bytes(hand: Hand) -> bytes:
+def _hand_bytes(hand: TrackedHand) -> bytes:
     skeleton = b"".join(_field(1, matrix_bytes(joint)) for joint in hand.joints)
     return _field(1, matrix_bytes(hand.wrist)) + (_field(2, skeleton) if len(hand.joints) else b"")
 
 
-def _hand(data: bytes | None) -> Hand | None:
+def _hand(data: bytes | None) -> TrackedHand | None:
     if data is None:
         return None
     parts = dict(_fields(data))
@@ -113,7 +113,7 @@ def _hand(data: bytes | None) -> Hand | None:
         if joint[0, 0] in HEADERS:
             break
         joints.append(joint)
-    return Hand(_matrix(parts[1]), np.array(joints).reshape(-1, 4, 4))
+    return TrackedHand(_matrix(parts[1]), np.array(joints).reshape(-1, 4, 4))
 
 
 def _matrix(data: bytes) -> np.ndarray:

@@ -19,7 +19,7 @@ from xlvla.types import SECOND, SIDES, Side
 from xlvla_drivers.cameras import v4l2
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import Mailbox, Sample, Tracked, installed
+from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, installed
 
 FACING = np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Directions of a camera (x right, y down, z ahead) in the world of who sits before it and looks at
@@ -110,7 +110,7 @@ class Driver:
 
     def _sample(self, found: Any, lens: np.ndarray, stamp_s: float) -> Sample:
         width, height = self._options.capture
-        sides: dict[Side, Tracked] = {}
+        sides: dict[Side, TrackedSide] = {}
         for word, flat, solid in zip(
             found.handedness, found.hand_landmarks, found.hand_world_landmarks, strict=True
         ):
@@ -135,7 +135,7 @@ class Driver:
         )
 
 
-def seen(side: Side, points: np.ndarray, image: np.ndarray, lens: np.ndarray) -> Tracked | None:
+def seen(side: Side, points: np.ndarray, image: np.ndarray, lens: np.ndarray) -> TrackedSide | None:
     """A hand whose points [21, 3] m appear at pixels [21, 2]: where it must be for that; None where
     that is no hand.
     """
@@ -151,4 +151,4 @@ def seen(side: Side, points: np.ndarray, image: np.ndarray, lens: np.ndarray) ->
         return None
     T_world_wrist = np.eye(4)
     T_world_wrist[:3, :3], T_world_wrist[:3, 3] = FACING @ axes, FACING @ placed[0]
-    return Tracked(T_world_wrist, points)
+    return TrackedSide(T_world_wrist, points)

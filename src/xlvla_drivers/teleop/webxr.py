@@ -4,7 +4,7 @@ speaks vuer's events.
 The page is vuer's. It is opened as `https://vuer.ai?ws=ws://localhost:8012/KEY` on a headset whose
 port was brought here over USB (`adb reverse tcp:8012 tcp:8012`), or with `wss://` and a certificate
 over the network; the whole address, with this server's key, is printed when the source starts.
-Whoever does not know the key, and every page of another site, is sent away.
+Clients without the key, and pages of other sites, are refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop import webxr_door as door
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, Tracked, installed
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, installed
 from xlvla_drivers.teleop.worlds import Facing
 
 MOST_BYTES = 1 << 16
@@ -78,9 +78,9 @@ class Driver:
         self._server: Any = None
         self._seat = threading.Condition()
         self._driving: Any = None
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._key = ""
-        self._told = False
+        self._announced = False
         self._begin()
 
     def open(self) -> None:
@@ -136,17 +136,17 @@ class Driver:
 
     def _tell(self, server: str) -> None:
         """Once, at the terminal: topics are recorded, and the key is nobody else's."""
-        if not self._told:
+        if not self._announced:
             print(f"open {self._options.page}?ws={server} on the headset", flush=True)
-        self._told = True
+        self._announced = True
 
     def _admit(self, connection: Any, request: Any) -> Any:
-        """None for whoever may come in, else the answer that sends a client away."""
+        """None if the client is accepted, else the response that refuses it."""
         why = door.refusal(request, self._key, self._options.page)
         if not why:
             return None
         if self._node is not None:
-            self._node.warn(f"a client at {connection.remote_address[0]} was sent away: {why}")
+            self._node.warn(f"a client at {connection.remote_address[0]} was refused: {why}")
         return connection.respond(403, f"{why}\n")
 
     def _serve(self, connection: Any) -> None:
@@ -158,7 +158,7 @@ class Driver:
             return
         try:
             for frame in connection:
-                self._hear(frame, connection)
+                self._on_frame(frame, connection)
         except ConnectionClosed:
             pass
         except XlvlaError as error:
@@ -172,13 +172,13 @@ class Driver:
         """
         give_up_s = time.monotonic() + GONE_S + 0.1
         with self._seat:
-            while self._driving is not None and time.monotonic() - self._heard_s < GONE_S:
+            while self._driving is not None and time.monotonic() - self._received_s < GONE_S:
                 if time.monotonic() > give_up_s:
                     return False
                 self._seat.wait(0.05)
             self._dismiss()
             self._driving = connection
-            self._heard_s = time.monotonic()
+            self._received_s = time.monotonic()
             self._begin()
         return True
 
@@ -204,12 +204,12 @@ class Driver:
                 self._dismiss()
                 self._mailbox.fail(LinkLost(why))
 
-    def _hear(self, frame: bytes | str, connection: Any) -> None:
+    def _on_frame(self, frame: bytes | str, connection: Any) -> None:
         kind, stamp_s, value = wire.read(frame)
         with self._seat:
             if self._driving is not connection:
                 return
-            self._heard_s = time.monotonic()
+            self._received_s = time.monotonic()
             if kind == wire.CAMERA_MOVE and (head := wire.head(value)) is not None:
                 self._facing.head(head)
             elif kind == wire.HAND_MOVE:
@@ -221,8 +221,8 @@ class Driver:
         seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {
             side: hand for side, hand in wire.hands(value).items() if side in self._sides
         }
-        sides: dict[Side, Tracked] = {
-            side: Tracked(self._facing.pose(wrist, HAND), keypoints)
+        sides: dict[Side, TrackedSide] = {
+            side: TrackedSide(self._facing.pose(wrist, HAND), keypoints)
             for side, (wrist, keypoints) in seen.items()
         }
         hands: dict[Side, np.ndarray] = {side: keypoints for side, (_, keypoints) in seen.items()}

@@ -1,4 +1,4 @@
-"""Who may come to the WebXR server: whoever knows its key, from our page or no browser at all."""
+"""Access to the WebXR server: clients that know its key, from our page or without a browser."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def place(address: str, *, secure: bool) -> tuple[str, int]:
 
 def refusal(request: Any, key: str, page: str) -> str:
     """Why a client is sent away; '' for one that may come in."""
-    said = request.path.partition("?")[0].strip("/")
+    given_key = request.path.partition("?")[0].strip("/")
     origins = request.headers.get_all("Origin")
     host = request.headers.get("Host", "")
-    if not hmac.compare_digest(said.encode(errors="replace"), key.encode()):
+    if not hmac.compare_digest(given_key.encode(errors="replace"), key.encode()):
         return "its address does not end with this server's key"
     strange = [
         origin

@@ -46,8 +46,8 @@ def scene(ts_ms: int, rate_hz: int = 90) -> bytes:
     return _packed({"ts": ts_ms, "etype": "SET", "data": data})
 
 
-def _packed(said: dict[str, Any]) -> bytes:
-    packed = msgpack.packb(said)
+def _packed(event: dict[str, Any]) -> bytes:
+    packed = msgpack.packb(event)
     assert packed is not None
     return packed
 
@@ -57,8 +57,8 @@ def read(frame: bytes | str) -> tuple[str, float, Any]:
     if isinstance(frame, str):
         raise XlvlaError(f"a text of {len(frame)} characters is no event: they are binary")
     try:
-        said = msgpack.unpackb(frame, strict_map_key=False)
-        return str(said["etype"]), float(said["ts"] or 0) / 1e3, said.get("value")
+        event = msgpack.unpackb(frame, strict_map_key=False)
+        return str(event["etype"]), float(event["ts"] or 0) / 1e3, event.get("value")
     except (
         ValueError,
         KeyError,

@@ -1,4 +1,4 @@
-"""The codec beside other ways of bringing poses to another hand: how near they come, and how fast.
+"""The codec compared with other retargeting methods: accuracy and speed.
 
 All see the same poses of the same right hands: unrelated ones, tight pinches, and smooth paths
 between them.
@@ -62,7 +62,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Pace:
+class RetargetingSpeed:
     """Along smooth paths: seconds per frame, and errors of all lines and of each frame's
     shortest.
     """
@@ -139,7 +139,9 @@ def quality(name: str, way: Way, scene: Scene) -> Quality:
     return Quality(name, _mean(pinched), _mean(random))
 
 
-def paces(codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)) -> list[Pace]:
+def paces(
+    codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)
+) -> list[RetargetingSpeed]:
     """The codec, and dex-retargeting's optimisers of these kinds, pair by pair in turn on one
     thread.
     """
@@ -165,9 +167,9 @@ def paces(codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)) -> li
     return [_pace(way, rows) for way, rows in found.items()]
 
 
-def _pace(way: str, rows: Sequence[tuple[float, Errors, Errors]]) -> Pace:
+def _pace(way: str, rows: Sequence[tuple[float, Errors, Errors]]) -> RetargetingSpeed:
     spent, every, nearest = zip(*rows, strict=True)
-    return Pace(way, float(np.median(spent)), _mean(every), _mean(nearest))
+    return RetargetingSpeed(way, float(np.median(spent)), _mean(every), _mean(nearest))
 
 
 def _onnx(

@@ -25,10 +25,10 @@ from xlvla.human_codec import FORMAT, features
 from xlvla.types import FINGERS
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.gestures import bent, opened
-from xlvla_policy.latent.human_poses import LOWER, UPPER, crowd, lines, tracked, unlike
+from xlvla_policy.latent.human_poses import LOWER, UPPER, lines, random_human_poses, tracked, unlike
 from xlvla_policy.latent.losses import pinches, retargeting, roughness, shared
 from xlvla_policy.latent.model import Coders, Mlp
-from xlvla_policy.latent.newcomer import load, shaped
+from xlvla_policy.latent.new_hand import load, shaped
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import DEFAULT, Recipe
 from xlvla_policy.latent.sampling import uniform_poses
@@ -90,7 +90,7 @@ class HumanLosses:
         return self.retargeting + self.smooth + self.home + self.cycle + self.likeness
 
 
-class Person(nn.Module):
+class HumanCoder(nn.Module):
     """What is learnt: encoder and decoder of the operator's hand."""
 
     def __init__(self, latent: int, recipe: Recipe):
@@ -123,10 +123,10 @@ class HumanRun:
         self.coders = Coders(self.bodies, self.recipe).requires_grad_(False)
         for body in self.bodies:
             load(self.coders[body.name], tensors, body.name, self.codec.latent_dim)
-        self.person = Person(self.codec.latent_dim, self.recipe)
+        self.person = HumanCoder(self.codec.latent_dim, self.recipe)
         self.optimiser = Optimiser(self.person.parameters(), PEAK, orthogonal=True)
         self.generator = Generator().manual_seed(seed)
-        self.people = crowd(POOL, self.generator)
+        self.people = random_human_poses(POOL, self.generator)
         self.points = self.people.points()
         self.seed = seed
         self.steps = steps
@@ -164,7 +164,7 @@ class HumanRun:
         back = self.person.encode(shown)
         wanted = closed(lines(points))
         offered = closed(lines(shown)).split(ROBOTS)
-        costs = [self._told(body, z, back, robots, wanted) for body in bodies]
+        costs = [self._costs(body, z, back, robots, wanted) for body in bodies]
         retargeted, smooth, home, returned = (
             torch.stack(part).mean() for part in zip(*costs, strict=True)
         )
@@ -181,7 +181,7 @@ class HumanRun:
         )
         return HumanLosses(retargeted, SMOOTH * smooth, HOME * home, cycle, likeness)
 
-    def _told(
+    def _costs(
         self, body: Embodiment, z: Tensor, back: Tensor, robots: Tensor, wanted: Tensor
     ) -> tuple[Tensor, ...]:
         """What one frozen hand makes of people's latents: its lines, its roughness, how far from

@@ -23,7 +23,7 @@ from xlvla.types import FINGERS, Finger, Side
 from xlvla_policy.latent.baselines.per_pose import nearest
 from xlvla_policy.latent.embodiment import embodiment
 from xlvla_policy.latent.human import NOISE_M, TOUCH_M, closed
-from xlvla_policy.latent.human_poses import Crowd, anatomies, lines, natural, pinch
+from xlvla_policy.latent.human_poses import HumanPoses, anatomies, lines, natural, pinch
 from xlvla_policy.latent.kinematics import fingertips
 from xlvla_policy.latent.losses import OPPOSING, pinches, shared
 
@@ -93,7 +93,7 @@ def exam(each: int = 24, gestures: int = 6) -> Exam:
     meeting = torch.nn.functional.one_hot(finger, 5).bool()
     roots, bones = anatomies(2 * len(finger), generator)
     pinched = pinch(Anatomy(roots[: len(finger)], bones[: len(finger)]), meeting, generator)
-    crowd = Crowd(
+    crowd = HumanPoses(
         torch.cat([pinched, natural(len(finger), generator)]),
         roots,
         bones,
@@ -105,7 +105,7 @@ def exam(each: int = 24, gestures: int = 6) -> Exam:
     )
 
 
-def _closing(crowd: Crowd, generator: Generator) -> np.ndarray:
+def _closing(crowd: HumanPoses, generator: Generator) -> np.ndarray:
     """From rest to every pose, with a tracker's noise."""
     part = _smooth(torch.linspace(0, 1, CLOSING))[:, None]
     angles = torch.lerp(_rest(len(crowd))[:, None], crowd.angles[:, None], part)
@@ -129,13 +129,13 @@ def _gestures(count: int, generator: Generator) -> np.ndarray:
         for a, b in zip(stops, [*stops[1:], stops[0]], strict=True)
     ]
     return (
-        _posed(torch.cat(legs, dim=1), Crowd(stops[0], roots, bones, torch.zeros(count)))
+        _posed(torch.cat(legs, dim=1), HumanPoses(stops[0], roots, bones, torch.zeros(count)))
         .double()
         .numpy()
     )
 
 
-def _posed(angles: Tensor, people: Crowd) -> Tensor:
+def _posed(angles: Tensor, people: HumanPoses) -> Tensor:
     """Keypoints [N, T, 21, 3] m of people at angles [N, T, 20] rad; in double precision, which jerk
     needs.
     """

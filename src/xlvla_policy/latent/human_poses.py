@@ -1,5 +1,5 @@
-"""Random hands of random people: natural poses, pinches of every finger, open hands and fists; no
-recordings.
+"""Random human hand poses of random anatomies: natural poses, pinches of every finger, open hands
+and fists; no recordings.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LOWER, UPPER = (torch.tensor(limit, dtype=torch.float32) for limit in (human.LOW
 
 
 @dataclass(frozen=True)
-class Crowd:
+class HumanPoses:
     """Poses of as many people: joints [N, 20] rad, their anatomies, and the finger [N] each
     pinches, 0 where none.
     """
@@ -52,8 +52,8 @@ class Crowd:
     def __len__(self) -> int:
         return len(self.angles)
 
-    def __getitem__(self, chosen: Tensor | slice) -> Crowd:
-        return Crowd(
+    def __getitem__(self, chosen: Tensor | slice) -> HumanPoses:
+        return HumanPoses(
             self.angles[chosen], self.roots[chosen], self.bones[chosen], self.pinching[chosen]
         )
 
@@ -62,7 +62,7 @@ class Crowd:
         return human.posed(self.angles, Anatomy(self.roots, self.bones), torch)
 
 
-def crowd(count: int, generator: Generator) -> Crowd:
+def random_human_poses(count: int, generator: Generator) -> HumanPoses:
     """Half of them natural poses, the rest pinches."""
     roots, bones = anatomies(count, generator)
     pinched = count // 2
@@ -73,7 +73,7 @@ def crowd(count: int, generator: Generator) -> Crowd:
         meeting[row, list(group)] = True
     angles = natural(count, generator)
     angles[:pinched] = pinch(Anatomy(roots[:pinched], bones[:pinched]), meeting[which], generator)
-    return Crowd(
+    return HumanPoses(
         angles,
         roots,
         bones,

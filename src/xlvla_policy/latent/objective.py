@@ -32,7 +32,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Source:
+class EmbodimentBatch:
     """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled
     latents, and paths.
 
@@ -50,12 +50,12 @@ class Source:
     free: Tensor
     path: Tensor
 
-    def every(self, stride: int, turn: int) -> Source:
-        """Every so-manieth pose, others each turn."""
+    def every(self, stride: int, turn: int) -> EmbodimentBatch:
+        """Every n-th pose, others each turn."""
         q, tips, lines, latent = (
             part[turn % stride :: stride] for part in (self.q, self.tips, self.pinches, self.latent)
         )
-        return Source(self.body, q, tips, lines, latent, self.free, self.path)
+        return EmbodimentBatch(self.body, q, tips, lines, latent, self.free, self.path)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Objective:
         roles: Roles,
         generator: Generator,
         turn: int,
-    ) -> Source:
+    ) -> EmbodimentBatch:
         noise = (
             torch.randn(mean.shape, generator=generator)
             if self.recipe.sampled
@@ -128,7 +128,7 @@ class Objective:
             if self.contacts and roles.exact
             else q[:0, 0]
         )
-        return Source(body, q, tips, pinches(tips, body.fingers), latent, free, path)
+        return EmbodimentBatch(body, q, tips, pinches(tips, body.fingers), latent, free, path)
 
     def _look(self, q: Tensor, turn: int) -> Tensor:
         """Every turn some of the poses are looked at for collisions."""
@@ -151,8 +151,8 @@ class Objective:
         return torch.cat([blended, self.coders[body.name].encode(moved)[0]])
 
     def _sources(
-        self, target: Embodiment, sources: Mapping[str, Source], roles: Roles
-    ) -> list[Source]:
+        self, target: Embodiment, sources: Mapping[str, EmbodimentBatch], roles: Roles
+    ) -> list[EmbodimentBatch]:
         """Whose latents a decoder is shown: everybody's, or where it is frozen only those of
         encoders that learn.
         """
@@ -164,7 +164,7 @@ class Objective:
         return list(shown)
 
     def _target(
-        self, target: Embodiment, sources: list[Source], roles: Roles, turn: int
+        self, target: Embodiment, sources: list[EmbodimentBatch], roles: Roles, turn: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Reconstruction, retargeting and twin loss of one decoder, and what its roughness and its
         collisions cost.
@@ -206,7 +206,10 @@ class Objective:
         return parts if target in roles.learning else tuple(roles.frozen * part for part in parts)  # pyright: ignore[reportReturnType]
 
     def collision(
-        self, target: Embodiment, arrived: Sequence[tuple[Source, Tensor, Tensor]], turn: int
+        self,
+        target: Embodiment,
+        arrived: Sequence[tuple[EmbodimentBatch, Tensor, Tensor]],
+        turn: int,
     ) -> Tensor:
         """Mean depth [m], summed over pairs of links, to which decoded poses reach into themselves
         though the source's do not.

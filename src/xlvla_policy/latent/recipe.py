@@ -16,7 +16,7 @@ class Recipe:
         normalised: layer normalisation before each activation.
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
-        stride: a decoder is shown every so-manieth pose of every other hand.
+        stride: a decoder is trained on every n-th pose of every other hand.
         coarse: share of each phase's steps whose hidden layers multiply in bfloat16.
         steps: steps of the right hands, which shape the latent.
         left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's

@@ -127,7 +127,7 @@ def _hand(where: str, hand: str, state: Tensors) -> dict[str, Tensor]:
     _linear(where, "hand_logvar_head", rest)
     decoder = _layers(where, "hand_decoder", rest)
     if rest:
-        raise XlvlaError(f"{where}: nobody knows what '{next(iter(rest))}' is")
+        raise XlvlaError(f"{where}: unknown tensor '{next(iter(rest))}'")
     encoder = [*backbone, mean]
     joints = len(catalog.hand(hand).joints)
     _fit(f"{where}, encoder", encoder, joints, len(mean["bias"]))

@@ -35,7 +35,7 @@ MAPS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class CodecReport:
     """What was measured of one side of a codec.
 
     Args:
@@ -62,7 +62,7 @@ class Report:
         return {**vars(self), "hands": hands, "pairs": pairs, "released": RELEASED}
 
 
-def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> Report:
+def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> CodecReport:
     on = bench(codec, side, poses, seed)
     pairs = evaluate_pairs(on)
     hands = evaluate(on, pairs)
@@ -70,12 +70,12 @@ def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1)
         rate: max(jerk_ratio(on, hand, hand, rate) for hand in codec.hands) for rate in RATES_HZ
     }
     name = codec.card.get("recipe", {}).get("name", "codec")
-    return Report(
+    return CodecReport(
         name, codec.hash, side, poses, seed, hands, pairs, collisions(on), jerk, mirror_mm(codec)
     )
 
 
-def heat_maps(reports: Sequence[Report], out: Path) -> None:
+def heat_maps(reports: Sequence[CodecReport], out: Path) -> None:
     """Writes a PNG: a row per codec, a column per metric; sources down, targets across, one scale
     in a column.
     """
@@ -101,11 +101,11 @@ def heat_maps(reports: Sequence[Report], out: Path) -> None:
     figure.savefig(out)
 
 
-def _hands(report: Report) -> list[str]:
+def _hands(report: CodecReport) -> list[str]:
     return [hand for hand in report.hands if hand != "all"]
 
 
-def _heat(axis: Any, report: Report, metric: str, top: float) -> None:
+def _heat(axis: Any, report: CodecReport, metric: str, top: float) -> None:
     hands = _hands(report)
     values = np.array(
         [[_value(report.pairs, (source, target), metric) for target in hands] for source in hands]

@@ -13,8 +13,8 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.ros import convert, forms, priority, topics
+from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
-from xlvla.ros.ghost import Ghost
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.types import PARTS
@@ -37,8 +37,8 @@ class PolicyNode(RigNode):
     """Decides every `replan_s` on the newest image and the commands in force when it was taken.
 
     A chunk is stamped with its image's time, so that motion can drop the frames that passed while
-    the policy thought. What became void meanwhile (a reset, another instruction, too much time) is
-    not published.
+    the policy thought. A chunk that became invalid meanwhile (a reset, another instruction, too
+    much time) is discarded.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class PolicyNode(RigNode):
         self._observer = Observer(self, self._policy, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
-        self._ghost = Ghost(self.rig)
+        self._chunk_markers = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
@@ -104,7 +104,7 @@ class PolicyNode(RigNode):
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
             observation = self._observer.observe(
-                now_ns, self._instruction, self._still_told(now_ns), self._delay_s()
+                now_ns, self._instruction, self._still_publishing(now_ns), self._delay_s()
             )
         except NotYet as reason:
             self.health.counts["waits"] += 1
@@ -137,7 +137,7 @@ class PolicyNode(RigNode):
             self._plan_ns = now_ns
             self._newest_ns = 0
 
-    def _still_told(self, now_ns: int) -> tuple[Chunk, ...]:
+    def _still_publishing(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
         oldest_ns = now_ns - round(SECOND * self._policy.frames / self._policy.rate_hz)
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
@@ -161,7 +161,7 @@ class PolicyNode(RigNode):
         with self._lock:
             now_ns = self.clock.now_ns()
             self._heed_reset(now_ns)
-            if stop.is_set() or self._void(observation):
+            if stop.is_set() or self._is_discarded(observation):
                 return True
             if self._late(
                 observation, now_ns
@@ -169,7 +169,7 @@ class PolicyNode(RigNode):
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
-            self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
+            self._markers.publish(self._chunk_markers.markers(chunk.positions, chunk.stamp_ns))
         return False
 
     def _late(self, observation: Observation, now_ns: int) -> bool:
@@ -180,14 +180,14 @@ class PolicyNode(RigNode):
         self._refuse(XlvlaError(f"a chunk came {late}: the policy is too slow on this machine"))
         return True
 
-    def _void(self, observation: Observation) -> bool:
+    def _is_discarded(self, observation: Observation) -> bool:
         """Whether what was thought about no longer holds."""
-        void = (
-            observation.stamp_ns < self._observer.void_ns
+        discarded = (
+            observation.stamp_ns < self._observer.valid_since_ns
             or observation.instruction != self._instruction
         )
-        self.health.counts["void chunks"] += void
-        return void
+        self.health.counts["discarded chunks"] += discarded
+        return discarded
 
     def _publish(self, chunk: Chunk, now_ns: int) -> None:
         for side, parts in chunk.positions.items():
@@ -229,13 +229,13 @@ class PolicyNode(RigNode):
 
     def _on_instruction(self, sentence: str) -> None:
         """Chunks made for another instruction bind no longer, and the next is due at once."""
-        said = sentence or self._config.instruction
+        instruction = sentence or self._config.instruction
         with self._lock:
-            if said != self._instruction:
-                self._instruction = said
+            if instruction != self._instruction:
+                self._instruction = instruction
                 self._sent = ()
                 self._plan_ns = 0
-        self.info(f"instruction: {said}")
+        self.info(f"instruction: {instruction}")
 
     def _report(self) -> None:
         now = time.monotonic()

@@ -18,7 +18,7 @@ from xlvla.rig import Rig
 from xlvla.types import PARTS, Part, Side
 from xlvla_policy.overlap import SECOND, Overlap, overlap
 from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.engine import Engine
 from xlvla_policy.vla.engine_choice import Choice
 from xlvla_policy.vla.frames import of_rig
@@ -57,7 +57,7 @@ class XlvlaPolicy:
     """
 
     def __init__(
-        self, rig: Rig, engine: Engine, card: Card, codec: Codec, words: Tokenizer, seed: int
+        self, rig: Rig, engine: Engine, card: ModelCard, codec: Codec, words: Tokenizer, seed: int
     ):
         _suits(rig, card)
         config = card.config
@@ -238,7 +238,7 @@ def _limits(rig: Rig, side: Side) -> dict[Part, tuple[np.ndarray, np.ndarray]]:
     return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}
 
 
-def _suits(rig: Rig, card: Card) -> None:
+def _suits(rig: Rig, card: ModelCard) -> None:
     """Refuses a rig that these weights cannot drive."""
     config = card.config
     if not set(config.cameras) & set(rig.cameras):
@@ -249,7 +249,8 @@ def _suits(rig: Rig, card: Card) -> None:
         )
     if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
         raise XlvlaError(
-            "policy.chunking: these weights never learned to continue a chunk ('prefix'): train "
+            "policy.chunking: these weights were not trained with action prefixes "
+            "('prefix'): train "
             "with `xlvla train policy --committed 0.5`, "
             "or choose guided, ensemble or plain"
         )

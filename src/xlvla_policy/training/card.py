@@ -9,9 +9,9 @@ from typing import Any
 from safetensors import safe_open
 
 from xlvla import files
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.normalise import Known
-from xlvla_policy.vla.stream import SEAL
+from xlvla_policy.vla.stream import CHECKSUM
 
 
 def beside(weights: Path) -> Path:
@@ -19,25 +19,25 @@ def beside(weights: Path) -> Path:
     return weights.with_suffix(".md")
 
 
-def write(weights: Path, card: Card) -> Path:
+def write(weights: Path, card: ModelCard) -> Path:
     """Writes the card, atomically."""
     path = beside(weights)
     with safe_open(weights, "np") as file:
-        seal = file.metadata()[SEAL]
-    files.write_text(path, "\n".join(lines(weights.name, seal, card)) + "\n")
+        checksum = file.metadata()[CHECKSUM]
+    files.write_text(path, "\n".join(lines(weights.name, checksum, card)) + "\n")
     return path
 
 
-def lines(name: str, seal: str, card: Card) -> Iterator[str]:
+def lines(name: str, checksum: str, card: ModelCard) -> Iterator[str]:
     config = card.config
     data = card.data
     yield from (
         f"# {name}",
         "",
-        "A policy of xlvla. This file is for people: the weights file carries all of it, sealed.",
+        "A policy of xlvla. The weights file contains all of it, with a checksum.",
         "",
     )
-    continues = f"learned to continue a chunk of which up to {card.committed} frames are committed"
+    continues = f"trained to continue an action prefix of up to {card.committed} frames"
     yield from _table(
         ("what", ""),
         [
@@ -55,14 +55,14 @@ def lines(name: str, seal: str, card: Card) -> Iterator[str]:
                 "cameras",
                 f"{', '.join(config.cameras)} at {config.vision.width}x{config.vision.height}",
             ),
-            ("SHA-256", f"`{seal}`"),
+            ("SHA-256", f"`{checksum}`"),
             ("codec", f"`{card.codec}`"),
             ("tokenizer", f"`{card.words}`"),
             (
                 "chunks",
                 continues
                 if card.committed
-                else "decided from noise; never learned to continue one",
+                else "generated from noise; not trained with action prefixes",
             ),
             ("begun with", f"`{data['init']}`" if data.get("init") else "nothing"),
             ("held out", data.get("holdout") or "nothing"),

@@ -16,7 +16,7 @@ from xlvla.types import PARTS, Part, Side
 from xlvla_data.episode import Episode
 from xlvla_policy.training import pictures
 from xlvla_policy.training.pictures import Pictures
-from xlvla_policy.training.sources import Source, names
+from xlvla_policy.training.sources import DataSource, names
 from xlvla_policy.vla import images, normalise
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.frames import Frames
@@ -35,7 +35,7 @@ class Recorded:
             after.
     """
 
-    source: Source
+    source: DataSource
     robot: Frames
     commands: tuple[np.ndarray, ...]
     moments: dict[str, Moments]
@@ -130,7 +130,7 @@ def load(
     )
 
 
-def read(source: Source, config: VlaConfig, codec: Codec) -> Recorded:
+def read(source: DataSource, config: VlaConfig, codec: Codec) -> Recorded:
     """A data set's commands as frames, every hand's joints encoded by that hand's codec.
 
     Raises:
@@ -166,7 +166,7 @@ def read(source: Source, config: VlaConfig, codec: Codec) -> Recorded:
     )
 
 
-def _look(source: Source, config: VlaConfig) -> None:
+def _look(source: DataSource, config: VlaConfig) -> None:
     """Refuses cameras whose pictures the policy cannot look at, before hours of them are
     decoded.
     """

@@ -14,7 +14,7 @@ import torch
 
 from xlvla.codec import Codec
 from xlvla_policy.training import dataset, sources
-from xlvla_policy.training.batches import Batches, Lots
+from xlvla_policy.training.batches import Batches, WeightedSampler
 from xlvla_policy.training.dataset import Demonstrations, Recorded
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import tokenizer
@@ -31,7 +31,7 @@ class Rates:
         decoded: whose picture is decoded from a video and kept.
         opened: found kept.
         taken: a random one of those kept, with its chunks and words.
-        drawn: the same, spoilt as training spoils it.
+        drawn: the same, augmented as in training.
     """
 
     decoded: float
@@ -60,10 +60,10 @@ def measure(
     batches = Batches(
         demonstrations, config, dataset.statistics(recorded), tokenizer.load(config.max_words)
     )
-    lots = Lots(np.arange(len(demonstrations)), demonstrations.weights)
+    sampler = WeightedSampler(np.arange(len(demonstrations)), demonstrations.weights)
     rng = np.random.default_rng(0)
-    taken = _rate(lambda step: batches.take(lots.rows_at(rng.random(BATCH))), seconds)
-    drawn = _rate(lambda step: batches.draw(lots, recipe, step, range(BATCH)), seconds)
+    taken = _rate(lambda step: batches.take(sampler.rows_at(rng.random(BATCH))), seconds)
+    drawn = _rate(lambda step: batches.draw(sampler, recipe, step, range(BATCH)), seconds)
     return Rates(len(demonstrations) / decoded_s, len(demonstrations) / opened_s, taken, drawn)
 
 

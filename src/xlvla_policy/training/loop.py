@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.training import adaptation, parallel
-from xlvla_policy.training.batches import Batches, Drawn, Lots
+from xlvla_policy.training.batches import Batches, Drawn, WeightedSampler
 from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla.model import Vla
@@ -59,7 +59,7 @@ class Trainer:
         self.batches = batches
         self.recipe = recipe
         self.group = group
-        self.lots = Lots(rows, batches.data.weights)
+        self.sampler = WeightedSampler(rows, batches.data.weights)
         self.numbers = group.numbers(recipe.batch)
         adaptation.adapt(model, recipe)
         _prepare(model, recipe)
@@ -192,7 +192,7 @@ class Trainer:
         return adaptation.merged(weight, up, down, scale)
 
     def _draw(self, step: int) -> Drawn:
-        return self.batches.draw(self.lots, self.recipe, step, self.numbers)
+        return self.batches.draw(self.sampler, self.recipe, step, self.numbers)
 
     def _agree(self, seconds: float) -> None:
         """Time is the first process's, and where one must stop, all stop."""

@@ -15,8 +15,8 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.training import dataset, report, sources
 from xlvla_policy.training.dataset import Recorded
-from xlvla_policy.training.report import Report
-from xlvla_policy.training.sources import Source
+from xlvla_policy.training.report import TrainingReport
+from xlvla_policy.training.sources import DataSource
 from xlvla_policy.vla import checkpoint, frames, pretrained, tokenizer
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla.config import VlaConfig
@@ -73,7 +73,7 @@ class Prepared:
     words: Tokenizer
     recorded: tuple[Recorded, ...]
     statistics: Statistics
-    report: Report
+    report: TrainingReport
 
 
 def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
@@ -101,7 +101,7 @@ def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
     )
 
 
-def configured(choice: Choice, found: Sequence[Source]) -> VlaConfig:
+def configured(choice: Choice, found: Sequence[DataSource]) -> VlaConfig:
     """The preset with the cameras and the space chosen; a raw frame is as wide as these robots
     need.
     """
@@ -146,11 +146,11 @@ def begin(model: Vla, init: Path, codec: Codec) -> tuple[str, ...]:
 
 
 def is_policy(path: Path) -> bool:
-    return pretrained.Source(path).metadata.get("format") == checkpoint.FORMAT
+    return pretrained.PublishedWeights(path).metadata.get("format") == checkpoint.FORMAT
 
 
 def made(
-    prepared: Prepared, init: Path | None, device: torch.device, said: Callable[[str], None]
+    prepared: Prepared, init: Path | None, device: torch.device, progress: Callable[[str], None]
 ) -> Vla:
     """The model as training begins."""
     with device:
@@ -159,11 +159,11 @@ def made(
         return model
     fresh = begin(model, init, prepared.codec)
     if fresh and prepared.words.vocabulary != prepared.config.vocabulary:
-        said(
+        progress(
             "note: these weights read PaliGemma's words: give its tokenizer.model as --words, or "
             "they begin without a language"
         )
-    said(
+    progress(
         f"weights begin as in {init}; "
         f"{'to be trained from nothing: ' + ', '.join(fresh) if fresh else 'all of them'}"
     )

@@ -12,8 +12,8 @@ from xlvla_policy.vla.config import VlaConfig
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How observations are spoilt; offsets and noise are in units of the normalised frame, light in
-    shares.
+    """How observations are augmented; offsets and noise are in units of the normalised frame,
+    brightness and contrast as shares.
 
     Args:
         hold: probability that the past is only its last pose, repeated.
@@ -41,15 +41,15 @@ class Recipe:
 
     Args:
         batch: observations per step, of all processes together.
-        draws: noise draws per observation; they share its costly image tokens.
+        draws: noise samples per observation; they share its costly image tokens.
         average: share of the old average kept per step (less in the first steps).
         bf16: matrix products in bfloat16. At toy size its conversions cost more than the products
             save.
         recompute: keep a layer's inputs only and compute the rest again for the gradient: a third
             more work, far less memory.
         compile: the larger modules compiled.
-        committed: share of the draws whose chunk begins with frames that are told, up to `longest`
-            of them: what weights need in order to continue a chunk that is being executed
+        committed: share of the noise samples whose chunk begins with a given action prefix of up to
+            `longest` frames: what weights need in order to continue a chunk that is being executed
             (`chunking: prefix` of a rig).
         frozen: parts that keep their weights: vision, language, action.
         lora: rank by part whose weights are kept and adapted by products of two thin matrices
@@ -99,12 +99,12 @@ class Recipe:
         """Refuses what cannot be trained."""
         if not 0 <= self.committed <= 1:
             raise XlvlaError(
-                "the share of draws with a committed prefix must be from 0 to 1, is "
+                "the share of noise samples with an action prefix must be from 0 to 1, is "
                 f"{self.committed}"
             )
         if self.committed and not config.frames_per_token <= self.longest < config.frames:
             raise XlvlaError(
-                f"the longest committed prefix must be from {config.frames_per_token} to "
+                f"the longest action prefix must be from {config.frames_per_token} to "
                 f"{config.frames - 1} frames, is {self.longest}"
             )
 

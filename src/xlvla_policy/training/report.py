@@ -67,7 +67,7 @@ class BlockRow:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrainingReport:
     sets: tuple[SetRow, ...]
     blocks: tuple[BlockRow, ...]
 
@@ -110,13 +110,15 @@ def compare(
     config: VlaConfig,
     codec: Codec,
     words: Tokenizer,
-) -> Report:
+) -> TrainingReport:
     """Reads nothing but what is at hand; raises XlvlaError for a sentence that no policy of this
     configuration can read.
     """
     total = sum(each.source.weight * each.frames for each in recorded)
     sets = tuple(_set_row(each, total, config, codec, words) for each in recorded)
-    return Report(sets, tuple(row for each in recorded for row in _block_rows(each, statistics)))
+    return TrainingReport(
+        sets, tuple(row for each in recorded for row in _block_rows(each, statistics))
+    )
 
 
 def _set_row(
@@ -154,7 +156,7 @@ def _block_rows(each: Recorded, statistics: Statistics) -> Iterator[BlockRow]:
         known = statistics.blocks[block.name]
         own = each.moments[block.name]
         ratio = own.deviation / known.scale
-        far = np.abs((together[:, block.columns] - known.mean) / known.scale) > FAR
+        outliers = np.abs((together[:, block.columns] - known.mean) / known.scale) > FAR
         yield BlockRow(
             name=each.source.name,
             block=block.name,
@@ -162,7 +164,7 @@ def _block_rows(each: Recorded, statistics: Statistics) -> Iterator[BlockRow]:
             highest=float(own.highest.max()),
             shift=float((np.abs(own.mean - known.mean) / known.scale).max()),
             spread=(float(ratio.min()), float(ratio.max())),
-            far=float(far.mean()),
+            far=float(outliers.mean()),
         )
 
 

@@ -22,16 +22,16 @@ from xlvla.codec import Codec
 from xlvla_policy.training import card as cards
 from xlvla_policy.training import dataset, parallel, preparation, state, validation
 from xlvla_policy.training.batches import Batches
-from xlvla_policy.training.board import Board
 from xlvla_policy.training.display import Display
 from xlvla_policy.training.loop import Progress, Trainer
 from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.preparation import Choice, Prepared
 from xlvla_policy.training.recipe import Recipe
+from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.training.validation import Errors
 from xlvla_policy.vla import checkpoint, tokenizer
-from xlvla_policy.vla.checkpoint import Card
-from xlvla_policy.vla.outline import outline
+from xlvla_policy.vla.checkpoint import ModelCard
+from xlvla_policy.vla.meta_model import outline
 
 CHORES = 0.05
 """Largest share of the time that saving may take, and validating."""
@@ -98,7 +98,7 @@ def _session(
     }
     if choice.words and group.first:
         _copy(choice.words, tokenizer.beside(out))
-    card = Card(
+    card = ModelCard(
         prepared.config,
         prepared.statistics,
         prepared.codec.hash,
@@ -117,7 +117,7 @@ class _Session:
         trainer: Trainer,
         out: Path,
         choice: Choice,
-        card: Card,
+        card: ModelCard,
         back: np.ndarray,
         console: Console,
     ):
@@ -135,7 +135,7 @@ class _Session:
                 f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done"
             )
         shown = choice.board and trainer.group.first
-        self.board = Board(out.with_suffix(".board") if shown else None, trainer.step)
+        self.board = TensorBoardWriter(out.with_suffix(".board") if shown else None, trainer.step)
         self.save_at = trainer.seconds + choice.save_s
         self.validate_at = trainer.seconds + choice.validate_s
 
@@ -151,7 +151,7 @@ class _Session:
             trainer.run(on_step)
         self._save()
         if trainer.stopping:
-            self.console.print("interrupted: go on with --resume")
+            self.console.print("interrupted: resume with --resume")
             raise KeyboardInterrupt
         self._validate()
         self._export()
@@ -222,7 +222,7 @@ class _Session:
             self.out,
             trainer.weights(torch.float16),
             checkpoint.metadata(card),
-            sealed=True,
+            checksummed=True,
         )
         if trainer.group.first:
             cards.write(self.out, card)

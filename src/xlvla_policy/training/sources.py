@@ -17,7 +17,7 @@ from xlvla_policy.vla.frames import Body
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """One data set.
 
     Args:
@@ -41,7 +41,7 @@ class Source:
         return tuple(self.stored[0].data.info.cameras)
 
 
-def find(named: Sequence[str]) -> list[Source]:
+def find(named: Sequence[str]) -> list[DataSource]:
     """The data sets that `A` and `B=0.3` name: data sets or folders of them, with a weight or
     without.
 
@@ -49,7 +49,7 @@ def find(named: Sequence[str]) -> list[Source]:
         XlvlaError: none there, one twice, a weight that is none, or a data set no policy can be
             trained on.
     """
-    found: dict[Path, Source] = {}
+    found: dict[Path, DataSource] = {}
     for text in named:
         folder, weight = _split(text)
         for root in store.roots(folder):
@@ -62,7 +62,7 @@ def find(named: Sequence[str]) -> list[Source]:
     return list(found.values())
 
 
-def kept(found: Sequence[Source], holdout: Holdout) -> list[Source]:
+def kept(found: Sequence[DataSource], holdout: Holdout) -> list[DataSource]:
     """The data sets that show nothing of what is held out; raises XlvlaError where none is left or
     one does not say its task.
     """
@@ -93,16 +93,16 @@ def _split(text: str) -> tuple[Path, float]:
     return Path(folder), value
 
 
-def _source(root: Path, weight: float, stored: Sequence[Stored]) -> Source:
+def _source(root: Path, weight: float, stored: Sequence[Stored]) -> DataSource:
     info = stored[0].read().info
     bodies: dict[Side, Body] = {
         side: _body(root, side, info) for side in SIDES if side in info.joints
     }
-    return Source(root, weight, tuple(stored), info, bodies)
+    return DataSource(root, weight, tuple(stored), info, bodies)
 
 
 def _body(root: Path, side: Side, info: EpisodeInfo) -> Body:
-    """Which arm and hand the columns of a side belong to; refuses joints nobody has."""
+    """Which arm and hand the columns of a side belong to; refuses joints no hand or arm has."""
     arm_joints = set(info.joints[side]["arm"])
     arms = [
         name
@@ -122,12 +122,12 @@ def _body(root: Path, side: Side, info: EpisodeInfo) -> Body:
         for a, b in ((wanted, info.joints[side]["hand"]), (info.joints[side]["hand"], wanted))
     )
     if missing or strange:
-        told = "; ".join(
+        listing = "; ".join(
             f"{word} {', '.join(which)}"
             for word, which in (("it lacks", missing), ("unknown are", strange))
             if which
         )
-        raise XlvlaError(f"{root} does not have the joints of the {side} {body.hand}: {told}")
+        raise XlvlaError(f"{root} does not have the joints of the {side} {body.hand}: {listing}")
     return body
 
 

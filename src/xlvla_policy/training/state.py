@@ -47,7 +47,7 @@ def write(
     entries: list[Entry],
     metadata: dict[str, str],
     *,
-    sealed: bool = False,
+    checksummed: bool = False,
 ) -> None:
     """Every process helps to fetch, the first one writes."""
     if not trainer.group.first:
@@ -55,7 +55,7 @@ def write(
             entry.fetch()
         return
     try:
-        stream.write(path, entries, metadata, sealed=sealed)
+        stream.write(path, entries, metadata, checksummed=checksummed)
     except OSError as error:
         raise XlvlaError(
             f"{path} cannot be written: {error}; what was there before is whole"

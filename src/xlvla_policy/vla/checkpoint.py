@@ -1,4 +1,4 @@
-"""Weights of a policy as one sealed safetensors file with everything that must go with them."""
+"""Weights of a policy as one checksummed safetensors file with everything they depend on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla import normalise, stream
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.meta_model import outline
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.normalise import Statistics
-from xlvla_policy.vla.outline import outline
-from xlvla_policy.vla.stream import SEAL, Entry
+from xlvla_policy.vla.stream import CHECKSUM, Entry
 
 FORMAT = "xlvla-policy-2"
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they
     were trained with.
 
@@ -42,7 +42,11 @@ class Card:
 
 
 def save(
-    path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float16
+    path: Path,
+    weights: Mapping[str, Tensor],
+    card: ModelCard,
+    *,
+    dtype: torch.dtype = torch.float16,
 ) -> Path:
     """Writes weights atomically: the file is complete or absent. Half precision is ample for what
     is trained in single.
@@ -54,12 +58,12 @@ def save(
     )
 
 
-def write(path: Path, entries: Sequence[Entry], card: Card) -> Path:
+def write(path: Path, entries: Sequence[Entry], card: ModelCard) -> Path:
     """`save` for weights that are not all at hand."""
-    return stream.write(path, entries, metadata(card), sealed=True)
+    return stream.write(path, entries, metadata(card), checksummed=True)
 
 
-def metadata(card: Card) -> dict[str, str]:
+def metadata(card: ModelCard) -> dict[str, str]:
     """A card as it is written into files."""
     document = {
         "config": card.config.document(),
@@ -72,7 +76,9 @@ def metadata(card: Card) -> dict[str, str]:
     return {"format": FORMAT, "card": json.dumps(document, sort_keys=True)}
 
 
-def load(path: Path, *, codec: str | None = None, words: str | None = None) -> tuple[Vla, Card]:
+def load(
+    path: Path, *, codec: str | None = None, words: str | None = None
+) -> tuple[Vla, ModelCard]:
     """Model (in evaluation mode) and card of a weights file.
 
     Args:
@@ -89,9 +95,9 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
         )
     try:
         with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-            card = card_in(path, said)
-            if said["format"] == FORMAT and not stream.intact(path, said.get(SEAL, "")):
+            metadata = file.metadata() or {}
+            card = read_model_card(path, metadata)
+            if metadata["format"] == FORMAT and not stream.intact(path, metadata.get(CHECKSUM, "")):
                 raise XlvlaError(
                     f"{path} was changed after it was written: its weights and its card do not "
                     "belong together"
@@ -115,7 +121,7 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
     return model.eval().requires_grad_(False), card
 
 
-def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
+def read_model_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     """The card in the metadata of a file; XlvlaError where it is none of this version."""
     found = metadata.get("format", "not given")
     if found != FORMAT:
@@ -126,7 +132,7 @@ def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
         document = json.loads(metadata["card"])
         shape = vla_config.from_document(document["config"])
         statistics = normalise.from_document(document["statistics"])
-        card = Card(
+        card = ModelCard(
             shape,
             statistics,
             document["codec"],

@@ -40,20 +40,20 @@ def prefix(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap, longe
     config = engine.config
     per_token = engine.config.frames_per_token
     count = min(
-        math.ceil(before.committed / per_token),
+        math.ceil(before.prefix_frames / per_token),
         int(before.known[-1]) // per_token,
         longest // per_token,
     )
     held = (torch.arange(config.action_tokens) < count).to(engine.device)[None]
-    told = engine.tokens(_ahead(before, noise))
+    prefix_tokens = engine.tokens(_ahead(before, noise))
     x = engine.tokens(noise)
     seen = engine.observe(inputs)
     for step in range(config.steps):
         time = 1 - step / config.steps
-        x = torch.where(held[..., None], told, x)
+        x = torch.where(held[..., None], prefix_tokens, x)
         clean = _clean(engine, seen, x, time, torch.where(held, 0.0, time).expand(len(x), -1))
         x = x - (x - clean) / (time * config.steps)
-    return engine.frames(torch.where(held[..., None], told, x))
+    return engine.frames(torch.where(held[..., None], prefix_tokens, x))
 
 
 @torch.inference_mode(mode=False)
@@ -62,9 +62,11 @@ def guided(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap) -> Te
     each denoising step.
     """
     config = engine.config
-    weights = torch.from_numpy(pull(before.committed, int(before.known[-1]), config.frames)).float()
+    weights = torch.from_numpy(
+        pull(before.prefix_frames, int(before.known[-1]), config.frames)
+    ).float()
     weights = engine.tokens(weights[None, :, None].expand(1, -1, config.frame_dim))
-    told = engine.tokens(_ahead(before, noise))
+    prefix_tokens = engine.tokens(_ahead(before, noise))
     x = engine.tokens(noise)
     seen = engine.observe(inputs)
     for step in range(config.steps):
@@ -74,7 +76,7 @@ def guided(engine: Engine, inputs: Inputs, noise: Tensor, before: Overlap) -> Te
             clean = _clean(
                 engine, seen, x, time, torch.full(x.shape[:2], time, device=engine.device)
             )
-            (pulled,) = torch.autograd.grad(clean, x, weights * (told - clean.detach()))
+            (pulled,) = torch.autograd.grad(clean, x, weights * (prefix_tokens - clean.detach()))
         velocity = (x.detach() - clean.detach()) / time - strength(time) * pulled
         x = x.detach() - velocity / config.steps
     return engine.frames(x)
@@ -91,12 +93,12 @@ def mean(frames: np.ndarray, before: Overlap) -> np.ndarray:
     return (every * weights).sum(0) / weights.sum(0)
 
 
-def pull(committed: int, known: int, frames: int) -> np.ndarray:
+def pull(prefix_frames: int, known: int, frames: int) -> np.ndarray:
     """Weights [T] of what is left of the chunk before: 1 while it is executed, then less and less,
     0 where it ends.
     """
-    c = np.clip((known - np.arange(frames)) / (known - committed + 1), 0, 1)
-    return np.where(np.arange(frames) < committed, 1.0, c * np.expm1(c) / math.expm1(1))
+    c = np.clip((known - np.arange(frames)) / (known - prefix_frames + 1), 0, 1)
+    return np.where(np.arange(frames) < prefix_frames, 1.0, c * np.expm1(c) / math.expm1(1))
 
 
 def strength(time: float) -> float:

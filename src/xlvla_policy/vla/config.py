@@ -133,7 +133,7 @@ class VlaConfig:
             )
         for frames, per_token in (
             (self.frames, self.frames_per_token),
-            (self.told_frames, self.past_frames_per_token),
+            (self.history_frames, self.past_frames_per_token),
         ):
             if frames % per_token:
                 raise XlvlaError(f"{frames} frames do not divide into tokens of {per_token}")
@@ -148,7 +148,7 @@ class VlaConfig:
         return self.side_dim * len(self.sides) if self.space == "latent" else self.raw_dim
 
     @property
-    def told_frames(self) -> int:
+    def history_frames(self) -> int:
         """How many of the frames executed last the policy is told."""
         return self.frames if self.past_frames is None else self.past_frames
 
@@ -165,7 +165,7 @@ class VlaConfig:
 
     @property
     def past_tokens(self) -> int:
-        return self.told_frames // self.past_frames_per_token
+        return self.history_frames // self.past_frames_per_token
 
     def document(self) -> dict[str, Any]:
         return asdict(self)

@@ -125,14 +125,14 @@ class Stepper(Engine):
             words=pad(inputs.words, (0, short)),
             word_mask=pad(inputs.word_mask, (0, short), value=False),
         )
-        told = replace(made, past=made.past[:, -self.config.told_frames :].float())
-        for found, wanted in zip(fields(told), fields(blank(self.config)), strict=True):
+        padded = replace(made, past=made.past[:, -self.config.history_frames :].float())
+        for found, wanted in zip(fields(padded), fields(blank(self.config)), strict=True):
             if found.shape != wanted.shape:
                 raise XlvlaError(
                     f"this engine was made for inputs of {list(wanted.shape)}, one is "
                     f"{list(found.shape)}"
                 )
-        return fields(told)
+        return fields(padded)
 
 
 def fields(inputs: Inputs) -> tuple[Tensor, ...]:
@@ -151,5 +151,5 @@ def blank(config: VlaConfig) -> Inputs:
         cameras=torch.ones(1, cameras, dtype=torch.bool),
         words=torch.zeros(1, config.max_words, dtype=torch.int64),
         word_mask=torch.ones(1, config.max_words, dtype=torch.bool),
-        past=torch.zeros(1, config.told_frames, config.frame_dim),
+        past=torch.zeros(1, config.history_frames, config.frame_dim),
     )

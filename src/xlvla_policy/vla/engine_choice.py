@@ -13,7 +13,7 @@ import torch
 from xlvla.errors import XlvlaError, unknown
 from xlvla.policy import Device, EngineName, Precision
 from xlvla_policy.vla import checkpoint, engine_float8
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.engine import Eager, Engine
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.stream import PRECISIONS
@@ -42,7 +42,7 @@ class Choice:
                 raise unknown(kind, name, get_args(known))
 
 
-def load(path: Path, choice: Choice, *, codec: str | None = None) -> tuple[Engine, Card]:
+def load(path: Path, choice: Choice, *, codec: str | None = None) -> tuple[Engine, ModelCard]:
     """The engine for a weights file or an exported folder, ready to run, and its card.
 
     Raises:
@@ -89,7 +89,7 @@ def make(model: Vla, choice: Choice) -> Engine:
     return Captured(model, device, dtype, float8=float8, compiled=engine == "compiled")
 
 
-def _exported(folder: Path, choice: Choice, codec: str | None) -> tuple[Engine, Card]:
+def _exported(folder: Path, choice: Choice, codec: str | None) -> tuple[Engine, ModelCard]:
     from xlvla_policy.vla import engine_onnx
 
     if choice.engine not in ("auto", "onnx"):

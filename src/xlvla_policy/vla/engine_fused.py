@@ -134,7 +134,7 @@ class Fused(nn.Module):
         valid = torch.cat([pixels, word_mask], 1)
         known = self._walk(self.language, prefix, valid.long().cumsum(1) - 1, valid, ())
         told = self.told(
-            past[:, -self.config.told_frames :]
+            past[:, -self.config.history_frames :]
             .unflatten(1, (self.config.past_tokens, -1))
             .flatten(2)
         ).to(self.dtype)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xlvla.errors import XlvlaError
 from xlvla_policy.vla import checkpoint
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.engine import Stepper
 from xlvla_policy.vla.model import Inputs
@@ -107,7 +107,7 @@ class Onnx(Stepper):
 
 def load(
     folder: Path, *, device: str, half: bool, threads: int, codec: str | None
-) -> tuple[Onnx, Card]:
+) -> tuple[Onnx, ModelCard]:
     """The engine in an exported folder, and its card.
 
     Args:
@@ -118,7 +118,7 @@ def load(
             codec's latents.
     """
     document = _document(folder)
-    card = checkpoint.card_in(
+    card = checkpoint.read_model_card(
         folder / CARD, {"format": document["card_format"], "card": json.dumps(document["card"])}
     )
     checkpoint.agree(folder, "codec", card.codec, codec)

@@ -83,11 +83,11 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     model.config = config
     words_model = tokenizer.file_of(weights, card.words)
     out.mkdir(parents=True, exist_ok=True)
-    said = checkpoint.metadata(replace(card, config=config))
+    metadata = checkpoint.metadata(replace(card, config=config))
     document = {
         "weights": _hash(weights),
-        "card_format": said["format"],
-        "card": json.loads(said["card"]),
+        "card_format": metadata["format"],
+        "card": json.loads(metadata["card"]),
     }
     about = {
         "policy": identity(document),

@@ -9,7 +9,7 @@ import math
 from torch import Tensor, nn
 
 
-class Words(nn.Module):
+class TokenEmbedding(nn.Module):
     """Token ids [B, L] to embeddings [B, L, D], scaled by sqrt(D) as Gemma does; image tokens are
     not scaled.
     """

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from xlvla_policy.vla import flow
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.joint import Cache, JointTransformer, Part, joint_mask
-from xlvla_policy.vla.language import Words
+from xlvla_policy.vla.language import TokenEmbedding
 from xlvla_policy.vla.vision import Vision, scaled
 
 
@@ -51,7 +51,7 @@ class Vla(nn.Module):
         self.config = config
         width = config.action.dim
         self.vision = Vision(config.vision, config.language.dim)
-        self.language = Words(config.vocabulary, config.language.dim)
+        self.language = TokenEmbedding(config.vocabulary, config.language.dim)
         self.joint = JointTransformer(config)
         self.state_proj = nn.Linear(config.past_frames_per_token * config.frame_dim, width)
         self.action_in_proj = nn.Linear(config.frames_per_token * config.frame_dim, width)
@@ -73,8 +73,10 @@ class Vla(nn.Module):
 
     def past(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Tokens [B, past_tokens, D] of the previously executed chunk; all are valid."""
-        told = inputs.past[:, -self.config.told_frames :]
-        tokens = self.state_proj(told.unflatten(1, (self.config.past_tokens, -1)).flatten(2))
+        state_history = inputs.past[:, -self.config.history_frames :]
+        tokens = self.state_proj(
+            state_history.unflatten(1, (self.config.past_tokens, -1)).flatten(2)
+        )
         return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
     def observe(self, inputs: Inputs) -> Cache:

@@ -17,8 +17,8 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla import published
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.meta_model import outline
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.outline import outline
 from xlvla_policy.vla.stream import PRECISIONS, Entry, write
 
 FORMAT = "xlvla-pretrained-1"
@@ -39,7 +39,7 @@ class Import:
     unused: tuple[str, ...]
 
 
-class Source:
+class PublishedWeights:
     """Published weights: a safetensors file, or a folder with one or with shards and their index.
 
     Raises:
@@ -81,14 +81,14 @@ def convert(
     """Writes the published weights at `path` as a file `start` reads, tensor by tensor.
 
     Raises:
-        XlvlaError: not all of pi0's weights are there, one has another shape, or there is one that
-            nobody knows.
+        XlvlaError: not all of pi0's weights are there, one has another shape, or there is an
+            unknown one.
     """
     shapes = weight_shapes(config)
     dtype = _dtype(precision)
     if projections not in get_args(Projections):
         raise unknown("choice of projections", projections, get_args(Projections))
-    source = Source(path)
+    source = PublishedWeights(path)
     layout = published.layout(source.names)
     fresh = tuple(
         name for name in shapes if projections == "fresh" and name.startswith(published.PROJECTIONS)
@@ -116,7 +116,7 @@ def start(model: Vla, path: Path) -> tuple[str, ...]:
     Raises:
         XlvlaError: no such file, or one imported for another configuration.
     """
-    source = Source(path)
+    source = PublishedWeights(path)
     metadata = source.metadata
     if metadata.get("format") != FORMAT:
         raise XlvlaError(f"{path} holds no imported weights: make one with `xlvla weights import`")
@@ -177,7 +177,10 @@ def _all_there(path: Path, wanted: dict[str, tuple[int, ...]], keys: dict[str, s
 
 
 def _misfits(
-    source: Source, wanted: dict[str, tuple[int, ...]], keys: dict[str, str], projections: str
+    source: PublishedWeights,
+    wanted: dict[str, tuple[int, ...]],
+    keys: dict[str, str],
+    projections: str,
 ) -> Iterator[str]:
     """Which weights have to be cut; refuses those that must not or cannot be."""
     for name, shape in wanted.items():
@@ -199,7 +202,7 @@ def _misfits(
         raise XlvlaError(f"{keys[name]} is {list(found)}, this model's is {list(shape)}{advice}")
 
 
-def _fetch(source: Source, key: str, shape: tuple[int, ...]) -> Callable[[], Tensor]:
+def _fetch(source: PublishedWeights, key: str, shape: tuple[int, ...]) -> Callable[[], Tensor]:
     return lambda: source.tensor(key)[tuple(slice(size) for size in shape)]
 
 

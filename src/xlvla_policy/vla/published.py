@@ -60,7 +60,7 @@ def layout(names: Iterable[str]) -> Layout:
         plain = name.removeprefix("model.")
         ours = None if plain in DEAD else our_name(plain)
         if ours is None and plain not in DEAD:
-            raise XlvlaError(f"no pi0 weights of a known layout: nobody knows what '{name}' is")
+            raise XlvlaError(f"no pi0 weights of a known layout: unknown tensor '{name}'")
         if ours is None or ours in keys:
             unused.append(name)
         else:

@@ -35,7 +35,9 @@ class Tokenizer:
         """Ids and mask [max_words] of begin, sentence, newline, padding, as pi0 wants a prompt."""
         text = " ".join(sentence.replace("_", " ").split())
         if not text:
-            raise XlvlaError("the instruction is empty: say in words what the robot shall do")
+            raise XlvlaError(
+                "the instruction is empty: give a sentence such as 'Push the cans together.'"
+            )
         ids = [self.processor.bos_id(), *self.processor.encode(text), *self.processor.encode("\n")]
         if len(ids) > self.max_words:
             raise XlvlaError(

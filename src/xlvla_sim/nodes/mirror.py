@@ -66,11 +66,11 @@ class MirrorNode(WorldNode):
 
     def _follow(self, world: World) -> None:
         for (side, part), reader in self._devices.items():
-            said = reader.newest()
-            if said is None:
+            state = reader.newest()
+            if state is None:
                 continue
             measured = dict(
-                zip(self.rig.joint_names(side, part), said.position.tolist(), strict=True)
+                zip(self.rig.joint_names(side, part), state.position.tolist(), strict=True)
             )
             if (
                 not self._measured.keys() & measured.keys()

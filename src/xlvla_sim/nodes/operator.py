@@ -80,13 +80,13 @@ class OperatorNode(RigNode):
         self._offered = {
             service.name: self.create_client(service.type, service.name) for service in services
         }
-        said = {
+        watched = {
             topics.SIM_STATUS: statuses.SIM,
             topics.TELEOP_STATUS: statuses.TELEOP,
             topics.RECORDER_STATUS: statuses.RECORDER,
         }
-        self._readers = {topic.name: Reader(self, topic, form) for topic, form in said.items()}
-        self._said: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
+        self._readers = {topic.name: Reader(self, topic, form) for topic, form in watched.items()}
+        self._statuses: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
         self._states = Reader(self, topics.SIM_STATE, forms.ROW)
         self._positions = np.zeros(0)
         self._begun = self._now_ns = 0
@@ -108,7 +108,7 @@ class OperatorNode(RigNode):
 
     def _ticks(self, stop: threading.Event) -> Iterator[int]:
         """The simulation's time [ns], as often in real time as a tracker sees: however slow a
-        simulation is, nobody looks lost.
+        simulation is, tracking is never lost.
         """
         due_s = time.monotonic()
         while not stop.wait(max(due_s - time.monotonic(), 0.0)):
@@ -118,9 +118,9 @@ class OperatorNode(RigNode):
 
     def _hear(self) -> None:
         for name, reader in self._readers.items():
-            if (said := reader.newest()) is not None:
-                self._said[name].clear()
-                self._said[name].update(said)
+            if (status := reader.newest()) is not None:
+                self._statuses[name].clear()
+                self._statuses[name].update(status)
         if (state := self._states.newest()) is not None and state[0] == str(self._begun):
             self._positions = state[1]
 
@@ -140,7 +140,7 @@ class OperatorNode(RigNode):
             except XlvlaError as error:
                 self.health.counts["given up"] += 1
                 self.warn(f"the scripted operator gives this episode up: {error}")
-                if self._said[topics.RECORDER_STATUS.name].get("state") == "recording":
+                if self._statuses[topics.RECORDER_STATUS.name].get("state") == "recording":
                     self._button.publish(String(data="stop"))
                 yield from self._pass(1.0)
             self.health.counts["episodes"] = number
@@ -191,7 +191,7 @@ class OperatorNode(RigNode):
         return "" if self._task.get("success") else str(self._task.get("text"))
 
     def _take_up(self) -> Wait:
-        """The robot was let go: hands go where it is and close the clutch anew."""
+        """The clutch opened: hands move to the robot's pose and close the clutch again."""
         self.health.counts["taken up again"] += 1
         yield from self._pass(OPEN_S)
         positions = yield from self._seen()
@@ -222,7 +222,7 @@ class OperatorNode(RigNode):
     @property
     def _task(self) -> dict[str, Any]:
         """What the simulation said last of this episode."""
-        status = self._said[topics.SIM_STATUS.name]
+        status = self._statuses[topics.SIM_STATUS.name]
         return status if status.get("begun") == self._begun else {}
 
     @property
@@ -234,24 +234,24 @@ class OperatorNode(RigNode):
 
     def _every(self, what: str) -> bool:
         """Whether every side is `tracked`, or `clutched`, as teleoperation said last."""
-        sides = self._said[topics.TELEOP_STATUS.name].get("sides", {})
+        sides = self._statuses[topics.TELEOP_STATUS.name].get("sides", {})
         return all(sides.get(side, {}).get(what) for side in self.rig.sides)
 
     def _record(self, state: str) -> Wait:
         """Presses `start` or `stop` and waits until the recorder is in a state."""
         if self.rig.recorder is None:
             return
-        said = self._said[topics.RECORDER_STATUS.name]
-        yield from self._until(lambda: bool(said), "the recorder says nothing")
+        status = self._statuses[topics.RECORDER_STATUS.name]
+        yield from self._until(lambda: bool(status), "the recorder says nothing")
         self._button.publish(String(data="start" if state == "recording" else "stop"))
         yield from self._until(
-            lambda: said.get("state") == state, f"the recorder was to be {state}"
+            lambda: status.get("state") == state, f"the recorder was to be {state}"
         )
 
     def _call(self, service: topics.Service, **fields: Any) -> Generator[None, None, str]:
         """The message of a service's answer; XlvlaError where the answer is no, or none comes."""
         client = self._offered[service.name]
-        yield from self._until(client.service_is_ready, f"nobody offers {service.name}")
+        yield from self._until(client.service_is_ready, f"no node provides {service.name}")
         asked = client.call_async(service.type.Request(**fields))
         try:
             yield from self._until(asked.done, f"{service.name} did not answer")

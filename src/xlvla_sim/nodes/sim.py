@@ -41,11 +41,11 @@ class SimNode(WorldNode):
         period_s = 1 / self.sim.joint_state_hz
         self._now_ns = convert.SECOND
         self.begun = 0
-        self._begin_era("start", world)
+        self._publish_reset("start", world)
         self.health.ok(f"simulating {self.sim.task}")
         while not stop.is_set():
             self.answer_resets(world)
-            self._hear_stops()
+            self._read_stops()
             for driver in self._drivers.values():
                 driver.drive(world)
             world.step(period_s)
@@ -56,7 +56,7 @@ class SimNode(WorldNode):
 
     def begin_again(self, world: World) -> None:
         world.reset(self.seed)
-        self._begin_era(f"episode {self.episode}", world)
+        self._publish_reset(f"episode {self.episode}", world)
 
     def _tell(self, world: World) -> None:
         for key, publisher in self._joints.items():
@@ -64,14 +64,14 @@ class SimNode(WorldNode):
         self._clock_topic.publish(Clock(clock=convert.stamp(self._now_ns)))
         self.show(world, self._now_ns)
 
-    def _hear_stops(self) -> None:
-        for said in self._stops.every():
+    def _read_stops(self) -> None:
+        for request in self._stops.every():
             for driver in self._drivers.values():
-                driver.hear(said)
+                driver.on_stop(request)
 
-    def _begin_era(self, name: str, world: World) -> None:
-        """An era begins after everything told so far: what bears an earlier stamp shows the world
-        before the reset.
+    def _publish_reset(self, name: str, world: World) -> None:
+        """A reset is stamped later than everything published so far: an earlier stamp shows the
+        world before the reset.
         """
         self._now_ns += 1
         for driver in self._drivers.values():

@@ -51,21 +51,21 @@ class SimulatedDriver:
             node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part))
         )
         self._status = node.publisher(topics.device(side, part))
-        self._era = ""
-        self._void_ns = 0
+        self._reset_id = ""
+        self._valid_since_ns = 0
         self._strangers = ""
         self._refused_ns = -REFUSAL_SHOWN_NS
-        self._said = ""
+        self._last_status = ""
 
-    def begin(self, era: str, world: World) -> None:
-        """An era begins: what was commanded before is void."""
-        self._era, self._void_ns = era, self._now_ns()
+    def begin(self, reset_id: str, world: World) -> None:
+        """A reset: commands made before it are discarded."""
+        self._reset_id, self._valid_since_ns = reset_id, self._now_ns()
         self._guard.anchor(world.joint_state(self.side, self.part)[0])
         self._refused_ns = self._now_ns() - REFUSAL_SHOWN_NS
 
-    def hear(self, said: stop.Stop) -> None:
-        if said.stopped:
-            self._guard.stop(said.by or "somebody")
+    def on_stop(self, request: stop.Stop) -> None:
+        if request.stopped:
+            self._guard.stop(request.by or "somebody")
         else:
             self._guard.release()
 
@@ -88,9 +88,9 @@ class SimulatedDriver:
 
     def _take(self, message: JointState) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
-        session, era = command_session.decode(message.header.frame_id)
-        if stamp_ns < self._void_ns or era not in ("", self._era):
-            self._node.health.counts["void commands"] += 1
+        session, reset_id = command_session.decode(message.header.frame_id)
+        if stamp_ns < self._valid_since_ns or reset_id not in ("", self._reset_id):
+            self._node.health.counts["discarded commands"] += 1
             return
         try:
             self._guard.offer(convert.by_name(message), stamp_ns / SECOND, self._now_s(), session)
@@ -118,9 +118,9 @@ class SimulatedDriver:
         elif self._now_ns() < self._refused_ns + REFUSAL_SHOWN_NS:
             level = DiagnosticStatus.WARN
             line = self._strangers
-        if line == self._said:
+        if line == self._last_status:
             return
-        self._said = line
+        self._last_status = line
         status = DiagnosticStatus(
             level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation"
         )

@@ -17,7 +17,7 @@ from std_msgs.msg import String
 from xlvla.errors import XlvlaError
 from xlvla.rig import Camera, Rig
 from xlvla.ros import convert, topics
-from xlvla.ros.eye import Eye
+from xlvla.ros.camera_publisher import CameraPublisher
 from xlvla.ros.node import RigNode
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.pace import Due, Pacer
@@ -64,7 +64,7 @@ class WorldNode(RigNode):
         self._simulated = simulated
         self._speed = speed
         self._cameras = cameras
-        self._eyes = {name: Eye(self, name, camera) for name, camera in cameras.items()}
+        self._eyes = {name: CameraPublisher(self, name, camera) for name, camera in cameras.items()}
         self._status, self._positions = (
             self.publisher(topics.SIM_STATUS),
             self.publisher(topics.SIM_STATE),

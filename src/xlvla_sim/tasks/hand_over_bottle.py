@@ -13,7 +13,7 @@ from xlvla_sim.conditions import lifted, off_table, toppled
 from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import bring, from_side, release, take, take_over
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle
 
 RADIUS = 0.029
@@ -58,19 +58,19 @@ class HandOverBottle:
 
     sentence = "Hand over the white bottle from right hand to left hand."
     time_limit_s = 30.0
-    stages: Sequence[Stage] = (
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage(
             "lift it with the right hand",
             lambda state: in_air(state) and state.touches_robot("bottle", "right"),
         ),
-        Stage(
+        TaskStage(
             "hold it with both hands",
             lambda state: (
                 in_air(state) and all(state.touches_robot("bottle", s) for s in ("left", "right"))
             ),
         ),
-        Stage("let go with the right hand", left_alone),
-        Stage(
+        TaskStage("let go with the right hand", left_alone),
+        TaskStage(
             "carry it to the left",
             lambda state: left_alone(state) and state.position("bottle")[1] > LEFT_M,
             hold_s=0.3,

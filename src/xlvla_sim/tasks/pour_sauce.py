@@ -16,7 +16,7 @@ from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import from_side
 from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle, add_can
 
 RADIUS = 0.029
@@ -42,11 +42,11 @@ class PourSauce:
 
     sentence = "Pour mustard sauce into the meat can."
     time_limit_s = 30.0
-    stages: Sequence[Stage] = (
-        Stage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
-        Stage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
-        Stage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
+        TaskStage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
+        TaskStage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
+        TaskStage(
             "put the bottle down", lambda state: put_back(state, "mustard", HEIGHT / 2), hold_s=0.3
         ),
     )

@@ -17,7 +17,7 @@ from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import from_side
 from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle, add_plate
 
 RADIUS = 0.031
@@ -45,11 +45,13 @@ class PourSugar:
 
     sentence = "Add sugar to the starfruit."
     time_limit_s = 30.0
-    stages: Sequence[Stage] = (
-        Stage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
-        Stage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
-        Stage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
-        Stage("put the sugar down", lambda state: put_back(state, "sugar", HEIGHT / 2), hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
+        TaskStage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
+        TaskStage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
+        TaskStage(
+            "put the sugar down", lambda state: put_back(state, "sugar", HEIGHT / 2), hold_s=0.3
+        ),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:

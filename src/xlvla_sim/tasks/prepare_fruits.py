@@ -11,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.fruit import add_banana, add_fruit
 from xlvla_sim.moves import Hold, from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_board
 
 FRUITS = ("banana", "orange")
@@ -62,14 +62,16 @@ class PrepareFruits:
 
     sentence = "Put the banana and orange on the green board for cutting."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("lift one fruit", lambda state: any(up(state, fruit) for fruit in FRUITS)),
-        Stage("put it on the board", lambda state: any(on_board(state, fruit) for fruit in FRUITS)),
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift one fruit", lambda state: any(up(state, fruit) for fruit in FRUITS)),
+        TaskStage(
+            "put it on the board", lambda state: any(on_board(state, fruit) for fruit in FRUITS)
+        ),
+        TaskStage(
             "lift the other fruit",
             lambda state: both(state) or any(up(state, fruit) for fruit in FRUITS),
         ),
-        Stage("leave both on the board", both, hold_s=0.3),
+        TaskStage("leave both on the board", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -100,11 +102,11 @@ class PrepareFruits:
         return off_table(state, [*FRUITS, "board"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for fruit in FRUITS:
             side: Side = "left" if state.position(fruit)[1] > 0 else "right"
             place = np.array([0, PLACES[side], BOARD[2] / 2 + REST[fruit] + 0.004])
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 fruit,
                 _hold(state, fruit, side),
                 lambda place=place: state.position("board") + place,

@@ -14,7 +14,7 @@ from xlvla_sim.conditions import fell_over, level_distance, off_table
 from xlvla_sim.labels import carton
 from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_box
 
 DEPTH = 0.045
@@ -44,14 +44,14 @@ class PushSugar:
 
     sentence = "Push the sugar boxes together."
     time_limit_s = 15.0
-    stages: Sequence[Stage] = (
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage(
             "touch one box",
             lambda state: any(state.touches_robot(box, side) for side, box in BOXES.items()),
         ),
-        Stage("push the boxes half way", lambda state: gap(state) < 0.12),
-        Stage("bring the boxes together", lambda state: gap(state) < CLOSE_M),
-        Stage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
+        TaskStage("push the boxes half way", lambda state: gap(state) < 0.12),
+        TaskStage("bring the boxes together", lambda state: gap(state) < CLOSE_M),
+        TaskStage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:

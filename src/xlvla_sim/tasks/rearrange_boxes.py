@@ -11,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.labels import carton
 from xlvla_sim.moves import from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_box
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
@@ -64,20 +64,20 @@ class RearrangeBoxes:
 
     sentence = "Keep the table organized by re-arranging the two boxes."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage(
             "take a box",
             lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values()),
         ),
-        Stage(
+        TaskStage(
             "lay it straight in the middle",
             lambda state: any(straight(state, box) for box in BOXES.values()),
         ),
-        Stage(
+        TaskStage(
             "lay the other one straight, too",
             lambda state: all(straight(state, box) for box in BOXES.values()),
         ),
-        Stage("leave them in one row", row, hold_s=0.3),
+        TaskStage("leave them in one row", row, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -99,11 +99,11 @@ class RearrangeBoxes:
         return off_table(state, BOXES.values())
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for side, box in BOXES.items():
             sign = 1 if side == "left" else -1
             place = np.array([ROW_X, sign * ROW_Y, HEIGHT / 2 - 0.001])
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 box,
                 from_above(WIDTH, squeeze=0.015, yaw=-sign * state.yaw(box)),
                 lambda place=place: place,

@@ -11,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, level_distance, lifted, off_table
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.fruit import add_fruit
 from xlvla_sim.moves import from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bowl
 
 RADII = {"lemon": (0.029, 0.029, 0.036), "lime": (0.026, 0.026, 0.030)}
@@ -55,14 +55,16 @@ class ReorganizeLemons:
 
     sentence = "Put the yellow lemon and the green lime into the bowl."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("lift one fruit", lambda state: any(up(state, fruit) for fruit in RADII)),
-        Stage("put it into the bowl", lambda state: any(inside(state, fruit) for fruit in RADII)),
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift one fruit", lambda state: any(up(state, fruit) for fruit in RADII)),
+        TaskStage(
+            "put it into the bowl", lambda state: any(inside(state, fruit) for fruit in RADII)
+        ),
+        TaskStage(
             "lift the other fruit",
             lambda state: both(state) or any(up(state, fruit) for fruit in RADII),
         ),
-        Stage("leave both in the bowl", both, hold_s=0.3),
+        TaskStage("leave both in the bowl", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -92,10 +94,10 @@ class ReorganizeLemons:
         return off_table(state, [*RADII, "bowl"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for fruit, radii in RADII.items():
             side: Side = "left" if state.position(fruit)[1] > 0 else "right"
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 fruit,
                 from_above(2 * radii[0], squeeze=0.02),
                 lambda: state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02]),

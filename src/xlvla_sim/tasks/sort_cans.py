@@ -11,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import lifted, off_table, stands, toppled
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.labels import tomato_label, wrapper
 from xlvla_sim.moves import from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_can, add_container
 
 RADIUS = {"tomato_can": 0.033, "cheese_can": 0.031}
@@ -55,13 +55,15 @@ class SortCans:
 
     sentence = "Put the tomato can and the cheese can into the container."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("lift one can", lambda state: any(up(state, can) for can in RADIUS)),
-        Stage("put it into the container", lambda state: any(inside(state, can) for can in RADIUS)),
-        Stage(
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift one can", lambda state: any(up(state, can) for can in RADIUS)),
+        TaskStage(
+            "put it into the container", lambda state: any(inside(state, can) for can in RADIUS)
+        ),
+        TaskStage(
             "lift the other can", lambda state: both(state) or any(up(state, can) for can in RADIUS)
         ),
-        Stage("leave both in the container", both, hold_s=0.3),
+        TaskStage("leave both in the container", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -87,11 +89,11 @@ class SortCans:
         return off_table(state, [*RADIUS, "container"]) or toppled(state, RADIUS)
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for can, radius in RADIUS.items():
             side: Side = "left" if state.position(can)[1] > 0 else "right"
             place = np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 can,
                 from_above(2 * radius, above=0.02),
                 lambda place=place: state.position("container") + place,

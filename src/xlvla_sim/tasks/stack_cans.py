@@ -14,7 +14,7 @@ from xlvla_sim.conditions import level_distance, lifted, off_table, stands, topp
 from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import bring, from_side, release, take
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_can
 
 SALT_RADIUS = 0.041
@@ -51,11 +51,11 @@ class StackCans:
 
     sentence = "Stack the cheese can on top of the salt."
     time_limit_s = 25.0
-    stages: Sequence[Stage] = (
-        Stage("lift the can", lambda state: lifted(state, "cheese_can", CHEESE_HEIGHT / 2)),
-        Stage("bring it over the salt", over),
-        Stage("set it down", stacked),
-        Stage("leave it standing", stacked, hold_s=0.5),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift the can", lambda state: lifted(state, "cheese_can", CHEESE_HEIGHT / 2)),
+        TaskStage("bring it over the salt", over),
+        TaskStage("set it down", stacked),
+        TaskStage("leave it standing", stacked, hold_s=0.5),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:

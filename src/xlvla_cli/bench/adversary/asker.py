@@ -46,7 +46,7 @@ class Request:
 
 
 class Asker:
-    """Somebody who means harm, on one rig in one scenario.
+    """An adversary that requests unsafe chunks, on one rig in one scenario.
 
     Attributes:
         start: where the sides begin [N] rad.

@@ -1,4 +1,4 @@
-"""Motion of a whole rig, tick by tick, while somebody offers it chunks that mean harm."""
+"""Motion of a whole rig, cycle by cycle, while an adversary offers it unsafe chunks."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from xlvla_cli.bench.adversary.checker import DistanceCheck
 from xlvla_cli.bench.adversary.drive import Unwatched
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.distance import Distances
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.rig_motion import RigMotion
+from xlvla_drivers.motion.speed_scaling import SpeedScaling
 
 RIG = "bimanual"
 LASTS_S = 3.0
@@ -138,7 +138,7 @@ def play_all(watched: bool = True) -> list[dict[str, Any]]:
 
 def _play(entry: Fixed, motion: RigMotion, distances: Distances, rig: Rig) -> dict[str, Any]:
     motion.release()
-    motion.pace = Pace()
+    motion.pace = SpeedScaling()
     for player in motion.players.values():
         player.counts.clear()
     starts = entry.starts(rig)

@@ -33,7 +33,7 @@ LOOK_S = 0.002
 
 
 @dataclass(frozen=True)
-class Word:
+class StatusLine:
     """What motion, the arm's driver or a node's log said, and when it was sent [ns, system
     clock].
     """
@@ -61,7 +61,7 @@ class ArmInMotion:
         self.clock = clock
         self.side: Side = side
         self.reports = list[Joints]()
-        self.words = list[Word]()
+        self.status_lines = list[StatusLine]()
         self.plays = False
         self.names = self.rig.joint_names(side, "arm")
         node = session.operator.node
@@ -117,7 +117,7 @@ class ArmInMotion:
             chunks=True,
         )
         self.reports = self.reports[-1:]
-        self.words = []
+        self.status_lines = []
 
     def watch(
         self, seconds: float, also: Callable[[], None] = lambda: None, chunks: bool = True
@@ -144,12 +144,12 @@ class ArmInMotion:
         """How far [rad] the joint that went furthest is from a pose [J]."""
         return float(np.abs(self.pose - since)[joints].max())
 
-    def said(self, words: str, who: str, since_ns: int = 0) -> Word | None:
+    def first_line(self, words: str, who: str, since_ns: int = 0) -> StatusLine | None:
         """The first thing somebody said from then on that holds these words."""
         return next(
             (
                 word
-                for word in self.words
+                for word in self.status_lines
                 if word.who == who and words in word.line and word.sent_ns >= since_ns
             ),
             None,
@@ -169,7 +169,7 @@ class ArmInMotion:
             if time.monotonic() > give_up:
                 raise XlvlaError(
                     f"{self.side} arm {otherwise} within {PATIENCE_S:.0f} s: "
-                    f"{self.words[-1].line if self.words else ''}"
+                    f"{self.status_lines[-1].line if self.status_lines else ''}"
                 )
             self._look(chunks)
 
@@ -178,9 +178,9 @@ class ArmInMotion:
         self.reports += self._states.every()
         for status, sent_ns in self._motion.every_sent():
             self.plays = status["plays"]
-            self.words.append(Word("motion", status["state"], sent_ns))
-        self.words += [
-            Word("driver", said.text, sent_ns) for said, sent_ns in self._device.every_sent()
+            self.status_lines.append(StatusLine("motion", status["state"], sent_ns))
+        self.status_lines += [
+            StatusLine("driver", said.text, sent_ns) for said, sent_ns in self._device.every_sent()
         ]
         if chunks and time.monotonic() > self._next_s:
             self._next_s = time.monotonic() + EVERY_S

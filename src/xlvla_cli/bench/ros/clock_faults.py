@@ -11,9 +11,9 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
 from xlvla.ros.convert import SECOND
-from xlvla_cli.bench.ros.arm_in_motion import EVERY_S, PATIENCE_S, ArmInMotion, Word
+from xlvla_cli.bench.ros.arm_in_motion import EVERY_S, PATIENCE_S, ArmInMotion, StatusLine
 from xlvla_cli.bench.ros.graph_faults import BRAKES_RAD, RESTS_S, GraphFault, Log, after
-from xlvla_cli.bench.ros.stranger import Stranger
+from xlvla_cli.bench.ros.rogue_node import RogueNode
 from xlvla_cli.ros.session import Session
 
 LEAPS_S = (-0.3, -5.0, 5.0)
@@ -50,35 +50,35 @@ def clock_set(arm: ArmInMotion, leap_s: float, domain: int, log: Log) -> GraphFa
     held_from = list[np.ndarray]()
     astray_rad = 0.0
 
-    def told() -> Word | None:
-        return log.said("motion", "the clock was set", began_ns)
+    def reported() -> StatusLine | None:
+        return log.first_line("motion", "the clock was set", began_ns)
 
     def listen() -> None:
         nonlocal astray_rad
-        if not held_from and told():
+        if not held_from and reported():
             held_from.append(arm.pose)
         astray_rad = max(astray_rad, arm.astray)
 
-    with Stranger(topics.CLOCK, domain) as stranger:
+    with RogueNode(topics.CLOCK, domain) as rogue:
         arm.watch(2 * EVERY_S)
         offset_ns = arm.clock.now_ns() + round(leap_s * SECOND) - time.monotonic_ns()
 
         def say() -> None:
-            stranger.say(ClockMessage(clock=convert.stamp(time.monotonic_ns() + offset_ns)))
+            rogue.say(ClockMessage(clock=convert.stamp(time.monotonic_ns() + offset_ns)))
             listen()
 
         began_ns = time.time_ns()
         arm.watch(LEAP_LASTS_S, say, chunks=False)
-    arm.watch(RESTS_S, listen if told() else lambda: None, chunks=False)
+    arm.watch(RESTS_S, listen if reported() else lambda: None, chunks=False)
     moved_rad = arm.moved(held_from[0]) if held_from else astray_rad
     arm.begin()  # nobody has ended, and chunks are played
-    word = told() or log.said("motion", "time leaps", began_ns)
+    line = reported() or log.first_line("motion", "time leaps", began_ns)
     what = "is not braked" if held_from else "leaves its way and nothing is said"
     wrong = f"the arm {what}" if moved_rad > BRAKES_RAD else ""
     return GraphFault(
         _clock_fault(leap_s),
-        word.line if word else "",
-        after(word, began_ns),
+        line.line if line else "",
+        after(line, began_ns),
         moved_rad,
         BRAKES_RAD,
         wrong,

@@ -16,16 +16,23 @@ from xlvla.guard import HEADROOM
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import Clock
 from xlvla.ros.convert import SECOND
-from xlvla_cli.bench.ros.arm_in_motion import ArmInMotion, Word
-from xlvla_cli.bench.ros.graph_faults import BRAKES_RAD, RESTS_S, GraphFault, Log, after, not_told
-from xlvla_cli.bench.ros.stranger import Stranger
+from xlvla_cli.bench.ros.arm_in_motion import ArmInMotion, StatusLine
+from xlvla_cli.bench.ros.graph_faults import (
+    BRAKES_RAD,
+    RESTS_S,
+    GraphFault,
+    Log,
+    after,
+    not_reported,
+)
+from xlvla_cli.bench.ros.rogue_node import RogueNode
 from xlvla_cli.ros.session import Session
 
 MARGIN_S = 0.3
 """What may pass beside the time that is promised: messages on their way, on a machine that is busy.
 """
 
-TOLD_S = 4.0
+REPORTED_WITHIN_S = 4.0
 """How long to wait for a word on strangers, who are looked for once a second."""
 
 STILL_RAD = 0.01
@@ -64,20 +71,22 @@ def silent_joint_states(arm: ArmInMotion) -> GraphFault:
     finally:
         arm.driver.kill(signal.SIGCONT)
     last = arm.reports[-1]
-    told = arm.said("joint states are older", "motion")
+    reported = arm.first_line("joint states are older", "motion")
     arm.watch(RETURNS_S)  # what it says first may be of before
     back = len(arm.reports)
     arm.watch(RESTS_S)
     step_rad, allowed_rad = _largest_step(arm, back)
-    told_s = after(told, last.stamp_ns)
-    wrong = not_told(told_s, arm.rig.motion.stale_s + MARGIN_S)
+    reported_s = after(reported, last.stamp_ns)
+    wrong = not_reported(reported_s, arm.rig.motion.stale_s + MARGIN_S)
     if step_rad > allowed_rad:
         wrong = f"the arm leaps by {step_rad:.4f} rad"
     elif arm.moved(last.position) > BRAKES_RAD:
         wrong = f"the arm is {arm.moved(last.position):.3f} rad from where it was"
     elif back == len(arm.reports):
         wrong = "the driver did not return"
-    return GraphFault(SILENT, told.line if told else "", told_s, step_rad, allowed_rad, wrong)
+    return GraphFault(
+        SILENT, reported.line if reported else "", reported_s, step_rad, allowed_rad, wrong
+    )
 
 
 def _largest_step(arm: ArmInMotion, first: int) -> tuple[float, float]:
@@ -102,18 +111,19 @@ def second_writer(arm: ArmInMotion, domain: int, log: Log) -> GraphFault:
     arm.begin()
     began_ns = time.time_ns()  # that it is there counts, even while it is silent
     before = arm.pose
-    with Stranger(topics.command(arm.side, "arm"), domain) as stranger:
-        lead = _leading_away(arm, stranger)
+    with RogueNode(topics.command(arm.side, "arm"), domain) as rogue:
+        lead = _leading_away(arm, rogue)
 
-        def words() -> list[Word | None]:
+        def reports() -> list[StatusLine | None]:
             return [
-                log.said(who, Stranger.NAME, began_ns) for who in (arm.driver.spec.name, "motion")
+                log.first_line(who, RogueNode.NAME, began_ns)
+                for who in (arm.driver.spec.name, "motion")
             ]
 
-        arm.wait(lambda: all(words()), TOLD_S, lead)
+        arm.wait(lambda: all(reports()), REPORTED_WITHIN_S, lead)
         arm.watch(RESTS_S, lead)
-    driver, motion = words()
-    told_s = max((after(word, began_ns) or 0.0 for word in (driver, motion)), default=0.0)
+    driver, motion = reports()
+    reported_s = max((after(word, began_ns) or 0.0 for word in (driver, motion)), default=0.0)
     moved_rad = arm.moved(before, slice(0, 1))
     wrong = "" if driver else "the driver does not say who"
     wrong = wrong if motion else "motion does not say who"
@@ -122,7 +132,7 @@ def second_writer(arm: ArmInMotion, domain: int, log: Log) -> GraphFault:
     )
     line = "; ".join(f"{word.who}: {word.line}" for word in (driver, motion) if word)
     return GraphFault(
-        WRITER, line, told_s if driver and motion else None, moved_rad, STILL_RAD, wrong
+        WRITER, line, reported_s if driver and motion else None, moved_rad, STILL_RAD, wrong
     )
 
 
@@ -131,12 +141,14 @@ def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
     arm.begin()
     began_ns = time.time_ns()
     arm.session.operator.call(topics.ESTOP)
-    arm.wait(lambda: arm.said("stopped by", "driver", began_ns) is not None, TOLD_S)
+    arm.wait(
+        lambda: arm.first_line("stopped by", "driver", began_ns) is not None, REPORTED_WITHIN_S
+    )
     arm.watch(RESTS_S)
-    told = arm.said("stopped by", "driver", began_ns)
+    reported = arm.first_line("stopped by", "driver", began_ns)
     before = arm.pose
-    with Stranger(topics.command(arm.side, "arm"), domain) as stranger:
-        lead = _leading_away(arm, stranger)
+    with RogueNode(topics.command(arm.side, "arm"), domain) as rogue:
+        lead = _leading_away(arm, rogue)
         moved_rad = 0.0
 
         def watch() -> None:
@@ -146,16 +158,18 @@ def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
 
         arm.watch(SILENT_S, watch)
     arm.session.operator.call(topics.MOTION_RESET)
-    told_s = after(told, began_ns)
+    reported_s = after(reported, began_ns)
     wrong = (
         f"the arm moves by {moved_rad:.3f} rad"
         if moved_rad > STILL_RAD
-        else not_told(told_s, MARGIN_S)
+        else not_reported(reported_s, MARGIN_S)
     )
-    return GraphFault(STOPPED, told.line if told else "", told_s, moved_rad, STILL_RAD, wrong)
+    return GraphFault(
+        STOPPED, reported.line if reported else "", reported_s, moved_rad, STILL_RAD, wrong
+    )
 
 
-def _leading_away(arm: ArmInMotion, stranger: Stranger) -> Callable[[], None]:
+def _leading_away(arm: ArmInMotion, rogue: RogueNode) -> Callable[[], None]:
     """Commands one joint, which chunks do not move, away from where it is now, one command at every
     call.
     """
@@ -166,6 +180,6 @@ def _leading_away(arm: ArmInMotion, stranger: Stranger) -> Callable[[], None]:
     def lead() -> None:
         pose = start.copy()
         pose[0] += STRANGER_RAD_S * (time.monotonic() - began_s)
-        stranger.say(message.fill(time.time_ns() + round(AHEAD_S * SECOND), pose))
+        rogue.say(message.fill(time.time_ns() + round(AHEAD_S * SECOND), pose))
 
     return lead

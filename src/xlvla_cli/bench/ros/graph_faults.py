@@ -12,7 +12,7 @@ from xlvla.errors import XlvlaError
 from xlvla.node_process import Listener
 from xlvla.ros.convert import SECOND
 from xlvla.shared_memory import FIRST_OF_DOMAIN_0, PORTS_OF_A_DOMAIN, unfinished_ports
-from xlvla_cli.bench.ros.arm_in_motion import Word
+from xlvla_cli.bench.ros.arm_in_motion import StatusLine
 
 BRAKES_RAD = 0.1
 """What an arm that swings may go until it rests, and how far it may be from its way."""
@@ -36,7 +36,7 @@ class GraphFault:
 
     fault: str
     line: str
-    told_s: float | None
+    reported_s: float | None
     moved_rad: float | None
     allowed_rad: float
     wrong: str
@@ -58,14 +58,14 @@ class Log:
     """
 
     def __init__(self, listener: Listener):
-        self.lines = list[Word]()
+        self.lines = list[StatusLine]()
         self._listener = listener
 
     def __call__(self, name: str, line: str) -> None:
-        self.lines.append(Word(name, line.removeprefix("WARN: "), time.time_ns()))
+        self.lines.append(StatusLine(name, line.removeprefix("WARN: "), time.time_ns()))
         self._listener(name, line)
 
-    def said(self, who: str, words: str, since_ns: int) -> Word | None:
+    def first_line(self, who: str, words: str, since_ns: int) -> StatusLine | None:
         """The first line of a node from then on that holds these words."""
         return next(
             (
@@ -77,16 +77,16 @@ class Log:
         )
 
 
-def after(word: Word | None, since_ns: int) -> float | None:
+def after(word: StatusLine | None, since_ns: int) -> float | None:
     """How long [s] after a time something was said; None where it was not."""
     return None if word is None else (word.sent_ns - since_ns) / SECOND
 
 
-def not_told(told_s: float | None, within_s: float) -> str:
+def not_reported(reported_s: float | None, within_s: float) -> str:
     """What is wrong where something is not said in time; '' where it is."""
-    if told_s is None:
+    if reported_s is None:
         return "nothing is said of it"
-    return f"said after more than {within_s:.1f} s" if told_s > within_s else ""
+    return f"said after more than {within_s:.1f} s" if reported_s > within_s else ""
 
 
 def leftovers() -> GraphFault:
@@ -110,14 +110,14 @@ def leftovers() -> GraphFault:
         left.touch()
         began_s = time.monotonic()
         found = unfinished_ports(domain, folder)
-        told_s = time.monotonic() - began_s
+        reported_s = time.monotonic() - began_s
     wrong = (
         f"{blamed[0].name} is blamed" if blamed else "" if found == [left] else "it is not named"
     )
     return GraphFault(
         "leftovers in shared memory",
         ", ".join(port.name for port in found),
-        told_s,
+        reported_s,
         None,
         0.0,
         wrong,

@@ -21,7 +21,7 @@ from xlvla_cli.bench.ros.running_rig import RunningRig
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.sides import side_player
-from xlvla_drivers.rest import Stream
+from xlvla_drivers.rest import PoseSeries
 
 OFFERED_S = 1.5
 SETTLES_S = 0.7
@@ -55,27 +55,27 @@ class Harmed:
     jerk: float
 
 
-def path(streams: Sequence[Stream], start: np.ndarray) -> list[np.ndarray]:
+def path(streams: Sequence[PoseSeries], start: np.ndarray) -> list[np.ndarray]:
     """The poses [N] rad that parts command together: each stands where it was said last, at first
     at its share of `start` [N].
     """
     cuts = np.cumsum([stream.poses.shape[1] for stream in streams])[:-1]
     here = [part.copy() for part in np.split(start, cuts)]
-    said = [
+    offers = [
         (time_s, number, pose)
         for number, stream in enumerate(streams)
         for time_s, pose in zip(stream.times_s, stream.poses, strict=True)
     ]
-    said.sort(key=lambda entry: entry[:2])
+    offers.sort(key=lambda entry: entry[:2])
     poses = [start]
-    for _, together in itertools.groupby(said, key=lambda entry: entry[0]):
+    for _, together in itertools.groupby(offers, key=lambda entry: entry[0]):
         for _, number, pose in together:
             here[number] = pose
         poses.append(np.concatenate(here))
     return poses
 
 
-def seen(streams: Sequence[Stream]) -> list[np.ndarray]:
+def seen(streams: Sequence[PoseSeries]) -> list[np.ndarray]:
     """Measured poses [N] rad of parts that report at different times, while all of them did."""
     first_s = max(stream.times_s[0] for stream in streams)
     last_s = min(stream.times_s[-1] for stream in streams)
@@ -185,7 +185,7 @@ class HarmTrial:
             kind, sent, nearest, breach, measured_nearest, measured_breach, acceleration, jerk
         )
 
-    def _shares(self, stream: Stream, side: Side, part: str) -> tuple[float, float]:
+    def _shares(self, stream: PoseSeries, side: Side, part: str) -> tuple[float, float]:
         """Largest acceleration and jerk of the commands to a part, as shares of their limits."""
         arm = len(self.rig.joint_names(side, "arm"))
         bound = self._bounds[side]

@@ -57,7 +57,7 @@ class RunningRig:
         self._domain = domain
         self.lines = list[str]()
         self._listener = listener
-        self.session = Session(self.rig, specs, domain=domain, listener=self._hear)
+        self.session = Session(self.rig, specs, domain=domain, listener=self._on_output)
         self._publishers: dict[str, Any] = {}
         self._motion: Supervisor | None = None
 
@@ -85,7 +85,7 @@ class RunningRig:
         finally:
             self.session.__exit__(None, None, None)
 
-    def _hear(self, name: str, line: str) -> None:
+    def _on_output(self, name: str, line: str) -> None:
         self.lines.append(f"{name}: {line}")
         self._listener(name, line)
 
@@ -93,12 +93,12 @@ class RunningRig:
         """Starts the motion node where it has ended, and waits until it says how it is."""
         if self._motion is not None:
             self._motion.stop()
-        self.watch.heard_motion = False
+        self.watch.motion_reported = False
         self._motion = Supervisor(
-            self.rig, [self._motion_spec], domain=self._domain, listener=self._hear
+            self.rig, [self._motion_spec], domain=self._domain, listener=self._on_output
         ).__enter__()
         self._motion.wait_ready()
-        self.until(lambda: self.watch.heard_motion, "motion says nothing")
+        self.until(lambda: self.watch.motion_reported, "motion says nothing")
         self.pause(MEETS_S)
 
     @property
@@ -167,7 +167,7 @@ class RunningRig:
             )
             self.pause(MEETS_S)
         if not publisher.get_subscription_count():
-            self.until(publisher.get_subscription_count, f"nobody hears {topic.name}")
+            self.until(publisher.get_subscription_count, f"no node subscribes to {topic.name}")
 
     def hush(self, names: Sequence[str]) -> None:
         """Takes back publishers."""

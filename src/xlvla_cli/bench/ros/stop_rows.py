@@ -54,5 +54,5 @@ class Row:
     measured: float = 0.0
     moved_rad: float = 0.0
     return_rad_s: float | None = None
-    told: list[str] = field(default_factory=list[str])
+    reported: list[str] = field(default_factory=list[str])
     faults: list[str] = field(default_factory=list[str])

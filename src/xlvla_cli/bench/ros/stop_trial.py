@@ -79,11 +79,11 @@ class StopTrial:
         }
         self._arm = {side: len(self.rig.joint_names(side, "arm")) for side in self.rig.sides}
 
-    def row(self, stop: Stop, what: What, stranger: bool = False) -> Row:
+    def row(self, stop: Stop, what: What, rogue: bool = False) -> Row:
         """Moves the rig, stops it, watches it and judges."""
-        row = Row(stop.name, what, "a stranger, too" if stranger else "motion")
+        row = Row(stop.name, what, "a stranger, too" if rogue else "motion")
         try:
-            self._try(row, stop, what, stranger)
+            self._try(row, stop, what, rogue)
         except NodeDied:
             raise
         except (
@@ -93,7 +93,7 @@ class StopTrial:
             self.running.motion.kill(signal.SIGKILL)
         return row
 
-    def _try(self, row: Row, stop: Stop, what: What, stranger: bool) -> None:
+    def _try(self, row: Row, stop: Stop, what: What, rogue: bool) -> None:
         running = self.running
         tries = 1
         while not self._under_way(
@@ -106,10 +106,10 @@ class StopTrial:
                 )
         stopped_s = running.now_s()
         returned_s = stop.do(running)
-        if stranger:
+        if rogue:
             self._meddle()
         running.pass_s(stop.lasts_s)
-        self._judge(row, stop, stopped_s, returned_s, stranger)
+        self._judge(row, stop, stopped_s, returned_s, rogue)
         stop.after(running)
 
     def _under_way(self, what: What, frames: int) -> bool:
@@ -198,14 +198,14 @@ class StopTrial:
         self.running.hush([topic.name])
 
     def _judge(
-        self, row: Row, stop: Stop, stopped_s: float, returned_s: float | None, stranger: bool
+        self, row: Row, stop: Stop, stopped_s: float, returned_s: float | None, rogue: bool
     ) -> None:
         for key in self.rig.parts:
             self._commanded(row, stop, key, stopped_s)
             self._measured(row, stop, key, stopped_s, returned_s)
-        if stranger and stop.binds and self._meddled(row):
+        if rogue and stop.binds and self._meddled(row):
             row.faults.append("a stranger moved it")
-        row.told = self._told()
+        row.reported = self._reported()
 
     def _limit(self, key: Key, name: str) -> np.ndarray:
         side, part = key
@@ -217,11 +217,11 @@ class StopTrial:
         label = " ".join(key)
         if stop.ends == "elsewhere":  # what comes after it begins anew
             after = self.watch.commands(
-                key, self.watch.era
+                key, self.watch.reset_id
             )  # those of before that are on their way bear the era before
             if after.last_speed() > rest.RESTS_RAD_S:
                 row.faults.append(f"{label}: moved in the new world")
-            stream = stream.between(-np.inf, self.watch.era_s)
+            stream = stream.between(-np.inf, self.watch.reset_s)
         row.acceleration = max(row.acceleration, stream.share(2, self._limit(key, "acceleration")))
         row.jerk = max(row.jerk, stream.share(3, self._limit(key, "jerk")))
         row.last_speed = max(row.last_speed, stream.last_speed())
@@ -243,7 +243,7 @@ class StopTrial:
         measured = self.watch.measured(key)
         label = " ".join(key)
         if stop.ends == "elsewhere":
-            measured = measured.between(self.watch.era_s)
+            measured = measured.between(self.watch.reset_s)
         share = rest.measured_share(measured, HEADROOM * self._limit(key, "acceleration"))
         row.measured = max(row.measured, share)
         row.moved_rad = max(row.moved_rad, rest.moved(measured, stopped_s))
@@ -262,10 +262,10 @@ class StopTrial:
         measured = self.watch.measured((next(iter(self.rig.sides)), "arm"))
         return rest.moved(measured, measured.times_s[-1] - STRANGER_S - 0.6) > STRANGER_RAD
 
-    def _told(self) -> list[str]:
-        told = [f"motion: {state}" for state in self.watch.status]
+    def _reported(self) -> list[str]:
+        reported = [f"motion: {state}" for state in self.watch.status]
         for name, texts in self.watch.devices.items():
-            told += [f"{name}: {text}" for text in texts]
-        return told + [
+            reported += [f"{name}: {text}" for text in texts]
+        return reported + [
             f"log: {line}" for line in self.running.lines if "WARN" in line or "ERROR" in line
         ]

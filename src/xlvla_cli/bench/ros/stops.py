@@ -46,7 +46,7 @@ def _choose_source(running: RunningRig) -> None:
     running.send(topics.SOURCE, String(data="somebody else"))
 
 
-def _choose_nobody(running: RunningRig) -> None:
+def _choose_no_source(running: RunningRig) -> None:
     running.send(topics.SOURCE, String(data=""))
 
 
@@ -117,7 +117,7 @@ ESTOP = Stop(topics.ESTOP.name, _estop)
 RESET = Stop(topics.MOTION_RESET.name, _reset)
 DISENGAGE = Stop(f"{topics.ENGAGE.name} false", _disengage)
 REENGAGE = Stop("engage false, true 10 ms later", _disengage_and_engage)
-SOURCE = Stop(topics.SOURCE.name, _choose_source, after=_choose_nobody)
+SOURCE = Stop(topics.SOURCE.name, _choose_source, after=_choose_no_source)
 CHUNK_END = Stop("end of a chunk", _nothing, lasts_s=1.6, frames=20)
 HORIZON = Stop("source falls silent", _nothing, lasts_s=3.0)
 SIGTERM = Stop("SIGTERM of motion", _terminate)

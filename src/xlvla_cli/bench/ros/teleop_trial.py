@@ -24,7 +24,7 @@ from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor
 from xlvla.types import PARTS, Part, Side
 from xlvla_cli.bench.processor import processor_s
-from xlvla_cli.bench.ros.yardstick import Yardstick
+from xlvla_cli.bench.ros.rclpy_baseline import RclpyBaseline
 from xlvla_cli.ros.measure import MS
 from xlvla_cli.ros.operator import Operator
 
@@ -50,7 +50,7 @@ class Taken:
     to_chunk_ms: list[float]
     to_command_ms: list[float]
     share: dict[str, float]
-    let_go: int
+    disengaged: int
 
 
 class TeleopTrial:
@@ -78,7 +78,7 @@ class TeleopTrial:
             threading.Event(),
             threading.Thread(target=self._show, name="operator", daemon=True),
         )
-        self.let_go = 0
+        self.disengaged = 0
         self._refusal = "no answer"
 
     def __enter__(self) -> TeleopTrial:
@@ -86,12 +86,12 @@ class TeleopTrial:
         self.operator = Operator(domain=self._domain)
         node = self.operator.node
         self._side = next(iter(self.rig.sides))
-        self.yardstick = Yardstick(node, self._domain).__enter__()
+        self.baseline = RclpyBaseline(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
         self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
         self._clutched = False
         self._chunks = Reader(node, topics.chunk(self._side).history(2000))
-        self._told = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
+        self._command_readers = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
         self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
         try:
             self._supervisor.wait_ready()
@@ -118,7 +118,7 @@ class TeleopTrial:
         self._ended.set()
         if self._operators.is_alive():
             self._operators.join()
-        self.yardstick.__exit__(None, None, None)
+        self.baseline.__exit__(None, None, None)
         self.operator.__exit__(None, None, None)
         self._supervisor.stop()
 
@@ -134,15 +134,15 @@ class TeleopTrial:
             made = self._drain()
             chunks = chunks + made[0]
             commands = commands + made[1]
-            self.yardstick.poll()
+            self.baseline.poll()
             if not self._followed():
-                self.let_go += self._may(topics.TELEOP_CLUTCH)
+                self.disengaged += self._may(topics.TELEOP_CLUTCH)
             time.sleep(0.02)
         passed_s = time.monotonic() - began_s
         share = {name: (after - used[name]) / passed_s for name, after in self._used_s().items()}
         late = [(sent - seen) / MS for seen, sent in chunks]
         return Taken(
-            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.let_go
+            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.disengaged
         )
 
     def _drain(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -161,8 +161,8 @@ class TeleopTrial:
 
     def _followed(self) -> bool:
         """Whether the measured side's clutch is closed."""
-        if (said := self._status.newest()) is not None:
-            self._clutched = said["sides"].get(self._side, {}).get("clutched", False)
+        if (status := self._status.newest()) is not None:
+            self._clutched = status["sides"].get(self._side, {}).get("clutched", False)
         return self._clutched
 
     def _may(self, service: topics.Service) -> bool:
@@ -198,7 +198,7 @@ class TeleopTrial:
         """Joint states of a robot that is where it was commanded last, and at home before: motion
         disengages from one that strays.
         """
-        for (side, part), reader in self._told.items():
+        for (side, part), reader in self._command_readers.items():
             names = self.rig.joint_names(side, part)
             if (command := reader.newest()) is not None:
                 self._poses[side, part] = convert.positions(command, names)

@@ -16,7 +16,7 @@ from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.ros.sources.topics import awaited, looked
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.exoskeleton import Options
-from xlvla_drivers.teleop.operator import Sample, Tracked
+from xlvla_drivers.teleop.operator import Sample, TrackedSide
 
 
 class Driver:
@@ -39,7 +39,7 @@ class Driver:
     def close(self) -> None:
         """Nothing to close."""
 
-    def _tracked(self, side: Side, message: Any) -> Tracked | None:
+    def _tracked(self, side: Side, message: Any) -> TrackedSide | None:
         try:
             angles = convert.by_name(message)
         except XlvlaError as error:
@@ -57,4 +57,6 @@ class Driver:
         ours = Calibration(joints, self._options.calibration.get(side, {})).joint(
             np.array(list(angles.values()))
         )
-        return Tracked(keypoints=keypoints, joints=dict(zip(joints, ours.tolist(), strict=True)))
+        return TrackedSide(
+            keypoints=keypoints, joints=dict(zip(joints, ours.tolist(), strict=True))
+        )

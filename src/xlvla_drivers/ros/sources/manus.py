@@ -16,7 +16,7 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers import registry
 from xlvla_drivers.teleop.manus import Options
 from xlvla_drivers.teleop.manus_frames import keypoints
-from xlvla_drivers.teleop.operator import SILENCE_S, Sample, Source, installed
+from xlvla_drivers.teleop.operator import SILENCE_S, Sample, TeleopSource, installed
 
 
 class Driver:
@@ -29,7 +29,7 @@ class Driver:
         chosen = registry.options(
             "teleop", options.arms, options.arms_options, "teleop.options.arms_options"
         )
-        self._arms: Source = registry.source_driver(options.arms)(
+        self._arms: TeleopSource = registry.source_driver(options.arms)(
             options.arms_address, sides, chosen, node
         )
         self._readers = [
@@ -49,7 +49,7 @@ class Driver:
         sample = self._arms.read(timeout_s)
         for reader in self._readers:
             if (message := reader.newest()) is not None:
-                self._hear(reader, message)
+                self._on_glove(reader, message)
         if sample is None:
             return None
         return dataclasses.replace(
@@ -63,12 +63,12 @@ class Driver:
         self._arms.close()
 
     def _with_fingers(self, side: Side, tracked: Any) -> Any:
-        heard_s, fingers = self._fingers.get(side, (0.0, None))
+        received_s, fingers = self._fingers.get(side, (0.0, None))
         return dataclasses.replace(
-            tracked, keypoints=fingers if time.monotonic() - heard_s < SILENCE_S else None
+            tracked, keypoints=fingers if time.monotonic() - received_s < SILENCE_S else None
         )
 
-    def _hear(self, reader: Reader[Any], message: Any) -> None:
+    def _on_glove(self, reader: Reader[Any], message: Any) -> None:
         nodes = [
             (n.chain_type, n.joint_type, (n.pose.position.x, n.pose.position.y, n.pose.position.z))
             for n in message.raw_nodes

@@ -14,7 +14,7 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
 from xlvla.types import SECOND, Side, scoped
 from xlvla_drivers.device import LinkLost
-from xlvla_drivers.teleop.operator import Sample, Tracked, installed
+from xlvla_drivers.teleop.operator import Sample, TrackedSide, installed
 from xlvla_drivers.teleop.recorded import Options
 
 PAUSE_S = 1.0
@@ -76,7 +76,7 @@ class Driver:
     def _played(self) -> Iterator[tuple[float, Sample]]:
         """Samples with their time [s] since the first."""
         first_s: float | None = None
-        sides: dict[Side, Tracked] = {}
+        sides: dict[Side, TrackedSide] = {}
         last_s = 0.0
         for now_s, name, message in self._messages():
             first_s = now_s if first_s is None else first_s
@@ -85,7 +85,7 @@ class Driver:
                 sides = {}
             side = self._sides[name]
             sides[side], last_s = (
-                _with(sides.get(side, Tracked()), message, scoped(side, "arm", "")),
+                _with(sides.get(side, TrackedSide()), message, scoped(side, "arm", "")),
                 now_s,
             )
         if sides and first_s is not None:
@@ -109,14 +109,16 @@ class Driver:
                     raise XlvlaError(f"teleop.address: {path} cannot be read: {error}") from None
 
 
-def _with(tracked: Tracked, message: Any, scope: str) -> Tracked:
+def _with(tracked: TrackedSide, message: Any, scope: str) -> TrackedSide:
     """What was known, with one message more; names of joints begin with `scope`."""
     if hasattr(message, "pose"):
-        return Tracked(geometry.matrix(message), tracked.keypoints, tracked.joints)
+        return TrackedSide(geometry.matrix(message), tracked.keypoints, tracked.joints)
     if hasattr(message, "point_step"):
-        return Tracked(tracked.T_world_wrist, np.asarray(geometry.points(message)), tracked.joints)
+        return TrackedSide(
+            tracked.T_world_wrist, np.asarray(geometry.points(message)), tracked.joints
+        )
     names = [name.removeprefix(scope) for name in message.name]
-    return Tracked(
+    return TrackedSide(
         tracked.T_world_wrist, tracked.keypoints, dict(zip(names, message.position, strict=True))
     )
 

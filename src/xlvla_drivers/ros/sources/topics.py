@@ -15,7 +15,7 @@ from xlvla.ros import geometry, topics
 from xlvla.ros.convert import SECOND, nanoseconds
 from xlvla.ros.reader import Reader
 from xlvla.types import Side
-from xlvla_drivers.teleop.operator import SILENCE_S, Sample, Tracked
+from xlvla_drivers.teleop.operator import SILENCE_S, Sample, TrackedSide
 from xlvla_drivers.teleop.topics import Options
 
 LOOK_S = 0.002
@@ -31,20 +31,22 @@ def awaited(look: Callable[[], Sample | None], timeout_s: float) -> Sample | Non
 
 
 def looked(
-    readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], Tracked | None]
+    readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], TrackedSide | None]
 ) -> Sample | None:
     """The sides of which something was said since the last look, and that can be understood; None
     where there are none.
     """
-    said: dict[Side, Any] = {
+    messages: dict[Side, Any] = {
         side: message
         for side, reader in readers.items()
         if (message := reader.newest()) is not None
     }
-    sides: dict[Side, Tracked] = {
-        side: seen for side, message in said.items() if (seen := tracked(side, message)) is not None
+    sides: dict[Side, TrackedSide] = {
+        side: seen
+        for side, message in messages.items()
+        if (seen := tracked(side, message)) is not None
     }
-    stamps = [nanoseconds(message.header.stamp) for message in said.values()]
+    stamps = [nanoseconds(message.header.stamp) for message in messages.values()]
     return Sample(sides, stamp_s=max(stamps) / SECOND if all(stamps) else None) if sides else None
 
 
@@ -74,14 +76,14 @@ class Driver:
     def close(self) -> None:
         """Nothing to close."""
 
-    def _tracked(self, side: Side, wrist: Any) -> Tracked | None:
+    def _tracked(self, side: Side, wrist: Any) -> TrackedSide | None:
         stamp_ns = nanoseconds(wrist.header.stamp)
         try:
             if (cloud := self._keypoints[side].newest()) is not None:
                 self._newest[side] = nanoseconds(cloud.header.stamp), geometry.points(cloud)
             said_ns, keypoints = self._newest.get(side, (0, None))
             fresh = abs(stamp_ns - said_ns) <= SILENCE_S * SECOND
-            return Tracked(geometry.matrix(wrist), keypoints if fresh else None)
+            return TrackedSide(geometry.matrix(wrist), keypoints if fresh else None)
         except XlvlaError as error:
             self._wrists[side].refuse(error)
             return None

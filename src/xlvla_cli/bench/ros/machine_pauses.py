@@ -1,5 +1,5 @@
-"""What the machine itself allows: how long it stands still, and how many deadlines a bare thread
-misses on it.
+"""What the machine itself allows: how long it pauses, and how many deadlines a bare thread misses
+on it.
 
 No process, however urgent, is a match for a host that takes the processors away.
 """
@@ -28,7 +28,7 @@ LONG_S = 0.05
 
 
 @dataclass
-class Standstills:
+class MachinePauses:
     """Filled when the measurement ends.
 
     Attributes:
@@ -51,11 +51,11 @@ class Standstills:
 
 
 @contextlib.contextmanager
-def measured(rate_hz: float) -> Generator[Standstills]:
+def measured(rate_hz: float) -> Generator[MachinePauses]:
     """Measures in a process of its own for as long as the context lasts, the bare thread's
     deadlines at this rate.
     """
-    found = Standstills()
+    found = MachinePauses()
     environment = {**os.environ, supervision.PARENT: str(os.getpid())}
     watch = subprocess.Popen(
         [sys.executable, "-m", __name__, str(rate_hz)],
@@ -68,8 +68,8 @@ def measured(rate_hz: float) -> Generator[Standstills]:
         yield found
     finally:
         watch.terminate()
-        said, _ = watch.communicate(timeout=5.0)
-        found.pauses_s, found.missed = json.loads(said or "[[], 0]")
+        output, _ = watch.communicate(timeout=5.0)
+        found.pauses_s, found.missed = json.loads(output or "[[], 0]")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The numbers of a stream while it is recorded: what its verdict is made of."""
+"""Statistics of a stream while it is recorded, from which its verdict follows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ STAMP_BYTES = 12
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A topic that is recorded, and what the rig promises of it; see `Track`.
+class RecordedTopic:
+    """A recorded topic, and what the rig specifies for it; see `Track`.
 
     Args:
         counted: one node says it, so that its sequence numbers tell what was lost.
@@ -44,10 +44,10 @@ class Stream:
     noiseless: bool = False
 
 
-class Tape:
+class StreamStatistics:
     """Collects one stream."""
 
-    def __init__(self, stream: Stream):
+    def __init__(self, stream: RecordedTopic):
         self.stream = stream
         self._stamps = array.array("q")
         self._logs = array.array("q")

@@ -1,5 +1,5 @@
-"""What a chunk will do, for people to look at: ghost hands at a few future frames and the paths of
-the fingertips.
+"""A preview of a chunk for RViz: translucent hands at a few future frames and the paths of the
+fingertips.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Shape:
     T_link_shape: np.ndarray
 
 
-class Ghost:
+class ChunkMarkers:
     """Markers of chunks for one rig, in the frame `world`."""
 
     def __init__(self, rig: Rig):

@@ -1,4 +1,4 @@
-"""A node that has no business on a rig's graph, for trying what the rig makes of one."""
+"""A node that does not belong to a rig's graph, for testing how the rig handles one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from xlvla.errors import XlvlaError
 from xlvla.ros import participant
 from xlvla.ros.topics import Topic
 
-HEARD_S = 10.0
+DISCOVERED_WITHIN_S = 10.0
 SETTLED_S = 0.5
 """How long to wait for a listener, and then for the others that are on their way."""
 
 
-class Stranger:
-    """Context manager: entered, it is heard on the topic; left, it is gone from the graph."""
+class RogueNode:
+    """Context manager: on entry it publishes on the topic; on exit it leaves the graph."""
 
     NAME = "stranger"
 
@@ -26,18 +26,18 @@ class Stranger:
         self._topic = topic
         self._domain = domain
 
-    def __enter__(self) -> Stranger:
+    def __enter__(self) -> RogueNode:
         context = Context()
         participant.join(context, self._domain)
         self._node = participant.node_without_services(self.NAME, context)
         self._publisher = self._node.create_publisher(
             self._topic.type, self._topic.name, self._topic.qos
         )
-        give_up = time.monotonic() + HEARD_S
+        give_up = time.monotonic() + DISCOVERED_WITHIN_S
         while not self._publisher.get_subscription_count():
             if time.monotonic() > give_up:
                 self.__exit__(None, None, None)
-                raise XlvlaError(f"nobody listens to {self._topic.name}")
+                raise XlvlaError(f"no node subscribes to {self._topic.name}")
             time.sleep(0.02)
         time.sleep(SETTLED_S)
         return self

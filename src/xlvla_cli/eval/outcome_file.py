@@ -14,7 +14,7 @@ from xlvla_cli.eval.trial import Outcome, Trial
 FILE = "trials.jsonl"
 
 
-class Ledger:
+class OutcomeFile:
     """The outcomes that a folder knows, by the keys of their trials."""
 
     def __init__(self, folder: Path, *, fresh: bool = False):

@@ -1,4 +1,4 @@
-"""How long a policy thinks, stage by stage, and how near that is to what the machine can do."""
+"""Inference time of a policy by stage, and how close it is to the machine's limits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.engine import Eager, Engine, blank, fields
 from xlvla_policy.vla.engine_choice import Choice, device_of, dtype_of, make
+from xlvla_policy.vla.meta_model import outline
 from xlvla_policy.vla.model import Inputs, Vla
-from xlvla_policy.vla.outline import outline
 
 WORDS = 20
 """Words of the sentence that is measured with."""
@@ -38,7 +38,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Stage:
+class InferenceStage:
     """One stage of a chunk.
 
     Args:
@@ -61,19 +61,19 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Report:
+class PolicySpeedReport:
     """A measured policy, engine by engine; the last stage of each is the whole chunk.
 
     `memory_bytes` is the most the process (or the device) held.
     """
 
     machine: Machine
-    stages: list[Stage]
+    stages: list[InferenceStage]
     parameters: int
     memory_bytes: int
 
     @property
-    def chunks(self) -> dict[str, Stage]:
+    def chunks(self) -> dict[str, InferenceStage]:
         """The whole chunk by engine."""
         return {stage.engine: stage for stage in self.stages}
 
@@ -95,13 +95,13 @@ def measure(
     *,
     threads: int | None,
     rounds: int,
-    said: Callable[[str], None] = lambda line: None,
-) -> Report:
+    progress: Callable[[str], None] = lambda line: None,
+) -> PolicySpeedReport:
     """Times chunks of a policy with random weights: times do not depend on their values.
 
     Raises:
-        XlvlaError: an engine, device or precision that nobody knows, that is not here, or that do
-            not go together.
+        XlvlaError: an engine, device or precision that is unknown, not available here, or
+            incompatible.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -111,35 +111,35 @@ def measure(
     ]
     device = device_of(subject.device)
     dtype = dtype_of(subject.precision, device_of(subject.device))
-    said("measuring the machine")
+    progress("measuring the machine")
     machine = Machine(
         device.type,
         torch.get_num_threads(),
         matmul_rate(device.type, dtype),
         copy_rate(device.type),
     )
-    said("making the model")
+    progress("making the model")
     model = _random(subject.config, device, dtype)
-    stages = list[Stage]()
+    stages = list[InferenceStage]()
     inputs, noise = _inputs(subject.config)
     flops = {
         name: flops_of(work) for name, work in _stages(Eager(model, device, dtype), inputs, noise)
     }
     for choice in choices:
-        said(f"starting {choice.engine}")
+        progress(f"starting {choice.engine}")
         reads = _reads(model, 1 if choice.precision == "float8" else dtype.itemsize)
         with TemporaryDirectory() as folder:
             engine = _engine(model, choice, Path(folder))
             for name, work in _stages(engine, inputs, noise):
-                said(f"{choice.engine}: {name}")
+                progress(f"{choice.engine}: {name}")
                 times = sorted(_times(work, device.type, rounds))
                 p99 = times[min(len(times) - 1, round(0.99 * (len(times) - 1)))]
                 stages.append(
-                    Stage(
+                    InferenceStage(
                         choice.engine, name, statistics.median(times), p99, flops[name], reads[name]
                     )
                 )
-    return Report(
+    return PolicySpeedReport(
         machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device.type)
     )
 

@@ -1,6 +1,4 @@
-"""How fast chunks are played: slower where something is near, not at all where it is too near, and
-never with a jerk.
-"""
+"""Speed scaling of chunks: slower near obstacles, stopped where too near, and always smooth."""
 
 from __future__ import annotations
 
@@ -32,8 +30,8 @@ class Beat:
     passed_s: float = 0.0
 
 
-class Pace:
-    """A pace between 0 and 1 that goes smoothly to where it is told.
+class SpeedScaling:
+    """A speed scale between 0 and 1 that moves smoothly to its target.
 
     Attributes:
         wanted: where it was last told to go.

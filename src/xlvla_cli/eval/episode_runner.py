@@ -33,7 +33,7 @@ def load_policy(rig: Rig, threads: int) -> Policy:
     )
 
 
-class Stage:
+class EpisodeRunner:
     """A world, a policy and a rig's motion, for one pair of hands and one task.
 
     Attributes:

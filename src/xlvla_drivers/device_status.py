@@ -1,4 +1,4 @@
-"""How a device is, for people."""
+"""Device status for display."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from xlvla.guard import Refused
 from xlvla_drivers.device import Fault
 
 REFUSAL_SHOWN_S = 1.0
-"""How long a refused command is spoken of."""
+"""How long a refused command is shown."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a device is, in one line. `ok`: commands flow; `fault`: they do not; `warning`: look
+class DeviceStatus:
+    """Device status in one line. `ok`: commands flow; `fault`: they do not; `warning`: look
     after it; `stopped`: by whom.
     """
 
@@ -25,7 +25,7 @@ class Standing:
     stopped: str | None = None
 
 
-def told(faults: Iterable[Fault]) -> str:
+def faults_line(faults: Iterable[Fault]) -> str:
     """Faults in one line, each with all the joints that suffer from it."""
     joints: dict[str, list[str]] = {}
     for fault in faults:
@@ -36,7 +36,7 @@ def told(faults: Iterable[Fault]) -> str:
 
 
 class Refusals:
-    """The last refused command, as long as it is worth a word."""
+    """The last refused command, as long as it is shown."""
 
     def __init__(self) -> None:
         self._refusal: Refused | None = None
@@ -44,7 +44,7 @@ class Refusals:
 
     @property
     def line(self) -> str:
-        """Why commands are refused; '' where none was for a while."""
+        """Why commands are refused; '' where none was refused recently."""
         fresh = time.monotonic() < self._refused_s + REFUSAL_SHOWN_S
         return str(self._refusal) if self._refusal is not None and fresh else ""
 

@@ -1,4 +1,4 @@
-"""What a rig promises of each topic that is recorded of it."""
+"""What a rig specifies for each recorded topic: the expected rates and joints."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from xlvla.rig import Rig
 from xlvla.types import Part, Side
 from xlvla_data.bag.layout import BagTopic
 from xlvla_data.bag.picture import KIND
-from xlvla_data.recorder.tape import Stream
+from xlvla_data.recorder.stream_statistics import RecordedTopic
 
 _DEVICE = "diagnostic_msgs/msg/DiagnosticStatus"
 
 
-def stream(rig: Rig, topic: BagTopic) -> Stream:
+def stream(rig: Rig, topic: BagTopic) -> RecordedTopic:
     """How a topic is judged."""
     picture = topics.match(topics.COMPRESSED, topic.name)
     if picture and topic.type == KIND and picture["camera"] in rig.cameras:
@@ -27,23 +27,25 @@ def stream(rig: Rig, topic: BagTopic) -> Stream:
         if body and (key := (body["side"], body["part"])) in parts:
             return _body(rig, topic, *parts[key], measured=template == topics.PART_JOINT_STATES)
     kind = "reset" if topic.name == topics.RESET else "device" if topic.type == _DEVICE else "other"
-    return Stream(topic, kind)
+    return RecordedTopic(topic, kind)
 
 
-def _camera(rig: Rig, topic: BagTopic, camera: str) -> Stream:
+def _camera(rig: Rig, topic: BagTopic, camera: str) -> RecordedTopic:
     rate_hz = rig.cameras[camera].rate_hz
     rendered = rig.sim is not None or camera in rig.mirrored
-    return Stream(topic, "camera", camera, rate_hz, counted=True, noiseless=rendered)
+    return RecordedTopic(topic, "camera", camera, rate_hz, counted=True, noiseless=rendered)
 
 
-def _body(rig: Rig, topic: BagTopic, side: Side, part: Part, measured: bool) -> Stream:
+def _body(rig: Rig, topic: BagTopic, side: Side, part: Part, measured: bool) -> RecordedTopic:
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
     claim_hz = _state_hz(rig, side, part) if measured else rig.motion.rate_hz
     lower = np.asarray(limits.lower, float)
     upper = np.asarray(limits.upper, float)
     kind = "state" if measured else "command"
     joints = rig.joint_names(side, part)
-    return Stream(topic, kind, f"{side} {part}", claim_hz, joints, lower, upper, counted=True)
+    return RecordedTopic(
+        topic, kind, f"{side} {part}", claim_hz, joints, lower, upper, counted=True
+    )
 
 
 def _state_hz(rig: Rig, side: Side, part: Part) -> float | None:

@@ -1,4 +1,4 @@
-"""An episode as it was recorded or found: every stream at its own rate, with its own stamps."""
+"""An episode as recorded, before resampling: every stream at its own rate, with its own stamps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xlvla_data.episode import EpisodeInfo
 
 
 @dataclass(frozen=True)
-class Stream:
+class SampledStream:
     """N samples of J numbers: `stamps` [N] int64 ns, `values` [N, J], `names` of the numbers."""
 
     stamps: np.ndarray
@@ -31,12 +31,12 @@ class Stream:
         return self.values[:, [self.names.index(number) for number in wanted]]
 
 
-Bodies = Mapping[Side, Mapping[Part, Stream]]
+Bodies = Mapping[Side, Mapping[Part, SampledStream]]
 """Joints' streams by side and part."""
 
 
 @dataclass(frozen=True)
-class Shots:
+class CameraStream:
     """What a camera saw: `stamps` [N] int64 ns, and N items that `decode` makes pictures of, RGB
     uint8 [H, W, 3].
     """
@@ -47,36 +47,36 @@ class Shots:
 
 
 @dataclass(frozen=True)
-class Picked:
+class SelectedImages:
     """Some pictures of a camera in order, the same one several times where `index` [F] says so;
     decoded as they are gone through.
     """
 
-    shots: Shots
+    stream: CameraStream
     index: np.ndarray
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, chosen: slice) -> Picked:
+    def __getitem__(self, chosen: slice) -> SelectedImages:
         return replace(self, index=self.index[chosen])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         wanted = self.index.tolist()
         place = 0
-        for number, item in enumerate(self.shots.items):
+        for number, item in enumerate(self.stream.items):
             if place == len(wanted):
                 return
             if wanted[place] != number:
                 continue
-            picture = self.shots.decode(item)
+            picture = self.stream.decode(item)
             while place < len(wanted) and wanted[place] == number:
                 yield picture
                 place += 1
 
 
 @dataclass(frozen=True)
-class Take:
+class RecordedEpisode:
     """Streams of one episode; `info.rate_hz` is the rate it is to have.
 
     Args:
@@ -85,7 +85,7 @@ class Take:
     """
 
     info: EpisodeInfo
-    cameras: Mapping[str, Shots]
+    cameras: Mapping[str, CameraStream]
     state: Bodies
     command: Bodies
-    others: Mapping[str, Stream] = field(default_factory=dict[str, Stream])
+    others: Mapping[str, SampledStream] = field(default_factory=dict[str, SampledStream])

@@ -1,6 +1,4 @@
-"""How long a step of training takes, stage by stage, and how near that is to what the machine can
-do.
-"""
+"""Time of a training step by phase, and how close it is to the machine's limits."""
 
 from __future__ import annotations
 
@@ -24,19 +22,19 @@ from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.parallel import Group
 from xlvla_policy.training.pictures import Pictures
 from xlvla_policy.training.recipe import Recipe
-from xlvla_policy.training.sources import Source
+from xlvla_policy.training.sources import DataSource
 from xlvla_policy.vla import normalise, tokenizer
+from xlvla_policy.vla.benchmark import matmul_rate, memory_bytes
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.frames import Body, Frames
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.speed import matmul_rate, memory_bytes
 
 FRAMES = 64
 """Of the made-up demonstration."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class StepPhase:
     """A stage of a step: how long it takes, how much of it the processor works (all threads), and
     operations it needs.
     """
@@ -48,12 +46,12 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrainingSpeedReport:
     """`rate` is what a large matrix product reaches [operations/s], `memory_bytes` the most that
     was held.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[StepPhase, ...]
     batch: int
     parameters: int
     rate: float
@@ -75,16 +73,16 @@ def measure(
     *,
     threads: int,
     rounds: int,
-    said: Callable[[str], None] = lambda line: None,
-) -> Report:
+    progress: Callable[[str], None] = lambda line: None,
+) -> TrainingSpeedReport:
     """Times steps with random weights on a made-up demonstration: times do not depend on the
     numbers.
     """
     torch.set_num_threads(threads)
     device = group.device
-    said("measuring the machine")
+    progress("measuring the machine")
     rate = matmul_rate(device.type, torch.bfloat16 if recipe.bf16 else torch.float32)
-    said("making the model")
+    progress("making the model")
     with device:
         model = Vla(config)
     batches = _batches(config)
@@ -92,15 +90,17 @@ def measure(
     model.train()
     watches = [Stopwatch(device) for _ in STAGES]
     for index in range(rounds + 2):  # two that do not count: compiling, and the optimiser's memory
-        said(f"step {index + 1} of {rounds + 2}")
+        progress(f"step {index + 1} of {rounds + 2}")
         _step(trainer, watches)
     flops = (0.0, *_flops(trainer), 0.0)
     stages = [
-        Stage(name, *watch.medians(skip=2), work)
+        StepPhase(name, *watch.medians(skip=2), work)
         for name, watch, work in zip(STAGES, watches, flops, strict=True)
     ]
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Report(tuple(stages), recipe.batch, parameters, rate, memory_bytes(device.type))
+    return TrainingSpeedReport(
+        tuple(stages), recipe.batch, parameters, rate, memory_bytes(device.type)
+    )
 
 
 STAGES = ("draw", "forward", "backward", "update and average")
@@ -164,7 +164,7 @@ def _batches(config: VlaConfig) -> Batches:
     )
     moments = {block.name: normalise.moments(commands[:, block.columns]) for block in robot.blocks}
     recorded = Recorded(
-        Source(Path("made up"), 1.0, (), info, robot.bodies), robot, (commands,), moments
+        DataSource(Path("made up"), 1.0, (), info, robot.bodies), robot, (commands,), moments
     )
     pictures = rng.integers(
         0, 256, (FRAMES, len(config.cameras), vision.height, vision.width, 3), dtype=np.uint8

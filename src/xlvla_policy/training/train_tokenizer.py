@@ -1,5 +1,5 @@
-"""Trains the bundled tokenizer: 512 pieces from sentences of the paper's tasks and the like, with
-bytes for all else.
+"""Trains the bundled tokenizer: 512 pieces from the paper's task sentences and similar ones, with
+byte fallback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures of a hand in any pose, all hands to the same scale, each finger in its own colour."""
+"""Renders a hand in any pose, all hands to the same scale, each finger in its own colour."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLOURS: Mapping[Finger, tuple[float, float, float]] = {
 PALM = (0.62, 0.64, 0.67)
 
 
-class Stage:
+class HandRenderer:
     """One side of a hand before a white wall; a context manager."""
 
     def __init__(self, hand: Hand, side: Side):
@@ -82,7 +82,7 @@ class Stage:
         camera.elevation = -10
         return camera
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> HandRenderer:
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""Does an episode again on a running rig: a slow way to its first pose, then its commands as
+"""Replays an episode on a running rig: a slow approach to its first pose, then its commands as
 chunks, through motion.
 """
 
@@ -22,10 +22,10 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
 from xlvla_cli.ros.operator import Operator
 
 SOURCE = "replay"
-NOBODY = "nobody"
-LET_GO_S = 0.2
+NO_SOURCE = "nobody"
+RELEASE_S = 0.2
 AHEAD = 4
-"""A chunk is said every so many frames."""
+"""A chunk is published every this many frames."""
 
 REST_FRAMES = CHUNK_HZ
 """The robot rests at the first pose for so long before the episode begins."""
@@ -42,7 +42,7 @@ Poses = Mapping[Side, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackingError:
     """How near a part came to the frames of an episode: root mean square of all joints, and the
     largest distance and whose [rad].
     """
@@ -55,7 +55,7 @@ class Tracked:
 
 
 class Replayer:
-    """Drives a rig that is up and engaged; for one thread.
+    """Drives a running, engaged rig; for one thread.
 
     Args:
         idle: called all the while.
@@ -78,8 +78,8 @@ class Replayer:
         }
 
     def play(
-        self, frames: Poses, way: Way, told: Callable[[str], None] = lambda line: None
-    ) -> list[Tracked]:
+        self, frames: Poses, way: Way, progress: Callable[[str], None] = lambda line: None
+    ) -> list[TrackingError]:
         """Does frames [F, N] rad of each side, in the rig's order of joints; how well they were
         followed.
         """
@@ -91,22 +91,22 @@ class Replayer:
             for side, path in ways.items()
         }
         start = longest + REST_FRAMES
-        told(f"{start / CHUNK_HZ:.1f} s to where it begins")
+        progress(f"{start / CHUNK_HZ:.1f} s to where it begins")
         self._source.publish(String(data=SOURCE))
         try:
             rest = {side: np.repeat(frames[side][:1], REST_FRAMES, axis=0) for side in frames}
             self._follow({side: np.concatenate([there[side], rest[side]]) for side in frames})
             self._refuse_unless_near({side: frames[side][0] for side in frames})
-            told(f"{len(next(iter(frames.values()))) / CHUNK_HZ:.1f} s of the episode")
+            progress(f"{len(next(iter(frames.values()))) / CHUNK_HZ:.1f} s of the episode")
             seen = self._follow(frames)
         finally:
-            self._let_go()
+            self._release_source()
         return [tracked for side in frames for tracked in self._tracked(side, frames[side], seen)]
 
-    def _let_go(self) -> None:
-        """Motion drops a chunk when somebody else is to drive; afterwards anybody may."""
-        self._source.publish(String(data=NOBODY))
-        time.sleep(LET_GO_S)
+    def _release_source(self) -> None:
+        """Motion drops a chunk when another source is selected; afterwards any source may drive."""
+        self._source.publish(String(data=NO_SOURCE))
+        time.sleep(RELEASE_S)
         self._source.publish(String(data=""))
 
     def _here(self) -> dict[Side, np.ndarray]:
@@ -159,8 +159,8 @@ class Replayer:
 
     def _look(self) -> None:
         self._idle()
-        if (said := self._status.newest()) is not None:
-            self._motion = said["state"]
+        if (status := self._status.newest()) is not None:
+            self._motion = status["state"]
 
     def _say(self, frames: Poses, first: int, stamp_ns: int) -> None:
         for side, rows in frames.items():
@@ -175,18 +175,18 @@ class Replayer:
         here = self._here()
         for side, pose in first.items():
             arm = slice(0, len(self._rig.joint_names(side, "arm")))
-            far = np.abs(here[side] - pose)[arm]
-            if far.max() > NEAR_RAD:
-                joint = self._names[side][int(far.argmax())]
+            distance = np.abs(here[side] - pose)[arm]
+            if distance.max() > NEAR_RAD:
+                joint = self._names[side][int(distance.argmax())]
                 said = f"; motion says {self._motion}" if self._motion else ""
                 raise XlvlaError(
-                    f"the robot did not come to where the episode begins: {joint} is "
-                    f"{far.max():.2f} rad away{said}"
+                    f"the robot did not reach the first pose of the episode: {joint} is "
+                    f"{distance.max():.2f} rad away{said}"
                 )
 
     def _tracked(
         self, side: Side, frames: np.ndarray, seen: list[tuple[float, dict[Side, np.ndarray]]]
-    ) -> Iterator[Tracked]:
+    ) -> Iterator[TrackingError]:
         known = [(frame, poses[side]) for frame, poses in seen if side in poses]
         if not known:
             raise XlvlaError(f"no joint states of {side} came while it was replayed")
@@ -198,13 +198,13 @@ class Replayer:
         for part in PARTS:
             names = self._rig.joint_names(side, part)
             own = errors[:, [self._names[side].index(name) for name in names]]
-            far = own.max(axis=0)
-            yield Tracked(
+            distance = own.max(axis=0)
+            yield TrackingError(
                 side,
                 part,
                 float(np.sqrt(np.square(own).mean())),
-                float(far.max()),
-                names[int(far.argmax())],
+                float(distance.max()),
+                names[int(distance.argmax())],
             )
 
 

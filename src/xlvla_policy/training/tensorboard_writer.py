@@ -13,7 +13,7 @@ EVERY = 10
 """Steps between points of a curve."""
 
 
-class Board:
+class TensorBoardWriter:
     """Writes event files; does nothing without a folder. Made again for the same folder, it goes on
     from `step`.
     """

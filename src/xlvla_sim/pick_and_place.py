@@ -1,4 +1,4 @@
-"""Errands: every hand fetches a thing and puts it where it belongs."""
+"""Pick and place: every hand fetches an object and puts it where it belongs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xlvla_sim.task import Plan, WayPoint
 
 
 @dataclass(frozen=True)
-class Errand:
+class PickAndPlace:
     """A thing for one hand to fetch: how it is held, to which point [3] m its frame is carried and
     from how far above it is lowered there, which way it is to point, whether it is to stand, and
     how one sees that it is there.
@@ -30,7 +30,7 @@ class Errand:
     stand: bool = False
 
 
-def gather(state: State, errands: Mapping[Side, Errand], rng: np.random.Generator) -> Plan:
+def gather(state: State, errands: Mapping[Side, PickAndPlace], rng: np.random.Generator) -> Plan:
     """Every hand takes its thing, one after the other puts it where it belongs; what is not there
     in the end is fetched again.
     """
@@ -49,7 +49,7 @@ def gather(state: State, errands: Mapping[Side, Errand], rng: np.random.Generato
             yield from _deliver(state, side, errand, again, pace)
 
 
-def _deliver(state: State, side: Side, errand: Errand, held: WayPoint, pace: float) -> Move:
+def _deliver(state: State, side: Side, errand: PickAndPlace, held: WayPoint, pace: float) -> Move:
     target = errand.target()
     turn = {"yaw": errand.yaw, "stand": errand.stand}
     there = yield from bring(

@@ -1,6 +1,4 @@
-"""Pictures of what happened, made afterwards: rendering for people must not slow a simulation that
-robots depend on.
-"""
+"""Renders episodes afterwards, so that rendering for display does not slow a running simulation."""
 
 from __future__ import annotations
 

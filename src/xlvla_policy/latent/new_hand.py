@@ -1,5 +1,5 @@
-"""Teaching one more hand a latent that others have shaped, while their networks stay as they are to
-the bit.
+"""Trains encoder and decoder of one more hand for an existing latent, while the networks of other
+hands stay identical to the bit.
 
 The newcomer's encoder is told what the others' frozen decoders make of its latents, its decoder is
 shown the latents of their frozen encoders; the losses are those of joint training.
@@ -39,7 +39,7 @@ scatter about that much.
 """
 
 
-class Newcomer(Trainer):
+class NewHandTrainer(Trainer):
     """A training run in which one hand learns and all others of a weights file are frozen."""
 
     def __init__(
@@ -101,7 +101,9 @@ class Newcomer(Trainer):
         }
 
 
-def add(run: Newcomer, out: Path, progress: Callable[[int, Losses], None] | None = None) -> None:
+def add(
+    run: NewHandTrainer, out: Path, progress: Callable[[int, Losses], None] | None = None
+) -> None:
     """Trains to the end and writes all weights to `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     for losses in run.run():

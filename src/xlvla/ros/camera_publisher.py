@@ -1,4 +1,4 @@
-"""What a camera says to the graph, whoever stands behind it."""
+"""What a camera publishes, simulated or real."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xlvla.ros.node import RigNode
 from xlvla.ros.topics import Topic
 
 
-class Eye:
+class CameraPublisher:
     """Publishes the pictures of one camera of a rig."""
 
     def __init__(self, node: RigNode, name: str, camera: Camera):
@@ -29,7 +29,7 @@ class Eye:
             self._compressed.publish(convert.jpeg(rgb, self._quality, ns, self._name))
 
 
-def says(name: str, camera: Camera) -> tuple[Topic, ...]:
+def publishes(name: str, camera: Camera) -> tuple[Topic, ...]:
     """The topics of a camera."""
     compressed = (topics.compressed(name),) if camera.jpeg else ()
     return (topics.image(name), topics.camera_info(name), *compressed)

@@ -1,7 +1,7 @@
 """What is said of a device whose commands are refused."""
 
 from xlvla.guard import Refused
-from xlvla_drivers.standing import Refusals
+from xlvla_drivers.device_status import Refusals
 
 
 def test_a_stranger_is_named_as_soon_as_its_name_is_known():

@@ -1,5 +1,5 @@
-"""Other ways of bringing a hand's path to another hand, each in the place a codec has in
-`xlvla.retarget`, and how it is judged.
+"""Baselines that retarget a hand's path to another hand, in place of the codec in `xlvla.retarget`,
+and their evaluation.
 """
 
 from __future__ import annotations

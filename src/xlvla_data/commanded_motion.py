@@ -1,4 +1,4 @@
-"""What was commanded in an episode, as a robot can do it again: from a bag, or from a data set."""
+"""The commands of an episode for replay: from a bag, or from a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
 from xlvla_data.bag.card import CARD
 from xlvla_data.bag.reader import Bag
 from xlvla_data.recorded import bodies
-from xlvla_data.take import Bodies, Stream
+from xlvla_data.recorded_episode import Bodies, SampledStream
 from xlvla_data.tracking import resampled
 
 
@@ -85,8 +85,8 @@ def performance(text: str) -> Performance:
         return _of_data_set(Path(path), number)
     if not (Path(path) / CARD).is_file():
         raise XlvlaError(
-            f"{path} is no recorded episode (it has no {CARD}); an episode of a data set is said "
-            f"as {path}#0"
+            f"{path} is no recorded episode (it has no {CARD}); "
+            f"an episode of a data set is given as {path}#0"
         )
     return _of_bag(Bag(Path(path)))
 
@@ -120,7 +120,7 @@ def _of_bag(bag: Bag) -> Performance:
     )
 
 
-def _each(kind: Bodies) -> list[tuple[Side, Part, Stream]]:
+def _each(kind: Bodies) -> list[tuple[Side, Part, SampledStream]]:
     return [(side, part, stream) for side, parts in kind.items() for part, stream in parts.items()]
 
 

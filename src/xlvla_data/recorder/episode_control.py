@@ -1,5 +1,5 @@
-"""What an operator does with episodes: begin, end, put aside, say how it went; nothing is lost by a
-fumbled press.
+"""The operator's control of episodes: start, stop, discard, mark the outcome; nothing is lost by an
+accidental press.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from xlvla import topics
 from xlvla.errors import XlvlaError, unknown
-from xlvla_data.bag.card import Card, read_card
+from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.recorder.recording import Recording
 from xlvla_data.recorder.session import DISCARDED, Session
-from xlvla_data.verdict import Finding
+from xlvla_data.verdict import Issue
 
 Cue = Callable[[str, str], None]
 """Told a word for the sound, and a line."""
@@ -24,7 +24,7 @@ Cue = Callable[[str, str], None]
 BUTTONS = ("record", "start", "stop", "discard", "success", "failure", "relabel")
 
 
-class Desk:
+class EpisodeControl:
     """Episodes of one session, from any thread.
 
     Args:
@@ -72,7 +72,7 @@ class Desk:
             self.last = folder
             return self._say("start", f"{folder.name} is being recorded")
 
-    def stop(self, found: Finding | None = None) -> str:
+    def stop(self, found: Issue | None = None) -> str:
         """Ends the episode; `found` is why, where the operator did not ask for it."""
         with self._lock:
             recording = self.recording
@@ -95,11 +95,11 @@ class Desk:
                 self.stop()
             folder = self._there()
             self.last = self._session.toggle_discarded(folder)
-            aside = self.last.parent.name == DISCARDED
-            _change(self.last, state="discarded" if aside else "stopped")
+            discarded = self.last.parent.name == DISCARDED
+            _change(self.last, state="discarded" if discarded else "stopped")
             return self._say(
-                "discard" if aside else "undo",
-                f"{folder.name} is {'put aside' if aside else 'back'}",
+                "discard" if discarded else "undo",
+                f"{folder.name} is {'discarded' if discarded else 'restored'}",
             )
 
     def mark(self, success: bool) -> str:
@@ -146,9 +146,9 @@ class Desk:
             return self.discard()
         folder = self._there()
         do = (
-            f"take {folder.name} back"
+            f"restore {folder.name}"
             if folder.parent.name == DISCARDED
-            else f"put {folder.name} aside"
+            else f"discard {folder.name}"
         )
         return self._say("ask", f"press again within {self._confirm_s:g} s to {do}")
 
@@ -173,11 +173,11 @@ class Desk:
 
 def _change(folder: Path, **changes: Any) -> None:
     try:
-        replace(read_card(folder), **changes).write(folder)
+        replace(read_episode_card(folder), **changes).write(folder)
     except OSError as error:
         raise XlvlaError(f"cannot write to {folder}: {error.strerror}") from None
 
 
-def _ended(card: Card) -> str:
+def _ended(card: EpisodeCard) -> str:
     worst = f": {card.findings[0].partition(': ')[2]}" if card.findings else ""
     return f"{card.name} ended after {card.duration_s:.1f} s, {card.verdict}{worst}"

@@ -10,7 +10,7 @@ from xlvla import files
 from xlvla.errors import XlvlaError
 
 
-class Ledger:
+class ResultFile:
     """The figures of scenarios in a JSON file, whole after each of them.
 
     Args:

@@ -1,4 +1,4 @@
-"""A model of shapes without numbers, for whoever brings the numbers or wants only the shapes."""
+"""A model on the meta device: shapes without values, for loading weights or for shapes alone."""
 
 from __future__ import annotations
 
