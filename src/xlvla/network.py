@@ -86,14 +86,14 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
         )
     if shell.get(ONLY) == "1":
         return _local(shell, _against(wanted, f"{ONLY}=1"))
-    static_peers = [
+    strangers = [
         peer
         for peer in shell.get(PEERS, "").split(";")
         if peer.strip() and peer.strip().lower() not in HERE
     ]
     for name, is_set in (
         (SERVER, bool(shell.get(SERVER))),
-        (PEERS, bool(static_peers)),
+        (PEERS, bool(strangers)),
         (RANGE, scope in ("SUBNET", "SYSTEM_DEFAULT")),
     ):
         if is_set:
@@ -124,8 +124,8 @@ def _network(shell: Mapping[str, str], scope: str, why: str = "") -> Reach:
     domain = shell.get("ROS_DOMAIN_ID") or "0"
     line = (
         f"on the network{why}: every machine that reaches this one on ROS "
-        f"domain {domain} can drive the "
-        "robot"
+        f"domain {domain} can drive the robot"
+        ""
     )
     return Reach(True, line, {RANGE: scope, ONLY: None, **ours})
 

@@ -32,7 +32,9 @@ def export_command(
         ),
     ] = None,
 ) -> None:
-    """Export a policy and the codec as ONNX; set a rig's policy.checkpoint to the folder to run it."""
+    """Export a policy and the codec as ONNX; set a rig's policy.checkpoint to the folder to run
+    it.
+    """
     from xlvla.codec import Codec
     from xlvla_policy.policies.xlvla import SHIPPED
     from xlvla_policy.vla.export import export

@@ -28,7 +28,9 @@ ADDRESS = os.path.join("{own}", "{domain}", "{side}_{driver}")
 
 
 def driver(kind: str, name: str) -> ModuleType:
-    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where it is unknown."""
+    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where it is
+    unknown.
+    """
     known = catalog.drivers(kind)
     if name not in known:
         raise unknown(f"{kind} driver", name, known)

@@ -1,4 +1,6 @@
-"""The scene of every task: a wooden table, a floor, soft light without shadows, the rig's cameras."""
+"""The scene of every task: a wooden table, a floor, soft light without shadows, the rig's
+cameras.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Writes messages to a bag in its own thread, so that a slow or full disk delays no other thread."""
+"""Writes messages to a bag in its own thread, so that a slow or full disk delays no other
+thread.
+"""
 
 from __future__ import annotations
 

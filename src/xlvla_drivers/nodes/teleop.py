@@ -182,7 +182,9 @@ class TeleopNode(RigNode):
                 self._orders.put((not closed, Future()))
 
     def _listen(self) -> None:
-        """Where the simulation was reset or motion does not play, nothing begun before continues."""
+        """Where the simulation was reset or motion does not play, nothing begun before
+        continues.
+        """
         if (reset := self._resets.newest()) is not None:
             self._valid_since_ns = reset.began_ns
             self._forget("open: the simulation was reset")

@@ -76,7 +76,7 @@ class PolicyNode(RigNode):
         self._observer = Observer(self, self._policy, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
-        self._chunk_markers = ChunkMarkers(self.rig)
+        self._ghost = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
@@ -169,7 +169,7 @@ class PolicyNode(RigNode):
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
-            self._markers.publish(self._chunk_markers.markers(chunk.positions, chunk.stamp_ns))
+            self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
         return False
 
     def _late(self, observation: Observation, now_ns: int) -> bool:

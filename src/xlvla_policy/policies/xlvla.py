@@ -250,7 +250,7 @@ def _suits(rig: Rig, card: ModelCard) -> None:
     if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
         raise XlvlaError(
             "policy.chunking: these weights were not trained with action prefixes "
-            "('prefix'): train "
-            "with `xlvla train policy --committed 0.5`, "
+            "('prefix'): train with"
+            " `xlvla train policy --committed 0.5`, "
             "or choose guided, ensemble or plain"
         )
