@@ -1,0 +1,51 @@
+"""One pose of one hand, shown by every other hand.
+
+An encoder turns the joints of an XHand into the 32 numbers that all hands share; the decoder of each
+hand turns these numbers into its own joints. What is kept is the way from the thumb's tip to the
+other fingertips, so a pinch stays a pinch.
+
+Prints the size of the latent, then a line per hand: its joints [rad], and the distance [mm] from the
+tip of its thumb to the tip of its index finger.
+"""
+
+import numpy as np
+
+from xlvla import catalog
+from xlvla.codec import Codec
+from xlvla.kinematics import Kinematics
+
+SIDE = "right"
+PINCH = {
+    "right_hand_thumb_bend_joint": 1.16,
+    "right_hand_thumb_rota_joint1": 1.02,
+    "right_hand_index_joint1": 1.31,
+    "right_hand_index_joint2": 0.39,
+}
+"""Joints of an XHand [rad]; those not named are at zero, where the finger is straight."""
+
+
+def pinch_mm(hand_name: str, joints: np.ndarray) -> float:
+    """Distance [mm] of the tips of thumb and index finger at these joints [J] rad."""
+    hand = catalog.hand(hand_name)
+    kinematics = Kinematics(hand.urdf_path(SIDE).read_text(), hand.joint_names(SIDE))
+    tips = hand.tip_links(SIDE)
+    poses = kinematics.fk(joints, [tips["thumb"], tips["index"]])
+    thumb = poses[tips["thumb"]][:3, 3]
+    index = poses[tips["index"]][:3, 3]
+    return 1000 * float(np.linalg.norm(thumb - index))
+
+
+def main() -> None:
+    np.set_printoptions(linewidth=150, suppress=True)
+    codec = Codec.load()
+    pose = np.array([PINCH.get(name, 0.0) for name in codec.joints("xhand", SIDE)])
+    latent = codec.encode("xhand", SIDE, pose)
+    print(f"latent: {len(latent)} numbers for {len(pose)} joints of an xhand")
+    print(f"{'the pose':8} {pinch_mm('xhand', pose):4.1f} mm  {np.round(pose, 2)}")
+    for name in codec.hands:
+        joints = codec.decode(name, SIDE, latent)
+        print(f"{name:8} {pinch_mm(name, joints):4.1f} mm  {np.round(joints, 2)}")
+
+
+if __name__ == "__main__":
+    main()
