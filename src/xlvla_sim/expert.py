@@ -84,11 +84,12 @@ class Expert:
         """Commands of one segment of the task's plan after the other; each must be played before the next is asked for.
 
         Raises:
-            XlvlaError: an arm cannot follow.
+            XlvlaError: an arm cannot follow, or the plan needs a side that the rig does not have.
         """
         stands: Stands = {side: self._stand(world, side) for side in world.rig.sides}
         detours: dict[Side, np.ndarray] | None = None
         for segment in world.task.plan(world.state, rng):
+            self._refuse_missing(segment)
             # about half of the plans begin with a small detour
             detours = {side: _detour(rng) if segment.get(side) and detours is None else np.zeros(3) for side in stands}
             script, stands = self._in_time(segment, stands, detours)
@@ -97,6 +98,16 @@ class Expert:
     def script(self, world: World, rng: np.random.Generator) -> Script:
         """Commands of the plan's first segment: all of it, where the task does not look at the world again."""
         return next(self.scripts(world, rng))
+
+    def _refuse_missing(self, segment: Segment) -> None:
+        """Refuses a segment that moves a side which the rig does not have."""
+        for side, points in segment.items():
+            if points and side not in self.rig.sides:
+                has = ", ".join(self.rig.sides)
+                raise XlvlaError(
+                    f"the task needs a {side} arm in this episode, rig '{self.rig.name}' has only {has}: "
+                    "choose another task or seed"
+                )
 
     def _in_time(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
         """Commands of a segment, which is played slower where an arm could not keep up."""
