@@ -103,11 +103,9 @@ class Expert:
         """Refuses a segment that moves a side which the rig does not have."""
         for side, points in segment.items():
             if points and side not in self.rig.sides:
-                has = ", ".join(self.rig.sides)
-                raise XlvlaError(
-                    f"the task needs a {side} arm in this episode, rig '{self.rig.name}' has only {has}: "
-                    "choose another task or seed"
-                )
+                needed = f"the task needs a {side} arm in this episode"
+                there = f"rig '{self.rig.name}' has only {', '.join(self.rig.sides)}"
+                raise XlvlaError(f"{needed}, {there}: choose another task or seed")
 
     def _in_time(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
         """Commands of a segment, which is played slower where an arm could not keep up."""
