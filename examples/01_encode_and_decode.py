@@ -12,7 +12,7 @@ import numpy as np
 
 from xlvla import catalog
 from xlvla.codec import Codec
-from xlvla.kinematics import Kinematics
+from xlvla.kinematics import fingertips
 
 SIDE = "right"
 PINCH = {
@@ -24,15 +24,10 @@ PINCH = {
 """Joints of an XHand [rad]; those not named are at zero, where the finger is straight."""
 
 
-def pinch_mm(hand_name: str, joints: np.ndarray) -> float:
+def pinch_mm(hand: str, joints: np.ndarray) -> float:
     """Distance [mm] of the tips of thumb and index finger at these joints [J] rad."""
-    hand = catalog.hand(hand_name)
-    kinematics = Kinematics(hand.urdf_path(SIDE).read_text(), hand.joint_names(SIDE))
-    tips = hand.tip_links(SIDE)
-    poses = kinematics.fk(joints, [tips["thumb"], tips["index"]])
-    thumb = poses[tips["thumb"]][:3, 3]
-    index = poses[tips["index"]][:3, 3]
-    return 1000 * float(np.linalg.norm(thumb - index))
+    tips = fingertips(catalog.hand(hand), SIDE, joints)
+    return 1000 * float(np.linalg.norm(tips["thumb"] - tips["index"]))
 
 
 def main() -> None:
