@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections import deque
@@ -10,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.ros import convert, forms, priority, topics
@@ -56,7 +56,7 @@ class PolicyNode(RigNode):
         self._config = self.rig.policy
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type
-        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(self.rig)
+        self._policy: Policy = catalog.policy(kind)(self.rig)
         self._observer = Observer(self, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
