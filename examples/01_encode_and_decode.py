@@ -1,11 +1,11 @@
 """One pose of one hand, shown by every other hand.
 
-An encoder turns the joints of an XHand into the 32 numbers that all hands share; the decoder of each
-hand turns these numbers into its own joints. What is kept is the way from the thumb's tip to the
-other fingertips, so a pinch stays a pinch.
+An encoder turns the joints of an XHand into the 32 numbers that all hands share; the decoder of
+each hand turns these numbers into its own joints. What is kept are the lines from the thumb's tip
+to the other fingertips, so a pinch stays a pinch.
 
-Prints the size of the latent, then a line per hand: its joints [rad], and the distance [mm] from the
-tip of its thumb to the tip of its index finger.
+Prints the size of the latent, then a line per hand: the distance [mm] from the tip of its thumb to
+the tip of its index finger, and its joints [rad].
 """
 
 import numpy as np

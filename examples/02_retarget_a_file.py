@@ -1,9 +1,9 @@
 """A recorded grasp of one hand, moved to another hand on the same arm.
 
-`recorded_grasp.csv` holds 6 s of an xArm7 with an XHand that reaches for a can and lifts it: a column
-of seconds, then one per joint [rad], named as in the rig. The hand goes through the latent that all
-hands share. The arm is solved anew, so that the wrist keeps its rotation and what is held between
-thumb and fingers stays where it was.
+`recorded_grasp.csv` holds 6 s of an xArm7 with an XHand that reaches for a can and lifts it: a
+column of seconds, then one per joint [rad], named as in the rig. The hand goes through the latent
+that all hands share. The arm is solved anew, so that the wrist keeps its rotation and what is held
+between thumb and fingers stays where it was.
 
 Writes a file of the same form for an Allegro hand; prints how far it misses the recorded one.
 Recorded episodes in LeRobot's format are moved by a command: `xlvla retarget FOLDER --to allegro`.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.retarget import Limb, Retargeter
 
@@ -31,8 +31,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    source_rig = rigs.load("bimanual")
-    target_rig = source_rig.with_choices(hands={SIDE: "allegro"})
+    source_rig = rig_file.load("bimanual")
+    target_rig = rig_file.with_choices(source_rig, hands={SIDE: "allegro"})
     retarget = Retargeter(Limb(source_rig, SIDE), Limb(target_rig, SIDE), Codec.load())
 
     recorded = read(RECORDED)

@@ -1,13 +1,13 @@
 """A hand of your own joins the latent of all others.
 
-A hand is a folder with one entry and a URDF per side: `hands/tripod.py` names the joints and the
-fingertips of `hands/tripod_left.urdf` and `hands/tripod_right.urdf`. XLVLA_HANDS names the folder; then
-every command knows the hand, too: `xlvla list`, `xlvla run bimanual --right-hand tripod`.
+A hand is one entry and a URDF per side: `hands/tripod.py` names joints and fingertips of
+`hands/tripod_left.urdf` and `hands/tripod_right.urdf`. XLVLA_HANDS names the folder; then commands
+know the hand, too: `xlvla list`, `xlvla sim render --hands tripod`.
 
-Prints what the entry says and what is wrong with it. Then teaches the hand the latent and prints how
-it follows an XHand that closes to a pinch: the distance [mm] of the tips of thumb and index finger,
-and its joints [rad]. This is a first look with a small part of the usual training; in earnest it is
-`xlvla codec add tripod`, some three minutes.
+Prints what the entry says and what is wrong with it. Then teaches the hand the latent and prints
+how it follows an XHand that closes to a pinch: the distance [mm] of the tips of thumb and index
+finger, and its joints [rad]. It is a first look with a small part of the usual training: `xlvla
+codec add tripod` takes some three minutes.
 """
 
 import os
@@ -19,7 +19,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.codec import SHIPPED, Codec
 from xlvla.kinematics import fingertips
-from xlvla_policy.latent.newcomer import Newcomer, add
+from xlvla_policy.latent.new_hand import NewHandTrainer, add
 from xlvla_policy.latent.recipe import DEFAULT
 from xlvla_policy.latent.training import on_threads
 
@@ -29,7 +29,7 @@ XHAND_PINCH = np.array([1.16, 1.02, 0.0, 0.0, 1.31, 0.39, 0.0, 0.0, 0.0, 0.0, 0.
 
 
 def pinch_mm(hand: str, joints: np.ndarray) -> float:
-    """Distance [mm] of the tips of thumb and index finger of a right hand at these joints [J] rad."""
+    """Distance [mm] of the tips of thumb and index finger at these joints [J] rad."""
     tips = fingertips(catalog.hand(hand), "right", joints)
     return 1000 * float(np.linalg.norm(tips["thumb"] - tips["index"]))
 
@@ -41,7 +41,7 @@ def main() -> None:
     print(f"faults: {'; '.join(hand.faults()) or 'none'}")
 
     on_threads(1)
-    add(Newcomer(SHIPPED, hand.name, steps=150, recipe=FIRST_LOOK), WEIGHTS)
+    add(NewHandTrainer(SHIPPED, hand.name, steps=150, recipe=FIRST_LOOK), WEIGHTS)
     codec = Codec.load(WEIGHTS)
     print(f"{WEIGHTS}: {', '.join(codec.hands)}")
     for closed in (0.5, 0.75, 1.0):

@@ -1,8 +1,8 @@
 """A device driver and an emulated device, without ROS.
 
-The emulator is an Inspire hand on a serial port that speaks the vendor's frames; the driver is the one
-that drives the real hand. With a real one leave the emulator out and let PORT be where it is plugged
-in, such as /dev/ttyUSB0.
+The emulator is an Inspire hand on a serial port that speaks the vendor's frames; the driver is the
+one of the real hand. With a real one leave the emulator out and let PORT be where it is plugged in,
+such as /dev/ttyUSB0.
 
 Prints the joints [rad] while four fingers close, with the time of each round trip; what the driver
 says when the plug is pulled; and where the hand is when it is back. Rigs are driven by `xlvla run`,

@@ -1,9 +1,9 @@
 """A simulated task as a Gymnasium environment.
 
-A step is 1/20 s; an action holds a target [rad] for every joint of both arms and both hands. The reward
-is the share of the task's stages reached in the step, so a whole episode is worth 1. Here the scripted
-expert acts; put your own policy where `expert_actions` is asked. Without `images=False` an observation
-also has the cameras' pictures.
+A step is 1/20 s; an action is a target [rad] for every joint of both arms and both hands. The
+reward is the share of the task's stages reached in the step, so a whole episode is worth 1. Here
+the scripted expert acts; put your own policy in its place. Without `images=False` an observation
+has the cameras' pictures, too.
 
 Prints the spaces, each step with a reward, and how the episode ended.
 """

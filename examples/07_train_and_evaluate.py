@@ -1,8 +1,8 @@
 """From demonstrations to a policy to a success rate, by three commands.
 
-The scripted expert demonstrates a task in simulation with two hands, a policy learns from that, and is
-then evaluated on seeds that training never used: with these hands, and with one that it never saw.
-Episodes and trials that are there already are not made again, so an interrupted script goes on.
+The scripted expert demonstrates a task in simulation with two hands; a policy learns from that, and
+is evaluated on seeds that training never used: with these hands, and with one that it never saw.
+Episodes and trials that are there already are not made again.
 
 Prints what the commands print, and at last the successes by hand. In full it collects 400 episodes
 and trains for 40 minutes; `--quick` goes the same way with so little that nothing is learned.

@@ -1,12 +1,12 @@
 """A policy of your own behind the ROS graph.
 
-`policies/wave.py` is all of it: `load(rig)` makes an object whose `predict` turns an observation into a
-chunk of joint positions. XLVLA_POLICIES names its folder and `waving_arm.yaml` asks for it by name;
-then commands know it, too: `xlvla run waving_arm.yaml`, `xlvla eval --policy wave`. Motion, which keeps
-all limits, stands between the policy and the simulated arm as it would before a real one.
+`policies/wave.py` is all of it: `load(rig)` makes an object whose `predict` turns an observation
+into a chunk of joint positions. XLVLA_POLICIES names its folder, `waving_arm.yaml` asks for it by
+name. Commands then know it, too: `xlvla run waving_arm.yaml`, `xlvla eval --policy wave`. Motion,
+which keeps all limits, stands between policy and arm, simulated or real.
 
-Starts the rig and listens to its topics as any ROS node can. Prints the size of the first chunk, and
-how far [rad] every joint moved within five seconds.
+Starts the rig and listens to its topics as any ROS node can. Prints the size of the first chunk,
+and how far [rad] every joint moved within five seconds.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""A rig driven by hand: `ros2 launch xlvla teleop.launch.py --show-args` says what can be chosen."""
+"""A rig driven by hand: `ros2 launch xlvla teleop.launch.py --show-args` says what can be
+chosen.
+"""
 
 from launch import LaunchDescription
 

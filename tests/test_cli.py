@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from xlvla import __version__, catalog, rig, urdf
+from xlvla import __version__, catalog, rig_file, urdf
 from xlvla.robot import arm_with_hand
 
 XLVLA = Path(sys.executable).parent / "xlvla"
@@ -17,7 +17,9 @@ XLVLA = Path(sys.executable).parent / "xlvla"
 
 def xlvla(*arguments, columns=200):
     environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
-    return subprocess.run([XLVLA, *arguments], capture_output=True, text=True, timeout=120, env=environment)
+    return subprocess.run(
+        [XLVLA, *arguments], capture_output=True, text=True, timeout=120, env=environment
+    )
 
 
 def output(*arguments, columns=200):
@@ -45,7 +47,7 @@ def test_help_loads_nothing_heavy():
     code = (
         "import atexit, sys; sys.argv = ['xlvla', '--help']; "
         f"atexit.register(lambda: print('LOADED', *[m for m in {heavy} if m in sys.modules])); "
-        "from xlvla.cli import main; main()"
+        "from xlvla_cli.app import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "LOADED"
@@ -63,7 +65,10 @@ def test_urdf_prints_the_arm_with_the_hand(side):
 
 
 def test_urdf_of_a_hand_alone_is_its_file():
-    assert output("urdf", "--hand", "inspire", "--side", "left").rstrip() == catalog.hand("inspire").urdf_path("left").read_text().rstrip()
+    assert (
+        output("urdf", "--hand", "inspire", "--side", "left").rstrip()
+        == catalog.hand("inspire").urdf_path("left").read_text().rstrip()
+    )
 
 
 def test_urdf_of_a_rig_has_both_arms_in_one_world():
@@ -74,7 +79,13 @@ def test_urdf_of_a_rig_has_both_arms_in_one_world():
 
 def test_list_shows_every_entry():
     text = output("list")
-    for name in (*catalog.hands(), *catalog.arms(), *catalog.rigs(), *catalog.tasks(), *catalog.policies()):
+    for name in (
+        *catalog.hands(),
+        *catalog.arms(),
+        *catalog.rigs(),
+        *catalog.tasks(),
+        *catalog.policies(),
+    ):
         assert name in text
 
 
@@ -97,8 +108,12 @@ def test_show_cuts_nothing_off_in_a_narrow_terminal():
 
 
 def test_check_says_ok_for_a_rig_that_can_run(tmp_path):
-    path = rig.load("bimanual").with_choices(policy="none").save(tmp_path / "still.yaml")
-    assert output("check", str(path)).startswith("bimanual: OK (3 nodes, 38 joints, cameras: front)")
+    path = rig_file.with_choices(rig_file.load("bimanual"), policy="none").save(
+        tmp_path / "still.yaml"
+    )
+    assert output("check", str(path)).startswith(
+        "bimanual: OK (3 nodes, 38 joints, cameras: front)"
+    )
 
 
 def test_check_prints_every_fault_at_once(tmp_path):
@@ -110,16 +125,22 @@ def test_check_prints_every_fault_at_once(tmp_path):
     path.write_text(yaml.safe_dump(document))
     lines = complaint("check", str(path)).splitlines()
     assert len(lines) == 3
-    assert "did you mean 'motion'?" in lines[0] and "did you mean 'xhand'?" in lines[1] and "did you mean 'push_cans'?" in lines[2]
+    assert (
+        "did you mean 'motion'?" in lines[0]
+        and "did you mean 'xhand'?" in lines[1]
+        and "did you mean 'push_cans'?" in lines[2]
+    )
 
 
 def test_check_finds_a_missing_checkpoint(tmp_path):
-    path = rig.load("bimanual").with_choices(checkpoint=str(tmp_path / "none.safetensors")).save(tmp_path / "rig.yaml")
+    path = rig_file.with_choices(
+        rig_file.load("bimanual"), checkpoint=str(tmp_path / "none.safetensors")
+    ).save(tmp_path / "rig.yaml")
     assert f"no file at {tmp_path}/none.safetensors" in complaint("check", str(path))
 
 
 def test_check_wants_an_exported_folder_for_onnx(tmp_path):
-    path = rig.load("bimanual").save(tmp_path / "rig.yaml")
+    path = rig_file.load("bimanual").save(tmp_path / "rig.yaml")
     path.write_text(path.read_text().replace("engine: auto", "engine: onnx"))
     assert "xlvla policy export" in complaint("check", str(path))
 
@@ -127,13 +148,26 @@ def test_check_wants_an_exported_folder_for_onnx(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("check", "bimanul"), f"unknown rig 'bimanul': known are {', '.join(catalog.rigs())}; did you mean 'bimanual'?"),
+        (
+            ("check", "bimanul"),
+            f"unknown rig 'bimanul': known are {', '.join(catalog.rigs())}; did you mean "
+            "'bimanual'?",
+        ),
         (("check", "nowhere.yaml"), "no rig file at nowhere.yaml"),
         (("show", "--right-hand", "ability2"), "did you mean 'ability'?"),
         (("show", "--policy", "xlvl"), "unknown policy 'xlvl'"),
-        (("urdf", "--hand", "paxni"), f"unknown hand 'paxni': known are {', '.join(catalog.hands())}; did you mean 'paxini'?"),
-        (("urdf", "--arm", "xarm6"), f"unknown arm 'xarm6': known are {', '.join(catalog.arms())}; did you mean 'xarm7'?"),
-        (("urdf", "--hand", "xhand", "--side", "rigth"), "unknown side 'rigth': known are left, right; did you mean 'right'?"),
+        (
+            ("urdf", "--hand", "paxni"),
+            f"unknown hand 'paxni': known are {', '.join(catalog.hands())}; did you mean 'paxini'?",
+        ),
+        (
+            ("urdf", "--arm", "xarm6"),
+            f"unknown arm 'xarm6': known are {', '.join(catalog.arms())}; did you mean 'xarm7'?",
+        ),
+        (
+            ("urdf", "--hand", "xhand", "--side", "rigth"),
+            "unknown side 'rigth': known are left, right; did you mean 'right'?",
+        ),
         (("urdf",), "say either --rig NAME"),
         (("urdf", "--rig", "bimanual", "--hand", "xhand"), "say either --rig NAME"),
     ],
@@ -148,6 +182,12 @@ def test_an_unknown_command_is_refused():
 
 
 def test_what_urdf_prints_is_xml_a_pipe_can_close_early():
-    first = subprocess.run(f"{XLVLA} urdf --rig bimanual | head -1", shell=True, capture_output=True, text=True, timeout=60)
+    first = subprocess.run(
+        f"{XLVLA} urdf --rig bimanual | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert first.stdout.startswith("<?xml") and "Traceback" not in first.stderr
     assert ET.fromstring(output("urdf", "--rig", "bimanual")).tag == "robot"

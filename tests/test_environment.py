@@ -1,4 +1,6 @@
-"""Shells that lack something: one line each that says what to do, from the checks and from the real commands."""
+"""Shells that lack something: one line each that says what to do, from the checks and from the real
+commands.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,19 @@ from xlvla.errors import machine_line
 CHANGES = {
     "a domain that is no number": ({"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID is 'abc'"),
     "a domain beyond the last port": ({"ROS_DOMAIN_ID": "233"}, "0 to 232"),
-    "another middleware": ({"RMW_IMPLEMENTATION": "rmw_none_cpp"}, "RMW_IMPLEMENTATION is 'rmw_none_cpp'"),
+    "another middleware": (
+        {"RMW_IMPLEMENTATION": "rmw_none_cpp"},
+        "RMW_IMPLEMENTATION is 'rmw_none_cpp'",
+    ),
     "no home": ({"HOME": None}, "set ROS_LOG_DIR"),
     "a home that cannot be made": ({"HOME": "/proc/1/nowhere"}, "set ROS_LOG_DIR"),
     "a home that cannot be written": ({"HOME": "/proc"}, "set ROS_LOG_DIR"),
     "logs that cannot be written": ({"ROS_LOG_DIR": "/proc/logs"}, "set ROS_LOG_DIR"),
     "graphics nobody knows": ({"MUJOCO_GL": "vulkan"}, "MUJOCO_GL is 'vulkan'"),
-    "graphics without a display": ({"MUJOCO_GL": "glfw", "DISPLAY": None, "WAYLAND_DISPLAY": None}, "no display"),
+    "graphics without a display": (
+        {"MUJOCO_GL": "glfw", "DISPLAY": None, "WAYLAND_DISPLAY": None},
+        "no display",
+    ),
 }
 
 
@@ -84,12 +92,17 @@ def test_graphics_do_not_matter_to_who_draws_nothing(monkeypatch):
 
 def test_too_few_files_at_once_are_one_line():
     ask = "from xlvla import environment; print(environment.faults())"
-    limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, {resource.getrlimit(resource.RLIMIT_NOFILE)[1]})); {ask}"
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, "
+        f"{resource.getrlimit(resource.RLIMIT_NOFILE)[1]})); {ask}"
+    )
     said = command("-c", limited)
     assert "only 20 files may be open at once" in said.stdout and "ulimit -n" in said.stdout
 
 
-@pytest.mark.parametrize("case", ["a home that cannot be made", "another middleware", "a domain that is no number"])
+@pytest.mark.parametrize(
+    "case", ["a home that cannot be made", "another middleware", "a domain that is no number"]
+)
 @pytest.mark.parametrize("words", [("check",), ("run", "--policy", "none")], ids=["check", "run"])
 def test_commands_say_what_a_shell_lacks_without_a_traceback(monkeypatch, case, words):
     changes, said = CHANGES[case]
@@ -105,7 +118,10 @@ def test_a_node_says_what_its_shell_lacks_without_a_traceback(monkeypatch):
     monkeypatch.setenv("HOME", "/proc/1/nowhere")
     ended = command("-m", "xlvla.nodes.joint_states", "--ros-args", "-r", "__node:=joints")
     assert ended.returncode == 1
-    assert ended.stderr.startswith("joints: ROS cannot write its logs") and len(ended.stderr.splitlines()) == 1
+    assert (
+        ended.stderr.startswith("joints: ROS cannot write its logs")
+        and len(ended.stderr.splitlines()) == 1
+    )
 
 
 def test_a_node_of_a_namespace_is_refused_since_its_topics_would_not_follow():
@@ -117,19 +133,32 @@ def test_a_node_of_a_namespace_is_refused_since_its_topics_would_not_follow():
 
 
 @pytest.mark.parametrize(
-    "words", [("check",), ("run", "--policy", "none"), ("inject", "left", "hand", "unplug")], ids=["check", "run", "inject"]
+    "words",
+    [("check",), ("run", "--policy", "none"), ("inject", "left", "hand", "unplug")],
+    ids=["check", "run", "inject"],
 )
 def test_a_ros_of_another_python_on_the_path_is_one_line(monkeypatch, tmp_path, words):
     (tmp_path / "rclpy").mkdir()
-    (tmp_path / "rclpy" / "__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'rclpy._rclpy_pybind11'\")\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    (tmp_path / "rclpy" / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'rclpy._rclpy_pybind11'\")\n"
+    )
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    )
     ended = command("-m", "xlvla", *words)
     assert ended.returncode == 2
-    assert str(tmp_path) in ended.stderr and "PYTHONPATH" in ended.stderr and "Traceback" not in ended.stderr
+    assert (
+        str(tmp_path) in ended.stderr
+        and "PYTHONPATH" in ended.stderr
+        and "Traceback" not in ended.stderr
+    )
 
 
 def test_a_full_disk_is_a_line_and_a_wrong_name_is_not():
-    assert machine_line(OSError(28, "No space left on device", "/out")) == "/out: No space left on device"
+    assert (
+        machine_line(OSError(28, "No space left on device", "/out"))
+        == "/out: No space left on device"
+    )
     assert machine_line(FileNotFoundError(2, "No such file or directory", "/out")) is None
     assert machine_line(ValueError("28")) is None
 
@@ -140,7 +169,7 @@ def test_a_machine_without_a_temporary_folder_is_a_line():
 
 
 FULL = """
-from xlvla.cli import app, main
+from xlvla_cli.app import app, main
 
 @app.command()
 def full():

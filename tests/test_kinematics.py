@@ -1,4 +1,6 @@
-"""The URDFs against fingertip and flange poses computed from the published tables by other code; pinocchio against itself."""
+"""The URDFs against fingertip and flange poses computed from the published tables by other code;
+pinocchio against itself.
+"""
 
 import json
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics, fingertips
-from xlvla.rig import load
+from xlvla.rig_file import load
 from xlvla.robot import arm_with_hand, rig_description
 from xlvla.types import SIDES, scoped
 
@@ -31,8 +33,11 @@ def hand_kinematics(name, side):
 
 
 def assembled(name, side):
-    hand, arm = catalog.hand(name), catalog.arm("xarm7")
-    joints = [scoped(side, "arm", joint) for joint in arm.joints] + [scoped(side, "hand", joint) for joint in hand.joint_names(side)]
+    hand = catalog.hand(name)
+    arm = catalog.arm("xarm7")
+    joints = [scoped(side, "arm", joint) for joint in arm.joints] + [
+        scoped(side, "hand", joint) for joint in hand.joint_names(side)
+    ]
     return Kinematics(arm_with_hand(arm, hand, side), joints)
 
 
@@ -49,7 +54,8 @@ def test_the_tables_cover_every_hand_of_the_catalogue():
 
 @pytest.mark.parametrize(("name", "side"), HAND_SIDES)
 def test_fingertips_agree_with_the_published_tables(name, side):
-    hand, kinematics = catalog.hand(name), hand_kinematics(name, side)
+    hand = catalog.hand(name)
+    kinematics = hand_kinematics(name, side)
     links = hand.tip_links(side)
     for pose in TIPS[f"{name} {side}"]:
         assert set(pose["tips"]) == set(links)
@@ -86,7 +92,9 @@ def test_a_g1_wrist_agrees_with_the_published_table(side):
 @pytest.mark.parametrize("side", SIDES)
 def test_g1_hands_reach_forward_with_palms_facing_each_other_and_thumbs_up(side):
     g1 = catalog.arm("g1").on(side)
-    R = Kinematics(g1.urdf_path.read_text(), g1.joints).fk(np.zeros(7), ["flange"])["flange"][:3, :3]
+    R = Kinematics(g1.urdf_path.read_text(), g1.joints).fk(np.zeros(7), ["flange"])["flange"][
+        :3, :3
+    ]
     inward, thumb = (-1, -1) if side == "left" else (1, 1)
     np.testing.assert_allclose(R @ [0, 0, 1], [1, 0, 0], atol=1e-3)
     np.testing.assert_allclose(R @ [1, 0, 0], [0, inward, 0], atol=1e-3)
@@ -95,10 +103,13 @@ def test_g1_hands_reach_forward_with_palms_facing_each_other_and_thumbs_up(side)
 
 @pytest.mark.parametrize(("name", "side"), HAND_SIDES)
 def test_a_hand_sits_on_the_flange_of_its_arm(name, side):
-    kinematics, hand = assembled(name, side), catalog.hand(name)
+    kinematics = assembled(name, side)
+    hand = catalog.hand(name)
     for arm_pose, hand_pose in zip(FLANGE["xarm7"], TIPS[f"{name} {side}"], strict=True):
         values = {scoped(side, "arm", joint): value for joint, value in arm_pose["joints"].items()}
-        values |= {scoped(side, "hand", joint): value for joint, value in hand_pose["joints"].items()}
+        values |= {
+            scoped(side, "hand", joint): value for joint, value in hand_pose["joints"].items()
+        }
         for finger, link in hand.tip_links(side).items():
             tip = scoped(side, "hand", link)
             found = kinematics.fk(vector(kinematics.joints, values), [tip])[tip][:3, 3]
@@ -108,22 +119,36 @@ def test_a_hand_sits_on_the_flange_of_its_arm(name, side):
 
 def test_a_rigs_arms_stand_where_the_rig_puts_them():
     rig = load("bimanual")
-    joints = [joint for side in rig.sides for part in ("arm", "hand") for joint in rig.joint_names(side, part)]
+    joints = [
+        joint
+        for side in rig.sides
+        for part in ("arm", "hand")
+        for joint in rig.joint_names(side, part)
+    ]
     kinematics = Kinematics(rig_description(rig), joints)
     for side, station in rig.sides.items():
         base = f"{side}_arm_{rig.arm(side).description.root}"
-        np.testing.assert_allclose(kinematics.fk(np.zeros(len(joints)), [base])[base][:3, 3], station.arm.xyz, atol=1e-9)
+        np.testing.assert_allclose(
+            kinematics.fk(np.zeros(len(joints)), [base])[base][:3, 3], station.arm.xyz, atol=1e-9
+        )
 
 
-@pytest.mark.parametrize(("name", "side"), [("ability", "right"), ("inspire", "left"), ("xhand", "right")])
+@pytest.mark.parametrize(
+    ("name", "side"), [("ability", "right"), ("inspire", "left"), ("xhand", "right")]
+)
 def test_the_jacobian_is_the_slope_of_the_position(name, side):
     kinematics = assembled(name, side)
     tip = scoped(side, "hand", catalog.hand(name).tip_links(side)["index"])
-    rng, step = np.random.default_rng(1), 1e-6
+    rng = np.random.default_rng(1)
+    step = 1e-6
     for q in rng.uniform(kinematics.lower, kinematics.upper, (5, len(kinematics.joints))):
         slope = np.stack(
             [
-                (kinematics.fk(q + step * unit, [tip])[tip][:3, 3] - kinematics.fk(q - step * unit, [tip])[tip][:3, 3]) / (2 * step)
+                (
+                    kinematics.fk(q + step * unit, [tip])[tip][:3, 3]
+                    - kinematics.fk(q - step * unit, [tip])[tip][:3, 3]
+                )
+                / (2 * step)
                 for unit in np.eye(len(q))
             ],
             axis=1,
@@ -132,7 +157,8 @@ def test_the_jacobian_is_the_slope_of_the_position(name, side):
 
 
 def test_the_jacobian_turns_as_the_link_turns(arm):
-    rng, step = np.random.default_rng(2), 1e-6
+    rng = np.random.default_rng(2)
+    step = 1e-6
     for q in rng.uniform(arm.lower, arm.upper, (5, 7)):
         R = arm.fk(q, ["link7"])["link7"][:3, :3]
         for column, unit in zip(arm.jacobian(q, "link7")[3:].T, np.eye(7), strict=True):
@@ -141,14 +167,18 @@ def test_the_jacobian_turns_as_the_link_turns(arm):
 
 
 def test_ik_reaches_poses_that_can_be_reached(arm):
-    rng, middle, half = np.random.default_rng(3), (arm.lower + arm.upper) / 2, (arm.upper - arm.lower) / 2
+    rng = np.random.default_rng(3)
+    middle = (arm.lower + arm.upper) / 2
+    half = (arm.upper - arm.lower) / 2
     reached = 0
     for _ in range(50):
         q_true = middle + 0.7 * half * rng.uniform(-1, 1, 7)
         T_root_target = arm.fk(q_true, ["link7"])["link7"]
         result = arm.ik("link7", T_root_target, q_true + rng.uniform(-0.3, 0.3, 7))
         T_root_found = arm.fk(result.q, ["link7"])["link7"]
-        assert result.position_error == pytest.approx(np.linalg.norm(T_root_found[:3, 3] - T_root_target[:3, 3]), abs=1e-9)
+        assert result.position_error == pytest.approx(
+            np.linalg.norm(T_root_found[:3, 3] - T_root_target[:3, 3]), abs=1e-9
+        )
         assert (result.q >= arm.lower).all() and (result.q <= arm.upper).all()
         reached += result.ok
     assert reached >= 48
@@ -169,7 +199,9 @@ def test_a_coupled_joint_follows_its_master():
     moving = np.array([0.5 if joint == coupled.mimic.joint else 0.0 for joint in kinematics.joints])
     R_rest, R_moved = (
         np.linalg.inv(poses[coupled.parent]) @ poses[coupled.child]
-        for poses in (kinematics.fk(q, [coupled.parent, coupled.child]) for q in (0 * moving, moving))
+        for poses in (
+            kinematics.fk(q, [coupled.parent, coupled.child]) for q in (0 * moving, moving)
+        )
     )
     angle = np.arccos(np.clip((np.trace(R_rest[:3, :3].T @ R_moved[:3, :3]) - 1) / 2, -1, 1))
     assert angle == pytest.approx(abs(0.5 * coupled.mimic.multiplier), abs=1e-6)

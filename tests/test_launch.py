@@ -1,4 +1,6 @@
-"""The launch file against the graph; needs `launch` and `launch_ros`, which only a ROS 2 installation has."""
+"""The launch file against the graph; needs `launch` and `launch_ros`, which only a ROS 2
+installation has.
+"""
 
 import os
 import runpy
@@ -18,7 +20,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
-from xlvla import catalog, graph, rig
+from xlvla import catalog, graph, rig_file
 from xlvla.network import LOOPBACK, PROFILES, RANGE
 from xlvla.paths import share
 from xlvla.ros import supervision
@@ -34,9 +36,14 @@ def description(file=FILE):
 
 
 def started(file=FILE, **arguments):
-    """The nodes that the launch file makes of its arguments, and the launch context; none is started."""
+    """The nodes that the launch file makes of its arguments, and the launch context; none is
+    started.
+    """
     context = launch.LaunchContext()
-    values = {argument.name: argument.default_value[0].perform(context) for argument in description(file).get_launch_arguments()}
+    values = {
+        argument.name: argument.default_value[0].perform(context)
+        for argument in description(file).get_launch_arguments()
+    }
     context.launch_configurations.update({**values, "rviz": "false", **arguments})
     start = description(file).entities[-1]
     return [action for action in start.execute(context) if isinstance(action, Node)], context
@@ -54,22 +61,41 @@ def parameters(node, context):
 
 
 def test_the_arguments_read_well():
-    arguments = {entity.name: entity for entity in description().entities if isinstance(entity, DeclareLaunchArgument)}
-    assert list(arguments) == ["rig", "left_hand", "right_hand", "sim", "policy", "instruction", "only", "without", "network", "rviz"]
+    arguments = {
+        entity.name: entity
+        for entity in description().entities
+        if isinstance(entity, DeclareLaunchArgument)
+    }
+    assert list(arguments) == [
+        "rig",
+        "left_hand",
+        "right_hand",
+        "sim",
+        "policy",
+        "instruction",
+        "only",
+        "without",
+        "network",
+        "rviz",
+    ]
     assert all(len(argument.description) > 10 for argument in arguments.values())
-    assert arguments["left_hand"].choices == arguments["right_hand"].choices == [AS_RIG, *catalog.hands()]
+    assert (
+        arguments["left_hand"].choices
+        == arguments["right_hand"].choices
+        == [AS_RIG, *catalog.hands()]
+    )
     assert arguments["policy"].choices == [AS_RIG, *catalog.policies(), "none"]
 
 
 def test_every_node_of_the_graph_is_launched():
     nodes, _ = started()
-    specs = graph.nodes(rig.load("bimanual"))
+    specs = graph.nodes(rig_file.load("bimanual"))
     assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
 
 
 def test_a_rig_driven_by_hand_is_launched_with_whatever_follows_the_operator():
     nodes, _ = started(BY_HAND)
-    specs = graph.nodes(rig.load("teleop_scripted"))
+    specs = graph.nodes(rig_file.load("teleop_scripted"))
     assert [node._Node__node_name for node in nodes[: len(specs)]] == [spec.name for spec in specs]
     keyboard, _ = started(BY_HAND, rig="teleop_keyboard")
     assert "teleop" in [node._Node__node_name for node in keyboard]
@@ -77,14 +103,23 @@ def test_a_rig_driven_by_hand_is_launched_with_whatever_follows_the_operator():
 
 @pytest.mark.parametrize(
     ("arguments", "scope", "profiled"),
-    [({}, "LOCALHOST", True), ({"network": "true"}, "SUBNET", False), ({"network": "false"}, "LOCALHOST", True)],
+    [
+        ({}, "LOCALHOST", True),
+        ({"network": "true"}, "SUBNET", False),
+        ({"network": "false"}, "LOCALHOST", True),
+    ],
 )
-def test_a_launched_rig_keeps_to_this_machine_unless_the_network_is_asked_for(arguments, scope, profiled, monkeypatch):
+def test_a_launched_rig_keeps_to_this_machine_unless_the_network_is_asked_for(
+    arguments, scope, profiled, monkeypatch
+):
     for name in (RANGE, *PROFILES):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     context = launch.LaunchContext()
-    values = {argument.name: argument.default_value[0].perform(context) for argument in description().get_launch_arguments()}
+    values = {
+        argument.name: argument.default_value[0].perform(context)
+        for argument in description().get_launch_arguments()
+    }
     context.launch_configurations.update({**values, "rviz": "false", **arguments})
     actions = description().entities[-1].execute(context)
     first = next(number for number, action in enumerate(actions) if isinstance(action, Node))
@@ -109,8 +144,11 @@ def test_a_machine_may_start_some_of_the_nodes():
 def test_a_node_gets_the_chosen_rig_and_the_simulations_time():
     nodes, context = started(left_hand="inspire", instruction="stack: them # up")
     given = parameters(nodes[0], context)
-    chosen = rig.load(given["rig"])
-    assert (chosen.sides["left"].hand.type, chosen.policy.instruction) == ("inspire", "stack: them # up")
+    chosen = rig_file.load(given["rig"])
+    assert (chosen.sides["left"].hand.type, chosen.policy.instruction) == (
+        "inspire",
+        "stack: them # up",
+    )
     assert given["use_sim_time"] is True and given["part"] == ""
     assert parameters(nodes[-1], context)["part"] in ("", "xlvla")
 
@@ -119,13 +157,19 @@ def test_a_wrong_choice_is_refused_by_name():
     service = launch.LaunchService()
     wrong = [("left_hand", "xhnad")]
     service.include_launch_description(
-        launch.LaunchDescription([IncludeLaunchDescription(PythonLaunchDescriptionSource(str(FILE)), launch_arguments=wrong)])
+        launch.LaunchDescription(
+            [
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(str(FILE)), launch_arguments=wrong
+                )
+            ]
+        )
     )
     assert service.run() == 1
 
 
 def test_a_rig_whose_node_dies_ends_the_launch_with_an_error():
-    doomed = rig.load("bimanual").with_choices(policy="none")
+    doomed = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     broken = [graph.NodeSpec("xlvla_sim", "none_such", "sim")]
     service = launch.LaunchService()
     service.include_launch_description(launch.LaunchDescription(rig_actions(doomed, broken, None)))
@@ -148,7 +192,8 @@ sys.exit(service.run())
 
 def launched(process):
     """Pids of the nodes that a launch has started."""
-    mark, found = f"{supervision.PARENT}={process.pid}\0".encode(), set()
+    mark = f"{supervision.PARENT}={process.pid}\0".encode()
+    found = set()
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and mark in (entry / "environ").read_bytes():

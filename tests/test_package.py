@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from xlvla import __version__, catalog, graph, rig
+from xlvla import __version__, catalog, graph, rig_file
 
 ROOT = Path(__file__).parents[1]
 ROS_PACKAGE = ROOT / "ros2_ws" / "src" / "xlvla"
@@ -24,7 +24,16 @@ in_a_checkout = pytest.mark.skipif(not ROS_PACKAGE.is_dir(), reason="not in a ch
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+    ]
     subprocess.run([*pip, "--wheel-dir", folder, ROOT], check=True, timeout=300, cwd=folder)
     return next(folder.glob("xlvla-*.whl"))
 
@@ -34,9 +43,17 @@ def test_the_wheel_holds_rigs_descriptions_launch_files_and_weights(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "urdf").rglob("*.urdf"):
         assert f"xlvla/share/{path.relative_to(ROOT)}" in names
-    for path in [path for folder in ("rigs", "weights") for path in (ROOT / "src").glob(f"*/{folder}/*") if path.is_file()]:
+    for path in [
+        path
+        for folder in ("rigs", "weights")
+        for path in (ROOT / "src").glob(f"*/{folder}/*")
+        if path.is_file()
+    ]:
         assert str(path.relative_to(ROOT / "src")) in names
-    assert {f"xlvla/share/launch/{name}" for name in ("bimanual.launch.py", "teleop.launch.py", "bimanual.rviz")} <= names
+    assert {
+        f"xlvla/share/launch/{name}"
+        for name in ("bimanual.launch.py", "teleop.launch.py", "bimanual.rviz")
+    } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "ros2_ws/"))]
 
@@ -45,12 +62,19 @@ def test_the_wheel_holds_rigs_descriptions_launch_files_and_weights(wheel):
 def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "from xlvla import catalog, rig, robot; "
+        "from xlvla import catalog, rig_file, robot; "
         "assert not [fault for hand in catalog.hands().values() for fault in hand.faults()]; "
-        "print(catalog.__file__, len(robot.rig_description(rig.load('bimanual'))))"
+        "print(catalog.__file__, len(robot.rig_description(rig_file.load('bimanual'))))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+    )
     assert done.stdout.startswith(str(tmp_path)), done.stderr
 
 
@@ -91,19 +115,27 @@ def test_the_extra_all_is_every_other_extra_but_dev_and_ray(requirements):
 
 @in_a_checkout
 def test_every_requirement_is_in_the_tested_set(requirements):
-    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
-    assert {re.split(r"[\[<>=!~; ]", entry)[0].lower() for entry in requirements} - {"xlvla"} <= pinned
+    pinned = set(
+        re.findall(r"^([a-z0-9-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    )
+    assert {re.split(r"[\[<>=!~; ]", entry)[0].lower() for entry in requirements} - {
+        "xlvla"
+    } <= pinned
 
 
 @in_a_checkout
 def test_the_ros_package_bears_the_same_version_and_licence():
     package = ET.parse(ROS_PACKAGE / "package.xml").getroot()
-    assert (package.get("format"), package.findtext("version"), package.findtext("license")) == ("3", __version__, "Apache-2.0")
+    assert (package.get("format"), package.findtext("version"), package.findtext("license")) == (
+        "3",
+        __version__,
+        "Apache-2.0",
+    )
 
 
 @in_a_checkout
 def test_the_ros_package_links_to_the_same_files():
-    for name in ("xlvla", "xlvla_drivers", "xlvla_sim", "xlvla_data", "xlvla_policy"):
+    for name in ("xlvla", "xlvla_cli", "xlvla_drivers", "xlvla_sim", "xlvla_data", "xlvla_policy"):
         assert (ROS_PACKAGE / name).resolve() == ROOT / "src" / name
     for name in ("launch", "urdf", "LICENSE"):
         assert (ROS_PACKAGE / name).resolve() == ROOT / name
@@ -115,8 +147,10 @@ def test_the_ros_package_installs_every_node_of_the_graph(monkeypatch):
     monkeypatch.chdir(ROS_PACKAGE)
     monkeypatch.setattr("setuptools.setup", lambda **given: arguments.update(given))
     runpy.run_path("setup.py")
-    scripts = dict(entry.replace(" ", "").split("=") for entry in arguments["entry_points"]["console_scripts"])
-    for spec in graph.nodes(rig.load("bimanual")):
+    scripts = dict(
+        entry.replace(" ", "").split("=") for entry in arguments["entry_points"]["console_scripts"]
+    )
+    for spec in graph.nodes(rig_file.load("bimanual")):
         assert scripts[f"{spec.package}_{spec.executable}"] == f"{spec.module}:main"
     installed = {file for _, files in arguments["data_files"] for file in files}
     assert {
@@ -126,5 +160,12 @@ def test_the_ros_package_installs_every_node_of_the_graph(monkeypatch):
         "package.xml",
         "urdf/arms/xarm7/xarm7.urdf",
     } <= installed
-    assert {f"rigs/{path.name}" for path in catalog.rigs().values()} <= set(arguments["package_data"]["xlvla"])
-    assert set(arguments["packages"]) >= {"xlvla", "xlvla.hands", "xlvla_sim.nodes", "xlvla_policy.nodes"}
+    assert {f"rigs/{path.name}" for path in catalog.rigs().values()} <= set(
+        arguments["package_data"]["xlvla"]
+    )
+    assert set(arguments["packages"]) >= {
+        "xlvla",
+        "xlvla.hands",
+        "xlvla_sim.nodes",
+        "xlvla_policy.nodes",
+    }

@@ -8,30 +8,34 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.graph import nodes
 from xlvla.ros import topics
-from xlvla.ros.access import GRAPH, access
-from xlvla.ros.controls import Controls
-from xlvla.ros.faults import FaultOrders
-from xlvla.ros.measure import Measure
-from xlvla.ros.operator import Operator
-from xlvla.ros.peers import Peers
-from xlvla.ros.replay import Replayer
 from xlvla.ros.wiring import type_name, wiring
 from xlvla.run import Supervisor
 from xlvla.security import OPERATOR, enclave
+from xlvla_cli.ros.access import GRAPH, access
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.episode_player import Replayer
+from xlvla_cli.ros.faults import FaultOrders
+from xlvla_cli.ros.measure import Measure
+from xlvla_cli.ros.operator import Operator
+from xlvla_cli.ros.peers import Peers
 
 DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other graphs
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
 
 
-@pytest.fixture(scope="module", params=["bimanual", "bimanual_emulated", "teleop_scripted", "teleop_keyboard"])
+@pytest.fixture(
+    scope="module", params=["bimanual", "bimanual_emulated", "teleop_scripted", "teleop_keyboard"]
+)
 def probe(request, tmp_path_factory):
     """A ROS node beside the running graph of a rig."""
-    rig = rigs.load(request.param)
+    rig = rig_file.load(request.param)
     if rig.recorder:
-        rig = replace(rig, recorder=replace(rig.recorder, folder=str(tmp_path_factory.mktemp("recordings"))))
+        rig = replace(
+            rig, recorder=replace(rig.recorder, folder=str(tmp_path_factory.mktemp("recordings")))
+        )
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     with Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor:
@@ -53,21 +57,31 @@ def named(entries):
 
 def agree(rig, node):
     """The first difference between what is told and what runs; None where there is none."""
-    for name, told in wiring(rig).items():
+    for name, description in wiring(rig).items():
         seen = (
             own(node.get_publisher_names_and_types_by_node(name, "/")),
             own(node.get_subscriber_names_and_types_by_node(name, "/")),
             own(node.get_service_names_and_types_by_node(name, "/")),
             own(node.get_client_names_and_types_by_node(name, "/")),
         )
-        every = (told.says, told.hears, told.serves, told.calls)
-        for what, there, here in zip(("says", "hears", "serves", "calls"), seen, every, strict=True):
+        every = (
+            description.publishes,
+            description.subscribes,
+            description.provides,
+            description.calls,
+        )
+        for what, there, here in zip(
+            ("publishes", "subscribes", "provides", "calls"), seen, every, strict=True
+        ):
             if there != named(here):
-                return f"{name} {what}: only running {sorted(there - named(here))}, only told {sorted(named(here) - there)}"
+                return (
+                    f"{name} {what}: only running {sorted(there - named(here))}, only told "
+                    f"{sorted(named(here) - there)}"
+                )
     return None
 
 
-def test_show_tells_exactly_what_the_running_nodes_say_hear_serve_and_call(probe):
+def test_show_prints_exactly_what_the_running_nodes_publish_subscribe_provide_and_call(probe):
     rig, node = probe
     give_up = time.monotonic() + 20  # discovery takes a moment
     while (difference := discovered(rig, node)) and time.monotonic() < give_up:
@@ -79,21 +93,35 @@ def test_permissions_cover_exactly_what_the_running_nodes_publish_and_subscribe(
     rig, node = probe
     allowed = access(rig)
     give_up = time.monotonic() + 20
-    while (difference := discovered(rig, node, lambda rig, node: unlike(rig, node, allowed))) and time.monotonic() < give_up:
+    while (
+        difference := discovered(rig, node, lambda rig, node: unlike(rig, node, allowed))
+    ) and time.monotonic() < give_up:
         time.sleep(0.2)
     assert difference is None
-    assert set(allowed) - {enclave(rig, spec.name) for spec in nodes(rig)} == {enclave(rig, OPERATOR)}
+    assert set(allowed) - {enclave(rig, spec.name) for spec in nodes(rig)} == {
+        enclave(rig, OPERATOR)
+    }
 
 
 def unlike(rig, node, allowed):
     """The first difference between what a node may and what it does; None where there is none."""
     for spec in nodes(rig):
         may = allowed[enclave(rig, spec.name)]
-        publishes = dict(node.get_publisher_names_and_types_by_node(spec.name, "/", no_demangle=True))
-        subscribes = dict(node.get_subscriber_names_and_types_by_node(spec.name, "/", no_demangle=True))
-        for what, does, told in (("publish", set(publishes), may.publish), ("subscribe", set(subscribes), may.subscribe)):
-            if does != told - {GRAPH}:
-                return f"{spec.name} {what}: only running {sorted(does - told)}, only allowed {sorted(told - does)}"
+        publishes = dict(
+            node.get_publisher_names_and_types_by_node(spec.name, "/", no_demangle=True)
+        )
+        subscribes = dict(
+            node.get_subscriber_names_and_types_by_node(spec.name, "/", no_demangle=True)
+        )
+        for what, does, description in (
+            ("publish", set(publishes), may.publish),
+            ("subscribe", set(subscribes), may.subscribe),
+        ):
+            if does != description - {GRAPH}:
+                return (
+                    f"{spec.name} {what}: only running {sorted(does - description)}, only allowed "
+                    f"{sorted(description - does)}"
+                )
     return None
 
 
@@ -101,13 +129,25 @@ def test_the_operator_may_do_all_that_the_commands_beside_a_running_rig_do(probe
     rig, _ = probe
     may = access(rig)[enclave(rig, OPERATOR)]
     with Operator(domain=DOMAIN, record=True) as operator:
-        watching = [Controls(operator, rig), Measure(operator.node, rig), Peers(operator.node, [], False)]
+        watching = [
+            Controls(operator, rig),
+            Measure(operator.node, rig),
+            Peers(operator.node, [], False),
+        ]
         watching += [Replayer(operator, rig), FaultOrders(operator.node)]
-        for service in (topics.SIM_RESET, topics.RECORDER_START, *(topics.recover(*key) for key in rig.parts)):
-            if any(service in wire.serves for wire in wiring(rig).values()):
+        for service in (
+            topics.SIM_RESET,
+            topics.RECORDER_START,
+            *(topics.recover(*key) for key in rig.parts),
+        ):
+            if any(service in wire.provides for wire in wiring(rig).values()):
                 operator.prepare(service)
-        publishes = dict(operator.node.get_publisher_names_and_types_by_node("operator", "/", no_demangle=True))
-        subscribes = dict(operator.node.get_subscriber_names_and_types_by_node("operator", "/", no_demangle=True))
+        publishes = dict(
+            operator.node.get_publisher_names_and_types_by_node("operator", "/", no_demangle=True)
+        )
+        subscribes = dict(
+            operator.node.get_subscriber_names_and_types_by_node("operator", "/", no_demangle=True)
+        )
         assert len(watching) == 5
     assert set(publishes) - may.publish == set()
     assert set(subscribes) - may.subscribe == set()

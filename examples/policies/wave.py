@@ -1,4 +1,4 @@
-"""A policy that waves: the last joint of the arm swings, the hand opens and closes through the latent."""
+"""A policy that waves: the arm's last joint swings, the hand opens and closes in the latent."""
 
 from __future__ import annotations
 

@@ -1,16 +1,8 @@
-"""The command line: `xlvla`, and `python -m xlvla` where no script is on the path, as for torchrun."""
+"""`python -m xlvla` where no script is on the path, as for torchrun: the command line of
+`xlvla_cli`.
+"""
 
-import sys
+import runpy
 
-
-def main() -> None:
-    """Runs the command. Ctrl-C while its libraries are still loaded ends it without a traceback, too."""
-    try:
-        from xlvla.cli import main as run
-    except KeyboardInterrupt:
-        sys.exit(130)
-    run()
-
-
-if __name__ == "__main__":
-    main()
+# By name: the command line stands on this package, not the other way round.
+runpy.run_module("xlvla_cli", run_name="__main__", alter_sys=True)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xlvla import urdf
-from xlvla.hand import Limits, joint_limits
+from xlvla.hand import JointLimits, joint_limits
 from xlvla.paths import share
 from xlvla.types import Side
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Facts of one arm. Where its left and right differ, `{side}` in `urdf` stands for the side until `on` is asked.
+    """Facts of one arm. Where its left and right differ, `{side}` in `urdf` stands for the side
+    until `on` is asked.
 
     Args:
         joints: the commanded joints, base to flange; this is the order of every vector of this arm.
@@ -44,6 +45,6 @@ class Arm:
         return urdf.read(self.urdf_path)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> JointLimits:
         """URDF limits in the order of `joints`."""
         return joint_limits(self.description, self.joints)

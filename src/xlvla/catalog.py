@@ -1,7 +1,8 @@
-"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of that name.
+"""The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of
+that name.
 
-Hands and policies of your own may lie elsewhere: XLVLA_HANDS and XLVLA_POLICIES name folders whose `<name>.py` files are
-entries, too.
+Hands and policies of your own may lie elsewhere: XLVLA_HANDS and XLVLA_POLICIES name folders whose
+`<name>.py` files are entries, too.
 """
 
 from __future__ import annotations
@@ -27,14 +28,20 @@ Entry = TypeVar("Entry", Hand, Arm)
 @cache
 def hands() -> dict[str, Hand]:
     """Every known hand by name."""
-    ours = {name: importlib.import_module(f"xlvla.hands.{name}").HAND for name in _modules("xlvla.hands")}
-    return ours | {name: _own_hand(path) for name, path in own_files.found("XLVLA_HANDS").items()}
+    ours = {
+        name: importlib.import_module(f"xlvla.hands.{name}").HAND
+        for name in _modules("xlvla.hands")
+    }
+    own = {name: _own_hand(path) for name, path in own_files.found("XLVLA_HANDS").items()}
+    return ours | own
 
 
 @cache
 def arms() -> dict[str, Arm]:
     """Every known arm by name."""
-    return {name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")}
+    return {
+        name: importlib.import_module(f"xlvla.arms.{name}").ARM for name in _modules("xlvla.arms")
+    }
 
 
 def rigs() -> dict[str, Path]:
@@ -53,18 +60,21 @@ def policies() -> tuple[str, ...]:
 
 
 def own_policies() -> dict[str, Path]:
-    """The files of policies of your own by name; one that bears the name of ours stands in its place."""
+    """The files of policies of your own by name; one that bears the name of a policy of xlvla
+    stands in its place.
+    """
     return own_files.found("XLVLA_POLICIES")
 
 
 @cache
 def drivers(kind: str) -> tuple[str, ...]:
-    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of `xlvla_drivers` that say what a `Driver` is.
+    """Names of the device drivers of a kind (hand, arm, camera, teleop): the modules of
+    `xlvla_drivers` that say what their `Options` are.
 
     None is imported, since the device SDKs they need may be missing.
     """
     package = "xlvla_drivers.teleop" if kind == "teleop" else f"xlvla_drivers.{kind}s"
-    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Driver"))
+    return tuple(name for name in _modules(package) if _defines(f"{package}.{name}", "Options"))
 
 
 def hand(name: str) -> Hand:
@@ -89,7 +99,9 @@ def policy(name: str) -> Callable[..., Policy]:
         return importlib.import_module(f"xlvla_policy.policies.{name}").load
     load = getattr(own_files.module(path, "policy"), "load", None)
     if not callable(load):
-        raise XlvlaError(f"{path} is no policy: it needs `def load(rig, *, threads=1)`, which returns an xlvla.policy.Policy")
+        raise XlvlaError(
+            f"{path} is no policy: it needs `def load(rig, *, threads=1)`, see xlvla/policy.py"
+        )
     return load
 
 
@@ -103,9 +115,13 @@ def _own_hand(path: Path) -> Hand:
     """The hand in an entry file outside the catalogue."""
     hand = getattr(own_files.module(path, "hand"), "HAND", None)
     if not isinstance(hand, Hand):
-        raise XlvlaError(f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py")
+        raise XlvlaError(
+            f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py"
+        )
     if hand.name != path.stem:
-        raise XlvlaError(f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file")
+        raise XlvlaError(
+            f"the hand in {path} is named '{hand.name}': name it '{path.stem}', as its file"
+        )
     return hand
 
 
@@ -116,7 +132,11 @@ def _modules(package: str) -> tuple[str, ...]:
         spec = importlib.util.find_spec(package)
     except ModuleNotFoundError:
         return ()
-    found = pkgutil.iter_modules(spec.submodule_search_locations) if spec and spec.submodule_search_locations else ()
+    found = (
+        pkgutil.iter_modules(spec.submodule_search_locations)
+        if spec and spec.submodule_search_locations
+        else ()
+    )
     return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
 
 

@@ -1,8 +1,9 @@
-"""The latent all hands share: encoders and decoders between joint angles and a 32-d latent (paper, section 3).
+"""The latent all hands share: encoders and decoders between joint angles and a 32-d latent (paper,
+section 3).
 
-This is the run-time half, plain numpy over shipped weights; `xlvla_policy.latent` trains them. A pose of one hand,
-encoded and decoded by another, keeps the lines between thumb tip and fingertips. Left and right share the meaning:
-mirrored poses have the same latent.
+This is the run-time half, plain numpy over shipped weights; `xlvla_policy.latent` trains them. A
+pose of one hand, encoded and decoded by another, keeps the lines between thumb tip and fingertips.
+Left and right share the meaning: mirrored poses have the same latent.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from xlvla.errors import XlvlaError, unknown
 from xlvla.types import SIDES, Side
 
 Array = NDArray[np.float32]
-Card = Mapping[str, Any]
+ModelCard = Mapping[str, Any]
 
 FORMAT = "xlvla-codec-1"
 EPSILON = 1e-5
 """Added to the variance in layer normalisation."""
 WILD = 1e4
-"""Latents beyond this, hundreds of times the size of any pose's, are held to it so that no sum overflows."""
+"""Latents beyond this, hundreds of times the size of any pose's, are held to it so that no sum
+overflows.
+"""
 SHIPPED = Path(__file__).parent / "weights" / "codec.safetensors"
 
 
@@ -80,7 +83,9 @@ class Network:
 
 @dataclass(frozen=True)
 class HandCodec:
-    """Encoder and decoder of one hand of one side; `lower` and `upper` [J] rad are its joint limits."""
+    """Encoder and decoder of one hand of one side; `lower` and `upper` [J] rad are its joint
+    limits.
+    """
 
     joints: tuple[str, ...]
     lower: Array
@@ -114,12 +119,18 @@ class Codec:
     Args:
         parts: by hand and side.
         card: what the weights file says about itself: recipe, metrics, ...
-        hash: short hexadecimal SHA-256 of the weights file, or where a hand was added to a codec, of that codec: what
-            names the latent. Latents of two codecs do not mix, so whoever stores latents or a policy that speaks them
-            stores this too.
+        hash: short hexadecimal SHA-256 of the weights file, or where a hand was added to a codec,
+            of that codec: what names the latent. Latents of two codecs do not mix, so a program
+            that stores latents or a policy trained on them stores this too.
     """
 
-    def __init__(self, parts: Mapping[tuple[str, Side], HandCodec], latent_dim: int, card: Card, hash: str):
+    def __init__(
+        self,
+        parts: Mapping[tuple[str, Side], HandCodec],
+        latent_dim: int,
+        card: ModelCard,
+        hash: str,
+    ):
         self._parts = dict(parts)
         self.latent_dim = latent_dim
         self.card = card
@@ -138,17 +149,23 @@ class Codec:
         """The codec in a weights file; None is the one shipped with xlvla.
 
         Raises:
-            XlvlaError: the file is missing, is no codec, or was trained for other joints than the catalogue's.
+            XlvlaError: the file is missing, is no codec, or was trained for other joints than the
+                catalogue's.
         """
         path = SHIPPED if path is None else Path(path)
-        content, card = sealed(path, FORMAT, "codec", "xlvla codec train")
+        content, card = read_checksummed(path, FORMAT, "codec", "xlvla codec train")
         tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
         parts = {}
         for hand, sides in card["hands"].items():
             for side, entry in sides.items():
                 _agree(path, hand, side, entry)
                 parts[hand, side] = _part(tensors, entry, card["activation"])
-        return cls(parts, card["latent_dim"], card, card.get("latent") or hashlib.sha256(content).hexdigest()[:12])
+        return cls(
+            parts,
+            card["latent_dim"],
+            card,
+            card.get("latent") or hashlib.sha256(content).hexdigest()[:12],
+        )
 
     def joints(self, hand: str, side: Side) -> tuple[str, ...]:
         """Names of the joints of `q`, in order: the hand's commanded joints."""
@@ -160,7 +177,9 @@ class Codec:
         return part.lower.copy(), part.upper.copy()
 
     def encode(self, hand: str, side: Side, q: ArrayLike) -> Array:
-        """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the limits count as at them."""
+        """Joint angles [..., J] rad to latents [..., L] (the posterior's mean). Angles beyond the
+        limits count as at them.
+        """
         part = self.part(hand, side)
         return rows(part.encode, q, len(part.joints), f"joint angles of {side} {hand}")
 
@@ -181,20 +200,26 @@ class Codec:
 
 def rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what: str) -> Array:
     """Applies a function of [N, width] to [..., width]."""
-    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite and is refused below
+    with np.errstate(
+        over="ignore"
+    ):  # a number too large for float32 becomes infinite and is refused below
         values = np.asarray(values, dtype=np.float32)
     if values.ndim == 0 or values.shape[-1] != width:
-        raise XlvlaError(f"{what} must have {width} numbers in the last axis, the shape given is {values.shape}")
+        raise XlvlaError(
+            f"{what} must have {width} numbers in the last axis, the shape given is {values.shape}"
+        )
     if not np.isfinite(values).all():
         raise XlvlaError(f"{what} hold a number that is not finite")
     result = function(values.reshape(-1, width))
     return result.reshape(*values.shape[:-1], result.shape[-1])
 
 
-def sealed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, Card]:
+def read_checksummed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, ModelCard]:
     """Content and card of a weights file; `command` is what makes one."""
     if not path.is_file():
-        raise XlvlaError(f"no {kind} weights at {path}: run `{command}`, or name a weights file that exists")
+        raise XlvlaError(
+            f"no {kind} weights at {path}: run `{command}`, or name a weights file that exists"
+        )
     content = path.read_bytes()
     try:
         load(content)
@@ -203,35 +228,64 @@ def sealed(path: Path, form: str, kind: str, command: str) -> tuple[bytes, Card]
     except (SafetensorError, ValueError) as error:
         raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
     if about.get("format") != form:
-        raise XlvlaError(f"{path} is not a {kind} of this version: its format is '{about.get('format', 'not given')}', '{form}' is needed")
+        raise XlvlaError(
+            f"{path} is not a {kind} of this version: its format is "
+            f"'{about.get('format', 'not given')}', '{form}' is needed"
+        )
     return content, json.loads(about["card"])
 
 
-def _part(tensors: Mapping[str, Array], entry: Card, activation: str) -> HandCodec:
+def _part(tensors: Mapping[str, Array], entry: ModelCard, activation: str) -> HandCodec:
     lower, upper = (np.array(entry[key], dtype=np.float32) for key in ("lower", "upper"))
-    encoder, decoder = (network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation]) for half in ("encoder", "decoder"))
+    encoder, decoder = (
+        network(tensors, f"{entry['network']}.{half}", ACTIVATIONS[activation])
+        for half in ("encoder", "decoder")
+    )
     return HandCodec(tuple(entry["joints"]), lower, upper, encoder, decoder)
 
 
-def network(tensors: Mapping[str, Array], prefix: str, activation: Callable[[Array], Array]) -> Network:
+def network(
+    tensors: Mapping[str, Array], prefix: str, activation: Callable[[Array], Array]
+) -> Network:
     """The network whose layers are `{prefix}.0`, `{prefix}.1`, ..."""
     layers: list[Layer] = []
     while f"{prefix}.{len(layers)}.weight" in tensors:
         here = f"{prefix}.{len(layers)}"
-        layers.append(Layer(tensors[f"{here}.weight"], tensors[f"{here}.bias"], tensors.get(f"{here}.gain"), tensors.get(f"{here}.shift")))
+        layers.append(
+            Layer(
+                tensors[f"{here}.weight"],
+                tensors[f"{here}.bias"],
+                tensors.get(f"{here}.gain"),
+                tensors.get(f"{here}.shift"),
+            )
+        )
     if not layers:
-        raise XlvlaError(f"the weights have no network '{prefix}' that their card names: the file is damaged")
+        raise XlvlaError(
+            f"the weights have no network '{prefix}' that their card names: the file is damaged"
+        )
     return Network(tuple(layers), activation)
 
 
-def _agree(path: Path, hand: str, side: Side, entry: Card) -> None:
+def _agree(path: Path, hand: str, side: Side, entry: ModelCard) -> None:
     """Refuses weights trained for other joints or limits than the catalogue's hand has now."""
     known = catalog.hand(hand)
-    names, limits = known.joint_names(side), known.limits(side)
+    names = known.joint_names(side)
+    limits = known.limits(side)
     where = f"codec weights {path} do not fit the {side} {hand}"
     if tuple(entry["joints"]) != names:
-        raise XlvlaError(f"{where}: they were trained for joints {', '.join(entry['joints'])}; the catalogue has {', '.join(names)}")
-    for name, *trained, lower, upper in zip(names, entry["lower"], entry["upper"], limits.lower, limits.upper, strict=True):
+        raise XlvlaError(
+            f"{where}: they were trained for joints {', '.join(entry['joints'])}; the catalogue "
+            f"has {', '.join(names)}"
+        )
+    for name, *trained, lower, upper in zip(
+        names, entry["lower"], entry["upper"], limits.lower, limits.upper, strict=True
+    ):
         if not np.allclose(trained, (lower, upper), atol=1e-5):
-            ranges = f"[{trained[0]:.4f}, {trained[1]:.4f}] rad; the URDF says [{lower:.4f}, {upper:.4f}]"
-            raise XlvlaError(f"{where}: they were trained for joint '{name}' in {ranges}: train again with `xlvla codec train`")
+            ranges = (
+                f"[{trained[0]:.4f}, {trained[1]:.4f}] rad; the URDF says [{lower:.4f}, "
+                f"{upper:.4f}]"
+            )
+            raise XlvlaError(
+                f"{where}: they were trained for joint '{name}' in {ranges}: train again with "
+                "`xlvla codec train`"
+            )

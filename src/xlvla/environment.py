@@ -1,4 +1,6 @@
-"""What a shell's environment must allow before nodes can start; each fault is one line that says what to do."""
+"""What a shell's environment must allow before nodes can start; each fault is one line that says
+what to do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ _WITHOUT_SHARED_MEMORY = ("UDPV4", "UDPV6")
 
 def faults(*, draws: bool = False) -> list[str]:
     """What no node can run with; `draws`: nor one that makes pictures with MuJoCo."""
-    looks = [foreign_ros(), _domain_fault(), _middleware_fault(), _log_fault(), _temporary_fault(), _files_fault()]
+    looks = [
+        foreign_ros(),
+        _domain_fault(),
+        _middleware_fault(),
+        _log_fault(),
+        _temporary_fault(),
+        _files_fault(),
+    ]
     if draws:
         looks.append(_graphics_fault())
     return [fault for fault in looks if fault]
@@ -41,7 +50,9 @@ def shares_memory() -> bool:
 
 
 def foreign_ros() -> str:
-    """A line where the rclpy that Python finds is made for another Python; '' where it is not, or there is none."""
+    """A line where the rclpy that Python finds is made for another Python; '' where it is not, or
+    there is none.
+    """
     found = importlib.util.find_spec("rclpy")
     if found is None or not found.submodule_search_locations:
         return ""
@@ -50,20 +61,26 @@ def foreign_ros() -> str:
         return ""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return (
-        f"the ROS in {folder.parent} is of another Python than {version}: leave it out of PYTHONPATH (a shell that has not "
+        f"the ROS in {folder.parent} is of another Python than {version}: leave it out of "
+        "PYTHONPATH (a shell that has not "
         "sourced it), or run xlvla with the Python it is for"
     )
 
 
 def _domain_fault() -> str:
-    said = os.environ.get("ROS_DOMAIN_ID", "")
-    if not said or (said.isascii() and said.isdigit() and int(said) <= LARGEST_DOMAIN):
+    value = os.environ.get("ROS_DOMAIN_ID", "")
+    if not value or (value.isascii() and value.isdigit() and int(value) <= LARGEST_DOMAIN):
         return ""
-    return f"ROS_DOMAIN_ID is '{said}': it must be a whole number from 0 to {LARGEST_DOMAIN} (up to 101 is safe on every system)"
+    return (
+        f"ROS_DOMAIN_ID is '{value}': it must be a whole number from 0 to {LARGEST_DOMAIN} (up to "
+        "101 is safe on every system)"
+    )
 
 
 def _middleware_fault() -> str:
-    """Without the middleware that is asked for, rclpy ends the process as soon as it is imported."""
+    """Without the middleware that is asked for, rclpy ends the process as soon as it is
+    imported.
+    """
     name = os.environ.get("RMW_IMPLEMENTATION", "")
     prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     library = Path("lib") / f"lib{name}.so"
@@ -71,21 +88,34 @@ def _middleware_fault() -> str:
         return ""
     if name.isidentifier() and importlib.util.find_spec(name) is not None:  # the wheels' own
         return ""
-    return f"RMW_IMPLEMENTATION is '{name}', which is not installed here: unset it, or install it with your ROS distribution"
+    return (
+        f"RMW_IMPLEMENTATION is '{name}', which is not installed here: unset it, or install it "
+        "with your ROS distribution"
+    )
 
 
 def _log_fault() -> str:
     """ROS refuses to start where it cannot write its logs."""
-    folder = os.environ.get("ROS_LOG_DIR") or _below(os.environ.get("ROS_HOME"), "log") or _below(os.environ.get("HOME"), ".ros/log")
+    folder = (
+        os.environ.get("ROS_LOG_DIR")
+        or _below(os.environ.get("ROS_HOME"), "log")
+        or _below(os.environ.get("HOME"), ".ros/log")
+    )
     if folder is None:
-        return "HOME is not set, so ROS has no folder for its logs: set ROS_LOG_DIR to one that can be written"
+        return (
+            "HOME is not set, so ROS has no folder for its logs: set ROS_LOG_DIR to one that can "
+            "be written"
+        )
     path = Path(folder).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             return ""
     except OSError as error:
-        return f"ROS cannot write its logs to {path} ({error.strerror}): set ROS_LOG_DIR to a folder that can be written"
+        return (
+            f"ROS cannot write its logs to {path} ({error.strerror}): set ROS_LOG_DIR to a folder "
+            "that can be written"
+        )
 
 
 def _below(folder: str | None, name: str) -> str | None:
@@ -96,7 +126,10 @@ def _temporary_fault() -> str:
     try:
         tempfile.gettempdir()
     except OSError:
-        return "no temporary folder can be written (is the disk full?): free some space, or set TMPDIR to a folder that can be written"
+        return (
+            "no temporary folder can be written (is the disk full?): free some space, or set "
+            "TMPDIR to a folder that can be written"
+        )
     return ""
 
 
@@ -113,12 +146,34 @@ def _files_fault() -> str:
 
 def _graphics_fault() -> str:
     """MuJoCo ends with a traceback where it is told to draw with what is not there."""
-    said = os.environ.get("MUJOCO_GL", "").lower()
-    if sys.platform != "linux" or said not in ("osmesa", "glfw"):
-        known = ("", "egl", "1", "on", "true", "enable", "enabled", "0", "off", "false", "disable", "disabled", "osmesa", "glfw")
-        return "" if said in known or sys.platform != "linux" else f"MUJOCO_GL is '{said}', which MuJoCo does not know: unset it"
-    if said == "osmesa" and ctypes.util.find_library("OSMesa") is None:
-        return "MUJOCO_GL is 'osmesa', but libOSMesa is not installed: unset it (egl draws without a display, too)"
-    if said == "glfw" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    value = os.environ.get("MUJOCO_GL", "").lower()
+    if sys.platform != "linux" or value not in ("osmesa", "glfw"):
+        known = (
+            "",
+            "egl",
+            "1",
+            "on",
+            "true",
+            "enable",
+            "enabled",
+            "0",
+            "off",
+            "false",
+            "disable",
+            "disabled",
+            "osmesa",
+            "glfw",
+        )
+        return (
+            ""
+            if value in known or sys.platform != "linux"
+            else f"MUJOCO_GL is '{value}', which MuJoCo does not know: unset it"
+        )
+    if value == "osmesa" and ctypes.util.find_library("OSMesa") is None:
+        return (
+            "MUJOCO_GL is 'osmesa', but libOSMesa is not installed: unset it (egl draws without a "
+            "display, too)"
+        )
+    if value == "glfw" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return "MUJOCO_GL is 'glfw', but there is no display: unset it (egl draws without one)"
     return ""

@@ -12,7 +12,7 @@ from xlvla.text import plain
 
 
 class XlvlaError(Exception):
-    """A mistake the user can mend; the command line prints it as one line, without a traceback."""
+    """An error the user can fix; the command line prints it as one line, without a traceback."""
 
 
 class RigError(XlvlaError):
@@ -24,7 +24,7 @@ class RigError(XlvlaError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> XlvlaError:
-    """The error for a name that nobody knows, with the nearest known one."""
+    """The error for an unknown name, with the nearest known one."""
     return XlvlaError(unknown_line(kind, name, known))
 
 
@@ -40,14 +40,27 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-_OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOMEM}
+_OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOMEM,
+}
 
 
 def machine_line(error: BaseException) -> str | None:
-    """What a full disk, a lack of rights or the like prevented, as one line; None for any other error."""
+    """What a full disk, a lack of rights or the like prevented, as one line; None for any other
+    error.
+    """
     if not isinstance(error, OSError):
         return None
-    if error.errno == errno.ENOENT and error.filename is None:  # `tempfile` found no folder it can write to
+    if (
+        error.errno == errno.ENOENT and error.filename is None
+    ):  # `tempfile` found no folder it can write to
         return f"{error.strerror}: is the disk full? TMPDIR names a folder elsewhere"
     if error.errno not in _OF_THE_MACHINE:
         return None
@@ -56,7 +69,9 @@ def machine_line(error: BaseException) -> str | None:
 
 
 def last_words(error: BaseException) -> str:
-    """Why a process ends; of what is no mistake of the user's and no lack of the machine, a traceback is printed, too."""
+    """Why a process ends; of what is no mistake of the user's and no lack of the machine, a
+    traceback is printed, too.
+    """
     if isinstance(error, RigError):
         lines = error.faults
     elif isinstance(error, XlvlaError):

@@ -11,7 +11,9 @@ from xlvla.errors import XlvlaError
 
 
 class Film:
-    """An H.264 file at a constant rate, with a caption in the picture; a context manager. Nothing is written without a picture."""
+    """An H.264 file at a constant rate, with a caption in the picture; a context manager. Nothing
+    is written without a picture.
+    """
 
     def __init__(self, path: Path, rate_hz: int):
         try:
@@ -19,12 +21,17 @@ class Film:
             import cv2
         except ImportError as error:
             raise XlvlaError(f"a video needs {error.name}: pip install 'xlvla[show,sim]'") from None
-        self._av, self._cv2 = av, cv2
-        self.path, self.rate_hz, self.frames = path, rate_hz, 0
+        self._av = av
+        self._cv2 = cv2
+        self.path = path
+        self.rate_hz = rate_hz
+        self.frames = 0
         self._file = None
 
     def add(self, rgb: np.ndarray, caption: str = "") -> None:
-        """Appends a picture [H, W, 3] of even width and height; the first one's size is the film's."""
+        """Appends a picture [H, W, 3] of even width and height; the first one's size is the
+        film's.
+        """
         if self._file is None:
             self._open(rgb.shape[1], rgb.shape[0])
         frame = self._av.VideoFrame.from_ndarray(self._captioned(rgb, caption), format="rgb24")
@@ -33,7 +40,9 @@ class Film:
 
     def _open(self, width: int, height: int) -> None:
         self._file = self._av.open(str(self.path), "w")
-        self._stream = self._file.add_stream("libx264", rate=self.rate_hz, options={"preset": "veryfast", "crf": "22"})
+        self._stream = self._file.add_stream(
+            "libx264", rate=self.rate_hz, options={"preset": "veryfast", "crf": "22"}
+        )
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
         self._stream.codec_context.thread_count = 1
 
@@ -43,7 +52,16 @@ class Film:
             return picture
         picture = picture.copy()
         picture[:28] = picture[:28] // 3
-        self._cv2.putText(picture, caption, (10, 19), self._cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, self._cv2.LINE_AA)
+        self._cv2.putText(
+            picture,
+            caption,
+            (10, 19),
+            self._cv2.FONT_HERSHEY_SIMPLEX,
+            0.5,
+            (255, 255, 255),
+            1,
+            self._cv2.LINE_AA,
+        )
         return picture
 
     def _write(self, packets) -> None:
@@ -60,5 +78,10 @@ class Film:
     def __enter__(self) -> Film:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()

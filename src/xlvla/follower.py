@@ -1,21 +1,24 @@
-"""A position that follows a moving goal within limits of position, velocity and acceleration, one step at a time."""
+"""A position that follows a moving goal within limits of position, velocity and acceleration, one
+step at a time.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 
 REST_RAD_S = 1e-6
 """What moves no faster rests: a goal that stands still is met but for a rounding."""
 
 
 class Follower:
-    """J joints that move by steps of constant velocity; from the middle of one step to the middle of the next it changes
-    by no more than the acceleration limit.
+    """J joints that move by steps of constant velocity; from the middle of one step to the middle
+    of the next it changes by no more than the acceleration limit.
 
-    A goal that keeps the limits is met at every step. Any other is caught up with no faster than can be braked from, so
-    that it is not overrun. Room to brake in is always kept before the position limits.
+    A goal that keeps the limits is met at every step. Any other is caught up with no faster than
+    can be braked from, so that it is not overrun. Room to brake in is always kept before the
+    position limits.
 
     Args:
         limits: position [J] rad and velocity [J] rad/s.
@@ -27,7 +30,7 @@ class Follower:
         velocity: of the last step [J] rad/s.
     """
 
-    def __init__(self, limits: Limits, acceleration: np.ndarray, period_s: float):
+    def __init__(self, limits: JointLimits, acceleration: np.ndarray, period_s: float):
         self.limits = limits
         self.acceleration = np.asarray(acceleration, dtype=float)
         self._period_s = period_s
@@ -48,7 +51,9 @@ class Follower:
         self._step_s = self._period_s
 
     def follow(self, goal: np.ndarray, velocity: np.ndarray, dt: float) -> None:
-        """A step of `dt` towards where the goal [J] is at its end, which moves at `velocity` [J]."""
+        """A step of `dt` towards where the goal [J] is at its end, which moves at `velocity`
+        [J].
+        """
         gap = goal - self.position - velocity * dt
         self._step(velocity + np.sign(gap) * self._closing(np.abs(gap), dt), dt)
 
@@ -73,9 +78,15 @@ class Follower:
         self._step_s = dt
 
     def _closing(self, distance: np.ndarray, dt: float) -> np.ndarray:
-        """The highest velocity [J] for a step of `dt` after which the rest of a distance [J] >= 0 is enough to brake in.
+        """The highest velocity [J] for a step of `dt` after which the rest of a distance [J] >= 0
+        is enough to brake in.
 
-        Braking from the middle of that step on covers v^2 / (2 A) from there, whatever the lengths of the steps that follow.
+        Braking from the middle of that step on covers v^2 / (2 A) from there, whatever the lengths
+        of the steps that follow.
         """
         near = self.acceleration * dt**2 / 2
-        return np.where(distance <= near, distance / dt, np.sqrt(2 * self.acceleration * distance) - self.acceleration * dt / 2)
+        return np.where(
+            distance <= near,
+            distance / dt,
+            np.sqrt(2 * self.acceleration * distance) - self.acceleration * dt / 2,
+        )

@@ -1,6 +1,7 @@
 """The ROS graph of a rig as data; launchers turn it into processes.
 
-`xlvla run` and `launch/*.launch.py` read the same list, so both start the same nodes with the same parameters.
+`xlvla run` and `launch/*.launch.py` read the same list, so both start the same nodes with the same
+parameters.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from xlvla.rig import Rig
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node: the module `{package}.nodes.{executable}`; `part` says which part of the rig it serves ('' for all of it)."""
+    """One node: the module `{package}.nodes.{executable}`; `part` says which part of the rig it
+    serves ('' for all of it).
+    """
 
     package: str
     executable: str
@@ -37,12 +40,17 @@ class NodeSpec:
 
 def nodes(rig: Rig) -> list[NodeSpec]:
     """The nodes a rig needs, every one of them required: if one dies, the rig stops."""
-    shared = [NodeSpec("xlvla", "joint_states", "joint_states"), NodeSpec("xlvla_drivers", "motion", "motion")]
+    shared = [
+        NodeSpec("xlvla", "joint_states", "joint_states"),
+        NodeSpec("xlvla_drivers", "motion", "motion"),
+    ]
     return [*_body(rig), *shared, *_mind(rig), *_human(rig), *_memory(rig)]
 
 
 def chosen(rig: Rig, only: Sequence[str] = (), without: Sequence[str] = ()) -> list[NodeSpec]:
-    """The nodes of a rig that one machine starts: those named in `only`, or all but those in `without`; the rest run elsewhere."""
+    """The nodes of a rig that one machine starts: those named in `only`, or all but those in
+    `without`; the rest run elsewhere.
+    """
     every = nodes(rig)
     names = [spec.name for spec in every]
     for name in (*only, *without):
@@ -57,14 +65,20 @@ def chosen(rig: Rig, only: Sequence[str] = (), without: Sequence[str] = ()) -> l
 def _body(rig: Rig) -> list[NodeSpec]:
     if rig.sim:
         return [NodeSpec("xlvla_sim", "sim", "sim")]
-    drivers = [NodeSpec("xlvla_drivers", part, f"{side}_{part}", part=side) for side, part in rig.parts]
+    drivers = [
+        NodeSpec("xlvla_drivers", part, f"{side}_{part}", part=side) for side, part in rig.parts
+    ]
     emulators = [NodeSpec("xlvla_drivers", "emulators", "emulators")] if rig.emulated else []
     return [*emulators, *drivers, *_eyes(rig)]
 
 
 def _eyes(rig: Rig) -> list[NodeSpec]:
     """One node per camera; all the emulated ones look into one mirrored world."""
-    real = [NodeSpec("xlvla_drivers", "camera", f"camera_{name}", part=name) for name in rig.cameras if name not in rig.mirrored]
+    real = [
+        NodeSpec("xlvla_drivers", "camera", f"camera_{name}", part=name)
+        for name in rig.cameras
+        if name not in rig.mirrored
+    ]
     return [*real, *([NodeSpec("xlvla_sim", "mirror", "mirror")] if rig.mirrored else [])]
 
 
@@ -72,7 +86,9 @@ def _human(rig: Rig) -> list[NodeSpec]:
     """Who drives by hand, and what follows them."""
     if rig.teleop is None:
         return []
-    scripted = [NodeSpec("xlvla_sim", "operator", "scripted_operator")] if rig.teleop.scripted else []
+    scripted = (
+        [NodeSpec("xlvla_sim", "operator", "scripted_operator")] if rig.teleop.scripted else []
+    )
     return [*scripted, NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source)]
 
 
@@ -81,4 +97,6 @@ def _memory(rig: Rig) -> list[NodeSpec]:
 
 
 def _mind(rig: Rig) -> list[NodeSpec]:
-    return [NodeSpec("xlvla_policy", "policy", "policy", part=rig.policy.type)] if rig.policy else []
+    return (
+        [NodeSpec("xlvla_policy", "policy", "policy", part=rig.policy.type)] if rig.policy else []
+    )

@@ -18,8 +18,10 @@ RAMP_S = 0.1
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Joint limits in the order of the names they were asked for, each [J]; position [rad], velocity [rad/s], effort [Nm]."""
+class JointLimits:
+    """Joint limits in the order of the names they were asked for, each [J]; position [rad],
+    velocity [rad/s], effort [Nm].
+    """
 
     lower: np.ndarray
     upper: np.ndarray
@@ -29,18 +31,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Hand:
-    """Facts of one hand. `{side}` in a name stands for left or right, so that one entry serves both sides.
+    """Facts of one hand. `{side}` in a name stands for left or right, so that one entry serves both
+    sides.
 
-    Limits, axes and couplings come from the URDF. The URDF's root is the frame of the arm's flange: fingers along
-    +z, palm facing +x, so that a right hand's thumb is towards +y and a left hand is the mirror y -> -y.
+    Limits, axes and couplings come from the URDF. The URDF's root is the frame of the arm's flange:
+    fingers along +z, palm facing +x, so that a right hand's thumb is towards +y and a left hand is
+    the mirror y -> -y.
 
     Args:
         joints: the commanded joints; this is the order of every vector of this hand.
         tips: fingertip link by finger; a four-fingered hand has four.
         palm: link of the palm.
         driver: the driver that talks to the device.
-        device_limits: position range [rad] of the device by joint where it is narrower than the URDF's; commands are
-            held to the intersection.
+        device_limits: position range [rad] of the device by joint where it is narrower than the
+            URDF's; commands are held to the intersection.
     """
 
     name: str
@@ -64,7 +68,7 @@ class Hand:
     def tip_links(self, side: Side) -> dict[Finger, str]:
         return {finger: link.format(side=side) for finger, link in self.tips.items()}
 
-    def limits(self, side: Side) -> Limits:
+    def limits(self, side: Side) -> JointLimits:
         """URDF limits in the order of `joints`."""
         return joint_limits(self.description(side), self.joint_names(side))
 
@@ -75,7 +79,8 @@ class Hand:
     def command_range(self, side: Side) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper [J] a command may have: URDF and device limits intersected."""
         limits = self.limits(side)
-        lower, upper = limits.lower.copy(), limits.upper.copy()
+        lower = limits.lower.copy()
+        upper = limits.upper.copy()
         for joint, (low, high) in self.device_limits.items():
             index = self.joints.index(joint)
             lower[index], upper[index] = max(lower[index], low), min(upper[index], high)
@@ -90,23 +95,38 @@ class Hand:
         where = f"hand {self.name} ({side})"
         free = {joint.name for joint in description.free_joints}
         named = set(self.joint_names(side))
-        faults = [f"{where}: joint '{name}' is not a free joint of {self.urdf_path(side).name}" for name in sorted(named - free)]
-        faults += [f"{where}: free joint '{name}' of the URDF is missing from the entry" for name in sorted(free - named)]
+        faults = [
+            f"{where}: joint '{name}' is not a free joint of {self.urdf_path(side).name}"
+            for name in sorted(named - free)
+        ]
+        faults += [
+            f"{where}: free joint '{name}' of the URDF is missing from the entry"
+            for name in sorted(free - named)
+        ]
         links = [*self.tip_links(side).values(), self.palm.format(side=side)]
         faults += [
             f"{where}: link '{link}' is not in the URDF{nearest(link, description.links)}"
             for link in links
             if link not in description.links
         ]
-        faults += [f"{where}: device limits name unknown joint '{joint}'" for joint in self.device_limits if joint not in self.joints]
+        faults += [
+            f"{where}: device limits name unknown joint '{joint}'"
+            for joint in self.device_limits
+            if joint not in self.joints
+        ]
         return faults
 
 
-def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> Limits:
+def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> JointLimits:
     """Limits of the named joints; refuses a joint that has none."""
     joints = [description.joint(name) for name in names]
-    values = np.array([[j.lower, j.upper, j.velocity, j.effort] for j in joints], dtype=float).reshape(-1, 4)
+    values = np.array(
+        [[j.lower, j.upper, j.velocity, j.effort] for j in joints], dtype=float
+    ).reshape(-1, 4)
     for joint, (lower, upper, velocity, _) in zip(joints, values, strict=True):
         if not (np.isfinite([lower, upper]).all() and lower < upper and velocity > 0):
-            raise XlvlaError(f"joint '{joint.name}' of {description.name} needs finite limits with lower < upper and a velocity above 0")
-    return Limits(*values.T)
+            raise XlvlaError(
+                f"joint '{joint.name}' of {description.name} needs finite limits with lower < "
+                "upper and a velocity above 0"
+            )
+    return JointLimits(*values.T)

@@ -1,4 +1,6 @@
-"""Held-out pairs of hand and task: never trained on, so that success on them is zero-shot (paper, section 1)."""
+"""Held-out pairs of hand and task: never trained on, so that success on them is zero-shot (paper,
+section 1).
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,17 @@ class Holdout:
 
 
 def parse(words: str) -> Holdout:
-    """The pairs of `xhand:SC,inspire:push_cans`; empty holds nothing out. Raises XlvlaError for a word that is no pair."""
+    """The pairs of `xhand:SC,inspire:push_cans`; empty holds nothing out. Raises XlvlaError for a
+    word that is no pair.
+    """
     return Holdout(frozenset(_pair(word) for word in words.split(",") if word.strip()))
 
 
 def _pair(word: str) -> tuple[str, str]:
     hand, colon, task = (part.strip() for part in word.partition(":"))
     if not (hand and colon and task):
-        raise XlvlaError(f"--holdout '{word.strip()}': a hand and a task are wanted, as in xhand:SC,inspire:push_cans")
+        raise XlvlaError(
+            f"--holdout '{word.strip()}': a hand and a task are wanted, as in "
+            "xhand:SC,inspire:push_cans"
+        )
     return catalog.hand(hand).name, paper.task(task)

@@ -1,12 +1,14 @@
-"""An operator's hand: 21 keypoints in one frame, whoever tracks them, and a hand that moves like a person's.
+"""An operator's hand: 21 keypoints in one frame, from any tracker, and a model of human hand
+motion.
 
-The keypoints are those of MediaPipe and MANO: 0 wrist; 1-4 thumb from its root joint to its tip; 5-8 index finger from
-knuckle to tip; 9-12 middle, 13-16 ring, 17-20 little finger [m]. Where a frame is needed it is the **hand frame**: the
-origin in the wrist, +z from there to the knuckle of the middle finger, the knuckle of the index finger in the y-z plane,
-+x out of the palm; so a right hand's thumb is towards +y, and a left hand is the mirror image y -> -y. It is MANO's frame
-as dex-retargeting uses it, and turned like the flange frame of every robot hand (`xlvla.hand`), so that lines between
-fingertips compare without another rotation. It is found from the keypoints themselves: trackers disagree on the axes of
-a wrist, hardly on where knuckles are.
+The keypoints are those of MediaPipe and MANO: 0 wrist; 1-4 thumb from its root joint to its tip;
+5-8 index finger from knuckle to tip; 9-12 middle, 13-16 ring, 17-20 little finger [m]. Where a
+frame is needed it is the **hand frame**: the origin in the wrist, +z from there to the knuckle of
+the middle finger, the knuckle of the index finger in the y-z plane, +x out of the palm; so a right
+hand's thumb is towards +y, and a left hand is the mirror image y -> -y. It is MANO's frame as
+dex-retargeting uses it, and turned like the flange frame of every robot hand (`xlvla.hand`), so
+that lines between fingertips compare without another rotation. It is found from the keypoints
+themselves: trackers disagree on the axes of a wrist, hardly on where knuckles are.
 """
 
 from __future__ import annotations
@@ -28,8 +30,11 @@ KNUCKLES = (5, 9, 13, 17)
 TIPS: dict[Finger, int] = {"thumb": 4, "index": 8, "middle": 12, "ring": 16, "little": 20}
 
 PALM_M = 0.0909
-"""Mean distance from the wrist to the knuckles of an adult of middle size; hands of any size are compared at this one."""
-SMALLEST_M, LARGEST_M = 0.03, 0.2
+"""Mean distance from the wrist to the knuckles of an adult of middle size; hands of any size are
+compared at this one.
+"""
+SMALLEST_M = 0.03
+LARGEST_M = 0.2
 """No person's palm is shorter or longer."""
 REACH = 4.0
 """No keypoint is so many palms from the wrist."""
@@ -38,7 +43,8 @@ FLATTEST = 0.05
 
 
 def hand_axes(side: Side, keypoints: ArrayLike) -> Array:
-    """Axes of the hand frame as columns [..., 3, 3], in the frame in which the keypoints [..., 21, 3] are given.
+    """Axes of the hand frame as columns [..., 3, 3], in the frame in which the keypoints [..., 21,
+    3] are given.
 
     Raises:
         XlvlaError: the keypoints are no hand: not finite, collapsed, or too large.
@@ -58,7 +64,9 @@ def aligned(side: Side, keypoints: ArrayLike) -> Array:
 
 
 def normalised(side: Side, keypoints: ArrayLike) -> Array:
-    """Keypoints [..., 21, 3] m of any frame as those of a right hand of middle size in the hand frame."""
+    """Keypoints [..., 21, 3] m of any frame as those of a right hand of middle size in the hand
+    frame.
+    """
     points = aligned(side, keypoints)
     points = points * (PALM_M / palm_m(points))[..., None, None]
     return points if side == "right" else points * MIRROR
@@ -77,7 +85,10 @@ def checked(side: Side, keypoints: ArrayLike) -> Array:
     """The keypoints as numbers; refuses what cannot be a hand."""
     points = np.asarray(keypoints, dtype=float)
     if points.shape[-2:] != (POINTS, 3):
-        raise XlvlaError(f"keypoints of a hand are {POINTS} points of 3 numbers, the shape given is {points.shape}")
+        raise XlvlaError(
+            f"keypoints of a hand are {POINTS} points of 3 numbers, the shape given is "
+            f"{points.shape}"
+        )
     if not points.size:
         return points
     if not np.isfinite(points).all():
@@ -86,15 +97,25 @@ def checked(side: Side, keypoints: ArrayLike) -> Array:
     length = np.sqrt(np.square(from_wrist).sum(-1))
     palm = length[..., KNUCKLES].mean(-1)
     if palm.min() < SMALLEST_M or palm.max() > LARGEST_M:
-        wrong, expected = palm.min() if palm.min() < SMALLEST_M else palm.max(), f"{1000 * SMALLEST_M:.0f} to {1000 * LARGEST_M:.0f} mm"
+        wrong = palm.min() if palm.min() < SMALLEST_M else palm.max()
+        expected = f"{1000 * SMALLEST_M:.0f} to {1000 * LARGEST_M:.0f} mm"
         raise XlvlaError(
-            f"keypoints of the {side} hand are no hand in metres: {1000 * wrong:.1f} mm from wrist to knuckles, not {expected}"
+            f"keypoints of the {side} hand are no hand in metres: {1000 * wrong:.1f} mm from wrist "
+            f"to knuckles, not {expected}"
         )
     if (length.max(-1) > REACH * palm).any():
-        raise XlvlaError(f"keypoints of the {side} hand are no hand: a finger is longer than {REACH:g} palms")
-    index, middle = from_wrist[..., 5, :], from_wrist[..., 9, :]
-    if (np.square(_cross(middle, index)).sum(-1) <= np.square(FLATTEST * length[..., 5] * length[..., 9])).any():
-        raise XlvlaError(f"keypoints of the {side} hand are no hand: wrist and knuckles lie on one line")
+        raise XlvlaError(
+            f"keypoints of the {side} hand are no hand: a finger is longer than {REACH:g} palms"
+        )
+    index = from_wrist[..., 5, :]
+    middle = from_wrist[..., 9, :]
+    if (
+        np.square(_cross(middle, index)).sum(-1)
+        <= np.square(FLATTEST * length[..., 5] * length[..., 9])
+    ).any():
+        raise XlvlaError(
+            f"keypoints of the {side} hand are no hand: wrist and knuckles lie on one line"
+        )
     return points
 
 
@@ -103,7 +124,8 @@ def _cross(a: Array, b: Array) -> Array:
     return a[..., NEXT] * b[..., LAST] - a[..., LAST] * b[..., NEXT]
 
 
-NEXT, LAST = [1, 2, 0], [2, 0, 1]
+NEXT = [1, 2, 0]
+LAST = [2, 0, 1]
 
 
 def _unit(vectors: Array) -> Array:
@@ -112,7 +134,8 @@ def _unit(vectors: Array) -> Array:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A person's right hand in the hand frame: where the first joints are, `roots` [..., 5, 3] m, and `bones` [..., 5, 3] m.
+    """A person's right hand in the hand frame: where the first joints are, `roots` [..., 5, 3] m,
+    and `bones` [..., 5, 3] m.
 
     Bones are those between keypoints, root to tip, thumb first; a fingertip is the skin's.
     """
@@ -122,10 +145,28 @@ class Anatomy:
 
 
 ADULT = Anatomy(
-    np.array([[0.014, 0.024, 0.024], [0.0, 0.024, 0.091], [0.0, 0.0, 0.093], [0.003, -0.020, 0.087], [0.008, -0.038, 0.078]]),
-    np.array([[0.046, 0.032, 0.026], [0.040, 0.023, 0.020], [0.044, 0.027, 0.021], [0.041, 0.026, 0.021], [0.032, 0.019, 0.019]]),
+    np.array(
+        [
+            [0.014, 0.024, 0.024],
+            [0.0, 0.024, 0.091],
+            [0.0, 0.0, 0.093],
+            [0.003, -0.020, 0.087],
+            [0.008, -0.038, 0.078],
+        ]
+    ),
+    np.array(
+        [
+            [0.046, 0.032, 0.026],
+            [0.040, 0.023, 0.020],
+            [0.044, 0.027, 0.021],
+            [0.041, 0.026, 0.021],
+            [0.032, 0.019, 0.019],
+        ]
+    ),
 )
-"""Bones between joint centres as Buryanov and Kotiuk give them (Proportions of Hand Segments, 2010), last ones with the skin."""
+"""Bones between joint centres as Buryanov and Kotiuk give them (Proportions of Hand Segments,
+2010), last ones with the skin.
+"""
 
 JOINTS = (
     *("thumb_opposition", "thumb_spread", "thumb_mcp", "thumb_ip"),
@@ -133,8 +174,9 @@ JOINTS = (
 )
 LOWER = np.array([-0.2, 0.40, -0.3, -0.4, *[-0.30, -0.4, 0.0, -0.2] * 4])
 UPPER = np.array([2.20, 1.20, 1.0, 1.4, *[0.30, 1.6, 1.9, 1.4] * 4])
-"""Ranges [20] rad. A thumb's opposition turns it about the hand's z, from beside the palm (0) to before it; its spread is the
-angle between its metacarpal and z."""
+"""Ranges [20] rad. A thumb's opposition turns it about the hand's z, from beside the palm (0) to
+before it; its spread is the angle between its metacarpal and z.
+"""
 
 SPLAY = (0.05, 0.0, -0.06, -0.14)
 """How far straight fingers point aside [rad]."""
@@ -145,21 +187,36 @@ ROLL = 0.6
 
 
 def keypoints(side: Side, angles: ArrayLike, anatomy: Anatomy = ADULT) -> Array:
-    """Keypoints [..., 21, 3] m in the hand frame of a hand with its joints at angles [..., 20] rad."""
+    """Keypoints [..., 21, 3] m in the hand frame of a hand with its joints at angles [..., 20]
+    rad.
+    """
     points = posed(np.asarray(angles, dtype=float), anatomy, np)
     return points if side == "right" else points * MIRROR
 
 
 def posed(angles: Any, anatomy: Anatomy, xp: ModuleType) -> Any:
-    """Keypoints of a right hand; `xp` is the library whose arrays these are, numpy or one that batches with gradients."""
+    """Keypoints of a right hand; `xp` is the library whose arrays these are, numpy or one that
+    batches with gradients.
+    """
     thumb, *fingers = (angles[..., 4 * finger : 4 * finger + 4] for finger in range(5))
-    chains = [_thumb(thumb, xp), *(_finger(joints, *turn, xp) for joints, turn in zip(fingers, zip(SPLAY, LEAN, strict=True), strict=True))]
-    points = [_chain(anatomy.roots[..., k, :], anatomy.bones[..., k, :], *chain, xp) for k, chain in enumerate(chains)]
+    chains = [
+        _thumb(thumb, xp),
+        *(
+            _finger(joints, *turn, xp)
+            for joints, turn in zip(fingers, zip(SPLAY, LEAN, strict=True), strict=True)
+        ),
+    ]
+    points = [
+        _chain(anatomy.roots[..., k, :], anatomy.bones[..., k, :], *chain, xp)
+        for k, chain in enumerate(chains)
+    ]
     return xp.concatenate([xp.zeros_like(points[0][..., :1, :]), *points], -2)
 
 
 def _thumb(joints: Any, xp: ModuleType) -> tuple[Any, Any, Any]:
-    """Direction of the metacarpal, the direction it bends to, both [..., 3], and by how much the three bones do [..., 3] rad."""
+    """Direction of the metacarpal, the direction it bends to, both [..., 3], and by how much the
+    three bones do [..., 3] rad.
+    """
     sin_o, cos_o, sin_s, cos_s = (turn(joints[..., k]) for k in (0, 1) for turn in (xp.sin, xp.cos))
     along = xp.stack([sin_s * sin_o, sin_s * cos_o, cos_s], -1)
     inwards = xp.stack([-cos_s * sin_o, -cos_s * cos_o, sin_s], -1)
@@ -170,8 +227,10 @@ def _thumb(joints: Any, xp: ModuleType) -> tuple[Any, Any, Any]:
 
 def _finger(joints: Any, splay: float, lean: float, xp: ModuleType) -> tuple[Any, Any, Any]:
     """As `_thumb`, of a finger."""
-    sin, cos = xp.sin(joints[..., 0] + splay), xp.cos(joints[..., 0] + splay)
-    sin_l, cos_l = float(np.sin(lean)), float(np.cos(lean))
+    sin = xp.sin(joints[..., 0] + splay)
+    cos = xp.cos(joints[..., 0] + splay)
+    sin_l = float(np.sin(lean))
+    cos_l = float(np.cos(lean))
     along = xp.stack([-sin_l * sin, cos_l * sin, cos], -1)
     bend = xp.stack([cos_l + 0 * sin, sin_l + 0 * sin, 0 * sin], -1)
     return along, bend, joints[..., 1:]
@@ -180,6 +239,8 @@ def _finger(joints: Any, splay: float, lean: float, xp: ModuleType) -> tuple[Any
 def _chain(root: Any, bones: Any, along: Any, bend: Any, joints: Any, xp: ModuleType) -> Any:
     """A finger's root and the ends of its bones [..., 4, 3] m."""
     turned = joints.cumsum(-1)[..., None]
-    steps = bones[..., None] * (xp.cos(turned) * along[..., None, :] + xp.sin(turned) * bend[..., None, :])
+    steps = bones[..., None] * (
+        xp.cos(turned) * along[..., None, :] + xp.sin(turned) * bend[..., None, :]
+    )
     start = root + 0 * steps[..., 0, :]
     return xp.concatenate([start[..., None, :], start[..., None, :] + steps.cumsum(-2)], -2)

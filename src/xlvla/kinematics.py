@@ -1,4 +1,6 @@
-"""Forward kinematics and differential inverse kinematics of a URDF through pinocchio, with couplings."""
+"""Forward kinematics and differential inverse kinematics of a URDF through pinocchio, with
+couplings.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from xlvla.types import Finger, Side
 
 @dataclass(frozen=True)
 class IkResult:
-    """A solution [N] with what is left: position [m] and rotation [rad] error; `ok` when both are within tolerance."""
+    """A solution [N] with what is left: position [m] and rotation [rad] error; `ok` when both are
+    within tolerance.
+    """
 
     q: np.ndarray
     position_error: float
@@ -32,10 +36,12 @@ class Kinematics:
 
     Args:
         xml: URDF text.
-        joints: names of the N commanded joints, the order of every `q`; free joints not named stay at zero.
+        joints: names of the N commanded joints, the order of every `q`; free joints not named stay
+            at zero.
 
     Attributes:
-        spread: matrix [nq, N] of the change of every joint of the model per change of a commanded one.
+        spread: matrix [nq, N] of the change of every joint of the model per change of a commanded
+            one.
     """
 
     def __init__(self, xml: str, joints: Sequence[str]):
@@ -56,7 +62,9 @@ class Kinematics:
 
     def jacobian(self, q: np.ndarray, frame: str) -> np.ndarray:
         """Jacobian [6, N] of a link's frame, linear then angular, along the root's axes."""
-        full = pin.computeFrameJacobian(self.model, self.data, self.full(q), self.frame(frame), pin.LOCAL_WORLD_ALIGNED)
+        full = pin.computeFrameJacobian(
+            self.model, self.data, self.full(q), self.frame(frame), pin.LOCAL_WORLD_ALIGNED
+        )
         return full @ self.spread
 
     def frame(self, link: str) -> int:
@@ -77,7 +85,8 @@ class Kinematics:
         tolerance_m: float = 1e-4,
         tolerance_rad: float = 1e-3,
     ) -> IkResult:
-        """Nearest configuration that brings a link to a pose [4, 4], from q0 [N], inside the joint limits.
+        """Nearest configuration that brings a link to a pose [4, 4], from q0 [N], inside the joint
+        limits.
 
         Damped least squares; redundancy is spent on staying near `posture` (q0 where None).
         """
@@ -85,15 +94,23 @@ class Kinematics:
         rest = q0 if posture is None else posture
         for _ in range(iterations):
             error = self._pose_error(q, frame, T_root_target)
-            if np.linalg.norm(error[:3]) < tolerance_m and np.linalg.norm(error[3:]) < tolerance_rad:
+            if (
+                np.linalg.norm(error[:3]) < tolerance_m
+                and np.linalg.norm(error[3:]) < tolerance_rad
+            ):
                 break
             q = np.clip(q + self.ik_step(q, frame, error, rest - q), self.lower, self.upper)
         error = self._pose_error(q, frame, T_root_target)
-        position, rotation = float(np.linalg.norm(error[:3])), float(np.linalg.norm(error[3:]))
+        position = float(np.linalg.norm(error[:3]))
+        rotation = float(np.linalg.norm(error[3:]))
         return IkResult(q, position, rotation, position < tolerance_m and rotation < tolerance_rad)
 
-    def ik_step(self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2) -> np.ndarray:
-        """One damped step [N] against a pose error [6], at most `step` rad per joint, drifting along `rest` in the null space."""
+    def ik_step(
+        self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2
+    ) -> np.ndarray:
+        """One damped step [N] against a pose error [6], at most `step` rad per joint, drifting
+        along `rest` in the null space.
+        """
         jacobian = self.jacobian(q, frame)
         damping = 1e-6 + 1e-2 * min(1.0, float(error @ error))
         inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + damping * np.eye(6))
@@ -110,15 +127,21 @@ class Kinematics:
         return self.spread @ np.asarray(q, dtype=float) + self._offset
 
     def _coupling(self, description: urdf.Description) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix [nq, N] and offset [nq] that turn commanded joints into all joints; follows chains of couplings."""
-        spread, offset = np.zeros((self.model.nq, len(self.joints))), np.zeros(self.model.nq)
+        """Matrix [nq, N] and offset [nq] that turn commanded joints into all joints; follows chains
+        of couplings.
+        """
+        spread = np.zeros((self.model.nq, len(self.joints)))
+        offset = np.zeros(self.model.nq)
         column = {name: index for index, name in enumerate(self.joints)}
         for joint in description.joints:
             if not joint.moves:
                 continue
-            master, factor, shift = joint, 1.0, 0.0
+            master = joint
+            factor = 1.0
+            shift = 0.0
             while master.mimic:
-                shift, factor = shift + factor * master.mimic.offset, factor * master.mimic.multiplier
+                shift = shift + factor * master.mimic.offset
+                factor = factor * master.mimic.multiplier
                 master = description.joint(master.mimic.joint)
             row = self.model.joints[self.model.getJointId(joint.name)].idx_q
             offset[row] = shift
@@ -143,7 +166,9 @@ TURNS_RAD = 1e6
 
 
 def _bounded(xml: str) -> str:
-    """The URDF with its continuous joints as revolute ones: pinocchio gives the former two numbers, a cosine and a sine."""
+    """The URDF with its continuous joints as revolute ones: pinocchio gives the former two numbers,
+    a cosine and a sine.
+    """
     root = ET.fromstring(xml)
     for joint in root.iterfind("joint[@type='continuous']"):
         joint.set("type", "revolute")

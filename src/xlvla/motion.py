@@ -14,7 +14,9 @@ MOST_PRESSED_M = 0.02
 
 @dataclass(frozen=True)
 class Margin:
-    """A distance [m] below `slow_m` slows what makes it smaller, more and more, to a stop at `stop_m`."""
+    """A distance [m] below `slow_m` slows what makes it smaller, more and more, to a stop at
+    `stop_m`.
+    """
 
     stop_m: float
     slow_m: float
@@ -34,20 +36,26 @@ class MotionConfig:
 
     Args:
         rate_hz: commands per second.
-        stale_s: age of its observation from which a chunk is refused, and of a measured pose from which it is not known.
+        stale_s: age of its observation from which a chunk is refused, and of a measured pose from
+            which it is not known.
         horizon_s: how long after its observation a chunk is still played.
         taper_s: the last part of a chunk, in which it slows to rest.
-        blend_s: time in which the offset between robot and chunk fades, and in which a robot just engaged joins.
+        blend_s: time in which the offset between robot and chunk fades, and in which a robot just
+            engaged joins.
         speed_scale: share of the speed limits that is used.
-        jerk_s: time in which a joint may reach its full acceleration; no data sheet of a hand gives a jerk.
+        jerk_s: time in which a joint may reach its full acceleration; no data sheet of a hand gives
+            a jerk.
         teleport_rad: how far from an arm a chunk may begin.
         guard_hz: how often distances are looked at.
-        between: distance of one side's arm and hand to the other's; `itself` of a side's arm and hand to its own arm.
-        table: distance of arms to the table, whose top is at the height `table_m`; None: there is none.
+        between: distance of one side's arm and hand to the other's; `itself` of a side's arm and
+            hand to its own arm.
+        table: distance of arms to the table, whose top is at the height `table_m`; None: there is
+            none.
         touch: the same of hands, which work on tables: below 0 is how far a command may press.
-        workspace: where each side's flange and fingertips may be, `edge` their distance to its faces; a side not named
-            may be anywhere.
-        dry_run: commands go to other topics, which no driver hears: everything is published and nothing moves.
+        workspace: where each side's flange and fingertips may be, `edge` their distance to its
+            faces; a side not named may be anywhere.
+        dry_run: commands go to other topics, which no driver hears: everything is published and
+            nothing moves.
     """
 
     rate_hz: float = 200.0
@@ -70,8 +78,16 @@ class MotionConfig:
 
     def faults(self, sides: Sequence[Side]) -> list[str]:
         """Everything impossible in it, for a rig with these sides."""
-        numbers = {key: value for key, value in vars(self).items() if type(value) is float and key != "table_m"}
-        faults = [f"motion.{key}: must be above 0, is {value}" for key, value in numbers.items() if not value > 0]
+        numbers = {
+            key: value
+            for key, value in vars(self).items()
+            if type(value) is float and key != "table_m"
+        }
+        faults = [
+            f"motion.{key}: must be above 0, is {value}"
+            for key, value in numbers.items()
+            if not value > 0
+        ]
         margins = {key: value for key, value in vars(self).items() if isinstance(value, Margin)}
         lowest = {"touch": -MOST_PRESSED_M}
         for key, margin in margins.items():
@@ -81,5 +97,7 @@ class MotionConfig:
             if side not in sides:
                 faults.append(f"motion.workspace: the rig has no {side} side")
             if not all(low < high for low, high in zip(box.lower, box.upper, strict=True)):
-                faults.append(f"motion.workspace.{side}: every lower bound must be below the upper one")
+                faults.append(
+                    f"motion.workspace.{side}: every lower bound must be below the upper one"
+                )
         return faults

@@ -1,8 +1,9 @@
 """How far the nodes of a rig speak: on this machine alone, or on the network.
 
-ROS 2's discovery range decides whom a node looks for, not who may look for it: with LOCALHOST, Fast DDS still listens on every
-interface, and whoever names this machine in ROS_STATIC_PEERS is let in. A rig that keeps to itself therefore also takes a profile
-of Fast DDS whose sockets listen on the loopback interface.
+ROS 2's discovery range decides whom a node looks for, not who may look for it: with LOCALHOST, Fast
+DDS still listens on every interface, and whoever names this machine in ROS_STATIC_PEERS is let in.
+A rig that keeps to itself therefore also takes a profile of Fast DDS whose sockets listen on the
+loopback interface.
 """
 
 from __future__ import annotations
@@ -11,12 +12,24 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-RANGE, ONLY, PEERS, SERVER = "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER"
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+ONLY = "ROS_LOCALHOST_ONLY"
+PEERS = "ROS_STATIC_PEERS"
+SERVER = "ROS_DISCOVERY_SERVER"
 PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """What Fast DDS 2 and 3 call the file of their settings."""
 
-VARIABLES = (RANGE, ONLY, PEERS, SERVER, *PROFILES, "FASTDDS_BUILTIN_TRANSPORTS", "RMW_IMPLEMENTATION", "ROS_DOMAIN_ID")
-"""What of an environment decides whom a node hears."""
+VARIABLES = (
+    RANGE,
+    ONLY,
+    PEERS,
+    SERVER,
+    *PROFILES,
+    "FASTDDS_BUILTIN_TRANSPORTS",
+    "RMW_IMPLEMENTATION",
+    "ROS_DOMAIN_ID",
+)
+"""What in an environment decides which nodes are discovered."""
 
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 """Settings of Fast DDS that listen on the loopback interface alone."""
@@ -33,7 +46,7 @@ class Reach:
         network: whether on the network.
         line: that, for people, and why where a shell decided.
         variables: what the environment of every node must say for that; None: nothing.
-        fault: why no node would hear another; '' where nothing is wrong.
+        fault: why nodes would not discover each other; '' where nothing is wrong.
     """
 
     network: bool
@@ -61,14 +74,29 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
         return _network(shell, "SUBNET") if wanted else _local(shell)
     scope = shell.get(RANGE, "").upper()
     if scope and scope not in RANGES:
-        return Reach(False, "", fault=f"{RANGE}={shell[RANGE]} in this shell is none of {', '.join(RANGES)}")
+        return Reach(
+            False, "", fault=f"{RANGE}={shell[RANGE]} in this shell is none of {', '.join(RANGES)}"
+        )
     if scope == "OFF":
-        return Reach(False, "", fault=f"with {RANGE}=OFF in this shell no node finds another: unset it, or say LOCALHOST or SUBNET")
+        return Reach(
+            False,
+            "",
+            fault=f"with {RANGE}=OFF in this shell no node finds another: unset it, or say "
+            "LOCALHOST or SUBNET",
+        )
     if shell.get(ONLY) == "1":
         return _local(shell, _against(wanted, f"{ONLY}=1"))
-    strangers = [peer for peer in shell.get(PEERS, "").split(";") if peer.strip() and peer.strip().lower() not in HERE]
-    for name, said in ((SERVER, bool(shell.get(SERVER))), (PEERS, bool(strangers)), (RANGE, scope in ("SUBNET", "SYSTEM_DEFAULT"))):
-        if said:
+    strangers = [
+        peer
+        for peer in shell.get(PEERS, "").split(";")
+        if peer.strip() and peer.strip().lower() not in HERE
+    ]
+    for name, is_set in (
+        (SERVER, bool(shell.get(SERVER))),
+        (PEERS, bool(strangers)),
+        (RANGE, scope in ("SUBNET", "SYSTEM_DEFAULT")),
+    ):
+        if is_set:
             why = "" if wanted else f", since this shell says {name}={shell[name]}"
             return _network(shell, scope or ("SUBNET" if wanted else "LOCALHOST"), why)
     if scope == "LOCALHOST":
@@ -76,25 +104,46 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
     return _network(shell, "SUBNET") if wanted else _local(shell)
 
 
-def said_of_discovery(shell: Mapping[str, str]) -> str:
-    """What an environment says of whom a node hears, for a line; '' where it says nothing."""
-    return ", ".join(f"{name}={shell[name]}" for name in VARIABLES if shell.get(name) and shell[name] != str(LOOPBACK))
+def discovery_settings(shell: Mapping[str, str]) -> str:
+    """The discovery settings of an environment, as a line; '' where it has none."""
+    return ", ".join(
+        f"{name}={shell[name]}"
+        for name in VARIABLES
+        if shell.get(name) and shell[name] != str(LOOPBACK)
+    )
 
 
-def _against(wanted: bool, said: str) -> str:
-    return f", since this shell says {said}, though the rig asks for the network" if wanted else ""
+def _against(wanted: bool, setting: str) -> str:
+    return (
+        f", since this shell says {setting}, though the rig asks for the network" if wanted else ""
+    )
 
 
 def _network(shell: Mapping[str, str], scope: str, why: str = "") -> Reach:
     ours = {name: None for name in PROFILES if shell.get(name) == str(LOOPBACK)}
     domain = shell.get("ROS_DOMAIN_ID") or "0"
-    line = f"on the network{why}: whoever reaches this machine on ROS domain {domain} can drive the robot"
+    line = (
+        f"on the network{why}: every machine that reaches this one on ROS "
+        f"domain {domain} can drive the robot"
+        ""
+    )
     return Reach(True, line, {RANGE: scope, ONLY: None, **ours})
 
 
 def _local(shell: Mapping[str, str], why: str = "") -> Reach:
     variables: dict[str, str | None] = {RANGE: "LOCALHOST", ONLY: None, PEERS: None, SERVER: None}
-    if strange := [f"{name}={shell[name]}" for name in PROFILES if shell.get(name) not in (None, "", str(LOOPBACK))]:
-        line = f"looking for nodes on this machine alone{why}; its sockets listen where {' and '.join(strange)} of this shell lets them"
+    if strange := [
+        f"{name}={shell[name]}"
+        for name in PROFILES
+        if shell.get(name) not in (None, "", str(LOOPBACK))
+    ]:
+        line = (
+            f"looking for nodes on this machine alone{why}; its sockets listen where "
+            f"{' and '.join(strange)} of this shell lets them"
+        )
         return Reach(False, line, variables)
-    return Reach(False, f"on this machine alone{why}", {**variables, **dict.fromkeys(PROFILES, str(LOOPBACK))})
+    return Reach(
+        False,
+        f"on this machine alone{why}",
+        {**variables, **dict.fromkeys(PROFILES, str(LOOPBACK))},
+    )

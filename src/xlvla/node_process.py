@@ -22,7 +22,8 @@ class Running:
     """One node's process and what it printed last."""
 
     def __init__(self, spec: NodeSpec, process: subprocess.Popen[str], listener: Listener):
-        self.spec, self.process = spec, process
+        self.spec = spec
+        self.process = process
         self.ready = False
         self.busy_with = "starts Python"
         self.last_lines: deque[str] = deque(maxlen=5)
@@ -37,9 +38,13 @@ class Running:
 
     def stands_at(self) -> str:
         """What a node that is not up does, and what it said last."""
-        said = f", said last: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}" if self.last_lines else ", has said nothing"
+        last_output = (
+            f", said last: {self.last_lines[-1].removeprefix(f'{self.spec.name}: ')}"
+            if self.last_lines
+            else ", no output yet"
+        )
         stopped = ", its process is stopped" if stopped_process(self.process.pid) else ""
-        return f"{self.spec.name} ({self.busy_with}{stopped}{said})"
+        return f"{self.spec.name} ({self.busy_with}{stopped}{last_output})"
 
     def kill(self, number: signal.Signals) -> None:
         """Sends a signal to the process and everything it started."""

@@ -31,7 +31,10 @@ def found(variable: str) -> dict[str, Path]:
 
 
 def module(path: Path, kind: str) -> ModuleType:
-    """The module in an entry file, which may import and compute what it likes; `kind` says what it is to be.
+    """The module in an entry file, which may import and compute what it likes.
+
+    Args:
+        kind: what the entry is to be, for the error.
 
     Raises:
         XlvlaError: it cannot be imported.
@@ -46,5 +49,7 @@ def module(path: Path, kind: str) -> ModuleType:
     except Exception as error:  # whatever its author did wrong
         del sys.modules[spec.name]
         first_line = str(error).partition("\n")[0]
-        raise XlvlaError(f"the {kind} in {path} cannot be read: {type(error).__name__}: {first_line}") from None
+        raise XlvlaError(
+            f"the {kind} in {path} cannot be read: {type(error).__name__}: {first_line}"
+        ) from None
     return made

@@ -1,4 +1,6 @@
-"""What the paper names: the codes of its tasks beside the names of the catalogue, and its four hands."""
+"""What the paper names: the codes of its tasks beside the names of the catalogue, and its four
+hands.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,13 @@ HANDS = ("ability", "inspire", "paxini", "xhand")
 """The hands of the paper's tables (section 2)."""
 
 
-def hands(words: str) -> tuple[str, ...]:
-    """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper' the paper's four."""
-    if words.strip() in ("all", "paper"):
-        return tuple(catalog.hands()) if words.strip() == "all" else HANDS
-    return tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+def hands(names: str) -> tuple[str, ...]:
+    """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper'
+    the paper's four.
+    """
+    if names.strip() in ("all", "paper"):
+        return tuple(catalog.hands()) if names.strip() == "all" else HANDS
+    return tuple(dict.fromkeys(word.strip() for word in names.split(",") if word.strip()))
 
 
 def known() -> tuple[str, ...]:
@@ -47,14 +51,24 @@ def code(task: str) -> str:
 def task(word: str) -> str:
     """The task that a code or a name means, in whatever case."""
     tasks = known()
-    meant = {code.lower(): name for code, name in CODES.items() if name in tasks} | {name: name for name in tasks}
+    meant = {code.lower(): name for code, name in CODES.items() if name in tasks} | {
+        name: name for name in tasks
+    }
     plain = word.strip().lower().replace("-", "_")
     if plain not in meant:
-        told = ", ".join(name if code(name) == name else f"{code(name)} {name}" for name in tasks)
-        raise XlvlaError(f"unknown task '{word.strip()}': known are {told}{nearest(plain, meant)}")
+        known_tasks = ", ".join(
+            name if code(name) == name else f"{code(name)} {name}" for name in tasks
+        )
+        raise XlvlaError(
+            f"unknown task '{word.strip()}': known are {known_tasks}{nearest(plain, meant)}"
+        )
     return meant[plain]
 
 
-def tasks(words: str) -> tuple[str, ...]:
+def tasks(names: str) -> tuple[str, ...]:
     """The tasks of a list with commas, each once; 'all' are all."""
-    return known() if words.strip() == "all" else tuple(dict.fromkeys(task(word) for word in words.split(",") if word.strip()))
+    return (
+        known()
+        if names.strip() == "all"
+        else tuple(dict.fromkeys(task(word) for word in names.split(",") if word.strip()))
+    )

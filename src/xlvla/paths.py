@@ -1,4 +1,6 @@
-"""Where the files that are not code live: in a checkout, in a wheel, in a ROS 2 share folder, or where XLVLA_SHARE says."""
+"""Where the files that are not code live: in a checkout, in a wheel, in a ROS 2 share folder, or
+where XLVLA_SHARE says.
+"""
 
 from __future__ import annotations
 
@@ -20,4 +22,7 @@ def share(folder: str) -> Path:
     for root in roots:
         if (root / folder).is_dir():
             return root / folder
-    raise XlvlaError(f"no folder '{folder}' under {', '.join(map(str, roots[:3]))}, ...: set XLVLA_SHARE to the folder that holds it")
+    raise XlvlaError(
+        f"no folder '{folder}' under {', '.join(map(str, roots[:3]))}, ...: set XLVLA_SHARE to the "
+        "folder that holds it"
+    )

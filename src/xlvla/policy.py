@@ -11,10 +11,14 @@ import numpy as np
 from xlvla.types import Part, Side
 
 Chunking = Literal["plain", "prefix", "guided", "ensemble"]
-"""How a chunk follows the one before it: not at all, from what of it is being executed, pulled towards it, or as a mean."""
+"""How a chunk follows the one before it: not at all, from what of it is being executed, pulled
+towards it, or as a mean.
+"""
 
 EngineName = Literal["auto", "torch", "captured", "compiled", "onnx"]
-"""What runs a network: torch as it is, in fixed buffers (CUDA graphs), that with compiled kernels, or ONNX Runtime."""
+"""What runs a network: torch as it is, in fixed buffers (CUDA graphs), that with compiled kernels,
+or ONNX Runtime.
+"""
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16", "float8"]
 """What a network computes in; auto: bfloat16 on a GPU, float32 on a CPU."""
@@ -27,11 +31,13 @@ class Observation:
     Args:
         stamp_ns: time of the newest image.
         images: RGB uint8 [H, W, 3] by camera.
-        instruction: the task in words.
-        executed: commanded positions [T, J] rad of the last T = 64 frames at 20 Hz by side and part, oldest first, the
-            last one in force at `stamp_ns`; before the first command the measured position, repeated.
+        instruction: the task instruction.
+        executed: commanded positions [T, J] rad of the last T = 64 frames at 20 Hz by side and
+            part, oldest first, the last one in force at `stamp_ns`; before the first command the
+            measured position, repeated.
         previous: chunks that were sent to the robot for the same instruction, oldest first.
-        delay_s: how long after `stamp_ns` the next chunk will take effect: till then the robot follows the previous one.
+        delay_s: how long after `stamp_ns` the next chunk will take effect: till then the robot
+            follows the previous one.
     """
 
     stamp_ns: int
@@ -44,12 +50,15 @@ class Observation:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What a policy decides: T frames at `rate_hz`; frame k is meant for `stamp_ns` + (k + 1) / rate_hz.
+    """What a policy decides: T frames at `rate_hz`; frame k is meant for `stamp_ns` + (k + 1) /
+    rate_hz.
 
     Args:
-        positions: joint positions [T, J] rad by side and part, in the order of the rig's joint names.
+        positions: joint positions [T, J] rad by side and part, in the order of the rig's joint
+            names.
         latents: latent of each hand [T, 32] by side.
-        decided: the same in the policy's own numbers [T, D], before it was joined with others: for the policy alone.
+        decided: the same in the policy's own numbers [T, D], before it was joined with others: for
+            the policy alone.
     """
 
     stamp_ns: int
@@ -62,7 +71,8 @@ class Chunk:
 class Policy(Protocol):
     """Anything that turns an observation into a chunk.
 
-    A policy is a file with `load(rig, *, threads=1)`, which makes one; `threads` is how many processor threads it may use.
+    A policy is a file with `load(rig, *, threads=1)`, which makes one; `threads` is how many
+    processor threads it may use.
     """
 
     def predict(self, observation: Observation) -> Chunk:

@@ -12,8 +12,9 @@ class RecorderConfig:
     Args:
         folder: sessions of episodes go here, one folder per start of the rig.
         least_free_gb: free space on the disk below which an episode is stopped cleanly.
-        confirm_s: within this time a second press discards the episode that the first one asked about.
-        instruction: what is done, in words, until somebody says another sentence; '' is what the policy was told.
+        confirm_s: within this time a second press discards the episode that the first one asked
+            about.
+        instruction: the task instruction until another one is published; '' uses the policy's.
         task: the name of what is done on hardware; a simulation knows its own.
     """
 

@@ -1,7 +1,8 @@
 """A recorded path of one arm and hand, moved to another arm and hand.
 
-The hand goes through the latent, and is smoothed in time. The arm then keeps the wrist's rotation and the weighted pinch
-midpoint, the place between thumb and fingers where things are held, by inverse kinematics (as the paper's released code does).
+The hand goes through the latent, and is smoothed in time. The arm then keeps the wrist's rotation
+and the weighted pinch midpoint, the place between thumb and fingers where things are held, by
+inverse kinematics (as the paper's released code does).
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from xlvla.types import Finger, Side, scoped
 
 REACH = 12.0
 """A finger's weight is exp(-REACH |d|), d [m] from thumb tip to fingertip (paper, section 3)."""
-FOLLOWS_M, FOLLOWS_RAD = 1e-3, 5e-3
+FOLLOWS_M = 1e-3
+FOLLOWS_RAD = 5e-3
 """A frame whose inverse kinematics leaves more than this is out of reach."""
-ARM_SPEED, HAND_SPEED = 0.5, 1.0
+ARM_SPEED = 0.5
+HAND_SPEED = 1.0
 """Share of the joints' velocity limits that a path may use from one frame to the next."""
 STARTS = 32
 """Configurations from which the first frame is sought where the nearest does not lead there."""
@@ -35,18 +38,23 @@ class Limb:
 
     def __init__(self, rig: Rig, side: Side):
         self.side: Side = side
-        self.arm, self.hand = rig.arm(side), rig.hand(side)
+        self.arm = rig.arm(side)
+        self.hand = rig.hand(side)
         self.fingers: tuple[Finger, ...] = tuple(self.hand.tips)
         description = rig_description(rig)
         self.arm_kinematics = Kinematics(description, rig.joint_names(side, "arm"))
-        self._kinematics = Kinematics(description, [*rig.joint_names(side, "arm"), *rig.joint_names(side, "hand")])
+        self._kinematics = Kinematics(
+            description, [*rig.joint_names(side, "arm"), *rig.joint_names(side, "hand")]
+        )
         self.flange = scoped(side, "arm", self.arm.flange)
         self._tips = [scoped(side, "hand", link) for link in self.hand.tip_links(side).values()]
 
     def fk(self, arm: np.ndarray, hand: np.ndarray) -> tuple[np.ndarray, dict[Finger, np.ndarray]]:
         """Pose of the flange [4, 4], and fingertips [3] m, at arm [N] and hand [J] rad."""
         frames = self._kinematics.fk(np.concatenate([arm, hand]), [self.flange, *self._tips])
-        return frames[self.flange], {finger: frames[tip][:3, 3] for finger, tip in zip(self.fingers, self._tips, strict=True)}
+        return frames[self.flange], {
+            finger: frames[tip][:3, 3] for finger, tip in zip(self.fingers, self._tips, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -78,16 +86,23 @@ class Retargeter:
     codec: Codec
 
     def __call__(self, arm: np.ndarray, hand: np.ndarray, rate_hz: float) -> Moved:
-        """A path [F, N], [F, J] rad of the source on the target, which never jumps and stays within its limits.
+        """A path [F, N], [F, J] rad of the source on the target, which never jumps and stays within
+        its limits.
 
         Raises:
-            XlvlaError: the first frame is out of the target's reach, or the path is empty or not all numbers.
+            XlvlaError: the first frame is out of the target's reach, or the path is empty or not
+                all numbers.
         """
         if not len(arm) or not (np.isfinite(arm).all() and np.isfinite(hand).all()):
-            raise XlvlaError(f"the path of the {self.source.side} side has no frames or numbers that are not finite: record it again")
+            raise XlvlaError(
+                f"the path of the {self.source.side} side has no frames or numbers that are not "
+                "finite: record it again"
+            )
         hands, hand_slowed = self._hands(hand, rate_hz)
         step = ARM_SPEED * self.target.arm_kinematics.velocity / rate_hz
-        arms, held, slowed = [self._first(arm[0], hand[0], hands[0])], [False], [False]
+        arms = [self._first(arm[0], hand[0], hands[0])]
+        held = [False]
+        slowed = [False]
         for frame in range(1, len(arm)):
             goal = self._goal(arm[frame], hand[frame], hands[frame])
             found = self._solve(goal, arms[-1], self._posture(arm[frame], arms[-1]))
@@ -95,13 +110,25 @@ class Retargeter:
             held.append(found is None)
             slowed.append(found is not None and following is not found)
             arms.append(following)
-        position, rotation = np.array([self._missed(*rows) for rows in zip(arm, hand, arms, hands, strict=True)]).T
-        return Moved(np.array(arms), hands, position, rotation, np.array(held), np.array(slowed) | hand_slowed)
+        position, rotation = np.array(
+            [self._missed(*rows) for rows in zip(arm, hand, arms, hands, strict=True)]
+        ).T
+        return Moved(
+            np.array(arms),
+            hands,
+            position,
+            rotation,
+            np.array(held),
+            np.array(slowed) | hand_slowed,
+        )
 
     def _hands(self, hand: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
         """The target hand's path [F, J] rad, and where it had to be slowed [F]."""
-        entry, side = self.target.hand, self.target.side
-        decoded = self.codec.decode(entry.name, side, self.codec.encode(self.source.hand.name, side, hand))
+        entry = self.target.hand
+        side = self.target.side
+        decoded = self.codec.decode(
+            entry.name, side, self.codec.encode(self.source.hand.name, side, hand)
+        )
         wanted = np.clip(smoothed(decoded, rate_hz), *entry.command_range(side)).astype(float)
         step = HAND_SPEED * entry.limits(side).velocity / rate_hz
         rows = [wanted[0]]
@@ -110,25 +137,34 @@ class Retargeter:
         return np.array(rows), (np.array(rows) != wanted).any(axis=1)
 
     def _first(self, arm: np.ndarray, source_hand: np.ndarray, hand: np.ndarray) -> np.ndarray:
-        goal, kinematics = self._goal(arm, source_hand, hand), self.target.arm_kinematics
+        goal = self._goal(arm, source_hand, hand)
+        kinematics = self.target.arm_kinematics
         near = self._posture(arm, (kinematics.lower + kinematics.upper) / 2)
-        random = np.random.default_rng(0).uniform(kinematics.lower, kinematics.upper, (STARTS, len(near)))
+        random = np.random.default_rng(0).uniform(
+            kinematics.lower, kinematics.upper, (STARTS, len(near))
+        )
         for start in (near, *random):
             found = self._solve(goal, start, near)
             if found is not None:
                 return found
         best = kinematics.ik(self.target.flange, goal, near).position_error
         raise XlvlaError(
-            f"the {self.target.side} {self.target.arm.name} with {self.target.hand.name} cannot begin where the "
-            f"{self.source.hand.name} does: {1000 * best:.0f} mm are left; move its base or choose another arm"
+            f"the {self.target.side} {self.target.arm.name} with {self.target.hand.name} cannot "
+            "begin where the "
+            f"{self.source.hand.name} does: {1000 * best:.0f} mm are left; move its base or choose "
+            "another arm"
         )
 
     def _posture(self, arm: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-        """Where redundancy draws the target: to the source's own configuration, if it is the same arm."""
+        """Where redundancy draws the target: to the source's own configuration, if it is the same
+        arm.
+        """
         return arm if self.source.arm == self.target.arm else otherwise
 
     def _goal(self, arm: np.ndarray, source_hand: np.ndarray, hand: np.ndarray) -> np.ndarray:
-        """Pose [4, 4] of the target's flange: rotated like the source's, where the midpoints meet."""
+        """Pose [4, 4] of the target's flange: rotated like the source's, where the midpoints
+        meet.
+        """
         flange, midpoint, weights = self._pinch(arm, source_hand)
         still, tips = self.target.fk(np.zeros(len(self.target.arm_kinematics.joints)), hand)
         offset = still[:3, :3].T @ (pinch_midpoint(tips, weights) - still[:3, 3])
@@ -136,7 +172,9 @@ class Retargeter:
         goal[:3, 3] = midpoint - flange[:3, :3] @ offset
         return goal
 
-    def _pinch(self, arm: np.ndarray, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[Finger, float]]:
+    def _pinch(
+        self, arm: np.ndarray, hand: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, dict[Finger, float]]:
         """Flange [4, 4], midpoint [3] m and the fingers' weights of the source."""
         flange, tips = self.source.fk(arm, hand)
         weights = pinch_weights(tips, self.target.fingers)
@@ -145,9 +183,15 @@ class Retargeter:
     def _solve(self, goal: np.ndarray, start: np.ndarray, posture: np.ndarray) -> np.ndarray | None:
         """A configuration [N] rad near `start` that reaches the goal, or None."""
         found = self.target.arm_kinematics.ik(self.target.flange, goal, start, posture=posture)
-        return found.q if found.position_error < FOLLOWS_M and found.rotation_error < FOLLOWS_RAD else None
+        return (
+            found.q
+            if found.position_error < FOLLOWS_M and found.rotation_error < FOLLOWS_RAD
+            else None
+        )
 
-    def _missed(self, arm: np.ndarray, source_hand: np.ndarray, target_arm: np.ndarray, hand: np.ndarray) -> tuple[float, float]:
+    def _missed(
+        self, arm: np.ndarray, source_hand: np.ndarray, target_arm: np.ndarray, hand: np.ndarray
+    ) -> tuple[float, float]:
         flange, midpoint, weights = self._pinch(arm, source_hand)
         there, tips = self.target.fk(target_arm, hand)
         angle = np.linalg.norm(pin.log3(flange[:3, :3].T @ there[:3, :3]))
@@ -155,19 +199,28 @@ class Retargeter:
 
 
 def pinch_weights(tips: dict[Finger, np.ndarray], others: Sequence[Finger]) -> dict[Finger, float]:
-    """How near each finger's tip [3] m is to the thumb's, summing to 1, over the fingers that `others` has too."""
+    """How near each finger's tip [3] m is to the thumb's, summing to 1, over the fingers that
+    `others` has too.
+    """
     shared: list[Finger] = [finger for finger in others if finger != "thumb" and finger in tips]
-    near = np.exp([-REACH * float(np.linalg.norm(tips[finger] - tips["thumb"])) for finger in shared])
+    near = np.exp(
+        [-REACH * float(np.linalg.norm(tips[finger] - tips["thumb"])) for finger in shared]
+    )
     return dict(zip(shared, (near / near.sum()).tolist(), strict=True))
 
 
 def pinch_midpoint(tips: dict[Finger, np.ndarray], weights: dict[Finger, float]) -> np.ndarray:
     """The weighted mean [3] m of the points halfway from thumb tip to fingertip."""
-    return sum((weight * (tips["thumb"] + tips[finger]) / 2 for finger, weight in weights.items()), np.zeros(3))
+    return sum(
+        (weight * (tips["thumb"] + tips[finger]) / 2 for finger, weight in weights.items()),
+        np.zeros(3),
+    )
 
 
 def limited(q: np.ndarray, wanted: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """`wanted` [N] itself, or as far on the straight way there from q as no joint moves more than its step."""
+    """`wanted` [N] itself, or as far on the straight way there from q as no joint moves more than
+    its step.
+    """
     share = np.max(np.abs(wanted - q) / step)
     return wanted if share <= 1 else q + (wanted - q) / share
 

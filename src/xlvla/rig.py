@@ -1,8 +1,9 @@
-"""A rig: which arms and hands stand where, which cameras look on, which policy acts, and whether it is simulated.
+"""A rig: which arms and hands stand where, which cameras look on, which policy acts, and whether it
+is simulated.
 
-A rig is one YAML file, which may be `like` another one. It loads into the frozen dataclasses below, strictly: an unknown
-key or name is a fault, and all faults of a file are reported together, before any process starts. Defaults live here and
-nowhere else.
+A rig is one YAML file, which may be `like` another one. It loads into the frozen dataclasses below,
+strictly: an unknown key or name is a fault, and all faults of a file are reported together, before
+any process starts. Defaults live here and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,16 +17,13 @@ from typing import Any, cast
 import numpy as np
 import yaml
 
-from xlvla import catalog, rig_like
+from xlvla import catalog
 from xlvla.arm import Arm
 from xlvla.device import DeviceConfig
-from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.hand import Hand
 from xlvla.motion import MotionConfig
 from xlvla.recording import RecorderConfig
-from xlvla.rig_faults import rig_faults
 from xlvla.rig_parts import Camera, PolicyConfig, SimConfig, Station
-from xlvla.strict import build
 from xlvla.teleop import TeleopConfig
 from xlvla.types import PARTS, Part, Side, scoped
 
@@ -35,8 +33,10 @@ USUAL_CAMERA = "v4l2"
 
 @dataclass(frozen=True)
 class Rig:
-    """A whole rig; `sim` None means real hardware, `teleop` None nobody who drives it by hand, `recorder` None no recordings,
-    `network` that nodes of other machines are let in (`xlvla.network`)."""
+    """A whole rig; `sim` None means real hardware, `teleop` None no teleoperation,
+    `recorder` None no recordings, `network` that nodes of other machines are let in
+    (`xlvla.network`).
+    """
 
     name: str
     sides: Mapping[Side, Station]
@@ -63,18 +63,28 @@ class Rig:
     @property
     def emulated(self) -> tuple[tuple[Side, Part], ...]:
         """The arms and hands that are emulated devices."""
-        return tuple(key for key in self.parts if not self.sim and (device := self.device(*key)) and device.emulated)
+        return tuple(
+            key
+            for key in self.parts
+            if not self.sim and (device := self.device(*key)) and device.emulated
+        )
 
     @property
     def mirrored(self) -> tuple[str, ...]:
         """The cameras that look into a simulated world which mirrors the devices."""
-        return tuple(name for name, camera in self.cameras.items() if not self.sim and camera.device and camera.device.emulated)
+        return tuple(
+            name
+            for name, camera in self.cameras.items()
+            if not self.sim and camera.device and camera.device.emulated
+        )
 
     def device(self, side: Side, part: Part) -> DeviceConfig | None:
         """Where a part's hardware is, its driver spelled out; None where the rig does not say."""
         station = self.sides[side].arm if part == "arm" else self.sides[side].hand
         usual = (self.arm(side) if part == "arm" else self.hand(side)).driver
-        return station.device and dataclasses.replace(station.device, driver=station.device.driver or usual)
+        return station.device and dataclasses.replace(
+            station.device, driver=station.device.driver or usual
+        )
 
     def camera_device(self, name: str) -> DeviceConfig | None:
         """Where a camera is, its driver spelled out; None where the rig does not say."""
@@ -82,55 +92,36 @@ class Rig:
         return device and dataclasses.replace(device, driver=device.driver or USUAL_CAMERA)
 
     def joint_names(self, side: Side, part: Part) -> tuple[str, ...]:
-        """Names the joints of an arm or hand bear on every topic of this rig (each begins with the side's word and the part's)."""
+        """Names the joints of an arm or hand bear on every topic of this rig (each begins with the
+        side's word and the part's).
+        """
         names = self.arm(side).joints if part == "arm" else self.hand(side).joint_names(side)
         return tuple(scoped(side, part, name) for name in names)
 
     def acceleration(self, side: Side, part: Part) -> np.ndarray:
         """Acceleration limits of an arm or hand [J] rad/s^2 in the order of `joint_names`."""
         arm = self.arm(side)
-        return self.hand(side).acceleration(side) if part == "hand" else np.full(len(arm.joints), arm.acceleration)
+        return (
+            self.hand(side).acceleration(side)
+            if part == "hand"
+            else np.full(len(arm.joints), arm.acceleration)
+        )
 
     def home(self, side: Side) -> dict[str, float]:
         """Home of an arm [rad] by rig-wide joint name; joints the rig does not name are at zero."""
         home = self.sides[side].arm.home
-        return {scoped(side, "arm", joint): float(home.get(joint, 0.0)) for joint in self.arm(side).joints}
+        return {
+            scoped(side, "arm", joint): float(home.get(joint, 0.0))
+            for joint in self.arm(side).joints
+        }
 
     def start(self, side: Side) -> dict[str, float]:
         """Where an episode starts [rad] by rig-wide joint name: the arm at home, the hand open."""
         lower, upper = self.hand(side).command_range(side)
-        open_hand = (float(min(max(0.0, low), high)) for low, high in zip(lower, upper, strict=True))
+        open_hand = (
+            float(min(max(0.0, low), high)) for low, high in zip(lower, upper, strict=True)
+        )
         return self.home(side) | dict(zip(self.joint_names(side, "hand"), open_hand, strict=True))
-
-    def with_choices(
-        self,
-        *,
-        hands: Mapping[Side, str | None] | None = None,
-        sim: bool | None = None,
-        policy: str | None = None,
-        checkpoint: str | None = None,
-        instruction: str | None = None,
-        seed: int | None = None,
-        speed: float | None = None,
-        network: bool | None = None,
-    ) -> Rig:
-        """This rig with what the command line chose instead; None keeps the rig's own. `policy` 'none' starts no policy."""
-        document = dataclasses.asdict(self)
-        for side, hand in (hands or {}).items():
-            if hand and side not in document["sides"]:
-                raise XlvlaError(f"rig '{self.name}' has no {side} side")
-            if hand and hand != document["sides"][side]["hand"]["type"]:
-                device = document["sides"][side]["hand"]["device"]
-                document["sides"][side]["hand"] = {"type": hand, "device": DeviceConfig.for_another(device)}
-        if network is not None:
-            document["network"] = network
-        if sim is not None:
-            document["sim"] = (document["sim"] or dataclasses.asdict(SimConfig())) if sim else None
-        _choose(document["sim"], seed=seed, speed=speed)
-        if policy == "none":
-            document["policy"] = None
-        _choose(document["policy"], type=None if policy == "none" else policy, checkpoint=checkpoint, instruction=instruction)
-        return from_document(document, self.name)
 
     def document(self) -> dict[str, Any]:
         """The rig as plain data, which `from_document` makes the same rig of."""
@@ -142,38 +133,12 @@ class Rig:
         return path
 
 
-def load(name_or_path: str | Path) -> Rig:
-    """The rig of the catalogue with that name, or in that YAML file; RigError lists every fault."""
-    text = str(name_or_path)
-    known = catalog.rigs()
-    path = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)
-    if path is None:
-        raise unknown("rig", text, known)
-    if not path.is_file():
-        raise XlvlaError(f"no rig file at {path}")
-    return from_document(rig_like.document(path), str(path))
-
-
-def from_document(document: Any, source: str) -> Rig:
-    """The rig in a parsed YAML document; `source` names it in faults."""
-    rig, faults = build(Rig, document, "rig")
-    if rig is not None and not (faults and not rig.sides):
-        faults += rig_faults(rig)
-    if rig is None or faults:
-        raise RigError(f"{source}: {fault.removeprefix('rig.')}" for fault in faults)
-    return rig
-
-
-def _choose(section: dict[str, Any] | None, **choices: Any) -> None:
-    chosen = {key: value for key, value in choices.items() if value is not None}
-    if chosen and section is None:
-        raise XlvlaError(f"{', '.join(chosen)} chosen, but this rig has nothing to apply it to")
-    if section is not None:
-        section.update(chosen)
-
-
 def _plain(value: Any) -> Any:
     """The same with lists for tuples, which YAML's safe types need."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in cast(Mapping[str, Any], value).items()}
-    return [_plain(entry) for entry in cast(Sequence[Any], value)] if isinstance(value, (list, tuple)) else value
+    return (
+        [_plain(entry) for entry in cast(Sequence[Any], value)]
+        if isinstance(value, (list, tuple))
+        else value
+    )

@@ -1,21 +1,25 @@
-"""What can be wrong with a rig that is well-formed: names nobody knows, impossible numbers, hardware without an address."""
+"""What can be wrong with a rig that is well-formed: unknown names, impossible values, hardware
+without an address.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xlvla import catalog, files
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.rig import Rig
+from xlvla.rig_parts import Station
 from xlvla.types import Side
-
-if TYPE_CHECKING:
-    from xlvla.rig import Rig, Station
 
 
 def rig_faults(rig: Rig) -> list[str]:
     """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults = [*_named(f"{rig.name}.yaml", "the rig"), *(line for name in rig.cameras for line in _named(name, "a camera"))]
+    faults = [
+        *_named(f"{rig.name}.yaml", "the rig"),
+        *(line for name in rig.cameras for line in _named(name, "a camera")),
+    ]
     if not rig.sides:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
@@ -23,7 +27,11 @@ def rig_faults(rig: Rig) -> list[str]:
     for name, camera in rig.cameras.items():
         faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
         sizes = {"capture": camera.capture, "publish": camera.publish}
-        faults += [f"cameras.{name}.{key}: both numbers must be above 0" for key, size in sizes.items() if min(size) <= 0]
+        faults += [
+            f"cameras.{name}.{key}: both numbers must be above 0"
+            for key, size in sizes.items()
+            if min(size) <= 0
+        ]
         if camera.jpeg is not None and not 1 <= camera.jpeg <= 100:
             faults.append(f"cameras.{name}.jpeg: must be from 1 to 100, is {camera.jpeg}")
     faults += rig.motion.faults(tuple(rig.sides))
@@ -36,7 +44,9 @@ def rig_faults(rig: Rig) -> list[str]:
         faults += rig.recorder.faults()
     if rig.sim:
         faults += _name("sim.task", "task", rig.sim.task, catalog.tasks())
-        faults += _positive("sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz)
+        faults += _positive(
+            "sim", physics_hz=rig.sim.physics_hz, joint_state_hz=rig.sim.joint_state_hz
+        )
     return faults or _device_faults(rig)
 
 
@@ -51,20 +61,28 @@ def _named(name: str, what: str) -> list[str]:
 
 def _device_faults(rig: Rig) -> list[str]:
     """What is wrong with the devices of a rig whose names are known."""
-    faults, without = list[str](), [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None]
+    faults = list[str]()
+    without = [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None]
     for side, part in rig.parts:
         device = rig.device(side, part)
         if device is None:
             without.append(f"{side} {part}")
             continue
         names = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
-        faults += device.faults(f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names)
+        faults += device.faults(
+            f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names
+        )
     for name in rig.cameras:
         if camera := rig.camera_device(name):
-            faults += camera.faults(f"cameras.{name}.device", camera.driver, catalog.drivers("camera"), ())
+            faults += camera.faults(
+                f"cameras.{name}.device", camera.driver, catalog.drivers("camera"), ()
+            )
     if without and not rig.sim:
         missing = f"there is no `device` to say where: {', '.join(without)}"
-        faults.append(f"without `sim` a rig is hardware, but {missing}; add `device: {{address: ...}}` to each, or use sim")
+        faults.append(
+            f"without `sim` a rig is hardware, but {missing}; add `device: {{address: ...}}` to "
+            "each, or use sim"
+        )
     return faults
 
 
@@ -81,7 +99,10 @@ def _station_faults(side: Side, station: Station) -> list[str]:
             continue
         limit = arm.description.joint(joint)
         if not limit.lower <= value <= limit.upper:
-            faults.append(f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. {limit.upper:.3f}")
+            faults.append(
+                f"{where}: {joint} = {value} rad is outside the URDF's {limit.lower:.3f} .. "
+                f"{limit.upper:.3f}"
+            )
     return faults + catalog.hand(station.hand.type).faults()
 
 
@@ -90,4 +111,8 @@ def _name(where: str, kind: str, name: str, known: Any) -> list[str]:
 
 
 def _positive(where: str, **values: float) -> list[str]:
-    return [f"{where}.{key}: must be above 0, is {value}" for key, value in values.items() if not value > 0]
+    return [
+        f"{where}.{key}: must be above 0, is {value}"
+        for key, value in values.items()
+        if not value > 0
+    ]

@@ -1,4 +1,6 @@
-"""Rig files that are like another: `like: bimanual` takes everything of that rig that the file itself does not say."""
+"""Rig files that are like another: `like: bimanual` takes everything of that rig that the file
+itself does not say.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,25 @@ from xlvla.files import read_yaml
 
 
 def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
-    """The YAML of a rig file with what it is like filled in; a name in `like` is of the catalogue, a path is beside the file."""
+    """The YAML of a rig file with what it is like filled in; a name in `like` is of the catalogue,
+    a path is beside the file.
+    """
     own = read_yaml(path)
     if not isinstance(own, Mapping) or "like" not in own:
         return own
-    said = cast(Mapping[str, Any], own)
-    other = _found(said["like"], path)
+    own_keys = cast(Mapping[str, Any], own)
+    other = _found(own_keys["like"], path)
     if other in (*likened, path):
         raise XlvlaError(f"{path}: like: {other} is like this file in turn")
-    return _merged(document(other, (*likened, path)), {key: value for key, value in said.items() if key != "like"})
+    return _merged(
+        document(other, (*likened, path)),
+        {key: value for key, value in own_keys.items() if key != "like"},
+    )
 
 
 def _found(like: Any, path: Path) -> Path:
-    text, known = str(like), catalog.rigs()
+    text = str(like)
+    known = catalog.rigs()
     other = path.parent / text if text.endswith((".yaml", ".yml")) else known.get(text)
     if other is None:
         raise XlvlaError(f"{path}: like: {unknown('rig', text, known)}")
@@ -37,5 +45,12 @@ def _merged(base: Any, over: Any) -> Any:
     """Mappings are filled in key by key; anything else replaces what it stands over."""
     if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
         return over
-    below, above = cast(Mapping[str, Any], base), cast(Mapping[str, Any], over)
-    return {**below, **{key: _merged(below[key], value) if key in below else value for key, value in above.items()}}
+    below = cast(Mapping[str, Any], base)
+    above = cast(Mapping[str, Any], over)
+    return {
+        **below,
+        **{
+            key: _merged(below[key], value) if key in below else value
+            for key, value in above.items()
+        },
+    }

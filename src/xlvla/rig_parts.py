@@ -12,7 +12,9 @@ from xlvla.urdf import Vector
 
 @dataclass(frozen=True)
 class ArmStation:
-    """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an episode starts."""
+    """An arm and where its base stands in the world [m, rad]; `home` [rad by joint] is where an
+    episode starts.
+    """
 
     type: str
     device: DeviceConfig | None = None
@@ -39,9 +41,11 @@ class Station:
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera that looks from `xyz` at `target` (world frame, m), captures at one size and publishes at another [px].
+    """A camera that looks from `xyz` at `target` (world frame, m), captures at one size and
+    publishes at another [px].
 
-    `jpeg` is the quality, 1 to 100, at which it publishes compressed pictures, too, for a policy across a network; None: raw only.
+    `jpeg` is the quality, 1 to 100, at which it publishes compressed pictures, too, for a policy
+    across a network; None: raw only.
     """
 
     xyz: Vector
@@ -62,8 +66,10 @@ class PolicyConfig:
         type: name of a policy, `checkpoint` its weights; None: the shipped ones.
         replan_s: how often it plans anew.
         max_age_s: age from which an image or a pose is not decided on.
-        chunking: how a chunk follows the one before, which the robot executes while the policy thinks.
-        engine: what runs its network, on which device, in which precision; auto takes what suits the weights and the machine.
+        chunking: how a chunk follows the one before, which the robot executes while the policy
+            thinks.
+        engine: what runs its network, on which device, in which precision; auto takes what suits
+            the weights and the machine.
     """
 
     type: str = "xlvla"
@@ -79,7 +85,9 @@ class PolicyConfig:
 
 @dataclass(frozen=True)
 class SimConfig:
-    """The simulated world: its task, the first seed and how fast it runs (1 is real time, 0 as fast as it can)."""
+    """The simulated world: its task, the first seed and how fast it runs (1 is real time, 0 as fast
+    as it can).
+    """
 
     task: str = "push_cans"
     seed: int = 0

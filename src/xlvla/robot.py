@@ -19,7 +19,9 @@ WORLD = "world"
 
 
 def arm_with_hand(arm: Arm, hand: Hand, side: Side, *, name: str | None = None) -> str:
-    """URDF of one arm with one hand on its flange; every name begins with the side's word and the part's."""
+    """URDF of one arm with one hand on its flange; every name begins with the side's word and the
+    part's.
+    """
     robot = ET.Element("robot", name=name or f"{side}_{arm.name}_{hand.name}")
     _add_side(robot, arm, hand, side)
     return _text(robot)
@@ -40,7 +42,12 @@ def _add_side(robot: ET.Element, arm: Arm, hand: Hand, side: Side) -> str:
     arm = arm.on(side)
     _merge(robot, ET.fromstring(arm.urdf_path.read_text()), side, "arm")
     _merge(robot, ET.fromstring(hand.urdf_path(side).read_text()), side, "hand")
-    _fixed(robot, f"{side}_hand_mounting", scoped(side, "arm", arm.flange), scoped(side, "hand", hand.description(side).root))
+    _fixed(
+        robot,
+        f"{side}_hand_mounting",
+        scoped(side, "arm", arm.flange),
+        scoped(side, "hand", hand.description(side).root),
+    )
     return scoped(side, "arm", arm.description.root)
 
 
@@ -62,7 +69,14 @@ def _rename(element: ET.Element, side: Side, part: Part) -> None:
             reference.set(key, scoped(side, part, reference.get(key, "")))
 
 
-def _fixed(robot: ET.Element, name: str, parent: str, child: str, xyz: Vector = (0, 0, 0), rpy: Vector = (0, 0, 0)) -> None:
+def _fixed(
+    robot: ET.Element,
+    name: str,
+    parent: str,
+    child: str,
+    xyz: Vector = (0, 0, 0),
+    rpy: Vector = (0, 0, 0),
+) -> None:
     joint = ET.SubElement(robot, "joint", name=name, type="fixed")
     ET.SubElement(joint, "parent", link=parent)
     ET.SubElement(joint, "child", link=child)

@@ -1,4 +1,6 @@
-"""Starts the nodes of a rig as processes and leaves none behind: the launcher where ROS 2's own is not installed."""
+"""Starts the nodes of a rig as processes and leaves none behind: the launcher where ROS 2's own is
+not installed.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from xlvla.rig import Rig
 
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 8.0
-"""How long nodes may take to end after SIGINT. One that is killed may leave shared memory behind that hinders the next."""
+"""How long nodes may take to end after SIGINT. One that is killed may leave shared memory behind
+that hinders the next.
+"""
 
 INSIST_TIMEOUT_S = 2.0
 """How long after SIGTERM, which follows; then they are killed."""
@@ -49,27 +53,47 @@ WHY = "stopped.txt"
 
 
 class NodeDied(XlvlaError):
-    """A required node ended; `name` and `code` say which and how (negative: the signal that killed it)."""
+    """A required node ended; `name` and `code` say which and how (negative: the signal that killed
+    it).
+    """
 
     def __init__(self, name: str, code: int, last_line: str):
-        self.name, self.code = name, code
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        super().__init__(f"node '{name}' {how}, so the rig stopped" + (f": {last_line}" if last_line else ""))
+        self.name = name
+        self.code = code
+        how = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"ended with exit code {code}"
+        )
+        super().__init__(
+            f"node '{name}' {how}, so the rig stopped" + (f": {last_line}" if last_line else "")
+        )
 
 
 class Supervisor:
     """The processes of a rig, as a context manager: leaving it stops them all, whatever happened.
 
-    Each node is the leader of its own process group, so Ctrl-C reaches only this process, which then stops the nodes
-    in order; should this process be killed outright, the kernel ends the nodes (`xlvla.ros.supervision`).
+    Each node is the leader of its own process group, so Ctrl-C reaches only this process, which
+    then stops the nodes in order; should this process be killed outright, the kernel ends the nodes
+    (`xlvla.ros.supervision`).
 
     Args:
         domain: ROS domain of the nodes; None keeps the environment's.
         listener: gets what the nodes print.
     """
 
-    def __init__(self, rig: Rig, specs: Sequence[NodeSpec], *, domain: int | None = None, listener: Listener = lambda name, line: None):
-        self._rig, self._specs, self._domain, self._listener = rig, specs, domain, listener
+    def __init__(
+        self,
+        rig: Rig,
+        specs: Sequence[NodeSpec],
+        *,
+        domain: int | None = None,
+        listener: Listener = lambda name, line: None,
+    ):
+        self._rig = rig
+        self._specs = specs
+        self._domain = domain
+        self._listener = listener
         self.nodes: list[Running] = []
         self._stopping = False
         self._kept = contextlib.ExitStack()
@@ -77,14 +101,21 @@ class Supervisor:
     def __enter__(self) -> Supervisor:
         try:
             self._folder = self._kept.enter_context(tempfile.TemporaryDirectory(prefix="xlvla-"))
-            self._notify = self._kept.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            self._notify = self._kept.enter_context(
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            )
             self._start()
         except BaseException:
             self.stop()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def _start(self) -> None:
@@ -96,8 +127,19 @@ class Supervisor:
 
     def _spawn(self, spec: NodeSpec, rig_path: Path) -> Running:
         parameters = rig_path.with_name(f"{spec.name}.params.yaml")
-        parameters.write_text(yaml.safe_dump({"/**": {"ros__parameters": spec.params(str(rig_path))}}))
-        command = [sys.executable, "-m", spec.module, "--ros-args", "--params-file", str(parameters), "-r", f"__node:={spec.name}"]
+        parameters.write_text(
+            yaml.safe_dump({"/**": {"ros__parameters": spec.params(str(rig_path))}})
+        )
+        command = [
+            sys.executable,
+            "-m",
+            spec.module,
+            "--ros-args",
+            "--params-file",
+            str(parameters),
+            "-r",
+            f"__node:={spec.name}",
+        ]
         command += ["-r", f"__ns:=/{spec.namespace}"] if spec.namespace else []
         command += security.arguments(self._rig, spec, os.environ)
         process = subprocess.Popen(
@@ -110,9 +152,9 @@ class Supervisor:
             errors="replace",
             start_new_session=True,
         )
-        return Running(spec, process, self._hear)
+        return Running(spec, process, self._on_output)
 
-    def _hear(self, name: str, line: str) -> None:
+    def _on_output(self, name: str, line: str) -> None:
         if not self._stopping:
             self._listener(name, line)
 
@@ -126,8 +168,14 @@ class Supervisor:
         reach(self._rig.network, os.environ).apply(environment)
         return environment
 
-    def wait_ready(self, timeout_s: float = READY_TIMEOUT_S, progress: Callable[[list[str]], None] = lambda waiting: None) -> None:
-        """Waits until every node is up; raises NodeDied, or XlvlaError naming those that are late."""
+    def wait_ready(
+        self,
+        timeout_s: float = READY_TIMEOUT_S,
+        progress: Callable[[list[str]], None] = lambda waiting: None,
+    ) -> None:
+        """Waits until every node is up; raises NodeDied, or XlvlaError naming those that are
+        late.
+        """
         give_up = time.monotonic() + timeout_s
         while waiting := [node.spec.name for node in self.nodes if not node.ready]:
             progress(waiting)
@@ -135,20 +183,26 @@ class Supervisor:
             if time.monotonic() > give_up:
                 late = "; ".join(node.stands_at() for node in self.nodes if not node.ready)
                 raise XlvlaError(f"not ready after {timeout_s:.0f} s: {late}")
-            self._hear_notifications()
+            self._read_notifications()
             time.sleep(0.05)
 
-    def _hear_notifications(self) -> None:
+    def _read_notifications(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                fields = dict(line.split("=", 1) for line in self._notify.recv(4096).decode().splitlines() if "=" in line)
+                fields = dict(
+                    line.split("=", 1)
+                    for line in self._notify.recv(4096).decode().splitlines()
+                    if "=" in line
+                )
                 for node in self.nodes:
                     if fields.get("MAINPID") == str(node.process.pid):
                         node.ready = node.ready or fields.get("READY") == "1"
                         node.busy_with = fields.get("STATUS", node.busy_with)
 
     def check(self) -> None:
-        """Raises NodeDied for the first node that has ended; the others may read why they are stopped then."""
+        """Raises NodeDied for the first node that has ended; the others may read why they are
+        stopped then.
+        """
         for node in self.nodes:
             code = node.process.poll()
             if code is not None:
@@ -163,7 +217,10 @@ class Supervisor:
             self._end(signal.SIGINT, STOP_TIMEOUT_S)
             late = self._end(signal.SIGTERM, INSIST_TIMEOUT_S)
             for node in late:
-                line = f"WARN: did not end within {STOP_TIMEOUT_S + INSIST_TIMEOUT_S:.0f} s of being told to, and is killed"
+                line = (
+                    f"WARN: did not end within {STOP_TIMEOUT_S + INSIST_TIMEOUT_S:.0f} s of being "
+                    "told to, and is killed"
+                )
                 self._listener(node.spec.name, line)
         finally:
             for node in self.nodes:
@@ -184,7 +241,9 @@ class Supervisor:
 
 
 def stopped_because(rig_path: Path) -> str:
-    """Why a node is being stopped, by the launcher that gave it this file of its rig; '' where nothing went wrong."""
+    """Why a node is being stopped, by the launcher that gave it this file of its rig; '' where
+    nothing went wrong.
+    """
     try:
         return rig_path.with_name(WHY).read_text()
     except OSError:
@@ -198,11 +257,13 @@ def own_domain() -> int:
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None]:
-    """The first SIGINT, SIGTERM or SIGHUP ends what is inside by KeyboardInterrupt, with everything cleaned up on the way.
+    """The first SIGINT, SIGTERM or SIGHUP ends what is inside by KeyboardInterrupt, with everything
+    cleaned up on the way.
 
-    Further ones change nothing while that lasts: nodes that are killed leave shared memory in disorder. SIGINT counts too
-    where this process was started with it ignored, as shells do in the background: a rig must be stoppable. SIGHUP does
-    not where it is ignored, by nohup. After an interruption the process is about to end, and goes on to heed signals so.
+    Further ones change nothing while that lasts: nodes that are killed leave shared memory in
+    disorder. SIGINT counts too where this process was started with it ignored, as shells do in the
+    background: a rig must be stoppable. SIGHUP does not where it is ignored, by nohup. After an
+    interruption the process is about to end, and goes on to heed signals so.
 
     What speaks ROS inside keeps to this machine, unless the shell says otherwise.
     """
@@ -211,7 +272,11 @@ def interruptible() -> Generator[None]:
     def stop(number: int, frame: object) -> None:
         nonlocal asked_s
         if time.monotonic() < asked_s + LONGEST_STOP_S:
-            os.write(2, b"stopping: nodes get %d s to end by themselves\n" % (STOP_TIMEOUT_S + INSIST_TIMEOUT_S))
+            os.write(
+                2,
+                b"stopping: nodes get %d s to end by themselves\n"
+                % (STOP_TIMEOUT_S + INSIST_TIMEOUT_S),
+            )
             return
         asked_s = time.monotonic()
         raise KeyboardInterrupt
@@ -220,7 +285,13 @@ def interruptible() -> Generator[None]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in numbers}
-    os.environ.update({key: value for key, value in _DEFAULTS.items() if key.startswith("RCUTILS_") and key not in os.environ})
+    os.environ.update(
+        {
+            key: value
+            for key, value in _DEFAULTS.items()
+            if key.startswith("RCUTILS_") and key not in os.environ
+        }
+    )
     reach(False, os.environ).apply(os.environ)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What somebody at the terminal sees of a running rig: one line that changes, and lines that stay."""
+"""The terminal view of a running rig: one line that changes, and lines that stay."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from xlvla.text import Sparing, plain, plain_lines
+from xlvla.text import RepeatFilter, plain, plain_lines
 
 _LEVEL = re.compile(r"^(DEBUG|INFO|WARN|ERROR|FATAL): ")
 _LEVELS = {"ok": "green", "warning": "yellow"}
 WIDTH = 160
 """Columns of what is written to a file or a pipe: a table of figures fits."""
 
-MOST_HEARD = 500
+MOST_LINES = 500
 """Different lines of nodes within two seconds: libraries print to a node's terminal, too."""
 
 LONGEST_PART = 2000
@@ -30,9 +30,11 @@ _COLOURS = {"WARN": "yellow", "ERROR": "red", "FATAL": "red"}
 
 
 class Plain(Console):
-    """A console that shows text as it is: square brackets are no markup, and codes that move a terminal's cursor are spelled out.
+    """A console that shows text as it is: square brackets are no markup, and codes that move a
+    terminal's cursor are spelled out.
 
-    Names, sentences and what nodes say come from files, messages and other programs. A style is a `rich.text.Text`.
+    Names, sentences and what nodes say come from files, messages and other programs. A style is a
+    `rich.text.Text`.
     """
 
     def __init__(self, **options: Any):
@@ -55,14 +57,19 @@ class Screen:
         self._verbose = verbose
         self._status = Status("", console=self.console)
         self._shown: tuple[str | Text, ...] = ()
-        self._sparing = Sparing(most=MOST_HEARD)
+        self._repeat_filter = RepeatFilter(most=MOST_LINES)
 
     def __enter__(self) -> Screen:
         if self.console.is_terminal:
             self._status.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._status.stop()
 
     def waiting(self, nodes: list[str]) -> None:
@@ -73,18 +80,22 @@ class Screen:
         shown = (line, *more)
         if shown != self._shown:
             self._shown = shown
-            self._status.update(Text("\n", no_wrap=True, overflow="ellipsis").join([styled(line), *more]))
+            self._status.update(
+                Text("\n", no_wrap=True, overflow="ellipsis").join([styled(line), *more])
+            )
 
     def say(self, *parts: str | tuple[str, str]) -> None:
         """A line that stays; a part may be a pair of text and style."""
         self.console.print(styled(*parts), soft_wrap=True)
 
-    def heard(self, node: str, line: str) -> None:
+    def on_output(self, node: str, line: str) -> None:
         """A line that a node printed."""
         if line.startswith(f"{node}: "):  # why it ended: the launcher says so in its own words
             return
         level = _LEVEL.match(line)
-        if (level and level[1] in ("DEBUG", "INFO") and not self._verbose) or not self._sparing(f"{node} {line}"):
+        if (
+            level and level[1] in ("DEBUG", "INFO") and not self._verbose
+        ) or not self._repeat_filter(f"{node} {line}"):
             return
         colour = _COLOURS.get(level[1], "default") if level else "default"
         self.say((f"{node:>12} ", "dim"), (line[level.end() :] if level else line, colour))
@@ -106,8 +117,11 @@ def number(figures: Mapping[str, str], key: str) -> float | None:
 
 
 def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
-    """Simulated time, what the policy and motion report about themselves, and whatever is not well."""
-    policy, motion = figures.get("policy", {}), figures.get("motion", {})
+    """Simulated time, what the policy and motion report about themselves, and whatever is not
+    well.
+    """
+    policy = figures.get("policy", {})
+    motion = figures.get("motion", {})
     parts = [f"{status['time_s']:6.1f} s  {status['text']}"] if status else []
     if (late_ms := number(policy, "observation to chunk p50 [ms]")) is not None:
         parts.append(f"chunk after {late_ms:.0f} ms")
@@ -118,34 +132,53 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     return "  |  ".join(parts) or "running"
 
 
-def teleop_line(said: dict[str, Any], motion: dict[str, str]) -> Text:
-    """Whose movements the robot follows, how often they come, and how long they take to a chunk and to the command."""
-    heard = f"{said['source']} {said['address']}  {said['rate_hz']:.0f} Hz  "
-    parts: list[str | tuple[str, str]] = ["  ", (f"{'teleop':<11}", "cyan"), heard]
-    parts += [(f"{said['link']}  ", "red")] if said["link"] else []
-    for side, state in said["sides"].items():
-        word = ("strained" if state["strained"] else "follows") if state["clutched"] else state["why"]
+def teleop_line(status: dict[str, Any], motion: dict[str, str]) -> Text:
+    """Whose movements the robot follows, how often they come, and how long they take to a chunk and
+    to the command.
+    """
+    source = f"{status['source']} {status['address']}  {status['rate_hz']:.0f} Hz  "
+    parts: list[str | tuple[str, str]] = ["  ", (f"{'teleop':<11}", "cyan"), source]
+    parts += [(f"{status['link']}  ", "red")] if status["link"] else []
+    for side, state in status["sides"].items():
+        word = (
+            ("strained" if state["strained"] else "follows") if state["clutched"] else state["why"]
+        )
         parts.append((f"{side} {word}  ", "green" if word == "follows" else "yellow"))
-    late_ms = [number(motion, key) for key in motion if key.endswith("observation to command p99 [ms]")]
+    late_ms = [
+        number(motion, key) for key in motion if key.endswith("observation to command p99 [ms]")
+    ]
     to_command = [value for value in late_ms if value is not None]
-    took = [f"to chunk {said['latency_ms'][name]:.1f} ms {name}" for name in ("p50", "p99") if name in said["latency_ms"]]
+    took = [
+        f"to chunk {status['latency_ms'][name]:.1f} ms {name}"
+        for name in ("p50", "p99")
+        if name in status["latency_ms"]
+    ]
     took += [f"to command {max(to_command):.1f} ms p99"] if to_command else []
     return styled(*parts, (", ".join(took), "dim"))
 
 
-def recorder_line(said: dict[str, Any]) -> Text:
+def recorder_line(status: dict[str, Any]) -> Text:
     """What is being recorded, or was last, and the worst that is to be said of it."""
-    if said.get("state") != "recording":
-        return styled("  ", (f"{'recorder':<11}", "cyan"), f"{said.get('episode') or 'no take yet'}", ("  not recording", "dim"))
-    verdict, findings = str(said["verdict"]), said["findings"]
+    if status.get("state") != "recording":
+        return styled(
+            "  ",
+            (f"{'recorder':<11}", "cyan"),
+            f"{status.get('episode') or 'no episode yet'}",
+            ("  not recording", "dim"),
+        )
+    verdict = str(status["verdict"])
+    findings = status["findings"]
     worst = f"  {findings[0]}" if findings else ""
-    facts = f"{said['episode']}  {said['duration_s']:6.1f} s  {said['written_mb']:.1f} MB  "
+    facts = f"{status['episode']}  {status['duration_s']:6.1f} s  {status['written_mb']:.1f} MB  "
     return styled("  ", (f"{'RECORDING':<11}", "bold red"), facts, (verdict + worst, verdict))
 
 
-def device_line(part: str, level: str, said: str, figures: dict[str, str]) -> Text:
+def device_line(part: str, level: str, message: str, figures: dict[str, str]) -> Text:
     """A device in one line: what its driver said of it, how often and how fast it is read."""
     pace = f"{number(figures, 'states [Hz]') or 0.0:4.0f} Hz"
-    p50, p99 = number(figures, "read p50 [ms]"), number(figures, "read p99 [ms]")
+    p50 = number(figures, "read p50 [ms]")
+    p99 = number(figures, "read p99 [ms]")
     read = "" if p50 is None or p99 is None else f"read {p50:.2f} ({p99:.2f}) ms"
-    return styled("  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (said, _LEVELS.get(level, "red")))
+    return styled(
+        "  ", (f"{part:<11}", "cyan"), f"{pace}  {read:<24}", (message, _LEVELS.get(level, "red"))
+    )

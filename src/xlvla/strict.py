@@ -1,4 +1,6 @@
-"""Strict construction of frozen dataclasses from parsed YAML: every fault is found, none is guessed away."""
+"""Strict construction of frozen dataclasses from parsed YAML: every fault is found, none is guessed
+away.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ _BAD: Any = object()
 def build(kind: type[T], value: Any, where: str) -> tuple[T | None, list[str]]:
     """The dataclass `kind` made from `value`, with one line per fault.
 
-    Where there are faults it is made from what is sound, so that a caller can look for more; None where that is too little.
+    Where there are faults it is made from what is sound, so that a caller can look for more; None
+    where that is too little.
     """
     faults: list[str] = []
     built = _dataclass(kind, value, where, faults)
@@ -28,23 +31,43 @@ def build(kind: type[T], value: Any, where: str) -> tuple[T | None, list[str]]:
 
 def _dataclass(kind: type, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
-        faults.append(f"{where}: expected a mapping with {', '.join(f.name for f in dataclasses.fields(kind))}, got {_show(value)}")
+        faults.append(
+            f"{where}: expected a mapping with "
+            f"{', '.join(f.name for f in dataclasses.fields(kind))}, got {_show(value)}"
+        )
         return _BAD
     hints = get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     faults += [f"{where}: {unknown_line('key', key, fields)}" for key in value if key not in fields]
-    faults += [f"{where}: '{name}' is missing" for name, f in fields.items() if _required(f) and name not in value]
-    made = {key: _value(hints[key], entry, f"{where}.{key}", faults) for key, entry in value.items() if key in fields}
+    faults += [
+        f"{where}: '{name}' is missing"
+        for name, f in fields.items()
+        if _required(f) and name not in value
+    ]
+    made = {
+        key: _value(hints[key], entry, f"{where}.{key}", faults)
+        for key, entry in value.items()
+        if key in fields
+    }
     sound = {key: entry for key, entry in made.items() if entry is not _BAD}
-    return _BAD if any(_required(f) and name not in sound for name, f in fields.items()) else kind(**sound)
+    return (
+        _BAD
+        if any(_required(f) and name not in sound for name, f in fields.items())
+        else kind(**sound)
+    )
 
 
 def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
     if kind is Any:
         return value
-    origin, arguments = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
+    arguments = get_args(kind)
     if origin in (Union, types.UnionType):
-        return None if value is None else _value(next(a for a in arguments if a is not type(None)), value, where, faults)
+        return (
+            None
+            if value is None
+            else _value(next(a for a in arguments if a is not type(None)), value, where, faults)
+        )
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _dataclass(kind, value, where, faults)
     if origin is Literal:
@@ -69,7 +92,10 @@ def _tuple(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
         faults.append(f"{where}: expected {len(kinds)} numbers, got {_show(value)}")
         return _BAD
-    made = tuple(_value(kind, entry, f"{where}[{i}]", faults) for i, (kind, entry) in enumerate(zip(kinds, value, strict=True)))
+    made = tuple(
+        _value(kind, entry, f"{where}[{i}]", faults)
+        for i, (kind, entry) in enumerate(zip(kinds, value, strict=True))
+    )
     return _BAD if _BAD in made else made
 
 
@@ -85,7 +111,10 @@ def _mapping(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
         faults.append(f"{where}: expected a mapping, got {_show(value)}")
         return _BAD
-    made = {_value(kinds[0], key, where, faults): _value(kinds[1], entry, f"{where}.{key}", faults) for key, entry in value.items()}
+    made = {
+        _value(kinds[0], key, where, faults): _value(kinds[1], entry, f"{where}.{key}", faults)
+        for key, entry in value.items()
+    }
     return {key: entry for key, entry in made.items() if key is not _BAD and entry is not _BAD}
 
 

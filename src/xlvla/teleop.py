@@ -10,7 +10,9 @@ from xlvla import catalog
 from xlvla.errors import unknown_line
 
 Fingers = Literal["codec", "dex"]
-"""How fingers follow the operator's: through the shared latent, as every hand does, or by dex-retargeting for the hands it knows."""
+"""How fingers follow the operator's: through the shared latent, as every hand does, or by
+dex-retargeting for the hands it knows.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class TeleopConfig:
         scripted: in a simulation, a scripted operator solves the task through this source.
         fingers: how fingers follow the operator's.
         scale: how far the wrist goes for a metre of the operator's.
-        turn_deg: how far to the left of the robot's forward the operator's is: 180 for one who stands opposite.
+        turn_deg: how far to the left of the robot's forward the operator's is: 180 for one who
+            stands opposite.
         rate_hz: how often the operator is followed.
     """
 
@@ -40,10 +43,16 @@ class TeleopConfig:
     def faults(self, simulated: bool) -> list[str]:
         """Everything wrong with what a rig says."""
         known = catalog.drivers("teleop")
-        faults = [] if self.source in known else [f"teleop.source: {unknown_line('source', self.source, known)}"]
+        faults = (
+            []
+            if self.source in known
+            else [f"teleop.source: {unknown_line('source', self.source, known)}"]
+        )
         for key in ("scale", "rate_hz"):
             if not getattr(self, key) > 0:
                 faults.append(f"teleop.{key}: must be above 0, is {getattr(self, key)}")
         if self.scripted and not simulated:
-            faults.append("teleop.scripted: only a simulation has a scripted operator, add `sim: {...}`")
+            faults.append(
+                "teleop.scripted: only a simulation has a scripted operator, add `sim: {...}`"
+            )
         return faults

@@ -20,15 +20,16 @@ MOST = 20
 
 
 def plain(text: object, longest: int = LONGEST) -> str:
-    r"""The text on one line: what moves a cursor, changes a colour or breaks the line is shown as its code, what is too long is cut.
+    r"""The text on one line: what moves a cursor, changes a colour or breaks the line is shown as
+    its code, what is too long is cut.
 
     >>> print(plain("box\n[b] \x1b[2J"))
     box\n[b] \x1b[2J
     """
-    said = str(text)
-    if len(said) > longest:
-        said = f"{said[: longest - 3]}..."
-    return said if said.isprintable() else "".join(map(_shown, said))
+    line = str(text)
+    if len(line) > longest:
+        line = f"{line[: longest - 3]}..."
+    return line if line.isprintable() else "".join(map(_shown, line))
 
 
 def uncoloured(text: str) -> str:
@@ -51,16 +52,21 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-class Sparing:
-    """Whether something is said again: the same at most every `SAME_S`, and not more than `most` different things in that time."""
+class RepeatFilter:
+    """Whether something is said again: the same at most every `SAME_S`, and not more than `most`
+    different things in that time.
+    """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic, most: int = MOST):
-        self._now_s, self._most = now_s, most
+        self._now_s = now_s
+        self._most = most
         self._said_s: dict[str, float] = {}
 
     def __call__(self, what: str) -> bool:
         now_s = self._now_s()
-        self._said_s = {key: said_s for key, said_s in self._said_s.items() if now_s < said_s + SAME_S}
+        self._said_s = {
+            key: said_s for key, said_s in self._said_s.items() if now_s < said_s + SAME_S
+        }
         if what in self._said_s or len(self._said_s) >= self._most:
             return False
         self._said_s[what] = now_s

@@ -1,8 +1,8 @@
 """The few types every package shares.
 
-Shape letters used in docstrings: B batch, T frames of a chunk, J joints of one hand, N joints of one robot,
-L latent width (32), H W image height and width. Angles are radians, lengths metres, times seconds; stamps are
-integer nanoseconds of the ROS clock.
+Shape letters used in docstrings: B batch, T frames of a chunk, J joints of one hand, N joints of
+one robot, L latent width (32), H W image height and width. Angles are radians, lengths metres,
+times seconds; stamps are integer nanoseconds of the ROS clock.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ FIRST_EVALUATION_SEED = 1_000_000
 
 
 def scoped(side: Side, part: Part, name: str) -> str:
-    """The name a joint or link of a part bears in an assembled rig: it begins with the side's word and the part's.
+    """The name a joint or link of a part bears in an assembled rig: it begins with the side's word
+    and the part's.
 
-    >>> scoped("left", "arm", "joint1"), scoped("left", "hand", "left_hand_thumb_bend_joint"), scoped("left", "hand", "left_palm_link")
-    ('left_arm_joint1', 'left_hand_thumb_bend_joint', 'left_hand_palm_link')
+    >>> scoped("left", "arm", "joint1")
+    'left_arm_joint1'
+    >>> scoped("left", "hand", "left_hand_thumb_bend_joint")
+    'left_hand_thumb_bend_joint'
+    >>> scoped("left", "hand", "left_palm_link")
+    'left_hand_palm_link'
     """
     return f"{side}_{part}_" + name.removeprefix(f"{side}_").removeprefix(f"{part}_")

@@ -31,7 +31,9 @@ class Mimic:
 
 @dataclass(frozen=True)
 class Joint:
-    """One URDF joint; `xyz` [m] and `rpy` [rad] place it in its parent's frame, limits are [rad or m, per second]."""
+    """One URDF joint; `xyz` [m] and `rpy` [rad] place it in its parent's frame, limits are [rad or
+    m, per second].
+    """
 
     name: str
     type: str
@@ -91,18 +93,24 @@ def parse(xml: str, source: str = "URDF") -> Description:
     """The description in URDF text; `source` names it in errors.
 
     Raises:
-        XlvlaError: the text is no URDF, its links and joints are no tree, or a number or name in it cannot be meant.
+        XlvlaError: the text is no URDF, its links and joints are no tree, or a number or name in it
+            cannot be meant.
     """
     robot = _robot(xml, source)
     links = tuple(link.get("name", "") for link in robot.findall("link"))
-    joints = tuple(_joint(element, f"joint '{element.get('name', '')}' of {source}") for element in robot.findall("joint"))
+    joints = tuple(
+        _joint(element, f"joint '{element.get('name', '')}' of {source}")
+        for element in robot.findall("joint")
+    )
     _unique(links, "link", source)
     _unique([joint.name for joint in joints], "joint", source)
     _tree(links, joints, source)
     _couplings(joints, source)
     roots = [link for link in links if link not in {j.child for j in joints}]
     if len(roots) != 1:
-        raise XlvlaError(f"{source} must have one root link, it has {len(roots)}: {', '.join(roots)}")
+        raise XlvlaError(
+            f"{source} must have one root link, it has {len(roots)}: {', '.join(roots)}"
+        )
     return Description(robot.get("name", ""), roots[0], links, joints)
 
 
@@ -112,9 +120,13 @@ def _robot(xml: str, source: str) -> ET.Element:
     except ET.ParseError as error:
         raise XlvlaError(f"{source} is not well-formed XML: {error}") from None
     if robot.tag != "robot":
-        raise XlvlaError(f"{source} is no URDF: its outermost element is <{robot.tag}>, a URDF's is <robot>")
+        raise XlvlaError(
+            f"{source} is no URDF: its outermost element is <{robot.tag}>, a URDF's is <robot>"
+        )
     if "${" in xml:
-        raise XlvlaError(f"{source} is a xacro template: expand it first, `xacro in.urdf.xacro > out.urdf`")
+        raise XlvlaError(
+            f"{source} is a xacro template: expand it first, `xacro in.urdf.xacro > out.urdf`"
+        )
     return robot
 
 
@@ -132,34 +144,53 @@ def _tree(links: Sequence[str], joints: Sequence[Joint], source: str) -> None:
     for joint in joints:
         for link in (joint.parent, joint.child):
             if link not in links:
-                raise XlvlaError(f"joint '{joint.name}' of {source}: {unknown_line('link', link, links)}")
+                raise XlvlaError(
+                    f"joint '{joint.name}' of {source}: {unknown_line('link', link, links)}"
+                )
         if joint.child in parent:
-            raise XlvlaError(f"link '{joint.child}' of {source} hangs on two joints, '{joint.name}' is one: a hand must be a tree")
+            raise XlvlaError(
+                f"link '{joint.child}' of {source} hangs on two joints, '{joint.name}' is one: a "
+                "hand must be a tree"
+            )
         parent[joint.child] = joint.parent
     for link in links:
-        above, steps = link, 0
+        above = link
+        steps = 0
         while above in parent and steps <= len(links):
-            above, steps = parent[above], steps + 1
+            above = parent[above]
+            steps = steps + 1
         if above in parent:
-            raise XlvlaError(f"link '{link}' of {source} is in a loop of joints: a hand must be a tree")
+            raise XlvlaError(
+                f"link '{link}' of {source} is in a loop of joints: a hand must be a tree"
+            )
 
 
 def _couplings(joints: Sequence[Joint], source: str) -> None:
-    """Refuses mimics of joints that do not exist or do not move, and mimics that follow themselves."""
+    """Refuses mimics of joints that do not exist or do not move, and mimics that follow
+    themselves.
+    """
     by_name = {joint.name: joint for joint in joints if joint.moves}
     for joint in joints:
-        master, seen = joint, {joint.name}
+        master = joint
+        seen = {joint.name}
         while master.mimic:
             if master.mimic.joint not in by_name:
-                raise XlvlaError(f"joint '{master.name}' of {source} mimics an {unknown_line('moving joint', master.mimic.joint, by_name)}")
+                raise XlvlaError(
+                    f"joint '{master.name}' of {source} mimics an "
+                    f"{unknown_line('moving joint', master.mimic.joint, by_name)}"
+                )
             master = by_name[master.mimic.joint]
             if master.name in seen:
-                raise XlvlaError(f"joint '{joint.name}' of {source} follows itself through its mimics")
+                raise XlvlaError(
+                    f"joint '{joint.name}' of {source} follows itself through its mimics"
+                )
             seen.add(master.name)
 
 
 def _joint(element: ET.Element, place: Place) -> Joint:
-    origin, limit, mimic = element.find("origin"), element.find("limit"), element.find("mimic")
+    origin = element.find("origin")
+    limit = element.find("limit")
+    mimic = element.find("mimic")
     joint = Joint(
         name=element.get("name", ""),
         type=element.get("type", ""),
@@ -184,7 +215,11 @@ def _joint(element: ET.Element, place: Place) -> Joint:
 def _mimic(element: ET.Element | None, place: Place) -> Mimic | None:
     if element is None:
         return None
-    return Mimic(_attribute(element, "joint"), _number(element, "multiplier", 1.0, place), _number(element, "offset", 0.0, place))
+    return Mimic(
+        _attribute(element, "joint"),
+        _number(element, "multiplier", 1.0, place),
+        _number(element, "offset", 0.0, place),
+    )
 
 
 def _attribute(element: ET.Element | None, key: str) -> str:
@@ -211,7 +246,10 @@ def numbers(text: str, count: int, what: str) -> list[float]:
     except ValueError:
         values = []
     if len(values) != count or not all(map(math.isfinite, values)):
-        raise XlvlaError(f"{what} is '{text}', needed {'is a finite number' if count == 1 else f'are {count} finite numbers'}")
+        raise XlvlaError(
+            f"{what} is '{text}', needed "
+            f"{'is a finite number' if count == 1 else f'are {count} finite numbers'}"
+        )
     return values
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xlvla import catalog
 from xlvla.arm import Arm
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.types import Part, Side, scoped
 
 Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
@@ -37,10 +37,17 @@ def ranges(hands: Mapping[Side, str], joints: Joints) -> dict[str, Range]:
 
 def arm_of(side: Side, joints: Sequence[str]) -> Arm | None:
     """The arm of the catalogue that has these rig-wide joints."""
-    having = (arm for arm in catalog.arms().values() if {scoped(side, "arm", joint) for joint in arm.joints} == set(joints))
+    having = (
+        arm
+        for arm in catalog.arms().values()
+        if {scoped(side, "arm", joint) for joint in arm.joints} == set(joints)
+    )
     return next((arm.on(side) for arm in having), None)
 
 
-def _named(side: Side, part: Part, joints: Sequence[str], limits: Limits) -> dict[str, Range]:
+def _named(side: Side, part: Part, joints: Sequence[str], limits: JointLimits) -> dict[str, Range]:
     values = zip(joints, limits.lower, limits.upper, limits.velocity, strict=True)
-    return {scoped(side, part, joint): Range(float(low), float(high), float(speed)) for joint, low, high, speed in values}
+    return {
+        scoped(side, part, joint): Range(float(low), float(high), float(speed))
+        for joint, low, high, speed in values
+    }

@@ -1,8 +1,10 @@
-"""From streams to frames: what was seen and measured at the time of a frame, and the command in force at its end.
+"""From streams to frames: what was seen and measured at the time of a frame, and the command in
+force at its end.
 
-A frame's action is the command in force when the frame ends, as a chunk's frame k is due k + 1 periods after its
-observation. Everything else is the latest sample not after the frame's time. LeRobot's `timestamp` is frame / rate, as its
-readers need; the stamps of what a frame is made of are in a column of their own.
+A frame's action is the command in force when the frame ends, as a chunk's frame k is due k + 1
+periods after its observation. Everything else is the latest sample not after the frame's time.
+LeRobot's `timestamp` is frame / rate, as its readers need; the stamps of what a frame is made of
+are in a column of their own.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_data.episode import Column, Episode
+from xlvla_data.recorded_episode import Bodies, RecordedEpisode, SampledStream, SelectedImages
 from xlvla_data.resample import NONE, ages_s, as_of, grid, in_order
-from xlvla_data.take import Bodies, Picked, Stream, Take
 
 STAMPS = "stamp_ns"
-"""Column of the stamps [ns] of what a frame is made of, by stream; `frame` is the frame's own time. -1: none yet."""
+"""Column of the stamps [ns] of what a frame is made of, by stream; `frame` is the frame's own time.
+-1: none yet.
+"""
 
 FRAME = "frame"
 
@@ -35,15 +39,16 @@ Positions = dict[Side, dict[Part, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How old what a frame needs may be; what else is recorded is kept with its stamp, however old where nothing is said of it.
+class AgeLimits:
+    """How old what a frame needs may be; what else is recorded is kept with its stamp, however old
+    where nothing is said of it.
 
     A command stays in force until the next, so it may be older than what is seen or felt.
 
     Args:
         others: of what else is recorded, by the beginnings of features.
-        cut_s: so much may be cut off at either end of an episode where something is too old or not there yet, but for
-            the time before its first command.
+        cut_s: so much may be cut off at either end of an episode where something is too old or not
+            there yet, but for the time before its first command.
         least_s: an episode is at least so long.
     """
 
@@ -57,7 +62,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Need:
-    """What no frame is without: samples' stamps [N] ns, how old the latest may be, how long after a frame's time it is looked at."""
+    """What no frame is without: samples' stamps [N] ns, how old the latest may be, how long after a
+    frame's time it is looked at.
+    """
 
     name: str
     stamps: np.ndarray
@@ -68,52 +75,85 @@ class Need:
         return ages_s(self.stamps, times + self.after_ns) > self.most_s
 
 
-def resampled(take: Take, codec: Codec, limits: Limits) -> tuple[Episode, list[str]]:
+def resampled(
+    recorded: RecordedEpisode, codec: Codec, limits: AgeLimits
+) -> tuple[Episode, list[str]]:
     """An episode at the rate its info says, and what is to be said of it, a line each.
 
     Raises:
         XlvlaError: something a frame needs is missing, or too old in the midst of the episode.
     """
-    needs = list(_needs(take, limits))
-    for name, stream in [*((need.name, need) for need in needs), *take.others.items()]:
+    needs = list(_needs(recorded, limits))
+    for name, stream in [*((need.name, need) for need in needs), *recorded.others.items()]:
         in_order(name, stream.stamps)
-    times, findings = _fresh(needs, take.info.rate_hz, limits)
-    ends = times + _period(take.info.rate_hz)
-    action: Positions = {side: {part: _at(take.command, side, part, take, ends) for part in PARTS} for side in take.info.joints}
-    state: Positions = {side: {part: _at(take.state, side, part, take, times) for part in PARTS} for side in take.info.joints}
-    latent: dict[Side, np.ndarray] = {side: _latent(codec, take, side, action[side]["hand"]) for side in action}
-    pictures = {camera: Picked(shots, as_of(shots.stamps, times)) for camera, shots in take.cameras.items()}
-    others = {key: Column(_held(stream, times), stream.names) for key, stream in take.others.items()}
-    others[STAMPS] = _stamps(needs, take, times)
-    return Episode(replace(take.info, codec=codec.hash), pictures, action, state, latent, others), findings
+    times, findings = _fresh(needs, recorded.info.rate_hz, limits)
+    ends = times + _period(recorded.info.rate_hz)
+    action: Positions = {
+        side: {part: _at(recorded.command, side, part, recorded, ends) for part in PARTS}
+        for side in recorded.info.joints
+    }
+    state: Positions = {
+        side: {part: _at(recorded.state, side, part, recorded, times) for part in PARTS}
+        for side in recorded.info.joints
+    }
+    latent: dict[Side, np.ndarray] = {
+        side: _latent(codec, recorded, side, action[side]["hand"]) for side in action
+    }
+    pictures = {
+        camera: SelectedImages(shots, as_of(shots.stamps, times))
+        for camera, shots in recorded.cameras.items()
+    }
+    others = {
+        key: Column(_held(stream, times), stream.names) for key, stream in recorded.others.items()
+    }
+    others[STAMPS] = _stamps(needs, recorded, times)
+    return Episode(
+        replace(recorded.info, codec=codec.hash), pictures, action, state, latent, others
+    ), findings
 
 
-def _needs(take: Take, limits: Limits) -> Iterator[Need]:
+def _needs(recorded: RecordedEpisode, limits: AgeLimits) -> Iterator[Need]:
     """What every frame needs; the first is what frames are timed by."""
-    for camera, shots in take.cameras.items():
+    for camera, shots in recorded.cameras.items():
         yield Need(f"camera {camera}", shots.stamps, limits.camera_s)
-    for side in take.info.joints:
+    for side in recorded.info.joints:
         for part in PARTS:
-            yield Need(f"{side} {part} state", take.state[side][part].stamps, limits.state_s)
-            yield Need(f"{side} {part} command", take.command[side][part].stamps, limits.command_s, _period(take.info.rate_hz))
-    for key, stream in take.others.items():
+            yield Need(f"{side} {part} state", recorded.state[side][part].stamps, limits.state_s)
+            yield Need(
+                f"{side} {part} command",
+                recorded.command[side][part].stamps,
+                limits.command_s,
+                _period(recorded.info.rate_hz),
+            )
+    for key, stream in recorded.others.items():
         if most := [seconds for word, seconds in limits.others.items() if key.startswith(word)]:
             yield Need(key, stream.stamps, min(most))
 
 
-def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndarray, list[str]]:
-    """Times of the frames for which nothing is too old, all between the first and the last; what is so at the ends is cut."""
+def _fresh(needs: Sequence[Need], rate_hz: int, limits: AgeLimits) -> tuple[np.ndarray, list[str]]:
+    """Times of the frames for which nothing is too old, all between the first and the last; what is
+    so at the ends is cut.
+    """
     if empty := [need.name for need in needs if not len(need.stamps)]:
         raise XlvlaError(f"nothing of {', '.join(empty)} was recorded")
-    begin, end = min(int(need.stamps[0]) for need in needs), max(int(need.stamps[-1]) - need.after_ns for need in needs)
+    begin = min(int(need.stamps[0]) for need in needs)
+    end = max(int(need.stamps[-1]) - need.after_ns for need in needs)
     if end - begin > LONGEST_S * 1e9:
-        first, last = min(needs, key=lambda need: need.stamps[0]), max(needs, key=lambda need: need.stamps[-1])
-        told = f"from {first.stamps[0] * 1e-9:.3f} s ({first.name}) to {last.stamps[-1] * 1e-9:.3f} s ({last.name})"
-        raise XlvlaError(f"its stamps go {told}: that is no episode, a stamp is damaged or of another clock")
+        first = min(needs, key=lambda need: need.stamps[0])
+        last = max(needs, key=lambda need: need.stamps[-1])
+        notes = (
+            f"from {first.stamps[0] * 1e-9:.3f} s ({first.name}) to {last.stamps[-1] * 1e-9:.3f} s "
+            f"({last.name})"
+        )
+        raise XlvlaError(
+            f"its stamps go {notes}: that is no episode, a stamp is damaged or of another clock"
+        )
     reference = needs[0]
     times = grid(reference.stamps, begin, end, rate_hz)
     old = {need.name: need.too_old(times) for need in needs}
-    old[reference.name] |= times >= reference.stamps[-1] + _period(rate_hz)  # the last picture is the last frame's
+    old[reference.name] |= times >= reference.stamps[-1] + _period(
+        rate_hz
+    )  # the last picture is the last frame's
     good = np.flatnonzero(~np.any(list(old.values()), 0))
     if len(good) < limits.least_s * rate_hz:
         raise XlvlaError(f"only {len(good) / rate_hz:.1f} s of it have all of {', '.join(old)}")
@@ -121,43 +161,71 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: Limits) -> tuple[np.ndar
     for need in needs:
         if count := int(old[need.name][kept].sum()):
             at_s = int(np.flatnonzero(old[need.name][kept])[0]) / rate_hz
-            raise XlvlaError(f"{need.name} is older than {need.most_s:g} s in {count} frames, first {at_s:.2f} s after the beginning")
-    untold = int((times < max([need.stamps[0] for need in needs if need.after_ns], default=begin)).sum())
-    told = [*_cut("first", old, kept.start - 1, kept.start, untold, rate_hz, limits)]
-    told += _cut("last", old, kept.stop, len(times) - kept.stop, 0, rate_hz, limits)
-    return times[kept], told
+            raise XlvlaError(
+                f"{need.name} is older than {need.most_s:g} s in {count} frames, first {at_s:.2f} "
+                "s after the beginning"
+            )
+    uncommanded = int(
+        (times < max([need.stamps[0] for need in needs if need.after_ns], default=begin)).sum()
+    )
+    notes = [*_cut("first", old, kept.start - 1, kept.start, uncommanded, rate_hz, limits)]
+    notes += _cut("last", old, kept.stop, len(times) - kept.stop, 0, rate_hz, limits)
+    return times[kept], notes
 
 
-def _cut(word: str, old: dict[str, np.ndarray], beside: int, count: int, untold: int, rate_hz: int, limits: Limits) -> Iterator[str]:
-    """What is said of an end of so many frames, of which that beside the others is given; raises XlvlaError where it is too much.
+def _cut(
+    word: str,
+    old: dict[str, np.ndarray],
+    beside: int,
+    count: int,
+    uncommanded: int,
+    rate_hz: int,
+    limits: AgeLimits,
+) -> Iterator[str]:
+    """What is said of an end of so many frames, of which that beside the others is given; raises
+    XlvlaError where it is too much.
 
-    In the first `untold` frames the robot had not been told to move, so nothing is lost with them.
+    In the first `uncommanded` frames the robot had not been told to move, so nothing is lost with
+    them.
     """
     if not count:
         return
-    seconds, lacking = count / rate_hz, ", ".join(name for name, rows in old.items() if rows[beside])
-    if seconds - untold / rate_hz > limits.cut_s:
-        raise XlvlaError(f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off")
+    seconds = count / rate_hz
+    lacking = ", ".join(name for name, rows in old.items() if rows[beside])
+    if seconds - uncommanded / rate_hz > limits.cut_s:
+        raise XlvlaError(
+            f"the {word} {seconds:.1f} s lack {lacking}: at most {limits.cut_s:g} s may be cut off"
+        )
     if seconds > UNSAID_S:
         yield f"the {word} {seconds:.2f} s are cut off, for want of {lacking}"
 
 
-def _at(streams: Bodies, side: Side, part: Part, take: Take, times: np.ndarray) -> np.ndarray:
+def _at(
+    streams: Bodies, side: Side, part: Part, recorded: RecordedEpisode, times: np.ndarray
+) -> np.ndarray:
     """Positions [F, J] of a part at these times, by the names of the episode's joints."""
     stream = streams[side][part]
-    return stream.ordered(f"the {side} {part}", take.info.joints[side][part])[as_of(stream.stamps, times)]
+    return stream.ordered(f"the {side} {part}", recorded.info.joints[side][part])[
+        as_of(stream.stamps, times)
+    ]
 
 
-def _latent(codec: Codec, take: Take, side: Side, hand: np.ndarray) -> np.ndarray:
-    """Latents [F, L] of a hand's positions [F, J], which are in the order of the episode's joints."""
-    joints, name = list(take.info.joints[side]["hand"]), take.info.hands[side]
+def _latent(codec: Codec, recorded: RecordedEpisode, side: Side, hand: np.ndarray) -> np.ndarray:
+    """Latents [F, L] of a hand's positions [F, J], which are in the order of the episode's
+    joints.
+    """
+    joints = list(recorded.info.joints[side]["hand"])
+    name = recorded.info.hands[side]
     wanted = [scoped(side, "hand", joint) for joint in codec.joints(name, side)]
     if missing := [joint for joint in wanted if joint not in joints]:
-        raise XlvlaError(f"a {side} {name} has {', '.join(missing)}: the episode's {side} hand has {', '.join(joints)}")
+        raise XlvlaError(
+            f"a {side} {name} has {', '.join(missing)}: the episode's {side} hand has "
+            f"{', '.join(joints)}"
+        )
     return codec.encode(name, side, hand[:, [joints.index(joint) for joint in wanted]])
 
 
-def _held(stream: Stream, times: np.ndarray) -> np.ndarray:
+def _held(stream: SampledStream, times: np.ndarray) -> np.ndarray:
     """The latest values [F, J] float32; zeros before the first."""
     index = as_of(stream.stamps, times)
     held = np.zeros((len(times), len(stream.names)), np.float32)
@@ -165,12 +233,21 @@ def _held(stream: Stream, times: np.ndarray) -> np.ndarray:
     return held
 
 
-def _stamps(needs: Sequence[Need], take: Take, times: np.ndarray) -> Column:
+def _stamps(needs: Sequence[Need], recorded: RecordedEpisode, times: np.ndarray) -> Column:
     """The frames' times and the stamps of what they are made of [F, 1 + streams] ns."""
-    streams = {need.name: (need.stamps, need.after_ns) for need in needs if need.name not in take.others}
-    streams |= {key: (stream.stamps, 0) for key, stream in take.others.items()}
-    columns = [times] + [np.append(stamps, NONE)[as_of(stamps, times + after)] for stamps, after in streams.values()]
-    return Column(np.stack(columns, 1).astype(np.int64), (FRAME, *(name.replace(" ", ".") for name in streams)))
+    streams = {
+        need.name: (need.stamps, need.after_ns)
+        for need in needs
+        if need.name not in recorded.others
+    }
+    streams |= {key: (stream.stamps, 0) for key, stream in recorded.others.items()}
+    columns = [times] + [
+        np.append(stamps, NONE)[as_of(stamps, times + after)] for stamps, after in streams.values()
+    ]
+    return Column(
+        np.stack(columns, 1).astype(np.int64),
+        (FRAME, *(name.replace(" ", ".") for name in streams)),
+    )
 
 
 def _period(rate_hz: int) -> int:

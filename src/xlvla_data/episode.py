@@ -12,14 +12,16 @@ from xlvla.types import Part, Side
 
 
 class Pictures(Protocol):
-    """RGB uint8 [H, W, 3] in order: a list in memory, or a video that is decoded as it is gone through."""
+    """RGB uint8 [H, W, 3] in order: a list in memory, or a video that is decoded as it is gone
+    through.
+    """
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
     def __getitem__(self, chosen: slice, /) -> Pictures:
-        """Every so-manieth of them: `pictures[::step]`."""
+        """Every n-th of them: `pictures[::step]`."""
         ...
 
 
@@ -29,10 +31,10 @@ class EpisodeInfo:
 
     Args:
         seed: of a simulated episode; -1 where there was none.
-        success: None where nobody said.
-        verdict: green, yellow or red, as recorded; '' where nobody looked.
+        success: None where it was not marked.
+        verdict: green, yellow or red, as recorded; '' where there is none.
         session, recording: which recording it is, '' for both where it is none.
-        source: hash of what it was made of; '' where nobody said.
+        source: hash of what it was made of; '' where it is unknown.
     """
 
     task: str
@@ -51,7 +53,9 @@ class EpisodeInfo:
 
 @dataclass(frozen=True)
 class Column:
-    """Something else that was recorded per frame: [F, n], float32 or int64, with a name for each of the n."""
+    """Something else that was recorded per frame: [F, n], float32 or int64, with a name for each of
+    the n.
+    """
 
     values: np.ndarray
     names: tuple[str, ...]
@@ -63,7 +67,8 @@ class Episode:
 
     Args:
         pictures: F of each camera.
-        action: commanded positions [F, J] rad by side and part; action[f] is in force after observation f.
+        action: commanded positions [F, J] rad by side and part; action[f] is in force after
+            observation f.
         measured: measured positions [F, J] rad by side and part at the time of observation f.
         latent: latent of each hand's action [F, 32] by side.
         others: what else there is by feature: forces, the operator's hands, stamps.

@@ -36,6 +36,9 @@ def encode(picture: np.ndarray, quality: int = 4) -> bytes:
     """JPEG of an RGB picture uint8 [H, W, 3]; `quality` from 2, the best, to 31."""
     codec = av.VideoCodecContext.create("mjpeg", "w")
     codec.height, codec.width = picture.shape[:2]
-    codec.pix_fmt, codec.time_base, codec.qmin, codec.qmax = "yuvj420p", Fraction(1, 1), quality, quality
+    codec.pix_fmt = "yuvj420p"
+    codec.time_base = Fraction(1, 1)
+    codec.qmin = quality
+    codec.qmax = quality
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))

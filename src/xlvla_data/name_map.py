@@ -1,4 +1,6 @@
-"""How a data set of others says what ours does: hands, arms, joints by name and units, out of a map in YAML."""
+"""How a data set of others says what ours does: hands, arms, joints by name and units, out of a map
+in YAML.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ class Names:
     Args:
         hands, arms: of the catalogue, by side; a side has both.
         task: name of a task; '' where it is none of ours.
-        joints: its name of a joint by ours, as in 'left_arm_joint1: L_j1'; joints that have our names need none.
+        joints: its name of a joint by ours, as in 'left_arm_joint1: L_j1'; joints that have our
+            names need none.
         cameras: its camera by ours; where none is said, all keep their names.
         state, action: its features.
         degrees: whether its joints are in degrees.
-        scale: what its numbers are multiplied with, by our names of the joints: -1 where it counts the other way round.
-        range: its numbers at our lower and at our upper limit, by our names of the joints: [1, 0] where a finger's 1 is open
-            and its 0 is closed. In a file, one pair alone is that of all joints of the hands.
+        scale: what its numbers are multiplied with, by our names of the joints: -1 where it counts
+            the other way round.
+        range: its numbers at our lower and at our upper limit, by our names of the joints: [1, 0]
+            where a finger's 1 is open and its 0 is closed. In a file, one pair alone is that of all
+            joints of the hands.
     """
 
     hands: Mapping[Side, str]
@@ -53,31 +58,46 @@ class Names:
         """Rig-wide names of the joints by side and part."""
         found: dict[Side, dict[Part, tuple[str, ...]]] = {}
         for side, hand in self.hands.items():
-            joints = {"arm": catalog.arm(self.arms[side]).joints, "hand": catalog.hand(hand).joint_names(side)}
-            found[side] = {part: tuple(scoped(side, part, joint) for joint in joints[part]) for part in PARTS}
+            joints = {
+                "arm": catalog.arm(self.arms[side]).joints,
+                "hand": catalog.hand(hand).joint_names(side),
+            }
+            found[side] = {
+                part: tuple(scoped(side, part, joint) for joint in joints[part]) for part in PARTS
+            }
         return found
 
 
 def names_of(document: Mapping[str, Any], source: str) -> Names:
     """The map in a YAML document; raises XlvlaError with everything that is wrong with it."""
     pair = document.get("range")
-    names, faults = build(Names, {**document, "range": {}} if isinstance(pair, list) else document, "map")
+    names, faults = build(
+        Names, {**document, "range": {}} if isinstance(pair, list) else document, "map"
+    )
     if names is None or faults:
         raise XlvlaError(f"{source}: {'; '.join(fault.removeprefix('map.') for fault in faults)}")
     if not names.hands or set(names.hands) != set(names.arms):
         raise XlvlaError(
-            f"{source}: hands and arms are of the same sides, at least one; hands: {list(names.hands)}, arms: {list(names.arms)}"
+            f"{source}: hands and arms are of the same sides, at least one; hands: "
+            f"{list(names.hands)}, arms: {list(names.arms)}"
         )
-    known = {name for parts in names.ours().values() for joints in parts.values() for name in joints}
+    known = {
+        name for parts in names.ours().values() for joints in parts.values() for name in joints
+    }
     if isinstance(pair, list):
         fingers = (joint for parts in names.ours().values() for joint in parts["hand"])
         return names_of({**document, "range": dict.fromkeys(fingers, pair)}, source)
     for name, (low, high) in names.range.items():
         if low == high or name in names.scale:
-            raise XlvlaError(f"{source}: range.{name}: two different numbers, and no scale beside them, are wanted")
+            raise XlvlaError(
+                f"{source}: range.{name}: two different numbers, and no scale beside them, are "
+                "wanted"
+            )
     for name in (*names.joints, *names.scale, *names.range):
         if name not in known:
-            raise XlvlaError(f"{source}: these hands and arms have no joint '{name}'{nearest(name, known)}")
+            raise XlvlaError(
+                f"{source}: these hands and arms have no joint '{name}'{nearest(name, known)}"
+            )
     return names
 
 
@@ -90,5 +110,8 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
         except FileNotFoundError:
             raise XlvlaError(f"no map at {path}") from None
     if not isinstance(document, dict):
-        raise XlvlaError(f"{path} is no map: it says hands, arms and joints by name")
-    return names_of({**document, **{key: value for key, value in chosen.items() if value}}, str(path or "the import"))
+        raise XlvlaError(f"{path} is no name map: it must list hands, arms and joints by name")
+    return names_of(
+        {**document, **{key: value for key, value in chosen.items() if value}},
+        str(path or "the import"),
+    )

@@ -1,4 +1,6 @@
-"""Episodes of some data sets as other data sets: merged, chosen, split; videos are linked, never encoded again."""
+"""Episodes of some data sets as other data sets: merged, chosen, split; videos are linked, never
+encoded again.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.writer import Writer
 from xlvla_data.store import Stored
 
-TRAIN, HELD_OUT = "train", "held_out"
+TRAIN = "train"
+HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True)
@@ -37,23 +40,44 @@ def merge(episodes: Sequence[Stored], folder: Path) -> list[Move]:
 
 def hold_out(episodes: Sequence[Stored], folder: Path, holdout: Holdout) -> list[Move]:
     """What shows a held-out hand at its task goes to `held_out`, the rest to `train`."""
-    return [Move(stored, folder / (TRAIN if holdout.keeps(stored.hands.values(), stored.task) else HELD_OUT)) for stored in episodes]
+    return [
+        Move(
+            stored,
+            folder / (TRAIN if holdout.keeps(stored.hands.values(), stored.task) else HELD_OUT),
+        )
+        for stored in episodes
+    ]
 
 
 def share(episodes: Sequence[Stored], folder: Path, held_out: float, seed: int) -> list[Move]:
-    """About this share of the episodes goes to `held_out`; where an episode goes depends on the seed and on itself alone."""
-    return [Move(stored, folder / (HELD_OUT if _lot(stored.key, seed) < held_out else TRAIN)) for stored in episodes]
+    """About this share of the episodes goes to `held_out`; where an episode goes depends on the
+    seed and on itself alone.
+    """
+    return [
+        Move(stored, folder / (HELD_OUT if _lot(stored.key, seed) < held_out else TRAIN))
+        for stored in episodes
+    ]
 
 
 def agree(moves: Sequence[Move]) -> None:
-    """Raises XlvlaError where episodes of different features would stand in one data set, before anything is written."""
+    """Raises XlvlaError where episodes of different features would stand in one data set, before
+    anything is written.
+    """
     first: dict[Path, Stored] = {}
     for move in moves:
         if not move.stored.hands:
-            raise XlvlaError(f"{move.stored.data.root} does not say whose hands it shows: `xlvla data import` it first")
+            raise XlvlaError(
+                f"{move.stored.data.root} does not say whose hands it shows: `xlvla data import` "
+                "it first"
+            )
         other = first.setdefault(move.root, move.stored)
-        if other.data is not move.stored.data and (found := layout.differences(other.data.info, move.stored.data.info)):
-            raise XlvlaError(f"{other.data.root} and {move.stored.data.root} differ in {', '.join(found)}: they cannot be merged")
+        if other.data is not move.stored.data and (
+            found := layout.differences(other.data.info, move.stored.data.info)
+        ):
+            raise XlvlaError(
+                f"{other.data.root} and {move.stored.data.root} differ in {', '.join(found)}: they "
+                "cannot be merged"
+            )
 
 
 def carry_out(moves: Sequence[Move]) -> Iterator[tuple[Move, bool]]:
@@ -71,18 +95,22 @@ def carry_out(moves: Sequence[Move]) -> Iterator[tuple[Move, bool]]:
 
 
 def _news(moves: Sequence[Move]) -> list[bool]:
-    """Which episodes are not there yet; raises XlvlaError where two of one key are not the same, before anything is written."""
+    """Which episodes are not there yet; raises XlvlaError where two of one key are not the same,
+    before anything is written.
+    """
     known: dict[Path, dict[str, Stored]] = {}
     news = list[bool]()
     for move in moves:
-        root, stored = move.root, move.stored
+        root = move.root
+        stored = move.stored
         if root not in known:
             known[root] = {there.key: there for there in store.there(root)}
         other = known[root].setdefault(stored.key, stored)
         news.append(other is stored)
         if other is not stored and other.content != stored.content:
             raise XlvlaError(
-                f"{other.data.root}/{other.row.index} and {stored.data.root}/{stored.row.index} are both called '{plain(stored.key)}' "
+                f"{other.data.root}/{other.row.index} and {stored.data.root}/{stored.row.index} "
+                f"are both called '{plain(stored.key)}' "
                 "but are not the same: nothing is put there; merge one of them into another folder"
             )
     return news
@@ -90,7 +118,12 @@ def _news(moves: Sequence[Move]) -> list[bool]:
 
 def _put(writer: Writer, stored: Stored) -> None:
     clips = {camera: stored.data.clip(stored.row, camera) for camera in stored.data.info.cameras}
-    writer.adopt(stored.data.columns(stored.row), clips, stored.row.sentence, stored.data.told(stored.row))
+    writer.adopt(
+        stored.data.columns(stored.row),
+        clips,
+        stored.row.sentence,
+        stored.data.table_row(stored.row),
+    )
 
 
 def _lot(key: str, seed: int) -> float:

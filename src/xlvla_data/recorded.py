@@ -17,9 +17,10 @@ from xlvla_data.bag.decode import Decoder, Positions
 from xlvla_data.bag.reader import Bag, Message
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.jpeg import Decoder as Pictures
-from xlvla_data.take import Bodies, Shots, Stream, Take
+from xlvla_data.recorded_episode import Bodies, CameraStream, RecordedEpisode, SampledStream
 
-STATE, COMMAND = "/{side}/{part}/joint_states", "/{side}/{part}/command"
+STATE = "/{side}/{part}/joint_states"
+COMMAND = "/{side}/{part}/command"
 CAMERA = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?")
 
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
@@ -29,39 +30,58 @@ SENSED = "observation.tactile."
 OPERATOR = "operator."
 
 
-def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> Take:
-    """Everything of a recorded episode that a data set keeps, in memory, pictures still as they were compressed.
+def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode:
+    """Everything of a recorded episode that a data set keeps, in memory, pictures still as they
+    were compressed.
 
     Args:
         without: beginnings of features to be left out, as 'operator'.
 
     Raises:
-        XlvlaError: joints that the recording names were not in its messages, a message cannot be read, or a file is damaged or cut off.
+        XlvlaError: joints that the recording names were not in its messages, a message cannot be
+            read, or a file is damaged or cut off.
     """
     card = bag.info
     if not bag.closed:
-        raise XlvlaError("a file of it was never closed, or is cut off: `xlvla data repair` makes it whole and keeps what it was")
-    readers = {topic: each for topic, each in kept(card.hands).items() if topic in bag.topics and not each[0].startswith(tuple(without))}
+        raise XlvlaError(
+            "a file of it was never closed, or is cut off: `xlvla data repair` makes it whole and "
+            "keeps what it was"
+        )
+    readers = {
+        topic: each
+        for topic, each in kept(card.hands).items()
+        if topic in bag.topics and not each[0].startswith(tuple(without))
+    }
     cameras = _cameras(bag.topics)
     joints = _joint_topics(bag)
-    messages: dict[str, list[Message]] = {topic: [] for topic in (*joints, *cameras.values(), *readers)}
+    messages: dict[str, list[Message]] = {
+        topic: [] for topic in (*joints, *cameras.values(), *readers)
+    }
     decoder = Decoder()
     for message in bag.messages(set(messages), raw=True):
-        if message.topic not in joints:  # these come by the hundred a second, and of them only positions are wanted
+        if (
+            message.topic not in joints
+        ):  # these come by the hundred a second, and of them only positions are wanted
             message = replace(message, content=decoder(bag.topics[message.topic], message.content))
         messages[message.topic].append(message)
     info = _info(bag, rate_hz)
-    return Take(
+    return RecordedEpisode(
         info,
         {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
         _bodies(STATE, messages, card.joints),
         _bodies(COMMAND, messages, card.joints),
-        {key: stream for topic, (key, read) in readers.items() if (stream := read(messages[topic])).names},
+        {
+            key: stream
+            for topic, (key, read) in readers.items()
+            if (stream := read(messages[topic])).names
+        },
     )
 
 
 def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
-    """What was measured and what was commanded, and nothing else of an episode; raises what `take` raises."""
+    """What was measured and what was commanded, and nothing else of an episode; raises what `take`
+    raises.
+    """
     messages: dict[str, list[Message]] = {topic: [] for topic in _joint_topics(bag)}
     for message in bag.messages(set(messages), raw=True):
         messages[message.topic].append(message)
@@ -69,20 +89,31 @@ def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
 
 
 def _joint_topics(bag: Bag) -> set[str]:
-    topics = {template.format(side=side, part=part) for side in bag.info.joints for part in PARTS for template in (STATE, COMMAND)}
+    topics = {
+        template.format(side=side, part=part)
+        for side in bag.info.joints
+        for part in PARTS
+        for template in (STATE, COMMAND)
+    }
     if missing := sorted(topics - set(bag.topics)):
         raise XlvlaError(f"the recording has no {', '.join(missing)}")
     return topics
 
 
-def _bodies(template: str, messages: Mapping[str, Sequence[Message]], sides: Iterable[Side]) -> Bodies:
-    return {side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS} for side in sides}
+def _bodies(
+    template: str, messages: Mapping[str, Sequence[Message]], sides: Iterable[Side]
+) -> Bodies:
+    return {
+        side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS}
+        for side in sides
+    }
 
 
 def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:
     card = bag.info
     joints: dict[Side, dict[Part, tuple[str, ...]]] = {
-        side: {part: tuple(names) for part, names in parts.items()} for side, parts in card.joints.items()
+        side: {part: tuple(names) for part, names in parts.items()}
+        for side, parts in card.joints.items()
     }
     return EpisodeInfo(
         task=card.task,
@@ -108,7 +139,7 @@ def _cameras(topics: Iterable[str]) -> dict[str, str]:
     return found
 
 
-Read = Callable[[Sequence[Message]], Stream]
+Read = Callable[[Sequence[Message]], SampledStream]
 
 
 def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
@@ -122,55 +153,86 @@ def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
     return found
 
 
-def _positions(messages: Sequence[Message]) -> Stream:
+def _positions(messages: Sequence[Message]) -> SampledStream:
     """Positions of serialised JointStates by name; every message has the names of the first."""
-    read, names, rows = Positions(), (), list[np.ndarray]()
+    read = Positions()
+    names = ()
+    rows = list[np.ndarray]()
     for message in messages:
         try:
             values = read(message.content)
         except (struct.error, ValueError):
-            raise XlvlaError(f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is damaged or cut off") from None
+            raise XlvlaError(
+                f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is damaged or cut "
+                "off"
+            ) from None
         names = names or read.names
         rows.append(_row(message, names, read.names, values))
-    return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
+    return SampledStream(
+        _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
+    )
 
 
-def _joints(messages: Sequence[Message], numbers: str = "position") -> Stream:
+def _joints(messages: Sequence[Message], numbers: str = "position") -> SampledStream:
     """Numbers of JointStates by name; every message has the names of the first."""
     names = tuple(messages[0].content.name) if messages else ()
-    rows = [_row(message, names, tuple(message.content.name), getattr(message.content, numbers)) for message in messages]
-    return Stream(_stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names)
+    rows = [
+        _row(message, names, tuple(message.content.name), getattr(message.content, numbers))
+        for message in messages
+    ]
+    return SampledStream(
+        _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
+    )
 
 
-def _row(message: Message, names: tuple[str, ...], given: tuple[str, ...], values: np.ndarray) -> np.ndarray:
+def _row(
+    message: Message, names: tuple[str, ...], given: tuple[str, ...], values: np.ndarray
+) -> np.ndarray:
     if len(given) != len(values) or (given != names and set(given) != set(names)):
-        raise XlvlaError(f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s has other joints than the first")
+        raise XlvlaError(
+            f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s has other joints than "
+            "the first"
+        )
     return values if given == names else values[[given.index(name) for name in names]]
 
 
-def _wrist(messages: Sequence[Message]) -> Stream:
-    poses = [(message.content.pose.position, message.content.pose.orientation) for message in messages]
+def _wrist(messages: Sequence[Message]) -> SampledStream:
+    poses = [
+        (message.content.pose.position, message.content.pose.orientation) for message in messages
+    ]
     rows = [[place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w] for place, turn in poses]
-    return Stream(_stamps(messages), np.array(rows, float).reshape(-1, len(POSE)), POSE)
+    return SampledStream(_stamps(messages), np.array(rows, float).reshape(-1, len(POSE)), POSE)
 
 
-def _keypoints(messages: Sequence[Message]) -> Stream:
+def _keypoints(messages: Sequence[Message]) -> SampledStream:
     rows = [_points(message) for message in messages]
-    return Stream(_stamps(messages), np.array(rows, float).reshape(-1, len(POINTS)), POINTS)
+    return SampledStream(_stamps(messages), np.array(rows, float).reshape(-1, len(POINTS)), POINTS)
 
 
 def _points(message: Message) -> np.ndarray:
     """Coordinates [63] of a cloud of 21 points."""
-    cloud, size = message.content, len(message.content.data)
-    if size != 21 * cloud.point_step or [field.name for field in cloud.fields[:3]] != ["x", "y", "z"]:
-        raise XlvlaError(f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is not 21 points x, y, z")
+    cloud = message.content
+    size = len(message.content.data)
+    if size != 21 * cloud.point_step or [field.name for field in cloud.fields[:3]] != [
+        "x",
+        "y",
+        "z",
+    ]:
+        raise XlvlaError(
+            f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is not 21 points x, y, "
+            "z"
+        )
     rows = np.frombuffer(cloud.data.tobytes(), np.uint8).reshape(21, cloud.point_step)
     return np.ascontiguousarray(rows[:, :12]).view(np.float32).reshape(-1)
 
 
-def _shots(messages: Sequence[Message]) -> Shots:
+def _shots(messages: Sequence[Message]) -> CameraStream:
     decoder = Pictures()
-    return Shots(_stamps(messages), [message.content for message in messages], lambda content: _picture(content, decoder))
+    return CameraStream(
+        _stamps(messages),
+        [message.content for message in messages],
+        lambda content: _picture(content, decoder),
+    )
 
 
 def _picture(content: Any, decoder: Pictures) -> np.ndarray:
@@ -180,10 +242,14 @@ def _picture(content: Any, decoder: Pictures) -> np.ndarray:
     if content.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{content.encoding}' is not supported: rgb8 and bgr8 are")
     try:
-        rows = content.data.reshape(content.height, content.step)[:, : 3 * content.width].reshape(content.height, content.width, 3)
+        rows = content.data.reshape(content.height, content.step)[:, : 3 * content.width].reshape(
+            content.height, content.width, 3
+        )
     except ValueError:
         size = f"{content.width} x {content.height}, {content.step} bytes a row"
-        raise XlvlaError(f"an image of {len(content.data)} bytes is not {size}, as it says") from None
+        raise XlvlaError(
+            f"an image of {len(content.data)} bytes is not {size}, as it says"
+        ) from None
     return rows if content.encoding == "rgb8" else rows[..., ::-1]
 
 

@@ -1,4 +1,6 @@
-"""Streams of different rates at the times of frames: always the latest sample not after the time, never a later one."""
+"""Streams of different rates at the times of frames: always the latest sample not after the time,
+never a later one.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,14 @@ NONE = -1
 """Index of a sample before there was any, and its stamp."""
 
 IN_TIME = 0.99
-"""Share of the reference's samples that come no later in their period than the frame they are for."""
+"""Share of the reference's samples that come no later in their period than the frame they are for.
+"""
 
 
 def as_of(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Index of the latest sample not after each time [F]; NONE before the first. `stamps` [N] never go back."""
+    """Index of the latest sample not after each time [F]; NONE before the first. `stamps` [N] never
+    go back.
+    """
     return np.searchsorted(stamps, times, side="right") - 1
 
 
@@ -29,7 +34,8 @@ def ages_s(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
 def in_order(name: str, stamps: np.ndarray) -> np.ndarray:
     """Stamps as they are; raises XlvlaError where one is before the last."""
     if (back := np.flatnonzero(np.diff(stamps) < 0)).size:
-        first, by = int(back[0]) + 1, float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
+        first = int(back[0]) + 1
+        by = float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
         raise XlvlaError(f"{name}: stamps go back at sample {first}, by {by:.3f} s")
     return stamps
 
@@ -37,8 +43,8 @@ def in_order(name: str, stamps: np.ndarray) -> np.ndarray:
 def grid(reference: np.ndarray, begin: int, end: int, rate_hz: int) -> np.ndarray:
     """Times [F] ns of frames from `begin` to `end`, evenly spaced whatever samples are missing.
 
-    They come as soon after the samples of `reference` [N] ns, the camera's, as their jitter allows: an even spacing of
-    another phase would now and then see a picture twice and miss the next.
+    They come as soon after the samples of `reference` [N] ns, the camera's, as their jitter allows:
+    an even spacing of another phase would now and then see a picture twice and miss the next.
     """
     period = 1e9 / rate_hz
     phase = _phase(reference, begin, period)

@@ -40,22 +40,32 @@ class Selection:
 
 
 def parse(hands: str = "", tasks: str = "", verdict: str = "", success: str = "") -> Selection:
-    """Of words with commas; raises XlvlaError for one nobody knows."""
+    """Of words with commas; raises XlvlaError for an unknown one."""
     for name in (name for word in _words(hands) for name in word.split("+")):
         catalog.hand(name)
-    for kind, text, known in (("verdict", verdict, VERDICTS), ("success", success, tuple(SUCCESSES))):
+    for kind, text, known in (
+        ("verdict", verdict, VERDICTS),
+        ("success", success, tuple(SUCCESSES)),
+    ):
         for word in _words(text):
             if word not in known:
                 raise unknown(kind, word, known)
-    return Selection(_words(hands), paper.tasks(tasks) if tasks else (), _words(verdict), _words(success))
+    return Selection(
+        _words(hands), paper.tasks(tasks) if tasks else (), _words(verdict), _words(success)
+    )
 
 
 def find(folders: Iterable[Path], selection: Selection) -> list[Stored]:
-    """The episodes meant, of data sets or folders of them; raises XlvlaError where there is none."""
+    """The episodes meant, of data sets or folders of them; raises XlvlaError where there is
+    none.
+    """
     every = [stored for folder in folders for stored in store.find(folder)]
     kept = [stored for stored in every if selection.keeps(stored)]
     if not kept:
-        raise XlvlaError(f"none of the {len(every)} episodes is what was asked for: `xlvla data stats` shows what there is")
+        raise XlvlaError(
+            f"none of the {len(every)} episodes is what was asked for: `xlvla data stats` shows "
+            "what there is"
+        )
     return kept
 
 

@@ -53,24 +53,32 @@ def _group(task: str, hands: str, episodes: Sequence[Stored]) -> Group:
         frames=sum(stored.row.length for stored in episodes),
         success=Counter(SAID[stored.success] for stored in episodes),
         verdicts=Counter(stored.verdict or "none" for stored in episodes),
-        sessions=len({session for stored in episodes if (session := stored.row.row.get("session"))}),
+        sessions=len(
+            {session for stored in episodes if (session := stored.row.row.get("session"))}
+        ),
         sentences=tuple(dict.fromkeys(stored.row.sentence for stored in episodes)),
     )
 
 
 def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, list[str], Stats]]:
-    """Every feature, whose hands have it, and its statistics over these episodes; pictures in 0..1."""
+    """Every feature, whose hands have it, and its statistics over these episodes; pictures in
+    0..1.
+    """
     found: dict[tuple[str, tuple[str, ...] | None], tuple[Feature, list[Stored]]] = {}
     for stored in episodes:
         for key, feature in stored.data.info.features.items():
             found.setdefault((key, feature.names), (feature, []))[1].append(stored)
     for (key, _), (feature, having) in sorted(found.items(), key=lambda each: each[0][0]):
-        stats = statistics.merged(_stats(stored, stored.data.told(stored.row), key) for stored in having)
+        stats = statistics.merged(
+            _stats(stored, stored.data.table_row(stored.row), key) for stored in having
+        )
         yield key, feature, list(dict.fromkeys(map(pair, having))), stats
 
 
-def _stats(stored: Stored, told: Mapping[str, object], key: str) -> Stats:
+def _stats(stored: Stored, entry: Mapping[str, object], key: str) -> Stats:
     words = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    if missing := [word for word in words if f"stats/{key}/{word}" not in told]:
-        raise XlvlaError(f"{stored.data.root} has no statistics of '{key}': {', '.join(missing)} are missing")
-    return {word: np.array(told[f"stats/{key}/{word}"]) for word in words}
+    if missing := [word for word in words if f"stats/{key}/{word}" not in entry]:
+        raise XlvlaError(
+            f"{stored.data.root} has no statistics of '{key}': {', '.join(missing)} are missing"
+        )
+    return {word: np.array(entry[f"stats/{key}/{word}"]) for word in words}

@@ -9,14 +9,15 @@ import numpy as np
 
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.rig import Rig
 from xlvla.types import Part, Side
 from xlvla_drivers.device import DeviceState
 
 
 class Calibration:
-    """joint angle = gain * device angle + offset, for J joints; forces turn with the inverse, so that power stays the same.
+    """joint angle = gain * device angle + offset, for J joints; forces turn with the inverse, so
+    that power stays the same.
 
     Args:
         joints: the J joints, the order of every vector here.
@@ -40,7 +41,9 @@ class Calibration:
         """What the device reported, in joint angles."""
         velocity = None if reported.velocity is None else self.gain * reported.velocity
         effort = None if reported.effort is None else reported.effort / self.gain
-        return dataclasses.replace(reported, position=self.joint(reported.position), velocity=velocity, effort=effort)
+        return dataclasses.replace(
+            reported, position=self.joint(reported.position), velocity=velocity, effort=effort
+        )
 
     def reach(self, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The joint angles a device reaches whose own angles end at lower and upper [J]."""
@@ -48,15 +51,21 @@ class Calibration:
         return np.minimum(*ends), np.maximum(*ends)
 
 
-def command_limits(rig: Rig, side: Side, part: Part, calibration: Calibration) -> Limits:
-    """Limits of what may be sent to a part's device: those of the URDF, of the device, and of the device as it is calibrated."""
+def command_limits(rig: Rig, side: Side, part: Part, calibration: Calibration) -> JointLimits:
+    """Limits of what may be sent to a part's device: those of the URDF, of the device, and of the
+    device as it is calibrated.
+    """
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-    lower, upper = (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
+    lower, upper = (
+        (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
+    )
     least, most = calibration.reach(lower, upper)
-    lower, upper = np.maximum(lower, least), np.minimum(upper, most)
+    lower = np.maximum(lower, least)
+    upper = np.minimum(upper, most)
     for name, low, high in zip(rig.joint_names(side, part), lower, upper, strict=True):
         if not low < high:
             raise XlvlaError(
-                f"{name}: its calibration leaves no angle that both its URDF ({low:.3f} ..) and its device (.. {high:.3f}) allow"
+                f"{name}: its calibration leaves no angle that both its URDF ({low:.3f} ..) and "
+                f"its device (.. {high:.3f}) allow"
             )
     return dataclasses.replace(limits, lower=lower, upper=upper)

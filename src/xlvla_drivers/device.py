@@ -1,7 +1,9 @@
-"""What every device driver is: joints in SI units by name, behind one interface, whatever its wire speaks.
+"""What every device driver is: joints in SI units by name, behind one interface, whatever its wire
+speaks.
 
-A driver is a module `hands/<name>.py` or `arms/<name>.py` with two names: `Options`, a frozen dataclass of what a rig may
-say about it under `device.options`, and `Driver`, a class with the constructor and the methods of `Device`.
+A driver is a module `hands/<name>.py` or `arms/<name>.py` with two names: `Options`, a frozen
+dataclass of what a rig may say about it under `device.options`, and `Driver`, a class with the
+constructor and the methods of `Device`.
 """
 
 from __future__ import annotations
@@ -43,7 +45,11 @@ class Fault:
     @property
     def line(self) -> str:
         """`index_q1: too hot (hot/cold)`"""
-        return f"{self.joint}: {self.text} ({self.code})" if self.joint else f"{self.text} ({self.code})"
+        return (
+            f"{self.joint}: {self.text} ({self.code})"
+            if self.joint
+            else f"{self.text} ({self.code})"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,13 @@ class DeviceState:
 
 
 class Device(Protocol):
-    """One device. Methods are called from one thread, block for at most `LINK_TIMEOUT_S` and raise LinkLost after that.
+    """One device. Methods are called from one thread, block for at most `LINK_TIMEOUT_S` and raise
+    LinkLost after that.
 
     Attributes:
         joints: names as in the catalogue (`Hand.joint_names(side)`, `Arm.joints`).
-        counts: what the link had to survive, by name: corrupt, truncated, duplicated, late, unexpected, retries.
+        counts: what the link had to survive, by name: corrupt, truncated, duplicated, late,
+            unexpected, retries.
     """
 
     joints: tuple[str, ...]
@@ -83,7 +91,9 @@ class Device(Protocol):
     def __init__(self, address: str, side: Side, options: Any): ...
 
     def connect(self) -> None:
-        """Opens the link and makes the device ready to be commanded, without moving it. May take seconds."""
+        """Opens the link and makes the device ready to be commanded, without moving it. May take
+        seconds.
+        """
         ...
 
     def read(self) -> DeviceState:
@@ -91,18 +101,24 @@ class Device(Protocol):
         ...
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
-        """Sends positions [rad] for all joints by name; what was really sent, after the device's own range and resolution.
+        """Sends positions [rad] for all joints by name; what was really sent, after the device's
+        own range and resolution.
 
         Empty where nothing was sent, since the device has stopped; `read` then says why.
 
-        The caller has checked names, limits and speed (`guard`); a driver clips to what its wire can say.
+        The caller has checked names, limits and speed (`guard`); a driver clips to what its wire
+        can say.
         """
         ...
 
     def recover(self) -> str:
-        """Clears what can be cleared of the device's faults, without moving it; one line on what was done; XlvlaError if it could not."""
+        """Clears what can be cleared of the device's faults, without moving it; one line on what
+        was done; XlvlaError if it could not.
+        """
         ...
 
     def disconnect(self) -> None:
-        """Leaves the device holding still or relaxed, as its manual asks, and closes the link; never raises."""
+        """Leaves the device holding still or relaxed, as its manual asks, and closes the link;
+        never raises.
+        """
         ...

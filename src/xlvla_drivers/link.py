@@ -1,7 +1,8 @@
-"""Keeps one device connected: reads it, sends what the guard allows, and finds it again when it was lost.
+"""Keeps one device connected: reads it, sends what the guard allows, and finds it again when it was
+lost.
 
-Everything here runs in one thread that may block: for as long as a driver's `read` and `write` while the link is up,
-for seconds while it connects.
+Everything here runs in one thread that may block: for as long as a driver's `read` and `write`
+while the link is up, for seconds while it connects.
 """
 
 from __future__ import annotations
@@ -19,16 +20,21 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.guard import Guard, Refused
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LINK_TIMEOUT_S, Device, DeviceState, LinkLost
-from xlvla_drivers.standing import Refusals, Standing, told
+from xlvla_drivers.device_status import DeviceStatus, Refusals, faults_line
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
-"""Between attempts to connect: doubled every time, by chance up to a fifth longer, so that devices on one bus take turns."""
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 3.0
+"""Between attempts to connect: doubled every time, by chance up to a fifth longer, so that devices
+on one bus take turns.
+"""
 
 SETTLED_S = 0.2
-"""After a pause of its own a driver listens for so long before it believes where the device is: what comes first may be of before."""
+"""After a pause of its own a driver listens for so long before it believes where the device is:
+what comes first may be of before.
+"""
 
 REST_S = 1.0
 """The longest that a device is braked for before it is left."""
@@ -43,14 +49,17 @@ class Link:
         device: not yet connected.
         guard: what may be sent, in joint angles.
         calibration: between joint angles and the device's.
-        on_change: called in this thread whenever `standing` has changed, before anything that may block.
+        on_change: called in this thread whenever `status` has changed, before anything that may
+            block.
         second_writer: says who commands beside the session that is followed.
 
     Attributes:
         condition: of the connection.
         state: the newest report in joint angles, None before the first.
-        sent: what the last step really sent, rad by the device's joint name, in joint angles; empty where nothing.
-        counts: connections and losses; what the wire had to survive is in `device.counts`, what the guard did in `guard.counts`.
+        sent: what the last step really sent, rad by the device's joint name, in joint angles; empty
+            where nothing.
+        counts: connections and losses; what the wire had to survive is in `device.counts`, what the
+            guard did in `guard.counts`.
         took_s: duration of the last read and write.
     """
 
@@ -62,37 +71,49 @@ class Link:
         on_change: Callable[[], None] = lambda: None,
         second_writer: Callable[[], str] = lambda: "second writer",
     ):
-        self.device, self.guard, self.calibration = device, guard, calibration
-        self._on_change, self._second_writer = on_change, second_writer
+        self.device = device
+        self.guard = guard
+        self.calibration = calibration
+        self._on_change = on_change
+        self._second_writer = second_writer
         self.condition: Condition = "disconnected"
         self.state: DeviceState | None = None
         self.sent: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self.took_s: dict[str, float] = {}
         self._refusals = Refusals()
-        self._why, self._pause_s, self._next_s = "", FIRST_PAUSE_S, 0.0
+        self._why = ""
+        self._pause_s = FIRST_PAUSE_S
+        self._next_s = 0.0
         self._recoveries: queue.SimpleQueue[Future[str]] = queue.SimpleQueue()
-        self._told = Standing("fault", "")
-        self._stopped, self._heard_s = False, 0.0
+        self._last_status = DeviceStatus("fault", "")
+        self._stopped = False
+        self._received_s = 0.0
         self._woke_s: float | None = None
 
     @property
-    def standing(self) -> Standing:
-        return dataclasses.replace(self._standing(), stopped=self.guard.stopped)
+    def status(self) -> DeviceStatus:
+        return dataclasses.replace(self._status(), stopped=self.guard.stopped)
 
-    def _standing(self) -> Standing:
+    def _status(self) -> DeviceStatus:
         if self.condition != "up" or self.state is None:
-            return Standing("fault", f"{self.condition}: {self._why}" if self._why else self.condition)
+            return DeviceStatus(
+                "fault", f"{self.condition}: {self._why}" if self._why else self.condition
+            )
         stopping = [fault for fault in self.state.faults if fault.stops]
         if stopping:
-            return Standing("fault", f"stopped: {told(stopping)}")
+            return DeviceStatus("fault", f"stopped: {faults_line(stopping)}")
         if self.guard.stopped is not None:
-            return Standing("warning", f"stopped by {self.guard.stopped}: holding until /motion/reset")
+            return DeviceStatus(
+                "warning", f"stopped by {self.guard.stopped}: holding until /motion/reset"
+            )
         if self.state.faults:
-            return Standing("warning", told(self.state.faults))
+            return DeviceStatus("warning", faults_line(self.state.faults))
         if self._refusals.line:
-            return Standing("warning", self._refusals.line)
-        return Standing("ok", "following commands" if self.guard.following else "holding, ready for commands")
+            return DeviceStatus("warning", self._refusals.line)
+        return DeviceStatus(
+            "ok", "following commands" if self.guard.following else "holding, ready for commands"
+        )
 
     def step(self) -> DeviceState | None:
         """Looks after the device once; its new state, None where there is none."""
@@ -110,8 +131,12 @@ class Link:
         self._tell()
         return state
 
-    def offer(self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = "") -> None:
-        """A command for the guard, rad by joint name, of an age told by one clock; raises Refused."""
+    def offer(
+        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = ""
+    ) -> None:
+        """A command for the guard, rad by joint name, of an age told by one clock; raises
+        Refused.
+        """
         try:
             self.guard.offer(command, stamp_s, now_s, session)
         except Refused as refusal:
@@ -122,13 +147,17 @@ class Link:
         self._refusals.accepted()
 
     def recover(self) -> Future[str]:
-        """Asks, from any thread, that the device's faults be cleared; the answer comes from a later step."""
+        """Asks, from any thread, that the device's faults be cleared; the answer comes from a later
+        step.
+        """
         asked: Future[str] = Future()
         self._recoveries.put(asked)
         return asked
 
     def rest(self, period_s: float) -> Iterator[DeviceState | None]:
-        """Steps, one a period, that brake the device to rest within its limits, whoever commands, until it is there."""
+        """Steps, one a period, that brake the device to rest within its limits, regardless of
+        commands, until it rests.
+        """
         moved = not self.guard.at_rest
         self.guard.stop("its driver, which ends")
         until_s = time.monotonic() + REST_S
@@ -142,7 +171,8 @@ class Link:
         """Leaves the device as its manual asks."""
         if self.condition == "up":
             self.device.disconnect()
-        self.condition, self._why = "disconnected", ""
+        self.condition = "disconnected"
+        self._why = ""
         self._tell()
 
     def _connected(self) -> bool:
@@ -165,7 +195,9 @@ class Link:
                 raise  # a mistake in the rig, which trying again does not mend
             self._lose(str(error))
             return False
-        self.condition, self._why, self._pause_s = "up", "", FIRST_PAUSE_S
+        self.condition = "up"
+        self._why = ""
+        self._pause_s = FIRST_PAUSE_S
         self.counts["connections"] += 1
         return True
 
@@ -174,7 +206,9 @@ class Link:
         state = self._reported()
         self.guard.observe(state.position)
         self._stopped = any(fault.stops for fault in state.faults)
-        if self._stopped or was_stopped:  # it does not follow, so where it is now is where it is held
+        if (
+            self._stopped or was_stopped
+        ):  # it does not follow, so where it is now is where it is held
             self.guard.anchor(state.position)
         self.counts["stops"] += self._stopped and not was_stopped
         return state
@@ -184,8 +218,8 @@ class Link:
         reported = self.device.read()
         self.took_s["read"] = time.monotonic() - began_s
         if self.state is None or reported.stamp_ns > self.state.stamp_ns:
-            self._heard_s = awake.now_s()
-        elif awake.now_s() - self._heard_s > LINK_TIMEOUT_S:
+            self._received_s = thread_clock.now_s()
+        elif thread_clock.now_s() - self._received_s > LINK_TIMEOUT_S:
             raise LinkLost(f"its report is {(time.time_ns() - reported.stamp_ns) / 1e6:.0f} ms old")
         if not np.isfinite(reported.position).all():
             raise LinkLost(f"it reports angles that are no numbers: {reported.position.tolist()}")
@@ -193,7 +227,9 @@ class Link:
         return self.state
 
     def _settled(self, state: DeviceState) -> bool:
-        """Whether it is known where the device is. After a pause it is held where it is found, and nothing of before counts."""
+        """Whether it is known where the device is. After a pause it is held where it is found, and
+        nothing of before counts.
+        """
         if self._woke_s is None:
             if not self.guard.paused:
                 return True
@@ -229,7 +265,9 @@ class Link:
         self.device.disconnect()
 
     def _answer_recoveries(self) -> None:
-        """Only of a device at rest: its driver tells it to stay where it is. Afterwards it is held where it is found."""
+        """Only of a device at rest: its driver tells it to stay where it is. Afterwards it is held
+        where it is found.
+        """
         while not self._recoveries.empty():
             asked = self._recoveries.get()
             if not (self._stopped or self.guard.at_rest):
@@ -246,10 +284,12 @@ class Link:
 
     def _refuse_recoveries(self) -> None:
         while not self._recoveries.empty():
-            self._recoveries.get().set_exception(XlvlaError(f"the device is not connected: {self._why or self.condition}"))
+            self._recoveries.get().set_exception(
+                XlvlaError(f"the device is not connected: {self._why or self.condition}")
+            )
 
     def _tell(self) -> None:
-        standing = self.standing
-        if standing != self._told:
-            self._told = standing
+        status = self.status
+        if status != self._last_status:
+            self._last_status = status
             self._on_change()

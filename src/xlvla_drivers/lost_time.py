@@ -9,7 +9,8 @@ LATE_S = 0.02
 
 
 class LostTime:
-    """How much of the clock's time was lost of late. What is lost in a moment takes as long to be forgotten.
+    """How much of the clock's time was lost of late. What is lost in a moment takes as long to be
+    forgotten.
 
     A clock that is set loses nothing, but for a simulation's, beside which there is no other.
 
@@ -20,11 +21,16 @@ class LostTime:
     """
 
     def __init__(self, rate_hz: float, simulated: bool, longest_s: float):
-        self._period_s, self._simulated, self._longest_s = 1 / rate_hz, simulated, longest_s
-        self._lost_s, self._steady_s = 0.0, time.monotonic()
+        self._period_s = 1 / rate_hz
+        self._simulated = simulated
+        self._longest_s = longest_s
+        self._lost_s = 0.0
+        self._steady_s = time.monotonic()
 
     def tick(self, missed: int, passed_s: float) -> float:
-        """What was lost [s] where that is too much, else 0; at a tick after so many missed deadlines that moves things for `passed_s`."""
+        """What was lost [s] where that is too much, else 0; at a tick after so many missed
+        deadlines that moves things for `passed_s`.
+        """
         steady_s = time.monotonic()
         asked_s = (1 + missed) * self._period_s
         if not self._simulated:

@@ -13,8 +13,8 @@ from xlvla.errors import XlvlaError
 def own_folder() -> Path:
     """Made where it is not there; XlvlaError where somebody else put something in its place.
 
-    The folder for temporary files belongs to everybody, so what bears our name there is ours only if it is a folder,
-    belongs to us, and nobody else could write into it.
+    The folder for temporary files belongs to everybody, so what bears our name there is ours only
+    if it is a folder, belongs to us, and nobody else could write into it.
     """
     path = Path(tempfile.gettempdir()) / f"xlvla-{os.getuid()}"
     try:
@@ -32,6 +32,9 @@ def own_folder() -> Path:
     elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         why = "can be written by other users"
     if why:
-        raise XlvlaError(f"{path} {why}, so nothing is looked for or put there: remove it, or set TMPDIR to a folder of your own")
+        raise XlvlaError(
+            f"{path} {why}, so nothing is looked for or put there: remove it, or set TMPDIR to a "
+            "folder of your own"
+        )
     path.chmod(0o700)
     return path

@@ -1,4 +1,6 @@
-"""Tells late messages from punctual ones by the sender's stamps, though nobody knows how the two clocks differ."""
+"""Detects late messages by the sender's stamps, although the offset between the two clocks is
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ class Punctuality:
 
     def is_late(self, sent_s: float, now_s: float) -> bool:
         """Of a message sent at `sent_s` by the sender's clock that arrived at `now_s` by ours."""
-        took_s = now_s - sent_s  # and the difference of the clocks, the same for all but for a slow drift
+        took_s = (
+            now_s - sent_s
+        )  # and the difference of the clocks, the same for all but for a slow drift
         self._quickest_s = min(self._quickest_s + _DRIFT * (now_s - self._then_s), took_s)
         self._then_s = now_s
         return took_s - self._quickest_s > LATE_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -21,22 +21,28 @@ from xlvla.types import PARTS, SIDES, Part, Side
 from xlvla_drivers.device import Device
 from xlvla_drivers.emulators.emulator import Emulator
 from xlvla_drivers.own_folder import own_folder
-from xlvla_drivers.teleop.operator import Source
+from xlvla_drivers.teleop.operator import TeleopSource
 
 ADDRESS = os.path.join("{own}", "{domain}", "{side}_{driver}")
 """Where a serial emulator's port is unless somebody chose; `{own}` is the user's own folder."""
 
 
 def driver(kind: str, name: str) -> ModuleType:
-    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where nobody knows it."""
+    """The module of a driver of a kind (hand, arm, camera, teleop); XlvlaError where it is
+    unknown.
+    """
     known = catalog.drivers(kind)
     if name not in known:
         raise unknown(f"{kind} driver", name, known)
-    return importlib.import_module(f"xlvla_drivers.{kind}.{name}" if kind == "teleop" else f"xlvla_drivers.{kind}s.{name}")
+    return importlib.import_module(
+        f"xlvla_drivers.{kind}.{name}" if kind == "teleop" else f"xlvla_drivers.{kind}s.{name}"
+    )
 
 
 def options(kind: str, name: str, chosen: Mapping[str, Any], where: str) -> Any:
-    """The driver's Options with what a rig chose; RigError says what it does not know, by `where` it stood."""
+    """The driver's Options with what a rig chose; RigError says what it does not know, by `where`
+    it stood.
+    """
     made, faults = build(driver(kind, name).Options, chosen, where)
     if faults or made is None:
         raise RigError(faults)
@@ -74,17 +80,35 @@ def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
     """A part's device with its address resolved, and its driver's Options."""
     device = rig.device(side, part)
     if device is None:
-        raise XlvlaError(f"sides.{side}.{part}: this rig does not say where the device is: add `device: {{address: ...}}`")
+        raise XlvlaError(
+            f"sides.{side}.{part}: this rig does not say where the device is: add `device: "
+            f"{{address: ...}}`"
+        )
     if device.emulated and not has_emulator(device.driver):
-        raise XlvlaError(f"sides.{side}.{part}.device.emulated: {unknown('emulator', device.driver, emulators())}")
-    return device, options(part, device.driver, device.options, f"sides.{side}.{part}.device.options")
+        raise XlvlaError(
+            f"sides.{side}.{part}.device.emulated: "
+            f"{unknown('emulator', device.driver, emulators())}"
+        )
+    return device, options(
+        part, device.driver, device.options, f"sides.{side}.{part}.device.options"
+    )
 
 
-def source(rig: Rig, node: Any) -> Source:
+def source(rig: Rig, node: Any) -> TeleopSource:
     """The source of a rig's teleoperation, not yet open."""
     assert rig.teleop is not None
     chosen = options("teleop", rig.teleop.source, rig.teleop.options, "teleop.options")
-    return driver("teleop", rig.teleop.source).Driver(rig.teleop.address, tuple(rig.sides), chosen, node)
+    return source_driver(rig.teleop.source)(rig.teleop.address, tuple(rig.sides), chosen, node)
+
+
+def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], TeleopSource]:
+    """What makes a source of teleoperation; one that speaks ROS stands in `ros/sources`, its
+    options in `teleop`.
+    """
+    module = driver("teleop", name)
+    if not hasattr(module, "Driver"):
+        module = importlib.import_module(f"xlvla_drivers.ros.sources.{name}")
+    return module.Driver
 
 
 def open_device(rig: Rig, side: Side, part: Part) -> Device:
@@ -104,7 +128,9 @@ def emulator(rig: Rig, side: Side, part: Part) -> Emulator:
 
 def emulators() -> tuple[str, ...]:
     """Names of the drivers that have an emulator."""
-    return tuple(name for kind in (*PARTS, "teleop") for name in catalog.drivers(kind) if has_emulator(name))
+    return tuple(
+        name for kind in (*PARTS, "teleop") for name in catalog.drivers(kind) if has_emulator(name)
+    )
 
 
 def has_emulator(name: str) -> bool:
@@ -123,10 +149,19 @@ def address(device: DeviceConfig, side: Side) -> str:
 
 
 def emulated_address(name: str, side: Side) -> str:
-    """Where an emulator listens when nobody chose: apart for every side, every ROS domain and every user.
+    """Where an emulator listens when nobody chose: apart for every side, every ROS domain and every
+    user.
 
     A headset's is where its real one is looked for: a machine has one operator.
     """
     pattern: str = getattr(emulator_module(name), "ADDRESS", ADDRESS)
-    domain, own = int(os.environ.get("ROS_DOMAIN_ID") or 0), own_folder() if "{own}" in pattern else ""
-    return pattern.format(side=side, number=1 + SIDES.index(side), domain=domain, apart=(domain + 100) % 232, driver=name, own=own)
+    domain = int(os.environ.get("ROS_DOMAIN_ID") or 0)
+    own = own_folder() if "{own}" in pattern else ""
+    return pattern.format(
+        side=side,
+        number=1 + SIDES.index(side),
+        domain=domain,
+        apart=(domain + 100) % 232,
+        driver=name,
+        own=own,
+    )

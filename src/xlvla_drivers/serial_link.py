@@ -1,4 +1,6 @@
-"""The host's end of a serial line: opened for one program alone, read against deadlines, honest about silence."""
+"""The host's end of a serial line: opened for one program alone, read against deadlines, honest
+about silence.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,20 @@ import termios
 from collections import Counter
 from collections.abc import Callable
 
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 Cut = Callable[[bytearray], bytes | None]
-"""Takes the first sound frame off the front of a buffer, with all before it; None when more bytes are needed.
+"""Takes the first sound frame off the front of a buffer, with all before it; None when more bytes
+are needed.
 
 It counts what it skips, by the words of `Device.counts`.
 """
 
 
 class SerialLink:
-    """A serial port; every method raises LinkLost once the port is gone. Moments are those of `awake`.
+    """A serial port; every method raises LinkLost once the port is gone. Moments are those of
+    `awake`.
 
     Args:
         address: the port's path.
@@ -28,7 +32,9 @@ class SerialLink:
     """
 
     def __init__(self, address: str, baud: int, counts: Counter[str]):
-        self.address, self.baud, self.counts = address, baud, counts
+        self.address = address
+        self.baud = baud
+        self.counts = counts
         self._port = None
         self._buffer = bytearray()
 
@@ -42,16 +48,23 @@ class SerialLink:
 
         self.close()
         try:
-            self._port = serial.Serial(self.address, self.baud, timeout=0, write_timeout=LINK_TIMEOUT_S, exclusive=True)
+            self._port = serial.Serial(
+                self.address, self.baud, timeout=0, write_timeout=LINK_TIMEOUT_S, exclusive=True
+            )
         except (OSError, ValueError, termios.error) as error:
             raise LinkLost(f"cannot open {self.address}: {_reason(error)}") from None
-        with contextlib.suppress(OSError, ValueError, AttributeError, NotImplementedError, termios.error):
-            self._port.set_low_latency_mode(True)  # USB adapters of one vendor hold bytes back for 16 ms otherwise
+        with contextlib.suppress(
+            OSError, ValueError, AttributeError, NotImplementedError, termios.error
+        ):
+            self._port.set_low_latency_mode(
+                True
+            )  # USB adapters of one vendor hold bytes back for 16 ms otherwise
         self.drain()
 
     def close(self) -> None:
         """Never raises."""
-        port, self._port = self._port, None
+        port = self._port
+        self._port = None
         self._buffer.clear()
         if port is not None:
             with contextlib.suppress(Exception):
@@ -68,7 +81,7 @@ class SerialLink:
         """Whatever has arrived, waiting until then for the first byte; empty when none came."""
         descriptor = self._opened().fileno()
         try:
-            if not awake.wait([descriptor], until_s):
+            if not thread_clock.wait([descriptor], until_s):
                 return b""
             data = os.read(descriptor, 4096)
         except BlockingIOError:
@@ -81,7 +94,7 @@ class SerialLink:
 
     def drain(self) -> int:
         """Forgets what arrived so far; how many bytes that was."""
-        while data := self.receive(awake.NOW):
+        while data := self.receive(thread_clock.NOW):
             self._buffer += data
         forgotten = len(self._buffer)
         self._buffer.clear()
@@ -91,17 +104,21 @@ class SerialLink:
         """The next sound frame, waiting until then; None when none came."""
         while (frame := cut(self._buffer)) is None:
             data = self.receive(until_s)
-            if not data and awake.now_s() >= until_s:
+            if not data and thread_clock.now_s() >= until_s:
                 return None
             self._buffer += data
         return frame
 
-    def exchange(self, request: bytes, cut: Cut, wanted: Callable[[bytes], bool], *, tries: int = 2) -> bytes:
-        """The answer to a request, asked again when none comes; LinkLost after `LINK_TIMEOUT_S` of silence in all."""
+    def exchange(
+        self, request: bytes, cut: Cut, wanted: Callable[[bytes], bool], *, tries: int = 2
+    ) -> bytes:
+        """The answer to a request, asked again when none comes; LinkLost after `LINK_TIMEOUT_S` of
+        silence in all.
+        """
         for attempt in range(tries):
             self.counts["retries"] += attempt > 0
             self.send(request)
-            until_s = awake.now_s() + LINK_TIMEOUT_S / tries
+            until_s = thread_clock.now_s() + LINK_TIMEOUT_S / tries
             while (frame := self.frame(cut, until_s)) is not None:
                 if wanted(frame):
                     return frame

@@ -1,1 +1,3 @@
-"""The mind of xlvla: latent codec training, the vision-language-action model, policies. torch lives only here."""
+"""The mind of xlvla: latent codec training, the vision-language-action model, policies. torch lives
+only here.
+"""

@@ -35,8 +35,8 @@ class History:
     def as_of(self, stamp_ns: int, frames: int, rate_hz: float, before: np.ndarray) -> np.ndarray:
         """Commands [T, J] in force at the last T = `frames` frames, the last of them at `stamp_ns`.
 
-        Before the first command the robot stood still where that command starts; without any command at `before` [J],
-        its measured pose.
+        Before the first command the robot stood still where that command starts; without any
+        command at `before` [J], its measured pose.
         """
         if not self._stamps:
             return np.tile(before, (frames, 1))

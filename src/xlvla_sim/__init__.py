@@ -6,7 +6,9 @@ import sys
 
 
 def _graphics() -> str:
-    """MuJoCo's name of the graphics to load; without EGL none, so that physics works and only pictures are refused."""
+    """MuJoCo's name of the graphics to load; without EGL none, so that physics works and only
+    pictures are refused.
+    """
     try:
         ctypes.CDLL("libEGL.so.1")
     except OSError:
@@ -15,4 +17,6 @@ def _graphics() -> str:
 
 
 if sys.platform == "linux":
-    os.environ.setdefault("MUJOCO_GL", _graphics())  # mujoco reads it once, when it is first imported
+    os.environ.setdefault(
+        "MUJOCO_GL", _graphics()
+    )  # mujoco reads it once, when it is first imported

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from xlvla.types import SIDES
-from xlvla_sim.room import TABLE_X, TABLE_Y
+from xlvla_sim.scene import TABLE_X, TABLE_Y
 from xlvla_sim.state import State
 
 UPRIGHT = float(np.cos(np.radians(15)))
@@ -32,7 +32,10 @@ def fell_over(state: State, things: Iterable[str]) -> str | None:
 
 def toppled(state: State, things: Iterable[str]) -> str | None:
     """Which thing lies on its side that no robot holds; one that is carried may lean."""
-    return fell_over(state, [thing for thing in things if not touched(state, thing) and state.upright(thing) < LYING])
+    return fell_over(
+        state,
+        [thing for thing in things if not touched(state, thing) and state.upright(thing) < LYING],
+    )
 
 
 def stands(state: State, thing: str) -> bool:
@@ -50,7 +53,9 @@ def free(state: State, things: Iterable[str]) -> bool:
 
 
 def lifted(state: State, thing: str, rest: float, height: float = 0.04) -> bool:
-    """Whether a robot has a thing `height` [m] above where its frame is when it stands on the table."""
+    """Whether a robot has a thing `height` [m] above where its frame is when it stands on the
+    table.
+    """
     return float(state.position(thing)[2]) > rest + height and touched(state, thing)
 
 

@@ -15,9 +15,10 @@ from xlvla_sim.world import World
 
 @dataclass(frozen=True)
 class Demonstration:
-    """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each seen at the start of its frame.
+    """F frames: images RGB uint8 [F, H, W, 3] by camera and measured positions [F, J] rad, each
+    seen at the start of its frame.
 
-    `script` is everything that was played. `good` is a success that nothing has spoilt by the end.
+    `script` is everything that was played. `good` is a success that still holds at the end.
     """
 
     script: Script
@@ -27,16 +28,23 @@ class Demonstration:
     measured: dict[Side, dict[Part, np.ndarray]] = field(default_factory=dict)
 
 
-def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[World], None] | None = None) -> Demonstration:
-    """Plays one episode until the plan is done or the task is lost; `watch` is called at the start of every frame.
+def demonstrate(
+    world: World, expert: Expert, seed: int, *, watch: Callable[[World], None] | None = None
+) -> Demonstration:
+    """Plays one episode until the plan is done or the task is lost; `watch` is called at the start
+    of every frame.
 
     Raises:
         XlvlaError: an arm cannot follow the plan.
     """
     rng = np.random.default_rng([seed, 1])
     world.reset(seed, expert.start(rng))
-    images: dict[str, list[np.ndarray]] = {camera: [] for camera in world.rig.cameras} if world.renders else {}
-    measured: dict[Side, dict[Part, list[np.ndarray]]] = {side: {part: [] for part in PARTS} for side in world.rig.sides}
+    images: dict[str, list[np.ndarray]] = (
+        {camera: [] for camera in world.rig.cameras} if world.renders else {}
+    )
+    measured: dict[Side, dict[Part, list[np.ndarray]]] = {
+        side: {part: [] for part in PARTS} for side in world.rig.sides
+    }
     played: list[Script] = []
     for script in expert.scripts(world, rng):
         played.append(script)
@@ -54,7 +62,8 @@ def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[Wor
     status = world.status()
     good = status.success and bool(world.task.stages[-1].reached(world.state))
     stacked: dict[Side, dict[Part, np.ndarray]] = {
-        side: {part: np.array(rows) for part, rows in parts.items()} for side, parts in measured.items()
+        side: {part: np.array(rows) for part, rows in parts.items()}
+        for side, parts in measured.items()
     }
     return Demonstration(_joined(played), status, good, images, stacked)
 
@@ -62,6 +71,10 @@ def demonstrate(world: World, expert: Expert, seed: int, *, watch: Callable[[Wor
 def _joined(scripts: list[Script]) -> Script:
     """Scripts that were played one after the other, as one."""
     actions: dict[Side, dict[Part, np.ndarray]] = {
-        side: {part: np.concatenate([script.actions[side][part] for script in scripts]) for part in PARTS} for side in scripts[0].actions
+        side: {
+            part: np.concatenate([script.actions[side][part] for script in scripts])
+            for part in PARTS
+        }
+        for side in scripts[0].actions
     }
     return Script(actions, scripts[0].before)

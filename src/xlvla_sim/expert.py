@@ -22,7 +22,8 @@ from xlvla_sim.world import World
 START_SPREAD = np.array([0.03, 0.03, 0.03, 0.10, 0.08, 0.08])
 """How far a demonstration may start from home: wrist position [m] and angles [rad]."""
 
-DETOUR_M, DETOURS = 0.02, 0.5
+DETOUR_M = 0.02
+DETOURS = 0.5
 """How far a detour leads aside, and which share of plans begins with one."""
 
 SPEED_SHARE = 0.9
@@ -50,7 +51,9 @@ class Script:
 
 @dataclass(frozen=True)
 class Stand:
-    """Where a side's commands are: wrist of the grip and the grip in the hand [9], latent [L], joints of arm [N] and hand [J] rad."""
+    """Where a side's commands are: wrist of the grip and the grip in the hand [9], latent [L],
+    joints of arm [N] and hand [J] rad.
+    """
 
     place: np.ndarray
     latent: np.ndarray
@@ -68,20 +71,27 @@ class Expert:
         self.rig = rig
         self.codec = codec
         description = robot.rig_description(rig)
-        self._arms = {side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides}
+        self._arms = {
+            side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides
+        }
         self._grasps = {side: Grasps(rig.hand(side), side, codec) for side in rig.sides}
 
     def start(self, rng: np.random.Generator) -> dict[str, float]:
-        """Joint positions [rad] of the arms near home, so that demonstrations show the way from many places."""
+        """Joint positions [rad] of the arms near home, so that demonstrations show the way from
+        many places.
+        """
         positions: dict[str, float] = {}
         for side in self.rig.sides:
             home = self._home(side)
             near = self._wrist(side, home) + rng.uniform(-1, 1, 6) * START_SPREAD
-            positions |= dict(zip(self.rig.joint_names(side, "arm"), self._solve(side, near, home), strict=True))
+            positions |= dict(
+                zip(self.rig.joint_names(side, "arm"), self._solve(side, near, home), strict=True)
+            )
         return positions
 
     def scripts(self, world: World, rng: np.random.Generator) -> Iterator[Script]:
-        """Commands of one segment of the task's plan after the other; each must be played before the next is asked for.
+        """Commands of one segment of the task's plan after the other; each must be played before
+        the next is asked for.
 
         Raises:
             XlvlaError: an arm cannot follow, or the plan needs a side that the rig does not have.
@@ -91,12 +101,17 @@ class Expert:
         for segment in world.task.plan(world.state, rng):
             self._refuse_missing(segment)
             # about half of the plans begin with a small detour
-            detours = {side: _detour(rng) if segment.get(side) and detours is None else np.zeros(3) for side in stands}
+            detours = {
+                side: _detour(rng) if segment.get(side) and detours is None else np.zeros(3)
+                for side in stands
+            }
             script, stands = self._in_time(segment, stands, detours)
             yield script
 
     def script(self, world: World, rng: np.random.Generator) -> Script:
-        """Commands of the plan's first segment: all of it, where the task does not look at the world again."""
+        """Commands of the plan's first segment: all of it, where the task does not look at the
+        world again.
+        """
         return next(self.scripts(world, rng))
 
     def _refuse_missing(self, segment: Segment) -> None:
@@ -107,7 +122,9 @@ class Expert:
                 there = f"rig '{self.rig.name}' has only {', '.join(self.rig.sides)}"
                 raise XlvlaError(f"{needed}, {there}: choose another task or seed")
 
-    def _in_time(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
+    def _in_time(
+        self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]
+    ) -> tuple[Script, Stands]:
         """Commands of a segment, which is played slower where an arm could not keep up."""
         haste = 1.0
         for _ in range(6):
@@ -116,20 +133,32 @@ class Expert:
             if haste <= 1:
                 return script, ends
             segment = slowed(segment, 1.05 * haste)
-        raise XlvlaError(f"an arm cannot follow: it would have to move {haste:.1f} times as fast as it can, near a singularity")
+        raise XlvlaError(
+            f"an arm cannot follow: it would have to move {haste:.1f} times as fast as it can, "
+            "near a singularity"
+        )
 
-    def _script(self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]) -> tuple[Script, Stands]:
-        places = {side: self._places(side, stand, segment.get(side, ()), detours[side]) for side, stand in stands.items()}
+    def _script(
+        self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]
+    ) -> tuple[Script, Stands]:
+        places = {
+            side: self._places(side, stand, segment.get(side, ()), detours[side])
+            for side, stand in stands.items()
+        }
         frames = max(len(rows) for rows in places.values())
         actions: dict[Side, Mapping[Part, np.ndarray]] = {}
         ends: dict[Side, Stand] = {}
         for side, stand in stands.items():
             rows = _longer(places[side], frames)
             latents = _longer(self._latents(side, stand, segment.get(side, ())), frames)
-            arm, hand = self._arm(side, stand, rows), self._hand(side, stand, latents)
+            arm = self._arm(side, stand, rows)
+            hand = self._hand(side, stand, latents)
             actions[side] = {"arm": arm[1:], "hand": hand[1:]}
             ends[side] = Stand(rows[-1], latents[-1], arm[-1], hand[-1])
-        return Script(actions, {side: {"arm": stand.arm, "hand": stand.hand} for side, stand in stands.items()}), ends
+        return Script(
+            actions,
+            {side: {"arm": stand.arm, "hand": stand.hand} for side, stand in stands.items()},
+        ), ends
 
     def _haste(self, side: Side, script: Script) -> float:
         """By how much an arm would have to be quicker than it is."""
@@ -137,16 +166,25 @@ class Expert:
         speed = np.diff(rows, axis=0) * CHUNK_HZ
         acceleration = np.diff(speed, axis=0, prepend=np.zeros((1, rows.shape[1]))) * CHUNK_HZ
         fast = np.abs(speed / self._arms[side].velocity).max() / SPEED_SHARE
-        return max(float(fast), float(np.sqrt(np.abs(acceleration).max() / self.rig.arm(side).acceleration)))
+        return max(
+            float(fast),
+            float(np.sqrt(np.abs(acceleration).max() / self.rig.arm(side).acceleration)),
+        )
 
     def _stand(self, world: World, side: Side) -> Stand:
         arm, hand = (world.joint_state(side, part)[0].copy() for part in PARTS)
         place = np.concatenate([self._wrist(side, arm), np.zeros(3)])
         return Stand(place, self.codec.encode(self.rig.hand(side).name, side, hand), arm, hand)
 
-    def _places(self, side: Side, stand: Stand, points: Sequence[WayPoint], detour: np.ndarray) -> np.ndarray:
-        """Wrists of the grip and grips in the hand [T, 9] along way-points, with a detour [3] m on the way to the first."""
-        goals = [np.concatenate([point.wrist, self._grasps[side].offset(point.grip)]) for point in points]
+    def _places(
+        self, side: Side, stand: Stand, points: Sequence[WayPoint], detour: np.ndarray
+    ) -> np.ndarray:
+        """Wrists of the grip and grips in the hand [T, 9] along way-points, with a detour [3] m on
+        the way to the first.
+        """
+        goals = [
+            np.concatenate([point.wrist, self._grasps[side].offset(point.grip)]) for point in points
+        ]
         rows = wrist.path(_same_flange(stand.place, goals, side), goals, points, CHUNK_HZ)
         if points:
             s = np.arange(len(rows)) / CHUNK_HZ / points[0].duration_s
@@ -154,7 +192,10 @@ class Expert:
         return rows
 
     def _latents(self, side: Side, stand: Stand, points: Sequence[WayPoint]) -> np.ndarray:
-        goals = [None if point.hand is None else self._grasps[side].latent(point.hand) for point in points]
+        goals = [
+            None if point.hand is None else self._grasps[side].latent(point.hand)
+            for point in points
+        ]
         return wrist.path(stand.latent, goals, points, CHUNK_HZ, share=HAND_SHARE)
 
     def _arm(self, side: Side, stand: Stand, places: np.ndarray) -> np.ndarray:
@@ -165,7 +206,9 @@ class Expert:
         return _smooth(np.array(rows))
 
     def _hand(self, side: Side, stand: Stand, latents: np.ndarray) -> np.ndarray:
-        """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand already is."""
+        """Joint positions [T, J] rad, no faster than the joints may; row 0 is where the hand
+        already is.
+        """
         step = self.rig.hand(side).limits(side).velocity / CHUNK_HZ
         rows = [stand.hand]
         for wanted in self._grasps[side].pose(latents)[1:]:
@@ -173,10 +216,15 @@ class Expert:
         return np.array(rows)
 
     def _solve(self, side: Side, target: np.ndarray, q: np.ndarray) -> np.ndarray:
-        result = self._arms[side].ik(self._link(side), wrist.pose(target, side), q, posture=self._home(side), iterations=60)
+        result = self._arms[side].ik(
+            self._link(side), wrist.pose(target, side), q, posture=self._home(side), iterations=60
+        )
         if result.position_error > 2e-3 or result.rotation_error > 2e-2:
             place = ", ".join(f"{value:.2f}" for value in target)
-            raise XlvlaError(f"the {side} arm cannot bring its wrist to {place}: {result.position_error * 1000:.0f} mm are left")
+            raise XlvlaError(
+                f"the {side} arm cannot bring its wrist to {place}: "
+                f"{result.position_error * 1000:.0f} mm are left"
+            )
         return result.q
 
     def _wrist(self, side: Side, q: np.ndarray) -> np.ndarray:
@@ -190,7 +238,9 @@ class Expert:
 
 
 RAMP_STEPS = 5
-"""Commands per frame: a motion player at 100 Hz glides from one 20 Hz frame to the next, and so does this."""
+"""Commands per frame: a motion player at 100 Hz glides from one 20 Hz frame to the next, and so
+does this.
+"""
 
 
 def play_frame(world: World, script: Script, frame: int) -> None:
@@ -198,16 +248,22 @@ def play_frame(world: World, script: Script, frame: int) -> None:
     for tick in range(1, RAMP_STEPS + 1):
         for side, parts in script.actions.items():
             for part, rows in parts.items():
-                old, new = rows[frame - 1] if frame else script.before[side][part], rows[frame]
+                old = rows[frame - 1] if frame else script.before[side][part]
+                new = rows[frame]
                 names = world.rig.joint_names(side, part)
-                world.command(side, part, dict(zip(names, old + (new - old) * tick / RAMP_STEPS, strict=True)))
+                world.command(
+                    side, part, dict(zip(names, old + (new - old) * tick / RAMP_STEPS, strict=True))
+                )
         world.step(1 / CHUNK_HZ / RAMP_STEPS)
 
 
 def slowed(segment: Segment, factor: float) -> Segment:
     """The same way-points, each taking `factor` as long."""
     return {
-        side: [replace(point, duration_s=factor * point.duration_s, overlap_s=factor * point.overlap_s) for point in points]
+        side: [
+            replace(point, duration_s=factor * point.duration_s, overlap_s=factor * point.overlap_s)
+            for point in points
+        ]
         for side, points in segment.items()
     }
 
@@ -225,14 +281,18 @@ def _flange(place: np.ndarray, side: Side) -> np.ndarray:
 
 
 def _same_flange(place: np.ndarray, goals: Sequence[np.ndarray], side: Side) -> np.ndarray:
-    """The same flange [9] thought of from the grip of the first goal, so that going there does not swing about another."""
+    """The same flange [9] thought of from the grip of the first goal, so that going there does not
+    swing about another.
+    """
     offset = goals[0][6:] if goals else place[6:]
     turned = wrist.pose(place[:6], side)[:3, :3]
     return np.concatenate([place[:3] + turned @ (offset - place[6:]), place[3:6], offset])
 
 
 def _smooth(rows: np.ndarray) -> np.ndarray:
-    """Rows between their ends averaged with their neighbours, twice: near singularities inverse kinematics is rough."""
+    """Rows between their ends averaged with their neighbours, twice: near singularities inverse
+    kinematics is rough.
+    """
     for _ in range(2):
         rows = np.concatenate([rows[:1], (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4, rows[-1:]])
     return rows

@@ -1,7 +1,9 @@
-"""Grasps in pinch space: one number says how far a hand is closed, and the latent turns it into a pose of any hand.
+"""Grasps in pinch space: one number says how far a hand is closed, and the latent turns it into a
+pose of any hand.
 
-The number is the distance from thumb tip to the tips of index and middle finger. It is measured on a reference hand
-that closes along a fixed line of poses; the latent keeps the lines between fingertips, so every hand opens as far.
+The number is the distance from thumb tip to the tips of index and middle finger. It is measured on
+a reference hand that closes along a fixed line of poses; the latent keeps the lines between
+fingertips, so every hand opens as far.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ SHAPES: Mapping[str, np.ndarray] = {
     "relaxed": _reference((1.2, 0.5, 0.5), (0.9, 0.7)),
     "flat": _reference((0.0, 0.0, 0.2), (0.1, 0.1)),
 }
-"""Hand shapes by name: half curled with the thumb towards the fingers; straight fingers with the thumb up."""
+"""Hand shapes by name: half curled with the thumb towards the fingers; straight fingers with the
+thumb up.
+"""
 
 OPEN = _reference((1.5, 0.0, 0.0), (0.15, 0.1))
 CLOSED = _reference((1.5, 0.9, 0.7), (1.25, 0.95))
@@ -41,11 +45,13 @@ OPPOSING: tuple[Finger, Finger] = ("index", "middle")
 
 @dataclass(frozen=True)
 class Grip:
-    """Where a hand holds a thing: midway between thumb tip and fingertips that are `width` apart [m].
+    """Where a hand holds a thing: midway between thumb tip and fingertips that are `width` apart
+    [m].
 
     Args:
-        depth: distance [m] from the flange's axis out of the palm, instead of the fingertips': nearer than those, so
-            that the fingers close around the thing and press it into the palm.
+        depth: distance [m] from the flange's axis out of the palm, instead of the fingertips':
+            nearer than those, so that the fingers close around the thing and press it into the
+            palm.
     """
 
     width: float
@@ -56,16 +62,21 @@ class Grasps:
     """Latents of hand shapes and pinch widths, and where a hand of one side then holds things."""
 
     def __init__(self, hand: Hand, side: Side, codec: Codec):
-        self._hand, self._codec = hand, codec
+        self._hand = hand
+        self._codec = codec
         self._side: Side = side
         self._kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
-        self._shapes = {name: codec.encode(REFERENCE, "right", pose) for name, pose in SHAPES.items()}
+        self._shapes = {
+            name: codec.encode(REFERENCE, "right", pose) for name, pose in SHAPES.items()
+        }
         poses = OPEN + np.linspace(0, 1, 41)[:, None] * (CLOSED - OPEN)
         self._widths = _widths()
         self._latents = codec.encode(REFERENCE, "right", poses)[: len(self._widths)]
 
     def latent(self, shape: str | float) -> np.ndarray:
-        """Latent [L] of a shape by name, or of a pinch width [m]; what is narrower than the reference closes is fully closed."""
+        """Latent [L] of a shape by name, or of a pinch width [m]; what is narrower than the
+        reference closes is fully closed.
+        """
         if isinstance(shape, str):
             return self._shapes[shape]
         columns = [np.interp(shape, self._widths[::-1], column) for column in self._latents[::-1].T]
@@ -87,11 +98,18 @@ class Grasps:
 
     def pose(self, latents: np.ndarray) -> np.ndarray:
         """Joint positions [..., J] rad this hand may be sent."""
-        return np.clip(self._codec.decode(self._hand.name, self._side, latents), *self._hand.command_range(self._side))
+        return np.clip(
+            self._codec.decode(self._hand.name, self._side, latents),
+            *self._hand.command_range(self._side),
+        )
 
 
-def _pinch(hand: Hand, side: Side, kinematics: Kinematics, q: np.ndarray) -> tuple[float, np.ndarray]:
-    """Distance [m] between thumb tip and opposing fingertips, and the point midway [3] m in the flange's frame."""
+def _pinch(
+    hand: Hand, side: Side, kinematics: Kinematics, q: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Distance [m] between thumb tip and opposing fingertips, and the point midway [3] m in the
+    flange's frame.
+    """
     links = hand.tip_links(side)
     poses = kinematics.fk(q, list(links.values()))
     thumb = poses[links["thumb"]][:3, 3]

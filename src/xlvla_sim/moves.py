@@ -1,4 +1,6 @@
-"""Moves that tasks make their plans of: take a thing, carry it, put it down; for any hand of either side."""
+"""Moves that tasks make their plans of: take a thing, carry it, put it down; for any hand of either
+side.
+"""
 
 from __future__ import annotations
 
@@ -57,24 +59,48 @@ class Hold:
     above: float = 0.0
 
     def between(self, by: np.ndarray, side: Side) -> np.ndarray:
-        """The part of `by` [3] m that goes along the fingers and neither along the approach nor up."""
+        """The part of `by` [3] m that goes along the fingers and neither along the approach nor
+        up.
+        """
         yaw = INWARD[side] * self.angles[0]
         fingers = np.array([np.cos(yaw), np.sin(yaw), 0.0])
         return (by @ fingers) * fingers if self.approach[1] else np.zeros(3)
 
 
-def from_side(width: float, *, depth: float | None = None, above: float = 0.0, squeeze: float = SQUEEZE) -> Hold:
-    """Around an upright thing, palm first, thumb up; `depth` [m] from the flange's axis out of the palm."""
+def from_side(
+    width: float, *, depth: float | None = None, above: float = 0.0, squeeze: float = SQUEEZE
+) -> Hold:
+    """Around an upright thing, palm first, thumb up; `depth` [m] from the flange's axis out of the
+    palm.
+    """
     grip = Grip(width, PALM_DEPTH + width / 2 if depth is None else depth)
     return Hold(grip, (0.0, np.radians(8), 0.0), (0.0, -0.10, 0.01), OPENED, width - squeeze, above)
 
 
-def from_above(width: float, *, above: float = -0.008, yaw: float = 0.0, squeeze: float = SQUEEZE) -> Hold:
+def from_above(
+    width: float, *, above: float = -0.008, yaw: float = 0.0, squeeze: float = SQUEEZE
+) -> Hold:
     """With the fingertips, palm down; they reach a little below the middle."""
-    return Hold(Grip(width), (yaw, np.radians(32), np.radians(-90)), (0.0, 0.0, 0.09), width + 0.045, width - squeeze, above)
+    return Hold(
+        Grip(width),
+        (yaw, np.radians(32), np.radians(-90)),
+        (0.0, 0.0, 0.09),
+        width + 0.045,
+        width - squeeze,
+        above,
+    )
 
 
-def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator, *, lift: float = 0.10, tries: int = 3) -> Move:
+def take(
+    state: State,
+    thing: str,
+    side: Side,
+    hold: Hold,
+    rng: np.random.Generator,
+    *,
+    lift: float = 0.10,
+    tries: int = 3,
+) -> Move:
     """Takes a thing and lifts it; looks whether it came along, and tries again where it did not."""
     pace = rng.uniform(0.9, 1.2)
     held = WayPoint(at(state.position(thing), side, hold), 0.0, grip=hold.grip)
@@ -91,10 +117,16 @@ def take(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Genera
 
 
 def take_over(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator) -> Move:
-    """Closes a hand around a thing where it is, on the table or in the other hand; it opens only when it is beside it."""
-    pace, here = rng.uniform(0.9, 1.2), state.position(thing)
-    before, last = at(here, side, hold, apart=0.9), at(here, side, hold)
-    varied = at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
+    """Closes a hand around a thing where it is, on the table or in the other hand; it opens only
+    when it is beside it.
+    """
+    pace = rng.uniform(0.9, 1.2)
+    here = state.position(thing)
+    before = at(here, side, hold, apart=0.9)
+    last = at(here, side, hold)
+    varied = (
+        at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
+    )
     yield {
         side: [
             WayPoint(varied, 1.4 * pace, grip=hold.grip),
@@ -121,7 +153,8 @@ def bring(
 ) -> Move:
     """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there.
 
-    On the way it is turned to point along `yaw` [rad], or half a turn further, or to `stand` upright.
+    On the way it is turned to point along `yaw` [rad], or half a turn further, or to `stand`
+    upright.
     """
 
     def corrected(wrist: np.ndarray, goal: np.ndarray) -> np.ndarray:
@@ -131,7 +164,12 @@ def bring(
     above = corrected(held.wrist, target + np.array([0, 0, over]))
     yield {side: [WayPoint(above, _time(above - held.wrist) * pace, grip=held.grip)]}
     down = corrected(above, target)
-    yield {side: [WayPoint(down, 0.3 + _time(down - above), grip=held.grip), WayPoint(down, 0.15, grip=held.grip)]}
+    yield {
+        side: [
+            WayPoint(down, 0.3 + _time(down - above), grip=held.grip),
+            WayPoint(down, 0.15, grip=held.grip),
+        ]
+    }
     return WayPoint(down, 0.0, grip=held.grip)
 
 
@@ -146,14 +184,19 @@ def release(
     away: Sequence[float] = (0.0, -0.02, 0.09),
     standing: bool = True,
 ) -> Move:
-    """Opens the hand and draws it back; from around a `standing` thing so that thumb and fingers keep clear of it.
+    """Opens the hand and draws it back; from around a `standing` thing so that thumb and fingers
+    keep clear of it.
 
     `away` [3] m is for a right hand.
     """
     yield {side: [WayPoint(held.wrist, 0.5, hold.opened, grip=held.grip)]}
     approach = _mirrored(hold.approach, side)
     near = moved(held.wrist, 0.15 * approach)
-    middle = moved(near, hold.between(state.position(thing) - held.wrist[:3], side)) if standing else near
+    middle = (
+        moved(near, hold.between(state.position(thing) - held.wrist[:3], side))
+        if standing
+        else near
+    )
     off = moved(middle, 0.85 * approach)
     back = moved(off, _mirrored(away, side))
     yield {
@@ -168,8 +211,11 @@ def release(
 
 
 def together(**moves: Move) -> Generator[Segment, None, dict[str, WayPoint]]:
-    """Moves of both sides at the same time, by side; their segments begin together. The results are by side, too."""
-    running, results = dict(moves), dict[str, WayPoint]()
+    """Moves of both sides at the same time, by side; their segments begin together. The results are
+    by side, too.
+    """
+    running = dict(moves)
+    results = dict[str, WayPoint]()
     while running:
         merged: dict[Side, Sequence[WayPoint]] = {}
         for side, move in list(running.items()):
@@ -184,7 +230,9 @@ def together(**moves: Move) -> Generator[Segment, None, dict[str, WayPoint]]:
 
 
 def at(thing: np.ndarray, side: Side, hold: Hold, *, apart: float = 0.0) -> np.ndarray:
-    """The wrist [6] that has a thing at `thing` [3] m in its grip, or is `apart` of the approach away."""
+    """The wrist [6] that has a thing at `thing` [3] m in its grip, or is `apart` of the approach
+    away.
+    """
     xyz = thing + np.array([0, 0, hold.above]) + apart * _mirrored(hold.approach, side)
     return np.array([*xyz, *hold.angles])
 

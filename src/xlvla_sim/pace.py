@@ -19,7 +19,8 @@ class Pacer:
 
     def __init__(self, speed: float):
         self._speed = speed
-        self._start_s, self._passed_s = time.monotonic(), 0.0
+        self._start_s = time.monotonic()
+        self._passed_s = 0.0
         self._marks: deque[tuple[float, float]] = deque([(self._start_s, 0.0)])
         self._total_s = 0.0
         self.factor = 0.0
@@ -35,7 +36,8 @@ class Pacer:
         if ahead_s > 0:
             stop.wait(ahead_s) if ahead_s > 0.5 else time.sleep(ahead_s)
         elif ahead_s < -_FORGIVEN_S:
-            self._start_s, self._passed_s = time.monotonic(), 0.0
+            self._start_s = time.monotonic()
+            self._passed_s = 0.0
 
     def _measure(self) -> None:
         now = time.monotonic()

@@ -1,5 +1,6 @@
-"""Pouring, judged by tilt and position: there are no granules and no liquid. What is in a vessel runs out while its mouth
-points below level, and lands straight below the mouth."""
+"""Pouring, judged by tilt and position: there are no granules and no liquid. What is in a vessel
+runs out while its mouth points below level, and lands straight below the mouth.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +21,20 @@ DOWN = float(np.cos(np.radians(100)))
 HIGH_M = 0.15
 """From higher up it splashes."""
 
-CLEAR_M, POUR_S = 0.05, 1.5
+CLEAR_M = 0.05
+POUR_S = 1.5
 """How far above the target the expert holds the mouth, and for how long."""
 
-HALF, FULL = float(np.radians(60)), float(np.radians(118))
+HALF = float(np.radians(60))
+FULL = float(np.radians(118))
 """How far the expert turns a vessel on the way, and to pour [rad]."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where to pour: onto `thing`, within `radius` of its frame seen from above, whose top is `top` above its frame [m]."""
+    """Where to pour: onto `thing`, within `radius` of its frame seen from above, whose top is `top`
+    above its frame [m].
+    """
 
     thing: str
     radius: float
@@ -51,7 +56,9 @@ def pours(state: State, vessel: str, target: Target) -> bool:
 def spilt(state: State, vessel: str, target: Target) -> bool:
     """Whether a vessel runs out beside the target."""
     mouth, way = state.site(f"{vessel}/mouth")
-    return bool(way[2] < DOWN and np.hypot(*(mouth - state.position(target.thing))[:2]) > 2 * target.radius)
+    return bool(
+        way[2] < DOWN and np.hypot(*(mouth - state.position(target.thing))[:2]) > 2 * target.radius
+    )
 
 
 def put_back(state: State, vessel: str, half: float) -> bool:
@@ -60,17 +67,26 @@ def put_back(state: State, vessel: str, half: float) -> bool:
 
 
 def serve(state: State, vessel: str, target: Target, hold: Hold, rng: np.random.Generator) -> Plan:
-    """The hand on the vessel's side takes it, pours over the target and puts it down where it was."""
+    """The hand on the vessel's side takes it, pours over the target and puts it down where it
+    was.
+    """
     side: Side = "left" if state.position(vessel)[1] > 0 else "right"
-    pace, home = rng.uniform(0.9, 1.2), state.position(vessel)
+    pace = rng.uniform(0.9, 1.2)
+    home = state.position(vessel)
     held = yield from take(state, vessel, side, hold, rng, lift=0.12)
     poured = yield from pour(state, vessel, target, side, held, pace)
-    there = yield from bring(state, vessel, side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True)
+    there = yield from bring(
+        state, vessel, side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True
+    )
     yield from release(state, vessel, side, there, hold, pace)
 
 
-def pour(state: State, vessel: str, target: Target, side: Side, held: WayPoint, pace: float) -> Move:
-    """Brings the mouth of a held, upright vessel over the target, turns it down for a while and up again."""
+def pour(
+    state: State, vessel: str, target: Target, side: Side, held: WayPoint, pace: float
+) -> Move:
+    """Brings the mouth of a held, upright vessel over the target, turns it down for a while and up
+    again.
+    """
     mouth = state.site(f"{vessel}/mouth")[0]
     goal = state.position(target.thing) + np.array([0, 0, target.top + CLEAR_M])
     aside = goal + np.array([0, -0.03 * INWARD[side], 0.05])
@@ -95,8 +111,12 @@ def pour(state: State, vessel: str, target: Target, side: Side, held: WayPoint, 
     return WayPoint(up, 0.0, grip=held.grip)
 
 
-def _turned(held: np.ndarray, mouth: np.ndarray, goal: np.ndarray, turn: float, side: Side) -> np.ndarray:
-    """The wrist [6] that has the mouth of what it holds at `goal` [3], after turning by `turn` [rad] about its fingers, thumb inwards."""
+def _turned(
+    held: np.ndarray, mouth: np.ndarray, goal: np.ndarray, turn: float, side: Side
+) -> np.ndarray:
+    """The wrist [6] that has the mouth of what it holds at `goal` [3], after turning by `turn`
+    [rad] about its fingers, thumb inwards.
+    """
     wrist = held - np.array([0, 0, 0, 0, 0, turn])
     rotation = pose(wrist, side)[:3, :3] @ pose(held, side)[:3, :3].T
     wrist[:3] = goal - rotation @ (mouth - held[:3])

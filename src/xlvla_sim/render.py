@@ -26,9 +26,13 @@ class Renderer:
         self._gl, self._context = _open_gl(model)
         self._size = (0, 0)
         self.close = weakref.finalize(self, _release, self._gl, self._context)
-        self.close.atexit = False  # by then EGL may have shut itself down, and the process frees everything anyway
+        self.close.atexit = (
+            False  # by then EGL may have shut itself down, and the process frees everything anyway
+        )
 
-    def picture(self, data: mujoco.MjData, camera: str, width: int, height: int, *, smooth: bool = False) -> np.ndarray:
+    def picture(
+        self, data: mujoco.MjData, camera: str, width: int, height: int, *, smooth: bool = False
+    ) -> np.ndarray:
         """RGB uint8 [height, width, 3]; `smooth` draws it twice as large and shrinks it."""
         if smooth:
             large = self.picture(data, camera, 2 * width, 2 * height)
@@ -36,8 +40,11 @@ class Renderer:
         self._gl.make_current()
         self._resize(width, height)
         view = mujoco.MjvCamera()
-        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, self._model.camera(camera).id
-        mujoco.mjv_updateScene(self._model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL, self._scene)
+        view.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        view.fixedcamid = self._model.camera(camera).id
+        mujoco.mjv_updateScene(
+            self._model, data, self._option, None, view, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
         rectangle = mujoco.MjrRect(0, 0, width, height)
         mujoco.mjr_render(rectangle, self._scene, self._context)
         pixels = np.empty((height, width, 3), np.uint8)
@@ -48,7 +55,10 @@ class Renderer:
         if self._size == (width, height):
             return
         if width > _LARGEST[0] or height > _LARGEST[1]:
-            raise XlvlaError(f"a picture of {width} x {height} is larger than {_LARGEST[0]} x {_LARGEST[1]}, the largest this world draws")
+            raise XlvlaError(
+                f"a picture of {width} x {height} is larger than {_LARGEST[0]} x {_LARGEST[1]}, "
+                "the largest this world draws"
+            )
         mujoco.mjr_resizeOffscreen(width, height, self._context)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._size = (width, height)
@@ -62,7 +72,9 @@ def _open_gl(model: mujoco.MjModel):
         gl = GLContext(*_LARGEST)
         gl.make_current()
         return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-    except Exception as error:  # the loaders raise anything from ImportError to OpenGL.error.GLError
+    except (
+        Exception
+    ) as error:  # the loaders raise anything from ImportError to OpenGL.error.GLError
         reason = " ".join(str(error).split())[:120]
         raise XlvlaError(f"no pictures without offscreen OpenGL ({reason}): {_advice()}") from None
 
@@ -75,7 +87,9 @@ def _advice() -> str:
 
 
 def _release(gl, context: mujoco.MjrContext) -> None:
-    """Frees a context's buffers while it is the current one: another context's buffers bear the same numbers."""
+    """Frees a context's buffers while it is the current one: another context's buffers bear the
+    same numbers.
+    """
     gl.make_current()
     context.free()
     gl.free()

@@ -1,4 +1,6 @@
-"""From a rig's URDF to MuJoCo bodies: capsules, couplings as joint equalities, gravity-compensated links."""
+"""From a rig's URDF to MuJoCo bodies: capsules, couplings as joint equalities, gravity-compensated
+links.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ from xlvla import urdf
 from xlvla.types import Side
 
 CONTACT_BIT: Mapping[Side, int] = {"left": 1, "right": 2}
-OBJECT_BIT, TABLE_BIT = 4, 8
+OBJECT_BIT = 4
+TABLE_BIT = 8
 EVERYTHING = 15
 
-ARM_ARMATURE, HAND_ARMATURE = 0.1, 0.002
+ARM_ARMATURE = 0.1
+HAND_ARMATURE = 0.002
 """Reflected rotor inertia [kg m^2]; it also keeps the light fingers stable at 500 Hz."""
 
 COUPLING_SOLREF = (0.006, 1.0)
@@ -29,7 +33,9 @@ ROUNDNESS = 0.3
 
 @dataclass(frozen=True)
 class Shape:
-    """One geometric element of a URDF link; a capsule is written in URDF as a cylinder with two `_cap_` spheres."""
+    """One geometric element of a URDF link; a capsule is written in URDF as a cylinder with two
+    `_cap_` spheres.
+    """
 
     name: str
     type: mujoco.mjtGeom
@@ -66,7 +72,8 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
     below: dict[str, list[urdf.Joint]] = {}
     for joint in description.joints:
         below.setdefault(joint.parent, []).append(joint)
-    ordered, front = [], [description.root]
+    ordered = []
+    front = [description.root]
     while front:
         children = below.get(front.pop(0), [])
         ordered += children
@@ -76,11 +83,17 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
 
 def _add_material(spec: mujoco.MjSpec, element: ET.Element) -> None:
     color = element.find("color")
-    rgba = [float(value) for value in color.get("rgba", "").split()] if color is not None else [0.5, 0.5, 0.5, 1]
+    rgba = (
+        [float(value) for value in color.get("rgba", "").split()]
+        if color is not None
+        else [0.5, 0.5, 0.5, 1]
+    )
     spec.add_material(name=element.get("name"), rgba=rgba, specular=0.4, shininess=0.5)
 
 
-def _add_link(spec: mujoco.MjSpec, parent: mujoco.MjsBody, joint: urdf.Joint, link: ET.Element) -> mujoco.MjsBody:
+def _add_link(
+    spec: mujoco.MjSpec, parent: mujoco.MjsBody, joint: urdf.Joint, link: ET.Element
+) -> mujoco.MjsBody:
     body = parent.add_body(name=joint.child, pos=joint.xyz, quat=quaternion(joint.rpy), gravcomp=1)
     _add_inertia(body, link.find("inertial"))
     if joint.moves:
@@ -93,12 +106,16 @@ def _add_link(spec: mujoco.MjSpec, parent: mujoco.MjsBody, joint: urdf.Joint, li
 def _add_inertia(body: mujoco.MjsBody, inertial: ET.Element | None) -> None:
     if inertial is None:
         return
-    origin, mass, inertia = inertial.find("origin"), inertial.find("mass"), inertial.find("inertia")
+    origin = inertial.find("origin")
+    mass = inertial.find("mass")
+    inertia = inertial.find("inertia")
     assert mass is not None and inertia is not None
     body.explicitinertial = True
     body.mass = float(mass.get("value", 0))
     body.ipos = _vector(origin, "xyz")
-    body.fullinertia = [float(inertia.get(key, 0)) for key in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz")]
+    body.fullinertia = [
+        float(inertia.get(key, 0)) for key in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz")
+    ]
 
 
 def _add_joint(body: mujoco.MjsBody, joint: urdf.Joint) -> None:
@@ -131,9 +148,13 @@ def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
         **where,
     )
     if box:
-        mesh = spec.add_mesh(name=f"{body.name}/{shape.name}", scale=[1.03 * half for half in shape.size])
+        mesh = spec.add_mesh(
+            name=f"{body.name}/{shape.name}", scale=[1.03 * half for half in shape.size]
+        )
         mesh.make_supersphere(16, ROUNDNESS, ROUNDNESS)
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=0, conaffinity=0, **where)
+        body.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=0, conaffinity=0, **where
+        )
 
 
 def _add_coupling(spec: mujoco.MjSpec, joint: str, mimic: urdf.Mimic) -> None:
@@ -149,7 +170,9 @@ def _add_coupling(spec: mujoco.MjSpec, joint: str, mimic: urdf.Mimic) -> None:
 
 
 def _shapes(link: ET.Element) -> list[Shape]:
-    """Collision shapes with the looks of the visual of the same name; a cylinder with caps becomes one capsule."""
+    """Collision shapes with the looks of the visual of the same name; a cylinder with caps becomes
+    one capsule.
+    """
     looks = {visual.get("name"): visual.find("material") for visual in link.findall("visual")}
     collisions = {element.get("name", ""): element for element in link.findall("collision")}
     return [
@@ -160,7 +183,8 @@ def _shapes(link: ET.Element) -> list[Shape]:
 
 
 def _shape(name: str, element: ET.Element, material: str, *, capped: bool) -> Shape:
-    origin, geometry = element.find("origin"), element.find("geometry")
+    origin = element.find("origin")
+    geometry = element.find("geometry")
     assert geometry is not None
     type_, size = _geometry(geometry[0], capped)
     return Shape(name, type_, size, _vector(origin, "xyz"), _vector(origin, "rpy"), material)
@@ -182,5 +206,9 @@ def _name(material: ET.Element | None) -> str:
 
 
 def _vector(origin: ET.Element | None, key: str) -> urdf.Vector:
-    x, y, z = (float(value) for value in (origin.get(key) or "0 0 0").split()) if origin is not None else (0.0, 0.0, 0.0)
+    x, y, z = (
+        (float(value) for value in (origin.get(key) or "0 0 0").split())
+        if origin is not None
+        else (0.0, 0.0, 0.0)
+    )
     return x, y, z

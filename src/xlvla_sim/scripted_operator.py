@@ -1,4 +1,4 @@
-"""Somebody who drives by hand, scripted: the expert's plan, done with the hands of a person in a world of their own."""
+"""A scripted teleoperator: executes the expert's plan with simulated human hands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ REJOIN_S = 0.7
 """How long hands take back to the plan, from where the robot was let go."""
 
 REST_S = 0.4
-"""Time after each part of a plan, in which a robot that lags behind arrives before the operator looks again."""
+"""Time after each part of a plan, in which a robot that lags behind arrives before the operator
+looks again.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class Hands:
 class ScriptedOperator:
     """Drives a rig through one episode after the other; it knows where everything in the world is.
 
-    The wrist is where the flange would be as the expert wants it, as far as a rig whose teleoperation turns and scales
-    movements needs it; the fingers are the expert's latent as a person's hand. To plan takes a while: `begin` and `go_on`
-    may run in another thread than the rest.
+    The wrist is where the flange would be as the expert wants it, as far as a rig whose
+    teleoperation turns and scales movements needs it; the fingers are the expert's latent as a
+    person's hand. To plan takes a while: `begin` and `go_on` may run in another thread than the
+    rest.
     """
 
     def __init__(self, rig: Rig, codec: Codec | None = None):
@@ -51,9 +54,13 @@ class ScriptedOperator:
         self._people = HumanCodec.load(self._codec)
         self._world, self._expert = World(rig, render=False), Expert(rig, self._codec)
         description = robot.rig_description(rig)
-        self._arms = {side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides}
+        self._arms = {
+            side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides
+        }
         turn = np.radians(rig.teleop.turn_deg if rig.teleop else 0.0)
-        self._turn = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+        self._turn = np.array(
+            [[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]]
+        )
         self._scale = rig.teleop.scale if rig.teleop else 1.0
         self._script: Script | None = None
         self._played_s = self._away_s = 0.0
@@ -69,13 +76,18 @@ class ScriptedOperator:
         return self._script is None or self._played_s >= self._script.frames / CHUNK_HZ + REST_S
 
     def begin(self, seed: int) -> Script:
-        """The first part of an episode with that seed, from where the rig begins it. XlvlaError where an arm cannot follow."""
+        """The first part of an episode with that seed, from where the rig begins it. XlvlaError
+        where an arm cannot follow.
+        """
         self._world.reset(seed)
-        self._scripts: Iterator[Script] = self._expert.scripts(self._world, np.random.default_rng([seed, 1]))
+        self._scripts: Iterator[Script] = self._expert.scripts(
+            self._world, np.random.default_rng([seed, 1])
+        )
         return next(self._scripts)
 
     def go_on(self, positions: np.ndarray) -> Script | None:
-        """The next part, None after the last; `positions` [nq] are where everything is, as the simulation said.
+        """The next part, None after the last; `positions` [nq] are where everything is, as the
+        simulation said.
 
         Raises:
             XlvlaError: an arm cannot follow, or the positions are another world's.
@@ -84,7 +96,9 @@ class ScriptedOperator:
         return next(self._scripts, None)
 
     def play(self, script: Script) -> None:
-        self._script, self._played_s, self._away_s = script, 0.0, 0.0
+        self._script = script
+        self._played_s = 0.0
+        self._away_s = 0.0
 
     def advance(self, passed_s: float) -> None:
         """Lets time pass; hands that are elsewhere come back to the plan before it goes on."""
@@ -94,18 +108,25 @@ class ScriptedOperator:
             self._played_s += passed_s
 
     def rejoin(self, positions: np.ndarray) -> None:
-        """Hands go where the robot is, which was let go, to be followed from there. Not while another thread plans."""
+        """Hands go where the robot is, which was let go, to be followed from there. Not while
+        another thread plans.
+        """
         self._look(positions)
         if self._script is not None:
             self._away_s = 0.0
             there = {key: self._world.joint_state(*key)[0].copy() for key in self.rig.parts}
-            self._away = {key: measured - self._joints(self._script, *key) for key, measured in there.items()}
+            self._away = {
+                key: measured - self._joints(self._script, *key) for key, measured in there.items()
+            }
             self._away_s = REJOIN_S
 
     def _look(self, positions: np.ndarray) -> None:
         here = self._world.data.qpos
         if positions.shape != here.shape:
-            raise XlvlaError(f"a state of this world has {len(here)} numbers, not {list(positions.shape)}: is another rig simulated?")
+            raise XlvlaError(
+                f"a state of this world has {len(here)} numbers, not {list(positions.shape)}: is "
+                "another rig simulated?"
+            )
         here[:] = positions
         mujoco.mj_forward(self._world.model, self._world.data)
 
@@ -118,7 +139,9 @@ class ScriptedOperator:
         wrist = np.eye(4)
         wrist[:3, :3] = self._turn @ flange[:3, :3]
         wrist[:3, 3] = STANDS_M + self._turn @ flange[:3, 3] / self._scale
-        latent = self._codec.encode(self.rig.hand(side).name, side, self._joints(self._script, side, "hand"))
+        latent = self._codec.encode(
+            self.rig.hand(side).name, side, self._joints(self._script, side, "hand")
+        )
         return Hands(wrist, self._people.decode(side, latent))
 
     def _joints(self, script: Script, side: Side, part: Part) -> np.ndarray:

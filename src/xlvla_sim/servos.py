@@ -1,4 +1,6 @@
-"""Position servos: a stiff loop around a set-point that itself moves no faster than the joint may."""
+"""Position servos: a stiff loop around a set-point that itself moves no faster than the joint
+may.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,18 @@ from collections.abc import Mapping
 import mujoco
 import numpy as np
 
-from xlvla.hand import Limits
+from xlvla.hand import JointLimits
 from xlvla.rig import Rig
 from xlvla.types import PARTS, Part, Side
 
 ARM_STIFFNESS = 15.0
-"""Stiffness per Nm of a joint's effort limit [1/rad]: an industrial arm gives way by millimetres, not centimetres."""
+"""Stiffness per Nm of a joint's effort limit [1/rad]: an industrial arm gives way by millimetres,
+not centimetres.
+"""
 
 HAND_STIFFNESS = 6.0
-"""Stiffness of every finger joint [Nm/rad]: small motors behind long gears, so that a touch gives."""
+"""Stiffness of every finger joint [Nm/rad]: small motors behind long gears, so that a touch gives.
+"""
 
 LAG_S = 0.04
 """Time constant of every servo: derivative gain over stiffness."""
@@ -29,7 +34,11 @@ def add_servos(spec: mujoco.MjSpec, rig: Rig) -> None:
             for name, force in zip(rig.joint_names(side, part), effort, strict=True):
                 stiffness = ARM_STIFFNESS * force if part == "arm" else HAND_STIFFNESS
                 actuator = spec.add_actuator(
-                    name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, forcelimited=True, forcerange=(-force, force)
+                    name=name,
+                    target=name,
+                    trntype=mujoco.mjtTrn.mjTRN_JOINT,
+                    forcelimited=True,
+                    forcerange=(-force, force),
                 )
                 actuator.set_to_position(kp=stiffness, kv=LAG_S * stiffness)
 
@@ -38,9 +47,12 @@ class Servos:
     """Set-points of every servo of a model and their way to the commanded positions."""
 
     def __init__(self, rig: Rig, model: mujoco.MjModel):
-        self._limits: dict[tuple[Side, Part], Limits] = {(side, part): _limits(rig, side, part) for side in rig.sides for part in PARTS}
+        self._limits: dict[tuple[Side, Part], JointLimits] = {
+            (side, part): _limits(rig, side, part) for side in rig.sides for part in PARTS
+        }
         self.index: Mapping[tuple[Side, Part], np.ndarray] = {
-            key: np.array([model.actuator(name).id for name in rig.joint_names(*key)]) for key in self._limits
+            key: np.array([model.actuator(name).id for name in rig.joint_names(*key)])
+            for key in self._limits
         }
         self.step = np.zeros(model.nu)
         self.target = np.zeros(model.nu)
@@ -53,9 +65,11 @@ class Servos:
         self.target[self.index[side, part]] = np.clip(positions, limits.lower, limits.upper)
 
     def advance(self, control: np.ndarray) -> None:
-        """Moves the set-points one physics step, in place, no faster than the joints' speed limits."""
+        """Moves the set-points one physics step, in place, no faster than the joints' speed
+        limits.
+        """
         control += np.clip(self.target - control, -self.step, self.step)
 
 
-def _limits(rig: Rig, side: Side, part: Part) -> Limits:
+def _limits(rig: Rig, side: Side, part: Part) -> JointLimits:
     return rig.hand(side).limits(side) if part == "hand" else rig.arm(side).limits

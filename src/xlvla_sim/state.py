@@ -44,9 +44,20 @@ class State:
         self._put(body, xyz, [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
 
     def lay(self, body: str, xyz: np.ndarray, yaw: float = 0.0) -> None:
-        """Puts a free body on its side: its z axis along x, then turned about the world's z [rad]."""
+        """Puts a free body on its side: its z axis along x, then turned about the world's z
+        [rad].
+        """
         half = np.sqrt(0.5)
-        self._put(body, xyz, [half * np.cos(yaw / 2), -half * np.sin(yaw / 2), half * np.cos(yaw / 2), half * np.sin(yaw / 2)])
+        self._put(
+            body,
+            xyz,
+            [
+                half * np.cos(yaw / 2),
+                -half * np.sin(yaw / 2),
+                half * np.cos(yaw / 2),
+                half * np.sin(yaw / 2),
+            ],
+        )
 
     def _put(self, body: str, xyz: np.ndarray, quat: list[float]) -> None:
         joint = self.data.joint(self.model.joint(self.model.body(body).jntadr[0]).name)
@@ -62,7 +73,12 @@ class State:
 
     def touches(self, a: str, b: str) -> bool:
         bodies = self.model.geom_bodyid[self.data.contact.geom[: self.data.ncon]]
-        return bool(np.all(np.sort(bodies, axis=1) == sorted((self.model.body(a).id, self.model.body(b).id)), axis=1).any())
+        return bool(
+            np.all(
+                np.sort(bodies, axis=1) == sorted((self.model.body(a).id, self.model.body(b).id)),
+                axis=1,
+            ).any()
+        )
 
     def tint(self, material: str, rgb: np.ndarray) -> None:
         """Colours a material for this episode."""

@@ -1,4 +1,6 @@
-"""What a task is: objects on the table, stages of success in order, and a plan that a scripted expert can follow."""
+"""What a task is: objects on the table, stages of success in order, and a plan that a scripted
+expert can follow.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ from xlvla_sim.state import State
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One step of a task, worth an equal share: `reached` must hold for `hold_s` on end, after all stages before it."""
+class TaskStage:
+    """One step of a task, worth an equal share: `reached` must hold for `hold_s` on end, after all
+    stages before it.
+    """
 
     text: str
     reached: Callable[[State], bool]
@@ -25,7 +29,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """How far an episode is: `stage` 0..1 in equal steps, `done` once it succeeded, cannot succeed any more or ran out of time."""
+    """How far an episode is: `stage` 0..1 in equal steps, `done` once it succeeded, cannot succeed
+    any more or ran out of time.
+    """
 
     success: bool
     stage: float
@@ -38,10 +44,13 @@ class WayPoint:
     """Where a wrist goes next and how.
 
     Args:
-        wrist: x, y, z [m] of the grip in the world, then yaw, tilt and roll [rad] of the hand; see `xlvla_sim.wrist`.
+        wrist: x, y, z [m] of the grip in the world, then yaw, tilt and roll [rad] of the hand; see
+            `xlvla_sim.wrist`.
         duration_s: from the start of this motion to its end.
-        hand: the hand shape to take meanwhile, by name or as a pinch width [m]; None keeps the last one.
-        overlap_s: how long before the end of the previous motion this one begins, for a rounded corner.
+        hand: the hand shape to take meanwhile, by name or as a pinch width [m]; None keeps the last
+            one.
+        overlap_s: how long before the end of the previous motion this one begins, for a rounded
+            corner.
         grip: the place in the hand that x, y and z are of; None is the flange.
     """
 
@@ -53,10 +62,13 @@ class WayPoint:
 
 
 Segment: TypeAlias = Mapping[Side, Sequence[WayPoint]]
-"""Way-points of the sides that move next, from the same moment on; the others stay where they are."""
+"""Way-points of the sides that move next, from the same moment on; the others stay where they are.
+"""
 
 Plan: TypeAlias = Iterator[Segment]
-"""Segments of a plan; each is asked for when the one before has been played, so that it may look at the world again."""
+"""Segments of a plan; each is asked for when the one before has been played, so that it may look at
+the world again.
+"""
 
 
 class Task(Protocol):
@@ -64,7 +76,7 @@ class Task(Protocol):
 
     sentence: str
     time_limit_s: float
-    stages: Sequence[Stage]
+    stages: Sequence[TaskStage]
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Adds the objects to the world."""
@@ -79,7 +91,9 @@ class Task(Protocol):
         ...
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        """The expert's way-points; `state` shows the objects where they are whenever it is looked at."""
+        """The expert's way-points; `state` shows the objects where they are whenever it is looked
+        at.
+        """
         ...
 
 
@@ -95,11 +109,14 @@ class Progress:
     def update(self, state: State, time_s: float) -> None:
         """Looks at the world; call it often."""
         self._lost = self._lost or (None if self.success else self.task.lost(state))
-        while not self.success and not self._lost and self.task.stages[self._reached].reached(state):
+        while (
+            not self.success and not self._lost and self.task.stages[self._reached].reached(state)
+        ):
             self._since_s = time_s if self._since_s is None else self._since_s
             if time_s - self._since_s < self.task.stages[self._reached].hold_s:
                 return
-            self._reached, self._since_s = self._reached + 1, None
+            self._reached = self._reached + 1
+            self._since_s = None
         self._since_s = None
 
     @property
@@ -109,7 +126,9 @@ class Progress:
     def status(self, time_s: float) -> TaskStatus:
         late = time_s >= self.task.time_limit_s
         done = self.success or late or self._lost is not None
-        return TaskStatus(self.success, self._reached / len(self.task.stages), done, self._text(late))
+        return TaskStatus(
+            self.success, self._reached / len(self.task.stages), done, self._text(late)
+        )
 
     def _text(self, late: bool) -> str:
         if self.success:

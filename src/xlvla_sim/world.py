@@ -15,7 +15,7 @@ from xlvla.rig import Camera, Rig
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.render import Renderer
 from xlvla_sim.robot_model import add_robot
-from xlvla_sim.room import add_room, looking, published_fovy_deg
+from xlvla_sim.scene import add_room, looking, published_fovy_deg
 from xlvla_sim.servos import Servos, add_servos
 from xlvla_sim.state import State
 from xlvla_sim.task import Progress, Task, TaskStatus
@@ -56,7 +56,8 @@ def build(rig: Rig, task: Task) -> mujoco.MjModel:
     # at 1 what a hand holds creeps out of it
     spec.option.impratio = 10
     spec.option.iterations, spec.option.ls_iterations = 20, 20
-    # at MuJoCo's own tolerance of 1e-6 two touching cylinders jump apart by centimetres now and then
+    # at MuJoCo's own tolerance of 1e-6 two touching cylinders jump apart by centimetres now and
+    # then
     spec.option.ccd_tolerance, spec.option.ccd_iterations = 1e-9, 50
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
@@ -77,15 +78,22 @@ class World:
 
     def __init__(self, rig: Rig, *, render: bool = True, task: Task | None = None):
         if rig.sim is None:
-            raise XlvlaError(f"rig '{rig.name}' has no `sim` section, so there is nothing to simulate")
+            raise XlvlaError(
+                f"rig '{rig.name}' has no `sim` section, so there is nothing to simulate"
+            )
         self.rig = rig
         self.task = task or load_task(rig.sim.task)
         self.model = build(rig, self.task)
         self.data = mujoco.MjData(self.model)
         self.state = State(self.model, self.data)
         self._servos = Servos(rig, self.model)
-        self._columns = {(side, part): self._joint_columns(side, part) for side in rig.sides for part in PARTS}
-        self._pristine = {key: getattr(self.model, key).copy() for key in ("mat_rgba", "light_diffuse", "cam_pos", "cam_quat")}
+        self._columns = {
+            (side, part): self._joint_columns(side, part) for side in rig.sides for part in PARTS
+        }
+        self._pristine = {
+            key: getattr(self.model, key).copy()
+            for key in ("mat_rgba", "light_diffuse", "cam_pos", "cam_quat")
+        }
         self._renderer = Renderer(self.model) if render else None
         self.reset(rig.sim.seed)
 
@@ -98,7 +106,9 @@ class World:
         return float(self.data.time)
 
     def reset(self, seed: int, start: Mapping[str, float] | None = None) -> None:
-        """A new episode: arms at home and hands open, or where `start` [rad] by joint name says; objects and looks as the seed has it."""
+        """A new episode: arms at home and hands open, or where `start` [rad] by joint name says;
+        objects and looks as the seed has it.
+        """
         rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
         for key, values in self._pristine.items():
@@ -108,25 +118,34 @@ class World:
         self._vary_looks(rng)
         mujoco.mj_forward(self.model, self.data)
         self._progress = Progress(self.task)
-        self._looked_s, self._owed_s = -np.inf, 0.0
+        self._looked_s = -np.inf
+        self._owed_s = 0.0
         self._look()
 
     def command(self, side: Side, part: Part, positions: Mapping[str, float]) -> None:
         """New target [rad] of every joint of a part; servos go there at the joints' own speed.
 
         Raises:
-            XlvlaError: a joint is missing or unknown, or a number is not finite; nothing is commanded then.
+            XlvlaError: a joint is missing or unknown, or a number is not finite; nothing is
+                commanded then.
         """
         names = self._names(side, part)
         strange = next((name for name in positions if name not in names), None)
         if strange is not None:
-            raise XlvlaError("command refused: " + unknown_line(f"joint of the {side} {part}", strange, names))
+            raise XlvlaError(
+                "command refused: " + unknown_line(f"joint of the {side} {part}", strange, names)
+            )
         missing = [name for name in names if name not in positions]
         if missing:
-            raise XlvlaError(f"command refused: no position for {', '.join(missing)} of the {side} {part}")
+            raise XlvlaError(
+                f"command refused: no position for {', '.join(missing)} of the {side} {part}"
+            )
         values = np.array([positions[name] for name in names], dtype=float)
         if not np.isfinite(values).all():
-            raise XlvlaError(f"command refused: {names[int(np.argmin(np.isfinite(values)))]} is not a finite number")
+            raise XlvlaError(
+                f"command refused: {names[int(np.argmin(np.isfinite(values)))]} is not a finite "
+                "number"
+            )
         self._servos.command(side, part, values)
 
     def step(self, duration_s: float) -> None:
@@ -141,7 +160,9 @@ class World:
                 self._look()
 
     def joint_state(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Position [J] rad, velocity [J] rad/s and effort [J] Nm in the order of `rig.joint_names(side, part)`."""
+        """Position [J] rad, velocity [J] rad/s and effort [J] Nm in the order of
+        `rig.joint_names(side, part)`.
+        """
         self._names(side, part)
         position, velocity = self._columns[side, part]
         effort = self.data.actuator_force[self._servos.index[side, part]]
@@ -177,11 +198,16 @@ class World:
         for side in self.rig.sides:
             positions = {**self.rig.start(side), **start}
             for part in PARTS:
-                self._place(side, part, np.array([positions[name] for name in self._names(side, part)]))
+                self._place(
+                    side, part, np.array([positions[name] for name in self._names(side, part)])
+                )
         for equality in range(self.model.neq):
-            joint, master = self.model.eq_obj1id[equality], self.model.eq_obj2id[equality]
+            joint = self.model.eq_obj1id[equality]
+            master = self.model.eq_obj2id[equality]
             offset, factor = self.model.eq_data[equality, :2]
-            self.data.qpos[self.model.jnt_qposadr[joint]] = offset + factor * self.data.qpos[self.model.jnt_qposadr[master]]
+            self.data.qpos[self.model.jnt_qposadr[joint]] = (
+                offset + factor * self.data.qpos[self.model.jnt_qposadr[master]]
+            )
 
     def _place(self, side: Side, part: Part, positions: np.ndarray) -> None:
         self.data.qpos[self._columns[side, part][0]] = positions
@@ -191,13 +217,17 @@ class World:
 
     def _vary_looks(self, rng: np.random.Generator) -> None:
         """Small changes of light and camera, so that no picture is quite like another."""
-        self.model.light_diffuse[:] *= rng.uniform(0.8, 1.2, (self.model.nlight, 1)) * rng.uniform(0.95, 1.05, (self.model.nlight, 3))
+        self.model.light_diffuse[:] *= rng.uniform(0.8, 1.2, (self.model.nlight, 1)) * rng.uniform(
+            0.95, 1.05, (self.model.nlight, 3)
+        )
         self.state.tint("wood", rng.uniform(0.92, 1.0) * rng.uniform(0.96, 1.0, 3))
         for name, camera in self.rig.cameras.items():
             xyz = np.array(camera.xyz) + rng.uniform(-0.008, 0.008, 3)
             index = self.model.camera(name).id
             self.model.cam_pos[index] = xyz
-            self.model.cam_quat[index] = looking(xyz, np.array(camera.target) + rng.uniform(-0.008, 0.008, 3))
+            self.model.cam_quat[index] = looking(
+                xyz, np.array(camera.target) + rng.uniform(-0.008, 0.008, 3)
+            )
 
     def _joint_columns(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
         joints = [self.model.joint(name) for name in self.rig.joint_names(side, part)]

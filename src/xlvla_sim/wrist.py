@@ -1,9 +1,9 @@
 """Paths of a wrist: six numbers an expert can think in, and smooth motion between them.
 
-A wrist is x, y, z [m] of the flange in the world, then yaw, tilt and roll [rad]. At zero the fingers point along +x,
-the palm faces the other hand and the thumb is up, as for a handshake. Yaw turns about up, inwards for positive
-values; tilt lowers the fingertips; roll turns about the fingers, palm up for positive values. Both hands mean the
-same by the same angles, mirrored.
+A wrist is x, y, z [m] of the flange in the world, then yaw, tilt and roll [rad]. At zero the
+fingers point along +x, the palm faces the other hand and the thumb is up, as for a handshake. Yaw
+turns about up, inwards for positive values; tilt lowers the fingertips; roll turns about the
+fingers, palm up for positive values. Both hands mean the same by the same angles, mirrored.
 """
 
 from __future__ import annotations
@@ -29,21 +29,36 @@ def wrist(T_world_flange: np.ndarray, side: Side) -> np.ndarray:
     """The six numbers of a pose [4, 4]; the inverse of `pose` for tilts below a right angle."""
     inward = 1.0 if side == "right" else -1.0
     turned = T_world_flange[:3, :3] @ pose(np.zeros(6), side)[:3, :3].T
-    yaw, roll = np.arctan2(turned[1, 0], turned[0, 0]), np.arctan2(turned[2, 1], turned[2, 2])
-    return np.array([*T_world_flange[:3, 3], inward * yaw, -np.arcsin(np.clip(turned[2, 0], -1, 1)), inward * roll])
+    yaw = np.arctan2(turned[1, 0], turned[0, 0])
+    roll = np.arctan2(turned[2, 1], turned[2, 2])
+    return np.array(
+        [
+            *T_world_flange[:3, 3],
+            inward * yaw,
+            -np.arcsin(np.clip(turned[2, 0], -1, 1)),
+            inward * roll,
+        ]
+    )
 
 
 def path(
-    start: np.ndarray, goals: Sequence[np.ndarray | None], way_points: Sequence[WayPoint], rate_hz: float, *, share: float = 1.0
+    start: np.ndarray,
+    goals: Sequence[np.ndarray | None],
+    way_points: Sequence[WayPoint],
+    rate_hz: float,
+    *,
+    share: float = 1.0,
 ) -> np.ndarray:
-    """Rows [T, N] from `start` [N] through one goal [N] per way-point, frame 0 at the start; None stays where it is.
+    """Rows [T, N] from `start` [N] through one goal [N] per way-point, frame 0 at the start; None
+    stays where it is.
 
-    Every motion is a minimum-jerk step over `share` of its way-point's time; motions that overlap add up, which rounds
-    corners without stopping.
+    Every motion is a minimum-jerk step over `share` of its way-point's time; motions that overlap
+    add up, which rounds corners without stopping.
     """
     begins, end = _times(way_points)
     t = np.arange(int(np.ceil(end * rate_hz)) + 1) / rate_hz
-    rows, last = np.tile(start, (len(t), 1)), start
+    rows = np.tile(start, (len(t), 1))
+    last = start
     for point, goal, begin in zip(way_points, goals, begins, strict=True):
         if goal is not None:
             rows += minimum_jerk((t - begin) / (share * point.duration_s))[:, None] * (goal - last)
@@ -59,7 +74,8 @@ def minimum_jerk(s: np.ndarray) -> np.ndarray:
 
 def _times(way_points: Sequence[WayPoint]) -> tuple[list[float], float]:
     """Start of every motion and the end of the last one [s]."""
-    begins, end = [], 0.0
+    begins = []
+    end = 0.0
     for point in way_points:
         begins.append(max(0.0, end - point.overlap_s))
         end = max(end, begins[-1] + point.duration_s)
@@ -68,7 +84,8 @@ def _times(way_points: Sequence[WayPoint]) -> tuple[list[float], float]:
 
 def _about(axis: int, angle: float) -> np.ndarray:
     """Rotation about a coordinate axis [3, 3]."""
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     i, j = [(1, 2), (2, 0), (0, 1)][axis]
     matrix = np.eye(3)
     matrix[[i, j], [i, j]] = cos

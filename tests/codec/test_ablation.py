@@ -8,7 +8,9 @@ import pytest
 from xlvla_policy.latent.ablation import Ablation, variants
 from xlvla_policy.latent.recipe import PAPER
 
-SMALL = replace(PAPER, batch=16, pool=2048, templates=16, steps=2, encoder=(16,), decoder=(16,), latent=8)
+SMALL = replace(
+    PAPER, batch=16, pool=2048, templates=16, steps=2, encoder=(16,), decoder=(16,), latent=8
+)
 HANDS = ("inspire", "paxini")
 
 
@@ -26,11 +28,21 @@ def steps_of(ablation, name, recipe):
 def test_the_rows_are_the_papers():
     found = variants(PAPER, steps=7)
     assert list(found)[:4] == ["as it is", "without distance", "without direction", "without both"]
-    assert (found["without distance"].distance, found["without distance"].direction) == (0, PAPER.direction)
-    assert (found["without direction"].distance, found["without direction"].direction) == (PAPER.distance, 0)
+    assert (found["without distance"].distance, found["without distance"].direction) == (
+        0,
+        PAPER.direction,
+    )
+    assert (found["without direction"].distance, found["without direction"].direction) == (
+        PAPER.distance,
+        0,
+    )
     assert (found["without both"].distance, found["without both"].direction) == (0, 0)
     assert {recipe.latent for recipe in found.values()} == {8, 16, 32, 64, 128}
-    assert found["hidden 128-256-128"].encoder == found["hidden 128-256-128"].decoder == (128, 256, 128)
+    assert (
+        found["hidden 128-256-128"].encoder
+        == found["hidden 128-256-128"].decoder
+        == (128, 256, 128)
+    )
     assert {recipe.steps for recipe in found.values()} == {7}
 
 

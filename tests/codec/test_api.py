@@ -67,23 +67,32 @@ def test_wild_latents_decode_within_the_limits(codec, hand, side):
 def test_a_batch_means_the_same_as_its_rows(codec, hand, side):
     q = uniform(hand, side, 16)
     z = codec.encode(hand, side, q)
-    np.testing.assert_allclose(z, [codec.encode(hand, side, row) for row in q], atol=2e-4, rtol=1e-4)
+    np.testing.assert_allclose(
+        z, [codec.encode(hand, side, row) for row in q], atol=2e-4, rtol=1e-4
+    )
 
 
 def test_angles_beyond_the_limits_count_as_at_them(codec):
     limits = catalog.hand("xhand").limits("right")
-    np.testing.assert_array_equal(codec.encode("xhand", "right", limits.upper + 0.3), codec.encode("xhand", "right", limits.upper))
+    np.testing.assert_array_equal(
+        codec.encode("xhand", "right", limits.upper + 0.3),
+        codec.encode("xhand", "right", limits.upper),
+    )
 
 
 def test_unknown_names_are_told_what_is_meant(codec):
-    with pytest.raises(XlvlaError, match=r"unknown hand of the codec 'xhnad'.*did you mean 'xhand'\?"):
+    with pytest.raises(
+        XlvlaError, match=r"unknown hand of the codec 'xhnad'.*did you mean 'xhand'\?"
+    ):
         codec.encode("xhnad", "right", np.zeros(12))
     with pytest.raises(XlvlaError, match=r"unknown side 'rigth'.*did you mean 'right'\?"):
         codec.joints("xhand", "rigth")
 
 
 def test_wrong_widths_and_numbers_that_are_not_finite_are_refused(codec):
-    with pytest.raises(XlvlaError, match=r"joint angles of right xhand must have 12 numbers .* \(4, 6\)"):
+    with pytest.raises(
+        XlvlaError, match=r"joint angles of right xhand must have 12 numbers .* \(4, 6\)"
+    ):
         codec.encode("xhand", "right", np.zeros((4, 6)))
     with pytest.raises(XlvlaError, match="latents must have 32 numbers"):
         codec.decode("xhand", "right", np.zeros(()))
@@ -101,7 +110,9 @@ def test_missing_and_foreign_files_are_refused(tmp_path):
         Codec.load(text)
     foreign = tmp_path / "foreign.safetensors"
     save_file({"x": np.zeros(3)}, foreign)
-    with pytest.raises(XlvlaError, match="is not a codec of this version: its format is 'not given'"):
+    with pytest.raises(
+        XlvlaError, match="is not a codec of this version: its format is 'not given'"
+    ):
         Codec.load(foreign)
 
 
@@ -124,7 +135,9 @@ def test_weights_for_other_joints_are_refused(tmp_path):
     def rename(card):
         card["hands"]["inspire"]["left"]["joints"][2] = "index_joint"
 
-    with pytest.raises(XlvlaError, match=r"do not fit the left inspire: they were trained for joints .*index_joint"):
+    with pytest.raises(
+        XlvlaError, match=r"do not fit the left inspire: they were trained for joints .*index_joint"
+    ):
         Codec.load(rewritten(tmp_path, rename))
 
 
@@ -132,7 +145,11 @@ def test_weights_for_other_limits_are_refused(tmp_path):
     def widen(card):
         card["hands"]["paxini"]["right"]["upper"][1] = 2.0
 
-    with pytest.raises(XlvlaError, match=r"'right_index_joint_1' in \[0\.0000, 2\.0000\] rad; the URDF says \[0\.0000, 1\.5700\]"):
+    with pytest.raises(
+        XlvlaError,
+        match=r"'right_index_joint_1' in \[0\.0000, 2\.0000\] rad; the URDF says \[0\.0000, "
+        r"1\.5700\]",
+    ):
         Codec.load(rewritten(tmp_path, widen))
 
 
@@ -140,4 +157,7 @@ def test_the_hash_follows_the_weights(codec, tmp_path):
     same = tmp_path / "same.safetensors"
     same.write_bytes(SHIPPED.read_bytes())
     assert Codec.load(same).hash == codec.hash
-    assert Codec.load(rewritten(tmp_path, lambda card: card.update(seed=99, latent=None))).hash != codec.hash
+    assert (
+        Codec.load(rewritten(tmp_path, lambda card: card.update(seed=99, latent=None))).hash
+        != codec.hash
+    )

@@ -25,7 +25,9 @@ needs_dex = pytest.mark.skipif(bool(missing()), reason="dex-retargeting is not i
 
 @pytest.fixture(scope="module")
 def bodies():
-    return {hand: embodiment(catalog.hand(hand), "right") for hand in ("inspire", "paxini", "xhand")}
+    return {
+        hand: embodiment(catalog.hand(hand), "right") for hand in ("inspire", "paxini", "xhand")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +49,17 @@ def test_the_per_pose_optimiser_finds_poses_that_exist(bodies):
 
 
 def test_the_per_pose_optimiser_is_nearer_on_the_pinching_finger_than_any_codec(codec, bodies):
-    source, target = bodies["xhand"], bodies["paxini"]
+    source = bodies["xhand"]
+    target = bodies["paxini"]
     q, finger = tightest(source, 40 * 48, torch.Generator().manual_seed(4))
-    q, finger = q[finger < 3][:32], finger[finger < 3][:32]  # Paxini has no little finger
+    q = q[finger < 3][:32]  # Paxini has no little finger
+    finger = finger[finger < 3][:32]
     decoded = codec.decode("paxini", "right", codec.encode("xhand", "right", q.numpy()))
     best = optimised(source, target, q, only(finger))
-    errors = [(lines(target, found) - lines(source, q))[torch.arange(len(q)), finger].norm(dim=-1).mean() for found in (best, decoded)]
+    errors = [
+        (lines(target, found) - lines(source, q))[torch.arange(len(q)), finger].norm(dim=-1).mean()
+        for found in (best, decoded)
+    ]
     assert errors[0] < errors[1]
 
 
@@ -68,7 +75,8 @@ def test_dex_retargeting_gives_a_hand_back_its_own_fingertips(bodies, kind):
 
 @needs_dex
 def test_dex_retargeting_follows_a_path_from_frame_to_frame(bodies, scene):
-    source, target = bodies["xhand"], bodies["paxini"]
+    source = bodies["xhand"]
+    target = bodies["paxini"]
     run = DexRetargeting(source, target, "vector from thumb")
     found = run.follow(run.references(source.tips(scene.paths["xhand"]).numpy()))
     assert found.shape == (len(scene.paths["xhand"]), target.width)
@@ -85,8 +93,12 @@ def test_without_dex_retargeting_one_line_says_so(bodies, monkeypatch):
 
 def test_paths_glide_between_random_poses_and_pinches(scene):
     for hand in HANDS:
-        path, corners = scene.paths[hand], comparison.GLIDE
-        torch.testing.assert_close(path[::corners], torch.stack([scene.random[hand][0], scene.pinched[hand][0][0], scene.random[hand][1]]))
+        path = scene.paths[hand]
+        corners = comparison.GLIDE
+        torch.testing.assert_close(
+            path[::corners],
+            torch.stack([scene.random[hand][0], scene.pinched[hand][0][0], scene.random[hand][1]]),
+        )
         steps = path.diff(dim=0).abs().amax(-1)
         assert steps.max() < 0.15 * (path.amax() - path.amin())
 
@@ -102,8 +114,15 @@ def test_all_ways_through_the_codec_are_as_near(codec, scene):
 def test_quality_counts_what_the_metrics_count(codec, scene):
     own = comparison.quality("codec", comparison.through(codec), scene)
     assert own.pinch.direction_deg < 25 and own.pinch.distance_mm < 10
-    worse = comparison.quality("middle", lambda source, target, q, _: ((target.lower + target.upper) / 2).expand(len(q), -1), scene)
-    assert worse.pinch.direction_deg > own.pinch.direction_deg and worse.random.vector_mm > own.random.vector_mm
+    worse = comparison.quality(
+        "middle",
+        lambda source, target, q, _: ((target.lower + target.upper) / 2).expand(len(q), -1),
+        scene,
+    )
+    assert (
+        worse.pinch.direction_deg > own.pinch.direction_deg
+        and worse.random.vector_mm > own.random.vector_mm
+    )
 
 
 def test_a_supervised_latent_learns_pairs(tmp_path):
@@ -112,7 +131,9 @@ def test_a_supervised_latent_learns_pairs(tmp_path):
     seen: list[int] = []
     supervised.train(pairs, tmp_path / "codec.safetensors", steps=120, progress=seen.append)
     trained = Codec.load(tmp_path / "codec.safetensors")
-    moved = trained.decode("xhand", "right", trained.encode("inspire", "right", pairs.poses["inspire"].numpy()))
+    moved = trained.decode(
+        "xhand", "right", trained.encode("inspire", "right", pairs.poses["inspire"].numpy())
+    )
     wanted = pairs.poses["xhand"].numpy()
     assert seen[-1] == 120
     assert np.abs(moved - wanted).mean() < 0.8 * np.abs(wanted - wanted.mean(0)).mean()

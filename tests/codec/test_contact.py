@@ -23,7 +23,8 @@ COUNT = 300
 
 
 def signed_distance(one, where_one, other, where_other) -> float:
-    request, result = coal.DistanceRequest(), coal.DistanceResult()
+    request = coal.DistanceRequest()
+    result = coal.DistanceResult()
     request.enable_signed_distance = True
     return coal.distance(one, where_one, other, where_other, request, result)
 
@@ -37,8 +38,14 @@ def placed(rng, spread: float):
 def rod(rng):
     """A capsule as coal's, as its ends [2, 3] and radius."""
     where, turn, at = placed(rng, 0.03)
-    radius, half = rng.uniform(0.005, 0.02), rng.choice([rng.uniform(0.001, 0.04), 1e-9])
-    return coal.Capsule(radius, 2 * half), where, np.array([at - half * turn[:, 2], at + half * turn[:, 2]]), radius
+    radius = rng.uniform(0.005, 0.02)
+    half = rng.choice([rng.uniform(0.001, 0.04), 1e-9])
+    return (
+        coal.Capsule(radius, 2 * half),
+        where,
+        np.array([at - half * turn[:, 2], at + half * turn[:, 2]]),
+        radius,
+    )
 
 
 def block(rng):
@@ -52,7 +59,10 @@ def both(makers):
     rng = np.random.default_rng(0)
     pairs = [[make(rng) for make in makers] for _ in range(COUNT)]
     theirs = np.array([-signed_distance(a[0], a[1], b[0], b[1]) for a, b in pairs])
-    stacked = [[torch.tensor(np.array([pair[which][part] for pair in pairs])) for part in (2, 3)] for which in (0, 1)]
+    stacked = [
+        [torch.tensor(np.array([pair[which][part] for pair in pairs])) for part in (2, 3)]
+        for which in (0, 1)
+    ]
     return theirs, stacked
 
 
@@ -94,13 +104,19 @@ def geometry(hand: Hand, side: str) -> tuple[Kinematics, list[tuple[str, object,
             solids.append((shape.link, coal.Box(*(2 * np.array(shape.half))), pose))
         else:
             along = points[1] - points[0]
-            pose[:3, :3] = pinocchio.Quaternion.FromTwoVectors(np.array([0.0, 0, 1]), along).matrix() if any(along) else np.eye(3)
+            pose[:3, :3] = (
+                pinocchio.Quaternion.FromTwoVectors(np.array([0.0, 0, 1]), along).matrix()
+                if any(along)
+                else np.eye(3)
+            )
             pose[:3, 3] = points.mean(0)
             solids.append((shape.link, coal.Capsule(shape.radius, np.linalg.norm(along)), pose))
     return Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side)), solids
 
 
-@pytest.mark.parametrize(("hand", "side"), [("inspire", "right"), ("paxini", "left"), ("allegro", "right")])
+@pytest.mark.parametrize(
+    ("hand", "side"), [("inspire", "right"), ("paxini", "left"), ("allegro", "right")]
+)
 def test_whole_hands_agree_with_pinocchio_and_an_independent_library(hand, side):
     entry = catalog.hand(hand)
     contact = SelfContact(entry, side)
@@ -123,7 +139,9 @@ def test_whole_hands_agree_with_pinocchio_and_an_independent_library(hand, side)
 def test_the_gradient_leads_out_of_the_penetration():
     entry = catalog.hand("paxini")
     contact = SelfContact(entry, "right")
-    q = uniform_poses(embodiment(entry, "right"), 256, torch.Generator().manual_seed(6)).requires_grad_()
+    q = uniform_poses(
+        embodiment(entry, "right"), 256, torch.Generator().manual_seed(6)
+    ).requires_grad_()
     deep = contact(q).clamp(min=0).sum(-1)
     deep.sum().backward()
     assert q.grad is not None and q.grad.isfinite().all()
@@ -145,14 +163,26 @@ BARE = """<robot name="bare"><link name="palm"/><link name="a"/><link name="b"/>
 def test_links_without_shapes_count_as_their_bones(tmp_path):
     path = tmp_path / "bare.urdf"
     path.write_text(
-        BARE.replace('<link name="a"/>', '<link name="a"><visual><geometry><mesh filename="gone.stl"/></geometry></visual></link>')
+        BARE.replace(
+            '<link name="a"/>',
+            '<link name="a"><visual><geometry><mesh '
+            'filename="gone.stl"/></geometry></visual></link>',
+        )
     )
-    assert [(shape.link, shape.points[1]) for shape in shapes(path)] == [("palm", (0, 0, 0.1)), ("a", (0, 0, 0.05)), ("b", (0, 0, 0.03))]
+    assert [(shape.link, shape.points[1]) for shape in shapes(path)] == [
+        ("palm", (0, 0, 0.1)),
+        ("a", (0, 0, 0.05)),
+        ("b", (0, 0, 0.03)),
+    ]
 
 
 def test_a_cylinder_between_spheres_is_one_capsule_and_a_bare_one_the_capsule_inside(tmp_path):
     rod = '<collision><geometry><cylinder radius="0.01" length="0.06"/></geometry></collision>'
-    caps = "".join(f'<collision><origin xyz="0 0 {z}"/><geometry><sphere radius="0.01"/></geometry></collision>' for z in (0.03, -0.03))
+    caps = "".join(
+        f'<collision><origin xyz="0 0 {z}"/><geometry><sphere '
+        'radius="0.01"/></geometry></collision>'
+        for z in (0.03, -0.03)
+    )
     for solids, end in ((rod + caps, 0.03), (rod, 0.02)):
         path = tmp_path / f"{end}.urdf"
         path.write_text(BARE.replace('<link name="b"/>', f'<link name="b">{solids}</link>'))

@@ -36,15 +36,21 @@ def test_every_hand_and_side_gives_the_same_numbers_as_numpy(codec, exported):
         lower, upper = codec.limits(hand, side)
         q = np.random.default_rng(0).uniform(lower - 0.2, upper + 0.2, (128, len(lower)))
         z = codec.encode(hand, side, q)
-        np.testing.assert_allclose(run(str(out / file_name(hand, side, "encoder")), q), z, atol=WITHIN, rtol=WITHIN)
+        np.testing.assert_allclose(
+            run(str(out / file_name(hand, side, "encoder")), q), z, atol=WITHIN, rtol=WITHIN
+        )
         there = codec.decode(hand, side, z)
-        np.testing.assert_allclose(run(str(out / file_name(hand, side, "decoder")), z), there, atol=WITHIN, rtol=0)
+        np.testing.assert_allclose(
+            run(str(out / file_name(hand, side, "decoder")), z), there, atol=WITHIN, rtol=0
+        )
 
 
 def test_a_batch_may_be_empty_one_or_many(codec, exported):
     out, _ = exported
     for count in (0, 1, 7):
-        found = run(str(out / file_name("xhand", "right", "decoder")), np.ones((count, codec.latent_dim)))
+        found = run(
+            str(out / file_name("xhand", "right", "decoder")), np.ones((count, codec.latent_dim))
+        )
         assert found.shape == (count, len(codec.joints("xhand", "right")))
 
 
@@ -73,23 +79,44 @@ def part(activation: str, normalised: bool) -> HandCodec:
         return draw.standard_normal(shape).astype(np.float32)
 
     def network(*widths: int) -> Network:
-        extra = [(array(w), array(w)) if normalised else (None, None) for w in widths[1:-1]] + [(None, None)]
+        extra = [(array(w), array(w)) if normalised else (None, None) for w in widths[1:-1]] + [
+            (None, None)
+        ]
         shapes = zip(itertools.pairwise(widths), extra, strict=True)
-        return Network(tuple(Layer(array(i, o), array(o), *pair) for (i, o), pair in shapes), ACTIVATIONS[activation])
+        return Network(
+            tuple(Layer(array(i, o), array(o), *pair) for (i, o), pair in shapes),
+            ACTIVATIONS[activation],
+        )
 
-    lower, upper = np.array([-1, 0, 0.5], np.float32), np.array([1, 0.3, 2], np.float32)
+    lower = np.array([-1, 0, 0.5], np.float32)
+    upper = np.array([1, 0.3, 2], np.float32)
     return HandCodec(("a", "b", "c"), lower, upper, network(3, 16, 8, 5), network(5, 8, 16, 3))
 
 
-@pytest.mark.parametrize(("activation", "normalised"), list(itertools.product(ACTIVATIONS, (False, True))))
+@pytest.mark.parametrize(
+    ("activation", "normalised"), list(itertools.product(ACTIVATIONS, (False, True)))
+)
 def test_every_kind_of_network_is_exported(activation, normalised):
     ours = part(activation, normalised)
-    q, z = np.random.default_rng(1).uniform(-1, 2, (32, 3)), np.random.default_rng(1).standard_normal((32, 5))
-    np.testing.assert_allclose(run(encoder(ours), q), ours.encode(q.astype(np.float32)), atol=WITHIN, rtol=WITHIN)
-    np.testing.assert_allclose(run(decoder(ours), z), ours.decode(z.astype(np.float32)), atol=WITHIN, rtol=WITHIN)
+    q = np.random.default_rng(1).uniform(-1, 2, (32, 3))
+    z = np.random.default_rng(1).standard_normal((32, 5))
+    np.testing.assert_allclose(
+        run(encoder(ours), q), ours.encode(q.astype(np.float32)), atol=WITHIN, rtol=WITHIN
+    )
+    np.testing.assert_allclose(
+        run(decoder(ours), z), ours.decode(z.astype(np.float32)), atol=WITHIN, rtol=WITHIN
+    )
 
 
 def test_an_activation_without_onnx_form_is_refused():
     ours = part("relu", False)
     with pytest.raises(XlvlaError, match="has no ONNX form"):
-        encoder(HandCodec(ours.joints, ours.lower, ours.upper, Network(ours.encoder.layers, np.sin), ours.decoder))
+        encoder(
+            HandCodec(
+                ours.joints,
+                ours.lower,
+                ours.upper,
+                Network(ours.encoder.layers, np.sin),
+                ours.decoder,
+            )
+        )

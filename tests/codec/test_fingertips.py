@@ -1,4 +1,6 @@
-"""Forward kinematics of fingertips against pinocchio, against finite differences, and on odd joints."""
+"""Forward kinematics of fingertips against pinocchio, against finite differences, and on odd
+joints.
+"""
 
 import itertools
 
@@ -32,11 +34,20 @@ def tips_of(hand: str, side: str) -> tuple[Fingertips, torch.Tensor]:
     """Unmirrored kinematics in double precision, and random poses [32, J]."""
     entry = catalog.hand(hand)
     limits = entry.limits(side)
-    tips = Fingertips(entry.description(side), entry.joint_names(side), tuple(entry.tip_links(side).values()), dtype=torch.float64)
-    return tips, torch.tensor(np.random.default_rng(0).uniform(limits.lower, limits.upper, (32, len(limits.lower))))
+    tips = Fingertips(
+        entry.description(side),
+        entry.joint_names(side),
+        tuple(entry.tip_links(side).values()),
+        dtype=torch.float64,
+    )
+    return tips, torch.tensor(
+        np.random.default_rng(0).uniform(limits.lower, limits.upper, (32, len(limits.lower)))
+    )
 
 
-def with_pinocchio(path: str, text: bool, description: urdf.Description, names, links, q) -> np.ndarray:
+def with_pinocchio(
+    path: str, text: bool, description: urdf.Description, names, links, q
+) -> np.ndarray:
     """Link positions [B, F, 3] m."""
     model = pinocchio.buildModelFromXML(path) if text else pinocchio.buildModelFromUrdf(path)
     data = model.createData()
@@ -44,14 +55,20 @@ def with_pinocchio(path: str, text: bool, description: urdf.Description, names, 
     def angle(joint: urdf.Joint, row) -> float:
         if joint.mimic is None:
             return row[names.index(joint.name)]
-        return joint.mimic.multiplier * angle(description.joint(joint.mimic.joint), row) + joint.mimic.offset
+        return (
+            joint.mimic.multiplier * angle(description.joint(joint.mimic.joint), row)
+            + joint.mimic.offset
+        )
 
     found = []
     for row in q:
         configuration = pinocchio.neutral(model)
         for joint in (j for j in description.joints if j.moves):
-            where, value = model.joints[model.getJointId(joint.name)], angle(joint, row)
-            configuration[where.idx_q : where.idx_q + where.nq] = value if where.nq == 1 else (np.cos(value), np.sin(value))
+            where = model.joints[model.getJointId(joint.name)]
+            value = angle(joint, row)
+            configuration[where.idx_q : where.idx_q + where.nq] = (
+                value if where.nq == 1 else (np.cos(value), np.sin(value))
+            )
         pinocchio.framesForwardKinematics(model, data, configuration)
         found.append([data.oMf[model.getFrameId(link)].translation.copy() for link in links])
     return np.array(found)
@@ -62,7 +79,14 @@ def test_fingertips_are_where_pinocchio_puts_them(hand, side):
     entry = catalog.hand(hand)
     tips, q = tips_of(hand, side)
     links = list(entry.tip_links(side).values())
-    theirs = with_pinocchio(str(entry.urdf_path(side)), False, entry.description(side), entry.joint_names(side), links, q.numpy())
+    theirs = with_pinocchio(
+        str(entry.urdf_path(side)),
+        False,
+        entry.description(side),
+        entry.joint_names(side),
+        links,
+        q.numpy(),
+    )
     np.testing.assert_allclose(tips(q).numpy(), theirs, atol=1e-12)
 
 
@@ -76,20 +100,29 @@ def test_sliding_continuous_and_chained_mimic_joints_agree_with_pinocchio():
     description = urdf.parse(ODD)
     q = torch.linspace(-3, 3, 13, dtype=torch.float64)[:, None]
     ours = Fingertips(description, ("turn",), ("tip",), dtype=torch.float64)(q).numpy()
-    np.testing.assert_allclose(ours, with_pinocchio(ODD, True, description, ["turn"], ["tip"], q.numpy()), atol=1e-12)
+    np.testing.assert_allclose(
+        ours, with_pinocchio(ODD, True, description, ["turn"], ["tip"], q.numpy()), atol=1e-12
+    )
 
 
 def random_tree(seed: int) -> str:
     """A URDF with branches, every kind of joint, limits nowhere needed, and chains of mimics."""
     rng = np.random.default_rng(seed)
-    text, types = '<link name="l0"/>', ("revolute", "continuous", "prismatic", "fixed", "revolute")
+    text = '<link name="l0"/>'
+    types = ("revolute", "continuous", "prismatic", "fixed", "revolute")
     movers: list[str] = []
     for number in range(1, 16):
         kind = "revolute" if number == 1 else types[rng.integers(len(types))]
-        xyz, rpy, axis = (" ".join(f"{value:.6f}" for value in rng.uniform(-scale, scale, 3)) for scale in (0.1, 3, 1))
+        xyz, rpy, axis = (
+            " ".join(f"{value:.6f}" for value in rng.uniform(-scale, scale, 3))
+            for scale in (0.1, 3, 1)
+        )
         mimic = ""
         if kind != "fixed" and movers and rng.random() < 0.5:
-            mimic = f'<mimic joint="{rng.choice(movers)}" multiplier="{rng.uniform(-1.5, 1.5):.4f}" offset="{rng.uniform(-1, 1):.4f}"/>'
+            mimic = (
+                f'<mimic joint="{rng.choice(movers)}" multiplier="{rng.uniform(-1.5, 1.5):.4f}" '
+                f'offset="{rng.uniform(-1, 1):.4f}"/>'
+            )
         movers += [f"j{number}"] * (kind != "fixed")
         text += f"""<link name="l{number}"/><joint name="j{number}" type="{kind}"><parent link="l{max(0, number - rng.integers(1, 4))}"/>
           <child link="l{number}"/><origin xyz="{xyz}" rpy="{rpy}"/><axis xyz="{axis}"/>{mimic}
@@ -105,27 +138,54 @@ def test_points_of_random_trees_are_where_pinocchio_puts_them_and_move_as_their_
     rng = np.random.default_rng(100 + seed)
     q = torch.tensor(rng.uniform(-2, 2, (5, len(names))))
     ours = Fingertips(description, names, description.links, dtype=torch.float64)
-    np.testing.assert_allclose(ours(q).numpy(), with_pinocchio(xml, True, description, names, description.links, q.numpy()), atol=1e-11)
-    tips = Fingertips(description, names, ("l13", "l15"), dtype=torch.float64, points=rng.uniform(-0.1, 0.1, (2, 3)).tolist())
+    np.testing.assert_allclose(
+        ours(q).numpy(),
+        with_pinocchio(xml, True, description, names, description.links, q.numpy()),
+        atol=1e-11,
+    )
+    tips = Fingertips(
+        description,
+        names,
+        ("l13", "l15"),
+        dtype=torch.float64,
+        points=rng.uniform(-0.1, 0.1, (2, 3)).tolist(),
+    )
     assert torch.autograd.gradcheck(tips, (q[:2].requires_grad_(),), eps=1e-6, atol=1e-7)
 
 
 def test_a_point_of_a_link_moves_with_the_links_frame():
-    xml = ODD.replace('type="continuous">', 'type="revolute"><limit lower="-9" upper="9" velocity="1" effort="1"/>')
+    xml = ODD.replace(
+        'type="continuous">',
+        'type="revolute"><limit lower="-9" upper="9" velocity="1" effort="1"/>',
+    )
     description = urdf.parse(xml)
     kinematics = Kinematics(xml, ("turn",))
     point = np.array([0.01, -0.02, 0.03])
     q = torch.tensor([[0.7], [-1.2]], dtype=torch.float64)
-    ours = Fingertips(description, ("turn",), ("d", "base"), dtype=torch.float64, points=[point, point])(q).numpy()
+    ours = Fingertips(
+        description, ("turn",), ("d", "base"), dtype=torch.float64, points=[point, point]
+    )(q).numpy()
     for row, found in zip(q.numpy(), ours, strict=True):
         T = kinematics.fk(row, ["d"])["d"]
         np.testing.assert_allclose(found, [T[:3, :3] @ point + T[:3, 3], point], atol=1e-12)
 
 
-@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "meta",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+        ),
+    ],
+)
 def test_every_table_follows_the_module_to_another_device(device):
     entry = catalog.hand("paxini")
-    tips = Fingertips(entry.description("right"), entry.joint_names("right"), tuple(entry.tip_links("right").values())).to(device)
+    tips = Fingertips(
+        entry.description("right"),
+        entry.joint_names("right"),
+        tuple(entry.tip_links("right").values()),
+    ).to(device)
     found = tips(torch.zeros(7, len(entry.joints), device=device))
     assert found.device.type == device
     assert found.shape == (7, len(entry.tips), 3)
@@ -135,7 +195,9 @@ def test_a_tip_that_does_not_exist_and_a_joint_nobody_commands_are_named():
     description = urdf.parse(ODD)
     with pytest.raises(XlvlaError, match="link 'nail' is not in odd"):
         Fingertips(description, ("turn",), ("nail",))
-    with pytest.raises(XlvlaError, match="joint 'turn' of odd moves a fingertip but is not commanded"):
+    with pytest.raises(
+        XlvlaError, match="joint 'turn' of odd moves a fingertip but is not commanded"
+    ):
         Fingertips(description, ("bend",), ("tip",))
 
 

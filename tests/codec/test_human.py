@@ -40,14 +40,18 @@ def tips(points: np.ndarray) -> np.ndarray:
 def test_a_hand_is_the_same_in_whatever_frame_it_is_tracked():
     for side in SIDES:
         points = human.keypoints(side, hands(20))
-        assert np.allclose(human.aligned(side, turned(points)), human.aligned(side, points), atol=1e-12)
+        assert np.allclose(
+            human.aligned(side, turned(points)), human.aligned(side, points), atol=1e-12
+        )
 
 
 def test_the_hand_frame_is_the_flange_frame_of_robot_hands():
     right, left = (human.aligned(side, turned(human.keypoints(side, FIST))) for side in SIDES[::-1])
     assert right[9, 2] > 0.08 and np.allclose(right[9, :2], 0), "+z to the middle knuckle"
     assert right[8, 0] > 0.02 and left[8, 0] > 0.02, "fingers close towards +x, out of the palm"
-    assert right[5, 1] > 0.02 and left[5, 1] < -0.02, "the thumb's side is +y of a right hand, -y of a left one"
+    assert right[5, 1] > 0.02 and left[5, 1] < -0.02, (
+        "the thumb's side is +y of a right hand, -y of a left one"
+    )
     assert np.allclose(left, right * human.MIRROR)
 
 
@@ -55,13 +59,19 @@ def test_bones_keep_their_lengths_in_every_pose():
     points = human.keypoints("right", hands(50))
     for finger in range(5):
         chain = points[:, 1 + 4 * finger : 5 + 4 * finger]
-        assert np.allclose(np.linalg.norm(np.diff(chain, axis=1), axis=-1), human.ADULT.bones[finger])
+        assert np.allclose(
+            np.linalg.norm(np.diff(chain, axis=1), axis=-1), human.ADULT.bones[finger]
+        )
 
 
 def test_hands_of_all_sizes_are_compared_at_one():
     points = human.keypoints("right", hands(5))
-    assert np.allclose(human.normalised("right", 0.7 * points), human.normalised("right", 1.2 * points))
-    assert np.allclose(human.palm_m(human.normalised("left", 0.7 * points * human.MIRROR)), human.PALM_M)
+    assert np.allclose(
+        human.normalised("right", 0.7 * points), human.normalised("right", 1.2 * points)
+    )
+    assert np.allclose(
+        human.palm_m(human.normalised("left", 0.7 * points * human.MIRROR)), human.PALM_M
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,9 @@ def test_what_is_no_hand_is_refused_in_one_line(people, spoilt, line):
 
 def test_left_and_right_hands_that_mirror_each_other_mean_the_same(people):
     right, left = (human.keypoints(side, hands(20)) for side in ("right", "left"))
-    assert np.allclose(people.encode("right", turned(right)), people.encode("left", turned(left, 1)), atol=1e-4)
+    assert np.allclose(
+        people.encode("right", turned(right)), people.encode("left", turned(left, 1)), atol=1e-4
+    )
 
 
 def test_a_latent_as_a_persons_hand_leads_back_to_the_same_robot_pose(codec, people):
@@ -91,8 +103,11 @@ def test_a_latent_as_a_persons_hand_leads_back_to_the_same_robot_pose(codec, peo
     for hand in codec.hands:
         for side in SIDES:
             lower, upper = codec.limits(hand, side)
-            opened, bent = np.clip(0, lower, upper), np.where(-lower > upper, lower, upper)
-            z = codec.encode(hand, side, opened + np.linspace(0.2, 0.7, 12)[:, None] * (bent - opened))
+            opened = np.clip(0, lower, upper)
+            bent = np.where(-lower > upper, lower, upper)
+            z = codec.encode(
+                hand, side, opened + np.linspace(0.2, 0.7, 12)[:, None] * (bent - opened)
+            )
             there = codec.decode(hand, side, people.encode(side, turned(people.decode(side, z))))
             straight = codec.decode(hand, side, z)
             assert np.abs(there - straight).mean() < 0.12, (hand, side)
@@ -101,27 +116,40 @@ def test_a_latent_as_a_persons_hand_leads_back_to_the_same_robot_pose(codec, peo
 def test_an_open_hand_opens_every_robot_hand_and_a_fist_closes_it(codec, people):
     for hand in codec.hands:
         for side in SIDES:
-            opened, fist = (codec.decode(hand, side, people.encode(side, human.keypoints(side, pose))) for pose in (OPEN, FIST))
+            opened, fist = (
+                codec.decode(hand, side, people.encode(side, human.keypoints(side, pose)))
+                for pose in (OPEN, FIST)
+            )
             lower, upper = codec.limits(hand, side)
             assert np.abs(fist - opened).max() > 0.4 * (upper - lower).max(), (hand, side)
 
 
 def test_the_same_hand_a_little_later_is_almost_the_same_latent(people):
-    here, there = (people.encode("right", human.keypoints("right", hands(100) + moved)) for moved in (0.0, 0.01))
+    here, there = (
+        people.encode("right", human.keypoints("right", hands(100) + moved))
+        for moved in (0.0, 0.01)
+    )
     moved = np.linalg.norm(here - there, axis=-1)
     assert np.quantile(moved, 0.99) < 1.0
 
 
 def test_the_operators_hand_of_another_codec_is_refused(codec, tmp_path):
     other = Codec({}, codec.latent_dim, codec.card, "0123456789ab")
-    with pytest.raises(XlvlaError, match=f"speaks the latent of codec {codec.hash}, the codec in use is 0123456789ab"):
+    with pytest.raises(
+        XlvlaError,
+        match=f"speaks the latent of codec {codec.hash}, the codec in use is 0123456789ab",
+    ):
         HumanCodec.load(other)
 
 
 def test_a_file_that_is_missing_or_something_else_is_refused(codec, tmp_path):
     with pytest.raises(XlvlaError, match="run `xlvla codec human`"):
         HumanCodec.load(codec, tmp_path / "none.safetensors")
-    save_file(load_file(SHIPPED), tmp_path / "bare.safetensors", metadata={"format": "something", "card": json.dumps({})})
+    save_file(
+        load_file(SHIPPED),
+        tmp_path / "bare.safetensors",
+        metadata={"format": "something", "card": json.dumps({})},
+    )
     with pytest.raises(XlvlaError, match="its format is 'something'"):
         HumanCodec.load(codec, tmp_path / "bare.safetensors")
     torn = tmp_path / "torn.safetensors"

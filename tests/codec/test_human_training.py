@@ -23,7 +23,9 @@ def test_torch_and_numpy_pose_the_same_hand():
     angles = np.random.default_rng(0).uniform(human.LOWER, human.UPPER, (40, 20))
     there = human.posed(torch.from_numpy(angles), training.MIDDLE_SIZED, torch)
     assert np.allclose(there.numpy(), human.keypoints("right", angles), atol=1e-6)
-    assert np.allclose(features(there, torch).numpy(), features(human.keypoints("right", angles), np), atol=1e-4)
+    assert np.allclose(
+        features(there, torch).numpy(), features(human.keypoints("right", angles), np), atol=1e-4
+    )
 
 
 def test_people_pinch_with_every_finger_and_their_joints_stay_in_range(run):
@@ -59,5 +61,7 @@ def test_fingers_that_touch_are_to_close_and_wide_ones_keep_their_distance():
     wide = torch.tensor([[[0.008, 0, 0], [0, 0.010, 0], [0, 0, 0.05], [0.1, 0, 0]]])
     close = training.closed(wide).norm(dim=-1)[0]
     assert close[0] < 2e-4 and close[1] < 2e-3 and close[2] > 0.049 and abs(close[3] - 0.1) < 1e-6
-    lengths = training.closed(torch.linspace(0.001, 0.1, 200)[:, None, None] * torch.tensor([[1.0, 0, 0]])).norm(dim=-1)
+    lengths = training.closed(
+        torch.linspace(0.001, 0.1, 200)[:, None, None] * torch.tensor([[1.0, 0, 0]])
+    ).norm(dim=-1)
     assert (lengths.diff(dim=0) >= 0).all()

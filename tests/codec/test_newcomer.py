@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla_policy.latent import newcomer
-from xlvla_policy.latent.newcomer import Newcomer, add
+from xlvla_policy.latent import new_hand
+from xlvla_policy.latent.new_hand import NewHandTrainer, add
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
 from xlvla_policy.latent.training import Trainer, train
 
@@ -24,12 +24,14 @@ PAIR = ("ability", "inspire")
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    train(Trainer(replace(SMALL, encoder=(32, 24), decoder=(48,), steps=30, left_steps=5), PAIR), path)
+    train(
+        Trainer(replace(SMALL, encoder=(32, 24), decoder=(48,), steps=30, left_steps=5), PAIR), path
+    )
     return path
 
 
 def taught(base, hand, out, steps=30, seed=0):
-    run = Newcomer(base, hand, steps, seed, SMALL)
+    run = NewHandTrainer(base, hand, steps, seed, SMALL)
     add(run, out)
     return run
 
@@ -37,47 +39,66 @@ def taught(base, hand, out, steps=30, seed=0):
 @pytest.mark.parametrize("hand", ["xhand", "paxini"])
 def test_the_others_stay_as_they_are_to_the_bit(base, hand, tmp_path):
     taught(base, hand, tmp_path / "more.safetensors", steps=3)
-    before, after = load_file(base), load_file(tmp_path / "more.safetensors")
-    assert all(after[name].dtype == tensor.dtype and np.array_equal(after[name], tensor) for name, tensor in before.items())
-    old, new = Codec.load(base), Codec.load(tmp_path / "more.safetensors")
+    before = load_file(base)
+    after = load_file(tmp_path / "more.safetensors")
+    assert all(
+        after[name].dtype == tensor.dtype and np.array_equal(after[name], tensor)
+        for name, tensor in before.items()
+    )
+    old = Codec.load(base)
+    new = Codec.load(tmp_path / "more.safetensors")
     assert new.hands == tuple(sorted((*PAIR, hand)))
     for side in ("left", "right"):
         q = np.mean(old.limits("inspire", side), axis=0)
-        np.testing.assert_array_equal(old.encode("inspire", side, q), new.encode("inspire", side, q))
+        np.testing.assert_array_equal(
+            old.encode("inspire", side, q), new.encode("inspire", side, q)
+        )
         assert new.joints(hand, side) == catalog.hand(hand).joint_names(side)
 
 
 def test_the_latent_keeps_its_name_so_that_policies_still_know_it(base, tmp_path):
     taught(base, "xhand", tmp_path / "one.safetensors", steps=2)
     taught(tmp_path / "one.safetensors", "paxini", tmp_path / "two.safetensors", steps=2)
-    assert Codec.load(base).hash == Codec.load(tmp_path / "one.safetensors").hash == Codec.load(tmp_path / "two.safetensors").hash
+    assert (
+        Codec.load(base).hash
+        == Codec.load(tmp_path / "one.safetensors").hash
+        == Codec.load(tmp_path / "two.safetensors").hash
+    )
     assert set(Codec.load(tmp_path / "two.safetensors").card["added"]) == {"xhand", "paxini"}
 
 
 def test_frozen_networks_are_those_of_the_file(base):
-    run = Newcomer(base, "xhand", 1, recipe=SMALL)
+    run = NewHandTrainer(base, "xhand", 1, recipe=SMALL)
     codec = Codec.load(base)
     q = run.samplers["ability"]()
     mean, spread = run.coders["ability"].encode(q)
-    np.testing.assert_allclose(mean.detach(), codec.encode("ability", "right", q.numpy()), atol=1e-4)
     np.testing.assert_allclose(
-        run.coders["ability"].decode(mean).detach(), codec.decode("ability", "right", mean.detach().numpy()), atol=1e-5
+        mean.detach(), codec.encode("ability", "right", q.numpy()), atol=1e-4
     )
-    assert (spread == newcomer.SPREAD).all()
+    np.testing.assert_allclose(
+        run.coders["ability"].decode(mean).detach(),
+        codec.decode("ability", "right", mean.detach().numpy()),
+        atol=1e-5,
+    )
+    assert (spread == new_hand.SPREAD).all()
 
 
 def test_the_newcomer_learns_both_ways(base):
     torch.manual_seed(0)
-    run = Newcomer(base, "xhand", 150, recipe=SMALL)
+    run = NewHandTrainer(base, "xhand", 150, recipe=SMALL)
     losses = list(run.run())
-    for part, left in (([step.reconstruction.item() for step in losses], 0.7), ([step.retargeting.item() for step in losses], 0.95)):
+    for part, left in (
+        ([step.reconstruction.item() for step in losses], 0.7),
+        ([step.retargeting.item() for step in losses], 0.95),
+    ):
         assert sum(part[-20:]) < left * sum(part[:20])
 
 
 def test_a_seed_repeats_itself(base, tmp_path):
     for name in ("a", "b"):
         taught(base, "xhand", tmp_path / name, steps=3, seed=5)
-    first, second = load_file(tmp_path / "a"), load_file(tmp_path / "b")
+    first = load_file(tmp_path / "a")
+    second = load_file(tmp_path / "b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
@@ -92,9 +113,12 @@ def test_networks_of_the_papers_kind_are_joined_too(tmp_path):
 def test_an_added_hand_can_be_taught_anew_but_no_founder(base, tmp_path):
     taught(base, "xhand", tmp_path / "one.safetensors", steps=2)
     taught(tmp_path / "one.safetensors", "xhand", tmp_path / "again.safetensors", steps=3)
-    assert Codec.load(tmp_path / "again.safetensors").card["added"]["xhand"]["recipe"]["left_steps"] == 3
+    assert (
+        Codec.load(tmp_path / "again.safetensors").card["added"]["xhand"]["recipe"]["left_steps"]
+        == 3
+    )
     with pytest.raises(XlvlaError, match="'inspire' shaped the latent of"):
-        Newcomer(base, "inspire")
+        NewHandTrainer(base, "inspire")
 
 
 def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base, tmp_path):
@@ -106,10 +130,10 @@ def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base,
 
 def test_an_unknown_hand_is_told_what_is_meant(base):
     with pytest.raises(XlvlaError, match=r"unknown hand 'xhnad'.*did you mean 'xhand'\?"):
-        Newcomer(base, "xhnad")
+        NewHandTrainer(base, "xhnad")
 
 
-def test_the_card_tells_how_the_newcomer_was_taught(base, tmp_path):
+def test_the_model_card_tells_how_the_new_hand_was_trained(base, tmp_path):
     taught(base, "xhand", tmp_path / "one.safetensors", steps=2, seed=3)
     about = Codec.load(tmp_path / "one.safetensors").card["added"]["xhand"]
     assert about["seed"] == 3 and about["recipe"]["batch"] == FEW["batch"]

@@ -44,7 +44,8 @@ def test_an_error_out_of_reach_pulls_no_harder_than_one_within():
 
 
 def test_fingers_that_should_meet_are_pulled_harder_the_further_they_are_apart():
-    source, mask = line(0.004, 0.15, 0.15, 0.15), torch.ones(1, 4)
+    source = line(0.004, 0.15, 0.15, 0.15)
+    mask = torch.ones(1, 4)
 
     def pull(recipe, error):
         target = (source + line(error, 0, 0, 0)).requires_grad_()
@@ -53,7 +54,9 @@ def test_fingers_that_should_meet_are_pulled_harder_the_further_they_are_apart()
         return target.grad[0, 0, 0].item()
 
     assert pull(DEFAULT, 0.02) > 1.2 * pull(DEFAULT, 0.01)
-    assert pull(replace(DEFAULT, strict=1.0), 0.02) == pytest.approx(pull(replace(DEFAULT, strict=1.0), 0.01), rel=0.1)
+    assert pull(replace(DEFAULT, strict=1.0), 0.02) == pytest.approx(
+        pull(replace(DEFAULT, strict=1.0), 0.01), rel=0.1
+    )
 
 
 def test_tips_on_a_parabola_are_smooth_and_a_jump_is_not():
@@ -77,7 +80,9 @@ def test_coarse_networks_differ_by_rounding_only():
 
 @pytest.mark.parametrize("shape", [(64, 128), (128, 64), (96, 96)])
 def test_orthogonalised_matrices_have_singular_values_near_one(shape):
-    values = torch.linalg.svdvals(orthogonal(torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))))
+    values = torch.linalg.svdvals(
+        orthogonal(torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)))
+    )
     # The quintic trades exactness for speed: values end between about 0.5 and 1.3, tiny ones lower.
     assert values.max() < 1.4
     assert values.median() > 0.6
@@ -86,7 +91,8 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
 def test_an_optimiser_goes_on_where_its_state_was_taken():
     torch.manual_seed(0)
     network = Mlp((6, 64, 64, 6), DEFAULT)
-    x, y = torch.rand(64, 6), torch.rand(64, 6)
+    x = torch.rand(64, 6)
+    y = torch.rand(64, 6)
 
     def advance(optimiser, steps):
         for _ in range(steps):
@@ -113,9 +119,13 @@ def test_a_colliding_pose_costs_its_depth_unless_its_source_collides_too():
     recipe = replace(DEFAULT, pool=2048, templates=32, patience=0, looks=512, stride=1)
     trainer = Trainer(recipe, ("ability", "xhand"))
     contacts = trainer.objective.contacts
-    q, there = (uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in trainer.bodies)
+    q, there = (
+        uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in trainer.bodies
+    )
     exact = Roles(trainer.bodies)
-    source = trainer.objective.source(trainer.bodies[0], q, *trainer.coders["ability"].encode(q), exact, torch.Generator(), 0)
+    source = trainer.objective.source(
+        trainer.bodies[0], q, *trainer.coders["ability"].encode(q), exact, torch.Generator(), 0
+    )
     deep = contacts["xhand"](there).clamp(min=0).sum(dim=1)
     free = contacts["ability"].deepest(q) < TOLERANCE_M
     cost = trainer.objective.collision(trainer.bodies[1], [(source, there, there)], 0)

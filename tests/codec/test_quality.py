@@ -34,13 +34,19 @@ ASKED = {
     "pinch_collision_pct": 21.0,
     "random_collision_pct": 27.0,
 }
-"""What the hands that shape the latent must reach among themselves; of collisions the paper's recipe has 36 and 42 %."""
+"""What the hands that shape the latent must reach among themselves; of collisions the paper's
+recipe has 36 and 42 %.
+"""
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_every_metric_reaches_what_is_asked_of_it(codec, side):
     measured = evaluate(bench(codec.founders, side, poses=512, seed=31))["all"].dict()
-    worse = {metric: (measured[metric], asked) for metric, asked in ASKED.items() if measured[metric] > asked}
+    worse = {
+        metric: (measured[metric], asked)
+        for metric, asked in ASKED.items()
+        if measured[metric] > asked
+    }
     assert not worse
     assert all(measured[metric] < theirs for metric, theirs in RELEASED.items())
 
@@ -62,4 +68,6 @@ def test_the_file_says_what_it_is_and_how_good(codec):
     assert codec.card["recipe"]["name"] == "default"
     assert set(codec.card["metrics"]) == {*codec.hands, "all"}
     measured = evaluate(bench(codec.founders, "right", poses=64))["all"]
-    assert measured.recon_tip_mm == pytest.approx(codec.card["metrics"]["all"]["recon_tip_mm"], rel=0.3)
+    assert measured.recon_tip_mm == pytest.approx(
+        codec.card["metrics"]["all"]["recon_tip_mm"], rel=0.3
+    )

@@ -3,21 +3,24 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from xlvla import catalog
-from xlvla import rig as rigs
-from xlvla.cli.codec_replay import kept, moved, play, record, scored
+from xlvla import catalog, rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
+from xlvla_cli.codec.replay import kept, moved, play, record, scored
 from xlvla_policy.latent.baselines.dex import missing
-from xlvla_policy.latent.baselines.replay import Dex, RightOnly, self_contact
+from xlvla_policy.latent.baselines.path_retargeting import Dex, RightOnly, self_contact
 from xlvla_sim.world import World
 
-NONE, LEFT, BOTH = frozenset(), frozenset({("left", "can")}), frozenset({("left", "can"), ("right", "can")})
+NONE = frozenset()
+LEFT = frozenset({("left", "can")})
+BOTH = frozenset({("left", "can"), ("right", "can")})
 
 
 @pytest.fixture(scope="module")
 def xhands():
-    return rigs.load("bimanual").with_choices(hands={"left": "xhand", "right": "xhand"})
+    return rig_file.with_choices(
+        rig_file.load("bimanual"), hands={"left": "xhand", "right": "xhand"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +42,17 @@ def test_contacts_are_kept_where_the_target_touches_the_same_thing_about_then():
 
 
 def test_commands_that_are_played_again_touch_what_they_touched(xhands, recorded):
-    episode, world = recorded[0], World(xhands, render=False)
+    episode = recorded[0]
+    world = World(xhands, render=False)
     seen = play(world, episode.seed, episode.actions)
     assert {thing for frame in episode.touched for _, thing in frame} == {"can_left", "can_right"}
     assert kept(episode.touched, seen) > 0.95 and world.status().success
 
 
 def test_a_replay_on_another_hand_is_scored(recorded):
-    target = rigs.load("bimanual").with_choices(hands={"left": "inspire", "right": "inspire"})
+    target = rig_file.with_choices(
+        rig_file.load("bimanual"), hands={"left": "inspire", "right": "inspire"}
+    )
     (score,) = scored(recorded, target, {"codec": Codec.load()})
     assert (score.source, score.target, score.way, score.why) == ("xhand", "inspire", "codec", "")
     assert score.kept > 0.5 and 0 <= score.hits <= 1 and score.stage >= 0.25
@@ -55,14 +61,16 @@ def test_a_replay_on_another_hand_is_scored(recorded):
 @pytest.mark.skipif(bool(missing()), reason="dex-retargeting is not installed")
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_retargeting_a_hand_to_itself_brings_its_fingertips_back(side):
-    q, way = glide("xhand", side), Dex()
+    q = glide("xhand", side)
+    way = Dex()
     back = way.decode("xhand", side, way.encode("xhand", side, q))
     assert np.abs(back - q).mean() < 0.12
 
 
 def test_a_codec_of_right_hands_serves_left_ones_too():
     codec = Codec.load()
-    way, q = RightOnly(codec), glide("xhand", "left")
+    way = RightOnly(codec)
+    q = glide("xhand", "left")
     assert (way.encode("xhand", "left", q) == codec.encode("xhand", "right", q)).all()
     assert way.decode("ability", "left", way.encode("xhand", "left", q)).shape == (8, 6)
 
@@ -70,10 +78,17 @@ def test_a_codec_of_right_hands_serves_left_ones_too():
 def test_a_hand_that_reaches_into_itself_is_seen():
     limits = catalog.hand("xhand").limits("right")
     random = np.random.default_rng(0).uniform(limits.lower, limits.upper, (256, len(limits.lower)))
-    assert self_contact("xhand", "right", np.zeros((4, len(limits.lower)))) == 0 < self_contact("xhand", "right", random)
+    assert (
+        self_contact("xhand", "right", np.zeros((4, len(limits.lower))))
+        == 0
+        < self_contact("xhand", "right", random)
+    )
 
 
 def test_a_path_without_frames_is_no_replay(xhands, recorded):
-    empty = {side: {part: rows[:0] for part, rows in parts.items()} for side, parts in recorded[0].actions.items()}
+    empty = {
+        side: {part: rows[:0] for part, rows in parts.items()}
+        for side, parts in recorded[0].actions.items()
+    }
     with pytest.raises(XlvlaError, match="no frames"):
         moved(type(recorded[0])(xhands, 0, empty, []), xhands, Codec.load())

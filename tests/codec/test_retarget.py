@@ -1,4 +1,6 @@
-"""Recorded paths on other hands: the place where things are held and the wrist's rotation stay, and nothing jumps."""
+"""Recorded paths on other hands: the place where things are held and the wrist's rotation stay, and
+nothing jumps.
+"""
 
 import itertools
 import json
@@ -7,23 +9,33 @@ import numpy as np
 import pytest
 import yaml
 
-from xlvla import catalog, rig
-from xlvla.cli.retarget import move
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
-from xlvla.retarget import ARM_SPEED, HAND_SPEED, Limb, Retargeter, limited, pinch_midpoint, pinch_weights, spans
+from xlvla.retarget import (
+    ARM_SPEED,
+    HAND_SPEED,
+    Limb,
+    Retargeter,
+    limited,
+    pinch_midpoint,
+    pinch_weights,
+    spans,
+)
 from xlvla.robot import arm_with_hand
 from xlvla.types import PARTS, SIDES, scoped
+from xlvla_cli.retarget import move
 from xlvla_data import store
 from xlvla_data.episode import Episode, EpisodeInfo
 
-FRAMES, RATE_HZ = 24, 20.0
-BASE = rig.load("bimanual")
+FRAMES = 24
+RATE_HZ = 20.0
+BASE = rig_file.load("bimanual")
 PAIRS = list(itertools.permutations(catalog.hands(), 2))
 
 
 def wearing(left, right, base=BASE):
-    return base.with_choices(hands={"left": left, "right": right})
+    return rig_file.with_choices(base, hands={"left": left, "right": right})
 
 
 def reach(base, side, frames=FRAMES, way=(0.15, 0.25, -0.15, 0.2, 0.1, -0.15, 0.2)):
@@ -34,9 +46,13 @@ def reach(base, side, frames=FRAMES, way=(0.15, 0.25, -0.15, 0.2, 0.1, -0.15, 0.
 
 
 def closing(codec, hand, side, frames=FRAMES):
-    """The hand closes from the middle of its range towards a tight pose of another hand [F, J] rad."""
+    """The hand closes from the middle of its range towards a tight pose of another hand [F, J]
+    rad.
+    """
     lower, upper = codec.limits(hand, side)
-    latents = codec.encode(hand, side, np.array([0.7 * lower + 0.3 * upper, 0.4 * lower + 0.6 * upper]))
+    latents = codec.encode(
+        hand, side, np.array([0.7 * lower + 0.3 * upper, 0.4 * lower + 0.6 * upper])
+    )
     part = np.linspace(0, 1, frames)[:, None]
     return codec.decode(hand, side, (1 - part) * latents[0] + part * latents[1])
 
@@ -44,22 +60,41 @@ def closing(codec, hand, side, frames=FRAMES):
 @pytest.fixture(scope="module")
 def recorded(codec, tmp_path_factory):
     """By hand: an episode from disk in which both arms swing and both hands close."""
-    kept, episodes = store.Store(tmp_path_factory.mktemp("recorded")), {}
+    kept = store.Store(tmp_path_factory.mktemp("recorded"))
+    episodes = {}
     for hand in catalog.hands():
         worn = wearing(hand, hand)
-        action = {side: {"arm": reach(worn, side), "hand": closing(codec, hand, side)} for side in SIDES}
+        action = {
+            side: {"arm": reach(worn, side), "hand": closing(codec, hand, side)} for side in SIDES
+        }
         joints = {side: {part: worn.joint_names(side, part) for part in PARTS} for side in SIDES}
-        info = EpisodeInfo("push_cans", "Push.", dict.fromkeys(SIDES, hand), joints, int(RATE_HZ), 0, True, codec.hash)
+        info = EpisodeInfo(
+            "push_cans",
+            "Push.",
+            dict.fromkeys(SIDES, hand),
+            joints,
+            int(RATE_HZ),
+            0,
+            True,
+            codec.hash,
+        )
         latent = {side: codec.encode(hand, side, action[side]["hand"]) for side in SIDES}
         pictures = {"front": [np.full((48, 64, 3), frame, np.uint8) for frame in range(FRAMES)]}
-        episodes[hand] = store.find(kept.add(Episode(info, pictures, action, action, latent)))[0].read()
+        episodes[hand] = store.find(kept.add(Episode(info, pictures, action, action, latent)))[
+            0
+        ].read()
     return episodes
 
 
 def own_fk(hand, side, arm, fingers):
-    """Wrist [4, 4] and the named tips [F, 3] m in the arm's base through a model of this arm and hand alone."""
-    entry, xarm = catalog.hand(hand), catalog.arm("xarm7")
-    joints = [scoped(side, "arm", joint) for joint in xarm.joints] + [scoped(side, "hand", joint) for joint in entry.joint_names(side)]
+    """Wrist [4, 4] and the named tips [F, 3] m in the arm's base through a model of this arm and
+    hand alone.
+    """
+    entry = catalog.hand(hand)
+    xarm = catalog.arm("xarm7")
+    joints = [scoped(side, "arm", joint) for joint in xarm.joints] + [
+        scoped(side, "hand", joint) for joint in entry.joint_names(side)
+    ]
     kinematics = Kinematics(arm_with_hand(xarm, entry, side), joints)
     flange = scoped(side, "arm", xarm.flange)
     tips = [scoped(side, "hand", entry.tip_links(side)[finger]) for finger in fingers]
@@ -77,12 +112,19 @@ def test_every_hand_holds_things_where_every_other_did(codec, recorded, tmp_path
     moved, _ = move(before, BASE, wearing(target, target), codec)
     after = store.find(store.Store(tmp_path).add(moved))[0].read()
     assert after.info.hands == dict.fromkeys(SIDES, target) and after.info.codec == codec.hash
-    fingers = ["thumb", *(f for f in catalog.hand(source).tips if f != "thumb" and f in catalog.hand(target).tips)]
+    fingers = [
+        "thumb",
+        *(f for f in catalog.hand(source).tips if f != "thumb" and f in catalog.hand(target).tips),
+    ]
     for side in SIDES:
         there, here = (own_fk(hand, side, "xarm7", fingers) for hand in (source, target))
         for frame in range(FRAMES):
-            wrist, tips = there(before.action[side]["arm"][frame], before.action[side]["hand"][frame])
-            new_wrist, new_tips = here(after.action[side]["arm"][frame], after.action[side]["hand"][frame])
+            wrist, tips = there(
+                before.action[side]["arm"][frame], before.action[side]["hand"][frame]
+            )
+            new_wrist, new_tips = here(
+                after.action[side]["arm"][frame], after.action[side]["hand"][frame]
+            )
             weights = np.exp(-12 * np.linalg.norm(tips[1:] - tips[0], axis=1))
             middles = [(weights @ (p[:1] + p[1:])) / 2 / weights.sum() for p in (tips, new_tips)]
             assert np.linalg.norm(middles[0] - middles[1]) < 1e-3
@@ -90,17 +132,25 @@ def test_every_hand_holds_things_where_every_other_did(codec, recorded, tmp_path
             assert np.arccos(np.clip(cosine, -1, 1)) < 5e-3
 
 
-@pytest.mark.parametrize(("source", "target"), [("xhand", "inspire"), ("inspire", "allegro"), ("ability", "paxini")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("xhand", "inspire"), ("inspire", "allegro"), ("ability", "paxini")]
+)
 def test_nothing_leaves_its_limits_or_jumps(codec, recorded, source, target):
     after, _ = move(recorded[source], BASE, wearing(target, target), codec)
-    hand, arm = catalog.hand(target), catalog.arm("xarm7").limits
+    hand = catalog.hand(target)
+    arm = catalog.arm("xarm7").limits
     for side in SIDES:
         for path in (after.action[side], after.measured[side]):
             lower, upper = hand.command_range(side)
             assert (path["hand"] >= lower).all() and (path["hand"] <= upper).all()
             assert (path["arm"] >= arm.lower).all() and (path["arm"] <= arm.upper).all()
-            assert (np.abs(np.diff(path["hand"], axis=0)) <= HAND_SPEED * hand.limits(side).velocity / RATE_HZ + 1e-6).all()
-            assert (np.abs(np.diff(path["arm"], axis=0)) <= ARM_SPEED * arm.velocity / RATE_HZ + 1e-6).all()
+            assert (
+                np.abs(np.diff(path["hand"], axis=0))
+                <= HAND_SPEED * hand.limits(side).velocity / RATE_HZ + 1e-6
+            ).all()
+            assert (
+                np.abs(np.diff(path["arm"], axis=0)) <= ARM_SPEED * arm.velocity / RATE_HZ + 1e-6
+            ).all()
 
 
 @pytest.mark.parametrize("target", ["ability", "allegro", "inspire", "paxini"])
@@ -109,12 +159,15 @@ def test_the_same_arm_keeps_the_configuration_it_was_recorded_in(codec, recorded
     after, _ = move(before, BASE, wearing(target, target), codec)
     for side in SIDES:
         furthest = np.abs(after.action[side]["arm"] - before.action[side]["arm"]).max()
-        assert furthest < 0.8, "another hand moves the wrist by some centimetres: no joint turns round"
+        assert furthest < 0.8, "the wrist moves by some centimetres, no joint turns round"
 
 
 def test_the_report_says_what_is_left(codec, recorded):
     _, rows = move(recorded["xhand"], BASE, wearing("inspire", "paxini"), codec)
-    assert [(row["side"], row["from"], row["to"]) for row in rows] == [("left", "xhand", "inspire"), ("right", "xhand", "paxini")]
+    assert [(row["side"], row["from"], row["to"]) for row in rows] == [
+        ("left", "xhand", "inspire"),
+        ("right", "xhand", "paxini"),
+    ]
     for row in rows:
         assert len(row["midpoint_mm"]) == len(row["wrist_deg"]) == FRAMES
         assert max(row["midpoint_mm"]) < 1 and max(row["wrist_deg"]) < 0.3 and row["held"] == []
@@ -132,12 +185,14 @@ def standing_back(by):
     """The rig with its right arm further from the table [m]."""
     document = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
     document["sides"]["right"]["arm"]["xyz"][0] -= by
-    return rig.from_document(document, "further back")
+    return rig_file.from_document(document, "further back")
 
 
 def test_an_arm_that_cannot_follow_holds_and_then_catches_up_without_a_jump(codec):
-    source, target = wearing("xhand", "xhand"), wearing("paxini", "paxini", standing_back(0.4))
-    arm, hand = reach(source, "right", 80, (0, 0.9, 0, 0.6, 0, 0, 0)), closing(codec, "xhand", "right", 80)
+    source = wearing("xhand", "xhand")
+    target = wearing("paxini", "paxini", standing_back(0.4))
+    arm = reach(source, "right", 80, (0, 0.9, 0, 0.6, 0, 0, 0))
+    hand = closing(codec, "xhand", "right", 80)
     moved = Retargeter(Limb(source, "right"), Limb(target, "right"), codec)(arm, hand, RATE_HZ)
     held = np.flatnonzero(moved.held)
     assert 0 < len(held) < 60 and not moved.held[0] and not moved.held[-1]
@@ -149,7 +204,8 @@ def test_an_arm_that_cannot_follow_holds_and_then_catches_up_without_a_jump(code
 
 
 def test_a_beginning_out_of_reach_is_refused(codec):
-    source, target = wearing("xhand", "xhand"), wearing("paxini", "paxini", standing_back(0.9))
+    source = wearing("xhand", "xhand")
+    target = wearing("paxini", "paxini", standing_back(0.9))
     retargeter = Retargeter(Limb(source, "right"), Limb(target, "right"), codec)
     with pytest.raises(XlvlaError, match=r"cannot begin where the xhand does: .* mm are left"):
         retargeter(reach(source, "right"), closing(codec, "xhand", "right"), RATE_HZ)
@@ -158,7 +214,8 @@ def test_a_beginning_out_of_reach_is_refused(codec):
 @pytest.mark.parametrize("spoilt", ["empty", "not a number"])
 def test_a_path_that_is_no_path_is_refused(codec, spoilt):
     limb = Limb(BASE, "left")
-    arm, hand = reach(BASE, "left", 3), closing(codec, "xhand", "left", 3)
+    arm = reach(BASE, "left", 3)
+    hand = closing(codec, "xhand", "left", 3)
     if spoilt == "not a number":
         arm[1, 2] = np.nan
     frames = 0 if spoilt == "empty" else 3
@@ -167,15 +224,24 @@ def test_a_path_that_is_no_path_is_refused(codec, spoilt):
 
 
 def test_the_nearest_finger_counts_most_and_absent_ones_nothing():
-    tips = {"thumb": np.zeros(3), "index": np.array([0.02, 0, 0]), "middle": np.array([0, 0.1, 0]), "little": np.array([0, 0, 0.001])}
+    tips = {
+        "thumb": np.zeros(3),
+        "index": np.array([0.02, 0, 0]),
+        "middle": np.array([0, 0.1, 0]),
+        "little": np.array([0, 0, 0.001]),
+    }
     weights = pinch_weights(tips, ("thumb", "index", "middle", "ring"))
     assert set(weights) == {"index", "middle"} and weights["index"] > weights["middle"]
     assert sum(weights.values()) == pytest.approx(1)
-    np.testing.assert_allclose(pinch_midpoint(tips, weights), [0.01 * weights["index"], 0.05 * weights["middle"], 0])
+    np.testing.assert_allclose(
+        pinch_midpoint(tips, weights), [0.01 * weights["index"], 0.05 * weights["middle"], 0]
+    )
 
 
 def test_a_step_is_shortened_along_its_own_direction():
-    q, wanted, step = np.zeros(2), np.array([1.0, 0.5]), np.array([0.1, 0.1])
+    q = np.zeros(2)
+    wanted = np.array([1.0, 0.5])
+    step = np.array([0.1, 0.1])
     np.testing.assert_allclose(limited(q, wanted, step), [0.1, 0.05])
     assert limited(q, 0.05 * wanted, step) is not q
 

@@ -31,7 +31,10 @@ def test_motions_rest_in_every_pose_and_stay_within_the_limits(body):
 
 
 def test_the_same_motion_sampled_twice_as_densely_has_an_eighth_of_the_third_difference(body):
-    rough, fine = (jerk_per_metre(body, motions(body, rate, torch.Generator().manual_seed(0))) for rate in (50, 100))
+    rough, fine = (
+        jerk_per_metre(body, motions(body, rate, torch.Generator().manual_seed(0)))
+        for rate in (50, 100)
+    )
     assert rough / fine == pytest.approx(4, rel=0.1)  # a step is half as long
 
 
@@ -49,7 +52,10 @@ def test_a_hand_decodes_its_own_smooth_motions_as_smoothly(codec, measured, rate
 
 
 def test_other_hands_keep_much_of_the_smoothness(measured):
-    assert np.mean([jerk_ratio(measured, "paxini", hand) for hand in ("ability", "inspire", "xhand")]) < 2.5
+    assert (
+        np.mean([jerk_ratio(measured, "paxini", hand) for hand in ("ability", "inspire", "xhand")])
+        < 2.5
+    )
 
 
 def test_smoothing_keeps_lines_and_ends_and_takes_noise():

@@ -10,7 +10,7 @@ from xlvla_policy.latent.loops import LoopTrainer, pinch_cost
 from xlvla_policy.latent.losses import pinches
 from xlvla_policy.latent.recipe import PAPER
 
-speed = pytest.importorskip("xlvla_policy.latent.speed")
+speed = pytest.importorskip("xlvla_policy.latent.benchmark")
 
 SMALL = replace(PAPER, batch=32, pool=2048, templates=32)
 PAIR = ("inspire", "paxini")
@@ -28,13 +28,22 @@ def test_the_loops_put_fingertips_where_ours_do(number):
 
 def test_the_loops_pinch_cost_is_the_papers():
     trainer = LoopTrainer(SMALL, PAIR)
-    poses = [limb.body.lower + torch.rand(16, limb.body.width) * (limb.body.upper - limb.body.lower) for limb in trainer.limbs]
+    poses = [
+        limb.body.lower + torch.rand(16, limb.body.width) * (limb.body.upper - limb.body.lower)
+        for limb in trainer.limbs
+    ]
     bodies = [limb.body for limb in trainer.limbs]
-    ours, theirs = (pinches(body.tips(q), body.fingers)[:, :3] for body, q in zip(bodies, poses, strict=True))
-    long, wide = ours.norm(dim=-1), theirs.norm(dim=-1)
+    ours, theirs = (
+        pinches(body.tips(q), body.fingers)[:, :3] for body, q in zip(bodies, poses, strict=True)
+    )
+    long = ours.norm(dim=-1)
+    wide = theirs.norm(dim=-1)
     cosine = torch.cosine_similarity(ours, theirs, dim=-1)
     expected = (torch.exp(-12 * long) * (2000 * (long - wide).square() + 5 * (1 - cosine))).mean()
-    tips = [limb.forward(torch.cat([torch.zeros(16, 7), q], dim=1)) for limb, q in zip(trainer.limbs, poses, strict=True)]
+    tips = [
+        limb.forward(torch.cat([torch.zeros(16, 7), q], dim=1))
+        for limb, q in zip(trainer.limbs, poses, strict=True)
+    ]
     torch.testing.assert_close(pinch_cost(*tips, SMALL), expected, rtol=1e-3, atol=1e-3)
 
 

@@ -13,36 +13,68 @@ from xlvla_policy.latent.recipe import DEFAULT, PAPER, preset
 from xlvla_policy.latent.training import Trainer, checkpoint, train
 
 TINY = replace(
-    DEFAULT, patience=8, clear=0.0, encoder=(16,), decoder=(16,), batch=16, steps=4, left_steps=3, settle_steps=2, pool=2048, templates=32
+    DEFAULT,
+    patience=8,
+    clear=0.0,
+    encoder=(16,),
+    decoder=(16,),
+    batch=16,
+    steps=4,
+    left_steps=3,
+    settle_steps=2,
+    pool=2048,
+    templates=32,
 )
 PAIR = ("ability", "inspire")
 
 
 def test_a_resumed_run_ends_exactly_like_an_uninterrupted_one(tmp_path):
-    whole, resumed = tmp_path / "whole.safetensors", tmp_path / "resumed.safetensors"
+    whole = tmp_path / "whole.safetensors"
+    resumed = tmp_path / "resumed.safetensors"
     train(Trainer(TINY, PAIR), whole)
-    for stop in (2, 4, 6, 7, 8):  # among the right hands' steps, where they end, among the left hands', and where decoders settle
+    for stop in (
+        2,
+        4,
+        6,
+        7,
+        8,
+        # Among the right hands' steps, where they end, among the left hands', and where decoders
+        # settle
+    ):
         interrupted = Trainer(TINY, PAIR)
         if stop > 2:
             interrupted.resume(checkpoint(resumed))
         list(interrupted.run(until=stop))
         interrupted.save(checkpoint(resumed))
     train(Trainer(TINY, PAIR), resumed, resume=True)
-    ours, theirs = load_file(whole), load_file(resumed)
+    ours = load_file(whole)
+    theirs = load_file(resumed)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert not checkpoint(resumed).exists()
 
 
 def test_both_parts_of_a_phase_that_gain_nothing_end_early_with_their_best_weights():
-    trainer = Trainer(replace(TINY, steps=400, settle_steps=0, rate=0.0, patience=16), ("ability", "xhand"))
-    assert len(list(trainer.run())) == 2 * (2 + 16)  # a first look after two steps, and sixteen in which nothing got better
+    trainer = Trainer(
+        replace(TINY, steps=400, settle_steps=0, rate=0.0, patience=16), ("ability", "xhand")
+    )
+    assert len(list(trainer.run())) == 2 * (
+        2 + 16
+    )  # a first look after two steps, and sixteen in which nothing got better
     assert trainer.step == 400
-    assert all(torch.equal(value, trainer.best.weights[name]) for name, value in trainer.coders.state_dict().items())
+    assert all(
+        torch.equal(value, trainer.best.weights[name])
+        for name, value in trainer.coders.state_dict().items()
+    )
 
 
 def test_a_run_that_gains_is_not_stopped_and_poses_held_out_are_never_trained_on():
-    trainer = Trainer(replace(TINY, encoder=(64,), decoder=(64,), batch=64, steps=40, settle_steps=0, patience=16), ("ability", "xhand"))
+    trainer = Trainer(
+        replace(
+            TINY, encoder=(64,), decoder=(64,), batch=64, steps=40, settle_steps=0, patience=16
+        ),
+        ("ability", "xhand"),
+    )
     held_out = trainer.held_out["xhand"].clone()
     assert len(list(trainer.run())) == 40
     assert torch.equal(trainer.held_out["xhand"], held_out)
@@ -61,7 +93,10 @@ def test_left_hands_learn_without_moving_the_right():
     list(trainer.run(until=4))
     before = {name: value.clone() for name, value in trainer.coders["inspire"].state_dict().items()}
     list(trainer.run(until=7))
-    assert all(torch.equal(value, before[name]) for name, value in trainer.coders["inspire"].state_dict().items())
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in trainer.coders["inspire"].state_dict().items()
+    )
     left = trainer.coders["inspire_left"].state_dict()
     assert any(not torch.equal(value, before[name]) for name, value in left.items())
 
@@ -96,8 +131,14 @@ def test_the_papers_recipe_trains_and_loads(tmp_path):
     q = trainer.samplers["ability"]()
     coder = trainer.coders["ability"]
     z = coder.encode(q)[0]
-    assert torch.allclose(torch.from_numpy(codec.encode("ability", "left", q.numpy())), z, atol=5e-3)
-    assert torch.allclose(torch.from_numpy(codec.decode("ability", "right", z.detach().numpy())), coder.decode(z), atol=5e-3)
+    assert torch.allclose(
+        torch.from_numpy(codec.encode("ability", "left", q.numpy())), z, atol=5e-3
+    )
+    assert torch.allclose(
+        torch.from_numpy(codec.decode("ability", "right", z.detach().numpy())),
+        coder.decode(z),
+        atol=5e-3,
+    )
 
 
 def test_an_unknown_preset_is_told_what_is_meant():
@@ -106,9 +147,11 @@ def test_an_unknown_preset_is_told_what_is_meant():
 
 
 def test_equal_pinches_cost_nothing_and_missing_fingers_do_not_count():
-    four, five = ("thumb", "index", "middle", "ring"), ("thumb", "index", "middle", "ring", "little")
+    four = ("thumb", "index", "middle", "ring")
+    five = ("thumb", "index", "middle", "ring", "little")
     tips = torch.rand(8, 5, 3)
-    ours, theirs = pinches(tips, five), pinches(tips[:, :4], four)
+    ours = pinches(tips, five)
+    theirs = pinches(tips[:, :4], four)
     mask = shared(five, four).expand(8, -1)
     assert mask.sum() == 24
     assert retargeting(ours, theirs, mask, PAPER).item() == pytest.approx(0, abs=1e-3)
@@ -116,7 +159,11 @@ def test_equal_pinches_cost_nothing_and_missing_fingers_do_not_count():
 
 
 def test_the_papers_retargeting_loss_is_computed_as_written():
-    source, target = torch.tensor([[[0.03, 0.0, 0.0]]]), torch.tensor([[[0.0, 0.05, 0.0]]])
-    d, weight = 0.03, torch.exp(torch.tensor(-12 * 0.03)).item()
+    source = torch.tensor([[[0.03, 0.0, 0.0]]])
+    target = torch.tensor([[[0.0, 0.05, 0.0]]])
+    d = 0.03
+    weight = torch.exp(torch.tensor(-12 * 0.03)).item()
     expected = weight * (2000 * (d - 0.05) ** 2 + 5 * (1 - 0))
-    assert retargeting(source, target, torch.ones(1, 1), PAPER).item() == pytest.approx(expected, rel=2e-3)
+    assert retargeting(source, target, torch.ones(1, 1), PAPER).item() == pytest.approx(
+        expected, rel=2e-3
+    )

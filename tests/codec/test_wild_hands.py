@@ -15,18 +15,25 @@ from xlvla.codec import Codec
 from xlvla.errors import RigError, XlvlaError
 from xlvla.hand import Hand
 from xlvla.types import FINGERS, SIDES
-from xlvla_policy.latent.newcomer import Newcomer, add
+from xlvla_policy.latent.new_hand import NewHandTrainer, add
 from xlvla_policy.latent.recipe import DEFAULT
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer, train
 
-WHEEL = '<joint name="w" type="continuous"><parent link="palm"/><child link="wheel"/><mimic joint="index_a"/></joint>'
-SMALL = replace(DEFAULT, encoder=(16,), decoder=(16,), batch=16, pool=2048, templates=16, steps=2, left_steps=1)
+WHEEL = (
+    '<joint name="w" type="continuous"><parent link="palm"/><child link="wheel"/><mimic '
+    'joint="index_a"/></joint>'
+)
+SMALL = replace(
+    DEFAULT, encoder=(16,), decoder=(16,), batch=16, pool=2048, templates=16, steps=2, left_steps=1
+)
 
 
 @dataclass(frozen=True)
 class Wild:
-    """A hand of somebody else's: two joints a finger, meshes that are not there, and things a codec has no use for."""
+    """A hand of somebody else's: two joints a finger, meshes that are not there, and things a codec
+    has no use for.
+    """
 
     fingers: tuple[str, ...] = FINGERS
     turn: str = "0 0 0"
@@ -48,8 +55,16 @@ class Wild:
     def _finger(self, finger: str, mirror: int) -> str:
         y = mirror * (0.06 - 0.03 * FINGERS.index(finger))
         z = 0.03 if finger == "thumb" else 0.1
-        joint = """<joint name="{n}" type="{t}"><parent link="{p}"/><child link="{c}"/><origin xyz="{o}"/><axis xyz="0 1 0"/>{e}</joint>"""
-        first = {"n": f"{finger}_a", "t": self.type, "p": "palm", "c": f"{finger}_near", "o": f"0 {y} {z}", "e": self.limit}
+        joint = """<joint name="{n}" type="{t}"><parent link="{p}"/><child link="{c}"/><origin
+        xyz="{o}"/><axis xyz="0 1 0"/>{e}</joint>"""
+        first = {
+            "n": f"{finger}_a",
+            "t": self.type,
+            "p": "palm",
+            "c": f"{finger}_near",
+            "o": f"0 {y} {z}",
+            "e": self.limit,
+        }
         second = {
             "n": f"{finger}_b",
             "t": "revolute",
@@ -58,7 +73,14 @@ class Wild:
             "o": "0 0 0.05",
             "e": Wild.limit + self.mimic,
         }
-        tip = {"n": f"{finger}_end", "t": "fixed", "p": f"{finger}_far", "c": f"{finger}_tip", "o": "0 0 0.04", "e": ""}
+        tip = {
+            "n": f"{finger}_end",
+            "t": "fixed",
+            "p": f"{finger}_far",
+            "c": f"{finger}_tip",
+            "o": "0 0 0.04",
+            "e": "",
+        }
         links = "".join(f'<link name="{finger}_{part}"/>' for part in ("near", "far", "tip"))
         return links + "".join(joint.format(**each) for each in (first, second, tip))
 
@@ -67,7 +89,11 @@ def hand(tmp_path: Path, wild: Wild = Wild(), **change) -> Hand:
     for side in SIDES:
         (tmp_path / f"{side}.urdf").write_text(wild.xml(side))
     urdf.read.cache_clear()
-    joints = tuple(f"{finger}_{joint}" for finger in wild.fingers for joint in ("a",) + ("b",) * (not wild.mimic))
+    joints = tuple(
+        f"{finger}_{joint}"
+        for finger in wild.fingers
+        for joint in ("a",) + ("b",) * (not wild.mimic)
+    )
     tips = {finger: f"{finger}_tip" for finger in wild.fingers}
     entry = Hand("wild", "A hand", joints, tips, "palm", "none", urdf=str(tmp_path / "{side}.urdf"))  # type: ignore[arg-type]
     return replace(entry, **change)
@@ -89,27 +115,41 @@ def base(tmp_path_factory):
         Wild(more=f'<link name="wheel"/>{WHEEL}'),
         Wild(type="prismatic", limit='<limit lower="0" upper="0.02" velocity="1" effort="1"/>'),
     ],
-    ids=["two fingers", "three", "four", "five", "thumb and little", "mimics", "a continuous joint that follows", "sliding joints"],
+    ids=[
+        "two fingers",
+        "three",
+        "four",
+        "five",
+        "thumb and little",
+        "mimics",
+        "a continuous joint that follows",
+        "sliding joints",
+    ],
 )
 def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
     entry = hand(tmp_path, wild)
     require_sound(entry)
     monkeypatch.setitem(catalog.hands(), "wild", entry)
-    run = Newcomer(base, "wild", steps=2, recipe=SMALL)
+    run = NewHandTrainer(base, "wild", steps=2, recipe=SMALL)
     totals = []
     add(run, tmp_path / "more.safetensors", lambda _, losses: totals.append(losses.total.item()))
     assert len(totals) == 2 and all(map(math.isfinite, totals))
-    assert Codec.load(tmp_path / "more.safetensors").joints("wild", "left") == entry.joint_names("left")
+    assert Codec.load(tmp_path / "more.safetensors").joints("wild", "left") == entry.joint_names(
+        "left"
+    )
 
 
 LINK = '<link name="extra"/>'
 FAULTS = {
     "hand wild (right): joint 'index_a' has no limits: add <limit": Wild(limit=""),
-    "hand wild (right): joint 'index_a' is continuous and has no limits to encode between: make it revolute": Wild(
-        type="continuous", limit=""
+    "hand wild (right): joint 'index_a' is continuous and has no limits to encode between: make it "
+    "revolute": Wild(type="continuous", limit=""),
+    "joint 'index_a' has limits 1 and 0, the lower must be": Wild(
+        limit='<limit lower="1" upper="0" velocity="1" effort="1"/>'
     ),
-    "joint 'index_a' has limits 1 and 0, the lower must be": Wild(limit='<limit lower="1" upper="0" velocity="1" effort="1"/>'),
-    "joint 'index_a' has the velocity limit 0, it must be above 0": Wild(limit='<limit lower="0" upper="1" velocity="0" effort="1"/>'),
+    "joint 'index_a' has the velocity limit 0, it must be above 0": Wild(
+        limit='<limit lower="0" upper="1" velocity="0" effort="1"/>'
+    ),
     "turns to 90 rad, more than a full turn: URDF limits are in radians": Wild(
         limit='<limit lower="0" upper="90" velocity="9" effort="1"/>'
     ),
@@ -117,15 +157,20 @@ FAULTS = {
     "its fingers do not curl towards the root's +x": Wild(turn="0 0 3.14159"),
     "has two links named 'index_tip': rename one": Wild(more='<link name="index_tip"/>'),
     "has two joints named 'index_a': rename one": Wild(
-        more=LINK + '<joint name="index_a" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
+        more=LINK
+        + '<joint name="index_a" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
     ),
     "must have one root link, it has 2: flange, extra": Wild(more=LINK),
     "unknown link 'plam': known are flange, palm": Wild(
-        more=LINK + '<joint name="x" type="fixed"><parent link="plam"/><child link="extra"/></joint>'
+        more=LINK
+        + '<joint name="x" type="fixed"><parent link="plam"/><child link="extra"/></joint>'
     ),
-    "link 'index_near' of": Wild(more='<joint name="x" type="fixed"><parent link="palm"/><child link="index_near"/></joint>'),
+    "link 'index_near' of": Wild(
+        more='<joint name="x" type="fixed"><parent link="palm"/><child link="index_near"/></joint>'
+    ),
     "is in a loop of joints": Wild(
-        more=LINK + '<link name="e"/><joint name="x" type="fixed"><parent link="e"/><child link="extra"/></joint>'
+        more=LINK + '<link name="e"/><joint name="x" type="fixed"><parent link="e"/><child '
+        'link="extra"/></joint>'
         '<joint name="y" type="fixed"><parent link="extra"/><child link="e"/></joint>'
     ),
     "mimics an unknown moving joint 'indx_a': known are": Wild(mimic='<mimic joint="indx_a"/>'),
@@ -134,7 +179,8 @@ FAULTS = {
     "rpy is '0 0', needed are 3 finite numbers": Wild(turn="0 0"),
     "is of the unknown type 'revolut': known are revolute": Wild(type="revolut"),
     "size of a box of link 'extra' is 'a b', needed are 3 finite numbers": Wild(
-        more='<link name="extra"><collision><geometry><box size="a b"/></geometry></collision></link>'
+        more='<link name="extra"><collision><geometry><box size="a '
+        'b"/></geometry></collision></link>'
         '<joint name="x" type="fixed"><parent link="palm"/><child link="extra"/></joint>'
     ),
     "radius of a sphere is '', needed is a finite number": Wild(
@@ -144,7 +190,8 @@ FAULTS = {
     "is a xacro template: expand it first": Wild(turn="${pi} 0 0"),
     "is not well-formed XML": Wild(more="<link>"),
     "free joint 'free' of the URDF is missing from the entry": Wild(
-        more=LINK + f'<joint name="free" type="revolute"><parent link="palm"/><child link="extra"/>{Wild.limit}</joint>'
+        more=LINK + '<joint name="free" type="revolute"><parent link="palm"/><child '
+        f'link="extra"/>{Wild.limit}</joint>'
     ),
 }
 
@@ -158,11 +205,21 @@ def test_a_urdf_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
 
 
 ENTRIES = {
-    "link 'index_tipp' is not in the URDF; did you mean 'index_tip'?": {"tips": {"thumb": "thumb_tip", "index": "index_tipp"}},
-    "no commanded joint moves 'palm', it cannot be the tip of the index": {"tips": {"thumb": "thumb_tip", "index": "palm"}},
-    "two fingers have the tip 'ring_tip'": {"tips": {"thumb": "thumb_tip", "ring": "ring_tip", "little": "ring_tip"}},
-    "tips need a thumb and a finger to pinch with, they name index": {"tips": {"index": "index_tip"}},
-    "'pinky' is no finger, known are thumb, index": {"tips": {"thumb": "thumb_tip", "pinky": "little_tip"}},
+    "link 'index_tipp' is not in the URDF; did you mean 'index_tip'?": {
+        "tips": {"thumb": "thumb_tip", "index": "index_tipp"}
+    },
+    "no commanded joint moves 'palm', it cannot be the tip of the index": {
+        "tips": {"thumb": "thumb_tip", "index": "palm"}
+    },
+    "two fingers have the tip 'ring_tip'": {
+        "tips": {"thumb": "thumb_tip", "ring": "ring_tip", "little": "ring_tip"}
+    },
+    "tips need a thumb and a finger to pinch with, they name index": {
+        "tips": {"index": "index_tip"}
+    },
+    "'pinky' is no finger, known are thumb, index": {
+        "tips": {"thumb": "thumb_tip", "pinky": "little_tip"}
+    },
     "joint 'sixth' is not a free joint of": {"joints": ("sixth",)},
     "joint 'index_a' is named twice": {"joints": ("index_a", "index_a")},
     "joints is the text 'index_a', a tuple of names is needed": {"joints": "index_a"},
@@ -180,22 +237,32 @@ def test_an_entry_that_cannot_be_taught_says_why_in_one_line(said, tmp_path):
 
 ENTRY = """from pathlib import Path
 from xlvla.hand import Hand
-HAND = Hand("{name}", "Mine", {joints}, {tips}, "palm", "none", urdf=str(Path(__file__).parent / "{{side}}.urdf"))
+HAND = Hand("{name}", "Mine", {joints}, {tips}, "palm", "none", urdf=str(Path(__file__).parent /
+"{{side}}.urdf"))
 """
 
 
 def on_the_command_line(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from xlvla.cli import main; main()", *words]
-    return subprocess.run(command, env={**os.environ, "XLVLA_HANDS": str(folder)}, capture_output=True, text=True)
+    command = [sys.executable, "-c", "from xlvla_cli.app import main; main()", *words]
+    return subprocess.run(
+        command, env={**os.environ, "XLVLA_HANDS": str(folder)}, capture_output=True, text=True
+    )
 
 
-def test_an_entry_in_a_folder_of_ones_own_is_a_hand_of_the_catalogue_and_its_fault_is_one_line(tmp_path):
+def test_an_entry_in_a_folder_of_ones_own_is_a_hand_of_the_catalogue_and_its_fault_is_one_line(
+    tmp_path,
+):
     entry = hand(tmp_path)
     tips = {**entry.tips, "index": "index_tipp"}
     (tmp_path / "mine.py").write_text(ENTRY.format(name="mine", joints=entry.joints, tips=tips))
     assert "mine" in on_the_command_line(tmp_path, "list").stdout
-    done = on_the_command_line(tmp_path, "codec", "add", "mine", "--out", str(tmp_path / "more.safetensors"))
-    lines = [f"hand mine ({side}): link 'index_tipp' is not in the URDF; did you mean 'index_tip'?" for side in ("left", "right")]
+    done = on_the_command_line(
+        tmp_path, "codec", "add", "mine", "--out", str(tmp_path / "more.safetensors")
+    )
+    lines = [
+        f"hand mine ({side}): link 'index_tipp' is not in the URDF; did you mean 'index_tip'?"
+        for side in ("left", "right")
+    ]
     assert (done.returncode, done.stderr.split("\n")[:2]) == (2, [f"xlvla: {lines[0]}", lines[1]])
 
 
@@ -230,7 +297,10 @@ def test_left_and_right_in_each_others_place_are_noticed(tmp_path):
     contents = left.read_text(), right.read_text()
     right.write_text(contents[0]), left.write_text(contents[1])
     urdf.read.cache_clear()
-    with pytest.raises(RigError, match=r"its thumb is not on the root's -y side: .* or swap left\.urdf and right\.urdf"):
+    with pytest.raises(
+        RigError,
+        match=r"its thumb is not on the root's -y side: .* or swap left\.urdf and right\.urdf",
+    ):
         require_sound(entry)
 
 

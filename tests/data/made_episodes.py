@@ -1,4 +1,6 @@
-"""Small episodes that a robot could have done: arms and hands swing, a bright bar wanders through the picture."""
+"""Small episodes that a robot could have done: arms and hands swing, a bright bar wanders through
+the picture.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,24 @@ import numpy as np
 import typer
 from typer.testing import CliRunner
 
-from xlvla import rig as rigs
-from xlvla.cli import data as commands
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.types import CHUNK_HZ, PARTS, SIDES
+from xlvla_cli import data as commands
 from xlvla_data.convert import STAMPS
 from xlvla_data.episode import Column, Episode, EpisodeInfo
 
-HEIGHT, WIDTH = 48, 64
+HEIGHT = 48
+WIDTH = 64
 app = typer.Typer()
 commands.register(app)
 
 
 def run(*arguments):
     """Output and exit code of `xlvla data ...`, or what it raises."""
-    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, ["data", *map(str, arguments)])
+    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(
+        app, ["data", *map(str, arguments)]
+    )
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.output, done.exit_code
@@ -35,16 +40,36 @@ def codec() -> Codec:
 
 
 def episode(seed=0, frames=40, hands=("inspire", "inspire"), task="push_cans", **facts) -> Episode:
-    rig = rigs.load("bimanual").with_choices(hands=dict(zip(SIDES, hands, strict=True)))
+    rig = rig_file.with_choices(
+        rig_file.load("bimanual"), hands=dict(zip(SIDES, hands, strict=True))
+    )
     joints = {side: {part: rig.joint_names(side, part) for part in PARTS} for side in SIDES}
     phase = np.sin(np.arange(1, frames + 1) / frames * np.pi + 0.1 * seed)[:, None]
     action = {side: {part: _swing(rig, side, part, phase) for part in PARTS} for side in SIDES}
-    measured = {side: {part: np.concatenate([rows[:1], rows[:-1]]) for part, rows in parts.items()} for side, parts in action.items()}
-    latent = {side: codec().encode(rig.hand(side).name, side, action[side]["hand"]) for side in SIDES}
+    measured = {
+        side: {part: np.concatenate([rows[:1], rows[:-1]]) for part, rows in parts.items()}
+        for side, parts in action.items()
+    }
+    latent = {
+        side: codec().encode(rig.hand(side).name, side, action[side]["hand"]) for side in SIDES
+    }
     info = EpisodeInfo(
-        task, "Push the two tomato cans together.", dict(zip(SIDES, hands, strict=True)), joints, CHUNK_HZ, seed, True, codec().hash
+        task,
+        "Push the two tomato cans together.",
+        dict(zip(SIDES, hands, strict=True)),
+        joints,
+        CHUNK_HZ,
+        seed,
+        True,
+        codec().hash,
     )
-    return Episode(replace(info, **facts), {"front": [picture(frame, seed) for frame in range(frames)]}, action, measured, latent)
+    return Episode(
+        replace(info, **facts),
+        {"front": [picture(frame, seed) for frame in range(frames)]},
+        action,
+        measured,
+        latent,
+    )
 
 
 def touched(made) -> Episode:
@@ -56,8 +81,13 @@ def touched(made) -> Episode:
 
     points = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
     others = {f"operator.keypoints.{side}": column(*points) for side in SIDES}
-    others |= {f"operator.wrist.{side}": column("x", "y", "z", "qx", "qy", "qz", "qw") for side in SIDES}
-    others |= {"observation.tactile.left": column("palm[0,1]", "thumb"), "operator.leader.right": column("elbow", "wrist")}
+    others |= {
+        f"operator.wrist.{side}": column("x", "y", "z", "qx", "qy", "qz", "qw") for side in SIDES
+    }
+    others |= {
+        "observation.tactile.left": column("palm[0,1]", "thumb"),
+        "operator.leader.right": column("elbow", "wrist"),
+    }
     return replace(made, others=others)
 
 
@@ -71,7 +101,9 @@ def stamped(made) -> Episode:
 
 def _swing(rig, side, part, phase):
     if part == "arm":
-        return np.array([rig.home(side)[name] for name in rig.joint_names(side, part)]) + 0.2 * phase * np.linspace(-1, 1, 7)
+        return np.array(
+            [rig.home(side)[name] for name in rig.joint_names(side, part)]
+        ) + 0.2 * phase * np.linspace(-1, 1, 7)
     lower, upper = rig.hand(side).command_range(side)
     return lower + (0.5 + 0.3 * phase) * (upper - lower)
 

@@ -14,7 +14,9 @@ import pytest
 
 pytest.importorskip("mcap")
 pytest.importorskip("rosbags")
-pytest.importorskip("sensor_msgs", reason="message definitions come from installed message packages")
+pytest.importorskip(
+    "sensor_msgs", reason="message definitions come from installed message packages"
+)
 
 import typer
 import yaml
@@ -24,20 +26,21 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 from typer.testing import CliRunner
 
-from xlvla.cli.data import recordings
 from xlvla.errors import XlvlaError
-from xlvla_data.bag.card import Card, read_card
+from xlvla_cli.data import recordings
+from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.bag.decode import Positions, header_ns
 from xlvla_data.bag.definitions import definition, described
 from xlvla_data.bag.layout import Qos, mcap_path
 from xlvla_data.bag.picture import KIND, compressed, fingerprint, pixels
 from xlvla_data.bag.reader import Bag
-from xlvla_data.bag.repair import repair
 from xlvla_data.bag.writer import SPARE, BagWriter
+from xlvla_data.recorder.repair import repair
 from xlvla_data.recorder.spool import Item, Spool
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
-STATES, SENTENCE = "/left/arm/joint_states", "/instruction"
+STATES = "/left/arm/joint_states"
+SENTENCE = "/instruction"
 BEGAN_NS = 1_700_000_000_000_000_000
 NAMES = ("left_arm_joint1", "left_arm_joint2", "left_arm_joint3")
 TOPICS = [
@@ -51,24 +54,36 @@ def serialised(kind, **fields):
 
 
 def header(ns, frame="era"):
-    time_of, header_of = TYPES.types["builtin_interfaces/msg/Time"], TYPES.types["std_msgs/msg/Header"]
+    time_of = TYPES.types["builtin_interfaces/msg/Time"]
+    header_of = TYPES.types["std_msgs/msg/Header"]
     return header_of(stamp=time_of(sec=ns // 10**9, nanosec=ns % 10**9), frame_id=frame)
 
 
 def pose(ns, values, names=NAMES, frame="era"):
     numbers = np.asarray(values, float)
-    fields = {"name": list(names), "position": numbers, "velocity": np.zeros(0), "effort": np.zeros(0)}
+    fields = {
+        "name": list(names),
+        "position": numbers,
+        "velocity": np.zeros(0),
+        "effort": np.zeros(0),
+    }
     return serialised("sensor_msgs/msg/JointState", header=header(ns, frame), **fields)
 
 
 def record(folder, count=500, close=True):
-    """A bag with `count` poses a millisecond apart, flushed every hundred, and a sentence in their midst."""
+    """A bag with `count` poses a millisecond apart, flushed every hundred, and a sentence in their
+    midst.
+    """
     writer = BagWriter(folder, TOPICS, "jazzy")
     for number in range(count):
         log_ns = BEGAN_NS + number * 10**6
-        writer.add(STATES, pose(number * 10**7, [number, 0.5, -0.5]), log_ns, log_ns - 1000, number + 1)
+        writer.add(
+            STATES, pose(number * 10**7, [number, 0.5, -0.5]), log_ns, log_ns - 1000, number + 1
+        )
         if number == count // 2:
-            writer.add(SENTENCE, serialised("std_msgs/msg/String", data="stack the cans"), log_ns, log_ns)
+            writer.add(
+                SENTENCE, serialised("std_msgs/msg/String", data="stack the cans"), log_ns, log_ns
+            )
         if number % 100 == 99:
             writer.flush()
     if close:
@@ -87,13 +102,19 @@ def bag(tmp_path_factory):
 def test_what_was_written_is_read_back(bag):
     found = Bag(bag)
     assert found.whole
-    assert {name: topic.type for name, topic in found.topics.items()} == {topic.name: topic.type for topic in TOPICS}
+    assert {name: topic.type for name, topic in found.topics.items()} == {
+        topic.name: topic.type for topic in TOPICS
+    }
     said = list(found.messages())
     assert len(said) == 501
     assert [message.log_ns for message in said] == sorted(message.log_ns for message in said)
     third = next(message for message in said if message.topic == STATES and message.sequence == 3)
     assert third.content.position.tolist() == [2.0, 0.5, -0.5]
-    assert (third.stamp_ns, third.log_ns, third.sent_ns) == (2 * 10**7, BEGAN_NS + 2 * 10**6, BEGAN_NS + 2 * 10**6 - 1000)
+    assert (third.stamp_ns, third.log_ns, third.sent_ns) == (
+        2 * 10**7,
+        BEGAN_NS + 2 * 10**6,
+        BEGAN_NS + 2 * 10**6 - 1000,
+    )
 
 
 def test_a_message_without_a_stamp_has_the_latest_one_before_it(bag):
@@ -110,9 +131,19 @@ def test_a_topic_that_is_not_there_is_named(bag):
 def test_another_reader_of_rosbag2_reads_it(bag):
     with AnyReader([bag]) as reader:
         assert (reader.message_count, reader.duration) == (501, 499 * 10**6 + 1)
-        qos = {connection.topic: connection.ext.offered_qos_profiles[0] for connection in reader.connections}
-        assert (qos[STATES].reliability.name, qos[SENTENCE].durability.name) == ("BEST_EFFORT", "TRANSIENT_LOCAL")
-        read = [reader.deserialize(data, connection.msgtype) for connection, _, data in reader.messages() if connection.topic == STATES]
+        qos = {
+            connection.topic: connection.ext.offered_qos_profiles[0]
+            for connection in reader.connections
+        }
+        assert (qos[STATES].reliability.name, qos[SENTENCE].durability.name) == (
+            "BEST_EFFORT",
+            "TRANSIENT_LOCAL",
+        )
+        read = [
+            reader.deserialize(data, connection.msgtype)
+            for connection, _, data in reader.messages()
+            if connection.topic == STATES
+        ]
     assert [message.position[0] for message in read] == list(range(500))
 
 
@@ -133,22 +164,46 @@ def test_the_file_has_what_rosbag2_writes_in_it(bag):
         assert len(list(reader.iter_messages(topics=[STATES]))) == 500
     assert {schema.encoding for schema in summary.schemas.values()} == {"ros2msg"}
     assert {channel.message_encoding for channel in found.values()} == {"cdr"}
-    assert all(set(channel.metadata) == {"offered_qos_profiles", "topic_type_hash"} for channel in found.values())
-    assert summary.statistics.message_count == 501 and len(summary.chunk_indexes) == summary.statistics.chunk_count == 5
+    assert all(
+        set(channel.metadata) == {"offered_qos_profiles", "topic_type_hash"}
+        for channel in found.values()
+    )
+    assert (
+        summary.statistics.message_count == 501
+        and len(summary.chunk_indexes) == summary.statistics.chunk_count == 5
+    )
     assert all(index.message_index_offsets for index in summary.chunk_indexes)
     metadata = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-    assert notes.name == "rosbag2" and yaml.safe_load(notes.metadata["serialized_metadata"]) == metadata
+    assert (
+        notes.name == "rosbag2"
+        and yaml.safe_load(notes.metadata["serialized_metadata"]) == metadata
+    )
 
 
 def test_its_metadata_is_what_jazzy_writes(bag):
     about = yaml.safe_load((bag / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
-    assert (about["version"], about["storage_identifier"], about["ros_distro"]) == (9, "mcap", "jazzy")
-    assert about["relative_file_paths"] == ["episode_000003_0.mcap"] == [file["path"] for file in about["files"]]
+    assert (about["version"], about["storage_identifier"], about["ros_distro"]) == (
+        9,
+        "mcap",
+        "jazzy",
+    )
+    assert (
+        about["relative_file_paths"]
+        == ["episode_000003_0.mcap"]
+        == [file["path"] for file in about["files"]]
+    )
     assert about["starting_time"] == {"nanoseconds_since_epoch": BEGAN_NS}
-    topic = next(entry for entry in about["topics_with_message_count"] if entry["topic_metadata"]["name"] == SENTENCE)
+    topic = next(
+        entry
+        for entry in about["topics_with_message_count"]
+        if entry["topic_metadata"]["name"] == SENTENCE
+    )
     assert topic["message_count"] == 1
     told = topic["topic_metadata"]
-    assert told["type_description_hash"] == "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18"
+    assert (
+        told["type_description_hash"]
+        == "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18"
+    )
     assert told["offered_qos_profiles"][0]["deadline"] == {"sec": 9223372036, "nsec": 854775807}
     assert told["offered_qos_profiles"][0]["liveliness"] == "automatic"
 
@@ -166,7 +221,14 @@ def test_a_definition_holds_the_types_it_is_made_of_once():
 
 def test_positions_are_found_without_decoding_the_rest():
     positions = Positions()
-    for frame, names in (("era", NAMES), ("era", NAMES), ("another era", NAMES), ("", NAMES[:2]), ("era", NAMES[::-1]), ("era", ())):
+    for frame, names in (
+        ("era", NAMES),
+        ("era", NAMES),
+        ("another era", NAMES),
+        ("", NAMES[:2]),
+        ("era", NAMES[::-1]),
+        ("era", ()),
+    ):
         values = np.arange(len(names)) + 0.5
         assert positions(pose(5, values, names, frame)).tolist() == values.tolist()
         assert positions.names == tuple(names)
@@ -176,10 +238,17 @@ def test_a_raw_picture_becomes_a_compressed_one_with_the_same_header():
     shown = np.zeros((48, 64, 3), np.uint8)
     shown[10:20, 20:40] = (200, 30, 60)
     fields = {"height": 48, "width": 64, "is_bigendian": 0, "step": 192, "data": shown.ravel()}
-    raw = {code: serialised("sensor_msgs/msg/Image", header=header(7), encoding=code, **fields) for code in ("rgb8", "bgr8")}
+    raw = {
+        code: serialised("sensor_msgs/msg/Image", header=header(7), encoding=code, **fields)
+        for code in ("rgb8", "bgr8")
+    }
     assert (pixels(raw["rgb8"])[0] == shown).all()
     made = TYPES.deserialize_cdr(compressed(raw["rgb8"]), KIND)
-    assert (header_ns(KIND, compressed(raw["rgb8"])), made.header.frame_id, made.format) == (7, "era", "rgb8; jpeg compressed bgr8")
+    assert (header_ns(KIND, compressed(raw["rgb8"])), made.header.frame_id, made.format) == (
+        7,
+        "era",
+        "rgb8; jpeg compressed bgr8",
+    )
     cv2 = pytest.importorskip("cv2")
     for code, expected in (("rgb8", shown[..., ::-1]), ("bgr8", shown)):
         data = TYPES.deserialize_cdr(compressed(raw[code]), KIND).data
@@ -198,7 +267,8 @@ from xlvla_data.bag.writer import BagWriter
 from xlvla_data.recorder.spool import Item, Spool
 spool = Spool(BagWriter(Path(sys.argv[2]), TOPICS, "jazzy"), 0)
 for number in range(100_000):
-    spool.put([Item(STATES, pose(number, [number, 0, 0]), time.time_ns(), time.time_ns(), number + 1)])
+    spool.put([Item(STATES, pose(number, [number, 0, 0]), time.time_ns(), time.time_ns(), number +
+    1)])
     print(number, flush=True)
     time.sleep(0.005)
 """
@@ -215,7 +285,11 @@ def said(command, folder):
 
 def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path):
     folder = tmp_path / "session" / "episode_000000"
-    writing = subprocess.Popen([sys.executable, "-c", KILLED, str(Path(__file__).parent), str(folder)], stdout=subprocess.PIPE, text=True)
+    writing = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     while int(writing.stdout.readline()) < 250:
         pass
     writing.send_signal(signal.SIGKILL)
@@ -227,12 +301,19 @@ def test_a_killed_recorder_loses_at_most_the_last_second(tmp_path):
     assert found == list(range(len(found))) and len(found) <= last + 1
     assert killed_ns - list(torn.messages())[-1].log_ns < 10**9
     facts = {"rates_hz": {}, "rig": {}, "rig_hash": "", "codec": "", "simulated": False}
-    Card(folder.name, "recording", "", "", {"left": "xhand"}, {}, **facts).write(folder)
+    EpisodeCard(folder.name, "recording", "", "", {"left": "xhand"}, {}, **facts).write(folder)
     assert "1 repaired" in said("repair", tmp_path)
-    assert "yellow" in said("recordings", tmp_path) and "killed" in read_card(folder).findings[0]
+    assert (
+        "yellow" in said("recordings", tmp_path)
+        and "killed" in read_episode_card(folder).findings[0]
+    )
     assert Bag(folder).whole and not repair(folder)
     assert [message.content.position[0] for message in Bag(folder).messages()] == found
-    assert sorted(path.name for path in folder.iterdir()) == ["episode.json", "episode_000000_0.mcap", "metadata.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "episode.json",
+        "episode_000000_0.mcap",
+        "metadata.yaml",
+    ]
     with AnyReader([folder]) as reader:
         assert reader.message_count == len(found)
 
@@ -266,7 +347,8 @@ def test_a_bag_that_is_being_recorded_is_not_repaired(tmp_path):
 
 def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
     """The limit of a file's size stands for the disk: the kernel refuses to write beyond either."""
-    folder, before = tmp_path / "episode_000000", resource.getrlimit(resource.RLIMIT_FSIZE)
+    folder = tmp_path / "episode_000000"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     writer = BagWriter(folder, TOPICS, "jazzy")
     spool = Spool(writer, 0)
     noise = np.random.default_rng(0)
@@ -274,7 +356,17 @@ def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
         for number in range(60):
             values = noise.normal(size=3000)
             names = [f"joint{i}" for i in range(3000)]
-            spool.put([Item(STATES, pose(number, values, names), BEGAN_NS + number, BEGAN_NS + number, number + 1)])
+            spool.put(
+                [
+                    Item(
+                        STATES,
+                        pose(number, values, names),
+                        BEGAN_NS + number,
+                        BEGAN_NS + number,
+                        number + 1,
+                    )
+                ]
+            )
             if number == 20:
                 deadline = time.monotonic() + 10
                 while not spool.written and time.monotonic() < deadline:
@@ -293,7 +385,8 @@ def test_a_full_disk_ends_a_bag_cleanly(tmp_path):
 
 
 def test_a_disk_without_room_for_the_end_gives_up_the_last_second(tmp_path):
-    folder, before = tmp_path / "episode_000000", resource.getrlimit(resource.RLIMIT_FSIZE)
+    folder = tmp_path / "episode_000000"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     writer = record(folder, close=False)
     resource.setrlimit(resource.RLIMIT_FSIZE, (writer.file.end + 100, before[1]))
     try:
@@ -328,10 +421,21 @@ class SlowDisk(BagWriter):
 
 def test_a_slow_disk_holds_nobody_up_and_is_noticed(tmp_path):
     spool = Spool(SlowDisk(tmp_path / "episode_000000", TOPICS, "jazzy"), 0, most_bytes=200_000)
-    longest, give_up = 0.0, time.monotonic() + 20
+    longest = 0.0
+    give_up = time.monotonic() + 20
     while not spool.fault and time.monotonic() < give_up:
         began = time.monotonic()
-        spool.put([Item(STATES, pose(0, np.zeros(100), [f"j{i}" for i in range(100)]), BEGAN_NS, BEGAN_NS, 0)])
+        spool.put(
+            [
+                Item(
+                    STATES,
+                    pose(0, np.zeros(100), [f"j{i}" for i in range(100)]),
+                    BEGAN_NS,
+                    BEGAN_NS,
+                    0,
+                )
+            ]
+        )
         longest = max(longest, time.monotonic() - began)
         time.sleep(0.0005)
     assert "too slow" in spool.fault

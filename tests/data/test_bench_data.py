@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import made_episodes
 
-from xlvla.cli import bench_data
+from xlvla_cli.bench import data as bench_data
 from xlvla_data import store
 
 FRAMES = 40
@@ -19,8 +19,12 @@ def test_every_figure_is_measured(tmp_path):
     root, spent, cpu = bench_data.converted(bags, tmp_path / "data")
     assert spent > 0 and cpu > 0 and [stored.row.length for stored in store.find(root)] == [FRAMES]
     sizes = dict(bench_data.sizes(bags, root))
-    assert list(sizes) == ["recording", "videos", "numbers", "tables"] and min(sizes.values()) > 1000
+    assert (
+        list(sizes) == ["recording", "videos", "numbers", "tables"] and min(sizes.values()) > 1000
+    )
     rows = list(bench_data.loaded(root, tmp_path / "cache", 0.1, 1))
     rates = [float(row.figure.split()[0]) for row in rows]
-    assert len(rows) == 4 and min(rates) > 0 and "64-frame chunks + a 224x224 picture" in rows[2].what
+    assert (
+        len(rows) == 4 and min(rates) > 0 and "64-frame chunks + a 224x224 picture" in rows[2].what
+    )
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 1

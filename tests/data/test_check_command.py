@@ -68,25 +68,36 @@ def test_nothing_is_wrong_with_a_sound_data_set(sound):
 BROKEN = {
     "a table is missing": (lambda root: (root / DATA).unlink(), ["cannot be read"]),
     "a video is missing": (lambda root: (root / VIDEO).unlink(), ["cannot be read"]),
-    "a video is cut short": (lambda root: (root / VIDEO).write_bytes((root / VIDEO).read_bytes()[:3000]), ["cannot be read"]),
+    "a video is cut short": (
+        lambda root: (root / VIDEO).write_bytes((root / VIDEO).read_bytes()[:3000]),
+        ["cannot be read"],
+    ),
     "a table lacks rows": (
         lambda root: pq.write_table(pq.read_table(root / DATA)[:-3], root / DATA),
         ["has 37 of the 40 frames of episode 1"],
     ),
     "a video lacks pictures": (
-        lambda root: video.write(root / VIDEO, [made_episodes.picture(frame) for frame in range(33)], 20),
+        lambda root: video.write(
+            root / VIDEO, [made_episodes.picture(frame) for frame in range(33)], 20
+        ),
         ["has 33 of 40 pictures"],
     ),
     "a video has too many": (
-        lambda root: video.write(root / VIDEO, [made_episodes.picture(frame, 1) for frame in range(43)], 20),
+        lambda root: video.write(
+            root / VIDEO, [made_episodes.picture(frame, 1) for frame in range(43)], 20
+        ),
         ["camera front: 43 pictures for 40 frames"],
     ),
     "pictures of another size": (
-        lambda root: video.write(root / VIDEO, [made_episodes.picture(frame, 1)[:32] for frame in range(40)], 20),
+        lambda root: video.write(
+            root / VIDEO, [made_episodes.picture(frame, 1)[:32] for frame in range(40)], 20
+        ),
         ["pictures are [32, 64, 3], not [48, 64, 3]"],
     ),
     "a camera that stands still": (
-        lambda root: video.write(root / VIDEO, [made_episodes.picture(min(frame, 9), 1) for frame in range(40)], 20),
+        lambda root: video.write(
+            root / VIDEO, [made_episodes.picture(min(frame, 9), 1) for frame in range(40)], 20
+        ),
         ["camera front is frozen from 0.30 to 2.00 s while joints move"],
     ),
     "a number that is none": (
@@ -98,8 +109,13 @@ BROKEN = {
         ["'action' out of limits: left_hand_", "of 'action' is not that of its frames"],
     ),
     "a jump": (
-        lambda root: change(root, layout.STATE, lambda values: put(values, 20, 2, values[20, 2] + 1.0)),
-        ["'observation.state' jumps: left_arm_joint3", "of 'observation.state' is not that of its frames"],
+        lambda root: change(
+            root, layout.STATE, lambda values: put(values, 20, 2, values[20, 2] + 1.0)
+        ),
+        [
+            "'observation.state' jumps: left_arm_joint3",
+            "of 'observation.state' is not that of its frames",
+        ],
     ),
     "time that runs otherwise": (
         lambda root: change(root, "timestamp", lambda values: values + 0.01 * (np.arange(40) > 30)),
@@ -115,7 +131,10 @@ BROKEN = {
     ),
     "a stamp that goes back": (
         lambda root: change(root, STAMPS, lambda values: put(values, 9, 1, 0)),
-        ["stamps of camera.front go back at frame 9", "a picture of camera.front is 0.45 s older than its frame"],
+        [
+            "stamps of camera.front go back at frame 9",
+            "a picture of camera.front is 0.45 s older than its frame",
+        ],
     ),
     "a state from the future": (
         lambda root: change(root, STAMPS, lambda values: values + np.array([0, 0, 60_000_000, 0])),
@@ -125,24 +144,43 @@ BROKEN = {
         lambda root: told(root, layout.INFO, features=_nameless(root)),
         ["no joint names: 'observation.state'", "no joint names: 'action'"],
     ),
-    "nobody says whose joints": (lambda root: told(root, layout.INFO, xlvla={}), ["does not say which joints are of which hand"]),
-    "a wrong total": (lambda root: told(root, layout.INFO, total_frames=100), ["promises 100 frames, the table of episodes has 120"]),
-    "a table of episodes cut short": (lambda root: told(root, layout.INFO, total_episodes=4), ["promises 4 episodes but its table has 3"]),
+    "nobody says whose joints": (
+        lambda root: told(root, layout.INFO, xlvla={}),
+        ["does not say which joints are of which hand"],
+    ),
+    "a wrong total": (
+        lambda root: told(root, layout.INFO, total_frames=100),
+        ["promises 100 frames, the table of episodes has 120"],
+    ),
+    "a table of episodes cut short": (
+        lambda root: told(root, layout.INFO, total_episodes=4),
+        ["promises 4 episodes but its table has 3"],
+    ),
     "statistics of something else": (
-        lambda root: told(root, layout.STATS, action=json.loads((root / layout.STATS).read_text())["observation.state"]),
+        lambda root: told(
+            root,
+            layout.STATS,
+            action=json.loads((root / layout.STATS).read_text())["observation.state"],
+        ),
         ["the min of 'action' is not that of its frames"],
     ),
     "no statistics": (
         lambda root: (root / layout.STATS).write_text("{}"),
         [f"says nothing of '{key}'" for key in ("observation.state", "action")],
     ),
-    "no description": (lambda root: (root / layout.INFO).write_text("{"), ["does not describe a LeRobot data set"]),
+    "no description": (
+        lambda root: (root / layout.INFO).write_text("{"),
+        ["does not describe a LeRobot data set"],
+    ),
 }
 
 
 def _nameless(root):
     features = json.loads((root / layout.INFO).read_text())["features"]
-    return {key: entry | ({"names": None} if key in (layout.STATE, layout.ACTION) else {}) for key, entry in features.items()}
+    return {
+        key: entry | ({"names": None} if key in (layout.STATE, layout.ACTION) else {})
+        for key, entry in features.items()
+    }
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -166,10 +204,14 @@ def test_episodes_that_are_the_same_are_found(tmp_path):
     kept = store.Store(tmp_path)
     for seed in (0, 1, 0):
         kept.add(made_episodes.episode(seed))
-    assert findings(tmp_path / NAME) == [f"{NAME}: episodes 0, 2 are the same one, number for number"]
+    assert findings(tmp_path / NAME) == [
+        f"{NAME}: episodes 0, 2 are the same one, number for number"
+    ]
 
 
 def test_a_video_of_another_rate_is_found(root):
     path = root / VIDEO
     video.write(path, [made_episodes.picture(frame // 2, 1) for frame in range(80)], 40)
-    assert any("camera front: 80 pictures in the time of 40 frames" in line for line in findings(root))
+    assert any(
+        "camera front: 80 pictures in the time of 40 frames" in line for line in findings(root)
+    )

@@ -1,4 +1,6 @@
-"""Bags with flipped bits, and bytes that are lost or doubled: one line each, nothing is made up, and nothing becomes less."""
+"""Bags with flipped bits, and bytes that are lost or doubled: one line each, nothing is made up,
+and nothing becomes less.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,14 @@ from foreign_bags import plainly, rewrite, write
 from made_episodes import run
 
 from xlvla.errors import XlvlaError
-from xlvla_data import bagged, store
-from xlvla_data.bag.card import CARD, read_card
+from xlvla_cli.bench import bagged
+from xlvla_data import store
+from xlvla_data.bag.card import CARD, read_episode_card
 from xlvla_data.bag.layout import METADATA
 from xlvla_data.bag.reader import Bag
 from xlvla_data.bag.records import CHUNK_HEAD, HEAD
-from xlvla_data.bag.repair import repair
 from xlvla_data.recorded import take
+from xlvla_data.recorder.repair import repair
 
 NAME = "episode_000000"
 FILE = f"{NAME}_0.mcap"
@@ -39,7 +42,10 @@ MUTATIONS = 100
 def episode(tmp_path_factory):
     """A second with pictures of a few bytes."""
     made = made_episodes.episode(0, frames=24)
-    small = {camera: [picture[::8, ::8] for picture in pictures] for camera, pictures in made.pictures.items()}
+    small = {
+        camera: [picture[::8, ::8] for picture in pictures]
+        for camera, pictures in made.pictures.items()
+    }
     made = type(made)(made.info, small, made.action, made.measured, made.latent, made.others)
     return bagged.write(made, tmp_path_factory.mktemp("made") / "monday" / NAME)
 
@@ -47,7 +53,11 @@ def episode(tmp_path_factory):
 def mutated(data, rng):
     """The file with a bit flipped, bytes changed, lost, doubled or zeroed, or its end cut off."""
     made = bytearray(data)
-    at = rng.randrange(len(made)) if rng.random() < 0.5 else rng.choice((rng.randrange(4096), -1 - rng.randrange(4096)))
+    at = (
+        rng.randrange(len(made))
+        if rng.random() < 0.5
+        else rng.choice((rng.randrange(4096), -1 - rng.randrange(4096)))
+    )
     at %= len(made)
     size = rng.randrange(1, 64)
     way = rng.randrange(8)
@@ -74,14 +84,18 @@ def accepted(do):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_made_up(episode, tmp_path, kind):
+def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_made_up(
+    episode, tmp_path, kind
+):
     folder = tmp_path / "monday" / NAME
     if KINDS[kind] is None:
         shutil.copytree(episode, folder)
     else:
         rewrite(episode, folder, described=True, **KINDS[kind])
-    path, rng = folder / FILE, random.Random(len(kind))
-    sound, rest = path.read_bytes(), {name: (folder / name).read_bytes() for name in (CARD, METADATA)}
+    path = folder / FILE
+    rng = random.Random(len(kind))
+    sound = path.read_bytes()
+    rest = {name: (folder / name).read_bytes() for name in (CARD, METADATA)}
     true = plainly(path)
     for number in range(MUTATIONS):
         for each in folder.iterdir():
@@ -94,9 +108,13 @@ def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_mad
         path.write_bytes(damaged)
         before = plainly(path)
         taken = accepted(lambda: take(Bag(folder), 20))
-        if taken is not None and kind != "no chunks":  # nothing says there whether a message is as it was
+        if (
+            taken is not None and kind != "no chunks"
+        ):  # nothing says there whether a message is as it was
             assert sum(len(shots.stamps) for shots in taken.cameras.values()) == 24, number
-            assert {len(s.stamps) for parts in taken.command.values() for s in parts.values()} == {121}, number
+            assert {len(s.stamps) for parts in taken.command.values() for s in parts.values()} == {
+                121
+            }, number
         done = accepted(lambda: repair(folder))
         after = plainly(path)
         assert not (before & true) - after, number
@@ -111,7 +129,8 @@ def test_whatever_is_damaged_no_message_that_can_be_read_is_lost_and_none_is_mad
 
 def chunks(data):
     """Where chunks begin and end."""
-    at, found = 8, []
+    at = 8
+    found = []
     while at + HEAD.size <= len(data):
         opcode, length = HEAD.unpack_from(data, at)
         if opcode == 6:
@@ -136,8 +155,15 @@ def test_one_flipped_bit_costs_its_episode_and_no_other(tmp_path):
     (session / "episode_000002" / CARD).write_bytes(b"\xff\xfe{")
     text, code = run("convert", session, "--to", tmp_path / "to")
     assert code == 1 and "2 converted, 2 refused" in text
-    assert "episode_000001: refused: " in text and "is damaged: a chunk of messages is damaged" in text and "`xlvla data repair`" in text
-    assert [stored.key for stored in store.find(tmp_path / "to")] == ["monday/episode_000000", "monday/episode_000003"]
+    assert (
+        "episode_000001: refused: " in text
+        and "is damaged: a chunk of messages is damaged" in text
+        and "`xlvla data repair`" in text
+    )
+    assert [stored.key for stored in store.find(tmp_path / "to")] == [
+        "monday/episode_000000",
+        "monday/episode_000003",
+    ]
     text, code = run("recordings", session)
     assert code == 1 and "monday/episode_000003" in text and "is not valid JSON" in text
 
@@ -146,17 +172,25 @@ def test_one_flipped_bit_costs_its_episode_and_no_other(tmp_path):
 def test_a_damaged_chunk_costs_its_messages_and_those_behind_it_are_kept(tmp_path, where):
     folder = bagged.write(made_episodes.episode(0, frames=100), tmp_path / "monday" / NAME)
     path = folder / FILE
-    true, sound = plainly(path), path.read_bytes()
+    true = plainly(path)
+    sound = path.read_bytes()
     begin, end = chunks(sound)[1]
-    spoil(folder, (begin + end) // 2 if where == "contents" else begin + HEAD.size + CHUNK_HEAD.size + 5)
+    spoil(
+        folder,
+        (begin + end) // 2 if where == "contents" else begin + HEAD.size + CHUNK_HEAD.size + 5,
+    )
     line = repair(folder)
     kept = plainly(path)
     lost = true - kept
     assert not kept - true and 0 < lost.total() < true.total() / 2
-    assert f"{kept.total()} of {true.total()} messages" in line and line.endswith(f"what it was is in {FILE}.damaged")
+    assert f"{kept.total()} of {true.total()} messages" in line and line.endswith(
+        f"what it was is in {FILE}.damaged"
+    )
     assert max(log_ns for _, log_ns, _ in lost) < max(log_ns for _, log_ns, _ in kept)
-    card = read_card(folder)
-    assert card.verdict == "yellow" and any(f"{kept.total()} of {true.total()} messages can be read" in each for each in card.findings)
+    card = read_episode_card(folder)
+    assert card.verdict == "yellow" and any(
+        f"{kept.total()} of {true.total()} messages can be read" in each for each in card.findings
+    )
     about = yaml.safe_load((folder / METADATA).read_text())["rosbag2_bagfile_information"]
     assert about["message_count"] == kept.total()
     text, code = run("convert", tmp_path, "--to", tmp_path / "to")
@@ -209,7 +243,8 @@ def test_a_repair_without_room_leaves_everything_as_it_was(episode, tmp_path):
 
 
 def test_a_message_that_is_cut_off_is_named(episode, tmp_path):
-    bag, counts = Bag(episode), Counter()
+    bag = Bag(episode)
+    counts = Counter()
     for topic in bag.topics.values():
         folder = tmp_path / topic.name.replace("/", "_") / "monday" / NAME
         rewrite(episode, folder)
@@ -218,7 +253,9 @@ def test_a_message_that_is_cut_off_is_named(episode, tmp_path):
 
 
 def cut_one(folder, topic):
-    """Writes a bag in which a message of a topic lacks its second half; what convert makes of it."""
+    """Writes a bag in which a message of a topic lacks its second half; what convert makes of
+    it.
+    """
     bag = Bag(folder)
     messages = list(bag.messages(raw=True))
     cut = next(number for number, message in enumerate(messages) if message.topic == topic)
@@ -232,22 +269,34 @@ def cut_one(folder, topic):
 
 @pytest.mark.parametrize("which", [0, -1])
 @pytest.mark.parametrize("seconds", [2**30, -(2**30)])
-def test_a_stamp_of_another_time_is_refused_before_anybody_counts_frames(episode, tmp_path, which, seconds):
+def test_a_stamp_of_another_time_is_refused_before_anybody_counts_frames(
+    episode, tmp_path, which, seconds
+):
     folder = rewrite(episode, tmp_path / "monday" / NAME)
     bag = Bag(folder)
     messages = list(bag.messages(raw=True))
-    at = [number for number, message in enumerate(messages) if message.topic == "/left/arm/joint_states"][which]
+    at = [
+        number
+        for number, message in enumerate(messages)
+        if message.topic == "/left/arm/joint_states"
+    ][which]
     content = bytearray(messages[at].content)
     content[4:8] = seconds.to_bytes(4, "little", signed=True)
     messages[at] = replace(messages[at], content=bytes(content))
     write(folder / FILE, bag, messages, {})
     text, code = run("convert", tmp_path, "--to", tmp_path / "to")
-    assert code == 1 and ("that is no episode, a stamp is damaged or of another clock" in text or "stamps go back" in text)
+    assert code == 1 and (
+        "that is no episode, a stamp is damaged or of another clock" in text
+        or "stamps go back" in text
+    )
 
 
 def test_messages_with_flipped_bits_are_converted_or_refused_in_one_line(episode, tmp_path):
-    """Without chunks nothing has a checksum, so that whatever is damaged reaches those who decode it."""
-    base, rng = rewrite(episode, tmp_path / NAME, described=True, use_chunking=False), random.Random(0)
+    """Without chunks nothing has a checksum, so that whatever is damaged reaches those who decode
+    it.
+    """
+    base = rewrite(episode, tmp_path / NAME, described=True, use_chunking=False)
+    rng = random.Random(0)
     sound = (base / FILE).read_bytes()
     for number in range(40):
         folder = tmp_path / "monday" / f"episode_{number:06d}"
@@ -265,5 +314,5 @@ def test_messages_with_flipped_bits_are_converted_or_refused_in_one_line(episode
 def test_a_damaged_card_is_told_in_one_line(tmp_path, damage):
     (tmp_path / CARD).write_bytes(damage)
     with pytest.raises(XlvlaError) as told:
-        read_card(tmp_path)
+        read_episode_card(tmp_path)
     assert "\n" not in str(told.value) and np.less(len(str(told.value)), 1000)

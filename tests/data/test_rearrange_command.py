@@ -18,7 +18,9 @@ from xlvla_data.lerobot.reader import Dataset
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two folders: three episodes of inspires, the same three and two more with another hand and of another task."""
+    """Two folders: three episodes of inspires, the same three and two more with another hand and of
+    another task.
+    """
     first, second = (store.Store(tmp_path_factory.mktemp(name)) for name in ("first", "second"))
     facts = {"verdict": "green", "session": "monday"}
     for seed in range(3):
@@ -27,9 +29,23 @@ def folders(tmp_path_factory):
     for seed in range(2):
         second.add(made_episodes.episode(seed, 24, recording=f"episode_{seed:06d}", **facts))
         second.add(
-            made_episodes.episode(seed, 22, ("xhand", "inspire"), recording=f"episode_{seed + 2:06d}", **{**facts, "success": False})
+            made_episodes.episode(
+                seed,
+                22,
+                ("xhand", "inspire"),
+                recording=f"episode_{seed + 2:06d}",
+                **{**facts, "success": False},
+            )
         )
-        second.add(made_episodes.episode(seed, 21, task="push_sugar", recording=f"episode_{seed + 4:06d}", **{**facts, "verdict": "red"}))
+        second.add(
+            made_episodes.episode(
+                seed,
+                21,
+                task="push_sugar",
+                recording=f"episode_{seed + 4:06d}",
+                **{**facts, "verdict": "red"},
+            )
+        )
     return first.root, second.root
 
 
@@ -43,10 +59,21 @@ def test_merged_episodes_are_what_they_were(folders, tmp_path):
     assert keys(tmp_path) == sorted((*keys(folders[0]), *keys(folders[1])))
     before = {stored.key: stored.read() for folder in folders for stored in store.find(folder)}
     for stored in store.find(tmp_path):
-        now, then = stored.read(), before[stored.key]
-        assert (now.info.session, now.info.verdict, now.info.success) == (then.info.session, then.info.verdict, then.info.success)
-        assert all(np.array_equal(now.action[side]["hand"], then.action[side]["hand"]) for side in now.action)
-        assert all(np.array_equal(*pair) for pair in zip(now.pictures["front"], then.pictures["front"], strict=True))
+        now = stored.read()
+        then = before[stored.key]
+        assert (now.info.session, now.info.verdict, now.info.success) == (
+            then.info.session,
+            then.info.verdict,
+            then.info.success,
+        )
+        assert all(
+            np.array_equal(now.action[side]["hand"], then.action[side]["hand"])
+            for side in now.action
+        )
+        assert all(
+            np.array_equal(*pair)
+            for pair in zip(now.pictures["front"], then.pictures["front"], strict=True)
+        )
     assert run("check", tmp_path)[1] == 0
 
 
@@ -65,7 +92,9 @@ def test_a_data_set_is_not_merged_into_itself_nor_with_other_features(folders, t
     episode = made_episodes.episode(9)
     odd.add(made_episodes.replace(episode, pictures={"wrist": episode.pictures["front"]}))
     with pytest.raises(
-        XlvlaError, match=r"differ in feature observation\.images\.\w+, feature observation\.images\.\w+: they cannot be merged"
+        XlvlaError,
+        match=r"differ in feature observation\.images\.\w+, feature observation\.images\.\w+: they "
+        r"cannot be merged",
     ):
         run("merge", folders[0], odd.root, "--to", tmp_path / "to")
     assert not (tmp_path / "to").exists()
@@ -101,18 +130,28 @@ def test_a_word_nobody_knows_and_a_choice_of_nothing_are_one_clear_line(folders,
 def test_a_hand_is_held_out_at_a_task(folders, tmp_path):
     run("split", *folders, "--to", tmp_path, "--holdout", "xhand:PC")
     assert {stored.hands["left"] for stored in store.find(tmp_path / "held_out")} == {"xhand"}
-    assert len(keys(tmp_path / "train")) == 7 and "xhand" not in {stored.hands["left"] for stored in store.find(tmp_path / "train")}
+    assert len(keys(tmp_path / "train")) == 7 and "xhand" not in {
+        stored.hands["left"] for stored in store.find(tmp_path / "train")
+    }
 
 
-def test_a_share_is_held_out_by_seed_and_an_episode_stays_where_it_is_when_others_come(folders, tmp_path):
+def test_a_share_is_held_out_by_seed_and_an_episode_stays_where_it_is_when_others_come(
+    folders, tmp_path
+):
     run("split", *folders, "--to", tmp_path / "a", "--share", "0.4", "--seed", "3")
     run("split", *folders, "--to", tmp_path / "b", "--share", "0.4", "--seed", "3")
     run("split", folders[1], "--to", tmp_path / "c", "--share", "0.4", "--seed", "3")
-    held, kept = keys(tmp_path / "a" / "held_out"), keys(tmp_path / "a" / "train")
+    held = keys(tmp_path / "a" / "held_out")
+    kept = keys(tmp_path / "a" / "train")
     assert not set(held) & set(kept) and len(held) + len(kept) == 9
-    assert keys(tmp_path / "b" / "held_out") == held and set(keys(tmp_path / "c" / "held_out")) <= set(held)
+    assert keys(tmp_path / "b" / "held_out") == held and set(
+        keys(tmp_path / "c" / "held_out")
+    ) <= set(held)
     episodes = [stored for folder in folders for stored in store.find(folder)]
-    others = {tuple(move.folder.name for move in rearrange.share(episodes, tmp_path, 0.4, seed)) for seed in range(6)}
+    others = {
+        tuple(move.folder.name for move in rearrange.share(episodes, tmp_path, 0.4, seed))
+        for seed in range(6)
+    }
     assert len(others) > 1
 
 
@@ -127,15 +166,26 @@ def test_figures_count_episodes_durations_successes_and_verdicts(folders):
     text, code = run("stats", *folders)
     assert code == 0
     rows = [[cell for cell in line.split("  ") if cell.strip()] for line in text.splitlines()]
-    (cans,) = [row for row in rows if [cell.strip() for cell in row[:2]] == ["push_cans", "inspire"]]
-    assert [cell.strip() for cell in cans[2:]] == ["5", "0.1", "1.0 - 1.2", "3/3", "3 green, 2 yellow", "2"]
+    (cans,) = [
+        row for row in rows if [cell.strip() for cell in row[:2]] == ["push_cans", "inspire"]
+    ]
+    assert [cell.strip() for cell in cans[2:]] == [
+        "5",
+        "0.1",
+        "1.0 - 1.2",
+        "3/3",
+        "3 green, 2 yellow",
+        "2",
+    ]
     assert "observation.images.front" in text and "48x64x3" in text
     text, _ = run("stats", folders[0], "--joints")
     assert "left_arm_joint1" in text and "%" in text
 
 
 def test_a_report_is_one_page_with_pictures_joints_and_coverage(folders, tmp_path):
-    text, code = run("show", *folders, "--out", tmp_path, "--most", "1", "--hands", "inspire+inspire")
+    text, code = run(
+        "show", *folders, "--out", tmp_path, "--most", "1", "--hands", "inspire+inspire"
+    )
     assert code == 0 and str(tmp_path / "report.html") in text
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") == 3 + 2 + 4 and page.count("data:image/jpeg") == 8
@@ -149,14 +199,21 @@ def test_statistics_of_a_merged_data_set_are_those_of_all_its_frames(folders, tm
     data = Dataset(tmp_path / "push_cans-inspire-inspire")
     every = np.concatenate([data.columns(row, "action")["action"] for row in data.episodes])
     told = json.loads((data.root / "meta/stats.json").read_text())["action"]
-    assert np.allclose(told["mean"], every.mean(0), atol=1e-5) and np.allclose(told["std"], every.std(0), atol=1e-5)
+    assert np.allclose(told["mean"], every.mean(0), atol=1e-5) and np.allclose(
+        told["std"], every.std(0), atol=1e-5
+    )
 
 
-def test_episodes_of_one_name_that_are_not_the_same_are_not_merged_and_nothing_is_lost(folders, tmp_path):
+def test_episodes_of_one_name_that_are_not_the_same_are_not_merged_and_nothing_is_lost(
+    folders, tmp_path
+):
     other = store.Store(tmp_path / "other")
     other.add(made_episodes.episode(7, 20, session="monday", recording="episode_000001"))
     for first, second in ((folders[0], other.root), (other.root, folders[0])):
-        with pytest.raises(XlvlaError, match="both called 'monday/episode_000001' but are not the same: nothing is put there"):
+        with pytest.raises(
+            XlvlaError,
+            match="both called 'monday/episode_000001' but are not the same: nothing is put there",
+        ):
             run("merge", first, second, "--to", tmp_path / "to")
         assert not (tmp_path / "to").exists()
 
@@ -180,12 +237,19 @@ def test_names_that_lead_out_of_the_folder_are_refused_and_found(folders, tmp_pa
     shutil.copytree(folders[0] / "push_cans-inspire-inspire", root)
     sound = json.loads((root / "meta/info.json").read_text())
     front = sound["features"].pop("observation.images.front")
-    spoilt = [sound | {"xlvla": sound["xlvla"] | {"task": name}}, sound | {"xlvla": sound["xlvla"] | {"hands": {"left": name}}}]
+    spoilt = [
+        sound | {"xlvla": sound["xlvla"] | {"task": name}},
+        sound | {"xlvla": sound["xlvla"] | {"hands": {"left": name}}},
+    ]
     spoilt += [sound | {"features": {**sound["features"], str(name): front}}] if name != 3 else []
     for document in spoilt:
         (root / "meta/info.json").write_text(json.dumps(document))
         before = sorted(tmp_path.rglob("*"))
-        options = {"merge": ("--to", tmp_path / "deep" / "to"), "split": ("--to", tmp_path / "deep" / "to", "--share", "0.5"), "check": ()}
+        options = {
+            "merge": ("--to", tmp_path / "deep" / "to"),
+            "split": ("--to", tmp_path / "deep" / "to", "--share", "0.5"),
+            "check": (),
+        }
         if command == "check":
             text, code = run("check", root)
             assert code == 1 and "a name is one to 200 letters, without slashes" in text

@@ -7,25 +7,28 @@ import pytest
 
 pytest.importorskip("mcap")
 pytest.importorskip("rosbags")
-pytest.importorskip("sensor_msgs", reason="message definitions come from installed message packages")
+pytest.importorskip(
+    "sensor_msgs", reason="message definitions come from installed message packages"
+)
 
 from rosbags.typesys import Stores, get_typestore
 
 from xlvla.errors import XlvlaError
-from xlvla_data.bag.card import Card, read_card
+from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import Qos
 from xlvla_data.bag.picture import KIND
 from xlvla_data.bag.reader import Bag, bags
-from xlvla_data.recorder.desk import Desk
-from xlvla_data.recorder.recording import Heard, Recording
+from xlvla_data.recorder.episode_control import EpisodeControl
+from xlvla_data.recorder.recording import ReceivedMessage, Recording
 from xlvla_data.recorder.session import Session
-from xlvla_data.recorder.tape import Stream, Tape
+from xlvla_data.recorder.stream_statistics import RecordedTopic, StreamStatistics
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 JOINTS = ("left_arm_joint1", "left_arm_joint2")
-LATCHED, SENSOR = Qos(1, True, True), Qos(1, False, False)
-STATE = Stream(
+LATCHED = Qos(1, True, True)
+SENSOR = Qos(1, False, False)
+STATE = RecordedTopic(
     described("/left/arm/joint_states", "sensor_msgs/msg/JointState", SENSOR),
     "state",
     "left arm",
@@ -35,32 +38,53 @@ STATE = Stream(
     np.full(2, 3.0),
     True,
 )
-CAMERA = Stream(described("/cameras/front/image_raw/compressed", KIND, SENSOR), "camera", "front", 20.0, counted=True)
-RESET = Stream(described("/reset", "std_msgs/msg/Header", LATCHED), "reset")
-DEVICE = Stream(described("/left/arm/device", "diagnostic_msgs/msg/DiagnosticStatus", LATCHED), "device")
+CAMERA = RecordedTopic(
+    described("/cameras/front/image_raw/compressed", KIND, SENSOR),
+    "camera",
+    "front",
+    20.0,
+    counted=True,
+)
+RESET = RecordedTopic(described("/reset", "std_msgs/msg/Header", LATCHED), "reset")
+DEVICE = RecordedTopic(
+    described("/left/arm/device", "diagnostic_msgs/msg/DiagnosticStatus", LATCHED), "device"
+)
 STREAMS = (STATE, CAMERA, RESET)
 
 
 def header(seconds):
     ns = round(seconds * 1e9)
-    time_of, header_of = TYPES.types["builtin_interfaces/msg/Time"], TYPES.types["std_msgs/msg/Header"]
+    time_of = TYPES.types["builtin_interfaces/msg/Time"]
+    header_of = TYPES.types["std_msgs/msg/Header"]
     return header_of(stamp=time_of(sec=ns // 10**9, nanosec=ns % 10**9), frame_id="")
 
 
 def heard(stream, kind, number, **fields):
     data = bytes(TYPES.serialize_cdr(TYPES.types[kind](**fields), kind))
     now_ns = time.time_ns()
-    return Heard(stream, data, now_ns, now_ns, number)
+    return ReceivedMessage(stream, data, now_ns, now_ns, number)
 
 
 def pose(number, names=JOINTS, values=None):
     position = np.array([0.1 * number, 0.2]) if values is None else np.asarray(values, float)
-    fields = {"name": list(names), "position": position, "velocity": np.zeros(0), "effort": np.zeros(0)}
+    fields = {
+        "name": list(names),
+        "position": position,
+        "velocity": np.zeros(0),
+        "effort": np.zeros(0),
+    }
     return heard(STATE, "sensor_msgs/msg/JointState", number, header=header(number / 100), **fields)
 
 
 def picture(number):
-    return heard(CAMERA, KIND, number, header=header(number / 20), format="jpeg", data=np.full(50, number, np.uint8))
+    return heard(
+        CAMERA,
+        KIND,
+        number,
+        header=header(number / 20),
+        format="jpeg",
+        data=np.full(50, number, np.uint8),
+    )
 
 
 def reset():
@@ -70,7 +94,15 @@ def reset():
 
 def card():
     facts = {"rates_hz": {}, "rig": {}, "rig_hash": "", "codec": "", "simulated": True}
-    return Card("", "recording", "push_cans", "Push.", {"left": "xhand"}, {"left": {"arm": list(JOINTS), "hand": []}}, **facts)
+    return EpisodeCard(
+        "",
+        "recording",
+        "push_cans",
+        "Push.",
+        {"left": "xhand"},
+        {"left": {"arm": list(JOINTS), "hand": []}},
+        **facts,
+    )
 
 
 def begin(folder):
@@ -87,10 +119,12 @@ def recording(tmp_path):
 
 
 def test_what_was_recorded_is_in_the_bag_and_on_the_card(recording):
-    recording.take([pose(number) for number in range(1, 50)] + [picture(number) for number in range(1, 10)])
-    assert read_card(recording.folder).state == "recording"
+    recording.take(
+        [pose(number) for number in range(1, 50)] + [picture(number) for number in range(1, 10)]
+    )
+    assert read_episode_card(recording.folder).state == "recording"
     ended = recording.finish("stopped", seed=7, success=True)
-    assert read_card(recording.folder) == ended
+    assert read_episode_card(recording.folder) == ended
     assert (ended.state, ended.verdict, ended.seed, ended.success) == ("stopped", "green", 7, True)
     assert ended.duration_s == pytest.approx(0.48)
     assert ended.figures[STATE.topic.name]["messages"] == 49
@@ -113,18 +147,20 @@ def test_a_device_that_was_lost_makes_it_red():
         for level, text in enumerate(("fine", "warm", "unplugged"))
     ]
     for fields, lost in zip(said, ((), (), ("unplugged",)), strict=True):
-        tape = Tape(DEVICE)
+        tape = StreamStatistics(DEVICE)
         tape.add(heard(DEVICE, "diagnostic_msgs/msg/DiagnosticStatus", 1, **fields).data, 1, 1, 1)
         assert tape.track().faults == lost
 
 
 def test_missing_joints_make_it_red(recording):
     recording.take([pose(number, JOINTS[:1], [0.1]) for number in range(1, 20)])
-    assert "red: /left/arm/joint_states: lacks left_arm_joint2" in recording.finish("stopped").findings
+    assert (
+        "red: /left/arm/joint_states: lacks left_arm_joint2" in recording.finish("stopped").findings
+    )
 
 
 def test_positions_are_judged_by_name_whatever_their_order():
-    tape = Tape(STATE)
+    tape = StreamStatistics(STATE)
     for number in range(1, 20):
         said = pose(number, JOINTS[::-1], [0.5, 0.1 * number])
         tape.add(said.data, number, said.log_ns, number)
@@ -134,11 +170,18 @@ def test_positions_are_judged_by_name_whatever_their_order():
 
 def test_a_world_that_is_put_back_in_the_midst_makes_it_red_and_before_it_does_not(recording):
     before = reset()
-    recording.take([Heard(before.stream, before.data, before.log_ns - 10**12, before.sent_ns, 1)])
+    recording.take(
+        [ReceivedMessage(before.stream, before.data, before.log_ns - 10**12, before.sent_ns, 1)]
+    )
     assert recording.verdict().colour == "green"
     recording.take([reset()])
-    assert "red: the world was put back in the midst of it" in recording.finish("stopped").findings
-    assert [message.log_ns >= recording.card.began_ns for message in Bag(recording.folder).messages([RESET.topic.name])] == [True, True]
+    assert (
+        "red: the simulation was reset during the episode" in recording.finish("stopped").findings
+    )
+    assert [
+        message.log_ns >= recording.card.began_ns
+        for message in Bag(recording.folder).messages([RESET.topic.name])
+    ] == [True, True]
 
 
 def test_a_card_without_a_disk_is_no_reason_to_fall(recording):
@@ -150,7 +193,14 @@ def test_a_card_without_a_disk_is_no_reason_to_fall(recording):
 @pytest.fixture
 def desk(tmp_path):
     cues = []
-    made = Desk(Session(tmp_path, 1e-9), begin, lambda: {"seed": 3, "success": False}, lambda: "Stack.", lambda *cue: cues.append(cue), 0.3)
+    made = EpisodeControl(
+        Session(tmp_path, 1e-9),
+        begin,
+        lambda: {"seed": 3, "success": False},
+        lambda: "Stack.",
+        lambda *cue: cues.append(cue),
+        0.3,
+    )
     made.cues = cues
     return made
 
@@ -174,7 +224,7 @@ def test_what_the_operator_said_counts_more_than_what_the_simulation_says(desk):
     desk.mark(True)
     desk.relabel()
     desk.stop()
-    found = read_card(desk.last)
+    found = read_episode_card(desk.last)
     assert (found.success, found.seed, found.instruction) == (True, 3, "Stack.")
 
 

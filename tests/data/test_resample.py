@@ -1,4 +1,6 @@
-"""Streams at the times of frames: never from the future, never older than allowed, evenly spaced whatever is missing."""
+"""Streams at the times of frames: never from the future, never older than allowed, evenly spaced
+whatever is missing.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ import pytest
 
 from xlvla.errors import XlvlaError
 from xlvla.types import PARTS, SIDES
-from xlvla_data.convert import STAMPS, Limits, resampled
+from xlvla_data.convert import STAMPS, AgeLimits, resampled
+from xlvla_data.recorded_episode import CameraStream, RecordedEpisode, SampledStream, SelectedImages
 from xlvla_data.resample import NONE, ages_s, as_of, grid, in_order
-from xlvla_data.take import Picked, Shots, Stream, Take
 
 MS = 1_000_000
 SEEDS = range(20)
@@ -28,7 +30,8 @@ def irregular(rng, seconds, rate_hz, begin=0):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_taken_is_the_latest_that_is_not_from_the_future(seed):
     rng = np.random.default_rng(seed)
-    stamps, times = irregular(rng, 3, 90), np.sort(rng.integers(-200 * MS, 3500 * MS, 80))
+    stamps = irregular(rng, 3, 90)
+    times = np.sort(rng.integers(-200 * MS, 3500 * MS, 80))
     for time, index in zip(times, as_of(stamps, times), strict=True):
         before = np.flatnonzero(stamps <= time)
         assert index == (before[-1] if len(before) else NONE)
@@ -65,8 +68,10 @@ def test_stamps_that_go_back_are_refused_with_the_place():
         in_order("camera front", np.array([0, 1000 * MS, 500 * MS]))
 
 
-def irregular_take(seed):
-    """Streams of numbers that are their own stamps, so that what is in a frame tells when it was said."""
+def irregular_episode(seed):
+    """Streams of numbers that are their own stamps, so that what is in a frame tells when it was
+    said.
+    """
     rng = np.random.default_rng(seed)
     made = made_episodes.episode(frames=2)
     stamps = {
@@ -77,20 +82,36 @@ def irregular_take(seed):
     }
 
     def stream(name, names):
-        return Stream(stamps[name], np.repeat(stamps[name][:, None] * 1e-9, len(names), 1), tuple(names))
+        return SampledStream(
+            stamps[name], np.repeat(stamps[name][:, None] * 1e-9, len(names), 1), tuple(names)
+        )
 
     bodies = {
-        name: {side: {part: stream(name, made.info.joints[side][part]) for part in PARTS} for side in SIDES}
+        name: {
+            side: {part: stream(name, made.info.joints[side][part]) for part in PARTS}
+            for side in SIDES
+        }
         for name in ("state", "command")
     }
-    pictures = Shots(stamps["camera"], list(range(len(stamps["camera"]))), lambda number: np.full((16, 16, 3), number, np.uint8))
+    pictures = CameraStream(
+        stamps["camera"],
+        list(range(len(stamps["camera"]))),
+        lambda number: np.full((16, 16, 3), number, np.uint8),
+    )
     others = {"observation.tactile.left": stream("tactile", ("palm", "thumb"))}
-    return Take(made.info, {"front": pictures}, bodies["state"], bodies["command"], others)
+    return RecordedEpisode(
+        made.info, {"front": pictures}, bodies["state"], bodies["command"], others
+    )
 
 
 def flat(episode):
     """All numbers of an episode's frames by what they are."""
-    found = {f"{side} {part}": getattr(episode, kind)[side][part] for kind in ("measured",) for side in SIDES for part in PARTS}
+    found = {
+        f"{side} {part}": getattr(episode, kind)[side][part]
+        for kind in ("measured",)
+        for side in SIDES
+        for part in PARTS
+    }
     return (
         found
         | {key: column.values for key, column in episode.others.items()}
@@ -98,13 +119,13 @@ def flat(episode):
     )
 
 
-LENIENT = Limits(camera_s=1, state_s=1, command_s=1)
+LENIENT = AgeLimits(camera_s=1, state_s=1, command_s=1)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_frame_holds_nothing_from_after_it_and_its_action_nothing_from_after_its_end(seed):
-    take = irregular_take(seed)
-    made, _ = resampled(take, made_episodes.codec(), LENIENT)
+    recorded = irregular_episode(seed)
+    made, _ = resampled(recorded, made_episodes.codec(), LENIENT)
     stamps = made.others[STAMPS]
     times = stamps.values[:, stamps.names.index("frame")]
     assert set(np.diff(times)) == {50 * MS}
@@ -115,68 +136,106 @@ def test_a_frame_holds_nothing_from_after_it_and_its_action_nothing_from_after_i
             assert (made.measured[side][part] <= times[:, None] * 1e-9).all()
             assert (made.action[side][part] <= (times[:, None] + 50 * MS) * 1e-9).all()
             assert (
-                made.action[side][part][:, 0] == take.command[side][part].values[as_of(take.command[side][part].stamps, times + 50 * MS), 0]
+                made.action[side][part][:, 0]
+                == recorded.command[side][part].values[
+                    as_of(recorded.command[side][part].stamps, times + 50 * MS), 0
+                ]
             ).all()
 
 
 @pytest.mark.parametrize("seed", SEEDS[:8])
 def test_what_happens_later_changes_no_earlier_frame(seed):
-    take = irregular_take(seed)
-    before, _ = resampled(take, made_episodes.codec(), LENIENT)
+    recorded = irregular_episode(seed)
+    before, _ = resampled(recorded, made_episodes.codec(), LENIENT)
     times = before.others[STAMPS].values[:, 0]
     now = int(times[len(times) // 2])
 
     def other(stream):
         return replace(stream, values=np.where(stream.stamps[:, None] > now, -7.0, stream.values))
 
-    shots = take.cameras["front"]
+    shots = recorded.cameras["front"]
     spoilt = replace(
-        take,
+        recorded,
         cameras={
-            "front": replace(shots, items=[number if stamp <= now else 0 for number, stamp in zip(shots.items, shots.stamps, strict=True)])
+            "front": replace(
+                shots,
+                items=[
+                    number if stamp <= now else 0
+                    for number, stamp in zip(shots.items, shots.stamps, strict=True)
+                ],
+            )
         },
-        state={side: {part: other(stream) for part, stream in parts.items()} for side, parts in take.state.items()},
-        others={key: other(stream) for key, stream in take.others.items()},
+        state={
+            side: {part: other(stream) for part, stream in parts.items()}
+            for side, parts in recorded.state.items()
+        },
+        others={key: other(stream) for key, stream in recorded.others.items()},
     )
     after, _ = resampled(spoilt, made_episodes.codec(), LENIENT)
     seen = times <= now
     for key, values in flat(before).items():
         assert np.array_equal(values[seen], flat(after)[key][seen]), key
-    assert any((values[~seen] != flat(after)[key][~seen]).any() for key, values in flat(before).items())
+    assert any(
+        (values[~seen] != flat(after)[key][~seen]).any() for key, values in flat(before).items()
+    )
 
 
-def shortened(take, **kept):
+def shortened(recorded, **kept):
     """The take with only these samples of a stream, as conditions on seconds."""
 
     def some(stream, keep):
         chosen = np.flatnonzero(keep(stream.stamps * 1e-9))
-        if isinstance(stream, Shots):
-            return replace(stream, stamps=stream.stamps[chosen], items=[stream.items[index] for index in chosen])
+        if isinstance(stream, CameraStream):
+            return replace(
+                stream,
+                stamps=stream.stamps[chosen],
+                items=[stream.items[index] for index in chosen],
+            )
         return replace(stream, stamps=stream.stamps[chosen], values=stream.values[chosen])
 
     for name, keep in kept.items():
         if name == "camera":
-            take = replace(take, cameras={"front": some(take.cameras["front"], keep)})
+            recorded = replace(recorded, cameras={"front": some(recorded.cameras["front"], keep)})
         else:
-            parts = getattr(take, name)
-            take = replace(take, **{name: {**parts, "left": {**parts["left"], "arm": some(parts["left"]["arm"], keep)}}})
-    return take
+            parts = getattr(recorded, name)
+            recorded = replace(
+                recorded,
+                **{
+                    name: {
+                        **parts,
+                        "left": {**parts["left"], "arm": some(parts["left"]["arm"], keep)},
+                    }
+                },
+            )
+    return recorded
 
 
 def test_ends_where_something_is_missing_are_cut_and_said():
-    take = shortened(irregular_take(1), state=lambda s: s > 0.6, camera=lambda s: s < 3.3)
-    made, findings = resampled(take, made_episodes.codec(), Limits(camera_s=0.3, state_s=0.3, command_s=0.3))
+    recorded = shortened(irregular_episode(1), state=lambda s: s > 0.6, camera=lambda s: s < 3.3)
+    made, findings = resampled(
+        recorded, made_episodes.codec(), AgeLimits(camera_s=0.3, state_s=0.3, command_s=0.3)
+    )
     times = made.others[STAMPS].values[:, 0] * 1e-9
     assert 0.6 < times[0] < 0.75 and 3.2 < times[-1] < 3.35
-    assert len(findings) == 2 and findings[0].startswith("the first 0.") and findings[0].endswith("left arm state")
+    assert (
+        len(findings) == 2
+        and findings[0].startswith("the first 0.")
+        and findings[0].endswith("left arm state")
+    )
     assert "the last" in findings[1] and "camera front" in findings[1]
 
 
 def test_the_time_before_a_robot_was_told_anything_is_cut_however_long():
-    take = shortened(irregular_take(1), command=lambda s: s > 1.8)
-    made, findings = resampled(take, made_episodes.codec(), Limits(camera_s=0.3, state_s=0.3, command_s=0.3))
+    recorded = shortened(irregular_episode(1), command=lambda s: s > 1.8)
+    made, findings = resampled(
+        recorded, made_episodes.codec(), AgeLimits(camera_s=0.3, state_s=0.3, command_s=0.3)
+    )
     assert 1.7 < made.others[STAMPS].values[0, 0] * 1e-9 < 1.95
-    assert len(findings) == 1 and findings[0].startswith("the first 1.") and findings[0].endswith("left arm command")
+    assert (
+        len(findings) == 1
+        and findings[0].startswith("the first 1.")
+        and findings[0].endswith("left arm command")
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,52 +245,102 @@ def test_the_time_before_a_robot_was_told_anything_is_cut_however_long():
             {"camera": lambda s: (s < 1.5) | (s > 2.1)},
             r"camera front is older than 0\.3 s in \d+ frames, first 1\.\d+ s after the beginning",
         ),
-        ({"state": lambda s: s > 1.6}, r"the first 1\.\d s lack left arm state: at most 1 s may be cut off"),
-        ({"command": lambda s: s < 2.2}, r"the last 1\.\d s lack left arm command: at most 1 s may be cut off"),
+        (
+            {"state": lambda s: s > 1.6},
+            r"the first 1\.\d s lack left arm state: at most 1 s may be cut off",
+        ),
+        (
+            {"command": lambda s: s < 2.2},
+            r"the last 1\.\d s lack left arm command: at most 1 s may be cut off",
+        ),
         ({"state": lambda s: s < 0}, r"nothing of left arm state was recorded"),
-        ({"state": lambda s: s < 0.5}, r"only 0\.\d s of it have all of camera front, left arm state"),
+        (
+            {"state": lambda s: s < 0.5},
+            r"only 0\.\d s of it have all of camera front, left arm state",
+        ),
     ],
 )
 def test_an_episode_with_a_hole_is_refused_with_a_line_that_names_it(kept, complaint):
     with pytest.raises(XlvlaError, match=complaint):
-        resampled(shortened(irregular_take(2), **kept), made_episodes.codec(), Limits(camera_s=0.3, state_s=0.3, command_s=0.3))
+        resampled(
+            shortened(irregular_episode(2), **kept),
+            made_episodes.codec(),
+            AgeLimits(camera_s=0.3, state_s=0.3, command_s=0.3),
+        )
 
 
 def test_what_is_optional_is_kept_however_old_and_says_so():
-    take = irregular_take(3)
-    touch = take.others["observation.tactile.left"]
+    recorded = irregular_episode(3)
+    touch = recorded.others["observation.tactile.left"]
     late = replace(touch, stamps=touch.stamps[:20] + 1000 * MS, values=touch.values[:20])
-    made, _ = resampled(replace(take, others={"observation.tactile.left": late}), made_episodes.codec(), LENIENT)
-    stamps = made.others[STAMPS].values[:, made.others[STAMPS].names.index("observation.tactile.left")]
-    assert stamps[0] == NONE and (made.others["observation.tactile.left"].values[stamps == NONE] == 0).all()
+    made, _ = resampled(
+        replace(recorded, others={"observation.tactile.left": late}), made_episodes.codec(), LENIENT
+    )
+    stamps = made.others[STAMPS].values[
+        :, made.others[STAMPS].names.index("observation.tactile.left")
+    ]
+    assert (
+        stamps[0] == NONE
+        and (made.others["observation.tactile.left"].values[stamps == NONE] == 0).all()
+    )
     assert (stamps[-20:] == late.stamps[-1]).all()
 
 
 def test_what_is_optional_is_needed_where_the_user_says_how_old_it_may_be():
-    take = irregular_take(3)
-    touch = take.others["observation.tactile.left"]
-    lost = replace(take, others={"observation.tactile.left": replace(touch, stamps=touch.stamps[:40], values=touch.values[:40])})
+    recorded = irregular_episode(3)
+    touch = recorded.others["observation.tactile.left"]
+    lost = replace(
+        recorded,
+        others={
+            "observation.tactile.left": replace(
+                touch, stamps=touch.stamps[:40], values=touch.values[:40]
+            )
+        },
+    )
     resampled(lost, made_episodes.codec(), LENIENT)
     strict = replace(LENIENT, others={"observation.tactile": 0.5})
-    made, _ = resampled(take, made_episodes.codec(), strict)
+    made, _ = resampled(recorded, made_episodes.codec(), strict)
     assert len(set(made.others[STAMPS].names)) == len(made.others[STAMPS].names) == 1 + 1 + 8 + 1
     with pytest.raises(XlvlaError, match=r"the last \d\.\d s lack observation\.tactile\.left"):
         resampled(lost, made_episodes.codec(), strict)
 
 
 def test_joints_are_taken_by_name_whatever_their_order():
-    take = irregular_take(4)
-    arm = take.state["left"]["arm"]
-    turned = Stream(arm.stamps, arm.values + np.arange(7)[::-1], arm.names[::-1])
-    made, _ = resampled(replace(take, state={**take.state, "left": {**take.state["left"], "arm": turned}}), made_episodes.codec(), LENIENT)
-    assert np.allclose(made.measured["left"]["arm"] - made.measured["left"]["arm"][:, :1], np.arange(7))
+    recorded = irregular_episode(4)
+    arm = recorded.state["left"]["arm"]
+    turned = SampledStream(arm.stamps, arm.values + np.arange(7)[::-1], arm.names[::-1])
+    made, _ = resampled(
+        replace(
+            recorded, state={**recorded.state, "left": {**recorded.state["left"], "arm": turned}}
+        ),
+        made_episodes.codec(),
+        LENIENT,
+    )
+    assert np.allclose(
+        made.measured["left"]["arm"] - made.measured["left"]["arm"][:, :1], np.arange(7)
+    )
     lost = replace(turned, names=("elbow", *turned.names[1:]))
     with pytest.raises(XlvlaError, match=r"the left arm lacks left_arm_joint7: it has elbow"):
-        resampled(replace(take, state={**take.state, "left": {**take.state["left"], "arm": lost}}), made_episodes.codec(), LENIENT)
+        resampled(
+            replace(
+                recorded, state={**recorded.state, "left": {**recorded.state["left"], "arm": lost}}
+            ),
+            made_episodes.codec(),
+            LENIENT,
+        )
 
 
 def test_pictures_picked_several_times_are_decoded_once():
     asked = []
-    picked = Picked(Shots(np.arange(5), list("abcde"), lambda item: asked.append(item) or np.array([ord(item)])), np.array([1, 1, 2, 4, 4]))
-    assert [int(each[0]) for each in picked] == [ord(letter) for letter in "bbcee"] and asked == list("bce")
-    assert [int(each[0]) for each in picked[::2]] == [ord(letter) for letter in "bce"] and len(picked[::2]) == 3
+    picked = SelectedImages(
+        CameraStream(
+            np.arange(5), list("abcde"), lambda item: asked.append(item) or np.array([ord(item)])
+        ),
+        np.array([1, 1, 2, 4, 4]),
+    )
+    assert [int(each[0]) for each in picked] == [
+        ord(letter) for letter in "bbcee"
+    ] and asked == list("bce")
+    assert [int(each[0]) for each in picked[::2]] == [ord(letter) for letter in "bce"] and len(
+        picked[::2]
+    ) == 3

@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from xlvla.cli import retarget as command
 from xlvla.errors import XlvlaError
+from xlvla_cli import retarget as command
 from xlvla_data import store
 
 app = typer.Typer()
@@ -17,7 +17,9 @@ app.callback()(lambda: None)
 
 
 def run(*arguments):
-    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, ["retarget", *map(str, arguments)])
+    done = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(
+        app, ["retarget", *map(str, arguments)]
+    )
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.output
@@ -39,7 +41,9 @@ def test_every_episode_is_written_once_and_not_again(source, tmp_path):
     assert made[0].data.info.total_frames == 24 and {stored.success for stored in made} == {None}
     assert made_episodes.run("check", out, "--quick")[1] == 0
     assert "2 were there before" in run(source, "--to", "xhand", "--out", out)
-    store.Store(source).add(made_episodes.episode(2, 12, session="monday", recording="episode_000002"))
+    store.Store(source).add(
+        made_episodes.episode(2, 12, session="monday", recording="episode_000002")
+    )
     assert "2 were there before" in run(source, "--to", "xhand", "--out", out)
     assert len(store.find(out)) == 3
 

@@ -30,14 +30,27 @@ def stream(name, kind, of, rate_hz, values=None, prints=None):
     logs = (BEGAN_NS + t * 1e9 + 2e6).astype(np.int64)
     limits = {"lower": np.full(2, -2.0), "upper": np.full(2, 2.0)}
     extra = {"values": values(t), **limits} if values else {}
-    return Track(name, kind, of, stamps, logs, rate_hz, prints=np.arange(len(t)) if prints is None else prints, **extra)
+    return Track(
+        name,
+        kind,
+        of,
+        stamps,
+        logs,
+        rate_hz,
+        prints=np.arange(len(t)) if prints is None else prints,
+        **extra,
+    )
 
 
 def sound(lag_s=0.05):
     return {
         "command": stream("/left/arm/command", "command", "left arm", 200.0, path),
-        "state": stream("/left/arm/joint_states", "state", "left arm", 100.0, lambda t: path(t - lag_s)),
-        "camera": replace(stream("/cameras/front/image_raw", "camera", "front", 20.0), noiseless=True),
+        "state": stream(
+            "/left/arm/joint_states", "state", "left arm", 100.0, lambda t: path(t - lag_s)
+        ),
+        "camera": replace(
+            stream("/cameras/front/image_raw", "camera", "front", 20.0), noiseless=True
+        ),
     }
 
 
@@ -47,7 +60,11 @@ def verdict(tracks):
 
 def kept(track, which):
     """The track with some of its messages only."""
-    columns = {key: getattr(track, key)[which] for key in ("stamps", "logs", "values", "prints") if len(getattr(track, key))}
+    columns = {
+        key: getattr(track, key)[which]
+        for key in ("stamps", "logs", "values", "prints")
+        if len(getattr(track, key))
+    }
     return replace(track, **columns)
 
 
@@ -59,21 +76,51 @@ def test_sound_streams_are_green():
 
 
 FAULTS = {
-    "a camera at a third of its rate": ("camera", lambda track: kept(track, slice(None, None, 3)), "red", "6.7 Hz where the rig says 20"),
+    "a camera at a third of its rate": (
+        "camera",
+        lambda track: kept(track, slice(None, None, 3)),
+        "red",
+        "6.7 Hz where the rig says 20",
+    ),
     "commands at four fifths of their rate": (
         "command",
         lambda track: kept(track, np.arange(len(track.stamps)) % 5 != 0),
         "yellow",
         "160.1 Hz where the rig says 200",
     ),
-    "a gap of 0.3 s": ("state", lambda track: kept(track, ~((times(100) > 2) & (times(100) < 2.3))), "yellow", "nothing for 0.30 s, 2.0 s"),
-    "a gap of a second": ("camera", lambda track: kept(track, ~((times(20) > 2) & (times(20) < 3))), "red", "nothing for 1.00 s"),
-    "silence before the end": ("camera", lambda track: kept(track, times(20) < 3), "red", "fell silent 3.0 s before the end"),
-    "a late beginning": ("command", lambda track: kept(track, times(200) > 2), "yellow", "began 2.0 s after the episode"),
+    "a gap of 0.3 s": (
+        "state",
+        lambda track: kept(track, ~((times(100) > 2) & (times(100) < 2.3))),
+        "yellow",
+        "nothing for 0.30 s, 2.0 s",
+    ),
+    "a gap of a second": (
+        "camera",
+        lambda track: kept(track, ~((times(20) > 2) & (times(20) < 3))),
+        "red",
+        "nothing for 1.00 s",
+    ),
+    "silence before the end": (
+        "camera",
+        lambda track: kept(track, times(20) < 3),
+        "red",
+        "fell silent 3.0 s before the end",
+    ),
+    "a late beginning": (
+        "command",
+        lambda track: kept(track, times(200) > 2),
+        "yellow",
+        "began 2.0 s after the episode",
+    ),
     "nothing at all": ("camera", lambda track: kept(track, slice(0, 0)), "red", "nothing came"),
     "stamps that go back": (
         "state",
-        lambda track: replace(track, stamps=np.where(np.arange(len(track.stamps)) == 300, track.stamps - 10**9, track.stamps)),
+        lambda track: replace(
+            track,
+            stamps=np.where(
+                np.arange(len(track.stamps)) == 300, track.stamps - 10**9, track.stamps
+            ),
+        ),
         "red",
         "stamps go backwards 1 times",
     ),
@@ -83,8 +130,18 @@ FAULTS = {
         "red",
         "the picture stood still for 3.0 s",
     ),
-    "lost messages": ("state", lambda track: replace(track, lost=20), "yellow", "20 of 620 messages were lost"),
-    "missing joints": ("state", lambda track: replace(track, faults=("lacks left_arm_joint7",)), "red", "lacks left_arm_joint7"),
+    "lost messages": (
+        "state",
+        lambda track: replace(track, lost=20),
+        "yellow",
+        "20 of 620 messages were lost",
+    ),
+    "missing joints": (
+        "state",
+        lambda track: replace(track, faults=("lacks left_arm_joint7",)),
+        "red",
+        "lacks left_arm_joint7",
+    ),
     "no number": (
         "command",
         lambda track: replace(track, values=np.where(track.values > 0.399, np.nan, track.values)),
@@ -97,8 +154,18 @@ FAULTS = {
         "red",
         "is at its limit",
     ),
-    "a robot far behind": ("state", lambda track: replace(track, values=path(times(100) - 0.4)), "yellow", "follows its commands 0.4"),
-    "a robot elsewhere": ("state", lambda track: replace(track, values=path(times(100)) + 0.5), "red", "rad from where it is told"),
+    "a robot far behind": (
+        "state",
+        lambda track: replace(track, values=path(times(100) - 0.4)),
+        "yellow",
+        "follows its commands 0.4",
+    ),
+    "a robot elsewhere": (
+        "state",
+        lambda track: replace(track, values=path(times(100)) + 0.5),
+        "red",
+        "rad from where it is told",
+    ),
     "a shaking robot": (
         "state",
         lambda track: replace(track, values=track.values + 0.05 * np.sin(40 * times(100))[:, None]),
@@ -120,14 +187,18 @@ def test_a_fault_is_found_and_is_the_only_one(name):
 
 def test_a_rendered_picture_may_stand_still_while_the_robot_rests():
     tracks = sound()
-    still = {key: replace(track, values=np.zeros_like(track.values)) for key, track in tracks.items()}
+    still = {
+        key: replace(track, values=np.zeros_like(track.values)) for key, track in tracks.items()
+    }
     still["camera"] = replace(tracks["camera"], prints=np.zeros(len(tracks["camera"].stamps), int))
     assert verdict(still).colour == "green"
     assert verdict(still | {"camera": replace(still["camera"], noiseless=False)}).colour == "red"
 
 
 def test_nobody_is_blamed_for_what_was_not_promised():
-    tracks = sound() | {"sentence": replace(stream("/instruction", "other", "", 1.0), claim_hz=None)}
+    tracks = sound() | {
+        "sentence": replace(stream("/instruction", "other", "", 1.0), claim_hz=None)
+    }
     tracks["sentence"] = kept(tracks["sentence"], slice(0, 1))
     assert verdict(tracks).colour == "green"
 
@@ -140,7 +211,8 @@ def test_what_nobody_learns_from_makes_nothing_red():
 
 @pytest.mark.parametrize("late_s", [0.0, 0.03, 0.12, 0.5])
 def test_lag_is_measured_whatever_the_rates(late_s):
-    command_s, state_s = times(200), times(60, phase_s=0.004)
+    command_s = times(200)
+    state_s = times(60, phase_s=0.004)
     found = lag(command_s, path(command_s), state_s, path(state_s - late_s))
     assert found is not None
     assert found.seconds == pytest.approx(late_s, abs=0.011)
@@ -154,6 +226,7 @@ def test_a_robot_at_rest_has_no_lag():
 
 def test_jerk_is_that_of_the_movement():
     t = times(100)
-    slow, fast = roughness(t, path(t)), roughness(t, path(2 * t))
+    slow = roughness(t, path(t))
+    fast = roughness(t, path(2 * t))
     assert fast == pytest.approx(8 * slow, rel=0.1)
     assert slow == pytest.approx(0.4 * 1.5**3, rel=0.1)

@@ -9,7 +9,9 @@ import pytest
 
 @pytest.fixture
 def hastened():
-    """Threads begun in the test do not wait for other programs, where the system permits: a real device has a processor of its own."""
+    """Threads begun in the test do not wait for other programs, where the system permits: a real
+    device has a processor of its own.
+    """
     if not hasattr(os, "sched_setscheduler"):
         yield
         return

@@ -31,7 +31,8 @@ class Pair:
     """A started emulator and its connected driver."""
 
     def __init__(self, emulator, driver, address, side, options):
-        self.address, self.options = str(address), options
+        self.address = str(address)
+        self.options = options
         self.emulator = emulator(self.address, side, options)
         self.driver = driver(self.address, side, options)
         self.emulator.start()
@@ -49,7 +50,9 @@ class Pair:
 
 
 def leisurely(module, *names):
-    """A fixture for a machine that runs tests and is no robot's: unless time is what is tested, a link may be silent for longer."""
+    """A fixture for a machine that runs tests and is no robot's: unless time is what is tested, a
+    link may be silent for longer.
+    """
 
     @pytest.fixture(autouse=True)
     def leisure(request, monkeypatch):
@@ -61,11 +64,15 @@ def leisurely(module, *names):
 
 
 def closing(make):
-    """A fixture: `make(folder, *args, **options)` of a pair, which is closed when the test is over."""
+    """A fixture: `make(folder, *args, **options)` of a pair, which is closed when the test is
+    over.
+    """
 
     @pytest.fixture
     def pair(tmp_path):
         with contextlib.ExitStack() as made:
-            yield lambda *args, **options: made.enter_context(contextlib.closing(make(tmp_path, *args, **options)))
+            yield lambda *args, **options: made.enter_context(
+                contextlib.closing(make(tmp_path, *args, **options))
+            )
 
     return pair

@@ -1,7 +1,8 @@
-"""A DDS peer of a G1 as anybody would write one: the library's own encoder, types declared field by field, a CRC by its definition.
+"""A DDS peer of a G1 as anybody would write one: the library's own encoder, types declared field by
+field, a CRC by its definition.
 
-`python g1_peer.py DOMAIN` drives the left shoulder to 0.5 rad with rt/arm_sdk and prints what it found as JSON; with `rival` it only is
-a writer of rt/arm_sdk until it is ended.
+`python g1_peer.py DOMAIN` drives the left shoulder to 0.5 rad with rt/arm_sdk and prints what it
+found as JSON; with `rival` it only is a writer of rt/arm_sdk until it is ended.
 """
 
 import json
@@ -105,15 +106,32 @@ def crc(words):
 def state_image(state):
     imu = state.imu_state
     data = struct.pack("<2I2B2xI", *state.version, state.mode_pr, state.mode_machine, state.tick)
-    data += struct.pack("<13fh2x", *imu.quaternion, *imu.gyroscope, *imu.accelerometer, *imu.rpy, imu.temperature)
+    data += struct.pack(
+        "<13fh2x", *imu.quaternion, *imu.gyroscope, *imu.accelerometer, *imu.rpy, imu.temperature
+    )
     for m in state.motor_state:
-        data += struct.pack("<B3x4f2hf7I", m.mode, m.q, m.dq, m.ddq, m.tau_est, *m.temperature, m.vol, *m.sensor, m.motorstate, *m.reserve)
+        data += struct.pack(
+            "<B3x4f2hf7I",
+            m.mode,
+            m.q,
+            m.dq,
+            m.ddq,
+            m.tau_est,
+            *m.temperature,
+            m.vol,
+            *m.sensor,
+            m.motorstate,
+            *m.reserve,
+        )
     return data + struct.pack("<40B4I", *state.wireless_remote, *state.reserve)
 
 
 def command_image(command):
     data = struct.pack("<2B2x", command.mode_pr, command.mode_machine)
-    data += b"".join(struct.pack("<B3x5fI", m.mode, m.q, m.dq, m.tau, m.kp, m.kd, m.reserve) for m in command.motor_cmd)
+    data += b"".join(
+        struct.pack("<B3x5fI", m.mode, m.q, m.dq, m.tau, m.kp, m.kd, m.reserve)
+        for m in command.motor_cmd
+    )
     return data + struct.pack("<4I", *command.reserve)
 
 
@@ -140,7 +158,9 @@ def wait_for_state(reader):
 
 
 def same_bytes_as_ours():
-    """Whether our encoder and the library's make the same stream, and our types are the vendor's by name and layout."""
+    """Whether our encoder and the library's make the same stream, and our types are the vendor's by
+    name and layout.
+    """
     theirs = command(5, 0.5, 1.0)
     ours = g1_frames.LOW_CMD.decode(theirs.serialize())
     assert ours is not None
@@ -148,7 +168,10 @@ def same_bytes_as_ours():
         kind.__idl__.idl_transformed_typename: our.__idl__.idl_transformed_typename
         for kind, our in ((LowCmd, g1_dds.LowCmd), (LowState, g1_dds.LowState))
     }
-    hashes = [kind.__idl__.get_type_id().serialize() for kind in (LowCmd, g1_dds.LowCmd, LowState, g1_dds.LowState)]
+    hashes = [
+        kind.__idl__.get_type_id().serialize()
+        for kind in (LowCmd, g1_dds.LowCmd, LowState, g1_dds.LowState)
+    ]
     return (
         g1_frames.LOW_CMD.encode(ours.copy()) == theirs.serialize()
         and all(a == b for a, b in types.items())

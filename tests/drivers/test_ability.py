@@ -1,4 +1,6 @@
-"""The Ability hand: its frames, its driver and its emulator, which must satisfy the vendor's own client too."""
+"""The Ability hand: its frames, its driver and its emulator, which must satisfy the vendor's own
+client too.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,18 @@ def words(*degrees):
 @pytest.mark.parametrize(
     ("frame", "expected"),
     [
-        (wire.command(0x50, wire.POSITION, 1, words(30, 30, 30, 30, 30, -30)), "7E 50 10 99 19 99 19 99 19 99 19 99 19 67 E6 D9 7E"),
-        (wire.command(0x50, wire.POSITION, 3, words(50, 50, 50, 50, 50, -50)), "7E 50 12 AA 2A AA 2A AA 2A AA 2A AA 2A 56 D5 4F 7E"),
-        (wire.command(0x50, wire.DUTY, 1, np.array([0x7D, 0x7E, 0, 0, 0, 0])), "7E 50 40 7D 5D 00 7D 5E 00 00 00 00 00 00 00 00 00 75 7E"),
+        (
+            wire.command(0x50, wire.POSITION, 1, words(30, 30, 30, 30, 30, -30)),
+            "7E 50 10 99 19 99 19 99 19 99 19 99 19 67 E6 D9 7E",
+        ),
+        (
+            wire.command(0x50, wire.POSITION, 3, words(50, 50, 50, 50, 50, -50)),
+            "7E 50 12 AA 2A AA 2A AA 2A AA 2A AA 2A 56 D5 4F 7E",
+        ),
+        (
+            wire.command(0x50, wire.DUTY, 1, np.array([0x7D, 0x7E, 0, 0, 0, 0])),
+            "7E 50 40 7D 5D 00 7D 5E 00 00 00 00 00 00 00 00 00 75 7E",
+        ),
         (wire.request(0x50, wire.READ_ONLY + 2), "7E 50 A2 0E 7E"),
         (wire.request(0x50, wire.LEAVE_API), "7E 50 7C 34 7E"),
     ],
@@ -55,7 +66,9 @@ def test_a_reply_without_touch_is_framed_and_read_as_the_icd_says():
     assert wire.reply(0x12, said) == REPLY_3
     heard = wire.read_reply(wire.cut(bytearray(REPLY_3), Counter()) or b"")
     assert heard is not None and heard.variant == 3
-    np.testing.assert_allclose(heard.position * wire.RAD_PER_COUNT, np.radians([30, 30, 30, 30, 30, -30]), atol=1e-4)
+    np.testing.assert_allclose(
+        heard.position * wire.RAD_PER_COUNT, np.radians([30, 30, 30, 30, 30, -30]), atol=1e-4
+    )
 
 
 def test_touch_is_packed_two_values_to_three_bytes_low_nibble_first():
@@ -104,7 +117,8 @@ def driver(hand, address):
 
 def follow(driver, pose, seconds=0.5):
     """Streams a pose as a rig does; the last state."""
-    until, state = time.monotonic() + seconds, driver.read()
+    until = time.monotonic() + seconds
+    state = driver.read()
     while time.monotonic() < until:
         driver.write(pose)
         state = driver.read()
@@ -153,7 +167,9 @@ def test_velocity_is_of_the_joint_and_has_its_sign(driver, hand):
 def test_a_finger_held_back_pulls_and_presses(driver, hand):
     hand.inject("stall")
     state = follow(driver, POSE, 0.1)
-    assert state.effort is not None and (np.sign(state.effort) == np.sign(list(POSE.values()))).all()
+    assert (
+        state.effort is not None and (np.sign(state.effort) == np.sign(list(POSE.values()))).all()
+    )
     assert (state.tactile["index"] > 0.5).all()
 
 
@@ -179,14 +195,22 @@ def test_a_hand_nobody_talks_to_stops_following(hand, address):
 
 
 @pytest.mark.parametrize(
-    ("fault", "counted"), [("bad_checksum", "corrupt"), ("truncated", "truncated"), ("duplicated", "duplicated"), ("late", "late")]
+    ("fault", "counted"),
+    [
+        ("bad_checksum", "corrupt"),
+        ("truncated", "truncated"),
+        ("duplicated", "duplicated"),
+        ("late", "late"),
+    ],
 )
 def test_bad_frames_are_counted_and_survived(driver, hand, fault, counted):
     hand.inject(fault)
     follow(driver, POSE, 0.5)
     until = time.monotonic() + 20.0
     while not driver.counts[counted] and time.monotonic() < until:
-        np.testing.assert_allclose(follow(driver, POSE, 0.1).position, list(POSE.values()), atol=2e-3)
+        np.testing.assert_allclose(
+            follow(driver, POSE, 0.1).position, list(POSE.values()), atol=2e-3
+        )
     assert driver.counts[counted] >= 1
 
 
@@ -246,15 +270,27 @@ print("TOLD" + json.dumps(told))
 """
 
 
-@pytest.mark.skipif(find_spec("ah_wrapper") is None, reason="the vendor's client is not installed")  # importing it writes files here
+@pytest.mark.skipif(
+    find_spec("ah_wrapper") is None, reason="the vendor's client is not installed"
+)  # importing it writes files here
 def test_the_vendors_client_agrees_with_the_emulator(hand, address, tmp_path):
-    wanted = np.degrees(list(POSE.values()))[[HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]]
+    wanted = np.degrees(list(POSE.values()))[
+        [HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]
+    ]
     run = subprocess.run(
-        [sys.executable, "-c", VENDOR, address, json.dumps(wanted.tolist())], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", VENDOR, address, json.dumps(wanted.tolist())],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout.rpartition("TOLD")[2])
-    for mode, says in {"0": ("current", "touch"), "1": ("velocity", "touch"), "2": ("current", "velocity")}.items():
+    for mode, says in {
+        "0": ("current", "touch"),
+        "1": ("velocity", "touch"),
+        "2": ("current", "velocity"),
+    }.items():
         np.testing.assert_allclose(told[mode]["position"], wanted, atol=0.02)
         assert all(told[mode][name] is not None for name in says)
         assert told[mode]["reads"] > 0.8 * told[mode]["writes"]

@@ -12,13 +12,12 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.arms.xarm7 import ARM
-from xlvla.cli import calibrate
 from xlvla.device import JointCalibration
 from xlvla.errors import XlvlaError
-from xlvla.rig_edit import save, with_calibration
+from xlvla_cli import calibrate
+from xlvla_cli.rig_edit import save, with_calibration
 from xlvla_drivers.arms.dynamixel import Driver, Options
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.emulators.dynamixel import Emulator
@@ -56,7 +55,10 @@ def test_an_offset_snaps_to_quarter_turns_and_the_residual_tells_how_far_it_was(
     assert made.residual == pytest.approx(0.05, abs=1e-4)
 
 
-@pytest.mark.parametrize(("device", "complaint"), [((0.0, 0.05), "moved by 2.9 deg only"), ((0.0, 0.5), "0.32 times what was asked")])
+@pytest.mark.parametrize(
+    ("device", "complaint"),
+    [((0.0, 0.05), "moved by 2.9 deg only"), ((0.0, 0.5), "0.32 times what was asked")],
+)
 def test_readings_that_contradict_the_marks_are_not_believed(device, complaint):
     with pytest.raises(XlvlaError, match=complaint):
         fit([0.0, QUARTER], device)
@@ -74,8 +76,11 @@ class Person:
     """Reads what is asked, and moves the arm's joint there with a hand that is a degree off."""
 
     def __init__(self, arm, address):
-        self._arm, self._address, self._wired = arm, address, Calibration(ARM.joints, WIRED)
-        self._pose, self._rng = np.zeros(7), np.random.default_rng(0)
+        self._arm = arm
+        self._address = address
+        self._wired = Calibration(ARM.joints, WIRED)
+        self._pose = np.zeros(7)
+        self._rng = np.random.default_rng(0)
         self.clumsy = ["joint2"]  # where the wrong joint is moved first
         self.stumbles = "joint5"  # where the cable comes out
         self.heard = []
@@ -88,7 +93,8 @@ class Person:
             return ""
         found = re.match(r"(\w+): bring it to (-?[\d.]+) deg", question)
         assert found, question
-        name, degrees = found[1], float(found[2])
+        name = found[1]
+        degrees = float(found[2])
         if degrees and name in self.clumsy:
             self.clumsy.remove(name)
             name = "joint7"
@@ -108,7 +114,10 @@ def test_a_walk_finds_how_an_arm_was_built(tmp_path):
     driver.connect()
     person = Person(arm, tmp_path / "leader")
     walk = Walk(driver, person.ask, person.heard.append)
-    fits = [walk.joint(k, marks(low, high)) for k, (low, high) in enumerate(zip(ARM.limits.lower, ARM.limits.upper, strict=True))]
+    fits = [
+        walk.joint(k, marks(low, high))
+        for k, (low, high) in enumerate(zip(ARM.limits.lower, ARM.limits.upper, strict=True))
+    ]
     driver.disconnect()
     arm.stop()
     for made, wired in zip(fits, WIRED.values(), strict=True):
@@ -122,17 +131,25 @@ def test_a_walk_finds_how_an_arm_was_built(tmp_path):
 
 ENTRIES = {"index_q1": JointCalibration(-1, 0.125), "ring_q1": JointCalibration(1, -4e-05, 0.97)}
 FORMS = {
-    "block": "hand:\n      type: ability  # left\n      device:\n        address: /dev/ttyUSB0  # by the door\n        rate_hz: 200\n",
+    "block": "hand:\n      type: ability  # left\n      device:\n        address: /dev/ttyUSB0  # "
+    "by the door\n        rate_hz: 200\n",
     "last line": "hand:\n      type: ability\n      device:\n        address: /dev/ttyUSB0",
-    "flow": "hand: {type: ability, device: {address: /dev/ttyUSB0, options: {baud: 921600}}}  # left\n",
-    "old flow": "hand:\n      type: ability\n      device: {address: a, calibration: {thumb_q1: {sign: -1}}, rate_hz: 100}\n",
+    "flow": "hand: {type: ability, device: {address: /dev/ttyUSB0, options: {baud: 921600}}}  # "
+    "left\n",
+    "old flow": "hand:\n      type: ability\n      device: {address: a, calibration: {thumb_q1: "
+    "{sign: -1}}, rate_hz: 100}\n",
     "old block": (
-        "hand:\n      type: ability\n      device:\n        calibration:\n          # by hand\n          thumb_q1: {sign: -1}\n"
+        "hand:\n      type: ability\n      device:\n        calibration:\n          # by hand\n    "
+        "      thumb_q1: {sign: -1}\n"
         "        # then\n        address: a\n"
     ),
-    "old empty": "hand:\n      type: ability\n      device:\n        calibration: {}\n        address: a\n",
+    "old empty": "hand:\n      type: ability\n      device:\n        calibration: {}\n        "
+    "address: a\n",
 }
-HEAD = "# A rig of ours\nname: ours\nsides:\n  left:\n    arm: {type: xarm7, device: {address: 192.168.1.1}}\n    "
+HEAD = (
+    "# A rig of ours\nname: ours\nsides:\n  left:\n    arm: {type: xarm7, device: {address: "
+    "192.168.1.1}}\n    "
+)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -153,7 +170,9 @@ def test_a_rigs_file_learns_a_calibration_and_keeps_the_rest_as_it_is(form, tmp_
 
 def test_a_section_that_two_parts_share_is_not_touched():
     shared = (
-        HEAD + "hand: {type: ability, device: &d {address: a}}\n  right:\n    arm: {type: xarm7}\n    hand: {type: ability, device: *d}\n"
+        HEAD
+        + "hand: {type: ability, device: &d {address: a}}\n  right:\n    arm: {type: xarm7}\n    "
+        "hand: {type: ability, device: *d}\n"
     )
     with pytest.raises(XlvlaError, match="anchors, aliases"):
         with_calibration(shared, "left", "hand", ENTRIES)
@@ -177,7 +196,10 @@ def xlvla(*arguments, typed):
 def rig(tmp_path):
     path = tmp_path / "ours.yaml"
     text = catalog.rigs()["bimanual_emulated"].read_text()
-    path.write_text("# ours\n" + text.replace("{emulated: true}", f"{{emulated: true, address: {tmp_path}/device}}"))
+    path.write_text(
+        "# ours\n"
+        + text.replace("{emulated: true}", f"{{emulated: true, address: {tmp_path}/device}}")
+    )
     return path
 
 
@@ -185,14 +207,23 @@ def test_the_command_leads_through_an_emulated_hand_and_writes_the_rig(rig, tmp_
     typed = "\n" + "+15\n" * 6 + "+9.69\n" + "\n" + "y\n"
     _, ended = xlvla(str(rig), "--side", "left", "--joint", "index_q1", typed=typed)
     assert ended is None
-    device = rigs.load(rig).device("left", "hand")
+    device = rig_file.load(rig).device("left", "hand")
     assert device is not None and set(device.calibration) == {"index_q1"}
-    assert device.calibration["index_q1"].sign == 1 and abs(device.calibration["index_q1"].offset) < 0.02
+    assert (
+        device.calibration["index_q1"].sign == 1
+        and abs(device.calibration["index_q1"].offset) < 0.02
+    )
     assert rig.read_text().startswith("# ours\n") and len(list(tmp_path.glob("*.bak"))) == 1
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"), [("", "stopped"), ("\n\nq\n", "Once more"), ("s\n", "is skipped"), ("+90\nq\n", "at most 15 deg")]
+    ("typed", "said"),
+    [
+        ("", "stopped"),
+        ("\n\nq\n", "Once more"),
+        ("s\n", "is skipped"),
+        ("+90\nq\n", "at most 15 deg"),
+    ],
 )
 def test_a_walk_that_is_broken_off_or_makes_no_sense_writes_nothing(rig, tmp_path, typed, said):
     before = rig.read_text()

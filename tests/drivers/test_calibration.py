@@ -18,7 +18,10 @@ from xlvla_drivers.device import DeviceState
 
 def crooked(lower=0.0):
     """A hand whose index finger counts backwards from another zero."""
-    return Calibration(catalog.hand("inspire").joint_names("left"), {"index_proximal_joint": JointCalibration(-1.0, 1.2 + lower, 1.1)})
+    return Calibration(
+        catalog.hand("inspire").joint_names("left"),
+        {"index_proximal_joint": JointCalibration(-1.0, 1.2 + lower, 1.1)},
+    )
 
 
 def rig():
@@ -26,9 +29,12 @@ def rig():
 
 
 def test_calibration_there_and_back_is_where_one_was_and_keeps_the_power():
-    calibration, position = crooked(), np.linspace(0.1, 1.0, 6)
+    calibration = crooked()
+    position = np.linspace(0.1, 1.0, 6)
     assert np.allclose(calibration.joint(calibration.device(position)), position)
-    reported = DeviceState(0, position, velocity=np.linspace(-1, 1, 6), effort=np.linspace(0.5, 2, 6))
+    reported = DeviceState(
+        0, position, velocity=np.linspace(-1, 1, 6), effort=np.linspace(0.5, 2, 6)
+    )
     state = calibration.state(reported)
     assert np.allclose(state.position, calibration.joint(position))
     assert state.velocity is not None and state.effort is not None
@@ -47,5 +53,7 @@ def test_a_calibrated_device_is_never_sent_beyond_its_own_range_or_the_joints():
 
 
 def test_a_calibration_that_leaves_a_joint_no_angle_is_told():
-    with pytest.raises(XlvlaError, match="left_hand_index_proximal_joint: its calibration leaves no angle"):
+    with pytest.raises(
+        XlvlaError, match="left_hand_index_proximal_joint: its calibration leaves no angle"
+    ):
         command_limits(rig(), "left", "hand", crooked(lower=9.0))

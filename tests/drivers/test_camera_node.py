@@ -16,11 +16,12 @@ cv2 = pytest.importorskip("cv2")
 
 from xlvla import catalog
 from xlvla.ros import convert, supervision, topics
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import own_domain
+from xlvla_cli.ros.operator import Operator
 
-SIZE, RATE_HZ = (192, 108), 30.0
+SIZE = (192, 108)
+RATE_HZ = 30.0
 
 
 @pytest.fixture
@@ -56,8 +57,14 @@ def graph(rig):
     environment = {**os.environ, "ROS_DOMAIN_ID": str(domain), supervision.PARENT: str(os.getpid())}
     parameters = ["-p", f"rig:={rig}", "-p", "part:=front", "-r", "__node:=camera_front"]
     with Operator(domain=domain) as operator:
-        readers = {topic.name: Reader(operator.node, topic.history(100)) for topic in (topics.image("front"), topics.camera_info("front"))}
-        process = subprocess.Popen([sys.executable, "-m", "xlvla_drivers.nodes.camera", "--ros-args", *parameters], env=environment)
+        readers = {
+            topic.name: Reader(operator.node, topic.history(100))
+            for topic in (topics.image("front"), topics.camera_info("front"))
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "xlvla_drivers.nodes.camera", "--ros-args", *parameters],
+            env=environment,
+        )
         yield operator, readers
         process.terminate()
         assert process.wait(timeout=10) == 0
@@ -65,7 +72,10 @@ def graph(rig):
 
 def test_a_camera_publishes_what_the_rig_asks_for_and_says_when_it_is_gone(graph):
     operator, (images, infos) = graph[0], graph[1].values()
-    seen, lenses, told, until = [], [], {}, time.monotonic() + 30.0
+    seen = []
+    lenses = []
+    told = {}
+    until = time.monotonic() + 30.0
     while "has ended" not in told.get("", "") and time.monotonic() < until:
         seen += _all(images)
         lenses += _all(infos)

@@ -9,14 +9,14 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
-from xlvla.ros.controls import Controls
-from xlvla.ros.faults import FaultOrders
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.faults import FaultOrders
+from xlvla_cli.ros.session import Session
 
 WAIT_S = 20.0
 
@@ -25,10 +25,14 @@ class Floor:
     """The running rig and what a test needs to talk to it."""
 
     def __init__(self, session):
-        self.session, self.rig, self.node = session, session.rig, session.operator.node
+        self.session = session
+        self.rig = session.rig
+        self.node = session.operator.node
         self.controls = Controls(session.operator, session.rig)
         self.orders = FaultOrders(self.node)
-        self.states = {key: Reader(self.node, topics.joint_states(*key).history(500)) for key in self.rig.parts}
+        self.states = {
+            key: Reader(self.node, topics.joint_states(*key).history(500)) for key in self.rig.parts
+        }
         self.hand = self.node.create_publisher(*self._named(topics.command("left", "hand")))
 
     @staticmethod
@@ -47,7 +51,10 @@ class Floor:
         return word.level if word else ""
 
     def until_level(self, side, part, level):
-        self.until(lambda: self.level(side, part) == level, f"{side} {part} is never '{level}': {self.controls.devices()}")
+        self.until(
+            lambda: self.level(side, part) == level,
+            f"{side} {part} is never '{level}': {self.controls.devices()}",
+        )
         return self.controls.devices()[(side, part)].line
 
     def inject(self, part, fault, on=True):
@@ -74,7 +81,7 @@ class Floor:
 
 @pytest.fixture(scope="module")
 def floor():
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     with interruptible(), Session(rig, domain=own_domain()) as session:
         made = Floor(session)
         for key in rig.parts:
@@ -94,7 +101,10 @@ def test_every_device_reports_its_joints_by_name_with_stamps_of_its_own(floor):
         while reader.next() is not None:
             pass
         told = []
-        floor.until(lambda reader=reader, told=told: told.extend(iter(reader.next, None)) or len(told) > 10, f"{key} is silent")
+        floor.until(
+            lambda reader=reader, told=told: told.extend(iter(reader.next, None)) or len(told) > 10,
+            f"{key} is silent",
+        )
         stamps = [convert.nanoseconds(message.header.stamp) for message in told]
         assert (np.diff(stamps) > 0).all() and abs(stamps[-1] - time.time_ns()) < 5e9
         assert all(list(message.name) == list(floor.rig.joint_names(*key)) for message in told)
@@ -159,7 +169,10 @@ def test_a_fault_or_a_part_that_nobody_knows_is_told(floor):
 def test_diagnostics_tell_temperatures_latencies_and_rates_of_every_device(floor):
     def told():
         figures = floor.session.operator.figures()
-        return all({"states [Hz]", "read p99 [ms]", "link", "faults"} <= set(figures.get(f"{s}_{p}", {})) for s, p in floor.rig.parts)
+        return all(
+            {"states [Hz]", "read p99 [ms]", "link", "faults"} <= set(figures.get(f"{s}_{p}", {}))
+            for s, p in floor.rig.parts
+        )
 
     floor.until(told, "a device is silent on /diagnostics")
     figures = floor.session.operator.figures()

@@ -1,4 +1,6 @@
-"""Dynamixel leader arms: packets, driver and emulator, which must satisfy the vendor's own SDK too."""
+"""Dynamixel leader arms: packets, driver and emulator, which must satisfy the vendor's own SDK
+too.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,31 @@ POSE = np.array([0.5, -0.4, 1.2, -1.0, 2.0, 0.1, -3.0])
     [
         (wire.packet(1, wire.PING), "FF FF FD 00 01 03 00 01 19 4E"),
         (wire.status(1, 0, bytes.fromhex("06 04 26")), "FF FF FD 00 01 07 00 55 00 06 04 26 65 5D"),
-        (wire.packet(1, wire.READ, bytes.fromhex("84 00 04 00")), "FF FF FD 00 01 07 00 02 84 00 04 00 1D 15"),
-        (wire.status(1, 0, wire.POSITION.pack(2048)), "FF FF FD 00 01 08 00 55 00 00 08 00 00 1C 38"),
-        (wire.packet(1, wire.WRITE, bytes.fromhex("40 00 01")), "FF FF FD 00 01 06 00 03 40 00 01 DB 66"),
-        (wire.sync_read(128, 8, range(1, 9)), "FF FF FD 00 FE 0F 00 82 80 00 08 00 01 02 03 04 05 06 07 08 9B 48"),
-        (wire.sync_write(wire.GOAL_POSITION, {1: 150, 2: 170}), "FF FF FD 00 FE 11 00 83 74 00 04 00 01 96 00 00 00 02 AA 00 00 00 82 87"),
+        (
+            wire.packet(1, wire.READ, bytes.fromhex("84 00 04 00")),
+            "FF FF FD 00 01 07 00 02 84 00 04 00 1D 15",
+        ),
+        (
+            wire.status(1, 0, wire.POSITION.pack(2048)),
+            "FF FF FD 00 01 08 00 55 00 00 08 00 00 1C 38",
+        ),
+        (
+            wire.packet(1, wire.WRITE, bytes.fromhex("40 00 01")),
+            "FF FF FD 00 01 06 00 03 40 00 01 DB 66",
+        ),
+        (
+            wire.sync_read(128, 8, range(1, 9)),
+            "FF FF FD 00 FE 0F 00 82 80 00 08 00 01 02 03 04 05 06 07 08 9B 48",
+        ),
+        (
+            wire.sync_write(wire.GOAL_POSITION, {1: 150, 2: 170}),
+            "FF FF FD 00 FE 11 00 83 74 00 04 00 01 96 00 00 00 02 AA 00 00 00 82 87",
+        ),
         (wire.status(1, wire.ACCESS_ERROR), "FF FF FD 00 01 04 00 55 07 B0 8C"),
-        (wire.status(1, 0, bytes.fromhex("FF FF FD FF")), "FF FF FD 00 01 09 00 55 00 FF FF FD FD FF DA 9E"),
+        (
+            wire.status(1, 0, bytes.fromhex("FF FF FD FF")),
+            "FF FF FD 00 01 09 00 55 00 FF FF FD FD FF DA 9E",
+        ),
     ],
 )
 def test_a_packet_is_framed_as_the_manual_says_and_read_back(frame, expected):
@@ -45,8 +65,12 @@ def test_a_packet_is_framed_as_the_manual_says_and_read_back(frame, expected):
 
 def test_sound_packets_are_found_among_noise_and_broken_ones():
     rng = np.random.default_rng(1)
-    sound = [wire.status(k + 1, 0, bytes(rng.choice([0xFF, 0xFD, 0x00], 6).tolist())) for k in range(100)]
-    buffer, counts, found = bytearray(), Counter(), []
+    sound = [
+        wire.status(k + 1, 0, bytes(rng.choice([0xFF, 0xFD, 0x00], 6).tolist())) for k in range(100)
+    ]
+    buffer = bytearray()
+    counts = Counter()
+    found = []
     for k, packet in enumerate(sound):
         broken = packet[:9] + bytes([packet[9] ^ 4]) + packet[10:]
         stream = (b"\x13\xff", packet[: 5 + k % 6], broken, b"")[k % 4] + packet
@@ -84,7 +108,11 @@ def test_the_arm_is_read_where_somebody_moved_it(driver, arm):
     arm.gripper_deg = (195 + 152) / 2
     state = driver.read()
     np.testing.assert_allclose(state.position, POSE, atol=wire.RAD_PER_COUNT)
-    assert state.velocity is not None and state.effort is not None and set(state.temperature) == {*driver.joints, "gripper"}
+    assert (
+        state.velocity is not None
+        and state.effort is not None
+        and set(state.temperature) == {*driver.joints, "gripper"}
+    )
     assert driver.gripper == pytest.approx(0.5, abs=0.02)
 
 
@@ -124,7 +152,13 @@ def test_turns_a_servo_remembers_do_not_count(arm, address):
 
 
 @pytest.mark.parametrize(
-    ("fault", "counted"), [("bad_checksum", "corrupt"), ("truncated", "truncated"), ("duplicated", "duplicated"), ("late", "late")]
+    ("fault", "counted"),
+    [
+        ("bad_checksum", "corrupt"),
+        ("truncated", "truncated"),
+        ("duplicated", "duplicated"),
+        ("late", "late"),
+    ],
 )
 def test_bad_packets_are_counted_and_survived(driver, arm, fault, counted):
     arm.plant.place(POSE)
@@ -156,7 +190,9 @@ def test_servos_that_shut_down_are_named_and_rebooted(driver, arm):
     driver.read()
     driver._looked_s = -np.inf  # a second later
     faults = driver.read().faults
-    assert {fault.joint for fault in faults} == {*driver.joints, "gripper"} and faults[0].text == "overheating"
+    assert {fault.joint for fault in faults} == {*driver.joints, "gripper"} and faults[
+        0
+    ].text == "overheating"
     with pytest.raises(XlvlaError, match="still wrong"):
         driver.recover()
     arm.inject("over_temperature", on=False)
@@ -165,13 +201,17 @@ def test_servos_that_shut_down_are_named_and_rebooted(driver, arm):
 
 
 class Sdk:
-    """The vendor's SDK on the emulated line. It waits 34 ms for an answer, which a busy machine may miss: then it asks again."""
+    """The vendor's SDK on the emulated line. It waits 34 ms for an answer, which a busy machine may
+    miss: then it asks again.
+    """
 
     def __init__(self, address):
         import dynamixel_sdk as sdk
 
-        self.sdk, self.timeouts = sdk, (sdk.COMM_RX_TIMEOUT, sdk.COMM_RX_CORRUPT)
-        self.port, self._packets = sdk.PortHandler(address), sdk.PacketHandler(2.0)
+        self.sdk = sdk
+        self.timeouts = (sdk.COMM_RX_TIMEOUT, sdk.COMM_RX_CORRUPT)
+        self.port = sdk.PortHandler(address)
+        self._packets = sdk.PacketHandler(2.0)
         assert self.port.setBaudRate(1_000_000)
 
     def __call__(self, name, *arguments):
@@ -199,7 +239,9 @@ def vendor(arm, address):
     pytest.importorskip("dynamixel_sdk")
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)  # the SDK spins while it waits: the emulator shares its interpreter
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # and would keep the kernel from passing its bytes on
+    os.sched_setscheduler(
+        0, os.SCHED_OTHER, os.sched_param(0)
+    )  # and would keep the kernel from passing its bytes on
     made = Sdk(address)
     yield made
     made.port.closePort()
@@ -213,7 +255,9 @@ def test_the_vendors_sdk_finds_reads_and_moves_the_servos(vendor, arm):
     for servo in range(1, 8):
         group.addParam(servo)
     vendor.read(group)
-    counts = np.array([group.getData(servo, 132, 4) for servo in range(1, 8)], np.uint32).astype(np.int32)
+    counts = np.array([group.getData(servo, 132, 4) for servo in range(1, 8)], np.uint32).astype(
+        np.int32
+    )
     np.testing.assert_allclose((counts - 2048) * 2 * np.pi / 4096, POSE, atol=wire.RAD_PER_COUNT)
     assert vendor("write1ByteTxRx", 3, 64, 1) == (OK, 0)
     assert vendor("write4ByteTxRx", 3, 116, 3000) == (OK, 0)

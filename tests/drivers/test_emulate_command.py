@@ -16,7 +16,7 @@ WAIT_S = 20.0
 
 
 def command(*words, **more):
-    return [sys.executable, "-c", "from xlvla.cli import main; main()", *words]
+    return [sys.executable, "-c", "from xlvla_cli.app import main; main()", *words]
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def hand(tmp_path):
     """The address of an emulated hand and somebody who types at its terminal."""
     address = str(tmp_path / "hand")
     process = subprocess.Popen(
-        command("emulate", "ability", "--side", "left", "--address", address, "--option", "baud=115200"),
+        command(
+            "emulate", "ability", "--side", "left", "--address", address, "--option", "baud=115200"
+        ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

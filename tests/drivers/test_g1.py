@@ -1,4 +1,6 @@
-"""The Unitree G1: its frames, its emulator against a plain DDS peer, and our drivers against the emulator."""
+"""The Unitree G1: its frames, its emulator against a plain DDS peer, and our drivers against the
+emulator.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-if importlib.util.find_spec("cyclonedds") is None:  # not imported here: rclpy may be in this process
+if (
+    importlib.util.find_spec("cyclonedds") is None
+):  # not imported here: rclpy may be in this process
     pytest.skip("cyclonedds is not installed", allow_module_level=True)
 
 from xlvla.errors import XlvlaError
@@ -31,7 +35,10 @@ pytestmark = pytest.mark.usefixtures("hastened")
 DOMAIN = 100 + os.getpid() % 100
 ADDRESS = f"lo@{DOMAIN}"
 OPTIONS = Options(ramp_s=0.3)
-HOME = {"left": np.array([0.1, 0.3, 0.1, 0.5, 0.1, 0.1, 0.1]), "right": np.array([0.1, -0.3, -0.1, 0.5, -0.1, 0.1, -0.1])}
+HOME = {
+    "left": np.array([0.1, 0.3, 0.1, 0.5, 0.1, 0.1, 0.1]),
+    "right": np.array([0.1, -0.3, -0.1, 0.5, -0.1, 0.1, -0.1]),
+}
 PEER = Path(__file__).with_name("g1_peer.py")
 SOON_S = 60.0
 STILL_RAD = 0.01
@@ -100,7 +107,8 @@ def arrives(emulator, target):
 @contextlib.contextmanager
 def watched(emulator):
     """The poses [n, 7] the arm goes through meanwhile."""
-    poses, over = [emulator.position], threading.Event()
+    poses = [emulator.position]
+    over = threading.Event()
 
     def watch():
         while not over.wait(0.005):
@@ -134,7 +142,10 @@ def a_state():
     return state
 
 
-@pytest.mark.parametrize(("message", "crc"), [(wire.LOW_CMD.new(), 0xFE172F9F), (a_command(), 0xCBA56233), (a_state(), 0x6E276432)])
+@pytest.mark.parametrize(
+    ("message", "crc"),
+    [(wire.LOW_CMD.new(), 0xFE172F9F), (a_command(), 0xCBA56233), (a_state(), 0x6E276432)],
+)
 def test_the_crc_is_the_documented_one(message, crc):
     assert wire.crc(message) == wire.crc(message.copy()) == crc
 
@@ -146,11 +157,18 @@ def test_values_are_where_cdr_puts_them():
         424: "01000000", 428: "0000003f", 440: "00007042", 444: "0000c03f", 820: "0000803f", 1000: "3362a5cb"
     }  # fmt: skip
     data = wire.LOW_STATE.encode(a_state())
-    assert len(data) == 2092 and data[13] == 5 and data[16:20].hex() == "e8030000" and data[20:24].hex() == "0000803f"
+    assert (
+        len(data) == 2092
+        and data[13] == 5
+        and data[16:20].hex() == "e8030000"
+        and data[20:24].hex() == "0000803f"
+    )
     assert data[916:920].hex() == "0000003f"
 
 
-@pytest.mark.parametrize(("layout", "message"), [(wire.LOW_CMD, a_command()), (wire.LOW_STATE, a_state())])
+@pytest.mark.parametrize(
+    ("layout", "message"), [(wire.LOW_CMD, a_command()), (wire.LOW_STATE, a_state())]
+)
 def test_messages_come_back_and_damage_shows(layout, message):
     data = layout.encode(message)
     back = layout.decode(data)
@@ -170,7 +188,9 @@ def test_an_address_is_an_interface_with_the_robots_domain_unless_it_says_anothe
 
 
 def test_a_peer_with_the_librarys_own_encoder_moves_the_emulated_robot(emulators):
-    ran = subprocess.run([sys.executable, str(PEER), str(DOMAIN)], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, str(PEER), str(DOMAIN)], capture_output=True, text=True, timeout=60
+    )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert found.pop("ticks") > 100 and found.pop("shoulder") == pytest.approx(0.5, abs=STILL_RAD)
@@ -192,7 +212,12 @@ def test_the_arms_are_taken_over_and_given_back_without_motion(emulators):
         driver.disconnect()
     np.testing.assert_allclose(poses, np.tile(HOME["left"], (len(poses), 1)), atol=STILL_RAD)
     np.testing.assert_allclose(state.position, HOME["left"], atol=STILL_RAD)
-    assert state.faults == () and state.velocity is not None and state.effort is not None and len(state.temperature) == 7
+    assert (
+        state.faults == ()
+        and state.velocity is not None
+        and state.effort is not None
+        and len(state.temperature) == 7
+    )
     assert emulators["left"].counts["taken"] > 50
     assert not socket_path(ADDRESS).with_suffix(".engaged").exists()
 
@@ -226,7 +251,10 @@ def test_a_wild_target_is_reached_no_faster_than_the_options_allow(emulators, dr
     assert took_s > 0.9 / OPTIONS.speed and np.abs(np.diff(poses, axis=0)).max() < 0.5
 
 
-@pytest.mark.parametrize(("fault", "count"), [("bad_checksum", "corrupt"), ("duplicated", "duplicated"), ("late", "late")])
+@pytest.mark.parametrize(
+    ("fault", "count"),
+    [("bad_checksum", "corrupt"), ("duplicated", "duplicated"), ("late", "late")],
+)
 def test_frames_gone_wrong_are_counted_and_survived(emulators, driver, fault, count):
     before = driver.read() and driver.counts[count]
     emulators["left"].inject(fault)
@@ -237,7 +265,9 @@ def test_frames_gone_wrong_are_counted_and_survived(emulators, driver, fault, co
 
 
 @pytest.mark.parametrize("silence_s", [0.0, 1.5])
-def test_a_silent_robot_is_missed_in_time_and_taken_up_again_without_a_jump(emulators, driver, silence_s):
+def test_a_silent_robot_is_missed_in_time_and_taken_up_again_without_a_jump(
+    emulators, driver, silence_s
+):
     away = HOME["left"] + 0.3
     stream(driver, away)
     arrives(emulators["left"], away)
@@ -270,13 +300,23 @@ def test_a_server_that_dies_is_a_lost_link_and_its_successor_moves_nothing(emula
 def test_a_motor_error_stops_its_arm_and_heat_is_told(emulators, driver):
     emulators["left"].inject("over_temperature")
     until(
-        lambda: [f for f in driver.read().faults if (f.code, f.joint, f.stops) == ("hot", "elbow_joint", False)], "nobody tells of the heat"
+        lambda: [
+            f
+            for f in driver.read().faults
+            if (f.code, f.joint, f.stops) == ("hot", "elbow_joint", False)
+        ],
+        "nobody tells of the heat",
     )
     assert driver.read().temperature["elbow_joint"] == 95
     emulators["left"].inject("over_temperature", False)
     emulators["left"].inject("over_current")
     until(
-        lambda: [f for f in driver.read().faults if (f.code, f.joint, f.stops) == ("0x2", "elbow_joint", True)], "nobody tells of the error"
+        lambda: [
+            f
+            for f in driver.read().faults
+            if (f.code, f.joint, f.stops) == ("0x2", "elbow_joint", True)
+        ],
+        "nobody tells of the error",
     )
     driver.write(dict(zip(driver.joints, HOME["left"] + 0.2, strict=True)))
     with pytest.raises(XlvlaError, match="elbow_joint its motor reports an error"):
@@ -301,7 +341,9 @@ def test_a_network_interface_that_is_not_there_is_one_clear_line():
 
 
 def test_a_robot_that_somebody_else_commands_is_not_commanded(emulators):
-    with subprocess.Popen([sys.executable, str(PEER), str(DOMAIN), "rival"], stdout=subprocess.PIPE) as rival:
+    with subprocess.Popen(
+        [sys.executable, str(PEER), str(DOMAIN), "rival"], stdout=subprocess.PIPE
+    ) as rival:
         assert rival.stdout is not None and rival.stdout.readline()
         with pytest.raises(XlvlaError, match="another program writes rt/arm_sdk"):
             Driver(ADDRESS, "left", OPTIONS).connect()
@@ -330,10 +372,14 @@ while True:
 
 
 def test_an_arm_whose_driver_is_killed_in_motion_brakes(emulators):
-    process = subprocess.Popen([sys.executable, "-c", MOVES, ADDRESS], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", MOVES, ADDRESS], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None and process.stdout.readline() == "moves\n"
-        until(lambda: emulators["left"].position[3] > HOME["left"][3] + 0.2, "the arm does not move")
+        until(
+            lambda: emulators["left"].position[3] > HOME["left"][3] + 0.2, "the arm does not move"
+        )
         killed_at = emulators["left"].position[3]
     finally:
         process.kill()

@@ -7,15 +7,16 @@ import contextlib
 import numpy as np
 import pytest
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.guard import HEADROOM, NEAR_RAD, Guard, Refused, part_guard
 from xlvla_drivers.motion.limits import Bounds, Limiter
 from xlvla_drivers.motion.sides import side_player
 from xlvla_drivers.motion.steps import State
 
-RATE_HZ, STALE_S, NOW_S = 200.0, 0.5, 1_000_000.0
+RATE_HZ = 200.0
+STALE_S = 0.5
+NOW_S = 1_000_000.0
 ARM = catalog.arm("xarm7")
 HOME = np.array([-0.134, -0.307, -0.156, 0.234, 2.770, 0.784, -1.423])
 STILL = np.zeros(7)
@@ -25,11 +26,21 @@ class Desk:
     """A guard, the clocks it looks at, and what it sent."""
 
     def __init__(self, rate_hz=RATE_HZ, acceleration=ARM.acceleration):
-        self.steady_s, self.ahead_s, self.rate_hz = 100.0, NOW_S, rate_hz
+        self.steady_s = 100.0
+        self.ahead_s = NOW_S
+        self.rate_hz = rate_hz
         acceleration = np.full(7, acceleration)
-        self.guard = Guard(ARM.joints, ARM.limits, acceleration=acceleration, stale_s=STALE_S, rate_hz=rate_hz, clock=lambda: self.steady_s)
+        self.guard = Guard(
+            ARM.joints,
+            ARM.limits,
+            acceleration=acceleration,
+            stale_s=STALE_S,
+            rate_hz=rate_hz,
+            clock=lambda: self.steady_s,
+        )
         self.acceleration = acceleration
-        self.times, self.sent = [], []
+        self.times = []
+        self.sent = []
 
     @property
     def now_s(self):
@@ -38,7 +49,9 @@ class Desk:
 
     def ask(self, position, *, age_s=0.0, session="", now_s=None):
         now_s = self.now_s if now_s is None else now_s
-        self.guard.offer(dict(zip(ARM.joints, position, strict=True)), now_s - age_s, now_s, session)
+        self.guard.offer(
+            dict(zip(ARM.joints, position, strict=True)), now_s - age_s, now_s, session
+        )
 
     def refused(self, position, **how):
         with pytest.raises(Refused) as refusal:
@@ -54,7 +67,9 @@ class Desk:
         return target
 
     def run(self, velocity, seconds):
-        """A stream of commands that move evenly [J] rad/s, from where the guard holds; its last command."""
+        """A stream of commands that move evenly [J] rad/s, from where the guard holds; its last
+        command.
+        """
         position = self.guard.held.copy()
         for _ in range(round(seconds * self.rate_hz)):
             self.steady_s += 1 / self.rate_hz
@@ -64,17 +79,23 @@ class Desk:
         return position
 
     def check_limits(self):
-        """What was sent keeps position, velocity and acceleration limits, by differences of what was sent."""
-        times, sent = np.array(self.times), np.array(self.sent)
+        """What was sent keeps position, velocity and acceleration limits, by differences of what
+        was sent.
+        """
+        times = np.array(self.times)
+        sent = np.array(self.sent)
         different = np.concatenate([[True], np.diff(times) > 0])
-        times, sent = times[different], sent[different]
+        times = times[different]
+        sent = sent[different]
         velocity = np.diff(sent, axis=0) / np.diff(times)[:, None]
         middles = (times[1:] + times[:-1]) / 2
         acceleration = np.diff(velocity, axis=0) / np.diff(middles)[:, None]
         assert np.isfinite(sent).all()
         assert (sent >= ARM.limits.lower - 1e-9).all() and (sent <= ARM.limits.upper + 1e-9).all()
         assert (np.abs(velocity) <= ARM.limits.velocity * (1 + 1e-6)).all()
-        assert (np.abs(acceleration) <= self.acceleration * (1 + 1e-6)).all(), np.abs(acceleration).max()
+        assert (np.abs(acceleration) <= self.acceleration * (1 + 1e-6)).all(), np.abs(
+            acceleration
+        ).max()
 
 
 @pytest.fixture
@@ -83,10 +104,20 @@ def desk():
 
 
 def limited_stream(rng, seconds=3.0):
-    """Commands at 200 Hz of motion's own limiter towards targets that leap: as hard as motion may move."""
+    """Commands at 200 Hz of motion's own limiter towards targets that leap: as hard as motion may
+    move.
+    """
     limits = ARM.limits
-    bounds = Bounds(limits.lower, limits.upper, limits.velocity, np.full(7, ARM.acceleration), np.full(7, ARM.acceleration / 0.04))
-    limiter, target, made = Limiter(bounds, HOME), HOME, [HOME]
+    bounds = Bounds(
+        limits.lower,
+        limits.upper,
+        limits.velocity,
+        np.full(7, ARM.acceleration),
+        np.full(7, ARM.acceleration / 0.04),
+    )
+    limiter = Limiter(bounds, HOME)
+    target = HOME
+    made = [HOME]
     for number in range(round(200 * seconds)):
         if number % 60 == 0:
             target = np.clip(made[-1] + rng.uniform(-1.0, 1.0, 7), limits.lower, limits.upper)
@@ -106,10 +137,14 @@ def test_whatever_is_asked_what_is_sent_keeps_the_limits_and_comes_to_rest(seed)
     desk = Desk(rate_hz=rng.choice([40.0, 100.0, 200.0, 250.0]))
     desk.guard.anchor(HOME)
     desk.send()
-    every_s, next_s, silent_s, wanted = 0.0, 0.0, 0.0, HOME
+    every_s = 0.0
+    next_s = 0.0
+    silent_s = 0.0
+    wanted = HOME
     for _ in range(4000):
         if rng.random() < 0.005:  # another stream: 5 to 250 Hz, smooth or leaping
-            every_s, speed = 1 / rng.uniform(5, 250), rng.choice([0.0, 0.5, 3.0, 30.0])
+            every_s = 1 / rng.uniform(5, 250)
+            speed = rng.choice([0.0, 0.5, 3.0, 30.0])
             direction = rng.choice([-1.0, 1.0], 7) * speed
         if rng.random() < 0.002:
             silent_s = desk.steady_s + rng.uniform(0.1, 1.0)
@@ -117,7 +152,9 @@ def test_whatever_is_asked_what_is_sent_keeps_the_limits_and_comes_to_rest(seed)
             direction = -direction
         while every_s and next_s <= desk.steady_s:
             next_s = max(next_s, desk.steady_s - 0.1) + every_s
-            wanted = np.clip(wanted + direction * every_s, ARM.limits.lower - 0.2, ARM.limits.upper + 0.2)
+            wanted = np.clip(
+                wanted + direction * every_s, ARM.limits.lower - 0.2, ARM.limits.upper + 0.2
+            )
             if rng.random() < 0.01:
                 wanted = wanted + rng.normal(0, 0.4, 7)
             asked = wanted.copy()
@@ -139,7 +176,9 @@ def test_whatever_is_asked_what_is_sent_keeps_the_limits_and_comes_to_rest(seed)
         desk.send()
     desk.check_limits()
     assert desk.guard.counts["accepted"] > 100
-    assert desk.guard.at_rest and not desk.guard.following and (desk.sent[-1] == desk.sent[-2]).all()
+    assert (
+        desk.guard.at_rest and not desk.guard.following and (desk.sent[-1] == desk.sent[-2]).all()
+    )
 
 
 def test_a_command_within_the_limits_is_sent_as_it_is(desk):
@@ -155,25 +194,37 @@ def test_a_command_within_the_limits_is_sent_as_it_is(desk):
 @pytest.mark.parametrize("rate_hz", [40.0, 50.0, 100.0, 170.0, 250.0])
 def test_a_stream_of_motion_is_followed_without_lag_at_any_rate_and_within_the_limits(rate_hz):
     rng = np.random.default_rng(2)
-    commands, desk = limited_stream(rng), Desk(rate_hz, HEADROOM * ARM.acceleration)
+    commands = limited_stream(rng)
+    desk = Desk(rate_hz, HEADROOM * ARM.acceleration)
     desk.guard.anchor(HOME)
-    began_s, next_command, wanted = desk.steady_s, 1, []
+    began_s = desk.steady_s
+    next_command = 1
+    wanted = []
     while next_command < len(commands) - 20:
         desk.steady_s += 1 / rate_hz
-        while began_s + 0.005 * next_command <= desk.steady_s - rng.uniform(0.0, 0.003):  # it takes a while to arrive
+        while began_s + 0.005 * next_command <= desk.steady_s - rng.uniform(
+            0.0, 0.003
+        ):  # it takes a while to arrive
             made_s = began_s + 0.005 * next_command
             desk.ask(commands[next_command], age_s=desk.steady_s - made_s)
             next_command += 1
         desk.send(0.0)
-        wanted.append([np.interp((desk.steady_s - began_s) / 0.005, np.arange(len(commands)), joint) for joint in commands.T])
+        wanted.append(
+            [
+                np.interp((desk.steady_s - began_s) / 0.005, np.arange(len(commands)), joint)
+                for joint in commands.T
+            ]
+        )
     desk.check_limits()
-    assert np.abs(np.array(desk.sent) - wanted).max() < 0.02  # 6 ms at full speed; without the stream's velocity 15 ms and more
+    assert (
+        np.abs(np.array(desk.sent) - wanted).max() < 0.02
+    )  # 6 ms at full speed; without the stream's velocity 15 ms and more
     assert desk.guard.counts["limited"] == 0
 
 
 def test_guard_and_motion_have_the_same_acceleration_limits():
     for name in ("bimanual", "bimanual_emulated"):
-        rig = rigs.load(name)
+        rig = rig_file.load(name)
         for side in rig.sides:
             both = np.concatenate([rig.acceleration(side, part) for part in ("arm", "hand")])
             assert np.allclose(both, side_player(rig, side).bounds.acceleration)
@@ -203,7 +254,7 @@ def test_a_first_command_may_be_where_a_finger_is_kept_by_what_it_holds(desk):
 
 def test_a_command_made_before_the_anchor_is_void(desk):
     desk.guard.anchor(HOME)
-    assert desk.refused(HOME, age_s=0.01) == "void"
+    assert desk.refused(HOME, age_s=0.01) == "discarded"
 
 
 def test_a_stale_command_brakes_the_device_within_its_limits_to_rest(desk):
@@ -256,7 +307,10 @@ def test_a_clock_of_stamps_that_is_set_neither_freezes_the_device_nor_moves_it(d
     refused = sum(count for what, count in desk.guard.counts.items() if what.startswith("refused"))
     last = desk.run([1.0, 0, 0, 0, 0, 0, 0], 0.5)
     desk.check_limits()
-    assert sum(count for what, count in desk.guard.counts.items() if what.startswith("refused")) == refused
+    assert (
+        sum(count for what, count in desk.guard.counts.items() if what.startswith("refused"))
+        == refused
+    )
     assert np.abs(desk.sent[-1] - last).max() < 0.01
 
 
@@ -298,7 +352,7 @@ def test_a_stop_brakes_whoever_commands_and_only_a_release_and_a_near_command_en
     old_s = desk.now_s
     desk.steady_s += 0.01
     desk.guard.release()
-    assert desk.refused(desk.sent[-1], age_s=desk.now_s - old_s) == "void"
+    assert desk.refused(desk.sent[-1], age_s=desk.now_s - old_s) == "discarded"
     assert desk.refused(desk.sent[-1] + 2 * NEAR_RAD) == "far"
     desk.ask(desk.sent[-1])
     assert desk.guard.following
@@ -343,7 +397,8 @@ def test_names_that_are_unknown_or_missing_are_told(desk):
 
 
 def test_a_pose_measured_outside_the_limits_is_held_and_then_only_moves_inwards(desk):
-    outside, lower = HOME.copy(), ARM.limits.lower
+    outside = HOME.copy()
+    lower = ARM.limits.lower
     outside[3] = lower[3] - 0.3
     desk.guard.anchor(outside)
     assert (desk.send() == outside).all()
@@ -362,7 +417,7 @@ def test_a_device_that_reports_nonsense_anchors_nothing(desk):
 
 
 def test_every_part_of_a_rig_has_a_guard_with_a_little_more_acceleration_than_motion():
-    rig = rigs.load("bimanual_emulated")
+    rig = rig_file.load("bimanual_emulated")
     for side, part in rig.parts:
         limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
         guard = part_guard(rig, side, part, limits, rate_hz=100.0)

@@ -33,7 +33,9 @@ leisure = leisurely(inspire_registers, "LINK_TIMEOUT_S", "REPLY_S")
 
 def connected(folder, transport="serial", side="right", model="ftp", **options):
     address = f"127.0.0.1:{free_port()}" if transport == "tcp" else folder / "hand"
-    return Pair(Emulator, Driver, address, side, Options(transport=transport, model=model, **options))
+    return Pair(
+        Emulator, Driver, address, side, Options(transport=transport, model=model, **options)
+    )
 
 
 pair = closing(connected)
@@ -47,24 +49,35 @@ def free_port():
 
 def closed(driver, fraction):
     """Every joint so far closed."""
-    return {name: fraction * upper for name, upper in zip(driver.joints, (1.308, 0.6, 1.47, 1.47, 1.47, 1.47), strict=True)}
+    return {
+        name: fraction * upper
+        for name, upper in zip(driver.joints, (1.308, 0.6, 1.47, 1.47, 1.47, 1.47), strict=True)
+    }
 
 
 def test_requests_are_the_manuals_bytes():
     assert wire.read_request(1, wire.ANGLE_ACT, 12) == hexed("EB 90 01 04 11 0A 06 0C 32")
     some = wire.shorts([500, 500, -1, 0, 500, 500])
-    assert wire.write_request(1, wire.ANGLE_SET, some) == hexed("EB 90 01 0F 12 CE 05 F4 01 F4 01 FF FF 00 00 F4 01 F4 01 C7")
+    assert wire.write_request(1, wire.ANGLE_SET, some) == hexed(
+        "EB 90 01 0F 12 CE 05 F4 01 F4 01 FF FF 00 00 F4 01 F4 01 C7"
+    )
     speed = wire.shorts([500] * 6)
-    assert wire.write_request(1, wire.SPEED_SET, speed) == hexed("EB 90 01 0F 12 F2 05 F4 01 F4 01 F4 01 F4 01 F4 01 F4 01 D7")
+    assert wire.write_request(1, wire.SPEED_SET, speed) == hexed(
+        "EB 90 01 0F 12 F2 05 F4 01 F4 01 F4 01 F4 01 F4 01 F4 01 D7"
+    )
     assert wire.write_request(1, wire.CLEAR_ERROR, b"\x01") == hexed("EB 90 01 04 12 EC 03 01 07")
     assert wire.read_request(1, wire.ERROR, 6) == hexed("EB 90 01 04 11 46 06 06 68")
 
 
 def test_replies_are_the_manuals_bytes():
     angles = wire.shorts([100, 100, 100, 100, 2000, 0])
-    assert wire.reply(1, wire.READ, wire.ANGLE_ACT, angles) == hexed("90 EB 01 0F 11 0A 06 64 00 64 00 64 00 64 00 D0 07 00 00 98")
+    assert wire.reply(1, wire.READ, wire.ANGLE_ACT, angles) == hexed(
+        "90 EB 01 0F 11 0A 06 64 00 64 00 64 00 64 00 D0 07 00 00 98"
+    )
     assert wire.reply(1, wire.WRITE, wire.ANGLE_SET, b"\x01") == hexed("90 EB 01 04 12 CE 05 01 EB")
-    assert wire.reply(1, wire.READ, wire.ERROR, bytes([0, 0, 0, 6, 0, 0])) == hexed("90 EB 01 09 11 46 06 00 00 00 06 00 00 6D")
+    assert wire.reply(1, wire.READ, wire.ERROR, bytes([0, 0, 0, 6, 0, 0])) == hexed(
+        "90 EB 01 09 11 46 06 00 00 00 06 00 00 6D"
+    )
 
 
 def test_a_reply_is_found_among_spoiled_ones():
@@ -75,7 +88,7 @@ def test_a_reply_is_found_among_spoiled_ones():
     assert wire.cut_reply(buffer, counts) == sound
     assert wire.cut_reply(buffer, counts) is None
     assert counts == {"corrupt": 1, "truncated": 1}
-    assert wire.parse(sound) == wire.Frame(1, wire.WRITE, wire.ANGLE_SET, b"\x01")
+    assert wire.parse(sound) == wire.InspireFrame(1, wire.WRITE, wire.ANGLE_SET, b"\x01")
 
 
 def test_modbus_shows_shorts_as_they_are_and_of_octets_the_first_high():
@@ -83,13 +96,17 @@ def test_modbus_shows_shorts_as_they_are_and_of_octets_the_first_high():
     assert wire.to_registers(wire.ANGLE_ACT, data) == [1000, 0xFFFF]
     assert wire.to_registers(wire.ERROR, b"\x01\x02") == [0x0102]
     assert wire.to_registers(wire.ERROR, b"\x01\x02", high_first=False) == [0x0201]
-    assert wire.from_registers(wire.CURRENT, wire.to_registers(wire.CURRENT, bytes(range(30)))) == bytes(range(30))
+    assert wire.from_registers(
+        wire.CURRENT, wire.to_registers(wire.CURRENT, bytes(range(30)))
+    ) == bytes(range(30))
 
 
 def test_the_seventeen_fields_fill_the_taxels_registers_without_a_gap():
     fields = sorted(wire.FIELDS.values(), key=lambda field: field.address)
     assert len(fields) == 17
-    assert [field.address + field.size for field in fields] == [field.address for field in fields[1:]] + [wire.MAP_END]
+    assert [field.address + field.size for field in fields] == [
+        field.address for field in fields[1:]
+    ] + [wire.MAP_END]
 
 
 def test_the_palm_is_sent_column_by_column_from_its_last_row_up():
@@ -98,7 +115,8 @@ def test_the_palm_is_sent_column_by_column_from_its_last_row_up():
 
 
 def test_the_skin_is_read_piece_by_piece_and_shown_field_by_field():
-    skin, seen = Skin(taxel_n=0.5, largest=64, rate_hz=1000.0), []
+    skin = Skin(taxel_n=0.5, largest=64, rate_hz=1000.0)
+    seen = []
     for step in range(60):
         assert skin.due_s <= step
         piece = skin.next(float(step))
@@ -106,7 +124,10 @@ def test_the_skin_is_read_piece_by_piece_and_shown_field_by_field():
         skin.take(piece, wire.shorts([2] * (piece.size // 2)))
         seen.append(len(skin.fields))
     assert seen[:5] == [1, 1, 1, 2, 2] and seen[-1] == 17
-    assert all((skin.fields[name] == 1.0).all() and skin.fields[name].size == 0.5 * field.size for name, field in wire.FIELDS.items())
+    assert all(
+        (skin.fields[name] == 1.0).all() and skin.fields[name].size == 0.5 * field.size
+        for name, field in wire.FIELDS.items()
+    )
 
 
 @pytest.mark.parametrize("transport", WIRES)
@@ -124,10 +145,20 @@ def test_a_hand_goes_where_it_is_told_and_says_so(pair, transport):
 
 def test_each_joint_moves_its_own_motor(pair):
     hand = pair(model="dfx")
-    target = closed(hand.driver, 0.0) | {"thumb_proximal_yaw_joint": 1.308, "index_proximal_joint": 1.47}
+    target = closed(hand.driver, 0.0) | {
+        "thumb_proximal_yaw_joint": 1.308,
+        "index_proximal_joint": 1.47,
+    }
     patient(hand.driver.write, target)
     hand.read_until(lambda state: state.position[0] == 1.308 and state.position[2] == 1.47)
-    assert wire.from_shorts(hand.emulator.hand.read(wire.ANGLE_ACT, 12)) == (1000, 1000, 1000, 0, 1000, 0)
+    assert wire.from_shorts(hand.emulator.hand.read(wire.ANGLE_ACT, 12)) == (
+        1000,
+        1000,
+        1000,
+        0,
+        1000,
+        0,
+    )
 
 
 def test_connecting_moves_nothing(pair):
@@ -161,14 +192,18 @@ def test_forces_are_felt_in_newton(pair, transport):
     hand.emulator.hand.contact_n = np.array([0, 0, 0, 4.0, 2.0, 0])
     state = hand.read_until(lambda state: len(state.tactile) == 6 + 17)
     assert state.tactile["index_force"] == pytest.approx(4.0, abs=GRAM_N)
-    assert state.tactile["index_tip"].shape == (3, 3) and state.tactile["index_tip"].sum() == pytest.approx(4.0, abs=5 * GRAM_N)
+    assert state.tactile["index_tip"].shape == (3, 3) and state.tactile[
+        "index_tip"
+    ].sum() == pytest.approx(4.0, abs=5 * GRAM_N)
     assert state.tactile["thumb_tip"].sum() == pytest.approx(2.0, abs=5 * GRAM_N)
     assert not state.tactile["palm"].any()
 
 
 def test_a_dfx_has_no_skin_but_forces(pair):
     hand = pair(model="dfx")
-    assert sorted(patient(hand.driver.read).tactile) == sorted(f"{part}_force" for part in wire.PARTS)
+    assert sorted(patient(hand.driver.read).tactile) == sorted(
+        f"{part}_force" for part in wire.PARTS
+    )
     assert hand.emulator.hand.read(wire.TAXELS_BEGIN, 18) is None
 
 
@@ -178,7 +213,9 @@ def test_a_stalled_finger_is_reported_by_name_and_cleared_where_it_is(pair, tran
     hand.emulator.inject("stall")
     patient(hand.driver.write, closed(hand.driver, 0.5))
     state = hand.read_until(lambda state: state.faults)
-    assert [(fault.joint, fault.text, fault.stops) for fault in state.faults] == [("index_proximal_joint", "stall", True)]
+    assert [(fault.joint, fault.text, fault.stops) for fault in state.faults] == [
+        ("index_proximal_joint", "stall", True)
+    ]
     assert state.tactile["index_force"] == pytest.approx(500 * GRAM_N)
     hand.emulator.inject("stall", False)
     stuck = hand.emulator.position[2]
@@ -192,7 +229,10 @@ def test_heat_cannot_be_cleared_but_passes(pair):
     hand = pair(health_hz=100.0)
     hand.emulator.inject("over_temperature")
     state = hand.read_until(lambda state: state.faults)
-    assert state.faults[0].joint == "thumb_proximal_pitch_joint" and state.temperature["thumb_proximal_pitch_joint"] == 85.0
+    assert (
+        state.faults[0].joint == "thumb_proximal_pitch_joint"
+        and state.temperature["thumb_proximal_pitch_joint"] == 85.0
+    )
     with pytest.raises(XlvlaError, match="thumb_proximal_pitch_joint: over-temperature"):
         patient(hand.driver.recover)
     hand.emulator.inject("over_temperature", False)
@@ -226,7 +266,7 @@ def survive(hand, fault, rounds=12):
         ("tcp", "late", "retries"),
     ],
 )
-def test_spoiled_frames_are_counted_and_survived(pair, transport, fault, counted):
+def test_corrupted_frames_are_counted_and_survived(pair, transport, fault, counted):
     hand = pair(transport)
     survive(hand, fault)
     assert hand.driver.counts[counted] > 0
@@ -253,10 +293,20 @@ def test_rtu_answers_are_the_manuals_bytes(pair):
     hand = pair("rtu")
     answer = hand.emulator._port._answer
     read = list(answer(hexed("01 03 06 0A 00 06 E5 42")))
-    assert read == [hexed("01 03 0C 03 E8 03 E8 03 E8 03 E8 03 E8 03 E8") + crc16(hexed("01 03 0C" + "03E8" * 6))]
+    assert read == [
+        hexed("01 03 0C 03 E8 03 E8 03 E8 03 E8 03 E8 03 E8")
+        + crc16(hexed("01 03 0C" + "03E8" * 6))
+    ]
     written = list(answer(hexed("01 10 05 CE 00 06 0C 01 F4 01 F4 FF FF 00 00 01 F4 01 F4 41 51")))
     assert written == [hexed("01 10 05 CE 00 06 21 38")]
-    assert wire.from_shorts(hand.emulator.hand.read(wire.ANGLE_SET, 12)) == (500, 500, 1000, 0, 500, 500)
+    assert wire.from_shorts(hand.emulator.hand.read(wire.ANGLE_SET, 12)) == (
+        500,
+        500,
+        1000,
+        0,
+        500,
+        500,
+    )
     assert crc16(hexed("01 03 0C 03 E8 03 E8 03 E8 03 E8 03 E8 01 F4")) == hexed("7C 84")
 
 
@@ -274,21 +324,39 @@ def test_pymodbus_itself_reads_and_writes_the_emulated_hand(pair, transport):
     hand = pair(transport)
     hand.driver.disconnect()
     host, _, port = hand.address.partition(":")
-    client = ModbusTcpClient(host, port=int(port)) if transport == "tcp" else ModbusSerialClient(hand.address, baudrate=115200)
+    client = (
+        ModbusTcpClient(host, port=int(port))
+        if transport == "tcp"
+        else ModbusSerialClient(hand.address, baudrate=115200)
+    )
     with client:
-        assert not client.write_registers(wire.ANGLE_SET, [0, 1000, 1000, 1000, 1000, 250]).isError()
+        assert not client.write_registers(
+            wire.ANGLE_SET, [0, 1000, 1000, 1000, 1000, 250]
+        ).isError()
         assert not client.write_register(wire.CLEAR_ERROR, 1).isError()
         time.sleep(0.8)
-        assert client.read_holding_registers(wire.ANGLE_ACT, count=6).registers == [0, 1000, 1000, 1000, 1000, 250]
+        assert client.read_holding_registers(wire.ANGLE_ACT, count=6).registers == [
+            0,
+            1000,
+            1000,
+            1000,
+            1000,
+            250,
+        ]
         assert client.read_holding_registers(wire.TEMP, count=3).registers == [0x2020] * 3
-        assert len(client.read_holding_registers(wire.FIELDS["palm"].address, count=112).registers) == 112
+        assert (
+            len(client.read_holding_registers(wire.FIELDS["palm"].address, count=112).registers)
+            == 112
+        )
         assert client.read_holding_registers(6000, count=1).exception_code == 2
         assert client.read_coils(0, count=1).exception_code == 1
 
 
 def test_a_hand_without_taxels_says_which_option_is_wrong(pair):
     hand = pair("rtu", model="dfx")
-    asks_too_much = Driver(hand.address, "right", Options(transport="rtu", model="ftp", tactile_hz=1000.0))
+    asks_too_much = Driver(
+        hand.address, "right", Options(transport="rtu", model="ftp", tactile_hz=1000.0)
+    )
     hand.driver.disconnect()
     patient(asks_too_much.connect)
     with pytest.raises(XlvlaError, match=r"options\.model"):

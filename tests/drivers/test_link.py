@@ -10,15 +10,14 @@ import time
 import numpy as np
 import pytest
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.guard import part_guard
 from xlvla.types import PARTS
+from xlvla_cli.bench.rehearsal import Rehearsal
 from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.link import FIRST_PAUSE_S, Link
-from xlvla_drivers.rehearsal import Rehearsal
 
 PATIENCE_S = 15.0
 RATE_HZ = 100.0
@@ -26,21 +25,32 @@ RATE_HZ = 100.0
 
 def emulated(hand="ability", **device):
     """A rig of one emulated side."""
-    left = {"arm": {"type": "xarm7", "device": {"emulated": True}}, "hand": {"type": hand, "device": {"emulated": True, **device}}}
-    return rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test")
+    left = {
+        "arm": {"type": "xarm7", "device": {"emulated": True}},
+        "hand": {"type": hand, "device": {"emulated": True, **device}},
+    }
+    return rig_file.from_document(
+        {"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test"
+    )
 
 
 class Desk:
     """An emulated hand, its link, and somebody who steps it."""
 
     def __init__(self, rig):
-        self.emulator, self.told = registry.emulator(rig, "left", "hand"), []
+        self.emulator = registry.emulator(rig, "left", "hand")
+        self.reported = []
         device, _ = registry.configured(rig, "left", "hand")
         driver = registry.open_device(rig, "left", "hand")
         calibration = Calibration(driver.joints, device.calibration)
         limits = command_limits(rig, "left", "hand", calibration)
         self.guard = part_guard(rig, "left", "hand", limits, rate_hz=RATE_HZ)
-        self.link = Link(driver, self.guard, calibration, on_change=lambda: self.told.append(self.link.standing))
+        self.link = Link(
+            driver,
+            self.guard,
+            calibration,
+            on_change=lambda: self.reported.append(self.link.status),
+        )
 
     def step(self):
         self.link.step()
@@ -49,7 +59,7 @@ class Desk:
     def until(self, true):
         give_up = time.monotonic() + PATIENCE_S
         while not true():
-            assert time.monotonic() < give_up, self.link.standing
+            assert time.monotonic() < give_up, self.link.status
             self.step()
 
     def ask(self, position):
@@ -75,27 +85,29 @@ def desk(monkeypatch, tmp_path):
 
 def test_a_connected_device_is_held_where_it_was_measured(desk):
     desk.until(lambda: desk.link.sent)
-    assert desk.link.standing.level == "ok" and not desk.guard.following
+    assert desk.link.status.level == "ok" and not desk.guard.following
     assert np.abs(np.array(list(desk.link.sent.values())) - desk.emulator.position).max() < 0.01
 
 
-def test_an_unplugged_device_is_reported_and_sent_nothing_and_when_it_is_back_only_a_near_command_moves_it(desk):
+def test_an_unplugged_device_is_reported_and_sent_nothing_and_when_it_is_back_only_a_near_command_moves_it(
+    desk,
+):
     desk.until(lambda: desk.link.sent)
     bent = np.clip(np.full(6, 0.6), desk.guard.limits.lower, desk.guard.limits.upper)
     desk.go(bent)
     desk.emulator.inject("unplug")
-    desk.until(lambda: desk.link.standing.level == "fault")
-    assert desk.link.condition == "lost" and not desk.link.sent and "gone" in desk.link.standing.line
+    desk.until(lambda: desk.link.status.level == "fault")
+    assert desk.link.condition == "lost" and not desk.link.sent and "gone" in desk.link.status.line
     desk.emulator.plant.place(0.5 * bent)  # somebody moves the fingers meanwhile
     desk.emulator.inject("unplug", False)
     desk.until(lambda: desk.link.sent)
     assert np.abs(np.array(list(desk.link.sent.values())) - 0.5 * bent).max() < 0.02
     with pytest.raises(XlvlaError, match="the first command must be within"):
         desk.ask(bent)
-    assert desk.link.standing.level == "warning"
+    assert desk.link.status.level == "warning"
     desk.go(bent)
-    assert desk.link.standing.level == "ok"
-    assert [standing.level for standing in desk.told].count("ok") >= 3
+    assert desk.link.status.level == "ok"
+    assert [standing.level for standing in desk.reported].count("ok") >= 3
 
 
 def test_attempts_to_connect_become_rarer(desk):
@@ -121,7 +133,12 @@ def test_a_device_that_is_not_there_cannot_recover(desk):
 def test_a_device_that_moves_is_not_recovered_and_one_that_rests_is_held_where_it_is(desk):
     desk.until(lambda: desk.link.sent)
     bent = np.clip(np.full(6, 0.6), desk.guard.limits.lower, desk.guard.limits.upper)
-    desk.until(lambda: desk.ask(desk.guard.held + np.clip(bent - desk.guard.held, -0.05, 0.05)) or not desk.guard.at_rest)
+    desk.until(
+        lambda: (
+            desk.ask(desk.guard.held + np.clip(bent - desk.guard.held, -0.05, 0.05))
+            or not desk.guard.at_rest
+        )
+    )
     asked = desk.link.recover()
     desk.until(asked.done)
     with pytest.raises(XlvlaError, match="it moves: stop it first"):
@@ -154,11 +171,21 @@ def test_a_calibrated_device_goes_where_the_joint_is_told(monkeypatch, tmp_path)
     desk.emulator.stop()
 
 
-DEVICES = [(hand.driver, "hand", hand.name) for hand in catalog.hands().values() if hand.driver in registry.emulators()]
-DEVICES += [(arm.driver, "arm", arm.name) for arm in catalog.arms().values() if arm.driver in registry.emulators()]
+DEVICES = [
+    (hand.driver, "hand", hand.name)
+    for hand in catalog.hands().values()
+    if hand.driver in registry.emulators()
+]
+DEVICES += [
+    (arm.driver, "arm", arm.name)
+    for arm in catalog.arms().values()
+    if arm.driver in registry.emulators()
+]
 
 
-EVERY_DEVICE = pytest.mark.parametrize(("part", "kind"), [device[1:] for device in DEVICES], ids=[device[0] for device in DEVICES])
+EVERY_DEVICE = pytest.mark.parametrize(
+    ("part", "kind"), [device[1:] for device in DEVICES], ids=[device[0] for device in DEVICES]
+)
 
 
 def rehearsed(part, kind):
@@ -167,7 +194,13 @@ def rehearsed(part, kind):
     left[part]["type"] = kind
     for entry in left.values():
         entry["device"] = {"emulated": True, "rate_hz": RATE_HZ}
-    return Rehearsal(rigs.from_document({"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test"), "left", part)
+    return Rehearsal(
+        rig_file.from_document(
+            {"name": "test", "sides": {"left": left}, "policy": None, "sim": None}, "test"
+        ),
+        "left",
+        part,
+    )
 
 
 @EVERY_DEVICE
@@ -175,24 +208,34 @@ def test_every_device_survives_being_unplugged_while_it_moves(part, kind, monkey
     monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
     with rehearsed(part, kind) as rehearsal:
         outcome = rehearsal.run("unplug")
-    assert outcome.detected_s is not None and outcome.detected_s < 1.0 and outcome.told.startswith("lost")
+    assert (
+        outcome.detected_s is not None
+        and outcome.detected_s < 1.0
+        and outcome.reported.startswith("lost")
+    )
     assert outcome.recovered_s is not None and outcome.recovery == "reconnected by itself"
-    assert outcome.largest_step_rad <= outcome.allowed_step_rad + 0.01  # and the device's resolution
+    assert (
+        outcome.largest_step_rad <= outcome.allowed_step_rad + 0.01
+    )  # and the device's resolution
     assert outcome.return_step_rad < 0.05
 
 
 @EVERY_DEVICE
-def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(part, kind, monkeypatch, tmp_path):
+def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(
+    part, kind, monkeypatch, tmp_path
+):
     monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
     with rehearsed(part, kind) as rehearsal:
         assert rehearsal.followed_after() is not None
         guard = rehearsal.guard
         give_up = time.monotonic() + PATIENCE_S
-        before, speed = guard.held.copy(), 0.0
+        before = guard.held.copy()
+        speed = 0.0
         while speed < 0.3:
             assert time.monotonic() < give_up
             rehearsal.go_on(0.05)
-            speed, before = np.abs(guard.held - before).max() / 0.05, guard.held.copy()
+            speed = np.abs(guard.held - before).max() / 0.05
+            before = guard.held.copy()
         assert all(rehearsal.link.rest(1 / RATE_HZ))
         assert guard.at_rest and guard.stopped
         rehearsal.link.close()
@@ -204,8 +247,10 @@ def test_a_driver_that_ends_in_motion_leaves_every_device_at_rest(part, kind, mo
 STANDSTILLS = """
 import os, pathlib, signal, sys, time
 def family(pid):
-    found = " ".join(thread.joinpath("children").read_text() for thread in pathlib.Path(f"/proc/{pid}/task").iterdir())
-    return [pid, *(other for child in map(int, found.split()) if child != os.getpid() for other in family(child))]
+    found = " ".join(thread.joinpath("children").read_text() for thread in
+    pathlib.Path(f"/proc/{pid}/task").iterdir())
+    return [pid, *(other for child in map(int, found.split()) if child != os.getpid() for other in
+    family(child))]
 for _ in range(4):
     stopped = family(int(sys.argv[1]))
     for pid in stopped:
@@ -219,7 +264,9 @@ for _ in range(4):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says who is whose child")
 @EVERY_DEVICE
-def test_a_machine_that_stands_still_for_a_moment_loses_no_device(part, kind, monkeypatch, tmp_path):
+def test_a_machine_that_stands_still_for_a_moment_loses_no_device(
+    part, kind, monkeypatch, tmp_path
+):
     monkeypatch.setattr(registry, "ADDRESS", str(tmp_path / "{side}_{driver}"))
     with rehearsed(part, kind) as rehearsal:
         assert rehearsal.followed_after() is not None
@@ -234,7 +281,10 @@ def test_a_machine_that_stands_still_for_a_moment_loses_no_device(part, kind, mo
     ("device", "line"),
     [
         ({"options": {"baudrate": 1}}, "did you mean 'baud'"),
-        ({"options": {"baud": "fast"}}, "sides.left.hand.device.options.baud: expected a whole number"),
+        (
+            {"options": {"baud": "fast"}},
+            "sides.left.hand.device.options.baud: expected a whole number",
+        ),
     ],
 )
 def test_what_a_driver_does_not_understand_is_told_before_anything_starts(device, line):
@@ -242,9 +292,13 @@ def test_what_a_driver_does_not_understand_is_told_before_anything_starts(device
     assert len(faults) == 1 and line in faults[0]
 
 
-@pytest.mark.parametrize("hand", [hand.name for hand in catalog.hands().values() if hand.driver in registry.emulators()])
+@pytest.mark.parametrize(
+    "hand", [hand.name for hand in catalog.hands().values() if hand.driver in registry.emulators()]
+)
 def test_the_emulated_rig_takes_any_hand_that_has_an_emulator(hand):
-    rig = rigs.load("bimanual_emulated").with_choices(hands={"left": hand, "right": hand})
+    rig = rig_file.with_choices(
+        rig_file.load("bimanual_emulated"), hands={"left": hand, "right": hand}
+    )
     assert registry.faults(rig) == []
     assert [registry.open_device(rig, *key).joints for key in rig.parts if key[1] == "hand"] == [
         rig.hand(side).joint_names(side) for side in rig.sides
@@ -256,12 +310,22 @@ def test_an_unknown_driver_is_told_when_the_rig_is_read():
         emulated(driver="abilty")
 
 
-def test_emulated_devices_of_different_domains_do_not_meet_nor_those_of_different_hands(monkeypatch):
+def test_emulated_devices_of_different_domains_do_not_meet_nor_those_of_different_hands(
+    monkeypatch,
+):
     addresses = {}
-    names = [name for part in PARTS for name in catalog.drivers(part) if registry.has_emulator(name)]
+    names = [
+        name for part in PARTS for name in catalog.drivers(part) if registry.has_emulator(name)
+    ]
     for domain in ("3", "4"):
         monkeypatch.setenv("ROS_DOMAIN_ID", domain)
-        addresses[domain] = [registry.emulated_address(name, side) for name in names for side in ("left", "right")]
+        addresses[domain] = [
+            registry.emulated_address(name, side) for name in names for side in ("left", "right")
+        ]
     assert not set(addresses["3"]) & set(addresses["4"])
-    hands = [registry.emulated_address(name, side) for name in catalog.drivers("hand") for side in ("left", "right")]
+    hands = [
+        registry.emulated_address(name, side)
+        for name in catalog.drivers("hand")
+        for side in ("left", "right")
+    ]
     assert len(set(hands)) == len(hands)

@@ -1,4 +1,6 @@
-"""The folder for sockets, links and keys in the folder for temporary files, which belongs to everybody."""
+"""The folder for sockets, links and keys in the folder for temporary files, which belongs to
+everybody.
+"""
 
 import os
 import stat
@@ -71,7 +73,11 @@ def foreign(place):
 def test_what_somebody_else_put_in_its_place_is_refused_with_one_line(place, put, words):
     put(place)
     before = stat.S_IMODE(place.lstat().st_mode)
-    for use in (own_folder, lambda: Driver("lo@1", "left", Options()), lambda: registry.emulated_address("ability", "left")):
+    for use in (
+        own_folder,
+        lambda: Driver("lo@1", "left", Options()),
+        lambda: registry.emulated_address("ability", "left"),
+    ):
         with pytest.raises(XlvlaError) as refused:
             use()
         assert words in str(refused.value) and "\n" not in str(refused.value)

@@ -1,4 +1,6 @@
-"""The DexH13's driver and the process of its SDK, against the emulated hand and the SDK's stand-in."""
+"""The DexH13's driver and the process of its SDK, against the emulated hand and the SDK's
+stand-in.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +74,13 @@ def test_the_motors_are_enabled_by_the_first_target_and_disabled_in_the_end(pair
 def test_the_skin_is_reported_by_module_in_newtons(pair):
     hand = pair(detail=True)
     hand.emulator.contact[MODULES.index("thumb_tip")] = (1.0, -2.0, 30.0)
-    state = hand.read_until(lambda state: state.tactile.get("points") is not None and state.tactile["thumb_tip"][2] > 0)
-    assert np.allclose(state.tactile["thumb_tip"], (0.1, -0.2, 3.0)) and not state.tactile["index_tip"].any()
+    state = hand.read_until(
+        lambda state: state.tactile.get("points") is not None and state.tactile["thumb_tip"][2] > 0
+    )
+    assert (
+        np.allclose(state.tactile["thumb_tip"], (0.1, -0.2, 3.0))
+        and not state.tactile["index_tip"].any()
+    )
     assert state.tactile["points"].shape == (1140, 3)
     assert hand.read_until(lambda state: state.temperature).temperature["ring_tip"] == 33.0
 
@@ -180,7 +187,16 @@ def test_the_server_and_the_stand_in_need_no_package(pair):
     hand = pair()
     hand.driver.disconnect()
     ours, theirs = socket.socketpair()
-    command = [sys.executable, "-I", "-S", str(SERVER), "--sdk", paxini_sdk.__file__, hand.address, str(theirs.fileno())]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(SERVER),
+        "--sdk",
+        paxini_sdk.__file__,
+        hand.address,
+        str(theirs.fileno()),
+    ]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process, ours:
         theirs.close()
         lines = ours.makefile("r")

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
@@ -102,7 +102,7 @@ def test_a_line_fault_spoils_some_frames_and_leaves_the_others(echo, link, fault
     for k in range(30):
         text = b"number %02d" % k
         link.send(text + b"\n")
-        if link.frame(line, awake.now_s() + 0.015) == text:
+        if link.frame(line, thread_clock.now_s() + 0.015) == text:
             sound += 1
         else:
             time.sleep(0.025)
@@ -117,7 +117,7 @@ def test_a_line_takes_the_time_its_rate_says(tmp_path):
     link.open()
     began = time.monotonic()
     link.send(b"x" * 19 + b"\n")
-    assert link.frame(line, awake.now_s() + 1.0) == b"x" * 19
+    assert link.frame(line, thread_clock.now_s() + 1.0) == b"x" * 19
     assert time.monotonic() - began >= 40 * 10 / 9600
     device.port.stop()
 
@@ -129,7 +129,7 @@ def test_a_client_at_another_rate_is_not_understood(tmp_path):
         link = SerialLink(str(tmp_path / "hand"), baud, Counter())
         link.open()
         link.send(b"who?\n")
-        assert (link.frame(line, awake.now_s() + 0.2) is not None) == answered
+        assert (link.frame(line, thread_clock.now_s() + 0.2) is not None) == answered
         link.close()
     device.port.stop()
 
@@ -140,7 +140,8 @@ def test_a_port_belongs_to_one_program(link):
 
 
 def test_a_link_left_behind_is_replaced_and_its_late_owner_does_not_remove_the_new_one(tmp_path):
-    first, second = Echo(tmp_path / "hand"), Echo(tmp_path / "hand")
+    first = Echo(tmp_path / "hand")
+    second = Echo(tmp_path / "hand")
     first.port.start()
     second.port.start()
     first.port.stop()
@@ -151,7 +152,9 @@ def test_a_link_left_behind_is_replaced_and_its_late_owner_does_not_remove_the_n
     assert not os.path.lexists(tmp_path / "hand")
 
 
-@pytest.mark.parametrize("make", [lambda path: path.write_text("precious"), lambda path: path.symlink_to("/dev/ttyUSB0")])
+@pytest.mark.parametrize(
+    "make", [lambda path: path.write_text("precious"), lambda path: path.symlink_to("/dev/ttyUSB0")]
+)
 def test_nothing_but_an_emulators_link_is_replaced(tmp_path, make):
     path = tmp_path / "hand"
     make(path)

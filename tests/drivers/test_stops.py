@@ -1,4 +1,6 @@
-"""What stops the devices of a running rig, and who cannot move them: the emulated rig without its policy."""
+"""What stops the devices of a running rig, and who cannot move them: the emulated rig without its
+policy.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,14 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.ros import command_session, convert, topics
-from xlvla.ros.controls import Controls
 from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.ros.stop import StopPublisher
 from xlvla.run import Supervisor, interruptible, own_domain
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.session import Session
 
 WAIT_S = 20.0
 MOVING = 3
@@ -32,22 +33,27 @@ class Writer:
     def __init__(self, node, session=""):
         topic = topics.command("left", "arm")
         self._publisher = node.create_publisher(topic.type, topic.name, topic.qos)
-        self._message = convert.JointMessage(rigs.load("bimanual_emulated").joint_names("left", "arm"))
+        self._message = convert.JointMessage(
+            rig_file.load("bimanual_emulated").joint_names("left", "arm")
+        )
         self._frame = command_session.encode(session)
 
     @property
-    def is_heard(self):
+    def is_subscribed(self):
         return self._publisher.get_subscription_count() > 0
 
     def say(self, position, ahead_s=0.0):
-        self._publisher.publish(self._message.fill(time.time_ns() + round(1e9 * ahead_s), position, frame=self._frame))
+        self._publisher.publish(
+            self._message.fill(time.time_ns() + round(1e9 * ahead_s), position, frame=self._frame)
+        )
 
 
 class Floor:
     """The running devices and what a test needs to look at them."""
 
     def __init__(self, session):
-        self.session, self.node = session, session.operator.node
+        self.session = session
+        self.node = session.operator.node
         self.controls = Controls(session.operator, session.rig)
         self.stop = StopPublisher(self.node, "a test")
         self._states = Reader(self.node, topics.joint_states("left", "arm").history(2000))
@@ -78,11 +84,15 @@ class Floor:
 
     def pose(self):
         since = time.time()
-        return self.until(lambda: self.look() and self.seen[-1][0] > since and self.seen[-1], "the arm does not report")[1]
+        return self.until(
+            lambda: self.look() and self.seen[-1][0] > since and self.seen[-1],
+            "the arm does not report",
+        )[1]
 
     def stream(self, writers, start, speed, seconds, ahead_s=0.0):
         """Commands of all the writers that move the elbow evenly from a pose; the last one."""
-        began, position = time.monotonic(), start.copy()
+        began = time.monotonic()
+        position = start.copy()
         while (passed := time.monotonic() - began) < seconds:
             position[MOVING] = start[MOVING] + speed * passed
             for writer in writers:
@@ -92,17 +102,21 @@ class Floor:
 
     def rest(self):
         """Waits until the arm's driver follows nobody; where it is."""
-        self.until(lambda: self.word.line == "holding, ready for commands", "the driver follows somebody")
+        self.until(
+            lambda: self.word.line == "holding, ready for commands", "the driver follows somebody"
+        )
         return self.pose()
 
     @property
     def driver(self):
-        return next(node for node in self.session.supervisor.nodes if node.spec.name == "left_arm").process
+        return next(
+            node for node in self.session.supervisor.nodes if node.spec.name == "left_arm"
+        ).process
 
 
 @pytest.fixture(scope="module")
 def floor():
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     specs = graph.chosen(rig, ["emulators", "left_arm", "motion"])
     with interruptible(), Session(rig, specs, domain=own_domain()) as session:
         made = Floor(session)
@@ -113,7 +127,7 @@ def floor():
 @pytest.fixture
 def writer(floor):
     made = Writer(floor.node, command_session.new_session())
-    floor.until(lambda: made.is_heard, "the arm listens to nobody")
+    floor.until(lambda: made.is_subscribed, "the arm listens to nobody")
     floor.stop.say(False)
     floor.until_level("ok")
     floor.rest()
@@ -132,7 +146,9 @@ def stranger(floor):
     rclpy.shutdown(context=context)
 
 
-def test_a_stop_brakes_the_arm_whoever_commands_it_and_after_its_end_a_near_command_moves_it_again(floor, writer, stranger):
+def test_a_stop_brakes_the_arm_whoever_commands_it_and_after_its_end_a_near_command_moves_it_again(
+    floor, writer, stranger
+):
     start = floor.pose()
     floor.stream([writer], start, 0.8, 0.6)
     floor.stop.say(True)
@@ -140,7 +156,7 @@ def test_a_stop_brakes_the_arm_whoever_commands_it_and_after_its_end_a_near_comm
     assert stopped.stopped == "a test" and "stopped by a test" in stopped.line
     time.sleep(0.3)
     held = floor.pose()
-    floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
+    floor.until(lambda: stranger.is_subscribed, "no node subscribes to the rogue node")
     time.sleep(0.2)
     floor.stream([writer, stranger], held, 1.0, 1.0, ahead_s=0.035)
     assert np.abs(floor.pose() - held).max() < 0.01
@@ -159,7 +175,9 @@ def test_garbage_on_the_stop_topic_neither_stops_nor_starts_anything(floor, writ
         publisher.publish(topics.STOP.type(data=text))
     time.sleep(0.3)
     assert floor.word.stopped is None
-    publisher.publish(topics.STOP.type(data='{"stopped": "perhaps", "by": "x\\u001b[31m", "stamp_ns": "?"}'))
+    publisher.publish(
+        topics.STOP.type(data='{"stopped": "perhaps", "by": "x\\u001b[31m", "stamp_ns": "?"}')
+    )
     assert "x[31m" in floor.until_level("warning").line
     publisher.publish(topics.STOP.type(data="{}"))
     time.sleep(0.3)
@@ -179,7 +197,9 @@ def test_a_driver_that_starts_later_is_stopped_too(floor, writer):
     heard = []
     floor.stop.say(True)
     floor.until_level("warning")
-    with Supervisor(floor.session.rig, graph.chosen(floor.session.rig, ["right_arm"]), domain=own_domain()) as later:
+    with Supervisor(
+        floor.session.rig, graph.chosen(floor.session.rig, ["right_arm"]), domain=own_domain()
+    ) as later:
         later.wait_ready()
 
         def stopped():
@@ -192,10 +212,12 @@ def test_a_driver_that_starts_later_is_stopped_too(floor, writer):
 
 
 def test_a_second_writer_moves_nothing_and_is_named(floor, writer, stranger):
-    floor.until(lambda: stranger.is_heard, "nobody hears the stranger")
+    floor.until(lambda: stranger.is_subscribed, "no node subscribes to the rogue node")
     time.sleep(0.2)
     start = floor.pose()
-    began, position, away = time.monotonic(), start.copy(), start.copy()
+    began = time.monotonic()
+    position = start.copy()
+    away = start.copy()
     away[MOVING] -= 0.05
     lines = set()
     while (passed := time.monotonic() - began) < 2.0:
@@ -222,26 +244,30 @@ def test_an_arm_whose_driver_stood_still_does_not_leap_when_it_returns(floor, wr
     floor.stream([writer], last, -0.5, 0.7)
     floor.pose()
     elbow = np.array([position[MOVING] for _, position in floor.look()])
-    assert len(elbow) > 5 and np.ptp(elbow) < 0.03, "it went after the commands of the time it slept"
+    assert len(elbow) > 5 and np.ptp(elbow) < 0.03, (
+        "it went after the commands of the time it slept"
+    )
     floor.rest()
     floor.stream([writer], floor.pose(), 0.3, 0.5)
     assert floor.pose()[MOVING] > elbow[-1] + 0.05
 
 
 def test_a_driver_that_is_told_to_end_brakes_the_arm_first():
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     specs = graph.chosen(rig, ["emulators", "left_arm"])
     with interruptible(), Session(rig, specs, domain=own_domain() + 1) as session:
         floor = Floor(session)
         floor.until_level("ok")
         writer = Writer(floor.node, command_session.new_session())
-        floor.until(lambda: writer.is_heard, "the arm listens to nobody")
+        floor.until(lambda: writer.is_subscribed, "the arm listens to nobody")
         time.sleep(0.3)
         start = floor.pose()
         floor.stream([writer], start, 1.0, 0.5)
         floor.driver.send_signal(signal.SIGINT)
         floor.stream([writer], floor.look()[-1][1], 1.0, 0.6)
         assert floor.driver.wait(timeout=10) == 0
-        times, elbow = zip(*((stamp, position[MOVING]) for stamp, position in floor.look()), strict=True)
+        times, elbow = zip(
+            *((stamp, position[MOVING]) for stamp, position in floor.look()), strict=True
+        )
         speed = np.diff(elbow) / np.diff(times)
         assert speed.max() > 0.5 and abs(np.mean(speed[-5:])) < 0.05

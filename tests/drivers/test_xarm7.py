@@ -31,7 +31,9 @@ SOON_S = 5.0
 
 
 class OldFirmware(Emulator):
-    rates_hz: ClassVar = {port: rate for port, rate in Emulator.rates_hz.items() if port != wire.REALTIME_PORT}
+    rates_hz: ClassVar = {
+        port: rate for port, rate in Emulator.rates_hz.items() if port != wire.REALTIME_PORT
+    }
 
 
 def emulated(number: int, kind: type[Emulator] = Emulator) -> Emulator:
@@ -87,10 +89,13 @@ def stream(driver, target, seconds: float = 0.5):
         (wire.GET_JOINTS, "01", "00 05 00 03 00 02 2A 01"),
     ],
 )
-def test_requests_are_the_documented_bytes_and_are_read_back_however_they_arrive(register, payload, hexadecimal):
+def test_requests_are_the_documented_bytes_and_are_read_back_however_they_arrive(
+    register, payload, hexadecimal
+):
     request = wire.Request(5, 3, register, bytes.fromhex(payload))
     assert request.encode() == bytes.fromhex(hexadecimal)
-    buffer, found = bytearray(), []
+    buffer = bytearray()
+    found = []
     for byte in request.encode() * 2:
         buffer.append(byte)
         found += wire.requests(buffer)
@@ -99,9 +104,10 @@ def test_requests_are_the_documented_bytes_and_are_read_back_however_they_arrive
 
 def test_the_reply_to_the_version_request_is_the_documented_one():
     text = b"7,7,XI1303,AC1303,v2.3.0".ljust(40, b"\0")
-    documented = bytes.fromhex("00 01 00 02 00 2A 01 10 37 2C 37 2C 58 49 31 33 30 33 2C 41 43 31 33 30 33 2C 76 32 2E 33 2E 30") + bytes(
-        16
-    )
+    documented = bytes.fromhex(
+        "00 01 00 02 00 2A 01 10 37 2C 37 2C 58 49 31 33 30 33 2C 41 43 31 33 30 33 2C 76 32 2E 33 "
+        "2E 30"
+    ) + bytes(16)
     assert wire.reply(wire.Request(1, 2, 1, b""), wire.CANNOT_MOVE, text) == documented
 
 
@@ -120,19 +126,30 @@ def test_reports_have_the_layout_the_sdk_reads(port):
 
 
 def test_garbage_and_cut_reports_between_sound_ones_are_skipped_and_counted():
-    layout, counts = wire.REPORTS[wire.REAL_PORT], Counter()
+    layout = wire.REPORTS[wire.REAL_PORT]
+    counts = Counter()
     sound = np.zeros((), layout)
     sound["size"], sound["q"] = layout.itemsize, HOME
     bad = sound.copy()
     bad["q"][3] = np.nan
-    buffer = bytearray(b"\7" * 50 + sound.tobytes() + sound.tobytes()[:90] + sound.tobytes() + bad.tobytes() + sound.tobytes())
+    buffer = bytearray(
+        b"\7" * 50
+        + sound.tobytes()
+        + sound.tobytes()[:90]
+        + sound.tobytes()
+        + bad.tobytes()
+        + sound.tobytes()
+    )
     found = list(wire.reports(buffer, wire.REAL_PORT, counts))
     assert len(found) == 3 and not buffer
     assert counts["truncated"] == 1 and counts["corrupt"] == 2
 
 
 def test_an_address_is_a_host_with_the_control_port_unless_it_says_another():
-    assert split_address("10.0.0.4") == ("10.0.0.4", 502) and split_address("127.0.0.2:1502") == ("127.0.0.2", 1502)
+    assert split_address("10.0.0.4") == ("10.0.0.4", 502) and split_address("127.0.0.2:1502") == (
+        "127.0.0.2",
+        1502,
+    )
     with pytest.raises(XlvlaError, match=r"192\.168\.1\.185"):
         split_address("10.0.0.4:usb")
 
@@ -142,13 +159,17 @@ def test_an_address_is_a_host_with_the_control_port_unless_it_says_another():
 
 @pytest.fixture
 def sdk(emulator, monkeypatch):
-    """The SDK as it comes; its one control port is a constant, which only root can serve at its real number."""
+    """The SDK as it comes; its one control port is a constant, which only root can serve at its
+    real number.
+    """
     from xarm.core.config.x_config import XCONF
     from xarm.core.wrapper import uxbus_cmd_tcp
     from xarm.wrapper import XArmAPI
 
     monkeypatch.setattr(XCONF.SocketConf, "TCP_CONTROL_PORT", 1502)
-    monkeypatch.setattr(uxbus_cmd_tcp, "print", lambda *_: None, raising=False)  # from a thread while pytest swaps stdout: crashes
+    monkeypatch.setattr(
+        uxbus_cmd_tcp, "print", lambda *_: None, raising=False
+    )  # from a thread while pytest swaps stdout: crashes
     arm = XArmAPI(f"{HOST}.1", is_radian=True, forbid_uds=True, check_joint_limit=False)
     yield arm
     arm.disconnect()
@@ -156,7 +177,12 @@ def sdk(emulator, monkeypatch):
 
 
 def make_ready(arm, mode: int):
-    assert [arm.clean_error(), arm.motion_enable(True), arm.set_mode(mode), arm.set_state(0)] == [0, 0, 0, 0]
+    assert [arm.clean_error(), arm.motion_enable(True), arm.set_mode(mode), arm.set_state(0)] == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_the_sdk_connects_reads_and_streams(emulator, sdk):
@@ -171,7 +197,10 @@ def test_the_sdk_connects_reads_and_streams(emulator, sdk):
     code, (q, dq, _) = sdk.get_joint_states()
     assert code == 0 and len(dq) == 7
     np.testing.assert_allclose(q, target, atol=2e-3)
-    until(lambda: np.allclose(sdk.angles, target, atol=2e-3), "the report does not say where the arm is")
+    until(
+        lambda: np.allclose(sdk.angles, target, atol=2e-3),
+        "the report does not say where the arm is",
+    )
     assert sdk.temperatures == [35] * 7
 
 
@@ -180,7 +209,9 @@ def test_the_sdk_moves_joints_in_position_mode_and_reads_the_tool_pose(emulator,
     assert sdk.set_servo_angle(angle=(HOME + 0.1).tolist(), speed=1.0) == 0
     until(lambda: np.allclose(emulator.position, HOME + 0.1, atol=1e-3), "the arm does not arrive")
     arm = catalog.arm("xarm7")
-    T = Kinematics(arm.urdf_path.read_text(), arm.joints).fk(emulator.position, [arm.flange])[arm.flange]
+    T = Kinematics(arm.urdf_path.read_text(), arm.joints).fk(emulator.position, [arm.flange])[
+        arm.flange
+    ]
     code, pose = sdk.get_position()
     assert code == 0
     np.testing.assert_allclose(pose[:3], 1000 * T[:3, 3], atol=0.5)
@@ -202,7 +233,9 @@ def test_the_emulator_refuses_to_move_when_not_enabled_in_the_wrong_mode_or_in_e
 
 
 @pytest.mark.parametrize(("joint", "angle", "error"), [(0, HOME[0] + 1.0, 24), (1, -2.2, 23)])
-def test_a_target_too_far_or_out_of_range_is_an_error_and_moves_nothing(emulator, sdk, joint, angle, error):
+def test_a_target_too_far_or_out_of_range_is_an_error_and_moves_nothing(
+    emulator, sdk, joint, angle, error
+):
     make_ready(sdk, wire.SERVO_MODE)
     target = HOME.copy()
     target[joint] = angle
@@ -228,7 +261,10 @@ def test_a_stream_moves_the_arm_and_write_returns_what_was_sent(emulator, driver
     stream(driver, HOME + 0.2)
     sent = driver.write(named(driver, HOME + 0.2))
     np.testing.assert_allclose(list(sent.values()), HOME + 0.2, atol=1e-6)
-    until(lambda: np.allclose(driver.read().position, HOME + 0.2, atol=2e-3), "the arm does not arrive")
+    until(
+        lambda: np.allclose(driver.read().position, HOME + 0.2, atol=2e-3),
+        "the arm does not arrive",
+    )
     assert not driver.read().faults
 
 
@@ -243,9 +279,16 @@ def test_a_target_beyond_what_the_arm_can_do_is_sent_as_its_limit(driver):
 
 @pytest.mark.parametrize(
     ("fault", "code", "joint"),
-    [("protective_stop", "C31", ""), ("over_speed", "C24", ""), ("emergency_stop", "C1", ""), ("over_temperature", "C15/S15", "joint5")],
+    [
+        ("protective_stop", "C31", ""),
+        ("over_speed", "C24", ""),
+        ("emergency_stop", "C1", ""),
+        ("over_temperature", "C15/S15", "joint5"),
+    ],
 )
-def test_an_error_stops_the_arm_until_it_recovers_where_it_stands(emulator, driver, monkeypatch, fault, code, joint):
+def test_an_error_stops_the_arm_until_it_recovers_where_it_stands(
+    emulator, driver, monkeypatch, fault, code, joint
+):
     monkeypatch.setattr("xlvla_drivers.arms.xarm7.PATIENCE_S", 0.5)
     stream(driver, HOME + 0.1, 0.2)
     emulator.inject(fault)
@@ -264,20 +307,31 @@ def test_an_error_stops_the_arm_until_it_recovers_where_it_stands(emulator, driv
     np.testing.assert_allclose(emulator.position, stopped, atol=1e-6)
     assert not driver.read().faults
     stream(driver, HOME, 0.3)
-    until(lambda: np.allclose(emulator.position, HOME, atol=1e-3), "it does not follow after it recovered")
+    until(
+        lambda: np.allclose(emulator.position, HOME, atol=1e-3),
+        "it does not follow after it recovered",
+    )
 
 
 def test_a_stalled_joint_is_named(emulator, driver):
     emulator.inject("stall")
     stream(driver, HOME + 0.25, 0.3)
-    until(lambda: [f for f in driver.read().faults if f.joint == "joint4" and f.code.startswith("C14")], "nobody says that it is stuck")
+    until(
+        lambda: [
+            f for f in driver.read().faults if f.joint == "joint4" and f.code.startswith("C14")
+        ],
+        "nobody says that it is stuck",
+    )
 
 
 def test_another_client_that_stops_the_arm_is_noticed(emulator, driver):
     with socket.create_connection((f"{HOST}.1", 1502)) as other:
         other.sendall(wire.Request(9, 2, wire.SET_STATE, bytes([wire.STOPPED])).encode())
         assert other.recv(64)
-    until(lambda: [f for f in driver.read().faults if f.code == "state 4" and f.stops], "the stop goes unnoticed")
+    until(
+        lambda: [f for f in driver.read().faults if f.code == "state 4" and f.stops],
+        "the stop goes unnoticed",
+    )
     driver.recover()
     assert not driver.read().faults
 
@@ -319,7 +373,13 @@ def test_a_controller_that_dies_is_a_lost_link(emulator, driver):
 
 
 @pytest.mark.parametrize(
-    ("fault", "count"), [("late", "late"), ("duplicated", "duplicated"), ("bad_header", "corrupt"), ("truncated", "truncated")]
+    ("fault", "count"),
+    [
+        ("late", "late"),
+        ("duplicated", "duplicated"),
+        ("bad_header", "corrupt"),
+        ("truncated", "truncated"),
+    ],
 )
 def test_frames_gone_wrong_are_counted_and_survived(emulator, driver, fault, count):
     emulator.inject(fault)
@@ -348,7 +408,9 @@ def test_two_arms_on_one_machine_do_not_meet():
     for driver in drivers:
         driver.connect()
     stream(drivers[0], HOME + 0.1, 0.2)
-    until(lambda: np.allclose(emulators[0].position, HOME + 0.1, atol=1e-3), "the first does not move")
+    until(
+        lambda: np.allclose(emulators[0].position, HOME + 0.1, atol=1e-3), "the first does not move"
+    )
     np.testing.assert_allclose(emulators[1].position, HOME, atol=1e-9)
     with pytest.raises(XlvlaError, match="is taken"):
         emulated(4)

@@ -6,16 +6,18 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from xlvla import rig as rigs
-from xlvla.cli import eval as command
-from xlvla.cli.eval import engines
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
+from xlvla_cli import eval as command
+from xlvla_cli.eval import engines
 
 SEED = 1_000_000
 
 
 def trials(policy, count, ros=False):
-    rig = command.for_task(command.for_hands(rigs.load("bimanual"), ("xhand", "xhand")), "push_cans")
+    rig = command.for_task(
+        command.for_hands(rig_file.load("bimanual"), ("xhand", "xhand")), "push_cans"
+    )
     return command.trials_of(rig, policy, range(SEED, SEED + count), ros, delay_s=0.15, threads=1)
 
 
@@ -43,7 +45,9 @@ def test_a_ray_cluster_finds_what_this_process_finds():
 
 @pytest.mark.slow
 def test_the_real_graph_and_one_process_agree_within_the_noise_of_trials():
-    """Over the graph nothing repeats exactly: when a chunk comes depends on the machine. Two of three trials must end alike."""
+    """Over the graph nothing repeats exactly: when a chunk comes depends on the machine. Two of
+    three trials must end alike.
+    """
     pytest.importorskip("rclpy")
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen

@@ -9,23 +9,25 @@ from typer.testing import CliRunner
 
 pytest.importorskip("mujoco")
 
-from xlvla import holdout, paper
-from xlvla import rig as rigs
-from xlvla.cli import app
-from xlvla.cli import eval as command
-from xlvla.cli.eval.engines import consecutive, local
-from xlvla.cli.eval.ledger import FILE, Ledger
-from xlvla.cli.eval.play import play
-from xlvla.cli.eval.table import rate, table, wilson
-from xlvla.cli.eval.trial import Outcome
+from xlvla import holdout, paper, rig_file
 from xlvla.errors import XlvlaError
+from xlvla_cli import eval as command
+from xlvla_cli.app import app
+from xlvla_cli.eval.engines import consecutive, local
+from xlvla_cli.eval.ledger import FILE, OutcomeFile
+from xlvla_cli.eval.play import play
+from xlvla_cli.eval.table import rate, table, wilson
+from xlvla_cli.eval.trial import Outcome
 
 SEED = 1_000_000
 
 
 def cell(hand="xhand", task="push_cans", seeds=range(SEED, SEED + 2), policy="expert", **choices):
-    rig = command.for_task(command.for_hands(rigs.load("bimanual"), (hand, hand)), task)
-    return [replace(trial, **choices) for trial in command.trials_of(rig, policy, seeds, ros=False, delay_s=0.15, threads=1)]
+    rig = command.for_task(command.for_hands(rig_file.load("bimanual"), (hand, hand)), task)
+    return [
+        replace(trial, **choices)
+        for trial in command.trials_of(rig, policy, seeds, ros=False, delay_s=0.15, threads=1)
+    ]
 
 
 @pytest.mark.parametrize("word", ["PC", "pc", "push_cans", "push-cans", " Push_Cans "])
@@ -39,7 +41,9 @@ def test_a_task_nobody_knows_is_answered_with_the_nearest():
 
 
 def test_the_papers_hands_are_in_the_catalogue():
-    assert command.hand_pairs("paper") == [(name, name) for name in ("ability", "inspire", "paxini", "xhand")]
+    assert command.hand_pairs("paper") == [
+        (name, name) for name in ("ability", "inspire", "paxini", "xhand")
+    ]
     assert command.hand_pairs("xhand+inspire,xhand") == [("xhand", "inspire"), ("xhand", "xhand")]
 
 
@@ -59,8 +63,11 @@ def test_a_pair_that_is_none_is_refused(words):
 def test_weights_say_themselves_what_was_held_out_of_their_training(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"x": np.zeros(1)}, path, {"card": json.dumps({"data": {"holdout": "xhand:SC"}})})
-    assert command.said_held_out(command.with_policy(rigs.load("bimanual"), str(path))) == "xhand:SC"
-    assert command.said_held_out(rigs.load("bimanual")) == ""
+    assert (
+        command.recorded_holdout(command.with_policy(rig_file.load("bimanual"), str(path)))
+        == "xhand:SC"
+    )
+    assert command.recorded_holdout(rig_file.load("bimanual")) == ""
 
 
 def test_wilsons_interval_is_the_published_one():
@@ -76,12 +83,19 @@ def test_partial_success_counts_the_stages_of_failures():
 
 
 def test_the_table_marks_what_was_held_out():
-    played = [(trial, Outcome(True, 1.0, 5.0, "")) for hand in ("xhand", "inspire") for trial in cell(hand)]
+    played = [
+        (trial, Outcome(True, 1.0, 5.0, ""))
+        for hand in ("xhand", "inspire")
+        for trial in cell(hand)
+    ]
     played += [(trial, Outcome(False, 0.25, 5.0, "")) for trial in cell("xhand", "push_sugar")]
     found = table(played, holdout.parse("inspire:PC"))
     text = "\n".join(found.markdown())
-    assert "| PC | 100% [34, 100] | 100% [34, 100]† |" in text and "| PuS | 0% [0, 66] | - |" in text
-    held, others = found.over(held_out=True), found.over(held_out=False)
+    assert (
+        "| PC | 100% [34, 100] | 100% [34, 100]† |" in text and "| PuS | 0% [0, 66] | - |" in text
+    )
+    held = found.over(held_out=True)
+    others = found.over(held_out=False)
     assert held and others and (held.trials, others.trials, others.psr) == (2, 4, 0.625)
 
 
@@ -91,7 +105,11 @@ def test_a_trial_and_its_result_can_be_sent_elsewhere():
 
 
 def test_the_key_of_a_trial_names_whatever_may_change_its_outcome():
-    keys = [trial.key for trial in cell()] + [cell("inspire")[0].key, cell(task="push_sugar")[0].key, cell(policy="xlvla")[0].key]
+    keys = [trial.key for trial in cell()] + [
+        cell("inspire")[0].key,
+        cell(task="push_sugar")[0].key,
+        cell(policy="xlvla")[0].key,
+    ]
     rig = cell()[0].rig
     for ros, delay in ((False, 0.3), (True, 0.15)):
         keys.append(command.trials_of(rig, "xlvla", [SEED], ros, delay, 1)[0].key)
@@ -101,15 +119,17 @@ def test_the_key_of_a_trial_names_whatever_may_change_its_outcome():
 
 def test_a_folder_remembers_outcomes_but_for_a_line_that_was_cut_off(tmp_path):
     first, second = cell()
-    ledger = Ledger(tmp_path)
+    ledger = OutcomeFile(tmp_path)
     ledger.enter(first, Outcome(True, 1.0, 5.0, "success"))
     ledger.enter(second, Outcome(False, 0.5, 15.0, "time is over"))
     content = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(content[:-9])
-    again = Ledger(tmp_path)
+    again = OutcomeFile(tmp_path)
     assert set(again.outcomes) == {first.key}
     again.enter(second, Outcome(False, 0.5, 15.0, "time is over"))
-    assert (tmp_path / FILE).read_bytes() == content and Ledger(tmp_path).outcomes == again.outcomes
+    assert (tmp_path / FILE).read_bytes() == content and OutcomeFile(
+        tmp_path
+    ).outcomes == again.outcomes
 
 
 def test_trials_of_the_graph_are_played_in_runs_of_consecutive_seeds():
@@ -125,7 +145,9 @@ def test_the_same_seed_has_the_same_outcome_whatever_was_played_before():
 
 def test_processes_find_what_this_process_finds():
     trials = cell()
-    alone, shared = ({trial.seed: result for trial, result in local(trials, workers)} for workers in (1, 2))
+    alone, shared = (
+        {trial.seed: result for trial, result in local(trials, workers)} for workers in (1, 2)
+    )
     assert alone == shared
 
 
@@ -133,11 +155,24 @@ def test_a_film_of_a_failure_changes_nothing_about_it(tmp_path):
     trial = cell(seeds=[SEED])[0]
     filmed = play(replace(trial, film="all"))
     assert filmed.film and filmed.film[4:8] == b"ftyp"
-    assert play(trial).outcome == filmed.outcome and play(replace(trial, film="failures")).film is None
+    assert (
+        play(trial).outcome == filmed.outcome and play(replace(trial, film="failures")).film is None
+    )
 
 
 def test_an_evaluation_that_was_interrupted_goes_on(tmp_path):
-    arguments = ["eval", "--policy", "expert", "--tasks", "pc", "--hands", "xhand", "--out", str(tmp_path), "--trials"]
+    arguments = [
+        "eval",
+        "--policy",
+        "expert",
+        "--tasks",
+        "pc",
+        "--hands",
+        "xhand",
+        "--out",
+        str(tmp_path),
+        "--trials",
+    ]
     half = CliRunner().invoke(app_with_eval(), [*arguments, "1"])
     assert half.exit_code == 0, half.output
     whole = CliRunner().invoke(app_with_eval(), [*arguments, "2"])
@@ -145,12 +180,14 @@ def test_an_evaluation_that_was_interrupted_goes_on(tmp_path):
     assert len((tmp_path / FILE).read_text().splitlines()) == 2
     found = json.loads((tmp_path / "results.json").read_text())
     assert found["all"]["trials"] == 2 and len(found["trials"]) == 2
-    assert (tmp_path / "heatmap.png").stat().st_size > 5000 and "| PC |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "heatmap.png").stat().st_size > 5000 and "| PC |" in (
+        tmp_path / "table.md"
+    ).read_text()
 
 
 def test_a_film_that_is_wanted_later_is_made_by_playing_again(tmp_path):
     trial = cell(seeds=[SEED])[0]
-    ledger = Ledger(tmp_path)
+    ledger = OutcomeFile(tmp_path)
     ledger.enter(trial, Outcome(False, 0.5, 15.0, "time is over"))
     assert command._known(trial, ledger, tmp_path)
     filmed = replace(trial, film="failures")

@@ -16,14 +16,14 @@ from xarm_statistics import of_xarms
 
 pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import interruptible, own_domain
 from xlvla.types import PARTS, Part, Side
+from xlvla_cli.ros.session import Session
 from xlvla_policy.vla import checkpoint, config, tokenizer
 from xlvla_policy.vla.model import Vla
 
@@ -34,7 +34,9 @@ class Bench:
     """A session with what a test needs to talk to it."""
 
     def __init__(self, session: Session):
-        self.session, self.rig, self.node = session, session.rig, session.operator.node
+        self.session = session
+        self.rig = session.rig
+        self.node = session.operator.node
         self.clock = SimClock(self.node, 1.0)
         self._readers: dict[str, Reader] = {}
         self._publishers: dict[str, Any] = {}
@@ -46,13 +48,20 @@ class Bench:
         """Publishes once somebody listens."""
         publisher = self._publishers.get(topic.name)
         if publisher is None:
-            publisher = self._publishers[topic.name] = self.node.create_publisher(topic.type, topic.name, topic.qos)
-            self.until(lambda: publisher.get_subscription_count() > 0, f"nobody hears {topic.name}")
+            publisher = self._publishers[topic.name] = self.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
+            self.until(
+                lambda: publisher.get_subscription_count() > 0,
+                f"no node subscribes to {topic.name}",
+            )
             time.sleep(0.2)  # the listener must have found the speaker too
         publisher.publish(message)
 
     def hush(self) -> None:
-        """Takes back the publishers of commands: motion moves nothing while somebody else may command the same devices."""
+        """Takes back the publishers of commands: motion moves nothing while somebody else may
+        command the same devices.
+        """
         for name in [name for name in self._publishers if name.endswith("/command")]:
             self.node.destroy_publisher(self._publishers.pop(name))
 
@@ -75,35 +84,60 @@ class Bench:
 
     def pose(self, side: Side, part: Part) -> np.ndarray:
         """The pose [J] rad measured from now on."""
-        reader, since = self.read(topics.joint_states(side, part)), self.now_ns()
+        reader = self.read(topics.joint_states(side, part))
+        since = self.now_ns()
 
         def fresh() -> Any:
             message = reader.newest()
-            return message if message is not None and convert.nanoseconds(message.header.stamp) >= since else None
+            return (
+                message
+                if message is not None and convert.nanoseconds(message.header.stamp) >= since
+                else None
+            )
 
-        return convert.positions(self.until(fresh, f"no joint states of {side} {part}"), self.rig.joint_names(side, part))
+        return convert.positions(
+            self.until(fresh, f"no joint states of {side} {part}"), self.rig.joint_names(side, part)
+        )
 
     def home(self, side: Side) -> np.ndarray:
         """The pose [N] of arm and hand at the start of an episode."""
-        return np.concatenate([list(self.rig.home(side).values()), np.zeros(len(self.rig.joint_names(side, "hand")))])
+        return np.concatenate(
+            [list(self.rig.home(side).values()), np.zeros(len(self.rig.joint_names(side, "hand")))]
+        )
 
-    def chunk(self, side: Side, end: np.ndarray, *, age_s: float = 0.0, frames: int = 64, names: list[str] | None = None) -> None:
+    def chunk(
+        self,
+        side: Side,
+        end: np.ndarray,
+        *,
+        age_s: float = 0.0,
+        frames: int = 64,
+        names: list[str] | None = None,
+    ) -> None:
         """Sends a chunk from home to `end` [N] that takes all its frames."""
         way = np.linspace(self.home(side), end, frames)
         joints = [name for part in PARTS for name in self.rig.joint_names(side, part)]
-        self.send(topics.chunk(side), convert.trajectory(names or joints, way, self.now_ns() - round(age_s * convert.SECOND), 20.0))
+        self.send(
+            topics.chunk(side),
+            convert.trajectory(
+                names or joints, way, self.now_ns() - round(age_s * convert.SECOND), 20.0
+            ),
+        )
 
     def figure(self, node: str, name: str) -> str:
         return self.session.operator.figures().get(node, {}).get(name, "0")
 
     def until_figure(self, node: str, name: str, at_least: int) -> None:
-        self.until(lambda: float(self.figure(node, name)) >= at_least, f"{node} does not report {name} >= {at_least}")
+        self.until(
+            lambda: float(self.figure(node, name)) >= at_least,
+            f"{node} does not report {name} >= {at_least}",
+        )
 
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
     """The bimanual rig without its policy: tests say what to do themselves."""
-    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
     with interruptible(), Session(rig, domain=own_domain()) as session:
         yield Bench(session)
 
@@ -111,23 +145,39 @@ def bench() -> Iterator[Bench]:
 @pytest.fixture
 def rehearsal() -> Iterator[Bench]:
     """The same rig in a dry run."""
-    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
-    with interruptible(), Session(replace(rig, motion=replace(rig.motion, dry_run=True)), domain=own_domain() + 1) as session:
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
+    with (
+        interruptible(),
+        Session(
+            replace(rig, motion=replace(rig.motion, dry_run=True)), domain=own_domain() + 1
+        ) as session,
+    ):
         yield Bench(session)
 
 
 @pytest.fixture(scope="session")
 def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
-    """Makes a small policy that was never trained: it keeps near home and takes so many steps to decide."""
+    """Makes a small policy that was never trained: it keeps near home and takes so many steps to
+    decide.
+    """
 
     def made(steps: int) -> Path:
         torch.manual_seed(0)
-        shape, rig = replace(config.preset("tiny"), steps=steps), rigs.load("bimanual")
-        home = np.concatenate([[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]).astype(np.float32)
+        shape = replace(config.preset("tiny"), steps=steps)
+        rig = rig_file.load("bimanual")
+        home = np.concatenate(
+            [[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]
+        ).astype(np.float32)
         statistics = of_xarms(shape, home, np.full_like(home, 0.02))
         words = tokenizer.load(shape.max_words).hash
-        card = checkpoint.Card(shape, statistics, Codec.load().hash, words, {"untrained": True})
-        return checkpoint.save(tmp_path_factory.mktemp("weights") / f"{steps}.safetensors", Vla(shape).state_dict(), card)
+        card = checkpoint.ModelCard(
+            shape, statistics, Codec.load().hash, words, {"untrained": True}
+        )
+        return checkpoint.save(
+            tmp_path_factory.mktemp("weights") / f"{steps}.safetensors",
+            Vla(shape).state_dict(),
+            card,
+        )
 
     return made
 

@@ -1,4 +1,6 @@
-"""Messages that no node should be sent, by type: what a strange publisher, a broken driver or another machine's clock may say."""
+"""Messages that no node should be sent, by type: what a strange publisher, a broken driver or
+another machine's clock may say.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.ros import convert
 
-NAN, INF = float("nan"), float("inf")
+NAN = float("nan")
+INF = float("inf")
 TEXTS = (
     "",
     "x" * 200_000,
@@ -61,14 +64,22 @@ def header(sec: int, nanosec: int = 0, frame: str = "") -> Header:
 def headers() -> Iterator[Header]:
     """Stamps of another time, and frames that are none."""
     now = time.time_ns()
-    for sec, nanosec in ((-5, 0), (2**31 - 1, 999_999_999), (5, 4_000_000_000), (0, 0), (now // convert.SECOND + 3600, 0)):
+    for sec, nanosec in (
+        (-5, 0),
+        (2**31 - 1, 999_999_999),
+        (5, 4_000_000_000),
+        (0, 0),
+        (now // convert.SECOND + 3600, 0),
+    ):
         yield header(sec, nanosec)
     for frame in ("x" * 100_000, "first\nsecond", "[/b]\x1b[1m"):
         yield Header(stamp=convert.stamp(now), frame_id=frame)
 
 
 def strange(kind: type, names: Sequence[str]) -> list[Any]:
-    """Messages of a type, or bytes that are none of it; `names` are the joints that belong on the topic."""
+    """Messages of a type, or bytes that are none of it; `names` are the joints that belong on the
+    topic.
+    """
     messages = list(_OF[kind](list(names)) if kind in _OF else others(kind))
     whole = serialize_message(messages[-1])
     return [*messages, whole[: min(len(whole) // 2, 40)]]
@@ -77,7 +88,9 @@ def strange(kind: type, names: Sequence[str]) -> list[Any]:
 def stamped(message: Any) -> Iterator[Any]:
     """A message with every strange header."""
     for head in headers():
-        other = type(message)(**{field: getattr(message, field) for field in message.get_fields_and_field_types()})
+        other = type(message)(
+            **{field: getattr(message, field) for field in message.get_fields_and_field_types()}
+        )
         other.header = head
         yield other
 
@@ -90,7 +103,8 @@ def others(kind: type) -> Iterator[Any]:
 
 
 def joint_states(names: list[str]) -> Iterator[JointState]:
-    now, zeros = Header(stamp=convert.stamp(time.time_ns())), [0.0] * len(names)
+    now = Header(stamp=convert.stamp(time.time_ns()))
+    zeros = [0.0] * len(names)
     yield JointState(header=now)
     yield JointState(header=now, position=zeros)
     yield JointState(header=now, name=names)
@@ -108,15 +122,21 @@ def joint_states(names: list[str]) -> Iterator[JointState]:
 
 def chunks(names: list[str]) -> Iterator[JointTrajectory]:
     def point(k: int, value: float = 0.0, width: int = len(names)) -> JointTrajectoryPoint:
-        return JointTrajectoryPoint(positions=[value] * width, time_from_start=Duration(nanosec=50_000_000 * (k + 1)))
+        return JointTrajectoryPoint(
+            positions=[value] * width, time_from_start=Duration(nanosec=50_000_000 * (k + 1))
+        )
 
     now = Header(stamp=convert.stamp(time.time_ns()))
     yield JointTrajectory(header=now)
     yield JointTrajectory(header=now, joint_names=names)
-    yield JointTrajectory(header=now, joint_names=names, points=[point(k % 4) for k in range(10_000)])
+    yield JointTrajectory(
+        header=now, joint_names=names, points=[point(k % 4) for k in range(10_000)]
+    )
     yield JointTrajectory(header=now, joint_names=names, points=[JointTrajectoryPoint()] * 3000)
     yield JointTrajectory(header=now, joint_names=["x" * 3_000_000, *names[1:]], points=[point(0)])
-    yield JointTrajectory(header=now, joint_names=[f"joint{k}" for k in range(20_000)], points=[point(0)])
+    yield JointTrajectory(
+        header=now, joint_names=[f"joint{k}" for k in range(20_000)], points=[point(0)]
+    )
     yield JointTrajectory(header=now, joint_names=[*names[:-1], names[0]], points=[point(0)])
     yield JointTrajectory(header=now, joint_names=[*names[:-1], "[/b]\x1b[1m"], points=[point(0)])
     yield JointTrajectory(header=now, joint_names=names, points=[point(0, NAN), point(1, INF)])
@@ -134,12 +154,22 @@ def strings(names: list[str]) -> Iterator[String]:
 
 
 def diagnostics(names: list[str]) -> Iterator[DiagnosticArray]:
-    values = [KeyValue(key="control [Hz]", value="fast"), KeyValue(key="observation to chunk p50 [ms]", value="NaN")]
-    values += [KeyValue(key="read p50 [ms]", value="[/b]\x1b[1m"), KeyValue(key="states [Hz]", value="")]
+    values = [
+        KeyValue(key="control [Hz]", value="fast"),
+        KeyValue(key="observation to chunk p50 [ms]", value="NaN"),
+    ]
+    values += [
+        KeyValue(key="read p50 [ms]", value="[/b]\x1b[1m"),
+        KeyValue(key="states [Hz]", value=""),
+    ]
     for name in ("policy", "motion", "left_arm", "[/b]\x1b[1m"):
         for value in values:
-            yield DiagnosticArray(status=[DiagnosticStatus(name=name, message="[/b]\x1b[1m", values=[value])])
-    yield DiagnosticArray(status=[DiagnosticStatus(name=f"node{k}", message="x" * 100) for k in range(5000)])
+            yield DiagnosticArray(
+                status=[DiagnosticStatus(name=name, message="[/b]\x1b[1m", values=[value])]
+            )
+    yield DiagnosticArray(
+        status=[DiagnosticStatus(name=f"node{k}", message="x" * 100) for k in range(5000)]
+    )
     yield from stamped(DiagnosticArray(status=[DiagnosticStatus(values=values)]))
 
 
@@ -157,7 +187,9 @@ def images(names: list[str]) -> Iterator[Image]:
     yield Image(**{**good, "encoding": "[/b]\x1b[1m\n", "data": array.array("B", bytes(230_400))})
     yield Image(**{**good, "height": 0, "width": 0, "step": 0})
     yield Image(**{**good, "width": 2**32 - 1, "step": 2**32 - 1})
-    yield from stamped(Image(**{**good, "encoding": "mono16", "data": array.array("B", bytes(230_400))}))
+    yield from stamped(
+        Image(**{**good, "encoding": "mono16", "data": array.array("B", bytes(230_400))})
+    )
 
 
 def compressed(names: list[str]) -> Iterator[CompressedImage]:
@@ -178,14 +210,19 @@ def poses(names: list[str]) -> Iterator[PoseStamped]:
 
 
 def clouds(names: list[str]) -> Iterator[PointCloud2]:
-    fields = [PointField(name=axis, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, axis in enumerate("xyz")]
+    fields = [
+        PointField(name=axis, offset=4 * k, datatype=PointField.FLOAT32, count=1)
+        for k, axis in enumerate("xyz")
+    ]
     now = Header(stamp=convert.stamp(time.time_ns()))
     yield PointCloud2(header=now)
     yield PointCloud2(header=now, fields=fields, point_step=0, data=array.array("B", bytes(252)))
     yield PointCloud2(header=now, fields=fields, point_step=5, data=array.array("B", bytes(252)))
     yield PointCloud2(header=now, fields=fields, point_step=12, data=array.array("B", bytes(250)))
     yield PointCloud2(header=now, fields=fields, point_step=12, data=array.array("B", bytes(24)))
-    yield from stamped(PointCloud2(fields=fields[:1], point_step=12, data=array.array("B", bytes(252))))
+    yield from stamped(
+        PointCloud2(fields=fields[:1], point_step=12, data=array.array("B", bytes(252)))
+    )
 
 
 def rows(names: list[str], kind: type = Float64MultiArray) -> Iterator[Any]:

@@ -18,15 +18,19 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from xlvla.ros import supervision
-from xlvla.ros.operator import Operator
 from xlvla.run import interruptible, own_domain
+from xlvla_cli.ros.operator import Operator
 
 
 @pytest.fixture
 def waiting_node():
     """The simulation, told not to start itself."""
     with interruptible():
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(own_domain()), supervision.PARENT: str(os.getpid())}
+        environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(own_domain()),
+            supervision.PARENT: str(os.getpid()),
+        }
     command = [sys.executable, "-m", "xlvla_sim.nodes.sim", "--ros-args", "-p", "autostart:=false"]
     process = subprocess.Popen(command, env=environment)
     yield process
@@ -47,7 +51,12 @@ def ask(operator: Operator, kind, name: str, request):
 
 
 def change(operator: Operator, transition: int) -> bool:
-    return ask(operator, ChangeState, "/sim/change_state", ChangeState.Request(transition=Transition(id=transition))).success
+    return ask(
+        operator,
+        ChangeState,
+        "/sim/change_state",
+        ChangeState.Request(transition=Transition(id=transition)),
+    ).success
 
 
 def state(operator: Operator) -> str:
@@ -56,7 +65,8 @@ def state(operator: Operator) -> str:
 
 def steps(operator: Operator) -> bool:
     """Whether simulated time passes within 3 s."""
-    before, give_up = operator.status().get("time_s"), time.monotonic() + 3.0
+    before = operator.status().get("time_s")
+    give_up = time.monotonic() + 3.0
     while time.monotonic() < give_up:
         now = operator.status().get("time_s")
         if now is not None and before is not None and now != before:
@@ -83,5 +93,9 @@ def test_a_node_waits_for_its_lifecycle_manager_and_can_be_stopped_and_started_a
 def test_the_rig_of_a_node_cannot_be_changed_while_it_runs(waiting_node):
     with Operator(domain=own_domain()) as operator:
         operator._executor.remove_node(operator.node)
-        request = SetParameters.Request(parameters=[Parameter("rig", value="other").to_parameter_msg()])
-        assert not ask(operator, SetParameters, "/sim/set_parameters", request).results[0].successful
+        request = SetParameters.Request(
+            parameters=[Parameter("rig", value="other").to_parameter_msg()]
+        )
+        assert (
+            not ask(operator, SetParameters, "/sim/set_parameters", request).results[0].successful
+        )

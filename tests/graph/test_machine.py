@@ -1,4 +1,6 @@
-"""What happens to processes of a rig: stopped, killed, orphaned, interrupted; and what they leave in shared memory."""
+"""What happens to processes of a rig: stopped, killed, orphaned, interrupted; and what they leave
+in shared memory.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,13 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla import run as launcher
 from xlvla.errors import XlvlaError
 from xlvla.ros import supervision, topics
-from xlvla.ros.measure import KEPT, Measure
-from xlvla.ros.operator import Operator
 from xlvla.run import Supervisor, own_domain
+from xlvla_cli.ros.measure import KEPT, Measure
+from xlvla_cli.ros.operator import Operator
 
 WAIT_S = 40.0
 SEGMENT = re.compile(r"/dev/shm/fastrtps_[0-9a-f]{16}_el")
@@ -62,8 +63,21 @@ class Rig:
     """`xlvla run` and what it prints."""
 
     def __init__(self, *arguments: str):
-        command = [sys.executable, "-m", "xlvla", "run", "bimanual", "--policy", "none", "--domain", str(own_domain()), *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "xlvla",
+            "run",
+            "bimanual",
+            "--policy",
+            "none",
+            "--domain",
+            str(own_domain()),
+            *arguments,
+        ]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         self.said = ""
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -74,7 +88,10 @@ class Rig:
             self.said += line
 
     def says(self, words: str) -> None:
-        until(lambda: words in self.said or self.process.poll() is not None, f"never '{words}': {self.said}")
+        until(
+            lambda: words in self.said or self.process.poll() is not None,
+            f"never '{words}': {self.said}",
+        )
         assert words in self.said
 
     def ended(self) -> int:
@@ -124,7 +141,9 @@ def test_a_node_that_stands_still_is_named_and_again_when_it_is_back(rig):
 
 
 def test_a_rig_that_is_stopped_leaves_no_shared_memory_behind(rig):
-    segments = {segment for pid in [rig.process.pid, *rig.nodes().values()] for segment in own_segments(pid)}
+    segments = {
+        segment for pid in [rig.process.pid, *rig.nodes().values()] for segment in own_segments(pid)
+    }
     assert len(segments) == 1 + len(rig.nodes())
     rig.process.send_signal(signal.SIGINT)
     assert rig.ended() == 0
@@ -147,7 +166,11 @@ def test_nodes_end_in_order_when_their_launcher_is_killed(rig):
     segments = {segment for pid in pids for segment in own_segments(pid)}
     assert len(segments) == len(pids)
     rig.process.kill()
-    until(lambda: not any(running(pid) for pid in pids), "nodes outlive their launcher", supervision.LEAVE_S + 5)
+    until(
+        lambda: not any(running(pid) for pid in pids),
+        "nodes outlive their launcher",
+        supervision.LEAVE_S + 5,
+    )
     assert not [segment for segment in segments if Path(segment).exists()]
 
 
@@ -155,8 +178,13 @@ def test_a_node_that_does_not_end_when_it_should_is_killed_with_a_line(monkeypat
     monkeypatch.setattr(launcher, "STOP_TIMEOUT_S", 1.0)
     monkeypatch.setattr(launcher, "INSIST_TIMEOUT_S", 0.5)
     said: list[tuple[str, str]] = []
-    body = rigs.load("bimanual").with_choices(policy="none")
-    with Supervisor(body, graph.chosen(body, ["joint_states"]), domain=own_domain(), listener=lambda *line: said.append(line)) as nodes:
+    body = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+    with Supervisor(
+        body,
+        graph.chosen(body, ["joint_states"]),
+        domain=own_domain(),
+        listener=lambda *line: said.append(line),
+    ) as nodes:
         nodes.wait_ready(60)
         os.kill(nodes.nodes[0].process.pid, signal.SIGSTOP)
     assert nodes.nodes[0].process.returncode == -signal.SIGKILL
@@ -164,12 +192,14 @@ def test_a_node_that_does_not_end_when_it_should_is_killed_with_a_line(monkeypat
 
 
 def test_a_rig_that_does_not_get_ready_says_where_each_node_stands():
-    body = rigs.load("bimanual").with_choices(policy="none")
-    with Supervisor(body, graph.chosen(body, ["joint_states", "sim"]), domain=own_domain()) as nodes:
+    body = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+    with Supervisor(
+        body, graph.chosen(body, ["joint_states", "sim"]), domain=own_domain()
+    ) as nodes:
         os.kill(nodes.nodes[0].process.pid, signal.SIGSTOP)
         with pytest.raises(XlvlaError, match=r"not ready after 0 s: ") as late:
             nodes.wait_ready(timeout_s=0.2)
-    assert "sim (starts Python, its process is stopped, has said nothing)" in str(late.value)
+    assert "sim (starts Python, its process is stopped, no output yet)" in str(late.value)
     assert "joint_states (" in str(late.value)
 
 
@@ -181,7 +211,16 @@ os.environ.update(XLVLA_SUPERVISOR_PID=str(os.getpid())) if sys.argv[1] else Non
 subprocess.Popen(sys.argv[2:])
 time.sleep(120)
 """
-    command = [sys.executable, "-c", source, more.pop("named", ""), *start, sys.executable, "-m", JOINTS]
+    command = [
+        sys.executable,
+        "-c",
+        source,
+        more.pop("named", ""),
+        *start,
+        sys.executable,
+        "-m",
+        JOINTS,
+    ]
     parent = subprocess.Popen(command, env=environment(**more), text=True)
     return parent, until(lambda: node_below(parent.pid), "no node was started")
 
@@ -197,7 +236,9 @@ def node_below(parent: int) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("between", [(), ("sh", "-c", '"$@"; true', "sh")], ids=["directly", "through a shell"])
+@pytest.mark.parametrize(
+    "between", [(), ("sh", "-c", '"$@"; true', "sh")], ids=["directly", "through a shell"]
+)
 def test_a_node_ends_with_the_process_that_its_environment_names(between):
     parent, node = orphan(*between, named="yes")
     time.sleep(2.0)
@@ -223,7 +264,11 @@ def test_a_node_that_somebody_starts_by_hand_goes_on_when_the_shell_is_gone(way)
 def test_a_node_whose_launcher_is_gone_before_it_looks_ends_at_once():
     gone = subprocess.Popen(["true"])
     gone.wait()
-    node = subprocess.run([sys.executable, "-m", JOINTS], env=environment(**{supervision.PARENT: str(gone.pid)}), timeout=30)
+    node = subprocess.run(
+        [sys.executable, "-m", JOINTS],
+        env=environment(**{supervision.PARENT: str(gone.pid)}),
+        timeout=30,
+    )
     assert node.returncode == 1
 
 
@@ -231,12 +276,18 @@ def test_a_node_that_nobody_spins_offers_no_services():
     with Operator(domain=own_domain()) as operator, Operator(domain=own_domain()) as asker:
         until(lambda: len(asker.node.get_node_names()) >= 2, "no discovery")
         time.sleep(0.5)
-        assert [name for name, _ in operator.node.get_service_names_and_types_by_node("operator", "/")] == []
-        assert [name for name, _ in asker.node.get_service_names_and_types() if name.startswith("/operator")] == []
+        assert [
+            name for name, _ in operator.node.get_service_names_and_types_by_node("operator", "/")
+        ] == []
+        assert [
+            name
+            for name, _ in asker.node.get_service_names_and_types()
+            if name.startswith("/operator")
+        ] == []
 
 
 def test_figures_of_a_long_run_do_not_grow_without_end():
-    body = rigs.load("bimanual")
+    body = rig_file.load("bimanual")
     with Operator(domain=own_domain()) as operator:
         measure = Measure(operator.node, body)
         for number in range(KEPT + 1000):
@@ -246,7 +297,7 @@ def test_figures_of_a_long_run_do_not_grow_without_end():
         assert measure.summary()["command_period_ms"]["p50"] == pytest.approx(5.0)
 
 
-def test_nodes_that_nobody_hears_are_not_called_up(monkeypatch):
+def test_nodes_that_are_not_discovered_are_not_called_up(monkeypatch):
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
     silent = Rig()
     try:
@@ -267,7 +318,11 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
         with Operator(domain=own_domain()) as operator:
             operator._executor.remove_node(operator.node)
             told = [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP] * 2
-            for transition in [*told, Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE]:
+            for transition in [
+                *told,
+                Transition.TRANSITION_CONFIGURE,
+                Transition.TRANSITION_ACTIVATE,
+            ]:
                 assert change(operator, transition)
             until(operator.status, "the simulation says nothing")
             time.sleep(0.5)
@@ -278,8 +333,13 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
             reset = topics.SIM_RESET
             answer = ask(operator, reset.type, reset.name, reset.type.Request())
             assert answer is not None and answer.success
-            assert change(operator, Transition.TRANSITION_DEACTIVATE) and change(operator, Transition.TRANSITION_CLEANUP)
-            until(lambda: operator.node.count_publishers(topics.SIM_STATUS.name) == 0, "what was cleaned up is still there")
+            assert change(operator, Transition.TRANSITION_DEACTIVATE) and change(
+                operator, Transition.TRANSITION_CLEANUP
+            )
+            until(
+                lambda: operator.node.count_publishers(topics.SIM_STATUS.name) == 0,
+                "what was cleaned up is still there",
+            )
     finally:
         process.terminate()
         assert process.wait(timeout=15) == 0
@@ -289,10 +349,20 @@ def held(operator: Operator, name: str) -> tuple[dict[str, int], dict[str, int],
     """How many publishers and subscriptions a node has by topic, and its services."""
     node = operator.node
     topics_there = [topic for topic, _ in node.get_topic_names_and_types()]
-    publishers = {topic: sum(end.node_name == name for end in node.get_publishers_info_by_topic(topic)) for topic in topics_there}
-    readers = {topic: sum(end.node_name == name for end in node.get_subscriptions_info_by_topic(topic)) for topic in topics_there}
+    publishers = {
+        topic: sum(end.node_name == name for end in node.get_publishers_info_by_topic(topic))
+        for topic in topics_there
+    }
+    readers = {
+        topic: sum(end.node_name == name for end in node.get_subscriptions_info_by_topic(topic))
+        for topic in topics_there
+    }
     services = [service for service, _ in node.get_service_names_and_types_by_node(name, "/")]
-    return {k: n for k, n in publishers.items() if n}, {k: n for k, n in readers.items() if n}, sorted(services)
+    return (
+        {k: n for k, n in publishers.items() if n},
+        {k: n for k, n in readers.items() if n},
+        sorted(services),
+    )
 
 
 @pytest.mark.parametrize("module", ["xlvla_drivers.nodes.motion", "xlvla.nodes.joint_states"])
@@ -302,11 +372,25 @@ def test_a_node_has_the_same_in_the_graph_however_often_it_was_configured(module
     from test_lifecycle import ask
 
     name = module.rpartition(".")[2]
-    command = [sys.executable, "-m", module, "--ros-args", "-p", "autostart:=false", "-p", "rig:=bimanual"]
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        "--ros-args",
+        "-p",
+        "autostart:=false",
+        "-p",
+        "rig:=bimanual",
+    ]
     process = subprocess.Popen(command, env=environment(**{supervision.PARENT: str(os.getpid())}))
 
     def change(number: int) -> None:
-        answer = ask(operator, ChangeState, f"/{name}/change_state", ChangeState.Request(transition=Transition(id=number)))
+        answer = ask(
+            operator,
+            ChangeState,
+            f"/{name}/change_state",
+            ChangeState.Request(transition=Transition(id=number)),
+        )
         assert answer is not None and answer.success
         time.sleep(1.0)  # until the graph says so
 

@@ -27,7 +27,10 @@ def command(bench, positions, *, age_s=0.0, names=None):
     """Sends a command to the right hand, past motion."""
     names = list(names or bench.rig.joint_names("right", "hand"))
     stamp_ns = bench.now_ns() - round(age_s * convert.SECOND)
-    bench.send(topics.command("right", "hand"), convert.JointMessage(names).fill(stamp_ns, np.asarray(positions)))
+    bench.send(
+        topics.command("right", "hand"),
+        convert.JointMessage(names).fill(stamp_ns, np.asarray(positions)),
+    )
 
 
 def lifted(bench, side, by=0.3):
@@ -50,7 +53,8 @@ def test_a_command_moves_a_simulated_hand(bench):
 
 
 def test_a_command_that_is_stale_or_strange_moves_nothing(bench):
-    names, fine = bench.rig.joint_names("right", "hand"), np.full(12, 0.08)
+    names = bench.rig.joint_names("right", "hand")
+    fine = np.full(12, 0.08)
     before = float(bench.figure("sim", "refused /right/hand/command"))
     bench.pass_time(0.8)  # so that a stale stamp is one of this episode
     bad = [
@@ -71,10 +75,16 @@ def test_a_command_that_is_stale_or_strange_moves_nothing(bench):
 
 def test_motion_holds_while_somebody_else_commands_the_same_devices_and_says_who(bench):
     bench.chunk("left", lifted(bench, "left"), frames=60)
-    bench.until(lambda: bench.pose("left", "arm")[3] > bench.home("left")[3] + 0.02, "the arm did not start")
-    bench.send(topics.command("left", "hand"), convert.JointMessage(["of_a_stranger"]).fill(bench.now_ns(), np.zeros(1)))
+    bench.until(
+        lambda: bench.pose("left", "arm")[3] > bench.home("left")[3] + 0.02, "the arm did not start"
+    )
+    bench.send(
+        topics.command("left", "hand"),
+        convert.JointMessage(["of_a_stranger"]).fill(bench.now_ns(), np.zeros(1)),
+    )
     said = bench.until(
-        lambda: (said := bench.figure("motion", "")) and "second writer" in said and said, "motion does not say who else commands"
+        lambda: (said := bench.figure("motion", "")) and "second writer" in said and said,
+        "motion does not say who else commands",
     )
     assert "/operator" in said
     bench.pass_time(0.5)
@@ -87,8 +97,14 @@ def test_motion_holds_while_somebody_else_commands_the_same_devices_and_says_who
 def test_a_chunk_is_played_and_held_at_its_end(bench):
     wanted = lifted(bench, "left")
     bench.chunk("left", wanted, frames=20)
-    bench.until(lambda: np.abs(bench.pose("left", "arm") - wanted[:7]).max() < 0.02, "the arm did not follow the chunk")
-    bench.until(lambda: np.abs(bench.pose("left", "hand") - wanted[7:]).max() < 0.05, "the hand did not follow the chunk")
+    bench.until(
+        lambda: np.abs(bench.pose("left", "arm") - wanted[:7]).max() < 0.02,
+        "the arm did not follow the chunk",
+    )
+    bench.until(
+        lambda: np.abs(bench.pose("left", "hand") - wanted[7:]).max() < 0.05,
+        "the hand did not follow the chunk",
+    )
     bench.pass_time(1.0)
     assert np.abs(bench.pose("left", "arm") - wanted[:7]).max() < 0.02
 
@@ -103,7 +119,10 @@ def test_a_stale_chunk_is_refused_and_the_robot_holds(bench):
 
 def test_a_chunk_with_numbers_or_names_nobody_knows_is_refused_and_the_robot_holds(bench):
     names = [name for part in ("arm", "hand") for name in bench.rig.joint_names("left", part)]
-    numbers, unknown = (float(bench.figure("motion", f"left refused: {reason}")) for reason in ("not finite", "names"))
+    numbers, unknown = (
+        float(bench.figure("motion", f"left refused: {reason}"))
+        for reason in ("not finite", "names")
+    )
     bench.chunk("left", lifted(bench, "left") * np.nan)
     bench.until_figure("motion", "left refused: not finite", numbers + 1)
     bench.chunk("left", lifted(bench, "left"), names=["left_arm_jiont1", *names[1:]])
@@ -113,13 +132,18 @@ def test_a_chunk_with_numbers_or_names_nobody_knows_is_refused_and_the_robot_hol
 
 def test_a_reset_ends_the_motion_of_the_episode_before(bench):
     bench.chunk("left", lifted(bench, "left", by=0.6))
-    bench.until(lambda: bench.pose("left", "arm")[3] > bench.home("left")[3] + 0.1, "the arm did not start")
+    bench.until(
+        lambda: bench.pose("left", "arm")[3] > bench.home("left")[3] + 0.1, "the arm did not start"
+    )
     bench.session.operator.reset()
     bench.pass_time(1.0)
     assert np.abs(bench.pose("left", "arm") - bench.home("left")[:7]).max() < 0.02
     bench.chunk("left", lifted(bench, "left"), frames=20)
     wanted = bench.home("left")[3] + 0.3
-    bench.until(lambda: abs(bench.pose("left", "arm")[3] - wanted) < 0.02, "the arm does not play chunks after a reset")
+    bench.until(
+        lambda: abs(bench.pose("left", "arm")[3] - wanted) < 0.02,
+        "the arm does not play chunks after a reset",
+    )
 
 
 def test_nothing_told_before_a_reset_passes_for_the_new_episode(bench):
@@ -134,11 +158,14 @@ def test_nothing_told_before_a_reset_passes_for_the_new_episode(bench):
     told = {convert.nanoseconds(message.header.stamp) for message in iter(reader.next, None)}
     began = convert.nanoseconds(reset.stamp)
     assert min(told) < began < max(told)
-    assert began not in told, "the last pose of the old episode would be taken for the first of the new one"
+    assert began not in told, (
+        "the last pose of the old episode would be taken for the first of the new one"
+    )
 
 
 def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
-    operator, home = bench.session.operator, bench.home("left")
+    operator = bench.session.operator
+    home = bench.home("left")
     bench.chunk("left", lifted(bench, "left", by=0.6))
     bench.until(lambda: bench.pose("left", "arm")[3] > home[3] + 0.1, "the arm did not start")
     operator.call(topics.ESTOP)
@@ -156,13 +183,23 @@ def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
     assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02
     operator.call(topics.ENGAGE, data=True)
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
-    bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02, "the arm does not move after engaging")
+    bench.until(
+        lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02,
+        "the arm does not move after engaging",
+    )
 
 
 def test_every_topic_of_the_body_comes_at_its_rate(bench):
     rig = bench.rig
-    wanted = {topics.joint_states(side, part): rig.sim.joint_state_hz for side in rig.sides for part in ("arm", "hand")}
-    wanted |= {topics.image("front"): rig.cameras["front"].rate_hz, topics.camera_info("front"): rig.cameras["front"].rate_hz}
+    wanted = {
+        topics.joint_states(side, part): rig.sim.joint_state_hz
+        for side in rig.sides
+        for part in ("arm", "hand")
+    }
+    wanted |= {
+        topics.image("front"): rig.cameras["front"].rate_hz,
+        topics.camera_info("front"): rig.cameras["front"].rate_hz,
+    }
     wanted |= {topics.JOINT_STATES: 30.0}
     readers = {topic: bench.read(topic) for topic in wanted}
     stamps: dict[topics.Topic, set[int]] = {topic: set() for topic in wanted}
@@ -180,12 +217,19 @@ def test_every_topic_of_the_body_comes_at_its_rate(bench):
         usual_s = np.median(np.diff(seen)) / convert.SECOND
         rate = (len(seen) - 1) / (seen[-1] - seen[0]) * convert.SECOND
         assert rate > 0.5 * rate_hz, f"{topic.name} comes at {rate:.1f} Hz, not {rate_hz}"
-        assert usual_s > 0.6 / rate_hz, f"{topic.name} comes every {usual_s:.3f} s, faster than {rate_hz} Hz"
+        assert usual_s > 0.6 / rate_hz, (
+            f"{topic.name} comes every {usual_s:.3f} s, faster than {rate_hz} Hz"
+        )
 
 
 def test_every_node_reports_its_health_and_the_description_is_there(bench):
-    bench.until(lambda: {"sim", "motion", "joint_states"} <= set(bench.session.operator.figures()), "a node is silent on /diagnostics")
-    xml = bench.until(bench.read(topics.ROBOT_DESCRIPTION).newest, "there is no /robot_description").data
+    bench.until(
+        lambda: {"sim", "motion", "joint_states"} <= set(bench.session.operator.figures()),
+        "a node is silent on /diagnostics",
+    )
+    xml = bench.until(
+        bench.read(topics.ROBOT_DESCRIPTION).newest, "there is no /robot_description"
+    ).data
     assert "left_hand" in xml and "right_arm_joint7" in xml
     assert float(bench.figure("motion", "control [Hz]")) > 0
 
@@ -196,7 +240,8 @@ def tell(bench, level, text):
 
 
 def test_a_lost_device_stops_the_rig_until_the_operator_engages_again(bench):
-    operator, home = bench.session.operator, bench.home("left")
+    operator = bench.session.operator
+    home = bench.home("left")
     lost = float(bench.figure("motion", "devices lost"))
     tell(bench, DiagnosticStatus.OK, "connected")
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
@@ -213,36 +258,53 @@ def test_a_lost_device_stops_the_rig_until_the_operator_engages_again(bench):
     assert np.abs(bench.pose("left", "arm") - stopped).max() < 0.02, "nobody engaged"
     operator.call(topics.ENGAGE, data=True)
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=30)
-    bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02, "the arm does not move after engaging")
+    bench.until(
+        lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02,
+        "the arm does not move after engaging",
+    )
 
 
 def test_two_arms_told_to_meet_stop_short_of_each_other(bench):
-    slowed = float(bench.figure("motion", "slowed ticks"))
+    slowed = float(bench.figure("motion", "speed-scaled cycles"))
     for side, turn in (("left", -0.95), ("right", 0.95)):
         end = bench.home(side)
         end[0] += turn
         bench.chunk(side, end, frames=40)
-    bench.until_figure("motion", "slowed ticks", slowed + 20)
+    bench.until_figure("motion", "speed-scaled cycles", slowed + 20)
     bench.pass_time(2.0)
     distances = Distances(bench.rig)
-    here = np.concatenate([bench.pose(side, part) for side in bench.rig.sides for part in ("arm", "hand")])
-    between = [number for number, gap in enumerate(distances.gaps) if gap.margin is bench.rig.motion.between]
+    here = np.concatenate(
+        [bench.pose(side, part) for side in bench.rig.sides for part in ("arm", "hand")]
+    )
+    between = [
+        number
+        for number, gap in enumerate(distances.gaps)
+        if gap.margin is bench.rig.motion.between
+    ]
     assert 0 < distances.at(here)[between].min() < 0.1
 
 
 def test_a_robot_that_is_told_to_goes_home_slowly_and_chunks_wait(bench):
-    operator, start = bench.session.operator, np.array(list(bench.rig.start("left").values()))
+    operator = bench.session.operator
+    start = np.array(list(bench.rig.start("left").values()))
     operator.reset()
     bench.pass_time(0.1)
     bench.chunk("left", lifted(bench, "left", by=0.6), frames=40)
-    bench.until(lambda: bench.pose("left", "arm")[3] > start[3] + 0.55, "the arm did not play the chunk")
+    bench.until(
+        lambda: bench.pose("left", "arm")[3] > start[3] + 0.55, "the arm did not play the chunk"
+    )
     assert "home" in operator.call(topics.HOME)
     ignored = float(bench.figure("motion", "left chunks ignored"))
     bench.pass_time(0.3)
     there = bench.pose("left", "arm")
     bench.chunk("left", np.concatenate([there, bench.pose("left", "hand")]), frames=20)
-    bench.until(lambda: np.abs(bench.pose("left", "arm") - start[:7]).max() < 0.01, "the arm did not go home")
-    bench.until(lambda: np.abs(bench.pose("left", "hand") - start[7:]).max() < 0.05, "the hand did not open")
+    bench.until(
+        lambda: np.abs(bench.pose("left", "arm") - start[:7]).max() < 0.01,
+        "the arm did not go home",
+    )
+    bench.until(
+        lambda: np.abs(bench.pose("left", "hand") - start[7:]).max() < 0.05, "the hand did not open"
+    )
     bench.until_figure("motion", "left chunks ignored", ignored + 1)
     bench.until(lambda: bench.figure("motion", "") == "engaged", "the way home does not end")
 
@@ -268,7 +330,10 @@ def lift_from(bench, source, by):
 def test_only_one_source_drives_until_the_operator_names_another(bench):
     home = bench.home("left")
     lift_from(bench, "policy", 0.2)
-    bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.2) < 0.01, "the first source does not drive")
+    bench.until(
+        lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.2) < 0.01,
+        "the first source does not drive",
+    )
     refused = float(bench.figure("motion", "left refused: source"))
     lift_from(bench, "teleop", 0.4)
     bench.until_figure("motion", "left refused: source", refused + 1)
@@ -277,14 +342,23 @@ def test_only_one_source_drives_until_the_operator_names_another(bench):
         bench.send(topics.SOURCE, String(data="teleop"))
         bench.pass_time(0.2)
         lift_from(bench, "teleop", 0.4)
-        bench.until(lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.4) < 0.01, "the source that was named does not drive")
+        bench.until(
+            lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.4) < 0.01,
+            "the source that was named does not drive",
+        )
     finally:
         bench.send(topics.SOURCE, String(data=""))
 
 
 def test_a_dry_run_tells_every_command_and_moves_nothing(rehearsal):
-    commands, home = rehearsal.read(topics.command_dry("left", "arm").history(400)), rehearsal.home("left")
+    commands = rehearsal.read(topics.command_dry("left", "arm").history(400))
+    home = rehearsal.home("left")
     before = rehearsal.pose("left", "arm")
     rehearsal.chunk("left", lifted(rehearsal, "left"), frames=20)
-    rehearsal.until(lambda: (told := commands.next()) is not None and abs(told.position[3] - home[3] - 0.3) < 0.01, "no such command")
+    rehearsal.until(
+        lambda: (
+            (told := commands.next()) is not None and abs(told.position[3] - home[3] - 0.3) < 0.01
+        ),
+        "no such command",
+    )
     assert np.abs(rehearsal.pose("left", "arm") - before).max() < 1e-3

@@ -1,4 +1,6 @@
-"""The policy's node alone, as on a machine of its own: what it decides on, what it refuses, and what it says of it."""
+"""The policy's node alone, as on a machine of its own: what it decides on, what it refuses, and
+what it says of it.
+"""
 
 from __future__ import annotations
 
@@ -15,28 +17,47 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Header, String
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.rig import Rig
-from xlvla.ros import convert, eye, topics
-from xlvla.ros.operator import Operator
+from xlvla.ros import camera_publisher, convert, topics
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import Part, Side
+from xlvla_cli.ros.operator import Operator
 
-SDKS_AND_WORLDS = ("xlvla_sim", "mujoco", "serial", "pymodbus", "dynamixel_sdk", "xarm", "cyclonedds", "unitree_sdk2py", "pyrealsense2")
+SDKS_AND_WORLDS = (
+    "xlvla_sim",
+    "mujoco",
+    "serial",
+    "pymodbus",
+    "dynamixel_sdk",
+    "xarm",
+    "cyclonedds",
+    "unitree_sdk2py",
+    "pyrealsense2",
+)
 
 
 class Robot:
     """Stands in for cameras and drivers of a rig whose policy runs in a process of its own."""
 
     def __init__(self, rig: Rig, operator: Operator, supervisor: Supervisor, lines: list[str]):
-        self.rig, self.node, self.lines, self._supervisor, self._operator = rig, operator.node, lines, supervisor, operator
-        self._publishers, self.stamps = dict[str, Any](), list[int]()
+        self.rig = rig
+        self.node = operator.node
+        self.lines = lines
+        self._supervisor = supervisor
+        self._operator = operator
+        self._publishers = dict[str, Any]()
+        self.stamps = list[int]()
         self._chunks = Reader(self.node, topics.chunk("left").history(100))
-        camera, grey = rig.cameras["front"], np.full((240, 320, 3), 90, np.uint8)
-        self.seen = eye.seen("front", camera)
-        self.picture: Any = convert.jpeg(grey, camera.jpeg, 0, "front") if camera.jpeg else convert.image(grey, 0, "front")
+        camera = rig.cameras["front"]
+        grey = np.full((240, 320, 3), 90, np.uint8)
+        self.seen = camera_publisher.seen("front", camera)
+        self.picture: Any = (
+            convert.jpeg(grey, camera.jpeg, 0, "front")
+            if camera.jpeg
+            else convert.image(grey, 0, "front")
+        )
         self.joints = {key: self._at_home(*key) for key in rig.parts}
 
     def _at_home(self, side: Side, part: Part) -> Any:
@@ -46,7 +67,9 @@ class Robot:
 
     def say(self, topic: topics.Topic, message: Any) -> None:
         if topic.name not in self._publishers:
-            self._publishers[topic.name] = self.node.create_publisher(topic.type, topic.name, topic.qos)
+            self._publishers[topic.name] = self.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
         self._publishers[topic.name].publish(message)
 
     def tell(self, *, camera: bool = True, age_s: float = 0.0) -> None:
@@ -83,7 +106,11 @@ class Robot:
     def silent_and_says(self, words: str, **told) -> None:
         """No chunk comes, and one line says why."""
         already = len(self.lines)
-        self.until(lambda: any(words in line for line in self.lines[already:]), f"it never says '{words}'", **told)
+        self.until(
+            lambda: any(words in line for line in self.lines[already:]),
+            f"it never says '{words}'",
+            **told,
+        )
         self.chunks()
         end = time.monotonic() + 1.0
         while time.monotonic() < end:
@@ -99,7 +126,9 @@ def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
 
     def start(steps: int, replan_s: float = 0.2, jpeg: int | None = None) -> Iterator[Robot]:
-        rig = rigs.load("bimanual_emulated").with_choices(checkpoint=str(untrained_weights(steps)))
+        rig = rig_file.with_choices(
+            rig_file.load("bimanual_emulated"), checkpoint=str(untrained_weights(steps))
+        )
         assert rig.policy is not None
         camera = replace(rig.cameras["front"], jpeg=jpeg)
         rig = replace(rig, policy=replace(rig.policy, replan_s=replan_s), cameras={"front": camera})
@@ -113,7 +142,10 @@ def started(untrained_weights):
             with (
                 Operator(domain=domain) as operator,
                 Supervisor(
-                    rig, graph.chosen(rig, only=["policy"]), domain=domain, listener=lambda name, line: lines.append(line)
+                    rig,
+                    graph.chosen(rig, only=["policy"]),
+                    domain=domain,
+                    listener=lambda name, line: lines.append(line),
                 ) as supervisor,
             ):
                 supervisor.wait_ready()
@@ -133,18 +165,25 @@ def slow(started) -> Iterator[Robot]:
 
 
 def test_a_camera_that_never_publishes_is_waited_for_by_name(robot):
-    robot.silent_and_says("waiting for /cameras/front/image_raw: nobody publishes it", camera=False)
+    robot.silent_and_says(
+        "waiting for /cameras/front/image_raw: no node publishes it", camera=False
+    )
 
 
 def test_a_chunk_bears_the_stamp_of_its_image_and_the_names_of_the_joints(robot):
     (chunk, *_) = robot.until(robot.chunks, "no chunk comes")
     assert convert.nanoseconds(chunk.header.stamp) in robot.stamps
-    assert list(chunk.joint_names) == [*robot.rig.joint_names("left", "arm"), *robot.rig.joint_names("left", "hand")]
+    assert list(chunk.joint_names) == [
+        *robot.rig.joint_names("left", "arm"),
+        *robot.rig.joint_names("left", "hand"),
+    ]
     assert len(chunk.points) == 64
 
 
 def test_the_process_imports_no_device_and_no_world(robot):
-    imported = {line.rpartition("|")[2].strip() for line in robot.lines if line.startswith("import time:")}
+    imported = {
+        line.rpartition("|")[2].strip() for line in robot.lines if line.startswith("import time:")
+    }
     assert {"torch", "rclpy", "xlvla_policy.vla.model"} <= imported
     assert not {name.partition(".")[0] for name in imported} & set(SDKS_AND_WORLDS)
     ours = {name for name in imported if name.startswith("xlvla_drivers")}
@@ -156,9 +195,19 @@ def test_the_process_imports_no_device_and_no_world(robot):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"encoding": "mono8"}, "/cameras/front/image_raw: image encoding 'mono8' is not supported"),
-        ({"height": 241}, "/cameras/front/image_raw: an image of 320x241 with rows of 960 bytes cannot have 230400 bytes"),
-        ({"height": 320, "width": 240, "step": 720}, "is 240x320: this policy wants 1.333 times as wide as high"),
+        (
+            {"encoding": "mono8"},
+            "/cameras/front/image_raw: image encoding 'mono8' is not supported",
+        ),
+        (
+            {"height": 241},
+            "/cameras/front/image_raw: an image of 320x241 with rows of 960 bytes cannot have "
+            "230400 bytes",
+        ),
+        (
+            {"height": 320, "width": 240, "step": 720},
+            "is 240x320: this policy wants 1.333 times as wide as high",
+        ),
     ],
 )
 def test_an_image_of_another_size_or_encoding_is_refused(robot, fields, words):
@@ -174,7 +223,9 @@ def test_an_image_of_another_size_or_encoding_is_refused(robot, fields, words):
 def test_a_pose_that_is_no_number_or_of_other_joints_is_refused(robot):
     arm = robot.joints["right", "arm"]
     arm.position[2] = float("nan")
-    robot.silent_and_says("/right/arm/joint_states: position of 'right_arm_joint3' is not a finite number")
+    robot.silent_and_says(
+        "/right/arm/joint_states: position of 'right_arm_joint3' is not a finite number"
+    )
     arm.position[2] = 0.0
     robot.decides()
     arm.name[2] = "right_arm_joint33"
@@ -196,7 +247,9 @@ def test_old_images_are_not_decided_on(robot):
 
 
 def test_a_camera_that_falls_silent_is_spoken_of(robot):
-    robot.silent_and_says("waiting for /cameras/front/image_raw: it has fallen silent", camera=False)
+    robot.silent_and_says(
+        "waiting for /cameras/front/image_raw: it has fallen silent", camera=False
+    )
     robot.decides()
 
 
@@ -204,7 +257,8 @@ def test_compressed_pictures_are_read_and_what_is_none_is_refused(slow):
     slow.decides()
     data, slow.picture.data = slow.picture.data, b"no picture"
     slow.silent_and_says(
-        "/cameras/front/image_raw/compressed: a compressed image of 10 bytes ('rgb8; jpeg compressed bgr8') cannot be read"
+        "/cameras/front/image_raw/compressed: a compressed image of 10 bytes ('rgb8; jpeg "
+        "compressed bgr8') cannot be read"
     )
     slow.picture.data = data
     slow.decides()
@@ -217,12 +271,15 @@ def test_it_looks_on_while_it_thinks(slow):
         slow.tell()
         time.sleep(0.05)
     figures = slow.figures()
-    looks_ms, thinks_ms = 1e3 / float(figures["looks [Hz]"]), float(figures["inference p50 [ms]"])
+    looks_ms = 1e3 / float(figures["looks [Hz]"])
+    thinks_ms = float(figures["inference p50 [ms]"])
     assert looks_ms < thinks_ms / 2, figures
 
 
 def test_what_was_thought_about_before_a_reset_is_not_published(slow):
-    slow.say(topics.RESET, Header(stamp=convert.stamp(1), frame_id="start"))  # who says it is found before it matters
+    slow.say(
+        topics.RESET, Header(stamp=convert.stamp(1), frame_id="start")
+    )  # who says it is found before it matters
     time.sleep(0.5)
     slow.decides()
     for number in range(3):
@@ -236,4 +293,6 @@ def test_what_was_thought_about_before_a_reset_is_not_published(slow):
         slow.chunks()
         (chunk, *_) = slow.until(slow.chunks, "no chunk comes")
         assert convert.nanoseconds(chunk.header.stamp) >= began_ns
-    slow.until(lambda: int(slow.figures().get("void chunks", 0)) > 0, "no reset came while it thought")
+    slow.until(
+        lambda: int(slow.figures().get("discarded chunks", 0)) > 0, "no reset came while it thought"
+    )

@@ -21,21 +21,20 @@ cv2 = pytest.importorskip("cv2")
 
 from rosbags.highlevel import AnyReader
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
-from xlvla.ros.controls import Controls
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
-from xlvla.ros.session import Session
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
 from xlvla.types import CHUNK_HZ, PARTS
-from xlvla_data.bag.card import read_card
+from xlvla_cli.ros.controls import Controls
+from xlvla_cli.ros.operator import Operator
+from xlvla_cli.ros.session import Session
+from xlvla_data.bag.card import read_episode_card
 from xlvla_data.bag.layout import mcap_path
 from xlvla_data.bag.reader import Bag, bags
 
@@ -47,13 +46,17 @@ class Desk:
     """Somebody at a rig with a recorder."""
 
     def __init__(self, operator: Operator, rig: Rig, check: Callable[[], None]):
-        self.operator, self.rig, self.check = operator, rig, check
+        self.operator = operator
+        self.rig = rig
+        self.check = check
         self.controls = Controls(operator, rig)
         self.cues: list[tuple[str, str]] = []
         self._status = Reader(operator.node, topics.RECORDER_STATUS)
         self._said: dict[str, Any] = {}
         self._chunks = {
-            side: operator.node.create_publisher(topics.chunk(side).type, topics.chunk(side).name, topics.chunk(side).qos)
+            side: operator.node.create_publisher(
+                topics.chunk(side).type, topics.chunk(side).name, topics.chunk(side).qos
+            )
             for side in rig.sides
         }
 
@@ -77,13 +80,24 @@ class Desk:
         self.controls.cues()
         self.cues.clear()
         self.controls.press(key)
-        return self.until(lambda: next((line for word, line in self.cues if word in words), None), f"no cue of {words}")
+        return self.until(
+            lambda: next((line for word, line in self.cues if word in words), None),
+            f"no cue of {words}",
+        )
 
     def record(self, seconds: float, clock: SimClock | None = None) -> Path:
-        """Records so long, with chunks that move the robot where there is a clock; the episode's folder."""
+        """Records so long, with chunks that move the robot where there is a clock; the episode's
+        folder.
+        """
         self.operator.call(topics.RECORDER_START)
-        folder = Path(self.until(lambda: self.status.get("state") == "recording" and self.status["folder"], "it does not record"))
-        end, next_chunk = time.monotonic() + seconds, 0.0
+        folder = Path(
+            self.until(
+                lambda: self.status.get("state") == "recording" and self.status["folder"],
+                "it does not record",
+            )
+        )
+        end = time.monotonic() + seconds
+        next_chunk = 0.0
         while time.monotonic() < end:
             if clock and time.monotonic() > next_chunk:
                 self._move(clock)
@@ -103,8 +117,13 @@ class Desk:
 
 
 def recorded_rig(folder: Path, **choices: Any) -> Rig:
-    rig = rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
-    return replace(rig, recorder=RecorderConfig(folder=str(folder), instruction="Push the cans.", least_free_gb=1e-6, **choices))
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
+    return replace(
+        rig,
+        recorder=RecorderConfig(
+            folder=str(folder), instruction="Push the cans.", least_free_gb=1e-6, **choices
+        ),
+    )
 
 
 @contextmanager
@@ -150,35 +169,67 @@ def test_services_refuse_what_makes_no_sense_in_one_line(desk):
         operator.call(topics.RECORDER_START)
     operator.call(topics.RECORDER_MARK, data=False)
     operator.instruct("Pour the sugar.")
-    desk.until(lambda: operator.call(topics.RECORDER_RELABEL).endswith("'Pour the sugar.'"), "the sentence does not arrive")
+    desk.until(
+        lambda: operator.call(topics.RECORDER_RELABEL).endswith("'Pour the sugar.'"),
+        "the sentence does not arrive",
+    )
     operator.call(topics.RECORDER_STOP)
-    card = read_card(Path(desk.until(lambda: desk.status.get("state") == "stopped" and desk.status["folder"], "it does not stop")))
+    card = read_episode_card(
+        Path(
+            desk.until(
+                lambda: desk.status.get("state") == "stopped" and desk.status["folder"],
+                "it does not stop",
+            )
+        )
+    )
     assert (card.instruction, card.success) == ("Pour the sugar.", False)
 
 
 def test_an_episode_holds_what_the_rig_said(desk, body):
     clock = SimClock(body.operator.node, 1.0)
     body.operator.instruct("Stack the cans.")
-    desk.until(lambda: desk.status.get("instruction") == "Stack the cans.", "the sentence does not arrive")
+    desk.until(
+        lambda: desk.status.get("instruction") == "Stack the cans.", "the sentence does not arrive"
+    )
     folder = desk.record(4.0, clock)
     assert f"{folder.name} ended" in body.operator.call(topics.RECORDER_STOP)
-    bag, card = Bag(folder), read_card(folder)
+    bag = Bag(folder)
+    card = read_episode_card(folder)
     assert bag.whole and card.state == "stopped"
-    assert (card.task, card.instruction, card.simulated, card.seed) == ("push_cans", "Stack the cans.", True, 0)
+    assert (card.task, card.instruction, card.simulated, card.seed) == (
+        "push_cans",
+        "Stack the cans.",
+        True,
+        0,
+    )
     assert card.hands == {"left": "inspire", "right": "xhand"}
-    assert rigs.from_document(dict(card.rig), "card") == desk.rig
+    assert rig_file.from_document(dict(card.rig), "card") == desk.rig
     counts: dict[str, int] = dict.fromkeys(bag.topics, 0)
     for message in bag.messages():
         counts[message.topic] += 1
-    assert {name for name, count in counts.items() if count} >= {*card.rates_hz, "/left/chunk", "/instruction", "/reset", "/sim/status"}
+    assert {name for name, count in counts.items() if count} >= {
+        *card.rates_hz,
+        "/left/chunk",
+        "/instruction",
+        "/reset",
+        "/sim/status",
+    }
     assert "/cameras/front/image_raw" not in bag.topics
     picture = next(bag.messages(["/cameras/front/image_raw/compressed"])).content
     assert cv2.imdecode(picture.data, cv2.IMREAD_COLOR).shape == (240, 320, 3)
     states = [message.stamp_ns for message in bag.messages(["/right/arm/joint_states"])]
     assert np.median(np.diff(states)) == pytest.approx(1e7, rel=0.01)
-    stamps = [message.stamp_ns for message in bag.messages(list(card.rates_hz)) if message.log_ns >= card.began_ns]
+    stamps = [
+        message.stamp_ns
+        for message in bag.messages(list(card.rates_hz))
+        if message.log_ns >= card.began_ns
+    ]
     assert card.duration_s == pytest.approx((max(stamps) - min(stamps)) / 1e9, abs=0.05)
-    assert not [line for line in card.findings if "nothing came" in line or "stood still" in line or "lacks" in line]
+    assert not [
+        line
+        for line in card.findings
+        if "nothing came" in line or "stood still" in line or "lacks" in line
+    ]
     assert card.figures["/left/arm/joint_states"]["claim [Hz]"] == 100.0
     with AnyReader([folder]) as reader:
         assert reader.message_count == sum(counts.values())
@@ -190,37 +241,46 @@ def test_it_is_worked_by_keys_and_a_fumbled_press_loses_nothing(desk):
     desk.until(lambda: desk.status.get("duration_s", 0) > 0.5, "it does not go on")
     folder = Path(desk.status["folder"])
     assert f"{name} ended" in desk.press("t", "stop", "bad")
-    assert folder.name == name and read_card(folder).success is True
+    assert folder.name == name and read_episode_card(folder).success is True
     assert "press again" in desk.press("x", "ask")
     assert folder.is_dir(), "one press discards nothing"
     assert desk.press("x", "discard") == f"{name} is put aside"
     aside = folder.parent / "discarded" / name
-    assert read_card(aside).state == "discarded" and folder not in bags(folder.parent)
+    assert read_episode_card(aside).state == "discarded" and folder not in bags(folder.parent)
     desk.press("x", "ask")
     assert desk.press("x", "undo") == f"{name} is back"
-    assert Bag(folder).whole and read_card(folder).state == "stopped"
+    assert Bag(folder).whole and read_episode_card(folder).state == "stopped"
 
 
 def test_a_full_disk_ends_the_episode_and_nothing_else(body, tmp_path):
-    with recorder(recorded_rig(tmp_path), body.operator, body.supervisor.check) as (desk, supervisor):
+    with recorder(recorded_rig(tmp_path), body.operator, body.supervisor.check) as (
+        desk,
+        supervisor,
+    ):
         folder = desk.record(1.5)
-        pid, before = supervisor.nodes[0].process.pid, resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (mcap_path(folder).stat().st_size + 20_000, before[1]))
+        pid = supervisor.nodes[0].process.pid
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.prlimit(
+            pid, resource.RLIMIT_FSIZE, (mcap_path(folder).stat().st_size + 20_000, before[1])
+        )
         desk.until(lambda: desk.status.get("state") == "stopped", "it goes on")
-        card = read_card(folder)
+        card = read_episode_card(folder)
         assert (card.state, card.verdict) == ("stopped", "red") and "File too large" in card.why
         assert Bag(folder).whole
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
         again = desk.record(1.0)
         desk.operator.call(topics.RECORDER_STOP)
         assert again.name == "episode_000001" and Bag(again).whole
-        assert not [line for line in read_card(again).findings if "disk" in line]
+        assert not [line for line in read_episode_card(again).findings if "disk" in line]
 
 
 def test_no_episode_begins_on_a_disk_that_is_nearly_full(body, tmp_path):
     rig = recorded_rig(tmp_path)
     full = replace(rig, recorder=RecorderConfig(folder=str(tmp_path), least_free_gb=1e9))
-    with recorder(full, body.operator) as (desk, _), pytest.raises(XlvlaError, match=r"recorder\.least_free_gb is 1e\+09"):
+    with (
+        recorder(full, body.operator) as (desk, _),
+        pytest.raises(XlvlaError, match=r"recorder\.least_free_gb is 1e\+09"),
+    ):
         desk.operator.call(topics.RECORDER_START)
     assert not list(tmp_path.rglob("episode_*"))
 
@@ -232,15 +292,20 @@ def test_a_killed_recorder_leaves_an_episode_that_the_next_one_makes_whole(body,
         supervisor.nodes[0].kill(signal.SIGKILL)
         supervisor.nodes[0].process.wait()
         killed_ns = time.time_ns()
-    assert read_card(folder).state == "recording" and not Bag(folder).whole
+    assert read_episode_card(folder).state == "recording" and not Bag(folder).whole
     kept = list(Bag(folder).messages(raw=True))
     assert killed_ns - kept[-1].log_ns < 1.2e9
     with recorder(rig, body.operator) as (desk, _):
-        desk.until(lambda: Bag(folder).whole and read_card(folder).state == "stopped", "nobody repairs it")
+        desk.until(
+            lambda: Bag(folder).whole and read_episode_card(folder).state == "stopped",
+            "nobody repairs it",
+        )
         assert len(list(Bag(folder).messages(raw=True))) == len(kept)
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert "killed" in card.why and card.verdict in ("yellow", "red")
-    assert card.duration_s > 0.5 and card.figures["/right/hand/joint_states"]["rate [Hz]"] == pytest.approx(100.0, rel=0.1)
+    assert card.duration_s > 0.5 and card.figures["/right/hand/joint_states"][
+        "rate [Hz]"
+    ] == pytest.approx(100.0, rel=0.1)
 
 
 def test_a_simulation_that_dies_ends_the_episode_cleanly_and_the_verdict_says_it(tmp_path):
@@ -248,9 +313,11 @@ def test_a_simulation_that_dies_ends_the_episode_cleanly_and_the_verdict_says_it
     with interruptible(), pytest.raises(NodeDied), Session(rig, domain=1 + DOMAIN % 100) as session:
         desk = Desk(session.operator, rig, session.supervisor.check)
         folder = desk.record(1.5)
-        next(node for node in session.supervisor.nodes if node.spec.name == "sim").kill(signal.SIGKILL)
+        next(node for node in session.supervisor.nodes if node.spec.name == "sim").kill(
+            signal.SIGKILL
+        )
         desk.until(lambda: False, "the rig did not stop")
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert Bag(folder).whole and (card.state, card.verdict) == ("stopped", "red")
     assert "red: node 'sim' was killed by SIGKILL, so the rig stopped" in card.findings
 
@@ -268,9 +335,18 @@ def film(tmp_path) -> str:
 
 def test_a_camera_that_dies_is_told_while_it_is_recorded_and_after(tmp_path, film):
     """The camera's process alone, as on a machine of its own."""
-    rig = rigs.load("bimanual_emulated").with_choices(policy="none")
-    camera = replace(rig.cameras["front"], rate_hz=20.0, publish=(160, 120), device=DeviceConfig(address=film, driver="video"))
-    rig = replace(rig, cameras={"front": camera}, recorder=RecorderConfig(folder=str(tmp_path), least_free_gb=1e-6))
+    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
+    camera = replace(
+        rig.cameras["front"],
+        rate_hz=20.0,
+        publish=(160, 120),
+        device=DeviceConfig(address=film, driver="video"),
+    )
+    rig = replace(
+        rig,
+        cameras={"front": camera},
+        recorder=RecorderConfig(folder=str(tmp_path), least_free_gb=1e-6),
+    )
     domain = 1 + (DOMAIN + 1) % 100
     with (
         interruptible(),
@@ -285,9 +361,15 @@ def test_a_camera_that_dies_is_told_while_it_is_recorded_and_after(tmp_path, fil
         assert not [line for line in desk.status["findings"] if "/cameras/front" in line]
         eye.nodes[0].kill(signal.SIGKILL)
         words = "/cameras/front/image_raw/compressed: fell silent"
-        desk.until(lambda: any(words in line for line in desk.status["findings"]), "the silence is not told")
-        desk.until(lambda: any(word == "warn" and words in line for word, line in desk.cues), "there is no cue for it")
+        desk.until(
+            lambda: any(words in line for line in desk.status["findings"]),
+            "the silence is not told",
+        )
+        desk.until(
+            lambda: any(word == "warn" and words in line for word, line in desk.cues),
+            "there is no cue for it",
+        )
         operator.call(topics.RECORDER_STOP)
-    card = read_card(folder)
+    card = read_episode_card(folder)
     assert card.verdict == "red" and any(words in line for line in card.findings)
     assert Bag(folder).whole

@@ -1,4 +1,6 @@
-"""Episodes done again: from a bag and from a data set, through motion, in the world they came from."""
+"""Episodes done again: from a bag and from a data set, through motion, in the world they came
+from.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,7 @@ import typer
 from rclpy.serialization import serialize_message
 from typer.testing import CliRunner
 
-from xlvla import rig as rigs
-from xlvla.cli import replay as command
+from xlvla import rig_file
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.rig import Station
@@ -26,18 +27,22 @@ from xlvla.ros import convert, topics
 from xlvla.ros.wiring import type_name
 from xlvla.run import own_domain
 from xlvla.types import CHUNK_HZ, PARTS
-from xlvla_data.bag.card import Card
+from xlvla_cli import replay as command
+from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.definitions import described
 from xlvla_data.bag.layout import Qos
 from xlvla_data.bag.writer import BagWriter
-from xlvla_data.replay import performance
+from xlvla_data.commanded_motion import performance
 
 DOMAIN = 1 + (own_domain() + 11) % 100
-SECONDS, SEED = 2.0, 4
+SECONDS = 2.0
+SEED = 4
 
 
 def rig():
-    return rigs.load("bimanual").with_choices(policy="none", hands={"left": "inspire"})
+    return rig_file.with_choices(
+        rig_file.load("bimanual"), policy="none", hands={"left": "inspire"}
+    )
 
 
 def path(side, t):
@@ -51,9 +56,18 @@ def path(side, t):
 @pytest.fixture(scope="module")
 def episode(tmp_path_factory):
     """A bag with commands and joint states at 100 Hz, as a recorder writes it."""
-    folder, own = tmp_path_factory.mktemp("session") / "episode_000002", rig()
-    said = [topic(side, part) for side, part in own.parts for topic in (topics.command, topics.joint_states)]
-    writer = BagWriter(folder, [described(topic.name, type_name(topic), Qos(1, True, False)) for topic in said], "jazzy")
+    folder = tmp_path_factory.mktemp("session") / "episode_000002"
+    own = rig()
+    said = [
+        topic(side, part)
+        for side, part in own.parts
+        for topic in (topics.command, topics.joint_states)
+    ]
+    writer = BagWriter(
+        folder,
+        [described(topic.name, type_name(topic), Qos(1, True, False)) for topic in said],
+        "jazzy",
+    )
     messages = {
         topic.name: convert.JointMessage(own.joint_names(side, part))
         for side, part in own.parts
@@ -63,16 +77,32 @@ def episode(tmp_path_factory):
         ns = 10**9 + number * 10**7
         for side, part in own.parts:
             split = len(own.joint_names(side, "arm"))
-            pose = path(side, number / 100)[:split] if part == "arm" else path(side, number / 100)[split:]
+            pose = (
+                path(side, number / 100)[:split]
+                if part == "arm"
+                else path(side, number / 100)[split:]
+            )
             for topic in (topics.command(side, part), topics.joint_states(side, part)):
                 data = serialize_message(messages[topic.name].fill(ns, pose, pose, pose))
                 writer.add(topic.name, data, ns, ns)
     writer.flush()
     writer.close()
-    joints = {side: {part: list(own.joint_names(side, part)) for part in PARTS} for side in own.sides}
+    joints = {
+        side: {part: list(own.joint_names(side, part)) for part in PARTS} for side in own.sides
+    }
     hands = {side: station.hand.type for side, station in own.sides.items()}
-    facts = {"rates_hz": {}, "rig": own.document(), "rig_hash": "", "codec": "", "simulated": True, "seed": SEED, "success": True}
-    Card("episode_000002", "stopped", "push_cans", "Push the cans.", hands, joints, **facts).write(folder)
+    facts = {
+        "rates_hz": {},
+        "rig": own.document(),
+        "rig_hash": "",
+        "codec": "",
+        "simulated": True,
+        "seed": SEED,
+        "success": True,
+    }
+    EpisodeCard(
+        "episode_000002", "stopped", "push_cans", "Push the cans.", hands, joints, **facts
+    ).write(folder)
     return folder
 
 
@@ -90,13 +120,21 @@ def test_an_episode_of_a_data_set_is_read_as_frames(tmp_path):
     from xlvla_data.episode import Episode, EpisodeInfo
     from xlvla_data.store import Store
 
-    own, frames = rig(), 25
-    joints = {side: {part: list(own.joint_names(side, part)) for part in PARTS} for side in own.sides}
+    own = rig()
+    frames = 25
+    joints = {
+        side: {part: list(own.joint_names(side, part)) for part in PARTS} for side in own.sides
+    }
     whole = {side: np.stack([path(side, k / 10) for k in range(frames)]) for side in own.sides}
     split = {side: len(own.joint_names(side, "arm")) for side in own.sides}
-    columns = {side: {"arm": rows[:, : split[side]], "hand": rows[:, split[side] :]} for side, rows in whole.items()}
+    columns = {
+        side: {"arm": rows[:, : split[side]], "hand": rows[:, split[side] :]}
+        for side, rows in whole.items()
+    }
     hands = {side: station.hand.type for side, station in own.sides.items()}
-    info = EpisodeInfo("push_cans", "Push the cans.", hands, joints, rate_hz=10, seed=SEED, success=True, codec="")
+    info = EpisodeInfo(
+        "push_cans", "Push the cans.", hands, joints, rate_hz=10, seed=SEED, success=True, codec=""
+    )
     pictures = {"front": [np.full((48, 64, 3), 7 * k, np.uint8) for k in range(frames)]}
     latent = {side: np.zeros((frames, 32), np.float32) for side in own.sides}
     root = Store(tmp_path).add(Episode(info, pictures, columns, columns, latent))
@@ -104,14 +142,21 @@ def test_an_episode_of_a_data_set_is_read_as_frames(tmp_path):
     played.refuse_unless_of(own)
     assert (played.seed, played.instruction, played.frames) == (SEED, "Push the cans.", 2 * frames)
     for side in own.sides:
-        assert np.abs(played.commanded[side][10][played.ordered(side, own)] - path(side, 0.5)).max() < 1e-5
+        assert (
+            np.abs(played.commanded[side][10][played.ordered(side, own)] - path(side, 0.5)).max()
+            < 1e-5
+        )
     with pytest.raises(XlvlaError, match="has episodes 0 to 0, not '3'"):
         performance(f"{root}#3")
 
 
 def test_another_hand_is_refused_in_one_line(episode):
-    with pytest.raises(XlvlaError, match="episode_000002 is of left inspire, right xhand, rig 'bimanual' has left xhand, right xhand"):
-        performance(str(episode)).refuse_unless_of(rigs.load("bimanual"))
+    with pytest.raises(
+        XlvlaError,
+        match="episode_000002 is of left inspire, right xhand, rig 'bimanual' has left xhand, "
+        "right xhand",
+    ):
+        performance(str(episode)).refuse_unless_of(rig_file.load("bimanual"))
 
 
 def test_what_is_no_episode_is_refused(tmp_path):
@@ -120,10 +165,11 @@ def test_what_is_no_episode_is_refused(tmp_path):
 
 
 def test_hardware_moves_only_for_somebody_who_said_so():
-    emulated = rigs.load("bimanual_emulated")
+    emulated = rig_file.load("bimanual_emulated")
     device = DeviceConfig(address="10.0.0.1")
     sides = {
-        side: Station(replace(station.arm, device=device), replace(station.hand, device=device)) for side, station in emulated.sides.items()
+        side: Station(replace(station.arm, device=device), replace(station.hand, device=device))
+        for side, station in emulated.sides.items()
     }
     command.refuse_unless_meant(emulated, engage=False, attach=False)
     with pytest.raises(XlvlaError, match="moves only with --engage"):
@@ -138,6 +184,8 @@ def test_an_episode_is_done_again_through_motion(episode):
     assert told.exit_code == 0, told.output
     assert time.monotonic() - began > SECONDS + 1
     found = re.findall(r"(left|right) (arm|hand) +([\d.]+) rad from its commands", told.output)
-    assert {(side, part) for side, part, _ in found} == {(side, part) for side in ("left", "right") for part in PARTS}, told.output
+    assert {(side, part) for side, part, _ in found} == {
+        (side, part) for side in ("left", "right") for part in PARTS
+    }, told.output
     assert all(float(rms) < 0.1 for _, part, rms in found if part == "arm"), told.output
     assert "the task:" in told.output

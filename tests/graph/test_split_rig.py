@@ -23,8 +23,19 @@ class Machine:
     """One `xlvla run` and what it prints."""
 
     def __init__(self, *arguments: str):
-        command = [sys.executable, "-c", "from xlvla.cli import main; main()", "run", "bimanual", "--domain", str(own_domain()), *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [
+            sys.executable,
+            "-c",
+            "from xlvla_cli.app import main; main()",
+            "run",
+            "bimanual",
+            "--domain",
+            str(own_domain()),
+            *arguments,
+        ]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         self.said = ""
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -36,7 +47,9 @@ class Machine:
     def says(self, words: str, times: int = 1) -> None:
         give_up = time.monotonic() + WAIT_S
         while self.said.count(words) < times:
-            assert time.monotonic() < give_up and self.process.poll() is None, f"never '{words}': {self.said}"
+            assert time.monotonic() < give_up and self.process.poll() is None, (
+                f"never '{words}': {self.said}"
+            )
             time.sleep(0.05)
 
     def stop(self) -> int:
@@ -62,7 +75,10 @@ def process_of(machine: Machine, module: str) -> int:
     """The process of a node that a machine started."""
     for entry in Path("/proc").iterdir():
         try:
-            ours = f"XLVLA_SUPERVISOR_PID={machine.process.pid}\0".encode() in (entry / "environ").read_bytes()
+            ours = (
+                f"XLVLA_SUPERVISOR_PID={machine.process.pid}\0".encode()
+                in (entry / "environ").read_bytes()
+            )
             if ours and module.encode() in (entry / "cmdline").read_bytes():
                 return int(entry.name)
         except OSError:
@@ -73,13 +89,18 @@ def process_of(machine: Machine, module: str) -> int:
 def test_each_side_awaits_the_other_and_says_when_it_comes_and_goes(machines, untrained):
     robot = machines("--without", "policy")
     robot.says("(sim, joint_states, motion) is up")
-    robot.says("waiting for policy, on this machine: from another it could not be heard, for that say --network")
+    robot.says(
+        "waiting for policy, on this machine: from another it could not be reached, for that say "
+        "--network"
+    )
     assert "policy is there" not in robot.said
     mind = machines("--only", "policy", "--checkpoint", str(untrained))
     mind.says("motion is there")
     robot.says("policy is there")
     policy = process_of(mind, "xlvla_policy.nodes.policy")
-    os.kill(policy, signal.SIGSTOP)  # as when a machine hangs or a cable is cut: nobody says goodbye
+    os.kill(
+        policy, signal.SIGSTOP
+    )  # as when a machine hangs or a cable is cut: nobody says goodbye
     robot.says("policy is gone")
     os.kill(policy, signal.SIGCONT)
     robot.says("policy is there", times=2)

@@ -1,6 +1,8 @@
-"""No message ends a node: each takes whatever comes on the topics it hears, counts what is no good, and goes on.
+"""No message ends a node: each takes whatever comes on the topics it hears, counts what is invalid,
+and goes on.
 
-The topics are those that a running node has subscribed to, so a new subscription is tried without being named here.
+The topics are those that a running node has subscribed to, so a new subscription is tried without
+being named here.
 """
 
 from __future__ import annotations
@@ -31,33 +33,39 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from strange_messages import strange
 
-from xlvla import graph
-from xlvla import rig as rigs
+from xlvla import graph, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
 from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla.types import PARTS
+from xlvla_cli.ros.operator import Operator
 
 DOMAIN = 140 + os.getpid() % 16
 EVERY_S = 0.02
-PATIENCE_S, SETTLED_S = 40.0, 2.0
+PATIENCE_S = 40.0
+SETTLED_S = 2.0
 OF_EVERY_NODE = {"/parameter_events", "/rosout", "/diagnostics"}
 """Topics of every node."""
 
 FRAME_COUNTED = ("refused observations",)
-"""What the policy counts where the newest picture or pose is no good: it looks at them only when it decides."""
+"""What the policy counts where the newest picture or pose is invalid: it looks at them only when it
+decides.
+"""
 
 PICTURES = (Image, CompressedImage)
-"""Strange ones are recorded as what they are, as all that is not too large: the verdict says what is wrong."""
+"""Strange ones are recorded as what they are, as all that is not too large: the verdict says what
+is wrong.
+"""
 
 UNREAD = {("sim", "/clock"), ("recorder", "/clock")}
-"""Subscriptions that a node does not look into: the one makes the time, the other takes that of the messages."""
+"""Subscriptions that a node does not look into: the one makes the time, the other takes that of the
+messages.
+"""
 
 ASKED = {"emulators": ((topics.EMULATED_FAULTS, ("left hand unplug on", "left hand unplug off")),)}
 """What a node says only when it is asked to, and how it is asked."""
@@ -72,31 +80,55 @@ EMULATED = ("left_arm", "right_hand", "emulators", "mirror", "joint_states")
 class Stranger:
     """Who speaks on every topic that a node hears, and listens to everything it says."""
 
-    def __init__(self, rig: Rig, node: Node, check: Callable[[], None], lines: list[str], operator: Operator | None = None):
-        self.rig, self.node, self.check, self.lines = rig, node, check, lines
+    def __init__(
+        self,
+        rig: Rig,
+        node: Node,
+        check: Callable[[], None],
+        lines: list[str],
+        operator: Operator | None = None,
+    ):
+        self.rig = rig
+        self.node = node
+        self.check = check
+        self.lines = lines
         self._operator = operator
         self._publishers: dict[str, Any] = {}
 
-    def heard_by(self, node: str) -> dict[str, type]:
+    def subscribed_by(self, node: str) -> dict[str, type]:
         """Types by the topics that a node has subscribed to."""
-        found = self._discovered(lambda: self.node.get_subscriber_names_and_types_by_node(node, "/"))
-        return {topic: loaded(types[0]) for topic, types in found.items() if topic not in OF_EVERY_NODE - {topics.DIAGNOSTICS.name}}
+        found = self._discovered(
+            lambda: self.node.get_subscriber_names_and_types_by_node(node, "/")
+        )
+        return {
+            topic: loaded(types[0])
+            for topic, types in found.items()
+            if topic not in OF_EVERY_NODE - {topics.DIAGNOSTICS.name}
+        }
 
-    def told_by(self, node: str) -> dict[str, Reader]:
+    def published_by(self, node: str) -> dict[str, Reader]:
         """Readers of what a node publishes."""
         found = self._discovered(lambda: self.node.get_publisher_names_and_types_by_node(node, "/"))
-        topics = [Topic(name, loaded(types[0]), _qos(reliable=False)) for name, types in found.items() if name not in OF_EVERY_NODE]
+        topics = [
+            Topic(name, loaded(types[0]), _qos(reliable=False))
+            for name, types in found.items()
+            if name not in OF_EVERY_NODE
+        ]
         return {topic.name: Reader(self.node, topic) for topic in topics}
 
-    def _discovered(self, ask: Callable[[], Sequence[tuple[str, Sequence[str]]]]) -> dict[str, Sequence[str]]:
+    def _discovered(
+        self, ask: Callable[[], Sequence[tuple[str, Sequence[str]]]]
+    ) -> dict[str, Sequence[str]]:
         """What the graph knows of a node, once nothing was added to it for a while."""
-        found, since = dict[str, Sequence[str]](), time.monotonic()
+        found = dict[str, Sequence[str]]()
+        since = time.monotonic()
 
         def settled() -> bool:
             nonlocal found, since
             with contextlib.suppress(NodeNameNonExistentError):
                 if (now := dict(ask())) != found:
-                    found, since = now, time.monotonic()
+                    found = now
+                    since = time.monotonic()
             return bool(found) and time.monotonic() > since + SETTLED_S
 
         self.until(settled, "the node is not there")
@@ -105,9 +137,17 @@ class Stranger:
     def say(self, node: str, topic: str, kind: type, message: Any) -> None:
         """As a publisher that every reader of the topic hears."""
         if topic not in self._publishers:
-            durable = any(info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for info in self._listeners(topic))
-            self._publishers[topic] = self.node.create_publisher(kind, topic, _qos(reliable=True, latched=durable))
-            self.until(lambda: self._publishers[topic].get_subscription_count() > 0, f"{node} does not hear {topic}")
+            durable = any(
+                info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+                for info in self._listeners(topic)
+            )
+            self._publishers[topic] = self.node.create_publisher(
+                kind, topic, _qos(reliable=True, latched=durable)
+            )
+            self.until(
+                lambda: self._publishers[topic].get_subscription_count() > 0,
+                f"{node} does not hear {topic}",
+            )
             time.sleep(0.3)
         self._publishers[topic].publish(message)
 
@@ -142,7 +182,8 @@ class Stranger:
 
     def active(self, readers: dict[str, Reader], seconds: float = 2.5) -> set[str]:
         """Topics on which something is said within the time."""
-        end, found = time.monotonic() + seconds, set[str]()
+        end = time.monotonic() + seconds
+        found = set[str]()
         while time.monotonic() < end:
             found |= {name for name, reader in readers.items() if any(True for _ in reader.every())}
             time.sleep(0.02)
@@ -188,7 +229,12 @@ def _running(rig: Rig, without: tuple[str, ...], domain: int) -> Iterator[Strang
     lines: list[str] = []
     with (
         interruptible(),
-        Supervisor(rig, graph.chosen(rig, without=without), domain=domain, listener=lambda name, line: lines.append(line)) as supervisor,
+        Supervisor(
+            rig,
+            graph.chosen(rig, without=without),
+            domain=domain,
+            listener=lambda name, line: lines.append(line),
+        ) as supervisor,
         Operator(domain=domain) as operator,
     ):
         supervisor.wait_ready()
@@ -197,34 +243,44 @@ def _running(rig: Rig, without: tuple[str, ...], domain: int) -> Iterator[Strang
 
 @pytest.fixture(scope="module")
 def simulated(untrained_weights, tmp_path_factory) -> Iterator[Stranger]:
-    """A simulated rig with everything that can be in one; what motion takes is tried with motion."""
-    driven = rigs.load("teleop_scripted")
-    decided = rigs.load("bimanual").with_choices(checkpoint=str(untrained_weights(2)))
+    """A simulated rig with everything that can be in one; what motion takes is tried with
+    motion.
+    """
+    driven = rig_file.load("teleop_scripted")
+    decided = rig_file.with_choices(rig_file.load("bimanual"), checkpoint=str(untrained_weights(2)))
     recorder = RecorderConfig(folder=str(tmp_path_factory.mktemp("recordings")))
-    yield from _running(replace(driven, policy=decided.policy, recorder=recorder), ("motion",), DOMAIN)
+    yield from _running(
+        replace(driven, policy=decided.policy, recorder=recorder), ("motion",), DOMAIN
+    )
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Stranger]:
-    yield from _running(rigs.load("bimanual_emulated").with_choices(policy="none"), ("motion",), DOMAIN + 1)
+    yield from _running(
+        rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none"),
+        ("motion",),
+        DOMAIN + 1,
+    )
 
 
 def takes_everything(stranger: Stranger, node: str) -> None:
     if node == "recorder":
         with contextlib.suppress(XlvlaError):  # the scripted operator may have begun one
             stranger.operator.call(topics.RECORDER_START)
-    readers = stranger.told_by(node)
+    readers = stranger.published_by(node)
     said = stranger.active(readers)
     said |= {topic.name for topic, _ in ASKED.get(node, ())}
     assert said, f"{node} says nothing"
-    heard = stranger.heard_by(node)
+    heard = stranger.subscribed_by(node)
     for topic, kind in heard.items():
         stranger.say_all(node, topic, kind)
         if topic in AS_BEFORE:
             stranger.say(node, topic, kind, AS_BEFORE[topic])
 
     def again(topic: str, kind: type) -> Any:
-        """What is surely refused, in case it was lost before, or overwritten by the next before anybody looked."""
+        """What is surely refused, in case it was lost before, or overwritten by the next before
+        anybody looked.
+        """
         cut = strange(kind, stranger.names(topic))[-1]
         if node == "recorder":  # which looks at sizes alone
             return lambda: stranger.say_all(node, topic, kind)
@@ -240,13 +296,19 @@ def takes_everything(stranger: Stranger, node: str) -> None:
         if (node, topic) in UNREAD or (node == "recorder" and kind in PICTURES):
             continue
         keys = (f"refused {topic}", *FRAME_COUNTED)
-        stranger.until(lambda keys=keys: stranger.counted(node, keys), f"{node} counts nothing of {topic}", again(topic, kind))
+        stranger.until(
+            lambda keys=keys: stranger.counted(node, keys),
+            f"{node} counts nothing of {topic}",
+            again(topic, kind),
+        )
     for _, orders in ASKED.get(node, ()):
         for order in orders:
             stranger.say(node, topics.INJECT.name, String, String(data=order))
     stranger.goes_on(readers, said)
     own = [line for line in stranger.lines if "refused" in line]
-    assert own and all(line.isprintable() for line in stranger.lines), [line for line in stranger.lines if not line.isprintable()]
+    assert own and all(line.isprintable() for line in stranger.lines), [
+        line for line in stranger.lines if not line.isprintable()
+    ]
     assert not any("Traceback" in line for line in stranger.lines)
 
 
@@ -262,19 +324,23 @@ def test_a_node_of_a_rig_of_devices_takes_whatever_comes_and_goes_on(emulated, n
 
 @pytest.fixture
 def moved() -> Iterator[Stranger]:
-    yield from _running(rigs.load("bimanual").with_choices(policy="none"), (), DOMAIN + 2)
+    yield from _running(
+        rig_file.with_choices(rig_file.load("bimanual"), policy="none"), (), DOMAIN + 2
+    )
 
 
 def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
-    for topic, kind in moved.heard_by("motion").items():
+    for topic, kind in moved.subscribed_by("motion").items():
         moved.say_all("motion", topic, kind)
-        keys, cut = (f"refused {topic}", *FRAME_COUNTED), strange(kind, moved.names(topic))[-1]
+        keys = (f"refused {topic}", *FRAME_COUNTED)
+        cut = strange(kind, moved.names(topic))[-1]
         moved.until(
             lambda keys=keys: moved.counted("motion", keys),
             f"motion counts nothing of {topic}",
             lambda topic=topic, kind=kind, cut=cut: moved.say("motion", topic, kind, cut),
         )
-    operator, rig = moved.operator, moved.rig
+    operator = moved.operator
+    rig = moved.rig
     operator.reset()
     operator.call(topics.MOTION_RESET)
 
@@ -291,8 +357,10 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
 
     moved.until(engaged, "motion does not engage any more", well)
     moved.say("motion", topics.SOURCE.name, String, String())
-    commands, clock = Reader(operator.node, topics.command("left", "arm")), SimClock(operator.node, 1.0)
-    names, home = list(rig.start("left")), list(rig.start("left").values())
+    commands = Reader(operator.node, topics.command("left", "arm"))
+    clock = SimClock(operator.node, 1.0)
+    names = list(rig.start("left"))
+    home = list(rig.start("left").values())
 
     def chunk() -> None:
         message = convert.trajectory(names, np.array([home] * 20), clock.now_ns(), 20.0, "test")
@@ -303,12 +371,27 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
 
 
 def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays_clean(tmp_path):
-    rig, domain = rigs.load("teleop_scripted"), own_domain()
+    rig = rig_file.load("teleop_scripted")
+    domain = own_domain()
     path = replace(rig, recorder=RecorderConfig(folder=str(tmp_path))).save(tmp_path / "rig.yaml")
-    command = [sys.executable, "-m", "xlvla", "run", str(path), "--without", "motion", "--domain", str(domain)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    command = [
+        sys.executable,
+        "-m",
+        "xlvla",
+        "run",
+        str(path),
+        "--without",
+        "motion",
+        "--domain",
+        str(domain),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     lines: list[str] = []
-    listener = threading.Thread(target=lambda: lines.extend(line.rstrip("\n") for line in process.stdout or ()), daemon=True)
+    listener = threading.Thread(
+        target=lambda: lines.extend(line.rstrip("\n") for line in process.stdout or ()), daemon=True
+    )
     listener.start()
 
     def runs() -> None:
@@ -320,15 +403,20 @@ def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays
     try:
         stranger = Stranger(rig, node, runs, lines)
         stranger.until(lambda: any("is up" in line for line in lines), "the rig does not come up")
-        for topic, kind in stranger.heard_by("operator").items():
+        for topic, kind in stranger.subscribed_by("operator").items():
             stranger.say_all("operator", topic, kind)
-        stranger.until(lambda: any("/diagnostics" in line and "refused)" in line for line in lines), lambda: f"it says nothing: {lines}")
+        stranger.until(
+            lambda: any("/diagnostics" in line and "refused)" in line for line in lines),
+            lambda: f"it says nothing: {lines}",
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0, lines
         listener.join()
         assert any("/sim/status" in line and "refused)" in line for line in lines)
         assert any("box [a] and [/b]" in line for line in lines), "what is cued is shown as it is"
-        assert all(line.isprintable() for line in lines), [line for line in lines if not line.isprintable()]
+        assert all(line.isprintable() for line in lines), [
+            line for line in lines if not line.isprintable()
+        ]
         assert not any("Traceback" in line for line in lines)
     finally:
         process.kill()

@@ -11,21 +11,23 @@ from xlvla_drivers.motion.chunk import Refused
 
 def test_hardware_is_engaged_only_when_every_device_has_said_it_is_well():
     authority = Authority(False, ["left arm", "left hand"])
-    authority.hear("left arm", Level.OK, "connected")
-    with pytest.raises(XlvlaError, match="left hand: its driver has said nothing"):
+    authority.on_status("left arm", Level.OK, "connected")
+    with pytest.raises(XlvlaError, match="left hand: no status from its driver yet"):
         authority.engage(True)
-    authority.hear("left hand", Level.WARN, "hot")
+    authority.on_status("left hand", Level.WARN, "hot")
     assert authority.engage(True) and authority.moves
 
 
 def test_a_lost_device_disengages_and_its_return_does_not_engage():
     authority = Authority(True)
-    assert authority.hear("left arm", Level.ERROR, "unplugged")
+    assert authority.on_status("left arm", Level.ERROR, "unplugged")
     assert not authority.moves and "unplugged" in authority.state
-    assert not authority.hear("left arm", Level.ERROR, "still unplugged"), "it was lost already"
+    assert not authority.on_status("left arm", Level.ERROR, "still unplugged"), (
+        "it was lost already"
+    )
     with pytest.raises(XlvlaError, match="still unplugged"):
         authority.engage(True)
-    authority.hear("left arm", Level.OK, "connected")
+    authority.on_status("left arm", Level.OK, "connected")
     assert not authority.moves
     assert authority.engage(True) and authority.moves
 

@@ -1,4 +1,6 @@
-"""The bench that means harm: it finds nothing in motion as it is, and does find what is wrong without its look-out."""
+"""The bench that means harm: it finds nothing in motion as it is, and does find what is wrong
+without its look-out.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 pytest.importorskip("pinocchio")
 
-from xlvla.cli import app, bench, bench_safety
-from xlvla_drivers.adversary.checker import DistanceCheck, limit_excess
-from xlvla_drivers.adversary.drive import Drive, Path
-from xlvla_drivers.adversary.scenarios import KINDS, planned
-from xlvla_drivers.adversary.trial import ALLOWED_M
-from xlvla_drivers.adversary.workplaces import workplaces
+from xlvla_cli import bench
+from xlvla_cli.bench.adversary.checker import DistanceCheck, limit_excess
+from xlvla_cli.bench.adversary.drive import Drive, Path
+from xlvla_cli.bench.adversary.scenarios import KINDS, planned
+from xlvla_cli.bench.adversary.trial import ALLOWED_M
+from xlvla_cli.bench.adversary.workplaces import workplaces
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.rig_motion import RigMotion
+
+app = typer.Typer()
+bench.register(app)
 
 PLACES = workplaces(["xhand"])
 SCENARIOS = planned(0, KINDS, PLACES, 0.5, 1000)
@@ -27,12 +33,10 @@ SCENARIOS = planned(0, KINDS, PLACES, 0.5, 1000)
 
 def run(tmp_path, *arguments):
     """(exit code, figures) of the command; a path in the list is where figures are written."""
-    if not any(command.name == "safety" for command in bench.bench.registered_commands):
-        bench_safety.register(app)
-    if not any(group.name == "bench" for group in app.registered_groups):
-        bench.register(app)
     out = tmp_path / "safety.json"
-    done = CliRunner().invoke(app, ["bench", "safety", "--hands", "xhand", "--no-fixed", "--out", str(out), *arguments])
+    done = CliRunner().invoke(
+        app, ["bench", "safety", "--hands", "xhand", "--no-fixed", "--out", str(out), *arguments]
+    )
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, json.loads(out.read_text())
 
@@ -87,13 +91,17 @@ def test_the_checker_sees_what_happens_between_two_commands():
     pose[len(pose) // 2] += 1.2
     end = pose.copy()
     end[0] -= 2.5
-    rooms = [(distances.at(pose + share * (end - pose)) - stop).min() for share in np.linspace(0, 1, 400)]
+    rooms = [
+        (distances.at(pose + share * (end - pose)) - stop).min() for share in np.linspace(0, 1, 400)
+    ]
     assert min(rooms) < -0.02 < 0 < min(rooms[0], rooms[-1])
     _, breach = DistanceCheck(distances).look([pose, end])
     assert breach.below_m == pytest.approx(-min(rooms), abs=2e-3)
 
 
-@pytest.mark.parametrize(("name", "share"), [("velocity", 1.05), ("acceleration", 1.05), ("jerk", 1.05)])
+@pytest.mark.parametrize(
+    ("name", "share"), [("velocity", 1.05), ("acceleration", 1.05), ("jerk", 1.05)]
+)
 def test_a_limit_that_is_exceeded_is_seen_whatever_the_ticks(name, share):
     rng = np.random.default_rng(0)
     ticks = rng.uniform(0.001, 0.01, 200)
@@ -101,7 +109,13 @@ def test_a_limit_that_is_exceeded_is_seen_whatever_the_ticks(name, share):
     order = {"velocity": 1, "acceleration": 2, "jerk": 3}[name]
     values = times**order / [1, 1, 2, 6][order]
     one = np.ones(1)
-    bounds = Bounds(lower=-100 * one, upper=100 * one, velocity=1e3 * one, acceleration=1e3 * one, jerk=1e3 * one)
+    bounds = Bounds(
+        lower=-100 * one,
+        upper=100 * one,
+        velocity=1e3 * one,
+        acceleration=1e3 * one,
+        jerk=1e3 * one,
+    )
     path = Path([np.array([value]) for value in values], ticks.tolist())
     kept = replace(bounds, **{name: one / 0.95})
     assert not any(limit_excess(path, [kept]).values())

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pinocchio")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.motion import Box
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import SLACK_M, Clearance
@@ -18,7 +18,7 @@ from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.rig_motion import RigMotion
 
 TICK_S = 0.005
-RIG = rigs.load("bimanual")
+RIG = rig_file.load("bimanual")
 DISTANCES = Distances(RIG)
 
 
@@ -39,8 +39,11 @@ def moved(side, **joints):
 
 
 def play(offers, seconds=3.0, rig=RIG, starts=None):
-    """(commands [T, N] rad, motion) of a rig whose motion is offered `offers(tick, motion)`: (side, points [T, N], rate) each."""
-    motion, poses = RigMotion(rig), []
+    """(commands [T, N] rad, motion) of a rig whose motion is offered `offers(tick, motion)`: (side,
+    points [T, N], rate) each.
+    """
+    motion = RigMotion(rig)
+    poses = []
     starts = starts or {side: home(side) for side in rig.sides}
     for tick in range(1, round(seconds / TICK_S)):
         now = tick * TICK_S
@@ -59,7 +62,9 @@ def drive(ends, seconds=3.0, rig=RIG, within_s=2.0):
     def offers(tick, motion):
         if tick % 100 == 1:
             share = np.clip((tick * TICK_S + np.arange(1, 65) / 20) / within_s, 0, 1)[:, None]
-            yield from ((side, home(side) + share * (end - home(side)), 20.0) for side, end in ends.items())
+            yield from (
+                (side, home(side) + share * (end - home(side)), 20.0) for side, end in ends.items()
+            )
 
     return play(offers, seconds, rig)
 
@@ -87,7 +92,11 @@ def test_two_arms_told_to_meet_stop_short_of_each_other():
     ends = {"left": moved("left", joint1=-0.9), "right": moved("right", joint1=0.9)}
     assert least(np.array([np.concatenate(list(ends.values()))]), RIG.motion.between) < 0
     poses, motion = drive(ends)
-    assert RIG.motion.between.stop_m - SLACK_M < least(poses, RIG.motion.between) < RIG.motion.between.slow_m
+    assert (
+        RIG.motion.between.stop_m - SLACK_M
+        < least(poses, RIG.motion.between)
+        < RIG.motion.between.slow_m
+    )
     assert motion.braked == 0, "it slows in time"
 
 
@@ -101,15 +110,19 @@ def test_two_arms_told_to_meet_at_full_speed_stop_short_of_each_other(frames):
 
 
 def test_an_arm_at_full_speed_stops_short_of_one_that_stands():
-    beside, home_pose = moved("right", joint1=1.2), home("left")
+    beside = moved("right", joint1=1.2)
+    home_pose = home("left")
     starts = {"left": home_pose, "right": beside}
-    way = home_pose + np.clip(np.arange(1, 65) / 12, 0, 1)[:, None] * (moved("left", joint1=-1.5) - home_pose)
+    way = home_pose + np.clip(np.arange(1, 65) / 12, 0, 1)[:, None] * (
+        moved("left", joint1=-1.5) - home_pose
+    )
     poses, _ = play(lambda tick, motion: [("left", way, 20.0)] if tick == 1 else [], starts=starts)
     assert below(poses) < SLACK_M and np.abs(poses[-1] - poses[0]).max() > 0.3
 
 
 def test_a_hand_told_to_go_through_the_table_presses_no_further_than_it_may():
-    touch, ends = RIG.motion.touch, {"left": moved("left", joint2=0.42), "right": home("right")}
+    touch = RIG.motion.touch
+    ends = {"left": moved("left", joint2=0.42), "right": home("right")}
     assert least(np.array([np.concatenate(list(ends.values()))]), touch) < touch.stop_m - 0.01
     poses, _ = drive(ends)
     assert touch.stop_m - SLACK_M < least(poses, touch) < touch.slow_m
@@ -121,7 +134,9 @@ def test_a_stream_that_always_asks_for_more_gets_no_nearer_than_it_may(every, jo
         if tick % every == 0:
             player = motion.players["left"]
             pose = (player.position if player.started else home("left")).copy()
-            pose[joint] = np.clip(pose[joint] + turn, player.bounds.lower[joint], player.bounds.upper[joint])
+            pose[joint] = np.clip(
+                pose[joint] + turn, player.bounds.lower[joint], player.bounds.upper[joint]
+            )
             yield "left", np.repeat(pose[None], 20, axis=0), 20.0
 
     poses, _ = play(offers)
@@ -135,9 +150,15 @@ def test_random_chunks_of_both_sides_at_any_speed_keep_every_distance():
         for side, player in motion.players.items():
             if rng.random() < 0.05:
                 here = player.position if player.started else home(side)
-                end = np.clip(here + rng.normal(0, 1, len(here)), player.bounds.lower, player.bounds.upper)
+                end = np.clip(
+                    here + rng.normal(0, 1, len(here)), player.bounds.lower, player.bounds.upper
+                )
                 frames = rng.integers(4, 40)
-                yield side, here + np.clip(np.arange(1, 65) / frames, 0, 1)[:, None] * (end - here), 20.0
+                yield (
+                    side,
+                    here + np.clip(np.arange(1, 65) / frames, 0, 1)[:, None] * (end - here),
+                    20.0,
+                )
 
     poses, motion = play(offers, seconds=10.0)
     assert motion.braked > 0, "chunks ask for what may not be"
@@ -147,7 +168,12 @@ def test_random_chunks_of_both_sides_at_any_speed_keep_every_distance():
 def test_what_makes_distances_larger_is_not_slowed():
     away = {"left": moved("left", joint1=0.5), "right": moved("right", joint1=-0.5)}
     poses, motion = drive(away, within_s=0.8)
-    reached = np.flatnonzero(np.abs(poses - np.concatenate([away["left"], away["right"]])).max(axis=1) < 0.01)[0] * TICK_S
+    reached = (
+        np.flatnonzero(
+            np.abs(poses - np.concatenate([away["left"], away["right"]])).max(axis=1) < 0.01
+        )[0]
+        * TICK_S
+    )
     assert motion.pace.beat.rate == 1.0 and motion.braked == 0
     assert reached < 1.6
 
@@ -155,23 +181,34 @@ def test_what_makes_distances_larger_is_not_slowed():
 def test_a_robot_that_begins_too_near_may_go_away_but_not_nearer():
     angles = np.arange(0.6, 1.0, 0.01)
     between = RIG.motion.between
-    poses = [np.concatenate([moved("left", joint1=-angle), moved("right", joint1=angle)]) for angle in angles]
+    poses = [
+        np.concatenate([moved("left", joint1=-angle), moved("right", joint1=angle)])
+        for angle in angles
+    ]
     near = next(pose for pose in poses if least(pose[None], between) < between.stop_m - 0.005)
     starts = dict(zip(RIG.sides, np.split(near, 2), strict=True))
     for further, arrives in ((0.3, False), (-0.3, True)):
         end = {"left": starts["left"].copy(), "right": starts["right"].copy()}
         end["left"][0] -= further
         end["right"][0] += further
-        ways = [(side, starts[side] + np.arange(1, 65)[:, None] / 64 * (end[side] - starts[side]), 20.0) for side in RIG.sides]
-        path, _ = play(lambda tick, motion, ways=ways: ways if tick == 1 else [], seconds=5.0, starts=starts)
+        ways = [
+            (side, starts[side] + np.arange(1, 65)[:, None] / 64 * (end[side] - starts[side]), 20.0)
+            for side in RIG.sides
+        ]
+        path, _ = play(
+            lambda tick, motion, ways=ways: ways if tick == 1 else [], seconds=5.0, starts=starts
+        )
         assert least(path, between) > least(near[None], between) - SLACK_M - 1e-6
         assert (np.abs(path[-1] - near).max() > 0.15) == arrives
 
 
 def test_nothing_moves_while_it_is_not_known_where_a_side_is():
-    motion, far = RigMotion(RIG), moved("left", joint4=0.4)
+    motion = RigMotion(RIG)
+    far = moved("left", joint4=0.4)
     player = motion.players["left"]
-    player.offer(np.repeat(far[None], 20, axis=0), player.joints, 0.0, 20.0, 0.0, measured=home("left"))
+    player.offer(
+        np.repeat(far[None], 20, axis=0), player.joints, 0.0, 20.0, 0.0, measured=home("left")
+    )
     assert motion.step(TICK_S, TICK_S, {"left": home("left"), "right": None}) == {}
     both = {side: home(side) for side in RIG.sides}
     moving = [motion.step(k * TICK_S, TICK_S, both)["left"] for k in range(2, 80)]
@@ -184,7 +221,8 @@ def test_nothing_moves_while_it_is_not_known_where_a_side_is():
 
 def test_a_side_that_somebody_moves_by_hand_counts_where_it_is():
     motion = RigMotion(RIG)
-    player, starts = motion.players["left"], {side: home(side) for side in RIG.sides}
+    player = motion.players["left"]
+    starts = {side: home(side) for side in RIG.sides}
     far = moved("left", joint1=-1.5)
     way = home("left") + np.clip(np.arange(1, 65) / 40, 0, 1)[:, None] * (far - home("left"))
     player.offer(way, player.joints, 0.0, 20.0, 0.0, measured=home("left"))
@@ -198,8 +236,10 @@ def test_a_side_that_somebody_moves_by_hand_counts_where_it_is():
 
 @pytest.mark.parametrize("sag", [2e-4, 2e-3])
 def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_it(sag):
-    motion, starts = RigMotion(RIG), {"left": home("left"), "right": moved("right", joint1=0.7)}
-    player, far = motion.players["left"], moved("left", joint1=-1.5)
+    motion = RigMotion(RIG)
+    starts = {"left": home("left"), "right": moved("right", joint1=0.7)}
+    player = motion.players["left"]
+    far = moved("left", joint1=-1.5)
     ways = [(1, far), (400, home("left"))]
     for tick in range(1, 900):
         if tick == 395:
@@ -209,20 +249,24 @@ def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_
             if tick == when:
                 here = player.position if player.started else home("left")
                 points = here + np.clip(np.arange(1, 65) / 30, 0, 1)[:, None] * (end - here)
-                player.offer(points, player.joints, tick * TICK_S, 20.0, tick * TICK_S, measured=here)
+                player.offer(
+                    points, player.joints, tick * TICK_S, 20.0, tick * TICK_S, measured=here
+                )
         motion.step(tick * TICK_S, TICK_S, starts)
     assert np.abs(player.position - near).max() > 0.3
 
 
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_no_distance_shrinks_by_more_than_joints_turn_times_their_levers(hand):
-    rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))
-    distances, rng = Distances(rig), np.random.default_rng(1)
+    rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
+    distances = Distances(rig)
+    rng = np.random.default_rng(1)
     pose = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
     for spread in (0.001, 0.03, 0.3, 1.0):
         here = pose + rng.normal(0, 0.3, len(pose))
         there = here + rng.normal(0, spread, len(pose)) * (rng.random(len(pose)) < 0.5)
-        before, levers = distances.at(here), distances.levers()
+        before = distances.at(here)
+        levers = distances.levers()
         assert (before - distances.at(there) <= levers @ np.abs(there - here) + 1e-5).all()
 
 
@@ -231,7 +275,13 @@ def test_the_workspace_holds_flange_and_fingertips_inside():
     rig = replace(RIG, motion=replace(RIG.motion, workspace={"left": box}))
     distances = Distances(rig)
     ends = {"left": moved("left", joint1=-0.6), "right": home("right")}
-    edges = np.array([number for number, gap in enumerate(distances.gaps) if gap.second.endswith("of the workspace")])
+    edges = np.array(
+        [
+            number
+            for number, gap in enumerate(distances.gaps)
+            if gap.second.endswith("of the workspace")
+        ]
+    )
     assert len(edges) == 6 * (1 + len(RIG.hand("left").tips))
     for within_s in (2.0, 0.4):
         poses, _ = drive(ends, rig=rig, within_s=within_s)
@@ -243,9 +293,14 @@ def test_the_workspace_holds_flange_and_fingertips_inside():
 
 @pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
 def test_every_hand_is_watched_and_nothing_touches_at_home(hand):
-    rig = RIG.with_choices(hands=dict.fromkeys(RIG.sides, hand))
+    rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
     distances = Distances(rig)
-    here = np.concatenate([[*rig.home(side).values(), *np.clip(0.0, *rig.hand(side).command_range(side))] for side in rig.sides])
+    here = np.concatenate(
+        [
+            [*rig.home(side).values(), *np.clip(0.0, *rig.hand(side).command_range(side))]
+            for side in rig.sides
+        ]
+    )
     watched = {gap.first for gap in distances.gaps} | {gap.second for gap in distances.gaps}
     assert {"table"} < watched and any("left_hand" in link for link in watched)
     assert distances.at(here).min() > 0

@@ -6,7 +6,9 @@ import pytest
 
 from xlvla_drivers.lost_time import LostTime
 
-HZ, LONGEST_S, STEP_S = 100.0, 0.5, 0.05
+HZ = 100.0
+LONGEST_S = 0.5
+STEP_S = 0.05
 
 
 def test_a_long_pause_is_told_once():

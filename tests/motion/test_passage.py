@@ -1,4 +1,6 @@
-"""Time for what moves is never negative and never long, whatever is done to the clock; and a robot that strays is noticed."""
+"""Time for what moves is never negative and never long, whatever is done to the clock; and a robot
+that strays is noticed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ HZ = 100.0
 
 
 def test_ticks_on_time_pass_whole_periods():
-    passage, now = Passage(HZ, simulated=False), 1_700_000_000.0
+    passage = Passage(HZ, simulated=False)
+    now = 1_700_000_000.0
     for _ in range(5):
         assert passage.tick(now, 0) == (pytest.approx(1 / HZ), "")
         time.sleep(1 / HZ)
@@ -29,8 +32,12 @@ def test_a_clock_that_is_set_is_told_and_one_period_passes(simulated, by):
     passage.tick(10_000.0, 0)
     passed, line = passage.tick(10_000.0 + by, max(0, round(by * HZ) - 1))
     assert passed == pytest.approx(1 / HZ)
-    assert ("back" if by < 0 else "forward") in line and f"{abs(by):.0f}" in line.replace("0.50", "0").replace("1.50", "2")
-    assert passage.tick(10_000.0 + by + 1 / HZ, 0) == (pytest.approx(1 / HZ), ""), "from there on it is the clock"
+    assert ("back" if by < 0 else "forward") in line and f"{abs(by):.0f}" in line.replace(
+        "0.50", "0"
+    ).replace("1.50", "2")
+    assert passage.tick(10_000.0 + by + 1 / HZ, 0) == (pytest.approx(1 / HZ), ""), (
+        "from there on it is the clock"
+    )
 
 
 def test_missed_deadlines_pass_no_more_than_the_longest_step():
@@ -47,7 +54,9 @@ def test_a_small_correction_of_the_systems_clock_moves_nothing_further_than_real
 
 
 def test_an_arm_that_lags_is_where_it_was_commanded_and_one_that_is_held_is_not():
-    tracking, line, lag = Tracking(["elbow", "wrist"]), "", 15
+    tracking = Tracking(["elbow", "wrist"])
+    line = ""
+    lag = 15
     told = [np.array([0.02 * k, 0.0]) for k in range(100)]
     for k, command in enumerate(told):
         assert tracking.strayed(k * 0.02, command, told[max(0, k - lag)]) == ""

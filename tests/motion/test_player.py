@@ -12,12 +12,14 @@ from xlvla.errors import XlvlaError
 from xlvla.motion import MotionConfig
 from xlvla_drivers.motion.chunk import Refused, Trajectory
 from xlvla_drivers.motion.home import SLOW, way_home
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player
+from xlvla_drivers.motion.speed_scaling import SpeedScaling
 
 NAMES = ("a", "b", "c")
-LOWER, UPPER = np.array([-1.0, -2.0, 0.0]), np.array([1.0, 2.0, 1.5])
-VELOCITY, ACCELERATION = np.array([2.0, 3.0, 1.0]), np.array([20.0, 10.0, 15.0])
+LOWER = np.array([-1.0, -2.0, 0.0])
+UPPER = np.array([1.0, 2.0, 1.5])
+VELOCITY = np.array([2.0, 3.0, 1.0])
+ACCELERATION = np.array([20.0, 10.0, 15.0])
 JERK = ACCELERATION / MotionConfig().jerk_s
 HZ = 20.0
 START = 1_700_000_000.0
@@ -29,13 +31,23 @@ def player(*, arm: int | None = 0, **config) -> Player:
 
 
 def wander(rng: np.random.Generator, frames: int = 64, scale: float = 0.2) -> np.ndarray:
-    return np.clip(rng.uniform(LOWER, UPPER) + np.cumsum(rng.normal(0, scale, (frames, 3)), axis=0), LOWER - 0.09, UPPER + 0.09)
+    return np.clip(
+        rng.uniform(LOWER, UPPER) + np.cumsum(rng.normal(0, scale, (frames, 3)), axis=0),
+        LOWER - 0.09,
+        UPPER + 0.09,
+    )
 
 
 def play(
-    who: Player, offers: dict[int, tuple[np.ndarray, float]], ticks: int, measured: np.ndarray, dts=None
+    who: Player,
+    offers: dict[int, tuple[np.ndarray, float]],
+    ticks: int,
+    measured: np.ndarray,
+    dts=None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Commands [ticks, 3] and their times; offers are (points, age of the stamp in seconds) by tick."""
+    """Commands [ticks, 3] and their times; offers are (points, age of the stamp in seconds) by
+    tick.
+    """
     dts = np.full(ticks, 0.01) if dts is None else dts
     times = START + np.concatenate([[0], np.cumsum(dts[1:])])
     out = []
@@ -48,15 +60,23 @@ def play(
 
 
 def derivative(commands: np.ndarray, times: np.ndarray, order: int) -> np.ndarray:
-    """Divided differences: a curve whose derivative keeps a limit keeps it here, at whatever times it is looked at."""
+    """Divided differences: a curve whose derivative keeps a limit keeps it here, at whatever times
+    it is looked at.
+    """
     for k in range(1, order + 1):
         commands = k * np.diff(commands, axis=0) / (times[k:] - times[:-k])[:, None]
     return commands
 
 
-def storm(who: Player, rng: np.random.Generator, scale: float, dts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Commands [T, 3] and their times while random chunks come fresh, late, too late, twice, out of order, and none come."""
-    times, out, before = 100.0 + np.cumsum(dts), [], None
+def storm(
+    who: Player, rng: np.random.Generator, scale: float, dts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Commands [T, 3] and their times while random chunks come fresh, late, too late, twice, out of
+    order, and none come.
+    """
+    times = 100.0 + np.cumsum(dts)
+    out = []
+    before = None
     for now in times:
         if rng.random() < 0.01:
             before = (wander(rng, scale=scale), NAMES, now - rng.uniform(0, 0.6), HZ)
@@ -85,8 +105,11 @@ def test_whatever_chunks_come_no_limit_is_ever_exceeded(seed, scale):
 
 
 def test_a_pace_that_stops_and_goes_keeps_the_limits_as_well():
-    rng, who, pace = np.random.default_rng(5), player(), Pace()
-    times, out = 100.0 + 0.005 * np.arange(1500), []
+    rng = np.random.default_rng(5)
+    who = player()
+    pace = SpeedScaling()
+    times = 100.0 + 0.005 * np.arange(1500)
+    out = []
     for tick, now in enumerate(times):
         if tick % 100 == 0:
             who.offer(wander(rng, scale=0.02), NAMES, now, HZ, now, measured=(LOWER + UPPER) / 2)
@@ -104,7 +127,9 @@ def test_a_gentle_chunk_is_followed_exactly_once_the_offset_has_faded():
     chunk = Trajectory(points, HZ)
     wanted = np.array([chunk.at(t - START - 1 / HZ).position for t in times])
     late = times > START + 0.5
-    assert np.abs(commands - wanted)[late].max() < 1e-5  # the clock of these tests counts in 0.2 microseconds
+    assert (
+        np.abs(commands - wanted)[late].max() < 1e-5
+    )  # the clock of these tests counts in 0.2 microseconds
     assert who.counts["limited"] == 0
 
 
@@ -122,14 +147,21 @@ def test_velocity_and_acceleration_are_the_derivatives_of_the_position():
     h = 1e-5
     for t in np.linspace(-0.05, chunk.end_s + 0.05, 200):
         before, here, after = (chunk.at(t + step) for step in (-h, 0, h))
-        assert here.velocity == pytest.approx((after.position - before.position) / (2 * h), abs=1e-4)
-        assert here.acceleration == pytest.approx((after.velocity - before.velocity) / (2 * h), abs=1e-2)
+        assert here.velocity == pytest.approx(
+            (after.position - before.position) / (2 * h), abs=1e-4
+        )
+        assert here.acceleration == pytest.approx(
+            (after.velocity - before.velocity) / (2 * h), abs=1e-2
+        )
 
 
 def test_a_horizon_tapers_to_rest_on_its_path():
     chunk = Trajectory(np.linspace([0.0], [3.0], 31), HZ, taper_s=0.4)
     states = [chunk.at(t) for t in np.arange(0, chunk.end_s + 0.05, 0.005)]
-    speed, pull = (np.array([getattr(state, name)[0] for state in states]) for name in ("velocity", "acceleration"))
+    speed, pull = (
+        np.array([getattr(state, name)[0] for state in states])
+        for name in ("velocity", "acceleration")
+    )
     assert (np.diff(speed[speed < 1.99]) <= 1e-9).all() and speed[-1] == 0
     assert np.abs(pull).max() < 15.0
     assert states[-1].position == pytest.approx([3.0])
@@ -155,16 +187,22 @@ def test_a_late_chunk_loses_its_past_and_joins_without_a_step():
     rng = np.random.default_rng(3)
     ramp = np.linspace(0, 1, 64)[:, None] * np.array([0.5, 0.5, 0.5])
     who = player()
-    commands, times = play(who, {0: (ramp, 0.0), 80: (ramp + 0.1 + rng.normal(0, 1e-3, 3), 0.4)}, 190, ramp[0])
+    commands, times = play(
+        who, {0: (ramp, 0.0), 80: (ramp + 0.1 + rng.normal(0, 1e-3, 3), 0.4)}, 190, ramp[0]
+    )
     assert who.counts["late"] == 1
     assert np.abs(np.diff(commands, n=2, axis=0)).max() <= ACCELERATION.max() * 1e-4 + 1e-9
     assert np.abs(np.diff(commands[78:84], axis=0)).max() < 0.01
-    assert commands[-1] == pytest.approx(Trajectory(ramp + 0.1, HZ).at(times[-1] - (START + 0.8 - 0.4 + 0.05)).position, abs=5e-3)
+    assert commands[-1] == pytest.approx(
+        Trajectory(ramp + 0.1, HZ).at(times[-1] - (START + 0.8 - 0.4 + 0.05)).position, abs=5e-3
+    )
 
 
 def test_a_chunk_that_runs_out_ends_in_a_hold():
     who = player()
-    who.offer(np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 20), NAMES, START, HZ, START, measured=np.zeros(3))
+    who.offer(
+        np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 20), NAMES, START, HZ, START, measured=np.zeros(3)
+    )
     assert who.has_chunk(START + 1.0)
     commands, times = play(who, {}, 400, np.zeros(3))
     assert (commands[-100:] == commands[-1]).all()
@@ -211,7 +249,11 @@ OK = np.zeros((64, 3))
 @pytest.mark.parametrize(
     ("reason", "change", "says"),
     [
-        ("not finite", {"points": np.where(np.arange(192).reshape(64, 3) == 100, np.nan, OK)}, "frame 33 of joint 'b' is nan"),
+        (
+            "not finite",
+            {"points": np.where(np.arange(192).reshape(64, 3) == 100, np.nan, OK)},
+            "frame 33 of joint 'b' is nan",
+        ),
         ("not finite", {"points": OK + np.inf}, "inf"),
         ("names", {"names": ("a", "b", "d")}, "unknown joint 'd'"),
         ("names", {"names": ("a", "b"), "points": OK[:, :2]}, "joint 'c' is missing"),
@@ -226,14 +268,29 @@ OK = np.zeros((64, 3))
         ("times", {"rate_hz": 0.0}, "rate"),
         ("times", {"rate_hz": math.inf}, "rate"),
         ("pose", {"measured": None}, "not known where the robot is"),
-        ("speed", {"points": OK + 2.6 * (np.arange(64) == 30)[:, None]}, "frame 30 asks joint 'c' for 52 rad/s, at most 25"),
-        ("limits", {"points": OK + np.array([0, 2.2, 0])}, "frame 0 of joint 'b' is 0.2 rad outside its limits"),
+        (
+            "speed",
+            {"points": OK + 2.6 * (np.arange(64) == 30)[:, None]},
+            "frame 30 asks joint 'c' for 52 rad/s, at most 25",
+        ),
+        (
+            "limits",
+            {"points": OK + np.array([0, 2.2, 0])},
+            "frame 0 of joint 'b' is 0.2 rad outside its limits",
+        ),
         ("limits", {"points": OK + np.array([0, 0, 1e300])}, "joint 'c' is 1e\\+300 rad outside"),
     ],
 )
 def test_a_bad_chunk_is_refused_with_its_reason(reason, change, says):
     who = player()
-    chunk = {"points": OK, "names": NAMES, "stamp_s": START, "rate_hz": HZ, "now_s": START, "measured": np.zeros(3)} | change
+    chunk = {
+        "points": OK,
+        "names": NAMES,
+        "stamp_s": START,
+        "rate_hz": HZ,
+        "now_s": START,
+        "measured": np.zeros(3),
+    } | change
     with pytest.raises(Refused, match=says) as refusal:
         who.offer(**chunk)
     assert refusal.value.reason == reason
@@ -243,7 +300,8 @@ def test_a_bad_chunk_is_refused_with_its_reason(reason, change, says):
 
 def test_a_refused_chunk_leaves_the_playing_one_alone():
     points = np.linspace([0, 0, 0], [0.5, 0.5, 0.5], 64)
-    one, two = player(), player()
+    one = player()
+    two = player()
     undisturbed, times = play(one, {0: (points, 0.0)}, 100, np.zeros(3))
     two.offer(points, NAMES, START, HZ, START, measured=np.zeros(3))
     for now, expected in zip(times, undisturbed, strict=True):
@@ -300,7 +358,8 @@ def test_a_measured_pose_that_is_not_finite_is_refused():
 
 
 def test_an_arm_is_not_told_to_begin_far_away_but_a_hand_may_be():
-    who, far = player(arm=2, teleport_rad=0.5), np.tile([0.6, 0.0, 1.4], (64, 1))
+    who = player(arm=2, teleport_rad=0.5)
+    far = np.tile([0.6, 0.0, 1.4], (64, 1))
     with pytest.raises(Refused, match="joint 'a' is 0\\.6 rad") as refusal:
         who.offer(far, NAMES, START, HZ, START, measured=np.zeros(3))
     assert refusal.value.reason == "teleport"
@@ -312,13 +371,16 @@ def test_an_arm_is_not_told_to_begin_far_away_but_a_hand_may_be():
 
 def test_a_source_that_falls_silent_is_played_for_the_horizon_and_not_longer():
     who = player(horizon_s=1.0)
-    commands, times = play(who, {0: (np.linspace([0, 0, 0], [0.63, 0.63, 0.63], 64), 0.0)}, 300, np.zeros(3))
+    commands, times = play(
+        who, {0: (np.linspace([0, 0, 0], [0.63, 0.63, 0.63], 64), 0.0)}, 300, np.zeros(3)
+    )
     assert commands[-1] == pytest.approx(np.full(3, 0.19), abs=1e-6)
     assert (commands[times > START + 1.8] == commands[-1]).all()
 
 
 def test_a_relative_chunk_moves_an_arm_by_its_changes_and_a_hand_to_its_pose():
-    who, start = player(arm=2, blend_s=0.2), np.array([0.5, -1.0, 0.2])
+    who = player(arm=2, blend_s=0.2)
+    start = np.array([0.5, -1.0, 0.2])
     command = start
     way = np.linspace([-0.9, 1.9, 1.0], [-0.7, 1.5, 1.0], 30)
     for tick in range(200):
@@ -342,7 +404,11 @@ def test_a_relative_source_that_paused_goes_on_from_where_the_robot_is():
 
 
 def test_a_stream_of_single_points_is_followed_with_little_delay():
-    who, wave = player(), lambda t: 0.5 + 0.4 * np.sin(2 * (t - START) + np.zeros(3))
+    who = player()
+
+    def wave(t):
+        return 0.5 + 0.4 * np.sin(2 * (t - START) + np.zeros(3))
+
     errors = []
     for tick in range(800):
         now = START + tick * 0.005
@@ -356,7 +422,9 @@ def test_a_stream_of_single_points_is_followed_with_little_delay():
 def test_the_way_home_is_slow_and_ends_there_at_rest_however_long_it_is():
     rng = np.random.default_rng(3)
     for _ in range(5):
-        who, here, home = player(), rng.uniform(LOWER, UPPER), rng.uniform(LOWER, UPPER)
+        who = player()
+        here = rng.uniform(LOWER, UPPER)
+        home = rng.uniform(LOWER, UPPER)
         way = way_home(here, home, who.bounds.velocity, HZ)
         who.go(way, HZ, START)
         times = START + 0.005 * np.arange(round(len(way) / HZ / 0.005) + 200)

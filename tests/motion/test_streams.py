@@ -1,4 +1,6 @@
-"""Short chunks in quick succession, as an operator's hand makes them: followed without fighting over a gap."""
+"""Short chunks in quick succession, as an operator's hand makes them: followed without fighting
+over a gap.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,23 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.sides import side_player
 
-RIG = rigs.load("teleop_topics")
+RIG = rig_file.load("teleop_topics")
 HOME = np.array(list(RIG.start("right").values()))
-TICK_S, EVERY_S = 0.005, 1 / 90
+TICK_S = 0.005
+EVERY_S = 1 / 90
 
 
 def streamed(wanted, seconds, begins_at):
-    """Commands [T, N] rad of a player that is told every 11 ms where `wanted(time)` is and how it goes on."""
-    player, path, next_s = side_player(RIG, "right"), [], 0.0
+    """Commands [T, N] rad of a player that is told every 11 ms where `wanted(time)` is and how it
+    goes on.
+    """
+    player = side_player(RIG, "right")
+    path = []
+    next_s = 0.0
     for tick in range(round(seconds / TICK_S)):
         now_s = tick * TICK_S
         if now_s >= next_s:

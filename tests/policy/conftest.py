@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.rig import Rig
 from xlvla_data.store import Stored
@@ -21,7 +21,7 @@ from xlvla_policy.training import dataset, sources
 from xlvla_policy.training.batches import Batches
 from xlvla_policy.training.dataset import Demonstrations, Recorded
 from xlvla_policy.vla import checkpoint, config, tokenizer
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.model import Vla
 
 TINY = config.preset("tiny")
@@ -39,7 +39,7 @@ def codec() -> Codec:
 
 @pytest.fixture(scope="session")
 def rig() -> Rig:
-    return rigs.load("bimanual")
+    return rig_file.load("bimanual")
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,9 @@ def stored(tmp_path_factory, rig, codec) -> list[Stored]:
 
 @pytest.fixture(scope="session")
 def recorded(stored, codec) -> list[Recorded]:
-    return [dataset.read(source, TINY, codec) for source in sources.find([str(stored[0].data.root)])]
+    return [
+        dataset.read(source, TINY, codec) for source in sources.find([str(stored[0].data.root)])
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +74,10 @@ def model() -> Vla:
 def weights(tmp_path_factory, batches, codec) -> Path:
     """A policy file with random weights."""
     torch.manual_seed(1)
-    card = Card(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {"episodes": 6})
-    return checkpoint.save(tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card)
+    card = ModelCard(TINY, batches.statistics, codec.hash, batches.tokenizer.hash, {"episodes": 6})
+    return checkpoint.save(
+        tmp_path_factory.mktemp("policy") / "tiny.safetensors", Vla(TINY).state_dict(), card
+    )
 
 
 @pytest.fixture

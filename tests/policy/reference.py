@@ -1,4 +1,6 @@
-"""An independent pi0: the SigLIP and Gemma modules of `transformers`, wired as openpi wires them, under the published names."""
+"""An independent pi0: the SigLIP and Gemma modules of `transformers`, wired as openpi wires them,
+under the published names.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +59,11 @@ class Reference:
     config: VlaConfig
 
     def __post_init__(self) -> None:
-        config, width = self.config, self.config.action.dim
+        config = self.config
+        width = self.config.action.dim
         torch.manual_seed(7)
-        self.vision, self.projector = _siglip(config), nn.Linear(config.vision.dim, config.language.dim)
+        self.vision = _siglip(config)
+        self.projector = nn.Linear(config.vision.dim, config.language.dim)
         self.language = _gemma(config.language.dim, config.language.mlp, config)
         self.expert = _gemma(width, config.action.mlp, config)
         self.heads = nn.ModuleDict(
@@ -74,17 +78,44 @@ class Reference:
         with torch.no_grad():
             for model in (self.vision, self.language, self.expert):
                 for name, weight in model.named_parameters():
-                    weight.normal_(0, 0.3 if "norm" in name or "bias" in name else weight.shape[-1] ** -0.5)
+                    weight.normal_(
+                        0, 0.3 if "norm" in name or "bias" in name else weight.shape[-1] ** -0.5
+                    )
 
     def published(self) -> dict[str, Tensor]:
         """Weights as openpi's PyTorch port names them, with the tied and the dead language head."""
-        vision = {f"{P}paligemma.model.vision_tower.vision_model.{_tower(name)}": w for name, w in self.vision.state_dict().items()}
-        projector = {f"{P}paligemma.model.multi_modal_projector.linear.{name}": w for name, w in self.projector.state_dict().items()}
-        language = {f"{P}paligemma.model.language_model.{name}": w for name, w in self.language.state_dict().items()}
-        expert = {f"{P}gemma_expert.model.{name}": w for name, w in self.expert.state_dict().items() if "embed_tokens" not in name}
+        vision = {
+            f"{P}paligemma.model.vision_tower.vision_model.{_tower(name)}": w
+            for name, w in self.vision.state_dict().items()
+        }
+        projector = {
+            f"{P}paligemma.model.multi_modal_projector.linear.{name}": w
+            for name, w in self.projector.state_dict().items()
+        }
+        language = {
+            f"{P}paligemma.model.language_model.{name}": w
+            for name, w in self.language.state_dict().items()
+        }
+        expert = {
+            f"{P}gemma_expert.model.{name}": w
+            for name, w in self.expert.state_dict().items()
+            if "embed_tokens" not in name
+        }
         tied = {f"{P}paligemma.lm_head.weight": self.language.embed_tokens.weight.detach().clone()}
-        dead = {f"{P}gemma_expert.lm_head.weight": torch.zeros(self.config.vocabulary, self.config.action.dim)}
-        return {**vision, **projector, **language, **expert, **tied, **dead, **self.heads.state_dict()}
+        dead = {
+            f"{P}gemma_expert.lm_head.weight": torch.zeros(
+                self.config.vocabulary, self.config.action.dim
+            )
+        }
+        return {
+            **vision,
+            **projector,
+            **language,
+            **expert,
+            **tied,
+            **dead,
+            **self.heads.state_dict(),
+        }
 
     def image_tokens(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] in [-1, 1] to [B, P, D]."""
@@ -98,21 +129,35 @@ class Reference:
         """What the language model makes of a prefix."""
         mask = torch.where(valid[:, None, None, :], 0.0, NEVER).expand(-1, 1, tokens.shape[1], -1)
         positions = valid.cumsum(1) - 1
-        return self.language(inputs_embeds=tokens, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+        return self.language(
+            inputs_embeds=tokens, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state
 
-    def velocity(self, prefix: Tensor, prefix_valid: Tensor, state: Tensor, noisy: Tensor, t: Tensor) -> Tensor:
-        """One denoising step: [B, P, D], [B, P], [B, raw_dim], [B, H, raw_dim], [B] to [B, H, raw_dim]."""
+    def velocity(
+        self, prefix: Tensor, prefix_valid: Tensor, state: Tensor, noisy: Tensor, t: Tensor
+    ) -> Tensor:
+        """One denoising step: [B, P, D], [B, P], [B, raw_dim], [B, H, raw_dim], [B] to [B, H,
+        raw_dim].
+        """
         width = self.config.action.dim
         fraction = torch.linspace(0, 1, width // 2, dtype=torch.float64)
         angle = t[:, None].double() * 2 * math.pi / (4e-3 * (4.0 / 4e-3) ** fraction)
-        time = torch.cat([angle.sin(), angle.cos()], -1).float()[:, None].expand(-1, noisy.shape[1], -1)
-        actions = self.heads["action_time_mlp_in"](torch.cat([self.heads["action_in_proj"](noisy), time], -1))
+        time = (
+            torch.cat([angle.sin(), angle.cos()], -1)
+            .float()[:, None]
+            .expand(-1, noisy.shape[1], -1)
+        )
+        actions = self.heads["action_time_mlp_in"](
+            torch.cat([self.heads["action_in_proj"](noisy), time], -1)
+        )
         actions = self.heads["action_time_mlp_out"](nn.functional.silu(actions))
         suffix = torch.cat([self.heads["state_proj"](state)[:, None], actions], 1)
         valid = torch.cat([prefix_valid, torch.ones(suffix.shape[:2], dtype=torch.bool)], 1)
         blocks = torch.tensor([0] * prefix.shape[1] + [1, 1] + [0] * (noisy.shape[1] - 1)).cumsum(0)
         seen = (blocks[None, :] <= blocks[:, None])[None] & valid[:, None, :] & valid[:, :, None]
-        hidden = self._joint(prefix, suffix, torch.where(seen[:, None], 0.0, NEVER), valid.cumsum(1) - 1)
+        hidden = self._joint(
+            prefix, suffix, torch.where(seen[:, None], 0.0, NEVER), valid.cumsum(1) - 1
+        )
         return self.heads["action_out_proj"](hidden[:, -noisy.shape[1] :])
 
     def _joint(self, prefix: Tensor, suffix: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
@@ -122,11 +167,20 @@ class Reference:
         for layers in zip(self.language.layers, self.expert.layers, strict=True):
             normed = [layer.input_layernorm(part) for layer, part in zip(layers, x, strict=True)]
             q, k, v = (
-                torch.cat([_heads(getattr(a.self_attn, name)(n), self.config.head_dim) for a, n in zip(layers, normed, strict=True)], 2)
+                torch.cat(
+                    [
+                        _heads(getattr(a.self_attn, name)(n), self.config.head_dim)
+                        for a, n in zip(layers, normed, strict=True)
+                    ],
+                    2,
+                )
                 for name in ("q_proj", "k_proj", "v_proj")
             )
             q, k = apply_rotary_pos_emb(q, k, cosine, sine)
-            k, v = (part.repeat_interleave(self.config.heads // self.config.kv_heads, 1) for part in (k, v))
+            k, v = (
+                part.repeat_interleave(self.config.heads // self.config.kv_heads, 1)
+                for part in (k, v)
+            )
             weights = (q @ k.transpose(2, 3) * self.config.head_dim**-0.5 + mask).softmax(-1)
             attended = (weights @ v).transpose(1, 2).flatten(2).split(split, 1)
             for index, (layer, seen) in enumerate(zip(layers, attended, strict=True)):

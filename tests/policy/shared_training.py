@@ -1,4 +1,6 @@
-"""What every process of a shared run does in `test_shared_training`: trains a while, goes on from a lone process's state."""
+"""What every process of a shared run does in `test_shared_training`: trains a while, goes on from a
+lone process's state.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import config, tokenizer
 from xlvla_policy.vla.model import Vla
 
-RECIPE = Recipe(steps=4, minutes=None, batch=4, warm_up=1, recompute=True, committed=0.5, longest=24)
+RECIPE = Recipe(
+    steps=4, minutes=None, batch=4, warm_up=1, recompute=True, committed=0.5, longest=24
+)
 HALF = replace(RECIPE, bf16=True)
 PARTLY = replace(RECIPE, frozen=("vision",), lora={"language": 2, "action": 2})
 TINY = config.preset("tiny")
@@ -27,7 +31,12 @@ TINY = config.preset("tiny")
 
 def batches_of(data: str) -> Batches:
     recorded = [dataset.read(source, TINY, Codec.load()) for source in sources.find([data])]
-    return Batches(dataset.load(recorded, TINY), TINY, dataset.statistics(recorded), tokenizer.load(TINY.max_words))
+    return Batches(
+        dataset.load(recorded, TINY),
+        TINY,
+        dataset.statistics(recorded),
+        tokenizer.load(TINY.max_words),
+    )
 
 
 def trainer(batches: Batches, recipe: Recipe, group: Group = ALONE) -> Trainer:
@@ -37,7 +46,9 @@ def trainer(batches: Batches, recipe: Recipe, group: Group = ALONE) -> Trainer:
 
 def main(data: str, out: Path) -> None:
     torch.set_num_threads(1)
-    group, batches, losses = parallel.join("cpu"), batches_of(data), {}
+    group = parallel.join("cpu")
+    batches = batches_of(data)
+    losses = {}
     for name, recipe in (("whole", RECIPE), ("partly", PARTLY), ("half", HALF)):
         one = trainer(batches, recipe, group)
         losses[name] = [one.advance().loss for _ in range(2)]

@@ -1,4 +1,6 @@
-"""Episodes of a world of coloured discs: where a disc is says where its arm goes. Small, and learnable from the image alone."""
+"""Episodes of a world of coloured discs: where a disc is says where its arm goes. Small, and
+learnable from the image alone.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,18 @@ from xlvla_data.store import Stored
 DIRECTIONS = np.random.default_rng(3).normal(0, 0.25, (2, 7))
 
 
-def write(folder: Path, rig: Rig, codec: Codec, count: int, *, frames: int = 40, codec_hash: str | None = None) -> list[Stored]:
-    """Writes episodes with seeds 0, 1, ...; `codec_hash` pretends that another codec made the latents."""
+def write(
+    folder: Path,
+    rig: Rig,
+    codec: Codec,
+    count: int,
+    *,
+    frames: int = 40,
+    codec_hash: str | None = None,
+) -> list[Stored]:
+    """Writes episodes with seeds 0, 1, ...; `codec_hash` pretends that another codec made the
+    latents.
+    """
     kept = store.Store(folder)
     for seed in range(count):
         kept.add(make(rig, codec, seed, frames, codec_hash or codec.hash))
@@ -30,12 +42,16 @@ def make(rig: Rig, codec: Codec, seed: int, frames: int, codec_hash: str) -> Epi
     places = {side: rng.uniform(0, 1, 2) for side in SIDES}
     hands: dict[Side, str] = {side: rig.sides[side].hand.type for side in SIDES}
     action = {side: _commands(codec, hands[side], side, places[side], frames) for side in SIDES}
-    joints = {side: {part: rig.joint_names(side, part) for part in ("arm", "hand")} for side in SIDES}
+    joints = {
+        side: {part: rig.joint_names(side, part) for part in ("arm", "hand")} for side in SIDES
+    }
     latent = {side: codec.encode(hands[side], side, action[side]["hand"]) for side in SIDES}
     if codec_hash != codec.hash:
         latent = {side: np.zeros_like(values) for side, values in latent.items()}
     picture = scene(places)
-    info = EpisodeInfo("", "Push the two tomato cans together.", hands, joints, 20, seed, True, codec_hash)
+    info = EpisodeInfo(
+        "", "Push the two tomato cans together.", hands, joints, 20, seed, True, codec_hash
+    )
     return Episode(info, {"front": [picture] * frames}, action, action, latent)
 
 
@@ -52,4 +68,7 @@ def _commands(codec: Codec, hand: str, side: Side, place: np.ndarray, frames: in
     """From rest to a pose that is linear in the disc's place, the hand closing half-way."""
     phase = np.clip((np.arange(frames) + 1) / (frames - 10), 0, 1)[:, None]
     lower, upper = codec.limits(hand, side)
-    return {"arm": phase * ((2 * place - 1) @ DIRECTIONS), "hand": lower + 0.4 * phase * (upper - lower)}
+    return {
+        "arm": phase * ((2 * place - 1) @ DIRECTIONS),
+        "hand": lower + 0.4 * phase * (upper - lower),
+    }

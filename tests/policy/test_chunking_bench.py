@@ -5,26 +5,35 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xlvla import rig as rigs
-from xlvla.cli import bench_chunking
+from xlvla import rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.policy import Chunk
+from xlvla_cli.bench import chunking as bench_chunking
 
-RIG = rigs.load("bimanual")
+RIG = rig_file.load("bimanual")
 JOINTS = [len(RIG.joint_names("left", part)) for part in ("arm", "hand")]
 
 
 def chunk(stamp_s: float, shift: float) -> Chunk:
     """A slow bow of every joint over absolute time, moved aside by `shift`."""
     bow = 0.1 + 0.05 * np.sin(stamp_s + np.arange(1, 65) / 20)[:, None] + shift
-    return Chunk(round(1e9 * stamp_s), 20.0, {"left": {"arm": np.tile(bow, JOINTS[0]), "hand": np.tile(bow, JOINTS[1])}}, {})
+    return Chunk(
+        round(1e9 * stamp_s),
+        20.0,
+        {"left": {"arm": np.tile(bow, JOINTS[0]), "hand": np.tile(bow, JOINTS[1])}},
+        {},
+    )
 
 
 def seam(shift: float):
-    """Figures of three chunks, each so far aside of the one before, with commands that follow the bow itself."""
+    """Figures of three chunks, each so far aside of the one before, with commands that follow the
+    bow itself.
+    """
     sent = [(0.8 * k + 0.2, chunk(0.8 * k, shift * k)) for k in range(3)]
     times = np.arange(3 * RIG.motion.rate_hz) / RIG.motion.rate_hz
-    found = bench_chunking._seam(RIG, "left", sent, list(np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS))))
+    found = bench_chunking._seam(
+        RIG, "left", sent, list(np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS)))
+    )
     assert found is not None
     return found
 
@@ -49,4 +58,4 @@ def test_a_way_that_nobody_knows_and_a_rig_that_does_not_decide_are_refused():
     with pytest.raises(RigError, match="did you mean 'ensemble'"):
         bench_chunking._joining(RIG, "ensembel")
     with pytest.raises(XlvlaError, match="nothing to measure"):
-        bench_chunking._joining(RIG.with_choices(policy="none"), "plain")
+        bench_chunking._joining(rig_file.with_choices(RIG, policy="none"), "plain")

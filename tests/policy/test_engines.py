@@ -1,4 +1,6 @@
-"""Ways to run a network: all give what the model gives, and what cannot go together is refused in one line."""
+"""Ways to run a network: all give what the model gives, and what cannot go together is refused in
+one line.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ import torch
 from typer.testing import CliRunner
 
 from xarm_statistics import of_xarms
-from xlvla import rig as rigs
-from xlvla.cli.policy import app
+from xlvla import rig_file
 from xlvla.errors import RigError, XlvlaError
+from xlvla_cli.policy import app
 from xlvla_policy.overlap import Overlap
 from xlvla_policy.policies import xlvla as policies
-from xlvla_policy.training.words import train as train_words
+from xlvla_policy.training.train_tokenizer import train as train_words
 from xlvla_policy.vla import checkpoint, chunking, config, flow, tokenizer
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.engine import Eager, Engine, blank
 from xlvla_policy.vla.engine_captured import Captured
 from xlvla_policy.vla.engine_choice import Choice, load, make
@@ -32,7 +34,8 @@ from xlvla_policy.vla.model import Vla
 
 CPU = torch.device("cpu")
 ENGINES = ("torch", "captured", "onnx")
-# What pi0 has and the small presets have not: no stem, no key points, one key head for several queries, velocities, two cameras.
+# What pi0 has and the small presets have not: no stem, no key points, one key head for several
+# queries, velocities, two cameras.
 LIKE_PI0 = config.VlaConfig(
     vision=config.VisionConfig(height=28, width=28, patch=7, dim=48, layers=2, heads=4, mlp=80),
     language=config.ExpertConfig(64, 96),
@@ -65,19 +68,26 @@ def folder(model, codec, tmp_path_factory):
     place = tmp_path_factory.mktemp("onnx")
     numbers = model.config.frame_dim
     statistics = of_xarms(model.config, np.zeros(numbers, np.float32), np.ones(numbers, np.float32))
-    card = Card(model.config, statistics, codec.hash, tokenizer.load(1).hash, {})
-    weights = checkpoint.save(place / "policy.safetensors", model.state_dict(), card, dtype=torch.float32)
+    card = ModelCard(model.config, statistics, codec.hash, tokenizer.load(1).hash, {})
+    weights = checkpoint.save(
+        place / "policy.safetensors", model.state_dict(), card, dtype=torch.float32
+    )
     export(weights, codec, place / "out")
     return place / "out"
 
 
 @pytest.fixture(scope="module")
 def engines(model, folder) -> dict[str, Engine]:
-    return {"torch": Eager(model, CPU), "captured": Captured(model, CPU, torch.float32), "onnx": Onnx(folder, model.config)}
+    return {
+        "torch": Eager(model, CPU),
+        "captured": Captured(model, CPU, torch.float32),
+        "onnx": Onnx(folder, model.config),
+    }
 
 
 def observation(model: Vla, seed: int, words: int = 7):
-    shape, generator = blank(model.config), torch.Generator().manual_seed(seed)
+    shape = blank(model.config)
+    generator = torch.Generator().manual_seed(seed)
     count = len(model.config.cameras)
     inputs = replace(
         shape,
@@ -94,7 +104,9 @@ def observation(model: Vla, seed: int, words: int = 7):
 def test_every_engine_samples_what_the_model_samples(model, engines, name):
     for seed in (1, 2):  # the second shows what the first left behind
         inputs, noise = observation(model, seed, words=5 + seed)
-        torch.testing.assert_close(engines[name].sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            engines[name].sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -103,15 +115,23 @@ def test_every_engine_denoises_tokens_that_have_times_of_their_own(model, engine
     times = torch.linspace(0, 1, model.config.action_tokens)[None]
     noisy = noise.unflatten(1, (model.config.action_tokens, -1)).flatten(2)
     found = engines[name].denoise(engines[name].observe(inputs), noisy, times)
-    torch.testing.assert_close(found, model.denoise(model.observe(inputs), noisy, times), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        found, model.denoise(model.observe(inputs), noisy, times), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", ENGINES[1:])
 def test_a_chunk_that_continues_another_is_the_same_whatever_runs_it(model, engines, name):
     inputs, noise = observation(model, 5)
-    known, age = np.array([model.config.frames - 2]), np.array([2.0])
-    before = Overlap(noise.numpy() / 2, noise[0].numpy() / 2, known, age, committed=model.config.frames_per_token)
-    ways = [chunking.prefix(engine, inputs, noise, before, model.config.frames) for engine in (engines[name], engines["torch"])]
+    known = np.array([model.config.frames - 2])
+    age = np.array([2.0])
+    before = Overlap(
+        noise.numpy() / 2, noise[0].numpy() / 2, known, age, committed=model.config.frames_per_token
+    )
+    ways = [
+        chunking.prefix(engine, inputs, noise, before, model.config.frames)
+        for engine in (engines[name], engines["torch"])
+    ]
     torch.testing.assert_close(ways[0], ways[1], rtol=1e-4, atol=1e-4)
     assert not torch.allclose(ways[0], engines[name].sample(inputs, noise))
 
@@ -127,7 +147,9 @@ def test_nobody_denoises_on_an_observation_that_was_overwritten(model, engines):
     old = engines["captured"].observe(inputs)
     engines["captured"].observe(inputs)
     with pytest.raises(AssertionError, match="later observation"):
-        engines["captured"].denoise(old, engines["captured"].tokens(noise), engines["captured"].times[0])
+        engines["captured"].denoise(
+            old, engines["captured"].tokens(noise), engines["captured"].times[0]
+        )
 
 
 def test_an_observation_of_another_shape_is_refused(model, engines):
@@ -141,15 +163,23 @@ def test_the_compiler_takes_each_half_of_a_captured_network_whole():
     model = Vla(SHAPES["tiny"])
     inputs, noise = observation(model, 4)
     engine = Captured(model, CPU, torch.float32)
-    traced = [torch.compile(part, fullgraph=True, dynamic=False, backend="eager") for part in (engine._look, engine._think)]
+    traced = [
+        torch.compile(part, fullgraph=True, dynamic=False, backend="eager")
+        for part in (engine._look, engine._think)
+    ]
     engine._observe, engine._step = traced
-    torch.testing.assert_close(engine.sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        engine.sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_half_precision_stays_near(model):
     inputs, noise = observation(model, 1)
     exact = model.sample(inputs, noise)
-    for engine in (Captured(model, CPU, torch.bfloat16), Eager(deepcopy(model), CPU, torch.bfloat16)):
+    for engine in (
+        Captured(model, CPU, torch.bfloat16),
+        Eager(deepcopy(model), CPU, torch.bfloat16),
+    ):
         half = engine.sample(inputs, noise)
         assert half.dtype == torch.float32
         assert (half - exact).norm() < 0.1 * exact.norm()
@@ -159,7 +189,8 @@ def test_weights_in_float8_give_nearly_the_same_product():
     torch.manual_seed(0)
     linear = torch.nn.Linear(64, 48, bias=False)
     x = torch.randn(2, 5, 64).to(torch.bfloat16)
-    exact, found = linear(x.float()), Float8Linear(linear.to(torch.bfloat16))(x).float()
+    exact = linear(x.float())
+    found = Float8Linear(linear.to(torch.bfloat16))(x).float()
     assert (found - exact).norm() < 0.05 * exact.norm()
     assert Float8Linear(linear).weight.element_size() == 1
 
@@ -178,7 +209,10 @@ def test_only_guided_chunks_need_gradients_and_get_them_from_torch(weights):
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"precision": "fp8"}, "unknown precision 'fp8'"),
         ({"engine": "onnx"}, r"runs an exported folder.*xlvla policy export"),
-        ({"engine": "captured", "device": "cpu", "precision": "float8"}, r"float8' needs .* NVIDIA"),
+        (
+            {"engine": "captured", "device": "cpu", "precision": "float8"},
+            r"float8' needs .* NVIDIA",
+        ),
     ],
 )
 def test_choices_that_cannot_be_are_refused_in_one_line(weights, choice, complaint):
@@ -198,14 +232,21 @@ def test_what_a_gpu_replays_is_what_the_model_samples(model, precision):
     inputs, noise = observation(model, 1)
     engine = make(Vla(model.config), Choice(engine="captured", device="cuda", precision=precision))
     assert engine.device.type == "cuda"
-    engine = Captured(model, engine.device, {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision])
-    found, exact = engine.sample(inputs, noise).cpu(), model.sample(inputs, noise)
+    engine = Captured(
+        model, engine.device, {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    )
+    found = engine.sample(inputs, noise).cpu()
+    exact = model.sample(inputs, noise)
     assert (found - exact).norm() < (1e-3 if precision == "float32" else 0.1) * exact.norm()
 
 
 def test_the_quickest_provider_there_is_comes_first_and_the_processor_last():
     every = ["CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"]
-    assert providers("auto", every) == ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert providers("auto", every) == [
+        "TensorrtExecutionProvider",
+        "CUDAExecutionProvider",
+        "CPUExecutionProvider",
+    ]
     assert providers("cpu", every) == ["CPUExecutionProvider"]
     with pytest.raises(XlvlaError, match="nothing for cuda"):
         providers("cuda", ["CPUExecutionProvider"])
@@ -248,12 +289,18 @@ def test_a_damaged_folder_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("choice", "complaint"),
-    [({"engine": "onxx"}, "policy.engine.*did you mean 'onnx'"), ({"precison": "float8"}, "did you mean 'precision'")],
+    [
+        ({"engine": "onxx"}, "policy.engine.*did you mean 'onnx'"),
+        ({"precison": "float8"}, "did you mean 'precision'"),
+    ],
 )
 def test_a_rig_with_a_misspelt_choice_is_refused_before_anything_starts(choice, complaint):
-    document = {"sides": {"left": {"arm": {"type": "xarm7"}, "hand": {"type": "xhand"}}}, "policy": choice}
+    document = {
+        "sides": {"left": {"arm": {"type": "xarm7"}, "hand": {"type": "xhand"}}},
+        "policy": choice,
+    }
     with pytest.raises(RigError, match=complaint):
-        rigs.from_document({"name": "mine", **document}, "mine.yaml")
+        rig_file.from_document({"name": "mine", **document}, "mine.yaml")
 
 
 def test_a_tokenizer_of_ones_own_travels_in_the_exported_folder(rig, weights, codec, tmp_path):
@@ -266,20 +313,36 @@ def test_a_tokenizer_of_ones_own_travels_in_the_exported_folder(rig, weights, co
     shutil.copyfile(words, tokenizer.beside(path))
     export(path, codec, tmp_path / "out")
     path.unlink()
-    assert policies.load(rig.with_choices(checkpoint=str(tmp_path / "out")), codec=codec).words.vocabulary == 400
+    assert (
+        policies.load(
+            rig_file.with_choices(rig, checkpoint=str(tmp_path / "out")), codec=codec
+        ).words.vocabulary
+        == 400
+    )
 
 
 def test_the_command_exports_what_a_rig_runs_on(weights, tmp_path):
-    done = CliRunner().invoke(app, ["export", "--weights", str(weights), "--out", str(tmp_path / "out"), "--words", "8"])
+    done = CliRunner().invoke(
+        app, ["export", "--weights", str(weights), "--out", str(tmp_path / "out"), "--words", "8"]
+    )
     assert done.exit_code == 0 and " MB" in done.output
     engine, card = load(tmp_path / "out", Choice())
     assert isinstance(engine, Onnx) and card.config.max_words == 8
 
 
-def test_a_rig_whose_checkpoint_is_an_exported_folder_is_driven_without_the_weights(rig, weights, codec, tmp_path):
+def test_a_rig_whose_checkpoint_is_an_exported_folder_is_driven_without_the_weights(
+    rig, weights, codec, tmp_path
+):
     export(weights, codec, tmp_path / "out", words=24)
-    exported = policies.load(rig.with_choices(checkpoint=str(tmp_path / "out")), threads=1)
-    original = policies.load(rig.with_choices(checkpoint=str(weights)), threads=1)
+    exported = policies.load(
+        rig_file.with_choices(rig, checkpoint=str(tmp_path / "out")), threads=1
+    )
+    original = policies.load(rig_file.with_choices(rig, checkpoint=str(weights)), threads=1)
     assert isinstance(exported.engine, Onnx) and exported.config.max_words == 24
     inputs, noise = observation(Vla(original.config), 1)
-    torch.testing.assert_close(exported.engine.sample(inputs, noise), original.engine.sample(inputs, noise), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        exported.engine.sample(inputs, noise),
+        original.engine.sample(inputs, noise),
+        rtol=1e-4,
+        atol=1e-4,
+    )

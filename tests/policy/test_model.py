@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xlvla.errors import XlvlaError
-from xlvla_policy.training.batches import Lots
+from xlvla_policy.training.batches import WeightedSampler
 from xlvla_policy.training.loop import Trainer
 from xlvla_policy.training.recipe import Augmentation, Recipe
 from xlvla_policy.vla import config, flow, images
@@ -29,7 +29,13 @@ def tokens(model: Vla, frames: torch.Tensor) -> torch.Tensor:
 
 def test_a_token_sees_its_own_block_and_every_earlier_one():
     mask = joint_mask([2, 1, 2], torch.tensor([[True, True, True, True, False]]))[0].int().tolist()
-    assert mask == [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 0]]
+    assert mask == [
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 1, 1, 0],
+    ]
 
 
 def test_the_prefix_never_sees_the_past_nor_the_past_the_actions(model, batches):
@@ -38,8 +44,12 @@ def test_the_prefix_never_sees_the_past_nor_the_past_the_actions(model, batches)
     other = model.observe(replace(inputs, past=inputs.past + 1))
     prefix = cache.valid.shape[1] - model.config.past_tokens
     for (k, v), (k2, v2) in zip(cache.layers, other.layers, strict=True):
-        assert torch.equal(k[:, :, :prefix], k2[:, :, :prefix]) and torch.equal(v[:, :, :prefix], v2[:, :, :prefix])
-    assert not torch.allclose(cache.layers[-1][1][:, :, prefix:], other.layers[-1][1][:, :, prefix:])
+        assert torch.equal(k[:, :, :prefix], k2[:, :, :prefix]) and torch.equal(
+            v[:, :, :prefix], v2[:, :, :prefix]
+        )
+    assert not torch.allclose(
+        cache.layers[-1][1][:, :, prefix:], other.layers[-1][1][:, :, prefix:]
+    )
 
 
 def test_actions_see_the_image_the_sentence_the_past_and_each_other(model, batches):
@@ -50,7 +60,8 @@ def test_actions_see_the_image_the_sentence_the_past_and_each_other(model, batch
     def first_token(inputs: Inputs, noisy: torch.Tensor) -> torch.Tensor:
         return model.denoise(model.observe(inputs), noisy, t)[:, 0]
 
-    reference, later = first_token(inputs, noisy), noisy.clone()
+    reference = first_token(inputs, noisy)
+    later = noisy.clone()
     later[:, -1] += 1
     changed = (
         first_token(replace(inputs, images=255 - inputs.images), noisy),
@@ -69,7 +80,9 @@ def test_the_cached_way_equals_one_pass_over_the_whole_sequence(batches, kv_head
     inputs.word_mask[1, 4:] = False
     t = torch.rand(3, model.config.action_tokens, generator=torch.Generator().manual_seed(2))
     cached = model.denoise(model.observe(inputs), tokens(model, noise), t)
-    torch.testing.assert_close(cached, model.denoise_uncached(inputs, tokens(model, noise), t), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        cached, model.denoise_uncached(inputs, tokens(model, noise), t), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_padding_and_a_missing_camera_change_nothing(model, batches):
@@ -79,14 +92,21 @@ def test_padding_and_a_missing_camera_change_nothing(model, batches):
         words=torch.nn.functional.pad(inputs.words, (0, 7), value=3),
         word_mask=torch.nn.functional.pad(inputs.word_mask, (0, 7), value=False),
     )
-    torch.testing.assert_close(model.sample(inputs, noise), model.sample(padded, noise), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model.sample(inputs, noise), model.sample(padded, noise), rtol=1e-4, atol=1e-5
+    )
     blind = replace(inputs, cameras=torch.zeros_like(inputs.cameras))
-    torch.testing.assert_close(model.sample(blind, noise), model.sample(replace(blind, images=255 - inputs.images), noise))
+    torch.testing.assert_close(
+        model.sample(blind, noise), model.sample(replace(blind, images=255 - inputs.images), noise)
+    )
 
 
 def test_grouped_attention_equals_attention_with_copied_keys():
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, heads, length, 8, generator=generator) for heads, length in ((4, 3), (2, 5), (2, 5)))
+    q, k, v = (
+        torch.randn(2, heads, length, 8, generator=generator)
+        for heads, length in ((4, 3), (2, 5), (2, 5))
+    )
     mask = torch.rand(2, 3, 5, generator=generator) > 0.3
     mask[..., 0] = True
     copied = [x.repeat_interleave(2, 1) for x in (k, v)]
@@ -109,7 +129,12 @@ def test_times_follow_the_beta_distribution_towards_noise():
 def test_the_flow_loss_falls_on_a_handful_of_observations(batches, prediction):
     torch.manual_seed(0)
     model = Vla(replace(config.preset("tiny"), prediction=prediction))
-    trainer = Trainer(model, batches, np.arange(0, 240, 40), Recipe(steps=60, minutes=None, batch=6, rate=3e-3, warm_up=5, bf16=False))
+    trainer = Trainer(
+        model,
+        batches,
+        np.arange(0, 240, 40),
+        Recipe(steps=60, minutes=None, batch=6, rate=3e-3, warm_up=5, bf16=False),
+    )
     losses = [trainer.advance().loss for _ in range(60)]
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
 
@@ -123,13 +148,18 @@ def test_draws_that_share_an_observation_cost_no_accuracy(model, batches):
     torch.testing.assert_close(shared, torch.stack(apart).mean())
 
 
-def test_spoiling_the_past_leaves_the_target_alone(batches, rows):
+def test_augmenting_the_history_leaves_the_target_alone(batches, rows):
     spoil = Augmentation(hold=1.0, offset=0.1, noise=0.0, brightness=0.0, contrast=0.0)
-    drawn = batches.draw(Lots(rows[30:31], np.ones(len(rows))), Recipe(augmentation=spoil), 0, range(4))
-    spoilt, chunk = drawn.inputs, drawn.chunk
+    drawn = batches.draw(
+        WeightedSampler(rows[30:31], np.ones(len(rows))), Recipe(augmentation=spoil), 0, range(4)
+    )
+    spoilt = drawn.inputs
+    chunk = drawn.chunk
     clean, wanted = batches.take(np.repeat(rows[30:31], 4))
     assert torch.equal(chunk, wanted) and torch.equal(spoilt.images, clean.images)
-    assert (spoilt.past == spoilt.past[:, :1]).all() and not torch.allclose(spoilt.past[:, -1], clean.past[:, -1])
+    assert (spoilt.past == spoilt.past[:, :1]).all() and not torch.allclose(
+        spoilt.past[:, -1], clean.past[:, -1]
+    )
 
 
 def test_an_image_of_other_proportions_is_filled_up_with_black_where_asked():

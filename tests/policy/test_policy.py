@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.policy import Observation
 from xlvla.rig import Rig
@@ -18,7 +19,7 @@ from xlvla_policy.vla import tokenizer
 
 @pytest.fixture(scope="module")
 def armed(rig, weights) -> Rig:
-    return rig.with_choices(checkpoint=str(weights))
+    return rig_file.with_choices(rig, checkpoint=str(weights))
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +28,21 @@ def policy(armed):
 
 
 def observation(rig: Rig, **changes) -> Observation:
-    executed = {side: {part: np.tile(0.1, (64, len(rig.joint_names(side, part)))) for part in PARTS} for side in SIDES}
+    executed = {
+        side: {part: np.tile(0.1, (64, len(rig.joint_names(side, part)))) for part in PARTS}
+        for side in SIDES
+    }
     image = synthetic.scene({side: np.array([0.5, 0.5]) for side in SIDES})
-    return replace(Observation(7, {"front": image}, "Push the two tomato cans together.", executed), **changes)
+    return replace(
+        Observation(7, {"front": image}, "Push the two tomato cans together.", executed), **changes
+    )
 
 
 def spoilt(rig: Rig, value) -> Observation:
     base = observation(rig)
-    return replace(base, executed={**base.executed, "left": {**base.executed["left"], "hand": value}})
+    return replace(
+        base, executed={**base.executed, "left": {**base.executed["left"], "hand": value}}
+    )
 
 
 def test_a_chunk_is_64_frames_within_the_limits_of_every_joint(policy, armed):
@@ -42,30 +50,40 @@ def test_a_chunk_is_64_frames_within_the_limits_of_every_joint(policy, armed):
     assert (chunk.stamp_ns, chunk.rate_hz) == (7, 20)
     for side in SIDES:
         lower, upper = armed.hand(side).command_range(side)
-        assert chunk.positions[side]["arm"].shape == (64, 7) and chunk.latents[side].shape == (64, 32)
-        assert (chunk.positions[side]["hand"] >= lower - 1e-6).all() and (chunk.positions[side]["hand"] <= upper + 1e-6).all()
+        assert chunk.positions[side]["arm"].shape == (64, 7) and chunk.latents[side].shape == (
+            64,
+            32,
+        )
+        assert (chunk.positions[side]["hand"] >= lower - 1e-6).all() and (
+            chunk.positions[side]["hand"] <= upper + 1e-6
+        ).all()
 
 
 def test_the_same_observation_gives_the_same_chunk(policy, armed):
-    first, again = policy.predict(observation(armed)), policies.load(armed, threads=1).predict(observation(armed))
+    first = policy.predict(observation(armed))
+    again = policies.load(armed, threads=1).predict(observation(armed))
     np.testing.assert_array_equal(first.positions["left"]["arm"], again.positions["left"]["arm"])
 
 
 def test_another_hand_only_changes_encoder_and_decoder(policy, armed, codec):
-    swapped = armed.with_choices(hands={"left": "paxini", "right": "ability"})
+    swapped = rig_file.with_choices(armed, hands={"left": "paxini", "right": "ability"})
     other = policies.load(swapped, threads=1)
     frames = policy.predict(observation(armed))
     for side, hand in (("left", "paxini"), ("right", "ability")):
         joints = other._positions(policy.normaliser.undo(frames.decided))[side]
         lower, upper = swapped.hand(side).command_range(side)
-        np.testing.assert_allclose(joints["hand"], np.clip(codec.decode(hand, side, frames.latents[side]), lower, upper))
+        np.testing.assert_allclose(
+            joints["hand"], np.clip(codec.decode(hand, side, frames.latents[side]), lower, upper)
+        )
         assert joints["hand"].shape != frames.positions[side]["hand"].shape
         np.testing.assert_array_equal(joints["arm"], frames.positions[side]["arm"])
 
 
 def test_any_image_size_of_the_same_proportions_will_do(policy, armed):
     large = np.repeat(np.repeat(observation(armed).images["front"], 5, 0), 5, 1)
-    assert np.isfinite(policy.predict(observation(armed, images={"front": large})).positions["left"]["arm"]).all()
+    assert np.isfinite(
+        policy.predict(observation(armed, images={"front": large})).positions["left"]["arm"]
+    ).all()
 
 
 @pytest.mark.parametrize(
@@ -86,7 +104,9 @@ def test_a_bad_image_is_refused(policy, armed, images, complaint):
 def test_bad_joints_are_refused(policy, armed):
     bad = np.zeros((64, 12))
     bad[3, 1] = np.nan
-    with pytest.raises(XlvlaError, match=f"left hand are not finite: {armed.joint_names('left', 'hand')[1]}"):
+    with pytest.raises(
+        XlvlaError, match=f"left hand are not finite: {armed.joint_names('left', 'hand')[1]}"
+    ):
         policy.predict(spoilt(armed, bad))
     with pytest.raises(XlvlaError, match=r"left hand must be \[64, 12\], are \[10, 12\]"):
         policy.predict(spoilt(armed, np.zeros((10, 12))))
@@ -102,7 +122,9 @@ def test_an_empty_or_endless_sentence_is_refused(policy, armed):
 
 
 def test_a_rig_that_the_weights_cannot_drive_is_refused(armed):
-    with pytest.raises(XlvlaError, match="looks through front; the cameras of rig 'bimanual' are none"):
+    with pytest.raises(
+        XlvlaError, match="looks through front; the cameras of rig 'bimanual' are none"
+    ):
         policies.load(replace(armed, cameras={}))
     with pytest.raises(XlvlaError, match="drives left and right"):
         policies.load(replace(armed, sides={"left": armed.sides["left"]}))
@@ -110,9 +132,17 @@ def test_a_rig_that_the_weights_cannot_drive_is_refused(armed):
 
 def test_any_sentence_survives_the_tokenizer():
     words = tokenizer.load(64)
-    for sentence in ("Push the two tomato cans together.", "Schieb die Büchsen zusammen!", "推罐头"):
+    for sentence in (
+        "Push the two tomato cans together.",
+        "Schieb die Büchsen zusammen!",
+        "推罐头",
+    ):
         ids, mask = words.encode(sentence)
-        assert ids[0] == words.processor.bos_id() and not ids[~mask].any() and (ids < words.vocabulary).all()
+        assert (
+            ids[0] == words.processor.bos_id()
+            and not ids[~mask].any()
+            and (ids < words.vocabulary).all()
+        )
         assert words.processor.decode(ids[mask].tolist()).strip() == sentence
 
 

@@ -16,11 +16,11 @@ import torch
 from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_policy.training import dataset, run, sources, state, validation
-from xlvla_policy.training.batches import Lots, drawn_chances
-from xlvla_policy.training.board import Board
+from xlvla_policy.training.batches import WeightedSampler, draw_noise
 from xlvla_policy.training.loop import Progress, Trainer
 from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
+from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.vla import checkpoint, config
 from xlvla_policy.vla.model import Vla
 
@@ -37,11 +37,19 @@ def choice(stored, **changes) -> Choice:
     return replace(Choice((str(stored[0].data.root),), preset="tiny", threads=1), **changes)
 
 
-def test_a_chunk_starts_with_the_action_of_its_observation_and_its_past_ends_with_the_one_before(data, stored):
+def test_a_chunk_starts_with_the_action_of_its_observation_and_its_past_ends_with_the_one_before(
+    data, stored
+):
     one = stored[1].read()
     window = data.windows(np.flatnonzero(data.source == 1)[[0, 7]], TINY.frames)
-    np.testing.assert_allclose(window[0, : TINY.frames, :7], np.tile(one.measured["left"]["arm"][0], (TINY.frames, 1)), atol=1e-6)
-    np.testing.assert_allclose(window[1, TINY.frames - 1 : TINY.frames + 1, :7], one.action["left"]["arm"][6:8], atol=1e-6)
+    np.testing.assert_allclose(
+        window[0, : TINY.frames, :7],
+        np.tile(one.measured["left"]["arm"][0], (TINY.frames, 1)),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        window[1, TINY.frames - 1 : TINY.frames + 1, :7], one.action["left"]["arm"][6:8], atol=1e-6
+    )
     np.testing.assert_allclose(window[1, TINY.frames, 7:39], one.latent["left"][7], atol=1e-5)
     assert (window[1, -10:] == window[1, -1]).all()
 
@@ -62,7 +70,9 @@ def test_decoded_frames_are_kept_for_the_next_run(tmp_path, recorded, data):
 
 def test_a_cache_that_cannot_be_written_is_told_with_its_size(tmp_path, recorded):
     (tmp_path / "file").touch()
-    with pytest.raises(XlvlaError, match=r"GB of decoded pictures cannot be kept in .*: .*; choose another --cache"):
+    with pytest.raises(
+        XlvlaError, match=r"GB of decoded pictures cannot be kept in .*: .*; choose another --cache"
+    ):
         dataset.load(recorded, TINY, cache=tmp_path / "file")
 
 
@@ -76,17 +86,21 @@ def test_an_episode_with_a_bad_number_is_never_stored(tmp_path, rig, codec):
 
 
 def test_a_sample_is_the_same_in_whatever_part_of_a_batch_it_is_drawn():
-    whole = drawn_chances(TINY, QUICK, 3, range(4))
-    part = drawn_chances(TINY, QUICK, 3, range(2, 4))
+    whole = draw_noise(TINY, QUICK, 3, range(4))
+    part = draw_noise(TINY, QUICK, 3, range(2, 4))
     assert all(torch.equal(whole[key][2:], part[key]) for key in whole)
     assert not torch.equal(whole["noise"][0], whole["noise"][1])
-    assert not torch.equal(drawn_chances(TINY, QUICK, 4, range(1))["noise"][0], whole["noise"][0])
+    assert not torch.equal(draw_noise(TINY, QUICK, 4, range(1))["noise"][0], whole["noise"][0])
 
 
 def test_rows_are_drawn_in_proportion_to_their_weights():
-    lots = Lots(np.array([0, 2, 3]), np.array([1.0, 9.0, 1.0, 2.0]))
-    found = lots.rows_at(np.linspace(0, 1, 4000, endpoint=False))
-    assert dict(zip(*np.unique(found, return_counts=True), strict=True)) == {0: 1000, 2: 1000, 3: 2000}
+    sampler = WeightedSampler(np.array([0, 2, 3]), np.array([1.0, 9.0, 1.0, 2.0]))
+    found = sampler.rows_at(np.linspace(0, 1, 4000, endpoint=False))
+    assert dict(zip(*np.unique(found, return_counts=True), strict=True)) == {
+        0: 1000,
+        2: 1000,
+        3: 2000,
+    }
 
 
 def test_training_resumes_to_the_bit(tmp_path, batches, rows):
@@ -103,8 +117,16 @@ def test_training_resumes_to_the_bit(tmp_path, batches, rows):
     state.resume(second, tmp_path / "state")
     for _ in range(3):
         second.advance()
-    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(whole.average.values(), second.average.values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            whole.model.state_dict().values(), second.model.state_dict().values(), strict=True
+        )
+    )
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.average.values(), second.average.values(), strict=True)
+    )
 
 
 def test_a_state_of_another_run_or_none_at_all_is_refused(tmp_path, batches, rows, weights):
@@ -117,7 +139,10 @@ def test_a_state_of_another_run_or_none_at_all_is_refused(tmp_path, batches, row
     with pytest.raises(XlvlaError, match="trained other parts"):
         state.resume(trainer(batches, rows, replace(QUICK, frozen=("vision",))), tmp_path / "state")
     block = batches.statistics.blocks["left latent"]
-    moved = replace(batches.statistics, blocks={**batches.statistics.blocks, "left latent": replace(block, mean=block.mean + 1)})
+    moved = replace(
+        batches.statistics,
+        blocks={**batches.statistics.blocks, "left latent": replace(block, mean=block.mean + 1)},
+    )
     with pytest.raises(XlvlaError, match="trained on other data"):
         state.resume(trainer(replace(batches, statistics=moved), rows), tmp_path / "state")
     (tmp_path / "cut").write_bytes((tmp_path / "state").read_bytes()[:-100])
@@ -133,22 +158,40 @@ def test_the_rate_warms_up_and_then_falls_with_the_time_or_steps_used():
     assert recipe.progress(5, 61) == 1
 
 
-def test_a_run_writes_weights_that_load_and_validates_on_episodes_kept_back(stored, tmp_path, codec):
+def test_a_run_writes_weights_that_load_and_validates_on_episodes_kept_back(
+    stored, tmp_path, codec
+):
     out = tmp_path / "policy.safetensors"
     errors = run.train(choice(stored, cache=tmp_path), out, QUICK, codec=codec)
     assert errors is not None and 0 < errors.start_wrist_m < 2
     _, card = checkpoint.load(out, codec=codec.hash)
-    assert card.data["episodes"] == 6 and card.data["hands"] == {"xhand": 6} and card.data["steps"] == 6
+    assert (
+        card.data["episodes"] == 6
+        and card.data["hands"] == {"xhand": 6}
+        and card.data["steps"] == 6
+    )
     text = out.with_suffix(".md").read_text()
-    assert codec.hash in text and "Push the two tomato cans together." in text and "left arm xarm7" in text
+    assert (
+        codec.hash in text
+        and "Push the two tomato cans together." in text
+        and "left arm xarm7" in text
+    )
 
 
 def test_numbers_that_are_not_finite_stop_training_before_a_weight_is_touched(batches, rows):
     one = trainer(batches, rows)
     before = {name: value.detach().clone() for name, value in one.learned.items()}
     block = batches.statistics.blocks["left latent"]
-    tiny = replace(batches.statistics, blocks={**batches.statistics.blocks, "left latent": replace(block, scale=block.scale * 1e-38)})
-    with pytest.raises(XlvlaError, match="the loss is not finite at step 0: lower the learning rate"):
+    tiny = replace(
+        batches.statistics,
+        blocks={
+            **batches.statistics.blocks,
+            "left latent": replace(block, scale=block.scale * 1e-38),
+        },
+    )
+    with pytest.raises(
+        XlvlaError, match="the loss is not finite at step 0: lower the learning rate"
+    ):
         trainer(replace(batches, statistics=tiny), rows).advance()
     one.loss(one.draw()).backward()
     next(iter(one.learned.values())).grad[0] = torch.inf
@@ -159,7 +202,9 @@ def test_numbers_that_are_not_finite_stop_training_before_a_weight_is_touched(ba
 
 def test_a_full_disk_or_a_spoilt_cache_is_one_line(batches, rows, recorded, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(XlvlaError, match=r"state cannot be written: .*; what was there before is whole"):
+    with pytest.raises(
+        XlvlaError, match=r"state cannot be written: .*; what was there before is whole"
+    ):
         state.save(trainer(batches, rows), tmp_path / "file" / "state")
     dataset.load(recorded, TINY, cache=tmp_path)
     kept = next(tmp_path.glob("frames-*.npy"))
@@ -177,14 +222,16 @@ def test_held_out_rows_are_whole_episodes(data):
 
 def test_curves_of_a_run_are_written_for_tensorboard(tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    board = Board(tmp_path)
+    board = TensorBoardWriter(tmp_path)
     for step in range(1, 31):
         board.step(Progress(step, 0.1 * step, step / 30, 1 / step, 1e-3, 0.5, 0.1), 8)
     board.validation(30, validation.Errors(0.2, (0.1, 0.2), (0.01, 0.02), (0.03, 0.04), 0.05))
     board.close()
     read = events.EventAccumulator(str(tmp_path)).Reload()
     losses = read.Scalars("training/loss")
-    assert [point.step for point in losses] == [10, 20, 30] and losses[0].value == pytest.approx(0.1)
+    assert [point.step for point in losses] == [10, 20, 30] and losses[0].value == pytest.approx(
+        0.1
+    )
     assert read.Scalars("training/samples per second")[0].value == pytest.approx(80)
     assert read.Scalars("validation/wrist m far")[0].value == pytest.approx(0.02)
 
@@ -193,18 +240,27 @@ def test_a_run_that_is_killed_leaves_a_state_to_go_on_from(stored, tmp_path, cod
     out = tmp_path / "killed.safetensors"
     script = (
         "import sys; from pathlib import Path; from xlvla_policy.training import run\n"
-        "from xlvla_policy.training.preparation import Choice; from xlvla_policy.training.recipe import Recipe\n"
+        "from xlvla_policy.training.preparation import Choice; from xlvla_policy.training.recipe "
+        "import Recipe\n"
         "data, cache, out = sys.argv[1:]\n"
-        "choice = Choice((data,), preset='tiny', threads=1, cache=Path(cache), save_s=0.0, held_out=0.0)\n"
+        "choice = Choice((data,), preset='tiny', threads=1, cache=Path(cache), save_s=0.0, "
+        "held_out=0.0)\n"
         "run.train(choice, Path(out), Recipe(minutes=5, batch=4))"
     )
     arguments = [str(stored[0].data.root), str(tmp_path), str(out)]
-    process = subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while not out.is_file() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     checkpoint.load(out, codec=codec.hash)
-    done = run.train(choice(stored, cache=tmp_path, resume=True, held_out=0.0), out, Recipe(minutes=0.02, batch=4), codec=codec)
+    done = run.train(
+        choice(stored, cache=tmp_path, resume=True, held_out=0.0),
+        out,
+        Recipe(minutes=0.02, batch=4),
+        codec=codec,
+    )
     assert done is None and checkpoint.load(out)[1].data["steps"] > 0

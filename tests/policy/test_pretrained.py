@@ -71,7 +71,11 @@ def inputs():
 
 @torch.no_grad()
 def prefix_of(reference, inputs):
-    pictures = reference.image_tokens(scaled(inputs.images.flatten(0, 1))).unflatten(0, (2, 2)).flatten(1, 2)
+    pictures = (
+        reference.image_tokens(scaled(inputs.images.flatten(0, 1)))
+        .unflatten(0, (2, 2))
+        .flatten(1, 2)
+    )
     tokens = torch.cat([pictures, reference.word_tokens(inputs.words)], 1)
     return tokens, torch.cat([inputs.cameras.repeat_interleave(16, 1), inputs.word_mask], 1)
 
@@ -88,23 +92,29 @@ def test_the_language_model_computes_what_gemma_computes(reference, model, input
     ours, mask = model.prefix(inputs)
     assert torch.equal(mask, valid)
     torch.testing.assert_close(ours, tokens, **CLOSE)
-    (made,) = model.joint([("language", ours)], mask[:, None, :].expand(-1, tokens.shape[1], -1), mask.cumsum(1) - 1)
+    (made,) = model.joint(
+        [("language", ours)], mask[:, None, :].expand(-1, tokens.shape[1], -1), mask.cumsum(1) - 1
+    )
     expected = reference.language_output(tokens, valid)
     torch.testing.assert_close(made[valid], expected[valid], **CLOSE)
 
 
 @torch.no_grad()
 def test_one_denoising_step_computes_what_pi0_computes(reference, model, inputs):
-    noisy, t = torch.randn(2, 5, 10), torch.tensor([0.9, 0.2])
+    noisy = torch.randn(2, 5, 10)
+    t = torch.tensor([0.9, 0.2])
     expected = reference.velocity(*prefix_of(reference, inputs), inputs.past[:, -1], noisy, t)
     cached = model.denoise(model.observe(inputs), noisy, t[:, None].expand(-1, 5))
     torch.testing.assert_close(cached, expected, **CLOSE)
     assert expected.abs().mean() > 0.1
 
 
-def test_both_published_layouts_and_either_name_of_tied_weights_give_the_same_model(reference, model, tmp_path):
+def test_both_published_layouts_and_either_name_of_tied_weights_give_the_same_model(
+    reference, model, tmp_path
+):
     weights = reference.published()
-    embedding, head = f"{P}paligemma.model.language_model.embed_tokens.weight", f"{P}paligemma.lm_head.weight"
+    embedding = f"{P}paligemma.model.language_model.embed_tokens.weight"
+    head = f"{P}paligemma.lm_head.weight"
     twins = {
         "lerobot": {f"model.{name}": tensor for name, tensor in weights.items()},
         "head only": {name: tensor for name, tensor in weights.items() if name != embedding},
@@ -113,7 +123,9 @@ def test_both_published_layouts_and_either_name_of_tied_weights_give_the_same_mo
     for name, tensors in twins.items():
         save_file(tensors, tmp_path / f"{name}.safetensors")
         other, _ = imported(tmp_path / f"{name}.safetensors", tmp_path / "ours.safetensors")
-        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)), name
+        assert all(
+            torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+        ), name
 
 
 def test_shards_with_an_index_are_one_checkpoint(reference, model, tmp_path):
@@ -124,7 +136,9 @@ def test_shards_with_an_index_are_one_checkpoint(reference, model, tmp_path):
     index = {"weight_map": {key: name for name, tensors in halves.items() for key in tensors}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     other, done = imported(tmp_path, tmp_path / "ours.safetensors")
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
     assert any("gemma_expert.lm_head" in name for name in done.unused)
 
 
@@ -132,13 +146,18 @@ def test_a_missing_shard_or_weight_is_named(reference, tmp_path):
     weights = reference.published()
     del weights[f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight"]
     save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(XlvlaError, match=r"lacks 1 of pi0's .*gemma_expert.model.layers.1.mlp.up_proj.weight"):
+    with pytest.raises(
+        XlvlaError, match=r"lacks 1 of pi0's .*gemma_expert.model.layers.1.mlp.up_proj.weight"
+    ):
         imported(tmp_path, tmp_path / "ours.safetensors")
     assert not (tmp_path / "ours.safetensors").exists()
 
 
-def test_a_weight_nobody_knows_is_named(reference, tmp_path):
-    save_file({**reference.published(), "gripper_head.weight": torch.zeros(3)}, tmp_path / "model.safetensors")
+def test_an_unknown_weight_is_named(reference, tmp_path):
+    save_file(
+        {**reference.published(), "gripper_head.weight": torch.zeros(3)},
+        tmp_path / "model.safetensors",
+    )
     with pytest.raises(XlvlaError, match=r"nobody knows what 'gripper_head.weight' is"):
         imported(tmp_path, tmp_path / "ours.safetensors")
 
@@ -204,7 +223,9 @@ def resaved(folder, name, tensor):
         (of_pi05, r"pi0\.5 weights"),
     ],
 )
-def test_a_broken_twin_is_refused_in_one_line_and_leaves_nothing_behind(reference, tmp_path, spoil, complaint):
+def test_a_broken_twin_is_refused_in_one_line_and_leaves_nothing_behind(
+    reference, tmp_path, spoil, complaint
+):
     weights = sorted(reference.published().items())
     late = f"{P}gemma_expert.model.layers.1.mlp.up_proj.weight"
     halves = {"a.safetensors": dict(weights[::2]), "b.safetensors": dict(weights[1::2])}
@@ -241,11 +262,20 @@ def test_projections_of_frames_are_renewed_or_cut_only_when_asked(reference, fil
         imported(file, tmp_path / "a.safetensors", latent)
     _, done = imported(file, tmp_path / "b.safetensors", latent, projections="fresh")
     assert set(done.fresh) == {
-        f"{name}.{kind}" for name in ("state_proj", "action_in_proj", "action_out_proj") for kind in ("weight", "bias")
+        f"{name}.{kind}"
+        for name in ("state_proj", "action_in_proj", "action_out_proj")
+        for kind in ("weight", "bias")
     }
-    narrow, done = imported(file, tmp_path / "c.safetensors", replace(SMALL, raw_dim=4), projections="slice")
+    narrow, done = imported(
+        file, tmp_path / "c.safetensors", replace(SMALL, raw_dim=4), projections="slice"
+    )
     weights = reference.heads.state_dict()
-    assert set(done.cut) == {"state_proj.weight", "action_in_proj.weight", "action_out_proj.weight", "action_out_proj.bias"}
+    assert set(done.cut) == {
+        "state_proj.weight",
+        "action_in_proj.weight",
+        "action_out_proj.weight",
+        "action_out_proj.bias",
+    }
     assert torch.equal(narrow.action_in_proj.weight, weights["action_in_proj.weight"][:, :4])
     assert torch.equal(narrow.action_out_proj.bias, weights["action_out_proj.bias"][:4])
 
@@ -260,11 +290,9 @@ def test_imported_weights_start_only_the_model_they_were_imported_for(file, tmp_
 
 def published_table():
     """Shapes by published name, from the layers' sizes as published."""
-    vision, language, expert = (
-        f"{P}paligemma.model.vision_tower.vision_model.",
-        f"{P}paligemma.model.language_model.",
-        f"{P}gemma_expert.model.",
-    )
+    vision = f"{P}paligemma.model.vision_tower.vision_model."
+    language = f"{P}paligemma.model.language_model."
+    expert = f"{P}gemma_expert.model."
     table = {
         f"{vision}embeddings.patch_embedding.weight": (1152, 3, 14, 14),
         f"{vision}embeddings.patch_embedding.bias": (1152,),
@@ -278,21 +306,34 @@ def published_table():
     table |= {f"{vision}post_layernorm.{kind}": (1152,) for kind in ("weight", "bias")}
     for i in range(27):
         layer = f"{vision}encoder.layers.{i}."
-        table |= {f"{layer}layer_norm{n}.{kind}": (1152,) for n in (1, 2) for kind in ("weight", "bias")}
+        table |= {
+            f"{layer}layer_norm{n}.{kind}": (1152,) for n in (1, 2) for kind in ("weight", "bias")
+        }
         for name in "qkv":
-            table |= {f"{layer}self_attn.{name}_proj.weight": (1152, 1152), f"{layer}self_attn.{name}_proj.bias": (1152,)}
-        table |= {f"{layer}self_attn.out_proj.weight": (1152, 1152), f"{layer}self_attn.out_proj.bias": (1152,)}
+            table |= {
+                f"{layer}self_attn.{name}_proj.weight": (1152, 1152),
+                f"{layer}self_attn.{name}_proj.bias": (1152,),
+            }
+        table |= {
+            f"{layer}self_attn.out_proj.weight": (1152, 1152),
+            f"{layer}self_attn.out_proj.bias": (1152,),
+        }
         table |= {f"{layer}mlp.fc1.weight": (4304, 1152), f"{layer}mlp.fc1.bias": (4304,)}
         table |= {f"{layer}mlp.fc2.weight": (1152, 4304), f"{layer}mlp.fc2.bias": (1152,)}
     for prefix, dim, mlp in ((language, 2048, 16384), (expert, 1024, 4096)):
         table[f"{prefix}norm.weight"] = (dim,)
         for i in range(18):
             layer = f"{prefix}layers.{i}."
-            table |= {f"{layer}self_attn.q_proj.weight": (2048, dim), f"{layer}self_attn.o_proj.weight": (dim, 2048)}
+            table |= {
+                f"{layer}self_attn.q_proj.weight": (2048, dim),
+                f"{layer}self_attn.o_proj.weight": (dim, 2048),
+            }
             table |= {f"{layer}self_attn.{name}_proj.weight": (256, dim) for name in "kv"}
             table |= {f"{layer}mlp.{name}_proj.weight": (mlp, dim) for name in ("gate", "up")}
             table |= {f"{layer}mlp.down_proj.weight": (dim, mlp)}
-            table |= {f"{layer}{name}_layernorm.weight": (dim,) for name in ("input", "post_attention")}
+            table |= {
+                f"{layer}{name}_layernorm.weight": (dim,) for name in ("input", "post_attention")
+            }
     heads = {
         "state_proj": (1024, 32),
         "action_in_proj": (1024, 32),
@@ -308,7 +349,9 @@ def test_at_full_size_our_weights_are_the_published_ones_in_name_and_shape():
     table = published_table()
     assert len(table) == 778
     layout = published.layout(table)
-    assert {name: table[key] for name, key in layout.keys.items()} == pretrained.weight_shapes(preset("pi0_base"))
+    assert {name: table[key] for name, key in layout.keys.items()} == pretrained.weight_shapes(
+        preset("pi0_base")
+    )
     assert len(layout.unused) == 2
     assert pretrained.size_bytes(preset("pi0_base"), "float32") == 4 * 3_238_048_528
 
@@ -317,4 +360,9 @@ def test_the_papers_policy_differs_from_pi0_only_where_frames_are_read_and_writt
     ours, theirs = (pretrained.weight_shapes(preset(name)) for name in ("pi0", "pi0_base"))
     differing = {name for name in ours if ours[name] != theirs[name]}
     assert ours.keys() == theirs.keys()
-    assert differing == {"state_proj.weight", "action_in_proj.weight", "action_out_proj.weight", "action_out_proj.bias"}
+    assert differing == {
+        "state_proj.weight",
+        "action_in_proj.weight",
+        "action_out_proj.weight",
+        "action_out_proj.bias",
+    }

@@ -8,18 +8,23 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from xlvla.cli.bench_policy import bench
 from xlvla.errors import XlvlaError
-from xlvla_policy.vla import config, speed
+from xlvla_cli.bench.policy import bench
+from xlvla_policy.vla import benchmark, config
 
 
 def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
-    command = f"policy --preset tiny --views 2 --rounds 2 --engines torch,captured,onnx --out {tmp_path / 'a.json'}"
+    command = (
+        "policy --preset tiny --views 2 --rounds 2 --engines torch,captured,onnx --out "
+        f"{tmp_path / 'a.json'}"
+    )
     done = CliRunner().invoke(bench, command.split())
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "a.json").read_text())
     images, *stages = report["stages"]
-    assert [stage["engine"] for stage in stages] == [name for name in ("torch", "captured", "onnx") for _ in range(3)]
+    assert [stage["engine"] for stage in stages] == [
+        name for name in ("torch", "captured", "onnx") for _ in range(3)
+    ]
     for first in (0, 3, 6):
         observe, step, chunk = stages[first : first + 3]
         assert 0 < images["flops"] < observe["flops"]
@@ -29,8 +34,9 @@ def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
 
 
 def test_operations_of_a_matrix_product_are_twice_its_volume():
-    a, b = torch.zeros(3, 5), torch.zeros(5, 7)
-    assert speed.flops_of(lambda: a @ b) == 2 * 3 * 5 * 7
+    a = torch.zeros(3, 5)
+    b = torch.zeros(5, 7)
+    assert benchmark.flops_of(lambda: a @ b) == 2 * 3 * 5 * 7
 
 
 @pytest.mark.parametrize(
@@ -43,4 +49,6 @@ def test_operations_of_a_matrix_product_are_twice_its_volume():
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(choice, complaint):
     with pytest.raises(XlvlaError, match=complaint):
-        speed.measure(speed.Subject(config.preset("tiny"), **choice), threads=None, rounds=1)
+        benchmark.measure(
+            benchmark.Subject(config.preset("tiny"), **choice), threads=None, rounds=1
+        )

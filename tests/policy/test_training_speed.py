@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from xlvla_policy.training import speed
+from xlvla_policy.training import benchmark
 from xlvla_policy.training.loop import ALONE
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import config
@@ -15,17 +15,18 @@ from xlvla_policy.vla import config
 @pytest.mark.parametrize("cameras", [("front",), ("front", "wrist")])
 def test_every_stage_of_a_step_is_timed_and_its_operations_counted(cameras):
     shape = replace(config.preset("tiny"), cameras=cameras)
-    report = speed.measure(shape, Recipe(batch=4, draws=1), ALONE, threads=1, rounds=2)
-    assert [stage.name for stage in report.stages] == list(speed.STAGES)
+    report = benchmark.measure(shape, Recipe(batch=4, draws=1), ALONE, threads=1, rounds=2)
+    assert [stage.name for stage in report.stages] == list(benchmark.STAGES)
     _, forward, backward, _ = report.stages
     assert 1.5 * forward.flops < backward.flops < 2.5 * forward.flops
     assert report.samples_per_s == pytest.approx(4 / sum(stage.median_s for stage in report.stages))
 
 
 def test_more_views_cost_more_operations_and_recomputing_costs_forward_ones_again():
-    tiny, recipe = config.preset("tiny"), Recipe(batch=4, draws=1)
+    tiny = config.preset("tiny")
+    recipe = Recipe(batch=4, draws=1)
     one, two, again = (
-        speed.measure(shape, chosen, ALONE, threads=1, rounds=1).stages
+        benchmark.measure(shape, chosen, ALONE, threads=1, rounds=1).stages
         for shape, chosen in (
             (tiny, recipe),
             (replace(tiny, cameras=("front", "wrist")), recipe),

@@ -66,7 +66,9 @@ class Hand(Clock):
 
 
 def test_a_loop_goes_on_when_the_clock_begins_anew():
-    clock, stop, seen = Hand(), threading.Event(), []
+    clock = Hand()
+    stop = threading.Event()
+    seen = []
 
     def move() -> None:
         for start in (100, 1):
@@ -85,14 +87,17 @@ def test_a_loop_goes_on_when_the_clock_begins_anew():
 def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_simulation():
     rng = np.random.default_rng(0)
     context = Context()
-    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
+    )
     node = rclpy.create_node("clock_test", context=context)
     publisher = node.create_publisher(topics.CLOCK.type, topics.CLOCK.name, topics.CLOCK.qos)
     clock = SimClock(node, speed=1.0)
     assert not clock.running
     while not publisher.get_subscription_count():
         time.sleep(0.01)
-    began, errors = time.monotonic(), []
+    began = time.monotonic()
+    errors = []
     for k in range(100):
         due = began + k * 0.01 + rng.uniform(0, 0.015)  # up to 15 ms late
         while time.monotonic() < due:
@@ -110,7 +115,9 @@ def test_simulated_time_runs_smoothly_through_late_messages_and_stops_with_the_s
 
 def test_a_stray_message_of_another_time_moves_no_clock_but_another_simulation_does():
     context = Context()
-    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
+    )
     node = rclpy.create_node("clock_test", context=context)
     counts = Counter()
     refusals.tell(node, Refusals(lambda line: None, counts))

@@ -39,9 +39,16 @@ def test_an_image_of_fewer_bytes_than_it_says_is_refused():
 
 
 def test_a_compressed_picture_is_nearly_the_same_in_a_fraction_of_the_bytes():
-    rgb = np.repeat(np.repeat(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), 40, 0), 40, 1)
+    rgb = np.repeat(
+        np.repeat(np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8), 40, 0),
+        40,
+        1,
+    )
     message = convert.jpeg(rgb, 90, 5_000_000_007, "front")
-    assert np.abs(convert.picture(message).astype(int) - rgb).mean() < 6 and len(message.data) < rgb.size / 8
+    assert (
+        np.abs(convert.picture(message).astype(int) - rgb).mean() < 6
+        and len(message.data) < rgb.size / 8
+    )
     assert convert.nanoseconds(message.header.stamp) == 5_000_000_007
 
 
@@ -97,7 +104,11 @@ def test_latents_name_their_dimensions():
     chunk = np.arange(2 * 64 * 32, dtype=np.float32).reshape(2, 64, 32)
     message = convert.latents({"left": chunk[0], "right": chunk[1]})
     shape = [dimension.size for dimension in message.layout.dim]
-    assert [dimension.label for dimension in message.layout.dim] == ["side: left,right", "frame", "latent"]
+    assert [dimension.label for dimension in message.layout.dim] == [
+        "side: left,right",
+        "frame",
+        "latent",
+    ]
     assert (np.array(message.data, np.float32).reshape(shape) == chunk).all()
 
 

@@ -22,7 +22,7 @@ from std_msgs.msg import Header, String
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError
-from xlvla.rig import load
+from xlvla.rig_file import load
 from xlvla.ros import compressed, convert, forms, refusals, sizes, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
@@ -34,11 +34,13 @@ NAMES = [f"left_arm_joint{k}" for k in range(1, 8)]
 NOW_NS = 1_800_000_000 * SECOND
 
 
-class Told:
+class Log:
     """Two ends of a topic in one process, and what was refused."""
 
     def __init__(self, node):
-        self.node, self.lines, self.counts = node, list[str](), Counter[str]()
+        self.node = node
+        self.lines = list[str]()
+        self.counts = Counter[str]()
         refusals.tell(node, Refusals(self.lines.append, self.counts))
 
     def reader(self, topic, form=forms.MESSAGE):
@@ -59,15 +61,19 @@ class Told:
 @pytest.fixture
 def told():
     context = Context()
-    rclpy.init(context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        context=context, domain_id=own_domain(), signal_handler_options=SignalHandlerOptions.NO
+    )
     node = rclpy.create_node("reader", context=context)
-    yield Told(node)
+    yield Log(node)
     node.destroy_node()
     rclpy.shutdown(context=context)
 
 
 def chunk(frames: int, names=NAMES, width: int | None = None) -> JointTrajectory:
-    return convert.trajectory(names, np.zeros((frames, len(names) if width is None else width)), NOW_NS, 20.0)
+    return convert.trajectory(
+        names, np.zeros((frames, len(names) if width is None else width)), NOW_NS, 20.0
+    )
 
 
 def read(form: forms.Form, topic: topics.Topic, message):
@@ -91,7 +97,10 @@ def test_a_chunk_of_as_many_frames_as_may_be_is_read_whatever_arrays_it_has():
     [
         (chunk(10_000), "bytes is refused: at most"),
         (chunk(convert.MOST_FRAMES + 1), f"a chunk of {convert.MOST_FRAMES + 1} frames is refused"),
-        (JointTrajectory(joint_names=NAMES, points=[JointTrajectoryPoint()] * 700), "a chunk of 700 frames is refused"),
+        (
+            JointTrajectory(joint_names=NAMES, points=[JointTrajectoryPoint()] * 700),
+            "a chunk of 700 frames is refused",
+        ),
         (chunk(1, ["x" * 3_000_000]), "bytes is refused: at most"),
         (chunk(1, [f"a{k}" for k in range(9)]), "a chunk of 9 joints is refused: there are 7"),
         (JointTrajectory(header=Header(frame_id="x" * 40_000)), "bytes is refused: at most"),
@@ -99,10 +108,14 @@ def test_a_chunk_of_as_many_frames_as_may_be_is_read_whatever_arrays_it_has():
         (serialize_message(chunk(3))[:200], "that are no JointTrajectory are refused"),
     ],
 )
-def test_a_chunk_that_is_too_long_is_refused_before_it_is_made_into_a_message(message, line, monkeypatch):
+def test_a_chunk_that_is_too_long_is_refused_before_it_is_made_into_a_message(
+    message, line, monkeypatch
+):
     made = list[int]()
     whole = forms.deserialize_message
-    monkeypatch.setattr(forms, "deserialize_message", lambda data, kind: made.append(len(data)) or whole(data, kind))
+    monkeypatch.setattr(
+        forms, "deserialize_message", lambda data, kind: made.append(len(data)) or whole(data, kind)
+    )
     with pytest.raises(XlvlaError, match=line):
         read(forms.chunk(NAMES), CHUNK, message)
     assert not made or "are no" in line
@@ -117,7 +130,9 @@ def test_points_are_refused_by_their_number_and_by_their_names():
 
 def joints(position, names=NAMES, sec=None) -> JointState:
     stamp = convert.stamp(NOW_NS) if sec is None else Time(sec=sec)
-    return JointState(header=Header(stamp=stamp), name=list(names), position=[float(value) for value in position])
+    return JointState(
+        header=Header(stamp=stamp), name=list(names), position=[float(value) for value in position]
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +147,14 @@ def joints(position, names=NAMES, sec=None) -> JointState:
         (joints([0] * 7, ["x" * 300_000, *NAMES[1:]]), "bytes is refused: at most"),
         (joints([0] * 7, sec=-5), "a stamp of -5 s and 0 ns is no time"),
         (joints([0] * 7, sec=2**31 - 1), "s ahead of the clock is refused"),
-        (JointState(header=Header(stamp=Time(sec=3, nanosec=4_000_000_000)), name=NAMES, position=[0.0] * 7), "is no time"),
+        (
+            JointState(
+                header=Header(stamp=Time(sec=3, nanosec=4_000_000_000)),
+                name=NAMES,
+                position=[0.0] * 7,
+            ),
+            "is no time",
+        ),
     ],
 )
 def test_joint_states_that_are_no_pose_are_refused(message, line):
@@ -141,13 +163,19 @@ def test_joint_states_that_are_no_pose_are_refused(message, line):
 
 
 def test_joint_states_are_read_in_the_order_of_the_rig():
-    said = read(forms.joints(NAMES, lambda: NOW_NS), topics.joint_states("left", "arm"), joints(range(7), NAMES[::-1]))
+    said = read(
+        forms.joints(NAMES, lambda: NOW_NS),
+        topics.joint_states("left", "arm"),
+        joints(range(7), NAMES[::-1]),
+    )
     assert said.position.tolist() == [6, 5, 4, 3, 2, 1, 0] and said.stamp_ns == NOW_NS
 
 
 def test_a_reset_of_the_future_is_refused_and_one_of_the_past_holds():
     form = forms.reset(lambda: NOW_NS)
-    assert read(form, topics.RESET, Header(stamp=convert.stamp(5), frame_id="start")) == convert.Reset("start", 5)
+    assert read(
+        form, topics.RESET, Header(stamp=convert.stamp(5), frame_id="start")
+    ) == convert.Reset("start", 5)
     for header in (
         Header(stamp=convert.stamp(NOW_NS + 60 * SECOND)),
         Header(stamp=Time(sec=2**31 - 1)),
@@ -158,7 +186,16 @@ def test_a_reset_of_the_future_is_refused_and_one_of_the_past_holds():
             read(form, topics.RESET, header)
 
 
-STATUS = {"begun": 1, "episode": 0, "seed": 7, "success": False, "stage": 0, "done": False, "text": "reaching", "time_s": 0.5}
+STATUS = {
+    "begun": 1,
+    "episode": 0,
+    "seed": 7,
+    "success": False,
+    "stage": 0,
+    "done": False,
+    "text": "reaching",
+    "time_s": 0.5,
+}
 
 
 def test_a_status_is_read_with_what_is_missing_and_without_what_is_unknown():
@@ -190,12 +227,17 @@ def test_a_status_of_another_shape_is_refused(data, line):
 
 
 def test_texts_of_a_status_are_plain():
-    said = read(statuses.SIM, topics.SIM_STATUS, String(data=json.dumps(STATUS | {"text": "a\nb\x1b[1m"})))
+    said = read(
+        statuses.SIM, topics.SIM_STATUS, String(data=json.dumps(STATUS | {"text": "a\nb\x1b[1m"}))
+    )
     assert said["text"] == "a\\nb\\x1b[1m"
 
 
 def test_words_are_one_plain_line():
-    assert read(forms.WORDS, topics.CUE, String(data=" push\n the [b]\x07 box ")) == "push the [b]\\x07 box"
+    assert (
+        read(forms.WORDS, topics.CUE, String(data=" push\n the [b]\x07 box "))
+        == "push the [b]\\x07 box"
+    )
     with pytest.raises(XlvlaError, match="at most 1000"):
         read(forms.WORDS, topics.CUE, String(data="x" * 1001))
 
@@ -207,9 +249,16 @@ def test_a_reader_counts_and_says_what_it_refuses_and_reads_on(told):
         publisher.publish(joints([math.nan] * 7) if k % 2 else joints([k] * 7))
     publisher.publish(b"\x00\x01\x00\x00")
     seen = list[float]()
-    told.until(lambda: seen.extend(said.position[0] for said in reader.every()) or told.counts["refused /strange"] == 11)
+    told.until(
+        lambda: (
+            seen.extend(said.position[0] for said in reader.every())
+            or told.counts["refused /strange"] == 11
+        )
+    )
     assert seen == list(range(0, 20, 2))
-    assert len(told.lines) == 1 and told.lines[0].startswith("/strange: position of 'left_arm_joint1' is not a finite number")
+    assert len(told.lines) == 1 and told.lines[0].startswith(
+        "/strange: position of 'left_arm_joint1' is not a finite number"
+    )
 
 
 def test_no_look_at_a_topic_lasts_longer_than_its_queue(told):
@@ -230,7 +279,10 @@ def test_a_pose_is_not_known_from_reports_that_are_none_and_nothing_is_raised(to
     rig = load("bimanual")
     measured = Measured(told.node, rig, "left")
     publishers = {
-        part: told.node.create_publisher(JointState, topics.joint_states("left", part).name, topics.RELIABLE) for part in ("arm", "hand")
+        part: told.node.create_publisher(
+            JointState, topics.joint_states("left", part).name, topics.RELIABLE
+        )
+        for part in ("arm", "hand")
     }
     while not all(publisher.get_subscription_count() for publisher in publishers.values()):
         time.sleep(0.01)
@@ -243,9 +295,18 @@ def test_a_pose_is_not_known_from_reports_that_are_none_and_nothing_is_raised(to
 
     told.until(lambda: say(now_ns) or measured.pose(now_ns, 0) is not None)
     say(now_ns, math.nan)
-    told.until(lambda: measured.pose(now_ns, 0) is not None and told.counts["refused /left/arm/joint_states"])
+    told.until(
+        lambda: (
+            measured.pose(now_ns, 0) is not None and told.counts["refused /left/arm/joint_states"]
+        )
+    )
     say(now_ns + 3600 * SECOND)
-    told.until(lambda: measured.pose(now_ns, 0) is not None and told.counts["refused /left/hand/joint_states"] >= 2)
+    told.until(
+        lambda: (
+            measured.pose(now_ns, 0) is not None
+            and told.counts["refused /left/hand/joint_states"] >= 2
+        )
+    )
     assert measured.pose(now_ns + 2 * SECOND, 0) is None, "a report of the future is fresh for ever"
 
 

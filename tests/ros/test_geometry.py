@@ -16,7 +16,11 @@ from xlvla.ros import geometry
 def test_a_pose_survives_its_message():
     placed = pin.SE3.Random().homogeneous
     message = geometry.pose(placed, 5_000_000_007, "operator")
-    assert (message.header.stamp.sec, message.header.stamp.nanosec, message.header.frame_id) == (5, 7, "operator")
+    assert (message.header.stamp.sec, message.header.stamp.nanosec, message.header.frame_id) == (
+        5,
+        7,
+        "operator",
+    )
     np.testing.assert_allclose(geometry.matrix(message), placed, atol=1e-12)
 
 

@@ -9,13 +9,12 @@ pytest.importorskip("rclpy")
 
 from visualization_msgs.msg import Marker
 
-from xlvla import rig as rigs
-from xlvla import robot
+from xlvla import rig_file, robot
 from xlvla.kinematics import Kinematics
-from xlvla.ros.ghost import GHOSTS, TRAIL_STEP, Ghost
+from xlvla.ros.chunk_markers import GHOSTS, TRAIL_STEP, ChunkMarkers
 from xlvla.types import PARTS, scoped
 
-RIG = rigs.load("bimanual").with_choices(hands={"left": "inspire", "right": "paxini"})
+RIG = rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspire", "right": "paxini"})
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +22,16 @@ def chunk():
     rng = np.random.default_rng(0)
     positions = {}
     for side in RIG.sides:
-        arm = np.array(list(RIG.home(side).values())) + np.cumsum(rng.normal(0, 0.005, (64, 7)), axis=0)
+        arm = np.array(list(RIG.home(side).values())) + np.cumsum(
+            rng.normal(0, 0.005, (64, 7)), axis=0
+        )
         lower, upper = RIG.hand(side).command_range(side)
         positions[side] = {"arm": arm, "hand": np.linspace(lower, upper, 64)}
     return positions
 
 
 def test_fingertip_trails_follow_the_kinematics_of_each_arm_with_its_hand(chunk):
-    markers = {(m.ns, m.id): m for m in Ghost(RIG).markers(chunk, 7).markers}
+    markers = {(m.ns, m.id): m for m in ChunkMarkers(RIG).markers(chunk, 7).markers}
     for side in RIG.sides:
         names = [name for part in PARTS for name in RIG.joint_names(side, part)]
         one_arm = Kinematics(robot.arm_with_hand(RIG.arm(side), RIG.hand(side), side), names)
@@ -41,14 +42,18 @@ def test_fingertip_trails_follow_the_kinematics_of_each_arm_with_its_hand(chunk)
             assert trail.type == Marker.LINE_STRIP and len(trail.points) == 64 // TRAIL_STEP
             for k, point in enumerate(trail.points):
                 q = np.concatenate([chunk[side][part][k * TRAIL_STEP] for part in PARTS])
-                assert [point.x, point.y, point.z] == pytest.approx(base + one_arm.fk(q, [tip])[tip][:3, 3], abs=1e-9)
+                assert [point.x, point.y, point.z] == pytest.approx(
+                    base + one_arm.fk(q, [tip])[tip][:3, 3], abs=1e-9
+                )
 
 
 def test_ghosts_are_solid_shapes_near_their_hand_and_replace_the_older_ones(chunk):
-    markers = Ghost(RIG).markers(chunk, 7).markers
+    markers = ChunkMarkers(RIG).markers(chunk, 7).markers
     assert markers[0].action == Marker.DELETEALL
     ghosts = [m for m in markers if "ghost" in m.ns]
-    assert {m.ns for m in ghosts} == {f"{side} ghost {k}" for side in RIG.sides for k in range(GHOSTS)}
+    assert {m.ns for m in ghosts} == {
+        f"{side} ghost {k}" for side in RIG.sides for k in range(GHOSTS)
+    }
     assert len({(m.ns, m.id) for m in markers}) == len(markers)
     for marker in ghosts:
         o = marker.pose.orientation

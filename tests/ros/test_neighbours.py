@@ -1,4 +1,6 @@
-"""Two rigs on one domain, and strangers who command: real processes, each with its own ROS context."""
+"""Two rigs on one domain, and strangers who command: real processes, each with its own ROS
+context.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.ros import neighbours, supervision, topics
@@ -47,9 +49,14 @@ def other():
     started = []
 
     def start(name, code=""):
-        script = f"import rclpy, time\nrclpy.init()\nnode = rclpy.create_node({name!r})\n{code}\nprint('up', flush=True)\ntime.sleep(60)"
+        script = (
+            "import rclpy, time\nrclpy.init()\nnode = "
+            f"rclpy.create_node({name!r})\n{code}\nprint('up', flush=True)\ntime.sleep(60)"
+        )
         environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)}
-        process = subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout.readline() == "up\n"
         started.append(process)
         return process
@@ -60,24 +67,30 @@ def other():
         process.wait()
 
 
-WRITES = f"from sensor_msgs.msg import JointState\npublisher = node.create_publisher(JointState, {topics.command('left', 'arm').name!r}, 1)"
+WRITES = (
+    "from sensor_msgs.msg import JointState\npublisher = node.create_publisher(JointState, "
+    f"{topics.command('left', 'arm').name!r}, 1)"
+)
 
 
-def test_whoever_else_writes_commands_is_named(node, other):
-    rig = rigs.load("bimanual")
+def test_another_publisher_of_commands_is_named(node, other):
+    rig = rig_file.load("bimanual")
     own = topics.command("left", "arm")
     publisher = node.create_publisher(own.type, own.name, own.qos)
     beside = neighbours.Neighbours(node, rig)
     assert beside.writers() == [] and beside.line() == ""
     other("stranger", WRITES)
     until(lambda: beside.writers() == ["/stranger"], f"it is not found: {beside.writers()}")
-    assert "second writer of commands: /stranger" in beside.line() and "another ROS_DOMAIN_ID" in beside.line()
+    assert (
+        "second writer of commands: /stranger" in beside.line()
+        and "another ROS_DOMAIN_ID" in beside.line()
+    )
     assert neighbours.second_writer(node, own) == "second writer: /stranger"
     node.destroy_publisher(publisher)
 
 
 def test_another_motion_is_found_by_its_name_and_as_a_writer(node, other):
-    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    beside = neighbours.Neighbours(node, rig_file.load("bimanual"))
     assert beside.doubles() == []
     other("motion", WRITES)
     until(lambda: beside.doubles() == ["/motion"], "the other one is not found")
@@ -90,17 +103,20 @@ def test_a_motion_that_was_killed_is_no_neighbour_of_the_next_one(node, other):
     until(lambda: neighbours.present(node)["/motion"] == 2, "the other one is not found")
     killed.kill()
     killed.wait()
-    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    beside = neighbours.Neighbours(node, rig_file.load("bimanual"))
     for _ in range(10):
         assert beside.line() == ""
         time.sleep(0.1)
     other("motion", WRITES)
-    until(lambda: beside.doubles() == ["/motion"] and beside.writers() == ["/motion"], "a third one is not found")
+    until(
+        lambda: beside.doubles() == ["/motion"] and beside.writers() == ["/motion"],
+        "a third one is not found",
+    )
 
 
 def test_nodes_of_other_names_are_nobody_elses_business(node, other):
     other("bystander")
-    beside = neighbours.Neighbours(node, rigs.load("bimanual"))
+    beside = neighbours.Neighbours(node, rig_file.load("bimanual"))
     until(lambda: neighbours.present(node)["/bystander"], "it is not found")
     assert beside.line() == ""
 
@@ -117,7 +133,8 @@ def test_a_namesake_in_the_network_that_says_nothing_is_taken_for_ended(node, ot
 REPORTS = """
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-node.create_timer(0.5, lambda: publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name="motion")])))
+node.create_timer(0.5, lambda:
+publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name="motion")])))
 print("up", flush=True)
 rclpy.spin(node)"""
 
@@ -130,7 +147,7 @@ def test_a_namesake_in_the_network_that_reports_on_itself_is_refused(node, other
 
 
 def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():
-    rig = rigs.load("bimanual").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     specs = [NodeSpec("xlvla_drivers", "motion", "motion")]
     with interruptible(), Supervisor(rig, specs, domain=DOMAIN) as first:
         first.wait_ready()
@@ -142,7 +159,7 @@ def test_a_second_rig_on_the_same_domain_is_refused_and_the_first_goes_on():
 
 
 def test_a_rig_that_was_killed_does_not_keep_the_next_one_from_starting():
-    rig = rigs.load("bimanual").with_choices(policy="none")
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
     specs = [NodeSpec("xlvla_drivers", "motion", "motion")]
     with interruptible(), Supervisor(rig, specs, domain=DOMAIN) as first:
         first.wait_ready()
@@ -154,10 +171,23 @@ def test_a_rig_that_was_killed_does_not_keep_the_next_one_from_starting():
 
 def test_a_node_started_by_itself_finds_its_namesake_too():
     """As `ros2 launch` and `ros2 run` start it."""
-    rig = rigs.load("bimanual").with_choices(policy="none")
-    with interruptible(), Supervisor(rig, [NodeSpec("xlvla_sim", "sim", "sim")], domain=DOMAIN) as first:
+    rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+    with (
+        interruptible(),
+        Supervisor(rig, [NodeSpec("xlvla_sim", "sim", "sim")], domain=DOMAIN) as first,
+    ):
         first.wait_ready()
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), supervision.PARENT: str(os.getpid())}
-        alone = subprocess.run([sys.executable, "-m", "xlvla_sim.nodes.sim"], env=environment, capture_output=True, text=True, timeout=60)
+        environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(DOMAIN),
+            supervision.PARENT: str(os.getpid()),
+        }
+        alone = subprocess.run(
+            [sys.executable, "-m", "xlvla_sim.nodes.sim"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert alone.returncode == 1 and "a node /sim already runs" in alone.stderr
         assert "Traceback" not in alone.stderr

@@ -27,11 +27,24 @@ def test_whatever_is_not_false_itself_stops(value):
 def test_what_is_beside_the_word_may_be_missing_or_strange():
     assert stop.decode('{"stopped": false}') == stop.Stop(False)
     assert stop.decode('{"stopped": true, "by": 3, "stamp_ns": "now"}') == stop.Stop(True)
-    assert stop.decode(json.dumps({"stopped": True, "by": "a\nb" + "c" * 500})).by == "ab" + "c" * 77
+    assert (
+        stop.decode(json.dumps({"stopped": True, "by": "a\nb" + "c" * 500})).by == "ab" + "c" * 77
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["", "stop", "null", "[]", "3", '{"stop": true}', '{"stopped": tr', "[" * 900, '{"stopped": true}' + " " * 2000]
+    "text",
+    [
+        "",
+        "stop",
+        "null",
+        "[]",
+        "3",
+        '{"stop": true}',
+        '{"stopped": tr',
+        "[" * 900,
+        '{"stopped": true}' + " " * 2000,
+    ],
 )
 def test_what_says_neither_is_told_in_one_line(text):
     with pytest.raises(XlvlaError) as error:
@@ -53,12 +66,12 @@ def test_sessions_are_of_eight_hexadecimal_digits_and_no_two_alike():
     assert len(made) == 100 and all(len(session) == 8 and int(session, 16) >= 0 for session in made)
 
 
-@pytest.mark.parametrize("era", ["", "start", "episode 3", "a/b"])
+@pytest.mark.parametrize("reset_id", ["", "start", "episode 3", "a/b"])
 @pytest.mark.parametrize("session", ["", "0123abcd"])
-def test_session_and_era_come_back_as_they_were_written(session, era):
-    assert command_session.decode(command_session.encode(session, era)) == (session, era)
+def test_session_and_reset_id_come_back_as_they_were_written(session, reset_id):
+    assert command_session.decode(command_session.encode(session, reset_id)) == (session, reset_id)
 
 
-def test_what_is_no_session_is_an_era_as_before_there_were_sessions():
+def test_what_is_no_session_is_a_reset_id_as_before_there_were_sessions():
     for frame in ("episode 3", "world", "0123ABCD", "0123abc", "0123abcde/x", "/", "/0123abcd"):
         assert command_session.decode(frame) == ("", frame)

@@ -1,6 +1,6 @@
 import pytest
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.rig import Rig
 
@@ -15,6 +15,8 @@ def rig_with():
     """The bimanual rig with these hands."""
 
     def choose(left: str, right: str | None = None) -> Rig:
-        return rigs.load("bimanual").with_choices(hands={"left": left, "right": right or left})
+        return rig_file.with_choices(
+            rig_file.load("bimanual"), hands={"left": left, "right": right or left}
+        )
 
     return choose

@@ -1,4 +1,4 @@
-from xlvla.cli.bench_sim import memory, pace
+from xlvla_cli.bench.sim import memory, pace
 
 
 def test_memory_stays_what_it_is_over_resets(rig_with):

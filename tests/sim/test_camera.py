@@ -3,7 +3,7 @@ import pytest
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Camera
-from xlvla_sim.room import published_fovy_deg
+from xlvla_sim.scene import published_fovy_deg
 from xlvla_sim.world import World
 
 
@@ -35,10 +35,12 @@ def test_both_cans_are_in_the_picture(world, seed):
 
 def test_a_can_appears_where_the_camera_model_says(world):
     world.reset(4)
-    info, camera = world.camera_info("front"), world.data.camera("front")
+    info = world.camera_info("front")
+    camera = world.data.camera("front")
     for can in ("can_left", "can_right"):
         x, y, z = camera.xmat.reshape(3, 3).T @ (world.state.position(can) - camera.xpos)
-        u, v = info.cx - info.fx * x / z, info.cy + info.fy * y / z
+        u = info.cx - info.fx * x / z
+        v = info.cy + info.fy * y / z
         red = _red(world.image("front"))[:, int(u) - 20 : int(u) + 20]
         rows, columns = np.nonzero(red)
         assert abs(columns.mean() - 20) < 4 and abs(rows.mean() - v) < 8
@@ -73,4 +75,6 @@ def test_cropping_the_sides_keeps_the_vertical_view_and_cropping_the_top_narrows
     wide = Camera((1, 0, 1), (0, 0, 0), fovy_deg=44, capture=(960, 540), publish=(320, 240))
     flat = Camera((1, 0, 1), (0, 0, 0), fovy_deg=44, capture=(960, 540), publish=(320, 90))
     assert published_fovy_deg(wide) == pytest.approx(44)
-    assert np.tan(np.radians(published_fovy_deg(flat) / 2)) == pytest.approx(0.5 * np.tan(np.radians(22)))
+    assert np.tan(np.radians(published_fovy_deg(flat) / 2)) == pytest.approx(
+        0.5 * np.tan(np.radians(22))
+    )

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from xlvla.cli import sim_collect as command
-from xlvla.cli.sim import sim
 from xlvla.errors import XlvlaError
 from xlvla.holdout import parse
+from xlvla_cli.sim import collect as command
+from xlvla_cli.sim import sim
 from xlvla_data import store
 
 NOTHING = parse("")
@@ -19,7 +19,7 @@ def jobs(*hands, tasks=("push_cans",), episodes=5, mixed=0.3, seed=3, holdout=NO
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("episodes")
     job = jobs("xhand", episodes=1, mixed=0.0)[0]
-    command.Ledger(folder).enter(job.key, command.collect_one(job))
+    command.CollectionState(folder).enter(job.key, command.collect_one(job))
     return folder
 
 
@@ -56,7 +56,10 @@ def test_an_episode_lies_in_the_data_set_of_its_task_and_hands(folder):
 
 
 def test_which_hands_an_episode_has_depends_on_its_number_alone():
-    few, many = ({job.seed: job.rig for job in jobs("xhand", "inspire", episodes=count, seed=10)} for count in (3, 10))
+    few, many = (
+        {job.seed: job.rig for job in jobs("xhand", "inspire", episodes=count, seed=10)}
+        for count in (3, 10)
+    )
     assert len(few) == 6 and few == {seed: many[seed] for seed in few}
     pairs = {tuple(rig.hand(side).name for side in ("left", "right")) for rig in many.values()}
     assert {("xhand", "xhand"), ("inspire", "inspire")} < pairs and len(pairs) > 2
@@ -69,9 +72,19 @@ def test_every_task_and_hand_has_its_episodes_and_a_key_of_its_own():
 
 
 def test_pairs_that_are_held_out_are_not_collected_not_even_on_one_side():
-    both, kept = (jobs("xhand", "inspire", tasks=("push_cans", "push_sugar"), holdout=parse(pairs)) for pairs in ("", "inspire:PuS"))
-    assert any("inspire" in job.hands.values() and "xhand" in job.hands.values() and job.task == "push_sugar" for job in both)
-    assert kept == [job for job in both if job.task == "push_cans" or set(job.hands.values()) == {"xhand"}]
+    both, kept = (
+        jobs("xhand", "inspire", tasks=("push_cans", "push_sugar"), holdout=parse(pairs))
+        for pairs in ("", "inspire:PuS")
+    )
+    assert any(
+        "inspire" in job.hands.values()
+        and "xhand" in job.hands.values()
+        and job.task == "push_sugar"
+        for job in both
+    )
+    assert kept == [
+        job for job in both if job.task == "push_cans" or set(job.hands.values()) == {"xhand"}
+    ]
 
 
 def test_evaluation_seeds_are_never_collected():
@@ -88,7 +101,7 @@ def test_a_worker_keeps_only_its_last_worlds(monkeypatch):
 
 
 def test_collecting_again_skips_what_is_there_and_what_failed(folder):
-    command.Ledger(folder).enter("push_cans-xhand-xhand/4", None)
+    command.CollectionState(folder).enter("push_cans-xhand-xhand/4", None)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     if not any(known.name == "collect" for known in sim.registered_commands):
         command.register(sim)

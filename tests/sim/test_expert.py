@@ -15,7 +15,8 @@ from xlvla_sim.world import World
 @pytest.mark.parametrize("hand", catalog.hands())
 def test_the_expert_pushes_the_cans_together_with_every_hand(rig_with, codec, hand):
     rig = rig_with(hand)
-    world, expert = World(rig, render=False), Expert(rig, codec)
+    world = World(rig, render=False)
+    expert = Expert(rig, codec)
     results = [demonstrate(world, expert, seed).status for seed in (900_001, 900_002, 900_003)]
     assert sum(status.success for status in results) >= 2, [status.text for status in results]
 
@@ -35,29 +36,34 @@ def test_an_expert_with_one_arm_does_what_one_arm_can(rig_with, codec):
 
 
 @pytest.mark.parametrize(("task", "seed"), [("stack_cans", 2), ("push_cans", 0)])
-def test_an_episode_that_needs_an_arm_the_rig_lacks_is_refused_in_one_line(rig_with, codec, task, seed):
+def test_an_episode_that_needs_a_missing_arm_is_refused_in_one_line(rig_with, codec, task, seed):
     rig = without_left_arm(rig_with("inspire"), task)
-    with pytest.raises(XlvlaError, match="needs a left arm in this episode, rig 'bimanual' has only right"):
+    with pytest.raises(XlvlaError, match=r"needs a left arm in this .*'bimanual' has only right"):
         demonstrate(World(rig, render=False), Expert(rig, codec), seed)
 
 
 def test_a_demonstration_repeats_itself(rig_with, codec):
     rig = rig_with("inspire")
-    world, expert = World(rig, render=False), Expert(rig, codec)
-    first, again = demonstrate(world, expert, 900_005), demonstrate(world, expert, 900_005)
+    world = World(rig, render=False)
+    expert = Expert(rig, codec)
+    first = demonstrate(world, expert, 900_005)
+    again = demonstrate(world, expert, 900_005)
     assert np.array_equal(first.measured["left"]["arm"], again.measured["left"]["arm"])
 
 
 def test_commands_are_smooth_slow_and_within_limits(rig_with, codec):
     rig = rig_with("paxini")
-    world, expert = World(rig, render=False), Expert(rig, codec)
+    world = World(rig, render=False)
+    expert = Expert(rig, codec)
     script = demonstrate(world, expert, 900_006).script
     for side, parts in script.actions.items():
         speed = np.diff(parts["arm"], axis=0) * 20
         assert np.abs(speed).max() < 2.0
         assert np.abs(np.diff(speed, axis=0)).max() * 20 < rig.arm(side).acceleration
         for part, limits in (("arm", rig.arm(side).limits), ("hand", rig.hand(side).limits(side))):
-            assert (parts[part] >= limits.lower - 1e-9).all() and (parts[part] <= limits.upper + 1e-9).all()
+            assert (parts[part] >= limits.lower - 1e-9).all() and (
+                parts[part] <= limits.upper + 1e-9
+            ).all()
 
 
 def test_fingers_move_during_a_demonstration(rig_with, codec):
@@ -103,16 +109,21 @@ def test_a_wrist_is_the_six_numbers_of_its_pose():
 
 def test_left_and_right_wrists_are_mirror_images():
     numbers = np.array([0.3, 0.2, 0.1, 0.3, 0.4, 0.2])
-    left, right = wrist.pose(numbers * [1, -1, 1, 1, 1, 1], "left"), wrist.pose(numbers, "right")
+    left = wrist.pose(numbers * [1, -1, 1, 1, 1, 1], "left")
+    right = wrist.pose(numbers, "right")
     mirror = np.diag([1, -1, 1])
     assert np.allclose(left[:3, 3], mirror @ right[:3, 3])
     assert np.allclose(left[:3, 2], mirror @ right[:3, 2]), "fingers"
     assert np.allclose(left[:3, 0], mirror @ right[:3, 0]), "palms"
-    assert np.allclose(left[:3, 1], -mirror @ right[:3, 1]), "thumbs: +y on the right hand, -y on the left"
+    assert np.allclose(left[:3, 1], -mirror @ right[:3, 1]), (
+        "thumbs: +y on the right hand, -y on the left"
+    )
 
 
 def test_a_path_ends_where_its_last_way_point_is():
     ends = [np.full(6, 1.0), np.full(6, -2.0)]
-    path = wrist.path(np.zeros(6), ends, [WayPoint(ends[0], 1.0), WayPoint(ends[1], 0.5, overlap_s=0.2)], 20)
+    path = wrist.path(
+        np.zeros(6), ends, [WayPoint(ends[0], 1.0), WayPoint(ends[1], 0.5, overlap_s=0.2)], 20
+    )
     assert np.allclose(path[0], 0) and np.allclose(path[-1], ends[-1])
     assert len(path) == 27

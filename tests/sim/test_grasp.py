@@ -12,12 +12,14 @@ from xlvla_sim.fruit import add_fruit
 from xlvla_sim.grasp import Grasps, Grip
 from xlvla_sim.labels import tomato_label
 from xlvla_sim.moves import from_above, from_side, take
-from xlvla_sim.task import Stage
+from xlvla_sim.task import TaskStage
 from xlvla_sim.things import add_bottle, add_can
 from xlvla_sim.world import World
 
 HANDS = named("paper")
-RADIUS, CAN, BOTTLE = 0.033, 0.10, 0.16
+RADIUS = 0.033
+CAN = 0.10
+BOTTLE = 0.16
 
 
 class Lift:
@@ -27,10 +29,17 @@ class Lift:
     time_limit_s = 60.0
 
     def __init__(self, thing, side):
-        self.thing, self.side = thing, side
+        self.thing = thing
+        self.side = side
         self.height = {"can": CAN, "bottle": BOTTLE, "lemon": 2 * RADIUS}[thing]
-        self.stages = (Stage("hold it up", lambda state: lifted(state, "thing", self.height / 2)),)
-        self.hold = {"can": from_side(2 * RADIUS, above=0.02), "bottle": from_side(2 * RADIUS), "lemon": from_above(2 * RADIUS)}[thing]
+        self.stages = (
+            TaskStage("hold it up", lambda state: lifted(state, "thing", self.height / 2)),
+        )
+        self.hold = {
+            "can": from_side(2 * RADIUS, above=0.02),
+            "bottle": from_side(2 * RADIUS),
+            "lemon": from_above(2 * RADIUS),
+        }[thing]
 
     def add_objects(self, spec):
         if self.thing == "can":
@@ -42,7 +51,9 @@ class Lift:
             add_fruit(spec, "thing", radii=(RADIUS,) * 3, mass=0.12, colour=(0.9, 0.8, 0.1))
 
     def place(self, state, rng):
-        state.place("thing", np.array([0.42, 0.17 if self.side == "left" else -0.17, self.height / 2]))
+        state.place(
+            "thing", np.array([0.42, 0.17 if self.side == "left" else -0.17, self.height / 2])
+        )
 
     def lost(self, state):
         return None
@@ -52,7 +63,9 @@ class Lift:
 
 
 def _shaken(world, seconds=5.0):
-    """How far [m] the thing got while everything was shaken with 1 g at 3 Hz, along x, y and z in turn."""
+    """How far [m] the thing got while everything was shaken with 1 g at 3 Hz, along x, y and z in
+    turn.
+    """
     before = world.state.position("thing")
     for t in np.arange(0, seconds, 0.02):
         along = np.eye(3)[int(3 * t / seconds)]
@@ -63,7 +76,9 @@ def _shaken(world, seconds=5.0):
     return np.linalg.norm(world.state.position("thing") - before)
 
 
-@pytest.mark.parametrize(("hand", "thing"), list(itertools.product(HANDS, ("can", "bottle", "lemon"))))
+@pytest.mark.parametrize(
+    ("hand", "thing"), list(itertools.product(HANDS, ("can", "bottle", "lemon")))
+)
 def test_what_a_hand_took_stays_in_it_when_shaken(rig_with, codec, hand, thing):
     side = "left" if HANDS.index(hand) % 2 else "right"
     rig = rig_with(hand)
@@ -84,7 +99,9 @@ def test_every_hand_opens_as_far_as_it_is_told(rig_with, hand, side):
 
 def test_grips_of_left_and_right_hands_are_mirror_images(rig_with, codec):
     rig = rig_with("xhand")
-    left, right = (Grasps(rig.hand(side), side, codec).offset(Grip(0.06)) for side in ("left", "right"))
+    left, right = (
+        Grasps(rig.hand(side), side, codec).offset(Grip(0.06)) for side in ("left", "right")
+    )
     assert np.allclose(left * [1, -1, 1], right, atol=0.004)
 
 

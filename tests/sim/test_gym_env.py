@@ -29,16 +29,24 @@ def test_every_task_is_registered():
 def test_the_line_of_the_documentation_works_without_an_import():
     made = "gymnasium.make('xlvla_sim.gym_env:xlvla/PushCans-v0', hands='xhand', images=False)"
     line = f"import gymnasium; print({made}.reset(seed=3)[1]['seed'])"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", line], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", line], capture_output=True, text=True, timeout=120
+    )
     assert done.stdout.strip() == "3", done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # joints have no bounds of which nobody could say they were crossed
+@pytest.mark.filterwarnings(
+    "ignore:.*WARN:UserWarning"
+)  # joints have no bounds of which nobody could say they were crossed
 def test_an_environment_passes_gymnasiums_own_check():
     with_images = gymnasium.make("xlvla/PushCans-v0", hands="xhand", render_mode="rgb_array")
     check_env(with_images.unwrapped, skip_render_check=True)
     observation, info = with_images.reset(seed=5)
-    assert with_images.render().shape == (480, 640, 3) and observation["images"]["front"].shape == (240, 320, 3)
+    assert with_images.render().shape == (480, 640, 3) and observation["images"]["front"].shape == (
+        240,
+        320,
+        3,
+    )
     assert info["instruction"] == "Push the two tomato cans together." and info["seed"] == 5
     with_images.close()
 
@@ -51,7 +59,10 @@ def test_actions_are_joint_targets_in_the_order_of_the_names(env):
     for _ in range(10):
         observation, *_ = env.step(action)
     assert observation["joints"]["right_arm"][0] == pytest.approx(action[column], abs=0.01)
-    assert [name.split("_")[:2] for name in (env.joints[0], env.joints[-1])] == [["left", "arm"], ["right", "hand"]]
+    assert [name.split("_")[:2] for name in (env.joints[0], env.joints[-1])] == [
+        ["left", "arm"],
+        ["right", "hand"],
+    ]
     assert env.action_space.shape == (len(env.joints),) == (7 + 12 + 7 + 6,)
 
 
@@ -66,7 +77,8 @@ def test_what_the_expert_does_is_rewarded_stage_by_stage_until_it_has_succeeded(
     env.reset(seed=3)
     expert = Expert(env.rig, codec)
     script = expert.script(env.world, np.random.default_rng(0))
-    rewards, ended = [], (False, False)
+    rewards = []
+    ended = (False, False)
     for frame in range(script.frames):
         rows = [script.actions[side][part][frame] for side, part in env.parts]
         _, reward, *ended, info = env.step(np.concatenate(rows))

@@ -10,7 +10,7 @@ from xlvla.teleop import TeleopConfig
 from xlvla.types import PARTS
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.follower import Follower
-from xlvla_drivers.teleop.operator import Tracked
+from xlvla_drivers.teleop.operator import TrackedSide
 from xlvla_sim.scripted_operator import ScriptedOperator
 from xlvla_sim.world import World
 
@@ -22,25 +22,38 @@ def driven(rig_with):
     """The bimanual rig with these hands, driven by hand."""
 
     def choose(left: str, right: str, **teleop) -> Rig:
-        return replace(rig_with(left, right), policy=None, teleop=TeleopConfig("topics", scripted=True, **teleop))
+        return replace(
+            rig_with(left, right),
+            policy=None,
+            teleop=TeleopConfig("topics", scripted=True, **teleop),
+        )
 
     return choose
 
 
 def solved(rig: Rig, codec, seed: int) -> World:
-    """One episode: the operator's hands are tracked, followed, and move the simulated robot, without a graph around it."""
-    world, operator = World(rig, render=False), ScriptedOperator(rig, codec)
-    followers = {side: Follower(rig, side, fingers("codec", rig.hand(side), side, codec)) for side in rig.sides}
+    """One episode: the operator's hands are tracked, followed, and move the simulated robot,
+    without a graph around it.
+    """
+    world = World(rig, render=False)
+    operator = ScriptedOperator(rig, codec)
+    followers = {
+        side: Follower(rig, side, fingers("codec", rig.hand(side), side, codec))
+        for side in rig.sides
+    }
     world.reset(seed)
-    script, now_s = operator.begin(seed), 0.0
+    script = operator.begin(seed)
+    now_s = 0.0
     while script is not None:
         operator.play(script)
         while not operator.arrived:
             now_s += STEP_S
             for side, follower in followers.items():
                 hands = operator.hands(side)
-                follower.see(Tracked(hands.T_world_wrist, hands.keypoints), now_s, now_s)
-                follower.compare(np.concatenate([world.joint_state(side, part)[0] for part in PARTS]), now_s)
+                follower.see(TrackedSide(hands.T_world_wrist, hands.keypoints), now_s, now_s)
+                follower.compare(
+                    np.concatenate([world.joint_state(side, part)[0] for part in PARTS]), now_s
+                )
                 if follower.follows:
                     command(world, side, follower.goal.position)
                 else:
@@ -54,7 +67,9 @@ def solved(rig: Rig, codec, seed: int) -> World:
 def command(world: World, side, position: np.ndarray) -> None:
     names = [world.rig.joint_names(side, part) for part in PARTS]
     split = len(names[0])
-    for part, joints, values in zip(PARTS, names, (position[:split], position[split:]), strict=True):
+    for part, joints, values in zip(
+        PARTS, names, (position[:split], position[split:]), strict=True
+    ):
         world.command(side, part, dict(zip(joints, values, strict=True)))
 
 
@@ -63,7 +78,11 @@ def test_the_task_is_solved_through_a_persons_hands(driven, codec):
 
 
 def test_an_operator_who_stands_opposite_and_moves_half_as_far_solves_it_too(driven, codec):
-    assert solved(driven("inspire", "xhand", turn_deg=180.0, scale=2.0), codec, 900_002).status().success
+    assert (
+        solved(driven("inspire", "xhand", turn_deg=180.0, scale=2.0), codec, 900_002)
+        .status()
+        .success
+    )
 
 
 def test_hands_are_those_of_a_person_and_begin_where_the_robot_does(driven, codec):
@@ -88,9 +107,12 @@ def test_hands_move_smoothly_between_the_frames_of_the_plan(driven, codec):
     assert np.ptp(places, axis=0).max() > 0.05
 
 
-def test_hands_that_were_let_go_begin_anew_where_the_robot_is_and_come_back_to_the_plan(driven, codec):
+def test_hands_that_were_let_go_begin_anew_where_the_robot_is_and_come_back_to_the_plan(
+    driven, codec
+):
     rig = driven("xhand", "inspire")
-    operator, world = ScriptedOperator(rig, codec), World(rig, render=False)
+    operator = ScriptedOperator(rig, codec)
+    world = World(rig, render=False)
     operator.play(operator.begin(900_006))
     home = operator.hands("left").T_world_wrist
     operator.advance(1.5)
@@ -98,7 +120,9 @@ def test_hands_that_were_let_go_begin_anew_where_the_robot_is_and_come_back_to_t
     assert np.linalg.norm(planned[:3, 3] - home[:3, 3]) > 0.05
     world.reset(900_006)
     operator.rejoin(world.data.qpos.copy())
-    assert np.allclose(operator.hands("left").T_world_wrist, home, atol=1e-6), "the robot never moved"
+    assert np.allclose(operator.hands("left").T_world_wrist, home, atol=1e-6), (
+        "the robot never moved"
+    )
     for _ in range(100):
         operator.advance(STEP_S)
     assert np.linalg.norm(operator.hands("left").T_world_wrist[:3, 3] - home[:3, 3]) > 0.05

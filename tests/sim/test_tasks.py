@@ -44,7 +44,11 @@ def world_of(rig_with):
 
 
 def _things(world):
-    return [world.model.body(joint.bodyid[0]).name for joint in map(world.model.joint, range(world.model.njnt)) if joint.type[0] == 0]
+    return [
+        world.model.body(joint.bodyid[0]).name
+        for joint in map(world.model.joint, range(world.model.njnt))
+        if joint.type[0] == 0
+    ]
 
 
 def test_the_ten_tasks_of_the_paper_are_there_in_its_words(world_of):
@@ -70,11 +74,14 @@ def test_the_expert_solves_every_task(shown):
 def test_experts_keep_to_the_limits_of_the_joints(shown):
     world, demonstration = shown
     for side, parts in demonstration.script.actions.items():
-        arm, hand = world.rig.arm(side), world.rig.hand(side)
+        arm = world.rig.arm(side)
+        hand = world.rig.hand(side)
         for part, limits in (("arm", arm.limits), ("hand", hand.limits(side))):
             speed = np.diff(parts[part], axis=0) * 20
             assert (np.abs(speed) <= 1.001 * limits.velocity).all()
-            assert (parts[part] >= limits.lower - 1e-9).all() and (parts[part] <= limits.upper + 1e-9).all()
+            assert (parts[part] >= limits.lower - 1e-9).all() and (
+                parts[part] <= limits.upper + 1e-9
+            ).all()
         assert np.abs(np.diff(parts["arm"], n=2, axis=0)).max() * 400 < 1.2 * arm.acceleration
 
 
@@ -103,7 +110,8 @@ def test_things_stand_still_and_apart_until_they_are_touched(world_of, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_same_seed_places_things_the_same_and_another_seed_does_not(world_of, task):
-    world, places = world_of(task), []
+    world = world_of(task)
+    places = []
     for seed in (7, 8, 7):
         world.reset(seed)
         places.append(np.concatenate([world.state.position(thing) for thing in _things(world)]))
@@ -122,8 +130,13 @@ def test_a_thing_that_fell_off_the_table_ends_the_episode(world_of, task):
 
 
 def test_either_hand_has_its_turn(world_of):
-    for task, thing in (("stack_cans", "cheese_can"), ("pour_sauce", "mustard"), ("pour_sugar", "sugar")):
-        world, sides = world_of(task), set()
+    for task, thing in (
+        ("stack_cans", "cheese_can"),
+        ("pour_sauce", "mustard"),
+        ("pour_sugar", "sugar"),
+    ):
+        world = world_of(task)
+        sides = set()
         for seed in range(12):
             world.reset(seed)
             sides.add(bool(world.state.position(thing)[1] > 0))
@@ -166,7 +179,10 @@ def test_a_can_counts_as_stacked_only_after_it_was_brought(world_of):
 
     world = world_of("stack_cans")
     world.reset(1)
-    world.state.place("cheese_can", world.state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2]))
+    world.state.place(
+        "cheese_can",
+        world.state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2]),
+    )
     world.step(1.0)
     assert stacked(world.state) and not world.status().success
 
@@ -177,7 +193,8 @@ def test_moves_of_both_sides_run_together_until_the_longer_is_done():
             yield {side: [WayPoint(np.full(6, number), 1.0)]}
         return side
 
-    plan, segments = together(left=move("left", 1), right=move("right", 3)), []
+    plan = together(left=move("left", 1), right=move("right", 3))
+    segments = []
     while True:
         try:
             segments.append(next(plan))

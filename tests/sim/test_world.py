@@ -23,9 +23,12 @@ def _targets(world, rng):
     """A reachable pose near home for every part."""
     targets = {}
     for side, part in itertools.product(SIDES, PARTS):
-        names, now = world.rig.joint_names(side, part), world.joint_state(side, part)[0]
+        names = world.rig.joint_names(side, part)
+        now = world.joint_state(side, part)[0]
         spread = 0.1 if part == "arm" else 0.6
-        targets[side, part] = dict(zip(names, now + rng.uniform(0, spread, len(names)), strict=True))
+        targets[side, part] = dict(
+            zip(names, now + rng.uniform(0, spread, len(names)), strict=True)
+        )
     return targets
 
 
@@ -42,7 +45,9 @@ def _play(world, seed):
 
 
 def test_the_same_seed_and_commands_give_the_same_world(world):
-    first, other, again = _play(world, 5), _play(world, 6), _play(world, 5)
+    first = _play(world, 5)
+    other = _play(world, 6)
+    again = _play(world, 5)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -70,16 +75,24 @@ def test_joints_move_no_faster_than_their_urdf_allows(rig_with, hand):
     world = World(rig_with(hand), render=False)
     for side, part in itertools.product(SIDES, PARTS):
         limits = world.rig.hand(side).limits(side) if part == "hand" else world.rig.arm(side).limits
-        reach = np.clip(world.joint_state(side, part)[0] + (0.8 if part == "hand" else 0.4), limits.lower, limits.upper)
+        reach = np.clip(
+            world.joint_state(side, part)[0] + (0.8 if part == "hand" else 0.4),
+            limits.lower,
+            limits.upper,
+        )
         world.command(side, part, dict(zip(world.rig.joint_names(side, part), reach, strict=True)))
-    fastest = {key: np.zeros(len(world.rig.joint_names(*key))) for key in itertools.product(SIDES, PARTS)}
+    fastest = {
+        key: np.zeros(len(world.rig.joint_names(*key))) for key in itertools.product(SIDES, PARTS)
+    }
     for _ in range(150):
         world.step(0.002)
         for key, speed in fastest.items():
             np.maximum(speed, np.abs(world.joint_state(*key)[1]), out=speed)
     for (side, part), speed in fastest.items():
         limits = world.rig.hand(side).limits(side) if part == "hand" else world.rig.arm(side).limits
-        assert (speed <= 1.3 * limits.velocity + 0.05).all(), "a servo may overshoot its set-point's speed a little, not more"
+        assert (speed <= 1.3 * limits.velocity + 0.05).all(), (
+            "a servo may overshoot its set-point's speed a little, not more"
+        )
         assert speed.max() > 0.3, "it must have moved"
 
 
@@ -88,14 +101,25 @@ def test_coupled_joints_follow_their_masters(rig_with, hand):
     world = World(rig_with(hand), render=False)
     for side in SIDES:
         lower, upper = world.rig.hand(side).command_range(side)
-        world.command(side, "hand", dict(zip(world.rig.joint_names(side, "hand"), lower + 0.5 * (upper - lower), strict=True)))
+        world.command(
+            side,
+            "hand",
+            dict(
+                zip(world.rig.joint_names(side, "hand"), lower + 0.5 * (upper - lower), strict=True)
+            ),
+        )
     world.step(1.5)
     description = {side: world.rig.hand(side).description(side) for side in SIDES}
     for side in SIDES:
         for joint in description[side].joints:
             if joint.mimic:
-                slave, master = (world.data.joint(scoped(side, "hand", name)).qpos[0] for name in (joint.name, joint.mimic.joint))
-                assert slave == pytest.approx(joint.mimic.offset + joint.mimic.multiplier * master, abs=0.02)
+                slave, master = (
+                    world.data.joint(scoped(side, "hand", name)).qpos[0]
+                    for name in (joint.name, joint.mimic.joint)
+                )
+                assert slave == pytest.approx(
+                    joint.mimic.offset + joint.mimic.multiplier * master, abs=0.02
+                )
 
 
 @pytest.mark.parametrize("hand", catalog.hands())
@@ -103,7 +127,9 @@ def test_a_hand_reaches_the_pose_it_is_sent(rig_with, hand):
     world = World(rig_with(hand), render=False)
     lower, upper = world.rig.hand("right").command_range("right")
     target = lower + 0.4 * (upper - lower)
-    world.command("right", "hand", dict(zip(world.rig.joint_names("right", "hand"), target, strict=True)))
+    world.command(
+        "right", "hand", dict(zip(world.rig.joint_names("right", "hand"), target, strict=True))
+    )
     world.step(2.0)
     assert np.abs(world.joint_state("right", "hand")[0] - target).max() < 0.03
 
@@ -112,10 +138,15 @@ def test_cans_that_touch_stay_where_they_are(world):
     rng = np.random.default_rng(0)
     for seed in range(40):
         world.reset(seed)
-        angle, reach = rng.uniform(-0.3, 0.3), 0.033 + rng.uniform(-2e-4, 1e-5)
+        angle = rng.uniform(-0.3, 0.3)
+        reach = 0.033 + rng.uniform(-2e-4, 1e-5)
         for can, sign in (("can_left", 1), ("can_right", -1)):
             world.state.place(
-                can, np.array([0.43 + sign * reach * np.sin(angle), sign * reach * np.cos(angle), 0.0505]), rng.uniform(-3, 3)
+                can,
+                np.array(
+                    [0.43 + sign * reach * np.sin(angle), sign * reach * np.cos(angle), 0.0505]
+                ),
+                rng.uniform(-3, 3),
             )
         world.step(0.002)  # positions are those of the last step
         before = {can: world.state.position(can) for can in ("can_left", "can_right")}
@@ -138,7 +169,9 @@ def test_a_command_that_leaves_out_a_joint_is_refused(world):
 def test_a_command_that_is_not_finite_changes_nothing(world):
     world.reset(1)
     before = world._servos.target.copy()
-    positions = dict.fromkeys(world.rig.joint_names("left", "arm"), 0.0) | {"left_arm_joint2": float("nan")}
+    positions = dict.fromkeys(world.rig.joint_names("left", "arm"), 0.0) | {
+        "left_arm_joint2": float("nan")
+    }
     with pytest.raises(XlvlaError, match="left_arm_joint2 is not a finite number"):
         world.command("left", "arm", positions)
     assert np.array_equal(world._servos.target, before)
@@ -148,7 +181,10 @@ def test_a_command_beyond_the_limits_goes_to_the_limit(world):
     world.reset(1)
     names = world.rig.joint_names("right", "hand")
     world.command("right", "hand", dict.fromkeys(names, 100.0))
-    assert np.allclose(world._servos.target[world._servos.index["right", "hand"]], world.rig.hand("right").limits("right").upper)
+    assert np.allclose(
+        world._servos.target[world._servos.index["right", "hand"]],
+        world.rig.hand("right").limits("right").upper,
+    )
 
 
 def test_a_world_without_cameras_says_so(world):
@@ -159,14 +195,16 @@ def test_a_world_without_cameras_says_so(world):
 def test_physics_runs_where_graphics_cannot_be_had():
     code = (
         "import xlvla_sim\n"
-        "from xlvla import rig\n"
+        "from xlvla import rig_file\n"
         "from xlvla.errors import XlvlaError\n"
         "from xlvla_sim.world import World\n"
-        "World(rig.load('bimanual'), render=False).step(0.1)\n"
-        "try:\n    World(rig.load('bimanual'))\n"
+        "World(rig_file.load('bimanual'), render=False).step(0.1)\n"
+        "try:\n    World(rig_file.load('bimanual'))\n"
         "except XlvlaError as error:\n    print(error)\n"
     )
     blind = {**os.environ, "MUJOCO_GL": "disable"}
-    done = subprocess.run([sys.executable, "-c", code], env=blind, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=blind, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert "libegl1" in done.stdout

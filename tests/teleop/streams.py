@@ -15,7 +15,8 @@ WAIT_S = 15.0
 
 def until(value, both=False):
     """Waits until `value()` is there; its sides, where both hands are asked for."""
-    give_up, sides = time.monotonic() + WAIT_S, {}
+    give_up = time.monotonic() + WAIT_S
+    sides = {}
     while True:
         found = value()
         if both and found:
@@ -55,4 +56,6 @@ def assert_seen(hands, at_s):
     for side, tracked in hands.items():
         pose, keypoints = person.hand(side, at_s)
         np.testing.assert_allclose(tracked.T_world_wrist, pose, atol=2e-3)
-        np.testing.assert_allclose(human.aligned(side, tracked.keypoints), human.aligned(side, keypoints), atol=1e-5)
+        np.testing.assert_allclose(
+            human.aligned(side, tracked.keypoints), human.aligned(side, keypoints), atol=1e-5
+        )

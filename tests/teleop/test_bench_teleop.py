@@ -13,7 +13,19 @@ pytest.importorskip("rclpy")
 
 def test_samples_become_chunks_and_commands_and_are_timed(tmp_path):
     out = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "xlvla", "bench", "teleop", "--sources", "topics", "--seconds", "2", "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "xlvla",
+        "bench",
+        "teleop",
+        "--sources",
+        "topics",
+        "--seconds",
+        "2",
+        "--out",
+        str(out),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     figures = json.loads(out.read_text())["topics"]

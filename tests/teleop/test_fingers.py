@@ -24,7 +24,9 @@ def opening(hand: str, side, q: np.ndarray) -> float:
     """From thumb tip to index fingertip [m]."""
     entry = catalog.hand(hand)
     links = entry.tip_links(side)
-    frames = Kinematics(entry.urdf_path(side).read_text(), entry.joint_names(side)).fk(q, list(links.values()))
+    frames = Kinematics(entry.urdf_path(side).read_text(), entry.joint_names(side)).fk(
+        q, list(links.values())
+    )
     return float(np.linalg.norm(frames[links["thumb"]][:3, 3] - frames[links["index"]][:3, 3]))
 
 
@@ -56,7 +58,9 @@ def test_both_ways_close_a_pinch_that_was_open(codec, hand, way):
     path = [follows.joints(points) for points in closing()]
     assert opening(hand, "right", path[0]) > 0.04, "open"
     assert opening(hand, "right", path[-1]) < 0.02, "closed"
-    assert np.allclose(codec.decode(hand, "right", follows.latent), path[-1], atol=0.15), "the latent is that of the joints"
+    assert np.allclose(codec.decode(hand, "right", follows.latent), path[-1], atol=0.15), (
+        "the latent is that of the joints"
+    )
 
 
 @pytest.mark.parametrize("way", ["codec", "dex"])
@@ -73,7 +77,9 @@ def test_both_ways_refuse_what_is_no_hand_and_go_on_afterwards(codec, way):
 
 
 def test_a_hand_that_dex_retargeting_does_not_know_is_one_line_that_lists_those_it_knows(codec):
-    with pytest.raises(XlvlaError, match="knows no hand 'xhand': it knows ability, allegro, inspire") as refused:
+    with pytest.raises(
+        XlvlaError, match="knows no hand 'xhand': it knows ability, allegro, inspire"
+    ) as refused:
         fingers("dex", catalog.hand("xhand"), "left", codec)
     assert "\n" not in str(refused.value)
 
@@ -81,11 +87,14 @@ def test_a_hand_that_dex_retargeting_does_not_know_is_one_line_that_lists_those_
 def test_left_and_right_hands_do_the_same_mirrored(codec):
     follow = {side: fingers("codec", catalog.hand("xhand"), side, codec) for side in SIDES}
     left, right = (follow[side].joints(human.keypoints(side, PINCH)) for side in SIDES)
-    assert np.allclose(left, right, atol=1e-4), "the left XHand is the mirror image of the right one"
+    assert np.allclose(left, right, atol=1e-4), (
+        "the left XHand is the mirror image of the right one"
+    )
 
 
 def test_a_frame_takes_far_less_than_a_tracker_needs_for_the_next(codec):
-    follows, path = fingers("codec", catalog.hand("paxini"), "right", codec), closing(200)
+    follows = fingers("codec", catalog.hand("paxini"), "right", codec)
+    path = closing(200)
     follows.joints(path[0])
     began = time.perf_counter()
     for points in path:

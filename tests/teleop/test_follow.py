@@ -1,4 +1,6 @@
-"""Clutch, wrist and follower: nothing jumps, nothing runs away, and whatever is not sound lets go."""
+"""Clutch, wrist and follower: nothing jumps, nothing runs away, and whatever is not sound lets
+go.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,7 @@ import numpy as np
 import pinocchio as pin
 import pytest
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
@@ -20,10 +21,10 @@ from xlvla_drivers.teleop.clutch import Clutch, jumped, turned
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.follower import FAR_M, LEASH_RAD, Follower
 from xlvla_drivers.teleop.gestures import HELD_S, Gestures
-from xlvla_drivers.teleop.operator import SILENCE_S, Tracked
+from xlvla_drivers.teleop.operator import SILENCE_S, TrackedSide
 from xlvla_drivers.teleop.wrist import SPEED, WristIk
 
-RIG = rigs.load("teleop_topics")
+RIG = rig_file.load("teleop_topics")
 CODEC = Codec.load()
 STEP_S = 1 / 90
 
@@ -44,8 +45,13 @@ def follower(side="right", **teleop):
 
 
 def flange(position, side="right"):
-    arm, station = RIG.arm(side), RIG.sides[side].arm
-    pose = Kinematics(arm.urdf_path.read_text(), arm.joints).fk(position[:7], [arm.flange])[arm.flange].copy()
+    arm = RIG.arm(side)
+    station = RIG.sides[side].arm
+    pose = (
+        Kinematics(arm.urdf_path.read_text(), arm.joints)
+        .fk(position[:7], [arm.flange])[arm.flange]
+        .copy()
+    )
     pose[:3, 3] += station.xyz
     return pose
 
@@ -54,10 +60,12 @@ def flange(position, side="right"):
 def test_a_clutch_closes_without_a_jump_and_carries_movements_over(seed):
     rng = np.random.default_rng(seed)
     wrist, at = (placed(rng.normal(size=3), rng.normal(size=3)) for _ in range(2))
-    over, scale = turned(rng.uniform(-180, 180)), rng.uniform(0.3, 2.0)
+    over = turned(rng.uniform(-180, 180))
+    scale = rng.uniform(0.3, 2.0)
     clutch = Clutch(wrist, at, over, scale)
     np.testing.assert_allclose(clutch.target(wrist), at, atol=1e-12)
-    moved, axis = rng.normal(size=3), rng.normal(size=3)
+    moved = rng.normal(size=3)
+    axis = rng.normal(size=3)
     there = wrist.copy()
     there[:3, 3] += moved
     there[:3, :3] = pin.exp3(axis) @ wrist[:3, :3]
@@ -68,7 +76,9 @@ def test_a_clutch_closes_without_a_jump_and_carries_movements_over(seed):
 
 def test_an_operator_who_stands_opposite_moves_the_robot_towards_themselves():
     clutch = Clutch(np.eye(4), np.eye(4), turned(180))
-    np.testing.assert_allclose(clutch.target(placed((0.1, 0.2, 0.3)))[:3, 3], [-0.1, -0.2, 0.3], atol=1e-12)
+    np.testing.assert_allclose(
+        clutch.target(placed((0.1, 0.2, 0.3)))[:3, 3], [-0.1, -0.2, 0.3], atol=1e-12
+    )
 
 
 def test_only_what_no_person_can_do_is_a_jump():
@@ -84,22 +94,30 @@ def test_the_flange_of_every_arm_follows_closely_within_reach(name, side):
     arm = catalog.arm(name).on(side)
     home = 0.2 + (np.clip(arm.limits.lower, -1.5, 1.5) + np.clip(arm.limits.upper, -1.5, 1.5)) / 2
     ik = WristIk(arm, home)
-    begun, worst = ik.begin(home), 0.0
+    begun = ik.begin(home)
+    worst = 0.0
     for k in range(400):
         target = begun.copy()
         target[:3, 3] += 0.03 * np.sin(0.02 * k * np.array([1.0, 1.3, 0.7]))
-        target[:3, :3] = pin.exp3(0.15 * np.sin(0.015 * k) * np.array([0.0, 0.6, 0.8])) @ begun[:3, :3]
+        target[:3, :3] = (
+            pin.exp3(0.15 * np.sin(0.015 * k) * np.array([0.0, 0.6, 0.8])) @ begun[:3, :3]
+        )
         ik.step(target, STEP_S)
         worst = max(worst, ik.short + 0.1 * ik.askew)
     assert worst < 0.006
 
 
-@pytest.mark.parametrize("away", [(1.5, 0.0, 0.0), (0.0, 0.0, 2.0), (-1.0, 0.0, -0.5), (0.0, 1.5, 1.5)])
+@pytest.mark.parametrize(
+    "away", [(1.5, 0.0, 0.0), (0.0, 0.0, 2.0), (-1.0, 0.0, -0.5), (0.0, 1.5, 1.5)]
+)
 def test_out_of_reach_the_arm_stays_within_its_limits_and_comes_to_rest(away):
     """Stretched and folded arms are singular, and there a plain inverse would race."""
-    arm, home = RIG.arm("right"), np.array(list(RIG.home("right").values()))
-    ik, limits = WristIk(arm, home), arm.limits
-    begun, path = ik.begin(home), [home]
+    arm = RIG.arm("right")
+    home = np.array(list(RIG.home("right").values()))
+    ik = WristIk(arm, home)
+    limits = arm.limits
+    begun = ik.begin(home)
+    path = [home]
     for k in range(700):
         target = begun.copy()
         target[:3, 3] += np.array(away) * min(k / 300, 1.0)
@@ -110,11 +128,15 @@ def test_out_of_reach_the_arm_stays_within_its_limits_and_comes_to_rest(away):
     assert np.abs(np.diff(path[-20:], axis=0)).max() < 0.004
 
 
-@pytest.mark.parametrize("away", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (-1.0, 0.0, -0.5), (0.0, 0.7, 0.7), (0.0, -0.7, 0.7)])
+@pytest.mark.parametrize(
+    "away", [(1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (-1.0, 0.0, -0.5), (0.0, 0.7, 0.7), (0.0, -0.7, 0.7)]
+)
 def test_an_operator_who_reached_too_far_finds_the_arm_again(away):
     home = np.array(list(RIG.home("right").values()))
     ik = WristIk(RIG.arm("right"), home)
-    begun, far, target = ik.begin(home), 0, None
+    begun = ik.begin(home)
+    far = 0
+    target = None
     while ik.short < FAR_M:
         far += 1
         target = begun.copy()
@@ -137,10 +159,14 @@ def test_a_pose_measured_just_outside_the_limits_begins_at_them():
 
 def test_closing_the_clutch_moves_nothing_until_the_operator_does():
     led = follower()
-    led.see(Tracked(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)), 0.0, 0.0)
+    led.see(TrackedSide(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)), 0.0, 0.0)
     led.close(start(), 0.0)
     for k in range(1, 20):
-        led.see(Tracked(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)), k * STEP_S, k * STEP_S)
+        led.see(
+            TrackedSide(placed((0.3, 0.2, 1.0), (0.5, -1.0, 2.0)), closed("right", 0.0)),
+            k * STEP_S,
+            k * STEP_S,
+        )
     assert np.abs(led.goal.position[:7] - start()[:7]).max() < 2e-3
     assert np.abs(led.goal.position - start()).max() < 0.2, "fingers join slowly"
 
@@ -148,20 +174,20 @@ def test_closing_the_clutch_moves_nothing_until_the_operator_does():
 @pytest.mark.parametrize("scale", [0.5, 1.0])
 def test_the_robot_goes_as_far_as_the_scale_says(scale):
     led = follower(scale=scale)
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     for k in range(1, 180):
-        led.see(Tracked(placed((0.0, 0.0005 * k, 0.0003 * k))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.0, 0.0005 * k, 0.0003 * k))), k * STEP_S, k * STEP_S)
     went = flange(led.goal.position)[:3, 3] - flange(start())[:3, 3]
     np.testing.assert_allclose(went, scale * np.array([0.0, 0.0005, 0.0003]) * 179, atol=0.005)
 
 
 FAULTS = {
-    "not finite": Tracked(np.full((4, 4), np.nan)),
-    "jumped": Tracked(placed((0.5, 0.0, 0.0))),
-    "no hand": Tracked(np.eye(4), np.zeros((21, 3))),
-    "not finite keypoints": Tracked(np.eye(4), np.full((21, 3), np.inf)),
-    "nothing": Tracked(None, closed("right", 0.0)),
+    "not finite": TrackedSide(np.full((4, 4), np.nan)),
+    "jumped": TrackedSide(placed((0.5, 0.0, 0.0))),
+    "no hand": TrackedSide(np.eye(4), np.zeros((21, 3))),
+    "not finite keypoints": TrackedSide(np.eye(4), np.full((21, 3), np.inf)),
+    "nothing": TrackedSide(None, closed("right", 0.0)),
 }
 
 
@@ -169,7 +195,7 @@ FAULTS = {
 def test_what_is_not_sound_lets_go_and_only_the_operator_takes_hold_again(fault):
     led = follower()
     for k in range(3):
-        led.see(Tracked(placed((0.0, 0.001 * k, 0.0))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.0, 0.001 * k, 0.0))), k * STEP_S, k * STEP_S)
         if k == 0:
             led.close(start(), 0.0)
     before = led.goal.position
@@ -178,17 +204,17 @@ def test_what_is_not_sound_lets_go_and_only_the_operator_takes_hold_again(fault)
     np.testing.assert_array_equal(led.goal.position, before)
     assert not led.goal.velocity.any()
     for k in range(4, 10):
-        led.see(Tracked(placed((0.5, 0.0, 0.0))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.5, 0.0, 0.0))), k * STEP_S, k * STEP_S)
     assert led.tracked and not led.follows
     np.testing.assert_array_equal(led.goal.position, before)
     led.close(before, 10 * STEP_S)
-    led.see(Tracked(placed((0.5, 0.0, 0.0))), 11 * STEP_S, 11 * STEP_S)
+    led.see(TrackedSide(placed((0.5, 0.0, 0.0))), 11 * STEP_S, 11 * STEP_S)
     assert led.follows and np.abs(led.goal.position - before).max() < 2e-3
 
 
 def test_silence_lets_go_within_a_tenth_of_a_second():
     led = follower()
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     led.expire(SILENCE_S)
     assert led.follows
@@ -200,21 +226,26 @@ def test_silence_lets_go_within_a_tenth_of_a_second():
 
 def test_a_robot_that_is_held_back_is_not_run_away_from_and_in_the_end_let_go():
     led = follower()
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
     for k in range(1, 400):
-        led.see(Tracked(placed((0.0, 0.0, 0.004 * k))), k * STEP_S, k * STEP_S)
+        led.see(TrackedSide(placed((0.0, 0.0, 0.004 * k))), k * STEP_S, k * STEP_S)
         led.compare(start(), k * STEP_S)
         assert np.abs(led.goal.position - start())[:7].max() <= LEASH_RAD + 1e-9
     assert not led.follows and "far from the operator" in led.why
 
 
 def leader(angles, grip=0.0):
-    return Tracked(None, closed("right", grip), dict(zip(RIG.arm("right").joints, angles.tolist(), strict=True)))
+    return TrackedSide(
+        None,
+        closed("right", grip),
+        dict(zip(RIG.arm("right").joints, angles.tolist(), strict=True)),
+    )
 
 
 def test_an_arm_joins_its_leader_slowly_and_follows_it_from_then_on():
-    led, home = follower(), start()[:7]
+    led = follower()
+    home = start()[:7]
     off = home + np.array([0.0, 0.1, 0.0, 0.2, 0.0, -0.1, 0.3])
     led.see(leader(off), 0.0, 0.0)
     led.close(start(), 0.0)
@@ -236,36 +267,57 @@ def test_a_leader_that_is_elsewhere_is_not_joined():
 
 def test_a_leader_of_another_arm_is_named():
     led = follower()
-    led.see(Tracked(None, None, {"shoulder": 0.0}), 0.0, 0.0)
+    led.see(TrackedSide(None, None, {"shoulder": 0.0}), 0.0, 0.0)
     assert led.why == "lost: the leader has no joint 'joint1'"
 
 
 def test_a_squeezed_trigger_closes_every_hand():
     for hand in CODEC.hands:
-        way = fingers("codec", RIG.with_choices(hands={"right": hand}).hand("right"), "right", CODEC)
-        lower, upper = RIG.with_choices(hands={"right": hand}).hand("right").command_range("right")
-        moved = np.abs(way.joints(closed("right", 1.0)) - way.joints(closed("right", 0.0))) / (upper - lower)
+        way = fingers(
+            "codec", rig_file.with_choices(RIG, hands={"right": hand}).hand("right"), "right", CODEC
+        )
+        lower, upper = (
+            rig_file.with_choices(RIG, hands={"right": hand}).hand("right").command_range("right")
+        )
+        moved = np.abs(way.joints(closed("right", 1.0)) - way.joints(closed("right", 0.0))) / (
+            upper - lower
+        )
         assert np.sort(moved)[-4:].min() > 0.3, hand
 
 
 def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
-    """From the operator's wrist through goal, chunk and motion to the command, in the time that all of them would see."""
-    led, player = follower(), side_player(RIG, "right")
-    reach, pace = 0.06, 2 * np.pi * 0.5
-    led.see(Tracked(np.eye(4)), 0.0, 0.0)
+    """From the operator's wrist through goal, chunk and motion to the command, in the time that all
+    of them would see.
+    """
+    led = follower()
+    player = side_player(RIG, "right")
+    reach = 0.06
+    pace = 2 * np.pi * 0.5
+    led.see(TrackedSide(np.eye(4)), 0.0, 0.0)
     led.close(start(), 0.0)
-    seen_s, errors, fk = 0.0, [], Kinematics(RIG.arm("right").urdf_path.read_text(), RIG.arm("right").joints)
+    seen_s = 0.0
+    errors = []
+    fk = Kinematics(RIG.arm("right").urdf_path.read_text(), RIG.arm("right").joints)
     for tick in range(1, 1000):
         now_s = tick * 0.005
         if now_s >= seen_s + STEP_S:
             seen_s += STEP_S
-            led.see(Tracked(placed((0.0, reach * np.sin(pace * seen_s) * min(seen_s, 1.0), 0.0))), seen_s, seen_s)
-            player.offer(led.ahead(FRAMES, RATE_HZ), player.joints, seen_s, RATE_HZ, now_s, measured=start())
+            led.see(
+                TrackedSide(placed((0.0, reach * np.sin(pace * seen_s) * min(seen_s, 1.0), 0.0))),
+                seen_s,
+                seen_s,
+            )
+            player.offer(
+                led.ahead(FRAMES, RATE_HZ), player.joints, seen_s, RATE_HZ, now_s, measured=start()
+            )
         if not player.has_chunk(now_s):
             continue
         commanded = player.command(now_s, start())
         led.compare(commanded, now_s)
-        went = fk.fk(commanded[:7], ["link7"])["link7"][1, 3] - fk.fk(start()[:7], ["link7"])["link7"][1, 3]
+        went = (
+            fk.fk(commanded[:7], ["link7"])["link7"][1, 3]
+            - fk.fk(start()[:7], ["link7"])["link7"][1, 3]
+        )
         errors.append((now_s, went - reach * np.sin(pace * now_s) * min(now_s, 1.0)))
     late = np.array([error for now_s, error in errors if now_s > 1.5])
     assert np.sqrt(np.square(late).mean()) < 0.006, "about 30 ms of lag at 0.19 m/s"
@@ -273,7 +325,8 @@ def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
 
 
 def test_a_sign_counts_once_and_a_grasp_is_none():
-    gestures, open_hand = Gestures(), closed("right", 0.0)
+    gestures = Gestures()
+    open_hand = closed("right", 0.0)
     sign = open_hand.copy()
     sign[4] = sign[20] + [0.0, 0.0, 0.01]
     assert gestures({"right": sign}, 0.0) == ()

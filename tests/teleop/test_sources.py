@@ -1,4 +1,6 @@
-"""Sources against what they read: leader arms and their emulator, keys, exoskeletons and trackers on topics, recorded bags, gloves."""
+"""Sources against what they read: leader arms and their emulator, keys, exoskeletons and trackers
+on topics, recorded bags, gloves.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,20 @@ from mcap_ros2.writer import Writer
 from std_msgs.msg import String
 from streams import until, until_lost
 
-from xlvla import catalog
-from xlvla import rig as rigs
+from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, geometry, topics
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.emulators import leader as emulated
 from xlvla_drivers.emulators import person
-from xlvla_drivers.teleop import exoskeleton, keyboard, leader, manus, recorded
-from xlvla_drivers.teleop import topics as trackers
+from xlvla_drivers.ros.sources import exoskeleton, keyboard, manus, recorded
+from xlvla_drivers.ros.sources import topics as trackers
+from xlvla_drivers.teleop import exoskeleton as exoskeletons
+from xlvla_drivers.teleop import leader
 from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.manus_frames import CHAINS, keypoints
-from xlvla_drivers.teleop.operator import Source
+from xlvla_drivers.teleop.operator import TeleopSource
 
 BOTH = ("left", "right")
 DOMAIN = 101 + os.getpid() % 16  # apart from the domain of the session's other graphs
@@ -70,7 +73,9 @@ def test_every_source_says_what_a_rig_may_choose(name):
 def arms(tmp_path):
     """Both leader arms, as a rig has them, and their emulators."""
     ports = {side: str(tmp_path / side) for side in BOTH}
-    options = leader.Options(ports=ports, servos=leader.dynamixel.Options(baud=1_000_000, gripper_id=8))
+    options = leader.Options(
+        ports=ports, servos=leader.dynamixel.Options(baud=1_000_000, gripper_id=8)
+    )
     emulators = {side: emulated.Emulator(ports[side], side, options) for side in BOTH}
     for emulator in emulators.values():
         emulator.start()
@@ -85,11 +90,14 @@ def test_leader_arms_are_read_by_joint_and_their_grippers_close_the_hands(arms):
     emulators, source = arms
     source.open()
     seen = until(lambda: source.read(0.5), both=True)
-    rig = rigs.load("teleop_leader")
+    rig = rig_file.load("teleop_leader")
     for side, tracked in seen.items():
         assert list(tracked.joints) == list(rig.arm(side).joints)
         home = np.array(list(rig.home(side).values()))
-        assert np.abs(np.array(list(tracked.joints.values())) - home).max() < 4 * emulators[side].swing_rad
+        assert (
+            np.abs(np.array(list(tracked.joints.values())) - home).max()
+            < 4 * emulators[side].swing_rad
+        )
         np.testing.assert_allclose(tracked.keypoints[0], 0.0, atol=1e-9)
 
 
@@ -115,9 +123,11 @@ def test_a_leader_that_is_unplugged_is_lost_and_found_again(arms):
 
 
 def test_keys_move_one_wrist_at_a_time_smoothly_and_close_its_hand(node):
-    source: Source = keyboard.Driver("", BOTH, keyboard.Options(), node)
+    source: TeleopSource = keyboard.Driver("", BOTH, keyboard.Options(), node)
     source.open()
-    publisher = node.create_publisher(topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos)
+    publisher = node.create_publisher(
+        topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos
+    )
     until(publisher.get_subscription_count)
     time.sleep(0.2)
     path = []
@@ -134,18 +144,31 @@ def test_keys_move_one_wrist_at_a_time_smoothly_and_close_its_hand(node):
     path.clear()
     publisher.publish(String(data="\t4]]]]]"))
     until(lambda: np.allclose(wrist("left"), [0.0, 0.01, 0.0], atol=1e-3))
-    until(lambda: np.allclose(source.read(0.1).sides["left"].keypoints, closed("left", 0.5), atol=1e-6))
+    until(
+        lambda: np.allclose(
+            source.read(0.1).sides["left"].keypoints, closed("left", 0.5), atol=1e-6
+        )
+    )
 
 
 def test_an_exoskeleton_is_read_by_its_own_names_and_calibration(node):
     options = exoskeleton.Options(
         names={"{side}_elbow": "joint4"},
         calibration={"right": {"joint4": {"sign": -1.0, "offset": 0.5}}},
-        grip=exoskeleton.Grip("{side}_trigger", open=0.2, closed=1.0),
+        grip=exoskeletons.Grip("{side}_trigger", open=0.2, closed=1.0),
     )
-    chosen = registry.options("teleop", "exoskeleton", {"names": options.names, "calibration": options.calibration}, "options")
-    source = exoskeleton.Driver("", BOTH, exoskeleton.Options(chosen.names, chosen.calibration, options.grip), node)
-    message = convert.JointMessage(["right_elbow", "joint1", "right_trigger"]).fill(1_000_000_000, np.array([0.3, 1.0, 0.6]))
+    chosen = registry.options(
+        "teleop",
+        "exoskeleton",
+        {"names": options.names, "calibration": options.calibration},
+        "options",
+    )
+    source = exoskeleton.Driver(
+        "", BOTH, exoskeleton.Options(chosen.names, chosen.calibration, options.grip), node
+    )
+    message = convert.JointMessage(["right_elbow", "joint1", "right_trigger"]).fill(
+        1_000_000_000, np.array([0.3, 1.0, 0.6])
+    )
     sample = said(node, topics.exoskeleton("right"), [message], lambda: source.read(0.05))
     assert list(sample.sides) == ["right"] and sample.stamp_s == 1.0
     assert sample.sides["right"].joints == pytest.approx({"joint4": 0.2, "joint1": 1.0})
@@ -155,7 +178,9 @@ def test_an_exoskeleton_is_read_by_its_own_names_and_calibration(node):
 def test_a_tracker_on_topics_is_seen_with_its_fingers(node):
     source = trackers.Driver("", BOTH, trackers.Options(), node)
     pose, hand = person.hand("left", 2.0)
-    fingers = node.create_publisher(topics.tracked_keypoints("left").type, topics.tracked_keypoints("left").name, topics.SENSOR)
+    fingers = node.create_publisher(
+        topics.tracked_keypoints("left").type, topics.tracked_keypoints("left").name, topics.SENSOR
+    )
     until(fingers.get_subscription_count)
 
     def look():
@@ -163,7 +188,9 @@ def test_a_tracker_on_topics_is_seen_with_its_fingers(node):
         sample = source.read(0.02)
         return sample if sample and sample.sides["left"].keypoints is not None else None
 
-    sample = said(node, topics.tracked_wrist("left"), [geometry.pose(pose, 5_000_000_000, "operator")], look)
+    sample = said(
+        node, topics.tracked_wrist("left"), [geometry.pose(pose, 5_000_000_000, "operator")], look
+    )
     np.testing.assert_allclose(sample.sides["left"].T_world_wrist, pose, atol=1e-9)
     np.testing.assert_allclose(sample.sides["left"].keypoints, hand, atol=1e-6)
     assert sample.stamp_s == 5.0
@@ -204,10 +231,20 @@ def bag(tmp_path):
                 placed = np.eye(4)
                 placed[0, 3] = 0.01 * k
                 message = geometry.pose(placed, ns, "operator")
-                plain = {"header": {"stamp": {"sec": ns // 10**9, "nanosec": ns % 10**9}, "frame_id": "operator"}}
-                plain["pose"] = {"position": {"x": 0.01 * k, "y": 0.0, "z": 0.0}, "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0}}
+                plain = {
+                    "header": {
+                        "stamp": {"sec": ns // 10**9, "nanosec": ns % 10**9},
+                        "frame_id": "operator",
+                    }
+                }
+                plain["pose"] = {
+                    "position": {"x": 0.01 * k, "y": 0.0, "z": 0.0},
+                    "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},
+                }
                 assert message.pose.position.x == plain["pose"]["position"]["x"]
-                writer.write_message(topics.operator_wrist(side).name, schema, plain, log_time=ns, publish_time=ns)
+                writer.write_message(
+                    topics.operator_wrist(side).name, schema, plain, log_time=ns, publish_time=ns
+                )
         writer.finish()
     return tmp_path
 
@@ -215,7 +252,8 @@ def bag(tmp_path):
 def test_a_recorded_operator_does_it_again_at_the_same_pace(bag):
     source = recorded.Driver(str(bag), BOTH, recorded.Options(), None)
     source.open()
-    began_s, places = time.monotonic(), []
+    began_s = time.monotonic()
+    places = []
     while len(places) < 25:
         if sample := source.read(0.05):
             assert set(sample.sides) == set(BOTH)
@@ -243,7 +281,9 @@ def test_gloves_become_keypoints_whatever_the_order_of_their_nodes():
             nodes.append((chain.title(), joint, tuple(hand[1 + 4 * finger + k])))
     nodes += [(chain.title(), "MCP", (9.0, 9.0, 9.0)) for chain in CHAINS[1:]]
     np.random.default_rng(0).shuffle(nodes)
-    np.testing.assert_allclose(keypoints([(chain, joint, tuple(map(float, at))) for chain, joint, at in nodes]), hand)
+    np.testing.assert_allclose(
+        keypoints([(chain, joint, tuple(map(float, at))) for chain, joint, at in nodes]), hand
+    )
     with pytest.raises(XlvlaError, match="joints of the thumb: four are needed"):
         keypoints([node for node in nodes if node[0] != "Thumb"])
 

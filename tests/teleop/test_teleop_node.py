@@ -1,4 +1,6 @@
-"""The node of teleoperation on a running graph: the simulated robot follows whoever is tracked, and nobody who is not."""
+"""The node of teleoperation on a running graph: the simulated robot follows whoever is tracked, and
+nobody who is not.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
 from xlvla.ros import convert, geometry, topics
 from xlvla.ros.clock import SimClock
-from xlvla.ros.operator import Operator
 from xlvla.ros.reader import Reader
 from xlvla.run import Supervisor, interruptible
+from xlvla_cli.ros.operator import Operator
 from xlvla_drivers.teleop.closing import closed
 
 DOMAIN = 121 + os.getpid() % 16  # apart from the domain of the session's other graphs
@@ -32,19 +34,29 @@ SIDES = ("left", "right")
 
 
 class Person(threading.Thread):
-    """Somebody whose tracker speaks ROS; `at` is where their wrists are [m] but for a `sway`, and `shown` whether they are seen."""
+    """Somebody whose tracker speaks ROS; `at` is where their wrists are [m] but for a `sway`, and
+    `shown` whether they are seen.
+    """
 
     def __init__(self, node):
         super().__init__(daemon=True)
-        self.at, self.sway, self.closing, self.shown = np.zeros(3), 0.0, 0.0, True
+        self.at = np.zeros(3)
+        self.sway = 0.0
+        self.closing = 0.0
+        self.shown = True
         self._ended = threading.Event()
-        self._topics = {side: (topics.tracked_keypoints(side), topics.tracked_wrist(side)) for side in SIDES}
+        self._topics = {
+            side: (topics.tracked_keypoints(side), topics.tracked_wrist(side)) for side in SIDES
+        }
         self._publishers = {
-            topic.name: node.create_publisher(topic.type, topic.name, topic.qos) for pair in self._topics.values() for topic in pair
+            topic.name: node.create_publisher(topic.type, topic.name, topic.qos)
+            for pair in self._topics.values()
+            for topic in pair
         }
 
     def run(self):
-        here, closing = self.at.copy(), self.closing
+        here = self.at.copy()
+        closing = self.closing
         while not self._ended.wait(1 / HZ):
             here += np.clip(self.at - here, -0.3 / HZ, 0.3 / HZ)
             closing += np.clip(self.closing - closing, -1 / HZ, 1 / HZ)
@@ -56,10 +68,13 @@ class Person(threading.Thread):
         self.join()
 
     def _show(self, here, closing):
-        ns, pose = time.time_ns(), np.eye(4)
+        ns = time.time_ns()
+        pose = np.eye(4)
         pose[:3, 3] = here
         for side, (keypoints, wrist) in self._topics.items():
-            self._publishers[keypoints.name].publish(geometry.cloud(closed(side, closing), ns, "wrist"))
+            self._publishers[keypoints.name].publish(
+                geometry.cloud(closed(side, closing), ns, "wrist")
+            )
             self._publishers[wrist.name].publish(geometry.pose(pose, ns, "operator"))
 
 
@@ -67,9 +82,15 @@ class Graph:
     """A running rig and somebody before it."""
 
     def __init__(self, rig, operator, supervisor):
-        self.rig, self.operator, self.supervisor = rig, operator, supervisor
+        self.rig = rig
+        self.operator = operator
+        self.supervisor = supervisor
         self._status = Reader(operator.node, topics.TELEOP_STATUS)
-        self._states = {(side, part): Reader(operator.node, topics.joint_states(side, part)) for side in SIDES for part in ("arm", "hand")}
+        self._states = {
+            (side, part): Reader(operator.node, topics.joint_states(side, part))
+            for side in SIDES
+            for part in ("arm", "hand")
+        }
         self.person = Person(operator.node)
         self.status = {}
 
@@ -84,7 +105,9 @@ class Graph:
     def side(self, side="right"):
         if (message := self._status.newest()) is not None:
             self.status = json.loads(message.data)
-        return self.status.get("sides", {}).get(side, {"clutched": False, "tracked": False, "why": "nothing said"})
+        return self.status.get("sides", {}).get(
+            side, {"clutched": False, "tracked": False, "why": "nothing said"}
+        )
 
     def pose(self, side="right", part="arm"):
         reader = self._states[side, part]
@@ -106,7 +129,12 @@ class Graph:
 
     def follow(self):
         """Begins a scene and closes the clutch."""
-        self.person.shown, self.person.at, self.person.sway, self.person.closing = True, np.zeros(3), 0.0, 0.0
+        self.person.shown, self.person.at, self.person.sway, self.person.closing = (
+            True,
+            np.zeros(3),
+            0.0,
+            0.0,
+        )
         self.operator.call(topics.MOTION_RESET)
         self.operator.call(topics.ENGAGE, data=True)
         self.operator.reset()
@@ -114,7 +142,9 @@ class Graph:
         self.until(self.following, "it does not follow")
 
     def following(self):
-        """Closes the clutch where it is open: a machine that stands still for a moment has lost the operator, too."""
+        """Closes the clutch where it is open: a machine that stands still for a moment has lost the
+        operator, too.
+        """
         if self.side("left")["clutched"] and self.side("right")["clutched"]:
             return True
         try:
@@ -127,8 +157,12 @@ class Graph:
 
 @pytest.fixture(scope="module")
 def graph():
-    rig = dataclasses.replace(rigs.load("teleop_topics"), cameras={}, recorder=None)
-    with interruptible(), Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor, Operator(domain=DOMAIN) as operator:
+    rig = dataclasses.replace(rig_file.load("teleop_topics"), cameras={}, recorder=None)
+    with (
+        interruptible(),
+        Supervisor(rig, nodes(rig), domain=DOMAIN) as supervisor,
+        Operator(domain=DOMAIN) as operator,
+    ):
         made = Graph(rig, operator, supervisor)
         supervisor.wait_ready()
         made.person.start()
@@ -138,18 +172,28 @@ def graph():
 
 def test_the_robot_follows_wrist_and_fingers_without_a_jump(graph):
     graph.follow()
-    home, hand = graph.rest(), graph.pose(part="hand")
+    home = graph.rest()
+    hand = graph.pose(part="hand")
     time.sleep(1.0)
     assert np.abs(graph.pose() - home).max() < 0.02, "closing the clutch moves no arm"
     graph.person.sway, graph.person.closing = 0.05, 1.0
-    graph.until(lambda: graph.following() and np.abs(graph.pose() - home).max() > 0.1, "the arm does not follow")
-    graph.until(lambda: graph.following() and np.abs(graph.pose(part="hand") - hand).max() > 0.5, "the fingers do not follow")
+    graph.until(
+        lambda: graph.following() and np.abs(graph.pose() - home).max() > 0.1,
+        "the arm does not follow",
+    )
+    graph.until(
+        lambda: graph.following() and np.abs(graph.pose(part="hand") - hand).max() > 0.5,
+        "the fingers do not follow",
+    )
 
 
 def test_who_is_no_longer_seen_is_let_go_and_must_close_the_clutch_again(graph):
     graph.follow()
     graph.person.shown = False
-    graph.until(lambda: not graph.side()["clutched"] and "not seen" in graph.side()["why"], "it does not let go")
+    graph.until(
+        lambda: not graph.side()["clutched"] and "not seen" in graph.side()["why"],
+        "it does not disengaged",
+    )
     held = graph.rest()
     graph.person.at, graph.person.shown = np.array([0.0, 0.08, 0.0]), True
     graph.until(lambda: graph.side()["tracked"], "it does not see them again")
@@ -180,15 +224,25 @@ def test_a_new_scene_an_emergency_stop_and_the_way_home_open_the_clutch(graph):
 
 def test_while_somebody_else_drives_the_clutch_does_not_close(graph):
     graph.follow()
-    publisher = graph.operator.node.create_publisher(topics.SOURCE.type, topics.SOURCE.name, topics.SOURCE.qos)
-    chunks = graph.operator.node.create_publisher(topics.chunk("right").type, topics.chunk("right").name, topics.chunk("right").qos)
-    graph.until(lambda: publisher.get_subscription_count() and chunks.get_subscription_count(), "motion does not listen")
+    publisher = graph.operator.node.create_publisher(
+        topics.SOURCE.type, topics.SOURCE.name, topics.SOURCE.qos
+    )
+    chunks = graph.operator.node.create_publisher(
+        topics.chunk("right").type, topics.chunk("right").name, topics.chunk("right").qos
+    )
+    graph.until(
+        lambda: publisher.get_subscription_count() and chunks.get_subscription_count(),
+        "motion does not listen",
+    )
     publisher.publish(String(data="replay"))
     names = [name for part in ("arm", "hand") for name in graph.rig.joint_names("right", part)]
-    clock, here = SimClock(graph.operator.node, 1.0), np.concatenate([graph.pose(part=part) for part in ("arm", "hand")])
+    clock = SimClock(graph.operator.node, 1.0)
+    here = np.concatenate([graph.pose(part=part) for part in ("arm", "hand")])
 
     def others():
-        chunks.publish(convert.trajectory(names, np.tile(here, (5, 1)), clock.now_ns(), 20.0, "replay"))
+        chunks.publish(
+            convert.trajectory(names, np.tile(here, (5, 1)), clock.now_ns(), 20.0, "replay")
+        )
         return not graph.side()["clutched"] and "'replay' drives" in graph.side()["why"]
 
     graph.until(others, "it goes on while another drives")

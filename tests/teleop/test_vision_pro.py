@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streams import assert_seen, steady, until, until_lost
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LinkLost
@@ -24,20 +24,25 @@ BOTH = ("left", "right")
 
 
 def test_the_discovery_message_is_the_published_one():
-    expected = "1A 1E 0D 00 00 5E 44 15 00 00 40 43 1D 00 00 28 43 25 00 00 80 3F 2D 00 00 A0 41 6D 00 50 C3 46"
+    expected = (
+        "1A 1E 0D 00 00 5E 44 15 00 00 40 43 1D 00 00 28 43 25 00 00 80 3F 2D 00 00 A0 41 6D 00 50 "
+        "C3 46"
+    )
     assert wire.request("192.168.1.20") == bytes.fromhex(expected)
 
 
 def test_an_update_is_the_published_one():
     wrist = np.eye(4)
     wrist[0, 3] = 0.25
-    message = wire.update_bytes(wire.Update(right=wire.Hand(wrist, np.zeros((0, 4, 4)))))
-    assert message == bytes.fromhex("12 1C 0A 1A 0D 00 00 80 3F 25 00 00 80 3E 35 00 00 80 3F 5D 00 00 80 3F 85 01 00 00 80 3F")
+    message = wire.update_bytes(wire.Update(right=wire.TrackedHand(wrist, np.zeros((0, 4, 4)))))
+    assert message == bytes.fromhex(
+        "12 1C 0A 1A 0D 00 00 80 3F 25 00 00 80 3E 35 00 00 80 3F 5D 00 00 80 3F 85 01 00 00 80 3F"
+    )
 
 
 @pytest.mark.parametrize(("fill", "size"), [(np.ones((4, 4)), 4743), (np.eye(4), 1323)])
 def test_a_whole_update_has_the_published_size(fill, size):
-    hand = wire.Hand(fill, np.tile(fill, (27, 1, 1)))
+    hand = wire.TrackedHand(fill, np.tile(fill, (27, 1, 1)))
     assert len(wire.update_bytes(wire.Update(hand, hand, fill))) == size
 
 
@@ -48,7 +53,11 @@ def test_whatever_is_written_is_read_back():
         matrices[:, 0, 0] = 1.0
         rigid = matrices.copy()
         rigid[:, 3] = 0.0, 0.0, 0.0, 1.0
-        update = wire.Update(wire.Hand(matrices[0], matrices[1:]), wire.Hand(rigid[0], rigid[1:26]), rigid[5])
+        update = wire.Update(
+            wire.TrackedHand(matrices[0], matrices[1:]),
+            wire.TrackedHand(rigid[0], rigid[1:26]),
+            rigid[5],
+        )
         read = wire.update(wire.update_bytes(update))
         for side in BOTH:
             np.testing.assert_array_equal(getattr(read, side).wrist, getattr(update, side).wrist)
@@ -60,12 +69,12 @@ def test_markers_after_the_joints_are_no_joints():
     marker = np.zeros((4, 4))
     marker[0, 0], marker[0, 1] = 666.0, 1.0
     sent = np.concatenate([np.tile(np.eye(4), (27, 1, 1)), [marker], [np.eye(4)]])
-    read = wire.update(wire.update_bytes(wire.Update(left=wire.Hand(np.eye(4), sent))))
+    read = wire.update(wire.update_bytes(wire.Update(left=wire.TrackedHand(np.eye(4), sent))))
     assert read.left is not None and len(read.left.joints) == 27
 
 
 def test_no_torn_message_is_read_as_another():
-    hand = wire.Hand(np.eye(4), np.tile(np.eye(4), (27, 1, 1)))
+    hand = wire.TrackedHand(np.eye(4), np.tile(np.eye(4), (27, 1, 1)))
     whole = wire.update_bytes(wire.Update(hand, hand, np.eye(4)))
     parts = {0, len(whole) - 30}
     for size in range(1, len(whole)):
@@ -74,7 +83,9 @@ def test_no_torn_message_is_read_as_another():
         except XlvlaError:
             continue
         parts.add(size)
-        assert (read.left is None or np.isfinite(read.left.wrist).all()) and (read.right is None or len(read.right.joints) <= 27)
+        assert (read.left is None or np.isfinite(read.left.wrist).all()) and (
+            read.right is None or len(read.right.joints) <= 27
+        )
     assert len(parts) < 6, "only whole fields make a message"
 
 
@@ -116,10 +127,13 @@ def test_a_frozen_picture_is_no_hand(headset):
     until(lambda: source.read(0.5), both=True)
 
 
-@pytest.mark.parametrize(("fault", "why"), [("jump", "the wrist jumped"), ("not_finite", "no finite pose"), ("hide_right", "not seen")])
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("jump", "the wrist jumped"), ("not_finite", "no finite pose"), ("hide_right", "not seen")],
+)
 def test_what_a_headset_may_suffer_from_lets_the_robot_go(headset, fault, why):
     emulator, source = headset
-    rig = rigs.load("teleop_vision_pro")
+    rig = rig_file.load("teleop_vision_pro")
     follower = Follower(rig, "right", fingers("codec", rig.hand("right"), "right", Codec.load()))
 
     def looked():

@@ -1,4 +1,6 @@
-"""A webcam: where a hand must be to look as it does, and what is said where its tracker is missing."""
+"""A webcam: where a hand must be to look as it does, and what is said where its tracker is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from xlvla_drivers.teleop.webcam import FACING, Driver, Options, pinhole, seen
 def test_a_hand_is_found_where_it_was_seen(side, seed):
     rng = np.random.default_rng(seed)
     lens = pinhole((640, 480), 45.0)
-    turn, place = pin.exp3(rng.normal(0, 0.5, 3)), np.array([*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.4, 0.8)])
+    turn = pin.exp3(rng.normal(0, 0.5, 3))
+    place = np.array([*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.4, 0.8)])
     hand = closed(side, rng.random())
     camera = hand @ turn.T + place
     image = (camera @ lens.T)[:, :2] / camera[:, 2:]

@@ -1,4 +1,6 @@
-"""Headsets with a browser: events as bytes, and the source against the emulated headset in both layouts."""
+"""Headsets with a browser: events as bytes, and the source against the emulated headset in both
+layouts.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,25 @@ BOTH = ("left", "right")
 
 
 def test_the_smallest_event_is_the_published_one():
-    published = bytes.fromhex("83 A5 65 74 79 70 65 A4 49 4E 49 54 A2 74 73 01 A5 76 61 6C 75 65 80")
+    published = bytes.fromhex(
+        "83 A5 65 74 79 70 65 A4 49 4E 49 54 A2 74 73 01 A5 76 61 6C 75 65 80"
+    )
     assert wire.event(wire.INIT, {}, 1) == published
     assert wire.read(published) == (wire.INIT, 0.001, {})
 
 
-@pytest.mark.parametrize("frame", [b"", b"\x00", b"\x83\xa5etype", b"\xc1", msgpack.packb([1, 2]), msgpack.packb({"etype": "INIT"}), "{}"])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\x00",
+        b"\x83\xa5etype",
+        b"\xc1",
+        msgpack.packb([1, 2]),
+        msgpack.packb({"etype": "INIT"}),
+        "{}",
+    ],
+)
 def test_what_is_no_event_is_refused(frame):
     with pytest.raises(XlvlaError, match="no event"):
         wire.read(frame)
@@ -48,11 +63,18 @@ def hand_numbers():
 @pytest.mark.parametrize("written", ["list", "bytes", "ext"])
 def test_both_layouts_and_all_ways_of_writing_numbers_say_the_same(written):
     joints = hand_numbers().astype("<f4")
-    ways = {"list": lambda a: a.ravel().tolist(), "bytes": lambda a: a.tobytes(), "ext": lambda a: msgpack.ExtType(23, a.tobytes())}
+    ways = {
+        "list": lambda a: a.ravel().tolist(),
+        "bytes": lambda a: a.tobytes(),
+        "ext": lambda a: msgpack.ExtType(23, a.tobytes()),
+    }
     pack = ways[written]
     columns = np.ascontiguousarray(joints.transpose(0, 2, 1))
     new = {"left": pack(columns), "right": None, "leftState": {"pinch": False}}
-    old = {"leftHand": pack(columns[0]), "leftLandmarks": pack(np.ascontiguousarray(joints[:, :3, 3]))}
+    old = {
+        "leftHand": pack(columns[0]),
+        "leftLandmarks": pack(np.ascontiguousarray(joints[:, :3, 3])),
+    }
     for value in (new, old):
         found = wire.hands(wire.read(wire.event(wire.HAND_MOVE, value, 5))[2])
         assert list(found) == ["left"]
@@ -60,7 +82,10 @@ def test_both_layouts_and_all_ways_of_writing_numbers_say_the_same(written):
         np.testing.assert_allclose(found["left"][1], joints[list(wire.KEPT), :3, 3])
 
 
-@pytest.mark.parametrize("value", [None, {}, {"left": [0.0] * 400}, {"left": [1.0] * 399}, {"right": "hand"}, {"left": b"123"}])
+@pytest.mark.parametrize(
+    "value",
+    [None, {}, {"left": [0.0] * 400}, {"left": [1.0] * 399}, {"right": "hand"}, {"left": b"123"}],
+)
 def test_a_hand_that_is_not_there_is_not_seen(value):
     assert wire.hands(value) == {}
 
@@ -81,7 +106,8 @@ def free_address():
 @pytest.fixture
 def headset(own):
     address = free_address()
-    source, emulator = Driver(address, BOTH, Options(), None), Emulator(address, "right", Options())
+    source = Driver(address, BOTH, Options(), None)
+    emulator = Emulator(address, "right", Options())
     source.open()
     yield emulator, source
     emulator.stop()
@@ -112,17 +138,22 @@ def test_a_second_headset_is_sent_away(headset):
     emulator.start()
     until(lambda: source.read(0.5))
     second = Emulator(source.address, "right", Options())
-    second.moves = lambda side, time_s: (np.eye(4) * np.array([1, 1, 1, 1]) + 9.0 * np.eye(4, k=3), person.hand(side, 0.0)[1])
+    second.moves = lambda side, time_s: (
+        np.eye(4) * np.array([1, 1, 1, 1]) + 9.0 * np.eye(4, k=3),
+        person.hand(side, 0.0)[1],
+    )
     second.start()
     try:
         for _ in range(60):
             sample = source.read(0.1)
-            assert sample is None or all(abs(tracked.T_world_wrist[:3, 3]).max() < 5 for tracked in sample.sides.values())
+            assert sample is None or all(
+                abs(tracked.T_world_wrist[:3, 3]).max() < 5 for tracked in sample.sides.values()
+            )
     finally:
         second.stop()
 
 
-class Told:
+class Log:
     """The node that reads a source: what it would warn of."""
 
     def __init__(self):
@@ -135,7 +166,7 @@ class Told:
 @pytest.fixture
 def served(own):
     """An open source, its address with the key, and what it warned of."""
-    told = Told()
+    told = Log()
     source = Driver(free_address(), BOTH, Options(), told)
     source.open()
     yield source, f"ws://{source.address}/{server_key(int(source.address.split(':')[1]))}", told
@@ -157,16 +188,25 @@ def seen(source):
 
 
 @pytest.mark.parametrize("path", ["", "/", "/wrong", "/%00", "/?key=1"])
-def test_whoever_does_not_know_the_key_is_sent_away(served, path):
+def test_a_client_without_the_key_is_refused(served, path):
     source, _, told = served
     with pytest.raises(InvalidStatus) as refused:
         connect(f"ws://{source.address}{path}")
     assert refused.value.response.status_code == 403
-    assert told.lines == ["a client at 127.0.0.1 was sent away: its address does not end with this server's key"]
+    assert told.lines == [
+        "a client at 127.0.0.1 was sent away: its address does not end with this server's key"
+    ]
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://example.org", "https://vuer.ai.example.org", "http://vuer.ai", "null", "https://localhost:8012"]
+    "origin",
+    [
+        "https://example.org",
+        "https://vuer.ai.example.org",
+        "http://vuer.ai",
+        "null",
+        "https://localhost:8012",
+    ],
 )
 def test_a_page_of_another_site_is_sent_away_even_with_the_key(served, origin):
     source, uri, told = served
@@ -197,7 +237,9 @@ def test_a_headset_that_fell_asleep_gives_way_to_the_next_within_a_second(served
         with connect(uri) as back:
             back.send(moved(2.0))
             assert seen(source) == pytest.approx(2.0)
-            assert time.monotonic() - began >= 0.5 * GONE_S  # as long as the first may still have spoken
+            assert (
+                time.monotonic() - began >= 0.5 * GONE_S
+            )  # as long as the first may still have spoken
             with pytest.raises(ConnectionClosed):  # it wakes up: too late
                 asleep.recv(timeout=5.0)
                 asleep.send(moved(3.0))
@@ -208,7 +250,11 @@ def test_a_headset_that_fell_asleep_gives_way_to_the_next_within_a_second(served
 def test_clients_that_say_nothing_lock_nobody_out(served):
     source, uri, _ = served
     host, _, port = source.address.partition(":")
-    with socket.create_connection((host, int(port))), socket.create_connection((host, int(port))) as half, connect(uri):
+    with (
+        socket.create_connection((host, int(port))),
+        socket.create_connection((host, int(port))) as half,
+        connect(uri),
+    ):
         half.sendall(b"GET / HTTP/1.1\r\nHost: ")
         with connect(uri) as client:
             client.send(moved(1.0))
@@ -218,7 +264,8 @@ def test_clients_that_say_nothing_lock_nobody_out(served):
 def test_a_headset_that_drives_is_not_ousted_by_the_next(served):
     source, uri, _ = served
     with connect(uri) as driving, connect(uri) as other:
-        give_up, closed = time.monotonic() + 10.0, False
+        give_up = time.monotonic() + 10.0
+        closed = False
         while not closed and time.monotonic() < give_up:
             driving.send(moved(1.0))
             try:
@@ -260,7 +307,10 @@ def test_the_address_is_printed_once_with_the_key(own, capsys):
     source = Driver(free_address(), BOTH, Options(), None)
     port = source.address.split(":")[1]
     source.open()
-    assert capsys.readouterr().out == f"open https://vuer.ai?ws=ws://localhost:{port}/{server_key(int(port))} on the headset\n"
+    assert (
+        capsys.readouterr().out
+        == f"open https://vuer.ai?ws=ws://localhost:{port}/{server_key(int(port))} on the headset\n"
+    )
     source.open()
     source.close()
     assert not capsys.readouterr().out
@@ -295,7 +345,9 @@ def test_with_a_certificate_it_serves_the_network(own):
     except FileNotFoundError:
         pytest.skip("no openssl here")
     port = free_address().split(":")[1]
-    source = Driver(f"0.0.0.0:{port}", BOTH, Options(certificate=str(own / "cert"), key=str(own / "key")), None)
+    source = Driver(
+        f"0.0.0.0:{port}", BOTH, Options(certificate=str(own / "cert"), key=str(own / "key")), None
+    )
     source.open()
     trusting = ssl.create_default_context(cafile=str(own / "cert"))
     trusting.check_hostname = False

@@ -32,10 +32,15 @@ def test_every_entry_bears_the_name_of_its_file(hand):
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES, ids=label)
 def test_limits_come_in_the_order_of_the_joints(hand, side):
-    limits, description = hand.limits(side), hand.description(side)
+    limits = hand.limits(side)
+    description = hand.description(side)
     for index, name in enumerate(hand.joint_names(side)):
         joint = description.joint(name)
-        assert (limits.lower[index], limits.upper[index], limits.velocity[index]) == (joint.lower, joint.upper, joint.velocity)
+        assert (limits.lower[index], limits.upper[index], limits.velocity[index]) == (
+            joint.lower,
+            joint.upper,
+            joint.velocity,
+        )
 
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES, ids=label)
@@ -57,7 +62,9 @@ def test_every_moving_link_has_a_mass_that_simulates(hand, side):
         tensor = np.array([[values[f"i{min(a, b)}{max(a, b)}"] for b in "xyz"] for a in "xyz"])
         moments = np.linalg.eigvalsh(tensor)
         assert float(inertial.find("mass").get("value")) > 0 and moments[0] > 0
-        assert moments[0] + moments[1] >= moments[2] * (1 - 1e-3), f"{link.get('name')}: no body has such moments of inertia"
+        assert moments[0] + moments[1] >= moments[2] * (1 - 1e-3), (
+            f"{link.get('name')}: no body has such moments of inertia"
+        )
 
 
 @pytest.mark.parametrize("hand", HANDS, ids=label)
@@ -83,8 +90,14 @@ def test_facts_cannot_be_changed():
     ("change", "fault"),
     [
         ({"joints": ("index_q1",)}, "free joint 'thumb_q1' of the URDF is missing from the entry"),
-        ({"joints": (*catalog.hand("ability").joints, "sixth_q1")}, "joint 'sixth_q1' is not a free joint of left.urdf"),
-        ({"tips": {"thumb": "thumb_end"}}, "link 'thumb_end' is not in the URDF; did you mean 'thumb_base'?"),
+        (
+            {"joints": (*catalog.hand("ability").joints, "sixth_q1")},
+            "joint 'sixth_q1' is not a free joint of left.urdf",
+        ),
+        (
+            {"tips": {"thumb": "thumb_end"}},
+            "link 'thumb_end' is not in the URDF; did you mean 'thumb_base'?",
+        ),
         ({"palm": "hand"}, "link 'hand' is not in the URDF"),
         ({"device_limits": {"thumb_q9": (0, 1)}}, "device limits name unknown joint 'thumb_q9'"),
     ],
@@ -96,7 +109,10 @@ def test_an_entry_that_disagrees_with_its_urdf_says_how(change, fault):
 
 def test_a_joint_without_finite_limits_is_refused():
     arm = catalog.arm("xarm7")
-    joints = [dataclasses.replace(joint, upper=math.inf) if joint.name == "joint3" else joint for joint in arm.description.joints]
+    joints = [
+        dataclasses.replace(joint, upper=math.inf) if joint.name == "joint3" else joint
+        for joint in arm.description.joints
+    ]
     with pytest.raises(XlvlaError, match="'joint3' of xarm7 needs finite limits"):
         joint_limits(dataclasses.replace(arm.description, joints=tuple(joints)), arm.joints)
 
@@ -104,7 +120,10 @@ def test_a_joint_without_finite_limits_is_refused():
 def test_a_wrong_name_is_answered_with_the_known_ones_and_the_nearest():
     with pytest.raises(XlvlaError) as caught:
         catalog.hand("xhnad")
-    assert str(caught.value) == f"unknown hand 'xhnad': known are {', '.join(catalog.hands())}; did you mean 'xhand'?"
+    assert (
+        str(caught.value)
+        == f"unknown hand 'xhnad': known are {', '.join(catalog.hands())}; did you mean 'xhand'?"
+    )
 
 
 def test_a_name_like_no_other_gets_no_suggestion():
@@ -125,5 +144,9 @@ def test_joint_names_of_a_rig_are_unique_for_every_pair_of_hands():
     for left in HANDS:
         for right in HANDS:
             names = [scoped(side, "arm", joint) for side in SIDES for joint in arm.joints]
-            names += [scoped(side, "hand", n) for side, hand in (("left", left), ("right", right)) for n in hand.joint_names(side)]
+            names += [
+                scoped(side, "hand", n)
+                for side, hand in (("left", left), ("right", right))
+                for n in hand.joint_names(side)
+            ]
             assert len(set(names)) == len(names)

@@ -9,10 +9,12 @@ import sys
 import termios
 import time
 
-from xlvla.keys import Keys
+from xlvla_cli.keys import Keys
 
 
-def test_keys_are_read_one_by_one_without_waiting_for_a_line_and_the_terminal_is_left_as_it_was(monkeypatch):
+def test_keys_are_read_one_by_one_without_waiting_for_a_line_and_the_terminal_is_left_as_it_was(
+    monkeypatch,
+):
     ours, theirs = pty.openpty()
     with os.fdopen(theirs) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
@@ -20,7 +22,8 @@ def test_keys_are_read_one_by_one_without_waiting_for_a_line_and_the_terminal_is
         with Keys() as keys:
             assert keys.there and keys.pressed() == ""
             os.write(ours, b"e ")
-            pressed, give_up = "", time.monotonic() + 5
+            pressed = ""
+            give_up = time.monotonic() + 5
             while len(pressed) < 2 and time.monotonic() < give_up:
                 pressed += keys.pressed()
             assert pressed == "e "

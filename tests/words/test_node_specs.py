@@ -6,39 +6,46 @@ import re
 
 import pytest
 
-from xlvla import catalog, graph, rig
+from xlvla import catalog, graph, rig_file
 from xlvla.errors import RigError, XlvlaError
 
 
 @pytest.mark.parametrize("name", catalog.rigs())
 def test_every_node_of_every_rig_is_a_module_that_exists(name):
-    for spec in graph.nodes(rig.load(name)):
+    for spec in graph.nodes(rig_file.load(name)):
         assert importlib.util.find_spec(spec.module) is not None, spec.module
 
 
 def test_node_names_are_unique():
-    labels = [spec.label for spec in graph.nodes(rig.load("bimanual"))]
+    labels = [spec.label for spec in graph.nodes(rig_file.load("bimanual"))]
     assert len(set(labels)) == len(labels)
 
 
 def test_without_a_policy_the_body_and_the_world_remain():
-    bimanual = rig.load("bimanual")
+    bimanual = rig_file.load("bimanual")
     names = {spec.name for spec in graph.nodes(bimanual)}
-    without = {spec.name for spec in graph.nodes(bimanual.with_choices(policy="none"))}
+    without = {spec.name for spec in graph.nodes(rig_file.with_choices(bimanual, policy="none"))}
     assert names - without == {"policy"} and {"sim", "joint_states", "motion"} <= without
 
 
 def test_hardware_without_an_address_is_one_line_that_names_every_part():
     with pytest.raises(RigError) as error:
-        rig.load("bimanual").with_choices(sim=False)
+        rig_file.with_choices(rig_file.load("bimanual"), sim=False)
     (line,) = error.value.faults
-    assert re.search(r"camera front, left arm, left hand, right arm, right hand; add `device: \{address: \.\.\.\}`", line)
+    assert re.search(
+        r"camera front, left arm, left hand, right arm, right hand; add `device: \{address: "
+        r"\.\.\.\}`",
+        line,
+    )
 
 
 def with_device(**device):
     """The document of a rig whose left hand is a device."""
-    document = dataclasses.asdict(rig.load("bimanual"))
-    document["sides"]["left"]["hand"] = {"type": "inspire", "device": {"address": "/dev/ttyUSB0", **device}}
+    document = dataclasses.asdict(rig_file.load("bimanual"))
+    document["sides"]["left"]["hand"] = {
+        "type": "inspire",
+        "device": {"address": "/dev/ttyUSB0", **device},
+    }
     return document
 
 
@@ -56,22 +63,33 @@ def with_device(**device):
 )
 def test_what_is_wrong_with_a_device_is_one_line(device, line):
     with pytest.raises(RigError) as error:
-        rig.from_document(with_device(**device), "test")
+        rig_file.from_document(with_device(**device), "test")
     assert [fault for fault in error.value.faults if line in fault]
 
 
 def test_another_hand_on_the_same_port_keeps_nothing_that_was_the_old_ones_alone():
     sound = with_device(driver="inspire", options={"hand_id": 2}, rate_hz=50.0)
     document = {**sound, "sides": {**sound["sides"]}}
-    changed = rig.from_document(document, "test").with_choices(hands={"left": "ability"}).device("left", "hand")
+    changed = rig_file.with_choices(
+        rig_file.from_document(document, "test"), hands={"left": "ability"}
+    ).device("left", "hand")
     assert changed is not None
-    assert (changed.driver, changed.address, changed.rate_hz, dict(changed.options)) == ("ability", "/dev/ttyUSB0", 50.0, {})
+    assert (changed.driver, changed.address, changed.rate_hz, dict(changed.options)) == (
+        "ability",
+        "/dev/ttyUSB0",
+        50.0,
+        {},
+    )
 
 
 def test_a_machine_starts_the_nodes_it_is_told_to():
-    bimanual = rig.load("bimanual")
+    bimanual = rig_file.load("bimanual")
     assert [spec.name for spec in graph.chosen(bimanual, only=["policy"])] == ["policy"]
-    assert [spec.name for spec in graph.chosen(bimanual, without=["policy"])] == ["sim", "joint_states", "motion"]
+    assert [spec.name for spec in graph.chosen(bimanual, without=["policy"])] == [
+        "sim",
+        "joint_states",
+        "motion",
+    ]
     assert graph.chosen(bimanual) == graph.nodes(bimanual)
     with pytest.raises(XlvlaError, match=r"unknown node 'polcy'.*did you mean 'policy'"):
         graph.chosen(bimanual, without=["polcy"])

@@ -7,7 +7,7 @@ import random
 import pytest
 import yaml
 
-from xlvla import catalog, rig
+from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
 
 BIMANUAL = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
@@ -15,7 +15,7 @@ BIMANUAL = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
 
 def faults(document):
     with pytest.raises(RigError) as caught:
-        rig.from_document(document, "test")
+        rig_file.from_document(document, "test")
     return caught.value.faults
 
 
@@ -40,27 +40,36 @@ def paths(value, way=()):
 
 @pytest.mark.parametrize("name", catalog.rigs())
 def test_every_rig_of_the_catalogue_loads(name):
-    assert rig.load(name).name == name
+    assert rig_file.load(name).name == name
 
 
 @pytest.mark.parametrize("left", catalog.hands())
 @pytest.mark.parametrize("right", catalog.hands())
 def test_every_pair_of_hands_survives_saving_and_loading(left, right, tmp_path):
-    chosen = rig.load("bimanual").with_choices(hands={"left": left, "right": right}, instruction="put: it # there", speed=0.0, seed=7)
-    assert rig.load(chosen.save(tmp_path / "saved.yaml")) == chosen
+    chosen = rig_file.with_choices(
+        rig_file.load("bimanual"),
+        hands={"left": left, "right": right},
+        instruction="put: it # there",
+        speed=0.0,
+        seed=7,
+    )
+    assert rig_file.load(chosen.save(tmp_path / "saved.yaml")) == chosen
 
 
 def test_choices_change_what_they_name_and_nothing_else():
-    plain = rig.load("bimanual")
-    chosen = plain.with_choices(hands={"left": "inspire", "right": None}, policy="none")
-    assert (chosen.sides["left"].hand.type, chosen.sides["right"]) == ("inspire", plain.sides["right"])
+    plain = rig_file.load("bimanual")
+    chosen = rig_file.with_choices(plain, hands={"left": "inspire", "right": None}, policy="none")
+    assert (chosen.sides["left"].hand.type, chosen.sides["right"]) == (
+        "inspire",
+        plain.sides["right"],
+    )
     assert chosen.policy is None
     assert dataclasses.replace(chosen, sides=plain.sides, policy=plain.policy) == plain
 
 
 def test_choices_are_checked_like_the_file():
     with pytest.raises(XlvlaError, match=r"unknown hand 'inspir'.*did you mean 'inspire'"):
-        rig.load("bimanual").with_choices(hands={"left": "inspir"})
+        rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspir"})
 
 
 def test_every_fault_is_reported_at_once_whatever_its_kind():
@@ -118,36 +127,58 @@ def test_random_damage_never_ends_in_anything_but_faults():
             for key in way:
                 section = section.get(key) if isinstance(section, dict) else None
             if isinstance(section, dict):
-                section[last] = rng.choice([None, {}, [], "x", -1, 1e9, float("nan"), {"a": 1}, [1, 2], ["x"] * 3, 3.5, False])
+                section[last] = rng.choice(
+                    [
+                        None,
+                        {},
+                        [],
+                        "x",
+                        -1,
+                        1e9,
+                        float("nan"),
+                        {"a": 1},
+                        [1, 2],
+                        ["x"] * 3,
+                        3.5,
+                        False,
+                    ]
+                )
         try:
-            rig.from_document(document, "test")
+            rig_file.from_document(document, "test")
         except RigError as error:
             assert all(fault.startswith("test: ") and "\n" not in fault for fault in error.faults)
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("[", "is not valid YAML"), ("", "expected a mapping with name, sides"), ("just words", "expected a mapping with name, sides")],
+    [
+        ("[", "is not valid YAML"),
+        ("", "expected a mapping with name, sides"),
+        ("just words", "expected a mapping with name, sides"),
+    ],
 )
 def test_a_file_that_is_no_rig_gets_one_line(text, line, tmp_path):
     path = tmp_path / "broken.yaml"
     path.write_text(text)
     with pytest.raises(XlvlaError, match=line) as caught:
-        rig.load(path)
+        rig_file.load(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_an_unknown_name_are_told_apart(tmp_path):
     with pytest.raises(XlvlaError, match="no rig file at"):
-        rig.load(tmp_path / "none.yaml")
+        rig_file.load(tmp_path / "none.yaml")
     with pytest.raises(XlvlaError, match=r"unknown rig 'bimanul'.*did you mean 'bimanual'"):
-        rig.load("bimanul")
+        rig_file.load("bimanul")
 
 
 @pytest.mark.parametrize(
     ("device", "expected"),
     [
-        ({"address": "/dev/video0", "driver": "realsens"}, "cameras.front.device: unknown driver 'realsens'"),
+        (
+            {"address": "/dev/video0", "driver": "realsens"},
+            "cameras.front.device: unknown driver 'realsens'",
+        ),
         ({"driver": "video"}, "cameras.front.device: 'address' is missing"),
         ({"address": "/dev/video0", "rate_hz": 0}, "cameras.front.device.rate_hz: must be above 0"),
     ],
@@ -158,6 +189,8 @@ def test_a_camera_that_cannot_be_found_is_a_fault(device, expected):
 
 
 def test_a_cameras_usual_driver_is_spelled_out():
-    document = changed("cameras.front", {**BIMANUAL["cameras"]["front"], "device": {"address": "/dev/video0"}})
-    device = rig.from_document(document, "test").camera_device("front")
+    document = changed(
+        "cameras.front", {**BIMANUAL["cameras"]["front"], "device": {"address": "/dev/video0"}}
+    )
+    device = rig_file.from_document(document, "test").camera_device("front")
     assert device is not None and device.driver == "v4l2"

@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.table import Table
 
-from xlvla import cli
 from xlvla.errors import RigError, XlvlaError
 from xlvla.screen import Plain, Screen, number, rig_line, styled
-from xlvla.text import MOST, Sparing, plain, plain_lines, uncoloured
+from xlvla.text import MOST, RepeatFilter, plain, plain_lines, uncoloured
+from xlvla_cli import app as cli
 
 STRANGE = "box [a] and [/b]\n\x1b[1mERROR: all is well\x07 \u202eabc"
 
@@ -44,15 +44,20 @@ def test_own_lines_keep_their_breaks():
         lambda console: console.print(STRANGE),
         lambda console: Screen(console).say(STRANGE),
         lambda console: Screen(console).say(("episode", "bold"), f": {STRANGE}"),
-        lambda console: Screen(console).heard("motion", f"WARN: {STRANGE}"),
-        lambda console: Screen(console).heard("motion", STRANGE),
+        lambda console: Screen(console).on_output("motion", f"WARN: {STRANGE}"),
+        lambda console: Screen(console).on_output("motion", STRANGE),
         lambda console: console.print(styled((STRANGE, "red"))),
         lambda console: console.print(table(STRANGE)),
     ],
 )
 def test_no_code_and_no_markup_of_a_stranger_reaches_the_terminal(put):
     said = shown(put)
-    assert "\\x1b[1m" in said and "\x1b[1mERROR" not in said and "\x07" not in said and "\u202e" not in said
+    assert (
+        "\\x1b[1m" in said
+        and "\x1b[1mERROR" not in said
+        and "\x07" not in said
+        and "\u202e" not in said
+    )
     assert "box [a] and [/b]" in said
 
 
@@ -68,14 +73,18 @@ def test_a_line_that_a_stranger_broke_is_one_line_of_the_screen():
 
 @pytest.mark.parametrize(
     ("error", "lines"),
-    [(XlvlaError(f"no hand '{STRANGE}'"), 1), (RigError(["arm: lost", f"hand: '{STRANGE}'"]), 2), (XlvlaError("[b]"), 1)],
+    [
+        (XlvlaError(f"no hand '{STRANGE}'"), 1),
+        (RigError(["arm: lost", f"hand: '{STRANGE}'"]), 2),
+        (XlvlaError("[b]"), 1),
+    ],
 )
 def test_an_error_is_told_in_lines_of_our_own(error, lines, monkeypatch, capsys):
     def fails() -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fails)
-    monkeypatch.setattr(cli.pkgutil, "iter_modules", lambda path: [])
+    monkeypatch.setattr(cli, "register_all", lambda package, folder, app: None)
     with pytest.raises(SystemExit):
         cli.main()
     said = capsys.readouterr().err
@@ -90,13 +99,16 @@ def test_a_figure_that_is_no_number_is_not_shown(told):
 
 def test_the_same_is_said_now_and_then_and_a_flood_of_different_things_ends():
     now_s = 0.0
-    sparing = Sparing(lambda: now_s)
-    assert [sparing("a") for _ in range(5)] == [True] + [False] * 4
-    assert sparing("b")
-    assert sum(sparing(str(number)) for number in range(1000)) == MOST - 2
+    repeat_filter = RepeatFilter(lambda: now_s)
+    assert [repeat_filter("a") for _ in range(5)] == [True] + [False] * 4
+    assert repeat_filter("b")
+    assert sum(repeat_filter(str(number)) for number in range(1000)) == MOST - 2
     now_s = 2.5
-    assert sparing("a")
+    assert repeat_filter("a")
 
 
 def test_colours_of_a_librarys_log_are_left_out_and_nothing_else_is():
-    assert uncoloured("\x1b[37;1mtime \x1b[31;1m[\x1b[37;1mSHM\x1b[m] failed\x1b[2J") == "time [SHM] failed\x1b[2J"
+    assert (
+        uncoloured("\x1b[37;1mtime \x1b[31;1m[\x1b[37;1mSHM\x1b[m] failed\x1b[2J")
+        == "time [SHM] failed\x1b[2J"
+    )

@@ -1,4 +1,6 @@
-"""The same packages as the pip distribution, installed the way ROS 2 expects; every `*/nodes/*.py` is an executable."""
+"""The same packages as the pip distribution, installed the way ROS 2 expects; every `*/nodes/*.py`
+is an executable.
+"""
 
 import re
 from pathlib import Path

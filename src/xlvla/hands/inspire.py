@@ -13,7 +13,13 @@ HAND = Hand(
         "ring_proximal_joint",
         "pinky_proximal_joint",
     ),
-    tips={"thumb": "thumb_tip", "index": "index_tip", "middle": "middle_tip", "ring": "ring_tip", "little": "pinky_tip"},
+    tips={
+        "thumb": "thumb_tip",
+        "index": "index_tip",
+        "middle": "middle_tip",
+        "ring": "ring_tip",
+        "little": "pinky_tip",
+    },
     palm="hand_base_link",
     driver="inspire",
 )

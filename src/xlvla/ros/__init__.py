@@ -10,4 +10,7 @@ _NEEDED = (
 )
 
 if _missing := [name for name in _NEEDED if find_spec(name) is None]:
-    raise XlvlaError(f"ROS 2 is missing ({', '.join(_missing)}): pip install 'xlvla[ros]', or source a ROS 2 installation for this Python")
+    raise XlvlaError(
+        f"ROS 2 is missing ({', '.join(_missing)}): pip install 'xlvla[ros]', or source a ROS 2 "
+        "installation for this Python"
+    )

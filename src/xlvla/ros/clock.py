@@ -1,7 +1,8 @@
 """ROS time for loops: the system's clock, or the simulation's, smooth between its messages.
 
-Stamps and deadlines of a node come from one `Clock`. With a simulation that is the simulation's time, so a control
-loop at 100 Hz runs 100 times per simulated second, however fast that second passes.
+Stamps and deadlines of a node come from one `Clock`. With a simulation that is the simulation's
+time, so a control loop at 100 Hz runs 100 times per simulated second, however fast that second
+passes.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Clock:
         return (until_ns - self.now_ns()) / SECOND
 
     def ticks(self, rate_hz: float, stop: threading.Event) -> Iterator[tuple[int, int]]:
-        """(deadline [ns], deadlines missed before it) `rate_hz` times a second until stopped; deadlines are whole periods of the clock."""
+        """(deadline [ns], deadlines missed before it) `rate_hz` times a second until stopped;
+        deadlines are whole periods of the clock.
+        """
         period = round(SECOND / rate_hz)
         while not self.running and not stop.wait(0.01):
             pass
@@ -55,7 +58,9 @@ class Clock:
         return (self.now_ns() // period + 1) * period
 
     def _rest(self, until_ns: int, stop: threading.Event) -> None:
-        """Sleeps at most until then, and not so long that a stop or a change of the clock goes unnoticed."""
+        """Sleeps at most until then, and not so long that a stop or a change of the clock goes
+        unnoticed.
+        """
         pause_s = self.pause_s(until_ns)
         if pause_s > 0.05:
             stop.wait(0.05)
@@ -63,19 +68,21 @@ class Clock:
             time.sleep(max(pause_s, 0.0002))
 
 
-LEAP_NS, BACK_NS = 10 * SECOND, SECOND // 10
+LEAP_NS = 10 * SECOND
+BACK_NS = SECOND // 10
 """The clock is not believed at once where it goes on, or back, by more than this in one message."""
 
 
 class SimClock(Clock):
     """The simulation's clock from `/clock`, made smooth between and across its messages.
 
-    A message can be late but never early, so real time is set against the promptest of the last second; otherwise each
-    late message would stop the clock for as long. The clock is at most `LONGEST_NS` ahead of the newest message: a
-    simulation that stops stops it.
+    A message can be late but never early, so real time is set against the promptest of the last
+    second; otherwise each late message would stop the clock for as long. The clock is at most
+    `LONGEST_NS` ahead of the newest message: a simulation that stops stops it.
 
     Args:
-        speed: simulated seconds per second; 0 when it runs as fast as it can, then only messages move the clock.
+        speed: simulated seconds per second; 0 when it runs as fast as it can, then only messages
+            move the clock.
     """
 
     LONGEST_NS = SECOND // 25
@@ -100,12 +107,12 @@ class SimClock(Clock):
         with self._lock:
             sim_ns = self._reader.newest()
             if sim_ns is not None:
-                self._hear(sim_ns)
+                self._on_clock(sim_ns)
             if self._sim_ns >= 0:
                 self._latest_ns = max(self._latest_ns, self._smooth_ns())
             return self._latest_ns
 
-    def _hear(self, sim_ns: int) -> None:
+    def _on_clock(self, sim_ns: int) -> None:
         if self._latest_ns >= 0 and not -BACK_NS <= sim_ns - self._latest_ns <= LEAP_NS:
             if not self._confirmed(sim_ns):
                 return
@@ -119,10 +126,14 @@ class SimClock(Clock):
 
     def _confirmed(self, sim_ns: int) -> bool:
         """Whether the message before leapt there, too: time that leaps once is a stray message."""
-        before_ns, self._leapt_ns = self._leapt_ns, sim_ns
+        before_ns = self._leapt_ns
+        self._leapt_ns = sim_ns
         if before_ns is not None and 0 <= sim_ns - before_ns <= LEAP_NS:
             return True
-        self._reader.refuse(f"time leaps from {self._latest_ns / SECOND:.1f} s to {sim_ns / SECOND:.1f} s: believed once it goes on there")
+        self._reader.refuse(
+            f"time leaps from {self._latest_ns / SECOND:.1f} s to {sim_ns / SECOND:.1f} s: "
+            "believed once it goes on there"
+        )
         return False
 
     def _smooth_ns(self) -> int:

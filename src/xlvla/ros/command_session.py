@@ -1,9 +1,11 @@
-"""Who commands, as a command's `frame_id` says it: `<session>`, `<session>/<era>`, or from a writer without one `<era>`.
+"""Who commands, as given in a command's `frame_id`: `<session>`, `<session>/<reset_id>`, or from a
+writer without a session `<reset_id>`.
 
-A session is one writer from an engagement to the next. A driver follows one at a time: the first it accepts when it follows
-none. It follows none after an anchor, a stop or a reset of the simulation, and once it has accepted no command for
-`motion.stale_s` and is at rest. So a writer that begins a new session is silent for `silence_s` first; a stranger who writes
-while a session is alive is refused, with or without a session of its own.
+A session is one writer from an engagement to the next. A driver follows one at a time: the first it
+accepts when it follows none. It follows none after an anchor, a stop or a reset of the simulation,
+and once it has accepted no command for `motion.stale_s` and is at rest. So a writer that begins a
+new session is silent for `silence_s` first; a stranger who writes while a session is alive is
+refused, with or without a session of its own.
 """
 
 from __future__ import annotations
@@ -24,17 +26,23 @@ def new_session() -> str:
     return secrets.token_hex(4)
 
 
-def encode(session: str, era: str = "") -> str:
-    """The `frame_id` of a command of a session, made in an era of the simulation ('' where there is none)."""
-    return f"{session}/{era}" if session and era else session or era
+def encode(session: str, reset_id: str = "") -> str:
+    """The `frame_id` of a session's command, made after a reset of the simulation ('' where there
+    is none).
+    """
+    return f"{session}/{reset_id}" if session and reset_id else session or reset_id
 
 
 def decode(frame_id: str) -> tuple[str, str]:
-    """(session, era) of a command's `frame_id`; whatever does not begin with a session is an era."""
-    session, _, era = frame_id.partition("/")
-    return (session, era) if _SESSION.fullmatch(session) else ("", frame_id)
+    """(session, reset id) of a command's `frame_id`; whatever does not begin with a session is a
+    reset id.
+    """
+    session, _, reset_id = frame_id.partition("/")
+    return (session, reset_id) if _SESSION.fullmatch(session) else ("", frame_id)
 
 
 def silence_s(rig: Rig) -> float:
-    """How long a writer is silent before it begins a new session with drivers that followed its last one [s]."""
+    """How long a writer is silent before it begins a new session with drivers that followed its
+    last one [s].
+    """
     return rig.motion.stale_s + MARGIN_S

@@ -1,4 +1,6 @@
-"""Compressed pictures, JPEG or PNG: how large one says it is is looked at before anybody makes room for it."""
+"""Compressed pictures, JPEG or PNG: how large one says it is is looked at before anybody makes room
+for it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _JPEG = b"\xff\xd8"
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers that begin a frame, which says the size."""
 
-_SEGMENT, _SIZE, _PNG_SIZE = struct.Struct(">HH"), struct.Struct(">HH"), struct.Struct(">II")
+_SEGMENT = struct.Struct(">HH")
+_SIZE = struct.Struct(">HH")
+_PNG_SIZE = struct.Struct(">II")
 
 
 def pixels(message: CompressedImage) -> np.ndarray:
@@ -31,7 +35,9 @@ def pixels(message: CompressedImage) -> np.ndarray:
         with contextlib.suppress(cv2.error):
             found = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if found is None:
-        raise XlvlaError(f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read")
+        raise XlvlaError(
+            f"a compressed image of {len(data)} bytes ('{message.format}') cannot be read"
+        )
     return cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
 
 

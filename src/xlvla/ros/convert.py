@@ -1,4 +1,6 @@
-"""numpy to messages and back. Names are checked on the way in: what comes out is in the order that was asked for."""
+"""numpy to messages and back. Names are checked on the way in: what comes out is in the order that
+was asked for.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +37,22 @@ def time_ns(time: Time) -> int:
 
 
 def timely_ns(time: Time, now_ns: int, ahead_ns: int) -> int:
-    """A stamp [ns] that is no further ahead of the clock than so; any, while the clock says nothing yet (a negative time)."""
+    """A stamp [ns] that is no further ahead of the clock than so; any, while the clock says nothing
+    yet (a negative time).
+    """
     ns = time_ns(time)
     if 0 <= now_ns < ns - ahead_ns:
-        raise XlvlaError(f"a stamp {(ns - now_ns) / SECOND:.1f} s ahead of the clock is refused: do the clocks of all machines agree?")
+        raise XlvlaError(
+            f"a stamp {(ns - now_ns) / SECOND:.1f} s ahead of the clock is refused: do the clocks "
+            "of all machines agree?"
+        )
     return ns
 
 
 RESET_AHEAD_NS = 5 * SECOND
-"""A reset may be heard before the simulation's clock, which as fast as it can passes seconds in the meantime."""
+"""A reset may be heard before the simulation's clock, which as fast as it can passes seconds in the
+meantime.
+"""
 
 LONGEST_NAME = 200
 """Characters of a joint's name, of a source's and of a reset's."""
@@ -55,35 +64,50 @@ MOST_NAMES = 256
 """Joints of a part; the largest hand has 16 and a body 29."""
 
 MOST_FRAMES = 128
-"""Frames of a chunk, twice the paper's: making a message of them takes about 1 ms, and motion has 5."""
+"""Frames of a chunk, twice the paper's: making a message of them takes about 1 ms, and motion has
+5.
+"""
 
 
 @dataclass(frozen=True)
 class Reset:
-    """The world was put back: what is stamped before `began_ns` is void."""
+    """The simulation was reset: what is stamped before `began_ns` is discarded."""
 
     name: str = ""
     began_ns: int = 0
 
 
 def reset(message: Header, now_ns: int) -> Reset:
-    """The reset that a message tells of; refuses one of the future, which would make everything until then void."""
+    """The reset that a message tells of; refuses one of the future, for which everything until then
+    would be discarded.
+    """
     if len(message.frame_id) > LONGEST_NAME or not message.frame_id.isprintable():
-        raise XlvlaError(f"a reset's name must be printable and of at most {LONGEST_NAME} characters")
+        raise XlvlaError(
+            f"a reset's name must be printable and of at most {LONGEST_NAME} characters"
+        )
     return Reset(message.frame_id, timely_ns(message.stamp, now_ns, RESET_AHEAD_NS))
 
 
 class JointMessage:
-    """A JointState of fixed joints, filled again for every sample: building one anew costs ten times as much."""
+    """A JointState of fixed joints, filled again for every sample: building one anew costs ten
+    times as much.
+    """
 
     def __init__(self, names: Sequence[str]):
         self.names = tuple(names)
         self._message = JointState(name=list(names))
 
     def fill(
-        self, ns: int, position: np.ndarray, velocity: np.ndarray | None = None, effort: np.ndarray | None = None, frame: str = ""
+        self,
+        ns: int,
+        position: np.ndarray,
+        velocity: np.ndarray | None = None,
+        effort: np.ndarray | None = None,
+        frame: str = "",
     ) -> JointState:
-        """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp; publish it before the next fill."""
+        """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp;
+        publish it before the next fill.
+        """
         self._message.header.stamp, self._message.header.frame_id = stamp(ns), frame
         self._message.position = doubles(position)
         self._message.velocity = doubles(velocity)
@@ -100,7 +124,9 @@ def doubles(values: np.ndarray | None) -> array.array:
 
 @dataclass(frozen=True)
 class Joints:
-    """A JointState that was understood: its stamp [ns], its positions [J] rad in the order of a rig, and itself."""
+    """A JointState that was understood: its stamp [ns], its positions [J] rad in the order of a
+    rig, and itself.
+    """
 
     stamp_ns: int
     position: np.ndarray
@@ -108,33 +134,49 @@ class Joints:
 
 
 def by_name(command: JointState) -> dict[str, float]:
-    """A command's positions [rad] by joint; refuses names and numbers that do not belong together."""
+    """A command's positions [rad] by joint; refuses names and numbers that do not belong
+    together.
+    """
     names = list(command.name)
     _check_names(names)
     if len(command.position) != len(names) or len(set(names)) != len(names):
-        raise XlvlaError(f"command refused: {len(set(names))} joints are named but {len(command.position)} positions given")
+        raise XlvlaError(
+            f"command refused: {len(set(names))} joints are named but {len(command.position)} "
+            "positions given"
+        )
     return dict(zip(names, command.position, strict=True))
 
 
 def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
-    """Positions [J] rad in the order of `names`; refuses unknown, missing or repeated names and numbers that are not finite."""
-    given, values = list(message.name), np.array(message.position, dtype=float)
+    """Positions [J] rad in the order of `names`; refuses unknown, missing or repeated names and
+    numbers that are not finite.
+    """
+    given = list(message.name)
+    values = np.array(message.position, dtype=float)
     _check_names(given)
     if len(values) != len(given):
         raise XlvlaError(f"{len(given)} joints are named but {len(values)} positions given")
     if given != list(names):
         values = values[order(given, names)]
     if not np.isfinite(values).all():
-        raise XlvlaError(f"position of '{names[int(np.argmin(np.isfinite(values)))]}' is not a finite number")
+        raise XlvlaError(
+            f"position of '{names[int(np.argmin(np.isfinite(values)))]}' is not a finite number"
+        )
     if np.abs(values).max(initial=0.0) > MOST_RAD:
-        raise XlvlaError(f"position of '{names[int(np.argmax(np.abs(values)))]}' is {np.abs(values).max():.3g} rad: no joint is there")
+        raise XlvlaError(
+            f"position of '{names[int(np.argmax(np.abs(values)))]}' is {np.abs(values).max():.3g} "
+            "rad: no joint is there"
+        )
     return values
 
 
 def _check_names(names: Sequence[str]) -> None:
     """Refuses names that nobody could have given, before they are compared and quoted."""
     if len(names) > MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
-        raise XlvlaError(f"{len(names)} joints, the longest name of {max(map(len, names))} characters, are refused")
+        raise XlvlaError(
+            f"{len(names)} joints, the longest name of {max(map(len, names))} characters, are "
+            "refused"
+        )
 
 
 def order(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
@@ -144,7 +186,9 @@ def order(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
             raise XlvlaError(unknown_line("joint", name, wanted))
     missing = [name for name in wanted if name not in given]
     if missing or len(given) != len(wanted):
-        raise XlvlaError(f"joint '{missing[0]}' is missing" if missing else "a joint is named twice")
+        raise XlvlaError(
+            f"joint '{missing[0]}' is missing" if missing else "a joint is named twice"
+        )
     return [list(given).index(name) for name in wanted]
 
 
@@ -163,7 +207,9 @@ def jpeg(rgb: np.ndarray, quality: int, ns: int, frame: str) -> CompressedImage:
     """The message of an RGB picture uint8 [H, W, 3] as JPEG."""
     import cv2
 
-    _, made = cv2.imencode(".jpg", np.ascontiguousarray(rgb[..., ::-1]), (cv2.IMWRITE_JPEG_QUALITY, quality))
+    _, made = cv2.imencode(
+        ".jpg", np.ascontiguousarray(rgb[..., ::-1]), (cv2.IMWRITE_JPEG_QUALITY, quality)
+    )
     message = CompressedImage(format="rgb8; jpeg compressed bgr8")  # as image_transport says it
     message.header.stamp, message.header.frame_id = stamp(ns), frame
     message.data = array.array("B", made.tobytes())
@@ -171,12 +217,18 @@ def jpeg(rgb: np.ndarray, quality: int, ns: int, frame: str) -> CompressedImage:
 
 
 def picture(message: Image | CompressedImage) -> np.ndarray:
-    """RGB uint8 [H, W, 3] of a compressed message, or of one with encoding rgb8 or bgr8, whatever its row padding."""
+    """RGB uint8 [H, W, 3] of a compressed message, or of one with encoding rgb8 or bgr8, whatever
+    its row padding.
+    """
     if isinstance(message, CompressedImage):
         return compressed.pixels(message)
     if message.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
-    if not message.width * message.height or message.step < 3 * message.width or len(message.data) != message.height * message.step:
+    if (
+        not message.width * message.height
+        or message.step < 3 * message.width
+        or len(message.data) != message.height * message.step
+    ):
         size = f"{message.width}x{message.height} with rows of {message.step} bytes"
         raise XlvlaError(f"an image of {size} cannot have {len(message.data)} bytes")
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
@@ -184,7 +236,9 @@ def picture(message: Image | CompressedImage) -> np.ndarray:
     return pixels if message.encoding == "rgb8" else pixels[..., ::-1]
 
 
-def camera_info(fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str) -> CameraInfo:
+def camera_info(
+    fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str
+) -> CameraInfo:
     """The message of a pinhole camera without distortion."""
     message = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
     message.header.stamp, message.header.frame_id = stamp(ns), frame
@@ -194,30 +248,47 @@ def camera_info(fx: float, fy: float, cx: float, cy: float, width: int, height: 
     return message
 
 
-def trajectory(names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float, source: str = "") -> JointTrajectory:
-    """The chunk [T, N] rad of a source as a message: frame k is due (k + 1) / rate_hz after the stamp."""
+def trajectory(
+    names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float, source: str = ""
+) -> JointTrajectory:
+    """The chunk [T, N] rad of a source as a message: frame k is due (k + 1) / rate_hz after the
+    stamp.
+    """
     message = JointTrajectory(joint_names=list(names))
     message.header.stamp, message.header.frame_id = stamp(ns), source
     message.points = [
-        JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz)) for k, row in enumerate(points)
+        JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz))
+        for k, row in enumerate(points)
     ]
     return message
 
 
 def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
-    """Chunk [T, N] rad and its rate [Hz]; refuses points that are not evenly spaced from the stamp on."""
+    """Chunk [T, N] rad and its rate [Hz]; refuses points that are not evenly spaced from the stamp
+    on.
+    """
     if not message.points:
         raise XlvlaError("the trajectory has no points")
     if len(message.points) > MOST_FRAMES:
-        raise XlvlaError(f"a chunk of {len(message.points)} frames is refused: at most {MOST_FRAMES} are played")
+        raise XlvlaError(
+            f"a chunk of {len(message.points)} frames is refused: at most {MOST_FRAMES} are played"
+        )
     _check_names(list(message.joint_names))
     if any(len(point.positions) != len(message.joint_names) for point in message.points):
-        raise XlvlaError(f"every point must have {len(message.joint_names)} positions, as many as joints are named")
+        raise XlvlaError(
+            f"every point must have {len(message.joint_names)} positions, as many as joints are "
+            "named"
+        )
     due = np.array([nanoseconds(point.time_from_start) for point in message.points], dtype=float)
     even = due[0] * np.arange(1, len(due) + 1)
     if due[0] <= 0 or np.abs(due - even).max() > 1e6:
-        raise XlvlaError("points must be evenly spaced: point k is due at (k + 1) times the first point's time_from_start")
-    return np.array([point.positions for point in message.points], dtype=float), SECOND * len(due) / due[-1]
+        raise XlvlaError(
+            "points must be evenly spaced: point k is due at (k + 1) times the first point's "
+            "time_from_start"
+        )
+    return np.array([point.positions for point in message.points], dtype=float), SECOND * len(
+        due
+    ) / due[-1]
 
 
 def _duration(seconds: float) -> Duration:
@@ -233,12 +304,17 @@ def vector(values: np.ndarray, label: str) -> Float64MultiArray:
 
 
 def latents(by_side: Mapping[Side, np.ndarray]) -> Float32MultiArray:
-    """Latents [T, L] by side as one array [side, frame, latent]; the first dimension's label lists the sides."""
+    """Latents [T, L] by side as one array [side, frame, latent]; the first dimension's label lists
+    the sides.
+    """
     stack = np.stack(list(by_side.values())).astype(np.float32)
     message = Float32MultiArray()
     labels = ("side: " + ",".join(by_side), "frame", "latent")
     strides = [stack.size, stack[0].size, stack.shape[2]]
-    message.layout.dim = [MultiArrayDimension(label=la, size=n, stride=st) for la, n, st in zip(labels, stack.shape, strides, strict=True)]
+    message.layout.dim = [
+        MultiArrayDimension(label=la, size=n, stride=st)
+        for la, n, st in zip(labels, stack.shape, strides, strict=True)
+    ]
     data = array.array("f")
     data.frombytes(stack.tobytes())
     message.data = data

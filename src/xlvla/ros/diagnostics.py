@@ -24,7 +24,8 @@ class Health:
         self._ticks: dict[str, deque[float]] = {}
         self._durations_ms: dict[str, deque[float]] = {}
         self._facts: dict[str, str] = {}
-        self._level, self._summary = DiagnosticStatus.OK, "starting"
+        self._level = DiagnosticStatus.OK
+        self._summary = "starting"
         self._lock = threading.Lock()
 
     def tick(self, what: str) -> None:
@@ -41,26 +42,35 @@ class Health:
             self._facts[what] = str(value)
 
     def ok(self, summary: str) -> None:
-        self._level, self._summary = DiagnosticStatus.OK, summary
+        self._level = DiagnosticStatus.OK
+        self._summary = summary
 
     def warn(self, summary: str) -> None:
-        self._level, self._summary = DiagnosticStatus.WARN, summary
+        self._level = DiagnosticStatus.WARN
+        self._summary = summary
 
     def error(self, summary: str) -> None:
-        self._level, self._summary = DiagnosticStatus.ERROR, summary
+        self._level = DiagnosticStatus.ERROR
+        self._summary = summary
 
     def figures(self) -> dict[str, str]:
         with self._lock:
             figures = dict(self._facts)
-            figures |= {f"{what} [Hz]": f"{_rate_hz(times):.1f}" for what, times in self._ticks.items()}
+            figures |= {
+                f"{what} [Hz]": f"{_rate_hz(times):.1f}" for what, times in self._ticks.items()
+            }
             for what, durations in self._durations_ms.items():
                 p50, p99 = np.percentile(durations, [50, 99])
                 figures |= {f"{what} p50 [ms]": f"{p50:.2f}", f"{what} p99 [ms]": f"{p99:.2f}"}
-            return figures | {what: str(count) for what, count in dict(self.counts).items() if count}
+            return figures | {
+                what: str(count) for what, count in dict(self.counts).items() if count
+            }
 
     def message(self, now_ns: int) -> DiagnosticArray:
         values = [KeyValue(key=key, value=value) for key, value in self.figures().items()]
-        status = DiagnosticStatus(level=self._level, name=self.name, message=self._summary, hardware_id="", values=values)
+        status = DiagnosticStatus(
+            level=self._level, name=self.name, message=self._summary, hardware_id="", values=values
+        )
         array = DiagnosticArray(status=[status])
         array.header.stamp = stamp(now_ns)
         return array

@@ -1,7 +1,8 @@
-"""What messages of a topic must be like, and what they are read as: said once per topic, where it is read.
+"""What messages of a topic must be like, and what they are read as: said once per topic, where it
+is read.
 
-A form raises XlvlaError for what is no good. Whoever reads by a form (`Reader`, `RigNode.listen`) counts and says it and
-goes on with the next message.
+A form raises XlvlaError for an invalid message. Its readers (`Reader`, `RigNode.listen`) count and
+log it and goes on with the next message.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Form(Generic[T]):
 
     def check(self, topic: Topic, data: bytes) -> None:
         """Looks at a serialised message without reading it."""
-        sizes.check(data, self.largest or topic.largest or sizes.LARGEST.get(topic.type, sizes.OTHERWISE))
+        sizes.check(
+            data, self.largest or topic.largest or sizes.LARGEST.get(topic.type, sizes.OTHERWISE)
+        )
         if self.look is not None:
             self.look(data)
 
@@ -60,7 +63,9 @@ class Form(Generic[T]):
         try:
             message = deserialize_message(data, topic.type)
         except Exception:  # of many kinds, by type support
-            raise XlvlaError(f"{len(data)} bytes that are no {topic.type.__name__} are refused") from None
+            raise XlvlaError(
+                f"{len(data)} bytes that are no {topic.type.__name__} are refused"
+            ) from None
         return self.read(message)
 
 
@@ -82,14 +87,16 @@ LONGEST_WORDS = 1000
 """Characters of a sentence."""
 
 
-def _words(message: Any) -> str:
-    said = " ".join(message.data.split())
-    if len(said) > LONGEST_WORDS:
-        raise XlvlaError(f"a text of {len(said)} characters is refused: at most {LONGEST_WORDS} are read")
-    return plain(said, longest=LONGEST_WORDS)
+def _text_line(message: Any) -> str:
+    text = " ".join(message.data.split())
+    if len(text) > LONGEST_WORDS:
+        raise XlvlaError(
+            f"a text of {len(text)} characters is refused: at most {LONGEST_WORDS} are read"
+        )
+    return plain(text, longest=LONGEST_WORDS)
 
 
-WORDS: Form[str] = Form(_words, largest=8 << 10)
+WORDS: Form[str] = Form(_text_line, largest=8 << 10)
 """A name, a sentence or an order, on one line."""
 
 KEYS: Form[str] = Form(lambda message: message.data, largest=_KIB)
@@ -97,23 +104,33 @@ KEYS: Form[str] = Form(lambda message: message.data, largest=_KIB)
 
 
 def joints(names: Sequence[str], now_ns: Callable[[], int] | None = None) -> Form[convert.Joints]:
-    """JointStates with finite positions of exactly these joints, in any order, none stamped ahead of `now_ns`."""
+    """JointStates with finite positions of exactly these joints, in any order, none stamped ahead
+    of `now_ns`.
+    """
 
     def read(message: Any) -> convert.Joints:
         stamp = message.header.stamp
-        stamp_ns = convert.time_ns(stamp) if now_ns is None else convert.timely_ns(stamp, now_ns(), FUTURE_NS)
+        stamp_ns = (
+            convert.time_ns(stamp)
+            if now_ns is None
+            else convert.timely_ns(stamp, now_ns(), FUTURE_NS)
+        )
         return convert.Joints(stamp_ns, convert.positions(message, names), message)
 
     return Form(read, largest=sizes.of_joints(names))
 
 
 def command(names: Sequence[str]) -> Form[Any]:
-    """JointStates that are no larger than those of these joints; what else a command must be its receiver says."""
+    """JointStates that are no larger than those of these joints; what else a command must be its
+    receiver says.
+    """
     return replace(MESSAGE, largest=sizes.of_joints(names))
 
 
 def chunk(names: Sequence[str]) -> Form[Any]:
-    """JointTrajectories of no more than so many joints and `convert.MOST_FRAMES` frames; what else a chunk must be motion says."""
+    """JointTrajectories of no more than so many joints and `convert.MOST_FRAMES` frames; what else
+    a chunk must be motion says.
+    """
     largest = sizes.of_chunk(names)
     return Form(_stamped, lambda data: sizes.check_chunk(data, largest, len(names)), largest)
 
@@ -147,7 +164,9 @@ STOPPED = "stopped"
 
 @dataclass(frozen=True)
 class Device:
-    """How a device is: the level of a DiagnosticStatus, its line, and who has stopped it (None: nobody)."""
+    """Device status: the level of a DiagnosticStatus, its line, and who stopped the device (None:
+    not stopped).
+    """
 
     level: int
     text: str
@@ -161,7 +180,11 @@ def stopped_by(status: Any) -> str | None:
 
 def _device(message: Any) -> Device:
     level = message.level
-    return Device(level[0] if isinstance(level, bytes) else int(level), plain(message.message), stopped_by(message))
+    return Device(
+        level[0] if isinstance(level, bytes) else int(level),
+        plain(message.message),
+        stopped_by(message),
+    )
 
 
 DEVICE: Form[Device] = Form(_device)
@@ -173,11 +196,11 @@ def _figures(message: Any) -> dict[str, dict[str, str]]:
 
 
 def _figures_of(status: Any) -> dict[str, str]:
-    told = {plain(entry.key): plain(entry.value) for entry in status.values}
-    for key, value in told.items():
+    values = {plain(entry.key): plain(entry.value) for entry in status.values}
+    for key, value in values.items():
         if key.endswith(NUMBERED) and not _is_number(value):
             raise XlvlaError(f"'{status.name}' says that '{key}' is '{value}', which is no number")
-    return {"": plain(status.message), **told}
+    return {"": plain(status.message), **values}
 
 
 def _is_number(text: str) -> bool:

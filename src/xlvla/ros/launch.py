@@ -1,7 +1,8 @@
-"""From a rig's graph to a ROS 2 launch description; needs `launch` and `launch_ros` of a ROS 2 installation.
+"""From a rig's graph to a ROS 2 launch description; needs `launch` and `launch_ros` of a ROS 2
+installation.
 
-What `xlvla run` does with processes, this does with launch actions: the same nodes, names and parameters, and the whole
-rig stops when one of them dies.
+What `xlvla run` does with processes, this does with launch actions: the same nodes, names and
+parameters, and the whole rig stops when one of them dies.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -31,12 +32,13 @@ from launch.event_handlers import OnProcessExit
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from xlvla import catalog, security
+from xlvla import catalog, rig_file, security
 from xlvla.errors import RigError, XlvlaError
 from xlvla.graph import NodeSpec, chosen
 from xlvla.network import Reach, reach
 from xlvla.paths import share
-from xlvla.rig import Rig, load
+from xlvla.rig import Rig
+from xlvla.rig_file import load
 from xlvla.robot import rig_description
 from xlvla.ros import supervision
 from xlvla.run import NODE_DEFAULTS
@@ -46,7 +48,9 @@ AS_RIG = "as_rig"
 
 
 def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
-    """Everything a rig needs, with the arguments a user may choose by; `rviz_file` lies in the launch folder."""
+    """Everything a rig needs, with the arguments a user may choose by; `rviz_file` lies in the
+    launch folder.
+    """
 
     def start(context: LaunchContext) -> list[Any]:
         rig = chosen_rig(context)
@@ -54,32 +58,59 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
         scope = reach(rig.network, os.environ, insisted=_choice(context, "network") is not None)
         if faults := security.faults(rig, specs, os.environ):
             raise RigError(faults)
-        return [*reach_actions(scope), *rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None)]
+        return [
+            *reach_actions(scope),
+            *rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None),
+        ]
 
     return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
 
 
 def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
     """The launch arguments, with choices and descriptions from the catalogue."""
-    hands, policies = list(catalog.hands()), list(catalog.policies())
+    hands = list(catalog.hands())
+    policies = list(catalog.policies())
     return [
-        _argument("rig", default_rig, f"Rig of the catalogue ({', '.join(catalog.rigs())}), or path of a rig's YAML file."),
+        _argument(
+            "rig",
+            default_rig,
+            f"Rig of the catalogue ({', '.join(catalog.rigs())}), or path of a rig's YAML file.",
+        ),
         _argument("left_hand", AS_RIG, "Hand on the left arm.", [AS_RIG, *hands]),
         _argument("right_hand", AS_RIG, "Hand on the right arm.", [AS_RIG, *hands]),
-        _argument("sim", AS_RIG, "Simulate the robot; the time is then the simulation's.", [AS_RIG, "true", "false"]),
-        _argument("policy", AS_RIG, "Who decides; none starts the robot alone.", [AS_RIG, *policies, "none"]),
-        _argument("instruction", AS_RIG, "The task in words."),
-        _argument("only", "", "Start only these nodes of the rig, separated by commas; the rest run elsewhere."),
-        _argument("without", "", "Start all nodes but these, which run elsewhere: without:=policy."),
+        _argument(
+            "sim",
+            AS_RIG,
+            "Simulate the robot; the time is then the simulation's.",
+            [AS_RIG, "true", "false"],
+        ),
+        _argument(
+            "policy",
+            AS_RIG,
+            "Who decides; none starts the robot alone.",
+            [AS_RIG, *policies, "none"],
+        ),
+        _argument("instruction", AS_RIG, "The task instruction."),
+        _argument(
+            "only",
+            "",
+            "Start only these nodes of the rig, separated by commas; the rest run elsewhere.",
+        ),
+        _argument(
+            "without", "", "Start all nodes but these, which run elsewhere: without:=policy."
+        ),
         _argument("network", AS_RIG, "Let nodes of other machines in.", [AS_RIG, "true", "false"]),
-        _argument("rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]),
+        _argument(
+            "rviz", "true", "Show robot, camera and the policy's chunk in RViz.", ["true", "false"]
+        ),
     ]
 
 
 def chosen_rig(context: LaunchContext) -> Rig:
     """The rig the arguments chose."""
     sim = _choice(context, "sim")
-    return load(context.launch_configurations["rig"]).with_choices(
+    return rig_file.with_choices(
+        load(context.launch_configurations["rig"]),
         hands={"left": _choice(context, "left_hand"), "right": _choice(context, "right_hand")},
         sim=None if sim is None else sim == "true",
         policy=_choice(context, "policy"),
@@ -92,41 +123,79 @@ def reach_actions(scope: Reach) -> list[Any]:
     """Actions that make everything started after them speak as far as that, and say so."""
     if scope.fault:
         raise XlvlaError(scope.fault)
-    set_or_not = [UnsetEnvironmentVariable(name) if v is None else SetEnvironmentVariable(name, v) for name, v in scope.variables.items()]
+    set_or_not = [
+        UnsetEnvironmentVariable(name) if v is None else SetEnvironmentVariable(name, v)
+        for name, v in scope.variables.items()
+    ]
     operators = [UnsetEnvironmentVariable(security.OVERRIDE)]  # which would be every node's
     return [
         *set_or_not,
         *operators,
-        LogInfo(msg=f"the rig speaks {scope.line}" + ("" if scope.network else "; network:=true lets other machines in")),
+        LogInfo(
+            msg=f"the rig speaks {scope.line}"
+            + ("" if scope.network else "; network:=true lets other machines in")
+        ),
     ]
 
 
 def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Any]:
-    """Actions that start nodes of a rig and stop all of them when one dies; the resolved rig lives as long as the launch."""
+    """Actions that start nodes of a rig and stop all of them when one dies; the resolved rig lives
+    as long as the launch.
+    """
     folder = Path(tempfile.mkdtemp(prefix="xlvla-"))
     rig_path = rig.save(folder / f"{rig.name}.yaml")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     actions: list[Any] = []
     for spec in specs:
         secured = security.arguments(rig, spec, os.environ)
-        node = rig_node(spec, str(rig_path), use_sim_time=rig.sim is not None, ros_arguments=secured)
-        actions += [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all))]
-    watched = any(spec.name == "joint_states" for spec in specs)  # the machine of the robot, or of all
+        node = rig_node(
+            spec, str(rig_path), use_sim_time=rig.sim is not None, ros_arguments=secured
+        )
+        actions += [
+            node,
+            RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all)),
+        ]
+    watched = any(
+        spec.name == "joint_states" for spec in specs
+    )  # the machine of the robot, or of all
     return actions + (_viewers(rig, rviz_file) if watched else [])
 
 
-def rig_node(spec: NodeSpec, rig_path: str, *, use_sim_time: bool, ros_arguments: Sequence[str] = ()) -> Node:
-    """One node of the graph: the colcon-installed executable, or its module where the packages came from pip."""
-    parameters = {key: ParameterValue(value, value_type=type(value)) for key, value in spec.params(rig_path).items()}
-    # The first python3 of the path, not the one colcon ran with: an active virtual environment has what ROS has no package for.
-    where: dict[str, Any] = {"package": "xlvla", "executable": executable(spec), "prefix": "python3"}
+def rig_node(
+    spec: NodeSpec, rig_path: str, *, use_sim_time: bool, ros_arguments: Sequence[str] = ()
+) -> Node:
+    """One node of the graph: the colcon-installed executable, or its module where the packages came
+    from pip.
+    """
+    parameters = {
+        key: ParameterValue(value, value_type=type(value))
+        for key, value in spec.params(rig_path).items()
+    }
+    # The first python3 of the path, not the one colcon ran with: an active virtual environment has
+    # what ROS has no package for.
+    where: dict[str, Any] = {
+        "package": "xlvla",
+        "executable": executable(spec),
+        "prefix": "python3",
+    }
     if not _installed("xlvla"):
         where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
     where["ros_arguments"] = list(ros_arguments)
     parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
-    where["additional_env"] = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
-    where["additional_env"][supervision.PARENT] = str(os.getpid())  # launch itself leaves them running when it is ended by SIGTERM
-    return Node(name=spec.name, exec_name=spec.name, namespace=spec.namespace, parameters=[parameters], output="screen", **where)
+    where["additional_env"] = {
+        key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ
+    }
+    where["additional_env"][supervision.PARENT] = str(
+        os.getpid()
+    )  # launch itself leaves them running when it is ended by SIGTERM
+    return Node(
+        name=spec.name,
+        exec_name=spec.name,
+        namespace=spec.namespace,
+        parameters=[parameters],
+        output="screen",
+        **where,
+    )
 
 
 def executable(spec: NodeSpec) -> str:
@@ -137,27 +206,51 @@ def executable(spec: NodeSpec) -> str:
 def _viewers(rig: Rig, rviz_file: str | None) -> list[Any]:
     """robot_state_publisher and RViz, where they are installed; the rig runs without them."""
     if security.is_asked_for(os.environ):
-        return [LogInfo(msg="secured, so without robot_state_publisher and RViz: they have no enclave")]
+        return [
+            LogInfo(msg="secured, so without robot_state_publisher and RViz: they have no enclave")
+        ]
     use_sim_time = rig.sim is not None
     actions: list[Any] = []
     if _installed("robot_state_publisher"):
         actions.append(_state_publisher(rig, use_sim_time))
     else:
         actions.append(
-            LogInfo(msg="robot_state_publisher is not installed: no TF frames (apt-get install ros-$ROS_DISTRO-robot-state-publisher)")
+            LogInfo(
+                msg="robot_state_publisher is not installed: no TF frames (apt-get install "
+                "ros-$ROS_DISTRO-robot-state-publisher)"
+            )
         )
     if rviz_file is None:
         return actions
     if not _installed("rviz2"):
-        return [*actions, LogInfo(msg="RViz is not installed: running without it (apt-get install ros-$ROS_DISTRO-rviz2)")]
+        return [
+            *actions,
+            LogInfo(
+                msg="RViz is not installed: running without it (apt-get install "
+                "ros-$ROS_DISTRO-rviz2)"
+            ),
+        ]
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return [*actions, LogInfo(msg="no display: running without RViz (rviz:=false silences this)")]
+        return [
+            *actions,
+            LogInfo(msg="no display: running without RViz (rviz:=false silences this)"),
+        ]
     settings = ["-d", str(share("launch") / rviz_file)]
-    return [*actions, Node(package="rviz2", executable="rviz2", arguments=settings, parameters=[{"use_sim_time": use_sim_time}])]
+    return [
+        *actions,
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            arguments=settings,
+            parameters=[{"use_sim_time": use_sim_time}],
+        ),
+    ]
 
 
 def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
-    """Publishes TF; its copy of the description goes aside, since /robot_description has one publisher."""
+    """Publishes TF; its copy of the description goes aside, since /robot_description has one
+    publisher.
+    """
     description = ParameterValue(rig_description(rig), value_type=str)
     return Node(
         package="robot_state_publisher",
@@ -170,10 +263,14 @@ def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
 def _stop_all(event: Any, context: LaunchContext) -> None:
     """An error in a handler ends the launch with exit code 1, which an event Shutdown would not."""
     if not context.is_shutdown:
-        raise XlvlaError(f"node {event.process_name} ended with exit code {event.returncode}: stopping the rig")
+        raise XlvlaError(
+            f"node {event.process_name} ended with exit code {event.returncode}: stopping the rig"
+        )
 
 
-def _argument(name: str, default: str, text: str, choices: list[str] | None = None) -> DeclareLaunchArgument:
+def _argument(
+    name: str, default: str, text: str, choices: list[str] | None = None
+) -> DeclareLaunchArgument:
     if AS_RIG in (default, *(choices or [])):
         text += f" {AS_RIG}: what the rig's file says."
     return DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
@@ -185,7 +282,9 @@ def _choice(context: LaunchContext, name: str) -> str | None:
 
 
 def _names(context: LaunchContext, name: str) -> list[str]:
-    return [entry.strip() for entry in context.launch_configurations[name].split(",") if entry.strip()]
+    return [
+        entry.strip() for entry in context.launch_configurations[name].split(",") if entry.strip()
+    ]
 
 
 def _truth(context: LaunchContext, name: str) -> bool:

@@ -19,25 +19,33 @@ _INSTEAD = "leave __ns (or PushRosNamespace) out, and tell rigs apart by ROS_DOM
 
 
 def run(kind: Callable[[], RigNode]) -> None:
-    """The main of every node's module: runs until SIGINT, SIGTERM or failure, then exits with 0 or 1."""
+    """The main of every node's module: runs until SIGINT, SIGTERM or failure, then exits with 0 or
+    1.
+    """
     supervision.follow_parent()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    name, failure = _name_given(), None
+    name = _name_given()
+    failure = None
     try:
         node = _joined(kind)
-        name, failure = node.get_name(), _served(node, stop)
+        name = node.get_name()
+        failure = _served(node, stop)
     except Exception as error:
         failure = last_words(error)
     if failure:
         print(f"{name}: {failure}", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(1 if failure else 0)  # native libraries have nothing left to do, and some hang in their destructors
+    os._exit(
+        1 if failure else 0
+    )  # native libraries have nothing left to do, and some hang in their destructors
 
 
 def _joined(kind: Callable[[], RigNode]) -> RigNode:
-    """The node in the graph; refuses a namespace, which would move its services but none of its topics."""
+    """The node in the graph; refuses a namespace, which would move its services but none of its
+    topics.
+    """
     supervision.busy_with("joins the ROS graph (rclpy.init)")
     participant.join()
     supervision.busy_with("makes its node (create_node)")
@@ -46,12 +54,17 @@ def _joined(kind: Callable[[], RigNode]) -> RigNode:
     except RuntimeError as error:
         raise participant.no_node(error) from None
     if node.get_namespace() != "/":
-        raise XlvlaError(f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: {_INSTEAD}")
+        raise XlvlaError(
+            f"started in namespace '{node.get_namespace()}', but a rig's topics are absolute: "
+            f"{_INSTEAD}"
+        )
     return node
 
 
 def _served(node: RigNode, stop: threading.Event) -> str | None:
-    """Serves the node until asked to stop, and leaves the graph in order; the reason where it failed."""
+    """Serves the node until asked to stop, and leaves the graph in order; the reason where it
+    failed.
+    """
     try:
         return _spin(node, stop)
     finally:
@@ -71,15 +84,17 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
     supervision.busy_with("is active, but its job has not begun")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    told = False
+    announced = False
     while not stop.is_set() and node.failure is None:
-        if not told and node.up:
+        if not announced and node.up:
             supervision.ready()
-            told = True
+            announced = True
         executor.spin_once(timeout_sec=0.2)
     return node.failure
 
 
 def _name_given() -> str:
     """What the node is to be called by whoever starts it; of use before it exists."""
-    return next((word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node")
+    return next(
+        (word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node"
+    )

@@ -1,4 +1,6 @@
-"""Who else is on this ROS domain: a second rig with nodes of the same names, and others who write commands."""
+"""Who else is on this ROS domain: a second rig with nodes of the same names, and others who write
+commands.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,14 @@ from xlvla.ros import topics
 from xlvla.ros.reader import Reader
 
 DISCOVERY_S = 3.5
-"""Within this time from the start of a node it has found those that were there before it, which announce themselves every 3 s."""
+"""Within this time from the start of a node it has found those that were there before it, which
+announce themselves every 3 s.
+"""
 
 SPEAKS_S = 5.0
-"""A node reports on itself every second: one that has not for so long has ended, though discovery still lists it."""
+"""A node reports on itself every second: one that has not for so long has ended, though discovery
+still lists it.
+"""
 
 MOTION = "/motion"
 
@@ -46,7 +52,9 @@ def own_name(node: Node) -> str:
 
 def present(node: Node) -> Counter[str]:
     """How many nodes of each full name are on the domain, `node` itself included."""
-    return Counter(full_name(name, namespace) for name, namespace in node.get_node_names_and_namespaces())
+    return Counter(
+        full_name(name, namespace) for name, namespace in node.get_node_names_and_namespaces()
+    )
 
 
 def writers(node: Node, topic: topics.Topic) -> list[str]:
@@ -63,12 +71,16 @@ def second_writer(node: Node, topic: topics.Topic) -> str:
     return f"second writer: {', '.join(found) if found else UNNAMED}"
 
 
-def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = None) -> socket.socket | None:
-    """Raises XlvlaError where another node of this name already runs on the domain: two would command the same devices.
+def refuse_namesake(
+    node: Node, health_name: str = "", since_s: float | None = None
+) -> socket.socket | None:
+    """Raises XlvlaError where another node of this name already runs on the domain: two would
+    command the same devices.
 
-    On this machine the name is a socket's, which the kernel takes back however its process ends. Where the graph reaches
-    further it is looked at until `DISCOVERY_S` after `since_s` (monotonic; now where None); a namesake found there counts
-    when it reports on itself. To be called before the node reports itself.
+    On this machine the name is a socket's, which the kernel takes back however its process ends.
+    Where the graph reaches further it is looked at until `DISCOVERY_S` after `since_s` (monotonic;
+    now where None); a namesake found there counts when it reports on itself. To be called before
+    the node reports itself.
 
     Args:
         health_name: what the node is called on `/diagnostics`; '' is its own name.
@@ -91,7 +103,9 @@ def refuse_namesake(node: Node, health_name: str = "", since_s: float | None = N
 
 
 def _claim(number: int, name: str) -> socket.socket | None:
-    """What holds the name of a node on a domain of this machine; XlvlaError where another process has it."""
+    """What holds the name of a node on a domain of this machine; XlvlaError where another process
+    has it.
+    """
     held = socket.socket(socket.AF_UNIX)
     try:
         held.bind(f"\0xlvla-{number}-{name}")
@@ -104,7 +118,10 @@ def _claim(number: int, name: str) -> socket.socket | None:
 
 
 def _runs_already(name: str) -> XlvlaError:
-    return XlvlaError(f"a node {name} already runs on {domain()}: stop the other rig, or start with another ROS_DOMAIN_ID")
+    return XlvlaError(
+        f"a node {name} already runs on {domain()}: stop the other rig, or start with another "
+        "ROS_DOMAIN_ID"
+    )
 
 
 def domain() -> str:
@@ -112,7 +129,9 @@ def domain() -> str:
 
 
 def _speaks(node: Node, name: str) -> bool:
-    """Whether somebody of a name reports on itself within `SPEAKS_S`, or a node that may not listen must believe so."""
+    """Whether somebody of a name reports on itself within `SPEAKS_S`, or a node that may not listen
+    must believe so.
+    """
     try:
         reader = Reader(node, topics.DIAGNOSTICS.history(100))
     except RuntimeError:  # a secured graph lets no node hear more than it needs
@@ -131,8 +150,8 @@ def _speaks(node: Node, name: str) -> bool:
 class Neighbours:
     """Strangers beside the nodes of a rig, by the graph alone: cheap enough to ask every second.
 
-    To be made after `refuse_namesake`. What bears a name of the rig by then has ended without a word, and is in the graph
-    only until its lease is over.
+    To be made after `refuse_namesake`. What bears a name of the rig by then has ended without a
+    word, and is in the graph only until its lease is over.
 
     Args:
         node: who asks; it may itself write commands.
@@ -142,7 +161,9 @@ class Neighbours:
     def __init__(self, node: Node, rig: Rig, written: Iterable[topics.Topic] | None = None):
         self._node = node
         self._names = {spec.label for spec in nodes(rig)}
-        self._written = tuple(topics.command(*key) for key in rig.parts) if written is None else tuple(written)
+        self._written = (
+            tuple(topics.command(*key) for key in rig.parts) if written is None else tuple(written)
+        )
         self._ended = self._more()
 
     def writers(self) -> list[str]:
@@ -150,7 +171,9 @@ class Neighbours:
         others = set[str]()
         for topic in self._written:
             found = Counter(writers(self._node, topic))
-            found[own_name(self._node)] -= sum(publisher.topic_name == topic.name for publisher in self._node.publishers)
+            found[own_name(self._node)] -= sum(
+                publisher.topic_name == topic.name for publisher in self._node.publishers
+            )
             others |= set(found - self._ended)
         return sorted(others)
 
@@ -172,4 +195,8 @@ class Neighbours:
             wrong.append(f"second writer of commands: {', '.join(others)}")
         if doubles := self.doubles():
             wrong.append(f"running twice: {', '.join(doubles)}")
-        return f"{'; '.join(wrong)} on {domain()}: stop the other one, or use another ROS_DOMAIN_ID" if wrong else ""
+        return (
+            f"{'; '.join(wrong)} on {domain()}: stop the other one, or use another ROS_DOMAIN_ID"
+            if wrong
+            else ""
+        )

@@ -1,4 +1,6 @@
-"""The base of every node: a lifecycle node that starts itself, reports on itself and stops cleanly."""
+"""The base of every node: a lifecycle node that starts itself, reports on itself and stops
+cleanly.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ from rclpy.clock import ClockType  # pyright: ignore[reportPrivateImportUsage]
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 
-from xlvla import rig as rigs
+from xlvla import rig_file
 from xlvla.errors import XlvlaError, last_words
 from xlvla.ros import neighbours, refusals, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.diagnostics import Health
 from xlvla.ros.forms import Form
 from xlvla.ros.refusals import Refusals
-from xlvla.text import Sparing, plain
+from xlvla.text import RepeatFilter, plain
 
 T = TypeVar("T")
 
@@ -39,9 +41,9 @@ WORK_ENDS_S = 5.0
 class RigNode(LifecycleNode):
     """A node of a rig.
 
-    A node says what it does in `configure`, `activate`, `deactivate` and `work`. `work` runs in its own thread while
-    the node is active; whatever it raises ends the process with one line. XlvlaError is the user's to mend, so it
-    shows no traceback.
+    A node says what it does in `configure`, `activate`, `deactivate` and `work`. `work` runs in its
+    own thread while the node is active; whatever it raises ends the process with one line.
+    XlvlaError is the user's to mend, so it shows no traceback.
 
     Attributes:
         rig: the rig; from `configure` on.
@@ -59,7 +61,7 @@ class RigNode(LifecycleNode):
         self.failure: str | None = None
         self._worker: threading.Thread | None = None
         self._stop = threading.Event()
-        self._sparing = Sparing()
+        self._repeat_filter = RepeatFilter()
         self._refusals = Refusals(self.warn, self.health.counts)
         refusals.tell(self, self._refusals)
         self._permanent: list[Any] = []
@@ -86,8 +88,11 @@ class RigNode(LifecycleNode):
     def publisher(self, topic: topics.Topic) -> Publisher:
         return self.create_publisher(topic.type, topic.name, topic.qos)
 
-    def listen(self, topic: topics.Topic, form: Form[T], hear: Callable[[T], None]) -> None:
-        """Calls `hear` in the executor's thread with what every message says; what is not of the form is counted and said."""
+    def listen(self, topic: topics.Topic, form: Form[T], on_value: Callable[[T], None]) -> None:
+        """Calls `on_value` in the executor's thread with the value of every message; what is not of
+        the
+        form is counted and said.
+        """
 
         def take(data: Any) -> None:
             try:
@@ -95,22 +100,26 @@ class RigNode(LifecycleNode):
             except XlvlaError as error:
                 self.refuse(topic, error)
             else:
-                hear(value)
+                on_value(value)
 
         self.create_subscription(topic.type, topic.name, take, topic.qos, raw=True)
 
     def refuse(self, topic: topics.Topic, why: XlvlaError) -> None:
-        """Counts a message that is no good, and says so now and then."""
+        """Counts an invalid message, and logs it at a limited rate."""
         self._refusals.add(topic.name, why)
 
     def serve(self, service: topics.Service, answer: Callable[[Any], str]) -> None:
-        """Offers a service; `answer` gets the request and returns the message of a success or raises XlvlaError."""
+        """Offers a service; `answer` gets the request and returns the message of a success or
+        raises XlvlaError.
+        """
 
         def respond(request: Any, response: Any) -> Any:
             try:
-                response.message, response.success = answer(request), True
+                response.message = answer(request)
+                response.success = True
             except XlvlaError as error:
-                response.message, response.success = str(error), False
+                response.message = str(error)
+                response.success = False
             return response
 
         self.create_service(service.type, service.name, respond)
@@ -128,15 +137,21 @@ class RigNode(LifecycleNode):
 
     def warn(self, line: str) -> None:
         """One line for the operator; the same one at most every 2 s."""
-        if self._sparing(line):
+        if self._repeat_filter(line):
             self.get_logger().warning(plain(line))
 
     def fail(self, error: BaseException) -> None:
-        """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback for our mistake."""
-        self.failure = "\n".join(plain(line, longest=len(line)) for line in last_words(error).splitlines())
+        """Ends the process, with one line for a user's mistake or a machine's lack, and a traceback
+        for our mistake.
+        """
+        self.failure = "\n".join(
+            plain(line, longest=len(line)) for line in last_words(error).splitlines()
+        )
 
     def destroy_node(self) -> None:
-        """Leaves the graph, and its shared memory: the state machine would keep hold of the node, and that of its files."""
+        """Leaves the graph, and its shared memory: the state machine would keep hold of the node,
+        and that of its files.
+        """
         if self._held_name is not None:
             self._held_name.close()
         super().destroy_node()
@@ -167,26 +182,34 @@ class RigNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._permanent = self._entities()
-        self.rig = rigs.load(self.parameter("rig"))
+        self.rig = rig_file.load(self.parameter("rig"))
         if self._held_name is None:
             self._held_name = neighbours.refuse_namesake(self, self.health.name, self._began_s)
         self.clock: Clock = SimClock(self, self.rig.sim.speed) if self.rig.sim else Clock()
         self.configure()
 
     def _cleanup(self) -> None:
-        """Takes back what `configure` and all it made have put into the graph, so that it can be done again."""
+        """Takes back what `configure` and all it made have put into the graph, so that it can be
+        done again.
+        """
         for kind in ("subscription", "service", "client", "timer", "publisher"):
             for entity in list(getattr(self, f"{kind}s")):
                 if entity not in self._permanent:
                     getattr(self, f"destroy_{kind}")(entity)
 
     def _entities(self) -> list[Any]:
-        return list(itertools.chain(self.publishers, self.subscriptions, self.services, self.clients, self.timers))
+        return list(
+            itertools.chain(
+                self.publishers, self.subscriptions, self.services, self.clients, self.timers
+            )
+        )
 
     def _activate(self) -> None:
         self.activate()
         self._stop.clear()
-        self._worker = threading.Thread(target=self._work, name=f"{self.get_name()} work", daemon=True)
+        self._worker = threading.Thread(
+            target=self._work, name=f"{self.get_name()} work", daemon=True
+        )
         self._worker.start()
 
     def _deactivate(self) -> None:
@@ -194,7 +217,8 @@ class RigNode(LifecycleNode):
             return
         self._stop.set()
         self._worker.join(WORK_ENDS_S)
-        still_works, self._worker = self._worker.is_alive(), None
+        still_works = self._worker.is_alive()
+        self._worker = None
         self.deactivate()
         if still_works:  # activated anew there would be two of them
             raise XlvlaError(f"its work did not stop within {WORK_ENDS_S:.0f} s")
@@ -207,7 +231,9 @@ class RigNode(LifecycleNode):
 
     def _declare(self) -> None:
         for name, (default, text) in _PARAMETERS.items():
-            self.declare_parameter(name, default, ParameterDescriptor(description=text, read_only=True))
+            self.declare_parameter(
+                name, default, ParameterDescriptor(description=text, read_only=True)
+            )
 
     def _report(self) -> None:
         self._diagnostics.publish(self.health.message(time.time_ns()))

@@ -1,4 +1,6 @@
-"""Where every process of ours joins a ROS graph: what hinders it is one line, before anything waits for ever."""
+"""Where every process of ours joins a ROS graph: what hinders it is one line, before anything waits
+for ever.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,24 @@ def join(context: Context | None = None, domain: int | None = None) -> None:
     if environment.shares_memory():
         refuse_unfinished_ports(environment.domain() if domain is None else domain)
     try:
-        rclpy.init(context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+        )
     except RuntimeError as error:  # what rclpy raises for all that its C libraries refuse
         raise XlvlaError(f"ROS does not start: {_first_words(error)}") from None
 
 
 def node_without_services(name: str, context: Context | None = None) -> Node:
-    """A node that nobody spins: it offers no services, since whoever asked would wait in vain."""
+    """A node that is not spun: it offers no services, since a client would wait for them without
+    end."""
     no_type_service = Parameter("start_type_description_service", value=False)
     try:
-        return rclpy.create_node(name, context=context, start_parameter_services=False, parameter_overrides=[no_type_service])
+        return rclpy.create_node(
+            name,
+            context=context,
+            start_parameter_services=False,
+            parameter_overrides=[no_type_service],
+        )
     except RuntimeError as error:
         raise no_node(error) from None
 

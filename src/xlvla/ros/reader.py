@@ -1,7 +1,7 @@
 """Subscriptions that are read when the reader wants to, not when a message arrives.
 
-An rclpy executor spends some 0.4 ms per callback, a direct take 0.015 ms. A control loop that only needs the newest
-message of a topic at each tick therefore reads it itself.
+An rclpy executor spends some 0.4 ms per callback, a direct take 0.015 ms. A control loop that only
+needs the newest message of a topic at each tick therefore reads it itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class _NoExecutor(CallbackGroup):
 
 @dataclass(frozen=True)
 class Raw:
-    """A serialised message: when it was sent and when it came [ns, system clock], and its writer's number of it, 0 where unknown."""
+    """A serialised message: when it was sent and when it came [ns, system clock], and its writer's
+    number of it, 0 where unknown.
+    """
 
     data: bytes
     sent_ns: int
@@ -47,8 +49,9 @@ class Raw:
 class Reader(Generic[T]):
     """A topic, read by one thread of its own choosing.
 
-    What is not of its form is counted, said now and then (`refusals`) and passed over. No call looks at more messages than
-    the topic's queue holds, so whoever sends without a pause holds up nobody.
+    What is not of its form is counted, said now and then (`refusals`) and passed over. No call
+    looks at more messages than the topic's queue holds, so a publisher that never pauses delays no
+    reader.
 
     Args:
         form: how messages are read; without one they are what they are.
@@ -56,8 +59,12 @@ class Reader(Generic[T]):
 
     def __init__(self, node: Node, topic: Topic, form: Form[T] = MESSAGE):
         self.topic = topic
-        self._node, self._form, self._refusals = node, form, refusals.of(node)
-        self._subscription = node.create_subscription(topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor())
+        self._node = node
+        self._form = form
+        self._refusals = refusals.of(node)
+        self._subscription = node.create_subscription(
+            topic.type, topic.name, _ignore, topic.qos, callback_group=_NoExecutor()
+        )
 
     def next(self) -> T | None:
         """The oldest message not yet read, None when there is none."""
@@ -65,7 +72,9 @@ class Reader(Generic[T]):
         return None if taken is None else taken[0]
 
     def next_sent(self) -> tuple[T, int] | None:
-        """The oldest message not yet read and when its writer sent it [ns, system clock]; None when there is none."""
+        """The oldest message not yet read and when its writer sent it [ns, system clock]; None when
+        there is none.
+        """
         return next(self.every_sent(), None)
 
     def newest(self) -> T | None:
@@ -80,7 +89,9 @@ class Reader(Generic[T]):
         return (value for value, _ in self.every_sent())
 
     def every_sent(self) -> Iterator[tuple[T, int]]:
-        """The messages not yet read, oldest first, with when their writers sent them [ns, system clock]."""
+        """The messages not yet read, oldest first, with when their writers sent them [ns, system
+        clock].
+        """
         for raw in self.every_raw():
             try:
                 value = self._form.read_as(self.topic, raw.data)
@@ -90,7 +101,9 @@ class Reader(Generic[T]):
                 yield value, raw.sent_ns
 
     def every_raw(self) -> Iterator[Raw]:
-        """The messages not yet read, oldest first, serialised; those that are too large are refused."""
+        """The messages not yet read, oldest first, serialised; those that are too large are
+        refused.
+        """
         for _ in range(self.topic.qos.depth):
             if (raw := self.next_raw()) is None:
                 return
@@ -102,7 +115,7 @@ class Reader(Generic[T]):
                 yield raw
 
     def refuse(self, why: object) -> None:
-        """Counts and says a message that is no good for a reason which only its reader knows."""
+        """Counts and logs a message that is invalid for a reason only its reader knows."""
         self._refusals.add(self.topic.name, why)
 
     def next_raw(self) -> Raw | None:
@@ -112,7 +125,8 @@ class Reader(Generic[T]):
         if taken is None:
             return None
         data, info = taken
-        sent_ns, came_ns = int(info["source_timestamp"]), int(info["received_timestamp"])
+        sent_ns = int(info["source_timestamp"])
+        came_ns = int(info["received_timestamp"])
         return Raw(data, sent_ns, came_ns, int(info["publication_sequence_number"] or 0))
 
     def close(self) -> None:

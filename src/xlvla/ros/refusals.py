@@ -1,4 +1,4 @@
-"""Messages that are no good: each is counted by its topic, and said now and then; none ends anything."""
+"""Invalid messages: counted by topic and logged at a limited rate; none stops a node."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from rclpy.node import Node
 
-from xlvla.text import Sparing, plain
+from xlvla.text import RepeatFilter, plain
 
 
 class Refusals:
@@ -21,12 +21,13 @@ class Refusals:
 
     def __init__(self, say: Callable[[str], None], counts: Counter[str] | None = None):
         self.counts: Counter[str] = Counter() if counts is None else counts
-        self._say, self._sparing = say, Sparing()
+        self._say = say
+        self._repeat_filter = RepeatFilter()
 
     def add(self, topic: str, why: object) -> None:
         key = f"refused {topic}"
         self.counts[key] += 1
-        if self._sparing(topic):
+        if self._repeat_filter(topic):
             self._say(plain(f"{topic}: {why} ({self.counts[key]} refused)"))
 
 

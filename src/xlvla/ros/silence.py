@@ -1,4 +1,6 @@
-"""The nodes that were started here: who has fallen silent though its process is there, and who is back."""
+"""The nodes that were started here: who has fallen silent though its process is there, and who is
+back.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ SILENT_S = 3.0
 """A node reports on itself once a second; one that has not for so long stands still."""
 
 OWN_PAUSE_S = 1.0
-"""Whoever has not listened for so long (Ctrl-Z, a suspended machine) cannot say that others were silent."""
+"""A process that has not listened for this long (Ctrl-Z, a suspended machine) cannot tell whether
+others were silent.
+"""
 
 
 class Silence:
@@ -24,36 +28,40 @@ class Silence:
     def __init__(self, node: Node, running: Sequence[Running]):
         self._reader = Reader(node, topics.DIAGNOSTICS.history(200), forms.FIGURES)
         self._processes = {one.spec.name: one.process for one in running}
-        self._heard_s: dict[str, float] = {}
+        self._last_seen_s: dict[str, float] = {}
         self._silent = set[str]()
         self._looked_s = time.monotonic()
 
     def changes(self) -> list[str]:
-        """A line for whoever fell silent or is heard again since the last call."""
+        """A line per node that fell silent or is back since the last call."""
         now_s = time.monotonic()
-        heard = self._listen()
-        lines = [self._back(name, now_s) for name in heard if name in self._silent]
-        self._silent -= heard
-        self._heard_s |= dict.fromkeys(heard, now_s)
+        seen = self._listen()
+        lines = [self._back(name, now_s) for name in seen if name in self._silent]
+        self._silent -= seen
+        self._last_seen_s |= dict.fromkeys(seen, now_s)
         if now_s - self._looked_s > OWN_PAUSE_S:
-            self._heard_s = dict.fromkeys(self._heard_s, now_s)
+            self._last_seen_s = dict.fromkeys(self._last_seen_s, now_s)
         self._looked_s = now_s
-        for name, last_s in self._heard_s.items():
+        for name, last_s in self._last_seen_s.items():
             if name not in self._silent and now_s - last_s > SILENT_S:
                 self._silent.add(name)
                 lines.append(self._fallen(name))
         return lines
 
     def _listen(self) -> set[str]:
-        heard = set[str]()
+        seen = set[str]()
         for told in self._reader.every():
-            heard |= {name for name in told if name in self._processes}
-        return heard
+            seen |= {name for name in told if name in self._processes}
+        return seen
 
     def _fallen(self, name: str) -> str:
         pid = self._processes[name].pid
-        why = f"its process is stopped, `kill -CONT {pid}` lets it go on" if stopped_process(pid) else f"its process ({pid}) is there"
+        why = (
+            f"its process is stopped, `kill -CONT {pid}` lets it go on"
+            if stopped_process(pid)
+            else f"its process ({pid}) is there"
+        )
         return f"{name} has been silent for {SILENT_S:.0f} s: {why}"
 
     def _back(self, name: str, now_s: float) -> str:
-        return f"{name} is back after {now_s - self._heard_s[name]:.0f} s"
+        return f"{name} is back after {now_s - self._last_seen_s[name]:.0f} s"

@@ -1,4 +1,5 @@
-"""How large a message may be: looked at before it is made into Python's objects, which takes a loop's time.
+"""How large a message may be: looked at before it is made into Python's objects, which takes a
+loop's time.
 
 Making a message of 10,000 points takes a hundred milliseconds, refusing its 1.8 MB two.
 """
@@ -20,7 +21,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from xlvla.errors import XlvlaError
 from xlvla.ros.convert import LONGEST_NAME, MOST_FRAMES
 
-_KIB, _MIB = 1 << 10, 1 << 20
+_KIB = 1 << 10
+_MIB = 1 << 20
 
 OTHERWISE = _MIB
 LARGEST: dict[type, int] = {
@@ -55,12 +57,16 @@ def of_joints(names: Sequence[str]) -> int:
 def of_chunk(names: Sequence[str]) -> int:
     """Bytes of the largest chunk of these joints."""
     numbers = [0.0] * len(names)
-    point = JointTrajectoryPoint(positions=numbers, velocities=numbers, accelerations=numbers, effort=numbers)
+    point = JointTrajectoryPoint(
+        positions=numbers, velocities=numbers, accelerations=numbers, effort=numbers
+    )
     return _with_frame(JointTrajectory(joint_names=list(names), points=[point] * MOST_FRAMES))
 
 
 def of_picture(width: int, height: int) -> int:
-    """Bytes of the largest picture, compressed or not, of a camera that publishes this size; rows may be padded."""
+    """Bytes of the largest picture, compressed or not, of a camera that publishes this size; rows
+    may be padded.
+    """
     return 4 * width * height + PICTURE_HEAD
 
 
@@ -77,7 +83,9 @@ def check(data: bytes, largest: int) -> None:
 
 
 def check_chunk(data: bytes, largest: int, joints: int) -> None:
-    """The same of a chunk, by what its serialised message says of its names and frames: points may be empty."""
+    """The same of a chunk, by what its serialised message says of its names and frames: points may
+    be empty.
+    """
     check(data, largest)
     try:
         names, frames = _counts(data)
@@ -90,7 +98,9 @@ def check_chunk(data: bytes, largest: int, joints: int) -> None:
 
 
 def _counts(data: bytes) -> tuple[int, int]:
-    """How many joints and points a serialised JointTrajectory names: it begins with a stamp, a frame and the names."""
+    """How many joints and points a serialised JointTrajectory names: it begins with a stamp, a
+    frame and the names.
+    """
     length = struct.Struct("<I" if data[1] & 1 else ">I")
     at = _after_text(data, 12, length)
     (names,) = length.unpack_from(data, at)
@@ -102,7 +112,9 @@ def _counts(data: bytes) -> tuple[int, int]:
 
 
 def _after_text(data: bytes, at: int, length: struct.Struct) -> int:
-    """Where what follows the text at `at` stands; counts are aligned to four bytes, as the four before the message are."""
+    """Where what follows the text at `at` stands; counts are aligned to four bytes, as the four
+    before the message are.
+    """
     (characters,) = length.unpack_from(data, at)
     end = at + length.size + characters
     return end + -end % 4

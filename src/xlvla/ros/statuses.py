@@ -1,6 +1,8 @@
-"""What nodes say of themselves as JSON in a String: its keys and their types, checked wherever it is read.
+"""What nodes say of themselves as JSON in a String: its keys and their types, checked wherever it
+is read.
 
-A shape is a type, a list of one shape, a mapping of keys to shapes, or `Each`, a mapping of any keys to one shape.
+A shape is a type, a list of one shape, a mapping of keys to shapes, or `Each`, a mapping of any
+keys to one shape.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class Maybe:
 
 
 def parsed(text: str, shape: Any) -> Any:
-    """The JSON of a text in this shape, its texts plain and its numbers finite; raises XlvlaError where it has another."""
+    """The JSON of a text in this shape, its texts plain and its numbers finite; raises XlvlaError
+    where it has another.
+    """
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -45,18 +49,26 @@ def _fit(value: Any, shape: Any, where: str) -> Any:
         return _object(value, shape, where)
     if isinstance(shape, Each):
         given = _of_type(value, dict, where)
-        return {plain(key): _fit(entry, shape.shape, f"{where}.{key}") for key, entry in given.items()}
+        return {
+            plain(key): _fit(entry, shape.shape, f"{where}.{key}") for key, entry in given.items()
+        }
     if isinstance(shape, list):
-        return [_fit(entry, shape[0], f"{where}[{number}]") for number, entry in enumerate(_of_type(value, list, where))]
+        return [
+            _fit(entry, shape[0], f"{where}[{number}]")
+            for number, entry in enumerate(_of_type(value, list, where))
+        ]
     return _SCALARS[shape](value, where)
 
 
 def _object(value: Any, shape: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The keys of the shape; others, of a newer version, are left out."""
-    given, made = _of_type(value, dict, where), dict[str, Any]()
+    given = _of_type(value, dict, where)
+    made = dict[str, Any]()
     for key, wanted in shape.items():
         if key in given:
-            made[key] = _fit(given[key], wanted.shape if isinstance(wanted, Maybe) else wanted, f"{where}.{key}")
+            made[key] = _fit(
+                given[key], wanted.shape if isinstance(wanted, Maybe) else wanted, f"{where}.{key}"
+            )
         elif isinstance(wanted, Maybe):
             made[key] = wanted.otherwise
         else:
@@ -71,7 +83,11 @@ def _of_type(value: Any, kind: type, where: str) -> Any:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(_as_float(value)):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(_as_float(value))
+    ):
         raise XlvlaError(f"{where} must be a number, is {plain(repr(value), 60)}")
     return float(value)
 
@@ -83,7 +99,13 @@ def _as_float(value: float) -> float:
         return math.inf
 
 
-_NAMES = {dict: "a mapping", list: "a list", int: "a whole number", str: "a text", bool: "true or false"}
+_NAMES = {
+    dict: "a mapping",
+    list: "a list",
+    int: "a whole number",
+    str: "a text",
+    bool: "true or false",
+}
 
 _SCALARS: dict[type, Callable[[Any, str], Any]] = {
     str: lambda value, where: plain(_of_type(value, str, where)),

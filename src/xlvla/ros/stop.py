@@ -1,4 +1,6 @@
-"""The stop that binds everybody: what is said on `/motion/stop`, and by drivers that obey it in their device status."""
+"""The stop that binds everybody: what is said on `/motion/stop`, and by drivers that obey it in
+their device status.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ class Stop:
 
     Args:
         stopped: drivers brake and hold; False ends it.
-        by: who says so, for people.
+        by: who stopped it, for display.
         stamp_ns: when [ns, clock of the graph].
     """
 
@@ -38,20 +40,27 @@ class Stop:
 
 def encode(stop: Stop) -> String:
     """The message of `/motion/stop`."""
-    return String(data=json.dumps({"stopped": stop.stopped, "by": stop.by, "stamp_ns": stop.stamp_ns}))
+    return String(
+        data=json.dumps({"stopped": stop.stopped, "by": stop.by, "stamp_ns": stop.stamp_ns})
+    )
 
 
 def decode(text: str) -> Stop:
-    """What a message says. Only `false` itself ends a stop; any other value stops. XlvlaError where it says neither."""
+    """What a message says. Only `false` itself ends a stop; any other value stops. XlvlaError where
+    it says neither.
+    """
     try:
-        said = json.loads(text) if len(text) <= LONGEST else None
+        content = json.loads(text) if len(text) <= LONGEST else None
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or "stopped" not in said:
-        raise XlvlaError(f'{len(text)} characters that say neither "stopped": true nor "stopped": false')
-    by, stamp_ns = said.get("by"), said.get("stamp_ns")
+        content = None
+    if not isinstance(content, dict) or "stopped" not in content:
+        raise XlvlaError(
+            f'{len(text)} characters that say neither "stopped": true nor "stopped": false'
+        )
+    by = content.get("by")
+    stamp_ns = content.get("stamp_ns")
     return Stop(
-        stopped=said["stopped"] is not False,
+        stopped=content["stopped"] is not False,
         by=_printable(by) if isinstance(by, str) else "",
         stamp_ns=stamp_ns if type(stamp_ns) is int else 0,
     )
@@ -66,11 +75,14 @@ FORM: Form[Stop] = Form(lambda message: decode(message.data), largest=2 * LONGES
 
 
 class StopPublisher:
-    """Says on `/motion/stop` that everybody stops, or that a stop has ended; whoever starts later hears it, too."""
+    """Publishes on `/motion/stop` that all drivers stop, or that a stop has ended; nodes that start
+    later receive it, too.
+    """
 
     def __init__(self, node: Node, by: str):
         self._publisher = node.create_publisher(topics.STOP.type, topics.STOP.name, topics.STOP.qos)
-        self._node, self._by = node, by
+        self._node = node
+        self._by = by
 
     def close(self) -> None:
         """Takes back what was said, for those who start later."""
@@ -78,10 +90,12 @@ class StopPublisher:
 
     def say(self, stopped: bool, stamp_ns: int | None = None) -> None:
         """`stamp_ns`: when, in the clock of the graph; now by the system's clock where None."""
-        self._publisher.publish(encode(Stop(stopped, self._by, time.time_ns() if stamp_ns is None else stamp_ns)))
+        self._publisher.publish(
+            encode(Stop(stopped, self._by, time.time_ns() if stamp_ns is None else stamp_ns))
+        )
 
 
 def mark(status: DiagnosticStatus, by: str | None) -> None:
-    """Adds to a device's status who stopped it; nothing where nobody did."""
+    """Adds to a device's status who stopped it, if it was stopped."""
     if by is not None:
         status.values = [*status.values, KeyValue(key=STOPPED, value=by)]

@@ -1,11 +1,11 @@
 """What a node owes the process that started it: to say when it is ready, and not to outlive it.
 
-Readiness uses the protocol of systemd's sd_notify, so a node also runs as a `Type=notify` service. Without a
-supervisor these functions do nothing.
+Readiness uses the protocol of systemd's sd_notify, so a node also runs as a `Type=notify` service.
+Without a supervisor these functions do nothing.
 
-The rule: a node ends with the process that `PARENT` names in its environment, and with no other. `xlvla run` and the
-launch files name themselves there. Whoever starts a node by hand, with nohup or setsid or from a shell that is closed
-later, has named nobody: such a node runs until it is stopped.
+The rule: a node ends with the process that `PARENT` names in its environment, and with no other.
+`xlvla run` and the launch files name themselves there. Whoever starts a node by hand, with nohup or
+setsid or from a shell that is closed later, has named nobody: such a node runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -30,16 +30,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 def follow_parent() -> None:
-    """Ends this process when its supervisor ends, however that ends: in order (SIGTERM), after `LEAVE_S` in any case.
+    """Ends this process when its supervisor ends, however that ends: in order (SIGTERM), after
+    `LEAVE_S` in any case.
 
-    A thread waits for the supervisor's end. While the process starts, much of which is spent in native code that lets
-    no thread run, the kernel kills it instead; `started` ends that.
+    A thread waits for the supervisor's end. While the process starts, much of which is spent in
+    native code that lets no thread run, the kernel kills it instead; `started` ends that.
     """
     named = os.environ.get(PARENT, "")
     if not named.isdigit() or sys.platform != "linux":
         return
     parent = int(named)
-    if os.getppid() == parent:  # there may be a debugger or a shell between them, whose death means nothing
+    if (
+        os.getppid() == parent
+    ):  # there may be a debugger or a shell between them, whose death means nothing
         _when_the_parent_dies(signal.SIGKILL)
     try:
         died = os.pidfd_open(parent)
@@ -49,7 +52,9 @@ def follow_parent() -> None:
 
 
 def started() -> None:
-    """From now on this process can end in order by itself: the kernel no longer kills it with its supervisor."""
+    """From now on this process can end in order by itself: the kernel no longer kills it with its
+    supervisor.
+    """
     if os.environ.get(PARENT) and sys.platform == "linux":
         _when_the_parent_dies(0)
 
@@ -61,7 +66,9 @@ def ready() -> None:
 
 def busy_with(what: str) -> None:
     """Says what this process does while it starts, for whoever waits for it."""
-    _notify(f"STATUS={what}", socket.MSG_DONTWAIT)  # better unsaid than that a node waits for its listener
+    _notify(
+        f"STATUS={what}", socket.MSG_DONTWAIT
+    )  # better unsaid than that a node waits for its listener
 
 
 def _notify(state: str, flags: int = 0) -> None:
@@ -69,7 +76,10 @@ def _notify(state: str, flags: int = 0) -> None:
     if not address:
         return
     path = "\0" + address[1:] if address.startswith("@") else address
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:  # perhaps nobody listens any more
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+    ):  # perhaps nobody listens any more
         notify.sendto(f"{state}\nMAINPID={os.getpid()}".encode(), flags, path)
 
 

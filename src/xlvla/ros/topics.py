@@ -1,7 +1,9 @@
-"""Every topic and service of the graph with its type and QoS, written once: a QoS is part of the interface.
+"""Every topic and service of the graph with its type and QoS, written once: a QoS is part of the
+interface.
 
-A name that depends on side, part or camera is a function. High-rate topics keep one message, so that a slow reader
-gets the newest and never a queue of old ones; readers that need every message ask for more with `history`.
+A name that depends on side, part or camera is a function. High-rate topics keep one message, so
+that a slow reader gets the newest and never a queue of old ones; readers that need every message
+ask for more with `history`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ LATCHED = _qos(reliable=True, latched=True)
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type does not say it (`sizes`)."""
+    """A topic: absolute name, message type, QoS, and bytes of its largest message where its type
+    does not say it (`sizes`).
+    """
 
     name: str
     type: Any
@@ -49,7 +53,13 @@ class Topic:
         """The same for a reader that wants the last `depth` messages."""
         qos = self.qos
         return replace(
-            self, qos=QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=qos.reliability, durability=qos.durability)
+            self,
+            qos=QoSProfile(
+                history=HistoryPolicy.KEEP_LAST,
+                depth=depth,
+                reliability=qos.reliability,
+                durability=qos.durability,
+            ),
         )
 
 
@@ -65,7 +75,9 @@ CLOCK = Topic("/clock", Clock, SENSOR)
 """Simulated time."""
 
 RESET = Topic("/reset", Header, LATCHED)
-"""The world was put back: whatever is stamped before this stamp is void, whoever holds it. `frame_id` names the new era."""
+"""The simulation was reset: whatever is stamped before this stamp is discarded by every node.
+`frame_id` is the new reset id.
+"""
 
 JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
 ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED, largest=16 << 20)
@@ -79,12 +91,15 @@ MARKERS = Topic("/policy/markers", MarkerArray, RELIABLE)
 """The newest chunk as ghost hands and fingertip trails, in `world`."""
 
 SIM_STATUS = Topic("/sim/status", String, LATCHED)
-"""JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s, real_time_factor."""
+"""JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s,
+real_time_factor.
+"""
 
 STATE_HZ = 15
 
 SIM_STATE = Topic("/sim/state", Float64MultiArray, SENSOR)
-"""Generalised positions of the simulated world `STATE_HZ` times a second, from which pictures can be made afterwards.
+"""Generalised positions of the simulated world `STATE_HZ` times a second, from which pictures can
+be made afterwards.
 
 The label of the dimension is `begun` of the status."""
 
@@ -95,24 +110,33 @@ MOTION_RESET = Service("/motion/reset", Trigger)
 """Ends an e-stop: motion forgets chunk and command and stays disengaged."""
 
 ENGAGE = Service("/motion/engage", SetBool)
-"""True: chunks are played, starting from the measured pose. False: they are not, the last command holds."""
+"""True: chunks are played, starting from the measured pose. False: they are not, the last command
+holds.
+"""
 
 STOP = Topic("/motion/stop", String, LATCHED)
-"""JSON: stopped (true or false), by (who says so), stamp_ns. True binds every driver, whoever commands: it brakes and holds.
+"""JSON: stopped (true or false), by (who stopped it), stamp_ns. True binds every driver, regardless
+of
+the command source: it brakes and holds.
 
 Only false ends it, which motion says at `/motion/reset`. See `xlvla.ros.stop`."""
 
 HOME = Service("/motion/home", Trigger)
-"""Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged; chunks wait meanwhile."""
+"""Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged;
+chunks wait meanwhile.
+"""
 
 SOURCE = Topic("/motion/source", String, LATCHED)
 """Who may drive: the name of a source of chunks (see `chunk`), said by the operator.
 
-Empty, or never said: the first source heard after engaging drives until the next engagement.
+Empty, or never published: the first source received after engaging drives until the next
+engagement.
 """
 
 MOTION_STATUS = Topic("/motion/status", String, LATCHED)
-"""JSON, at every change: plays (whether chunks are played now), state (for people), source (whose; '' for nobody's yet)."""
+"""JSON, at every change: plays (whether chunks are played now), state (for people), source (whose;
+'' for nobody's yet).
+"""
 
 INJECT = Topic("/emulators/inject", String, _qos(reliable=True, depth=10))
 """Begins or ends a fault of an emulated device: 'left hand unplug on'."""
@@ -121,11 +145,15 @@ EMULATED_FAULTS = Topic("/emulators/faults", String, LATCHED)
 """JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
 
 TELEOP_STATUS = Topic("/teleop/status", String, LATCHED)
-"""JSON: source and its address, link ('' where all is well, else what is wrong), sides, rate_hz of samples, latency_ms (p50, p99)
-from a sample to its chunk. By side: tracked, clutched (the robot follows), strained (it cannot reach), why it does not follow."""
+"""JSON: source and its address, link ('' where all is well, else what is wrong), sides, rate_hz of
+samples, latency_ms (p50, p99) from a sample to its chunk. By side: tracked, clutched (the robot
+follows), strained (it cannot reach), why it does not follow.
+"""
 
 TELEOP_CLUTCH = Service("/teleop/clutch", SetBool)
-"""True: the robot follows the operator from where both are. False: it stays, and the operator may move freely."""
+"""True: the robot follows the operator from where both are. False: it stays, and the operator may
+move freely.
+"""
 
 TELEOP_LATENT = Topic("/teleop/latent", Float32MultiArray, SENSOR)
 """The operator's newest hand poses as latents: dimensions side, frame (one), latent."""
@@ -134,14 +162,17 @@ TELEOP_KEYS = Topic("/teleop/keys", String, _qos(reliable=True, depth=50))
 """Keys pressed at a terminal, for the teleop source `keyboard`."""
 
 BUTTON = Topic("/teleop/button", String, _qos(reliable=True, depth=10))
-"""What the operator pressed or signed: record (start or stop, whichever it is time for), start, stop, discard, success, failure,
-relabel, clutch."""
+"""What the operator pressed or signed: record (start or stop, whichever it is time for), start,
+stop, discard, success, failure, relabel, clutch.
+"""
 
 CUE = Topic("/cue", String, _qos(reliable=True, depth=10))
-"""What the operator is to hear and read: a word for the sound, a colon, a line."""
+"""Operator feedback: the name of a sound, a colon, a line of text."""
 
 RECORDER_STATUS = Topic("/recorder/status", String, LATCHED)
-"""JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its findings."""
+"""JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its
+findings.
+"""
 
 RECORDER_START = Service("/recorder/start", Trigger)
 RECORDER_STOP = Service("/recorder/stop", Trigger)
@@ -165,7 +196,9 @@ def image(camera: str) -> Topic:
 
 
 def compressed(camera: str) -> Topic:
-    """The same pictures as JPEG, from cameras whose rig gives a `jpeg` quality; the policy then reads these."""
+    """The same pictures as JPEG, from cameras whose rig gives a `jpeg` quality; the policy then
+    reads these.
+    """
     return Topic(f"/cameras/{camera}/image_raw/compressed", CompressedImage, SENSOR)
 
 
@@ -180,9 +213,12 @@ def joint_states(side: Side, part: Part) -> Topic:
 def command(side: Side, part: Part) -> Topic:
     """Positions by joint name at the control rate; motion is the only writer.
 
-    `frame_id` names the session and the era (see `xlvla.ros.command_session`, RESET) they were made in, so that a stranger's
-    command, and one on its way during a reset, are known; no era is any era. Best effort: a lost command is followed by a newer
-    one, and to acknowledge each woke every process twice.
+    `frame_id` names the session and the reset id (see `xlvla.ros.command_session`, RESET) they were
+    made
+    in, so that a stranger's command, and one on its way during a reset, are recognised; an empty
+    reset id matches any. Best effort: a lost command is followed by a newer one, and to acknowledge
+    each woke every
+    process twice.
     """
     return Topic(f"/{side}/{part}/command", JointState, SENSOR)
 
@@ -193,9 +229,11 @@ def command_dry(side: Side, part: Part) -> Topic:
 
 
 def device(side: Side, part: Part) -> Topic:
-    """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded; ERROR: link lost or fault.
+    """How the device is, said by its driver at every change. OK: commands flow; WARN: degraded;
+    ERROR: link lost or fault.
 
-    WARN is also a device that is stopped (`xlvla.ros.forms.stopped_by` tells by whom) and one that has a second writer.
+    WARN is also a device that is stopped (`xlvla.ros.forms.stopped_by` tells by whom) and one that
+    has a second writer.
 
     Motion stops and disengages on ERROR; once all is well again the operator engages anew.
     """
@@ -203,30 +241,37 @@ def device(side: Side, part: Part) -> Topic:
 
 
 def chunk(side: Side) -> Topic:
-    """Future positions of arm and hand, stamped with the time of the observation they were decided on.
+    """Future positions of arm and hand, stamped with the time of the observation they were decided
+    on.
 
-    `frame_id` names the source ('policy', 'teleop', 'replay'). With ':relative' after the name the arm's positions count
-    as changes since the source's first frame, from where the robot was then; the hand's are what they say.
+    `frame_id` names the source ('policy', 'teleop', 'replay'). With ':relative' after the name the
+    arm's positions count as changes since the source's first frame, from where the robot was then;
+    the hand's are what they say.
     """
     return Topic(f"/{side}/chunk", JointTrajectory, RELIABLE)
 
 
 def tactile(side: Side) -> Topic:
-    """Forces of a hand's touch sensors by name, in newtons, as `effort`; a field of taxels has names like `palm[3,1]`.
+    """Forces of a hand's touch sensors by name, in newtons, as `effort`; a field of taxels has
+    names like `palm[3,1]`.
 
-    A JointState, since no other standard message has a stamp, names and numbers together, and every plotting tool shows
-    its numbers by name.
+    A JointState, since no other standard message has a stamp, names and numbers together, and every
+    plotting tool shows its numbers by name.
     """
     return Topic(f"/{side}/hand/tactile", JointState, SENSOR)
 
 
 def operator_wrist(side: Side) -> Topic:
-    """A wrist of the operator in their own world, z up [m]; from the tracker as teleop understood it, before any scaling."""
+    """A wrist of the operator in their own world, z up [m]; from the tracker as teleop understood
+    it, before any scaling.
+    """
     return Topic(f"/teleop/{side}/wrist", PoseStamped, SENSOR)
 
 
 def operator_keypoints(side: Side) -> Topic:
-    """21 keypoints of the operator's hand in the frame of its wrist [m], in MediaPipe's order; a cloud, which RViz shows."""
+    """21 keypoints of the operator's hand in the frame of its wrist [m], in MediaPipe's order; a
+    cloud, which RViz shows.
+    """
     return Topic(f"/teleop/{side}/keypoints", PointCloud2, SENSOR)
 
 
@@ -241,12 +286,16 @@ def tracked_wrist(side: Side) -> Topic:
 
 
 def tracked_keypoints(side: Side) -> Topic:
-    """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source `topics`."""
+    """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source
+    `topics`.
+    """
     return Topic(f"/tracker/{side}/keypoints", PointCloud2, SENSOR)
 
 
 def exoskeleton(side: Side) -> Topic:
-    """Joints of an exoskeleton or a leader arm with a ROS driver of its own, for the teleop source `exoskeleton`."""
+    """Joints of an exoskeleton or a leader arm with a ROS driver of its own, for the teleop source
+    `exoskeleton`.
+    """
     return Topic(f"/exoskeleton/{side}/joint_states", JointState, SENSOR)
 
 

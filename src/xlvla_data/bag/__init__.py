@@ -1,1 +1,3 @@
-"""Recorded episodes as bags that `ros2 bag` plays: what is on disk, written and read without ROS."""
+"""Recorded episodes as bags that `ros2 bag` plays: what is on disk, written and read without
+ROS.
+"""

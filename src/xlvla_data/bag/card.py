@@ -21,14 +21,15 @@ Colour = Literal["green", "yellow", "red"]
 
 
 @dataclass(frozen=True)
-class Card:
+class EpisodeCard:
     """One recorded episode.
 
     Args:
         name: of its folder.
-        state: 'recording' while it is written, and for ever where its recorder was killed and nobody repaired it.
+        state: 'recording' while it is written, and for ever where its recorder was killed and
+            nobody repaired it.
         task: name of the simulated task; '' where none is known.
-        instruction: what was to be done, in words.
+        instruction: the task instruction.
         hands: by side.
         joints: names by side and part, in the order of the catalogue.
         rates_hz: what the rig promises of topics' rates.
@@ -36,7 +37,7 @@ class Card:
         codec: hash of the codec whose latents are in the bag.
         simulated: stamps are simulated time, log times are not.
         seed: of the simulated episode.
-        success: None where nobody said.
+        success: None where it was not marked.
         verdict: 'green', 'yellow' or 'red'; '' before it was judged.
         findings: a line for whatever was found.
         figures: what was measured, by stream.
@@ -71,7 +72,7 @@ class Card:
         files.write_text(folder / CARD, json.dumps(asdict(self), indent=1) + "\n")
 
 
-def read_card(folder: Path) -> Card:
+def read_episode_card(folder: Path) -> EpisodeCard:
     """The card of an episode; XlvlaError where there is none or it is damaged."""
     path = folder / CARD
     try:
@@ -84,13 +85,22 @@ def read_card(folder: Path) -> Card:
         raise XlvlaError(f"{path} cannot be read: {error.strerror or error}") from None
     if not isinstance(document, dict):
         raise XlvlaError(f"{path} holds no episode: expected a mapping, got {plain(document, 40)}")
-    known = set(Card.__dataclass_fields__)
-    card, faults = build(Card, {key: value for key, value in document.items() if key in known}, "episode")
+    known = set(EpisodeCard.__dataclass_fields__)
+    card, faults = build(
+        EpisodeCard, {key: value for key, value in document.items() if key in known}, "episode"
+    )
     if card is None or faults:
         raise XlvlaError(f"{path}: {'; '.join(faults)}")
     named = [name for parts in card.joints.values() for names in parts.values() for name in names]
     if not all(isinstance(name, str) for name in named):
-        raise XlvlaError(f"{path}: joints have names, and not all of these are: {plain(named, 120)}")
-    if missing := [f"{side} {part}" for side, parts in card.joints.items() for part in PARTS if part not in parts]:
+        raise XlvlaError(
+            f"{path}: joints have names, and not all of these are: {plain(named, 120)}"
+        )
+    if missing := [
+        f"{side} {part}"
+        for side, parts in card.joints.items()
+        for part in PARTS
+        if part not in parts
+    ]:
         raise XlvlaError(f"{path}: joints of {', '.join(missing)} are missing")
     return card

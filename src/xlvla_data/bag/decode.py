@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 START = 4
-"""Bytes before what a message says; numbers are aligned from there on, and little-endian on the machines ROS runs on."""
+"""Bytes before what a message says; numbers are aligned from there on, and little-endian on the
+machines ROS runs on.
+"""
 
-_TIME, _LENGTH = struct.Struct("<iI"), struct.Struct("<I")
+_TIME = struct.Struct("<iI")
+_LENGTH = struct.Struct("<I")
 
 STAMPED = {
     "std_msgs/msg/Header",
@@ -49,7 +52,8 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
 
 
 class Positions:
-    """Positions of JointStates without decoding the rest: a recorder looks at a thousand of them a second.
+    """Positions of JointStates without decoding the rest: a recorder looks at a thousand of them a
+    second.
 
     Attributes:
         names: of the newest message.
@@ -57,7 +61,9 @@ class Positions:
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
-        self._head, self._at, self._end = b"", 0, 0
+        self._head = b""
+        self._at = 0
+        self._end = 0
 
     def __call__(self, data: bytes) -> np.ndarray:
         """Positions [J] of a serialised JointState, in its own order; [0] where it has none."""
@@ -66,18 +72,22 @@ class Positions:
         return np.frombuffer(data, "<f8", (self._end - self._at) // 8, self._at)
 
     def _learn(self, data: bytes) -> None:
-        """Where positions stand behind these names; what stands before them is the same in every message of a stream."""
+        """Where positions stand behind these names; what stands before them is the same in every
+        message of a stream.
+        """
         _, at = read_text(data, START + _TIME.size)
         at += -at % 4
         (count,) = _LENGTH.unpack_from(data, at)
-        names, at = list[str](), at + _LENGTH.size
+        names = list[str]()
+        at = at + _LENGTH.size
         for _ in range(count):
             name, at = read_text(data, at)
             names.append(name)
         at += -at % 4
         (count,) = _LENGTH.unpack_from(data, at)
         end = at + _LENGTH.size
-        self.names, self._head = tuple(names), data[START + _TIME.size : end]
+        self.names = tuple(names)
+        self._head = data[START + _TIME.size : end]
         self._at = end + (START - end) % 8 if count else 0
         self._end = self._at + 8 * count
 
@@ -96,13 +106,20 @@ class Decoder:
             if topic.type not in self._types.types:
                 self._learn(topic)
             return self._types.deserialize_cdr(data, topic.type)
-        except Exception as error:  # the library's code is made for each type, and fails in as many ways on what is cut off or damaged
+        # The library's code is made for each type, and fails in as many ways on what is cut off or
+        # damaged
+        except Exception as error:
             reason = str(error) or type(error).__name__
-            raise XlvlaError(f"{topic.name}: a message of {len(data)} bytes cannot be read as {topic.type}: {plain(reason, 120)}") from None
+            raise XlvlaError(
+                f"{topic.name}: a message of {len(data)} bytes cannot be read as {topic.type}: "
+                f"{plain(reason, 120)}"
+            ) from None
 
     def _learn(self, topic: BagTopic) -> None:
         from rosbags.typesys import get_types_from_msg
 
         known = self._types.types
-        said = get_types_from_msg(topic.definition, topic.type)
-        self._types.register({kind: fields for kind, fields in said.items() if kind not in known})
+        definitions = get_types_from_msg(topic.definition, topic.type)
+        self._types.register(
+            {kind: fields for kind, fields in definitions.items() if kind not in known}
+        )

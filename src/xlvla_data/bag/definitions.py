@@ -1,4 +1,6 @@
-"""Message definitions as a bag keeps them: the .msg text of a type, then those of the types it is made of."""
+"""Message definitions as a bag keeps them: the .msg text of a type, then those of the types it is
+made of.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _RULER = 80 * "="
 
 @dataclass(frozen=True)
 class Definition:
-    """The complete text of a type and its RIHS01 hash, '' where the installation does not know it."""
+    """The complete text of a type and its RIHS01 hash, '' where the installation does not know
+    it.
+    """
 
     text: str
     hash: str
@@ -30,16 +34,26 @@ class Definition:
 def described(name: str, kind: str, qos: Qos) -> BagTopic:
     """A topic of a bag, of an installed type."""
     found = definition(kind)
-    return BagTopic(name, kind, found.text, found.hash, yaml.safe_dump([qos.document()], sort_keys=False).strip())
+    return BagTopic(
+        name,
+        kind,
+        found.text,
+        found.hash,
+        yaml.safe_dump([qos.document()], sort_keys=False).strip(),
+    )
 
 
 @cache
 def definition(kind: str) -> Definition:
-    """The definition of a type ('sensor_msgs/msg/JointState') from the installed message packages."""
+    """The definition of a type ('sensor_msgs/msg/JointState') from the installed message
+    packages.
+    """
     texts: dict[str, str] = {}
     _collect(kind, texts)
     first, *others = texts
-    text = texts[first] + "".join(f"\n{_RULER}\nMSG: {_short(other)}\n{texts[other]}" for other in others)
+    text = texts[first] + "".join(
+        f"\n{_RULER}\nMSG: {_short(other)}\n{texts[other]}" for other in others
+    )
     return Definition(text, _hash(kind))
 
 
@@ -70,11 +84,20 @@ def _hash(kind: str) -> str:
         described = json.loads(_file(kind, "json").read_text())
     except XlvlaError:  # before ROS 2 Iron
         return ""
-    return next((str(entry["hash_string"]) for entry in described["type_hashes"] if entry["type_name"] == kind), "")
+    return next(
+        (
+            str(entry["hash_string"])
+            for entry in described["type_hashes"]
+            if entry["type_name"] == kind
+        ),
+        "",
+    )
 
 
 def _file(kind: str, suffix: str) -> Path:
-    """A file of a type: message packages keep them in `share` of the prefix that their Python module is installed under."""
+    """A file of a type: message packages keep them in `share` of the prefix that their Python
+    module is installed under.
+    """
     package, _, name = kind.split("/")
     module = importlib.util.find_spec(package)
     origin = Path(module.origin).resolve() if module and module.origin else None

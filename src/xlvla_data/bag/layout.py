@@ -1,4 +1,6 @@
-"""What a bag is on disk: a folder as rosbag2 of ROS 2 Jazzy writes it, with one MCAP file and `metadata.yaml`."""
+"""What a bag is on disk: a folder as rosbag2 of ROS 2 Jazzy writes it, with one MCAP file and
+`metadata.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ METADATA = "metadata.yaml"
 VERSION = 9
 """Of `metadata.yaml`, since Jazzy."""
 
-PROFILE, SCHEMA_ENCODING, MESSAGE_ENCODING = "ros2", "ros2msg", "cdr"
+PROFILE = "ros2"
+SCHEMA_ENCODING = "ros2msg"
+MESSAGE_ENCODING = "cdr"
 STORAGE = "mcap"
 
 FOREVER = {"sec": 9223372036, "nsec": 854775807}
@@ -23,7 +27,9 @@ FOREVER = {"sec": 9223372036, "nsec": 854775807}
 
 @dataclass(frozen=True)
 class Qos:
-    """How a topic is offered: the newest `depth` messages, whether lost ones are sent again, whether late readers get them."""
+    """How a topic is offered: the newest `depth` messages, whether lost ones are sent again,
+    whether late readers get them.
+    """
 
     depth: int
     reliable: bool
@@ -45,7 +51,9 @@ class Qos:
 
 @dataclass(frozen=True)
 class BagTopic:
-    """A topic of a bag: its name, its type ('sensor_msgs/msg/JointState') with definition and hash, and how it was offered, as YAML."""
+    """A topic of a bag: its name, its type ('sensor_msgs/msg/JointState') with definition and hash,
+    and how it was offered, as YAML.
+    """
 
     name: str
     type: str
@@ -70,7 +78,9 @@ def mcap_path(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What `metadata.yaml` says of one file of a bag: its name, messages by topic, log times of the first and the last message."""
+    """What `metadata.yaml` says of one file of a bag: its name, messages by topic, log times of the
+    first and the last message.
+    """
 
     name: str
     counts: Mapping[str, int]
@@ -82,7 +92,9 @@ class FileFacts:
         return sum(self.counts.values())
 
 
-def information(files: Sequence[FileFacts], topics: Sequence[BagTopic], distro: str) -> dict[str, Any]:
+def information(
+    files: Sequence[FileFacts], topics: Sequence[BagTopic], distro: str
+) -> dict[str, Any]:
     """What `metadata.yaml` says of a bag, without its outermost key."""
     with_messages = [file for file in files if file.total]
     first_ns = min((file.first_ns for file in with_messages), default=0)
@@ -95,22 +107,33 @@ def information(files: Sequence[FileFacts], topics: Sequence[BagTopic], distro: 
         "storage_identifier": STORAGE,
         **_span(first_ns, last_ns),
         "message_count": counts.total(),
-        "topics_with_message_count": [{"topic_metadata": topic.document(), "message_count": counts[topic.name]} for topic in topics],
+        "topics_with_message_count": [
+            {"topic_metadata": topic.document(), "message_count": counts[topic.name]}
+            for topic in topics
+        ],
         "compression_format": "",
         "compression_mode": "",
         "relative_file_paths": [file.name for file in files],
-        "files": [{"path": file.name, **_span(file.first_ns, file.last_ns), "message_count": file.total} for file in files],
+        "files": [
+            {"path": file.name, **_span(file.first_ns, file.last_ns), "message_count": file.total}
+            for file in files
+        ],
         "custom_data": None,
         "ros_distro": distro,
     }
 
 
 def _span(first_ns: int, last_ns: int) -> dict[str, Any]:
-    return {"duration": {"nanoseconds": max(last_ns - first_ns, 0)}, "starting_time": {"nanoseconds_since_epoch": first_ns}}
+    return {
+        "duration": {"nanoseconds": max(last_ns - first_ns, 0)},
+        "starting_time": {"nanoseconds_since_epoch": first_ns},
+    }
 
 
 def from_yaml(text: str) -> Any:
-    """The document in a text, by the fast parser where there is one; raises yaml.YAMLError where it is none."""
+    """The document in a text, by the fast parser where there is one; raises yaml.YAMLError where it
+    is none.
+    """
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

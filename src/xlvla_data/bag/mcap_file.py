@@ -1,4 +1,4 @@
-"""An MCAP file that is whole up to its last flush, whatever happens to whoever writes it."""
+"""An MCAP file that is complete up to its last flush, even if its writer is killed."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ MESSAGE_FIELDS = MESSAGE.size - 9
 class McapFile:
     """Writes messages of topics that are known from the start; for one thread.
 
-    A chunk is written in one go and forced to the disk. If that fails the file is cut back to where it was, so it stays
-    whole and can still be closed.
+    A chunk is written in one go and forced to the disk. If that fails the file is cut back to where
+    it was, so it stays whole and can still be closed.
 
     Attributes:
         end: bytes that are safe.
@@ -77,36 +77,54 @@ class McapFile:
         return self._file.fileno()
 
     def add(self, topic: str, data: bytes, log_ns: int, sent_ns: int, sequence: int = 0) -> None:
-        """Takes a serialised message, which came at `log_ns` and was sent at `sent_ns`; a flush writes it."""
+        """Takes a serialised message, which came at `log_ns` and was sent at `sent_ns`; a flush
+        writes it.
+        """
         channel = self._ids[topic]
         self._index.setdefault(channel, []).append((log_ns, len(self._chunk)))
-        self._chunk += MESSAGE.pack(Opcode.MESSAGE, MESSAGE_FIELDS + len(data), channel, sequence & 0xFFFFFFFF, log_ns, sent_ns)
+        self._chunk += MESSAGE.pack(
+            Opcode.MESSAGE,
+            MESSAGE_FIELDS + len(data),
+            channel,
+            sequence & 0xFFFFFFFF,
+            log_ns,
+            sent_ns,
+        )
         self._chunk += data
 
     def flush(self) -> None:
-        """Brings what was added to the disk; OSError where it cannot, and what was added since the last flush is lost."""
-        chunk, index = bytes(self._chunk), self._index
+        """Brings what was added to the disk; OSError where it cannot, and what was added since the
+        last flush is lost.
+        """
+        chunk = bytes(self._chunk)
+        index = self._index
         self._begin_chunk()
         if not index:
             return
         times = [log_ns for entries in index.values() for log_ns, _ in entries]
         data = lz4.frame.compress(chunk)
         record = Chunk("lz4", data, max(times), min(times), zlib.crc32(chunk), len(chunk))
-        start, made = self.end, RecordBuilder()
+        start = self.end
+        made = RecordBuilder()
         record.write(made)
-        length, offsets = made.count, dict[int, int]()
+        length = made.count
+        offsets = dict[int, int]()
         for channel, entries in index.items():
             offsets[channel] = start + made.count
             MessageIndex(channel, sorted(entries)).write(made)
         ends = (record.message_end_time, made.count - length, offsets, record.message_start_time)
         self._append(made.end())
         counts = Counter({channel: len(entries) for channel, entries in index.items()})
-        self._chunks.append((ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)), counts))
+        self._chunks.append(
+            (ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)), counts)
+        )
 
     def close(self, notes: Callable[[], Metadata]) -> None:
-        """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without a flush what was added is lost.
+        """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without
+        a flush what was added is lost.
 
-        Where there is no room for it the last chunks make way. OSError where even that does not help.
+        Where there is no room for it the last chunks make way. OSError where even that does not
+        help.
         """
         try:
             while True:
@@ -128,7 +146,8 @@ class McapFile:
         return sum((counts for _, counts in self._chunks), Counter[int]())
 
     def _begin_chunk(self) -> None:
-        self._chunk, self._index = bytearray(), dict[int, list[tuple[int, int]]]()
+        self._chunk = bytearray()
+        self._index = dict[int, list[tuple[int, int]]]()
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
@@ -148,14 +167,19 @@ class McapFile:
     def _ending(self, notes: Metadata) -> bytes:
         """Everything after the last chunk."""
         before = _bytes(notes)
-        indexed, chunks = [MetadataIndex(self.end, len(before), notes.name)], [index for index, _ in self._chunks]
+        indexed = [MetadataIndex(self.end, len(before), notes.name)]
+        chunks = [index for index, _ in self._chunks]
         before += _bytes(DataEnd(0))
-        start, offset, body, offsets = self.end + len(before), 0, b"", list[SummaryOffset]()
+        start = self.end + len(before)
+        offset = 0
+        body = b""
+        offsets = list[SummaryOffset]()
         for group in (self._schemas, self._channels, [self._statistics()], chunks, indexed):
             made = _bytes(*group)
             if made:
                 offsets.append(SummaryOffset(made[0], start + offset, len(made)))
-            body, offset = body + made, offset + len(made)
+            body = body + made
+            offset = offset + len(made)
         body += _bytes(*offsets)
         footer = _bytes(Footer(start, start + offset, 0))
         checksum = zlib.crc32(footer[:-4], zlib.crc32(body))
@@ -163,7 +187,11 @@ class McapFile:
 
     def _statistics(self) -> Statistics:
         written, (first_ns, last_ns) = self._written(), self.span_ns
-        sizes = {"schema_count": len(self._schemas), "channel_count": len(self._channels), "chunk_count": len(self._chunks)}
+        sizes = {
+            "schema_count": len(self._schemas),
+            "channel_count": len(self._channels),
+            "chunk_count": len(self._chunks),
+        }
         times = {"message_start_time": first_ns, "message_end_time": last_ns}
         counts = {"message_count": written.total(), "channel_message_counts": dict(written)}
         return Statistics(attachment_count=0, metadata_count=1, **sizes, **times, **counts)
@@ -171,7 +199,10 @@ class McapFile:
 
 def _describe(topics: Sequence[BagTopic]) -> tuple[list[Schema], list[Channel]]:
     kinds = {topic.type: topic.definition for topic in topics}
-    schemas = [Schema(number, text.encode(), SCHEMA_ENCODING, kind) for number, (kind, text) in enumerate(kinds.items(), 1)]
+    schemas = [
+        Schema(number, text.encode(), SCHEMA_ENCODING, kind)
+        for number, (kind, text) in enumerate(kinds.items(), 1)
+    ]
     numbers = {schema.name: schema.id for schema in schemas}
     channels = [
         Channel(

@@ -1,4 +1,6 @@
-"""Which files a bag is made of: rosbag2 splits long recordings, compresses files, and people rename folders."""
+"""Which files a bag is made of: rosbag2 splits long recordings, compresses files, and people rename
+folders.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,31 @@ _NUMBERED = re.compile(r"(.*?)(?:_(\d+))?\.mcap")
 
 
 def parts(folder: Path) -> list[Path]:
-    """The files of a bag, in the order they were recorded; XlvlaError where they are not there or not certain."""
+    """The files of a bag, in the order they were recorded; XlvlaError where they are not there or
+    not certain.
+    """
     there = _there(folder)
     if not there:
-        other = "an sqlite3 bag: `ros2 bag convert` makes an MCAP file of it" if any(folder.glob("*.db3*")) else "no bag"
+        other = (
+            "an sqlite3 bag: `ros2 bag convert` makes an MCAP file of it"
+            if any(folder.glob("*.db3*"))
+            else "no bag"
+        )
         raise XlvlaError(f"{folder} is {other}: it has no {mcap_path(folder).name}")
     named = _named(folder)
     missing = [name for name in named if name not in there]
     if named and not missing:
         if more := sorted(set(there) - set(named)):
-            raise XlvlaError(f"{folder} has {', '.join(more)}, which its {METADATA} does not name: move what does not belong to it away")
+            raise XlvlaError(
+                f"{folder} has {', '.join(more)}, which its {METADATA} does not name: move what "
+                "does not belong to it away"
+            )
         return [there[name] for name in named]
     if missing and len(named) != len(there):
-        raise XlvlaError(f"{folder} lacks {', '.join(missing)}, which its {METADATA} names: a part of the recording is not there")
+        raise XlvlaError(
+            f"{folder} lacks {', '.join(missing)}, which its {METADATA} names: a part of the "
+            "recording is not there"
+        )
     return _of_one_name(folder, there)
 
 
@@ -45,7 +59,9 @@ def description(folder: Path) -> dict[str, Any]:
 
 
 def _there(folder: Path) -> dict[str, Path]:
-    """The MCAP files in a folder by their names without compression; of a file that is there twice, the one that is not compressed."""
+    """The MCAP files in a folder by their names without compression; of a file that is there twice,
+    the one that is not compressed.
+    """
     found: dict[str, Path] = {}
     for suffix in ("", *PACKED):
         for path in sorted(folder.glob(f"[!.]*.mcap{suffix}")):
@@ -55,9 +71,15 @@ def _there(folder: Path) -> dict[str, Path]:
 
 
 def _named(folder: Path) -> list[str]:
-    """The files that `metadata.yaml` names, without folders, which may be renamed, and without compression."""
-    told = description(folder).get("relative_file_paths")
-    names = [Path(name).name for name in told if isinstance(name, str)] if isinstance(told, list) else []
+    """The files that `metadata.yaml` names, without folders, which may be renamed, and without
+    compression.
+    """
+    listed = description(folder).get("relative_file_paths")
+    names = (
+        [Path(name).name for name in listed if isinstance(name, str)]
+        if isinstance(listed, list)
+        else []
+    )
     for suffix in PACKED:
         names = [name.removesuffix(suffix) for name in names]
     return list(dict.fromkeys(names))
@@ -72,12 +94,16 @@ def _of_one_name(folder: Path, there: dict[str, Path]) -> list[Path]:
         groups.setdefault(match[1], []).append((int(match[2] or 0), path))
     if len(groups) > 1:
         raise XlvlaError(
-            f"{folder} holds files of {len(groups)} bags ({', '.join(sorted(there))}): an episode is one bag in a folder of its own"
+            f"{folder} holds files of {len(groups)} bags ({', '.join(sorted(there))}): an episode "
+            "is one bag in a folder of its own"
         )
     ((name, files),) = groups.items()
     files = sorted(files)
     numbers = [number for number, _ in files]
     one_with_any_number = len(files) == 1 and name != folder.name
     if numbers != list(range(len(numbers))) and not one_with_any_number:
-        raise XlvlaError(f"{folder} has files {', '.join(path.name for _, path in files)}: a part of the recording is not there")
+        raise XlvlaError(
+            f"{folder} has files {', '.join(path.name for _, path in files)}: a part of the "
+            "recording is not there"
+        )
     return [path for _, path in files]

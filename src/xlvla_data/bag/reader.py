@@ -13,7 +13,7 @@ from typing import Any
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag import scan
-from xlvla_data.bag.card import CARD, Card, read_card
+from xlvla_data.bag.card import CARD, EpisodeCard, read_episode_card
 from xlvla_data.bag.decode import Decoder, header_ns
 from xlvla_data.bag.layout import METADATA, BagTopic
 from xlvla_data.bag.parts import description, parts
@@ -26,8 +26,10 @@ class Message:
     Args:
         stamp_ns: its header's stamp; where it has none, the latest stamp of any message before it.
         log_ns: when it came, by the system's clock; `sent_ns` when its writer sent it.
-        content: decoded, with the fields its type has, arrays as numpy's; bytes where raw messages were asked for.
-        sequence: counts what its writer sent, so that a missing number is a lost message; 0 where it is not known.
+        content: decoded, with the fields its type has, arrays as numpy's; bytes where raw messages
+            were asked for.
+        sequence: counts what its writer sent, so that a missing number is a lost message; 0 where
+            it is not known.
     """
 
     topic: str
@@ -54,35 +56,51 @@ class Bag:
         for topic in (topic for contents in self.contents for topic in contents.topics.values()):
             known = self.topics.setdefault(topic.name, topic)
             if known.type != topic.type:
-                raise XlvlaError(f"{folder}: {topic.name} is of two types, {known.type} and {topic.type}")
+                raise XlvlaError(
+                    f"{folder}: {topic.name} is of two types, {known.type} and {topic.type}"
+                )
         self.closed = all(contents.closed for contents in self.contents)
         self.whole = self.closed and (folder / METADATA).is_file()
 
     @cached_property
-    def info(self) -> Card:
-        return read_card(self.folder)
+    def info(self) -> EpisodeCard:
+        return read_episode_card(self.folder)
 
-    def messages(self, topics: Collection[str] | None = None, *, raw: bool = False) -> Iterator[Message]:
-        """Messages of these topics, None: all, in the order they came. A torn bag ends where it was torn.
+    def messages(
+        self, topics: Collection[str] | None = None, *, raw: bool = False
+    ) -> Iterator[Message]:
+        """Messages of these topics, None: all, in the order they came. A torn bag ends where it was
+        torn.
 
         Raises:
-            XlvlaError: a file is damaged, at the latest when all of it was read, or a message cannot be decoded.
+            XlvlaError: a file is damaged, at the latest when all of it was read, or a message
+                cannot be decoded.
         """
         for name in topics or ():
             if name not in self.topics:
                 raise unknown("topic", name, self.topics)
         if str(description(self.folder).get("compression_mode")).upper() == "MESSAGE":
-            raise XlvlaError(f"{self.folder} has every message compressed on its own: `ros2 bag convert` makes a bag without that")
-        decoder, newest_ns = Decoder(), 0
+            raise XlvlaError(
+                f"{self.folder} has every message compressed on its own: `ros2 bag convert` makes "
+                "a bag without that"
+            )
+        decoder = Decoder()
+        newest_ns = 0
         for message in self._raw():
             topic = self.topics.get(message.topic)
             if topic is None:
-                raise XlvlaError(f"{self.folder} is damaged: {message.topic} is not told at its beginning")
+                raise XlvlaError(
+                    f"{self.folder} is damaged: {message.topic} is not told at its beginning"
+                )
             stamp_ns = _stamp(topic, message)
             newest_ns = max(newest_ns, stamp_ns or 0)
             if topics is None or message.topic in topics:
                 content = message.data if raw else decoder(topic, message.data)
-                times = (newest_ns if stamp_ns is None else stamp_ns, message.log_ns, message.sent_ns)
+                times = (
+                    newest_ns if stamp_ns is None else stamp_ns,
+                    message.log_ns,
+                    message.sent_ns,
+                )
                 yield Message(message.topic, *times, content, message.sequence)
 
     def _raw(self) -> Iterator[scan.Raw]:
@@ -91,21 +109,33 @@ class Bag:
             for chunk in scan.messages(part, contents, losses):
                 yield from chunk
             if losses.lines:
-                raise XlvlaError(f"{part} is damaged: {'; '.join(losses.lines[:3])}; `xlvla data repair` keeps what can be read")
+                raise XlvlaError(
+                    f"{part} is damaged: {'; '.join(losses.lines[:3])}; `xlvla data repair` keeps "
+                    "what can be read"
+                )
 
 
 def _stamp(topic: BagTopic, message: scan.Raw) -> int | None:
     try:
         return header_ns(topic.type, message.data)
     except struct.error:
-        raise XlvlaError(f"{topic.name}: a message of {len(message.data)} bytes is too short to have a stamp") from None
+        raise XlvlaError(
+            f"{topic.name}: a message of {len(message.data)} bytes is too short to have a stamp"
+        ) from None
 
 
 def bags(folder: Path) -> list[Path]:
-    """The episodes in a folder of sessions, in a session, or the episode itself, in order; discarded ones are left out."""
+    """The episodes in a folder of sessions, in a session, or the episode itself, in order;
+    discarded ones are left out.
+    """
     if (folder / CARD).is_file():
         return [folder]
-    return sorted(path.parent for pattern in (f"*/{CARD}", f"*/*/{CARD}") for path in folder.glob(pattern) if "discarded" not in path.parts)
+    return sorted(
+        path.parent
+        for pattern in (f"*/{CARD}", f"*/*/{CARD}")
+        for path in folder.glob(pattern)
+        if "discarded" not in path.parts
+    )
 
 
 @contextmanager
@@ -114,7 +144,9 @@ def kept_for_us(files: Sequence[Path]) -> Iterator[bool]:
     with ExitStack() as stack:
         try:
             for path in files:
-                fcntl.flock(stack.enter_context(path.open("rb")).fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(
+                    stack.enter_context(path.open("rb")).fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB
+                )
         except BlockingIOError:
             yield False
             return

@@ -16,7 +16,9 @@ HEAD = struct.Struct("<BQ")
 """What precedes a record's contents: opcode and length."""
 
 CHUNK_HEAD = struct.Struct("<QQQII")
-"""A chunk's beginning: first and last log time, unpacked size, checksum, length of the name of the compression."""
+"""A chunk's beginning: first and last log time, unpacked size, checksum, length of the name of the
+compression.
+"""
 
 PRIVATE = 0x80
 """Opcodes from here on are anybody's; those below are known."""
@@ -43,7 +45,8 @@ class Records:
     Attributes:
         skipped: first byte and end of whatever was no record.
         wrong_lengths: where chunks begin that are read although the length before them is wrong.
-        torn: from where on nothing follows, None where the file ends with a record; zeros at the end are what a loss of power leaves.
+        torn: from where on nothing follows, None where the file ends with a record; zeros at the
+            end are what a loss of power leaves.
     """
 
     def __init__(self, file: BinaryIO):
@@ -73,9 +76,9 @@ class Records:
                 at = following
                 continue
             self._file.seek(at)
-            _, told = HEAD.unpack(self._file.read(HEAD.size))
+            _, stated = HEAD.unpack(self._file.read(HEAD.size))
             length = end - at - HEAD.size
-            if told != length:
+            if stated != length:
                 self.wrong_lengths.append(at)
             yield opcode, self._file.read(length)
             if opcode in _ENDS:
@@ -101,11 +104,14 @@ class Records:
             inner = self._end_of_chunk(at + HEAD.size)
             if inner is None or (inner != end and self._head(inner) is None):
                 return None
-            end = inner  # where the two lengths do not agree, it is the one behind which records go on
+            # Where the two lengths do not agree, it is the one behind which records go on
+            end = inner
         return opcode, end
 
     def _end_of_chunk(self, at: int) -> int | None:
-        """Where the chunk whose contents begin here ends by the lengths inside it; None where that is beyond the file."""
+        """Where the chunk whose contents begin here ends by the lengths inside it; None where that
+        is beyond the file.
+        """
         head = self._file.read(CHUNK_HEAD.size)
         if len(head) < CHUNK_HEAD.size:
             return None
@@ -137,7 +143,9 @@ class Records:
         return None
 
     def _follows(self, at: int) -> bool:
-        """Whether records follow each other from here on, or to the end; a chunk is enough, since its lengths agree."""
+        """Whether records follow each other from here on, or to the end; a chunk is enough, since
+        its lengths agree.
+        """
         for _ in range(IN_A_ROW):
             head = self._head(at)
             if head is None or head[0] >= PRIVATE:

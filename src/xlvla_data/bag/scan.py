@@ -1,4 +1,4 @@
-"""Goes through an MCAP file, whoever wrote it, from its beginning to its end, past what is damaged."""
+"""Scans an MCAP file of any writer from beginning to end, past damaged records."""
 
 from __future__ import annotations
 
@@ -98,8 +98,11 @@ class Contents:
         if schema is None:
             return f"the type of {channel.topic} is not told"
         self.encodings.add(channel.message_encoding)
-        told = channel.metadata.get("topic_type_hash", ""), channel.metadata.get("offered_qos_profiles", "")
-        topic = BagTopic(channel.topic, schema.name, schema.data.decode(), *told)
+        described = (
+            channel.metadata.get("topic_type_hash", ""),
+            channel.metadata.get("offered_qos_profiles", ""),
+        )
+        topic = BagTopic(channel.topic, schema.name, schema.data.decode(), *described)
         known = self.topics.setdefault(channel.id, topic)
         return "" if known == topic else f"{channel.topic} is told twice, differently"
 
@@ -118,11 +121,15 @@ class Losses:
 
     @property
     def lines(self) -> list[str]:
-        return [f"{line} ({count} times)" if count > 1 else line for line, count in self.faults.items()]
+        return [
+            f"{line} ({count} times)" if count > 1 else line for line, count in self.faults.items()
+        ]
 
 
 def look(path: Path) -> Contents:
-    """What a file says of itself: by its summary, else by its beginning, and where others wrote it all of it is gone through."""
+    """What a file says of itself: by its summary, else by its beginning, and where others wrote it
+    all of it is gone through.
+    """
     contents = Contents()
     with opened(path) as file:
         for opcode, body in Records(file).from_(len(MAGIC)):
@@ -144,7 +151,9 @@ def look(path: Path) -> Contents:
 
 
 def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Raw]]:
-    """The messages of every whole chunk, in the order they came, and those outside chunks; what is not read is told to `losses`."""
+    """The messages of every whole chunk, in the order they came, and those outside chunks; what is
+    not read is told to `losses`.
+    """
     loose: list[Raw] = []
     count = 0
     with opened(path) as file:
@@ -167,8 +176,12 @@ def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Ra
             loose = []
         count += len(loose)
         yield sorted(loose, key=lambda raw: raw.log_ns)
-        losses.faults.update(f"bytes {begin} to {end} are no records" for begin, end in records.skipped)
-        losses.faults.update(f"the length of a chunk at byte {at} is wrong" for at in records.wrong_lengths)
+        losses.faults.update(
+            f"bytes {begin} to {end} are no records" for begin, end in records.skipped
+        )
+        losses.faults.update(
+            f"the length of a chunk at byte {at} is wrong" for at in records.wrong_lengths
+        )
         losses.torn = records.torn is not None
         if losses.torn and contents.closed:
             losses.faults[f"nothing can be read from byte {records.torn} on"] += 1
@@ -185,7 +198,10 @@ def _see_summary(file: BinaryIO, contents: Contents) -> None:
     file.seek(at)
     end = file.read()
     opcode, length = HEAD.unpack_from(end)
-    contents.closed = end.endswith(MAGIC) and (opcode, length) == (Opcode.FOOTER, FOOTER_BYTES - HEAD.size)
+    contents.closed = end.endswith(MAGIC) and (opcode, length) == (
+        Opcode.FOOTER,
+        FOOTER_BYTES - HEAD.size,
+    )
     if not contents.closed:
         return
     footer = Footer.read(ReadDataStream(io.BytesIO(end[HEAD.size :])))
@@ -220,7 +236,9 @@ def _in_chunk(data: bytes, contents: Contents, faults: Counter[str]) -> Iterator
             faults[fault] += 1
 
 
-def _message(data: bytes, begin: int, end: int, contents: Contents, faults: Counter[str]) -> Iterator[Raw]:
+def _message(
+    data: bytes, begin: int, end: int, contents: Contents, faults: Counter[str]
+) -> Iterator[Raw]:
     """The message between these bytes, unless nothing says what it is."""
     if end - begin < _FIELDS.size:
         faults["a message is too short"] += 1

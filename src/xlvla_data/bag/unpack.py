@@ -1,4 +1,6 @@
-"""Opens MCAP files and unpacks what is compressed, a chunk or a whole file, no further than it says it goes."""
+"""Opens MCAP files and unpacks what is compressed, a chunk or a whole file, no further than it says
+it goes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ MOST_UNPACKED = 1 << 30
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to be read, unpacked where it is compressed; XlvlaError where it cannot be read or is no MCAP file."""
+    """A file to be read, unpacked where it is compressed; XlvlaError where it cannot be read or is
+    no MCAP file.
+    """
     try:
         with path.open("rb") as packed, _unpacked_file(path, packed) as file:
             if file.read(len(MAGIC)) != MAGIC:
@@ -38,7 +42,9 @@ def _unpacked_file(path: Path, packed: BinaryIO) -> Iterator[BinaryIO]:
     if path.suffix not in PACKED:
         yield packed
         return
-    with tempfile.TemporaryFile() as file:  # its end is read first, so it has to be unpacked as a whole
+    with (
+        tempfile.TemporaryFile() as file
+    ):  # its end is read first, so it has to be unpacked as a whole
         try:
             zstandard.ZstdDecompressor().copy_stream(packed, file)
         except zstandard.ZstdError as error:

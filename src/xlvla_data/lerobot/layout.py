@@ -1,7 +1,7 @@
 """Where a LeRobot v3.0 data set keeps what, and what it says about itself in `meta/info.json`.
 
-Ours has one data file and one video per camera and episode: an episode is complete or absent, whatever interrupts the writer.
-Readers only follow the file numbers in the table of episodes.
+Ours has one data file and one video per camera and episode: an episode is complete or absent,
+whatever interrupts the writer. Readers only follow the file numbers in the table of episodes.
 """
 
 from __future__ import annotations
@@ -31,14 +31,24 @@ INFO = "meta/info.json"
 STATS = "meta/stats.json"
 LOCK = "meta/.lock"
 
-STATE, ACTION, IMAGES = "observation.state", "action", "observation.images."
-INDICES = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+STATE = "observation.state"
+ACTION = "action"
+IMAGES = "observation.images."
+INDICES = {
+    "timestamp": "float32",
+    "frame_index": "int64",
+    "episode_index": "int64",
+    "index": "int64",
+    "task_index": "int64",
+}
 """Columns every data set has; the writer makes them."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One thing recorded per frame: `dtype` is 'float32', 'int64', 'bool' or 'video'; `names` name the numbers of a vector."""
+    """One thing recorded per frame: `dtype` is 'float32', 'int64', 'bool' or 'video'; `names` name
+    the numbers of a vector.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -46,7 +56,11 @@ class Feature:
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def document(self) -> dict[str, Any]:
-        plain = {"dtype": self.dtype, "shape": list(self.shape), "names": None if self.names is None else list(self.names)}
+        plain = {
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "names": None if self.names is None else list(self.names),
+        }
         return plain | ({"info": dict(self.info)} if self.info else {})
 
 
@@ -57,7 +71,13 @@ def vector(names: Sequence[str], dtype: str = "float32") -> Feature:
 
 def video(height: int, width: int, fps: int) -> Feature:
     """A camera's pictures, RGB."""
-    facts = {"video.height": height, "video.width": width, "video.codec": "h264", "video.pix_fmt": "yuv420p", "video.fps": fps}
+    facts = {
+        "video.height": height,
+        "video.width": width,
+        "video.codec": "h264",
+        "video.pix_fmt": "yuv420p",
+        "video.fps": fps,
+    }
     facts |= {"video.channels": 3, "video.is_depth_map": False, "has_audio": False}
     return Feature("video", (height, width, 3), ("height", "width", "channels"), facts)
 
@@ -70,7 +90,8 @@ class Info:
         fps: frames per second.
         features: by name, without the columns every data set has.
         robot_type: what recorded it, in a word.
-        own: what other readers ignore, e.g. which hand is on which side and the codec of the latents.
+        own: what other readers ignore, e.g. which hand is on which side and the codec of the
+            latents.
     """
 
     fps: int
@@ -82,21 +103,30 @@ class Info:
     total_tasks: int = 0
 
     def __post_init__(self):
-        """Raises XlvlaError for a name that files or folders are named after and that leads elsewhere."""
+        """Raises XlvlaError for a name that files or folders are named after and that leads
+        elsewhere.
+        """
         for key in self.cameras.values():
             files.inside(Path(), key, "a camera")
         if task := self.own.get("task"):
             files.inside(Path(), task, "the task")
         hands = self.own.get("hands", {})
         if not isinstance(hands, Mapping):
-            raise XlvlaError(f"hands are said by side, as in left: xhand; here they are {plain(repr(hands), 100)}")
+            raise XlvlaError(
+                "hands are given by side, as in left: xhand; here they are "
+                f"{plain(repr(hands), 100)}"
+            )
         for side, hand in hands.items():
             files.inside(Path(), hand, f"the {plain(side, 40)} hand")
 
     @property
     def cameras(self) -> dict[str, str]:
         """Feature by camera's name."""
-        return {key.removeprefix(IMAGES): key for key, feature in self.features.items() if feature.dtype == "video"}
+        return {
+            key.removeprefix(IMAGES): key
+            for key, feature in self.features.items()
+            if feature.dtype == "video"
+        }
 
     @property
     def vectors(self) -> dict[str, Feature]:
@@ -128,7 +158,11 @@ def differences(one: Info, other: Info) -> list[str]:
     found = ["rate"] if one.fps != other.fps else []
     keys = dict.fromkeys((*one.features, *other.features))
     found += [f"feature {key}" for key in keys if one.features.get(key) != other.features.get(key)]
-    return found + [key for key in dict.fromkeys((*one.own, *other.own)) if one.own.get(key) != other.own.get(key)]
+    return found + [
+        key
+        for key in dict.fromkeys((*one.own, *other.own))
+        if one.own.get(key) != other.own.get(key)
+    ]
 
 
 def read_info(root: Path) -> Info:
@@ -138,17 +172,30 @@ def read_info(root: Path) -> Info:
         document = json.loads(path.read_text())
         version = document["codebase_version"]
         if version != VERSION:
-            raise XlvlaError(f"this is a LeRobot data set of version {version}, this reads {VERSION}: convert it with lerobot's own tool")
-        features = {key: _feature(entry) for key, entry in document["features"].items() if key not in INDICES}
-        totals = {key: int(document[key]) for key in ("total_episodes", "total_frames", "total_tasks")}
+            raise XlvlaError(
+                f"this is a LeRobot data set of version {version}, this reads {VERSION}: convert "
+                "it with lerobot's own tool"
+            )
+        features = {
+            key: _feature(entry)
+            for key, entry in document["features"].items()
+            if key not in INDICES
+        }
+        totals = {
+            key: int(document[key]) for key in ("total_episodes", "total_frames", "total_tasks")
+        }
         own = document.get("xlvla") or {}
-        return Info(int(document["fps"]), features, document.get("robot_type") or "", dict(own), **totals)
+        return Info(
+            int(document["fps"]), features, document.get("robot_type") or "", dict(own), **totals
+        )
     except XlvlaError as error:
         raise XlvlaError(f"{path}: {error}") from None
     except FileNotFoundError:
         raise XlvlaError(f"no LeRobot data set in {root}: it has no {INFO}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise XlvlaError(f"{path} does not describe a LeRobot data set: {type(error).__name__} {error}") from None
+        raise XlvlaError(
+            f"{path} does not describe a LeRobot data set: {type(error).__name__} {error}"
+        ) from None
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -157,7 +204,7 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def numbered(template: str, number: int, **fields: str) -> str:
-    """The path of the so-manieth file."""
+    """The path of the n-th file."""
     return template.format(chunk_index=number // CHUNK, file_index=number % CHUNK, **fields)
 
 
@@ -165,7 +212,14 @@ def _feature(entry: Mapping[str, Any]) -> Feature:
     names = entry.get("names")
     if isinstance(names, Mapping):  # older data sets name the axis too
         names = [name for group in names.values() for name in group]
-    if isinstance(names, Sequence) and len(names) == 1 and isinstance(names[0], (list, tuple)):  # a list of the axes' lists
+    if (
+        isinstance(names, Sequence) and len(names) == 1 and isinstance(names[0], (list, tuple))
+    ):  # a list of the axes' lists
         names = names[0]
     dtype = "video" if entry["dtype"] == "image" else entry["dtype"]
-    return Feature(dtype, tuple(entry["shape"]), None if names is None else tuple(map(str, names)), entry.get("info") or {})
+    return Feature(
+        dtype,
+        tuple(entry["shape"]),
+        None if names is None else tuple(map(str, names)),
+        entry.get("info") or {},
+    )

@@ -1,4 +1,4 @@
-"""Reading a data set, ours or anybody's."""
+"""Reading a LeRobot data set, written by xlvla or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from xlvla_data.lerobot.video import Clip
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """Where an episode lies: its number, how many frames it has, what it was told, and every other column of its table."""
+    """Where an episode lies: its number, how many frames it has, what it was told, and every other
+    column of its table.
+    """
 
     index: int
     length: int
@@ -33,7 +35,8 @@ class Dataset:
     """
 
     def __init__(self, root: Path):
-        self.root, self.info = root, layout.read_info(root)
+        self.root = root
+        self.info = layout.read_info(root)
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -41,19 +44,29 @@ class Dataset:
     @cached_property
     def episodes(self) -> list[EpisodeRow]:
         rows = [row for file in self._pages for row in self._table(file)]
-        made = [EpisodeRow(row["episode_index"], row["length"], self._sentence(row), row) for row in rows]
+        made = [
+            EpisodeRow(row["episode_index"], row["length"], self._sentence(row), row)
+            for row in rows
+        ]
         made = [episode for episode in made if episode.index < self.info.total_episodes]
         if len(made) != self.info.total_episodes:
-            raise XlvlaError(f"{self.root} promises {self.info.total_episodes} episodes but its table has {len(made)}")
+            raise XlvlaError(
+                f"{self.root} promises {self.info.total_episodes} episodes but its table has "
+                f"{len(made)}"
+            )
         return sorted(made, key=lambda episode: episode.index)
 
-    def told(self, episode: EpisodeRow) -> Mapping[str, Any]:
+    def table_row(self, episode: EpisodeRow) -> Mapping[str, Any]:
         """Everything the table of episodes says of one, its statistics too."""
-        return self._told[episode.index]
+        return self._table_rows[episode.index]
 
     @cached_property
-    def _told(self) -> dict[int, dict[str, Any]]:
-        return {row["episode_index"]: row for file in self._pages for row in tables.read(file).to_pylist()}
+    def _table_rows(self) -> dict[int, dict[str, Any]]:
+        return {
+            row["episode_index"]: row
+            for file in self._pages
+            for row in tables.read(file).to_pylist()
+        }
 
     @property
     def _pages(self) -> list[Path]:
@@ -65,11 +78,15 @@ class Dataset:
         for name in wanted:
             if name not in {*self.info.vectors, *layout.INDICES}:
                 raise unknown("feature", name, self.info.vectors)
-        path = self.root / layout.DATA.format(chunk_index=episode.row["data/chunk_index"], file_index=episode.row["data/file_index"])
+        path = self.root / layout.DATA.format(
+            chunk_index=episode.row["data/chunk_index"], file_index=episode.row["data/file_index"]
+        )
         table = tables.read(path, list(dict.fromkeys((*wanted, "episode_index"))))
         table = table.filter(tables.values(table, "episode_index") == episode.index)
         if len(table) != episode.length:
-            raise XlvlaError(f"{path} has {len(table)} of the {episode.length} frames of episode {episode.index}")
+            raise XlvlaError(
+                f"{path} has {len(table)} of the {episode.length} frames of episode {episode.index}"
+            )
         return {name: tables.values(table, name) for name in wanted}
 
     def sentences(self, episode: EpisodeRow) -> list[str]:
@@ -78,7 +95,10 @@ class Dataset:
         if (known := self._tasks) is None:
             return [episode.sentence] * episode.length
         if strange := sorted(set(indices.tolist()) - set(known)):
-            raise XlvlaError(f"{self.root}: task_index is {strange[0]}, {layout.TASKS} has {', '.join(map(str, known)) or 'none'}")
+            raise XlvlaError(
+                f"{self.root}: task_index is {strange[0]}, {layout.TASKS} has "
+                f"{', '.join(map(str, known)) or 'none'}"
+            )
         return [known[index] for index in indices.tolist()]
 
     @cached_property
@@ -89,19 +109,24 @@ class Dataset:
 
     def _sentence(self, row: Mapping[str, Any]) -> str:
         """What an episode was told, at its first frame where the table of episodes does not say."""
-        if told := row.get("tasks"):
-            return told[0]
+        if sentences := row.get("tasks"):
+            return sentences[0]
         if self._tasks is None:
             return ""
         return self.sentences(EpisodeRow(row["episode_index"], row["length"], "", row))[0]
 
     def shots(self, episode: EpisodeRow, camera: str) -> tuple[np.ndarray, Clip]:
-        """A camera's pictures by their own time: when each was taken [N] s from the episode's beginning, and the pictures."""
+        """A camera's pictures by their own time: when each was taken [N] s from the episode's
+        beginning, and the pictures.
+        """
         clip = self.clip(episode, camera)
         if clip.path not in self._times:
             self._times[clip.path] = video.times(clip.path)
         stamps, half = self._times[clip.path]
-        end_s = episode.row.get(f"videos/{self.info.cameras[camera]}/to_timestamp") or clip.start_s + episode.length / self.info.fps
+        end_s = (
+            episode.row.get(f"videos/{self.info.cameras[camera]}/to_timestamp")
+            or clip.start_s + episode.length / self.info.fps
+        )
         stamps = stamps[(stamps >= clip.start_s - half) & (stamps < end_s - half)] - clip.start_s
         return stamps, replace(clip, frames=len(stamps))
 
@@ -114,10 +139,14 @@ class Dataset:
         if camera not in self.info.cameras:
             raise unknown("camera", camera, self.info.cameras)
         key = self.info.cameras[camera]
-        place = {f"{name}_index": episode.row[f"videos/{key}/{name}_index"] for name in ("chunk", "file")}
+        place = {
+            f"{name}_index": episode.row[f"videos/{key}/{name}_index"] for name in ("chunk", "file")
+        }
         path = self.root / layout.VIDEO.format(video_key=key, **place)
         return Clip(path, episode.row[f"videos/{key}/from_timestamp"], episode.length)
 
     def _table(self, file: Path) -> list[dict[str, Any]]:
         table = tables.read(file)
-        return table.select([name for name in table.column_names if not name.startswith("stats/")]).to_pylist()
+        return table.select(
+            [name for name in table.column_names if not name.startswith("stats/")]
+        ).to_pylist()

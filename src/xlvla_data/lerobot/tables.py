@@ -16,8 +16,17 @@ from xlvla.files import replacing
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Feature
 
-_TYPES = {"float32": pa.float32(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_(), "string": pa.string()}
-_FACTS = {"success": pa.bool_(), **dict.fromkeys(("verdict", "session", "recording", "source", "hands"), pa.string())}
+_TYPES = {
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "int64": pa.int64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+}
+_FACTS = {
+    "success": pa.bool_(),
+    **dict.fromkeys(("verdict", "session", "recording", "source", "hands"), pa.string()),
+}
 """Columns of the table of episodes that may hold nothing at all."""
 
 
@@ -35,10 +44,17 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise XlvlaError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def frames(features: Mapping[str, Feature], columns: Mapping[str, np.ndarray], indices: Mapping[str, np.ndarray]) -> pa.Table:
+def frames(
+    features: Mapping[str, Feature],
+    columns: Mapping[str, np.ndarray],
+    indices: Mapping[str, np.ndarray],
+) -> pa.Table:
     """One row per frame; numbers become scalars, vectors fixed-size lists."""
     arrays = {key: _column(feature, columns[key]) for key, feature in features.items()}
-    arrays |= {key: pa.array(indices[key].astype(dtype), _TYPES[dtype]) for key, dtype in layout.INDICES.items()}
+    arrays |= {
+        key: pa.array(indices[key].astype(dtype), _TYPES[dtype])
+        for key, dtype in layout.INDICES.items()
+    }
     return pa.table(arrays)
 
 
@@ -52,12 +68,34 @@ def values(table: pa.Table, key: str) -> np.ndarray:
 
 def tasks(sentences: Sequence[str]) -> pa.Table:
     """The sentences; a pandas index, because LeRobot looks them up by it."""
-    table = pa.table({"task_index": pa.array(range(len(sentences)), pa.int64()), "task": pa.array(sentences, pa.string())})
+    table = pa.table(
+        {
+            "task_index": pa.array(range(len(sentences)), pa.int64()),
+            "task": pa.array(sentences, pa.string()),
+        }
+    )
     columns = [
-        {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None},
-        {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None},
+        {
+            "name": "task_index",
+            "field_name": "task_index",
+            "pandas_type": "int64",
+            "numpy_type": "int64",
+            "metadata": None,
+        },
+        {
+            "name": "task",
+            "field_name": "task",
+            "pandas_type": "unicode",
+            "numpy_type": "object",
+            "metadata": None,
+        },
     ]
-    about = {"index_columns": ["task"], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}
+    about = {
+        "index_columns": ["task"],
+        "column_indexes": [],
+        "columns": columns,
+        "pandas_version": "2.0.0",
+    }
     return table.replace_schema_metadata({"pandas": json.dumps(about)})
 
 
@@ -69,14 +107,21 @@ def task_sentences(table: pa.Table) -> list[str]:
 def tasks_by_index(table: pa.Table) -> dict[int, str]:
     name = "task" if "task" in table.column_names else "__index_level_0__"
     if missing := {"task_index", name} - set(table.column_names):
-        raise XlvlaError(f"the table of tasks has no column {', '.join(sorted(missing))}: it has {', '.join(table.column_names)}")
+        raise XlvlaError(
+            f"the table of tasks has no column {', '.join(sorted(missing))}: it has "
+            f"{', '.join(table.column_names)}"
+        )
     return dict(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
 
 
 def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """One row per episode; statistics are lists, nested as deep as a picture's [3, 1, 1]. What a row does not say is null."""
+    """One row per episode; statistics are lists, nested as deep as a picture's [3, 1, 1]. What a
+    row does not say is null.
+    """
     keys = dict.fromkeys(key for row in rows for key in row)
-    return pa.table({key: pa.array([row.get(key) for row in rows], _FACTS.get(key)) for key in keys})
+    return pa.table(
+        {key: pa.array([row.get(key) for row in rows], _FACTS.get(key)) for key in keys}
+    )
 
 
 def _column(feature: Feature, given: np.ndarray) -> pa.Array:

@@ -1,4 +1,6 @@
-"""Whether what was written is what is read: every number to the bit, every picture within what its codec loses."""
+"""Whether what was written is what is read: every number to the bit, every picture within what its
+codec loses.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +15,41 @@ from xlvla_data.lerobot import tables, video
 from xlvla_data.lerobot.statistics import EVERY
 
 LOSS = 12.0
-"""Mean absolute difference of a picture's channels, of 255, above which it is another picture or a spoilt one."""
+"""Mean absolute difference of a picture's channels, of 255, above which it is another picture or a
+corrupted one.
+"""
 
 
 def same_numbers(path: Path, *expected: Mapping[str, np.ndarray]) -> None:
-    """Compares a table of frames with the columns [F, ...] it was made of; raises XlvlaError where they differ."""
+    """Compares a table of frames with the columns [F, ...] it was made of; raises XlvlaError where
+    they differ.
+    """
     table = tables.read(path)
     for key, given in ((key, given) for columns in expected for key, given in columns.items()):
         there = tables.values(table, key)
         if len(there) != len(given):
             raise XlvlaError(f"{path} was written with {len(given)} frames but holds {len(there)}")
-        if not np.array_equal(there.reshape(len(there), -1), given.reshape(len(given), -1).astype(there.dtype)):
+        if not np.array_equal(
+            there.reshape(len(there), -1), given.reshape(len(given), -1).astype(there.dtype)
+        ):
             raise XlvlaError(f"{path}: '{key}' is read back other than it was written")
 
 
 def same_pictures(path: Path, seen: Sequence[np.ndarray]) -> None:
-    """Compares a video with glimpses of its pictures; raises XlvlaError where one is missing, too many or another."""
+    """Compares a video with glimpses of its pictures; raises XlvlaError where one is missing, too
+    many or another.
+    """
     for frame, (read, given) in enumerate(zip_longest(video.read(path), seen)):
         if read is None or given is None:
-            raise XlvlaError(f"{path} was written with {len(seen)} pictures but holds {'fewer' if read is None else 'more'}")
+            raise XlvlaError(
+                f"{path} was written with {len(seen)} pictures but holds "
+                f"{'fewer' if read is None else 'more'}"
+            )
         if (loss := difference(read[::EVERY, ::EVERY], given)) > LOSS:
-            raise XlvlaError(f"{path}: picture {frame} is read back other than it was written, by {loss:.0f} of 255")
+            raise XlvlaError(
+                f"{path}: picture {frame} is read back other than it was written, by {loss:.0f} of "
+                "255"
+            )
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:

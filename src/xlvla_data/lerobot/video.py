@@ -23,14 +23,19 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
 def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
     """Writes RGB uint8 [H, W, 3] atomically as H.264; how many there were."""
     with replacing(path) as fresh, av.open(str(fresh), "w", format="mp4") as file:
-        stream, count = None, 0
+        stream = None
+        count = 0
         for picture in pictures:
             count += 1
             if stream is None:
                 stream = file.add_stream("libx264", rate=fps, options=OPTIONS)
                 stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
                 stream.codec_context.thread_count = 1
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+            file.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+                )
+            )
         if stream is not None:
             file.mux(stream.encode())
     return count
@@ -38,7 +43,9 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
 
 @dataclass(frozen=True)
 class Clip:
-    """Some pictures of a video, every `step`-th of `frames` after `skipped` from `start_s` on; decoded as they are gone through."""
+    """Some pictures of a video, every `step`-th of `frames` after `skipped` from `start_s` on;
+    decoded as they are gone through.
+    """
 
     path: Path
     start_s: float
@@ -54,7 +61,9 @@ class Clip:
         return -(-self.frames // self.step)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        pictures = read(self.path, self.start_s, self.skipped + self.frames, 1 if self.skipped else self.step)
+        pictures = read(
+            self.path, self.start_s, self.skipped + self.frames, 1 if self.skipped else self.step
+        )
         return islice(pictures, self.skipped, None, self.step) if self.skipped else pictures
 
     def __getitem__(self, chosen: slice) -> Clip:
@@ -63,7 +72,9 @@ class Clip:
         return replace(self, step=self.step * (chosen.step or 1))
 
 
-def read(path: Path, start_s: float = 0.0, frames: int | None = None, step: int = 1) -> Iterator[np.ndarray]:
+def read(
+    path: Path, start_s: float = 0.0, frames: int | None = None, step: int = 1
+) -> Iterator[np.ndarray]:
     """Every `step`-th of `frames` pictures from `start_s` on, RGB uint8 [H, W, 3].
 
     Raises:
@@ -88,18 +99,29 @@ def count(path: Path) -> int:
 
 
 def times(path: Path) -> tuple[np.ndarray, float]:
-    """When a video's pictures are shown [N] s, in order, and half of their mean period [s]; raises XlvlaError where it cannot be read."""
+    """When a video's pictures are shown [N] s, in order, and half of their mean period [s]; raises
+    XlvlaError where it cannot be read.
+    """
     try:
         with av.open(str(path)) as file:
             stream = file.streams.video[0]
             assert stream.time_base is not None and stream.average_rate is not None
             stamps = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
-            return np.sort(np.array(stamps, float)) * float(stream.time_base), 0.5 / float(stream.average_rate)
+            return np.sort(np.array(stamps, float)) * float(stream.time_base), 0.5 / float(
+                stream.average_rate
+            )
     except (FFmpegError, IndexError) as error:
         raise XlvlaError(f"video {path} cannot be read: {error}") from None
 
 
-def _pictures(file: InputContainer, stream: VideoStream, path: Path, start_s: float, frames: int | None, step: int) -> Iterator[np.ndarray]:
+def _pictures(
+    file: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    start_s: float,
+    frames: int | None,
+    step: int,
+) -> Iterator[np.ndarray]:
     assert stream.time_base is not None and stream.average_rate is not None
     half = 0.5 / float(stream.average_rate)
     if start_s > 0:

@@ -21,13 +21,13 @@ from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.run import stopped_because
 from xlvla.types import PARTS
-from xlvla_data.bag.card import Card
-from xlvla_data.bag.repair import repair_all
-from xlvla_data.recorder.desk import Desk
+from xlvla_data.bag.card import EpisodeCard
+from xlvla_data.recorder.episode_control import EpisodeControl
 from xlvla_data.recorder.recording import Recording
+from xlvla_data.recorder.repair import repair_all
 from xlvla_data.recorder.session import Session
 from xlvla_data.ros.intake import Intake, too_large
-from xlvla_data.verdict import COLOURS, Finding
+from xlvla_data.verdict import COLOURS, Issue
 
 T = TypeVar("T")
 
@@ -39,53 +39,71 @@ SLOW_DISK = 0.25
 
 
 class RecorderNode(RigNode):
-    """One thread listens, one per episode writes, and the executor's does what the operator asks for and judges."""
+    """One thread listens, one per episode writes, and the executor's does what the operator asks
+    for and judges.
+    """
 
     def __init__(self) -> None:
         super().__init__("recorder")
 
     def configure(self) -> None:
         if self.rig.recorder is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `recorder` section, so nothing says where episodes go")
-        self._config, self._codec = self.rig.recorder, Codec.load().hash
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `recorder` section, so there is no "
+                "folder for episodes"
+                ""
+            )
+        self._config = self.rig.recorder
+        self._codec = Codec.load().hash
         self._root = Path(self._config.folder).expanduser().resolve()
         self._intake = Intake(self, self.rig)
         for line in too_large(self.rig):
             self.warn(line)
-        self._status, self._cues = self.publisher(topics.RECORDER_STATUS), self.publisher(topics.CUE)
+        self._status, self._cues = (
+            self.publisher(topics.RECORDER_STATUS),
+            self.publisher(topics.CUE),
+        )
         session = Session(self._root, self._config.least_free_gb)
-        self._desk = Desk(session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s)
+        self._desk = EpisodeControl(
+            session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s
+        )
         self._warned: set[str] = set()
         self._serve()
         self.every(TELL_S, self._tell)
 
     def _serve(self) -> None:
         desk = self._desk
-        self.serve(topics.RECORDER_START, lambda request: self._told(desk.start()))
-        self.serve(topics.RECORDER_STOP, lambda request: self._told(desk.stop()))
-        self.serve(topics.RECORDER_DISCARD, lambda request: self._told(desk.discard()))
-        self.serve(topics.RECORDER_MARK, lambda request: self._told(desk.mark(bool(request.data))))
-        self.serve(topics.RECORDER_RELABEL, lambda request: self._told(desk.relabel()))
+        self.serve(topics.RECORDER_START, lambda request: self._log_line(desk.start()))
+        self.serve(topics.RECORDER_STOP, lambda request: self._log_line(desk.stop()))
+        self.serve(topics.RECORDER_DISCARD, lambda request: self._log_line(desk.discard()))
+        self.serve(
+            topics.RECORDER_MARK, lambda request: self._log_line(desk.mark(bool(request.data)))
+        )
+        self.serve(topics.RECORDER_RELABEL, lambda request: self._log_line(desk.relabel()))
         self.listen(topics.BUTTON, forms.WORDS, self._pressed)
 
     def _pressed(self, button: str) -> None:
-        self._told(self._desk.press(button))
+        self._log_line(self._desk.press(button))
 
     def work(self, stop: threading.Event) -> None:
         threading.Thread(target=self._repair, name="repair", daemon=True).start()
         while not stop.wait(LISTEN_S):
-            heard = self._intake.take()
+            messages = self._intake.take()
             recording = self._desk.recording
-            if recording is not None and heard:
-                recording.take(heard)
+            if recording is not None and messages:
+                recording.take(messages)
             self.health.tick("looks")
 
     def deactivate(self) -> None:
         """The rig ends: so does the episode."""
         died = stopped_because(Path(self.parameter("rig")))
-        self._end(Finding("red", died) if died else Finding("yellow", "the rig was stopped in the midst of it"))
+        self._end(
+            Issue("red", died)
+            if died
+            else Issue("yellow", "the rig was stopped during the episode")
+        )
 
-    def _end(self, why: Finding) -> None:
+    def _end(self, why: Issue) -> None:
         """Ends the episode unless somebody just did."""
         with contextlib.suppress(XlvlaError):
             self._desk.stop(why)
@@ -94,21 +112,30 @@ class RecorderNode(RigNode):
         """A recording that begins with what was said once and still holds."""
         self._warned.clear()
         distro = os.environ.get("ROS_DISTRO", "jazzy")
-        recording = Recording(folder, self._card(), self._intake.streams, self._config.least_free_gb * 1e9, distro)
+        recording = Recording(
+            folder, self._card(), self._intake.streams, self._config.least_free_gb * 1e9, distro
+        )
         recording.take(list(self._intake.newest.values()))
         return recording
 
-    def _card(self) -> Card:
+    def _card(self) -> EpisodeCard:
         rig = self.rig
         document = rig.document()
-        return Card(
+        return EpisodeCard(
             name="",
             state="recording",
             task=rig.sim.task if rig.sim else self._config.task,
             instruction=self._sentence(),
             hands={side: station.hand.type for side, station in rig.sides.items()},
-            joints={side: {part: list(rig.joint_names(side, part)) for part in PARTS} for side in rig.sides},
-            rates_hz={stream.topic.name: stream.claim_hz for stream in self._intake.streams if stream.claim_hz},
+            joints={
+                side: {part: list(rig.joint_names(side, part)) for part in PARTS}
+                for side in rig.sides
+            },
+            rates_hz={
+                stream.topic.name: stream.claim_hz
+                for stream in self._intake.streams
+                if stream.claim_hz
+            },
             rig=document,
             rig_hash=hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16],
             codec=self._codec,
@@ -117,8 +144,8 @@ class RecorderNode(RigNode):
         )
 
     def _sentence(self) -> str:
-        said = self._newest(topics.INSTRUCTION, forms.WORDS) or self._config.instruction
-        return said or (self.rig.policy.instruction if self.rig.policy else "")
+        instruction = self._newest(topics.INSTRUCTION, forms.WORDS) or self._config.instruction
+        return instruction or (self.rig.policy.instruction if self.rig.policy else "")
 
     def _facts(self) -> dict[str, Any]:
         """What the simulation says of its episode."""
@@ -126,23 +153,27 @@ class RecorderNode(RigNode):
         return {key: status[key] for key in ("seed", "success") if key in status}
 
     def _newest(self, topic: topics.Topic, form: Form[T]) -> T | None:
-        """What was said last on a topic whose word holds until the next; None before the first, and of what is no good."""
-        if (heard := self._intake.newest.get(topic.name)) is None:
+        """What was said last on a topic whose word holds until the next; None before the first, and
+        of what is invalid.
+        """
+        if (newest := self._intake.newest.get(topic.name)) is None:
             return None
         try:
-            return form(topic, heard.data)
+            return form(topic, newest.data)
         except XlvlaError as error:
             self.refuse(topic, error)
             return None
 
     def _repair(self) -> None:
         for attempt in repair_all(self._root):
-            self.warn(f"{attempt.folder} was left behind by a recorder that was killed: {attempt.line}")
+            self.warn(
+                f"{attempt.folder} was left behind by a recorder that was killed: {attempt.line}"
+            )
 
     def _cue(self, word: str, line: str) -> None:
         self._cues.publish(String(data=f"{word}: {line}"))
 
-    def _told(self, line: str) -> str:
+    def _log_line(self, line: str) -> str:
         self._tell()
         return line
 
@@ -153,24 +184,45 @@ class RecorderNode(RigNode):
             self.health.ok("idle")
             last = self._desk.last
             where = {"episode": last.name if last else "", "folder": str(last or self._root)}
-            self._say({"state": "stopped" if last else "idle", **where, "instruction": self._sentence()})
+            self._say(
+                {"state": "stopped" if last else "idle", **where, "instruction": self._sentence()}
+            )
             return
-        verdict, spool = recording.verdict(live=True), recording.spool
+        verdict = recording.verdict(live=True)
+        spool = recording.spool
         self._warn_once(verdict.findings)
         self.health.fact("written [MB]", round(spool.written / 1e6, 1))
         self.health.ok(f"recording {recording.folder.name}, {verdict.colour}")
-        status = {"state": "recording", "episode": recording.folder.name, "folder": str(recording.folder)}
-        status |= {"duration_s": round(recording.duration_s, 1), "verdict": verdict.colour, "findings": verdict.lines[:5]}
-        self._say(status | {"written_mb": round(spool.written / 1e6, 1), "instruction": recording.card.instruction})
+        status = {
+            "state": "recording",
+            "episode": recording.folder.name,
+            "folder": str(recording.folder),
+        }
+        status |= {
+            "duration_s": round(recording.duration_s, 1),
+            "verdict": verdict.colour,
+            "findings": verdict.lines[:5],
+        }
+        self._say(
+            status
+            | {
+                "written_mb": round(spool.written / 1e6, 1),
+                "instruction": recording.card.instruction,
+            }
+        )
         if spool.fault:
             self.warn(spool.fault)
-            self._end(Finding("red", spool.fault))
+            self._end(Issue("red", spool.fault))
         elif spool.waiting > SLOW_DISK:
             self.warn(f"the disk is slow: {spool.waiting:.0%} of what may wait for it waits")
 
-    def _warn_once(self, findings: tuple[Finding, ...]) -> None:
+    def _warn_once(self, findings: tuple[Issue, ...]) -> None:
         """Cues what has turned red since the last time; the rest of it is on the status."""
-        red = {finding.line.partition(":")[0]: finding.line for finding in findings if finding.colour == COLOURS[-1]}
+        red = {
+            issue.line.partition(":")[0]: issue.line
+            for issue in findings
+            if issue.colour == COLOURS[-1]
+        }
         new = [line for stream, line in red.items() if stream not in self._warned]
         self._warned |= red.keys()
         if new:

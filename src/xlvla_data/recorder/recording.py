@@ -12,28 +12,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xlvla_data.bag.card import Card
+from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.decode import header_ns
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.recorder.spool import Item, Spool
-from xlvla_data.recorder.tape import Stream, Tape
-from xlvla_data.verdict import Finding, Span, Verdict, judge
+from xlvla_data.recorder.stream_statistics import RecordedTopic, StreamStatistics
+from xlvla_data.verdict import Issue, Span, Verdict, judge
 
 LIVE_S = 20.0
 """The live verdict is on the last so many seconds."""
 
 LEAP_NS = 3600 * 1_000_000_000
-"""A stamp so far from the ones before is of another clock: the verdict says it, and the duration is without it."""
+"""A stamp so far from the ones before is of another clock: the verdict says it, and the duration is
+without it.
+"""
 
 CLOSE_S = 5.0
 """How long a disk is waited for at the end."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class ReceivedMessage:
     """A serialised message of a stream: when it came and when it was sent [ns]."""
 
-    stream: Stream
+    stream: RecordedTopic
     data: bytes
     log_ns: int
     sent_ns: int
@@ -48,13 +50,23 @@ class Recording:
         card: what is known of it so far.
     """
 
-    def __init__(self, folder: Path, card: Card, streams: Sequence[Stream], least_free_bytes: float, distro: str):
-        self.folder, self._began_ns = folder, time.time_ns()
+    def __init__(
+        self,
+        folder: Path,
+        card: EpisodeCard,
+        streams: Sequence[RecordedTopic],
+        least_free_bytes: float,
+        distro: str,
+    ):
+        self.folder = folder
+        self._began_ns = time.time_ns()
         self.card = replace(card, name=folder.name, state="recording", began_ns=self._began_ns)
         self.card.write(folder)
-        self._tapes = {stream.topic.name: Tape(stream) for stream in streams}
+        self._tapes = {stream.topic.name: StreamStatistics(stream) for stream in streams}
         self._lock = threading.Lock()
-        self.spool = Spool(BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes)
+        self.spool = Spool(
+            BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes
+        )
         self._first_ns = self._last_ns = 0
         self._resets = 0
 
@@ -63,20 +75,27 @@ class Recording:
         """By the stamps, so simulated seconds in a simulation."""
         return (self._last_ns - self._first_ns) / 1e9
 
-    def take(self, heard: Sequence[Heard]) -> None:
+    def take(self, received: Sequence[ReceivedMessage]) -> None:
         """Messages as they came; those from before the episode are of topics that are said once."""
         with self._lock:
-            for message in heard:
+            for message in received:
                 self._note(message)
-        logs = [max(message.log_ns, self._began_ns) for message in heard]
+        logs = [max(message.log_ns, self._began_ns) for message in received]
         self.spool.put(
             [
-                Item(message.stream.topic.name, message.data, log_ns, message.sent_ns, message.sequence, message.raw_picture)
-                for message, log_ns in zip(heard, logs, strict=True)
+                Item(
+                    message.stream.topic.name,
+                    message.data,
+                    log_ns,
+                    message.sent_ns,
+                    message.sequence,
+                    message.raw_picture,
+                )
+                for message, log_ns in zip(received, logs, strict=True)
             ]
         )
 
-    def _note(self, message: Heard) -> None:
+    def _note(self, message: ReceivedMessage) -> None:
         if message.log_ns < self._began_ns and message.stream.kind != "device":
             return
         tape = self._tapes[message.stream.topic.name]
@@ -86,7 +105,11 @@ class Recording:
         except (struct.error, IndexError, ValueError):
             tape.complain("a message cannot be read")
             return
-        if message.stream.claim_hz and stamp_ns and (not self._first_ns or abs(stamp_ns - self._last_ns) < LEAP_NS):
+        if (
+            message.stream.claim_hz
+            and stamp_ns
+            and (not self._first_ns or abs(stamp_ns - self._last_ns) < LEAP_NS)
+        ):
             self._first_ns = self._first_ns or stamp_ns
             self._last_ns = max(self._last_ns, stamp_ns)
         self._resets += message.stream.kind == "reset"
@@ -99,29 +122,37 @@ class Recording:
             tracks = [tape.track(began_ns if live else 0) for tape in self._tapes.values()]
         span = Span(began_ns, now_ns)
         verdict = judge(tracks, span)
-        return verdict.beside(self._own_findings())
+        return verdict.beside(self._own_issues())
 
-    def _own_findings(self) -> list[Finding]:
+    def _own_issues(self) -> list[Issue]:
         """What is wrong with the recording itself."""
         found = []
         if self.spool.fault:
-            found.append(Finding("red", self.spool.fault))
-        found += [Finding("red", f"{topic}: {line}") for topic, line in dict(self.spool.unreadable).items()]
+            found.append(Issue("red", self.spool.fault))
+        found += [
+            Issue("red", f"{topic}: {line}") for topic, line in dict(self.spool.unreadable).items()
+        ]
         if self.spool.dropped:
-            found.append(Finding("red", f"{self.spool.dropped} messages were not written"))
+            found.append(Issue("red", f"{self.spool.dropped} messages were not written"))
         if self._resets:
-            found.append(Finding("red", "the world was put back in the midst of it"))
+            found.append(Issue("red", "the simulation was reset during the episode"))
         return found
 
-    def finish(self, why: str, also: Sequence[Finding] = (), **changes: Any) -> Card:
-        """Ends the bag and judges all of it, with what was found elsewhere; the card as it is on the disk, or would be were there space."""
+    def finish(self, why: str, also: Sequence[Issue] = (), **changes: Any) -> EpisodeCard:
+        """Ends the bag and judges all of it, with what was found elsewhere; the card as it is on
+        the disk, or would be were there space.
+        """
         ended_ns = time.time_ns()
         closed = self.spool.close(CLOSE_S)
-        hangs = [] if closed else [Finding("red", "the disk hangs, so the bag could not be ended")]
+        hangs = [] if closed else [Issue("red", "the disk hangs, so the bag could not be ended")]
         verdict = self.verdict().beside([*also, *hangs])
-        told = {"verdict": verdict.colour, "findings": verdict.lines, "figures": dict(verdict.figures)}
+        results = {
+            "verdict": verdict.colour,
+            "findings": verdict.lines,
+            "figures": dict(verdict.figures),
+        }
         times = {"ended_ns": ended_ns, "duration_s": round(self.duration_s, 3)}
-        self.card = replace(self.card, state="stopped", why=why, **told, **times, **changes)
+        self.card = replace(self.card, state="stopped", why=why, **results, **times, **changes)
         if closed:
             self._write_card()
         return self.card

@@ -20,16 +20,22 @@ class Session:
 
     def __init__(self, root: Path, least_free_gb: float):
         self.folder = _free(root / time.strftime("%Y-%m-%d_%H%M%S"))
-        self._least_free_gb, self._count = least_free_gb, 0
+        self._least_free_gb = least_free_gb
+        self._count = 0
 
     def begin(self) -> Path:
-        """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is nearly full."""
+        """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is
+        nearly full.
+        """
         path = self.folder / f"episode_{self._count:06d}"
         try:
             path.mkdir(parents=True)
             if (free_gb := shutil.disk_usage(path).free / 1e9) < self._least_free_gb:
                 path.rmdir()
-                raise XlvlaError(f"{free_gb:.2f} GB are left on the disk of {path}, recorder.least_free_gb is {self._least_free_gb:g}")
+                raise XlvlaError(
+                    f"{free_gb:.2f} GB are left on the disk of {path}, recorder.least_free_gb is "
+                    f"{self._least_free_gb:g}"
+                )
         except OSError as error:
             raise XlvlaError(f"cannot record to {path}: {error.strerror}") from None
         self._count += 1
@@ -46,7 +52,8 @@ class Session:
 
 def _free(path: Path) -> Path:
     """The path, with a number behind it where it is taken."""
-    number, free = 1, path
+    number = 1
+    free = path
     while free.exists():
         number, free = number + 1, path.with_name(f"{path.name}_{number}")
     return free

@@ -1,4 +1,6 @@
-"""Brings messages to a bag from a thread of its own, so that neither a slow disk nor a full one holds anybody up."""
+"""Writes messages to a bag in its own thread, so that a slow or full disk delays no other
+thread.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from xlvla_data.bag.picture import compressed
 from xlvla_data.bag.writer import BagWriter
 
 FLUSH_S = 0.5
-"""How often a bag is brought to the disk: what a killed process loses at most, with what its queue holds."""
+"""How often a bag is brought to the disk: what a killed process loses at most, with what its queue
+holds.
+"""
 
 MOST_BYTES = 128 << 20
 """So much may wait for a slow disk."""
@@ -29,7 +33,9 @@ GIVEN_WAY = 10
 
 @dataclass(frozen=True)
 class Item:
-    """A serialised message for a topic of the bag; a raw picture where it is to be compressed on the way."""
+    """A serialised message for a topic of the bag; a raw picture where it is to be compressed on
+    the way.
+    """
 
     topic: str
     data: bytes
@@ -50,11 +56,16 @@ class Spool:
     """
 
     def __init__(self, writer: BagWriter, least_free_bytes: float, most_bytes: int = MOST_BYTES):
-        self.fault, self.dropped, self.written = "", 0, 0
+        self.fault = ""
+        self.dropped = 0
+        self.written = 0
         self.unreadable: dict[str, str] = {}
-        self._writer, self._least_free, self._most = writer, least_free_bytes, most_bytes
+        self._writer = writer
+        self._least_free = least_free_bytes
+        self._most = most_bytes
         self._queue: queue.SimpleQueue[Sequence[Item] | None] = queue.SimpleQueue()
-        self._waiting, self._lock = 0, threading.Lock()
+        self._waiting = 0
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="bag", daemon=True)
         self._thread.start()
 
@@ -64,7 +75,9 @@ class Spool:
         return self._waiting / self._most
 
     def put(self, items: Sequence[Item]) -> None:
-        """Takes messages; never waits. Where too much waits already, they are dropped and it is the disk's `fault`."""
+        """Takes messages; never waits. Where too much waits already, they are dropped and it is the
+        disk's `fault`.
+        """
         size = sum(len(item.data) for item in items)
         if self.waiting > 1:
             self.fault = self.fault or f"the disk is too slow: {self._waiting >> 20} MB wait for it"
@@ -111,7 +124,11 @@ class Spool:
     def _add(self, item: Item) -> None:
         try:
             data = compressed(item.data) if item.raw_picture else item.data
-        except (XlvlaError, struct.error, ValueError) as error:  # a picture that is none, or is cut off
+        except (
+            XlvlaError,
+            struct.error,
+            ValueError,
+        ) as error:  # a picture that is none, or is cut off
             self.unreadable.setdefault(item.topic, plain(error))
             self.dropped += 1
             return
@@ -122,7 +139,10 @@ class Spool:
         self.written = self._writer.file.end
         free = shutil.disk_usage(self._writer.folder).free
         if free < self._least_free:
-            left = f"{free / 1e9:.2f} GB are left, recorder.least_free_gb is {self._least_free / 1e9:g}"
+            left = (
+                f"{free / 1e9:.2f} GB are left, recorder.least_free_gb is "
+                f"{self._least_free / 1e9:g}"
+            )
             self.fault = self.fault or f"the disk is nearly full: {left}"
 
     def _try(self, do: Callable[[], None]) -> None:

@@ -1,1 +1,3 @@
-"""What a data set looks like: pictures, joints and how much of the latent space they cover, on one page."""
+"""What a data set looks like: pictures, joints and how much of the latent space they cover, on one
+page.
+"""

@@ -33,7 +33,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Cloud:
-    """Latents of a hand on the two axes along which all differ most: recorded [N, 2], and of random poses [M, 2]."""
+    """Latents of a hand on the two axes along which all differ most: recorded [N, 2], and of random
+    poses [M, 2].
+    """
 
     hand: str
     side: Side
@@ -43,7 +45,9 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Overview:
-    """All of a report; `explained` is the share of the latents' variance that the axes of the clouds show."""
+    """All of a report; `explained` is the share of the latents' variance that the axes of the
+    clouds show.
+    """
 
     episodes: Sequence[Stored]
     groups: Sequence[Group]
@@ -57,7 +61,9 @@ def gather(episodes: Sequence[Stored], codec: Codec, most: int) -> Overview:
     """`most` episodes are looked at closely, of as many data sets as there are."""
     clouds, explained = _clouds(episodes, codec)
     limits = {
-        name: each for stored in _firsts(episodes) for name, each in ranges(stored.hands, stored.data.info.own.get("joints", {})).items()
+        name: each
+        for stored in _firsts(episodes)
+        for name, each in ranges(stored.hands, stored.data.info.own.get("joints", {})).items()
     }
     samples = [_sample(stored) for stored in _spread(episodes, most)]
     return Overview(episodes, groups(episodes), samples, clouds, explained, limits)
@@ -71,7 +77,13 @@ def _spread(episodes: Sequence[Stored], most: int) -> list[Stored]:
     """Episodes of all data sets in turn, those of each evenly spaced."""
     sets = list(by_set(episodes).values())
     each = -(-most // len(sets))
-    rows = [[some[index] for index in np.unique(np.linspace(0, len(some) - 1, min(each, len(some))).astype(int))] for some in sets]
+    rows = [
+        [
+            some[index]
+            for index in np.unique(np.linspace(0, len(some) - 1, min(each, len(some))).astype(int))
+        ]
+        for some in sets
+    ]
     turns = [row[index] for index in range(each) for row in rows if index < len(row)]
     return turns[:most]
 
@@ -81,7 +93,10 @@ def _sample(stored: Stored) -> Sample:
     strips = {}
     for camera, pictures in episode.pictures.items():
         every = list(pictures[:: max(1, len(pictures) // (2 * SHOWN))])
-        strips[camera] = [every[index] for index in np.linspace(0, len(every) - 1, min(SHOWN, len(every))).astype(int)]
+        strips[camera] = [
+            every[index]
+            for index in np.linspace(0, len(every) - 1, min(SHOWN, len(every))).astype(int)
+        ]
     return Sample(stored, episode, strips)
 
 
@@ -100,11 +115,20 @@ def _clouds(episodes: Sequence[Stored], codec: Codec) -> tuple[list[Cloud], floa
     rng = np.random.default_rng(0)
     recorded = {key: _some(np.concatenate(rows), rng) for key, rows in found.items()}
     random = {
-        (hand, side): codec.encode(hand, side, rng.uniform(*codec.limits(hand, side), (POINTS, len(codec.joints(hand, side)))))
+        (hand, side): codec.encode(
+            hand,
+            side,
+            rng.uniform(*codec.limits(hand, side), (POINTS, len(codec.joints(hand, side)))),
+        )
         for hand, side in found
     }
     middle, axes, explained = _axes(np.concatenate([*recorded.values(), *random.values()]))
-    clouds = [Cloud(hand, side, (recorded[hand, side] - middle) @ axes, (random[hand, side] - middle) @ axes) for hand, side in found]
+    clouds = [
+        Cloud(
+            hand, side, (recorded[hand, side] - middle) @ axes, (random[hand, side] - middle) @ axes
+        )
+        for hand, side in found
+    ]
     return clouds, explained
 
 

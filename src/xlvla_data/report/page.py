@@ -34,36 +34,65 @@ def write(overview: Overview, title: str, html: Path, png: Path) -> None:
 
 
 def _document(overview: Overview, title: str) -> str:
-    body = "\n".join((_head(overview, title), _table(overview), _plots(overview), *_spans(overview), *map(_sample, overview.samples)))
+    body = "\n".join(
+        (
+            _head(overview, title),
+            _table(overview),
+            _plots(overview),
+            *_spans(overview),
+            *map(_sample, overview.samples),
+        )
+    )
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{CSS}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
 def _head(overview: Overview, title: str) -> str:
-    groups, episodes = overview.groups, overview.episodes
-    won, said = (sum(sum(group.success.get(word, 0) for word in words) for group in groups) for words in (("yes",), ("yes", "no")))
+    groups = overview.groups
+    episodes = overview.episodes
+    won, judged = (
+        sum(sum(group.success.get(word, 0) for word in words) for group in groups)
+        for words in (("yes",), ("yes", "no"))
+    )
     figures = {
         "episodes": str(len(episodes)),
         "minutes": f"{sum(stored.duration_s for stored in episodes) / 60:.1f}",
         "tasks": str(len({group.task for group in groups})),
         "pairs of hands": str(len({group.hands for group in groups})),
-        "success": f"{won / said:.0%}" if said else "not said",
+        "success": f"{won / judged:.0%}" if judged else "not said",
     }
-    tiles = "".join(f"<div class=tile><b>{value}</b><span>{word}</span></div>" for word, value in figures.items())
+    tiles = "".join(
+        f"<div class=tile><b>{value}</b><span>{word}</span></div>"
+        for word, value in figures.items()
+    )
     return f"<header><h1>{escape(title)}</h1><div class=tiles>{tiles}</div></header>"
 
 
 def _table(overview: Overview) -> str:
-    heads = ("task", "hands", "episodes", "minutes", "median s", "success", "verdict", "sessions", "sentence")
+    heads = (
+        "task",
+        "hands",
+        "episodes",
+        "minutes",
+        "median s",
+        "success",
+        "verdict",
+        "sessions",
+        "sentence",
+    )
     rows = "".join(f"<tr>{''.join(_row(group))}</tr>" for group in overview.groups)
-    return f"<section><h2>Episodes</h2><table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{rows}</table></section>"
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<section><h2>Episodes</h2><table><tr>{head}</tr>{rows}</table></section>"
 
 
 def _row(group: Group) -> Iterator[str]:
     lengths = group.durations_s
-    won, lost = group.success.get("yes", 0), group.success.get("no", 0)
+    won = group.success.get("yes", 0)
+    lost = group.success.get("no", 0)
     lights = "".join(
-        f"<i class={light}>{count} {light}</i>" for light in ("green", "yellow", "red") if (count := group.verdicts.get(light, 0))
+        f"<i class={light}>{count} {light}</i>"
+        for light in ("green", "yellow", "red")
+        if (count := group.verdicts.get(light, 0))
     )
     numbers = (
         str(len(lengths)),
@@ -74,7 +103,9 @@ def _row(group: Group) -> Iterator[str]:
     yield from (f"<td>{escape(word or '-')}</td>" for word in (group.task, group.hands))
     yield from (f"<td class=number>{number}</td>" for number in numbers)
     yield f"<td>{lights or '-'}</td><td class=number>{group.sessions or '-'}</td>"
-    yield f"<td class=sentence>{escape(group.sentences[0])}{f' and {len(group.sentences) - 1} more' if group.sentences[1:] else ''}</td>"
+    others = len(group.sentences) - 1
+    more = f" and {others} more" if others else ""
+    yield f"<td class=sentence>{escape(group.sentences[0])}{more}</td>"
 
 
 def _plots(overview: Overview) -> str:
@@ -82,9 +113,18 @@ def _plots(overview: Overview) -> str:
     hands = sorted({cloud.hand for cloud in overview.clouds})
     for side in SIDES:
         if clouds := [cloud for cloud in overview.clouds if cloud.side == side]:
-            made.append(_svg(lambda axes, side=side, clouds=clouds: figures.coverage(axes, side, clouds, hands), 4.4, 3.6))
+            made.append(
+                _svg(
+                    lambda axes, side=side, clouds=clouds: figures.coverage(
+                        axes, side, clouds, hands
+                    ),
+                    4.4,
+                    3.6,
+                )
+            )
     note = (
-        f"<p>Latents of all commands on the two axes along which latents differ most ({overview.explained:.0%} of their variance); "
+        "<p>Latents of all commands on the two axes along which latents differ most "
+        f"({overview.explained:.0%} of their variance); "
         "grey: random poses of the same hands, all there is to cover.</p>"
         if overview.clouds
         else "<p>No latents of this codec are in these data sets.</p>"
@@ -99,11 +139,27 @@ def _spans(overview: Overview) -> Iterator[str]:
         found = figures.used([stored for stored in overview.episodes if pair(stored) == hands])
         made = []
         for side in SIDES:
-            if own := {name: values for name, values in found.items() if name.startswith(f"{side}_")}:
+            if own := {
+                name: values for name, values in found.items() if name.startswith(f"{side}_")
+            }:
                 size = 1.2 + 0.19 * len(own)
-                made.append(_svg(lambda axes, own=own, side=side: figures.spans(axes, f"{side} side", own, overview.limits), 6.4, size))
-        note = "<p>Commands between the limits of every joint: light the whole range, dark the middle 98 %.</p>"
-        yield f"<section><h2>Ranges of the joints, {escape(hands)}</h2><div class=row>{''.join(made)}</div>{note}</section>"
+                made.append(
+                    _svg(
+                        lambda axes, own=own, side=side: figures.spans(
+                            axes, f"{side} side", own, overview.limits
+                        ),
+                        6.4,
+                        size,
+                    )
+                )
+        note = (
+            "<p>Commands between the limits of every joint: light the whole range, dark the middle "
+            "98 %.</p>"
+        )
+        yield (
+            f"<section><h2>Ranges of the joints, {escape(hands)}</h2><div "
+            f"class=row>{''.join(made)}</div>{note}</section>"
+        )
 
 
 def _sample(sample: Sample) -> str:
@@ -116,10 +172,12 @@ def _sample(sample: Sample) -> str:
     }
     line = " · ".join(f"{word} {value}" for word, value in facts.items() if value != "")
     strips = "".join(
-        f"<figure>{_pictures(strip)}<figcaption>{escape(camera)}</figcaption></figure>" for camera, strip in sample.strips.items()
+        f"<figure>{_pictures(strip)}<figcaption>{escape(camera)}</figcaption></figure>"
+        for camera, strip in sample.strips.items()
     )
     plots = "".join(
-        _svg(lambda axes, side=side, part=part: figures.joints(axes, sample, side, part), 6.4, 2.6) for side, part in figures.parts(sample)
+        _svg(lambda axes, side=side, part=part: figures.joints(axes, sample, side, part), 6.4, 2.6)
+        for side, part in figures.parts(sample)
     )
     name = stored.key if stored.row.row.get("recording") else stored.name
     return (
@@ -131,7 +189,11 @@ def _sample(sample: Sample) -> str:
 def _pictures(strip: list[np.ndarray]) -> str:
     return (
         "<div class=strip>"
-        + "".join(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg.encode(each)).decode()}">' for each in strip)
+        + "".join(
+            '<img alt="" '
+            f'src="data:image/jpeg;base64,{base64.b64encode(jpeg.encode(each)).decode()}">'
+            for each in strip
+        )
         + "</div>"
     )
 
@@ -150,16 +212,28 @@ def _overview(overview: Overview) -> Figure:
     """Durations and coverage above, a strip of every sample below."""
     from matplotlib.figure import Figure
 
-    strips = [(sample, camera, pictures) for sample in overview.samples for camera, pictures in sample.strips.items()]
-    sides: list[Side] = [side for side in SIDES if any(cloud.side == side for cloud in overview.clouds)]
+    strips = [
+        (sample, camera, pictures)
+        for sample in overview.samples
+        for camera, pictures in sample.strips.items()
+    ]
+    sides: list[Side] = [
+        side for side in SIDES if any(cloud.side == side for cloud in overview.clouds)
+    ]
     figure = Figure((13, 4.2 + 1.5 * len(strips)), layout="constrained", facecolor="white")
-    above, *below = figure.subfigures(2, 1, height_ratios=[4.2, 1.5 * len(strips)]) if strips else [figure]
+    above, *below = (
+        figure.subfigures(2, 1, height_ratios=[4.2, 1.5 * len(strips)]) if strips else [figure]
+    )
     axes = above.subplots(1, 1 + len(sides), squeeze=False)[0]
     figures.durations(axes[0], overview.episodes)
     hands = sorted({cloud.hand for cloud in overview.clouds})
     for each, side in zip(axes[1:], sides, strict=True):
-        figures.coverage(each, side, [cloud for cloud in overview.clouds if cloud.side == side], hands)
+        figures.coverage(
+            each, side, [cloud for cloud in overview.clouds if cloud.side == side], hands
+        )
     for part in below:
-        for each, (sample, camera, pictures) in zip(part.subplots(len(strips), 1, squeeze=False)[:, 0], strips, strict=True):
+        for each, (sample, camera, pictures) in zip(
+            part.subplots(len(strips), 1, squeeze=False)[:, 0], strips, strict=True
+        ):
             figures.strip(each, pictures, f"{sample.stored.key}, {camera}")
     return figure

@@ -21,7 +21,8 @@ CSS = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1280px; padding: 28px; background: #f4f6f9; color: #2b303a;
   font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; }
-header, section { background: #fff; border: 1px solid #e3e7ed; border-radius: 10px; padding: 20px 24px; margin: 0 0 18px; }
+header, section { background: #fff; border: 1px solid #e3e7ed; border-radius: 10px;
+  padding: 20px 24px; margin: 0 0 18px; }
 h1 { font-size: 24px; margin: 0 0 14px; overflow-wrap: anywhere; }
 h2 { font-size: 17px; margin: 0 0 12px; overflow-wrap: anywhere; }
 p { margin: 8px 0; color: #5a6270; }
@@ -30,11 +31,13 @@ p { margin: 8px 0; color: #5a6270; }
 .tile b { display: block; font-size: 22px; line-height: 1.25; }
 .tile span { color: #5a6270; font-size: 13px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th { text-align: left; color: #5a6270; font-weight: 600; border-bottom: 1px solid #d5dae2; padding: 6px 10px; white-space: nowrap; }
+th { text-align: left; color: #5a6270; font-weight: 600; border-bottom: 1px solid #d5dae2;
+  padding: 6px 10px; white-space: nowrap; }
 td { border-bottom: 1px solid #eef1f5; padding: 6px 10px; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.sentence { color: #5a6270; }
-td i { font-style: normal; border-radius: 9px; padding: 1px 9px; margin-right: 4px; font-size: 13px; }
+td i { font-style: normal; border-radius: 9px; padding: 1px 9px; margin-right: 4px;
+  font-size: 13px; }
 i.green { background: #dcefe2; color: #22693b; }
 i.yellow { background: #fbefcf; color: #7a5a08; }
 i.red { background: #f9dcd7; color: #9c2d1b; }

@@ -1,4 +1,6 @@
-"""What is wrong with a data set, one line for everything: its files, its numbers, its pictures, its statistics."""
+"""What is wrong with a data set, one line for everything: its files, its numbers, its pictures, its
+statistics.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,11 @@ class Inspection:
     """
 
     def __init__(self, root: Path, *, looked: bool = True):
-        self.data, self._looked = Dataset(root), looked
-        self._ranges = ranges(self.data.info.own.get("hands", {}), self.data.info.own.get("joints", {}))
+        self.data = Dataset(root)
+        self._looked = looked
+        self._ranges = ranges(
+            self.data.info.own.get("hands", {}), self.data.info.own.get("joints", {})
+        )
         self._totals = Totals(self.data)
         self._alike: dict[str, list[int]] = {}
 
@@ -54,7 +59,10 @@ class Inspection:
             try:
                 stamps, _ = self.data.shots(row, camera)
                 if len(stamps) > row.length:
-                    yield f"camera {camera}: {len(stamps)} pictures in the time of {row.length} frames: a reader that counts them is late"
+                    yield (
+                        f"camera {camera}: {len(stamps)} pictures in the time of {row.length} "
+                        "frames: a reader that counts them is late"
+                    )
                 yield from pictures.findings(camera, clip, info, columns, glimpses)
             except XlvlaError as error:
                 yield str(error)

@@ -1,4 +1,6 @@
-"""Whether an episode's numbers can be what a robot did: finite, within limits, no faster than joints go, stamped in order."""
+"""Whether an episode's numbers can be what a robot did: finite, within limits, no faster than
+joints go, stamped in order.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from xlvla_data.bodies import Range
-from xlvla_data.convert import FRAME, STAMPS, Limits
+from xlvla_data.convert import FRAME, STAMPS, AgeLimits
 from xlvla_data.lerobot import layout
 from xlvla_data.lerobot.layout import Info
 
@@ -34,21 +36,42 @@ def findings(info: Info, ranges: Mapping[str, Range], columns: Columns) -> Itera
         yield from _stamps(info.features[STAMPS].names or (), columns[STAMPS])
 
 
-def _beyond(key: str, names: tuple[str, ...], ranges: Mapping[str, Range], values: np.ndarray) -> Iterator[str]:
+def _beyond(
+    key: str, names: tuple[str, ...], ranges: Mapping[str, Range], values: np.ndarray
+) -> Iterator[str]:
     known = [index for index, name in enumerate(names) if name in ranges]
-    lower, upper = (np.array([getattr(ranges[names[index]], word) for index in known]) for word in ("lower", "upper"))
+    lower, upper = (
+        np.array([getattr(ranges[names[index]], word) for index in known])
+        for word in ("lower", "upper")
+    )
     excess = np.nan_to_num(np.maximum(lower - values[:, known], values[:, known] - upper))
-    yield from _worst(f"'{key}' out of limits", "rad beyond", [names[index] for index in known], excess, BEYOND[key])
+    yield from _worst(
+        f"'{key}' out of limits",
+        "rad beyond",
+        [names[index] for index in known],
+        excess,
+        BEYOND[key],
+    )
 
 
-def _jumps(key: str, names: tuple[str, ...], ranges: Mapping[str, Range], values: np.ndarray, rate_hz: int) -> Iterator[str]:
+def _jumps(
+    key: str, names: tuple[str, ...], ranges: Mapping[str, Range], values: np.ndarray, rate_hz: int
+) -> Iterator[str]:
     known = [index for index, name in enumerate(names) if name in ranges]
     fastest = np.array([FASTER * ranges[names[index]].velocity for index in known])
     speed = np.abs(np.diff(np.nan_to_num(values[:, known]), axis=0)) * rate_hz
-    yield from _worst(f"'{key}' jumps", "rad/s above what it can", [names[index] for index in known], speed - fastest, 0.0)
+    yield from _worst(
+        f"'{key}' jumps",
+        "rad/s above what it can",
+        [names[index] for index in known],
+        speed - fastest,
+        0.0,
+    )
 
 
-def _worst(what: str, unit: str, names: list[str], excess: np.ndarray, most: float) -> Iterator[str]:
+def _worst(
+    what: str, unit: str, names: list[str], excess: np.ndarray, most: float
+) -> Iterator[str]:
     """One line for the joint that is worst, and how many others are."""
     if not excess.size or (excess <= most).all():
         return
@@ -56,12 +79,15 @@ def _worst(what: str, unit: str, names: list[str], excess: np.ndarray, most: flo
     others = int((excess > most).any(0).sum()) - 1
     more = f", and {others} other joint{'s' * (others > 1)}" if others else ""
     count = int((excess > most).any(1).sum())
-    yield f"{what}: {names[joint]} {excess[frame, joint]:.3f} {unit} at frame {frame}, in {count} frame{'s' * (count > 1)}{more}"
+    yield (
+        f"{what}: {names[joint]} {excess[frame, joint]:.3f} {unit} at frame {frame}, in {count} "
+        f"frame{'s' * (count > 1)}{more}"
+    )
 
 
 def _stamps(names: tuple[str, ...], stamps: np.ndarray) -> Iterator[str]:
     """Whether stamps go forward and frames are made of what was there."""
-    usual = Limits()
+    usual = AgeLimits()
     frames = stamps[:, names.index(FRAME)] if FRAME in names else stamps[:, 0]
     for index, name in enumerate(names):
         own = stamps[:, index]

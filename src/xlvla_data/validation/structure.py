@@ -16,23 +16,35 @@ LATE_S = 1e-4
 
 def findings(data: Dataset) -> Iterator[str]:
     """What is wrong with a data set as a whole."""
-    info, rows = data.info, data.episodes
+    info = data.info
+    rows = data.episodes
     frames = sum(row.length for row in rows)
     if frames != info.total_frames:
-        yield f"{layout.INFO} promises {info.total_frames} frames, the table of episodes has {frames}"
+        promised = f"{layout.INFO} promises {info.total_frames} frames"
+        yield f"{promised}, the table of episodes has {frames}"
     yield from _sentences(data)
     for key in (layout.STATE, layout.ACTION):
         if key not in info.features:
             yield f"no feature '{key}'"
         elif not info.features[key].names:
-            yield f"no joint names: '{key}' does not say what its {info.features[key].shape[0]} numbers are"
+            yield (
+                f"no joint names: '{key}' does not say what its {info.features[key].shape[0]} "
+                "numbers are"
+            )
     if "joints" not in info.own:
-        yield "does not say which joints are of which hand: `xlvla data import` takes it over with a map of names"
+        yield (
+            "does not say which joints are of which hand: `xlvla data import` takes it over with a "
+            "map of names"
+        )
     expected = 0
     for row in rows:
-        begin, end = row.row["dataset_from_index"], row.row["dataset_to_index"]
+        begin = row.row["dataset_from_index"]
+        end = row.row["dataset_to_index"]
         if (begin, end) != (expected, expected + row.length):
-            yield f"episode {row.index} is said to be frames {begin} to {end}, not {expected} to {expected + row.length}"
+            yield (
+                f"episode {row.index} is said to be frames {begin} to {end}, not {expected} to "
+                f"{expected + row.length}"
+            )
         expected += row.length
 
 
@@ -43,7 +55,9 @@ def _sentences(data: Dataset) -> Iterator[str]:
         yield str(error)
         return
     if strange := sorted({row.sentence for row in data.episodes} - set(known)):
-        yield f"{layout.TASKS} lacks the sentence '{strange[0]}'" + (f" and {len(strange) - 1} more" if strange[1:] else "")
+        yield f"{layout.TASKS} lacks the sentence '{strange[0]}'" + (
+            f" and {len(strange) - 1} more" if strange[1:] else ""
+        )
 
 
 def indices(data: Dataset, row: EpisodeRow, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -53,9 +67,20 @@ def indices(data: Dataset, row: EpisodeRow, columns: Mapping[str, np.ndarray]) -
     for key, expected in wanted.items():
         if (wrong := np.flatnonzero(columns[key] != expected)).size:
             first = int(wrong[0])
-            yield f"{key} is {columns[key][first]} at frame {first}, not {expected[first]}, in {len(wrong)} frames"
+            yield (
+                f"{key} is {columns[key][first]} at frame {first}, not {expected[first]}, in "
+                f"{len(wrong)} frames"
+            )
     late = np.abs(columns["timestamp"] - frame / data.info.fps)
     if (wrong := np.flatnonzero(late > LATE_S)).size:
-        yield f"timestamp is {late[wrong[0]]:.4f} s from frame / rate at frame {wrong[0]}, in {len(wrong)} frames"
-    if len(set(columns["task_index"])) > 1 or not 0 <= columns["task_index"][0] < max(1, data.info.total_tasks):
-        yield f"task_index is {sorted(set(columns['task_index'].tolist()))}, of {data.info.total_tasks} sentences"
+        yield (
+            f"timestamp is {late[wrong[0]]:.4f} s from frame / rate at frame {wrong[0]}, in "
+            f"{len(wrong)} frames"
+        )
+    if len(set(columns["task_index"])) > 1 or not 0 <= columns["task_index"][0] < max(
+        1, data.info.total_tasks
+    ):
+        yield (
+            f"task_index is {sorted(set(columns['task_index'].tolist()))}, of "
+            f"{data.info.total_tasks} sentences"
+        )

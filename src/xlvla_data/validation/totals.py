@@ -16,7 +16,9 @@ OFF = 0.01
 """How far a statistic may be from what is found, in deviations."""
 
 OFF_PICTURES = 0.5
-"""The same of pictures, of which others may have been looked at than before; only means and deviations then."""
+"""The same of pictures, of which others may have been looked at than before; only means and
+deviations then.
+"""
 
 
 class Totals:
@@ -37,22 +39,28 @@ class Totals:
         self._found.setdefault(key, []).append(statistics.of_glimpses(glimpses))
 
     def findings(self) -> Iterator[str]:
-        """A line for every feature whose statistics are missing or others; only of those all episodes of which were read."""
+        """A line for every feature whose statistics are missing or others; only of those all
+        episodes of which were read.
+        """
         try:
-            told = json.loads((self._data.root / layout.STATS).read_text())
+            stats = json.loads((self._data.root / layout.STATS).read_text())
         except (OSError, ValueError) as error:
             yield f"{layout.STATS} cannot be read: {error}"
             return
         for key, every in self._found.items():
-            if len(every) == len(self._data) and (line := self._compared(key, told.get(key), statistics.merged(every))):
+            if len(every) == len(self._data) and (
+                line := self._compared(key, stats.get(key), statistics.merged(every))
+            ):
                 yield line
 
-    def _compared(self, key: str, told: Mapping[str, object] | None, found: Stats) -> str | None:
-        if told is None or not set(COMPARED) <= set(told):
+    def _compared(self, key: str, stats: Mapping[str, object] | None, found: Stats) -> str | None:
+        if stats is None or not set(COMPARED) <= set(stats):
             return f"{layout.STATS} says nothing of '{key}'"
         pictures = key in self._data.info.cameras.values()
         for word in COMPARED[2:] if pictures else COMPARED:
-            off = np.abs(np.asarray(told[word], float).reshape(-1) - found[word].reshape(-1)) / (found["std"].reshape(-1) + 1e-3)
-            if not (off <= (OFF_PICTURES if pictures else OFF)).all():
+            error = np.abs(np.asarray(stats[word], float).reshape(-1) - found[word].reshape(-1)) / (
+                found["std"].reshape(-1) + 1e-3
+            )
+            if not (error <= (OFF_PICTURES if pictures else OFF)).all():
                 return f"{layout.STATS}: the {word} of '{key}' is not that of its frames"
         return None

@@ -1,7 +1,7 @@
 """A leader arm of Dynamixel servos (GELLO and the like): moved by hand, read by the rig.
 
-The protocol is spoken here rather than by the vendor's SDK, which spins while it waits, for at least 34 ms per servo, and
-cannot say that a port is gone.
+The protocol is spoken here rather than by the vendor's SDK, which spins while it waits, for at
+least 34 ms per servo, and cannot say that a port is gone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import dynamixel_frames as wire
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.serial_link import SerialLink
@@ -35,7 +35,8 @@ class Options:
     """What a rig may say about a leader arm.
 
     Args:
-        baud: as its servos are configured; 57600 is the vendor's default, good for 25 readings a second of 8 servos.
+        baud: as its servos are configured; 57600 is the vendor's default, good for 25 readings a
+            second of 8 servos.
         arm: the arm whose joints it has.
         first_id: of the servo of the first joint; the others follow.
         gripper_id: the servo of a trigger or gripper, 0 when there is none.
@@ -53,9 +54,11 @@ class Options:
 
 
 class Driver:
-    """One leader arm. Angles are those of the servos, 0 rad at 2048; a rig's calibration makes them the arm's.
+    """One leader arm. Angles are those of the servos, 0 rad at 2048; a rig's calibration makes them
+    the arm's.
 
-    A servo forgets turns when it is switched off, so an arm is taken to be within half a turn of its servos' zeros when it connects.
+    A servo forgets turns when it is switched off, so an arm is taken to be within half a turn of
+    its servos' zeros when it connects.
 
     Attributes:
         gripper: 0 open .. 1 closed, None where there is none.
@@ -114,7 +117,9 @@ class Driver:
             return dict(zip(self.joints, self._position.tolist(), strict=True))
         counts = np.rint(np.array([target[joint] for joint in self.joints]) / wire.RAD_PER_COUNT)
         goals = (counts + wire.CENTRE + self._turns).astype(int).tolist()
-        self._link.send(wire.sync_write(wire.GOAL_POSITION, dict(zip(self._ids, goals, strict=True))))
+        self._link.send(
+            wire.sync_write(wire.GOAL_POSITION, dict(zip(self._ids, goals, strict=True)))
+        )
         return dict(zip(self.joints, (counts * wire.RAD_PER_COUNT).tolist(), strict=True))
 
     def recover(self) -> str:
@@ -128,7 +133,10 @@ class Driver:
         time.sleep(_REBOOT_S)
         self.connect()
         if self._faults:
-            raise XlvlaError(f"still wrong after a reboot: {', '.join(f'{fault.joint}: {fault.text}' for fault in self._faults)}")
+            raise XlvlaError(
+                "still wrong after a reboot: "
+                f"{', '.join(f'{fault.joint}: {fault.text}' for fault in self._faults)}"
+            )
         return f"rebooted {', '.join(shut)}"
 
     def disconnect(self) -> None:
@@ -139,13 +147,19 @@ class Driver:
         self._link.close()
 
     def _present(self) -> np.ndarray:
-        """Current, velocity and position, each [J], as the servos count them, positions from the turn they were found in."""
-        first, size = wire.CURRENT.address, wire.POSITION.address + wire.POSITION.size - wire.CURRENT.address
-        said = self._ask(first, size, self._all)
-        values = np.array([struct.unpack("<hii", said[servo]) for servo in self._all], dtype=float).T
+        """Current, velocity and position, each [J], as the servos count them, positions from the
+        turn they were found in.
+        """
+        first = wire.CURRENT.address
+        size = wire.POSITION.address + wire.POSITION.size - wire.CURRENT.address
+        replies = self._ask(first, size, self._all)
+        values = np.array(
+            [struct.unpack("<hii", replies[servo]) for servo in self._all], dtype=float
+        ).T
         if self._options.gripper_id:
             degrees = values[2, -1] % 4096 * 360 / 4096
-            opened, closed = self._options.gripper_open_deg, self._options.gripper_closed_deg
+            opened = self._options.gripper_open_deg
+            closed = self._options.gripper_closed_deg
             self.gripper = float(np.clip((degrees - opened) / (closed - opened), 0.0, 1.0))
         values = values[:, : len(self._ids)]
         values[2] -= self._turns
@@ -154,23 +168,42 @@ class Driver:
     def _look_after(self) -> None:
         """Asks for temperatures, and for what is wrong with servos that raise an alert."""
         self._looked_s = time.monotonic()
-        self._temperature = {self._name(servo): float(value) for servo, value in self._table(self._all, wire.TEMPERATURE).items()}
+        self._temperature = {
+            self._name(servo): float(value)
+            for servo, value in self._table(self._all, wire.TEMPERATURE).items()
+        }
         errors = self._table(sorted(self._alerts), wire.HARDWARE_ERROR)
-        self._faults = tuple(fault for servo, bits in errors.items() for fault in self._hardware_faults(servo, bits))
+        self._faults = tuple(
+            fault for servo, bits in errors.items() for fault in self._hardware_faults(servo, bits)
+        )
 
     def _hardware_faults(self, servo: int, bits: int) -> list[Fault]:
-        return [Fault(f"hardware error 0x{bit:02X}", text, self._name(servo)) for bit, text in wire.HARDWARE_ERRORS.items() if bits & bit]
+        return [
+            Fault(f"hardware error 0x{bit:02X}", text, self._name(servo))
+            for bit, text in wire.HARDWARE_ERRORS.items()
+            if bits & bit
+        ]
 
     def _hold(self) -> None:
         """Makes the servos follow positions gently, beginning where they are."""
         modes = self._table(self._ids, wire.OPERATING_MODE)
         self._command(
-            wire.OPERATING_MODE, {i: wire.CURRENT_POSITION_MODE for i, mode in modes.items() if mode != wire.CURRENT_POSITION_MODE}
+            wire.OPERATING_MODE,
+            {
+                i: wire.CURRENT_POSITION_MODE
+                for i, mode in modes.items()
+                if mode != wire.CURRENT_POSITION_MODE
+            },
         )
         milliamperes = 1e3 * self._options.hold_current_A
-        limits = {i: round(milliamperes / model.milliamperes_per_count) for i, model in zip(self._ids, self._models, strict=False)}
+        limits = {
+            i: round(milliamperes / model.milliamperes_per_count)
+            for i, model in zip(self._ids, self._models, strict=False)
+        }
         self._command(wire.GOAL_CURRENT, limits)
-        self._command(wire.GOAL_POSITION, self._table(self._ids, wire.POSITION), within=100)  # the arm may be in somebody's hand
+        self._command(
+            wire.GOAL_POSITION, self._table(self._ids, wire.POSITION), within=100
+        )  # the arm may be in somebody's hand
         self._command(wire.TORQUE, dict.fromkeys(self._ids, 1))
 
     def _model(self, number: int) -> wire.Model:
@@ -180,46 +213,73 @@ class Driver:
         return self.joints[self._ids.index(servo)] if servo in self._ids else "gripper"
 
     def _command(self, entry: wire.Field, values: Mapping[int, int], within: int = 0) -> None:
-        """Sets an entry and makes sure that it is set, give or take some counts: nobody answers a sync write."""
+        """Sets an entry and makes sure that it is set, give or take some counts: nobody answers a
+        sync write.
+        """
         if not values:
             return
         self._link.send(wire.sync_write(entry, values))
         for servo, value in self._table(tuple(values), entry).items():
             if abs(value - values[servo]) > within:
-                raise XlvlaError(f"{self._link.address}: servo {servo} ({self._name(servo)}) refuses {value} at address {entry.address}")
+                raise XlvlaError(
+                    f"{self._link.address}: servo {servo} ({self._name(servo)}) refuses {value} at "
+                    f"address {entry.address}"
+                )
 
     def _table(self, servos: Sequence[int], entry: wire.Field) -> dict[int, int]:
-        said = self._ask(entry.address, entry.size, servos)
-        return {servo: entry.unpack(said[servo], entry.address) for servo in servos}
+        replies = self._ask(entry.address, entry.size, servos)
+        return {servo: entry.unpack(replies[servo], entry.address) for servo in servos}
 
     def _ask(self, address: int, size: int, servos: Sequence[int]) -> dict[int, bytes]:
-        """A piece of the control table of several servos; the silent are asked again until that takes too long."""
-        said: dict[int, bytes] = {}
-        tries, give_up_s = 0, awake.now_s() + self._silence_s
-        while missing := [servo for servo in servos if servo not in said]:
-            if awake.now_s() > give_up_s:
+        """A piece of the control table of several servos; the silent are asked again until that
+        takes too long.
+        """
+        replies: dict[int, bytes] = {}
+        tries = 0
+        give_up_s = thread_clock.now_s() + self._silence_s
+        while missing := [servo for servo in servos if servo not in replies]:
+            if thread_clock.now_s() > give_up_s:
                 names = ", ".join(f"{servo} ({self._name(servo)})" for servo in missing)
-                raise LinkLost(f"{self._link.address}: no answer from servo {names}; are power, cable, baud and id right?")
+                raise LinkLost(
+                    f"{self._link.address}: no answer from servo {names}; are power, cable, baud "
+                    "and id right?"
+                )
             self.counts["retries"] += tries > 0
             tries += 1
-            self._collect(address, size, missing, said, give_up_s)
-        return said
+            self._collect(address, size, missing, replies, give_up_s)
+        return replies
 
-    def _collect(self, address: int, size: int, missing: Sequence[int], said: dict[int, bytes], give_up_s: float) -> None:
+    def _collect(
+        self,
+        address: int,
+        size: int,
+        missing: Sequence[int],
+        replies: dict[int, bytes],
+        give_up_s: float,
+    ) -> None:
         """Asks once and takes the answers of the missing servos in."""
         self.counts["late"] += self._link.drain() > 0
         self._link.send(wire.sync_read(address, size, missing))
-        expected_s = (14 + len(missing) * (12 + size)) * _BITS_PER_BYTE / self._options.baud + len(missing) * 0.0005
-        until_s = min(awake.now_s() + 1.2 * expected_s + _MARGIN_S, give_up_s)
-        while any(servo not in said for servo in missing):
+        expected_s = (14 + len(missing) * (12 + size)) * _BITS_PER_BYTE / self._options.baud + len(
+            missing
+        ) * 0.0005
+        until_s = min(thread_clock.now_s() + 1.2 * expected_s + _MARGIN_S, give_up_s)
+        while any(servo not in replies for servo in missing):
             body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts), until_s)
             if body is None:
                 return
-            servo, instruction, error = body[0], body[1], body[2] if len(body) > 2 else 0
-            if instruction != wire.STATUS or servo not in missing or len(body) != 3 + size or error & ~wire.ALERT:
+            servo = body[0]
+            instruction = body[1]
+            error = body[2] if len(body) > 2 else 0
+            if (
+                instruction != wire.STATUS
+                or servo not in missing
+                or len(body) != 3 + size
+                or error & ~wire.ALERT
+            ):
                 self.counts["unexpected"] += 1
-            elif servo in said:
+            elif servo in replies:
                 self.counts["duplicated"] += 1
             else:
-                said[servo] = body[3:]
+                replies[servo] = body[3:]
                 (self._alerts.add if error & wire.ALERT else self._alerts.discard)(servo)

@@ -1,6 +1,8 @@
-"""Dynamixel protocol 2.0: packets with a CRC-16, byte stuffing, and the control table of X-series servos (ROBOTIS e-manual).
+"""Dynamixel protocol 2.0: packets with a CRC-16, byte stuffing, and the control table of X-series
+servos (ROBOTIS e-manual).
 
-A body here is what a packet says: id, instruction, parameters; of a status packet the first parameter is its error.
+A body here is what a packet says: id, instruction, parameters; of a status packet the first
+parameter is its error.
 """
 
 from __future__ import annotations
@@ -12,10 +14,23 @@ from dataclasses import dataclass
 from math import pi
 
 BROADCAST = 0xFE
-PING, READ, WRITE, REG_WRITE, ACTION, FACTORY_RESET, REBOOT, CLEAR = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x10
-STATUS, SYNC_READ, SYNC_WRITE, BULK_READ, BULK_WRITE = 0x55, 0x82, 0x83, 0x92, 0x93
+PING = 0x01
+READ = 0x02
+WRITE = 0x03
+REG_WRITE = 0x04
+ACTION = 0x05
+FACTORY_RESET = 0x06
+REBOOT = 0x08
+CLEAR = 0x10
+STATUS = 0x55
+SYNC_READ = 0x82
+SYNC_WRITE = 0x83
+BULK_READ = 0x92
+BULK_WRITE = 0x93
 ALERT = 0x80
-RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, RANGE_ERROR, LENGTH_ERROR, LIMIT_ERROR, ACCESS_ERROR = range(1, 8)
+RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, RANGE_ERROR, LENGTH_ERROR, LIMIT_ERROR, ACCESS_ERROR = (
+    range(1, 8)
+)
 
 RAD_PER_COUNT = 2 * pi / 4096
 CENTRE = 2048  # the position of 0 rad
@@ -45,17 +60,34 @@ class Field:
         return struct.unpack_from("<" + self.form, table, self.address - first)[0]
 
 
-MODEL, FIRMWARE, ID = Field(0, "H"), Field(6, "B"), Field(7, "B")
-BAUD, RETURN_DELAY, OPERATING_MODE = Field(8, "B"), Field(9, "B"), Field(11, "B")
-MAX_POSITION, MIN_POSITION = Field(48, "i"), Field(52, "i")
-TORQUE, RETURN_LEVEL, HARDWARE_ERROR = Field(64, "B"), Field(68, "B"), Field(70, "B")
-GOAL_CURRENT, GOAL_POSITION = Field(102, "h"), Field(116, "i")
-CURRENT, VELOCITY, POSITION = Field(126, "h"), Field(128, "i"), Field(132, "i")
-VOLTAGE, TEMPERATURE = Field(144, "H"), Field(146, "B")
+MODEL = Field(0, "H")
+FIRMWARE = Field(6, "B")
+ID = Field(7, "B")
+BAUD = Field(8, "B")
+RETURN_DELAY = Field(9, "B")
+OPERATING_MODE = Field(11, "B")
+MAX_POSITION = Field(48, "i")
+MIN_POSITION = Field(52, "i")
+TORQUE = Field(64, "B")
+RETURN_LEVEL = Field(68, "B")
+HARDWARE_ERROR = Field(70, "B")
+GOAL_CURRENT = Field(102, "h")
+GOAL_POSITION = Field(116, "i")
+CURRENT = Field(126, "h")
+VELOCITY = Field(128, "i")
+POSITION = Field(132, "i")
+VOLTAGE = Field(144, "H")
+TEMPERATURE = Field(146, "B")
 EEPROM_END = 64
 TABLE_SIZE = 256
 
-HARDWARE_ERRORS = {0x01: "input voltage", 0x04: "overheating", 0x08: "encoder", 0x10: "electrical shock", 0x20: "overload"}
+HARDWARE_ERRORS = {
+    0x01: "input voltage",
+    0x04: "overheating",
+    0x08: "encoder",
+    0x10: "electrical shock",
+    0x20: "overload",
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +143,11 @@ def cut(buffer: bytearray, counts: Counter[str]) -> bytes | None:
         if size <= _LONGEST and len(buffer) < size and buffer.find(_HEADER, 4) < 0:
             return None
         whole = bytes(buffer[:size])
-        if 10 <= size <= _LONGEST and len(whole) == size and crc(whole[:-2]) == int.from_bytes(whole[-2:], "little"):
+        if (
+            10 <= size <= _LONGEST
+            and len(whole) == size
+            and crc(whole[:-2]) == int.from_bytes(whole[-2:], "little")
+        ):
             del buffer[:size]
             return whole[4:5] + _unstuff(whole[7:-2])
         following = buffer.find(_HEADER, 4, size)

@@ -1,4 +1,6 @@
-"""Arms of a Unitree G1. Both share one process that talks DDS to the robot (`g1_server`), since a command names all joints at once."""
+"""Arms of a Unitree G1. Both share one process that talks DDS to the robot (`g1_server`), since a
+command names all joints at once.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,13 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.own_folder import own_folder
 
-START_S, HEAR_S, LEAVE_S = 60.0, 5.0, 5.0
+START_S = 60.0
+HEAR_S = 5.0
+LEAVE_S = 5.0
 """For the server to start; for it to hear the robot; and beyond the ramps, for its answers."""
 
 BYE = b"bye"
@@ -32,12 +36,22 @@ BYE = b"bye"
 
 SENT = np.dtype([("target", "<f4", 7)])
 COUNTS = ("corrupt", "truncated", "duplicated", "unexpected", "late")
-HEARD = np.dtype([
-    ("stamp_ns", "<i8"), ("heard_s", "<f8"), ("q", "<f4", 7), ("dq", "<f4", 7), ("torque", "<f4", 7), ("temperature", "<i2", (7, 2)),
-    ("error", "<u4", 7), ("waist", "<f4", 3), ("counts", "<u4", len(COUNTS)),
-])  # fmt: skip
-"""What the server and a driver tell each other, a message each: SI units, motors in the order of the arm's joints; `heard_s` by the
-monotonic clock, which is one for all processes."""
+REPORT = np.dtype(
+    [
+        ("stamp_ns", "<i8"),
+        ("received_s", "<f8"),
+        ("q", "<f4", 7),
+        ("dq", "<f4", 7),
+        ("torque", "<f4", 7),
+        ("temperature", "<i2", (7, 2)),
+        ("error", "<u4", 7),
+        ("waist", "<f4", 3),
+        ("counts", "<u4", len(COUNTS)),
+    ]
+)
+"""What the server and a driver tell each other, a message each: SI units, motors in the order of
+the arm's joints; `received_s` by the monotonic clock, which is one for all processes.
+"""
 
 WAIST_RAD = 0.05
 """A waist turned further than this puts the arms elsewhere than a rig believes."""
@@ -48,12 +62,14 @@ class Options:
     """Both arms of a robot must be given the same ones.
 
     Args:
-        way: 'arm_sdk' blends with the robot's own motion service, which keeps its balance; 'lowcmd' commands every motor and
-            needs a robot that hangs from a gantry with that service released (L2+R2 on the remote).
+        way: 'arm_sdk' blends with the robot's own motion service, which keeps its balance; 'lowcmd'
+            commands every motor and needs a robot that hangs from a gantry with that service
+            released (L2+R2 on the remote).
         ramp_s: in which the arms are taken over, and let go at the end.
         rate_hz: of the commands to the robot.
         speed: fastest motion of a commanded angle [rad/s], whatever is asked.
-        arm_kp, arm_kd, wrist_kp, wrist_kd: gains of shoulder and elbow, and of the wrist [Nm/rad, Nms/rad].
+        arm_kp, arm_kd, wrist_kp, wrist_kd: gains of shoulder and elbow, and of the wrist [Nm/rad,
+            Nms/rad].
         body_kp, body_kd: gains that hold the waist, and in 'lowcmd' the legs, where they were.
         hot_c: temperature from which a motor is reported [deg C].
     """
@@ -74,8 +90,15 @@ class Options:
 def split_address(address: str) -> tuple[str, int]:
     """`eth0` or `lo@1` as network interface and DDS domain; the robot's is 0."""
     interface, _, domain = address.partition("@")
-    if not interface or "/" in interface or (domain and not (domain.isdigit() and int(domain) <= 232)):
-        raise XlvlaError(f"'{address}' is no address of a G1: give the network interface, or interface@domain such as lo@1")
+    if (
+        not interface
+        or "/" in interface
+        or (domain and not (domain.isdigit() and int(domain) <= 232))
+    ):
+        raise XlvlaError(
+            f"'{address}' is no address of a G1: give the network interface, or interface@domain "
+            "such as lo@1"
+        )
     return interface, int(domain or 0)
 
 
@@ -90,13 +113,16 @@ class Driver:
         arm = catalog.arm("g1").on(side)
         self.joints = arm.joints
         self.counts: Counter[str] = Counter()
-        self.address, self.side, self._options = address, side, options
+        self.address = address
+        self.side = side
+        self._options = options
         limits = arm.limits
-        self._lower, self._upper = limits.lower, limits.upper
+        self._lower = limits.lower
+        self._upper = limits.upper
         self._path = socket_path(address)
         self._line: socket.socket | None = None
         self._newest: np.void | None = None
-        self._heard_s = 0.0  # when the newest report came, by `awake`
+        self._received_s = 0.0  # when the newest report came, by `awake`
         self._lost = False
 
     def connect(self) -> None:
@@ -105,7 +131,11 @@ class Driver:
         self._lost = True  # until the server agrees
         try:
             line.settimeout(HEAR_S + self._options.ramp_s + LEAVE_S)
-            line.send(json.dumps({"side": self.side, "options": dataclasses.asdict(self._options)}).encode())
+            line.send(
+                json.dumps(
+                    {"side": self.side, "options": dataclasses.asdict(self._options)}
+                ).encode()
+            )
             answer = json.loads(line.recv(4096) or b"{}")
         except (OSError, ValueError) as error:
             self._line = None
@@ -117,42 +147,55 @@ class Driver:
                 f"G1 at {self.address}: {answer.get('error', 'its server has ended')}"
             )
         line.setblocking(False)
-        self._lost, self._heard_s = False, awake.now_s()
+        self._lost = False
+        self._received_s = thread_clock.now_s()
 
     def read(self) -> DeviceState:
-        heard = self._hear()
+        report = self._newest_report()
         self.counts.update(dict.fromkeys(COUNTS, 0))
-        for name, count in zip(COUNTS, heard["counts"].tolist(), strict=True):
+        for name, count in zip(COUNTS, report["counts"].tolist(), strict=True):
             self.counts[name] = count
-        warmth = heard["temperature"].max(axis=1).astype(float)
+        warmth = report["temperature"].max(axis=1).astype(float)
         return DeviceState(
-            int(heard["stamp_ns"]),
-            position=heard["q"].astype(float),
-            velocity=heard["dq"].astype(float),
-            effort=heard["torque"].astype(float),
+            int(report["stamp_ns"]),
+            position=report["q"].astype(float),
+            velocity=report["dq"].astype(float),
+            effort=report["torque"].astype(float),
             temperature=dict(zip(self.joints, warmth.tolist(), strict=True)),
-            faults=tuple(self._faults(heard, warmth)),
+            faults=tuple(self._faults(report, warmth)),
         )
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
-        angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype("<f4")
+        angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype(
+            "<f4"
+        )
         try:
             self._opened().send(angles.tobytes())
         except OSError as error:
-            raise LinkLost(f"G1 at {self.address}: its server does not listen: {error.strerror or error}") from None
+            raise LinkLost(
+                f"G1 at {self.address}: its server does not listen: {error.strerror or error}"
+            ) from None
         return dict(zip(self.joints, angles.tolist(), strict=True))
 
     def recover(self) -> str:
-        """The robot clears its motors' errors by itself or not at all; an arm with an error is commanded to where it is."""
+        """The robot clears its motors' errors by itself or not at all; an arm with an error is
+        commanded to where it is.
+        """
         wrong = [fault for fault in self.read().faults if fault.stops]
         if wrong:
             line = "; ".join(f"{fault.joint} {fault.text}" for fault in wrong)
-            raise XlvlaError(f"G1 at {self.address}: {line}: no command clears this, switch the robot off and on")
+            raise XlvlaError(
+                f"G1 at {self.address}: {line}: no command clears this, switch the robot off and on"
+            )
         return "no motor reports an error; held where it is"
 
     def disconnect(self) -> None:
-        """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else, or after a loss, the arm is held."""
-        line, self._line, self._newest = self._line, None, None
+        """Where this was the last arm driven, the robot takes its arms back within `ramp_s`; else,
+        or after a loss, the arm is held.
+        """
+        line = self._line
+        self._line = None
+        self._newest = None
         if line is None:
             return
         with contextlib.suppress(OSError):
@@ -181,21 +224,27 @@ class Driver:
         raise LinkLost(f"G1 at {self.address}: its server does not start; see what it printed")
 
     def _start_server(self) -> subprocess.Popen[bytes]:
-        """In a session of its own: it lets the arms go gently when its drivers are gone, Ctrl-C included."""
+        """In a session of its own: it lets the arms go gently when its drivers are gone, Ctrl-C
+        included.
+        """
         options = json.dumps(dataclasses.asdict(self._options))
         command = [sys.executable, "-m", "xlvla_drivers.arms.g1_server", self.address, options]
-        return subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        return subprocess.Popen(
+            command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
 
     def _opened(self) -> socket.socket:
         if self._line is None:
             raise LinkLost(f"G1 at {self.address} is not connected")
         return self._line
 
-    def _hear(self) -> np.void:
-        """The newest report, all that have arrived taken; where it has grown old, since the line was full while we paused, the next."""
+    def _newest_report(self) -> np.void:
+        """The newest report, all that have arrived taken; where it has grown old, since the line
+        was full while we paused, the next.
+        """
         line = self._opened()
         self._take_all(line)
-        while self._is_stale() and awake.wait([line], self._heard_s + LINK_TIMEOUT_S):
+        while self._is_stale() and thread_clock.wait([line], self._received_s + LINK_TIMEOUT_S):
             self._take_all(line)
         if self._newest is None or self._is_stale():
             self._lost = True
@@ -203,14 +252,17 @@ class Driver:
         return self._newest
 
     def _is_stale(self) -> bool:
-        return self._newest is None or time.monotonic() - self._newest["heard_s"] > LINK_TIMEOUT_S
+        return (
+            self._newest is None or time.monotonic() - self._newest["received_s"] > LINK_TIMEOUT_S
+        )
 
     def _take_all(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := self._receive(line):
-                heard = np.frombuffer(data, HEARD)[0]
-                if self._newest is None or heard["heard_s"] > self._newest["heard_s"]:
-                    self._newest, self._heard_s = heard, awake.now_s()
+                report = np.frombuffer(data, REPORT)[0]
+                if self._newest is None or report["received_s"] > self._newest["received_s"]:
+                    self._newest = report
+                    self._received_s = thread_clock.now_s()
 
     def _receive(self, line: socket.socket) -> bytes:
         try:
@@ -220,15 +272,22 @@ class Driver:
         except OSError:
             data = b""
         if not data:
-            raise LinkLost(f"G1 at {self.address}: its server has ended, since the robot fell silent or it was stopped")
+            raise LinkLost(
+                f"G1 at {self.address}: its server has ended, since the robot fell silent or it "
+                "was stopped"
+            )
         return data
 
-    def _faults(self, heard: np.void, warmth: np.ndarray) -> Iterator[Fault]:
-        for joint, error, celsius in zip(self.joints, heard["error"].tolist(), warmth, strict=True):
+    def _faults(self, report: np.void, warmth: np.ndarray) -> Iterator[Fault]:
+        for joint, error, celsius in zip(
+            self.joints, report["error"].tolist(), warmth, strict=True
+        ):
             if error:
                 yield Fault(f"0x{error:X}", "its motor reports an error", joint)
             if celsius >= self._options.hot_c:
                 yield Fault("hot", f"its motor has {celsius:.0f} deg C", joint, stops=False)
-        if np.abs(heard["waist"]).max() > WAIST_RAD:
-            turned = ", ".join(f"{angle:.2f}" for angle in heard["waist"].tolist())
-            yield Fault("waist", f"the waist is at {turned} rad, the rig believes it at zero", stops=False)
+        if np.abs(report["waist"]).max() > WAIST_RAD:
+            turned = ", ".join(f"{angle:.2f}" for angle in report["waist"].tolist())
+            yield Fault(
+                "waist", f"the waist is at {turned} rad, the rig believes it at zero", stops=False
+            )

@@ -1,6 +1,8 @@
-"""The G1's DDS topics over CycloneDDS. Only for a process that has no other DDS library: never beside rclpy.
+"""The G1's DDS topics over CycloneDDS. Only for a process that has no other DDS library: never
+beside rclpy.
 
-Samples stay bytes: the library's own encoder, in Python, takes 3 ms for a message that comes 500 times a second.
+Samples stay bytes: the library's own encoder, in Python, takes 3 ms for a message that comes 500
+times a second.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from xlvla_drivers.arms.g1_frames import MOTORS
 QUEUE = 32
 """Samples that may wait to be taken; a 500 Hz stream is taken in time every 64 ms."""
 
-_CONFIG = """<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface {interface}/></Interfaces>{general}</General>
+_CONFIG = """<CycloneDDS><Domain Id="any">
+<General><Interfaces><NetworkInterface {interface}/></Interfaces>{general}</General>
 <Discovery><ParticipantIndex>auto</ParticipantIndex>{peers}</Discovery></Domain></CycloneDDS>"""
 
 
@@ -56,22 +59,48 @@ def _floats(names: str) -> dict[str, Any]:
 MotorCmd = _type("MotorCmd_", {"mode": uint8, **_floats("q dq tau kp kd"), "reserve": uint32})
 MotorState = _type(
     "MotorState_",
-    {"mode": uint8, **_floats("q dq ddq tau_est"), "temperature": array[int16, 2], "vol": float32, "sensor": array[uint32, 2],
-     "motorstate": uint32, "reserve": array[uint32, 4]},
-)  # fmt: skip
+    {
+        "mode": uint8,
+        **_floats("q dq ddq tau_est"),
+        "temperature": array[int16, 2],
+        "vol": float32,
+        "sensor": array[uint32, 2],
+        "motorstate": uint32,
+        "reserve": array[uint32, 4],
+    },
+)
 ImuState = _type(
     "IMUState_",
-    {"quaternion": array[float32, 4], **dict.fromkeys(("gyroscope", "accelerometer", "rpy"), array[float32, 3]), "temperature": int16},
+    {
+        "quaternion": array[float32, 4],
+        **dict.fromkeys(("gyroscope", "accelerometer", "rpy"), array[float32, 3]),
+        "temperature": int16,
+    },
 )
 LowCmd = _message(
     "LowCmd_",
-    {"mode_pr": uint8, "mode_machine": uint8, "motor_cmd": array[MotorCmd, MOTORS], "reserve": array[uint32, 4], "crc": uint32},
+    {
+        "mode_pr": uint8,
+        "mode_machine": uint8,
+        "motor_cmd": array[MotorCmd, MOTORS],
+        "reserve": array[uint32, 4],
+        "crc": uint32,
+    },
 )
 LowState = _message(
     "LowState_",
-    {"version": array[uint32, 2], "mode_pr": uint8, "mode_machine": uint8, "tick": uint32, "imu_state": ImuState,
-     "motor_state": array[MotorState, MOTORS], "wireless_remote": array[uint8, 40], "reserve": array[uint32, 4], "crc": uint32},
-)  # fmt: skip
+    {
+        "version": array[uint32, 2],
+        "mode_pr": uint8,
+        "mode_machine": uint8,
+        "tick": uint32,
+        "imu_state": ImuState,
+        "motor_state": array[MotorState, MOTORS],
+        "wireless_remote": array[uint8, 40],
+        "reserve": array[uint32, 4],
+        "crc": uint32,
+    },
+)
 
 
 class Bus:
@@ -83,7 +112,9 @@ class Bus:
     def __init__(self, interface: str, domain: int):
         local = interface in ("lo", "127.0.0.1")
         config = _CONFIG.format(
-            interface=f'address="{interface}"' if interface[:1].isdigit() else f'name="{interface}"',
+            interface=f'address="{interface}"'
+            if interface[:1].isdigit()
+            else f'name="{interface}"',
             general="<AllowMulticast>false</AllowMulticast>" if local else "",
             peers='<Peers><Peer Address="127.0.0.1"/></Peers>' if local else "",
         )
@@ -91,11 +122,17 @@ class Bus:
             self._domain = Domain(domain, config)
             self.participant = DomainParticipant(domain)
         except DDSException as error:
-            raise XlvlaError(f"no DDS on network interface '{interface}', domain {domain}: {error.msg}") from None
+            raise XlvlaError(
+                f"no DDS on network interface '{interface}', domain {domain}: {error.msg}"
+            ) from None
 
     def reader(self, topic: str, kind: Any) -> DataReader:
         """Default QoS but for how many samples may wait."""
-        return DataReader(self.participant, Topic(self.participant, topic, kind), qos=Qos(Policy.History.KeepLast(QUEUE)))
+        return DataReader(
+            self.participant,
+            Topic(self.participant, topic, kind),
+            qos=Qos(Policy.History.KeepLast(QUEUE)),
+        )
 
     def writer(self, topic: str, kind: Any) -> DataWriter:
         return DataWriter(self.participant, Topic(self.participant, topic, kind))

@@ -1,7 +1,9 @@
-"""The two messages a Unitree G1 is commanded and heard with, as bytes: LowCmd_ and LowState_ of unitree_hg.
+"""The two messages a Unitree G1 is commanded and heard with, as bytes: LowCmd_ and LowState_ of
+unitree_hg.
 
-A message is kept as the image of its C struct, which the CRC is taken over, its padding named so that copies keep
-it. On the wire (classic CDR, little-endian) only the padding before the first motor differs.
+A message is kept as the image of its C struct, which the CRC is taken over, its padding named so
+that copies keep it. On the wire (classic CDR, little-endian) only the padding before the first
+motor differs.
 """
 
 from __future__ import annotations
@@ -20,22 +22,52 @@ JOINTS = 29
 WEIGHT = 29
 """The motor whose `q` is the weight of rt/arm_sdk."""
 
-STATE_TOPIC, LOW_TOPIC, ARM_TOPIC = "rt/lowstate", "rt/lowcmd", "rt/arm_sdk"
+STATE_TOPIC = "rt/lowstate"
+LOW_TOPIC = "rt/lowcmd"
+ARM_TOPIC = "rt/arm_sdk"
 
 _HEADER = b"\0\1\0\0"
 
-_MOTOR_CMD = np.dtype({
-    "names": ["mode", "pad", "q", "dq", "tau", "kp", "kd", "reserve"],
-    "formats": ["u1", "(3,)u1", "<f4", "<f4", "<f4", "<f4", "<f4", "<u4"],
-    "offsets": [0, 1, 4, 8, 12, 16, 20, 24],
-    "itemsize": 28,
-})  # fmt: skip
-_MOTOR_STATE = np.dtype({
-    "names": ["mode", "pad", "q", "dq", "ddq", "tau_est", "temperature", "vol", "sensor", "motorstate", "reserve"],
-    "formats": ["u1", "(3,)u1", "<f4", "<f4", "<f4", "<f4", "(2,)<i2", "<f4", "(2,)<u4", "<u4", "(4,)<u4"],
-    "offsets": [0, 1, 4, 8, 12, 16, 20, 24, 28, 36, 40],
-    "itemsize": 56,
-})  # fmt: skip
+_MOTOR_CMD = np.dtype(
+    {
+        "names": ["mode", "pad", "q", "dq", "tau", "kp", "kd", "reserve"],
+        "formats": ["u1", "(3,)u1", "<f4", "<f4", "<f4", "<f4", "<f4", "<u4"],
+        "offsets": [0, 1, 4, 8, 12, 16, 20, 24],
+        "itemsize": 28,
+    }
+)
+_MOTOR_STATE = np.dtype(
+    {
+        "names": [
+            "mode",
+            "pad",
+            "q",
+            "dq",
+            "ddq",
+            "tau_est",
+            "temperature",
+            "vol",
+            "sensor",
+            "motorstate",
+            "reserve",
+        ],
+        "formats": [
+            "u1",
+            "(3,)u1",
+            "<f4",
+            "<f4",
+            "<f4",
+            "<f4",
+            "(2,)<i2",
+            "<f4",
+            "(2,)<u4",
+            "<u4",
+            "(4,)<u4",
+        ],
+        "offsets": [0, 1, 4, 8, 12, 16, 20, 24, 28, 36, 40],
+        "itemsize": 56,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -52,11 +84,14 @@ class Layout:
     def encode(self, message: np.ndarray) -> bytes:
         """CDR with its header; the CRC is made right first."""
         message["crc"] = crc(message)
-        image, first = message.tobytes(), self.motors
+        image = message.tobytes()
+        first = self.motors
         return _HEADER + image[: first - 2] + image[first : first + 1] + b"\0" + image[first + 4 :]
 
     def decode(self, data: bytes) -> np.ndarray | None:
-        """The message in CDR bytes; None when they are not one. The CRC is not looked at (`is_sound`)."""
+        """The message in CDR bytes; None when they are not one. The CRC is not looked at
+        (`is_sound`).
+        """
         first = self.motors
         if len(data) != len(_HEADER) + self.struct.itemsize - 4 or data[:2] != _HEADER[:2]:
             return None
@@ -66,29 +101,59 @@ class Layout:
 
 
 LOW_CMD = Layout(
-    np.dtype({
-        "names": ["mode_pr", "mode_machine", "pad", "motor_cmd", "reserve", "crc"],
-        "formats": ["u1", "u1", "(2,)u1", (_MOTOR_CMD, (MOTORS,)), "(4,)<u4", "<u4"],
-        "offsets": [0, 1, 2, 4, 984, 1000],
-        "itemsize": 1004,
-    }),
+    np.dtype(
+        {
+            "names": ["mode_pr", "mode_machine", "pad", "motor_cmd", "reserve", "crc"],
+            "formats": ["u1", "u1", "(2,)u1", (_MOTOR_CMD, (MOTORS,)), "(4,)<u4", "<u4"],
+            "offsets": [0, 1, 2, 4, 984, 1000],
+            "itemsize": 1004,
+        }
+    ),
     motors=4,
-)  # fmt: skip
+)
 LOW_STATE = Layout(
-    np.dtype({
-        "names": [
-            "version", "mode_pr", "mode_machine", "pad", "tick", "quaternion", "gyroscope", "accelerometer", "rpy", "imu_temperature",
-            "imu_pad", "motor_state", "wireless_remote", "reserve", "crc",
-        ],
-        "formats": [
-            "(2,)<u4", "u1", "u1", "(2,)u1", "<u4", "(4,)<f4", "(3,)<f4", "(3,)<f4", "(3,)<f4", "<i2",
-            "(2,)u1", (_MOTOR_STATE, (MOTORS,)), "(40,)u1", "(4,)<u4", "<u4",
-        ],
-        "offsets": [0, 8, 9, 10, 12, 16, 32, 44, 56, 68, 70, 72, 2032, 2072, 2088],
-        "itemsize": 2092,
-    }),
+    np.dtype(
+        {
+            "names": [
+                "version",
+                "mode_pr",
+                "mode_machine",
+                "pad",
+                "tick",
+                "quaternion",
+                "gyroscope",
+                "accelerometer",
+                "rpy",
+                "imu_temperature",
+                "imu_pad",
+                "motor_state",
+                "wireless_remote",
+                "reserve",
+                "crc",
+            ],
+            "formats": [
+                "(2,)<u4",
+                "u1",
+                "u1",
+                "(2,)u1",
+                "<u4",
+                "(4,)<f4",
+                "(3,)<f4",
+                "(3,)<f4",
+                "(3,)<f4",
+                "<i2",
+                "(2,)u1",
+                (_MOTOR_STATE, (MOTORS,)),
+                "(40,)u1",
+                "(4,)<u4",
+                "<u4",
+            ],
+            "offsets": [0, 8, 9, 10, 12, 16, 32, 44, 56, 68, 70, 72, 2032, 2072, 2088],
+            "itemsize": 2092,
+        }
+    ),
     motors=72,
-)  # fmt: skip
+)
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 

@@ -1,4 +1,6 @@
-"""A G1 on its DDS topics: what it last said, and commands to all its motors. Not beside rclpy (`g1_dds`)."""
+"""A G1 on its DDS topics: what it last said, and commands to all its motors. Not beside rclpy
+(`g1_dds`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from collections import Counter
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms.g1 import HEAR_S, Options, split_address
@@ -19,7 +21,9 @@ GONE_S = 1.0
 """A robot silent for this long is switched off or unplugged."""
 
 RIVAL_S = 0.3
-"""In which another program that commands the robot is heard; the slowest published one sends at 50 Hz."""
+"""In which another program that commands the robot is heard; the slowest published one sends at 50
+Hz.
+"""
 
 WITH_23_JOINTS = (4, 10)
 """Values of mode_machine of robots whose wrists only roll."""
@@ -32,48 +36,66 @@ class Robot:
     """Heard and commanded by whoever calls; it has no thread.
 
     Attributes:
-        q, dq, torque, temperature, errors: of the newest sound LowState, by motor [29] (temperature [29, 2], casing and winding).
+        q, dq, torque, temperature, errors: of the newest sound LowState, by motor [29] (temperature
+            [29, 2], casing and winding).
         stamp_ns, heard_s: its arrival by the system's and by the monotonic clock.
     """
 
     def __init__(self, address: str, options: Options):
-        self.address, self.options = address, options
+        self.address = address
+        self.options = options
         self.counts: Counter[str] = Counter()
         self._bus = dds.Bus(*split_address(address))
         self._reader = self._bus.reader(wire.STATE_TOPIC, dds.LowState)
         self._topic = wire.ARM_TOPIC if options.way == "arm_sdk" else wire.LOW_TOPIC
-        self._rivals = self._bus.reader(self._topic, dds.LowCmd)  # a dead program's writer is matched for seconds, but says nothing
+        self._rivals = self._bus.reader(
+            self._topic, dds.LowCmd
+        )  # a dead program's writer is matched for seconds, but says nothing
         self._writer = None
         self._command = wire.LOW_CMD.new()
         self._kp, self._kd = _gains(options)
         self._punctuality = Punctuality()
-        self._sent_ns, self._tick, self.mode_machine = 0, -1, 0
-        self.stamp_ns, self.heard_s, self._heard_awake_s = 0, 0.0, 0.0
+        self._sent_ns = 0
+        self._tick = -1
+        self.mode_machine = 0
+        self.stamp_ns = 0
+        self.received_s = 0.0
+        self._received_awake_s = 0.0
 
     def wait(self) -> None:
-        """Until it has spoken and nobody else turns out to command it; XlvlaError says what is wrong."""
+        """Until it has spoken and nobody else turns out to command it; XlvlaError says what is
+        wrong.
+        """
         until_s = time.monotonic() + HEAR_S
-        while not self.heard_s:
+        while not self.received_s:
             if time.monotonic() > until_s:
-                raise LinkLost(f"no {wire.STATE_TOPIC} within {HEAR_S:.0f} s: is the robot on, and this its network interface?")
+                raise LinkLost(
+                    f"no {wire.STATE_TOPIC} within {HEAR_S:.0f} s: is the robot on, and this its "
+                    "network interface?"
+                )
             time.sleep(0.005)
             self.listen()
         if self.mode_machine in WITH_23_JOINTS:
-            raise XlvlaError(f"this G1 has 23 joints (mode_machine {self.mode_machine}), arms of 7 need one with 29")
+            raise XlvlaError(
+                f"this G1 has 23 joints (mode_machine {self.mode_machine}), arms of 7 need one "
+                "with 29"
+            )
         time.sleep(RIVAL_S)
         if list(dds.samples(self._rivals)):
-            raise XlvlaError(f"another program writes {self._topic}: end it" + _HOW_TO_RELEASE[self.options.way])
+            raise XlvlaError(
+                f"another program writes {self._topic}: end it" + _HOW_TO_RELEASE[self.options.way]
+            )
         self._writer = self._bus.writer(self._topic, dds.LowCmd)
         self.listen()
 
     def is_there(self) -> bool:
         """Whether it has spoken within `GONE_S`, all that has arrived taken."""
         self.listen()
-        return awake.now_s() - self._heard_awake_s < GONE_S
+        return thread_clock.now_s() - self._received_awake_s < GONE_S
 
-    def is_heard(self) -> bool:
+    def is_reporting(self) -> bool:
         """Whether it has spoken lately."""
-        return awake.now_s() - self._heard_awake_s < LINK_TIMEOUT_S
+        return thread_clock.now_s() - self._received_awake_s < LINK_TIMEOUT_S
 
     def listen(self) -> None:
         for data, sent_ns in dds.samples(self._reader):
@@ -92,10 +114,17 @@ class Robot:
             self.counts["duplicated" if int(state["tick"]) == self._tick else "unexpected"] += 1
             return
         motors = state["motor_state"][: wire.JOINTS]
-        self._sent_ns, self._tick, self.mode_machine = sent_ns, int(state["tick"]), int(state["mode_machine"])
-        self.stamp_ns, self.heard_s, self._heard_awake_s = time.time_ns(), time.monotonic(), awake.now_s()
-        self.q, self.dq, self.torque = motors["q"], motors["dq"], motors["tau_est"]
-        self.temperature, self.errors = motors["temperature"], motors["motorstate"]
+        self._sent_ns = sent_ns
+        self._tick = int(state["tick"])
+        self.mode_machine = int(state["mode_machine"])
+        self.stamp_ns = time.time_ns()
+        self.received_s = time.monotonic()
+        self._received_awake_s = thread_clock.now_s()
+        self.q = motors["q"]
+        self.dq = motors["dq"]
+        self.torque = motors["tau_est"]
+        self.temperature = motors["temperature"]
+        self.errors = motors["motorstate"]
 
     def command(self, q: np.ndarray, weight: float) -> None:
         """Angles [29] rad for every motor, ours against the robot's own by the weight.
@@ -103,7 +132,8 @@ class Robot:
         rt/lowcmd knows no weight: stiffness comes and goes with it, damping stays.
         """
         assert self._writer is not None, "wait first"
-        command, motors = self._command, self._command["motor_cmd"]
+        command = self._command
+        motors = self._command["motor_cmd"]
         mine = slice(12, wire.JOINTS) if self.options.way == "arm_sdk" else slice(0, wire.JOINTS)
         command["mode_machine"] = self.mode_machine
         motors["mode"][mine], motors["q"][mine] = 1, q[mine]
@@ -115,12 +145,18 @@ class Robot:
         self._writer.write(dds.LowCmd.of(wire.LOW_CMD.encode(command)))
 
 
-_HOW_TO_RELEASE = {"arm_sdk": "", "lowcmd": ", or release the robot's motion service (L2+R2 on its remote)"}
+_HOW_TO_RELEASE = {
+    "arm_sdk": "",
+    "lowcmd": ", or release the robot's motion service (L2+R2 on its remote)",
+}
 
 
 def _gains(options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Stiffness and damping by motor [29]: arms and ankles are weaker than legs and waist, wrists weaker still."""
-    kp, kd = np.full(wire.JOINTS, options.body_kp), np.full(wire.JOINTS, options.body_kd)
+    """Stiffness and damping by motor [29]: arms and ankles are weaker than legs and waist, wrists
+    weaker still.
+    """
+    kp = np.full(wire.JOINTS, options.body_kp)
+    kd = np.full(wire.JOINTS, options.body_kd)
     weaker = [*_ANKLES, *range(15, wire.JOINTS)]
     kp[weaker], kd[weaker] = options.arm_kp, options.arm_kd
     kp[_WRISTS], kd[_WRISTS] = options.wrist_kp, options.wrist_kd

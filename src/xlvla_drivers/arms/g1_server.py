@@ -1,8 +1,10 @@
-"""The one process that commands a G1, for the drivers of both its arms: `python -m xlvla_drivers.arms.g1_server lo@1 '{}'`.
+"""The one process that commands a G1, for the drivers of both its arms: `python -m
+xlvla_drivers.arms.g1_server lo@1 '{}'`.
 
-It takes the arms over where they are, by a weight that rises, and gives them back by one that falls once no driver is left.
-While the robot is silent nothing is sent and the weight stays. When it stays silent this process ends, the arms left to the
-robot: the next one takes up at full weight where the arms then are, since nobody knows which weight the robot still has.
+It takes the arms over where they are, by a weight that rises, and gives them back by one that falls
+once no driver is left. While the robot is silent nothing is sent and the weight stays. When it
+stays silent this process ends, the arms left to the robot: the next one takes up at full weight
+where the arms then are, since nobody knows which weight the robot still has.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers.arms.g1 import BYE, COUNTS, HEARD, SENT, Options, socket_path
+from xlvla_drivers.arms.g1 import BYE, COUNTS, REPORT, SENT, Options, socket_path
 from xlvla_drivers.arms.g1_frames import ARM, WAIST
 from xlvla_drivers.arms.g1_robot import Robot
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
@@ -50,7 +52,9 @@ class Server:
     """
 
     def __init__(self, address: str, options: Options):
-        self.address, self.options, path = address, options, socket_path(address)
+        self.address = address
+        self.options = options
+        path = socket_path(address)
         self._engaged = path.with_suffix(".engaged")
         self._door = _door(path)
         self._arriving: list[socket.socket] = []
@@ -81,15 +85,17 @@ class Server:
         self._engaged.touch()
 
     def _serve(self) -> None:
-        period_s, next_s, idle_s = 1 / self.options.rate_hz, time.monotonic(), time.monotonic()
+        period_s = 1 / self.options.rate_hz
+        next_s = time.monotonic()
+        idle_s = time.monotonic()
         while self.robot.is_there():
-            self._hear()
+            self._receive_state()
             if self._drivers or self._waiting or self._arriving:
                 idle_s = time.monotonic()
             elif self.weight == 0 and time.monotonic() - idle_s > LINK_TIMEOUT_S:
                 self._engaged.unlink(missing_ok=True)
                 return
-            if self.robot.is_heard():
+            if self.robot.is_reporting():
                 self._step(period_s)
                 self.robot.command(self.commanded, self.weight)
                 self._tell()
@@ -97,7 +103,9 @@ class Server:
             time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0)
 
     def _step(self, period_s: float) -> None:
-        """Moves on weight and angles by one period. An arm with an error is commanded to where it is."""
+        """Moves on weight and angles by one period. An arm with an error is commanded to where it
+        is.
+        """
         rise = period_s / self.options.ramp_s
         wanted = self._drivers or self._waiting or time.monotonic() < self._until_s
         self.weight = float(np.clip(self.weight + (rise if wanted else -rise), 0.0, 1.0))
@@ -107,11 +115,15 @@ class Server:
         speed = np.full(len(self.wanted), self.options.speed)
         for side, motors in ARM.items():
             if side not in self._drivers:  # it brakes
-                speed[motors] = np.minimum(speed[motors], np.sqrt(2 * _ACCELERATION * np.abs(self.wanted - self.commanded)[motors]))
+                speed[motors] = np.minimum(
+                    speed[motors],
+                    np.sqrt(2 * _ACCELERATION * np.abs(self.wanted - self.commanded)[motors]),
+                )
         step = np.clip(self.wanted - self.commanded, -speed * period_s, speed * period_s)
-        self.commanded, self.velocity = self.commanded + step, step / period_s
+        self.commanded = self.commanded + step
+        self.velocity = step / period_s
 
-    def _hear(self) -> None:
+    def _receive_state(self) -> None:
         """Takes what drivers want, and lets them out before others in: one may come back."""
         for side, line in [*self._waiting.items(), *self._drivers.items()]:
             with contextlib.suppress(BlockingIOError):
@@ -144,17 +156,23 @@ class Server:
     def _admit(self, line: socket.socket, hello: dict[str, Any]) -> None:
         side = cast(Side, hello["side"])
         if hello["options"] != dataclasses.asdict(self.options):
-            raise XlvlaError("the other arm of this robot is driven with other options: give both the same")
+            raise XlvlaError(
+                "the other arm of this robot is driven with other options: give both the same"
+            )
         if side in self._drivers or side in self._waiting:
             raise XlvlaError(f"the {side} arm is driven by another process")
         self._waiting[side] = line
         self._close_parting()
 
     def _part(self, side: Side, wait_s: float) -> None:
-        """The arm brakes and is held; without any driver for so long both are given back, and only then is the line closed."""
+        """The arm brakes and is held; without any driver for so long both are given back, and only
+        then is the line closed.
+        """
         self._until_s = time.monotonic() + wait_s
         velocity = self.velocity[ARM[side]]
-        self.wanted[ARM[side]] = self.commanded[ARM[side]] + velocity * np.abs(velocity) / (2 * _ACCELERATION)
+        self.wanted[ARM[side]] = self.commanded[ARM[side]] + velocity * np.abs(velocity) / (
+            2 * _ACCELERATION
+        )
         line = self._waiting.pop(side, None) or self._drivers.pop(side)
         self._parting.append(line)
         if self._drivers or self._waiting:
@@ -172,13 +190,21 @@ class Server:
                 self._drivers[side] = line
             self._waiting.clear()
         for side, line in self._drivers.items():
-            with contextlib.suppress(OSError):  # a driver that does not listen finds the newest when it does
+            with contextlib.suppress(
+                OSError
+            ):  # a driver that does not listen finds the newest when it does
                 line.send(self._report(side))
 
     def _report(self, side: Side) -> bytes:
-        robot, motors, report = self.robot, ARM[side], np.zeros((), HEARD)
-        report["stamp_ns"], report["q"], report["dq"] = robot.stamp_ns, robot.q[motors], robot.dq[motors]
-        report["heard_s"] = robot.heard_s
+        robot = self.robot
+        motors = ARM[side]
+        report = np.zeros((), REPORT)
+        report["stamp_ns"], report["q"], report["dq"] = (
+            robot.stamp_ns,
+            robot.q[motors],
+            robot.dq[motors],
+        )
+        report["received_s"] = robot.received_s
         report["torque"], report["temperature"] = robot.torque[motors], robot.temperature[motors]
         report["error"], report["waist"] = robot.errors[motors], robot.q[WAIST]
         report["counts"] = [robot.counts[name] for name in COUNTS]
@@ -188,7 +214,7 @@ class Server:
         """Tells the drivers; the one that started this process may not have come yet."""
         until_s = time.monotonic() + PATIENCE_S
         while not (self._arriving or self._waiting) and time.monotonic() < until_s:
-            self._hear()
+            self._receive_state()
             time.sleep(0.01)
         for line in [*self._arriving, *self._waiting.values()]:
             _say(line, _error(why))
@@ -242,7 +268,8 @@ def _alone(path: Path) -> IO[str] | None:
 
 
 def main() -> None:
-    address, options = sys.argv[1], Options(**json.loads(sys.argv[2]))
+    address = sys.argv[1]
+    options = Options(**json.loads(sys.argv[2]))
     path = socket_path(address)
     lock = _alone(path)
     if lock is not None:

@@ -1,4 +1,6 @@
-"""UFACTORY xArm7 over its controller's TCP ports, commanded through xarm-python-sdk in servo mode."""
+"""UFACTORY xArm7 over its controller's TCP ports, commanded through xarm-python-sdk in servo
+mode.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ import numpy as np
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.arms.xarm7_codes import ERRORS, faults
 from xlvla_drivers.arms.xarm7_reports import CONNECT_S, Reports
@@ -39,8 +41,8 @@ _sdk_lock = threading.Lock()
 @dataclass(frozen=True)
 class Options:
     """Args:
-    payload_kg: mass at the flange, hand included; 0 keeps what the controller has. A wrong one is felt as a collision.
-    payload_xyz: its centre of mass in the flange's frame [m].
+    payload_kg: mass at the flange, hand included; 0 keeps what the controller has. A wrong one is
+    felt as a collision. payload_xyz: its centre of mass in the flange's frame [m].
     """
 
     payload_kg: float = 0.0
@@ -51,12 +53,16 @@ def split_address(address: str) -> tuple[str, int]:
     """`192.168.1.185` or `127.0.0.1:1502` as host and control port."""
     host, _, port = address.partition(":")
     if not host or (port and not port.isdigit()):
-        raise XlvlaError(f"'{address}' is no address of an xArm: give host or host:port, such as 192.168.1.185")
+        raise XlvlaError(
+            f"'{address}' is no address of an xArm: give host or host:port, such as 192.168.1.185"
+        )
     return host, int(port or wire.CONTROL_PORT)
 
 
 class Driver:
-    """Targets go out through the SDK, states come in through the report ports, which the SDK would poll far slower."""
+    """Targets go out through the SDK, states come in through the report ports, which the SDK would
+    poll far slower.
+    """
 
     def __init__(self, address: str, side: Side, options: Options):
         self.joints = catalog.arm("xarm7").joints
@@ -65,7 +71,7 @@ class Driver:
         self._options = options
         self._api: Any = None
         self._reports = Reports(self.host, self.counts)
-        self._unheard_s: float | None = None  # since when commands have gone without an answer
+        self._silent_s: float | None = None  # since when commands have gone without an answer
         self._error: int | None = None
         self._lower = self._upper = np.zeros(0)
 
@@ -86,32 +92,48 @@ class Driver:
         stamp_ns, report = self._newest()
         health = self._reports.health
         state, mode = _state_mode(report)
-        servo = [0] * len(self.joints) if health is None else [int(code) for _, code in health["servo"]]
+        servo = (
+            [0] * len(self.joints) if health is None else [int(code) for _, code in health["servo"]]
+        )
         warning = 0 if health is None else int(health["warning"])
         return DeviceState(
             stamp_ns,
             position=report["q"].astype(float),
             velocity=report["dq"].astype(float) if "dq" in (report.dtype.names or ()) else None,
             effort=report["torque"].astype(float),
-            temperature={} if health is None else dict(zip(self.joints, map(float, health["temperature"]), strict=True)),
-            faults=tuple(faults(self._find_error(state, health), warning, servo, self.joints, state, mode)),
+            temperature={}
+            if health is None
+            else dict(zip(self.joints, map(float, health["temperature"]), strict=True)),
+            faults=tuple(
+                faults(self._find_error(state, health), warning, servo, self.joints, state, mode)
+            ),
         )
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
-        """Nothing is sent, and the result is empty, while an error or another client has stopped the arm."""
+        """Nothing is sent, and the result is empty, while an error or another client has stopped
+        the arm.
+        """
         state, mode = _state_mode(self._newest()[1])
         if state not in wire.RUNNING or mode != wire.SERVO_MODE:
             return {}
-        angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype("<f4").tolist()
-        began_s = awake.now_s()
-        heard = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
-        self._unheard_s = None if heard else self._unheard_s or began_s
-        if self._unheard_s and awake.now_s() - self._unheard_s > LINK_TIMEOUT_S:
-            raise LinkLost(f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms")
+        angles = (
+            np.clip([target[joint] for joint in self.joints], self._lower, self._upper)
+            .astype("<f4")
+            .tolist()
+        )
+        began_s = thread_clock.now_s()
+        code = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
+        self._silent_s = None if code else self._silent_s or began_s
+        if self._silent_s and thread_clock.now_s() - self._silent_s > LINK_TIMEOUT_S:
+            raise LinkLost(
+                f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms"
+            )
         return dict(zip(self.joints, angles, strict=True))
 
     def recover(self) -> str:
-        """May take seconds: motors are enabled and their brakes let go. The arm stays where it is."""
+        """May take seconds: motors are enabled and their brakes let go. The arm stays where it
+        is.
+        """
         error = self._find_error(wire.STOPPED, self._reports.health)
         self._api.set_timeout(PATIENCE_S)
         self._insist("clear its error", lambda api: api.clean_error())
@@ -122,23 +144,36 @@ class Driver:
         self._wait_until_ready()
         if self._options.payload_kg > 0:
             centre_mm = [1000 * x for x in self._options.payload_xyz]
-            self._insist("take its payload", lambda api: api.set_tcp_load(self._options.payload_kg, centre_mm))
+            self._insist(
+                "take its payload",
+                lambda api: api.set_tcp_load(self._options.payload_kg, centre_mm),
+            )
         self._api.set_timeout(ANSWER_S)
-        self._unheard_s = None
-        return f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode" if error else "in servo mode"
+        self._silent_s = None
+        return (
+            f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode"
+            if error
+            else "in servo mode"
+        )
 
     def disconnect(self) -> None:
-        """Stops the arm where it is; it holds, and follows nobody until it is made ready again."""
-        api, self._api = self._api, None
+        """Stops the arm where it is; it holds, and follows no commands until it is made ready
+        again."""
+        api = self._api
+        self._api = None
         if api is not None:
             with contextlib.suppress(Exception):
                 self._newest()
                 api.set_state(wire.STOPPED)
-            threading.Thread(target=_close, args=(api,), daemon=True).start()  # the SDK takes a second to join its threads
+            threading.Thread(
+                target=_close, args=(api,), daemon=True
+            ).start()  # the SDK takes a second to join its threads
         self._reports.close()
 
     def _find(self) -> str:
-        """The controller's IP number, once it answers: the SDK would ask a silent one for minutes."""
+        """The controller's IP number, once it answers: the SDK would ask a silent one for
+        minutes.
+        """
         question = wire.Request(1, wire.PRIVATE_PROTOCOL, wire.GET_VERSION, b"").encode()
         try:
             with socket.create_connection((self.host, self.port), timeout=CONNECT_S) as line:
@@ -146,7 +181,9 @@ class Driver:
                 if line.recv(64):
                     return line.getpeername()[0]
         except OSError as error:
-            raise LinkLost(f"no xArm answers at {self.host}:{self.port}: {error.strerror or error}") from None
+            raise LinkLost(
+                f"no xArm answers at {self.host}:{self.port}: {error.strerror or error}"
+            ) from None
         raise LinkLost(f"{self.host}:{self.port} hung up: is it an xArm controller?")
 
     def _set_limits(self) -> None:
@@ -154,7 +191,9 @@ class Driver:
         from xarm.core.config.x_config import XCONF
 
         if self._api.axis != len(self.joints):
-            raise XlvlaError(f"the arm at {self.host} has {self._api.axis} axes, an xArm7 has {len(self.joints)}")
+            raise XlvlaError(
+                f"the arm at {self.host} has {self._api.axis} axes, an xArm7 has {len(self.joints)}"
+            )
         number = (self._api.sn or "")[2:6]
         model = 71305 if number.isdigit() and 1305 <= int(number) < 8500 else self._api.device_type
         limits = XCONF.Robot.JOINT_LIMITS[len(self.joints)]
@@ -168,7 +207,9 @@ class Driver:
         return motion
 
     def _find_error(self, state: int, health: np.void | None) -> int:
-        """Why the arm is stopped: asked at once, since the health report takes its time. Every error stops it."""
+        """Why the arm is stopped: asked at once, since the health report takes its time. Every
+        error stops it.
+        """
         if state in wire.RUNNING:
             self._error = None
             return 0
@@ -181,7 +222,9 @@ class Driver:
         return code
 
     def _ask(self, call: Callable[[Any], int]) -> bool:
-        """Whether the controller answered soundly; LinkLost when the SDK has lost its connection."""
+        """Whether the controller answered soundly; LinkLost when the SDK has lost its
+        connection.
+        """
         try:
             code = call(self._api)
         except Exception:  # the SDK trips over answers that are too short, in ways of its own
@@ -204,12 +247,15 @@ class Driver:
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             motion = self._reports.motion
-            if motion and _state_mode(motion[1]) in {(state, wire.SERVO_MODE) for state in wire.RUNNING}:
+            if motion and _state_mode(motion[1]) in {
+                (state, wire.SERVO_MODE) for state in wire.RUNNING
+            }:
                 return
             time.sleep(0.005)
         wrong = self.read().faults
         raise XlvlaError(
-            f"xArm at {self.host} stays stopped: {'; '.join(f'{f.code} {f.joint} {f.text}' for f in wrong) or 'no reason given'}"
+            f"xArm at {self.host} stays stopped: "
+            f"{'; '.join(f'{f.code} {f.joint} {f.text}' for f in wrong) or 'no reason given'}"
         )
 
 
@@ -218,7 +264,9 @@ def _state_mode(report: np.void) -> tuple[int, int]:
 
 
 def _open(host: str, port: int) -> Any:
-    """The SDK's arm, connected. Its reports are left out (`Reports`), as is a socket in /tmp that would hide every arm."""
+    """The SDK's arm, connected. Its reports are left out (`Reports`), as is a socket in /tmp that
+    would hide every arm.
+    """
     with _sdk_lock:
         with _without_prints():
             from xarm.core.config.x_config import XCONF
@@ -227,13 +275,19 @@ def _open(host: str, port: int) -> Any:
             from xarm.x3 import base
 
         log.logger.disabled = log.origin_logger.disabled = True
-        base.__dict__["print"] = log.logger.warn = _silent  # it warns at every command of its mode, which it does not know without reports
+        base.__dict__["print"] = log.logger.warn = (
+            _silent  # it warns at every command of its mode, which it does not know without reports
+        )
         settings: Any = XCONF
         settings.SocketConf.TCP_CONTROL_PORT = port
-        settings.UxbusConf.GET_TIMEOUT = 300  # ms, for the version it asks for up to a hundred times
+        settings.UxbusConf.GET_TIMEOUT = (
+            300  # ms, for the version it asks for up to a hundred times
+        )
         timeout_s = socket.getdefaulttimeout()
         try:
-            return XArmAPI(host, is_radian=True, enable_report=False, timed_comm=False, forbid_uds=True)
+            return XArmAPI(
+                host, is_radian=True, enable_report=False, timed_comm=False, forbid_uds=True
+            )
         except Exception as error:
             raise LinkLost(f"xArm at {host}:{port}: {error}") from None
         finally:
@@ -242,8 +296,11 @@ def _open(host: str, port: int) -> Any:
 
 @contextlib.contextmanager
 def _without_prints() -> Generator[None]:
-    """What is imported here prints nothing; to swap sys.stdout beside other threads could crash the interpreter."""
-    prints, builtins.print = builtins.print, _silent
+    """What is imported here prints nothing; to swap sys.stdout beside other threads could crash the
+    interpreter.
+    """
+    prints = builtins.print
+    builtins.print = _silent
     try:
         yield
     finally:

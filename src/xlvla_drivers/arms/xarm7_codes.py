@@ -39,7 +39,9 @@ ERRORS = {
     110: "base board does not answer",
     111: "external RS-485 device does not answer",
 }
-"""Controller errors. All of them stop the arm; 10 + n is an error of joint n, told apart by its servo code."""
+"""Controller errors. All of them stop the arm; 10 + n is an error of joint n, told apart by its
+servo code.
+"""
 
 WARNINGS = {
     11: "command queue full",
@@ -78,10 +80,16 @@ SERVO_ERRORS = {
     58: "torque command came too late",
 }
 
-_STATES = {PAUSED: "paused by another client", STOPPED: "stopped", RESET: "not ready: enabled or switched to another mode elsewhere"}
+_STATES = {
+    PAUSED: "paused by another client",
+    STOPPED: "stopped",
+    RESET: "not ready: enabled or switched to another mode elsewhere",
+}
 
 
-def faults(error: int, warning: int, servo: Sequence[int], joints: Sequence[str], state: int, mode: int) -> Iterator[Fault]:
+def faults(
+    error: int, warning: int, servo: Sequence[int], joints: Sequence[str], state: int, mode: int
+) -> Iterator[Fault]:
     """Everything the numbers report as wrong; `servo` is an error by joint."""
     axis = error - 10
     if 1 <= axis <= len(joints):

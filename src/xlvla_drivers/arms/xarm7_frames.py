@@ -1,4 +1,5 @@
-"""The bytes an xArm controller speaks: request and reply on its control port, pushed reports on its report ports.
+"""The bytes an xArm controller speaks: request and reply on its control port, pushed reports on its
+report ports.
 
 UFACTORY private TCP protocol; layouts of the reports as in xarm-python-sdk 1.18.4.
 """
@@ -13,21 +14,46 @@ from dataclasses import dataclass
 import numpy as np
 
 CONTROL_PORT = 502
-REALTIME_PORT, NORMAL_PORT, RICH_PORT, REAL_PORT = 30000, 30001, 30002, 30003
+REALTIME_PORT = 30000
+NORMAL_PORT = 30001
+RICH_PORT = 30002
+REAL_PORT = 30003
 
 PRIVATE_PROTOCOL = 2
 HEARTBEAT_PROTOCOL = 1
 
-GET_VERSION, GET_SERIAL = 1, 2
-MOTION_ENABLE, SET_STATE, GET_STATE, GET_QUEUE, GET_ERROR, CLEAN_ERROR, CLEAN_WARNING = 11, 12, 13, 14, 15, 16, 17
-SET_BRAKE, SET_MODE, MOVE_JOINT, MOVE_HOME, MOVE_SERVO, SET_LOAD = 18, 19, 23, 25, 29, 36
-GET_POSE, GET_JOINTS = 41, 42
+GET_VERSION = 1
+GET_SERIAL = 2
+MOTION_ENABLE = 11
+SET_STATE = 12
+GET_STATE = 13
+GET_QUEUE = 14
+GET_ERROR = 15
+CLEAN_ERROR = 16
+CLEAN_WARNING = 17
+SET_BRAKE = 18
+SET_MODE = 19
+MOVE_JOINT = 23
+MOVE_HOME = 25
+MOVE_SERVO = 29
+SET_LOAD = 36
+GET_POSE = 41
+GET_JOINTS = 42
 
-HAS_ERROR, HAS_WARNING, CANNOT_MOVE, INVALID = 0x40, 0x20, 0x10, 0x08
+HAS_ERROR = 0x40
+HAS_WARNING = 0x20
+CANNOT_MOVE = 0x10
+INVALID = 0x08
 """Bits of the state byte of a reply."""
 
-POSITION_MODE, SERVO_MODE = 0, 1
-READY, MOVING, SLEEPING, PAUSED, STOPPED, RESET = 0, 1, 2, 3, 4, 5
+POSITION_MODE = 0
+SERVO_MODE = 1
+READY = 0
+MOVING = 1
+SLEEPING = 2
+PAUSED = 3
+STOPPED = 4
+RESET = 5
 """States; READY is only ever asked for."""
 
 RUNNING = (READY, MOVING, SLEEPING)
@@ -44,11 +70,16 @@ class Request:
     payload: bytes
 
     def encode(self) -> bytes:
-        return _HEADER.pack(self.transaction, self.protocol, 1 + len(self.payload), self.register) + self.payload
+        return (
+            _HEADER.pack(self.transaction, self.protocol, 1 + len(self.payload), self.register)
+            + self.payload
+        )
 
 
 def requests(buffer: bytearray) -> Iterator[Request]:
-    """Takes the whole requests off the front of a buffer, heartbeats left out; what cannot be a request empties it."""
+    """Takes the whole requests off the front of a buffer, heartbeats left out; what cannot be a
+    request empties it.
+    """
     while len(buffer) >= _HEADER.size:
         transaction, protocol, length, register = _HEADER.unpack_from(buffer)
         if not 1 <= length <= _MOST_BYTES:
@@ -63,31 +94,72 @@ def requests(buffer: bytearray) -> Iterator[Request]:
 
 
 def reply(request: Request, state: int, payload: bytes = b"") -> bytes:
-    return _HEADER.pack(request.transaction, request.protocol, 2 + len(payload), request.register) + bytes([state]) + payload
+    return (
+        _HEADER.pack(request.transaction, request.protocol, 2 + len(payload), request.register)
+        + bytes([state])
+        + payload
+    )
 
 
 def _layout(size: int, fields: dict[str, tuple[str, int]]) -> np.dtype:
     """A packed structure from `name: (format, offset)`."""
     formats, offsets = zip(*fields.values(), strict=True)
-    return np.dtype({"names": list(fields), "formats": list(formats), "offsets": list(offsets), "itemsize": size})
+    return np.dtype(
+        {
+            "names": list(fields),
+            "formats": list(formats),
+            "offsets": list(offsets),
+            "itemsize": size,
+        }
+    )
 
 
-_SEVEN, _SIX = "(7,)<f4", "(6,)<f4"
-_HEAD = {"size": (">u4", 0), "state_mode": ("u1", 4), "queued": (">u2", 5), "q": (_SEVEN, 7), "pose": (_SIX, 35), "torque": (_SEVEN, 59)}
+_SEVEN = "(7,)<f4"
+_SIX = "(6,)<f4"
+_HEAD = {
+    "size": (">u4", 0),
+    "state_mode": ("u1", 4),
+    "queued": (">u2", 5),
+    "q": (_SEVEN, 7),
+    "pose": (_SIX, 35),
+    "torque": (_SEVEN, 59),
+}
 _STATUS = {
-    "brakes": ("u1", 87), "enabled": ("u1", 88), "error": ("u1", 89), "warning": ("u1", 90), "load": ("(4,)<f4", 115),
-    "collision_sensitivity": ("u1", 131), "teach_sensitivity": ("u1", 132), "gravity": ("(3,)<f4", 133),
-}  # fmt: skip
+    "brakes": ("u1", 87),
+    "enabled": ("u1", 88),
+    "error": ("u1", 89),
+    "warning": ("u1", 90),
+    "load": ("(4,)<f4", 115),
+    "collision_sensitivity": ("u1", 131),
+    "teach_sensitivity": ("u1", 132),
+    "gravity": ("(3,)<f4", 133),
+}
 _RICH = {
-    "type": ("u1", 145), "axes": ("u1", 146), "version": ("S30", 151), "tcp_limits": ("(5,)<f4", 181),
-    "joint_limits": ("(5,)<f4", 201), "servo": ("(7,2)u1", 229), "temperature": ("(7,)i1", 245), "counter": (">u4", 284),
-    "voltage": ("(7,)>u2", 341), "current": (_SEVEN, 355),
-}  # fmt: skip
+    "type": ("u1", 145),
+    "axes": ("u1", 146),
+    "version": ("S30", 151),
+    "tcp_limits": ("(5,)<f4", 181),
+    "joint_limits": ("(5,)<f4", 201),
+    "servo": ("(7,2)u1", 229),
+    "temperature": ("(7,)i1", 245),
+    "counter": (">u4", 284),
+    "voltage": ("(7,)>u2", 341),
+    "current": (_SEVEN, 355),
+}
 _REALTIME = {
-    "size": (">u4", 0), "stamp_us": (">u8", 4), "state_mode": ("u1", 12), "queued": (">u2", 13),
-    "target_q": (_SEVEN, 32), "target_dq": (_SEVEN, 60), "q": (_SEVEN, 116), "dq": (_SEVEN, 144), "current": (_SEVEN, 200),
-    "torque": (_SEVEN, 228), "target_pose": (_SIX, 424), "pose": (_SIX, 472),
-}  # fmt: skip
+    "size": (">u4", 0),
+    "stamp_us": (">u8", 4),
+    "state_mode": ("u1", 12),
+    "queued": (">u2", 13),
+    "target_q": (_SEVEN, 32),
+    "target_dq": (_SEVEN, 60),
+    "q": (_SEVEN, 116),
+    "dq": (_SEVEN, 144),
+    "current": (_SEVEN, 200),
+    "torque": (_SEVEN, 228),
+    "target_pose": (_SIX, 424),
+    "pose": (_SIX, 472),
+}
 
 REPORTS = {
     REALTIME_PORT: _layout(804, _REALTIME),
@@ -95,13 +167,17 @@ REPORTS = {
     RICH_PORT: _layout(587, _HEAD | _STATUS | _RICH),
     REAL_PORT: _layout(135, _HEAD),
 }
-"""What each report port pushes: angles [rad, rad/s], torques [Nm], currents [A], poses [mm, rad], `state_mode` = state | mode << 4."""
+"""What each report port pushes: angles [rad, rad/s], torques [Nm], currents [A], poses [mm, rad],
+`state_mode` = state | mode << 4.
+"""
 
 REPORT_RATE_HZ = {REALTIME_PORT: 200.0, NORMAL_PORT: 5.0, RICH_PORT: 5.0, REAL_PORT: 100.0}
 
 
 def reports(buffer: bytearray, port: int, counts: Counter[str]) -> Iterator[np.void]:
-    """Takes the sound reports of a port off the front of a buffer; counts what it skips as corrupt or truncated."""
+    """Takes the sound reports of a port off the front of a buffer; counts what it skips as corrupt
+    or truncated.
+    """
     layout = REPORTS[port]
     head = layout.itemsize.to_bytes(4, "big")
     while len(buffer) >= layout.itemsize:

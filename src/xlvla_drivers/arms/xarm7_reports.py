@@ -1,4 +1,6 @@
-"""Listens to what an xArm controller pushes: motion at 100 to 200 Hz, health at 5 Hz, each in the newest version."""
+"""Listens to what an xArm controller pushes: motion at 100 to 200 Hz, health at 5 Hz, each in the
+newest version.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from collections import Counter
 
 import numpy as np
 
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.punctuality import Punctuality
@@ -29,25 +31,32 @@ class Reports:
     """
 
     def __init__(self, host: str, counts: Counter[str]):
-        self.host, self.counts = host, counts
+        self.host = host
+        self.counts = counts
         self.motion: tuple[int, np.void] | None = None
-        self.silent_s = self._heard_s = 0.0
+        self.silent_s = self._received_s = 0.0
         self.health: np.void | None = None
         self._punctuality = Punctuality()
         self._open = False
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Connects; a controller older than firmware 2.1 has no port 30000 and is heard at 30003, without velocities."""
+        """Connects; a controller older than firmware 2.1 has no port 30000 and is heard at 30003,
+        without velocities.
+        """
         try:
-            motion, port = self._connect(wire.REALTIME_PORT), wire.REALTIME_PORT
+            motion = self._connect(wire.REALTIME_PORT)
+            port = wire.REALTIME_PORT
         except LinkLost:
-            motion, port = self._connect(wire.REAL_PORT), wire.REAL_PORT
+            motion = self._connect(wire.REAL_PORT)
+            port = wire.REAL_PORT
         lines = {motion: port}
         with contextlib.suppress(LinkLost):
             lines[self._connect(wire.RICH_PORT)] = wire.RICH_PORT
         self._open = True
-        self._thread = threading.Thread(target=self._listen, args=(lines,), name=f"xArm reports {self.host}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._listen, args=(lines,), name=f"xArm reports {self.host}", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -60,22 +69,25 @@ class Reports:
         try:
             return socket.create_connection((self.host, port), timeout=CONNECT_S)
         except OSError as error:
-            raise LinkLost(f"xArm at {self.host} does not open its report port {port}: {error.strerror or error}") from None
+            raise LinkLost(
+                f"xArm at {self.host} does not open its report port {port}: "
+                f"{error.strerror or error}"
+            ) from None
 
     def _listen(self, lines: dict[socket.socket, int]) -> None:
         try:
-            self._hear(lines)
+            self._receive_reports(lines)
         finally:
             self.silent_s = math.inf
             for line in lines:
                 line.close()
 
-    def _hear(self, lines: dict[socket.socket, int]) -> None:
+    def _receive_reports(self, lines: dict[socket.socket, int]) -> None:
         """Until it is closed, or every line has ended."""
         buffers = {line: bytearray() for line in lines}
         while self._open and lines:
-            ready = awake.wait(list(lines), awake.now_s() + awake.SLICE_S)
-            self.silent_s = awake.now_s() - self._heard_s
+            ready = thread_clock.wait(list(lines), thread_clock.now_s() + thread_clock.SLICE_S)
+            self.silent_s = thread_clock.now_s() - self._received_s
             for line in ready:
                 data = b""
                 with contextlib.suppress(OSError):
@@ -92,10 +104,14 @@ class Reports:
         if port == wire.RICH_PORT:
             self.health = report
         elif port == wire.REAL_PORT or self._is_new(report):
-            self.motion, self._heard_s, self.silent_s = (time.time_ns(), report), awake.now_s(), 0.0
+            self.motion = (time.time_ns(), report)
+            self._received_s = thread_clock.now_s()
+            self.silent_s = 0.0
 
     def _is_new(self, report: np.void) -> bool:
-        """Counts reports that come again, late or out of order; only one that is newer than all before counts."""
+        """Counts reports that come again, late or out of order; only one that is newer than all
+        before counts.
+        """
         sent_us = int(report["stamp_us"])
         last_us = int(self.motion[1]["stamp_us"]) if self.motion else -1
         if sent_us <= last_us:

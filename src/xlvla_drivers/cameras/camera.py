@@ -1,7 +1,7 @@
 """What every camera is, and how its picture becomes the one a rig publishes.
 
-A camera's driver is a module `cameras/<name>.py` with `Options`, a frozen dataclass that has all of `CameraOptions`, and
-`Driver`, a class with the constructor and the methods of `CameraDevice`.
+A camera's driver is a module `cameras/<name>.py` with `Options`, a frozen dataclass that has all of
+`CameraOptions`, and `Driver`, a class with the constructor and the methods of `CameraDevice`.
 """
 
 from __future__ import annotations
@@ -40,14 +40,27 @@ class Intrinsics:
     def framed(self, size: Size) -> Intrinsics:
         """Those of the picture cropped and shrunk to `size` as `published` does."""
         left, top, width, height = _crop((self.width, self.height), size)
-        x, y = size[0] / width, size[1] / height
-        return Intrinsics(self.fx * x, self.fy * y, (self.cx - left) * x, (self.cy - top) * y, *size, self.distortion)
+        x = size[0] / width
+        y = size[1] / height
+        return Intrinsics(
+            self.fx * x,
+            self.fy * y,
+            (self.cx - left) * x,
+            (self.cy - top) * y,
+            *size,
+            self.distortion,
+        )
 
     @property
     def turned(self) -> Intrinsics:
         """Those of the picture turned upside down."""
         k1, k2, p1, p2, k3 = self.distortion
-        return replace(self, cx=self.width - self.cx, cy=self.height - self.cy, distortion=(k1, k2, -p1, -p2, k3))
+        return replace(
+            self,
+            cx=self.width - self.cx,
+            cy=self.height - self.cy,
+            distortion=(k1, k2, -p1, -p2, k3),
+        )
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,8 @@ class CameraOptions:
     """What a rig may say about any camera.
 
     Args:
-        intrinsics: as measured, for the size captured, before any turning; without them those that the camera knows, or
-            what the rig's field of view says.
+        intrinsics: as measured, for the size captured, before any turning; without them those that
+            the camera knows, or what the rig's field of view says.
         upside_down: it hangs the other way up.
     """
 
@@ -65,14 +78,16 @@ class CameraOptions:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ImageFrame:
     """One picture.
 
     Args:
-        stamp_ns: when it was taken [ns, system clock]; when it arrived where the camera does not say.
+        stamp_ns: when it was taken [ns, system clock]; when it arrived where the camera does not
+            say.
         pixels: uint8 [H, W, 3].
         order: of the colours.
-        number: the camera's own count, gaps in which are lost pictures; None where it does not count.
+        number: the camera's own count, gaps in which are lost pictures; None where it does not
+            count.
     """
 
     stamp_ns: int
@@ -99,10 +114,12 @@ class CameraDevice(Protocol):
     def __init__(self, address: str, capture: Size, options: Any): ...
 
     def connect(self) -> None:
-        """Begins to capture; LinkLost when the camera is not there, XlvlaError when it cannot do what the rig asks."""
+        """Begins to capture; LinkLost when the camera is not there, XlvlaError when it cannot do
+        what the rig asks.
+        """
         ...
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         """The next picture; LinkLost when the camera is gone."""
         ...
 
@@ -111,30 +128,43 @@ class CameraDevice(Protocol):
         ...
 
 
-def published(frame: Frame, size: Size, options: CameraOptions) -> np.ndarray:
-    """RGB uint8 [H, W, 3]: cropped about the centre to the published shape and shrunk, as a simulated camera's is."""
+def published(frame: ImageFrame, size: Size, options: CameraOptions) -> np.ndarray:
+    """RGB uint8 [H, W, 3]: cropped about the centre to the published shape and shrunk, as a
+    simulated camera's is.
+    """
     import cv2
 
     left, top, width, height = _crop(frame.size, size)
     picture = frame.pixels[top : top + height, left : left + width]
     if (width, height) != size:
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if width > size[0] else cv2.INTER_LINEAR)
+        picture = cv2.resize(
+            picture, size, interpolation=cv2.INTER_AREA if width > size[0] else cv2.INTER_LINEAR
+        )
     if frame.order == "bgr":
         picture = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray(picture[::-1, ::-1] if options.upside_down else picture)
 
 
-def published_intrinsics(captured: Size, size: Size, options: CameraOptions, known: Intrinsics | None, fovy_deg: float) -> Intrinsics:
-    """Of what `published` makes: what a rig says comes first, then what the camera knows, then the rig's field of view."""
+def published_intrinsics(
+    captured: Size, size: Size, options: CameraOptions, known: Intrinsics | None, fovy_deg: float
+) -> Intrinsics:
+    """Of what `published` makes: what a rig says comes first, then what the camera knows, then the
+    rig's field of view.
+    """
     measured = options.intrinsics
     if measured and (measured.width, measured.height) != captured:
-        raise XlvlaError(f"intrinsics are for {measured.width} x {measured.height}, but the camera captures {captured[0]} x {captured[1]}")
+        raise XlvlaError(
+            f"intrinsics are for {measured.width} x {measured.height}, but the camera captures "
+            f"{captured[0]} x {captured[1]}"
+        )
     lens = measured or known or Intrinsics.of_view(fovy_deg, captured)
     return (lens.turned if options.upside_down else lens).framed(size)
 
 
 def system_time_ns(monotonic_s: float) -> int:
-    """The system clock's time of a moment of the monotonic clock that just was; of now when it cannot be that."""
+    """The system clock's time of a moment of the monotonic clock that just was; of now when it
+    cannot be that.
+    """
     age_s = time.monotonic() - monotonic_s
     return time.time_ns() - (round(age_s * 1e9) if 0 <= age_s < 1 else 0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers.cameras.camera import CameraOptions, Frame, Intrinsics, Size
+from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Intrinsics, Size
 from xlvla_drivers.device import LinkLost
 
 _TIMEOUT_MS = 1000
@@ -24,38 +24,50 @@ class Options(CameraOptions):
 
 
 class Driver:
-    """The camera whose serial number `address` is, or any with 'any'. It knows its lens, and stamps pictures by the host's clock."""
+    """The camera whose serial number `address` is, or any with 'any'. It knows its lens, and stamps
+    pictures by the host's clock.
+    """
 
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = options.rate_hz
         self.intrinsics: Intrinsics | None = None
-        self._address, self._capture = address, capture
+        self._address = address
+        self._capture = capture
         self._pipeline: Any = None
 
     def connect(self) -> None:
         rs = _sdk()
         self.disconnect()
-        there = [device.get_info(rs.camera_info.serial_number) for device in rs.context().query_devices()]
+        there = [
+            device.get_info(rs.camera_info.serial_number) for device in rs.context().query_devices()
+        ]
         if not there or self._address not in ("any", *there):
-            raise LinkLost(f"there is no RealSense camera '{self._address}': plugged in are {', '.join(there) or 'none'}")
-        config, pipeline = rs.config(), rs.pipeline()
+            raise LinkLost(
+                f"there is no RealSense camera '{self._address}': plugged in are "
+                f"{', '.join(there) or 'none'}"
+            )
+        config = rs.config()
+        pipeline = rs.pipeline()
         if self._address != "any":
             config.enable_device(self._address)
         config.enable_stream(rs.stream.color, *self._capture, rs.format.rgb8, round(self.rate_hz))
         if not config.can_resolve(rs.pipeline_wrapper(pipeline)):
             width, height = self._capture
             raise XlvlaError(
-                f"RealSense {self._address} cannot capture {width} x {height} at {self.rate_hz:g} Hz: set the camera's `capture`"
+                f"RealSense {self._address} cannot capture {width} x {height} at {self.rate_hz:g} "
+                "Hz: set the camera's `capture`"
             )
         try:
             profile = pipeline.start(config)
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
         self._pipeline = pipeline
-        self.intrinsics = _intrinsics(profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics())
+        self.intrinsics = _intrinsics(
+            profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics()
+        )
         self._keep_time(rs, profile.get_device())
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         if self._pipeline is None:
             raise LinkLost(f"RealSense {self._address} is not open")
         try:
@@ -63,10 +75,13 @@ class Driver:
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
         # the SDK uses the memory of a frame again
-        return Frame(self._stamp_ns(colour), np.array(colour.get_data()), "rgb", colour.get_frame_number())
+        return ImageFrame(
+            self._stamp_ns(colour), np.array(colour.get_data()), "rgb", colour.get_frame_number()
+        )
 
     def disconnect(self) -> None:
-        pipeline, self._pipeline = self._pipeline, None
+        pipeline = self._pipeline
+        self._pipeline = None
         if pipeline is not None:
             with contextlib.suppress(RuntimeError):
                 pipeline.stop()
@@ -79,19 +94,24 @@ class Driver:
 
     def _stamp_ns(self, frame: Any) -> int:
         """The picture's own stamp, or its arrival where that is by a clock of the camera's."""
-        rs, now_ns = _sdk(), time.time_ns()
+        rs = _sdk()
+        now_ns = time.time_ns()
         stamp_ns = round(1e6 * frame.get_timestamp())
         by_host = frame.get_frame_timestamp_domain() != rs.timestamp_domain.hardware_clock
         return stamp_ns if by_host and 0 <= now_ns - stamp_ns < 1e9 else now_ns
 
 
 def _intrinsics(lens: Any) -> Intrinsics:
-    return Intrinsics(lens.fx, lens.fy, lens.ppx, lens.ppy, lens.width, lens.height, tuple(lens.coeffs))
+    return Intrinsics(
+        lens.fx, lens.fy, lens.ppx, lens.ppy, lens.width, lens.height, tuple(lens.coeffs)
+    )
 
 
 def _sdk() -> Any:
     try:
         import pyrealsense2  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise XlvlaError(f"RealSense cameras need pyrealsense2: pip install pyrealsense2 ({error})") from None
+        raise XlvlaError(
+            f"RealSense cameras need pyrealsense2: pip install pyrealsense2 ({error})"
+        ) from None
     return pyrealsense2

@@ -1,4 +1,6 @@
-"""Any camera that Linux knows as a video device: USB webcams (UVC), capture cards, CSI cameras with a driver."""
+"""Any camera that Linux knows as a video device: USB webcams (UVC), capture cards, CSI cameras with
+a driver.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers.cameras.camera import CameraOptions, Frame, Size, system_time_ns
+from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size, system_time_ns
 from xlvla_drivers.device import LinkLost
 
 _BUFFERS = 2  # a picture that waits is an old one
@@ -22,8 +24,10 @@ class Options(CameraOptions):
 
     Args:
         rate_hz: pictures a second to ask for.
-        format: four letters of the pixel format to ask for; most USB cameras are slow in any but MJPG. '' is the camera's choice.
-        controls: by OpenCV's names in lower case, such as `auto_exposure: 1` and `exposure: 150`, in the camera's units.
+        format: four letters of the pixel format to ask for; most USB cameras are slow in any but
+            MJPG. '' is the camera's choice.
+        controls: by OpenCV's names in lower case, such as `auto_exposure: 1` and `exposure: 150`,
+            in the camera's units.
     """
 
     rate_hz: float = 30.0
@@ -32,13 +36,17 @@ class Options(CameraOptions):
 
 
 class Driver:
-    """The device at `address`: a path, best one under /dev/v4l/by-id, which stays the same wherever it is plugged in."""
+    """The device at `address`: a path, best one under /dev/v4l/by-id, which stays the same wherever
+    it is plugged in.
+    """
 
     intrinsics = None
 
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = options.rate_hz
-        self._address, self._capture, self._options = address, capture, options
+        self._address = address
+        self._capture = capture
+        self._options = options
         self._video: Any = None
 
     def connect(self) -> None:
@@ -51,13 +59,19 @@ class Driver:
         if not self._video.isOpened():
             raise LinkLost(f"{self._address} is no camera, or another program has it")
         self._ask(cv2)
-        size = int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        size = (
+            int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        )
         if size != tuple(self._capture):
             wanted, given = (f"{width} x {height}" for width, height in (self._capture, size))
-            raise XlvlaError(f"{self._address} cannot capture {wanted} but {given}: set the camera's `capture` to what it can")
+            raise XlvlaError(
+                f"{self._address} cannot capture {wanted} but {given}: set the camera's `capture` "
+                "to what it can"
+            )
         self.rate_hz = self._video.get(cv2.CAP_PROP_FPS) or self._options.rate_hz
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         import cv2
 
         if self._video is None:
@@ -65,15 +79,18 @@ class Driver:
         sound, pixels = self._video.read()
         if not sound or pixels is None:
             raise LinkLost(f"{self._address} gives no more pictures")
-        return Frame(system_time_ns(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3), pixels)
+        return ImageFrame(system_time_ns(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3), pixels)
 
     def disconnect(self) -> None:
-        video, self._video = self._video, None
+        video = self._video
+        self._video = None
         if video is not None:
             video.release()
 
     def _ask(self, cv2: Any) -> None:
-        """What the rig wants of it, in the order that drivers need: format, size, rate, then controls."""
+        """What the rig wants of it, in the order that drivers need: format, size, rate, then
+        controls.
+        """
         if self._options.format:
             self._video.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self._options.format))
         self._video.set(cv2.CAP_PROP_FRAME_WIDTH, self._capture[0])
@@ -83,7 +100,10 @@ class Driver:
         for name, value in self._options.controls.items():
             control = getattr(cv2, f"CAP_PROP_{name.upper()}", None)
             if control is None or not self._video.set(control, value):
-                raise XlvlaError(f"{self._address} has no control '{name}' or not the value {value}: `v4l2-ctl -L` lists what it has")
+                raise XlvlaError(
+                    f"{self._address} has no control '{name}' or not the value {value}: `v4l2-ctl "
+                    "-L` lists what it has"
+                )
 
 
 def _known() -> str:

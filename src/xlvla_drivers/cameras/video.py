@@ -8,25 +8,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers.cameras.camera import CameraOptions, Frame, Size
+from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size
 from xlvla_drivers.device import LinkLost
 
 
 @dataclass(frozen=True)
 class Options(CameraOptions):
-    """What a rig may say about a video file; `loop`: it begins anew when it ends, otherwise the camera is gone then."""
+    """What a rig may say about a video file; `loop`: it begins anew when it ends, otherwise the
+    camera is gone then.
+    """
 
     loop: bool = True
 
 
 class Driver:
-    """The file at `address`. Its pictures have the file's size, whatever the rig says about the capture."""
+    """The file at `address`. Its pictures have the file's size, whatever the rig says about the
+    capture.
+    """
 
     intrinsics = None
 
     def __init__(self, address: str, capture: Size, options: Options):
         self.rate_hz = 0.0
-        self._address, self._options = address, options
+        self._address = address
+        self._options = options
         self._video: Any = None
         self._count = 0
         self._began_ns = 0
@@ -44,12 +49,15 @@ class Driver:
         self.rate_hz = self._video.get(cv2.CAP_PROP_FPS) if self._video.isOpened() else 0.0
         if not self.rate_hz > 0:
             raise XlvlaError(f"{self._address} is not a video that OpenCV can read")
-        self._began_ns, self._count = time.time_ns(), 0
+        self._began_ns = time.time_ns()
+        self._count = 0
 
-    def read(self) -> Frame:
+    def read(self) -> ImageFrame:
         if self._video is None:
             raise LinkLost(f"{self._address} is not open")
-        while (wait_s := (self._due_ns() - time.time_ns()) / 1e9) < -1 / self.rate_hz and self._video.grab():
+        while (
+            wait_s := (self._due_ns() - time.time_ns()) / 1e9
+        ) < -1 / self.rate_hz and self._video.grab():
             self._count += 1  # too late for this one
         time.sleep(max(wait_s, 0.0))
         sound, pixels = self._video.read()
@@ -59,15 +67,18 @@ class Driver:
         if not sound:
             raise LinkLost(f"{self._address} has no pictures")
         self._count += 1
-        return Frame(self._due_ns(self._count - 1), pixels, number=self._count)
+        return ImageFrame(self._due_ns(self._count - 1), pixels, number=self._count)
 
     def disconnect(self) -> None:
-        video, self._video = self._video, None
+        video = self._video
+        self._video = None
         if video is not None:
             video.release()
 
     def _due_ns(self, count: int | None = None) -> int:
-        return self._began_ns + round(1e9 * (self._count if count is None else count) / self.rate_hz)
+        return self._began_ns + round(
+            1e9 * (self._count if count is None else count) / self.rate_hz
+        )
 
     def _rewind(self) -> None:
         import cv2

@@ -6,10 +6,11 @@ import threading
 from collections import Counter
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers.cameras.camera import CameraDevice, Frame
+from xlvla_drivers.cameras.camera import CameraDevice, ImageFrame
 from xlvla_drivers.device import LinkLost
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 3.0
 """Between attempts to connect, doubled every time."""
 
 
@@ -19,7 +20,8 @@ class Watch:
     Attributes:
         why: the reason why the camera is not there, '' while it is.
         failure: a mistake in the rig, which trying again does not mend.
-        counts: pictures, dropped (never arrived), passed over (another was newer), attempts, connections, losses.
+        counts: pictures, dropped (never arrived), passed over (another was newer), attempts,
+            connections, losses.
     """
 
     def __init__(self, camera: CameraDevice):
@@ -27,7 +29,7 @@ class Watch:
         self.why = "connecting"
         self.failure: XlvlaError | None = None
         self.counts: Counter[str] = Counter()
-        self._newest: Frame | None = None
+        self._newest: ImageFrame | None = None
         self._number: int | None = None
         self._stamp_ns = 0
         self._seen = threading.Condition()
@@ -42,16 +44,21 @@ class Watch:
     def stop(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=2.0)  # a camera that hangs keeps its thread, which is a daemon
+            self._thread.join(
+                timeout=2.0
+            )  # a camera that hangs keeps its thread, which is a daemon
 
-    def take(self, timeout_s: float) -> Frame | None:
-        """The newest picture not yet taken, waiting for one at most so long; raises the failure where there is one."""
+    def take(self, timeout_s: float) -> ImageFrame | None:
+        """The newest picture not yet taken, waiting for one at most so long; raises the failure
+        where there is one.
+        """
         with self._seen:
             if self._newest is None and self.failure is None:
                 self._seen.wait(timeout_s)
             if self.failure is not None:
                 raise self.failure
-            frame, self._newest = self._newest, None
+            frame = self._newest
+            self._newest = None
             return frame
 
     def _keep(self) -> None:
@@ -66,7 +73,11 @@ class Watch:
                 self._fail(error)
             finally:
                 self.camera.disconnect()
-            pause_s = FIRST_PAUSE_S if self.counts["connections"] > before else min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = (
+                FIRST_PAUSE_S
+                if self.counts["connections"] > before
+                else min(2 * pause_s, LONGEST_PAUSE_S)
+            )
             self._stop.wait(pause_s)
 
     def _look(self) -> None:
@@ -79,16 +90,18 @@ class Watch:
                 self.counts["connections"] += 1
             else:
                 self.counts["dropped"] += self._missing(frame)
-            self._number, self._stamp_ns, self.why = frame.number or 0, frame.stamp_ns, ""
+            self._number = frame.number or 0
+            self._stamp_ns = frame.stamp_ns
+            self.why = ""
             self._put(frame)
 
-    def _missing(self, frame: Frame) -> int:
+    def _missing(self, frame: ImageFrame) -> int:
         """How many pictures there must have been between the last one and this."""
         if frame.number is not None and self._number is not None:
             return max(frame.number - self._number - 1, 0)
         return max(round((frame.stamp_ns - self._stamp_ns) / 1e9 * self.camera.rate_hz) - 1, 0)
 
-    def _put(self, frame: Frame) -> None:
+    def _put(self, frame: ImageFrame) -> None:
         with self._seen:
             self.counts["pictures"] += 1
             self.counts["passed over"] += self._newest is not None
@@ -108,8 +121,10 @@ class Watch:
             self._seen.notify()
 
 
-class Pace:
-    """Which of a camera's pictures are published: all where it is not faster than wanted, else those nearest to the wanted times."""
+class FrameSelector:
+    """Which of a camera's pictures are published: all where it is not faster than wanted, else
+    those nearest to the wanted times.
+    """
 
     def __init__(self, wanted_hz: float):
         self._period_ns = 1e9 / wanted_hz

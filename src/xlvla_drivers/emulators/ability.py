@@ -1,6 +1,7 @@
 """An emulated Ability hand, as its ICD describes it, behind a serial port.
 
-Grips are answered but move nothing; a joint that cannot go where it is told presses its finger's touch sensors.
+Grips are answered but move nothing; a joint that cannot go where it is told presses its finger's
+touch sensors.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from xlvla_drivers.hands.ability import Options
 _TO_HAND = [wire.WIRE_JOINTS.index(joint) for joint in HAND.joints]
 _TO_WIRE = [HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]
 _FINGER = [0, 1, 2, 3, 4, 4]  # of every joint on the wire
-_AMPERES_PER_RAD, _NEWTONS_PER_RAD = 2.0, 10.0
-_ACCEPTED, _REFUSED = 0x4E11FEA4, 0xFA17FFFF
-_FINGER_GAINS, _ROTATOR_GAINS = (3, 4, 1, 21, 0, 10, 1, 1773, 4, 0), (500, 0, 5, 3, 14, 6, 1, 1773, 8, 0)
+_AMPERES_PER_RAD = 2.0
+_NEWTONS_PER_RAD = 10.0
+_ACCEPTED = 0x4E11FEA4
+_REFUSED = 0xFA17FFFF
+_FINGER_GAINS = (3, 4, 1, 21, 0, 10, 1, 1773, 4, 0)
+_ROTATOR_GAINS = (500, 0, 5, 3, 14, 6, 1, 1773, 8, 0)
 
 
 class Emulator:
@@ -45,13 +49,16 @@ class Emulator:
         self._options = options
         self._faults = Faults(self.known_faults)
         self._port = SerialPort(address, self._answer, self._faults, baud=options.baud)
-        lower, upper = wire.LOWEST[_TO_HAND], wire.HIGHEST[_TO_HAND]
+        lower = wire.LOWEST[_TO_HAND]
+        upper = wire.HIGHEST[_TO_HAND]
         self.speed = HAND.limits(side).velocity
         self.plant = Plant(np.zeros(6), lower, upper, self.speed.copy())
-        self._heard, self._heard_s = bytearray(), 0.0
+        self._received = bytearray()
+        self._received_s = 0.0
         self._in_session = False
         self._header = wire.POSITION
-        self._registers = dict(enumerate((*_FINGER_GAINS * 5, *_ROTATOR_GAINS, 0x0A817, 0x4D1), 1))
+        values = (*_FINGER_GAINS * 5, *_ROTATOR_GAINS, 0x0A817, 0x4D1)
+        self._registers: dict[int, int] = dict(enumerate(values, 1))
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -75,7 +82,7 @@ class Emulator:
 
     def _advance(self) -> None:
         """Moves on to now; the hand stops following once its session has timed out."""
-        ends_s = self._heard_s + wire.API_TIMEOUT_S
+        ends_s = self._received_s + wire.API_TIMEOUT_S
         if self._in_session and time.monotonic() > ends_s:
             self.plant.advance(ends_s)
             self._leave()
@@ -87,13 +94,14 @@ class Emulator:
         self.plant.target = self.plant.position.copy()
 
     def _answer(self, data: bytes) -> Iterator[bytes]:
-        self._heard += data
-        while (body := wire.cut(self._heard, Counter())) is not None:
+        self._received += data
+        while (body := wire.cut(self._received, Counter())) is not None:
             if body[0] != self._options.hand_address:
                 continue
             with self._lock:
                 self._advance()
-                self._in_session, self._heard_s = True, time.monotonic()
+                self._in_session = True
+                self._received_s = time.monotonic()
                 answer = self._obey(body[1], body[2:])
             if answer is not None:
                 yield answer
@@ -104,25 +112,36 @@ class Emulator:
             return None
         if header in (wire.READ_REGISTER, wire.WRITE_REGISTER):
             return self._register(header, data)
-        mode, variant = header & 0xF0, header & 0x0F
+        mode = header & 0xF0
+        variant = header & 0x0F
         if variant < 3 and mode in (*wire.MODES, wire.READ_ONLY):
             self._header = header
-            self._drive(mode, np.frombuffer(data[: len(data) // 2 * 2], "<i2", min(len(data) // 2, 6)).astype(float))
+            self._drive(
+                mode,
+                np.frombuffer(data[: len(data) // 2 * 2], "<i2", min(len(data) // 2, 6)).astype(
+                    float
+                ),
+            )
         return wire.reply(self._header, self._state())
 
     def _drive(self, mode: int, words: np.ndarray) -> None:
         """Follows a motion command for as many joints as it has words for."""
         if not len(words) or mode == wire.READ_ONLY:
             return
-        target, speed = self.plant.target[_TO_WIRE], self.speed[_TO_WIRE].copy()
+        target = self.plant.target[_TO_WIRE]
+        speed = self.speed[_TO_WIRE].copy()
         told = slice(len(words))
         if mode == wire.POSITION:
             target[told] = words * wire.RAD_PER_COUNT
         else:  # the other modes drive towards a stop
             target[told] = np.where(
-                words > 0, wire.HIGHEST[told], np.where(words < 0, wire.LOWEST[told], self.plant.position[_TO_WIRE][told])
+                words > 0,
+                wire.HIGHEST[told],
+                np.where(words < 0, wire.LOWEST[told], self.plant.position[_TO_WIRE][told]),
             )
-            speed[told] = np.minimum(np.abs(self._wanted_speed(mode, words, speed[told])), speed[told])
+            speed[told] = np.minimum(
+                np.abs(self._wanted_speed(mode, words, speed[told])), speed[told]
+            )
         self.plant.speed = speed[_TO_HAND]
         self.plant.command(target[_TO_HAND])
 
@@ -130,13 +149,23 @@ class Emulator:
         """As if a joint ran freely: in proportion to the voltage, or to the current up to 1 A."""
         if mode == wire.VELOCITY:
             return words * wire.RAD_S_PER_COUNT
-        return words * fastest * (wire.DUTY_PER_COUNT if mode == wire.DUTY else 1 / self._options.counts_per_ampere)
+        return (
+            words
+            * fastest
+            * (wire.DUTY_PER_COUNT if mode == wire.DUTY else 1 / self._options.counts_per_ampere)
+        )
 
     def _state(self) -> wire.Reply:
-        position, velocity = self.plant.position[_TO_WIRE], self.plant.velocity[_TO_WIRE]
+        position = self.plant.position[_TO_WIRE]
+        velocity = self.plant.velocity[_TO_WIRE]
         error = self.plant.target[_TO_WIRE] - position
         pressed = np.where(self.plant.stalled[_TO_WIRE], np.abs(error) * _NEWTONS_PER_RAD, 0.0)
-        forces = np.array([max(f for f, finger in zip(pressed, _FINGER, strict=True) if finger == i) for i in range(5)])
+        forces = np.array(
+            [
+                max(f for f, finger in zip(pressed, _FINGER, strict=True) if finger == i)
+                for i in range(5)
+            ]
+        )
         return wire.Reply(
             0,
             np.rint(position / wire.RAD_PER_COUNT),

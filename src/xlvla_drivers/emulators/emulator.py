@@ -1,11 +1,14 @@
-"""What every emulator is: a server at an address that behaves like the device, faults on demand included.
+"""What every emulator is: a server at an address that behaves like the device, faults on demand
+included.
 
-An emulator is a module `emulators/<driver>.py` with a class `Emulator`. It listens where the driver's `address` says: a
-serial device as a pseudo-terminal behind a link at that path, a network device on that host and port.
+An emulator is a module `emulators/<driver>.py` with a class `Emulator`. It listens where the
+driver's `address` says: a serial device as a pseudo-terminal behind a link at that path, a network
+device on that host and port.
 
-A network device's module also says `ADDRESS`, where it listens when nobody chose: `{side}` in it stands for the side,
-`{number}` for 1 (left) or 2 (right), `{domain}` for the ROS domain, so that two rigs on one machine do not meet, and
-`{apart}` for a DDS domain that is none of ROS's. Serial ones need none (`registry.emulated_address`).
+A network device's module also says `ADDRESS`, where it listens when nobody chose: `{side}` in it
+stands for the side, `{number}` for 1 (left) or 2 (right), `{domain}` for the ROS domain, so that
+two rigs on one machine do not meet, and `{apart}` for a DDS domain that is none of ROS's. Serial
+ones need none (`registry.emulated_address`).
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ class Emulator(Protocol):
 
     Attributes:
         joints: names as in the catalogue.
-        known_faults: what `inject` understands. Common words: unplug, bad_checksum, truncated, duplicated, late (frames),
-            stall, over_temperature, over_current, protective_stop (device).
+        known_faults: what `inject` understands. Common words: unplug, bad_checksum, truncated,
+            duplicated, late (frames), stall, over_temperature, over_current, protective_stop
+            (device).
         plant: its mechanics; a rig places it at home before the start.
     """
 

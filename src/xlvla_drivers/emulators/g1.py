@@ -1,4 +1,6 @@
-"""Emulated arms of a G1: two emulators at one address are the two arms of one robot, in a process of its own (`g1_body`)."""
+"""Emulated arms of a G1: two emulators at one address are the two arms of one robot, in a process
+of its own (`g1_body`).
+"""
 
 from __future__ import annotations
 
@@ -20,20 +22,32 @@ from xlvla_drivers.emulators.plant import Plant
 
 ADDRESS = "lo@{apart}"
 
-_START_S, _ANSWER_S = 60.0, 5.0
+_START_S = 60.0
+_ANSWER_S = 5.0
 
 
 class Emulator:
     """`plant` places the arm before the start and is not the one that moves."""
 
-    known_faults = ("unplug", "bad_checksum", "duplicated", "late", "over_temperature", "over_current", "stall")
+    known_faults = (
+        "unplug",
+        "bad_checksum",
+        "duplicated",
+        "late",
+        "over_temperature",
+        "over_current",
+        "stall",
+    )
 
     def __init__(self, address: str, side: Side, options: Options):
         split_address(address)
         arm = catalog.arm("g1").on(side)
         self.joints = arm.joints
-        self.plant = Plant(np.zeros(len(arm.joints)), arm.limits.lower, arm.limits.upper, arm.limits.velocity)
-        self._address, self._side = address, side
+        self.plant = Plant(
+            np.zeros(len(arm.joints)), arm.limits.lower, arm.limits.upper, arm.limits.velocity
+        )
+        self._address = address
+        self._side = side
         self._faults = Faults(self.known_faults)
         self._robot: _Robot | None = None
 
@@ -42,7 +56,8 @@ class Emulator:
         self._robot.ask(side=self._side, place=self.plant.position.tolist())
 
     def stop(self) -> None:
-        robot, self._robot = self._robot, None
+        robot = self._robot
+        self._robot = None
         if robot is not None:
             robot.leave()
 
@@ -73,10 +88,19 @@ class _Robot:
     _lock = threading.Lock()
 
     def __init__(self, address: str):
-        self.address, self.arms = address, 0
+        self.address = address
+        self.arms = 0
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "xlvla_drivers.emulators.g1_body", address, str(theirs.fileno())]
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True)
+        command = [
+            sys.executable,
+            "-m",
+            "xlvla_drivers.emulators.g1_body",
+            address,
+            str(theirs.fileno()),
+        ]
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+        )
         theirs.close()
         self._line.settimeout(_START_S)
 

@@ -1,6 +1,8 @@
-"""The process that is an emulated G1: a DDS peer with 29 motors. Told by its parent what to suffer from, over a socket.
+"""The process that is an emulated G1: a DDS peer with 29 motors. Told by its parent what to suffer
+from, over a socket.
 
-Imports DDS, so it may not share a process with rclpy: `python -m xlvla_drivers.emulators.g1_body lo@1 DESCRIPTOR`.
+Imports DDS, so it may not share a process with rclpy: `python -m xlvla_drivers.emulators.g1_body
+lo@1 DESCRIPTOR`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ HIT_EVERY = 3
 LATE_S = 0.03
 
 _ELBOW = 3  # of an arm's motors; the one that suffers
-_CELSIUS, _HOT_CELSIUS = 35, 95
+_CELSIUS = 35
+_HOT_CELSIUS = 95
 _OVER_CURRENT = 0x2  # any bit: what they mean is not published
 
 
@@ -50,7 +53,9 @@ class Body:
         self._kp = np.zeros(wire.JOINTS)
         self._bus = bus  # its end is that of its readers and writers
         self._states = bus.writer(wire.STATE_TOPIC, dds.LowState)
-        self._readers = {topic: bus.reader(topic, dds.LowCmd) for topic in (wire.ARM_TOPIC, wire.LOW_TOPIC)}
+        self._readers = {
+            topic: bus.reader(topic, dds.LowCmd) for topic in (wire.ARM_TOPIC, wire.LOW_TOPIC)
+        }
         self._state = wire.LOW_STATE.new()
         self._state["mode_machine"], self._state["quaternion"] = MODE_MACHINE, (1, 0, 0, 0)
         self._late: deque[tuple[float, bytes, int]] = deque()
@@ -92,12 +97,15 @@ class Body:
         if topic == wire.ARM_TOPIC:
             driven[:12] = False
             weight = float(np.clip(command["motor_cmd"]["q"][wire.WEIGHT], 0, 1))
-        self._target = np.where(driven, weight * motors["q"] + (1 - weight) * self._own, self._target)
+        self._target = np.where(
+            driven, weight * motors["q"] + (1 - weight) * self._own, self._target
+        )
         self._kp = np.where(driven, motors["kp"], 0)
 
     def _speak(self) -> None:
         self._ticks += 1
-        state, motors = self._state, self._state["motor_state"][: wire.JOINTS]
+        state = self._state
+        motors = self._state["motor_state"][: wire.JOINTS]
         state["tick"] = self._ticks
         motors["mode"], motors["q"], motors["dq"] = 1, self.plant.position, self.plant.velocity
         motors["tau_est"] = self._kp * (self._target - self.plant.position)
@@ -113,12 +121,12 @@ class Body:
 
     def _send(self, frame: bytes) -> None:
         """Sends a frame as its faults have it."""
-        spoilt = self._ticks % HIT_EVERY == 0
-        if spoilt and self.suffers("bad_checksum"):
+        corrupted = self._ticks % HIT_EVERY == 0
+        if corrupted and self.suffers("bad_checksum"):
             frame = frame[:-1] + bytes([frame[-1] ^ 1])
         now_ns = time.time_ns()
-        for _ in range(2 if spoilt and self.suffers("duplicated") else 1):
-            delay_s = LATE_S if spoilt and self.suffers("late") else 0.0
+        for _ in range(2 if corrupted and self.suffers("duplicated") else 1):
+            delay_s = LATE_S if corrupted and self.suffers("late") else 0.0
             self._late.append((time.monotonic() + delay_s, frame, now_ns))
         waiting = [self._late.popleft() for _ in range(len(self._late))]
         for due_s, data, sent_ns in waiting:
@@ -130,7 +138,8 @@ class Body:
 
 def _plant() -> Plant:
     """Arms with the limits of the catalogue; what is not commanded in tests may turn by pi."""
-    lower, upper = np.full(wire.JOINTS, -np.pi), np.full(wire.JOINTS, np.pi)
+    lower = np.full(wire.JOINTS, -np.pi)
+    upper = np.full(wire.JOINTS, np.pi)
     for side in SIDES:
         limits = catalog.arm("g1").on(side).limits
         lower[wire.ARM[side]], upper[wire.ARM[side]] = limits.lower, limits.upper

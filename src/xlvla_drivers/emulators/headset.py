@@ -14,17 +14,20 @@ from xlvla_drivers.emulators.plant import Plant
 from xlvla_drivers.teleop.worlds import Z_UP
 
 KNOWN_FAULTS = ("unplug", "hide_left", "hide_right", "jump", "not_finite", "freeze")
-"""Gone; a hand out of sight; a wrist that is suddenly elsewhere; numbers that are none; the newest picture for ever."""
+"""Gone; a hand out of sight; a wrist that is suddenly elsewhere; numbers that are none; the newest
+picture for ever.
+"""
 
 JUMP_M = 0.5
 EYES_M = np.array([0.0, 1.55, 0.0])
 
 
-class Wearer:
+class HeadsetEmulator:
     """Whose hands a headset sees. Poses are in the headset's world: x right, y up, z backwards.
 
     Attributes:
-        moves: whose hands [T_world_wrist, keypoints] at a time, by side; tests say something else than `person.hand`.
+        moves: whose hands [T_world_wrist, keypoints] at a time, by side; tests say something else
+            than `person.hand`.
     """
 
     joints: tuple[str, ...] = ()
@@ -50,13 +53,20 @@ class Wearer:
         return np.zeros(0)
 
     @property
-    def told(self) -> str:
+    def drivers(self) -> str:
         """What its hands do now, in a line."""
         places = {side: person.hand(side, self.time_s)[0][:3, 3] for side in SIDES}
-        return "  ".join(f"{side} wrist " + " ".join(f"{metres:+.2f}" for metres in place) for side, place in places.items())
+        return "  ".join(
+            f"{side} wrist " + " ".join(f"{metres:+.2f}" for metres in place)
+            for side, place in places.items()
+        )
 
-    def hands(self, R_wrist_hand: Mapping[Side, np.ndarray]) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
-        """The wrists [4, 4] and keypoints [21, 3] in the wrist's frame that are in sight; axes of the hand frame in the wrist's."""
+    def hands(
+        self, R_wrist_hand: Mapping[Side, np.ndarray]
+    ) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
+        """The wrists [4, 4] and keypoints [21, 3] in the wrist's frame that are in sight; axes of
+        the hand frame in the wrist's.
+        """
         now_s = self.time_s if self._frozen_s is None else self._frozen_s
         seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {}
         for side in SIDES:

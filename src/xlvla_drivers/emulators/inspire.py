@@ -1,7 +1,8 @@
-"""An emulated Inspire hand on a serial port (vendor's frames and Modbus-RTU, told apart by their first byte) or on Modbus-TCP.
+"""An emulated Inspire hand on a serial port (vendor's frames and Modbus-RTU, told apart by their
+first byte) or on Modbus-TCP.
 
-What is not known of the real hand: how it takes a bad checksum or an address it does not have over the vendor's frames (here: no
-answer), and how its taxels feel.
+What is not known of the real hand: how it takes a bad checksum or an address it does not have over
+the vendor's frames (here: no answer), and how its taxels feel.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from xlvla_drivers.hands.inspire_registers import host_and_port
 TURNAROUND_S = 0.0035
 """With it 12 bytes are read in the 6 ms that were measured on a hand."""
 
-_READ, _WRITE_ONE, _WRITE = 3, 6, 16
-_ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
+_READ = 3
+_WRITE_ONE = 6
+_WRITE = 16
+_ILLEGAL_FUNCTION = 1
+_ILLEGAL_ADDRESS = 2
+_ILLEGAL_VALUE = 3
 
 
 class Emulator:
@@ -34,11 +39,18 @@ class Emulator:
 
     def __init__(self, address: str, side: Side, options: Options):
         tcp = options.transport == "tcp"
-        self.known_faults = (*(("unplug", "truncated", "duplicated", "late") if tcp else WIRE_FAULTS), *HAND_FAULTS)
+        self.known_faults = (
+            *(("unplug", "truncated", "duplicated", "late") if tcp else WIRE_FAULTS),
+            *HAND_FAULTS,
+        )
         self._faults = Faults(self.known_faults)
         self.hand = InspireHand(side, options, self._faults)
         self.joints = self.hand.joints
-        self._port = _tcp(address, self.hand, options, self._faults) if tcp else _serial(address, self.hand, options, self._faults)
+        self._port = (
+            _tcp(address, self.hand, options, self._faults)
+            if tcp
+            else _serial(address, self.hand, options, self._faults)
+        )
 
     def start(self) -> None:
         self._port.start()
@@ -66,22 +78,27 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
     modbus = Modbus(hand, options.octets_high_first)
 
     def answer(buffer: bytearray) -> Iterator[bytes]:
-        while len(buffer) >= 6 and len(buffer) >= (length := 6 + int.from_bytes(buffer[4:6], "big")):
+        while len(buffer) >= 6 and len(buffer) >= (
+            length := 6 + int.from_bytes(buffer[4:6], "big")
+        ):
             request = bytes(buffer[:length])
             del buffer[:length]
             time.sleep(TURNAROUND_S)
-            said = modbus.answer(request[7:])
-            yield request[:4] + struct.pack(">HB", len(said) + 1, request[6]) + said
+            response = modbus.answer(request[7:])
+            yield request[:4] + struct.pack(">HB", len(response) + 1, request[6]) + response
 
     ports = {port: tcp_ports.Answers(answer)}
-    return tcp_ports.TcpPorts(host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3])
+    return tcp_ports.TcpPorts(
+        host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3]
+    )
 
 
 class Modbus:
     """The hand's registers as Modbus functions 3, 6 and 16."""
 
     def __init__(self, hand: InspireHand, high_first: bool):
-        self._hand, self._high_first = hand, high_first
+        self._hand = hand
+        self._high_first = high_first
 
     def answer(self, request: bytes) -> bytes:
         """What the hand says to the request, both without what surrounds them on the wire."""
@@ -91,9 +108,13 @@ class Modbus:
         error = _ILLEGAL_VALUE
         if len(request) >= 5:
             address, number = struct.unpack(">HH", request[1:5])
-            said, error = self._read(address, number) if function == _READ else self._write(function, address, number, request)
-            if said:
-                return bytes([function]) + said
+            response, error = (
+                self._read(address, number)
+                if function == _READ
+                else self._write(function, address, number, request)
+            )
+            if response:
+                return bytes([function]) + response
         return bytes([function | 0x80, error])
 
     def _read(self, address: int, count: int) -> tuple[bytes, int]:
@@ -106,36 +127,49 @@ class Modbus:
         return struct.pack(f">B{count}H", 2 * count, *registers), 0
 
     def _write(self, function: int, address: int, number: int, request: bytes) -> tuple[bytes, int]:
-        registers = [number] if function == _WRITE_ONE else struct.unpack(f">{len(request[6:]) // 2}H", request[6:])
-        if function == _WRITE and not (len(registers) == number <= 123 and request[5] == 2 * number):
+        registers = (
+            [number]
+            if function == _WRITE_ONE
+            else struct.unpack(f">{len(request[6:]) // 2}H", request[6:])
+        )
+        if function == _WRITE and not (
+            len(registers) == number <= 123 and request[5] == 2 * number
+        ):
             return b"", _ILLEGAL_VALUE
         data = wire.from_registers(address, registers, self._high_first)
-        alone = address < 1020 and len(registers) == 1  # a register of one byte: the low one is meant
-        return (request[1:5], 0) if self._hand.write(address, data[:1] if alone else data) else (b"", _ILLEGAL_ADDRESS)
+        alone = (
+            address < 1020 and len(registers) == 1
+        )  # a register of one byte: the low one is meant
+        return (
+            (request[1:5], 0)
+            if self._hand.write(address, data[:1] if alone else data)
+            else (b"", _ILLEGAL_ADDRESS)
+        )
 
 
 class SerialSpeech:
     """Both tongues of a serial line."""
 
     def __init__(self, hand: InspireHand, options: Options):
-        self._hand, self._id = hand, options.hand_id
+        self._hand = hand
+        self._id = options.hand_id
         self._modbus = Modbus(hand, options.octets_high_first)
-        self._heard = bytearray()
-        self._heard_s = 0.0
+        self._received = bytearray()
+        self._received_s = 0.0
 
     def answer(self, data: bytes) -> Iterator[bytes]:
         now_s = time.monotonic()
-        if now_s - self._heard_s > 0.01:  # a pause ends a frame, whatever became of it
-            self._heard.clear()
-        self._heard_s = now_s
-        self._heard += data
-        if self._heard.startswith(b"\xeb"):
-            while (frame := wire.cut_request(self._heard, Counter())) is not None:
+        if now_s - self._received_s > 0.01:  # a pause ends a frame, whatever became of it
+            self._received.clear()
+        self._received_s = now_s
+        self._received += data
+        if self._received.startswith(b"\xeb"):
+            while (frame := wire.cut_request(self._received, Counter())) is not None:
                 yield from self._own(wire.parse(frame))
         else:
             yield from self._rtu()
 
-    def _own(self, request: wire.Frame) -> Iterator[bytes]:
+    def _own(self, request: wire.InspireFrame) -> Iterator[bytes]:
         if request.hand_id != self._id:
             return
         if request.command == wire.READ and len(request.data) == 1:
@@ -148,18 +182,18 @@ class SerialSpeech:
                 yield wire.reply(self._id, wire.WRITE, wire.SAVE, b"\x00")
 
     def _rtu(self) -> Iterator[bytes]:
-        while len(self._heard) >= 8:
-            length = 9 + self._heard[6] if self._heard[1] == _WRITE else 8
-            if len(self._heard) < length:
+        while len(self._received) >= 8:
+            length = 9 + self._received[6] if self._received[1] == _WRITE else 8
+            if len(self._received) < length:
                 return
-            frame = bytes(self._heard[:length])
+            frame = bytes(self._received[:length])
             if crc16(frame[:-2]) != frame[-2:]:
-                self._heard.clear()
+                self._received.clear()
                 return
-            del self._heard[:length]
+            del self._received[:length]
             if frame[0] == self._id:
-                said = frame[:1] + self._modbus.answer(frame[1:-2])
-                yield said + crc16(said)
+                response = frame[:1] + self._modbus.answer(frame[1:-2])
+                yield response + crc16(response)
 
 
 def crc16(data: bytes) -> bytes:

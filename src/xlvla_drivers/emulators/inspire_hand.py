@@ -1,4 +1,6 @@
-"""The inside of an emulated Inspire hand: a register map, six motors behind it, and what goes wrong with them."""
+"""The inside of an emulated Inspire hand: a register map, six motors behind it, and what goes wrong
+with them.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,12 @@ STROKE_S = 0.6
 STALLED_S = 0.2
 MOVING = 15
 """Raw angle between motor and target that counts as not there yet."""
-WARM, HOT = 32, 85
+WARM = 32
+HOT = 85
 """deg C"""
-_STALL, _HOT, _CURRENT = 1, 2, 4
+_STALL = 1
+_HOT = 2
+_CURRENT = 4
 _STOPPED = {_STALL: 6, _HOT: 255, _CURRENT: 5}
 _WRITABLE = (
     (wire.HAND_ID, 1),
@@ -39,8 +44,9 @@ _READABLE = (*_WRITABLE, (wire.POS_ACT, 24), (wire.HEALTH, wire.HEALTH_SIZE), (1
 class InspireHand:
     """One hand; thread-safe.
 
-    `stall` blocks the index finger, `over_temperature` heats the thumb's bending motor until it ends, `over_current` hits the
-    middle finger. A motor with an error stands still; all but heat need CLEAR_ERROR.
+    `stall` blocks the index finger, `over_temperature` heats the thumb's bending motor until it
+    ends, `over_current` hits the middle finger. A motor with an error stands still; all but heat
+    need CLEAR_ERROR.
 
     Args:
         faults: those of `HAND_FAULTS` the hand suffers from.
@@ -50,9 +56,19 @@ class InspireHand:
     """
 
     def __init__(self, side: Side, options: Options, faults: Faults):
-        self._angles, self._faults, self._options = AngleMap(side, options.ranges), faults, options
-        ends = np.sort([self._angles.radians(np.zeros(6)), self._angles.radians(np.full(6, wire.ANGLE_FULL))], axis=0)
-        self.plant = Plant(self._angles.radians(np.full(6, wire.ANGLE_FULL)), ends[0], ends[1], (ends[1] - ends[0]) / STROKE_S)
+        self._angles = AngleMap(side, options.ranges)
+        self._faults = faults
+        self._options = options
+        ends = np.sort(
+            [self._angles.radians(np.zeros(6)), self._angles.radians(np.full(6, wire.ANGLE_FULL))],
+            axis=0,
+        )
+        self.plant = Plant(
+            self._angles.radians(np.full(6, wire.ANGLE_FULL)),
+            ends[0],
+            ends[1],
+            (ends[1] - ends[0]) / STROKE_S,
+        )
         self._stroke = ends[1] - ends[0]
         self.joints = self._angles.joints
         self.contact_n = np.zeros(6)
@@ -95,9 +111,15 @@ class InspireHand:
             return True
 
     def _has(self, address: int, size: int, groups: Sequence[tuple[int, int]]) -> bool:
-        if self._options.model == "ftp" and groups is _READABLE and wire.TAXELS_BEGIN <= address <= wire.MAP_END - size:
+        if (
+            self._options.model == "ftp"
+            and groups is _READABLE
+            and wire.TAXELS_BEGIN <= address <= wire.MAP_END - size
+        ):
             return True
-        return any(begin <= address and address + size <= begin + length for begin, length in groups)
+        return any(
+            begin <= address and address + size <= begin + length for begin, length in groups
+        )
 
     def _reset(self) -> None:
         self._memory[wire.HAND_ID] = self._options.hand_id
@@ -107,7 +129,9 @@ class InspireHand:
         self._memory[1700:1704] = bytes((192, 168, 11, 210))
 
     def _put(self, address: int, values: Sequence[int] | np.ndarray) -> None:
-        self._memory[address : address + 2 * len(values)] = wire.shorts(int(value) for value in values)
+        self._memory[address : address + 2 * len(values)] = wire.shorts(
+            int(value) for value in values
+        )
 
     def _get(self, address: int) -> np.ndarray:
         return np.array(wire.from_shorts(bytes(self._memory[address : address + wire.SHORTS])))
@@ -121,7 +145,9 @@ class InspireHand:
         """Lets time pass until now, then lets errors arise."""
         blocked = np.array(["stall" in self._faults and part == "index" for part in wire.PARTS])
         stuck = blocked | (self._errors != 0)
-        self.plant.speed = self._stroke * self._catalogue(self._get(wire.SPEED_SET)) / 1000 / STROKE_S
+        self.plant.speed = (
+            self._stroke * self._catalogue(self._get(wire.SPEED_SET)) / 1000 / STROKE_S
+        )
         self.plant.stalled = self._catalogue(stuck)
         self.plant.command(self._angles.radians(self._target))
         self._err(blocked)
@@ -130,20 +156,30 @@ class InspireHand:
         return values[[wire.JOINTS.index(name) for name in self.joints]]
 
     def _err(self, blocked: np.ndarray) -> None:
-        now_s, away = time.monotonic(), np.abs(self._target - self._raw()) > MOVING
-        self._blocked_since_s = np.where(blocked & away, np.minimum(self._blocked_since_s, now_s), np.inf)
+        now_s = time.monotonic()
+        away = np.abs(self._target - self._raw()) > MOVING
+        self._blocked_since_s = np.where(
+            blocked & away, np.minimum(self._blocked_since_s, now_s), np.inf
+        )
         self._errors[now_s - self._blocked_since_s > STALLED_S] |= _STALL
-        thumb, middle = wire.PARTS.index("thumb_bend"), wire.PARTS.index("middle")
-        self._errors[thumb] = self._errors[thumb] & ~_HOT | (_HOT if "over_temperature" in self._faults else 0)
+        thumb = wire.PARTS.index("thumb_bend")
+        middle = wire.PARTS.index("middle")
+        self._errors[thumb] = self._errors[thumb] & ~_HOT | (
+            _HOT if "over_temperature" in self._faults else 0
+        )
         self._errors[middle] |= _CURRENT if "over_current" in self._faults else 0
 
     def _raw(self) -> np.ndarray:
-        return np.clip(np.rint(self._angles.raw(self.plant.position)), 0, wire.ANGLE_FULL).astype(int)
+        return np.clip(np.rint(self._angles.raw(self.plant.position)), 0, wire.ANGLE_FULL).astype(
+            int
+        )
 
     def _publish(self) -> None:
         raw = self._raw()
         self._put(wire.ANGLE_ACT, raw)
-        self._put(wire.POS_ACT, 2 * (wire.ANGLE_FULL - raw))  # the true curve of the stroke is UNCONFIRMED
+        self._put(
+            wire.POS_ACT, 2 * (wire.ANGLE_FULL - raw)
+        )  # the true curve of the stroke is UNCONFIRMED
         self._put(wire.POS_SET, 2 * (wire.ANGLE_FULL - self._target))
         grams = np.rint(self._felt() / GRAM_N).astype(int)
         self._put(wire.FORCE_ACT, grams)
@@ -154,14 +190,22 @@ class InspireHand:
         for bit, code in _STOPPED.items():
             status = np.where(self._errors & bit, code, status)
         temperature = np.where(self._errors & _HOT, HOT, WARM)
-        for address, values in ((wire.ERROR, self._errors), (wire.STATUS, status), (wire.TEMP, temperature)):
+        for address, values in (
+            (wire.ERROR, self._errors),
+            (wire.STATUS, status),
+            (wire.TEMP, temperature),
+        ):
             self._memory[address : address + 6] = bytes(int(value) for value in values)
         if self._options.model == "ftp":
             self._feel()
 
     def _felt(self) -> np.ndarray:
         """Contact, and what a blocked finger presses with."""
-        pressed = np.where(np.isfinite(self._blocked_since_s) | (self._errors & _STALL > 0), self._get(wire.FORCE_SET) * GRAM_N, 0.0)
+        pressed = np.where(
+            np.isfinite(self._blocked_since_s) | (self._errors & _STALL > 0),
+            self._get(wire.FORCE_SET) * GRAM_N,
+            0.0,
+        )
         return np.clip(self.contact_n + pressed, 0, 4000 * GRAM_N)
 
     def _feel(self) -> None:
@@ -170,4 +214,6 @@ class InspireHand:
         felt = dict(zip(wire.PARTS, self._felt(), strict=True))
         for finger in ("little", "ring", "middle", "index", "thumb"):
             force = felt["thumb_bend" if finger == "thumb" else finger]
-            self._put(wire.FIELDS[f"{finger}_tip"].address, np.rint(share * force / self._options.taxel_n))
+            self._put(
+                wire.FIELDS[f"{finger}_tip"].address, np.rint(share * force / self._options.taxel_n)
+            )

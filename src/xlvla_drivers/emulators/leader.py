@@ -1,4 +1,6 @@
-"""An emulated leader arm: Dynamixel servos that somebody moves about the bimanual rig's home, squeezing the gripper now and then."""
+"""An emulated leader arm: Dynamixel servos that somebody moves about the bimanual rig's home,
+squeezing the gripper now and then.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,15 @@ import time
 
 import numpy as np
 
-from xlvla import rig
+from xlvla import rig_file
 from xlvla.types import Side
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.emulators import dynamixel
 from xlvla_drivers.teleop.leader import Options
 
-SWING_RAD, PERIOD_S, GRASP_S = 0.1, 6.0, 8.0
+SWING_RAD = 0.1
+PERIOD_S = 6.0
+GRASP_S = 8.0
 MOVED_HZ = 100.0
 
 
@@ -26,12 +30,13 @@ class Emulator(dynamixel.Emulator):
 
     def __init__(self, address: str, side: Side, options: Options):
         super().__init__(address, side, options.servos)
-        home = np.array(list(rig.load("bimanual").home(side).values()))
+        home = np.array(list(rig_file.load("bimanual").home(side).values()))
         self._home = home if len(home) == len(self.joints) else np.zeros(len(self.joints))
         self._calibration = Calibration(self.joints, options.calibration.get(side, {}))
         self._grip = options.servos.gripper_open_deg, options.servos.gripper_closed_deg
         self.swing_rad = SWING_RAD
-        self._stop, self._mover = threading.Event(), None
+        self._stop = threading.Event()
+        self._mover = None
 
     def start(self) -> None:
         self._stop.clear()

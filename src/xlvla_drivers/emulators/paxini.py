@@ -1,7 +1,8 @@
 """An emulated DexH13, behind a Unix socket at its address.
 
-Its wire is not published, so this emulates what the vendor's SDK does, not what the hand says: `paxini_sdk` stands in for the SDK and asks
-this hand. Driver, server process and everything between them are the real ones; the SDK, its timing and its faults are a guess.
+Its wire is not published, so this emulates what the vendor's SDK does, not what the hand says:
+`paxini_sdk` stands in for the SDK and asks this hand. Driver, server process and everything between
+them are the real ones; the SDK, its timing and its faults are a guess.
 """
 
 from __future__ import annotations
@@ -26,19 +27,23 @@ from xlvla_drivers.emulators.plant import Plant
 from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, SLOTS, Options
 
 POSITION_MODE = 3
-LATE_S, LATE_EVERY = 0.03, 3
+LATE_S = 0.03
+LATE_EVERY = 3
 POINTS = 1140
 FASTEST_RPM = 24000
-WARM, HOT = 33.0, 80.0
-HOT_ERROR, STALL_ERROR = 3, 5
-_HOT_SLOT, _STALLED_SLOT = 13, 1
+WARM = 33.0
+HOT = 80.0
+HOT_ERROR = 3
+STALL_ERROR = 5
+_HOT_SLOT = 13
+_STALLED_SLOT = 1
 
 
 class Emulator:
     """One hand.
 
-    `stall` blocks the index finger's base joint, which stands still until the error is cleared; `over_temperature` disables the
-    motors; `crash` ends the server's process.
+    `stall` blocks the index finger's base joint, which stands still until the error is cleared;
+    `over_temperature` disables the motors; `crash` ends the server's process.
 
     Attributes:
         contact: forces [11, 3] on the modules of the skin, the SDK's units.
@@ -47,13 +52,19 @@ class Emulator:
     known_faults = ("unplug", "late", "stall", "over_temperature", "crash")
 
     def __init__(self, address: str, side: Side, options: Options):
-        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
-        self._path, self._side, self._ratio = Path(address), side, options.dip_ratio
-        self._faults, self._lock = Faults(self.known_faults), threading.RLock()
+        self.joints = HAND.joint_names(side)
+        limits = HAND.limits(side)
+        self._path = Path(address)
+        self._side = side
+        self._ratio = options.dip_ratio
+        self._faults = Faults(self.known_faults)
+        self._lock = threading.RLock()
         self._fastest = limits.velocity
         self.plant = Plant(np.zeros(SLOTS), limits.lower, limits.upper, self._fastest.copy())
         self.contact = np.zeros((len(MODULES), 3))
-        self._enabled, self._mode, self._calls = False, 0, 0
+        self._enabled = False
+        self._mode = 0
+        self._calls = 0
         self._errors: list[tuple[str, int, int]] = []
         self._server: Any = None
 
@@ -61,14 +72,23 @@ class Emulator:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(self._path):
             if not self._path.is_socket():
-                raise XlvlaError(f"cannot emulate a device at {self._path}: it exists and is not a socket; choose another address")
+                raise XlvlaError(
+                    f"cannot emulate a device at {self._path}: it exists and is not a socket; "
+                    "choose another address"
+                )
             self._path.unlink()
         self._server = socketserver.ThreadingUnixStreamServer(str(self._path), _handler(self))
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name=f"hand {self._path.name}", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever,
+            args=(0.05,),
+            name=f"hand {self._path.name}",
+            daemon=True,
+        ).start()
 
     def stop(self) -> None:
-        server, self._server = self._server, None
+        server = self._server
+        self._server = None
         if server is not None:
             server.shutdown()
             server.server_close()
@@ -87,7 +107,9 @@ class Emulator:
             return self._where()
 
     def answer(self, name: str, arguments: list[Any]) -> Any:
-        """What the stand-in for the SDK is told: a list with the answer, 'crash', or None for a hand that is gone."""
+        """What the stand-in for the SDK is told: a list with the answer, 'crash', or None for a
+        hand that is gone.
+        """
         self._calls += 1
         if "late" in self._faults and self._calls % LATE_EVERY == 0:
             time.sleep(LATE_S)
@@ -104,7 +126,9 @@ class Emulator:
     def _live(self) -> None:
         """Lets time pass until now, then lets errors arise."""
         self.plant.advance()
-        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults or any(code == STALL_ERROR for *_, code in self._errors)
+        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults or any(
+            code == STALL_ERROR for *_, code in self._errors
+        )
         if "over_temperature" in self._faults:
             self._enable(False)
             self._errors = [("thumb", 11, HOT_ERROR)]
@@ -151,11 +175,15 @@ class Emulator:
     def _forces(self) -> list[list[float]]:
         felt = self.contact.copy()
         if self.plant.stalled[_STALLED_SLOT]:
-            felt[MODULES.index("index_tip"), 2] += 100 * abs(self.plant.target - self.plant.position)[_STALLED_SLOT]
+            felt[MODULES.index("index_tip"), 2] += (
+                100 * abs(self.plant.target - self.plant.position)[_STALLED_SLOT]
+            )
         return felt.tolist()
 
     def _points(self) -> list[list[float]]:
-        shares = np.repeat(self._forces(), np.diff(np.linspace(0, POINTS, len(MODULES) + 1).astype(int)), axis=0)
+        shares = np.repeat(
+            self._forces(), np.diff(np.linspace(0, POINTS, len(MODULES) + 1).astype(int)), axis=0
+        )
         return (shares * len(MODULES) / POINTS).tolist()
 
     def _temperatures(self) -> list[float]:

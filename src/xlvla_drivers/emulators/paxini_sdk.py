@@ -1,8 +1,9 @@
-"""Stands in for the vendor's `pxdex.dh13`, in front of the emulated DexH13 whose socket is the hand's address.
+"""Stands in for the vendor's `pxdex.dh13`, in front of the emulated DexH13 whose socket is the
+hand's address.
 
-It has the vendor's names and manners as far as public programs show them, and is served by the same process. It is not the vendor's code,
-speaks no byte of the hand's wire, which is not published, and proves nothing about either. Like the server it needs nothing but the
-standard library.
+It has the vendor's names and manners as far as public programs show them, and is served by the same
+process. It is not the vendor's code, speaks no byte of the hand's wire, which is not published, and
+proves nothing about either. Like the server it needs nothing but the standard library.
 """
 
 import enum
@@ -26,18 +27,27 @@ class ControlMode(enum.Enum):
 class FingerAngle:
     """Degrees: abduction, base, middle and last joint."""
 
-    def __init__(self, joint1: float = 0.0, joint2: float = 0.0, joint3: float = 0.0, joint4: float = 0.0):
-        self.joint1, self.joint2, self.joint3, self.joint4 = joint1, joint2, joint3, joint4
+    def __init__(
+        self, joint1: float = 0.0, joint2: float = 0.0, joint3: float = 0.0, joint4: float = 0.0
+    ):
+        self.joint1 = joint1
+        self.joint2 = joint2
+        self.joint3 = joint3
+        self.joint4 = joint4
 
 
 class ForcePoint:
     def __init__(self, x, y, z):
-        self.x, self.y, self.z = x, y, z
+        self.x = x
+        self.y = y
+        self.z = z
 
 
 class FingerMotorsError:
     def __init__(self, finger_name, motor_ID, error_code):
-        self.finger_name, self.motor_ID, self.error_code = finger_name, motor_ID, error_code
+        self.finger_name = finger_name
+        self.motor_ID = motor_ID
+        self.error_code = error_code
 
 
 class DexH13Control:
@@ -83,7 +93,9 @@ class DexH13Control:
         return self._call("enabled")
 
     def setJointPositionsAngle(self, fingers):
-        return self._call("go", [getattr(finger, f"joint{i}") for finger in fingers for i in (1, 2, 3, 4)], True)
+        return self._call(
+            "go", [getattr(finger, f"joint{i}") for finger in fingers for i in (1, 2, 3, 4)], True
+        )
 
     def setJointPositionsRadian(self, angles):
         return self._call("go", list(angles), False)

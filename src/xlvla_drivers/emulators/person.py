@@ -1,4 +1,6 @@
-"""Hands of somebody who is not there: they wander before the body and open and close, as an emulated headset or glove sees them."""
+"""Hands of somebody who is not there: they wander before the body and open and close, as an
+emulated headset or glove sees them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ TREMOR_M = 0.0003
 
 
 def hand(side: Side, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """The wrist's pose [4, 4] in the person's world, hands before them with the palms inwards, and keypoints [21, 3] m."""
+    """The wrist's pose [4, 4] in the person's world, hands before them with the palms inwards, and
+    keypoints [21, 3] m.
+    """
     phase = 2 * np.pi * time_s / PERIODS_S + (0.0 if side == "left" else 1.3)
     aside = 1.0 if side == "left" else -1.0
     tremor = TREMOR_M * np.sin(2 * np.pi * 9.0 * time_s + np.arange(3))

@@ -1,4 +1,6 @@
-"""The mechanics of an emulated device: joints that follow their targets with a delay, at a limited speed."""
+"""The mechanics of an emulated device: joints that follow their targets with a delay, at a limited
+speed.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,18 @@ class Plant:
         stalled: [J] bool, joints that cannot move.
     """
 
-    def __init__(self, start: np.ndarray, lower: np.ndarray, upper: np.ndarray, speed: np.ndarray, lag_s: float = 0.02):
-        self.lower, self.upper, self.speed, self.lag_s = lower, upper, np.asarray(speed, dtype=float), lag_s
+    def __init__(
+        self,
+        start: np.ndarray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        speed: np.ndarray,
+        lag_s: float = 0.02,
+    ):
+        self.lower = lower
+        self.upper = upper
+        self.speed = np.asarray(speed, dtype=float)
+        self.lag_s = lag_s
         self.position = np.clip(np.asarray(start, dtype=float), lower, upper)
         self.velocity = np.zeros_like(self.position)
         self.target = self.position.copy()
@@ -48,7 +60,8 @@ class Plant:
     def advance(self, now_s: float | None = None) -> None:
         """Moves on to now (monotonic clock)."""
         now_s = time.monotonic() if now_s is None else now_s
-        dt, self._then_s = max(now_s - self._then_s, 0.0), now_s
+        dt = max(now_s - self._then_s, 0.0)
+        self._then_s = now_s
         if dt == 0:
             return
         wanted = (self.target - self.position) * -np.expm1(-dt / self.lag_s)

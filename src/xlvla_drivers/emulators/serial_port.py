@@ -1,6 +1,7 @@
 """The wire of an emulated serial device: a pseudo-terminal behind a link at the device's address.
 
-To a client it is a serial port like any other, unplugging included: the port then vanishes and its reads and writes fail.
+To a client it is a serial port like any other, unplugging included: the port then vanishes and its
+reads and writes fail.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ class SerialPort:
     """Serves one pseudo-terminal from a thread of its own, between `start` and `stop`.
 
     Args:
-        address: where the link is made; a link left behind by another emulator is replaced, anything else refused.
-        answer: called in the port's thread with bytes as they arrive; the frames that the device says to them, each whole.
-        faults: those of `WIRE_FAULTS` that the emulator suffers from. A bad frame is every `hit_every`th one.
-        baud: frames take the time they take at this rate, and a client that opened another rate is not understood;
-            0: no time at all, any rate.
+        address: where the link is made; a link left behind by another emulator is replaced,
+            anything else refused.
+        answer: called in the port's thread with bytes as they arrive; the frames that the device
+            says to them, each whole.
+        faults: those of `WIRE_FAULTS` that the emulator suffers from. A bad frame is every
+            `hit_every`th one.
+        baud: frames take the time they take at this rate, and a client that opened another rate is
+            not understood; 0: no time at all, any rate.
         turnaround_s: how long the device thinks before each frame.
     """
 
@@ -41,9 +45,17 @@ class SerialPort:
     late_s = 0.03
 
     def __init__(
-        self, address: str, answer: Callable[[bytes], Iterable[bytes]], faults: Faults, *, baud: int = 0, turnaround_s: float = 0.0
+        self,
+        address: str,
+        answer: Callable[[bytes], Iterable[bytes]],
+        faults: Faults,
+        *,
+        baud: int = 0,
+        turnaround_s: float = 0.0,
     ):
-        self._link, self._answer, self._faults = Path(address), answer, faults
+        self._link = Path(address)
+        self._answer = answer
+        self._faults = faults
         self._byte_s = _BITS_PER_BYTE / baud if baud else 0.0
         self._speed = getattr(termios, f"B{baud}", None) if baud else None
         self._turnaround_s = turnaround_s
@@ -52,7 +64,8 @@ class SerialPort:
         self._frames = 0
         self._stop = threading.Event()
         self._master = self._slave = -1
-        self._wake_read, self._wake_write = -1, -1
+        self._wake_read = -1
+        self._wake_write = -1
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -61,7 +74,9 @@ class SerialPort:
         if "unplug" not in self._faults:
             self._plug()
         self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(target=self._serve, name=f"port {self._link.name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, name=f"port {self._link.name}", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -86,40 +101,42 @@ class SerialPort:
                 self._unplug()
             elif self._master < 0:
                 self._plug()
-            heard = [self._wake_read] + ([self._master] if self._master >= 0 else [])
-            ready, _, _ = select.select(heard, [], [], self._pause_s())
+            files = [self._wake_read] + ([self._master] if self._master >= 0 else [])
+            ready, _, _ = select.select(files, [], [], self._pause_s())
             if self._wake_read in ready:
                 os.read(self._wake_read, 64)
             if self._master in ready:
-                self._hear(os.read(self._master, 4096))
+                self._on_data(os.read(self._master, 4096))
             self._send_due()
 
-    def _hear(self, data: bytes) -> None:
+    def _on_data(self, data: bytes) -> None:
         if self._speed is not None and termios.tcgetattr(self._slave)[5] != self._speed:
             return
-        heard_s = time.monotonic() + self._byte_s * len(data)
+        received_s = time.monotonic() + self._byte_s * len(data)
         for frame in self._answer(data):
-            self._say(frame, heard_s + self._turnaround_s)
-            heard_s += self._turnaround_s + self._byte_s * len(frame)
+            self._say(frame, received_s + self._turnaround_s)
+            received_s += self._turnaround_s + self._byte_s * len(frame)
 
     def _say(self, frame: bytes, ready_s: float) -> None:
         """Queues a frame, as its faults have it, for when its last byte would have arrived."""
         self._frames += 1
         copies = [frame]
         if self._frames % self.hit_every == 0:
-            copies, delay_s = self._spoiled(frame)
+            copies, delay_s = self._corrupted(frame)
             ready_s += delay_s
         for copy in copies:
             self._free_s = max(self._free_s, ready_s) + self._byte_s * len(copy)
             self._waiting.append((self._free_s, copy))
 
-    def _spoiled(self, frame: bytes) -> tuple[list[bytes], float]:
+    def _corrupted(self, frame: bytes) -> tuple[list[bytes], float]:
         if "bad_checksum" in self._faults:
             middle = len(frame) // 2
             frame = frame[:middle] + bytes([frame[middle] ^ 1]) + frame[middle + 1 :]
         if "truncated" in self._faults:
             frame = frame[: 2 * len(frame) // 3]
-        return [frame] * (2 if "duplicated" in self._faults else 1), self.late_s if "late" in self._faults else 0.0
+        return [frame] * (
+            2 if "duplicated" in self._faults else 1
+        ), self.late_s if "late" in self._faults else 0.0
 
     def _pause_s(self) -> float | None:
         return max(self._waiting[0][0] - time.monotonic(), 0.0) if self._waiting else None
@@ -127,13 +144,18 @@ class SerialPort:
     def _send_due(self) -> None:
         while self._waiting and self._waiting[0][0] <= time.monotonic():
             frame = self._waiting.popleft()[1]
-            with contextlib.suppress(BlockingIOError):  # the client does not read: the bytes are lost, as on a wire
+            with contextlib.suppress(
+                BlockingIOError
+            ):  # the client does not read: the bytes are lost, as on a wire
                 os.write(self._master, frame)
 
     def _plug(self) -> None:
         self._link.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(self._link) and not _is_ours(self._link):
-            raise XlvlaError(f"cannot emulate a device at {self._link}: it exists and is not an emulator's link; choose another address")
+            raise XlvlaError(
+                f"cannot emulate a device at {self._link}: it exists and is not an emulator's "
+                "link; choose another address"
+            )
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)

@@ -1,4 +1,6 @@
-"""The wire of an emulated network device: TCP ports that answer requests and push reports, served from one thread."""
+"""The wire of an emulated network device: TCP ports that answer requests and push reports, served
+from one thread.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ WIRE_FAULTS = ("unplug", "bad_header", "truncated", "duplicated", "late")
 
 @dataclass(frozen=True)
 class Answers:
-    """A port that answers: takes whole requests off a client's buffer, returns the frames to send back."""
+    """A port that answers: takes whole requests off a client's buffer, returns the frames to send
+    back.
+    """
 
     answer: Callable[[bytearray], Iterable[bytes]]
 
@@ -44,20 +48,31 @@ class _Client:
 class TcpPorts:
     """Serves ports of one host between `start` and `stop`.
 
-    Unplugged, it neither hears nor speaks nor lets anybody in; plugged in again, clients of before find their line cut.
+    Unplugged, it neither hears nor speaks nor lets anybody in; plugged in again, clients of before
+    find their line cut.
 
     Args:
         host: the address to listen at.
         ports: what each port does.
-        faults: those of `WIRE_FAULTS` the emulator suffers from. A bad frame is every `hit_every`th one a client gets.
+        faults: those of `WIRE_FAULTS` the emulator suffers from. A bad frame is every `hit_every`th
+            one a client gets.
         spoil: a frame of a port as a fault ('bad_header' or 'truncated') makes it.
     """
 
     hit_every = 3
     late_s = 0.03
 
-    def __init__(self, host: str, ports: Mapping[int, Answers | Pushes], faults: Faults, spoil: Callable[[str, int, bytes], bytes]):
-        self.host, self._ports, self._faults, self._spoil = host, ports, faults, spoil
+    def __init__(
+        self,
+        host: str,
+        ports: Mapping[int, Answers | Pushes],
+        faults: Faults,
+        corrupt: Callable[[str, int, bytes], bytes],
+    ):
+        self.host = host
+        self._ports = ports
+        self._faults = faults
+        self._corrupt = corrupt
         self._listeners: dict[int, socket.socket] = {}
         self._clients: list[_Client] = []
         self._due_s = {port: 0.0 for port, does in ports.items() if isinstance(does, Pushes)}
@@ -70,7 +85,9 @@ class TcpPorts:
         self._stop.clear()
         self._selector = selectors.DefaultSelector()
         self._plug()
-        self._thread = threading.Thread(target=self._serve, name=f"emulator {self.host}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, name=f"emulator {self.host}", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,7 +108,7 @@ class TcpPorts:
                 self._hang_up()
                 self._plug()
             for key, _ in self._selector.select(self._pause_s()):
-                self._hear(key.data) if isinstance(key.data, _Client) else self._let_in(key.data)
+                self._on_data(key.data) if isinstance(key.data, _Client) else self._let_in(key.data)
             if self._listeners:
                 self._push()
                 self._send_late()
@@ -99,7 +116,9 @@ class TcpPorts:
     def _pause_s(self) -> float:
         """Until the next frame is due; short enough to notice a fault or the end."""
         busy = {client.port for client in self._clients}
-        due = [due_s for port, due_s in self._due_s.items() if port in busy] + ([self._late[0][0]] if self._late else [])
+        due = [due_s for port, due_s in self._due_s.items() if port in busy] + (
+            [self._late[0][0]] if self._late else []
+        )
         return min(max(min(due, default=1.0 + time.monotonic()) - time.monotonic(), 0.0), 0.02)
 
     def _let_in(self, port: int) -> None:
@@ -110,7 +129,7 @@ class TcpPorts:
         self._clients.append(client)
         self._selector.register(accepted, selectors.EVENT_READ, client)
 
-    def _hear(self, client: _Client) -> None:
+    def _on_data(self, client: _Client) -> None:
         try:
             data = client.socket.recv(4096)
         except BlockingIOError:
@@ -144,7 +163,7 @@ class TcpPorts:
         suffered = () if client.frames % self.hit_every else self._faults
         for fault in ("bad_header", "truncated"):
             if fault in suffered:
-                frame = self._spoil(fault, client.port, frame)
+                frame = self._corrupt(fault, client.port, frame)
         for _ in range(2 if "duplicated" in suffered else 1):
             if "late" in suffered:
                 self._late.append((time.monotonic() + self.late_s, client, frame))
@@ -178,7 +197,9 @@ class TcpPorts:
                 listener = self._listeners[port] = socket.create_server((self.host, port))
             except OSError as error:
                 self._unplug()
-                raise XlvlaError(f"cannot emulate a device at {self.host}: {_reason(error, port)}") from None
+                raise XlvlaError(
+                    f"cannot emulate a device at {self.host}: {_reason(error, port)}"
+                ) from None
             self._selector.register(listener, selectors.EVENT_READ, port)
 
     def _unplug(self) -> None:
@@ -200,7 +221,13 @@ class TcpPorts:
 
 def _reason(error: OSError, port: int) -> str:
     if isinstance(error, PermissionError):
-        return f"port {port} is kept for root; give the address another control port, such as 127.0.0.1:1502"
+        return (
+            f"port {port} is kept for root; give the address another control port, such as "
+            "127.0.0.1:1502"
+        )
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken; give every emulated device an address of its own, such as 127.0.0.2"
+        return (
+            f"port {port} is taken; give every emulated device an address of its own, such as "
+            "127.0.0.2"
+        )
     return f"port {port}: {error.strerror}"

@@ -1,4 +1,6 @@
-"""An emulated Apple Vision Pro with the VisionProTeleop app: a gRPC server that streams a person's hands."""
+"""An emulated Apple Vision Pro with the VisionProTeleop app: a gRPC server that streams a person's
+hands.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
-from xlvla_drivers.emulators.headset import Wearer
+from xlvla_drivers.emulators.headset import HeadsetEmulator
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.vision_pro import EMULATED, HAND, Options
 
@@ -21,7 +23,7 @@ SEEN_HZ = 90.0
 """The headset's own rate; its app repeats what it saw last."""
 
 
-class Emulator(Wearer):
+class Emulator(HeadsetEmulator):
     """Serves any client at its address, both hands and the head; `side` means nothing to it."""
 
     def __init__(self, address: str, side: Side, options: Options):
@@ -37,7 +39,9 @@ class Emulator(Wearer):
         self._server = grpc.server(ThreadPoolExecutor(8))
         handler = grpc.unary_stream_rpc_method_handler(self._stream)
         service, method = wire.METHOD.strip("/").split("/")
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {method: handler}),)
+        )
         try:
             bound = self._server.add_insecure_port(self.address)
         except RuntimeError:
@@ -57,25 +61,33 @@ class Emulator(Wearer):
         head = wire.update(request).head
         if head is None or head[0, 0] != wire.DISCOVERY:
             return
-        message, seen_s, due_s = self._message(), time.monotonic(), time.monotonic()
+        message = self._message()
+        seen_s = time.monotonic()
+        due_s = time.monotonic()
         while context.is_active() and not self._stopping:
             if "unplug" in self.faults:
                 time.sleep(LOOK_S)
                 continue
             if time.monotonic() >= seen_s + 1 / SEEN_HZ:
-                message, seen_s = self._message(), max(seen_s + 1 / SEEN_HZ, time.monotonic() - 0.1)
+                message = self._message()
+                seen_s = max(seen_s + 1 / SEEN_HZ, time.monotonic() - 0.1)
             yield message
             due_s = max(due_s + 1 / wire.RATE_HZ, time.monotonic() - 0.1)
             time.sleep(max(due_s - time.monotonic(), 0.0))
 
     def _message(self) -> bytes:
-        hands = {side: wire.Hand(wrist, joints(keypoints)) for side, (wrist, keypoints) in self.hands(HAND).items()}
+        hands = {
+            side: wire.TrackedHand(wrist, joints(keypoints))
+            for side, (wrist, keypoints) in self.hands(HAND).items()
+        }
         left, right = (hands.get(side) for side in SIDES)
         return wire.update_bytes(wire.Update(left, right, self.head))
 
 
 def joints(keypoints: np.ndarray) -> np.ndarray:
-    """The headset's joints [27, 4, 4] of keypoints [21, 3] m: metacarpals lie between wrist and knuckle, the forearm behind."""
+    """The headset's joints [27, 4, 4] of keypoints [21, 3] m: metacarpals lie between wrist and
+    knuckle, the forearm behind.
+    """
     made = np.tile(np.eye(4), (wire.JOINTS, 1, 1))
     made[list(wire.KEPT), :3, 3] = keypoints
     for metacarpal, knuckle in ((5, 6), (10, 11), (15, 16), (20, 21)):

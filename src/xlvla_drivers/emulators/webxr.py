@@ -1,4 +1,6 @@
-"""An emulated headset with a browser: a client that comes to the server and streams a person's hands."""
+"""An emulated headset with a browser: a client that comes to the server and streams a person's
+hands.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.types import SIDES, Side
-from xlvla_drivers.emulators.headset import Wearer
+from xlvla_drivers.emulators.headset import HeadsetEmulator
 from xlvla_drivers.emulators.vision_pro import joints
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.webxr import HAND, Options
@@ -22,10 +24,11 @@ HEAD_EVERY = 9
 PAUSE_S = 0.2
 
 
-class Emulator(Wearer):
+class Emulator(HeadsetEmulator):
     """Comes to the server at its address, again and again; `side` means nothing to it.
 
-    An address without the server's key, `host:port/key`, is that of a server of this user on this machine.
+    An address without the server's key, `host:port/key`, is that of a server of this user on this
+    machine.
 
     Attributes:
         old: speaks the layout of vuer before 0.0.40.
@@ -33,7 +36,8 @@ class Emulator(Wearer):
 
     def __init__(self, address: str, side: Side, options: Options):
         super().__init__()
-        self.address, self.old = address, False
+        self.address = address
+        self.old = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -67,13 +71,15 @@ class Emulator(Wearer):
         return f"ws://{place}/{key or server_key(int(place.rpartition(':')[2]))}"
 
     def _stream(self, connection: Any) -> None:
-        number, due_s = 0, time.monotonic()
+        number = 0
+        due_s = time.monotonic()
         while "unplug" not in self.faults:
             if number % HEAD_EVERY == 0:
                 value = {"camera": {"matrix": self.head.T.ravel().tolist(), "aspect": 1.0}}
                 connection.send(wire.event(wire.CAMERA_MOVE, value, _now_ms()))
             connection.send(wire.event(wire.HAND_MOVE, self._hand_move(), _now_ms()))
-            number, due_s = number + 1, max(due_s + 1 / RATE_HZ, time.monotonic() - 0.1)
+            number = number + 1
+            due_s = max(due_s + 1 / RATE_HZ, time.monotonic() - 0.1)
             if self._stop.wait(max(due_s - time.monotonic(), 0.0)):
                 return
 
@@ -83,11 +89,19 @@ class Emulator(Wearer):
         for side, (wrist, keypoints) in seen.items():
             placed = wrist @ joints(keypoints)[: wire.JOINTS]
             if self.old:
-                value[f"{side}Hand"], value[f"{side}Landmarks"] = wrist.T.ravel().tolist(), placed[:, :3, 3].tolist()
+                value[f"{side}Hand"], value[f"{side}Landmarks"] = (
+                    wrist.T.ravel().tolist(),
+                    placed[:, :3, 3].tolist(),
+                )
             else:
                 value[side] = placed.transpose(0, 2, 1).ravel().tolist()
                 pinch = float(np.linalg.norm(keypoints[4] - keypoints[8]))
-                value[f"{side}State"] = {"pinch": pinch < 0.015, "squeeze": False, "tap": False, "pinchValue": max(0.0, 1 - pinch / 0.1)}
+                value[f"{side}State"] = {
+                    "pinch": pinch < 0.015,
+                    "squeeze": False,
+                    "tap": False,
+                    "pinchValue": max(0.0, 1 - pinch / 0.1),
+                }
         return value
 
 

@@ -25,15 +25,29 @@ _EVENTS = {"protective_stop": 31, "over_speed": 24}
 
 _CONSTANT = {
     wire.RICH_PORT: {
-        "type": 7, "axes": 7, "version": VERSION, "collision_sensitivity": 3, "teach_sensitivity": 3, "gravity": (0, 0, -1),
-        "tcp_limits": (1e5, 1, 5e4, 0.1, 1e3), "joint_limits": (500, 0.01, 20, 1e-4, SPEED), "brakes": 0x7F, "voltage": 4800,
+        "type": 7,
+        "axes": 7,
+        "version": VERSION,
+        "collision_sensitivity": 3,
+        "teach_sensitivity": 3,
+        "gravity": (0, 0, -1),
+        "tcp_limits": (1e5, 1, 5e4, 0.1, 1e3),
+        "joint_limits": (500, 0.01, 20, 1e-4, SPEED),
+        "brakes": 0x7F,
+        "voltage": 4800,
     },
-    wire.NORMAL_PORT: {"collision_sensitivity": 3, "teach_sensitivity": 3, "gravity": (0, 0, -1), "brakes": 0x7F},
-}  # fmt: skip
+    wire.NORMAL_PORT: {
+        "collision_sensitivity": 3,
+        "teach_sensitivity": 3,
+        "gravity": (0, 0, -1),
+        "brakes": 0x7F,
+    },
+}
 
 
 class Emulator:
-    """The control port is the address's, 502 where it has none (which only root may open); report ports are the real ones.
+    """The control port is the address's, 502 where it has none (which only root may open); report
+    ports are the real ones.
 
     So two arms on one machine need two hosts, such as 127.0.0.1 and 127.0.0.2.
     """
@@ -49,8 +63,12 @@ class Emulator:
         self._forms = {port: _form(port) for port in self.rates_hz}
         self.plant = self._controller.plant
         host, control = split_address(address)
-        pushes = {port: Pushes(rate, partial(self._report, port)) for port, rate in self.rates_hz.items()}
-        self._ports = TcpPorts(host, {control: Answers(self._answer), **pushes}, self._faults, _spoil)
+        pushes = {
+            port: Pushes(rate, partial(self._report, port)) for port, rate in self.rates_hz.items()
+        }
+        self._ports = TcpPorts(
+            host, {control: Answers(self._answer), **pushes}, self._faults, _corrupt
+        )
 
     def start(self) -> None:
         self._ports.start()
@@ -78,8 +96,8 @@ class Emulator:
         report, changing = self._forms[port]
         with self._lock:
             self._controller.advance()
-            for name, said in changing:
-                report[name] = said(self._controller)
+            for name, read in changing:
+                report[name] = read(self._controller)
         return report.tobytes()
 
 
@@ -105,13 +123,21 @@ def _form(port: int) -> tuple[np.ndarray, list[tuple[str, Callable[[Controller],
     report = np.zeros((), layout)
     for name, value in {"size": layout.itemsize, **_CONSTANT.get(port, {})}.items():
         report[name] = value
-    return report, [(name, said) for name, said in _CHANGING.items() if name in (layout.names or ())]
+    return report, [
+        (name, read) for name, read in _CHANGING.items() if name in (layout.names or ())
+    ]
 
 
-def _spoil(fault: str, port: int, frame: bytes) -> bytes:
-    """A reply is spoiled within its frame, since TCP loses no bytes; a report, whose length is fixed, is not spared."""
+def _corrupt(fault: str, port: int, frame: bytes) -> bytes:
+    """A reply is spoiled within its frame, since TCP loses no bytes; a report, whose length is
+    fixed, is not spared.
+    """
     if port in wire.REPORTS:
-        return frame[: 2 * len(frame) // 3] if fault == "truncated" else bytes([frame[0] ^ 1]) + frame[1:]
+        return (
+            frame[: 2 * len(frame) // 3]
+            if fault == "truncated"
+            else bytes([frame[0] ^ 1]) + frame[1:]
+        )
     if fault == "truncated":
         return frame[:4] + (1).to_bytes(2, "big") + frame[6:7]
     return frame[:6] + bytes([frame[6] ^ 0x40]) + frame[7:]

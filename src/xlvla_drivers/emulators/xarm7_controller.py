@@ -22,13 +22,21 @@ SPEED = pi
 """Fastest joint motion [rad/s] (vendor data sheet)."""
 
 FURTHEST_STEP = 0.1 * SPEED
-"""A servo target farther than this from the joint [rad] is an error: it would take a speed beyond the limit."""
+"""A servo target farther than this from the joint [rad] is an error: it would take a speed beyond
+the limit.
+"""
 
 _AXES = 7
 _ALL = 8
-_EMERGENCY_STOP, _FIRST_SERVO, _JOINT_LIMIT, _SPEED_LIMIT, _COLLISION = 1, 11, 23, 24, 31
-_TOO_HOT, _NOT_FOLLOWING = 15, 23
-_HOT_JOINT, _STALLED_JOINT = 4, 3
+_EMERGENCY_STOP = 1
+_FIRST_SERVO = 11
+_JOINT_LIMIT = 23
+_SPEED_LIMIT = 24
+_COLLISION = 31
+_TOO_HOT = 15
+_NOT_FOLLOWING = 23
+_HOT_JOINT = 4
+_STALLED_JOINT = 3
 _LAG_BEHIND = 0.15  # rad a stalled joint may stay behind
 
 
@@ -43,18 +51,27 @@ class Controller:
 
     def __init__(self, faults: Faults):
         arm = catalog.arm("xarm7")
-        self._lower, self._upper = arm.limits.lower, arm.limits.upper
-        self._kinematics, self._flange = Kinematics(arm.urdf_path.read_text(), arm.joints), arm.flange
+        self._lower = arm.limits.lower
+        self._upper = arm.limits.upper
+        self._kinematics = Kinematics(arm.urdf_path.read_text(), arm.joints)
+        self._flange = arm.flange
         self.plant = Plant(np.zeros(_AXES), self._lower, self._upper, np.full(_AXES, SPEED))
         self.faults = faults
-        self.mode, self.state, self.error, self.warning = wire.POSITION_MODE, wire.STOPPED, 0, 0
+        self.mode = wire.POSITION_MODE
+        self.state = wire.STOPPED
+        self.error = 0
+        self.warning = 0
         self.enabled = 0
         self.servo = np.zeros((_AXES, 2), dtype=np.uint8)
         self.load = np.zeros(4)
 
     @property
     def can_move(self) -> bool:
-        return self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET) and self.enabled == 2**_AXES - 1 and not self.error
+        return (
+            self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET)
+            and self.enabled == 2**_AXES - 1
+            and not self.error
+        )
 
     @property
     def temperature(self) -> np.ndarray:
@@ -69,7 +86,10 @@ class Controller:
             self.stop(_EMERGENCY_STOP)
         if "over_temperature" in self.faults:
             self._servo_stop(_HOT_JOINT, _TOO_HOT)
-        if "stall" in self.faults and abs(self.plant.target - self.plant.position)[_STALLED_JOINT] > _LAG_BEHIND:
+        if (
+            "stall" in self.faults
+            and abs(self.plant.target - self.plant.position)[_STALLED_JOINT] > _LAG_BEHIND
+        ):
             self._servo_stop(_STALLED_JOINT, _NOT_FOLLOWING)
         if self.can_move:
             self.state = wire.MOVING if np.abs(self.plant.velocity).max() > 1e-3 else wire.SLEEPING
@@ -78,7 +98,8 @@ class Controller:
         """An error, unless there is one: the arm brakes and waits for it to be cleared."""
         if self.error:
             return
-        self.error, self.state = error, wire.STOPPED
+        self.error = error
+        self.state = wire.STOPPED
         if error < _JOINT_LIMIT - 2:  # emergency stops and errors of joints cut the motors off
             self.enabled = 0
         self.plant.halt()
@@ -96,11 +117,16 @@ class Controller:
         except (struct.error, IndexError, ValueError):
             payload = None
             self.warning = 12
-        flags = (self.error > 0) * wire.HAS_ERROR | (self.warning > 0) * wire.HAS_WARNING | (not self.can_move) * wire.CANNOT_MOVE
+        flags = (
+            (self.error > 0) * wire.HAS_ERROR
+            | (self.warning > 0) * wire.HAS_WARNING
+            | (not self.can_move) * wire.CANNOT_MOVE
+        )
         return wire.reply(request, flags | (wire.INVALID if payload is None else 0), payload or b"")
 
     def enable(self, payload: bytes) -> bytes:
-        axis, on = payload[0], payload[1]
+        axis = payload[0]
+        on = payload[1]
         bits = 2**_AXES - 1 if axis == _ALL else 1 << (axis - 1)
         self.enabled = self.enabled | bits if on and not self.error else self.enabled & ~bits
         self.plant.halt()
@@ -115,7 +141,10 @@ class Controller:
 
     def set_mode(self, payload: bytes) -> bytes:
         if payload[0] != self.mode:
-            self.mode, self.state = payload[0], wire.RESET if self.state != wire.STOPPED else wire.STOPPED
+            self.mode, self.state = (
+                payload[0],
+                wire.RESET if self.state != wire.STOPPED else wire.STOPPED,
+            )
             self.plant.halt()
         return b""
 
@@ -130,11 +159,17 @@ class Controller:
         return b""
 
     def move_servo(self, payload: bytes) -> bytes:
-        """The newest target of servo mode replaces the one before; not while the arm cannot move or in another mode."""
+        """The newest target of servo mode replaces the one before; not while the arm cannot move or
+        in another mode.
+        """
         target = np.frombuffer(payload, "<f4", 10)[:_AXES].astype(float)
         if not self.can_move or self.mode != wire.SERVO_MODE:
             return b""
-        if not np.isfinite(target).all() or (target < self._lower - 1e-3).any() or (target > self._upper + 1e-3).any():
+        if (
+            not np.isfinite(target).all()
+            or (target < self._lower - 1e-3).any()
+            or (target > self._upper + 1e-3).any()
+        ):
             self.stop(_JOINT_LIMIT)
         elif np.abs(target - self.plant.position).max() > FURTHEST_STEP:
             self.stop(_SPEED_LIMIT)
@@ -156,7 +191,9 @@ class Controller:
 
     def joints(self, payload: bytes) -> bytes:
         """Position, and velocity and effort where the count asks for them."""
-        wanted = (self.plant.position, self.plant.velocity, np.zeros(_AXES))[: payload[0] & 0x0F if payload else 1]
+        wanted = (self.plant.position, self.plant.velocity, np.zeros(_AXES))[
+            : payload[0] & 0x0F if payload else 1
+        ]
         return np.concatenate(wanted).astype("<f4").tobytes()
 
     def pose(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """An emulated XHand1 on a serial port.
 
-What is not known of the real hand, and a guess here: who an answer says it is from, what the version's answer holds, what error codes
-mean and how its skin feels.
+What is not known of the real hand, and a guess here: who an answer says it is from, what the
+version's answer holds, what error codes mean and how its skin feels.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.hands.xhand import Options
 
-WARM, WARM_TIP, HOT = 30, 25, 90
+WARM = 30
+WARM_TIP = 25
+HOT = 90
 """deg C"""
 HOT_ERROR = 0x0002
 _TIP_JOINTS = (2, 5, 7, 9, 11)
 """They carry the fingertips' sensors, thumb to little finger."""
 _SENSOR_IDS = (0x11, 0x12, 0x13, 0x14, 0x15)
-_STALLED, _HOT = 4, 2
+_STALLED = 4
+_HOT = 2
 _COUNTS_PER_MA = 0.1
 
 
@@ -40,14 +43,16 @@ class Emulator:
     known_faults = (*WIRE_FAULTS, "stall", "over_temperature")
 
     def __init__(self, address: str, side: Side, options: Options):
-        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
-        self._faults, self._lock = Faults(self.known_faults), threading.Lock()
+        self.joints = HAND.joint_names(side)
+        limits = HAND.limits(side)
+        self._faults = Faults(self.known_faults)
+        self._lock = threading.Lock()
         start = np.clip(np.zeros(wire.JOINTS), limits.lower, limits.upper)
         self.plant = Plant(start, limits.lower, limits.upper, limits.velocity)
         self.contact = np.zeros((len(wire.FINGERS), 3))
         self._id = options.hand_id
         self._command = np.zeros(wire.JOINTS, wire.COMMAND)
-        self._heard = bytearray()
+        self._received = bytearray()
         self._port = SerialPort(address, self._answer, self._faults, baud=wire.BAUD)
 
     def start(self) -> None:
@@ -67,23 +72,29 @@ class Emulator:
             return self.plant.position.copy()
 
     def _answer(self, data: bytes) -> Iterator[bytes]:
-        self._heard += data
-        while (frame := wire.cut(self._heard, Counter())) is not None:
-            heard = wire.parse(frame)
-            if heard.destination not in (self._id, wire.EVERY_HAND) and self._id != wire.EVERY_HAND:
+        self._received += data
+        while (frame := wire.cut(self._received, Counter())) is not None:
+            request = wire.parse(frame)
+            if (
+                request.destination not in (self._id, wire.EVERY_HAND)
+                and self._id != wire.EVERY_HAND
+            ):
                 continue
-            said = self._obey(heard)
-            if said is not None:
-                yield wire.frame(heard.destination, heard.source, heard.command, said)
+            response = self._obey(request)
+            if response is not None:
+                yield wire.frame(request.destination, request.source, request.command, response)
 
-    def _obey(self, heard: wire.Frame) -> bytes | None:
-        if heard.command == wire.VERSION:
+    def _obey(self, request: wire.XHandFrame) -> bytes | None:
+        if request.command == wire.VERSION:
             return b"\x01\x00\x00\x00"
-        if heard.command != wire.EXCHANGE or len(heard.payload) != wire.COMMAND.itemsize * wire.JOINTS:
+        if (
+            request.command != wire.EXCHANGE
+            or len(request.payload) != wire.COMMAND.itemsize * wire.JOINTS
+        ):
             return None
         with self._lock:
             self._live()
-            self._follow(np.frombuffer(heard.payload, wire.COMMAND))
+            self._follow(np.frombuffer(request.payload, wire.COMMAND))
             return self._state().tobytes()
 
     def _live(self) -> None:
@@ -94,15 +105,21 @@ class Emulator:
 
     def _follow(self, command: np.ndarray) -> None:
         order = command["id"]
-        if sorted(order.tolist()) != list(range(wire.JOINTS)) or not np.isfinite(command["position"]).all():
+        if (
+            sorted(order.tolist()) != list(range(wire.JOINTS))
+            or not np.isfinite(command["position"]).all()
+        ):
             return
         self._command = command[np.argsort(order)]
         driven = self._command["mode"] != wire.PASSIVE
-        self.plant.command(np.where(driven, self._command["position"].astype(float), self.plant.position))
+        self.plant.command(
+            np.where(driven, self._command["position"].astype(float), self.plant.position)
+        )
 
     def _state(self) -> np.ndarray:
         state = np.zeros((), wire.STATE)
-        joints, hot = state["joints"], "over_temperature" in self._faults
+        joints = state["joints"]
+        hot = "over_temperature" in self._faults
         joints["id"], joints["position"] = np.arange(wire.JOINTS), self.plant.position
         joints["sensor_id"][list(_TIP_JOINTS)] = _SENSOR_IDS
         error = self.plant.target - self.plant.position
@@ -119,7 +136,9 @@ class Emulator:
         felt = self.contact.copy()
         if self.plant.stalled[_STALLED]:
             felt[1, 2] += abs(float(torque[_STALLED])) * _COUNTS_PER_MA
-        for axis, low, high, values in zip("xyz", (-128, -128, 0), (127, 127, 255), felt.T, strict=True):
+        for axis, low, high, values in zip(
+            "xyz", (-128, -128, 0), (127, 127, 255), felt.T, strict=True
+        ):
             tips["force"][axis] = np.rint(np.clip(values, low, high))
             tips["taxels"][axis] = np.rint(np.clip(values / 10, low, high))[:, None]
         tips["temperature"] = tips["temperatures"] = WARM_TIP

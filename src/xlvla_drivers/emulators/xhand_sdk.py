@@ -1,7 +1,9 @@
-"""Stands in for the vendor's `xhand_controller.xhand_control` where its wheel does not fit, in front of an emulated XHand.
+"""Stands in for the vendor's `xhand_controller.xhand_control` where its wheel does not fit, in
+front of an emulated XHand.
 
-The names, fields and error codes are the vendor's as public programs use them; what happens behind them is ours: it speaks RS485 frames to
-`open_serial`'s port and knows no EtherCAT. A rig chooses it by `sdk_module: xlvla_drivers.emulators.xhand_sdk`.
+The names, fields and error codes are the vendor's as public programs use them; what happens behind
+them is ours: it speaks RS485 frames to `open_serial`'s port and knows no EtherCAT. A rig chooses it
+by `sdk_module: xlvla_drivers.emulators.xhand_sdk`.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
 
-NO_PORT, NO_ANSWER = 1501001, 1501002
+NO_PORT = 1501001
+NO_ANSWER = 1501002
 _ANSWER_S = 0.03
 
 
@@ -44,7 +47,9 @@ class FingerCommand_t:
 
 @dataclass
 class HandCommand_t:
-    finger_command: list[FingerCommand_t] = field(default_factory=lambda: [FingerCommand_t() for _ in range(wire.JOINTS)])
+    finger_command: list[FingerCommand_t] = field(
+        default_factory=lambda: [FingerCommand_t() for _ in range(wire.JOINTS)]
+    )
 
 
 @dataclass
@@ -106,17 +111,34 @@ class XHandControl:
         for record, joint in zip(records, command.finger_command, strict=True):
             for name in ("id", "kp", "ki", "kd", "position", "tor_max", "mode"):
                 record[name] = getattr(joint, name)
-        heard = self._ask(wire.EXCHANGE, records.tobytes())
-        if heard is None:
+        response = self._ask(wire.EXCHANGE, records.tobytes())
+        if response is None:
             return ErrorStruct(NO_ANSWER, "timeout")
-        self._state = wire.state(heard)
+        self._state = wire.state(response)
         return ErrorStruct()
 
     def read_state(self, hand_id: int, force_update: bool) -> tuple[ErrorStruct, HandState_t]:
-        names = ("id", "sensor_id", "position", "torque", "raw_position", "temperature", "commboard_err", "jointboard_err", "tipboard_err")
-        joints = [FingerState_t(*(joint[name].item() for name in names)) for joint in self._state["joints"]]
+        names = (
+            "id",
+            "sensor_id",
+            "position",
+            "torque",
+            "raw_position",
+            "temperature",
+            "commboard_err",
+            "jointboard_err",
+            "tipboard_err",
+        )
+        joints = [
+            FingerState_t(*(joint[name].item() for name in names))
+            for joint in self._state["joints"]
+        ]
         tips = [
-            SensorData_t(_force(tip["force"]), [Force_t(*taxel) for taxel in tip["taxels"].tolist()], tip["temperature"].item())
+            SensorData_t(
+                _force(tip["force"]),
+                [Force_t(*taxel) for taxel in tip["taxels"].tolist()],
+                tip["temperature"].item(),
+            )
             for tip in self._state["tips"]
         ]
         return ErrorStruct(), HandState_t(joints, tips)
@@ -129,7 +151,9 @@ class XHandControl:
         assert self._link is not None
         try:
             self._link.send(wire.frame(wire.PC, wire.HAND, command, payload))
-            data = self._link.frame(lambda buffer: wire.cut(buffer, Counter()), awake.now_s() + _ANSWER_S)
+            data = self._link.frame(
+                lambda buffer: wire.cut(buffer, Counter()), thread_clock.now_s() + _ANSWER_S
+            )
         except LinkLost:
             return None
         return None if data is None else wire.parse(data).payload

@@ -1,8 +1,9 @@
 """PSYONIC Ability hand on its serial port.
 
-The hand must have been set up once, over Bluetooth, for the serial line with byte stuffing both ways (`We16`, `We46`,
-`We47`); a line faster than 460800 needs its RS485 transceiver (`We35`). It answers every command with its state and
-leaves the serial interface when it hears nothing for 300 ms.
+The hand must have been set up once, over Bluetooth, for the serial line with byte stuffing both
+ways (`We16`, `We46`, `We47`); a line faster than 460800 needs its RS485 transceiver (`We35`). It
+answers every command with its state and leaves the serial interface when it hears nothing for 300
+ms.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.hands.ability import HAND
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import ability_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -42,10 +43,13 @@ class Options:
 
     Args:
         baud: as the hand is configured; 460800 is the vendor's default.
-        reply: what the hand says beside positions; 'all' asks for effort and velocity in turns, with touch each time.
+        reply: what the hand says beside positions; 'all' asks for effort and velocity in turns,
+            with touch each time.
         hand_address: as the hand is configured.
-        counts_per_ampere: differs by hardware revision (Bluetooth command `Rv` prints it); the default is the vendor's client's.
-        tare: forces count from what the sensors say at the first connection, when nothing may touch them.
+        counts_per_ampere: differs by hardware revision (Bluetooth command `Rv` prints it); the
+            default is the vendor's client's.
+        tare: forces count from what the sensors say at the first connection, when nothing may touch
+            them.
     """
 
     baud: int = 460800
@@ -56,9 +60,11 @@ class Options:
 
 
 class Driver:
-    """One hand. Effort is the motor's torque times its gear's ratio: friction, a good part of it, is not taken off.
+    """One hand. Effort is the motor's torque times its gear's ratio: friction, a good part of it,
+    is not taken off.
 
-    A thread of its own asks for the state when nobody did for a while, so that the hand stays on the line while its user is busy.
+    A thread of its own asks for the state when nobody did for a while, so that the hand stays on
+    the line while its user is busy.
     """
 
     def __init__(self, address: str, side: Side, options: Options):
@@ -69,8 +75,9 @@ class Driver:
         self._wire_ns = round((19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE / options.baud * 1e9)
         self._variants = itertools.cycle(_VARIANTS[options.reply])
         self._lock = threading.Lock()
-        self._asked, self._asked_ns = 0, 0
-        self._said = b""
+        self._asked = 0
+        self._asked_ns = 0
+        self._last_body = b""
         self._newest: dict[str, np.ndarray] = {}
         self._hot = 0
         self._rest: np.ndarray | None = None
@@ -82,13 +89,17 @@ class Driver:
         with self._lock:
             self._link.open()
             self._newest.clear()
-            for _ in range(4):  # each variant twice: the first answers of a hand in its fast mode are old
+            for _ in range(
+                4
+            ):  # each variant twice: the first answers of a hand in its fast mode are old
                 self._ask(self._read_request())
                 self._await()
             if self._options.tare and self._rest is None:
                 self._rest = self._newest.get("touch")
         self._done.clear()
-        self._keeper = threading.Thread(target=self._keep_alive, name="ability keep-alive", daemon=True)
+        self._keeper = threading.Thread(
+            target=self._keep_alive, name="ability keep-alive", daemon=True
+        )
         self._keeper.start()
 
     def read(self) -> DeviceState:
@@ -102,14 +113,18 @@ class Driver:
         angles = np.array([target[joint] for joint in self.joints])
         words = wire.position_words(angles[_TO_WIRE])
         with self._lock:
-            self._ask(wire.command(self._options.hand_address, wire.POSITION, next(self._variants), words))
+            self._ask(
+                wire.command(self._options.hand_address, wire.POSITION, next(self._variants), words)
+            )
         sent = wire.RAD_PER_COUNT * words[_FROM_WIRE]
         return dict(zip(self.joints, sent.tolist(), strict=True))
 
     def recover(self) -> str:
         hot = [fault.joint for fault in self.read().faults]
         if hot:
-            raise XlvlaError(f"{', '.join(hot)}: too hot, and weak until cooled down; nothing but waiting helps")
+            raise XlvlaError(
+                f"{', '.join(hot)}: too hot, and weak until cooled down; nothing but waiting helps"
+            )
         return "nothing to clear"
 
     def disconnect(self) -> None:
@@ -130,29 +145,37 @@ class Driver:
 
     def _ask(self, request: bytes) -> None:
         """Sends a command; what is already there answers earlier ones."""
-        while self._take(awake.NOW):
+        while self._take(thread_clock.NOW):
             pass
         self._link.send(request)
-        self._asked, self._asked_ns = self._asked + 1, time.time_ns()
+        self._asked = self._asked + 1
+        self._asked_ns = time.time_ns()
 
     def _await(self) -> None:
-        """Takes in the answers to all that was asked; asks again when none comes, and gives up after `LINK_TIMEOUT_S`."""
+        """Takes in the answers to all that was asked; asks again when none comes, and gives up
+        after `LINK_TIMEOUT_S`.
+        """
         for attempt in range(_TRIES):
             if attempt:
                 self.counts["retries"] += 1
                 self._asked = 0
                 self._ask(self._read_request())
-            until_s = awake.now_s() + LINK_TIMEOUT_S / _TRIES
+            until_s = thread_clock.now_s() + LINK_TIMEOUT_S / _TRIES
             while self._asked and self._take(until_s):
                 pass
             if not self._asked:
                 return
         self._asked = 0
-        raise LinkLost(f"{self._link.address}: the hand does not answer; is it switched on and set up for this line and rate?")
+        raise LinkLost(
+            f"{self._link.address}: the hand does not answer; is it switched on and set up for "
+            "this line and rate?"
+        )
 
     def _take(self, until_s: float) -> bool:
         """Takes in one frame, waiting until then; False when none came."""
-        body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts, REPLY_LENGTHS), until_s)
+        body = self._link.frame(
+            lambda buffer: wire.cut(buffer, self.counts, REPLY_LENGTHS), until_s
+        )
         if body is None:
             return False
         reply = wire.read_reply(body)
@@ -160,22 +183,37 @@ class Driver:
             self.counts["unexpected"] += 1
             return True
         if not self._asked:
-            self.counts["duplicated" if body == self._said else "late"] += 1
-        self._asked, self._said, self._hot = max(self._asked - 1, 0), body, reply.hot
-        fields = {"position": reply.position, "current": reply.current, "velocity": reply.velocity, "touch": reply.touch}
+            self.counts["duplicated" if body == self._last_body else "late"] += 1
+        self._asked = max(self._asked - 1, 0)
+        self._last_body = body
+        self._hot = reply.hot
+        fields = {
+            "position": reply.position,
+            "current": reply.current,
+            "velocity": reply.velocity,
+            "touch": reply.touch,
+        }
         self._newest |= {name: value for name, value in fields.items() if value is not None}
         return True
 
     def _state(self) -> DeviceState:
         newest = self._newest
-        amperes = newest["current"] / self._options.counts_per_ampere if "current" in newest else None
-        velocity = newest["velocity"] * wire.ROTOR_RAD_S_PER_COUNT / wire.GEAR if "velocity" in newest else None
+        amperes = (
+            newest["current"] / self._options.counts_per_ampere if "current" in newest else None
+        )
+        velocity = (
+            newest["velocity"] * wire.ROTOR_RAD_S_PER_COUNT / wire.GEAR
+            if "velocity" in newest
+            else None
+        )
         return DeviceState(
             # a reply that has been waiting here arrived when its last bit did
             stamp_ns=min(time.time_ns(), self._asked_ns + self._wire_ns),
             position=(wire.RAD_PER_COUNT * newest["position"])[_FROM_WIRE],
             velocity=velocity[_FROM_WIRE] if velocity is not None else None,
-            effort=(amperes * wire.TORQUE_PER_AMPERE * wire.GEAR)[_FROM_WIRE] if amperes is not None else None,
+            effort=(amperes * wire.TORQUE_PER_AMPERE * wire.GEAR)[_FROM_WIRE]
+            if amperes is not None
+            else None,
             tactile=self._tactile(),
             faults=tuple(_hot(i, self.joints[_TO_WIRE[i]]) for i in range(6) if self._hot >> i & 1),
         )

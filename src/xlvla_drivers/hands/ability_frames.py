@@ -1,7 +1,8 @@
-"""The Ability hand's serial frames (vendor ICD): stuffed like PPP, summed to zero, angles as 16-bit words.
+"""The Ability hand's serial frames (vendor ICD): stuffed like PPP, summed to zero, angles as 16-bit
+words.
 
-Vectors are in the order of the wire, `WIRE_JOINTS`. Variants 1, 2 and 3 of a reply say position with current and touch,
-velocity and touch, or current and velocity.
+Vectors are in the order of the wire, `WIRE_JOINTS`. Variants 1, 2 and 3 of a reply say position
+with current and touch, velocity and touch, or current and velocity.
 """
 
 from __future__ import annotations
@@ -17,27 +18,38 @@ WIRE_JOINTS = ("index_q1", "middle_q1", "ring_q1", "pinky_q1", "thumb_q2", "thum
 WIRE_FINGERS = ("index", "middle", "ring", "little", "thumb")
 SITES = 6  # touch sensors of a finger
 
-POSITION, VELOCITY, CURRENT, DUTY, READ_ONLY = 0x10, 0x20, 0x30, 0x40, 0xA0
+POSITION = 0x10
+VELOCITY = 0x20
+CURRENT = 0x30
+DUTY = 0x40
+READ_ONLY = 0xA0
 MODES = (POSITION, VELOCITY, CURRENT, DUTY)
-LEAVE_API, READ_REGISTER, WRITE_REGISTER = 0x7C, 0xDA, 0xDE
+LEAVE_API = 0x7C
+READ_REGISTER = 0xDA
+WRITE_REGISTER = 0xDE
 
 API_TIMEOUT_S = 0.3
 RAD_PER_COUNT = 150 / 32767 * pi / 180
 RAD_S_PER_COUNT = 3000 / 32767 * pi / 180  # of a velocity command
-ROTOR_RAD_S_PER_COUNT = 0.25  # of a reply; the vendor's clients read it otherwise than the vendor's ICD, which we follow
+# Of a reply; the vendor's clients read it otherwise than the vendor's ICD, which we follow
+ROTOR_RAD_S_PER_COUNT = 0.25
 DUTY_PER_COUNT = 1 / 3546
 GEAR = np.array([649.0, 649.0, 649.0, 649.0, 649.0, 162.45])
 TORQUE_PER_AMPERE = 1.49e-3  # Nm, at the rotor
 LOWEST = np.radians([0.0, 0.0, 0.0, 0.0, 0.0, -100.0])
 HIGHEST = np.radians([100.0, 100.0, 100.0, 100.0, 100.0, 0.0])
 
-_FLAG, _ESCAPE, _MASK = 0x7E, 0x7D, 0x20
+_FLAG = 0x7E
+_ESCAPE = 0x7D
+_MASK = 0x20
 REPLY_LENGTH = {1: 72, 2: 72, 3: 39}
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the hand says, as it counts: `current` and `velocity` [6], `touch` [30], None where the variant has none; `hot` bit by joint."""
+    """What the hand says, as it counts: `current` and `velocity` [6], `touch` [30], None where the
+    variant has none; `hot` bit by joint.
+    """
 
     variant: int
     position: np.ndarray
@@ -54,13 +66,17 @@ def summed(body: bytes) -> bytes:
 
 def stuff(frame: bytes) -> bytes:
     """As it goes over the wire: between flags, with flags and escapes inside escaped."""
-    inside = frame.replace(bytes([_ESCAPE]), bytes([_ESCAPE, _ESCAPE ^ _MASK])).replace(bytes([_FLAG]), bytes([_ESCAPE, _FLAG ^ _MASK]))
+    inside = frame.replace(bytes([_ESCAPE]), bytes([_ESCAPE, _ESCAPE ^ _MASK])).replace(
+        bytes([_FLAG]), bytes([_ESCAPE, _FLAG ^ _MASK])
+    )
     return bytes([_FLAG]) + inside + bytes([_FLAG])
 
 
 def unstuff(inside: bytes) -> bytes:
     """What was between two flags."""
-    return inside.replace(bytes([_ESCAPE, _FLAG ^ _MASK]), bytes([_FLAG])).replace(bytes([_ESCAPE, _ESCAPE ^ _MASK]), bytes([_ESCAPE]))
+    return inside.replace(bytes([_ESCAPE, _FLAG ^ _MASK]), bytes([_FLAG])).replace(
+        bytes([_ESCAPE, _ESCAPE ^ _MASK]), bytes([_ESCAPE])
+    )
 
 
 def cut(buffer: bytearray, counts: Counter[str], lengths: Collection[int] = ()) -> bytes | None:
@@ -101,22 +117,38 @@ def read_reply(body: bytes) -> Reply | None:
     words = np.frombuffer(body, "<i2", 12, 1)
     second = words[1::2]
     if variant == 3:
-        return Reply(variant, words[::2], current=second, velocity=np.frombuffer(body, "<i2", 6, 25), hot=body[-1])
+        return Reply(
+            variant,
+            words[::2],
+            current=second,
+            velocity=np.frombuffer(body, "<i2", 6, 25),
+            hot=body[-1],
+        )
     touch = unpack_touch(body[25:70])
-    return Reply(variant, words[::2], **{"current" if variant == 1 else "velocity": second}, touch=touch, hot=body[-1])
+    return Reply(
+        variant,
+        words[::2],
+        **{"current" if variant == 1 else "velocity": second},
+        touch=touch,
+        hot=body[-1],
+    )
 
 
-def reply(header: int, said: Reply) -> bytes:
+def reply(header: int, answer: Reply) -> bytes:
     """The stuffed frame of a reply; `header` is that of the command it answers."""
     variant = (header & 0x0F) + 1
-    second = said.velocity if variant == 2 else said.current
-    words = np.stack([said.position, second if second is not None else np.zeros(6)], axis=1)
+    second = answer.velocity if variant == 2 else answer.current
+    words = np.stack([answer.position, second if second is not None else np.zeros(6)], axis=1)
     body = bytes([header]) + words.astype("<i2").tobytes()
     if variant == 3:
-        body += (said.velocity if said.velocity is not None else np.zeros(6)).astype("<i2").tobytes()
+        body += (
+            (answer.velocity if answer.velocity is not None else np.zeros(6))
+            .astype("<i2")
+            .tobytes()
+        )
     else:
-        body += pack_touch(said.touch if said.touch is not None else np.zeros(30, int))
-    return stuff(summed(body + bytes([said.hot])))
+        body += pack_touch(answer.touch if answer.touch is not None else np.zeros(30, int))
+    return stuff(summed(body + bytes([answer.hot])))
 
 
 def unpack_touch(packed: bytes) -> np.ndarray:
@@ -128,11 +160,17 @@ def unpack_touch(packed: bytes) -> np.ndarray:
 def pack_touch(counts: np.ndarray) -> bytes:
     """The inverse of `unpack_touch`."""
     first, second = np.asarray(counts, dtype=np.int32).reshape(-1, 2).T
-    return np.stack([first & 0xFF, first >> 8 | (second & 0x0F) << 4, second >> 4], axis=1).astype(np.uint8).tobytes()
+    return (
+        np.stack([first & 0xFF, first >> 8 | (second & 0x0F) << 4, second >> 4], axis=1)
+        .astype(np.uint8)
+        .tobytes()
+    )
 
 
 def newtons(counts: np.ndarray) -> np.ndarray:
-    """Force on a touch sensor by the ICD's own, provisional calibration; a count of 0 is no force."""
+    """Force on a touch sensor by the ICD's own, provisional calibration; a count of 0 is no
+    force.
+    """
     volts = np.maximum(counts, 1) * 3.3 / 4096
     return np.where(counts > 0, 121591 / (33000 / volts + 10000) + 0.878894, 0.0)
 

@@ -1,6 +1,7 @@
 """Inspire RH56 hands, DFX (no skin) and FTP (17 fields of taxels), over each of their wires.
 
-Angles are read every time; what else there is to read takes turns at rates of its own, so that the control rate is kept.
+Angles are read every time; what else there is to read takes turns at rates of its own, so that the
+control rate is kept.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ from xlvla_drivers.hands.inspire_skin import Skin
 
 GRAM_N = 9.80665e-3
 
-DFX_FORCE = {"index": (0.007478, -0.414), "middle": (0.006452, 0.018), "thumb_bend": (0.012547, 0.384)}
-"""N = a * raw + b, measured by correlllab on one DFX for raw values above 90; other fingers are taken for an index, UNCONFIRMED."""
+DFX_FORCE = {
+    "index": (0.007478, -0.414),
+    "middle": (0.006452, 0.018),
+    "thumb_bend": (0.012547, 0.384),
+}
+"""N = a * raw + b, measured by correlllab on one DFX for raw values above 90; other fingers are
+taken for an index, UNCONFIRMED.
+"""
 
 FORCE_LIMIT = {"dfx": 1000, "ftp": 3000}
 SPARE_S = 0.025
@@ -37,16 +44,19 @@ class Options:
     """What a rig may say of an Inspire hand.
 
     Args:
-        transport: serial is the vendor's own frames; rtu and tcp are Modbus, which the DFX is not known to speak.
+        transport: serial is the vendor's own frames; rtu and tcp are Modbus, which the DFX is not
+            known to speak.
         hand_id: of the device on its bus.
         speed: 0..1000; 1000 is the full stroke in 0.6 s.
         force: where a finger stops closing; dfx 0..1000, ftp 0..3000 g.
         ranges: angle [rad] of a joint fully open and fully closed where it is not the URDF's range.
         health_hz: how often forces, errors and temperatures are read.
-        tactile_hz: how many pieces of the skin are read per second, 64 bytes each on a serial line, a whole field over
-            tcp; 0: none.
-        taxel_n: newton per count of a taxel, UNCONFIRMED: the manual gives no unit, 1 g is assumed as for FORCE_ACT.
-        octets_high_first: over Modbus the first of two one-byte values is a register's high byte, UNCONFIRMED.
+        tactile_hz: how many pieces of the skin are read per second, 64 bytes each on a serial line,
+            a whole field over tcp; 0: none.
+        taxel_n: newton per count of a taxel, UNCONFIRMED: the manual gives no unit, 1 g is assumed
+            as for FORCE_ACT.
+        octets_high_first: over Modbus the first of two one-byte values is a register's high byte,
+            UNCONFIRMED.
     """
 
     transport: Literal["serial", "rtu", "tcp"] = "serial"
@@ -55,7 +65,9 @@ class Options:
     baud: int = 115200
     speed: int = 1000
     force: int = 500
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    ranges: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict[str, tuple[float, float]]
+    )
     health_hz: float = 10.0
     tactile_hz: float = 20.0
     taxel_n: float = GRAM_N
@@ -66,7 +78,8 @@ class Options:
             raise XlvlaError(f"inspire: hand_id is 1..254, got {self.hand_id}")
         if not (0 <= self.speed <= 1000 and 0 <= self.force <= FORCE_LIMIT[self.model]):
             raise XlvlaError(
-                f"inspire: speed is 0..1000 and force 0..{FORCE_LIMIT[self.model]} ({self.model}), got {self.speed} and {self.force}"
+                f"inspire: speed is 0..1000 and force 0..{FORCE_LIMIT[self.model]} ({self.model}), "
+                f"got {self.speed} and {self.force}"
             )
         if self.transport == "tcp" and self.model == "dfx":
             raise XlvlaError("inspire: an RH56DFX has no network; transport: tcp needs model: ftp")
@@ -78,22 +91,29 @@ class AngleMap:
     """Raw angles in the hand's order to radians in the catalogue's, and back."""
 
     def __init__(self, side: Side, ranges: Mapping[str, tuple[float, float]]):
-        self.joints, limits = HAND.joint_names(side), HAND.limits(side)
+        self.joints = HAND.joint_names(side)
+        limits = HAND.limits(side)
         for name in ranges:
             if name not in self.joints:
                 raise unknown("joint", name, self.joints)
         urdf = dict(zip(self.joints, zip(limits.lower, limits.upper, strict=True), strict=True))
-        self._open, self._closed = np.array([ranges.get(name, urdf[name]) for name in self.joints], dtype=float).T
+        self._open, self._closed = np.array(
+            [ranges.get(name, urdf[name]) for name in self.joints], dtype=float
+        ).T
         self._device = np.array([wire.JOINTS.index(name) for name in self.joints])
 
     def radians(self, raw: np.ndarray) -> np.ndarray:
         """[6] rad of raw angles [6]; raw 1000 is open."""
-        return self._closed + np.asarray(raw)[self._device] / wire.ANGLE_FULL * (self._open - self._closed)
+        return self._closed + np.asarray(raw)[self._device] / wire.ANGLE_FULL * (
+            self._open - self._closed
+        )
 
     def raw(self, position: np.ndarray) -> np.ndarray:
         """Raw angles [6], not rounded, of [6] rad."""
         raw = np.empty(len(self.joints))
-        raw[self._device] = wire.ANGLE_FULL * (position - self._closed) / (self._open - self._closed)
+        raw[self._device] = (
+            wire.ANGLE_FULL * (position - self._closed) / (self._open - self._closed)
+        )
         return raw
 
 
@@ -106,7 +126,11 @@ class Driver:
         self._angles = AngleMap(side, options.ranges)
         self.joints = self._angles.joints
         self._registers = _registers(address, options, self.counts)
-        self._skin = Skin(options.taxel_n, self._registers.largest_read, options.tactile_hz if options.model == "ftp" else 0.0)
+        self._skin = Skin(
+            options.taxel_n,
+            self._registers.largest_read,
+            options.tactile_hz if options.model == "ftp" else 0.0,
+        )
         self._health = bytes(wire.HEALTH_SIZE)
         self._health_due_s = 0.0
 
@@ -140,25 +164,38 @@ class Driver:
         return dict(zip(self.joints, self._angles.radians(raw).tolist(), strict=True))
 
     def recover(self) -> str:
-        """Tells faulted joints to stay where they are, else they would go on to their old target, and clears the errors."""
+        """Tells faulted joints to stay where they are, else they would go on to their old target,
+        and clears the errors.
+        """
         measured = wire.from_shorts(self._registers.read(wire.ANGLE_ACT, wire.SHORTS))
         self._look()
         faulted = [bool(bits) for bits in self._octets(wire.ERROR)]
-        stay = [min(max(angle, 0), wire.ANGLE_FULL) if bad else wire.LEAVE_ALONE for angle, bad in zip(measured, faulted, strict=True)]
+        stay = [
+            min(max(angle, 0), wire.ANGLE_FULL) if bad else wire.LEAVE_ALONE
+            for angle, bad in zip(measured, faulted, strict=True)
+        ]
         self._registers.write(wire.ANGLE_SET, wire.shorts(stay))
         self._registers.write(wire.CLEAR_ERROR, b"\x01")
         time.sleep(SETTLE_S)
         self._look()
         if left := self._faults():
-            raise XlvlaError("still wrong after clearing: " + "; ".join(f"{fault.joint}: {fault.text}" for fault in left))
-        return "cleared: " + (", ".join(name for name, bad in zip(wire.JOINTS, faulted, strict=True) if bad) or "nothing was wrong")
+            raise XlvlaError(
+                "still wrong after clearing: "
+                + "; ".join(f"{fault.joint}: {fault.text}" for fault in left)
+            )
+        return "cleared: " + (
+            ", ".join(name for name, bad in zip(wire.JOINTS, faulted, strict=True) if bad)
+            or "nothing was wrong"
+        )
 
     def disconnect(self) -> None:
         """The hand holds its last target by itself."""
         self._registers.close()
 
     def _read_more(self, now_s: float) -> None:
-        """At most one thing beside the angles, what is due longest; forgone where the hand does not answer at once."""
+        """At most one thing beside the angles, what is due longest; forgone where the hand does not
+        answer at once.
+        """
         if now_s < min(self._health_due_s, self._skin.due_s):
             return
         if self._health_due_s <= self._skin.due_s:
@@ -177,7 +214,10 @@ class Driver:
     def _forces(self) -> dict[str, np.ndarray]:
         raw = wire.from_shorts(self._health[: wire.SHORTS])
         newton = _grams if self._options.model == "ftp" else _dfx_newton
-        return {f"{part}_force": np.array(newton(part, value)) for part, value in zip(wire.PARTS, raw, strict=True)}
+        return {
+            f"{part}_force": np.array(newton(part, value))
+            for part, value in zip(wire.PARTS, raw, strict=True)
+        }
 
     def _faults(self) -> tuple[Fault, ...]:
         return tuple(
@@ -203,5 +243,7 @@ def _registers(address: str, options: Options, counts: Counter[str]) -> Register
     from xlvla_drivers.hands.inspire_modbus import RtuRegisters, TcpRegisters
 
     if options.transport == "rtu":
-        return RtuRegisters(address, options.hand_id, counts, options.octets_high_first, options.baud)
+        return RtuRegisters(
+            address, options.hand_id, counts, options.octets_high_first, options.baud
+        )
     return TcpRegisters(address, options.hand_id, counts, options.octets_high_first)

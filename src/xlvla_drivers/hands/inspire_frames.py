@@ -1,8 +1,9 @@
 """Bytes of the Inspire RH56 hands: register map A, the private serial frames, and taxels.
 
-Source: user manual PRJ-02-TS-U-001 V1.0.0 (RH56DFTP). Numbers of more than one byte are little-endian in the map. Modbus shows
-the two bytes from any byte address on as one register; which byte of a register is the first of two one-byte
-values is UNCONFIRMED, the vendor's own program takes the high one.
+Source: user manual PRJ-02-TS-U-001 V1.0.0 (RH56DFTP). Numbers of more than one byte are
+little-endian in the map. Modbus shows the two bytes from any byte address on as one register; which
+byte of a register is the first of two one-byte values is UNCONFIRMED, the vendor's own program
+takes the high one.
 """
 
 from __future__ import annotations
@@ -27,25 +28,40 @@ JOINTS = (
 PARTS = ("little", "ring", "middle", "index", "thumb_bend", "thumb_rotation")
 """The manual's names of the same six."""
 
-HAND_ID, CLEAR_ERROR, SAVE = 1000, 1004, 1005
-POS_SET, ANGLE_SET, FORCE_SET, SPEED_SET = 1474, 1486, 1498, 1522
-POS_ACT, ANGLE_ACT, FORCE_ACT, CURRENT = 1534, 1546, 1582, 1594
-ERROR, STATUS, TEMP = 1606, 1612, 1618
-SHORTS, OCTETS = 12, 6
+HAND_ID = 1000
+CLEAR_ERROR = 1004
+SAVE = 1005
+POS_SET = 1474
+ANGLE_SET = 1486
+FORCE_SET = 1498
+SPEED_SET = 1522
+POS_ACT = 1534
+ANGLE_ACT = 1546
+FORCE_ACT = 1582
+CURRENT = 1594
+ERROR = 1606
+STATUS = 1612
+TEMP = 1618
+SHORTS = 12
+OCTETS = 6
 """Bytes of a group of six numbers."""
-HEALTH, HEALTH_SIZE = FORCE_ACT, 42
+HEALTH = FORCE_ACT
+HEALTH_SIZE = 42
 """Force, current, error, status and temperature lie side by side."""
 ANGLE_FULL = 1000
 """0 is closed, 1000 open."""
 LEAVE_ALONE = -1
-TAXELS_BEGIN, MAP_END = 3000, 5124
+TAXELS_BEGIN = 3000
+MAP_END = 5124
 
 ERRORS = ("stall", "over-temperature", "over-current", "motor fault", "communication fault")
 """By bit."""
 
 TCP_PORT = 6000
-READ, WRITE = 0x11, 0x12
-_REQUEST, _REPLY = b"\xeb\x90", b"\x90\xeb"
+READ = 0x11
+WRITE = 0x12
+_REQUEST = b"\xeb\x90"
+_REPLY = b"\x90\xeb"
 _HEAD = 4  # two bytes of header, the hand's id, the length
 
 
@@ -65,9 +81,16 @@ class Field:
 def _fields() -> dict[str, Field]:
     fields = {}
     for finger, address in (("little", 3000), ("ring", 3370), ("middle", 3740), ("index", 4110)):
-        fields |= {f"{finger}_tip": Field(address, 3, 3), f"{finger}_top": Field(address + 18, 12, 8)}
+        fields |= {
+            f"{finger}_tip": Field(address, 3, 3),
+            f"{finger}_top": Field(address + 18, 12, 8),
+        }
         fields[f"{finger}_pad"] = Field(address + 210, 10, 8)
-    fields |= {"thumb_tip": Field(4480, 3, 3), "thumb_top": Field(4498, 12, 8), "thumb_middle": Field(4690, 3, 3)}
+    fields |= {
+        "thumb_tip": Field(4480, 3, 3),
+        "thumb_top": Field(4498, 12, 8),
+        "thumb_middle": Field(4690, 3, 3),
+    }
     return fields | {"thumb_pad": Field(4708, 12, 8), "palm": Field(4900, 8, 14)}
 
 
@@ -76,8 +99,11 @@ FIELDS = _fields()
 
 
 def taxels(name: str, data: bytes) -> np.ndarray:
-    """Raw values [rows, columns] of a field. The palm is sent column by column, each from its last row up."""
-    field, values = FIELDS[name], np.frombuffer(data, dtype="<i2")
+    """Raw values [rows, columns] of a field. The palm is sent column by column, each from its last
+    row up.
+    """
+    field = FIELDS[name]
+    values = np.frombuffer(data, dtype="<i2")
     if name == "palm":
         return values.reshape(field.columns, field.rows)[:, ::-1].T
     return values.reshape(field.rows, field.columns)
@@ -98,12 +124,17 @@ def _octets_at(address: int) -> bool:
 def to_registers(address: int, data: bytes, high_first: bool = True) -> list[int]:
     """Bytes of the map as Modbus registers."""
     at = range(address, address + len(data), 2)
-    return [int.from_bytes(data[i : i + 2], _order(a, high_first)) for i, a in zip(range(0, len(data), 2), at, strict=True)]
+    return [
+        int.from_bytes(data[i : i + 2], _order(a, high_first))
+        for i, a in zip(range(0, len(data), 2), at, strict=True)
+    ]
 
 
 def from_registers(address: int, registers: Sequence[int], high_first: bool = True) -> bytes:
     """Modbus registers as bytes of the map."""
-    return b"".join(value.to_bytes(2, _order(address + 2 * i, high_first)) for i, value in enumerate(registers))
+    return b"".join(
+        value.to_bytes(2, _order(address + 2 * i, high_first)) for i, value in enumerate(registers)
+    )
 
 
 def _order(address: int, high_first: bool):
@@ -128,7 +159,7 @@ def _frame(header: bytes, hand_id: int, command: int, address: int, data: bytes)
 
 
 @dataclass(frozen=True)
-class Frame:
+class InspireFrame:
     """A sound frame, taken apart."""
 
     hand_id: int
@@ -137,8 +168,8 @@ class Frame:
     data: bytes
 
 
-def parse(frame: bytes) -> Frame:
-    return Frame(frame[2], frame[4], int.from_bytes(frame[5:7], "little"), frame[7:-1])
+def parse(frame: bytes) -> InspireFrame:
+    return InspireFrame(frame[2], frame[4], int.from_bytes(frame[5:7], "little"), frame[7:-1])
 
 
 def cut_request(buffer: bytearray, counts: Counter[str]) -> bytes | None:
@@ -150,7 +181,9 @@ def cut_reply(buffer: bytearray, counts: Counter[str]) -> bytes | None:
 
 
 def _cut(buffer: bytearray, header: bytes, counts: Counter[str]) -> bytes | None:
-    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes are needed."""
+    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes
+    are needed.
+    """
     while True:
         begin = buffer.find(header)
         if begin < 0:

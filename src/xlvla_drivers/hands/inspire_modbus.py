@@ -1,8 +1,9 @@
 """The registers of an Inspire hand over Modbus, through pymodbus.
 
-By itself pymodbus waits up to twice its time-out, polls a serial port every millisecond, connects anew in the middle of a request
-and takes any answer for the one it asked for. So its clients here receive against one deadline, are never asked once their
-connection is lost, and their answers are checked.
+By itself pymodbus waits up to twice its time-out, polls a serial port every millisecond, connects
+anew in the middle of a request and takes any answer for the one it asked for. So its clients here
+receive against one deadline, are never asked once their connection is lost, and their answers are
+checked.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands.inspire_registers import Registers, host_and_port
 
 CONNECT_S = 1.0
-"""Also until a write that the port does not take is given up; a hand that is gone is noticed by its silence long before."""
+"""Also until a write that the port does not take is given up; a hand that is gone is noticed by its
+silence long before.
+"""
 
 
 class _Punctual:
@@ -43,8 +46,10 @@ class _Punctual:
 
 
 def _arrived(descriptor: int, until_s: float) -> bytes:
-    """What has arrived, waiting until then for the first of it; OSError where the other end is gone."""
-    if not awake.wait([descriptor], until_s):
+    """What has arrived, waiting until then for the first of it; OSError where the other end is
+    gone.
+    """
+    if not thread_clock.wait([descriptor], until_s):
         return b""
     try:
         data = os.read(descriptor, 4096)
@@ -73,13 +78,15 @@ class ModbusRegisters(Registers):
         refused: what a whole answer suffers from that pymodbus does not take.
     """
 
-    quiet_s, envelope, refused = 0.0, 0, ""
+    quiet_s = 0.0
+    envelope = 0
+    refused = ""
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool):
         super().__init__(address, hand_id, counts)
         self._high_first = high_first
         self._client: Any = None
-        self._heard = b""
+        self._received = b""
         self._settled = True
 
     @abstractmethod
@@ -87,19 +94,24 @@ class ModbusRegisters(Registers):
         """A client with an open connection; raises LinkLost."""
 
     def open(self) -> None:
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it writes to the terminal what `counts` says
+        logging.getLogger("pymodbus").setLevel(
+            logging.CRITICAL
+        )  # it writes to the terminal what `counts` says
         self.close()
         self._client = self._connected()
 
     def close(self) -> None:
-        client, self._client = self._client, None
+        client = self._client
+        self._client = None
         if client is not None:
             with contextlib.suppress(Exception):
                 client.close()
 
     def _read(self, address: int, size: int, until_s: float) -> bytes | None:
         count = size // 2
-        answer = self._ask("read_holding_registers", until_s, size + 2, address=address, count=count)
+        answer = self._ask(
+            "read_holding_registers", until_s, size + 2, address=address, count=count
+        )
         if answer is None or len(getattr(answer, "registers", ())) != count:
             return self._unexpected(answer)
         return wire.from_registers(address, answer.registers, self._high_first)
@@ -116,23 +128,29 @@ class ModbusRegisters(Registers):
 
     def _ask(self, method: str, until_s: float, expected: int = 5, **request: Any) -> Any:
         """One request's answer, None when none came in time that could be read."""
-        self._heard = b""
+        self._received = b""
         try:
             client = self._opened()
             self._forget(client.socket.fileno(), until_s)
-            client.until_s, self._settled = until_s, False
+            client.until_s = until_s
+            self._settled = False
             answer = getattr(client, method)(device_id=self.hand_id, **request)
         except (ConnectionException, OSError) as error:
             self.close()
             raise LinkLost(f"{self.address} is gone: {error}") from None
         except ModbusException:
-            if self._heard:
-                self.counts["truncated" if len(self._heard) < expected + self.envelope else self.refused] += 1
+            if self._received:
+                self.counts[
+                    "truncated" if len(self._received) < expected + self.envelope else self.refused
+                ] += 1
             return None
         self._settled = True
-        self.counts["duplicated"] += len(self._heard) > expected + self.envelope
+        self.counts["duplicated"] += len(self._received) > expected + self.envelope
         if answer.isError():
-            raise XlvlaError(f"{self.address}: the hand refuses register {request['address']} ({answer}): check options.model")
+            raise XlvlaError(
+                f"{self.address}: the hand refuses register {request['address']} ({answer}): check "
+                "options.model"
+            )
         return answer
 
     def _unexpected(self, answer: Any) -> None:
@@ -146,15 +164,17 @@ class ModbusRegisters(Registers):
         return self._client
 
     def _forget(self, descriptor: int, until_s: float) -> None:
-        """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
+        """What is still on the line answers an older request: an answer to the next one must not be
+        mistaken for it.
+        """
         quiet_s = 0.0 if self._settled else self.quiet_s
-        while (now_s := awake.now_s()) < until_s and _arrived(descriptor, now_s + quiet_s):
+        while (now_s := thread_clock.now_s()) < until_s and _arrived(descriptor, now_s + quiet_s):
             self.counts["unexpected"] += 1
 
     def _listen(self, sending: bool, data: bytes) -> bytes:
         """pymodbus shows every packet, what it received from the answer's beginning on."""
         if not sending:
-            self._heard = data
+            self._received = data
         return data
 
     @property
@@ -163,19 +183,28 @@ class ModbusRegisters(Registers):
 
 
 class RtuRegisters(ModbusRegisters):
-    """Modbus-RTU over a serial port. Its answers do not say to what they answer, so after a failure the line must fall quiet."""
+    """Modbus-RTU over a serial port. Its answers do not say to what they answer, so after a failure
+    the line must fall quiet.
+    """
 
     largest_read = 64
-    quiet_s, envelope, refused = 0.01, 3, "corrupt"
+    quiet_s = 0.01
+    envelope = 3
+    refused = "corrupt"
 
-    def __init__(self, address: str, hand_id: int, counts: Counter[str], high_first: bool, baud: int):
+    def __init__(
+        self, address: str, hand_id: int, counts: Counter[str], high_first: bool, baud: int
+    ):
         super().__init__(address, hand_id, counts, high_first)
         self._baud = baud
 
     def _connected(self) -> Any:
         client = _SerialClient(self.address, baudrate=self._baud, **self._settings)
         if not client.connect() or client.socket is None:
-            raise LinkLost(f"cannot open {self.address}: is the device plugged in, and no other program using it?")
+            raise LinkLost(
+                f"cannot open {self.address}: is the device plugged in, and no other program using "
+                "it?"
+            )
         with contextlib.suppress(OSError, ValueError, NotImplementedError):
             client.socket.set_low_latency_mode(True)
         return client
@@ -185,7 +214,8 @@ class TcpRegisters(ModbusRegisters):
     """Modbus-TCP, whose answers bear the request's number; the address is host or host:port."""
 
     largest_read = 250
-    envelope, refused = 7, "late"
+    envelope = 7
+    refused = "late"
 
     def _connected(self) -> Any:
         host, port = host_and_port(self.address)

@@ -1,7 +1,7 @@
 """The registers of an Inspire hand over each of its wires.
 
-Each wire offers the same four methods. `read` and `write` ask again until an answer comes and raise LinkLost after
-`LINK_TIMEOUT_S`; `glance` asks once and may go without.
+Each wire offers the same four methods. `read` and `write` ask again until an answer comes and raise
+LinkLost after `LINK_TIMEOUT_S`; `glance` asks once and may go without.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.serial_link import SerialLink
@@ -33,7 +33,9 @@ class Registers(ABC):
     largest_read: int
 
     def __init__(self, address: str, hand_id: int, counts: Counter[str]):
-        self.address, self.hand_id, self.counts = address, hand_id, counts
+        self.address = address
+        self.hand_id = hand_id
+        self.counts = counts
 
     @abstractmethod
     def open(self) -> None: ...
@@ -50,7 +52,7 @@ class Registers(ABC):
         """One attempt, until then; anything but None when the hand took it."""
 
     def glance(self, address: int, size: int) -> bytes | None:
-        return self._read(address, size, awake.now_s() + REPLY_S)
+        return self._read(address, size, thread_clock.now_s() + REPLY_S)
 
     def read(self, address: int, size: int) -> bytes:
         return self._insist(self._read, address, size)
@@ -58,11 +60,16 @@ class Registers(ABC):
     def write(self, address: int, data: bytes) -> None:
         self._insist(self._write, address, data)
 
-    def _insist(self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes) -> bytes:
-        end_s, until_s = awake.now_s() + LINK_TIMEOUT_S, awake.now_s() + REPLY_S
+    def _insist(
+        self, attempt: Callable[[int, Any, float], bytes | None], address: int, content: int | bytes
+    ) -> bytes:
+        end_s = thread_clock.now_s() + LINK_TIMEOUT_S
+        until_s = thread_clock.now_s() + REPLY_S
         while (answer := attempt(address, content, until_s)) is None:
-            if awake.now_s() >= end_s:
-                raise LinkLost(f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms")
+            if thread_clock.now_s() >= end_s:
+                raise LinkLost(
+                    f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms"
+                )
             self.counts["retries"] += 1
             until_s = end_s  # it may have answered, but late: from now on it is waited for
         return answer
@@ -85,26 +92,32 @@ class SerialRegisters(Registers):
         self._link.close()
 
     def _read(self, address: int, size: int, until_s: float) -> bytes | None:
-        data = self._ask(wire.read_request(self.hand_id, address, size), wire.READ, address, until_s)
+        data = self._ask(
+            wire.read_request(self.hand_id, address, size), wire.READ, address, until_s
+        )
         return data if data is None or len(data) == size else None
 
     def _write(self, address: int, data: bytes, until_s: float) -> bytes | None:
-        return self._ask(wire.write_request(self.hand_id, address, data), wire.WRITE, address, until_s)
+        return self._ask(
+            wire.write_request(self.hand_id, address, data), wire.WRITE, address, until_s
+        )
 
     def _ask(self, request: bytes, command: int, address: int, until_s: float) -> bytes | None:
         self._forget()
         self._link.send(request)
         while (frame := self._link.frame(self._cut, until_s)) is not None:
-            heard = wire.parse(frame)
-            if (heard.hand_id, heard.command, heard.address) == (self.hand_id, command, address):
+            parsed = wire.parse(frame)
+            if (parsed.hand_id, parsed.command, parsed.address) == (self.hand_id, command, address):
                 self._last = frame
-                return heard.data
+                return parsed.data
             self._count(frame)
         return None
 
     def _forget(self) -> None:
-        """What is still on the line answers an older request: an answer to the next one must not be mistaken for it."""
-        while (frame := self._link.frame(self._cut, awake.NOW)) is not None:
+        """What is still on the line answers an older request: an answer to the next one must not be
+        mistaken for it.
+        """
+        while (frame := self._link.frame(self._cut, thread_clock.NOW)) is not None:
             self._count(frame)
         self.counts["truncated"] += self._link.drain() > 0
 
@@ -119,5 +132,8 @@ def host_and_port(address: str) -> tuple[str, int]:
     """Of an address such as 192.168.11.210 or 127.0.0.1:6000."""
     host, _, port = address.partition(":")
     if not host or "/" in host or not (port or "0").isdigit():
-        raise XlvlaError(f"inspire: transport tcp needs an address such as 192.168.11.210 or 127.0.0.1:{wire.TCP_PORT}, not '{address}'")
+        raise XlvlaError(
+            "inspire: transport tcp needs an address such as 192.168.11.210 or "
+            f"127.0.0.1:{wire.TCP_PORT}, not '{address}'"
+        )
     return host, int(port or wire.TCP_PORT)

@@ -37,7 +37,8 @@ class Skin:
     """
 
     def __init__(self, taxel_n: float, largest: int, rate_hz: float):
-        self._taxel_n, self._period_s = taxel_n, 1 / rate_hz if rate_hz else float("inf")
+        self._taxel_n = taxel_n
+        self._period_s = 1 / rate_hz if rate_hz else float("inf")
         self._pieces = [
             Piece(name, offset, min(largest, field.size - offset))
             for name, field in wire.FIELDS.items()
@@ -65,5 +66,7 @@ class Skin:
         raw = self._raw[piece.field]
         raw[piece.offset : piece.offset + piece.size] = data
         if piece.offset + piece.size == len(raw):
-            self.fields = self.fields | {piece.field: self._taxel_n * wire.taxels(piece.field, bytes(raw))}
+            self.fields = self.fields | {
+                piece.field: self._taxel_n * wire.taxels(piece.field, bytes(raw))
+            }
         self._next = next(self._turns)

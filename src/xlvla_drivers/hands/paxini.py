@@ -1,7 +1,8 @@
 """Paxini DexH13 through the vendor's SDK (pxdex), the only way there is: its wire is not published.
 
-The SDK's wheels fit Python 3.10 alone, so `paxini_server.py` serves the hand from a process under that Python, and its death is a lost
-link. At an address that is an emulator's socket the emulator's SDK is served instead, under this Python.
+The SDK's wheels fit Python 3.10 alone, so `paxini_server.py` serves the hand from a process under
+that Python, and its death is a lost link. At an address that is an emulator's socket the emulator's
+SDK is served instead, under this Python.
 """
 
 from __future__ import annotations
@@ -25,10 +26,17 @@ from xlvla_drivers.device import DeviceState, Fault
 from xlvla_drivers.hands.paxini_link import ServerLink
 
 SLOTS = 16
-PIP, DIP = [2, 6, 10], [3, 7, 11]
-"""Slots of the three fingers' middle joints, and of the last joints that have no motor and follow them."""
+PIP = [2, 6, 10]
+DIP = [3, 7, 11]
+"""Slots of the three fingers' middle joints, and of the last joints that have no motor and follow
+them.
+"""
 MODULES = (
-    *(f"{finger}_{part}" for finger in ("index", "middle", "ring") for part in ("proximal", "middle", "tip")),
+    *(
+        f"{finger}_{part}"
+        for finger in ("index", "middle", "ring")
+        for part in ("proximal", "middle", "tip")
+    ),
     "thumb_proximal",
     "thumb_tip",
 )
@@ -43,15 +51,18 @@ class Options:
     Args:
         python: command of the Python (3.10) where pxdex is installed.
         unit: which of the SDK's two ways to say angles is used.
-        dip_ratio: last joint's angle over the middle joint's, UNCONFIRMED: nobody published it, 1.0 is a placeholder.
+        dip_ratio: last joint's angle over the middle joint's, UNCONFIRMED: nobody published it, 1.0
+            is a placeholder.
         passive: where the last joints are, worked out by `dip_ratio` or as the SDK reports them.
         rate_hz: how often the SDK is asked; what it can do is UNCONFIRMED, others ran it at 83 Hz.
         tactile_hz: how often the skin is read; 0: never.
         detail: read all 1140 points too.
-        force_n: newton per unit of the SDK's forces, UNCONFIRMED; steps of 0.1 N are common with this vendor.
+        force_n: newton per unit of the SDK's forces, UNCONFIRMED; steps of 0.1 N are common with
+            this vendor.
         max_speed: of the motors [rpm], up to 24000; 0: as the hand has it.
         camera: the palm camera's device, only for the SDK's own use.
-        home: find the motors' zero on connecting (initMotorPosition), needed once after the hand is switched on. The hand MOVES.
+        home: find the motors' zero on connecting (initMotorPosition), needed once after the hand is
+            switched on. The hand MOVES.
     """
 
     python: str = "python3.10"
@@ -81,7 +92,9 @@ class Driver:
     def __init__(self, address: str, side: Side, options: Options):
         self.joints = HAND.joint_names(side)
         self.counts: Counter[str] = Counter()
-        self._address, self._side, self._options = address, side, options
+        self._address = address
+        self._side = side
+        self._options = options
         self._link = ServerLink(self.counts)
         self._known: dict[str, Any] = {}
 
@@ -90,7 +103,10 @@ class Driver:
         side = self._link.open(self._command())
         if side != self._side:
             self._link.close()
-            raise XlvlaError(f"the hand at {self._address} is a {side} one, the rig has it as the {self._side} hand")
+            raise XlvlaError(
+                f"the hand at {self._address} is a {side} one, the rig has it as the {self._side} "
+                "hand"
+            )
 
     def read(self) -> DeviceState:
         for state in self._link.states():
@@ -106,7 +122,10 @@ class Driver:
         """Tells the motors to stay where they are and clears the fault codes."""
         done = self._link.ask("recover", "recovered", RECOVER_S)
         if done is None:
-            raise XlvlaError(f"a fault remains after clearing: {'; '.join(fault.text for fault in self.read().faults) or 'see the hand'}")
+            raise XlvlaError(
+                "a fault remains after clearing: "
+                f"{'; '.join(fault.text for fault in self.read().faults) or 'see the hand'}"
+            )
         return done
 
     def disconnect(self) -> None:
@@ -114,11 +133,16 @@ class Driver:
 
     def _command(self) -> list[str]:
         """That of the server, but for its socket."""
-        python, sdk = self._options.python, "pxdex.dh13"
+        python = self._options.python
+        sdk = "pxdex.dh13"
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.stat(self._address).st_mode):
-                python, sdk = sys.executable, str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py")
-        chosen = {"sdk": sdk} | {name: getattr(self._options, name) for name in ("camera", "unit", "rate_hz", "tactile_hz", "max_speed")}
+                python = sys.executable
+                sdk = str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py")
+        chosen = {"sdk": sdk} | {
+            name: getattr(self._options, name)
+            for name in ("camera", "unit", "rate_hz", "tactile_hz", "max_speed")
+        }
         flags = [f"--{name}" for name in ("detail", "home") if getattr(self._options, name)]
         flags += [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
         return [python, str(Path(__file__).with_name("paxini_server.py")), *flags, self._address]
@@ -130,24 +154,37 @@ class Driver:
     def _reported(self) -> DeviceState:
         position = np.array(self._known["position"], dtype=float)
         if position.shape != (SLOTS,):
-            raise XlvlaError(f"the SDK reports {position.size} angles, expected {SLOTS}: is this a DexH13?")
+            raise XlvlaError(
+                f"the SDK reports {position.size} angles, expected {SLOTS}: is this a DexH13?"
+            )
         warm = np.ravel(self._known["temperature"]).tolist()
-        names = MODULES if len(warm) == len(MODULES) else [f"part_{number}" for number in range(len(warm))]
+        names = (
+            MODULES
+            if len(warm) == len(MODULES)
+            else [f"part_{number}" for number in range(len(warm))]
+        )
         return DeviceState(
             self._known["stamp"],
             self._coupled(position) if self._options.passive == "coupled" else position,
             tactile=self._tactile(),
             temperature=dict(zip(names, warm, strict=True)),
-            faults=tuple(Fault(str(code), f"motor fault at {finger} {motor}".strip()) for finger, motor, code in self._known["faults"]),
+            faults=tuple(
+                Fault(str(code), f"motor fault at {finger} {motor}".strip())
+                for finger, motor, code in self._known["faults"]
+            ),
         )
 
     def _tactile(self) -> dict[str, np.ndarray]:
         forces = self._options.force_n * np.reshape(self._known["tactile"], (-1, 3))
         if len(forces) not in (0, len(MODULES)):
-            raise XlvlaError(f"the SDK reports forces of {len(forces)} modules, expected {len(MODULES)}")
+            raise XlvlaError(
+                f"the SDK reports forces of {len(forces)} modules, expected {len(MODULES)}"
+            )
         felt = dict(zip(MODULES, forces, strict=False))
         if self._known["detail"]:
-            felt["points"] = self._options.force_n * np.array([point for module in _points(self._known["detail"]) for point in module])
+            felt["points"] = self._options.force_n * np.array(
+                [point for module in _points(self._known["detail"]) for point in module]
+            )
         return felt
 
 

@@ -13,18 +13,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xlvla.errors import XlvlaError
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
 """The SDK looks for the hand, and may home it."""
-FIRST_S, PART_S, HUNG_S = 2.0, 3.0, 0.1
+FIRST_S = 2.0
+PART_S = 3.0
+HUNG_S = 0.1
 FRESH_S = 0.03
 """A state no older than this need not be waited for."""
 
 
 class ServerLink:
-    """A server and the socket to it; every method but `close` raises LinkLost once the server is gone."""
+    """A server and the socket to it; every method but `close` raises LinkLost once the server is
+    gone.
+    """
 
     def __init__(self, counts: Counter[str]):
         self.counts = counts
@@ -34,7 +38,9 @@ class ServerLink:
         self._forget()
 
     def open(self, command: Sequence[str]) -> str:
-        """Starts a server by its command, which gets the socket's number as its last argument; the side of the hand it found."""
+        """Starts a server by its command, which gets the socket's number as its last argument; the
+        side of the hand it found.
+        """
         self.close()
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(LINK_TIMEOUT_S)
@@ -50,14 +56,15 @@ class ServerLink:
 
     def states(self) -> list[dict[str, Any]]:
         """All states that arrived since; waits for one where the newest has grown old."""
-        self._hear(awake.NOW)
+        self._receive_states(thread_clock.NOW)
         while time.monotonic() - self._newest_s > FRESH_S:
-            until_s = self._heard_s + LINK_TIMEOUT_S
-            if not self._hear(until_s) and awake.now_s() > until_s:
+            until_s = self._received_s + LINK_TIMEOUT_S
+            if not self._receive_states(until_s) and thread_clock.now_s() > until_s:
                 self._patience_s = HUNG_S
                 raise LinkLost(f"nothing new of the hand for {1e3 * LINK_TIMEOUT_S:.0f} ms")
         self._patience_s = PART_S
-        states, self._states = self._states, []
+        states = self._states
+        self._states = []
         return states
 
     def say(self, **message: Any) -> None:
@@ -69,13 +76,20 @@ class ServerLink:
     def ask(self, what: str, answer: str, timeout_s: float) -> Any:
         self.say(**{what: True})
         self._await(lambda: answer in self._answers, timeout_s)
-        self._newest_s, self._heard_s = time.monotonic(), awake.now_s()  # there is no state while the SDK is busy
+        self._newest_s, self._received_s = (
+            time.monotonic(),
+            thread_clock.now_s(),
+        )  # there is no state while the SDK is busy
         return self._answers.pop(answer)
 
     def close(self) -> None:
-        """The server disables the motors by itself when the socket ends; one that hangs is killed and the motors hold."""
-        process, self._process = self._process, None
-        connection, self._socket = self._socket, None
+        """The server disables the motors by itself when the socket ends; one that hangs is killed
+        and the motors hold.
+        """
+        process = self._process
+        self._process = None
+        connection = self._socket
+        self._socket = None
         self._forget()
         if connection is not None:
             connection.close()
@@ -90,19 +104,25 @@ class ServerLink:
         self._buffer = b""
         self._states: list[dict[str, Any]] = []
         self._answers: dict[str, Any] = {}
-        self._newest_s = self._heard_s = 0.0  # when the newest state was made, and when it came by `awake`
+        self._newest_s = self._received_s = (
+            0.0  # when the newest state was made, and when it came by `awake`
+        )
 
     def _await(self, done: Callable[[], bool], timeout_s: float) -> None:
-        until_s = awake.now_s() + timeout_s
+        until_s = thread_clock.now_s() + timeout_s
         while not done():
-            if awake.now_s() > until_s:
-                raise LinkLost(f"the process of the vendor's SDK did not answer within {timeout_s:.0f} s")
-            self._hear(until_s)
+            if thread_clock.now_s() > until_s:
+                raise LinkLost(
+                    f"the process of the vendor's SDK did not answer within {timeout_s:.0f} s"
+                )
+            self._receive_states(until_s)
 
-    def _hear(self, until_s: float) -> bool:
-        """Takes in what has arrived, waiting until then for the first of it; whether anything had."""
+    def _receive_states(self, until_s: float) -> bool:
+        """Takes in what has arrived, waiting until then for the first of it; whether anything
+        had.
+        """
         connection = self._opened()
-        if not awake.wait([connection], until_s):
+        if not thread_clock.wait([connection], until_s):
             return False
         try:
             data = connection.recv(1 << 20)
@@ -123,14 +143,18 @@ class ServerLink:
             self.counts["corrupt"] += 1
             return
         if "unusable" in message:
-            raise XlvlaError(f"{message['unusable']}: options.python must be a Python 3.10 with the vendor's pxdex installed")
+            raise XlvlaError(
+                f"{message['unusable']}: options.python must be a Python 3.10 with the vendor's "
+                "pxdex installed"
+            )
         if "lost" in message:
             raise LinkLost(f"the vendor's SDK: {message['lost']}")
         if "state" in message:
             self._states.append(message["state"])
             at_s = message["state"]["at"]  # one clock for all processes of a machine
             self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
-            self._newest_s, self._heard_s = at_s, awake.now_s()
+            self._newest_s = at_s
+            self._received_s = thread_clock.now_s()
         else:
             self._answers.update(message)
 
@@ -143,17 +167,27 @@ class ServerLink:
         process = self._process
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = process.wait(0.01) if process is not None else None
-            return LinkLost(f"the process of the vendor's SDK ended ({'unknown' if code is None else code})")
+            return LinkLost(
+                f"the process of the vendor's SDK ended ({'unknown' if code is None else code})"
+            )
         return LinkLost("the process of the vendor's SDK hung up")
 
 
 def _started(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}  # meant for this Python
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }  # meant for this Python
     try:
         return subprocess.Popen(
-            command, pass_fds=[descriptor], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            pass_fds=[descriptor],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError as error:
         raise XlvlaError(
-            f"cannot run '{command[0]}' ({error.strerror}): options.python must be a Python 3.10 with the vendor's pxdex installed"
+            f"cannot run '{command[0]}' ({error.strerror}): options.python must be a Python 3.10 "
+            "with the vendor's pxdex installed"
         ) from None

@@ -1,9 +1,11 @@
-"""Serves one Paxini DexH13 through the vendor's SDK, in a process of its own under the Python that the SDK's wheels fit.
+"""Serves one Paxini DexH13 through the vendor's SDK, in a process of its own under the Python that
+the SDK's wheels fit.
 
-This file needs nothing but the standard library and pxdex, so any Python from 3.8 on can run it as it lies here. It talks to
-`paxini.Driver` in lines of JSON over an inherited socket:
+This file needs nothing but the standard library and pxdex, so any Python from 3.8 on can run it as
+it lies here. It talks to `paxini.Driver` in lines of JSON over an inherited socket:
 
-    to the driver     {"ready": side}, then at a steady rate {"state": {...}}; {"recovered": text or null}; at the end {"lost": why}, or
+    to the driver     {"ready": side}, then at a steady rate {"state": {...}}; {"recovered": text or
+    null}; at the end {"lost": why}, or
                       {"unusable": why} where trying again is of no use
     from the driver   {"target": 16 rad}, {"recover": true}
 
@@ -27,7 +29,8 @@ from typing import Any
 
 LEFT = 1
 """What activeHandy says of a left hand."""
-ONLINE_S, HEALTH_S = 0.05, 0.1
+ONLINE_S = 0.05
+HEALTH_S = 0.1
 GRACE_S = 2.0
 """An SDK call that takes longer while the driver is gone is cut short, with the process."""
 
@@ -63,15 +66,21 @@ class Link:
         os._exit(1)
 
 
-class Hand:
+class ServedHand:
     """One hand behind the SDK."""
 
     def __init__(self, sdk, options):
-        self._sdk, self._options = sdk, options
+        self._sdk = sdk
+        self._options = options
         self._control = sdk.DexH13Control()
         self._enabled = False
         tactile_s = 1 / options.tactile_hz if options.tactile_hz else math.inf
-        self._period_s = {"online": ONLINE_S, "faults": HEALTH_S, "tactile": tactile_s, "temperature": max(tactile_s, 1.0)}
+        self._period_s = {
+            "online": ONLINE_S,
+            "faults": HEALTH_S,
+            "tactile": tactile_s,
+            "temperature": max(tactile_s, 1.0),
+        }
         control = self._control
         self._turns: collections.deque[tuple[str, Any]] = collections.deque()
         self._turns += [("online", self._online), ("faults", self._faults)]
@@ -93,11 +102,18 @@ class Hand:
         return "left" if side == LEFT else "right"
 
     def follow(self, target):
-        """Goes to 16 rad; the motors are enabled only now, so that nothing is held before anybody says where."""
+        """Goes to 16 rad; the motors are enabled only now, so that nothing is held before anybody
+        says where.
+        """
         if not self._enabled:
-            self._must(self._control.setMotorControlMode(self._sdk.ControlMode.POSITION_CONTROL_MODE), "setMotorControlMode")
+            self._must(
+                self._control.setMotorControlMode(self._sdk.ControlMode.POSITION_CONTROL_MODE),
+                "setMotorControlMode",
+            )
             if self._options.max_speed:
-                self._must(self._control.setMotorMaxSpeed(self._options.max_speed), "setMotorMaxSpeed")
+                self._must(
+                    self._control.setMotorMaxSpeed(self._options.max_speed), "setMotorMaxSpeed"
+                )
             self._must(self._control.enableMotor(), "enableMotor")
             self._enabled = True
         self._go(target)
@@ -111,7 +127,9 @@ class Hand:
         return None if self._control.isFault() or not cleared else "cleared the fault codes"
 
     def look(self):
-        """A state: always the position, and one thing of the rest when it is due, since every call may be slow."""
+        """A state: always the position, and one thing of the rest when it is due, since every call
+        may be slow.
+        """
         state = {"position": self._position(), "at": time.monotonic(), "stamp": time.time_ns()}
         what, read = self._turns[0]
         self._turns.rotate(-1)
@@ -129,7 +147,9 @@ class Hand:
         if self._options.unit == "radian":
             self._control.setJointPositionsRadian(list(target))
         else:
-            self._control.setJointPositionsAngle([self._finger(target[i : i + 4]) for i in range(0, len(target), 4)])
+            self._control.setJointPositionsAngle(
+                [self._finger(target[i : i + 4]) for i in range(0, len(target), 4)]
+            )
 
     def _finger(self, angles):
         finger = self._sdk.FingerAngle()
@@ -141,7 +161,11 @@ class Hand:
         if self._options.unit == "radian":
             return [float(angle) for angle in self._control.getJointPositionsRadian()]
         fingers = self._control.getJointPositionsAngle()
-        return [math.radians(getattr(finger, f"joint{number}")) for finger in fingers for number in (1, 2, 3, 4)]
+        return [
+            math.radians(getattr(finger, f"joint{number}"))
+            for finger in fingers
+            for number in (1, 2, 3, 4)
+        ]
 
     def _online(self):
         if not self._control.isConnectHandy():
@@ -151,8 +175,11 @@ class Hand:
     def _faults(self):
         if not self._control.isFault():
             return []
-        told = [(str(error.finger_name), str(error.motor_ID), int(error.error_code)) for error in self._control.getFaultCode()]
-        return [error for error in told if error[2]] or [("hand", "", 0)]
+        errors = [
+            (str(error.finger_name), str(error.motor_ID), int(error.error_code))
+            for error in self._control.getFaultCode()
+        ]
+        return [error for error in errors if error[2]] or [("hand", "", 0)]
 
     @staticmethod
     def _must(done, what):
@@ -161,7 +188,9 @@ class Hand:
 
 
 def numbers(value):
-    """The SDK's forces and temperatures as lists of numbers; how deep it nests them is not known of every version."""
+    """The SDK's forces and temperatures as lists of numbers; how deep it nests them is not known of
+    every version.
+    """
     if all(hasattr(value, axis) for axis in "xyz"):
         return [float(value.x), float(value.y), float(value.z)]
     if isinstance(value, (int, float)):
@@ -212,9 +241,10 @@ def options():
 def main():
     chosen = options()
     sys.path.pop(0)  # this folder, which is of another Python's package
-    link, hand = Link(chosen.descriptor), None
+    link = Link(chosen.descriptor)
+    hand = None
     try:
-        hand = Hand(load(chosen.sdk), chosen)
+        hand = ServedHand(load(chosen.sdk), chosen)
         link.say(ready=hand.open())
         serve(link, hand, 1 / chosen.rate_hz)
     except ImportError as error:

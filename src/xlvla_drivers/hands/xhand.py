@@ -1,7 +1,7 @@
 """RobotEra XHand1: its RS485 frames, or the vendor's SDK where it is installed (EtherCAT needs it).
 
-An exchange brings targets to the hand and its state back, 8.4 ms on the wire. `write` begins one and `read` waits for its end, so that
-each control cycle costs one.
+An exchange brings targets to the hand and its state back, 8.4 ms on the wire. `write` begins one
+and `read` waits for its end, so that each control cycle costs one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.hands.xhand import HAND
 from xlvla.types import Side
-from xlvla_drivers import awake
+from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
 from xlvla_drivers.serial_link import SerialLink
 
 REPLY_S = LINK_TIMEOUT_S / 3
 MODES = {"position": wire.POSITION, "powerful": wire.POWERFUL}
-BOARDS = {"commboard_err": "communication board", "jointboard_err": "joint board", "tipboard_err": "fingertip board"}
+BOARDS = {
+    "commboard_err": "communication board",
+    "jointboard_err": "joint board",
+    "tipboard_err": "fingertip board",
+}
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,17 @@ class Options:
     """What a rig may say of an XHand.
 
     Args:
-        interface: rs485 is spoken here; sdk_rs485 and sdk_ethercat through the vendor's SDK, whose wheels fit Python 3.10 and 3.12 only.
-        hand_id: of the device: on its bus 0x80, 255 for whichever there is; for the SDK 0 is the first it finds.
+        interface: rs485 is spoken here; sdk_rs485 and sdk_ethercat through the vendor's SDK, whose
+            wheels fit Python 3.10 and 3.12 only.
+        hand_id: of the device: on its bus 0x80, 255 for whichever there is; for the SDK 0 is the
+            first it finds.
         kp, ki, kd: of every joint's position servo, device's units.
         tor_max: limit of every motor's current [mA].
         force_n: newton per count of a fingertip, UNCONFIRMED by the vendor.
         taxels: report the 120 forces of each fingertip beside their sum.
         torque_nm_a: joint torque [Nm] per ampere; 0: nobody knows it, and no effort is reported.
-        release: let the fingers go on disconnecting; else they hold, with up to `tor_max`, what was asked last.
+        release: let the fingers go on disconnecting; else they hold, with up to `tor_max`, what was
+            asked last.
         sdk_module: where the vendor's SDK is imported from.
     """
 
@@ -62,7 +69,9 @@ class Options:
         if not 0 <= self.tor_max <= 1000:
             raise XlvlaError(f"xhand: tor_max is 0..1000 mA, got {self.tor_max}")
         if any(not 0 <= gain <= 32767 for gain in (self.kp, self.ki, self.kd)):
-            raise XlvlaError(f"xhand: kp, ki and kd are 0..32767, got {self.kp}, {self.ki}, {self.kd}")
+            raise XlvlaError(
+                f"xhand: kp, ki and kd are 0..32767, got {self.kp}, {self.ki}, {self.kd}"
+            )
 
 
 class Exchanges(Protocol):
@@ -88,30 +97,39 @@ class Exchanges(Protocol):
 
 
 class SerialExchanges:
-    """Over RS485. Answers bear no number: one that comes before the wire had time for both is not the last request's."""
+    """Over RS485. Answers bear no number: one that comes before the wire had time for both is not
+    the last request's.
+    """
 
     complaint = ""
 
     def __init__(self, address: str, options: Options, counts: Counter[str]):
-        self._link, self._id, self._counts = SerialLink(address, wire.BAUD, counts), options.hand_id, counts
-        self._last, self._earliest_s = b"", 0.0
+        self._link = SerialLink(address, wire.BAUD, counts)
+        self._id = options.hand_id
+        self._counts = counts
+        self._last = b""
+        self._earliest_s = 0.0
 
     def open(self) -> None:
         self._link.open()
 
     def begin(self, command: np.ndarray) -> None:
-        self._dismiss(self._newest(awake.NOW))
+        self._dismiss(self._newest(thread_clock.NOW))
         self._counts["truncated"] += self._link.drain() > 0
         self._earliest_s = time.monotonic() + 0.95 * wire.EXCHANGE_S
         self._link.send(wire.frame(wire.PC, self._id, wire.EXCHANGE, command.tobytes()))
 
     def end(self, timeout_s: float) -> np.ndarray | None:
-        until_s = awake.now_s() + timeout_s
+        until_s = thread_clock.now_s() + timeout_s
         while (data := self._newest(until_s)) is not None:
-            heard = wire.parse(data)
-            if time.monotonic() > self._earliest_s and heard.command == wire.EXCHANGE and len(heard.payload) == wire.STATE.itemsize:
+            parsed = wire.parse(data)
+            if (
+                time.monotonic() > self._earliest_s
+                and parsed.command == wire.EXCHANGE
+                and len(parsed.payload) == wire.STATE.itemsize
+            ):
                 self._last = data
-                return wire.state(heard.payload)
+                return wire.state(parsed.payload)
             self._dismiss(data)
         return None
 
@@ -121,7 +139,10 @@ class SerialExchanges:
     def _newest(self, until_s: float) -> bytes | None:
         """The last of the frames that have arrived, waiting until then for one."""
         newest = self._link.frame(self._cut, until_s)
-        while newest is not None and (later := self._link.frame(self._cut, awake.NOW)) is not None:
+        while (
+            newest is not None
+            and (later := self._link.frame(self._cut, thread_clock.NOW)) is not None
+        ):
             self._counts["duplicated" if later == newest else "unexpected"] += 1
             newest = later
         return newest
@@ -148,7 +169,8 @@ class Driver:
     def connect(self) -> None:
         self.disconnect()
         self._exchanges.open()
-        self._command, self._begun_ns = self._passive(), 0
+        self._command = self._passive()
+        self._begun_ns = 0
         self.read()
 
     def read(self) -> DeviceState:
@@ -168,14 +190,18 @@ class Driver:
         return dict(zip(self.joints, command["position"].astype(float).tolist(), strict=True))
 
     def recover(self) -> str:
-        """Tells every joint to stay where it is. No command that clears errors is known: what remains needs the power switched."""
+        """Tells every joint to stay where it is. No command that clears errors is known: what
+        remains needs the power switched.
+        """
         measured = self.read()
         if self._command["mode"].any():
             self.write(dict(zip(self.joints, measured.position.tolist(), strict=True)))
         left = [fault for fault in self.read().faults if fault.stops]
         if left:
-            told = "; ".join(f"{fault.joint}: {fault.text} {fault.code}" for fault in left)
-            raise XlvlaError(f"{told}: nothing is known to clear it but switching the hand off and on")
+            listing = "; ".join(f"{fault.joint}: {fault.text} {fault.code}" for fault in left)
+            raise XlvlaError(
+                f"{listing}: nothing is known to clear it but switching the hand off and on"
+            )
         return "no error is left"
 
     def disconnect(self) -> None:
@@ -199,14 +225,23 @@ class Driver:
         self._begun_ns = time.time_ns()
 
     def _end(self) -> tuple[np.ndarray, int]:
-        """Waits for the answer, asking again where it does not come; the answer, and when it came [ns]."""
-        end_s = awake.now_s() + LINK_TIMEOUT_S
+        """Waits for the answer, asking again where it does not come; the answer, and when it came
+        [ns].
+        """
+        end_s = thread_clock.now_s() + LINK_TIMEOUT_S
         try:
-            if (state := self._exchanges.end(0.0)) is not None:  # it lay there already, since about then
+            if (
+                state := self._exchanges.end(0.0)
+            ) is not None:  # it lay there already, since about then
                 return state, min(time.time_ns(), self._begun_ns + round(1e9 * wire.EXCHANGE_S))
-            while (state := self._exchanges.end(min(REPLY_S, end_s - awake.now_s()))) is None:
-                if awake.now_s() >= end_s:
-                    raise LinkLost(f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} ms{self._exchanges.complaint}")
+            while (
+                state := self._exchanges.end(min(REPLY_S, end_s - thread_clock.now_s()))
+            ) is None:
+                if thread_clock.now_s() >= end_s:
+                    raise LinkLost(
+                        f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} "
+                        f"ms{self._exchanges.complaint}"
+                    )
                 self.counts["retries"] += 1
                 self._begin(self._command)
             return state, time.time_ns()
@@ -216,7 +251,9 @@ class Driver:
     def _reported(self, state: np.ndarray, stamp_ns: int) -> DeviceState:
         joints = state["joints"]
         constant = self._options.torque_nm_a
-        warm = dict(zip(self.joints, (joints["temperature"] & 0xFF).astype(float).tolist(), strict=True))
+        warm = dict(
+            zip(self.joints, (joints["temperature"] & 0xFF).astype(float).tolist(), strict=True)
+        )
         tips = zip(wire.FINGERS, state["tips"]["temperature"].tolist(), strict=True)
         return DeviceState(
             stamp_ns,
@@ -229,16 +266,26 @@ class Driver:
 
     def _tactile(self, tips: np.ndarray) -> dict[str, np.ndarray]:
         scale = self._options.force_n
-        felt = {f"{finger}_force": scale * force for finger, force in zip(wire.FINGERS, wire.forces(tips["force"]), strict=True)}
+        felt = {
+            f"{finger}_force": scale * force
+            for finger, force in zip(wire.FINGERS, wire.forces(tips["force"]), strict=True)
+        }
         if self._options.taxels:
             fields = wire.forces(tips["taxels"])
-            felt |= {f"{finger}_taxels": scale * taxels for finger, taxels in zip(wire.FINGERS, fields, strict=True)}
+            felt |= {
+                f"{finger}_taxels": scale * taxels
+                for finger, taxels in zip(wire.FINGERS, fields, strict=True)
+            }
         return felt
 
     def _faults(self, joints: Any) -> tuple[Fault, ...]:
-        """What the codes mean is not published; a fingertip's board does not keep its joint from moving."""
+        """What the codes mean is not published; a fingertip's board does not keep its joint from
+        moving.
+        """
         return tuple(
-            Fault(f"{field} {code:#06x}", f"error of the {board}", name, stops=field != "tipboard_err")
+            Fault(
+                f"{field} {code:#06x}", f"error of the {board}", name, stops=field != "tipboard_err"
+            )
             for field, board in BOARDS.items()
             for name, code in zip(self.joints, joints[field].tolist(), strict=True)
             if code
@@ -250,4 +297,6 @@ def _exchanges(address: str, options: Options, counts: Counter[str]) -> Exchange
         return SerialExchanges(address, options, counts)
     from xlvla_drivers.hands.xhand_sdk import SdkExchanges
 
-    return SdkExchanges(address, options)
+    return SdkExchanges(
+        address, options.interface, options.hand_id, options.taxels, options.sdk_module
+    )

@@ -1,4 +1,5 @@
-"""Bytes of the XHand1 on RS485. The vendor publishes none: the layout is that of two independent drivers, one tried on a hand.
+"""Bytes of the XHand1 on RS485. The vendor publishes none: the layout is that of two independent
+drivers, one tried on a hand.
 
 One exchange carries targets one way and the whole state back; there is no reading alone.
 """
@@ -16,9 +17,14 @@ FINGERS = ("thumb", "index", "middle", "ring", "little")
 TAXELS = 120
 BAUD = 3_000_000
 
-PC, HAND, EVERY_HAND = 0xFE, 0x80, 0xFF
-EXCHANGE, VERSION = 0x02, 0x13
-PASSIVE, POSITION, POWERFUL = 0, 3, 5
+PC = 0xFE
+HAND = 0x80
+EVERY_HAND = 0xFF
+EXCHANGE = 0x02
+VERSION = 0x13
+PASSIVE = 0
+POSITION = 3
+POWERFUL = 5
 
 COMMAND = np.dtype(
     [
@@ -54,25 +60,42 @@ STATE = np.dtype(
             ],
             JOINTS,
         ),
-        ("tips", [("force", _FORCE), ("taxels", _FORCE, TAXELS), ("temperatures", "u1", 20), ("temperature", "u1")], len(FINGERS)),
+        (
+            "tips",
+            [
+                ("force", _FORCE),
+                ("taxels", _FORCE, TAXELS),
+                ("temperatures", "u1", 20),
+                ("temperature", "u1"),
+            ],
+            len(FINGERS),
+        ),
     ]
 )
-"""All a hand says: position [rad]; torque [mA], its sign UNCONFIRMED; temperature deg C in the low byte. The normal force z
-of a fingertip is taken for unsigned as in the vendor's SDK, UNCONFIRMED."""
+"""All a hand says: position [rad]; torque [mA], its sign UNCONFIRMED; temperature deg C in the low
+byte. The normal force z of a fingertip is taken for unsigned as in the vendor's SDK, UNCONFIRMED.
+"""
 
-_HEADER, _HEAD, _CRC = b"\x55\xaa", 7, 2
+_HEADER = b"\x55\xaa"
+_HEAD = 7
+_CRC = 2
 FRAME_BYTES = _HEAD + COMMAND.itemsize * JOINTS + _CRC, _HEAD + STATE.itemsize + _CRC
 """Of an exchange's request and reply."""
 EXCHANGE_S = sum(FRAME_BYTES) * 10 / BAUD
 
 
 def frame(source: int, destination: int, command: int, payload: bytes = b"") -> bytes:
-    body = _HEADER + bytes([source, destination, command]) + len(payload).to_bytes(2, "little") + payload
+    body = (
+        _HEADER
+        + bytes([source, destination, command])
+        + len(payload).to_bytes(2, "little")
+        + payload
+    )
     return body + crc_hqx(body, 0).to_bytes(2, "little")
 
 
 @dataclass(frozen=True)
-class Frame:
+class XHandFrame:
     """A sound frame, taken apart."""
 
     source: int
@@ -81,12 +104,14 @@ class Frame:
     payload: bytes
 
 
-def parse(data: bytes) -> Frame:
-    return Frame(data[2], data[3], data[4], data[_HEAD:-_CRC])
+def parse(data: bytes) -> XHandFrame:
+    return XHandFrame(data[2], data[3], data[4], data[_HEAD:-_CRC])
 
 
 def cut(buffer: bytearray, counts: Counter[str], longest: int = STATE.itemsize) -> bytes | None:
-    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes are needed."""
+    """The first sound frame off the front of a buffer, with what precedes it; None when more bytes
+    are needed.
+    """
     while True:
         begin = buffer.find(_HEADER)
         if begin < 0:
@@ -98,7 +123,9 @@ def cut(buffer: bytearray, counts: Counter[str], longest: int = STATE.itemsize) 
         if payload <= longest and (len(buffer) < _HEAD or len(buffer) < length):
             return None
         data = bytes(buffer[:length])
-        if payload <= longest and crc_hqx(data[:-_CRC], 0) == int.from_bytes(data[-_CRC:], "little"):
+        if payload <= longest and crc_hqx(data[:-_CRC], 0) == int.from_bytes(
+            data[-_CRC:], "little"
+        ):
             del buffer[:length]
             return data
         counts["truncated" if payload <= longest and _begins_again(data) else "corrupt"] += 1

@@ -1,1 +1,3 @@
-"""From chunks to commands: validation, playing, blending, limits. Pure; the node around it is `xlvla_drivers.nodes.motion`."""
+"""From chunks to commands: validation, playing, blending, limits. Pure; the node around it is
+`xlvla_drivers.nodes.motion`.
+"""

@@ -10,7 +10,9 @@ from xlvla_drivers.motion.chunk import Refused
 
 
 class Level(IntEnum):
-    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` has not said."""
+    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` has not
+    said.
+    """
 
     OK, WARN, ERROR, STALE, SILENT = range(5)
 
@@ -18,24 +20,28 @@ class Level(IntEnum):
 class Authority:
     """What the operator and the devices have said.
 
-    Only one source drives. Who is chosen by name; without a choice it is the first one heard after engaging, until the
-    next engagement. Another choice while engaged lets the new source join from where the robot is.
+    Only one source drives. Who is chosen by name; without a choice it is the first one heard after
+    engaging, until the next engagement. Another choice while engaged lets the new source join from
+    where the robot is.
 
     Args:
         engaged: whether chunks are played from the start.
-        awaited: devices that must have said that they are well before anything is engaged.
+        awaited: devices that must have reported ok before motion is engaged.
 
     Attributes:
         stopped: an e-stop is latched.
         engaged: chunks are played unless stopped.
-        driver: the source that drives; None before one was heard.
+        driver: the source that drives; None before one has published.
     """
 
     def __init__(self, engaged: bool, awaited: Iterable[str] = ()):
-        self.engaged, self.stopped = engaged, False
+        self.engaged = engaged
+        self.stopped = False
         self.driver: str | None = None
         self._chosen = self._why = ""
-        self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(awaited, (Level.SILENT, "its driver has said nothing"))
+        self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(
+            awaited, (Level.SILENT, "no status from its driver yet")
+        )
 
     @property
     def moves(self) -> bool:
@@ -61,27 +67,37 @@ class Authority:
         self.stopped = True
 
     def disengage(self, why: str) -> None:
-        """Nothing moves any more, for a reason that the operator is to see to before engaging again."""
-        self.engaged, self._why = False, why
+        """Nothing moves any more, for a reason that the operator is to see to before engaging
+        again.
+        """
+        self.engaged = False
+        self._why = why
 
     def reset(self) -> None:
         """Ends an e-stop; nothing moves until it is engaged."""
-        self.stopped, self.engaged, self._why = False, False, ""
+        self.stopped = False
+        self.engaged = False
+        self._why = ""
 
     def engage(self, on: bool) -> bool:
-        """Engages or disengages; whether an engagement began. Raises XlvlaError where it may not."""
+        """Engages or disengages; whether an engagement began. Raises XlvlaError where it may
+        not.
+        """
         if not on:
-            self.engaged, self._why = False, ""
+            self.engaged = False
+            self._why = ""
             return False
         if self.stopped:
             raise XlvlaError("an e-stop is latched: call /motion/reset first")
         if lost := self.lost():
             raise XlvlaError("; ".join(f"{device}: {self._devices[device][1]}" for device in lost))
-        began, self.engaged, self._why = not self.engaged, True, ""
+        began = not self.engaged
+        self.engaged = True
+        self._why = ""
         self.driver = None if began else self.driver
         return began
 
-    def hear(self, device: str, level: int, text: str) -> bool:
+    def on_status(self, device: str, level: int, text: str) -> bool:
         """What a device says of itself; whether it was lost just now, which disengages."""
         before = self._devices.get(device, (Level.OK, ""))[0]
         self._devices[device] = Level(min(level, Level.STALE)), text
@@ -90,7 +106,7 @@ class Authority:
         return lost and before < Level.ERROR
 
     def choose(self, source: str) -> bool:
-        """The operator names who drives; whether somebody else must let go."""
+        """The operator selects the source; returns whether another source is disengaged."""
         self._chosen = source
         if self.driver is None or not source or source == self.driver:
             return False

@@ -1,4 +1,6 @@
-"""The quickest stop within limits of acceleration and jerk, in closed form and for all joints at once."""
+"""The quickest stop within limits of acceleration and jerk, in closed form and for all joints at
+once.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from xlvla_drivers.motion.steps import State
 class Braking:
     """The quickest stop of N independent joints from a state.
 
-    A joint changes its acceleration by its full jerk until it brakes as hard as it needs or may, keeps that, and lets
-    it go again. The stop from any state on the way is the rest of the same way: a stop that was checked once stays
-    checked while it is played.
+    A joint changes its acceleration by its full jerk until it brakes as hard as it needs or may,
+    keeps that, and lets it go again. The stop from any state on the way is the rest of the same
+    way: a stop that was checked once stays checked while it is played.
 
     Args:
         state: where it begins.
@@ -20,17 +22,22 @@ class Braking:
 
     Attributes:
         start: positions [N] where it begins.
-        low, high: the furthest [N] rad that the stop leads below and above where it begins, low <= 0 <= high.
+        low, high: the furthest [N] rad that the stop leads below and above where it begins, low <=
+            0 <= high.
         duration_s: until all joints rest.
-        wiggle: [N] rad/s^2: in a part of the stop that takes t seconds a joint that turns round goes at most wiggle * t^2
-            more than from one end of the part to the other; 0 for a joint that does not.
+        wiggle: [N] rad/s^2: in a part of the stop that takes t seconds a joint that turns round
+            goes at most wiggle * t^2 more than from one end of the part to the other; 0 for a joint
+            that does not.
     """
 
     def __init__(self, state: State, acceleration: np.ndarray, jerk: np.ndarray):
         peak = state.velocity + state.acceleration * np.abs(state.acceleration) / (2 * jerk)
-        self.start, self._way = state.position, np.copysign(1.0, peak)
-        self._acceleration, self._jerk = acceleration, jerk
-        self._speed, self._pull = self._way * state.velocity, self._way * state.acceleration
+        self.start = state.position
+        self._way = np.copysign(1.0, peak)
+        self._acceleration = acceleration
+        self._jerk = jerk
+        self._speed = self._way * state.velocity
+        self._pull = self._way * state.acceleration
         to_lose = np.maximum(self._speed + self._pull**2 / (2 * jerk), 0.0)
         hardest = np.minimum(np.sqrt(jerk * to_lose), acceleration)
         self._onset_s = np.maximum(self._pull + hardest, 0.0) / jerk
@@ -48,7 +55,9 @@ class Braking:
 
     def at(self, seconds: float) -> State:
         """The state so much later; at rest after `duration_s`."""
-        jerk, speed, pull = self._jerk, self._speed, self._pull
+        jerk = self._jerk
+        speed = self._speed
+        pull = self._pull
         onset = np.minimum(seconds, self._onset_s)
         hold = np.minimum(np.maximum(seconds - self._onset_s, 0.0), self._hold_s)
         ease = np.minimum(np.maximum(seconds - self._onset_s - self._hold_s, 0.0), self._ease_s)
@@ -64,12 +73,20 @@ class Braking:
         return State(self.start + self._way * way, self._way * velocity, self._way * left)
 
     def _reach(self) -> tuple[np.ndarray, np.ndarray]:
-        jerk, speed, pull = self._jerk, self._speed, self._pull
-        onset, hold = self._onset_s, self._hold_s
+        jerk = self._jerk
+        speed = self._speed
+        pull = self._pull
+        onset = self._onset_s
+        hold = self._hold_s
         braking = pull - jerk * onset
         slower = speed + (pull + braking) / 2 * onset
-        end = onset * (speed + onset * (pull / 2 - jerk * onset / 6)) + hold * (slower + braking * hold / 2) + jerk * self._ease_s**3 / 6
-        most, least = np.maximum(end, 0.0), np.zeros_like(end)
+        end = (
+            onset * (speed + onset * (pull / 2 - jerk * onset / 6))
+            + hold * (slower + braking * hold / 2)
+            + jerk * self._ease_s**3 / 6
+        )
+        most = np.maximum(end, 0.0)
+        least = np.zeros_like(end)
         turns = speed < 0  # it goes the other way first, until its speed has turned
         if turns.any():
             turned_s = (pull - np.sqrt(np.maximum(pull**2 + 2 * jerk * speed, 0.0))) / jerk
@@ -79,7 +96,7 @@ class Braking:
         return np.where(forwards, least, -most), np.where(forwards, most, -least)
 
 
-class Standing:
+class AtRest:
     """The stop of joints [N] that rest, as a `Braking` that takes no time."""
 
     duration_s = 0.0

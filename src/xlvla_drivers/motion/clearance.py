@@ -1,4 +1,6 @@
-"""Whether a rig keeps its distances on the way it is about to take, and how fast it may go near things."""
+"""Whether a rig keeps its distances on the way it is about to take, and how fast it may go near
+things.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from xlvla.rig import Rig
 from xlvla_drivers.motion.distance import Distances
-from xlvla_drivers.motion.pace import REACTION_S
+from xlvla_drivers.motion.speed_scaling import REACTION_S
 from xlvla_drivers.motion.way import Looks, Piece, Way
 
 AHEAD_S = (REACTION_S / 2, REACTION_S)
@@ -19,19 +21,27 @@ SAME_M = 2e-4
 """A distance that shrinks less than this on the way ahead does not shrink."""
 
 HOLDS = 0.5
-"""With which acceleration [m/s^2] a hand is held that presses as far as it may; arms can ten times that."""
+"""With which acceleration [m/s^2] a hand is held that presses as far as it may; arms can ten times
+that.
+"""
 
 SLACK_M = 0.00025
-"""By at most so much may a distance be below its stop between two looked-at poses: a bound, from joint angles and lever arms."""
+"""By at most so much may a distance be below its stop between two looked-at poses: a bound, from
+joint angles and lever arms.
+"""
 
 NOISE_M = 2e-5
-"""By at most so much may a distance be below its stop where it was looked at; distances are exact to a tenth of this.
+"""By at most so much may a distance be below its stop where it was looked at; distances are exact
+to a tenth of this.
 
-Less than `SLACK_M`: from where a rig has come to rest there is always room to judge the first of its way back.
+Less than `SLACK_M`: from where a rig has come to rest there is always room to judge the first of
+its way back.
 """
 
 DRIFT_M = 0.03
-"""Distances are measured anew where a pair that matters may have changed by more than this since they were."""
+"""Distances are measured anew where a pair that matters may have changed by more than this since
+they were.
+"""
 
 MOST_POSES = 96
 """A way that takes more looks than this to judge counts as one that does not keep its distances."""
@@ -39,7 +49,9 @@ MOST_POSES = 96
 
 @dataclass(frozen=True)
 class Verdict:
-    """The pace allowed, and the gap that decides it (the tightest one where none does) with its distance."""
+    """The pace allowed, and the gap that decides it (the tightest one where none does) with its
+    distance.
+    """
 
     pace: float
     gap: str
@@ -49,9 +61,10 @@ class Verdict:
 class Clearance:
     """Judges ways by bounds where those suffice and by exact distances where not.
 
-    A distance shrinks at most by the angles that joints turn times their lever arms, so one measurement of everything is
-    good for all poses near it. Pairs for which it is not are measured along the way, at poses so close to each other that
-    in between nothing can go below its stop by more than `SLACK_M`.
+    A distance shrinks at most by the angles that joints turn times their lever arms, so one
+    measurement of everything is good for all poses near it. Pairs for which it is not are measured
+    along the way, at poses so close to each other that in between nothing can go below its stop by
+    more than `SLACK_M`.
 
     What is nearer than its stop from the beginning may only get further away, and not nearer again.
     """
@@ -69,7 +82,9 @@ class Clearance:
         self._floor = np.minimum(self._stop, self._known)
 
     def carried(self, before: np.ndarray, after: np.ndarray) -> None:
-        """Somebody else has moved the rig from a pose [N] to another: what came nearer by that is nobody's command."""
+        """The rig was moved externally from a pose [N] to another: distances that shrank by that
+        were not commanded.
+        """
         nearer = np.minimum(self.distances.at(after) - self.distances.at(before), 0.0)
         self._floor = np.minimum(self._stop, self._floor + nearer)
         self._measure(after)
@@ -86,7 +101,8 @@ class Clearance:
         return not near.size or self._keeps(way, near)
 
     def look(self, here: np.ndarray, ahead: Sequence[np.ndarray], rate: float) -> Verdict:
-        """The pace at a pose [N] of a rig that plays at `rate`, whose chunks want those poses `AHEAD_S` of their time later.
+        """The pace at a pose [N] of a rig that plays at `rate`, whose chunks want those poses
+        `AHEAD_S` of their time later.
 
         Slows what makes a small distance smaller; what makes it larger, or leaves it, goes on.
         """
@@ -100,13 +116,20 @@ class Clearance:
             return self._verdict(1.0, tightest, self._known[tightest])
         now = self.distances.some(here, near)
         turned = np.max([np.abs(pose - here) for pose in ahead], axis=0)
-        soon = np.flatnonzero(now - self._shrinks(near, turned, turned + np.abs(here - self._pose)) < self._slow[near])
+        soon = np.flatnonzero(
+            now - self._shrinks(near, turned, turned + np.abs(here - self._pose)) < self._slow[near]
+        )
         tightest = int(np.argmin(now - self._stop[near]))
         if not soon.size:
             return self._verdict(1.0, near[tightest], now[tightest])
-        near, now = near[soon], now[soon]
+        near = near[soon]
+        now = now[soon]
         least = np.min([self.distances.some(pose, near) for pose in ahead], axis=0)
-        allowed = np.where(self._touches[near], self._presses(near, now, least), self._nears(near, now, least, rate))
+        allowed = np.where(
+            self._touches[near],
+            self._presses(near, now, least),
+            self._nears(near, now, least, rate),
+        )
         allowed[least > now - SAME_M] = 1.0
         tightest = int(np.argmin(allowed if (allowed < 1).any() else now - self._stop[near]))
         return self._verdict(float(allowed.min()), near[tightest], now[tightest])
@@ -114,19 +137,31 @@ class Clearance:
     def _verdict(self, pace: float, row: int, distance_m: float) -> Verdict:
         return Verdict(pace, str(self.distances.gaps[row]), float(distance_m))
 
-    def _nears(self, rows: np.ndarray, now: np.ndarray, least: np.ndarray, rate: float) -> np.ndarray:
-        """The paces [R] at which distances go gently to their stops, which at `rate` come down from `now` towards `least` [R] m."""
+    def _nears(
+        self, rows: np.ndarray, now: np.ndarray, least: np.ndarray, rate: float
+    ) -> np.ndarray:
+        """The paces [R] at which distances go gently to their stops, which at `rate` come down from
+        `now` towards `least` [R] m.
+        """
         then = now + rate * (least - now)  # a slower rig comes less far before it stands
         return np.clip((then - self._stop[rows]) / (self._slow[rows] - self._stop[rows]), 0.0, 1.0)
 
     def _presses(self, rows: np.ndarray, now: np.ndarray, least: np.ndarray) -> np.ndarray:
-        """The paces [R] at which hands that press on the table can be held at the stop: work there is not slowed any more than that."""
+        """The paces [R] at which hands that press on the table can be held at the stop: work there
+        is not slowed any more than that.
+        """
         speed = np.maximum(now - least, SAME_M) / AHEAD_S[-1]
-        return np.clip(np.sqrt(2 * HOLDS * np.maximum(now - self._stop[rows], 0.0)) / speed, 0.0, 1.0)
+        return np.clip(
+            np.sqrt(2 * HOLDS * np.maximum(now - self._stop[rows], 0.0)) / speed, 0.0, 1.0
+        )
 
     def _measure(self, pose: np.ndarray) -> None:
         """Everything, at a pose the rig is at."""
-        self._known, self._levers, self._pose = self.distances.at(pose), self.distances.levers(), pose
+        self._known, self._levers, self._pose = (
+            self.distances.at(pose),
+            self.distances.levers(),
+            pose,
+        )
         self._floor = np.maximum(self._floor, np.minimum(self._stop, self._known))
 
     def _drifted(self, pose: np.ndarray, rows: np.ndarray) -> bool:
@@ -149,7 +184,8 @@ class Clearance:
         doubtful = np.flatnonzero(here - self._from_start(way, rows) < least[rows])
         if not doubtful.size:
             return True
-        rows, here = rows[doubtful], here[doubtful]
+        rows = rows[doubtful]
+        here = here[doubtful]
         step = looks.at(0.0, rows)
         pieces = [Piece(rows, (0.0, 0.0), (start, step[0]), (here, step[1]))]
         if way.duration_s > 0:
@@ -162,7 +198,10 @@ class Clearance:
             if any((distances < allowed).any() for distances in piece.distances):
                 return False
             length_s = piece.times[1] - piece.times[0]
-            open_ = np.flatnonzero(sum(piece.distances) - self._between(piece, wiggle * length_s**2) < 2 * (allowed - SLACK_M))
+            open_ = np.flatnonzero(
+                sum(piece.distances) - self._between(piece, wiggle * length_s**2)
+                < 2 * (allowed - SLACK_M)
+            )
             if not open_.size:
                 continue
             if looks.count >= MOST_POSES:
@@ -177,23 +216,30 @@ class Clearance:
         return self._shrinks(rows, np.maximum(way.start - low, high - way.start), away)
 
     def _between(self, piece: Piece, wiggle: np.ndarray) -> np.ndarray:
-        """By how much the distances [R] may be less within a piece than at one of its ends and at the other, together."""
+        """By how much the distances [R] may be less within a piece than at one of its ends and at
+        the other, together.
+        """
         first, last = piece.poses
         away = np.maximum(np.abs(first - self._pose), np.abs(last - self._pose)) + wiggle
         return self._shrinks(piece.rows, np.abs(last - first) + wiggle, away)
 
     def _shrinks(self, rows: np.ndarray, turned: np.ndarray, away: np.ndarray) -> np.ndarray:
-        """By how much distances [R] shrink at most while joints turn by `turned` [N] rad, at most `away` [N] from where they were measured.
+        """By how much distances [R] shrink at most while joints turn by `turned` [N] rad, at most
+        `away` [N] from where they were measured.
 
         A lever is longer there by no more than what it carries has moved.
         """
         levers = self._levers[rows]
-        return _shrinks(levers, turned) + _shrinks(levers, away) * _shrinks(self._moved[rows], turned)
+        return _shrinks(levers, turned) + _shrinks(levers, away) * _shrinks(
+            self._moved[rows], turned
+        )
 
 
 def _shrinks(levers: np.ndarray, turned: np.ndarray) -> np.ndarray:
-    """By how much distances [R] m may shrink whose levers are [R, N] m/rad while joints turn by so much [N] rad.
+    """By how much distances [R] m may shrink whose levers are [R, N] m/rad while joints turn by so
+    much [N] rad.
 
-    Not `@`: for so many numbers a library would start threads, which a control loop would have to wait for.
+    Not `@`: for so many numbers a library would start threads, which a control loop would have to
+    wait for.
     """
     return np.einsum("rn,n->r", levers, turned)

@@ -9,13 +9,15 @@ import numpy as np
 from xlvla_drivers.motion.chunk import Trajectory, warped
 from xlvla_drivers.motion.fade import Fade
 from xlvla_drivers.motion.limits import Bounds
-from xlvla_drivers.motion.pace import Beat
+from xlvla_drivers.motion.speed_scaling import Beat
 from xlvla_drivers.motion.steps import State
 
 
 @dataclass
 class Course:
-    """The curve of a chunk with an offset that leads from the last command to it and fades, played for `played_s` of its time."""
+    """The curve of a chunk with an offset that leads from the last command to it and fades, played
+    for `played_s` of its time.
+    """
 
     trajectory: Trajectory
     fade: Fade
@@ -23,9 +25,18 @@ class Course:
 
     @classmethod
     def joined(
-        cls, trajectory: Trajectory, played_s: float, command: State, beat: Beat, bounds: Bounds, blend_s: float, longest_s: float
+        cls,
+        trajectory: Trajectory,
+        played_s: float,
+        command: State,
+        beat: Beat,
+        bounds: Bounds,
+        blend_s: float,
+        longest_s: float,
     ) -> Course:
-        """Joins a curve at a time of it, from a command that was played at `beat`; the offset fades in `blend_s` to `longest_s`."""
+        """Joins a curve at a time of it, from a command that was played at `beat`; the offset fades
+        in `blend_s` to `longest_s`.
+        """
         pace = max(beat.rate, 0.1)
         own = warped(command, 1 / pace, -beat.change / pace**3)
         offset = own - trajectory.at(played_s)
@@ -37,7 +48,9 @@ class Course:
         return self.played_s < self.trajectory.end_s
 
     def ahead(self, seconds: float) -> State:
-        """The state [N] that is wanted after so much more of the chunk's time, at the chunk's own pace."""
+        """The state [N] that is wanted after so much more of the chunk's time, at the chunk's own
+        pace.
+        """
         then_s = self.played_s + seconds
         on_curve = self.trajectory.at(then_s)
         return on_curve if then_s >= self.fade.end_s else on_curve + self.fade.at(then_s)
@@ -48,6 +61,10 @@ class Course:
 
 
 def _least_s(offset: State, bounds: Bounds) -> float:
-    """In which time a gap closes about within the limits: hurried more, chunks that come in quick succession fight over it."""
+    """In which time a gap closes about within the limits: hurried more, chunks that come in quick
+    succession fight over it.
+    """
     gap = np.abs(offset.position)
-    return float(max(np.sqrt(3 * gap / bounds.acceleration).max(), np.cbrt(20 * gap / bounds.jerk).max()))
+    return float(
+        max(np.sqrt(3 * gap / bounds.acceleration).max(), np.cbrt(20 * gap / bounds.jerk).max())
+    )

@@ -11,7 +11,9 @@ from xlvla_drivers.motion.steps import State
 
 @dataclass(frozen=True)
 class Fade:
-    """An offset that goes to nothing along a quintic, in time of the chunk: gone, and at rest, at `end_s`."""
+    """An offset that goes to nothing along a quintic, in time of the chunk: gone, and at rest, at
+    `end_s`.
+    """
 
     curve: np.ndarray
     """Coefficients [6, N] of the powers of the time that has passed."""
@@ -21,12 +23,19 @@ class Fade:
 
     @classmethod
     def over(cls, offset: State, blend_s: float, start_s: float) -> Fade:
-        """From an offset with its velocity and acceleration at `start_s` to nothing `blend_s` later."""
-        t, gap, drift, bend = blend_s, offset.position, offset.velocity, offset.acceleration / 2
+        """From an offset with its velocity and acceleration at `start_s` to nothing `blend_s`
+        later.
+        """
+        t = blend_s
+        gap = offset.position
+        drift = offset.velocity
+        bend = offset.acceleration / 2
         cubic = -(10 * gap / t + 6 * drift + 3 * bend * t) / t**2
         quartic = (15 * gap / t + 8 * drift + 3 * bend * t) / t**3
         quintic = -(6 * gap / t + 3 * drift + bend * t) / t**4
-        return cls(np.stack([gap, drift, bend, cubic, quartic, quintic]), start_s, start_s + blend_s)
+        return cls(
+            np.stack([gap, drift, bend, cubic, quartic, quintic]), start_s, start_s + blend_s
+        )
 
     def at(self, time_s: float) -> State:
         if time_s >= self.end_s:

@@ -13,8 +13,11 @@ PEAK = 1.875
 SHORTEST_S = 1.0
 
 
-def way_home(here: np.ndarray, home: np.ndarray, velocity: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Positions [T, N] rad of a straight minimum-jerk path from `here` to `home`; frame k is due at (k + 1) / rate_hz.
+def way_home(
+    here: np.ndarray, home: np.ndarray, velocity: np.ndarray, rate_hz: float
+) -> np.ndarray:
+    """Positions [T, N] rad of a straight minimum-jerk path from `here` to `home`; frame k is due at
+    (k + 1) / rate_hz.
 
     Args:
         velocity: speed limits [N] rad/s; at most `SLOW` of any is used.

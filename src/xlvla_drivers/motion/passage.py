@@ -1,4 +1,6 @@
-"""How much time passes for what is in motion, whatever is done to the clock that stamps are compared in."""
+"""How much time passes for what is in motion, whatever is done to the clock that stamps are
+compared in.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,14 @@ PERIOD_S = 0.02
 """Ticks and monotonic time may disagree by so much: a loop that was kept waiting catches up."""
 
 JUMP_S = 0.25
-"""A clock that is set by more than this while somebody's chunk is played ends it: nobody knows when its frames are due."""
+"""A clock that is set by more than this while somebody's chunk is played ends it: nobody knows when
+its frames are due.
+"""
 
 STANDSTILL_S = 1.0
-"""A simulation's clock that moves on by more at once was set, or stood still for longer than a chunk is of use."""
+"""A simulation's clock that moves on by more at once was set, or stood still for longer than a
+chunk is of use.
+"""
 
 
 class Passage:
@@ -25,24 +31,35 @@ class Passage:
     """
 
     def __init__(self, rate_hz: float, simulated: bool):
-        self._period_s, self._simulated = 1 / rate_hz, simulated
-        self._last_s, self._steady_s = -1.0, time.monotonic()
+        self._period_s = 1 / rate_hz
+        self._simulated = simulated
+        self._last_s = -1.0
+        self._steady_s = time.monotonic()
 
     def tick(self, now_s: float, missed: int) -> tuple[float, str]:
-        """How much time has passed [s] at the tick of `now_s`, and in words how the clock was set, '' where it was not."""
-        asked_s, told_s = (1 + missed) * self._period_s, now_s - self._last_s
-        steady_s, first = time.monotonic() - self._steady_s, self._last_s < 0
-        self._last_s, self._steady_s = now_s, self._steady_s + steady_s
+        """How much time has passed [s] at the tick of `now_s`, and in words how the clock was set,
+        '' where it was not.
+        """
+        asked_s = (1 + missed) * self._period_s
+        elapsed_s = now_s - self._last_s
+        steady_s = time.monotonic() - self._steady_s
+        first = self._last_s < 0
+        self._last_s = now_s
+        self._steady_s = self._steady_s + steady_s
         if first:
             return self._period_s, ""
-        set_by_s = self._set_by_s(told_s, steady_s)
+        set_by_s = self._set_by_s(elapsed_s, steady_s)
         if set_by_s:
-            return self._period_s, f"the clock was set {'back' if set_by_s < 0 else 'forward'} by {abs(set_by_s):.2f} s"
+            return (
+                self._period_s,
+                f"the clock was set {'back' if set_by_s < 0 else 'forward'} by {abs(set_by_s):.2f} "
+                "s",
+            )
         if not self._simulated and asked_s > steady_s + PERIOD_S:
             asked_s = steady_s
         return min(asked_s, LONGEST_STEP_S), ""
 
-    def _set_by_s(self, told_s: float, steady_s: float) -> float:
+    def _set_by_s(self, elapsed_s: float, steady_s: float) -> float:
         if self._simulated:
-            return told_s if told_s < 0 or told_s > STANDSTILL_S else 0.0
-        return told_s - steady_s if abs(told_s - steady_s) > JUMP_S else 0.0
+            return elapsed_s if elapsed_s < 0 or elapsed_s > STANDSTILL_S else 0.0
+        return elapsed_s - steady_s if abs(elapsed_s - steady_s) > JUMP_S else 0.0

@@ -15,14 +15,16 @@ from xlvla_drivers.motion.checks import Checks
 from xlvla_drivers.motion.chunk import Refused, Trajectory, in_order
 from xlvla_drivers.motion.course import Course
 from xlvla_drivers.motion.limits import Bounds, Limiter, Step
-from xlvla_drivers.motion.pace import Beat
+from xlvla_drivers.motion.speed_scaling import Beat
 from xlvla_drivers.motion.steps import State
 
 LONGEST_STEP_S = 0.05
 """A command after a longer pause moves as if only this much time had passed."""
 
 INTERVALS = 4
-"""An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a stream of short chunks is followed."""
+"""An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a
+stream of short chunks is followed.
+"""
 
 SHORTEST_BLEND_S = 0.1
 
@@ -38,7 +40,9 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Offered:
-    """A chunk that was taken but not yet played: its start in clock time and how long its offset fades."""
+    """A chunk that was taken but not yet played: its start in clock time and how long its offset
+    fades.
+    """
 
     trajectory: Trajectory
     start_s: float
@@ -48,19 +52,22 @@ class Offered:
 class Player:
     """The newest chunk of N joints, played on time and within limits.
 
-    Without a chunk, or once it has run out, the command decelerates and stays: a hold keeps the last command.
-    Before the first chunk a hold is the pose that was measured when the player was first asked.
+    Without a chunk, or once it has run out, the command decelerates and stays: a hold keeps the
+    last command. Before the first chunk a hold is the pose that was measured when the player was
+    first asked.
 
     Args:
         joints: N names, the order of every vector here.
         lower, upper: position limits [N] rad; chunks are clamped to them and counted as 'clipped'.
         velocity: limits [N] rad/s, before `config.speed_scale`.
         acceleration: limits [N] rad/s^2; those of jerk follow from `config.jerk_s`.
-        arm: how many of the joints, the first ones, are the arm's; all where None. Only they are refused a far
-            beginning and take relative chunks: an open hand may close, and a grasp is a pose and no change.
+        arm: how many of the joints, the first ones, are the arm's; all where None. Only they are
+            refused a far beginning and take relative chunks: an open hand may close, and a grasp is
+            a pose and no change.
 
     Attributes:
-        counts: every intervention by name: accepted, late, clipped, limited, held, and 'refused: <reason>'.
+        counts: every intervention by name: accepted, late, clipped, limited, held, and 'refused:
+            <reason>'.
     """
 
     def __init__(
@@ -75,14 +82,18 @@ class Player:
     ):
         self.joints = tuple(joints)
         self.config = config
-        self.bounds = Bounds(lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s)
+        self.bounds = Bounds(
+            lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s
+        )
         self.counts: Counter[str] = Counter()
         self._arm = slice(0, arm)
         self._checks = Checks(self.joints, self.bounds, config, self._arm)
         self.release()
 
     def release(self) -> None:
-        """Forgets the chunk and the last command: the next command starts from the pose measured then."""
+        """Forgets the chunk and the last command: the next command starts from the pose measured
+        then.
+        """
         self._limiter: Limiter | None = None
         self.hold()
         self._newest_stamp_s = self._time_s = self._taken_s = -math.inf
@@ -95,7 +106,9 @@ class Player:
         self._anchor: np.ndarray | None = None
 
     def forget_times(self) -> None:
-        """Drops the chunk and what its stamp was: the clock was set to another time, and the next chunk bears that."""
+        """Drops the chunk and what its stamp was: the clock was set to another time, and the next
+        chunk bears that.
+        """
         self.hold()
         self._newest_stamp_s = self._taken_s = -math.inf
 
@@ -137,26 +150,41 @@ class Player:
         measured: np.ndarray | None = None,
         relative: bool = False,
     ) -> None:
-        """Takes a chunk [T, N] rad whose frame k is meant for stamp_s + (k + 1) / rate_hz; raises Refused with the reason.
+        """Takes a chunk [T, N] rad whose frame k is meant for stamp_s + (k + 1) / rate_hz; raises
+        Refused with the reason.
 
         Args:
             measured: where the robot is [N] rad, looked at before there is a first command.
-            relative: the arm's positions count as changes: from the first such chunk after an engagement or a hold,
-                whose frame due now stands for where the robot is then.
+            relative: the arm's positions count as changes: from the first such chunk after an
+                engagement or a hold, whose frame due now stands for where the robot is then.
         """
         try:
-            self._take(in_order(points, names, self.joints), stamp_s, rate_hz, now_s, measured, relative)
+            self._take(
+                in_order(points, names, self.joints), stamp_s, rate_hz, now_s, measured, relative
+            )
         except Refused as refusal:
             self.counts[f"refused: {refusal.reason}"] += 1
             raise
 
     def go(self, points: np.ndarray, rate_hz: float, now_s: float) -> None:
-        """Plays a way [T, N] rad of motion's own from `now_s` on, to its end however long it is; a chunk replaces it."""
+        """Plays a way [T, N] rad of motion's own from `now_s` on, to its end however long it is; a
+        chunk replaces it.
+        """
         way = Trajectory(np.clip(points, self.bounds.lower, self.bounds.upper), rate_hz)
         self._offered = Offered(way, now_s + 1 / rate_hz, SHORTEST_BLEND_S)
-        self._newest_stamp_s, self._taken_s, self._anchor = now_s, now_s, None
+        self._newest_stamp_s = now_s
+        self._taken_s = now_s
+        self._anchor = None
 
-    def _take(self, points: np.ndarray, stamp_s: float, rate_hz: float, now_s: float, measured: np.ndarray | None, relative: bool) -> None:
+    def _take(
+        self,
+        points: np.ndarray,
+        stamp_s: float,
+        rate_hz: float,
+        now_s: float,
+        measured: np.ndarray | None,
+        relative: bool,
+    ) -> None:
         self._checks.times(len(points), stamp_s, rate_hz, now_s, self._newest_stamp_s)
         here = self._limiter.state.position if self._limiter else measured
         first = stamp_s + 1 / rate_hz
@@ -173,8 +201,12 @@ class Player:
         self.counts["clipped"] += int((clamped != points + shift).any(axis=0).sum())
         self.counts["late"] += first < now_s
         self.counts["accepted"] += 1
-        self._offered = Offered(Trajectory(clamped, rate_hz, self.config.taper_s), first, self._blend_s(now_s))
-        self._newest_stamp_s, self._taken_s, self._anchor = stamp_s, now_s, anchor
+        self._offered = Offered(
+            Trajectory(clamped, rate_hz, self.config.taper_s), first, self._blend_s(now_s)
+        )
+        self._newest_stamp_s = stamp_s
+        self._taken_s = now_s
+        self._anchor = anchor
 
     def _blend_s(self, now_s: float) -> float:
         if not self.has_chunk(now_s):
@@ -208,7 +240,8 @@ class Player:
         return self.take(self.propose(now_s, dt, beat or Beat(passed_s=dt)))
 
     def propose(self, now_s: float, dt: float, beat: Beat) -> Proposal:
-        """What the command of `now_s`, `dt` after the last one, would be. Only of a player that has started.
+        """What the command of `now_s`, `dt` after the last one, would be. Only of a player that has
+        started.
 
         Nothing is commanded before `take` or `brake`, of which exactly one follows.
         """
@@ -219,7 +252,9 @@ class Player:
             return Proposal(self._limiter.stop(dt), beat, ("held",))
         target = self._course.target(beat)
         step = self._limiter.propose(target, dt, beat.rate)
-        limited = ("limited",) if (np.abs(step.state.position - target.position) > 1e-3).any() else ()
+        limited = (
+            ("limited",) if (np.abs(step.state.position - target.position) > 1e-3).any() else ()
+        )
         return Proposal(step, beat, limited if self._course.runs else ("held", *limited))
 
     def take(self, proposal: Proposal) -> np.ndarray:
@@ -230,7 +265,9 @@ class Player:
         return self._limiter.take(proposal.step).position.copy()
 
     def brake(self, dt: float, beat: Beat) -> np.ndarray:
-        """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at its own, falling pace."""
+        """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at
+        its own, falling pace.
+        """
         assert self._limiter is not None
         self._pass(beat)
         return self._limiter.brake(dt).position.copy()
@@ -242,16 +279,24 @@ class Player:
 
     def _join(self, offered: Offered, before_s: float, command: State) -> None:
         """The offered chunk from now on."""
-        self._offered, played_s = None, before_s - offered.start_s
-        blend_s, longest_s = offered.blend_s, self.config.blend_s
-        self._course = Course.joined(offered.trajectory, played_s, command, self._beat, self.bounds, blend_s, longest_s)
+        self._offered = None
+        played_s = before_s - offered.start_s
+        blend_s = offered.blend_s
+        longest_s = self.config.blend_s
+        self._course = Course.joined(
+            offered.trajectory, played_s, command, self._beat, self.bounds, blend_s, longest_s
+        )
 
     def ahead(self, seconds: float) -> np.ndarray:
-        """Where the chunk wants the command [N] to be after so much more of its time; only of a player that has started."""
+        """Where the chunk wants the command [N] to be after so much more of its time; only of a
+        player that has started.
+        """
         return self.position if self._course is None else self._course.ahead(seconds).position
 
     def _finite(self, measured: np.ndarray) -> np.ndarray:
         measured = np.asarray(measured, dtype=float)
         if measured.shape != self.bounds.lower.shape or not np.isfinite(measured).all():
-            raise XlvlaError(f"measured pose must be {len(self.joints)} finite numbers, got {measured.tolist()}")
+            raise XlvlaError(
+                f"measured pose must be {len(self.joints)} finite numbers, got {measured.tolist()}"
+            )
         return measured

@@ -8,27 +8,32 @@ import numpy as np
 
 from xlvla.rig import Rig
 from xlvla.types import Side
-from xlvla_drivers.motion.braking import Standing
+from xlvla_drivers.motion.braking import AtRest
 from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict
-from xlvla_drivers.motion.pace import Pace
 from xlvla_drivers.motion.player import Player, Proposal
 from xlvla_drivers.motion.sides import side_player
+from xlvla_drivers.motion.speed_scaling import SpeedScaling
 from xlvla_drivers.motion.way import Way
 
 STILL_RAD = 1e-3
-"""A side that has no command yet counts as moved, by somebody else, when a joint is further than this from where it was."""
+"""A side without a command yet counts as moved externally when a joint is further than this from
+where it was.
+"""
 
 LEAST_PACE = 0.1
-"""However near something is, its chunk creeps on, so that one which leads away again is not held for ever; what may not be is refused."""
+"""However near something is, its chunk creeps on, so that one which leads away again is not held
+for ever; what may not be is refused.
+"""
 
 
 class RigMotion:
     """The players of a rig's sides and what they may do together.
 
-    Before a command is given, the way to it and the stop that would follow are judged as a whole. Where they would bring
-    anything nearer than its stop, the stop that was judged with the command before is played instead, to rest. So there is
-    always a way to rest that keeps all distances: the rig is in an invariant safe set, as in fail-safe trajectory planning
-    and with the SaRA shield.
+    Before a command is given, the way to it and the stop that would follow are judged as a whole.
+    Where they would bring anything nearer than its stop, the stop that was judged with the command
+    before is played instead, to rest. So there is always a way to rest that keeps all distances:
+    the rig is in an invariant safe set, as in fail-safe trajectory planning and with the SaRA
+    shield.
 
     Attributes:
         players: by side.
@@ -41,19 +46,23 @@ class RigMotion:
 
     def __init__(self, rig: Rig):
         self.players: dict[Side, Player] = {side: side_player(rig, side) for side in rig.sides}
-        self.pace = Pace()
+        self.pace = SpeedScaling()
         self.verdict: Verdict | None = None
-        self.braking, self.braked = False, 0
+        self.braking = False
+        self.braked = 0
         self._clearance = Clearance(rig)
         self.watched = len(self._clearance.distances.gaps)
-        self._look_every_s, self._looked_s = 1 / rig.motion.guard_hz, np.inf
-        self._standing: dict[Side, np.ndarray] = {}
+        self._look_every_s = 1 / rig.motion.guard_hz
+        self._looked_s = np.inf
+        self._resting_positions: dict[Side, np.ndarray] = {}
 
-    def step(self, now_s: float, dt: float, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray]:
+    def step(
+        self, now_s: float, dt: float, measured: Mapping[Side, np.ndarray | None]
+    ) -> dict[Side, np.ndarray]:
         """The commands [N] rad of this tick, of the sides that have any.
 
-        A side begins with its first chunk, where it was measured. While it is not known where all sides are, nothing
-        begins and what moves brakes.
+        A side begins with its first chunk, where it was measured. While it is not known where all
+        sides are, nothing begins and what moves brakes.
 
         Args:
             now_s: time in the clock of the chunks' stamps.
@@ -73,7 +82,11 @@ class RigMotion:
         if self.braking:
             return self._brake(dt)
         beat = self.pace.step(self._allowed, dt)
-        proposed: dict[Side, Proposal] = {side: player.propose(now_s, dt, beat) for side, player in self.players.items() if player.started}
+        proposed: dict[Side, Proposal] = {
+            side: player.propose(now_s, dt, beat)
+            for side, player in self.players.items()
+            if player.started
+        }
         if self._clearance.passes(self._way(here, proposed)):
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
         self.braking = True
@@ -81,7 +94,9 @@ class RigMotion:
         return self._brake(dt)
 
     def _here(self, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray] | None:
-        """Where all sides are, by their commands or as measured; None where that is not known of one."""
+        """Where all sides are, by their commands or as measured; None where that is not known of
+        one.
+        """
         here: dict[Side, np.ndarray] = {}
         for side, player in self.players.items():
             pose = player.position if player.started else measured.get(side)
@@ -98,23 +113,42 @@ class RigMotion:
         if self._looked_s < self._look_every_s:
             return False
         self._looked_s = 0.0
-        ahead = [np.concatenate([p.ahead(s) if p.started else here[side] for side, p in self.players.items()]) for s in AHEAD_S]
+        ahead = [
+            np.concatenate(
+                [p.ahead(s) if p.started else here[side] for side, p in self.players.items()]
+            )
+            for s in AHEAD_S
+        ]
         self.verdict = self._clearance.look(pose, ahead, self.pace.beat.rate)
         return True
 
     def _notice(self, here: Mapping[Side, np.ndarray], pose: np.ndarray) -> None:
-        """Sees where sides are that have no command, and whether somebody has moved them."""
-        standing: dict[Side, np.ndarray] = {side: here[side] for side, player in self.players.items() if not player.started}
+        """Updates the positions of sides that have no command, and detects whether they were moved
+        externally."""
+        resting_positions: dict[Side, np.ndarray] = {
+            side: here[side] for side, player in self.players.items() if not player.started
+        }
         if self._looked_s == np.inf:
-            self._standing = standing
+            self._resting_positions = resting_positions
             self._clearance.begin(pose)
-        elif any(np.abs(where - self._standing[side]).max() > STILL_RAD for side, where in standing.items()):
-            before = np.concatenate([self._standing[side] if side in standing else where for side, where in here.items()])
-            self._standing = standing
+        elif any(
+            np.abs(where - self._resting_positions[side]).max() > STILL_RAD
+            for side, where in resting_positions.items()
+        ):
+            before = np.concatenate(
+                [
+                    self._resting_positions[side] if side in resting_positions else where
+                    for side, where in here.items()
+                ]
+            )
+            self._resting_positions = resting_positions
             self._clearance.carried(before, pose)
 
     def _way(self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal]) -> Way:
-        stops = [proposed[side].step.stop if side in proposed else Standing(pose) for side, pose in here.items()]
+        stops = [
+            proposed[side].step.stop if side in proposed else AtRest(pose)
+            for side, pose in here.items()
+        ]
         return Way(np.concatenate(list(here.values())), stops)
 
     @property
@@ -122,9 +156,13 @@ class RigMotion:
         return 0.0 if self.verdict is None else max(self.verdict.pace, LEAST_PACE)
 
     def _brake(self, dt: float) -> dict[Side, np.ndarray]:
-        """A step of the stop. At rest the chunks' time goes on: what they want later may be possible."""
+        """A step of the stop. At rest the chunks' time goes on: what they want later may be
+        possible.
+        """
         beat = self.pace.step(self._allowed if self.braking and self.rests else 0.0, dt)
-        return {side: player.brake(dt, beat) for side, player in self.players.items() if player.started}
+        return {
+            side: player.brake(dt, beat) for side, player in self.players.items() if player.started
+        }
 
     @property
     def rests(self) -> bool:
@@ -140,4 +178,6 @@ class RigMotion:
         """Forgets chunks and commands: each side starts again from where it is measured then."""
         for player in self.players.values():
             player.release()
-        self.braking, self._looked_s, self.verdict = False, np.inf, None
+        self.braking = False
+        self._looked_s = np.inf
+        self.verdict = None

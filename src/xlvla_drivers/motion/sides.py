@@ -11,7 +11,8 @@ from xlvla_drivers.motion.player import Player
 
 def side_player(rig: Rig, side: Side) -> Player:
     """The player of one side's arm and hand, with the limits of their URDFs."""
-    arm, hand = rig.arm(side).limits, rig.hand(side).limits(side)
+    arm = rig.arm(side).limits
+    hand = rig.hand(side).limits(side)
     hand_lower, hand_upper = rig.hand(side).command_range(side)
     return Player(
         joints=[name for part in PARTS for name in rig.joint_names(side, part)],

@@ -1,4 +1,6 @@
-"""One step along time-optimal, jerk-limited trajectories of independent joints, through the ruckig library."""
+"""One step along time-optimal, jerk-limited trajectories of independent joints, through the ruckig
+library.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,18 @@ class State:
         return cls(position, np.zeros_like(position), np.zeros_like(position))
 
     def __add__(self, other: State) -> State:
-        return State(self.position + other.position, self.velocity + other.velocity, self.acceleration + other.acceleration)
+        return State(
+            self.position + other.position,
+            self.velocity + other.velocity,
+            self.acceleration + other.acceleration,
+        )
 
     def __sub__(self, other: State) -> State:
-        return State(self.position - other.position, self.velocity - other.velocity, self.acceleration - other.acceleration)
+        return State(
+            self.position - other.position,
+            self.velocity - other.velocity,
+            self.acceleration - other.acceleration,
+        )
 
     def where(self, mask: np.ndarray, other: State) -> State:
         """This one for the joints of the mask [N], the other for the rest."""
@@ -43,7 +53,10 @@ class Steps:
 
     def __init__(self, acceleration: np.ndarray, jerk: np.ndarray):
         self._joints = len(jerk)
-        self._ruckig, self._trajectory = ruckig.Ruckig(self._joints), ruckig.Trajectory(self._joints)
+        self._ruckig, self._trajectory = (
+            ruckig.Ruckig(self._joints),
+            ruckig.Trajectory(self._joints),
+        )
         self._reach = self._input(acceleration, jerk)
 
     def reach(
@@ -55,15 +68,20 @@ class Steps:
         who: np.ndarray,
         dt: float,
     ) -> tuple[State, np.ndarray] | None:
-        """The state dt later on the way to rest at `goal` [N], and how long [N] s the whole way takes; None where there is none.
+        """The state dt later on the way to rest at `goal` [N], and how long [N] s the whole way
+        takes; None where there is none.
 
-        Only for the joints `who` [N]; lowest and highest velocity and acceleration are given for this step.
+        Only for the joints `who` [N]; lowest and highest velocity and acceleration are given for
+        this step.
         """
         given = self._reach
         _begin(given, start)
-        given.target_position, given.enabled = goal.tolist(), who.tolist()
-        given.min_velocity, given.max_velocity = velocity[0].tolist(), velocity[1].tolist()
-        given.min_acceleration, given.max_acceleration = acceleration[0].tolist(), acceleration[1].tolist()
+        given.target_position = goal.tolist()
+        given.enabled = who.tolist()
+        given.min_velocity = velocity[0].tolist()
+        given.max_velocity = velocity[1].tolist()
+        given.min_acceleration = acceleration[0].tolist()
+        given.max_acceleration = acceleration[1].tolist()
         if self._ruckig.calculate(given, self._trajectory) not in _SOUND:
             return None
         return self._after(dt), np.where(who, self._trajectory.independent_min_durations, 0.0)
@@ -72,14 +90,17 @@ class Steps:
         return State(*(np.array(row) for row in self._trajectory.at_time(dt)))
 
     def _input(self, acceleration: np.ndarray, jerk: np.ndarray) -> ruckig.InputParameter:
-        given, nought = ruckig.InputParameter(self._joints), [0.0] * self._joints
+        given = ruckig.InputParameter(self._joints)
+        nought = [0.0] * self._joints
         given.synchronization = ruckig.Synchronization.No
         given.max_velocity = given.max_jerk = jerk.tolist()
-        given.max_acceleration, given.min_acceleration = acceleration.tolist(), (-acceleration).tolist()
+        given.max_acceleration = acceleration.tolist()
+        given.min_acceleration = (-acceleration).tolist()
         given.target_position = given.target_velocity = given.target_acceleration = nought
         return given
 
 
 def _begin(given: ruckig.InputParameter, start: State) -> None:
-    given.current_position, given.current_velocity = start.position.tolist(), start.velocity.tolist()
+    given.current_position = start.position.tolist()
+    given.current_velocity = start.velocity.tolist()
     given.current_acceleration = start.acceleration.tolist()

@@ -31,14 +31,20 @@ class Tracking:
         self._commands.clear()
 
     def strayed(self, now_s: float, command: np.ndarray, measured: np.ndarray) -> str:
-        """What to say of an arm that is not where it was commanded [J] rad, '' of one that is; called regularly."""
+        """What to say of an arm that is not where it was commanded [J] rad, '' of one that is;
+        called regularly.
+        """
         self._commands.append((now_s, command))
         while now_s - self._commands[0][0] > LAG_S:
             self._commands.popleft()
-        told = np.array([pose for _, pose in self._commands])
-        beyond = np.maximum(measured - told.max(axis=0), told.min(axis=0) - measured)
+        commanded = np.array([pose for _, pose in self._commands])
+        beyond = np.maximum(measured - commanded.max(axis=0), commanded.min(axis=0) - measured)
         worst = int(np.argmax(beyond))
         if beyond[worst] <= LAG_RAD:
             return ""
-        name, far = self._joints[worst], beyond[worst]
-        return f"joint '{name}' is {far:.2f} rad from anywhere it was commanded within {LAG_S} s, allowed are {LAG_RAD}"
+        name = self._joints[worst]
+        far = beyond[worst]
+        return (
+            f"joint '{name}' is {far:.2f} rad from anywhere it was commanded within {LAG_S} s, "
+            f"allowed are {LAG_RAD}"
+        )

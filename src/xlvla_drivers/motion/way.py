@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xlvla_drivers.motion.braking import Braking, Standing
+from xlvla_drivers.motion.braking import AtRest, Braking
 from xlvla_drivers.motion.distance import Distances
 
 
@@ -21,7 +21,7 @@ class Way:
     """
 
     start: np.ndarray
-    stops: Sequence[Braking | Standing]
+    stops: Sequence[Braking | AtRest]
 
     def at(self, seconds: float) -> np.ndarray:
         """Where the rig is [N], so long after the next command."""
@@ -40,7 +40,9 @@ class Way:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a way between two times [s], with the poses [N] and the distances [R] of the gaps `rows` at its ends."""
+    """A piece of a way between two times [s], with the poses [N] and the distances [R] of the gaps
+    `rows` at its ends.
+    """
 
     rows: np.ndarray
     times: tuple[float, float]
@@ -52,7 +54,9 @@ class Looks:
     """Distances along a way, counted."""
 
     def __init__(self, way: Way, distances: Distances):
-        self._way, self._distances, self.count = way, distances, 0
+        self._way = way
+        self._distances = distances
+        self.count = 0
 
     def at(self, seconds: float | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pose [N] and distances [R] at a time; None is where the way begins."""
@@ -71,7 +75,9 @@ class Looks:
             Piece(rows, (begin, middle_s), (piece.poses[0], pose), (first, middle)),
         ]
 
-    def _middle(self, piece: Piece, seconds: float, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _middle(
+        self, piece: Piece, seconds: float, rows: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         if piece.times[0] < piece.times[1]:
             return self.at(seconds, rows)
         self.count += 1  # the straight piece to the next command takes no time of the stop

@@ -8,20 +8,30 @@ import time
 from xlvla.errors import XlvlaError, unknown
 from xlvla.rig import Camera
 from xlvla.ros import convert
+from xlvla.ros.camera_publisher import CameraPublisher
 from xlvla.ros.convert import SECOND
-from xlvla.ros.eye import Eye
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla_drivers import registry
-from xlvla_drivers.cameras.camera import CameraDevice, Frame, Intrinsics, Size, published, published_intrinsics
-from xlvla_drivers.cameras.watch import Pace, Watch
+from xlvla_drivers.cameras.camera import (
+    CameraDevice,
+    ImageFrame,
+    Intrinsics,
+    Size,
+    published,
+    published_intrinsics,
+)
+from xlvla_drivers.cameras.watch import FrameSelector, Watch
 
-SILENCE_PERIODS, SHORTEST_SILENCE_S = 3, 0.1
+SILENCE_PERIODS = 3
+SHORTEST_SILENCE_S = 0.1
 """A camera that has shown nothing for so long is spoken of."""
 
 
 class CameraNode(RigNode):
-    """One camera of the rig, which is the node's parameter `part`. A thread of its own waits for pictures."""
+    """One camera of the rig, which is the node's parameter `part`. A thread of its own waits for
+    pictures.
+    """
 
     def __init__(self) -> None:
         super().__init__("camera")
@@ -38,19 +48,25 @@ class CameraNode(RigNode):
             raise unknown("camera", self._name, self.rig.cameras)
         self._camera: Camera = self.rig.cameras[self._name]
         self._watch = Watch(self._device())
-        self._eye = Eye(self, self._name, self._camera)
+        self._eye = CameraPublisher(self, self._name, self._camera)
 
     def _device(self) -> CameraDevice:
         device = self.rig.camera_device(self._name)
         if device is None or device.emulated:
-            raise XlvlaError(f"cameras.{self._name} has no device of its own: add `device: {{address: ...}}`")
-        self._options = registry.options("camera", device.driver, device.options, f"cameras.{self._name}.device.options")
+            raise XlvlaError(
+                f"cameras.{self._name} has no device of its own: add `device: {{address: ...}}`"
+            )
+        self._options = registry.options(
+            "camera", device.driver, device.options, f"cameras.{self._name}.device.options"
+        )
         self.health.fact("device", f"{device.driver} at {device.address}")
-        return registry.driver("camera", device.driver).Driver(device.address, self._camera.capture, self._options)
+        return registry.driver("camera", device.driver).Driver(
+            device.address, self._camera.capture, self._options
+        )
 
     def work(self, stop: threading.Event) -> None:
         assert self._watch is not None
-        pace = Pace(self._camera.rate_hz)
+        pace = FrameSelector(self._camera.rate_hz)
         silence_s = max(SILENCE_PERIODS / self._camera.rate_hz, SHORTEST_SILENCE_S)
         self._watch.start()
         try:
@@ -63,9 +79,12 @@ class CameraNode(RigNode):
         finally:
             self._watch.stop()
 
-    def _publish(self, frame: Frame, camera: CameraDevice) -> None:
-        picture, lens = published(frame, self._camera.publish, self._options), self._lens(frame.size, camera.intrinsics)
-        info = convert.camera_info(lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, frame.stamp_ns, self._name)
+    def _publish(self, frame: ImageFrame, camera: CameraDevice) -> None:
+        picture = published(frame, self._camera.publish, self._options)
+        lens = self._lens(frame.size, camera.intrinsics)
+        info = convert.camera_info(
+            lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, frame.stamp_ns, self._name
+        )
         info.d = list(lens.distortion)
         self._eye.show(picture, info, frame.stamp_ns)
         self.health.tick(f"camera {self._name}")
@@ -73,7 +92,9 @@ class CameraNode(RigNode):
         self.health.ok(f"{frame.size[0]} x {frame.size[1]} at {camera.rate_hz:.0f} Hz")
 
     def _lens(self, captured: Size, known: Intrinsics | None) -> Intrinsics:
-        return published_intrinsics(captured, self._camera.publish, self._options, known, self._camera.fovy_deg)
+        return published_intrinsics(
+            captured, self._camera.publish, self._options, known, self._camera.fovy_deg
+        )
 
     def _say(self, why: str) -> None:
         self.health.error(why)

@@ -1,4 +1,6 @@
-"""Every emulated device of a rig, in one process; the drivers find them where they would find the real ones."""
+"""Every emulated device of a rig, in one process; the drivers find them where they would find the
+real ones.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from xlvla_drivers.emulators.emulator import Emulator
 
 LOOK_S = 0.005
 SWITCH_S = 0.0005
-"""How long one emulator may keep the others from answering; a driver waits for less than a tenth of a second."""
+"""How long one emulator may keep the others from answering; a driver waits for less than a tenth of
+a second.
+"""
 
 
 class EmulatorsNode(RigNode):
@@ -36,7 +40,8 @@ class EmulatorsNode(RigNode):
         priority.hasten(priority.DEVICE)  # a real device has a processor of its own
         sys.setswitchinterval(SWITCH_S)
         self._emulators: dict[str, Emulator] = {
-            f"{side} {part}": registry.emulator(self.rig, side, part) for side, part in self.rig.emulated
+            f"{side} {part}": registry.emulator(self.rig, side, part)
+            for side, part in self.rig.emulated
         }
         self._active = {part: list[str]() for part in self._emulators}
         self._orders = Reader(self, topics.INJECT, forms.WORDS)
@@ -65,7 +70,9 @@ class EmulatorsNode(RigNode):
         except XlvlaError as error:
             self._orders.refuse(error)
             return
-        self._active[part] = [other for other in self._active[part] if other != fault] + [fault] * on
+        self._active[part] = [other for other in self._active[part] if other != fault] + [
+            fault
+        ] * on
         self._tell()
 
     def _understood(self, order: str) -> tuple[str, str, bool]:
@@ -78,9 +85,14 @@ class EmulatorsNode(RigNode):
         return part, words[2], words[3] == "on"
 
     def _tell(self) -> None:
-        faults = {part: {"known": emulator.known_faults, "active": self._active[part]} for part, emulator in self._emulators.items()}
+        faults = {
+            part: {"known": emulator.known_faults, "active": self._active[part]}
+            for part, emulator in self._emulators.items()
+        }
         self._faults.publish(String(data=json.dumps(faults)))
-        suffering = [f"{part}: {', '.join(active)}" for part, active in self._active.items() if active]
+        suffering = [
+            f"{part}: {', '.join(active)}" for part, active in self._active.items() if active
+        ]
         self.health.ok("; ".join(suffering) or f"{len(self._emulators)} devices, all well")
 
 

@@ -1,4 +1,4 @@
-"""Motion: the only writer of commands, whoever asks (policy, teleoperation, replay)."""
+"""Motion: the only publisher of commands, for every source (policy, teleoperation, replay)."""
 
 from __future__ import annotations
 
@@ -25,47 +25,63 @@ from xlvla_drivers.motion.rig_motion import RigMotion
 from xlvla_drivers.ros.side_stream import SideStream
 
 RARELY = 8
-"""What is said rarely (devices, sources, where the robot is) is listened to every so many ticks."""
+"""Rare topics (devices, sources, joint states) are read every this many cycles."""
 
 LONGEST_STOP_S = 1.0
 """A stop from full speed takes less, of any joint."""
 
 
 class MotionNode(RigNode):
-    """The control loop has its own thread and the clock's deadlines; services only set what it looks at.
+    """The control loop has its own thread and the clock's deadlines; services only set what it
+    looks at.
 
     A simulated rig starts engaged, hardware does not.
     """
 
     def __init__(self) -> None:
         super().__init__("motion")
-        self._era: Reset | None = None
-        self._release, self._go_home = threading.Event(), threading.Event()
+        self._reset: Reset | None = None
+        self._release = threading.Event()
+        self._go_home = threading.Event()
 
     def configure(self) -> None:
         self.health.fact("scheduling", priority.hasten(processors=priority.PROCESSORS_OF_ONE))
         self._motion = RigMotion(self.rig)
-        self._sides = [SideStream(self, side, player) for side, player in self._motion.players.items()]
-        self._status, self._said = self.publisher(topics.MOTION_STATUS), ""
-        self._stopping, self._stops = stop.StopPublisher(self, "motion"), Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
+        self._sides = [
+            SideStream(self, side, player) for side, player in self._motion.players.items()
+        ]
+        self._status = self.publisher(topics.MOTION_STATUS)
+        self._last_status = ""
+        self._stopping, self._stops = (
+            stop.StopPublisher(self, "motion"),
+            Reader(self, topics.STOP.history(stop.KEPT), stop.FORM),
+        )
         self._session = command_session.new_session()
-        self._neighbours, self._strangers = Neighbours(self, self.rig), ""
-        self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
+        self._neighbours = Neighbours(self, self.rig)
+        self._strangers = ""
+        self._resets = (
+            Reader(self, topics.RESET, forms.reset(self.clock.now_ns)) if self.rig.sim else None
+        )
         self._sources = Reader(self, topics.SOURCE, forms.WORDS)
         self._devices: list[tuple[SideStream, Part, Reader[Device]]] = [
-            (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE)) for side in self._sides for part in PARTS
+            (side, part, Reader(self, topics.device(side.side, part), forms.DEVICE))
+            for side in self._sides
+            for part in PARTS
         ]
         awaited = () if self.rig.sim else (side.label(part) for side, part, _ in self._devices)
         self._authority = Authority(self.rig.sim is not None, awaited)
-        self._era = None if self.rig.sim else Reset()
+        self._reset = None if self.rig.sim else Reset()
         self.serve(topics.ESTOP, self._on_estop)
         self.serve(topics.MOTION_RESET, self._on_reset)
         self.serve(topics.ENGAGE, self._on_engage)
         self.serve(topics.HOME, self._on_home)
 
     def work(self, stop: threading.Event) -> None:
-        config, simulated, now_ns = self.rig.motion, self.rig.sim is not None, 0
-        passage, lost = Passage(config.rate_hz, simulated), LostTime(config.rate_hz, simulated, config.stale_s)
+        config = self.rig.motion
+        simulated = self.rig.sim is not None
+        now_ns = 0
+        passage = Passage(config.rate_hz, simulated)
+        lost = LostTime(config.rate_hz, simulated, config.stale_s)
         for number, (now_ns, missed) in enumerate(self.clock.ticks(self.rig.motion.rate_hz, stop)):
             self.health.counts["deadlines missed"] += missed
             self.health.tick("control")
@@ -73,68 +89,85 @@ class MotionNode(RigNode):
             if number % RARELY == 0:
                 self._listen(now_ns)
                 self._tell()
-            self._hear_resets()
+            self._read_resets()
             if lost_s := lost.tick(missed, passed_s):
                 self._wake(lost_s)
             elif clock_set:
                 self._forget_times(now_ns, clock_set)
             self._release_if_asked()
-            if self._era is None:  # a simulation says where its time begins before anything may move
+            if (
+                self._reset is None
+            ):  # a simulation says where its time begins before anything may move
                 continue
-            self._go_home_if_asked(now_ns, self._era)
+            self._go_home_if_asked(now_ns, self._reset)
             plays = self._authority.moves and not self._release.is_set()
             for side in self._sides:
-                side.take_chunks(now_ns, self._era, self._authority, plays)
-            self._command(now_ns, passed_s, self._era)
+                side.take_chunks(now_ns, self._reset, self._authority, plays)
+            self._command(now_ns, passed_s, self._reset)
         self._come_to_rest(passage, now_ns)
         self._count()
 
-    def _command(self, now_ns: int, passed_s: float, era: Reset) -> None:
+    def _command(self, now_ns: int, passed_s: float, reset: Reset) -> None:
         measured: dict[Side, np.ndarray | None] = {
-            side.side: None if side.player.started else side.measured(now_ns, era) for side in self._sides
+            side.side: None if side.player.started else side.measured(now_ns, reset)
+            for side in self._sides
         }
         commands = self._motion.step(now_ns / SECOND, passed_s, measured)
-        self.health.counts["slowed ticks"] += self._motion.pace.beat.rate < 0.99
+        self.health.counts["speed-scaled cycles"] += self._motion.pace.beat.rate < 0.99
         for side in self._sides:
             if side.side in commands:
-                side.publish(now_ns, commands[side.side], command_session.encode(self._session, era.name))
+                side.publish(
+                    now_ns, commands[side.side], command_session.encode(self._session, reset.name)
+                )
 
     def _come_to_rest(self, passage: Passage, last_ns: int) -> None:
-        """The last commands of a node that ends: a stop within limits, at the deadlines that all commands have."""
+        """The last commands of a node that ends: a stop within limits, at the deadlines that all
+        commands have.
+        """
         self._motion.hold()
         given_up = threading.Event()
-        (patience := threading.Timer(LONGEST_STOP_S, given_up.set)).start()  # a simulation's clock may stand still
+        (
+            patience := threading.Timer(LONGEST_STOP_S, given_up.set)
+        ).start()  # a simulation's clock may stand still
         for now_ns, _ in self.clock.ticks(self.rig.motion.rate_hz, given_up):
-            if self._era is None or self._motion.rests:
+            if self._reset is None or self._motion.rests:
                 break
             missed = round((now_ns - last_ns) * self.rig.motion.rate_hz / SECOND) - 1
             passed_s, _ = passage.tick(now_ns / SECOND, missed)
-            self._command(now_ns, passed_s, self._era)
+            self._command(now_ns, passed_s, self._reset)
             last_ns = now_ns
         patience.cancel()
 
     def _listen(self, now_ns: int) -> None:
-        """What devices say of themselves and of where they are, who may drive, and whether somebody has stopped everybody."""
-        if any(said.stopped for said in self._stops.every()):
+        """Reads device status and joint states, the selected source, and stops."""
+        if any(message.stopped for message in self._stops.every()):
             self._authority.stop()
         for side, part, reader in self._devices:
-            for said in reader.every():
-                if said.stopped_by is not None:  # a stop outlives the motion node that was told of it
+            for message in reader.every():
+                if (
+                    message.stopped_by is not None
+                ):  # a stop outlives the motion node that was told of it
                     self._authority.stop()
-                if self._authority.hear(side.label(part), said.level, said.text):
+                if self._authority.on_status(side.label(part), message.level, message.text):
                     side.muted.add(part)  # what was commanded before is not where it will be found
                     self.health.counts["devices lost"] += 1
                     self.warn(f"{self._authority.state}: disengaged")
-        if self._era is not None and self._authority.moves and any(side.player.started for side in self._sides):
-            self._look_for_strays(now_ns, self._era)
+        if (
+            self._reset is not None
+            and self._authority.moves
+            and any(side.player.started for side in self._sides)
+        ):
+            self._look_for_strays(now_ns, self._reset)
         source = self._sources.newest()
         if source is not None and self._authority.choose(source):
             self._motion.hold()
 
-    def _look_for_strays(self, now_ns: int, era: Reset) -> None:
-        """Disengages where it is not known where the robot is, or it is not where it was commanded."""
+    def _look_for_strays(self, now_ns: int, reset: Reset) -> None:
+        """Disengages where it is not known where the robot is, or it is not where it was
+        commanded.
+        """
         for side in self._sides:
-            if strayed := side.strayed(now_ns, era):
+            if strayed := side.strayed(now_ns, reset):
                 self._authority.disengage(strayed)
                 self.health.counts["strayed"] += 1
                 self.warn(f"{strayed}: disengaged")
@@ -142,19 +175,23 @@ class MotionNode(RigNode):
     def _tell(self) -> None:
         """Says at every change whether chunks are played, and whose."""
         state = "going home" if self._homing else self._authority.state
-        status = {"plays": self._authority.moves and not self._homing, "state": state, "source": self._authority.driver or ""}
-        if (said := json.dumps(status)) != self._said:
-            self._said = said
-            self._status.publish(String(data=said))
+        status = {
+            "plays": self._authority.moves and not self._homing,
+            "state": state,
+            "source": self._authority.driver or "",
+        }
+        if (text := json.dumps(status)) != self._last_status:
+            self._last_status = text
+            self._status.publish(String(data=text))
 
     @property
     def _homing(self) -> bool:
         return self._authority.moves and any(side.homing for side in self._sides)
 
-    def _hear_resets(self) -> None:
+    def _read_resets(self) -> None:
         if self._resets is None or (reset := self._resets.newest()) is None:
             return
-        self._era = reset
+        self._reset = reset
         self._forget()  # the simulated world is elsewhere: there is nothing to brake
 
     def _forget_times(self, now_ns: int, how: str) -> None:
@@ -163,12 +200,14 @@ class MotionNode(RigNode):
         self.health.counts["clock was set"] += 1
         for side in self._sides:
             side.forget_times()
-        if self._era is not None and self._era.began_ns > now_ns:
-            self._era = Reset(self._era.name, now_ns)
+        if self._reset is not None and self._reset.began_ns > now_ns:
+            self._reset = Reset(self._reset.name, now_ns)
 
     def _wake(self, lost_s: float) -> None:
-        """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a command is not where a device is."""
-        self.warn(f"motion stood still for {lost_s:.1f} s: what was played is forgotten")
+        """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a
+        command is not where a device is.
+        """
+        self.warn(f"motion was blocked for {lost_s:.1f} s: the chunks being played are dropped")
         self._forget()
 
     def _release_if_asked(self) -> None:
@@ -184,12 +223,12 @@ class MotionNode(RigNode):
         for side in self._sides:
             side.release()
 
-    def _go_home_if_asked(self, now_ns: int, era: Reset) -> None:
+    def _go_home_if_asked(self, now_ns: int, reset: Reset) -> None:
         if not self._go_home.is_set():
             return
         self._go_home.clear()
         for side in self._sides:
-            here = side.player.position if side.player.started else side.measured(now_ns, era)
+            here = side.player.position if side.player.started else side.measured(now_ns, reset)
             if here is not None:
                 side.go_home(now_ns, here)
 
@@ -213,7 +252,10 @@ class MotionNode(RigNode):
         if not self._authority.moves:
             raise XlvlaError(f"{self._authority.state}: only what is engaged goes home")
         now_ns = self.clock.now_ns()
-        if self._era is None or any(not side.player.started and side.measured(now_ns, self._era) is None for side in self._sides):
+        if self._reset is None or any(
+            not side.player.started and side.measured(now_ns, self._reset) is None
+            for side in self._sides
+        ):
             raise XlvlaError("it is not known where the robot is: are all joint states fresh?")
         self._go_home.set()
         return "going home; chunks wait until it is there"
@@ -224,8 +266,11 @@ class MotionNode(RigNode):
         super()._report()
 
     def _look_for_strangers(self) -> None:
-        """Holds while somebody else commands the same devices, and says who as soon as that is known."""
-        authority, neighbours = getattr(self, "_authority", None), getattr(self, "_neighbours", None)
+        """Holds while another node commands the same devices, and reports its name as soon as it is
+        known.
+        """
+        authority = getattr(self, "_authority", None)
+        neighbours = getattr(self, "_neighbours", None)
         if authority is None or neighbours is None:
             return
         line = neighbours.line()
@@ -246,7 +291,9 @@ class MotionNode(RigNode):
             self.health.fact("nearest", f"{verdict.gap}: {1e3 * verdict.distance_m:.1f} mm")
         authority = getattr(self, "_authority", None)
         if authority is not None:
-            (self.health.ok if authority.moves else self.health.warn)("going home" if self._homing else authority.state)
+            (self.health.ok if authority.moves else self.health.warn)(
+                "going home" if self._homing else authority.state
+            )
 
 
 def main() -> None:

@@ -32,45 +32,68 @@ from xlvla_drivers.teleop.operator import Sample
 SOURCE = "teleop"
 """How motion knows whose chunks these are."""
 
-LOOK_S, LOOKS_S = 0.01, 0.03
-"""How often silence, motion and orders are noticed while no sample comes, and how often it is looked where the robot is."""
+LOOK_S = 0.01
+LOOKS_S = 0.03
+"""How often silence, motion and orders are noticed while no sample comes, and how often it is
+looked where the robot is.
+"""
 
 HASTE = 1.4
-"""A tracker that is up to so much faster than `rate_hz` is followed at its own rate; of a faster one samples are passed over."""
+"""A tracker that is up to so much faster than `rate_hz` is followed at its own rate; of a faster
+one samples are passed over.
+"""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 3.0
 """Between attempts to reach a source that is gone, doubled every time."""
 
-STATUS_S, CLUTCH_TIMEOUT_S = 0.2, 3.0
+STATUS_S = 0.2
+CLUTCH_TIMEOUT_S = 3.0
 SWITCH_S = 0.0005
 """How long a thread of a source may keep the one that follows from running."""
 
 
 class TeleopNode(RigNode):
-    """One thread reads the source and follows, a sample at a time; services only leave orders for it."""
+    """One thread reads the source and follows, a sample at a time; services only leave orders for
+    it.
+    """
 
     def __init__(self) -> None:
         super().__init__("teleop")
         self._orders: queue.Queue[tuple[bool, Future[str]]] = queue.Queue()
-        self._link, self._told, self._told_s = "connecting", "", 0.0
+        self._link = "connecting"
+        self._last_published = ""
+        self._last_published_s = 0.0
 
     def configure(self) -> None:
         if self.rig.teleop is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `teleop` section, so nobody drives it by hand")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `teleop` section, so it cannot be teleoperated"
+            )
         self.teleop = self.rig.teleop
         sys.setswitchinterval(SWITCH_S)
         self.health.fact("scheduling", priority.hasten())
         codec = Codec.load()
         self._sides: dict[Side, TeleopSide] = {
-            side: TeleopSide(self, side, fingers(self.teleop.fingers, self.rig.hand(side), side, codec), SOURCE) for side in self.rig.sides
+            side: TeleopSide(
+                self, side, fingers(self.teleop.fingers, self.rig.hand(side), side, codec), SOURCE
+            )
+            for side in self.rig.sides
         }
         self._source = registry.source(self.rig, self)
         self._motion = Reader(self, topics.MOTION_STATUS, statuses.MOTION)
         self._resets = Reader(self, topics.RESET, forms.reset(self.clock.now_ns))
-        self._status, self._latent = self.publisher(topics.TELEOP_STATUS), self.publisher(topics.TELEOP_LATENT)
+        self._status, self._latent = (
+            self.publisher(topics.TELEOP_STATUS),
+            self.publisher(topics.TELEOP_LATENT),
+        )
         self._buttons = self.publisher(topics.BUTTON)
-        self._state: dict[str, Any] = {"plays": False, "state": "motion has said nothing", "source": ""}
-        self._void_ns = self._seen_ns = self._looked_ns = 0
+        self._state: dict[str, Any] = {
+            "plays": False,
+            "state": "no status from motion yet",
+            "source": "",
+        }
+        self._valid_since_ns = self._seen_ns = self._looked_ns = 0
         self._followed_s = dict.fromkeys(self._sides, 0.0)
         self.serve(topics.TELEOP_CLUTCH, self._on_clutch)
 
@@ -79,7 +102,8 @@ class TeleopNode(RigNode):
         while not stop.is_set():
             try:
                 self._source.open()
-                self._link, pause_s = "", FIRST_PAUSE_S
+                self._link = ""
+                pause_s = FIRST_PAUSE_S
                 while not stop.is_set():
                     self._turn(self._source.read(LOOK_S))
             except LinkLost as error:
@@ -107,37 +131,46 @@ class TeleopNode(RigNode):
             with self._stopping(side, now_ns):
                 side.follower.expire(now_ns / SECOND)
                 if looks:
-                    side.look(now_ns, self._void_ns)
+                    side.look(now_ns, self._valid_since_ns)
         while not self._orders.empty():
             self._obey(*self._orders.get(), now_ns)
         self._tell()
 
     def _follow(self, sample: Sample, now_ns: int) -> None:
-        now_s, waited_ns = time.monotonic(), time.monotonic_ns() - sample.received_ns
-        self._seen_ns = seen_ns = max(now_ns - waited_ns, self._seen_ns + 1)  # a simulation's time may pass more slowly
+        now_s = time.monotonic()
+        waited_ns = time.monotonic_ns() - sample.received_ns
+        self._seen_ns = seen_ns = max(
+            now_ns - waited_ns, self._seen_ns + 1
+        )  # a simulation's time may pass more slowly
         for key, tracked in sample.sides.items():
-            if key not in self._sides or now_s < self._followed_s[key] + 1 / (HASTE * self.teleop.rate_hz):
+            if key not in self._sides or now_s < self._followed_s[key] + 1 / (
+                HASTE * self.teleop.rate_hz
+            ):
                 continue
             side, self._followed_s[key] = self._sides[key], now_s
             with self._stopping(side, now_ns):
                 side.follower.see(tracked, now_ns / SECOND, sample.stamp_s)
             if side.follower.follows:
                 side.drive(seen_ns)
-                self.health.took("sample to chunk", (time.monotonic_ns() - sample.received_ns) / SECOND)
+                self.health.took(
+                    "sample to chunk", (time.monotonic_ns() - sample.received_ns) / SECOND
+                )
             side.tell(seen_ns)
             self.health.tick(f"{key}")
         self._press(sample.buttons)
         if any(side.follower.follows for side in self._sides.values()):
-            latents: dict[Side, np.ndarray] = {key: side.follower.fingers.latent[None] for key, side in self._sides.items()}
+            latents: dict[Side, np.ndarray] = {
+                key: side.follower.fingers.latent[None] for key, side in self._sides.items()
+            }
             self._latent.publish(convert.latents(latents))
 
     @contextlib.contextmanager
     def _stopping(self, side: TeleopSide, now_ns: int):
-        """Where a side lets go of the operator inside, the robot is told to stay."""
+        """Where a side disengages from the operator, the robot is commanded to hold."""
         followed = side.follower.follows
         yield
         if followed and not side.follower.follows:
-            self.health.counts[f"{side.side} let go"] += 1
+            self.health.counts[f"{side.side} disengaged"] += 1
             self.warn(f"{side.side} {side.follower.why}")
             side.drive(now_ns)
 
@@ -149,10 +182,12 @@ class TeleopNode(RigNode):
                 self._orders.put((not closed, Future()))
 
     def _listen(self) -> None:
-        """Where the world was put back or motion does not play, nothing that was begun before goes on."""
+        """Where the simulation was reset or motion does not play, nothing begun before
+        continues.
+        """
         if (reset := self._resets.newest()) is not None:
-            self._void_ns = reset.began_ns
-            self._forget("open: the world was put back")
+            self._valid_since_ns = reset.began_ns
+            self._forget("open: the simulation was reset")
         if (state := self._motion.newest()) is not None:
             self._state = state
             if not self._state["plays"]:
@@ -199,18 +234,24 @@ class TeleopNode(RigNode):
         if not self._state["plays"]:
             raise XlvlaError(f"motion plays nothing: {self._state['state']}")
         if self._state["source"] not in ("", SOURCE):
-            raise XlvlaError(f"'{self._state['source']}' drives until motion is engaged anew, or '{SOURCE}' is said on /motion/source")
+            raise XlvlaError(
+                f"'{self._state['source']}' drives until motion is engaged again, or "
+                f"'{SOURCE}' is published on /motion/source"
+                ""
+            )
         waiting = [side for side in self._sides.values() if not side.follower.follows]
         refused = [line for side in waiting if (line := self._refused(side, now_ns))]
         following = [key for key, side in self._sides.items() if side.follower.follows]
         if not following:
             raise XlvlaError("; ".join(refused))
-        return "; ".join([f"{' and '.join(following)} {'follow' if following[1:] else 'follows'}", *refused])
+        return "; ".join(
+            [f"{' and '.join(following)} {'follow' if following[1:] else 'follows'}", *refused]
+        )
 
     def _refused(self, side: TeleopSide, now_ns: int) -> str:
         """Closes a side's clutch; why not, where it cannot."""
         try:
-            here = side.here(now_ns, self._void_ns)
+            here = side.here(now_ns, self._valid_since_ns)
             if here is None:
                 raise XlvlaError(f"{side.side}: it is not known where the robot is")
             side.follower.close(here, now_ns / SECOND)
@@ -228,12 +269,17 @@ class TeleopNode(RigNode):
     def _tell(self) -> None:
         """The status, at every change and now and then."""
         sides = {key: self._of_side(key) for key in self._sides}
-        now_s, said = time.monotonic(), json.dumps(sides) + self._link
-        if said == self._told and now_s < self._told_s + STATUS_S:
+        now_s = time.monotonic()
+        status = json.dumps(sides) + self._link
+        if status == self._last_published and now_s < self._last_published_s + STATUS_S:
             return
-        self._told, self._told_s = said, now_s
+        self._last_published = status
+        self._last_published_s = now_s
         figures = self.health.figures()
-        latency = {name: float(figures.get(f"sample to chunk {name} [ms]", "nan")) for name in ("p50", "p99")}
+        latency = {
+            name: float(figures.get(f"sample to chunk {name} [ms]", "nan"))
+            for name in ("p50", "p99")
+        }
         status = {
             "source": self.teleop.source,
             "address": self._source.address,
@@ -244,11 +290,18 @@ class TeleopNode(RigNode):
         shown = {name: value for name, value in latency.items() if np.isfinite(value)}
         self._status.publish(String(data=json.dumps(status | {"latency_ms": shown})))
         well = not self._link and all(side["clutched"] for side in sides.values())
-        (self.health.ok if well else self.health.warn)(self._link or "; ".join(f"{k} {s['why'] or 'follows'}" for k, s in sides.items()))
+        (self.health.ok if well else self.health.warn)(
+            self._link or "; ".join(f"{k} {s['why'] or 'follows'}" for k, s in sides.items())
+        )
 
     def _of_side(self, key: Side) -> dict[str, Any]:
         follower = self._sides[key].follower
-        return {"tracked": follower.tracked, "clutched": follower.follows, "strained": follower.strained, "why": follower.why}
+        return {
+            "tracked": follower.tracked,
+            "clutched": follower.follows,
+            "strained": follower.strained,
+            "why": follower.why,
+        }
 
 
 def main() -> None:

@@ -26,14 +26,22 @@ from xlvla_drivers.ros.tactile import TactileMessage
 
 TACTILE_HZ = 50.0
 COMMANDS_KEPT = 16
-"""Commands of motion that may come between two turns of a slow device: how fast they move is told by every one."""
+"""Commands of motion that may come between two turns of a slow device: how fast they move is told
+by every one.
+"""
 LOOK_S = 1.0
 """How often the writers of commands are looked up."""
 RECOVER_TIMEOUT_S = 10.0
 PATIENCE_S = 3.0
-"""A device that is started with its rig may take so long before somebody at the terminal is bothered."""
+"""A device that is started with its rig may take so long before somebody at the terminal is
+bothered.
+"""
 
-LEVELS = {"ok": DiagnosticStatus.OK, "warning": DiagnosticStatus.WARN, "fault": DiagnosticStatus.ERROR}
+LEVELS = {
+    "ok": DiagnosticStatus.OK,
+    "warning": DiagnosticStatus.WARN,
+    "fault": DiagnosticStatus.ERROR,
+}
 
 
 class DeviceNode(RigNode):
@@ -61,12 +69,15 @@ class DeviceNode(RigNode):
         self._joint_states = self.publisher(topics.joint_states(self.side, self.part))
         self._status = self.publisher(topics.device(self.side, self.part))
         self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
-        self._sample, self._touch, self._touched_ns = convert.JointMessage(names), TactileMessage(), 0
+        self._sample = convert.JointMessage(names)
+        self._touch = TactileMessage()
+        self._touched_ns = 0
         self._newest_ns = 0
         self._command = topics.command(self.side, self.part)
         self._commands = Reader(self, self._command.history(COMMANDS_KEPT), forms.command(names))
         self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
-        self._strangers, self._looked_s = "", 0.0
+        self._strangers = ""
+        self._looked_s = 0.0
         self.serve(topics.recover(self.side, self.part), self._recover)
 
     def _chosen_side(self) -> Side:
@@ -82,7 +93,9 @@ class DeviceNode(RigNode):
         calibration = Calibration(driver.joints, self._device.calibration)
         limits = command_limits(self.rig, self.side, self.part, calibration)
         guard = part_guard(self.rig, self.side, self.part, limits, rate_hz=self._device.rate_hz)
-        return Link(driver, guard, calibration, on_change=self._tell, second_writer=self._second_writer)
+        return Link(
+            driver, guard, calibration, on_change=self._tell, second_writer=self._second_writer
+        )
 
     def work(self, stop: threading.Event) -> None:
         assert self.link is not None
@@ -91,7 +104,7 @@ class DeviceNode(RigNode):
         try:
             for _, missed in self.clock.ticks(self._device.rate_hz, stop):
                 self.health.counts["deadlines missed"] += missed * steady
-                self._hear_stops(self.link)
+                self._read_stops(self.link)
                 for command in self._commands.every():
                     self._obey(self.link, command)
                 was_up = self.link.condition == "up"
@@ -105,18 +118,25 @@ class DeviceNode(RigNode):
                     self._publish(self.link, state)
             self.link.close()
 
-    def _hear_stops(self, link: Link) -> None:
-        for said in self._stops.every():
-            if said.stopped:
-                link.guard.stop(said.by or "somebody")
+    def _read_stops(self, link: Link) -> None:
+        for order in self._stops.every():
+            if order.stopped:
+                link.guard.stop(order.by or "somebody")
             else:
                 link.guard.release()
 
     def _obey(self, link: Link, message: JointState) -> None:
-        now_s = self.clock.now_ns() / SECOND  # after the command is taken: nothing that was made before may seem to be of the future
+        now_s = (
+            self.clock.now_ns() / SECOND
+        )  # after the command is taken: nothing that was made before may seem to be of the future
         session, _ = command_session.decode(message.header.frame_id)
         try:
-            link.offer(convert.by_name(message), convert.nanoseconds(message.header.stamp) / SECOND, now_s, session)
+            link.offer(
+                convert.by_name(message),
+                convert.nanoseconds(message.header.stamp) / SECOND,
+                now_s,
+                session,
+            )
             self.health.tick("commands")
         except XlvlaError as error:
             self._commands.refuse(error)
@@ -124,7 +144,8 @@ class DeviceNode(RigNode):
     def _second_writer(self) -> str:
         """Looked up once a second."""
         if time.monotonic() > self._looked_s + LOOK_S:
-            self._strangers, self._looked_s = second_writer(self, self._command), time.monotonic()
+            self._strangers = second_writer(self, self._command)
+            self._looked_s = time.monotonic()
         return self._strangers
 
     def _publish(self, link: Link, state: DeviceState) -> None:
@@ -135,28 +156,40 @@ class DeviceNode(RigNode):
             return
         self._newest_ns = state.stamp_ns
         self.health.tick("states")
-        self._joint_states.publish(self._sample.fill(state.stamp_ns, state.position, state.velocity, state.effort))
-        if self._tactile and state.tactile and state.stamp_ns >= self._touched_ns + SECOND / TACTILE_HZ:
+        self._joint_states.publish(
+            self._sample.fill(state.stamp_ns, state.position, state.velocity, state.effort)
+        )
+        if (
+            self._tactile
+            and state.tactile
+            and state.stamp_ns >= self._touched_ns + SECOND / TACTILE_HZ
+        ):
             self._touched_ns = state.stamp_ns
             self._tactile.publish(self._touch.fill(state.stamp_ns, state.tactile))
 
     def _tell(self) -> None:
         """Says at once how the device is; in the device's thread."""
         assert self.link is not None
-        standing = self.link.standing
-        status = DiagnosticStatus(level=LEVELS[standing.level], name=f"{self.side} {self.part}", message=standing.line)
+        device_status = self.link.status
+        status = DiagnosticStatus(
+            level=LEVELS[device_status.level],
+            name=f"{self.side} {self.part}",
+            message=device_status.line,
+        )
         status.hardware_id = self._whose
-        stop.mark(status, standing.stopped)
+        stop.mark(status, device_status.stopped)
         self._status.publish(status)
-        if standing.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
-            self.warn(standing.line)
+        if device_status.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
+            self.warn(device_status.line)
 
     def _recover(self, request: Any) -> str:
         assert self.link is not None
         try:
             return self.link.recover().result(RECOVER_TIMEOUT_S)
         except FutureTimeout:
-            raise XlvlaError(f"the device did not recover within {RECOVER_TIMEOUT_S:.0f} s") from None
+            raise XlvlaError(
+                f"the device did not recover within {RECOVER_TIMEOUT_S:.0f} s"
+            ) from None
 
     def _report(self) -> None:
         if self.link is not None:
@@ -165,13 +198,20 @@ class DeviceNode(RigNode):
 
     def _collect(self, link: Link) -> None:
         """What /diagnostics says beside rates and durations."""
-        standing, state = link.standing, link.state
-        {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[standing.level](standing.line)
+        device_status = link.status
+        state = link.state
+        {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[
+            device_status.level
+        ](device_status.line)
         self.health.fact("device", self._whose)
         self.health.fact("link", link.condition)
         self.health.fact("stopped by", link.guard.stopped or "nobody")
         self.health.fact("session", link.guard.session or "none")
-        for group, counts in (("link", link.counts), ("wire", link.device.counts), ("commands", link.guard.counts)):
+        for group, counts in (
+            ("link", link.counts),
+            ("wire", link.device.counts),
+            ("commands", link.guard.counts),
+        ):
             self.health.counts.update({f"{group} {what}": 0 for what in counts})
             for what, count in dict(counts).items():
                 self.health.counts[f"{group} {what}"] = count

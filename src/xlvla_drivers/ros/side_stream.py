@@ -44,10 +44,13 @@ class SideStream:
         self._messages = {part: convert.JointMessage(joints) for part, joints in names.items()}
         self._split = len(names["arm"])
         self._tracking = Tracking(names["arm"])
-        self._home, self._home_ns = np.array(list(node.rig.start(side).values())), 0
+        self._home = np.array(list(node.rig.start(side).values()))
+        self._home_ns = 0
 
     def release(self) -> None:
-        """The side's player has forgotten everything; the next chunk starts from the measured pose."""
+        """The side's player has forgotten everything; the next chunk starts from the measured
+        pose.
+        """
         self.homing = False
         self.muted.clear()
         self._tracking.forget()
@@ -59,15 +62,16 @@ class SideStream:
     def forget_times(self) -> None:
         """The clock was set: what was stamped before says nothing of when."""
         self.player.forget_times()
-        self.homing, self._home_ns = False, 0
+        self.homing = False
+        self._home_ns = 0
 
-    def measured(self, now_ns: int, era: Reset) -> np.ndarray | None:
+    def measured(self, now_ns: int, reset: Reset) -> np.ndarray | None:
         """Where the side is [N] rad; None where that is not known freshly."""
-        return self._measured.pose(now_ns, era.began_ns)
+        return self._measured.pose(now_ns, reset.began_ns)
 
-    def strayed(self, now_ns: int, era: Reset) -> str:
+    def strayed(self, now_ns: int, reset: Reset) -> str:
         """Why a side in motion must not go on, '' where it may; called regularly."""
-        measured = self.measured(now_ns, era)
+        measured = self.measured(now_ns, reset)
         if measured is None:
             return f"{self.side}: its joint states are older than {self.node.rig.motion.stale_s} s"
         if not self.player.started:
@@ -76,25 +80,34 @@ class SideStream:
         strayed = self._tracking.strayed(now_ns / SECOND, self.player.position[arm], measured[arm])
         return f"{self.side}: {strayed}" if strayed else ""
 
-    def take_chunks(self, now_ns: int, era: Reset, authority: Authority, plays: bool) -> None:
+    def take_chunks(self, now_ns: int, reset: Reset, authority: Authority, plays: bool) -> None:
         """Offers the chunks that came to the player; where nothing `plays` they are counted."""
         for message in self._chunks.every():
-            void = convert.nanoseconds(message.header.stamp) < max(era.began_ns, self._home_ns)
-            if void or self.homing or not plays:
+            discarded = convert.nanoseconds(message.header.stamp) < max(
+                reset.began_ns, self._home_ns
+            )
+            if discarded or self.homing or not plays:
                 self.node.health.counts[f"{self.side} chunks ignored"] += 1
                 continue
             try:
-                self._offer(message, now_ns, era, authority)
+                self._offer(message, now_ns, reset, authority)
             except XlvlaError as error:
                 self._chunks.refuse(error)
 
     def go_home(self, now_ns: int, here: np.ndarray) -> None:
-        """Begins the way from where the side is [N] to where episodes start, whatever is played now."""
-        self.player.go(way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ), CHUNK_HZ, now_ns / SECOND)
+        """Begins the way from where the side is [N] to where episodes start, whatever is played
+        now.
+        """
+        self.player.go(
+            way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ),
+            CHUNK_HZ,
+            now_ns / SECOND,
+        )
         self.homing = True
 
-    def _offer(self, message: Any, now_ns: int, era: Reset, authority: Authority) -> None:
-        stamp_ns, source = convert.nanoseconds(message.header.stamp), message.header.frame_id
+    def _offer(self, message: Any, now_ns: int, reset: Reset, authority: Authority) -> None:
+        stamp_ns = convert.nanoseconds(message.header.stamp)
+        source = message.header.frame_id
         try:
             authority.admit(source.removesuffix(RELATIVE))
             points, rate_hz = convert.points(message)
@@ -102,16 +115,22 @@ class SideStream:
             reason = error.reason if isinstance(error, Refused) else "size"
             self.player.counts[f"refused: {reason}"] += 1
             raise
-        measured = None if self.player.started else self.measured(now_ns, era)
+        measured = None if self.player.started else self.measured(now_ns, reset)
         relative = source.endswith(RELATIVE)
-        names, now_s = list(message.joint_names), now_ns / SECOND
-        self.player.offer(points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative)
+        names = list(message.joint_names)
+        now_s = now_ns / SECOND
+        self.player.offer(
+            points, names, stamp_ns / SECOND, rate_hz, now_s, measured=measured, relative=relative
+        )
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
 
     def publish(self, now_ns: int, command: np.ndarray, frame: str) -> None:
         """Says the command [N] rad of this tick to the devices of the side."""
-        if self.homing and not self.player.has_chunk(now_ns / SECOND):  # what was decided on the way is of another place
-            self.homing, self._home_ns = False, now_ns
+        if self.homing and not self.player.has_chunk(
+            now_ns / SECOND
+        ):  # what was decided on the way is of another place
+            self.homing = False
+            self._home_ns = now_ns
         for part, values in (("arm", command[: self._split]), ("hand", command[self._split :])):
             if part not in self.muted:
                 self._topics[part].publish(self._messages[part].fill(now_ns, values, frame=frame))

@@ -11,7 +11,9 @@ from xlvla.ros.convert import doubles, stamp
 
 
 class TactileMessage:
-    """A message of named forces that is filled again for every sample: the names of a field cost more than its numbers."""
+    """A message of named forces that is filled again for every sample: the names of a field cost
+    more than its numbers.
+    """
 
     def __init__(self) -> None:
         self._message = JointState()
@@ -22,9 +24,13 @@ class TactileMessage:
         shapes = {name: np.shape(force) for name, force in forces.items()}
         if shapes != self._shapes:
             self._shapes = shapes
-            self._message.name = [label for name, shape in shapes.items() for label in labels(name, shape)]
+            self._message.name = [
+                label for name, shape in shapes.items() for label in labels(name, shape)
+            ]
         self._message.header.stamp = stamp(ns)
-        self._message.effort = doubles(np.concatenate([np.ravel(force) for force in forces.values()]))
+        self._message.effort = doubles(
+            np.concatenate([np.ravel(force) for force in forces.values()])
+        )
         return self._message
 
 
@@ -34,4 +40,6 @@ def labels(name: str, shape: tuple[int, ...]) -> list[str]:
     >>> labels("thumb_tip", ()), labels("palm", (1, 2))
     (['thumb_tip'], ['palm[0,0]', 'palm[0,1]'])
     """
-    return [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(shape)] if shape else [name]
+    return (
+        [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(shape)] if shape else [name]
+    )

@@ -10,7 +10,7 @@ from xlvla.ros import command_session, convert, forms, statuses, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
-from xlvla_drivers.rest import Stream
+from xlvla_drivers.rest import PoseSeries
 
 KEPT = 4000
 """Commands and reports that wait for whoever looks late."""
@@ -22,7 +22,8 @@ class Watch:
     """Everything since the last `cut`, by its stamps; `poll` is to be called often.
 
     Args:
-        origin_ns: times are seconds since then; those since 1970 would be rounded to a quarter of a microsecond.
+        origin_ns: times are seconds since then; those since 1970 would be rounded to a quarter of a
+            microsecond.
 
     Attributes:
         newest: the last reported pose [J] rad of a part.
@@ -32,22 +33,38 @@ class Watch:
     def __init__(self, node: Node, rig: Rig, origin_ns: int):
         self._origin_ns = origin_ns
         self._joints = {key: len(rig.joint_names(*key)) for key in rig.parts}
-        self._commands = {key: Reader(node, topics.command(*key).history(KEPT), forms.command(rig.joint_names(*key))) for key in rig.parts}
+        self._commands = {
+            key: Reader(
+                node, topics.command(*key).history(KEPT), forms.command(rig.joint_names(*key))
+            )
+            for key in rig.parts
+        }
         self._states = {
-            key: Reader(node, topics.joint_states(*key).history(KEPT), forms.joints(rig.joint_names(*key))) for key in rig.parts
+            key: Reader(
+                node, topics.joint_states(*key).history(KEPT), forms.joints(rig.joint_names(*key))
+            )
+            for key in rig.parts
         }
         self._motion = Reader(node, topics.MOTION_STATUS.history(50), statuses.MOTION)
-        self._devices = {key: Reader(node, topics.device(*key).history(50), forms.DEVICE) for key in rig.parts}
+        self._devices = {
+            key: Reader(node, topics.device(*key).history(50), forms.DEVICE) for key in rig.parts
+        }
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
-        self.era, self.era_s = "", 0.0
-        self.heard_motion, self.state = False, ""
+        self.reset_id = ""
+        self.reset_s = 0.0
+        self.motion_reported = False
+        self.state = ""
         self.cut()
 
     def cut(self) -> None:
         """Forgets what was written down."""
-        self._told_commands: dict[Key, list[tuple[float, np.ndarray, str, str]]] = {key: [] for key in self._joints}
-        self._told_states: dict[Key, list[tuple[float, np.ndarray]]] = {key: [] for key in self._joints}
+        self._command_log: dict[Key, list[tuple[float, np.ndarray, str, str]]] = {
+            key: [] for key in self._joints
+        }
+        self._state_log: dict[Key, list[tuple[float, np.ndarray]]] = {
+            key: [] for key in self._joints
+        }
         self.status = list[str]()
         self.devices: dict[str, list[str]] = {}
 
@@ -57,32 +74,42 @@ class Watch:
     def poll(self) -> None:
         for key, reader in self._commands.items():
             for message in reader.every():
-                session, era = command_session.decode(message.header.frame_id)
+                session, reset_id = command_session.decode(message.header.frame_id)
                 stamp_s = self.seconds(convert.nanoseconds(message.header.stamp))
-                self._told_commands[key].append((stamp_s, np.array(message.position), session, era))
+                self._command_log[key].append(
+                    (stamp_s, np.array(message.position), session, reset_id)
+                )
         for key, reader in self._states.items():
-            for said in reader.every():
-                self.newest[key] = said.position
-                self._told_states[key].append((self.seconds(said.stamp_ns), said.position))
-        for said in self._motion.every():
-            self.heard_motion = True
-            self.state = said["state"]
+            for received in reader.every():
+                self.newest[key] = received.position
+                self._state_log[key].append((self.seconds(received.stamp_ns), received.position))
+        for received in self._motion.every():
+            self.motion_reported = True
+            self.state = received["state"]
             self.status.append(self.state)
         for (side, part), reader in self._devices.items():
-            self.devices.setdefault(f"{side} {part}", []).extend(said.text for said in reader.every())
+            self.devices.setdefault(f"{side} {part}", []).extend(
+                received.text for received in reader.every()
+            )
         for reset in self._resets.every():
-            self.era = reset.frame_id
-            self.era_s = self.seconds(convert.nanoseconds(reset.stamp))
+            self.reset_id = reset.frame_id
+            self.reset_s = self.seconds(convert.nanoseconds(reset.stamp))
 
     def latest(self, key: Key) -> np.ndarray:
-        """The newest command to a part since the last `cut`, where there is none its newest measured pose [J] rad."""
-        told = self._told_commands[key]
-        return told[-1][1] if told else self.newest[key]
+        """The newest command to a part since the last `cut`, where there is none its newest
+        measured pose [J] rad.
+        """
+        commands = self._command_log[key]
+        return commands[-1][1] if commands else self.newest[key]
 
-    def commands(self, key: Key, era: str | None = None) -> Stream:
+    def commands(self, key: Key, reset_id: str | None = None) -> PoseSeries:
         """What motion commanded a part, in one era or in any: strangers here have no session."""
-        told = [entry for entry in self._told_commands[key] if entry[2] and era in (None, entry[3])]
-        return Stream.of([(stamp_s, pose) for stamp_s, pose, _, _ in told], self._joints[key])
+        commands = [
+            entry for entry in self._command_log[key] if entry[2] and reset_id in (None, entry[3])
+        ]
+        return PoseSeries.of(
+            [(stamp_s, pose) for stamp_s, pose, _, _ in commands], self._joints[key]
+        )
 
-    def measured(self, key: Key) -> Stream:
-        return Stream.of(self._told_states[key], self._joints[key])
+    def measured(self, key: Key) -> PoseSeries:
+        return PoseSeries.of(self._state_log[key], self._joints[key])

@@ -1,4 +1,6 @@
-"""Engage-relative following: the flange goes as the wrist goes, from where both were when the clutch was closed."""
+"""Engage-relative following: the flange goes as the wrist goes, from where both were when the
+clutch was closed.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FASTEST_M_S, FASTEST_RAD_S = 6.0, 30.0
+FASTEST_M_S = 6.0
+FASTEST_RAD_S = 30.0
 """No wrist of a person moves or turns faster."""
-NOISE_M, NOISE_RAD = 0.04, 0.4
+NOISE_M = 0.04
+NOISE_RAD = 0.4
 """A tracker may be off by so much without having lost the hand."""
 
 
@@ -29,7 +33,9 @@ class Clutch:
     scale: float = 1.0
 
     def target(self, T_world_wrist: np.ndarray) -> np.ndarray:
-        """Where the flange should be [4, 4] with the wrist there: moved and turned about the same directions as the wrist was."""
+        """Where the flange should be [4, 4] with the wrist there: moved and turned about the same
+        directions as the wrist was.
+        """
         went = T_world_wrist[:3, 3] - self.T_world_wrist[:3, 3]
         turned = T_world_wrist[:3, :3] @ self.T_world_wrist[:3, :3].T
         over = self.R_robot_operator
@@ -41,7 +47,8 @@ class Clutch:
 
 def turned(degrees: float) -> np.ndarray:
     """Rotation [3, 3] about the vertical, to the left."""
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    cos = np.cos(np.radians(degrees))
+    sin = np.sin(np.radians(degrees))
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 

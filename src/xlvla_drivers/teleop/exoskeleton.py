@@ -1,19 +1,21 @@
-"""An exoskeleton, or any leader arm with a ROS driver of its own (HOMIE and the like): its joint states on a topic of each side."""
+"""An exoskeleton, or any leader arm with a ROS driver of its own (HOMIE and the like): its joint
+states on a topic of each side.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from xlvla.device import JointCalibration
 from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
 
 
 @dataclass(frozen=True)
 class Grip:
-    """A joint of the exoskeleton that closes the hand, and its angles [rad] with the hand open and closed."""
+    """A joint of the exoskeleton that closes the hand, and its angles [rad] with the hand open and
+    closed.
+    """
 
     joint: str
     open: float = 0.0
@@ -22,20 +24,18 @@ class Grip:
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it. Its topics are `/exoskeleton/{side}/joint_states`; ROS remaps them.
+    """What a rig may say about it. Its topics are `/exoskeleton/{side}/joint_states`; ROS remaps
+    them.
 
     Args:
-        names: the arm's joint by the exoskeleton's, where they differ; `{side}` stands for the side.
+        names: the arm's joint by the exoskeleton's, where they differ; `{side}` stands for the
+            side.
         calibration: by side and joint of the arm, from the exoskeleton's angle to the arm's.
         grip: what closes the hand; None: nothing does.
     """
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])
-    calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(default_factory=dict[Side, Mapping[str, JointCalibration]])
+    calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(
+        default_factory=dict[Side, Mapping[str, JointCalibration]]
+    )
     grip: Grip | None = None
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.exoskeleton import Exoskeleton
-
-    return Exoskeleton(node, sides, options)

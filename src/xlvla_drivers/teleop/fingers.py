@@ -1,4 +1,6 @@
-"""From an operator's fingers to a robot's, frame by frame: through the latent, as every hand does, or by dex-retargeting."""
+"""From an operator's fingers to a robot's, frame by frame: through the latent, as every hand does,
+or by dex-retargeting.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,12 @@ class Fingers(Protocol):
     latent: Array
 
     def joints(self, keypoints: Array) -> Array:
-        """Joints [J] rad, within the command's range, for the operator's keypoints [21, 3] m in any frame.
+        """Joints [J] rad, within the command's range, for the operator's keypoints [21, 3] m in any
+        frame.
 
         Raises:
-            XlvlaError: the keypoints are no hand (`xlvla.human.hand_axes`); nothing has changed then.
+            XlvlaError: the keypoints are no hand (`xlvla.human.hand_axes`); nothing has changed
+                then.
         """
         ...
 
@@ -44,11 +48,14 @@ def fingers(way: teleop.Fingers, hand: Hand, side: Side, codec: Codec) -> Finger
 
 
 class CodecFingers:
-    """Through the latent: the operator's hand is one more embodiment of the codec, so that one stream drives every hand."""
+    """Through the latent: the operator's hand is one more embodiment of the codec, so that one
+    stream drives every hand.
+    """
 
     def __init__(self, hand: Hand, side: Side, codec: Codec, people: HumanCodec | None = None):
         self.names = codec.joints(hand.name, side)
-        self._hand, self._codec = hand.name, codec
+        self._hand = hand.name
+        self._codec = codec
         self._side: Side = side
         self._people = people or HumanCodec.load(codec)
         self._range = hand.command_range(side)
@@ -68,16 +75,20 @@ WRISTS = {"ability": "base", "allegro": "mount", "inspire": "base"}
 class DexFingers:
     """By dex-retargeting: each frame is optimised, starting from the one before.
 
-    The package's own configurations with our URDFs, but for its low-pass filter, which would lag by some 70 ms at 60 Hz,
-    and with hands of middle size, which its scales assume.
+    The package's own configurations with our URDFs, but for its low-pass filter, which would lag by
+    some 70 ms at 60 Hz, and with hands of middle size, which its scales assume.
     """
 
     def __init__(self, hand: Hand, side: Side, codec: Codec, kind: Kind = "dexpilot"):
         if hand.name not in WRISTS:
             known = ", ".join(WRISTS)
-            raise XlvlaError(f"dex-retargeting knows no hand '{hand.name}': it knows {known}; `fingers: codec` drives every hand")
+            raise XlvlaError(
+                f"dex-retargeting knows no hand '{hand.name}': it knows {known}; `fingers: codec` "
+                "drives every hand"
+            )
         self.names = hand.joint_names(side)
-        self._hand, self._codec = hand.name, codec
+        self._hand = hand.name
+        self._codec = codec
         self._side: Side = side
         self._retargeting = _retargeting(hand, side, kind)
         self._lines = self._retargeting.optimizer.target_link_human_indices
@@ -106,14 +117,31 @@ def _retargeting(hand: Hand, side: Side, kind: Kind) -> Any:
         from dex_retargeting import constants
         from dex_retargeting.retargeting_config import RetargetingConfig
     except ImportError as error:
-        raise XlvlaError(f"`fingers: dex` needs dex-retargeting ({error}): pip install dex-retargeting six") from None
+        raise XlvlaError(
+            f"`fingers: dex` needs dex-retargeting ({error}): pip install dex-retargeting six"
+        ) from None
 
-    which = constants.RobotName[hand.name], constants.RetargetingType[kind], constants.HandType[side]
+    which = (
+        constants.RobotName[hand.name],
+        constants.RetargetingType[kind],
+        constants.HandType[side],
+    )
     path = constants.get_default_config_path(*which)
     assert path is not None
-    tips = [link for _, link in sorted(hand.tip_links(side).items(), key=lambda item: human.TIPS[item[0]])]
+    tips = [
+        link
+        for _, link in sorted(hand.tip_links(side).items(), key=lambda item: human.TIPS[item[0]])
+    ]
     links: dict[str, Any] = {"wrist_link_name": WRISTS[hand.name], "finger_tip_link_names": tips}
     if kind == "vector":
-        links = {"target_origin_link_names": [WRISTS[hand.name]] * len(tips), "target_task_link_names": tips}
-    urdf = {"urdf_path": str(hand.urdf_path(side)), "target_joint_names": list(hand.joint_names(side))}
-    return RetargetingConfig.load_from_file(Path(path), {**urdf, **links, "low_pass_alpha": 1.0}).build()
+        links = {
+            "target_origin_link_names": [WRISTS[hand.name]] * len(tips),
+            "target_task_link_names": tips,
+        }
+    urdf = {
+        "urdf_path": str(hand.urdf_path(side)),
+        "target_joint_names": list(hand.joint_names(side)),
+    }
+    return RetargetingConfig.load_from_file(
+        Path(path), {**urdf, **links, "low_pass_alpha": 1.0}
+    ).build()

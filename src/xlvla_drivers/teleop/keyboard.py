@@ -1,19 +1,33 @@
-"""A keyboard: keys pressed at the terminal of `xlvla run` move one wrist at a time, and open and close its hand."""
+"""A keyboard: keys pressed at the terminal of `xlvla run` move one wrist at a time, and open and
+close its hand.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
+STEP_M = 0.01
+STEP_RAD = 0.04
+STEP_CLOSING = 0.1
 
-STEP_M, STEP_RAD, STEP_CLOSING = 0.01, 0.04, 0.1
-
-MOVES: dict[str, tuple[int, int]] = {"8": (0, 1), "2": (0, -1), "4": (1, 1), "6": (1, -1), "9": (2, 1), "3": (2, -1)}
+MOVES: dict[str, tuple[int, int]] = {
+    "8": (0, 1),
+    "2": (0, -1),
+    "4": (1, 1),
+    "6": (1, -1),
+    "9": (2, 1),
+    "3": (2, -1),
+}
 """Axis and direction of keys, as on a keypad: forward and back, left and right, up and down."""
 
-TURNS: dict[str, tuple[int, int]] = {"y": (0, -1), "p": (0, 1), "i": (1, -1), "k": (1, 1), "u": (2, 1), "o": (2, -1)}
+TURNS: dict[str, tuple[int, int]] = {
+    "y": (0, -1),
+    "p": (0, 1),
+    "i": (1, -1),
+    "k": (1, 1),
+    "u": (2, 1),
+    "o": (2, -1),
+}
 """The same about the axes: roll, pitch, yaw."""
 
 CLOSING = {"[": -1, "]": 1}
@@ -31,9 +45,3 @@ class Options:
 
     step_m: float = STEP_M
     step_rad: float = STEP_RAD
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.keyboard import Keyboard
-
-    return Keyboard(node, sides, options)

@@ -1,4 +1,6 @@
-"""Leader arms of Dynamixel servos (GELLO and the like), one for each side: the robot's joints go as theirs do."""
+"""Leader arms of Dynamixel servos (GELLO and the like), one for each side: the robot's joints go as
+theirs do.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from xlvla_drivers.arms import dynamixel
 from xlvla_drivers.calibration import Calibration
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.closing import closed
-from xlvla_drivers.teleop.operator import Mailbox, Sample, Tracked
+from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,17 @@ class Options:
     """What a rig may say about leader arms.
 
     Args:
-        ports: serial port by side; a side that has none is not driven, and nobody named means all sides' emulators.
-        calibration: by side and joint, from the servo's angle to the arm's: `xlvla calibrate` finds it.
+        ports: serial port by side; a side that has none is not driven, and nobody named means all
+            sides' emulators.
+        calibration: by side and joint, from the servo's angle to the arm's: `xlvla calibrate` finds
+            it.
         servos: of the arms, as the driver `dynamixel` has them; its gripper closes the hand.
     """
 
     ports: Mapping[Side, str] = field(default_factory=dict[Side, str])
-    calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(default_factory=dict[Side, Mapping[str, JointCalibration]])
+    calibration: Mapping[Side, Mapping[str, JointCalibration]] = field(
+        default_factory=dict[Side, Mapping[str, JointCalibration]]
+    )
     servos: dynamixel.Options = field(default_factory=lambda: dynamixel.Options(gripper_id=8))
 
 
@@ -39,14 +45,24 @@ class Driver:
         from xlvla_drivers import registry
 
         if address:
-            raise XlvlaError("teleop.address: leader arms have a port each: say `options: {ports: {left: /dev/..., right: /dev/...}}`")
+            raise XlvlaError(
+                "teleop.address: leader arms have a port each: say `options: {ports: {left: "
+                "/dev/..., right: /dev/...}}`"
+            )
         ports = options.ports or {side: registry.emulated_address("leader", side) for side in sides}
         self.address = ", ".join(f"{side} {port}" for side, port in ports.items())
         self._arms: dict[Side, dynamixel.Driver] = {
-            side: dynamixel.Driver(port, side, options.servos) for side, port in ports.items() if side in sides
+            side: dynamixel.Driver(port, side, options.servos)
+            for side, port in ports.items()
+            if side in sides
         }
-        self._calibration = {side: Calibration(arm.joints, options.calibration.get(side, {})) for side, arm in self._arms.items()}
-        self._mailbox, self._stop, self._threads = Mailbox(), threading.Event(), list[threading.Thread]()
+        self._calibration = {
+            side: Calibration(arm.joints, options.calibration.get(side, {}))
+            for side, arm in self._arms.items()
+        }
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
+        self._threads = list[threading.Thread]()
 
     def open(self) -> None:
         self.close()
@@ -54,7 +70,10 @@ class Driver:
         for arm in self._arms.values():
             arm.connect()
         self._stop.clear()
-        self._threads = [threading.Thread(target=self._watch, args=(side,), name=f"{side} leader", daemon=True) for side in self._arms]
+        self._threads = [
+            threading.Thread(target=self._watch, args=(side,), name=f"{side} leader", daemon=True)
+            for side in self._arms
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -76,8 +95,10 @@ class Driver:
         except XlvlaError as error:
             self._mailbox.fail(error if isinstance(error, LinkLost) else LinkLost(str(error)))
 
-    def _seen(self, side: Side) -> Tracked:
+    def _seen(self, side: Side) -> TrackedSide:
         arm = self._arms[side]
         angles = self._calibration[side].joint(arm.read().position)
         keypoints = None if arm.gripper is None else closed(side, arm.gripper)
-        return Tracked(keypoints=keypoints, joints=dict(zip(arm.joints, angles.tolist(), strict=True)))
+        return TrackedSide(
+            keypoints=keypoints, joints=dict(zip(arm.joints, angles.tolist(), strict=True))
+        )

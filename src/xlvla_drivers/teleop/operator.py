@@ -1,9 +1,12 @@
-"""What every source of an operator's movements is: samples behind one interface, whatever tracks them.
+"""What every source of an operator's movements is: samples behind one interface, whatever tracks
+them.
 
-A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of what a rig may say about it under
-`teleop.options`, and `Driver`, which makes a `Source` of `(address, sides, options, node)`: `node` is the ROS node that reads
-it, for what comes by topics. Keypoints, the hand frame and the wrist's pose are
-those of `xlvla.human`; the operator's world has x forward, y left and z up.
+A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of what a rig
+may say about it under `teleop.options`, and `Driver`, which makes a `TeleopSource` of `(address,
+sides,
+options, node)`: `node` is the ROS node that reads it. The `Driver` of a source that comes by topics
+stands in `ros/sources/<name>.py`. Keypoints, the hand frame and the wrist's pose are those of
+`xlvla.human`; the operator's world has x forward, y left and z up.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ GONE_S = 1.0
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackedSide:
     """One side of the operator at one moment; None is what its source does not know.
 
     Args:
@@ -46,7 +49,11 @@ class Tracked:
     def sound(self) -> bool:
         """Says something of the arm, and every number is one."""
         arm = self.T_world_wrist is not None or self.joints is not None
-        numbers = [self.T_world_wrist, self.keypoints, list(self.joints.values()) if self.joints is not None else None]
+        numbers = [
+            self.T_world_wrist,
+            self.keypoints,
+            list(self.joints.values()) if self.joints is not None else None,
+        ]
         return arm and all(np.isfinite(given).all() for given in numbers if given is not None)
 
 
@@ -61,7 +68,7 @@ class Sample:
         buttons: pressed or signed since the last sample, by the words of `BUTTONS`.
     """
 
-    sides: Mapping[Side, Tracked]
+    sides: Mapping[Side, TrackedSide]
     received_ns: int = field(default_factory=time.monotonic_ns)
     stamp_s: float | None = None
     buttons: tuple[str, ...] = ()
@@ -70,7 +77,7 @@ class Sample:
 BUTTONS = ("clutch", "record", "discard", "success", "failure", "relabel")
 
 
-class Source(Protocol):
+class TeleopSource(Protocol):
     """One source. Methods are called from one thread.
 
     Attributes:
@@ -80,11 +87,15 @@ class Source(Protocol):
     address: str
 
     def open(self) -> None:
-        """Connects, within a few seconds; LinkLost where it is not there, XlvlaError where that will not mend itself."""
+        """Connects, within a few seconds; LinkLost where it is not there, XlvlaError where that
+        will not mend itself.
+        """
         ...
 
     def read(self, timeout_s: float) -> Sample | None:
-        """The newest sample not yet read, waiting for one at most so long; LinkLost when the connection is gone."""
+        """The newest sample not yet read, waiting for one at most so long; LinkLost when the
+        connection is gone.
+        """
         ...
 
     def close(self) -> None:
@@ -93,7 +104,9 @@ class Source(Protocol):
 
 
 class Mailbox:
-    """Between a thread that listens and one that follows: the newest of each side, and every button."""
+    """Between a thread that listens and one that follows: the newest of each side, and every
+    button.
+    """
 
     def __init__(self) -> None:
         self._there = threading.Condition()
@@ -102,15 +115,21 @@ class Mailbox:
     def clear(self) -> None:
         self._sample: Sample | None = None
         self._failure: XlvlaError | None = None
-        self._heard, self._heard_s = False, time.monotonic()
+        self._received = False
+        self._received_s = time.monotonic()
 
     def put(self, sample: Sample) -> None:
         """Adds a sample; one that has seen nothing only says that the connection lives."""
         with self._there:
-            self._heard, self._heard_s = True, time.monotonic()
+            self._received = True
+            self._received_s = time.monotonic()
             if sample.sides or sample.buttons:
                 before = self._sample or Sample({})
-                self._sample = replace(sample, sides={**before.sides, **sample.sides}, buttons=before.buttons + sample.buttons)
+                self._sample = replace(
+                    sample,
+                    sides={**before.sides, **sample.sides},
+                    buttons=before.buttons + sample.buttons,
+                )
             self._there.notify()
 
     def fail(self, error: XlvlaError) -> None:
@@ -122,22 +141,25 @@ class Mailbox:
     def take(self, timeout_s: float) -> Sample | None:
         """What came since the last time, waiting for something at most so long."""
         with self._there:
-            self._there.wait_for(lambda: self._sample is not None or self._failure is not None, timeout_s)
+            self._there.wait_for(
+                lambda: self._sample is not None or self._failure is not None, timeout_s
+            )
             if self._failure is not None:
                 raise self._failure
-            sample, self._sample = self._sample, None
+            sample = self._sample
+            self._sample = None
             return sample
 
     def await_first(self, timeout_s: float) -> bool:
         """Whether anything came within the time."""
         with self._there:
-            self._there.wait_for(lambda: self._heard or self._failure is not None, timeout_s)
-            return self._heard
+            self._there.wait_for(lambda: self._received or self._failure is not None, timeout_s)
+            return self._received
 
     @property
     def silent_s(self) -> float:
         """How long nothing came."""
-        return time.monotonic() - self._heard_s
+        return time.monotonic() - self._received_s
 
 
 def installed(module: str, package: str) -> ModuleType:

@@ -1,12 +1,10 @@
-"""A recorded operator: what an episode's bag holds of wrists, fingers and leader arms, played as it was."""
+"""A recorded operator: what an episode's bag holds of wrists, fingers and leader arms, played as it
+was.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from xlvla.types import Side
-from xlvla_drivers.teleop.operator import Source
 
 
 @dataclass(frozen=True)
@@ -20,9 +18,3 @@ class Options:
 
     speed: float = 1.0
     repeat: bool = True
-
-
-def Driver(address: str, sides: tuple[Side, ...], options: Options, node: Any) -> Source:
-    from xlvla_drivers.ros.recording import Recording
-
-    return Recording(address, sides, options)

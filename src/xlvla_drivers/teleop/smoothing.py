@@ -1,4 +1,6 @@
-"""Takes a tracker's noise out of what rests and leaves what moves alone (Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012)."""
+"""One Euro filter: strong smoothing at rest, little lag in motion (Casiez, Roussel, Vogel: 1
+Euro Filter, CHI 2012).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,12 @@ import numpy as np
 import pinocchio as pin  # pyright: ignore
 
 LONGEST_GAP_S = 0.5
-"""After a longer one a filter begins anew."""
+"""After a longer gap a filter is reset."""
 
 
 @dataclass(frozen=True)
-class Taste:
-    """How much is smoothed: frequencies below `rest_hz` pass always, and `per_speed_hz` more per unit of speed a second."""
+class OneEuroParameters:
+    """Cutoff frequency: `rest_hz` at rest, plus `per_speed_hz` per unit of speed a second."""
 
     rest_hz: float
     per_speed_hz: float
@@ -25,12 +27,12 @@ class Taste:
         return _share(self.rest_hz + self.per_speed_hz * speed, dt)
 
 
-WRIST = Taste(2.0, 40.0)
+WRIST = OneEuroParameters(2.0, 40.0)
 """Metres: 22 Hz at half a metre a second."""
-TURN = Taste(2.0, 10.0)
+TURN = OneEuroParameters(2.0, 10.0)
 """Radians."""
-FINGERS = Taste(3.0, 60.0)
-LEADER = Taste(4.0, 20.0)
+FINGERS = OneEuroParameters(3.0, 60.0)
+LEADER = OneEuroParameters(4.0, 20.0)
 """Radians: servos of leader arms count in steps of 1.5 mrad."""
 
 
@@ -41,8 +43,8 @@ def _share(frequency_hz: float, dt: float) -> float:
 class Smooth:
     """Points [K, D], each by its own speed."""
 
-    def __init__(self, taste: Taste):
-        self._taste = taste
+    def __init__(self, parameters: OneEuroParameters):
+        self._parameters = parameters
         self.reset()
 
     def reset(self) -> None:
@@ -53,12 +55,17 @@ class Smooth:
         """The smoothed points, `dt` after the last."""
         points = np.asarray(points, dtype=float)
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
-            self._value, self._speed = points, np.zeros(points.shape)
+            self._value = points
+            self._speed = np.zeros(points.shape)
         elif dt > 0:
-            self._speed = self._speed + _share(self._taste.speed_hz, dt) * ((points - self._value) / dt - self._speed)
+            self._speed = self._speed + _share(self._parameters.speed_hz, dt) * (
+                (points - self._value) / dt - self._speed
+            )
             speed = np.sqrt(np.square(self._speed).sum(-1, keepdims=True))
-            frequency = self._taste.rest_hz + self._taste.per_speed_hz * speed
-            self._value = self._value + (points - self._value) / (1 + 1 / (2 * math.pi * frequency * dt))
+            frequency = self._parameters.rest_hz + self._parameters.per_speed_hz * speed
+            self._value = self._value + (points - self._value) / (
+                1 + 1 / (2 * math.pi * frequency * dt)
+            )
         assert self._value is not None
         return self._value
 
@@ -66,8 +73,8 @@ class Smooth:
 class SmoothRotation:
     """Rotations [3, 3]."""
 
-    def __init__(self, taste: Taste):
-        self._taste = taste
+    def __init__(self, parameters: OneEuroParameters):
+        self._parameters = parameters
         self.reset()
 
     def reset(self) -> None:
@@ -77,11 +84,14 @@ class SmoothRotation:
     def __call__(self, rotation: np.ndarray, dt: float) -> np.ndarray:
         """The smoothed rotation, `dt` after the last."""
         if self._value is None or not 0 <= dt <= LONGEST_GAP_S:
-            self._value, self._speed = rotation.copy(), np.zeros(3)
+            self._value = rotation.copy()
+            self._speed = np.zeros(3)
         elif dt > 0:
             gap = pin.log3(self._value.T @ rotation)
-            self._speed = self._speed + _share(self._taste.speed_hz, dt) * (gap / dt - self._speed)
-            share = self._taste.share(float(np.linalg.norm(self._speed)), dt)
+            self._speed = self._speed + _share(self._parameters.speed_hz, dt) * (
+                gap / dt - self._speed
+            )
+            share = self._parameters.share(float(np.linalg.norm(self._speed)), dt)
             self._value = self._value @ pin.exp3(share * gap)
         assert self._value is not None
         return self._value
@@ -91,7 +101,8 @@ class SmoothPose:
     """Poses [4, 4] m."""
 
     def __init__(self) -> None:
-        self._position, self._rotation = Smooth(WRIST), SmoothRotation(TURN)
+        self._position = Smooth(WRIST)
+        self._rotation = SmoothRotation(TURN)
 
     def reset(self) -> None:
         self._position.reset()

@@ -15,7 +15,8 @@ from xlvla_drivers.teleop.jog import FASTEST_CLOSING, Jog
 from xlvla_drivers.teleop.operator import Sample, installed
 
 PERIOD_S = 0.01
-HAND, CLUTCH = 0, -1
+HAND = 0
+CLUTCH = -1
 """The first button opens and closes the hand, the last one the clutch."""
 
 
@@ -42,14 +43,19 @@ class Driver:
         self._library = installed("pyspacemouse", "pyspacemouse")
         self.address = address or "the first SpaceMouse"
         chosen: list[Side] = [side for side in sides if options.side in ("", side)]
-        self._jog, self._options, self._path = Jog(chosen[-1] if chosen else sides[-1]), options, address
+        self._jog = Jog(chosen[-1] if chosen else sides[-1])
+        self._options = options
+        self._path = address
         self._device: Any = None
-        self._last_s, self._pressed = 0.0, (False, False)
+        self._last_s = 0.0
+        self._pressed = (False, False)
         self._shut = False
 
     def open(self) -> None:
         try:
-            self._device = self._library.open(path=self._path) if self._path else self._library.open()
+            self._device = (
+                self._library.open(path=self._path) if self._path else self._library.open()
+            )
         except Exception as error:  # the library raises whatever its backend does
             raise LinkLost(f"no SpaceMouse: {error}") from None
         if not self._device:
@@ -67,10 +73,14 @@ class Driver:
         self._last_s += dt
         buttons = self._buttons(state.buttons)
         reach = self._reach(np.array([state.y, -state.x, state.z]), self._options.speed_m_s)
-        turn = self._reach(np.array([state.roll, state.pitch, -state.yaw]), self._options.speed_rad_s)
+        turn = self._reach(
+            np.array([state.roll, state.pitch, -state.yaw]), self._options.speed_rad_s
+        )
         self._jog.move(reach * dt, turn * dt)
         self._jog.close((FASTEST_CLOSING if self._shut else -FASTEST_CLOSING) * dt)
-        return Sample({self._jog.side: self._jog.advance(min(dt, 0.1))}, stamp_s=self._last_s, buttons=buttons)
+        return Sample(
+            {self._jog.side: self._jog.advance(min(dt, 0.1))}, stamp_s=self._last_s, buttons=buttons
+        )
 
     def close(self) -> None:
         if self._device is not None:
@@ -84,6 +94,7 @@ class Driver:
     def _buttons(self, state: Any) -> tuple[str, ...]:
         """What was pressed since the last look."""
         pressed = bool(state[HAND]), bool(state[CLUTCH]) and len(state) > 1
-        before, self._pressed = self._pressed, pressed
+        before = self._pressed
+        self._pressed = pressed
         self._shut ^= pressed[0] and not before[0]
         return ("clutch",) if pressed[1] and not before[1] else ()

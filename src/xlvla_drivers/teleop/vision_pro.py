@@ -1,4 +1,6 @@
-"""Apple Vision Pro with the VisionProTeleop app: a gRPC server on the headset that streams both hands and the head."""
+"""Apple Vision Pro with the VisionProTeleop app: a gRPC server on the headset that streams both
+hands and the head.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, Tracked, installed
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, installed
 from xlvla_drivers.teleop.worlds import Facing
 
 EMULATED = f"127.0.0.1:{wire.PORT}"
@@ -34,7 +36,8 @@ class Options:
     """What a rig may say about it.
 
     Args:
-        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins and ends an episode.
+        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
+            and ends an episode.
     """
 
     gestures: bool = True
@@ -44,10 +47,13 @@ class Driver:
     """The headset's address is what its app shows; without one, that of its emulator."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
-        self.address = address if ":" in address else f"{address}:{wire.PORT}" if address else EMULATED
+        self.address = (
+            address if ":" in address else f"{address}:{wire.PORT}" if address else EMULATED
+        )
         self._sides = sides
         self._gestures = Gestures() if options.gestures else None
-        self._facing, self._mailbox = Facing(), Mailbox()
+        self._facing = Facing()
+        self._mailbox = Mailbox()
         self._wrists: dict[Side, np.ndarray] = {}
         self._channel: Any = None
 
@@ -62,16 +68,18 @@ class Driver:
         try:
             grpc.channel_ready_future(self._channel).result(timeout=CONNECT_S)
         except grpc.FutureTimeoutError:
-            raise LinkLost(f"no headset at {self.address}: is its app open and is it on this network?") from None
+            raise LinkLost(
+                f"no headset at {self.address}: is its app open and is it on this network?"
+            ) from None
         call = self._channel.unary_stream(wire.METHOD)(wire.request(_own_ip(self.address)))
         threading.Thread(target=self._listen, args=(call,), name="vision_pro", daemon=True).start()
         if not self._mailbox.await_first(CONNECT_S):
-            raise LinkLost(f"the headset at {self.address} says nothing")
+            raise LinkLost(f"the headset at {self.address} sends nothing")
 
     def read(self, timeout_s: float) -> Sample | None:
         sample = self._mailbox.take(timeout_s)
         if self._mailbox.silent_s > GONE_S:
-            raise LinkLost(f"the headset at {self.address} says nothing")
+            raise LinkLost(f"the headset at {self.address} sends nothing")
         return sample
 
     def close(self) -> None:
@@ -99,14 +107,27 @@ class Driver:
         """A wrist that is exactly where it was is one that the headset does not see."""
         if update.head is not None:
             self._facing.head(update.head)
-        sides: dict[Side, Tracked] = {}
+        sides: dict[Side, TrackedSide] = {}
         for side in SIDES:
             hand = update.left if side == "left" else update.right
-            if side not in self._sides or hand is None or len(hand.joints) < 25 or self._still(side, hand.wrist):
+            if (
+                side not in self._sides
+                or hand is None
+                or len(hand.joints) < 25
+                or self._still(side, hand.wrist)
+            ):
                 continue
-            sides[side] = Tracked(self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3])
-        hands: dict[Side, np.ndarray] = {side: tracked.keypoints for side, tracked in sides.items() if tracked.keypoints is not None}
-        return Sample(sides, buttons=self._gestures(hands, time.monotonic()) if self._gestures else ())
+            sides[side] = TrackedSide(
+                self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3]
+            )
+        hands: dict[Side, np.ndarray] = {
+            side: tracked.keypoints
+            for side, tracked in sides.items()
+            if tracked.keypoints is not None
+        }
+        return Sample(
+            sides, buttons=self._gestures(hands, time.monotonic()) if self._gestures else ()
+        )
 
     def _still(self, side: Side, wrist: np.ndarray) -> bool:
         before, self._wrists[side] = self._wrists.get(side), wrist

@@ -1,4 +1,6 @@
-"""What an Apple Vision Pro with the VisionProTeleop app says (avp-stream 2.51): protobuf messages of 4x4 matrices, row by row."""
+"""What an Apple Vision Pro with the VisionProTeleop app says (avp-stream 2.51): protobuf messages
+of 4x4 matrices, row by row.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,17 @@ VERSION = 25000
 """Of the library that a client pretends to be, 2.50.0: new apps refuse old ones."""
 
 DISCOVERY = 888.0
-"""In the first corner of a client's head: this is a request, and the numbers beside are its address."""
+"""In the first corner of a client's head: this is a request, and the numbers beside are its
+address.
+"""
 
 HEADERS = (666.0, 777.0)
 """In the first corner of a matrix after the joints: markers or a stylus follow."""
 
 JOINTS = 27
-"""Wrist; thumb: knuckle, two phalanges, tip; four fingers: metacarpal, knuckle, two phalanges, tip; forearm: two. Old apps send 25."""
+"""Wrist; thumb: knuckle, two phalanges, tip; four fingers: metacarpal, knuckle, two phalanges, tip;
+forearm: two. Old apps send 25.
+"""
 
 KEPT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 24)
 """The joints that are the 21 keypoints, in order: all but the metacarpals."""
@@ -35,7 +41,7 @@ _LAST = bytes((16 << 3 & 0x7F | 5 | 0x80, 1))
 
 
 @dataclass(frozen=True)
-class Hand:
+class TrackedHand:
     """A wrist [4, 4] in the world, whose y is up, and joints [K, 4, 4] in the wrist's frame."""
 
     wrist: np.ndarray
@@ -46,8 +52,8 @@ class Hand:
 class Update:
     """One message; None is what it does not hold."""
 
-    left: Hand | None = None
-    right: Hand | None = None
+    left: TrackedHand | None = None
+    right: TrackedHand | None = None
     head: np.ndarray | None = None
 
 
@@ -61,7 +67,11 @@ def request(ip: str) -> bytes:
 
 def update_bytes(update: Update) -> bytes:
     """The message of an update."""
-    hands = b"".join(_field(number, _hand_bytes(hand)) for number, hand in ((1, update.left), (2, update.right)) if hand is not None)
+    hands = b"".join(
+        _field(number, _hand_bytes(hand))
+        for number, hand in ((1, update.left), (2, update.right))
+        if hand is not None
+    )
     return hands + (b"" if update.head is None else _field(3, matrix_bytes(update.head)))
 
 
@@ -69,7 +79,9 @@ def update(message: bytes) -> Update:
     """What a message says; XlvlaError where it is none."""
     try:
         parts = dict(_fields(message))
-        return Update(_hand(parts.get(1)), _hand(parts.get(2)), _matrix(parts[3]) if 3 in parts else None)
+        return Update(
+            _hand(parts.get(1)), _hand(parts.get(2)), _matrix(parts[3]) if 3 in parts else None
+        )
     except (IndexError, struct.error) as error:
         raise XlvlaError(f"a hand update of {len(message)} bytes cannot be read: {error}") from None
 
@@ -77,15 +89,19 @@ def update(message: bytes) -> Update:
 def matrix_bytes(matrix: np.ndarray) -> bytes:
     """A matrix as protobuf writes it: zeros are left out."""
     values = np.asarray(matrix, dtype="<f4").ravel()
-    return b"".join(_varint(number << 3 | 5) + value.tobytes() for number, value in enumerate(values, 1) if value != 0)
+    return b"".join(
+        _varint(number << 3 | 5) + value.tobytes()
+        for number, value in enumerate(values, 1)
+        if value != 0
+    )
 
 
-def _hand_bytes(hand: Hand) -> bytes:
+def _hand_bytes(hand: TrackedHand) -> bytes:
     skeleton = b"".join(_field(1, matrix_bytes(joint)) for joint in hand.joints)
     return _field(1, matrix_bytes(hand.wrist)) + (_field(2, skeleton) if len(hand.joints) else b"")
 
 
-def _hand(data: bytes | None) -> Hand | None:
+def _hand(data: bytes | None) -> TrackedHand | None:
     if data is None:
         return None
     parts = dict(_fields(data))
@@ -97,7 +113,7 @@ def _hand(data: bytes | None) -> Hand | None:
         if joint[0, 0] in HEADERS:
             break
         joints.append(joint)
-    return Hand(_matrix(parts[1]), np.array(joints).reshape(-1, 4, 4))
+    return TrackedHand(_matrix(parts[1]), np.array(joints).reshape(-1, 4, 4))
 
 
 def _matrix(data: bytes) -> np.ndarray:
@@ -137,7 +153,8 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
     while True:
         byte = data[at]
         value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+        at = at + 1
+        shift = shift + 7
         if byte < 0x80:
             return value, at
 

@@ -1,8 +1,10 @@
-"""Any headset with a browser that tracks hands (WebXR): it comes to a WebSocket server of ours and speaks vuer's events.
+"""Any headset with a browser that tracks hands (WebXR): it comes to a WebSocket server of ours and
+speaks vuer's events.
 
-The page is vuer's. It is opened as `https://vuer.ai?ws=ws://localhost:8012/KEY` on a headset whose port was brought here over USB
-(`adb reverse tcp:8012 tcp:8012`), or with `wss://` and a certificate over the network; the whole address, with this server's key,
-is printed when the source starts. Whoever does not know the key, and every page of another site, is sent away.
+The page is vuer's. It is opened as `https://vuer.ai?ws=ws://localhost:8012/KEY` on a headset whose
+port was brought here over USB (`adb reverse tcp:8012 tcp:8012`), or with `wss://` and a certificate
+over the network; the whole address, with this server's key, is printed when the source starts.
+Clients without the key, and pages of other sites, are refused.
 """
 
 from __future__ import annotations
@@ -22,17 +24,23 @@ from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop import webxr_door as door
 from xlvla_drivers.teleop import webxr_frames as wire
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, Tracked, installed
+from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, installed
 from xlvla_drivers.teleop.worlds import Facing
 
 MOST_BYTES = 1 << 16
 """Of one event; both hands take some 8,000."""
 
-HANDSHAKE_S, PING_S, CLOSE_S = 3.0, 5.0, 1.0
-"""For a client to say what it wants; between questions whether it still lives, and for its answer; for its goodbye."""
+HANDSHAKE_S = 3.0
+PING_S = 5.0
+CLOSE_S = 1.0
+"""For a client to say what it wants; between questions whether it still lives, and for its answer;
+for its goodbye.
+"""
 
 HAND = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-"""Axes of the hand frame in that of a WebXR wrist, whose -z goes to the fingers and whose y leaves the back of the hand."""
+"""Axes of the hand frame in that of a WebXR wrist, whose -z goes to the fingers and whose y leaves
+the back of the hand.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,8 +48,10 @@ class Options:
     """What a rig may say about it.
 
     Args:
-        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins and ends an episode.
-        certificate, key: PEM files with which it serves `wss://`; needed at an address that other machines reach.
+        gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
+            and ends an episode.
+        certificate, key: PEM files with which it serves `wss://`; needed at an address that other
+            machines reach.
         page: the site whose page headsets open; a browser on a page of any other is sent away.
     """
 
@@ -54,18 +64,23 @@ class Options:
 class Driver:
     """Serves one headset at a time at `host:port`.
 
-    A headset that said nothing for `GONE_S` gives way to the next that comes: one that fell asleep, too, comes back as a next one.
+    A headset that said nothing for `GONE_S` gives way to the next that comes: one that fell asleep,
+    too, comes back as a next one.
     """
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
         self.address = address or door.HERE
-        self._sides, self._options, self._node = sides, options, node
-        self._facing, self._mailbox = Facing(), Mailbox()
+        self._sides = sides
+        self._options = options
+        self._node = node
+        self._facing = Facing()
+        self._mailbox = Mailbox()
         self._server: Any = None
         self._seat = threading.Condition()
         self._driving: Any = None
-        self._heard_s = 0.0
-        self._key, self._told = "", False
+        self._received_s = 0.0
+        self._key = ""
+        self._announced = False
         self._begin()
 
     def open(self) -> None:
@@ -114,22 +129,24 @@ class Driver:
         try:
             context.load_cert_chain(self._options.certificate, self._options.key or None)
         except (OSError, ssl.SSLError) as error:
-            raise XlvlaError(f"teleop.options.certificate: {self._options.certificate} cannot be used: {error}") from None
+            raise XlvlaError(
+                f"teleop.options.certificate: {self._options.certificate} cannot be used: {error}"
+            ) from None
         return context
 
     def _tell(self, server: str) -> None:
         """Once, at the terminal: topics are recorded, and the key is nobody else's."""
-        if not self._told:
+        if not self._announced:
             print(f"open {self._options.page}?ws={server} on the headset", flush=True)
-        self._told = True
+        self._announced = True
 
     def _admit(self, connection: Any, request: Any) -> Any:
-        """None for whoever may come in, else the answer that sends a client away."""
+        """None if the client is accepted, else the response that refuses it."""
         why = door.refusal(request, self._key, self._options.page)
         if not why:
             return None
         if self._node is not None:
-            self._node.warn(f"a client at {connection.remote_address[0]} was sent away: {why}")
+            self._node.warn(f"a client at {connection.remote_address[0]} was refused: {why}")
         return connection.respond(403, f"{why}\n")
 
     def _serve(self, connection: Any) -> None:
@@ -141,7 +158,7 @@ class Driver:
             return
         try:
             for frame in connection:
-                self._hear(frame, connection)
+                self._on_frame(frame, connection)
         except ConnectionClosed:
             pass
         except XlvlaError as error:
@@ -150,15 +167,18 @@ class Driver:
             self._fail(connection, "the headset left")
 
     def _sit(self, connection: Any) -> bool:
-        """Whether a connection is the one that drives now; it waits for as long as another may be silent."""
+        """Whether a connection is the one that drives now; it waits for as long as another may be
+        silent.
+        """
         give_up_s = time.monotonic() + GONE_S + 0.1
         with self._seat:
-            while self._driving is not None and time.monotonic() - self._heard_s < GONE_S:
+            while self._driving is not None and time.monotonic() - self._received_s < GONE_S:
                 if time.monotonic() > give_up_s:
                     return False
                 self._seat.wait(0.05)
             self._dismiss()
-            self._driving, self._heard_s = connection, time.monotonic()
+            self._driving = connection
+            self._received_s = time.monotonic()
             self._begin()
         return True
 
@@ -170,7 +190,12 @@ class Driver:
     def _dismiss(self) -> None:
         """Lets the headset that drives go, without waiting for it: it may be asleep."""
         if self._driving is not None:
-            threading.Thread(target=self._driving.close, args=(1001, "another headset drives"), name="goodbye", daemon=True).start()
+            threading.Thread(
+                target=self._driving.close,
+                args=(1001, "another headset drives"),
+                name="goodbye",
+                daemon=True,
+            ).start()
         self._driving = None
 
     def _fail(self, connection: Any, why: str) -> None:
@@ -179,12 +204,12 @@ class Driver:
                 self._dismiss()
                 self._mailbox.fail(LinkLost(why))
 
-    def _hear(self, frame: bytes | str, connection: Any) -> None:
+    def _on_frame(self, frame: bytes | str, connection: Any) -> None:
         kind, stamp_s, value = wire.read(frame)
         with self._seat:
             if self._driving is not connection:
                 return
-            self._heard_s = time.monotonic()
+            self._received_s = time.monotonic()
             if kind == wire.CAMERA_MOVE and (head := wire.head(value)) is not None:
                 self._facing.head(head)
             elif kind == wire.HAND_MOVE:
@@ -193,8 +218,13 @@ class Driver:
             connection.send(wire.scene(time.time_ns() // 1_000_000))
 
     def _sample(self, value: Any, stamp_s: float) -> Sample:
-        seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {side: hand for side, hand in wire.hands(value).items() if side in self._sides}
-        sides: dict[Side, Tracked] = {side: Tracked(self._facing.pose(wrist, HAND), keypoints) for side, (wrist, keypoints) in seen.items()}
+        seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {
+            side: hand for side, hand in wire.hands(value).items() if side in self._sides
+        }
+        sides: dict[Side, TrackedSide] = {
+            side: TrackedSide(self._facing.pose(wrist, HAND), keypoints)
+            for side, (wrist, keypoints) in seen.items()
+        }
         hands: dict[Side, np.ndarray] = {side: keypoints for side, (_, keypoints) in seen.items()}
         buttons = self._gestures(hands, time.monotonic()) if self._gestures else ()
         return Sample(sides, stamp_s=stamp_s or None, buttons=buttons)

@@ -1,4 +1,4 @@
-"""Who may come to the WebXR server: whoever knows its key, from our page or no browser at all."""
+"""Access to the WebXR server: clients that know its key, from our page or without a browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from xlvla_drivers.own_folder import own_folder
 from xlvla_drivers.teleop import webxr_frames as wire
 
 HERE = f"127.0.0.1:{wire.PORT}"
-"""Whoever reaches the server may try to move the robot: only this machine does, unless a rig says otherwise."""
+"""Whoever reaches the server may try to move the robot: only this machine does, unless a rig says
+otherwise.
+"""
 
 PAGE = "https://vuer.ai"
 
@@ -33,24 +35,32 @@ def place(address: str, *, secure: bool) -> tuple[str, int]:
         raise XlvlaError(f"teleop.address: '{address}' is no host:port")
     if not secure and not _is_loopback(host):
         raise XlvlaError(
-            f"teleop.address: other machines reach '{address}', so it needs `options: {{certificate: ..., key: ...}}`;"
-            f" without, stay at {HERE} and bring the headset's port here with `adb reverse tcp:{port} tcp:{port}`"
+            f"teleop.address: other machines reach '{address}', so it needs `options: "
+            f"{{certificate: ..., key: ...}}`;"
+            f" without, stay at {HERE} and bring the headset's port here with `adb reverse "
+            f"tcp:{port} tcp:{port}`"
         )
     return host.strip("[]"), int(port)
 
 
 def refusal(request: Any, key: str, page: str) -> str:
     """Why a client is sent away; '' for one that may come in."""
-    said = request.path.partition("?")[0].strip("/")
-    origins, host = request.headers.get_all("Origin"), request.headers.get("Host", "")
-    if not hmac.compare_digest(said.encode(errors="replace"), key.encode()):
+    given_key = request.path.partition("?")[0].strip("/")
+    origins = request.headers.get_all("Origin")
+    host = request.headers.get("Host", "")
+    if not hmac.compare_digest(given_key.encode(errors="replace"), key.encode()):
         return "its address does not end with this server's key"
-    strange = [origin for origin in origins if origin not in (page.rstrip("/"), f"http://{host}", f"https://{host}")]
+    strange = [
+        origin
+        for origin in origins
+        if origin not in (page.rstrip("/"), f"http://{host}", f"https://{host}")
+    ]
     return f"its page is {strange[0][:60]!r}, not {page}" if strange else ""
 
 
 def key(port: int) -> str:
-    """The key of this user's server at a port; the same until the folder for temporary files is cleared, so that a bookmark works.
+    """The key of this user's server at a port; the same until the folder for temporary files is
+    cleared, so that a bookmark works.
 
     It lies in a file that only this user reads: an emulated headset on this machine finds it there.
     """
@@ -71,7 +81,13 @@ def _key_file(port: int) -> Path:
 
 def called(host: str) -> str:
     """What a headset calls the machine that serves at a host."""
-    return "localhost" if _is_loopback(host) else socket.gethostname() if host in ("", "0.0.0.0", "::") else host
+    return (
+        "localhost"
+        if _is_loopback(host)
+        else socket.gethostname()
+        if host in ("", "0.0.0.0", "::")
+        else host
+    )
 
 
 def _is_loopback(host: str) -> bool:

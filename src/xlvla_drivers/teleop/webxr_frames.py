@@ -1,6 +1,8 @@
-"""What a browser on a headset says of hands (WebXR), in the events of vuer: msgpack maps with etype, ts [ms] and value.
+"""What a browser on a headset says of hands (WebXR), in the events of vuer: msgpack maps with
+etype, ts [ms] and value.
 
-Matrices are column by column. Hands come in either of two layouts: those of vuer before and since 0.0.40.
+Matrices are column by column. Hands come in either of two layouts: those of vuer before and since
+0.0.40.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import numpy as np
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
 
-INIT, HAND_MOVE, CAMERA_MOVE = "INIT", "HAND_MOVE", "CAMERA_MOVE"
+INIT = "INIT"
+HAND_MOVE = "HAND_MOVE"
+CAMERA_MOVE = "CAMERA_MOVE"
 PORT = 8012
 JOINTS = 25
 """Wrist; thumb: metacarpal, two phalanges, tip; four fingers: metacarpal, three phalanges, tip."""
@@ -31,12 +35,19 @@ def event(kind: str, value: Any, ts_ms: int) -> bytes:
 def scene(ts_ms: int, rate_hz: int = 90) -> bytes:
     """The server's answer to INIT: an empty scene that streams the hands."""
     hands = {"tag": "Hands", "key": "hands", "fps": rate_hz, "stream": True}
-    data = {"tag": "Scene", "up": [0, 1, 0], "children": [], "htmlChildren": [], "rawChildren": [], "bgChildren": [hands]}
+    data = {
+        "tag": "Scene",
+        "up": [0, 1, 0],
+        "children": [],
+        "htmlChildren": [],
+        "rawChildren": [],
+        "bgChildren": [hands],
+    }
     return _packed({"ts": ts_ms, "etype": "SET", "data": data})
 
 
-def _packed(said: dict[str, Any]) -> bytes:
-    packed = msgpack.packb(said)
+def _packed(event: dict[str, Any]) -> bytes:
+    packed = msgpack.packb(event)
     assert packed is not None
     return packed
 
@@ -46,14 +57,22 @@ def read(frame: bytes | str) -> tuple[str, float, Any]:
     if isinstance(frame, str):
         raise XlvlaError(f"a text of {len(frame)} characters is no event: they are binary")
     try:
-        said = msgpack.unpackb(frame, strict_map_key=False)
-        return str(said["etype"]), float(said["ts"] or 0) / 1e3, said.get("value")
-    except (ValueError, KeyError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
+        event = msgpack.unpackb(frame, strict_map_key=False)
+        return str(event["etype"]), float(event["ts"] or 0) / 1e3, event.get("value")
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        msgpack.exceptions.UnpackException,
+    ) as error:
         raise XlvlaError(f"{len(frame)} bytes are no event: {type(error).__name__}") from None
 
 
 def hands(value: Any) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
-    """Wrists [4, 4] and keypoints [21, 3] m of a HAND_MOVE, by side; a hand that is not seen is not there."""
+    """Wrists [4, 4] and keypoints [21, 3] m of a HAND_MOVE, by side; a hand that is not seen is not
+    there.
+    """
     if not isinstance(value, Mapping):
         return {}
     found: dict[Side, tuple[np.ndarray, np.ndarray]] = {}
@@ -63,7 +82,8 @@ def hands(value: Any) -> dict[Side, tuple[np.ndarray, np.ndarray]]:
             joints = numbers.reshape(JOINTS, 4, 4).transpose(0, 2, 1)
             found[side] = joints[0], joints[list(KEPT), :3, 3]
             continue
-        wrist, landmarks = _numbers(value.get(f"{side}Hand")), _numbers(value.get(f"{side}Landmarks"))
+        wrist = _numbers(value.get(f"{side}Hand"))
+        landmarks = _numbers(value.get(f"{side}Landmarks"))
         if len(wrist) == 16 and len(landmarks) == 3 * JOINTS and wrist.any():
             found[side] = wrist.reshape(4, 4).T, landmarks.reshape(JOINTS, 3)[list(KEPT)]
     return found

@@ -1,4 +1,5 @@
-"""The paper's ablation (Table 5): a recipe trained anew without parts of its objective, with other widths and other latents.
+"""The paper's ablation (Table 5): a recipe trained anew without parts of its objective, with other
+widths and other latents.
 
 Every finished row is a JSON file of its own, so a run that was stopped goes on where it was.
 """
@@ -27,7 +28,9 @@ WIDTHS = (0.5, 2.0)
 
 @dataclass(frozen=True)
 class Row:
-    """A trained variant and what it is worth on right hands: the mean over all of them, by metric."""
+    """A trained variant and what it is worth on right hands: the mean over all of them, by
+    metric.
+    """
 
     name: str
     metrics: Mapping[str, float]
@@ -36,7 +39,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What all rows share; `out` is the folder of their files, `threads` None leaves it to torch."""
+    """What all rows share; `out` is the folder of their files, `threads` None leaves it to
+    torch.
+    """
 
     base: Recipe
     hands: Sequence[str]
@@ -46,8 +51,15 @@ class Ablation:
     threads: int | None = None
 
     def row(self, name: str, recipe: Recipe, progress: Callable[[int], None] | None = None) -> Row:
-        """The row from its file, or trained and measured and then written there; `progress` hears of every step."""
-        asked = {"recipe": asdict(recipe), "hands": list(self.hands), "seed": self.seed, "poses": self.poses}
+        """The row from its file, or trained and measured and then written there; `progress` hears
+        of every step.
+        """
+        asked = {
+            "recipe": asdict(recipe),
+            "hands": list(self.hands),
+            "seed": self.seed,
+            "poses": self.poses,
+        }
         path = self.out / f"{name.replace(' ', '_')}.json"
         stored = _read(path)
         if {key: stored.get(key) for key in asked} != json.loads(json.dumps(asked)):
@@ -56,7 +68,9 @@ class Ablation:
             files.write_text(path, json.dumps(stored, indent=2) + "\n")
         return Row(name, stored["metrics"], stored["minutes"])
 
-    def _measure(self, recipe: Recipe, progress: Callable[[int], None] | None) -> tuple[dict[str, float], float]:
+    def _measure(
+        self, recipe: Recipe, progress: Callable[[int], None] | None
+    ) -> tuple[dict[str, float], float]:
         if self.threads:
             torch.set_num_threads(self.threads)
         trainer = Trainer(recipe, self.hands, self.seed)
@@ -68,7 +82,9 @@ class Ablation:
 
 
 def variants(base: Recipe, steps: int | None = None) -> dict[str, Recipe]:
-    """The recipes of the table by name, the base first; left hands, which have no column in it, are not trained."""
+    """The recipes of the table by name, the base first; left hands, which have no column in it, are
+    not trained.
+    """
     base = replace(base, steps=steps or base.steps, left_steps=0)
     found = {
         "as it is": base,
@@ -77,13 +93,19 @@ def variants(base: Recipe, steps: int | None = None) -> dict[str, Recipe]:
         "without both": _without(base, "distance", "direction"),
     }
     for factor in WIDTHS:
-        wide = replace(base, encoder=_scaled(base.encoder, factor), decoder=_scaled(base.decoder, factor))
+        wide = replace(
+            base, encoder=_scaled(base.encoder, factor), decoder=_scaled(base.decoder, factor)
+        )
         found[f"hidden {'-'.join(map(str, wide.decoder))}"] = wide
-    return found | {f"latent {width}": replace(base, latent=width) for width in LATENTS if width != base.latent}
+    return found | {
+        f"latent {width}": replace(base, latent=width) for width in LATENTS if width != base.latent
+    }
 
 
 def _without(base: Recipe, *terms: str) -> Recipe:
-    """The recipe with the weights of some terms at zero, in every phase: those that are called after a term."""
+    """The recipe with the weights of some terms at zero, in every phase: those that are called
+    after a term.
+    """
     weights = [field.name for field in fields(base) if field.name.endswith(terms)]
     return replace(base, **dict.fromkeys(weights, 0.0))
 

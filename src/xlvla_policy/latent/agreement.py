@@ -17,16 +17,25 @@ from xlvla_policy.latent.export import decoder, encoder
 
 
 def differences(codec: Codec, poses: int = 512) -> dict[str, float]:
-    """Largest difference to torch over all hands and sides, by way and half: latents, and joints [rad]."""
-    rows = [_differences(codec.part(hand, side), poses) for hand, side in product(codec.hands, SIDES)]
+    """Largest difference to torch over all hands and sides, by way and half: latents, and joints
+    [rad].
+    """
+    rows = [
+        _differences(codec.part(hand, side), poses) for hand, side in product(codec.hands, SIDES)
+    ]
     return {name: max(row[name] for row in rows) for name in rows[0]}
 
 
 def _differences(part: HandCodec, poses: int) -> dict[str, float]:
-    q = np.random.default_rng(0).uniform(part.lower, part.upper, (poses, len(part.lower))).astype(np.float32)
+    q = (
+        np.random.default_rng(0)
+        .uniform(part.lower, part.upper, (poses, len(part.lower)))
+        .astype(np.float32)
+    )
     z = part.encode(q)
     with torch.no_grad():
-        latents, joints = _encode(part, torch.from_numpy(q)).numpy(), _decode(part, torch.from_numpy(z)).numpy()
+        latents = _encode(part, torch.from_numpy(q)).numpy()
+        joints = _decode(part, torch.from_numpy(z)).numpy()
     found = {
         "onnxruntime encoder": _onnx(encoder(part), q) - latents,
         "onnxruntime decoder": _onnx(decoder(part), z) - joints,
@@ -41,7 +50,9 @@ def _encode(part: HandCodec, q: Tensor) -> Tensor:
 
 
 def _decode(part: HandCodec, z: Tensor) -> Tensor:
-    return torch.from_numpy(part.middle) + torch.from_numpy(part.half) * torch.tanh(_network(part.decoder)(z))
+    return torch.from_numpy(part.middle) + torch.from_numpy(part.half) * torch.tanh(
+        _network(part.decoder)(z)
+    )
 
 
 def _network(network: Network) -> nn.Sequential:
@@ -52,9 +63,13 @@ def _network(network: Network) -> nn.Sequential:
 
 def _layer(layer: Layer) -> list[nn.Module]:
     width, out = layer.weight.shape
-    linear, norm = nn.Linear(width, out), nn.LayerNorm(out, EPSILON)
+    linear = nn.Linear(width, out)
+    norm = nn.LayerNorm(out, EPSILON)
     with torch.no_grad():
-        linear.weight[:], linear.bias[:] = torch.from_numpy(layer.weight).T, torch.from_numpy(layer.bias)
+        linear.weight[:], linear.bias[:] = (
+            torch.from_numpy(layer.weight).T,
+            torch.from_numpy(layer.bias),
+        )
         if layer.gain is None or layer.shift is None:
             return [linear]
         norm.weight[:], norm.bias[:] = torch.from_numpy(layer.gain), torch.from_numpy(layer.shift)

@@ -1,6 +1,7 @@
-"""The codec beside other ways of bringing poses to another hand: how near they come, and how fast.
+"""The codec compared with other retargeting methods: accuracy and speed.
 
-All see the same poses of the same right hands: unrelated ones, tight pinches, and smooth paths between them.
+All see the same poses of the same right hands: unrelated ones, tight pinches, and smooth paths
+between them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ Poses = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Scene:
-    """What is compared on, by hand: unrelated poses [B, J] rad, pinches with their finger [B], paths [T, J]."""
+    """What is compared on, by hand: unrelated poses [B, J] rad, pinches with their finger [B],
+    paths [T, J].
+    """
 
     bodies: Mapping[str, Embodiment]
     random: Poses
@@ -49,7 +52,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Quality:
-    """Pinches count the pinching finger, unrelated poses every finger both hands have; means over ordered pairs of hands."""
+    """Pinches count the pinching finger, unrelated poses every finger both hands have; means over
+    ordered pairs of hands.
+    """
 
     way: str
     pinch: Errors
@@ -57,8 +62,10 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Along smooth paths: seconds per frame, and errors of all lines and of each frame's shortest."""
+class RetargetingSpeed:
+    """Along smooth paths: seconds per frame, and errors of all lines and of each frame's
+    shortest.
+    """
 
     way: str
     frame_s: float
@@ -67,10 +74,14 @@ class Pace:
 
 
 Start = Callable[[Embodiment, Embodiment, Tensor], Callable[[], np.ndarray]]
-"""Made ready for a pair of hands and a path [T, J] rad; the call that is timed gives the target's [T, J]."""
+"""Made ready for a pair of hands and a path [T, J] rad; the call that is timed gives the target's
+[T, J].
+"""
 
 Way = Callable[[Embodiment, Embodiment, Tensor, Tensor | None], Tensor]
-"""Poses [B, J] rad of a source to poses of a target; the pinching finger [B] where one matters more than the others."""
+"""Poses [B, J] rad of a source to poses of a target; the pinching finger [B] where one matters more
+than the others.
+"""
 
 
 def scene(hands: Sequence[str], poses: int, seed: int = 2) -> Scene:
@@ -114,22 +125,32 @@ def dex(kind: str) -> Way:
 
 
 def quality(name: str, way: Way, scene: Scene) -> Quality:
-    random, pinched = [], []
+    random = []
+    pinched = []
     for source, target in scene.pairs:
         q, (tight, finger) = scene.random[source.name], scene.pinched[source.name]
         random.append(line_errors(source, target, q, way(source, target, q, None)))
         kept = torch.tensor([OPPOSING[f] in target.fingers for f in finger])
-        tight, finger = tight[kept], finger[kept]
-        pinched.append(line_errors(source, target, tight, way(source, target, tight, finger), only(finger)))
+        tight = tight[kept]
+        finger = finger[kept]
+        pinched.append(
+            line_errors(source, target, tight, way(source, target, tight, finger), only(finger))
+        )
     return Quality(name, _mean(pinched), _mean(random))
 
 
-def paces(codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)) -> list[Pace]:
-    """The codec, and dex-retargeting's optimisers of these kinds, pair by pair in turn on one thread."""
+def paces(
+    codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)
+) -> list[RetargetingSpeed]:
+    """The codec, and dex-retargeting's optimisers of these kinds, pair by pair in turn on one
+    thread.
+    """
     torch.set_num_threads(1)
     ways: dict[str, Start] = {
         "codec, onnxruntime": lambda source, target, q: _onnx(codec, source, target, q, 1),
-        f"codec, chunks of {CHUNK_FRAMES}": lambda source, target, q: _onnx(codec, source, target, q, CHUNK_FRAMES),
+        f"codec, chunks of {CHUNK_FRAMES}": lambda source, target, q: _onnx(
+            codec, source, target, q, CHUNK_FRAMES
+        ),
         "codec, numpy": lambda source, target, q: _numpy(codec, source, target, q),
         **{f"dex, {kind}": partial(_dex, kind) for kind in kinds},
     }
@@ -146,20 +167,33 @@ def paces(codec: Codec, scene: Scene, kinds: Iterable[str] = tuple(KINDS)) -> li
     return [_pace(way, rows) for way, rows in found.items()]
 
 
-def _pace(way: str, rows: Sequence[tuple[float, Errors, Errors]]) -> Pace:
+def _pace(way: str, rows: Sequence[tuple[float, Errors, Errors]]) -> RetargetingSpeed:
     spent, every, nearest = zip(*rows, strict=True)
-    return Pace(way, float(np.median(spent)), _mean(every), _mean(nearest))
+    return RetargetingSpeed(way, float(np.median(spent)), _mean(every), _mean(nearest))
 
 
-def _onnx(codec: Codec, source: Embodiment, target: Embodiment, q: Tensor, size: int) -> Callable[[], np.ndarray]:
+def _onnx(
+    codec: Codec, source: Embodiment, target: Embodiment, q: Tensor, size: int
+) -> Callable[[], np.ndarray]:
     """So many frames at a time through ONNX Runtime."""
-    start, end = (one_thread(graph.SerializeToString()) for graph in (encoder(_part(codec, source)), decoder(_part(codec, target))))
+    start, end = (
+        one_thread(graph.SerializeToString())
+        for graph in (encoder(_part(codec, source)), decoder(_part(codec, target)))
+    )
     given = np.split(q.numpy(), range(size, len(q), size))
-    return lambda: np.concatenate([np.asarray(end.run(None, {"latent": start.run(None, {"joints": frames})[0]})[0]) for frames in given])
+    return lambda: np.concatenate(
+        [
+            np.asarray(end.run(None, {"latent": start.run(None, {"joints": frames})[0]})[0])
+            for frames in given
+        ]
+    )
 
 
-def _numpy(codec: Codec, source: Embodiment, target: Embodiment, q: Tensor) -> Callable[[], np.ndarray]:
-    start, end = _part(codec, source), _part(codec, target)
+def _numpy(
+    codec: Codec, source: Embodiment, target: Embodiment, q: Tensor
+) -> Callable[[], np.ndarray]:
+    start = _part(codec, source)
+    end = _part(codec, target)
     return lambda: np.concatenate([end.decode(start.encode(frame[None])) for frame in q.numpy()])
 
 
@@ -176,8 +210,17 @@ def _dex(kind: str, source: Embodiment, target: Embodiment, q: Tensor) -> Callab
 def _nearest(source: Embodiment, target: Embodiment, q: Tensor) -> Tensor:
     """[B, 4] one for the finger nearest to the thumb, of those both hands have."""
     distance = pinches(source.tips(q), source.fingers).norm(dim=-1)
-    return only(distance.masked_fill(shared(source.fingers, target.fingers) == 0, torch.inf).argmin(-1))
+    return only(
+        distance.masked_fill(shared(source.fingers, target.fingers) == 0, torch.inf).argmin(-1)
+    )
 
 
 def _mean(rows: Sequence[Errors]) -> Errors:
-    return Errors(*(float(np.mean(column)) for column in zip(*((r.direction_deg, r.distance_mm, r.vector_mm) for r in rows), strict=True)))
+    return Errors(
+        *(
+            float(np.mean(column))
+            for column in zip(
+                *((r.direction_deg, r.distance_mm, r.vector_mm) for r in rows), strict=True
+            )
+        )
+    )

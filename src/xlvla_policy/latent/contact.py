@@ -1,9 +1,10 @@
 """How deep the parts of a hand reach into each other, batched and differentiable.
 
-Counted are pairs of collision shapes of two rigid bodies, but for bodies that one joint connects, and for the last one of the
-thumb with the last one of a finger, which are meant to meet. Fitted shapes are fatter than a hand, so each pair may reach as
-deep as it does in ordinary poses: the whole hand closing halfway, each finger closing alone, the thumb alone halfway. What
-is deeper than that is self-penetration.
+Counted are pairs of collision shapes of two rigid bodies, but for bodies that one joint connects,
+and for the last one of the thumb with the last one of a finger, which are meant to meet. Fitted
+shapes are fatter than a hand, so each pair may reach as deep as it does in ordinary poses: the
+whole hand closing halfway, each finger closing alone, the thumb alone halfway. What is deeper than
+that is self-penetration.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ TOLERANCE_M = 0.001
 """What is deeper counts as self-penetration."""
 HALF = 0.5
 STEPS = 21
-FAR_M, SAMPLES = 0.004, 8192
+FAR_M = 0.004
+SAMPLES = 8192
 """Pairs that stay this far apart in so many random poses are left out."""
 CHUNK = 1024
 
@@ -47,12 +49,19 @@ class SelfContact(nn.Module):
         self.rods = sum(isinstance(shape, Capsule) for shape in found)
         description = hand.description(side)
         places = [(shape.link, point) for shape in found for point in shape.points]
-        links, points = [link for link, _ in places], [point for _, point in places]
+        links = [link for link, _ in places]
+        points = [point for _, point in places]
         self.points = Fingertips(description, hand.joint_names(side), links, points=points)
         self.links = [shape.link for shape in found]
-        self.register_buffer("radii", torch.tensor([s.radius for s in found if isinstance(s, Capsule)]))
-        self.register_buffer("halves", torch.tensor([s.half for s in found if isinstance(s, Box)]).reshape(-1, 3))
-        self.register_buffer("pairs", torch.tensor(_pairs(hand, side, description, found)).reshape(-1, 2))
+        self.register_buffer(
+            "radii", torch.tensor([s.radius for s in found if isinstance(s, Capsule)])
+        )
+        self.register_buffer(
+            "halves", torch.tensor([s.half for s in found if isinstance(s, Box)]).reshape(-1, 3)
+        )
+        self.register_buffer(
+            "pairs", torch.tensor(_pairs(hand, side, description, found)).reshape(-1, 2)
+        )
         self._calibrate(embodiment(hand, side))
 
     @property
@@ -60,7 +69,9 @@ class SelfContact(nn.Module):
         return [(self.links[a], self.links[b]) for a, b in self.pairs.tolist()]
 
     def forward(self, q: Tensor) -> Tensor:
-        """Joints [B, J] to how much deeper than in ordinary poses each pair reaches into each other [B, P] m; negative if less."""
+        """Joints [B, J] to how much deeper than in ordinary poses each pair reaches into each other
+        [B, P] m; negative if less.
+        """
         return self._depths(q) - self.allowed
 
     @torch.no_grad()
@@ -76,21 +87,31 @@ class SelfContact(nn.Module):
 
     @torch.no_grad()
     def _calibrate(self, body: Embodiment) -> None:
-        """Leaves out pairs that cannot meet, and finds out how deep the others reach in ordinary poses."""
+        """Leaves out pairs that cannot meet, and finds out how deep the others reach in ordinary
+        poses.
+        """
         generator = Generator().manual_seed(0)
         self.register_buffer("allowed", torch.zeros(len(self.pairs)))
         if len(self.pairs):
-            reach = torch.stack([self(uniform_poses(body, CHUNK, generator)).amax(dim=0) for _ in range(SAMPLES // CHUNK)])
+            reach = torch.stack(
+                [
+                    self(uniform_poses(body, CHUNK, generator)).amax(dim=0)
+                    for _ in range(SAMPLES // CHUNK)
+                ]
+            )
             self.pairs = self.pairs[reach.amax(dim=0) > -FAR_M]
             self.allowed = self._depths(ordinary(body)).amax(dim=0).clamp(min=0)
 
     def _depths(self, q: Tensor) -> Tensor:
         """Depth [B, P] m of every pair; capsules come before boxes, in `pairs` too."""
         rods, frames = self.points(q).split([2 * self.rods, 4 * len(self.halves)], dim=1)
-        rods, frames = rods.unflatten(1, (-1, 2)), frames.unflatten(1, (-1, 4))
+        rods = rods.unflatten(1, (-1, 2))
+        frames = frames.unflatten(1, (-1, 4))
         kind = (self.pairs >= self.rods).sum(dim=1)
         (a, b), (c, d), (e, f) = (self.pairs[kind == boxed].T for boxed in range(3))
-        d, e, f = d - self.rods, e - self.rods, f - self.rods
+        d = d - self.rods
+        e = e - self.rods
+        f = f - self.rods
         return torch.cat(
             [
                 capsules(rods[:, a], rods[:, b], self.radii[a] + self.radii[b]),
@@ -102,8 +123,11 @@ class SelfContact(nn.Module):
 
 
 def ordinary(body: Embodiment) -> Tensor:
-    """Poses [B, J] in which no hand touches itself: all fingers closing halfway, each closing alone, the thumb halfway."""
-    rest, bend = opened(body), bent(body) - opened(body)
+    """Poses [B, J] in which no hand touches itself: all fingers closing halfway, each closing
+    alone, the thumb halfway.
+    """
+    rest = opened(body)
+    bend = bent(body) - opened(body)
     part = torch.linspace(0, 1, STEPS)[:, None]
     paths = [rest + HALF * part * bend]
     for finger in body.fingers:
@@ -112,18 +136,27 @@ def ordinary(body: Embodiment) -> Tensor:
     return torch.cat(paths)
 
 
-def _pairs(hand: Hand, side: Side, description: Description, found: list[Shape]) -> list[tuple[int, int]]:
+def _pairs(
+    hand: Hand, side: Side, description: Description, found: list[Shape]
+) -> list[tuple[int, int]]:
     """Pairs that count, those without a box first, then with one, then with two."""
     body = rigid_bodies(description)
     tips = {finger: body[link] for finger, link in hand.tip_links(side).items()}
     near = _carried(description, body, {body[shape.link] for shape in found})
     near |= {frozenset({tips["thumb"], tips[finger]}) for finger in FINGERS[1:] if finger in tips}
     every = combinations(range(len(found)), 2)
-    apart = [(a, b) for a, b in every if len(pair := {body[found[a].link], body[found[b].link]}) == 2 and frozenset(pair) not in near]
+    apart = [
+        (a, b)
+        for a, b in every
+        if len(pair := {body[found[a].link], body[found[b].link]}) == 2
+        and frozenset(pair) not in near
+    ]
     return sorted(apart, key=lambda pair: sum(isinstance(found[each], Box) for each in pair))
 
 
-def _carried(description: Description, body: Mapping[str, str], solid: set[str]) -> set[frozenset[str]]:
+def _carried(
+    description: Description, body: Mapping[str, str], solid: set[str]
+) -> set[frozenset[str]]:
     """Pairs of bodies that one joint connects; bodies without a shape are passed over."""
     above = {body[joint.child]: body[joint.parent] for joint in description.joints if joint.moves}
     pairs = set()

@@ -44,25 +44,35 @@ class Embodiment:
 
 
 def embodiments(hands: list[Hand]) -> list[Embodiment]:
-    """One per hand, and a second for the left side of a hand whose left is not the right's mirror image."""
+    """One per hand, and a second for the left side of a hand whose left is not the right's mirror
+    image.
+    """
     found = []
     for hand in hands:
         if mirrored(hand):
             found.append(_embodiment(hand.name, hand, ("right", "left")))
         else:
-            found += [_embodiment(hand.name, hand, ("right",)), _embodiment(f"{hand.name}_left", hand, ("left",))]
+            found += [
+                _embodiment(hand.name, hand, ("right",)),
+                _embodiment(f"{hand.name}_left", hand, ("left",)),
+            ]
     return found
 
 
 def mirrored(hand: Hand) -> bool:
     """Whether equal joint angles give mirrored fingertips on both sides."""
-    right, left = hand.limits("right"), hand.limits("left")
-    same = np.allclose(right.lower, left.lower, atol=1e-5) and np.allclose(right.upper, left.upper, atol=1e-5)
+    right = hand.limits("right")
+    left = hand.limits("left")
+    same = np.allclose(right.lower, left.lower, atol=1e-5) and np.allclose(
+        right.upper, left.upper, atol=1e-5
+    )
     return same and mirror_error(hand) < MIRROR_TOLERANCE_M
 
 
 def mirror_error(hand: Hand, poses: int = 1024) -> float:
-    """Largest distance [m] between a right fingertip and the mirrored left one at equal joint angles."""
+    """Largest distance [m] between a right fingertip and the mirrored left one at equal joint
+    angles.
+    """
     limits = hand.limits("right")
     q = np.random.default_rng(0).uniform(limits.lower, limits.upper, (poses, len(hand.joints)))
     q = torch.tensor(q, dtype=torch.float32)
@@ -78,5 +88,7 @@ def embodiment(hand: Hand, side: Side) -> Embodiment:
 def _embodiment(name: str, hand: Hand, sides: tuple[Side, ...]) -> Embodiment:
     fingers, tips = fingertips(hand, sides[0])
     limits = hand.limits(sides[0])
-    lower, upper = (torch.tensor(limit, dtype=torch.float32) for limit in (limits.lower, limits.upper))
+    lower, upper = (
+        torch.tensor(limit, dtype=torch.float32) for limit in (limits.lower, limits.upper)
+    )
     return Embodiment(name, hand, sides, fingers, tips, lower, upper)

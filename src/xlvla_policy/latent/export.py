@@ -1,4 +1,5 @@
-"""The codec as ONNX files: one encoder and one decoder per hand and side, joint limits and normalisation inside.
+"""The codec as ONNX files: one encoder and one decoder per hand and side, joint limits and
+normalisation inside.
 
     encoder:  joints [batch, J] rad  ->  latent [batch, L]
     decoder:  latent [batch, L]      ->  joints [batch, J] rad, within the limits
@@ -24,7 +25,8 @@ from xlvla.codec import ACTIVATIONS, EPSILON, WILD, Codec, HandCodec, Layer, Net
 from xlvla.errors import XlvlaError
 from xlvla.types import SIDES, Side
 
-OPSET, IR = 17, 8
+OPSET = 17
+IR = 8
 """The oldest that know layer normalisation, so that old runtimes on robots read the files."""
 CARD = "codec.json"
 
@@ -39,8 +41,12 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
-    def then(self, operation: str, *constants: np.ndarray, beside: str = "", **attributes: Any) -> str:
-        """Applies an operation to `at`, with constants or a named earlier result as further inputs."""
+    def then(
+        self, operation: str, *constants: np.ndarray, beside: str = "", **attributes: Any
+    ) -> str:
+        """Applies an operation to `at`, with constants or a named earlier result as further
+        inputs.
+        """
         names = [self._constant(np.asarray(constant, np.float32)) for constant in constants]
         out = f"{operation.lower()}_{len(self.nodes)}"
         inputs = [self.at, *filter(None, [beside]), *names]
@@ -76,9 +82,14 @@ def decoder(part: HandCodec) -> onnx.ModelProto:
 
 
 def export(codec: Codec, out: Path) -> list[Path]:
-    """Writes `<hand>_<side>_<half>.onnx` for all, and `codec.json`: joints and limits of each, and the codec's hash."""
+    """Writes `<hand>_<side>_<half>.onnx` for all, and `codec.json`: joints and limits of each, and
+    the codec's hash.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    written = [_write(codec, hand, side, half, out) for hand, side, half in product(codec.hands, SIDES, _HALVES)]
+    written = [
+        _write(codec, hand, side, half, out)
+        for hand, side, half in product(codec.hands, SIDES, _HALVES)
+    ]
     card = out / CARD
     card.write_text(json.dumps(_card(codec), indent=2) + "\n")
     return [*written, card]
@@ -90,7 +101,12 @@ def file_name(hand: str, side: Side, half: Half) -> str:
 
 def _write(codec: Codec, hand: str, side: Side, half: Half, out: Path) -> Path:
     model = _HALVES[half](codec.part(hand, side))
-    about = {"codec": codec.hash, "hand": hand, "side": side, "joints": ",".join(codec.joints(hand, side))}
+    about = {
+        "codec": codec.hash,
+        "hand": hand,
+        "side": side,
+        "joints": ",".join(codec.joints(hand, side)),
+    }
     helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
     path = out / file_name(hand, side, half)
@@ -99,13 +115,26 @@ def _write(codec: Codec, hand: str, side: Side, half: Half, out: Path) -> Path:
 
 
 def _card(codec: Codec) -> dict:
-    hands = {hand: {side: _part_card(codec.part(hand, side), hand, side) for side in SIDES} for hand in codec.hands}
-    return {"codec": codec.hash, "latent_dim": codec.latent_dim, "xlvla": __version__, "hands": hands}
+    hands = {
+        hand: {side: _part_card(codec.part(hand, side), hand, side) for side in SIDES}
+        for hand in codec.hands
+    }
+    return {
+        "codec": codec.hash,
+        "latent_dim": codec.latent_dim,
+        "xlvla": __version__,
+        "hands": hands,
+    }
 
 
 def _part_card(part: HandCodec, hand: str, side: Side) -> dict:
     files = {half: file_name(hand, side, half) for half in _HALVES}
-    return {**files, "joints": part.joints, "lower": part.lower.tolist(), "upper": part.upper.tolist()}
+    return {
+        **files,
+        "joints": part.joints,
+        "lower": part.lower.tolist(),
+        "upper": part.upper.tolist(),
+    }
 
 
 def _network(graph: Graph, network: Network) -> None:
@@ -122,7 +151,9 @@ def _layer(graph: Graph, layer: Layer) -> None:
 
 
 def _activate(graph: Graph, network: Network) -> None:
-    name = next((name for name, function in ACTIVATIONS.items() if function is network.activation), None)
+    name = next(
+        (name for name, function in ACTIVATIONS.items() if function is network.activation), None
+    )
     if name == "relu":
         graph.then("Relu")
     elif name == "silu":
@@ -135,10 +166,18 @@ def _activate(graph: Graph, network: Network) -> None:
 
 def _model(graph: Graph, given: tuple[str, int], wanted: tuple[str, int]) -> onnx.ModelProto:
     graph.nodes[-1].output[0] = wanted[0]
-    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width]) for name, width in (given, wanted)]
-    built = helper.make_graph(graph.nodes, f"{given[0]}_to_{wanted[0]}", shapes[:1], shapes[1:], graph.constants)
+    shapes = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
+        for name, width in (given, wanted)
+    ]
+    built = helper.make_graph(
+        graph.nodes, f"{given[0]}_to_{wanted[0]}", shapes[:1], shapes[1:], graph.constants
+    )
     opsets = [helper.make_opsetid("", OPSET)]
     return helper.make_model(built, producer_name="xlvla", opset_imports=opsets, ir_version=IR)
 
 
-_HALVES: Mapping[Half, Callable[[HandCodec], onnx.ModelProto]] = {"encoder": encoder, "decoder": decoder}
+_HALVES: Mapping[Half, Callable[[HandCodec], onnx.ModelProto]] = {
+    "encoder": encoder,
+    "decoder": decoder,
+}

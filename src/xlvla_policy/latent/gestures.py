@@ -11,7 +11,9 @@ from xlvla.types import FINGERS, Finger, Side
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 
 SPREADS = 0.1
-"""A joint that goes equally far either way, to so many rad or m, spreads a finger rather than bends it."""
+"""A joint that goes equally far either way, to so many rad or m, spreads a finger rather than bends
+it.
+"""
 
 
 def opened(body: Embodiment) -> Tensor:
@@ -22,14 +24,19 @@ def opened(body: Embodiment) -> Tensor:
 def bent(body: Embodiment) -> Tensor:
     """The pose [J] with every joint that bends at its end."""
     spread = (body.upper + body.lower).abs() < SPREADS
-    return torch.where(spread, opened(body), torch.where(body.lower.abs() > body.upper.abs(), body.lower, body.upper))
+    return torch.where(
+        spread,
+        opened(body),
+        torch.where(body.lower.abs() > body.upper.abs(), body.lower, body.upper),
+    )
 
 
 def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
     """[J] whether a commanded joint lies between the palm and a finger's tip."""
     description = hand.description(side)
     above = {joint.child: joint for joint in description.joints}
-    link, on_the_way = hand.tip_links(side)[finger], set()
+    link = hand.tip_links(side)[finger]
+    on_the_way = set()
     while link in above:
         joint = above[link]
         link = joint.parent
@@ -42,7 +49,9 @@ def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
 def gestures(hand: Hand, side: Side) -> dict[str, np.ndarray]:
     """Named poses [J] rad: open, closing, thumb up, and a pinch of the thumb with each finger."""
     body = embodiment(hand, side)
-    rest, bend, thumb = opened(body), bent(body) - opened(body), moving(hand, side, "thumb")
+    rest = opened(body)
+    bend = bent(body) - opened(body)
+    thumb = moving(hand, side, "thumb")
     poses = {
         "open": rest,
         "half closed": rest + 0.4 * bend,
@@ -50,7 +59,9 @@ def gestures(hand: Hand, side: Side) -> dict[str, np.ndarray]:
         "thumb up": rest + torch.where(thumb, 0.0, 0.9) * bend,
     }
     fingers: list[Finger] = [finger for finger in FINGERS[1:] if finger in hand.tips]
-    return {name: q.numpy() for name, q in poses.items()} | {f"thumb + {finger}": pinch(hand, side, finger) for finger in fingers}
+    return {name: q.numpy() for name, q in poses.items()} | {
+        f"thumb + {finger}": pinch(hand, side, finger) for finger in fingers
+    }
 
 
 def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarray:
@@ -59,7 +70,9 @@ def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarra
     which = [body.fingers.index("thumb"), body.fingers.index(finger)]
     moved = moving(hand, side, "thumb") | moving(hand, side, finger)
     rest = opened(body)
-    start = body.lower + torch.rand(poses, body.width, generator=torch.Generator().manual_seed(0)) * (body.upper - body.lower)
+    start = body.lower + torch.rand(
+        poses, body.width, generator=torch.Generator().manual_seed(0)
+    ) * (body.upper - body.lower)
     q = torch.where(moved, start, rest).requires_grad_()
 
     def cost() -> Tensor:

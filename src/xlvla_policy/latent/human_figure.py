@@ -13,50 +13,74 @@ from xlvla.codec import Codec
 from xlvla.human_codec import HumanCodec
 from xlvla.types import FINGERS, Side
 from xlvla_policy.latent.figure import INCH
-from xlvla_policy.latent.stage import COLOURS, HEIGHT, PALM, WIDTH, Stage
+from xlvla_policy.latent.hand_renderer import COLOURS, HEIGHT, PALM, WIDTH, HandRenderer
 
-AZIMUTH, ELEVATION = np.radians(35), np.radians(10)
-"""The hand is seen from before the palm, from the thumb's side and a little from above, as robot hands are."""
+AZIMUTH = np.radians(35)
+ELEVATION = np.radians(10)
+"""The hand is seen from before the palm, from the thumb's side and a little from above, as robot
+hands are.
+"""
 WINDOW_M = 0.25
 RESTING = (0.0, 0.3, 0.4, 0.25)
 CURLED = (0.0, 1.4, 1.6, 0.9)
 
 
-def _gesture(thumb: tuple[float, float, float, float], *fingers: tuple[float, float, float, float]) -> np.ndarray:
+def _gesture(
+    thumb: tuple[float, float, float, float], *fingers: tuple[float, float, float, float]
+) -> np.ndarray:
     return np.array([*thumb, *(joint for finger in fingers for joint in finger)])
 
 
 GESTURES: Mapping[str, np.ndarray] = {
-    "open": _gesture((0.2, 0.9, 0.0, 0.0), (0.1, 0.0, 0.0, 0.0), *[(0.0, 0.0, 0.0, 0.0)] * 2, (-0.1, 0.0, 0.0, 0.0)),
+    "open": _gesture(
+        (0.2, 0.9, 0.0, 0.0),
+        (0.1, 0.0, 0.0, 0.0),
+        *[(0.0, 0.0, 0.0, 0.0)] * 2,
+        (-0.1, 0.0, 0.0, 0.0),
+    ),
     "relaxed": _gesture((0.7, 0.7, 0.1, 0.1), *[RESTING] * 4),
     "fist": _gesture((1.2, 0.8, 0.5, 0.6), *[CURLED] * 4),
     "thumb up": _gesture((0.0, 0.8, 0.0, 0.0), *[CURLED] * 4),
     "pointing": _gesture((1.2, 0.8, 0.5, 0.6), (0.0, 0.0, 0.0, 0.0), *[CURLED] * 3),
     "thumb + index": _gesture((1.18, 0.67, 0.33, 0.15), (0.3, 0.63, 0.81, 0.51), *[RESTING] * 3),
-    "thumb + middle": _gesture((1.61, 0.77, 0.28, 0.22), RESTING, (0.3, 0.72, 0.91, 0.56), *[RESTING] * 2),
-    "thumb + ring": _gesture((1.79, 0.88, 0.32, 0.15), *[RESTING] * 2, (0.3, 0.83, 0.74, 0.48), RESTING),
+    "thumb + middle": _gesture(
+        (1.61, 0.77, 0.28, 0.22), RESTING, (0.3, 0.72, 0.91, 0.56), *[RESTING] * 2
+    ),
+    "thumb + ring": _gesture(
+        (1.79, 0.88, 0.32, 0.15), *[RESTING] * 2, (0.3, 0.83, 0.74, 0.48), RESTING
+    ),
     "thumb + little": _gesture((1.91, 0.90, 0.48, 0.17), *[RESTING] * 3, (0.3, 0.74, 0.57, 0.33)),
 }
 """Joints [20] rad of a person's hand."""
 
 
 def draw(codec: Codec, people: HumanCodec, out: Path, side: Side = "right") -> None:
-    """Writes a PNG: a column per gesture, the operator's hand in the first row, what robot hands decode of its latent below."""
+    """Writes a PNG: a column per gesture, the operator's hand in the first row, what robot hands
+    decode of its latent below.
+    """
     from matplotlib.figure import Figure
 
     points = human.keypoints(side, np.array(list(GESTURES.values())))
     latents = people.encode(side, points)
-    rows, columns = 1 + len(codec.hands), len(GESTURES)
-    figure = Figure(figsize=(INCH * columns + 0.75, INCH * HEIGHT / WIDTH * rows + 0.3), dpi=150, facecolor="white")
+    rows = 1 + len(codec.hands)
+    columns = len(GESTURES)
+    figure = Figure(
+        figsize=(INCH * columns + 0.75, INCH * HEIGHT / WIDTH * rows + 0.3),
+        dpi=150,
+        facecolor="white",
+    )
     axes = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(0.052, 0.005, 0.998, 0.97, wspace=0, hspace=0)
     for axis, pose in zip(axes[0], points, strict=True):
         _skeleton(axis, pose, side)
     for hand, row in zip(codec.hands, axes[1:], strict=True):
-        with Stage(catalog.hand(hand), side) as stage:
+        with HandRenderer(catalog.hand(hand), side) as stage:
             for axis, q in zip(row, codec.decode(hand, side, latents), strict=True):
                 axis.imshow(stage.picture(q))
-    titles = ["an operator\n(source)", *(catalog.hand(hand).title.replace(" ", "\n", 1) for hand in codec.hands)]
+    titles = [
+        "an operator\n(source)",
+        *(catalog.hand(hand).title.replace(" ", "\n", 1) for hand in codec.hands),
+    ]
     for row, title in zip(axes, titles, strict=True):
         row[0].set_ylabel(title, fontsize=10)
     for axis, gesture in zip(axes[0], GESTURES, strict=True):
@@ -72,14 +96,26 @@ def _skeleton(axis: Any, points: np.ndarray, side: Side) -> None:
     """Bones of a hand, far ones first."""
     turn = AZIMUTH if side == "right" else -AZIMUTH
     right = np.array([-np.sin(turn), np.cos(turn), 0.0])
-    towards = np.array([np.cos(turn) * np.cos(ELEVATION), np.sin(turn) * np.cos(ELEVATION), np.sin(ELEVATION)])
+    towards = np.array(
+        [np.cos(turn) * np.cos(ELEVATION), np.sin(turn) * np.cos(ELEVATION), np.sin(ELEVATION)]
+    )
     up = np.cross(towards, right)
-    flat, depth = points @ np.array([right, up]).T, points @ towards
+    flat = points @ np.array([right, up]).T
+    depth = points @ towards
     knuckles = [0, *human.KNUCKLES]
     axis.fill(*flat[knuckles].T, color=PALM, alpha=0.5, lw=0)
     for finger in sorted(range(5), key=lambda k: depth[4 + 4 * k]):
         chain = [0, *range(1 + 4 * finger, 5 + 4 * finger)]
-        axis.plot(*flat[chain].T, color=COLOURS[FINGERS[finger]], lw=5, solid_capstyle="round", solid_joinstyle="round")
+        axis.plot(
+            *flat[chain].T,
+            color=COLOURS[FINGERS[finger]],
+            lw=5,
+            solid_capstyle="round",
+            solid_joinstyle="round",
+        )
     middle = np.array([flat[[0, 9], 0].mean(), 0.09 * np.cos(ELEVATION)])
-    axis.set(xlim=middle[0] + 0.5 * WINDOW_M * np.array([-1, 1]), ylim=middle[1] + 0.5 * WINDOW_M * HEIGHT / WIDTH * np.array([-1, 1]))
+    axis.set(
+        xlim=middle[0] + 0.5 * WINDOW_M * np.array([-1, 1]),
+        ylim=middle[1] + 0.5 * WINDOW_M * HEIGHT / WIDTH * np.array([-1, 1]),
+    )
     axis.set_aspect("equal")

@@ -1,4 +1,6 @@
-"""Random hands of random people: natural poses, pinches of every finger, open hands and fists; no recordings."""
+"""Random human hand poses of random anatomies: natural poses, pinches of every finger, open hands
+and fists; no recordings.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +15,34 @@ from xlvla import human
 from xlvla.human import ADULT, Anatomy
 from xlvla.types import FINGERS
 
-BONE_SPREAD, ROOT_SPREAD_M, SIZES = 0.06, 0.003, (0.80, 1.15)
-"""How people differ: each bone, where fingers begin, and the whole hand; a child's is the smallest."""
-TOUCHING_M, NEAR_M = (0.0, 0.012), (0.012, 0.05)
-"""Distances of thumb tip to fingertip in touching and in nearly touching pinches, as trackers see them."""
+BONE_SPREAD = 0.06
+ROOT_SPREAD_M = 0.003
+SIZES = (0.80, 1.15)
+"""How people differ: each bone, where fingers begin, and the whole hand; a child's is the smallest.
+"""
+TOUCHING_M = (0.0, 0.012)
+NEAR_M = (0.012, 0.05)
+"""Distances of thumb tip to fingertip in touching and in nearly touching pinches, as trackers see
+them.
+"""
 FOLLOWS = 0.65
 """Part by which a last joint bends with the one before: they share a tendon."""
 CURL = torch.tensor([1.35, 1.6])
 """How far knuckles and middle joints bend in a fist [rad]."""
 FASTEST = 0.1
 """How far a joint goes at first in a step that closes a pinch [rad]."""
-PINCHING = [(k,) for k in range(1, 5)] * 4 + [(1, 2)] * 4 + list(itertools.combinations(range(1, 5), 3))
+PINCHING = (
+    [(k,) for k in range(1, 5)] * 4 + [(1, 2)] * 4 + list(itertools.combinations(range(1, 5), 3))
+)
 """Which fingers a thumb meets: one, most of the time."""
 LOWER, UPPER = (torch.tensor(limit, dtype=torch.float32) for limit in (human.LOWER, human.UPPER))
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """Poses of as many people: joints [N, 20] rad, their anatomies, and the finger [N] each pinches, 0 where none."""
+class HumanPoses:
+    """Poses of as many people: joints [N, 20] rad, their anatomies, and the finger [N] each
+    pinches, 0 where none.
+    """
 
     angles: Tensor
     roots: Tensor
@@ -40,15 +52,17 @@ class Crowd:
     def __len__(self) -> int:
         return len(self.angles)
 
-    def __getitem__(self, chosen: Tensor | slice) -> Crowd:
-        return Crowd(self.angles[chosen], self.roots[chosen], self.bones[chosen], self.pinching[chosen])
+    def __getitem__(self, chosen: Tensor | slice) -> HumanPoses:
+        return HumanPoses(
+            self.angles[chosen], self.roots[chosen], self.bones[chosen], self.pinching[chosen]
+        )
 
     def points(self) -> Tensor:
         """Keypoints [N, 21, 3] m of right hands of their own sizes."""
         return human.posed(self.angles, Anatomy(self.roots, self.bones), torch)
 
 
-def crowd(count: int, generator: Generator) -> Crowd:
+def random_human_poses(count: int, generator: Generator) -> HumanPoses:
     """Half of them natural poses, the rest pinches."""
     roots, bones = anatomies(count, generator)
     pinched = count // 2
@@ -59,7 +73,12 @@ def crowd(count: int, generator: Generator) -> Crowd:
         meeting[row, list(group)] = True
     angles = natural(count, generator)
     angles[:pinched] = pinch(Anatomy(roots[:pinched], bones[:pinched]), meeting[which], generator)
-    return Crowd(angles, roots, bones, torch.cat([fingers[which], torch.zeros(count - pinched, dtype=torch.long)]))
+    return HumanPoses(
+        angles,
+        roots,
+        bones,
+        torch.cat([fingers[which], torch.zeros(count - pinched, dtype=torch.long)]),
+    )
 
 
 def anatomies(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -72,7 +91,9 @@ def anatomies(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def natural(count: int, generator: Generator) -> Tensor:
-    """Joints [N, 20] rad: fingers that curl more or less together, each joint in its own way, and thumbs anywhere."""
+    """Joints [N, 20] rad: fingers that curl more or less together, each joint in its own way, and
+    thumbs anywhere.
+    """
     together = torch.rand(count, 1, generator=generator)
     alike = torch.rand(count, 1, generator=generator)
     curl = alike * together + (1 - alike) * torch.rand(count, 4, generator=generator)
@@ -81,15 +102,21 @@ def natural(count: int, generator: Generator) -> Tensor:
     bent = part * CURL
     last = FOLLOWS * bent[..., 1:] + 0.1 * torch.randn(count, 4, 1, generator=generator)
     thumb = LOWER[:4] + torch.rand(count, 4, generator=generator) * (UPPER - LOWER)[:4]
-    return torch.cat([thumb, torch.cat([spread, bent, last], -1).flatten(1)], -1).clamp(LOWER, UPPER)
+    return torch.cat([thumb, torch.cat([spread, bent, last], -1).flatten(1)], -1).clamp(
+        LOWER, UPPER
+    )
 
 
 def pinch(anatomy: Anatomy, meeting: Tensor, generator: Generator, steps: int = 80) -> Tensor:
-    """Natural poses [N, 20] rad closed until the thumb is as far as it should be from the fingers it meets [N, 5]."""
+    """Natural poses [N, 20] rad closed until the thumb is as far as it should be from the fingers
+    it meets [N, 5].
+    """
     count = len(meeting)
     start = natural(count, generator)
     touching = torch.rand(count, 1, generator=generator) < 0.65
-    near, far = (torch.empty(count, 1).uniform_(*span, generator=generator) for span in (TOUCHING_M, NEAR_M))
+    near, far = (
+        torch.empty(count, 1).uniform_(*span, generator=generator) for span in (TOUCHING_M, NEAR_M)
+    )
     wanted = torch.where(touching, near, far)
     q = start.clone().requires_grad_()
     adam = torch.optim.Adam([q], lr=FASTEST)
@@ -126,6 +153,8 @@ def lines(points: Tensor) -> Tensor:
 
 
 def tracked(points: Tensor, noise_m: float, generator: Generator) -> Tensor:
-    """What the encoder is shown [N, 21, 3] m of keypoints as a tracker sees them, jittering by so much."""
+    """What the encoder is shown [N, 21, 3] m of keypoints as a tracker sees them, jittering by so
+    much.
+    """
     seen = points + noise_m * torch.randn(points.shape, generator=generator)
     return torch.from_numpy(human.normalised("right", seen.double().numpy()).astype(np.float32))

@@ -1,8 +1,9 @@
 """Batched differentiable forward kinematics of fingertips, straight from a URDF.
 
-A fingertip needs no frames, only a point carried from the tip link up to the root. Each joint on the way maps the point
-affinely for a given angle, p' = a + (M0 + M1 cos q + M2 sin q) p + s q, with constants from the URDF. All fingers of a
-hand go up one level of the tree per step; shorter fingers are padded with identities.
+A fingertip needs no frames, only a point carried from the tip link up to the root. Each joint on
+the way maps the point affinely for a given angle, p' = a + (M0 + M1 cos q + M2 sin q) p + s q, with
+constants from the URDF. All fingers of a hand go up one level of the tree per step; shorter fingers
+are padded with identities.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ class Fingertips(nn.Module):
         """
         super().__init__()
         places = points if points is not None else [(0.0, 0.0, 0.0)] * len(links)
-        chains = [_chain(description, link, place, joints) for link, place in zip(links, places, strict=True)]
+        chains = [
+            _chain(description, link, place, joints)
+            for link, place in zip(links, places, strict=True)
+        ]
         depth = max(1, *(len(levels) for _, levels in chains))
         padded = [[*levels, *[_IDENTITY] * (depth - len(levels))] for _, levels in chains]
         tables = {
@@ -83,8 +87,12 @@ class Fingertips(nn.Module):
             "maps": np.array([[finger[d].maps for finger in padded] for d in range(depth)]),
             "shift": np.array([[finger[d].shift for finger in padded] for d in range(depth)]),
             "slide": np.array([[finger[d].slide for finger in padded] for d in range(depth)]),
-            "multiplier": np.array([[finger[d].coupling.multiplier for finger in padded] for d in range(depth)]),
-            "offset": np.array([[finger[d].coupling.offset for finger in padded] for d in range(depth)]),
+            "multiplier": np.array(
+                [[finger[d].coupling.multiplier for finger in padded] for d in range(depth)]
+            ),
+            "offset": np.array(
+                [[finger[d].coupling.offset for finger in padded] for d in range(depth)]
+            ),
             "scale": np.array(scale),
         }
         for name, table in tables.items():
@@ -97,7 +105,8 @@ class Fingertips(nn.Module):
     def forward(self, q: Tensor) -> Tensor:
         """Commanded joints [B, J] to positions [B, F, 3] m in the root frame."""
         angle = q.T[self.index] * self.multiplier[..., None] + self.offset[..., None]
-        cos, sin = angle.cos()[..., None], angle.sin()[..., None]
+        cos = angle.cos()[..., None]
+        sin = angle.sin()[..., None]
         point = self.start[:, None].expand(-1, q.shape[0], -1)
         for d in range(self.depth):
             still, along, across = torch.bmm(point, self.maps[d]).split(3, dim=-1)
@@ -111,34 +120,47 @@ def fingertips(hand: Hand, side: Side) -> tuple[tuple[Finger, ...], Fingertips]:
     """Fingers and their tips in the flange frame; a left hand appears mirrored, as a right one."""
     links = hand.tip_links(side)
     scale = MIRROR if side == "left" else (1.0, 1.0, 1.0)
-    return tuple(links), Fingertips(hand.description(side), hand.joint_names(side), tuple(links.values()), scale)
+    return tuple(links), Fingertips(
+        hand.description(side), hand.joint_names(side), tuple(links.values()), scale
+    )
 
 
 def couple(description: Description, joint: Joint, joints: Sequence[str]) -> Coupling:
     """Follows mimics, chained ones too, down to a commanded joint."""
-    multiplier, offset = 1.0, 0.0
+    multiplier = 1.0
+    offset = 0.0
     seen = {joint.name}
     while joint.mimic:
         offset += multiplier * joint.mimic.offset
         multiplier *= joint.mimic.multiplier
         joint = description.joint(joint.mimic.joint)
         if joint.name in seen:
-            raise XlvlaError(f"joint '{joint.name}' of {description.name} follows itself through its mimics")
+            raise XlvlaError(
+                f"joint '{joint.name}' of {description.name} follows itself through its mimics"
+            )
         seen.add(joint.name)
     if joint.name not in joints:
-        raise XlvlaError(f"joint '{joint.name}' of {description.name} moves a fingertip but is not commanded")
+        raise XlvlaError(
+            f"joint '{joint.name}' of {description.name} moves a fingertip but is not commanded"
+        )
     return Coupling(list(joints).index(joint.name), multiplier, offset)
 
 
-def _chain(description: Description, link: str, point: Sequence[float], joints: Sequence[str]) -> tuple[np.ndarray, list[Level]]:
-    """A link's point in the frame of the last moving joint [3], and the levels from there up to the root."""
+def _chain(
+    description: Description, link: str, point: Sequence[float], joints: Sequence[str]
+) -> tuple[np.ndarray, list[Level]]:
+    """A link's point in the frame of the last moving joint [3], and the levels from there up to the
+    root.
+    """
     if link not in description.links:
         raise XlvlaError(f"link '{link}' is not in {description.name}")
     above = {joint.child: joint for joint in description.joints}
-    start, levels = np.array(point, dtype=float), []
+    start = np.array(point, dtype=float)
+    levels = []
     while link in above:
         joint = above[link]
-        turn, origin = rotation(joint.rpy), np.array(joint.xyz)
+        turn = rotation(joint.rpy)
+        origin = np.array(joint.xyz)
         if joint.moves:
             levels.append(_level(joint, turn, origin, couple(description, joint, joints)))
         elif levels:
@@ -154,10 +176,18 @@ def _level(joint: Joint, turn: np.ndarray, origin: np.ndarray, coupling: Couplin
     if joint.type == "prismatic":
         return Level(_side_by_side(turn, 0 * turn, 0 * turn), origin, turn @ axis, coupling)
     if joint.type not in ("revolute", "continuous"):
-        raise XlvlaError(f"joint '{joint.name}' is {joint.type}; fingertips know revolute, continuous, prismatic and fixed joints")
+        raise XlvlaError(
+            f"joint '{joint.name}' is {joint.type}; fingertips know revolute, continuous, "
+            "prismatic and fixed joints"
+        )
     along = np.outer(axis, axis)
     cross = np.cross(np.eye(3), axis)
-    return Level(_side_by_side(turn @ along, turn @ (np.eye(3) - along), turn @ cross), origin, np.zeros(3), coupling)
+    return Level(
+        _side_by_side(turn @ along, turn @ (np.eye(3) - along), turn @ cross),
+        origin,
+        np.zeros(3),
+        coupling,
+    )
 
 
 def _fold(level: Level, turn: np.ndarray, origin: np.ndarray) -> Level:
@@ -170,4 +200,9 @@ def _side_by_side(*matrices: np.ndarray) -> np.ndarray:
     return np.concatenate([matrix.T for matrix in matrices], axis=1)
 
 
-_IDENTITY = Level(_side_by_side(np.eye(3), np.zeros((3, 3)), np.zeros((3, 3))), np.zeros(3), np.zeros(3), Coupling(0, 0.0, 0.0))
+_IDENTITY = Level(
+    _side_by_side(np.eye(3), np.zeros((3, 3)), np.zeros((3, 3))),
+    np.zeros(3),
+    np.zeros(3),
+    Coupling(0, 0.0, 0.0),
+)

@@ -1,7 +1,8 @@
 """The paper's training step written the straightforward way, as a yardstick for ours.
 
-Like the released trainer it carries a 4x4 matrix through every joint of arm and hand in a Python loop, for every hand
-that is encoded and once more for every ordered pair of hands. Same networks, losses and batches as the preset `paper`.
+Like the released trainer it carries a 4x4 matrix through every joint of arm and hand in a Python
+loop, for every hand that is encoded and once more for every ordered pair of hands. Same networks,
+losses and batches as the preset `paper`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ PAIRS = ((0, 1), (0, 2), (0, 3), (0, 4))
 
 @dataclass(frozen=True)
 class Link:
-    """A link and the joint that carries it: `origin` [4, 4] in its parent, `axis` [3] and coupling where it moves."""
+    """A link and the joint that carries it: `origin` [4, 4] in its parent, `axis` [3] and coupling
+    where it moves.
+    """
 
     name: str
     parent: str
@@ -38,7 +41,9 @@ class Link:
 
 @dataclass(frozen=True)
 class Limb:
-    """An arm with a hand: its links from the root outwards, and the limits [N] rad of the commanded joints, arm first."""
+    """An arm with a hand: its links from the root outwards, and the limits [N] rad of the commanded
+    joints, arm first.
+    """
 
     body: Embodiment
     root: str
@@ -69,7 +74,10 @@ class LoopTrainer:
         self.coders = [Coder(limb.body, recipe) for limb in self.limbs]
         self.parameters = [parameter for coder in self.coders for parameter in coder.parameters()]
         self.adam = torch.optim.AdamW(self.parameters, lr=recipe.rate)
-        self.templates = [limb.lower + torch.rand(recipe.templates, len(limb.lower)) * (limb.upper - limb.lower) for limb in self.limbs]
+        self.templates = [
+            limb.lower + torch.rand(recipe.templates, len(limb.lower)) * (limb.upper - limb.lower)
+            for limb in self.limbs
+        ]
 
     def step(self) -> float:
         """One step; the total loss."""
@@ -81,10 +89,14 @@ class LoopTrainer:
         return total.item()
 
     def _total(self, poses: list[Tensor]) -> Tensor:
-        latents, tips, reconstruction = [], [], torch.tensor(0.0)
+        latents = []
+        tips = []
+        reconstruction = torch.tensor(0.0)
         for limb, coder, q in zip(self.limbs, self.coders, poses, strict=True):
             mean, _ = coder.encode(q[:, -limb.body.width :])
-            reconstruction = reconstruction + (coder.decode(mean) - q[:, -limb.body.width :]).square().mean()
+            reconstruction = (
+                reconstruction + (coder.decode(mean) - q[:, -limb.body.width :]).square().mean()
+            )
             latents.append(mean)
             tips.append(limb.forward(q))
         retargeting = torch.tensor(0.0)
@@ -92,29 +104,40 @@ class LoopTrainer:
             for target, (limb, coder) in enumerate(zip(self.limbs, self.coders, strict=True)):
                 if target == source:
                     continue
-                moved = torch.cat([q[:, : -self.limbs[source].body.width], coder.decode(latent)], dim=1)
+                moved = torch.cat(
+                    [q[:, : -self.limbs[source].body.width], coder.decode(latent)], dim=1
+                )
                 retargeting = retargeting + pinch_cost(there, limb.forward(moved), self.recipe)
         count = len(self.limbs)
-        return self.recipe.reconstruction * reconstruction / count + retargeting / (count * (count - 1))
+        return self.recipe.reconstruction * reconstruction / count + retargeting / (
+            count * (count - 1)
+        )
 
     def _sample(self, number: int) -> Tensor:
         """Half uniform poses, half templates with a little noise, shuffled [B, N] rad."""
-        limb, half = self.limbs[number], self.recipe.batch // 2
-        uniform = limb.lower + torch.rand(self.recipe.batch - half, len(limb.lower)) * (limb.upper - limb.lower)
+        limb = self.limbs[number]
+        half = self.recipe.batch // 2
+        uniform = limb.lower + torch.rand(self.recipe.batch - half, len(limb.lower)) * (
+            limb.upper - limb.lower
+        )
         chosen = self.templates[number][torch.randint(len(self.templates[number]), (half,))]
         near = torch.clamp(chosen + 0.01 * torch.randn_like(chosen), limb.lower, limb.upper)
         return torch.cat([uniform, near])[torch.randperm(self.recipe.batch)]
 
 
 def _limb(name: str) -> Limb:
-    arm, hand = catalog.arm("xarm7"), catalog.hand(name)
+    arm = catalog.arm("xarm7")
+    hand = catalog.hand(name)
     description = urdf.parse(arm_with_hand(arm, hand, "right"))
     arm_joints = [scoped("right", "arm", joint) for joint in arm.joints]
     hand_joints = [scoped("right", "hand", joint) for joint in hand.joint_names("right")]
     tips = tuple(scoped("right", "hand", tip) for tip in hand.tip_links("right").values())
     named = [description.joint(joint) for joint in (*arm_joints, *hand_joints)]
-    lower, upper = torch.tensor([joint.lower for joint in named]), torch.tensor([joint.upper for joint in named])
-    links = tuple(_link(description, joint, (*arm_joints, *hand_joints)) for joint in _outwards(description))
+    lower = torch.tensor([joint.lower for joint in named])
+    upper = torch.tensor([joint.upper for joint in named])
+    links = tuple(
+        _link(description, joint, (*arm_joints, *hand_joints)) for joint in _outwards(description)
+    )
     return Limb(embodiment(hand, "right"), description.root, links, tips, lower, upper)
 
 
@@ -125,7 +148,8 @@ def _link(description: urdf.Description, joint: urdf.Joint, commanded: Sequence[
 
 def _outwards(description: urdf.Description) -> list[urdf.Joint]:
     """Joints in an order in which parents come first."""
-    order, links = [], [description.root]
+    order = []
+    links = [description.root]
     while links:
         link = links.pop(0)
         for joint in description.joints:
@@ -139,20 +163,23 @@ def pinch_cost(source: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
     """Weighted cost of the lines from thumb to fingers, tips [B, F, 3] of both hands."""
     pairs = [pair for pair in PAIRS if max(pair) < min(source.shape[1], target.shape[1])]
     first, second = (torch.tensor(list(column)) for column in zip(*pairs, strict=True))
-    ours, theirs = source[:, first] - source[:, second], target[:, first] - target[:, second]
-    long, wide = ours.norm(dim=-1), theirs.norm(dim=-1)
-    cosine = (nn.functional.normalize(ours, dim=-1, eps=1e-6) * nn.functional.normalize(theirs, dim=-1, eps=1e-6)).sum(-1)
+    ours = source[:, first] - source[:, second]
+    theirs = target[:, first] - target[:, second]
+    long = ours.norm(dim=-1)
+    wide = theirs.norm(dim=-1)
+    cosine = (
+        nn.functional.normalize(ours, dim=-1, eps=1e-6)
+        * nn.functional.normalize(theirs, dim=-1, eps=1e-6)
+    ).sum(-1)
     cost = recipe.distance * (long - wide).square() + recipe.direction * (1 - cosine)
     return (torch.exp(-recipe.reach * long) * cost).mean()
 
 
 def _origin(joint: urdf.Joint) -> Tensor:
     (cr, cp, cy), (sr, sp, sy) = np.cos(joint.rpy), np.sin(joint.rpy)
-    roll, pitch, yaw = (
-        [[1, 0, 0], [0, cr, -sr], [0, sr, cr]],
-        [[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]],
-        [[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]],
-    )
+    roll = [[1, 0, 0], [0, cr, -sr], [0, sr, cr]]
+    pitch = [[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]]
+    yaw = [[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]
     frame = np.eye(4, dtype=np.float32)
     frame[:3, :3] = np.array(yaw) @ np.array(pitch) @ np.array(roll)
     frame[:3, 3] = joint.xyz
@@ -162,7 +189,8 @@ def _origin(joint: urdf.Joint) -> Tensor:
 def _turn(axis: Tensor, angle: Tensor) -> Tensor:
     """Rotations [B, 3, 3] about axes [B, 3] by angles [B] rad, element by element."""
     x, y, z = nn.functional.normalize(axis, dim=-1).unbind(-1)
-    cos, sin = torch.cos(angle), torch.sin(angle)
+    cos = torch.cos(angle)
+    sin = torch.sin(angle)
     rest = 1 - cos
     rows = [
         [cos + x * x * rest, x * y * rest - z * sin, x * z * rest + y * sin],

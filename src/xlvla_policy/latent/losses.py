@@ -17,10 +17,14 @@ LEVER_M = 0.03
 
 
 def pinches(tips: Tensor, fingers: Sequence[Finger]) -> Tensor:
-    """Vectors [B, 4, 3] m from thumb tip to the other tips [B, F, 3]; zero where the hand lacks the finger."""
+    """Vectors [B, 4, 3] m from thumb tip to the other tips [B, F, 3]; zero where the hand lacks the
+    finger.
+    """
     thumb = tips[:, fingers.index("thumb")]
     zero = torch.zeros_like(thumb)
-    return torch.stack([tips[:, fingers.index(f)] - thumb if f in fingers else zero for f in OPPOSING], dim=1)
+    return torch.stack(
+        [tips[:, fingers.index(f)] - thumb if f in fingers else zero for f in OPPOSING], dim=1
+    )
 
 
 def shared(source: Sequence[Finger], target: Sequence[Finger]) -> Tensor:
@@ -29,10 +33,14 @@ def shared(source: Sequence[Finger], target: Sequence[Finger]) -> Tensor:
 
 
 def pinch_weight(distance: Tensor, recipe: Recipe, missing: Tensor) -> tuple[Tensor, Tensor]:
-    """How much each of a pose's pinches [B, 4] of that distance [m] counts, and how much more if tight; `missing` where there is none."""
+    """How much each of a pose's pinches [B, 4] of that distance [m] counts, and how much more if
+    tight; `missing` where there is none.
+    """
     tight = recipe.tight * torch.exp(-recipe.tight_reach * distance)
     if recipe.focus:
-        tight = tight * torch.softmax((-distance / recipe.focus).masked_fill(missing, -torch.inf), dim=-1)
+        tight = tight * torch.softmax(
+            (-distance / recipe.focus).masked_fill(missing, -torch.inf), dim=-1
+        )
     return torch.exp(-recipe.reach * distance), tight
 
 
@@ -42,16 +50,22 @@ def retargeting(source: Tensor, target: Tensor, mask: Tensor, recipe: Recipe) ->
     long, short = (torch.sqrt(d.square().sum(-1) + 1e-6) for d in (source, target))
     turned = 2 * (1 - (source * target).sum(-1) / (long * short))
     stretched, stretched_tight = (
-        _flattened((long - short).square(), beyond * LEVER_M) for beyond in (recipe.robust, recipe.robust * recipe.strict)
+        _flattened((long - short).square(), beyond * LEVER_M)
+        for beyond in (recipe.robust, recipe.robust * recipe.strict)
     )
     swung = _flattened(turned, recipe.robust) / 2
     wide, tight = pinch_weight(long, recipe, source.abs().sum(-1) == 0)
-    cost = recipe.distance * (wide * stretched + tight * stretched_tight) + (wide + recipe.aim * tight) * recipe.direction * swung
+    cost = (
+        recipe.distance * (wide * stretched + tight * stretched_tight)
+        + (wide + recipe.aim * tight) * recipe.direction * swung
+    )
     return (mask * cost).sum() / mask.sum()
 
 
 def _flattened(square: Tensor, beyond: float) -> Tensor:
-    """Squares that grow only linearly in their root, once that is far beyond; 0 leaves them alone."""
+    """Squares that grow only linearly in their root, once that is far beyond; 0 leaves them
+    alone.
+    """
     return 2 * beyond * (torch.sqrt(square + beyond**2) - beyond) if beyond else square
 
 

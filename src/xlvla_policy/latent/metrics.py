@@ -1,4 +1,6 @@
-"""The paper's metrics of a codec (section 3), measured through the public API on poses it never saw."""
+"""The paper's metrics of a codec (section 3), measured through the public API on poses it never
+saw.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,11 @@ STEPS = 32
 class Metrics:
     """One row of the table; lower is better everywhere.
 
-    Interpolation is the path's second and third difference per step. Collision is the share of the poses decoded by another
-    hand that reach into themselves (`contact`), whether their sources do so too or not; a new one is from a source, random or
-    pinch, that does not. Jerk is the decoded path's over the source's at 100 Hz (`smoothness`), by the same hand and by others;
-    moved: smoothed in time besides.
+    Interpolation is the path's second and third difference per step. Collision is the share of the
+    poses decoded by another hand that reach into themselves (`contact`), whether their sources do
+    so too or not; a new one is from a source, random or pinch, that does not. Jerk is the decoded
+    path's over the source's at 100 Hz (`smoothness`), by the same hand and by others; moved:
+    smoothed in time besides.
     """
 
     recon_joint_rad: float
@@ -60,7 +63,9 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Errors:
-    """Of lines from thumb tip to fingertip: angle [deg], difference of length [mm], length of the difference [mm]."""
+    """Of lines from thumb tip to fingertip: angle [deg], difference of length [mm], length of the
+    difference [mm].
+    """
 
     direction_deg: float
     distance_mm: float
@@ -103,10 +108,14 @@ class Bench:
 
 
 def bench(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> Bench:
-    """Uniform random poses, and the tightest of `TIGHT` times as many; a hand's are the same whatever other hands there are."""
+    """Uniform random poses, and the tightest of `TIGHT` times as many; a hand's are the same
+    whatever other hands there are.
+    """
     bodies = {hand: embodiment(catalog.hand(hand), side) for hand in codec.hands}
     contacts = {hand: SelfContact(catalog.hand(hand), side) for hand in codec.hands}
-    draws = {hand: Generator().manual_seed(1000003 * seed + crc32(hand.encode())) for hand in codec.hands}
+    draws = {
+        hand: Generator().manual_seed(1000003 * seed + crc32(hand.encode())) for hand in codec.hands
+    }
     random = {hand: uniform_poses(body, poses, draws[hand]) for hand, body in bodies.items()}
     pinched = {hand: tightest(body, TIGHT * poses, draws[hand]) for hand, body in bodies.items()}
     return Bench(codec, side, bodies, random, pinched, contacts, draws)
@@ -116,22 +125,36 @@ Pair = tuple[str, str]
 """A source, whose latents are decoded, and the target that decodes them."""
 
 
-def evaluate(bench: Bench, across: Mapping[Pair, Mapping[str, float]] | None = None) -> dict[str, Metrics]:
+def evaluate(
+    bench: Bench, across: Mapping[Pair, Mapping[str, float]] | None = None
+) -> dict[str, Metrics]:
     """Metrics by hand, the hand being the source of what is retargeted, and `all`.
 
-    The hands that shaped the latent are measured among themselves, and `all` is their mean; hands added later against every other.
+    The hands that shaped the latent are measured among themselves, and `all` is their mean; hands
+    added later against every other.
     """
     across = across or evaluate_pairs(bench)
     founders = bench.codec.founders.hands
-    rows = {hand: _hand(bench, hand, [across[hand, other] for other in founders if other != hand]) for hand in founders}
+    rows = {
+        hand: _hand(bench, hand, [across[hand, other] for other in founders if other != hand])
+        for hand in founders
+    }
     added = [hand for hand in bench.codec.hands if hand not in founders]
-    later = {hand: _hand(bench, hand, [values for (source, _), values in across.items() if source == hand]) for hand in added}
+    later = {
+        hand: _hand(
+            bench, hand, [values for (source, _), values in across.items() if source == hand]
+        )
+        for hand in added
+    }
     return {**rows, "all": mean(rows.values()), **later}
 
 
 def evaluate_pairs(bench: Bench) -> dict[Pair, dict[str, float]]:
     """The metrics of every ordered pair of different hands."""
-    return {(source, target): _pair(bench, source, target) for source, target in permutations(bench.codec.hands, 2)}
+    return {
+        (source, target): _pair(bench, source, target)
+        for source, target in permutations(bench.codec.hands, 2)
+    }
 
 
 def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
@@ -154,7 +177,9 @@ def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
 
 
 def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]:
-    """By hand: fingertips [mm, RMS] of a left pose, mirrored, against those of the right hand that decodes its latent."""
+    """By hand: fingertips [mm, RMS] of a left pose, mirrored, against those of the right hand that
+    decodes its latent.
+    """
     return {hand: _mirror_mm(codec, hand, poses, seed) for hand in codec.hands}
 
 
@@ -167,7 +192,12 @@ def _hand(bench: Bench, hand: str, others: Sequence[Mapping[str, float]]) -> Met
     across = {key: float(np.mean([other[key] for other in others])) for key in others[0]}
     joint, tip = _reconstruction(bench, hand)
     near_joint, near_tip = _continuity(bench, hand)
-    own = {"recon_joint_rad": joint, "recon_tip_mm": tip, "continuity_joint_rad": near_joint, "continuity_tip_mm": near_tip}
+    own = {
+        "recon_joint_rad": joint,
+        "recon_tip_mm": tip,
+        "continuity_joint_rad": near_joint,
+        "continuity_tip_mm": near_tip,
+    }
     return Metrics(**own, **across, own_jerk_x=jerk_ratio(bench, hand, hand))
 
 
@@ -181,38 +211,65 @@ def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
 def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
     z = bench.encode(hand, bench.random[hand])
     nudge = NUDGE * torch.randn(z.shape, generator=bench.draws[hand]).numpy()
-    here, there = bench.decode(hand, z), bench.decode(hand, z + nudge)
+    here = bench.decode(hand, z)
+    there = bench.decode(hand, z + nudge)
     tips = (bench.tips(hand, there) - bench.tips(hand, here)).norm(dim=-1)
     return float((there - here).norm(dim=-1).mean()), 1000 * float(tips.mean())
 
 
-def _errors(bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None) -> Errors:
+def _errors(
+    bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None
+) -> Errors:
     """Errors of decoded poses; of one `finger` [B] of each, or of all."""
-    ours, theirs = bench.bodies[source], bench.bodies[target]
+    ours = bench.bodies[source]
+    theirs = bench.bodies[target]
     which = None if finger is None else torch.nn.functional.one_hot(finger, len(OPPOSING))
     return line_errors(ours, theirs, q, bench.decode(target, bench.encode(source, q)), which)
 
 
-def line_errors(source: Embodiment, target: Embodiment, q: Tensor, moved: Tensor, which: Tensor | None = None) -> Errors:
+def line_errors(
+    source: Embodiment, target: Embodiment, q: Tensor, moved: Tensor, which: Tensor | None = None
+) -> Errors:
     """Mean errors of the lines both hands have; of those `which` [B, 4] marks where given."""
     mask = shared(source.fingers, target.fingers).bool().expand(len(q), -1)
     mask = mask if which is None else mask & which.bool()
-    want, have = (pinches(body.tips(pose.float()), body.fingers)[mask].double() for body, pose in ((source, q), (target, moved)))
-    angle = torch.atan2(torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1)).rad2deg()
+    want, have = (
+        pinches(body.tips(pose.float()), body.fingers)[mask].double()
+        for body, pose in ((source, q), (target, moved))
+    )
+    angle = torch.atan2(
+        torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1)
+    ).rad2deg()
     distance = (want.norm(dim=-1) - have.norm(dim=-1)).abs()
-    return Errors(float(angle.mean()), 1000 * float(distance.mean()), 1000 * float((want - have).norm(dim=-1).mean()))
+    return Errors(
+        float(angle.mean()),
+        1000 * float(distance.mean()),
+        1000 * float((want - have).norm(dim=-1).mean()),
+    )
 
 
 def collisions(bench: Bench) -> dict[str, dict[str, float]]:
-    """By hand: share [%] of the very poses that are encoded, the sources, that reach into themselves."""
-    sets = {hand: {"pinch": bench.pinched[hand][0], "random": bench.random[hand]} for hand in bench.codec.hands}
-    return {hand: {name: 100 * bench.contacts[hand].share(q) for name, q in poses.items()} for hand, poses in sets.items()}
+    """By hand: share [%] of the very poses that are encoded, the sources, that reach into
+    themselves.
+    """
+    sets = {
+        hand: {"pinch": bench.pinched[hand][0], "random": bench.random[hand]}
+        for hand in bench.codec.hands
+    }
+    return {
+        hand: {name: 100 * bench.contacts[hand].share(q) for name, q in poses.items()}
+        for hand, poses in sets.items()
+    }
 
 
-def jerk_ratio(bench: Bench, source: str, target: str, rate_hz: int = RATES_HZ[-1], *, smooth: bool = False) -> float:
-    """Fingertip jerk per metre of smooth motions of the source, decoded by the target, over that of the motions.
+def jerk_ratio(
+    bench: Bench, source: str, target: str, rate_hz: int = RATES_HZ[-1], *, smooth: bool = False
+) -> float:
+    """Fingertip jerk per metre of smooth motions of the source, decoded by the target, over that of
+    the motions.
 
-    With `smooth` decoded as paths are that are moved to another hand (`xlvla.smooth`), not pose by pose.
+    With `smooth` decoded as paths are that are moved to another hand (`xlvla.smooth`), not pose by
+    pose.
     """
     q = motions(bench.bodies[source], rate_hz, Generator().manual_seed(0))
     there = bench.decode(target, bench.encode(source, q))
@@ -231,7 +288,9 @@ def _collision(bench: Bench, source: str, target: str, q: Tensor) -> float:
 
 
 def _interpolation(bench: Bench, source: str, target: str) -> tuple[float, float]:
-    """Mean size [mm] of second and third differences of the target's fingertips between two latents of the source."""
+    """Mean size [mm] of second and third differences of the target's fingertips between two latents
+    of the source.
+    """
     z = bench.encode(source, bench.random[source][:128])
     part = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None, None]
     path = (1 - part) * z[None] + part * np.roll(z, 1, axis=0)[None]

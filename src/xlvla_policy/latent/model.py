@@ -1,4 +1,6 @@
-"""The networks: per embodiment an encoder to a Gaussian and a decoder, both small MLPs (paper, section 3)."""
+"""The networks: per embodiment an encoder to a Gaussian and a decoder, both small MLPs (paper,
+section 3).
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Optimiser:
-    """One learning rate for both; a step of Muon is as long, in root mean square, as a typical one of AdamW."""
+    """One learning rate for both; a step of Muon is as long, in root mean square, as a typical one
+    of AdamW.
+    """
 
     def __init__(self, parameters: Iterable[Parameter], rate: float, orthogonal: bool):
         small: list[Parameter] = []
@@ -27,7 +29,9 @@ class Optimiser:
             hidden = orthogonal and parameter.ndim == 2 and min(parameter.shape) >= SMALLEST
             (self._matrices[tuple(parameter.shape)] if hidden else small).append(parameter)
         self._adam = torch.optim.AdamW(small, lr=rate, fused=True)
-        self._momentum = {shape: torch.zeros(len(same), *shape) for shape, same in self._matrices.items()}
+        self._momentum = {
+            shape: torch.zeros(len(same), *shape) for shape, same in self._matrices.items()
+        }
 
     def set_rate(self, rate: float) -> None:
         for group in self._adam.param_groups:
@@ -43,10 +47,14 @@ class Optimiser:
         self._adam.step()
         rate = self._adam.param_groups[0]["lr"]
         for shape, same in self._matrices.items():
-            gradient = torch.stack([torch.zeros_like(p) if p.grad is None else p.grad for p in same])
+            gradient = torch.stack(
+                [torch.zeros_like(p) if p.grad is None else p.grad for p in same]
+            )
             momentum = self._momentum[shape].lerp_(gradient, 1 - MOMENTUM)
             length = -0.2 * rate * max(shape) ** 0.5
-            for parameter, way in zip(same, orthogonal(gradient.lerp(momentum, MOMENTUM)), strict=True):
+            for parameter, way in zip(
+                same, orthogonal(gradient.lerp(momentum, MOMENTUM)), strict=True
+            ):
                 parameter.add_(way, alpha=length)
 
     def state_dict(self) -> dict:
@@ -59,7 +67,9 @@ class Optimiser:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Matrices [N, R, C] with their singular values brought near one by Newton-Schulz; half precision is enough for a direction."""
+    """Matrices [N, R, C] with their singular values brought near one by Newton-Schulz; half
+    precision is enough for a direction.
+    """
     upright = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if upright else matrices
     x = (x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)).bfloat16().contiguous()

@@ -16,27 +16,37 @@ class Recipe:
         normalised: layer normalisation before each activation.
         sampled: decode a sample of the posterior in training; False decodes its mean.
         batch: poses per network and step.
-        stride: a decoder is shown every so-manieth pose of every other hand.
+        stride: a decoder is trained on every n-th pose of every other hand.
         coarse: share of each phase's steps whose hidden layers multiply in bfloat16.
         steps: steps of the right hands, which shape the latent.
-        left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's weights, like the paper.
+        left_steps: steps of left hands that are no mirror images; 0 leaves them the right hand's
+            weights, like the paper.
         left_rate: their learning rate; they start as copies, so a gentle one.
         settle_steps: steps of all decoders once all encoders are frozen ...
         settle_rate: ... at this learning rate ...
         settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
-        patience: the coarse or the exact part of a phase ends early, with its best weights, once the objective on poses held out
-            has not fallen for so many steps; 0 never.
-        reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance per m^2.
-        robust: error [rad] beyond which a direction costs in proportion to its angle instead of its square, and so a distance; 0: squares.
-        strict: so many times further a tight pinch's distance keeps to the square: fingers that cannot meet come as near as they can.
+        patience: the coarse or the exact part of a phase ends early, with its best weights, once
+            the objective on poses held out has not fallen for so many steps; 0 never.
+        reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance
+            per m^2.
+        robust: error [rad] beyond which a direction costs in proportion to its angle instead of its
+            square, and so a distance; 0: squares.
+        strict: so many times further a tight pinch's distance keeps to the square: fingers that
+            cannot meet come as near as they can.
         reach: the pinch weight is exp(-reach |d|) ...
         tight, tight_reach: ... plus tight * exp(-tight_reach |d|), [1/m] ...
-        focus: ... shared out among the fingers of a pose by nearness, within this [m]; 0 gives it to each in full.
-        aim: how much more the direction of a tight pinch counts than its length does, compared with a wide one.
-        twin: weight per m^2 on fingertip positions between the two sides of a hand that are not exact mirrors.
-        smooth: weight per m of the third difference of other hands' fingertips while a hand moves straight from pose to pose ...
-        paths: ... of so many lines per hand and step, half of them straight lines between latents instead.
-        clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand that does not ...
+        focus: ... shared out among the fingers of a pose by nearness, within this [m]; 0 gives it
+            to each in full.
+        aim: how much more the direction of a tight pinch counts than its length does, compared with
+            a wide one.
+        twin: weight per m^2 on fingertip positions between the two sides of a hand that are not
+            exact mirrors.
+        smooth: weight per m of the third difference of other hands' fingertips while a hand moves
+            straight from pose to pose ...
+        paths: ... of so many lines per hand and step, half of them straight lines between latents
+            instead.
+        clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand
+            that does not ...
         looks: ... in about so many poses of every other hand per step.
         one_cycle: warm the learning rate up and anneal it to nothing; False keeps it constant.
         orthogonal: hidden matrices step along orthogonalised momentum; False leaves all to AdamW.
@@ -94,7 +104,16 @@ class Recipe:
 
 DEFAULT = Recipe("default")
 
-QUICK = replace(DEFAULT, name="quick", steps=10500, left_steps=2000, settle_steps=800, coarse=0.87, distance=6500.0, settle_distance=6800.0)
+QUICK = replace(
+    DEFAULT,
+    name="quick",
+    steps=10500,
+    left_steps=2000,
+    settle_steps=800,
+    coarse=0.87,
+    distance=6500.0,
+    settle_distance=6800.0,
+)
 """The same in less than two thirds of the time, for a little of the precision."""
 
 PAPER = Recipe(

@@ -1,13 +1,15 @@
-"""The checkpoints of the paper's released code (DexLatent) as weights of ours, so that what was trained there runs here.
+"""The checkpoints of the paper's released code (DexLatent) as weights of ours, so that what was
+trained there runs here.
 
 Such a file is a torch archive whose `autoencoders` hold, per embodiment `xarm7_<hand>_<side>`,
 
-    hand_encoder_backbone.{0, 1, 3, 4, ...}   linear, layer normalisation, ReLU, ... over the hidden widths
-    hand_mean_head, hand_logvar_head          the posterior
-    hand_decoder.{0, 1, 3, 4, ..., n}         the same the other way, then a linear layer and tanh
+    hand_encoder_backbone.{0, 1, 3, 4, ...}   linear, layer normalisation, ReLU, ... over the hidden
+    widths hand_mean_head, hand_logvar_head          the posterior hand_decoder.{0, 1, 3, 4, ..., n}
+    the same the other way, then a linear layer and tanh
 
-with joints in the order of its URDF, normalised to [-1, 1] by their limits: the order and limits of our catalogue. Its
-left hands use the right hand's networks, and so do ours after conversion. The arm never enters these networks.
+with joints in the order of its URDF, normalised to [-1, 1] by their limits: the order and limits of
+our catalogue. Its left hands use the right hand's networks, and so do ours after conversion. The
+arm never enters these networks.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def convert(path: Path, out: Path) -> tuple[str, ...]:
     """Writes a released checkpoint as a weights file of ours; returns the hands it holds.
 
     Raises:
-        XlvlaError: the file is none, or holds something else than such networks for hands of the catalogue.
+        XlvlaError: the file is none, or holds something else than such networks for hands of the
+            catalogue.
     """
     states = _by_hand(path, _autoencoders(path))
     tensors: dict[str, Tensor] = {}
@@ -45,7 +48,10 @@ def convert(path: Path, out: Path) -> tuple[str, ...]:
         tensors |= _hand(f"{path}, {hand}", hand, state)
     widths = {hand: len(tensors[f"{hand}.decoder.0.weight"]) for hand in states}
     if len(set(widths.values())) > 1:
-        raise XlvlaError(f"{path} holds hands with different latents: {', '.join(f'{hand} {width}' for hand, width in widths.items())}")
+        raise XlvlaError(
+            f"{path} holds hands with different latents: "
+            f"{', '.join(f'{hand} {width}' for hand, width in widths.items())}"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     save(tensors, _card(path, states, next(iter(widths.values()))), out)
     return tuple(states)
@@ -54,23 +60,44 @@ def convert(path: Path, out: Path) -> tuple[str, ...]:
 def _autoencoders(path: Path) -> Tensors:
     """The state of all embodiments; reads weights only, nothing in the file is run."""
     if not path.is_file():
-        raise XlvlaError(f"no file at {path}: name a checkpoint of the released code, such as checkpoint_epoch_1000.pt")
+        raise XlvlaError(
+            f"no file at {path}: name a checkpoint of the released code, such as "
+            "checkpoint_epoch_1000.pt"
+        )
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):  # their texts advise to run what is in the file
-        raise XlvlaError(f"{path} is not a torch checkpoint of plain weights, and nothing else is read") from None
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ):  # their texts advise to run what is in the file
+        raise XlvlaError(
+            f"{path} is not a torch checkpoint of plain weights, and nothing else is read"
+        ) from None
     if not isinstance(payload, dict) or not isinstance(payload.get("autoencoders"), dict):
-        found = ", ".join(map(str, payload)) if isinstance(payload, dict) else type(payload).__name__
-        raise XlvlaError(f"{path} has no 'autoencoders', so the released code did not write it; it holds {found or 'nothing'}")
+        found = (
+            ", ".join(map(str, payload)) if isinstance(payload, dict) else type(payload).__name__
+        )
+        raise XlvlaError(
+            f"{path} has no 'autoencoders', so the released code did not write it; it holds "
+            f"{found or 'nothing'}"
+        )
     state = payload["autoencoders"]
-    strange = [str(name) for name, value in state.items() if not isinstance(value, Tensor) or not torch.isfinite(value).all()]
+    strange = [
+        str(name)
+        for name, value in state.items()
+        if not isinstance(value, Tensor) or not torch.isfinite(value).all()
+    ]
     if strange:
         raise XlvlaError(f"{path}: '{strange[0]}' is not a tensor of finite numbers")
     return state
 
 
 def _by_hand(path: Path, state: Tensors) -> dict[str, Tensors]:
-    """The state of every hand's right networks, which serve both of its sides in the released code."""
+    """The state of every hand's right networks, which serve both of its sides in the released
+    code.
+    """
     found: dict[tuple[str, str], dict[str, Tensor]] = {}
     for name, tensor in state.items():
         embodiment, _, rest = name.partition(".")
@@ -83,7 +110,10 @@ def _by_hand(path: Path, state: Tensors) -> dict[str, Tensors]:
         if hand not in catalog.hands():
             raise XlvlaError(f"{path}: {unknown_line('hand', hand, catalog.hands())}")
         if (hand, "right") not in found:
-            raise XlvlaError(f"{path} holds no right {hand}: the released code trains right hands and uses their networks on the left")
+            raise XlvlaError(
+                f"{path} holds no right {hand}: the released code trains right hands and uses "
+                "their networks on the left"
+            )
     if not hands:
         raise XlvlaError(f"{path} holds no hand")
     return {hand: found[hand, "right"] for hand in sorted(hands)}
@@ -97,7 +127,7 @@ def _hand(where: str, hand: str, state: Tensors) -> dict[str, Tensor]:
     _linear(where, "hand_logvar_head", rest)
     decoder = _layers(where, "hand_decoder", rest)
     if rest:
-        raise XlvlaError(f"{where}: nobody knows what '{next(iter(rest))}' is")
+        raise XlvlaError(f"{where}: unknown tensor '{next(iter(rest))}'")
     encoder = [*backbone, mean]
     joints = len(catalog.hand(hand).joints)
     _fit(f"{where}, encoder", encoder, joints, len(mean["bias"]))
@@ -112,13 +142,17 @@ def _hand(where: str, hand: str, state: Tensors) -> dict[str, Tensor]:
 
 
 def _layers(where: str, prefix: str, rest: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Takes the layers of one of their sequences: hidden ones, each with its normalisation, and in a decoder one more."""
+    """Takes the layers of one of their sequences: hidden ones, each with its normalisation, and in
+    a decoder one more.
+    """
     layers: list[dict[str, Tensor]] = []
     while f"{prefix}.{PER_HIDDEN_LAYER * len(layers)}.weight" in rest:
         first = PER_HIDDEN_LAYER * len(layers)
         layer = _linear(where, f"{prefix}.{first}", rest)
         if f"{prefix}.{first + 1}.weight" in rest:
-            layer["gain"], layer["shift"] = (_take(where, f"{prefix}.{first + 1}.{key}", rest) for key in ("weight", "bias"))
+            layer["gain"], layer["shift"] = (
+                _take(where, f"{prefix}.{first + 1}.{key}", rest) for key in ("weight", "bias")
+            )
         layers.append(layer)
     if not layers:
         raise XlvlaError(f"{where}: '{prefix}.0.weight' is missing")
@@ -128,7 +162,9 @@ def _layers(where: str, prefix: str, rest: dict[str, Tensor]) -> list[dict[str, 
 def _linear(where: str, prefix: str, rest: dict[str, Tensor]) -> dict[str, Tensor]:
     weight, bias = (_take(where, f"{prefix}.{key}", rest) for key in ("weight", "bias"))
     if weight.ndim != 2:
-        raise XlvlaError(f"{where}: '{prefix}.weight' has the shape {tuple(weight.shape)}, a matrix is needed")
+        raise XlvlaError(
+            f"{where}: '{prefix}.weight' has the shape {tuple(weight.shape)}, a matrix is needed"
+        )
     return {"weight": weight.T, "bias": bias}
 
 
@@ -139,17 +175,27 @@ def _take(where: str, name: str, rest: dict[str, Tensor]) -> Tensor:
 
 
 def _fit(where: str, layers: list[dict[str, Tensor]], inputs: int, outputs: int) -> None:
-    """Refuses layers that do not lead from so many numbers to so many, or lack normalisation between."""
+    """Refuses layers that do not lead from so many numbers to so many, or lack normalisation
+    between.
+    """
     width = inputs
     for number, layer in enumerate(layers):
         last = layer is layers[-1]
         if layer["weight"].shape[0] != width:
-            raise XlvlaError(f"{where}: layer {number} takes {layer['weight'].shape[0]} numbers where {width} arrive")
+            raise XlvlaError(
+                f"{where}: layer {number} takes {layer['weight'].shape[0]} numbers where {width} "
+                "arrive"
+            )
         width = layer["weight"].shape[1]
         if any(tensor.shape != (width,) for key, tensor in layer.items() if key != "weight"):
-            raise XlvlaError(f"{where}: layer {number} gives {width} numbers, but its bias or normalisation has others")
+            raise XlvlaError(
+                f"{where}: layer {number} gives {width} numbers, but its bias or normalisation has "
+                "others"
+            )
         if last == ("gain" in layer):
-            raise XlvlaError(f"{where}: layer {number} {'has' if last else 'lacks'} layer normalisation")
+            raise XlvlaError(
+                f"{where}: layer {number} {'has' if last else 'lacks'} layer normalisation"
+            )
     if width != outputs:
         raise XlvlaError(f"{where}: it gives {width} numbers where {outputs} are needed")
 
@@ -167,4 +213,9 @@ def _card(path: Path, hands: Mapping[str, Tensors], latent: int) -> dict[str, An
 def _entry(hand: str, side: Any) -> dict[str, Any]:
     known = catalog.hand(hand)
     limits = known.limits(side)
-    return {"network": hand, "joints": known.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
+    return {
+        "network": hand,
+        "joints": known.joint_names(side),
+        "lower": limits.lower.tolist(),
+        "upper": limits.upper.tolist(),
+    }

@@ -11,7 +11,17 @@ import numpy as np
 
 from xlvla.codec import Codec
 from xlvla.types import Side
-from xlvla_policy.latent.metrics import RELEASED, Metrics, Pair, bench, collisions, evaluate, evaluate_pairs, jerk_ratio, mirror_mm
+from xlvla_policy.latent.metrics import (
+    RELEASED,
+    Metrics,
+    Pair,
+    bench,
+    collisions,
+    evaluate,
+    evaluate_pairs,
+    jerk_ratio,
+    mirror_mm,
+)
 from xlvla_policy.latent.smoothness import RATES_HZ
 
 MAPS = {
@@ -25,7 +35,7 @@ MAPS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class CodecReport:
     """What was measured of one side of a codec.
 
     Args:
@@ -52,21 +62,31 @@ class Report:
         return {**vars(self), "hands": hands, "pairs": pairs, "released": RELEASED}
 
 
-def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> Report:
+def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> CodecReport:
     on = bench(codec, side, poses, seed)
     pairs = evaluate_pairs(on)
     hands = evaluate(on, pairs)
-    jerk = {rate: max(jerk_ratio(on, hand, hand, rate) for hand in codec.hands) for rate in RATES_HZ}
+    jerk = {
+        rate: max(jerk_ratio(on, hand, hand, rate) for hand in codec.hands) for rate in RATES_HZ
+    }
     name = codec.card.get("recipe", {}).get("name", "codec")
-    return Report(name, codec.hash, side, poses, seed, hands, pairs, collisions(on), jerk, mirror_mm(codec))
+    return CodecReport(
+        name, codec.hash, side, poses, seed, hands, pairs, collisions(on), jerk, mirror_mm(codec)
+    )
 
 
-def heat_maps(reports: Sequence[Report], out: Path) -> None:
-    """Writes a PNG: a row per codec, a column per metric; sources down, targets across, one scale in a column."""
+def heat_maps(reports: Sequence[CodecReport], out: Path) -> None:
+    """Writes a PNG: a row per codec, a column per metric; sources down, targets across, one scale
+    in a column.
+    """
     from matplotlib.figure import Figure
 
     size = max(len(_hands(report)) for report in reports)
-    figure = Figure(figsize=(0.62 * size * len(MAPS) + 1.4, (0.55 * size + 0.85) * len(reports) + 0.5), dpi=150, facecolor="white")
+    figure = Figure(
+        figsize=(0.62 * size * len(MAPS) + 1.4, (0.55 * size + 0.85) * len(reports) + 0.5),
+        dpi=150,
+        facecolor="white",
+    )
     axes = figure.subplots(len(reports), len(MAPS), squeeze=False)
     for row, report in enumerate(reports):
         for column, (metric, title) in enumerate(MAPS.items()):
@@ -81,22 +101,34 @@ def heat_maps(reports: Sequence[Report], out: Path) -> None:
     figure.savefig(out)
 
 
-def _hands(report: Report) -> list[str]:
+def _hands(report: CodecReport) -> list[str]:
     return [hand for hand in report.hands if hand != "all"]
 
 
-def _heat(axis: Any, report: Report, metric: str, top: float) -> None:
+def _heat(axis: Any, report: CodecReport, metric: str, top: float) -> None:
     hands = _hands(report)
-    values = np.array([[_value(report.pairs, (source, target), metric) for target in hands] for source in hands])
+    values = np.array(
+        [[_value(report.pairs, (source, target), metric) for target in hands] for source in hands]
+    )
     axis.imshow(values, cmap="YlOrRd", vmin=0, vmax=top)
-    axis.set_xticks(range(len(hands)), hands, fontsize=9, rotation=40, ha="right", rotation_mode="anchor")
+    axis.set_xticks(
+        range(len(hands)), hands, fontsize=9, rotation=40, ha="right", rotation_mode="anchor"
+    )
     axis.set_yticks([])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             shade = "white" if value > 0.6 * top else "black"
-            axis.text(column, row, f"{value:.0f}" if value >= 10 else f"{value:.1f}", ha="center", va="center", fontsize=9, color=shade)
+            axis.text(
+                column,
+                row,
+                f"{value:.0f}" if value >= 10 else f"{value:.1f}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=shade,
+            )
 
 
 def _value(pairs: Mapping[Pair, Mapping[str, float]], pair: Pair, metric: str) -> float:

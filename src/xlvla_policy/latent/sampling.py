@@ -19,8 +19,9 @@ CHUNK = 131072
 class Sampler:
     """Batches of poses of one embodiment, after a recipe's mixture.
 
-    Pinches come from two pools: the tightest of many random poses, and random poses closed on a finger by descending
-    on the distance. Half-open poses lie between the open hand (zero) and a random pose; extreme ones crowd at the limits.
+    Pinches come from two pools: the tightest of many random poses, and random poses closed on a
+    finger by descending on the distance. Half-open poses lie between the open hand (zero) and a
+    random pose; extreme ones crowd at the limits.
     """
 
     def __init__(self, body: Embodiment, recipe: Recipe, generator: Generator):
@@ -29,14 +30,21 @@ class Sampler:
         total = sum(recipe.mixture)
         self.counts = [round(recipe.batch * share / total) for share in recipe.mixture[1:]]
         self.counts.insert(0, recipe.batch - sum(self.counts))
-        self.pinches = torch.cat([tightest(body, recipe.pool, generator)[0], closed(body, recipe.templates, generator)])
+        self.pinches = torch.cat(
+            [tightest(body, recipe.pool, generator)[0], closed(body, recipe.templates, generator)]
+        )
         self.open = torch.zeros_like(body.lower).clamp(body.lower, body.upper)
 
     def __call__(self) -> Tensor:
         """Poses [B, J] rad."""
         uniform, pinch, half_open, extreme = self.counts
         return torch.cat(
-            [uniform_poses(self.body, uniform, self.generator), self._pinched(pinch), self._half_open(half_open), self._extreme(extreme)]
+            [
+                uniform_poses(self.body, uniform, self.generator),
+                self._pinched(pinch),
+                self._half_open(half_open),
+                self._extreme(extreme),
+            ]
         )
 
     def _pinched(self, count: int) -> Tensor:
@@ -50,16 +58,22 @@ class Sampler:
 
     def _extreme(self, count: int) -> Tensor:
         # sin^2 of a uniform angle crowds at both ends of [0, 1].
-        part = torch.sin(torch.rand(count, self.body.width, generator=self.generator) * torch.pi / 2).square()
+        part = torch.sin(
+            torch.rand(count, self.body.width, generator=self.generator) * torch.pi / 2
+        ).square()
         return self.body.lower + part * (self.body.upper - self.body.lower)
 
 
 def uniform_poses(body: Embodiment, count: int, generator: Generator) -> Tensor:
-    return body.lower + torch.rand(count, body.width, generator=generator) * (body.upper - body.lower)
+    return body.lower + torch.rand(count, body.width, generator=generator) * (
+        body.upper - body.lower
+    )
 
 
 def tightest(body: Embodiment, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The tightest 1 in `TIGHT` of so many random poses [count / TIGHT, J], and the finger of `OPPOSING` that pinches."""
+    """The tightest 1 in `TIGHT` of so many random poses [count / TIGHT, J], and the finger of
+    `OPPOSING` that pinches.
+    """
     q = uniform_poses(body, count, generator)
     distance, finger = torch.cat([_distances(body, part) for part in q.split(CHUNK)]).min(dim=1)
     chosen = distance.topk(count // TIGHT, largest=False).indices
@@ -67,7 +81,9 @@ def tightest(body: Embodiment, count: int, generator: Generator) -> tuple[Tensor
 
 
 def closed(body: Embodiment, count: int, generator: Generator, steps: int = 60) -> Tensor:
-    """Random poses [count, J] after the thumb and one finger each have been moved towards each other."""
+    """Random poses [count, J] after the thumb and one finger each have been moved towards each
+    other.
+    """
     start = uniform_poses(body, count, generator)
     fingers = torch.tensor([i for i, finger in enumerate(OPPOSING) if finger in body.fingers])
     finger = fingers[torch.randint(len(fingers), (count,), generator=generator)]

@@ -14,7 +14,9 @@ Part = Literal["right", "left", "settle"]
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps with a cycle of the learning rate of their own, in which one part of the networks learns; coarse up to `turn`, then exact."""
+    """Steps with a cycle of the learning rate of their own, in which one part of the networks
+    learns; coarse up to `turn`, then exact.
+    """
 
     part: Part
     start: int
@@ -37,7 +39,8 @@ def phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
         ("left", recipe.left_steps if twins else 0, recipe.left_rate, recipe.coarse),
         ("settle", recipe.settle_steps, recipe.settle_rate, 0.0),
     )
-    found, start = [], 0
+    found = []
+    start = 0
     for part, steps, peak, coarse in lengths:
         if steps:
             found.append(Phase(part, start, start + math.ceil(coarse * steps), start + steps, peak))
@@ -46,7 +49,9 @@ def phases(recipe: Recipe, twins: bool) -> tuple[Phase, ...]:
 
 
 def rate(recipe: Recipe, at: Phase, step: int) -> float:
-    """The learning rate of a step; one cycle per phase warms up linearly and anneals along a cosine."""
+    """The learning rate of a step; one cycle per phase warms up linearly and anneals along a
+    cosine.
+    """
     if not recipe.one_cycle:
         return at.peak
     done = at.done(step)

@@ -1,9 +1,11 @@
-"""Whether a smooth trajectory comes out smooth: fingertip jerk of the decoded path against the source's.
+"""Whether a smooth trajectory comes out smooth: fingertip jerk of the decoded path against the
+source's.
 
-The sources are minimum-jerk motions that rest in each of a few random poses. Hands differ in size, and fingertips that cannot
-follow far enough move less, which is no merit: so jerk counts in proportion to the path's length, and a path decoded by
-another hand is as smooth as its source at a ratio of 1. Where the target is held by a joint limit no decoder turns as smoothly
-as the source moves, so between hands of different reach some excess is in the task itself.
+The sources are minimum-jerk motions that rest in each of a few random poses. Hands differ in size,
+and fingertips that cannot follow far enough move less, which is no merit: so jerk counts in
+proportion to the path's length, and a path decoded by another hand is as smooth as its source at a
+ratio of 1. Where the target is held by a joint limit no decoder turns as smoothly as the source
+moves, so between hands of different reach some excess is in the task itself.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def motions(body: Embodiment, rate_hz: int, generator: Generator, count: int = M
 
 
 def jerk_per_metre(body: Embodiment, q: Tensor) -> float:
-    """Mean size of the third differences of fingertip paths [T, N, J] rad, over the mean length of a step."""
+    """Mean size of the third differences of fingertip paths [T, N, J] rad, over the mean length of
+    a step.
+    """
     exact = copy.deepcopy(body.tips).double()  # single precision is rougher than a motion at 100 Hz
     tips = exact(q.flatten(0, 1).double()).unflatten(0, q.shape[:2])
     return float(tips.diff(n=3, dim=0).norm(dim=-1).mean() / tips.diff(dim=0).norm(dim=-1).mean())

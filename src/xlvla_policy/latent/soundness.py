@@ -1,4 +1,6 @@
-"""What keeps a hand from learning the latent: everything that is wrong with an entry or its URDFs, one line each."""
+"""What keeps a hand from learning the latent: everything that is wrong with an entry or its URDFs,
+one line each.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +28,36 @@ def require_sound(hand: Hand) -> None:
 
 
 def _finger_faults(hand: Hand) -> list[str]:
-    faults = [f"hand {hand.name}: '{finger}' is no finger, known are {', '.join(FINGERS)}" for finger in hand.tips if finger not in FINGERS]
+    faults = [
+        f"hand {hand.name}: '{finger}' is no finger, known are {', '.join(FINGERS)}"
+        for finger in hand.tips
+        if finger not in FINGERS
+    ]
     if "thumb" not in hand.tips or len(hand.tips) < 2:
-        faults.append(f"hand {hand.name}: tips need a thumb and a finger to pinch with, they name {', '.join(hand.tips) or 'none'}")
+        faults.append(
+            f"hand {hand.name}: tips need a thumb and a finger to pinch with, they name "
+            f"{', '.join(hand.tips) or 'none'}"
+        )
     links = list(hand.tips.values())
     twice = sorted({link for link in links if links.count(link) > 1})
-    faults += [f"hand {hand.name}: two fingers have the tip '{link}'; leave out the finger the hand does not have" for link in twice]
+    faults += [
+        f"hand {hand.name}: two fingers have the tip '{link}'; leave out the finger the hand does "
+        "not have"
+        for link in twice
+    ]
     return faults
 
 
 def _side_faults(hand: Hand, side: Side) -> list[str]:
-    """Faults of names and limits; only where there are none, faults that fingertips show when they move."""
+    """Faults of names and limits; only where there are none, faults that fingertips show when they
+    move.
+    """
     try:
         named = _joint_faults(hand) or hand.faults_of(side)
         shapes(hand.urdf_path(side))
-        faults = named or [fault for name in hand.joint_names(side) for fault in _limit_faults(hand, side, name)]
+        faults = named or [
+            fault for name in hand.joint_names(side) for fault in _limit_faults(hand, side, name)
+        ]
         return faults or _motion_faults(hand, side)
     except XlvlaError as error:
         return [str(error)]
@@ -57,11 +74,17 @@ def _limit_faults(hand: Hand, side: Side, name: str) -> list[str]:
     joint = hand.description(side).joint(name)
     where = f"hand {hand.name} ({side}): joint '{name}'"
     if joint.type == "continuous":
-        return [f"{where} is continuous and has no limits to encode between: make it revolute with <limit lower= upper= velocity= effort=>"]
+        return [
+            f"{where} is continuous and has no limits to encode between: make it revolute with "
+            "<limit lower= upper= velocity= effort=>"
+        ]
     if not (math.isfinite(joint.lower) and math.isfinite(joint.upper)):
         return [f"{where} has no limits: add <limit lower= upper= velocity= effort=> to its URDF"]
     if joint.lower >= joint.upper:
-        return [f"{where} has limits {joint.lower:g} and {joint.upper:g}, the lower must be below the upper"]
+        return [
+            f"{where} has limits {joint.lower:g} and {joint.upper:g}, the lower must be below the "
+            "upper"
+        ]
     if joint.velocity <= 0:
         return [f"{where} has the velocity limit {joint.velocity:g}, it must be above 0"]
     return _degrees(joint, where)
@@ -70,7 +93,10 @@ def _limit_faults(hand: Hand, side: Side, name: str) -> list[str]:
 def _degrees(joint: Joint, where: str) -> list[str]:
     far = max(abs(joint.lower), abs(joint.upper))
     if joint.type == "revolute" and far > 2 * math.pi:
-        return [f"{where} turns to {far:g} rad, more than a full turn: URDF limits are in radians, these look like degrees"]
+        return [
+            f"{where} turns to {far:g} rad, more than a full turn: URDF limits are in radians, "
+            "these look like degrees"
+        ]
     return []
 
 
@@ -93,7 +119,9 @@ def _still_faults(body: Embodiment, tips: Tensor, hand: Hand, side: Side, where:
 
 
 def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
-    """Tips of both sides are seen as a right hand's: fingers along +z and curling towards +x, the thumb towards +y."""
+    """Tips of both sides are seen as a right hand's: fingers along +z and curling towards +x, the
+    thumb towards +y.
+    """
     thumb = body.fingers.index("thumb")
     others = [index for index in range(len(body.fingers)) if index != thumb]
     middle = tips[:, others].mean(dim=(0, 1))
@@ -102,8 +130,14 @@ def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
     if int(middle.abs().argmax()) != 2 or middle[2] < 0:
         return [f"{where}: its fingers do not reach along the root's +z: {turn}"]
     if middle[0] < 0:
-        return [f"{where}: its fingers do not curl towards the root's +x, where the palm must face: {turn}"]
+        return [
+            f"{where}: its fingers do not curl towards the root's +x, where the palm must face: "
+            f"{turn}"
+        ]
     if towards[1] < 0:
         away = "-y" if body.sides == ("left",) else "+y"
-        return [f"{where}: its thumb is not on the root's {away} side: {turn}, or swap left.urdf and right.urdf"]
+        return [
+            f"{where}: its thumb is not on the root's {away} side: {turn}, or swap left.urdf and "
+            "right.urdf"
+        ]
     return []

@@ -1,4 +1,6 @@
-"""When to end a part of training early: on poses held out of it, nothing has become better for long."""
+"""When to end a part of training early: on poses held out of it, nothing has become better for
+long.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ GAIN = 0.002
 
 @dataclass(frozen=True)
 class Best:
-    """The lowest held-out objective of a part so far, where it was, and the weights it was found with."""
+    """The lowest held-out objective of a part so far, where it was, and the weights it was found
+    with.
+    """
 
     cost: float = float("inf")
     step: int = 0

@@ -33,9 +33,9 @@ APART = 1_000_003
 class Trainer:
     """A training run: model, optimiser, samplers and how far it is.
 
-    The right hands shape the latent first. Left hands that are no mirror images then start as copies of their twins and
-    learn to live in that latent, everything else frozen. Then latents are what they are, and all decoders settle.
-    `seconds` of CPU time are counted, all threads together.
+    The right hands shape the latent first. Left hands that are no mirror images then start as
+    copies of their twins and learn to live in that latent, everything else frozen. Then latents are
+    what they are, and all decoders settle. `seconds` of CPU time are counted, all threads together.
     """
 
     def __init__(self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0):
@@ -45,10 +45,17 @@ class Trainer:
         self.seed = seed
         self.hands = tuple(hands or catalog.hands())
         if len(self.hands) < 2:
-            raise XlvlaError(f"a shared latent needs at least two hands, '{', '.join(self.hands)}' is one: add --hands")
+            raise XlvlaError(
+                f"a shared latent needs at least two hands, '{', '.join(self.hands)}' is one: add "
+                "--hands"
+            )
         self.bodies = self._bodies()
         rights = {body.hand.name: body for body in self.bodies if not body.second}
-        self.twins = {body.name: rights[body.hand.name] for body in self.bodies if body.second and body.hand.name in rights}
+        self.twins = {
+            body.name: rights[body.hand.name]
+            for body in self.bodies
+            if body.second and body.hand.name in rights
+        }
         self.phases = self._phases()
         self.steps = self.phases[-1].end
         torch.manual_seed(seed)
@@ -73,9 +80,16 @@ class Trainer:
         if not self.recipe.patience:
             return {}
         generator = Generator().manual_seed(self.seed + APART)
-        few = replace(self.recipe, pool=self.recipe.pool // HELD_OUT, templates=self.recipe.templates // HELD_OUT)
+        few = replace(
+            self.recipe,
+            pool=self.recipe.pool // HELD_OUT,
+            templates=self.recipe.templates // HELD_OUT,
+        )
         samplers = {body.name: Sampler(body, few, generator) for body in self.bodies}
-        return {name: torch.cat([sampler() for _ in range(HELD_OUT)]) for name, sampler in samplers.items()}
+        return {
+            name: torch.cat([sampler() for _ in range(HELD_OUT)])
+            for name, sampler in samplers.items()
+        }
 
     @property
     def phase(self) -> Phase:
@@ -86,7 +100,11 @@ class Trainer:
     def learning(self) -> list[Embodiment]:
         """Whose networks the present step changes."""
         part = self.phase.part
-        return self.bodies if part == "settle" else [body for body in self.bodies if body.second == (part == "left")]
+        return (
+            self.bodies
+            if part == "settle"
+            else [body for body in self.bodies if body.second == (part == "left")]
+        )
 
     @property
     def _shown(self) -> list[Embodiment]:
@@ -102,7 +120,9 @@ class Trainer:
         return 1.0
 
     def run(self, until: int | None = None) -> Iterator[Losses]:
-        """Trains up to a step (None: the end), yielding each step's losses; a part of a phase that no longer gains ends early."""
+        """Trains up to a step (None: the end), yielding each step's losses; a part of a phase that
+        no longer gains ends early.
+        """
         while self.step < (self.steps if until is None else until):
             started = time.process_time()
             losses = None if self._stale() else self._train_step()
@@ -113,13 +133,25 @@ class Trainer:
             self._copy_twins()
 
     def _stale(self) -> bool:
-        """Every so often remembers the best weights; where they have been the best for too long, they end their part of the phase."""
-        at, patience = self.phase, self.recipe.patience
-        if not patience or self.step in (at.start, at.turn) or self.step % max(1, patience // CHECKS):
+        """Every so often remembers the best weights; where they have been the best for too long,
+        they end their part of the phase.
+        """
+        at = self.phase
+        patience = self.recipe.patience
+        if (
+            not patience
+            or self.step in (at.start, at.turn)
+            or self.step % max(1, patience // CHECKS)
+        ):
             return False
-        cost, end = self._held_out_cost(), at.next(self.step)
+        cost = self._held_out_cost()
+        end = at.next(self.step)
         if self.best.beaten(cost):
-            self.best = Best(cost, self.step, {name: value.clone() for name, value in self.coders.state_dict().items()})
+            self.best = Best(
+                cost,
+                self.step,
+                {name: value.clone() for name, value in self.coders.state_dict().items()},
+            )
         elif self.step - self.best.step >= patience:
             self.coders.load_state_dict(self.best.weights)
             self.step = end
@@ -133,7 +165,11 @@ class Trainer:
 
     @property
     def _objective(self) -> Objective:
-        return replace(self.objective, recipe=self.recipe.settled) if self.phase.part == "settle" else self.objective
+        return (
+            replace(self.objective, recipe=self.recipe.settled)
+            if self.phase.part == "settle"
+            else self.objective
+        )
 
     @property
     def _roles(self) -> Roles:
@@ -150,7 +186,9 @@ class Trainer:
         losses = self._objective(poses, self._roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
-        torch.nn.utils.clip_grad_norm_([p for p in self.coders.parameters() if p.requires_grad], 10.0)
+        torch.nn.utils.clip_grad_norm_(
+            [p for p in self.coders.parameters() if p.requires_grad], 10.0
+        )
         self.optimiser.step()
         self.step += 1
         return losses
@@ -166,7 +204,9 @@ class Trainer:
             self.coders[left].load_state_dict(self.coders[right.name].state_dict())
 
     def _begin(self) -> None:
-        """A phase begins: left hands as copies of right ones, and any with an optimiser of its own."""
+        """A phase begins: left hands as copies of right ones, and any with an optimiser of its
+        own.
+        """
         if self.step == self.recipe.steps:
             self._copy_twins()
         self._learn()
@@ -202,11 +242,16 @@ class Trainer:
         asked = {"recipe": asdict(self.recipe), "hands": self.hands, "seed": self.seed}
         for key, value in asked.items():
             if state[key] != value:
-                raise XlvlaError(f"{path} was trained with {key} {state[key]}, asked is {value}: resume with the same, or start anew")
+                raise XlvlaError(
+                    f"{path} was trained with {key} {state[key]}, asked is {value}: resume with "
+                    "the same, or start anew"
+                )
         # Where a phase ends the state is still that of its own optimiser.
         self.step = state["step"] - 1
         self._learn()
-        self.step, self.seconds, self.best = state["step"], state["seconds"], Best(**state["best"])
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.best = Best(**state["best"])
         self.coders.load_state_dict(state["coders"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
@@ -222,8 +267,15 @@ def checkpoint(out: Path) -> Path:
     return out.with_name(out.name + ".training.pt")
 
 
-def train(trainer: Trainer, out: Path, resume: bool = False, progress: Callable[[int, Losses], None] | None = None) -> None:
-    """Trains to the recipe's end and writes the weights to `out`; with `resume` goes on from its checkpoint if there is one."""
+def train(
+    trainer: Trainer,
+    out: Path,
+    resume: bool = False,
+    progress: Callable[[int, Losses], None] | None = None,
+) -> None:
+    """Trains to the recipe's end and writes the weights to `out`; with `resume` goes on from its
+    checkpoint if there is one.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint(out).is_file():
         trainer.resume(checkpoint(out))
@@ -232,5 +284,5 @@ def train(trainer: Trainer, out: Path, resume: bool = False, progress: Callable[
             trainer.save(checkpoint(out))
         if progress:
             progress(trainer.step, losses)
-    write(trainer, out)
+    write(trainer.bodies, trainer.coders, trainer.recipe, trainer.seed, trainer.seconds, out)
     checkpoint(out).unlink(missing_ok=True)

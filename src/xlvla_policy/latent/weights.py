@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -15,22 +14,42 @@ from xlvla.codec import FORMAT
 from xlvla.files import replacing
 from xlvla.types import Side
 from xlvla_policy.latent.embodiment import Embodiment
-from xlvla_policy.latent.model import Coder, Mlp
-
-if TYPE_CHECKING:
-    from xlvla_policy.latent.training import Trainer
+from xlvla_policy.latent.model import Coder, Coders, Mlp
+from xlvla_policy.latent.recipe import Recipe
 
 
-def write(trainer: Trainer, out: Path) -> None:
+def write(
+    bodies: Sequence[Embodiment],
+    coders: Coders,
+    recipe: Recipe,
+    seed: int,
+    seconds: float,
+    out: Path,
+) -> None:
+    """Writes the trained coders of all bodies; `seconds` of processor time are what training
+    took.
+    """
     tensors: dict[str, Tensor] = {}
-    for body in trainer.bodies:
-        tensors |= coder_tensors(body.name, trainer.coders[body.name], trainer.recipe.latent)
-    save(tensors, _card(trainer), out)
+    for body in bodies:
+        tensors |= coder_tensors(body.name, coders[body.name], recipe.latent)
+    card = {
+        "latent_dim": recipe.latent,
+        "activation": recipe.activation,
+        "hands": _hand_entries(bodies),
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "minutes": round(seconds / 60, 2),
+    }
+    save(tensors, card, out)
 
 
 def coder_tensors(name: str, coder: Coder, latent: int) -> dict[str, Tensor]:
-    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as large."""
-    tensors = layers(f"{name}.encoder", coder.encoder, latent) | layers(f"{name}.decoder", coder.decoder)
+    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as
+    large.
+    """
+    tensors = layers(f"{name}.encoder", coder.encoder, latent) | layers(
+        f"{name}.decoder", coder.decoder
+    )
     return {name: tensor.half() for name, tensor in tensors.items()}
 
 
@@ -49,37 +68,44 @@ def save(tensors: dict[str, Tensor], card: Mapping, out: Path, form: str = FORMA
         fresh.chmod(0o644)  # the library writes files that only their owner can read
 
 
-def _card(trainer: Trainer) -> dict:
-    hands: dict[str, dict] = {body.hand.name: {} for body in trainer.bodies}
-    for body in trainer.bodies:
+def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict]:
+    """What the card says of every hand, by name and side."""
+    hands: dict[str, dict] = {body.hand.name: {} for body in bodies}
+    for body in bodies:
         for side in body.sides:
             hands[body.hand.name][side] = hand_entry(body, side)
-    return {
-        "latent_dim": trainer.recipe.latent,
-        "activation": trainer.recipe.activation,
-        "hands": hands,
-        "recipe": asdict(trainer.recipe),
-        "seed": trainer.seed,
-        "minutes": round(trainer.seconds / 60, 2),
-    }
+    return hands
 
 
 def hand_entry(body: Embodiment, side: Side) -> dict:
     """What the card says of one side of a hand."""
     limits = body.hand.limits(side)
-    return {"network": body.name, "joints": body.hand.joint_names(side), "lower": limits.lower.tolist(), "upper": limits.upper.tolist()}
+    return {
+        "network": body.name,
+        "joints": body.hand.joint_names(side),
+        "lower": limits.lower.tolist(),
+        "upper": limits.upper.tolist(),
+    }
 
 
 def layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, Tensor]:
-    """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last: an encoder's mean."""
+    """Weights [in, out] of a network's layers; `outputs` keeps only the first numbers of the last:
+    an encoder's mean.
+    """
     tensors: dict[str, Tensor] = {}
     index = -1
     for layer in network:
         if isinstance(layer, nn.Linear):
             index += 1
-            tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = layer.weight.detach().T, layer.bias.detach()
+            tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = (
+                layer.weight.detach().T,
+                layer.bias.detach(),
+            )
         elif isinstance(layer, nn.LayerNorm):
-            tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = layer.weight.detach(), layer.bias.detach()
+            tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = (
+                layer.weight.detach(),
+                layer.bias.detach(),
+            )
     for name in (f"{prefix}.{index}.weight", f"{prefix}.{index}.bias"):
         tensors[name] = tensors[name][..., :outputs]
     return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}

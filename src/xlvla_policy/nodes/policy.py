@@ -13,28 +13,32 @@ from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.ros import convert, forms, priority, topics
+from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
-from xlvla.ros.ghost import Ghost
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
-"""How often commands are collected and the time to plan is checked, whether or not the policy thinks."""
+"""How often commands are collected and the time to plan is checked, whether or not the policy
+thinks.
+"""
 
 PATIENCE_S = 2.0
 """How long something may be waited for before it is said."""
 
-BRIEFLY_S, REPEAT_S = 2.0, 30.0
+BRIEFLY_S = 2.0
+REPEAT_S = 30.0
 """How long after a complaint another may be made, and the same again."""
 
 
 class PolicyNode(RigNode):
     """Decides every `replan_s` on the newest image and the commands in force when it was taken.
 
-    A chunk is stamped with its image's time, so that motion can drop the frames that passed while the policy thought.
-    What became void meanwhile (a reset, another instruction, too much time) is not published.
+    A chunk is stamped with its image's time, so that motion can drop the frames that passed while
+    the policy thought. A chunk that became invalid meanwhile (a reset, another instruction, too
+    much time) is discarded.
     """
 
     def __init__(self) -> None:
@@ -45,12 +49,17 @@ class PolicyNode(RigNode):
         self._thinking: Future[bool] | None = None
         self._plan_ns = self._newest_ns = 0
         self._asked: tuple[int, str] = (0, "")
-        self._wait, self._wait_since, self._ticked = "", 0.0, 0.0
-        self._complaint, self._complained = "", 0.0
+        self._wait = ""
+        self._wait_since = 0.0
+        self._ticked = 0.0
+        self._complaint = ""
+        self._complained = 0.0
 
     def configure(self) -> None:
         if self.rig.policy is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no `policy` section, so there is nothing to run"
+            )
         if not self.rig.sim:
             priority.give_way()
         self._config = self.rig.policy
@@ -60,7 +69,7 @@ class PolicyNode(RigNode):
         self._observer = Observer(self, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
-        self._ghost = Ghost(self.rig)
+        self._ghost = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
@@ -73,17 +82,23 @@ class PolicyNode(RigNode):
                     self._heed_reset(now_ns)
                     observation = self._look(now_ns)
                 if observation is not None:
-                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(self._config.replan_s * SECOND)
+                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(
+                        self._config.replan_s * SECOND
+                    )
                     self._thinking = thinker.submit(self._think, observation, stop)
         self._ticked = 0.0
 
     def _look(self, now_ns: int) -> Observation | None:
-        """Listens, and where it is time to decide and nothing is being decided, what to decide on."""
+        """Listens, and where it is time to decide and nothing is being decided, what to decide
+        on.
+        """
         try:
             self._observer.listen(now_ns)
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
-            observation = self._observer.observe(now_ns, self._instruction, self._still_told(now_ns), self._delay_s())
+            observation = self._observer.observe(
+                now_ns, self._instruction, self._still_publishing(now_ns), self._delay_s()
+            )
         except NotYet as reason:
             self.health.counts["waits"] += 1
             self._await(str(reason))
@@ -111,9 +126,11 @@ class PolicyNode(RigNode):
 
     def _heed_reset(self, now_ns: int) -> None:
         if self._observer.heed_reset():
-            self._sent, self._plan_ns, self._newest_ns = (), now_ns, 0
+            self._sent = ()
+            self._plan_ns = now_ns
+            self._newest_ns = 0
 
-    def _still_told(self, now_ns: int) -> tuple[Chunk, ...]:
+    def _still_publishing(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
         oldest_ns = now_ns - round(SECOND * CHUNK_FRAMES / CHUNK_HZ)
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
@@ -124,7 +141,9 @@ class PolicyNode(RigNode):
         return float(np.percentile(self._delays_s, 95)) if self._delays_s else 0.0
 
     def _think(self, observation: Observation, stop: threading.Event) -> bool:
-        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in vain."""
+        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in
+        vain.
+        """
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
@@ -135,9 +154,11 @@ class PolicyNode(RigNode):
         with self._lock:
             now_ns = self.clock.now_ns()
             self._heed_reset(now_ns)
-            if stop.is_set() or self._void(observation):
+            if stop.is_set() or self._is_discarded(observation):
                 return True
-            if self._late(observation, now_ns):  # a machine that cannot keep up is not asked for more
+            if self._late(
+                observation, now_ns
+            ):  # a machine that cannot keep up is not asked for more
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
@@ -152,20 +173,26 @@ class PolicyNode(RigNode):
         self._refuse(XlvlaError(f"a chunk came {late}: the policy is too slow on this machine"))
         return True
 
-    def _void(self, observation: Observation) -> bool:
+    def _is_discarded(self, observation: Observation) -> bool:
         """Whether what was thought about no longer holds."""
-        void = observation.stamp_ns < self._observer.void_ns or observation.instruction != self._instruction
-        self.health.counts["void chunks"] += void
-        return void
+        discarded = (
+            observation.stamp_ns < self._observer.valid_since_ns
+            or observation.instruction != self._instruction
+        )
+        self.health.counts["discarded chunks"] += discarded
+        return discarded
 
     def _publish(self, chunk: Chunk, now_ns: int) -> None:
         for side, parts in chunk.positions.items():
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
-            self._chunks[side].publish(convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy"))
+            self._chunks[side].publish(
+                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy")
+            )
         if chunk.latents:
             self._latents.publish(convert.latents(chunk.latents))
-        self._sent, self._newest_ns = (*self._sent, chunk), chunk.stamp_ns
+        self._sent = (*self._sent, chunk)
+        self._newest_ns = chunk.stamp_ns
         self._delays_s.append((now_ns - chunk.stamp_ns) / SECOND)
         self._complaint = ""
         self.health.tick("chunks")
@@ -189,16 +216,19 @@ class PolicyNode(RigNode):
         self.health.warn(line)
         now = time.monotonic()
         if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
-            self._complaint, self._complained = line, now
+            self._complaint = line
+            self._complained = now
             self.warn(f"{line}; no chunk is published")
 
     def _on_instruction(self, sentence: str) -> None:
         """Chunks made for another instruction bind no longer, and the next is due at once."""
-        said = sentence or self._config.instruction
+        instruction = sentence or self._config.instruction
         with self._lock:
-            if said != self._instruction:
-                self._instruction, self._sent, self._plan_ns = said, (), 0
-        self.info(f"instruction: {said}")
+            if instruction != self._instruction:
+                self._instruction = instruction
+                self._sent = ()
+                self._plan_ns = 0
+        self.info(f"instruction: {instruction}")
 
     def _report(self) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
-from xlvla.ros import command_session, convert, eye, forms, topics
+from xlvla.ros import camera_publisher, command_session, convert, forms, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode
@@ -27,7 +27,7 @@ class NotYet(XlvlaError):
 SILENT_S = 0.5
 
 
-class Stream:
+class FreshTopic:
     """A topic of which the newest message counts, as long as it is fresh."""
 
     def __init__(self, node: RigNode, topic: Topic, form: Form[Any]):
@@ -54,11 +54,12 @@ class Stream:
         except XlvlaError as error:
             self._reader.refuse(error)
         else:
-            self._message, self._came = message, time.monotonic()
+            self._message = message
+            self._came = time.monotonic()
 
     def _why(self, now_ns: int) -> str:
         if not self._publishers():
-            return "nobody publishes it" + ("" if self._message is None else " any more")
+            return "no node publishes it" + ("" if self._message is None else " any more")
         if self._message is None:
             return "it has a publisher, but nothing has come yet"
         if time.monotonic() - self._came > SILENT_S:
@@ -73,19 +74,28 @@ class PartState:
     def __init__(self, node: RigNode, side: Side, part: Part):
         self._names = node.rig.joint_names(side, part)
         self._history = History(CHUNK_FRAMES / CHUNK_HZ)
-        self._measured = Stream(node, topics.joint_states(side, part), forms.command(self._names))
-        self._commands = Reader(node, topics.command(side, part).history(800), forms.command(self._names))
+        self._measured = FreshTopic(
+            node, topics.joint_states(side, part), forms.command(self._names)
+        )
+        self._commands = Reader(
+            node, topics.command(side, part).history(800), forms.command(self._names)
+        )
 
     def clear(self) -> None:
         self._history.clear()
         self._measured.clear()
 
-    def listen(self, now_ns: int, void_ns: int, era: str) -> None:
+    def listen(self, now_ns: int, valid_since_ns: int, reset_id: str) -> None:
         """Collects commands."""
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
-                if stamp_ns >= void_ns and command_session.decode(message.header.frame_id)[1] in ("", era):
+                if stamp_ns >= valid_since_ns and command_session.decode(message.header.frame_id)[
+                    1
+                ] in (
+                    "",
+                    reset_id,
+                ):
                     self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
                 self._commands.refuse(error)
@@ -96,27 +106,35 @@ class PartState:
         return self._history.as_of(stamp_ns, CHUNK_FRAMES, CHUNK_HZ, before=pose)
 
     def _positions(self, topic: str, message: Any) -> np.ndarray:
-        return _read(topic, lambda said: convert.positions(said, self._names), message)
+        return _read(topic, lambda message: convert.positions(message, self._names), message)
 
 
 class Observer:
-    """Every camera and part of a rig. What is stamped before the last reset is void."""
+    """Every camera and part of a rig. What is stamped before the last reset is discarded."""
 
     def __init__(self, node: RigNode, max_age_s: float):
         rig = node.rig
         self._max_age_ns = round(max_age_s * SECOND)
-        self._images = {name: Stream(node, eye.seen(name, camera), forms.picture(*camera.publish)) for name, camera in rig.cameras.items()}
-        self._parts: dict[Side, dict[Part, PartState]] = {side: {part: PartState(node, side, part) for part in PARTS} for side in rig.sides}
+        self._images = {
+            name: FreshTopic(
+                node, camera_publisher.seen(name, camera), forms.picture(*camera.publish)
+            )
+            for name, camera in rig.cameras.items()
+        }
+        self._parts: dict[Side, dict[Part, PartState]] = {
+            side: {part: PartState(node, side, part) for part in PARTS} for side in rig.sides
+        }
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
-        self._era = ""
-        self.void_ns = 0
+        self._reset_id = ""
+        self.valid_since_ns = 0
 
     def heed_reset(self) -> bool:
-        """Whether the world was put back since the last call."""
+        """Whether the simulation was reset since the last call."""
         reset = self._resets.newest()
         if reset is None:
             return False
-        self.void_ns, self._era = reset.began_ns, reset.name
+        self.valid_since_ns = reset.began_ns
+        self._reset_id = reset.name
         for kept in (*self._every_part(), *self._images.values()):
             kept.clear()
         return True
@@ -124,22 +142,30 @@ class Observer:
     def listen(self, now_ns: int) -> None:
         """Collects commands."""
         for part in self._every_part():
-            part.listen(now_ns, self.void_ns, self._era)
+            part.listen(now_ns, self.valid_since_ns, self._reset_id)
 
-    def observe(self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float) -> Observation:
+    def observe(
+        self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float
+    ) -> Observation:
         """The newest image of every camera with the commands in force at the newest stamp.
 
         Raises:
             NotYet: something is missing or old.
             XlvlaError: something is not what its topic promises.
         """
-        oldest_ns = max(self.void_ns, now_ns - self._max_age_ns)
-        messages = {camera: stream.fresh(now_ns, oldest_ns) for camera, stream in self._images.items()}
+        oldest_ns = max(self.valid_since_ns, now_ns - self._max_age_ns)
+        messages = {
+            camera: stream.fresh(now_ns, oldest_ns) for camera, stream in self._images.items()
+        }
         stamps = [convert.nanoseconds(message.header.stamp) for message in messages.values()]
         stamp_ns = max(stamps, default=now_ns)
-        images = {camera: _read(self._images[camera].name, convert.picture, message) for camera, message in messages.items()}
+        images = {
+            camera: _read(self._images[camera].name, convert.picture, message)
+            for camera, message in messages.items()
+        }
         executed: dict[Side, dict[Part, np.ndarray]] = {
-            side: {name: part.executed(stamp_ns, now_ns, oldest_ns) for name, part in parts.items()} for side, parts in self._parts.items()
+            side: {name: part.executed(stamp_ns, now_ns, oldest_ns) for name, part in parts.items()}
+            for side, parts in self._parts.items()
         }
         return Observation(stamp_ns, images, instruction, executed, previous, delay_s)
 

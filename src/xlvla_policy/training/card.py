@@ -9,9 +9,9 @@ from typing import Any
 from safetensors import safe_open
 
 from xlvla import files
-from xlvla_policy.vla.checkpoint import Card
+from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.normalise import Known
-from xlvla_policy.vla.stream import SEAL
+from xlvla_policy.vla.stream import CHECKSUM
 
 
 def beside(weights: Path) -> Path:
@@ -19,44 +19,92 @@ def beside(weights: Path) -> Path:
     return weights.with_suffix(".md")
 
 
-def write(weights: Path, card: Card) -> Path:
+def write(weights: Path, card: ModelCard) -> Path:
     """Writes the card, atomically."""
     path = beside(weights)
     with safe_open(weights, "np") as file:
-        seal = file.metadata()[SEAL]
-    files.write_text(path, "\n".join(lines(weights.name, seal, card)) + "\n")
+        checksum = file.metadata()[CHECKSUM]
+    files.write_text(path, "\n".join(lines(weights.name, checksum, card)) + "\n")
     return path
 
 
-def lines(name: str, seal: str, card: Card) -> Iterator[str]:
-    config, data = card.config, card.data
-    yield from (f"# {name}", "", "A policy of xlvla. This file is for people: the weights file carries all of it, sealed.", "")
-    continues = f"learned to continue a chunk of which up to {card.committed} frames are committed"
+def lines(name: str, checksum: str, card: ModelCard) -> Iterator[str]:
+    config = card.config
+    data = card.data
+    yield from (
+        f"# {name}",
+        "",
+        "A policy of xlvla. The weights file contains all of it, with a checksum.",
+        "",
+    )
+    continues = f"trained to continue an action prefix of up to {card.committed} frames"
     yield from _table(
         ("what", ""),
         [
-            ("space", f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a chunk"),
-            ("size", f"{config.layers} layers {config.language.dim} and {config.action.dim} wide, images {config.vision.layers} layers"),
-            ("cameras", f"{', '.join(config.cameras)} at {config.vision.width}x{config.vision.height}"),
-            ("SHA-256", f"`{seal}`"),
+            (
+                "space",
+                f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a "
+                "chunk",
+            ),
+            (
+                "size",
+                f"{config.layers} layers {config.language.dim} and {config.action.dim} wide, "
+                f"images {config.vision.layers} layers",
+            ),
+            (
+                "cameras",
+                f"{', '.join(config.cameras)} at {config.vision.width}x{config.vision.height}",
+            ),
+            ("SHA-256", f"`{checksum}`"),
             ("codec", f"`{card.codec}`"),
             ("tokenizer", f"`{card.words}`"),
-            ("chunks", continues if card.committed else "decided from noise; never learned to continue one"),
+            (
+                "chunks",
+                continues
+                if card.committed
+                else "generated from noise; not trained with action prefixes",
+            ),
             ("begun with", f"`{data['init']}`" if data.get("init") else "nothing"),
             ("held out", data.get("holdout") or "nothing"),
-            ("training", f"{data.get('steps', '?')} steps, {data.get('training_minutes', '?')} min"),
+            (
+                "training",
+                f"{data.get('steps', '?')} steps, {data.get('training_minutes', '?')} min",
+            ),
         ],
     )
     yield from ("", "## Data", "")
-    yield from _rows(data.get("sets", ()), ("name", "robot", "episodes", "frames", "share", "cameras", "missing", "latents"))
-    yield from ("", "Sentences: " + "; ".join(f'"{sentence}"' for sentence in data.get("instructions", ())), "")
-    yield from ("## Statistics", "", "What numbers are normalised with; joints in rad, latents pooled over all hands.", "")
-    yield from _table(("block", "joints", "mean", "scale"), [_statistics(name, known) for name, known in card.statistics.blocks.items()])
-    yield from ("", "And how each data set's numbers compare, in units of that scale but for the range:", "")
-    yield from _rows(data.get("numbers", ()), ("name", "block", "lowest", "highest", "shift", "spread", "far"))
+    yield from _rows(
+        data.get("sets", ()),
+        ("name", "robot", "episodes", "frames", "share", "cameras", "missing", "latents"),
+    )
+    yield from (
+        "",
+        "Sentences: " + "; ".join(f'"{sentence}"' for sentence in data.get("instructions", ())),
+        "",
+    )
+    yield from (
+        "## Statistics",
+        "",
+        "What numbers are normalised with; joints in rad, latents pooled over all hands.",
+        "",
+    )
+    yield from _table(
+        ("block", "joints", "mean", "scale"),
+        [_statistics(name, known) for name, known in card.statistics.blocks.items()],
+    )
+    yield from (
+        "",
+        "And how each data set's numbers compare, in units of that scale but for the range:",
+        "",
+    )
+    yield from _rows(
+        data.get("numbers", ()), ("name", "block", "lowest", "highest", "shift", "spread", "far")
+    )
     yield from _validation(data.get("validation"))
     yield from ("", "## Recipe", "")
-    yield from _table(("setting", "value"), [(key, value) for key, value in data.get("recipe", {}).items()])
+    yield from _table(
+        ("setting", "value"), [(key, value) for key, value in data.get("recipe", {}).items()]
+    )
 
 
 def _rows(rows: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Iterator[str]:
@@ -64,14 +112,18 @@ def _rows(rows: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> Iterator[
 
 
 def _statistics(name: str, known: Known) -> Sequence[str]:
-    mean, scale = (f"{values.min():.3f} .. {values.max():.3f}" for values in (known.mean, known.scale))
+    mean, scale = (
+        f"{values.min():.3f} .. {values.max():.3f}" for values in (known.mean, known.scale)
+    )
     return name, ", ".join(known.joints), mean, scale
 
 
 def _validation(errors: Mapping[str, Any] | None) -> Iterator[str]:
     if errors:
         yield from ("", "## On episodes it never saw", "")
-        yield from _table(("error", "value"), [(key, _plain(value)) for key, value in errors.items()])
+        yield from _table(
+            ("error", "value"), [(key, _plain(value)) for key, value in errors.items()]
+        )
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
@@ -82,4 +134,8 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return ", ".join(_plain(each) for each in value) if isinstance(value, (list, tuple)) else str(value)
+    return (
+        ", ".join(_plain(each) for each in value)
+        if isinstance(value, (list, tuple))
+        else str(value)
+    )

@@ -1,4 +1,6 @@
-"""Training by several processes, as torchrun starts them: each holds a part of the weights and takes a part of every batch (FSDP2)."""
+"""Training by several processes, as torchrun starts them: each holds a part of the weights and
+takes a part of every batch (FSDP2).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ class Group:
     def numbers(self, batch: int) -> range:
         """Which samples of a batch are this process's."""
         if batch % self.size:
-            raise XlvlaError(f"a batch of {batch} does not divide among {self.size} processes: choose a --batch that does")
+            raise XlvlaError(
+                f"a batch of {batch} does not divide among {self.size} processes: choose a --batch "
+                "that does"
+            )
         share = batch // self.size
         return range(self.rank * share, (self.rank + 1) * share)
 
@@ -67,7 +72,8 @@ def join(device: str = "auto") -> Group:
     """This process's place among those torchrun started; 'auto' takes CUDA where there is one."""
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    size, place = int(os.environ.get("WORLD_SIZE", "1")), device_of(device)
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    place = device_of(device)
     kind = place.type
     if kind == "cuda":
         place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
@@ -75,7 +81,9 @@ def join(device: str = "auto") -> Group:
     if size == 1:
         return Group(device=place)
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo" if kind == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
+        torch.distributed.init_process_group(
+            "gloo" if kind == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE
+        )
     return Group(torch.distributed.get_rank(), size, place)
 
 
@@ -87,7 +95,8 @@ def leave() -> None:
 def end() -> None:
     """Ends a process that torchrun started and that is done, without the interpreter's clean-up.
 
-    In that a thread of torch's now and then aborts the process on a busy machine, and torchrun takes a finished run for a failed one.
+    In that a thread of torch's now and then aborts the process on a busy machine, and torchrun
+    takes a finished run for a failed one.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.stdout.flush()
@@ -96,16 +105,25 @@ def end() -> None:
 
 
 def shard(model: Vla, group: Group, *, bf16: bool) -> None:
-    """Leaves each process its part of every weight; layers are put together when they are needed, in bfloat16 if so asked.
+    """Leaves each process its part of every weight; layers are put together when they are needed,
+    in bfloat16 if so asked.
 
-    What is large is a unit of its own; the rest, the experts' attention, norms and the layers that read and write frames, is
-    together throughout a step, in single precision.
+    What is large is a unit of its own; the rest, the experts' attention, norms and the layers that
+    read and write frames, is together throughout a step, in single precision.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+    from torch.distributed.fsdp import (
+        MixedPrecisionPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
 
     mesh = init_device_mesh(group.device.type, (group.size,))
-    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False) if bf16 else MixedPrecisionPolicy()
+    policy = (
+        MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
+        if bf16
+        else MixedPrecisionPolicy()
+    )
     for unit in products(model):
         fully_shard(unit, mesh=mesh, mp_policy=policy)
     fully_shard(model.language, mesh=mesh)
@@ -121,7 +139,9 @@ def products(model: Vla) -> list[nn.Module]:
 def whole(tensor: Tensor) -> Tensor:
     """A tensor on the CPU with all its parts; every process must ask."""
     tensor = tensor.detach()
-    return (tensor.full_tensor() if isinstance(tensor, torch.distributed.tensor.DTensor) else tensor).cpu()
+    return (
+        tensor.full_tensor() if isinstance(tensor, torch.distributed.tensor.DTensor) else tensor
+    ).cpu()
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -144,5 +164,10 @@ def like(part: Tensor, tensor: Tensor) -> Tensor:
     if not isinstance(tensor, torch.distributed.tensor.DTensor):
         return part
     return torch.distributed.tensor.DTensor.from_local(
-        part, tensor.device_mesh, tensor.placements, shape=tensor.shape, stride=tensor.stride(), run_check=False
+        part,
+        tensor.device_mesh,
+        tensor.placements,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+        run_check=False,
     )

@@ -1,4 +1,6 @@
-"""Everything of a run that is decided before its first step: data, configuration, statistics, and what weights it begins with."""
+"""Everything of a run that is decided before its first step: data, configuration, statistics, and
+what weights it begins with.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,11 @@ import torch
 from xlvla import holdout
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError, unknown
-from xlvla_policy import frames
 from xlvla_policy.training import dataset, report, sources
 from xlvla_policy.training.dataset import Recorded
-from xlvla_policy.training.report import Report
-from xlvla_policy.training.sources import Source
-from xlvla_policy.vla import checkpoint, pretrained, tokenizer
+from xlvla_policy.training.report import TrainingReport
+from xlvla_policy.training.sources import DataSource
+from xlvla_policy.vla import checkpoint, frames, pretrained, tokenizer
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.model import Vla
@@ -72,7 +73,7 @@ class Prepared:
     words: Tokenizer
     recorded: tuple[Recorded, ...]
     statistics: Statistics
-    report: Report
+    report: TrainingReport
 
 
 def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
@@ -82,16 +83,28 @@ def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
     config = configured(choice, found)
     words = tokenizer.load(config.max_words, choice.words or tokenizer.SHIPPED)
     if words.vocabulary > config.vocabulary:
-        raise XlvlaError(f"the tokenizer has {words.vocabulary} words, this model {config.vocabulary}: choose other --words")
+        raise XlvlaError(
+            f"the tokenizer has {words.vocabulary} words, this model {config.vocabulary}: choose "
+            "other --words"
+        )
     recorded = tuple(dataset.read(source, config, codec) for source in found)
     statistics = dataset.statistics(recorded)
     if choice.init is not None:
         statistics = taken_over(statistics, choice.init, codec)
-    return Prepared(config, codec, words, recorded, statistics, report.compare(recorded, statistics, config, codec, words))
+    return Prepared(
+        config,
+        codec,
+        words,
+        recorded,
+        statistics,
+        report.compare(recorded, statistics, config, codec, words),
+    )
 
 
-def configured(choice: Choice, found: Sequence[Source]) -> VlaConfig:
-    """The preset with the cameras and the space chosen; a raw frame is as wide as these robots need."""
+def configured(choice: Choice, found: Sequence[DataSource]) -> VlaConfig:
+    """The preset with the cameras and the space chosen; a raw frame is as wide as these robots
+    need.
+    """
     config = vla_config.preset(choice.preset)
     if choice.cameras:
         config = replace(config, cameras=choice.cameras)
@@ -101,11 +114,15 @@ def configured(choice: Choice, found: Sequence[Source]) -> VlaConfig:
         return config
     if choice.space == "latent":
         return replace(config, space="latent")
-    return replace(config, space="raw", raw_dim=frames.raw_dim(config, [source.bodies for source in found]))
+    return replace(
+        config, space="raw", raw_dim=frames.raw_dim(config, [source.bodies for source in found])
+    )
 
 
 def taken_over(statistics: Statistics, init: Path, codec: Codec) -> Statistics:
-    """A policy that goes on learning keeps the statistics it has: its weights mean nothing with others."""
+    """A policy that goes on learning keeps the statistics it has: its weights mean nothing with
+    others.
+    """
     if not is_policy(init):
         return statistics
     _, card = checkpoint.load(init, codec=codec.hash)
@@ -121,15 +138,20 @@ def begin(model: Vla, init: Path, codec: Codec) -> tuple[str, ...]:
         model.load_state_dict(before.state_dict())
     except RuntimeError as error:
         line = " ".join(str(error).split())[:200]
-        raise XlvlaError(f"{init} is of another size than this model; take the same --preset, --space and --cameras: {line}") from None
+        raise XlvlaError(
+            f"{init} is of another size than this model; take the same --preset, --space and "
+            f"--cameras: {line}"
+        ) from None
     return ()
 
 
 def is_policy(path: Path) -> bool:
-    return pretrained.Source(path).metadata.get("format") == checkpoint.FORMAT
+    return pretrained.PublishedWeights(path).metadata.get("format") == checkpoint.FORMAT
 
 
-def made(prepared: Prepared, init: Path | None, device: torch.device, said: Callable[[str], None]) -> Vla:
+def made(
+    prepared: Prepared, init: Path | None, device: torch.device, progress: Callable[[str], None]
+) -> Vla:
     """The model as training begins."""
     with device:
         model = Vla(prepared.config)
@@ -137,6 +159,12 @@ def made(prepared: Prepared, init: Path | None, device: torch.device, said: Call
         return model
     fresh = begin(model, init, prepared.codec)
     if fresh and prepared.words.vocabulary != prepared.config.vocabulary:
-        said("note: these weights read PaliGemma's words: give its tokenizer.model as --words, or they begin without a language")
-    said(f"weights begin as in {init}; {'to be trained from nothing: ' + ', '.join(fresh) if fresh else 'all of them'}")
+        progress(
+            "note: these weights read PaliGemma's words: give its tokenizer.model as --words, or "
+            "they begin without a language"
+        )
+    progress(
+        f"weights begin as in {init}; "
+        f"{'to be trained from nothing: ' + ', '.join(fresh) if fresh else 'all of them'}"
+    )
     return model

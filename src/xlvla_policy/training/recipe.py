@@ -12,7 +12,8 @@ from xlvla_policy.vla.config import VlaConfig
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How observations are spoilt; offsets and noise are in units of the normalised frame, light in shares.
+    """How observations are augmented; offsets and noise are in units of the normalised frame,
+    brightness and contrast as shares.
 
     Args:
         hold: probability that the past is only its last pose, repeated.
@@ -35,19 +36,24 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how to train; ends after `steps` or `minutes` of training, whichever comes first.
+    """How long and how to train; ends after `steps` or `minutes` of training, whichever comes
+    first.
 
     Args:
         batch: observations per step, of all processes together.
-        draws: noise draws per observation; they share its costly image tokens.
+        draws: noise samples per observation; they share its costly image tokens.
         average: share of the old average kept per step (less in the first steps).
-        bf16: matrix products in bfloat16. At toy size its conversions cost more than the products save.
-        recompute: keep a layer's inputs only and compute the rest again for the gradient: a third more work, far less memory.
+        bf16: matrix products in bfloat16. At toy size its conversions cost more than the products
+            save.
+        recompute: keep a layer's inputs only and compute the rest again for the gradient: a third
+            more work, far less memory.
         compile: the larger modules compiled.
-        committed: share of the draws whose chunk begins with frames that are told, up to `longest` of them: what weights
-            need in order to continue a chunk that is being executed (`chunking: prefix` of a rig).
+        committed: share of the noise samples whose chunk begins with a given action prefix of up to
+            `longest` frames: what weights need in order to continue a chunk that is being executed
+            (`chunking: prefix` of a rig).
         frozen: parts that keep their weights: vision, language, action.
-        lora: rank by part whose weights are kept and adapted by products of two thin matrices instead.
+        lora: rank by part whose weights are kept and adapted by products of two thin matrices
+            instead.
         lora_on: which projections are so adapted: attention, mlp.
         lora_alpha: such a product counts lora_alpha / rank; None: 1, as in openpi.
     """
@@ -85,15 +91,21 @@ class Recipe:
 
     def learning_rate(self, step: int, seconds: float) -> float:
         cosine = 0.5 + 0.5 * math.cos(math.pi * self.progress(step, seconds))
-        return min(1.0, (step + 1) / self.warm_up) * (self.final_rate + (self.rate - self.final_rate) * cosine)
+        return min(1.0, (step + 1) / self.warm_up) * (
+            self.final_rate + (self.rate - self.final_rate) * cosine
+        )
 
     def check(self, config: VlaConfig) -> None:
         """Refuses what cannot be trained."""
         if not 0 <= self.committed <= 1:
-            raise XlvlaError(f"the share of draws with a committed prefix must be from 0 to 1, is {self.committed}")
+            raise XlvlaError(
+                "the share of noise samples with an action prefix must be from 0 to 1, is "
+                f"{self.committed}"
+            )
         if self.committed and not config.frames_per_token <= self.longest < config.frames:
             raise XlvlaError(
-                f"the longest committed prefix must be from {config.frames_per_token} to {config.frames - 1} frames, is {self.longest}"
+                f"the longest action prefix must be from {config.frames_per_token} to "
+                f"{config.frames - 1} frames, is {self.longest}"
             )
 
 

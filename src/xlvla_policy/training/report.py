@@ -1,4 +1,6 @@
-"""Whether data sets go together: what each has, and how its numbers compare with what they are all normalised with."""
+"""Whether data sets go together: what each has, and how its numbers compare with what they are all
+normalised with.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ class BlockRow:
 
 
 @dataclass(frozen=True)
-class Report:
+class TrainingReport:
     sets: tuple[SetRow, ...]
     blocks: tuple[BlockRow, ...]
 
@@ -76,10 +78,16 @@ class Report:
             if row.missing:
                 yield f"{row.name} lacks camera {', '.join(row.missing)}: it is masked there"
             if row.share < MANY:
-                yield f"{row.name} makes {row.share:.2%} of the batches: a weight would help, as in {row.name}=5"
+                yield (
+                    f"{row.name} makes {row.share:.2%} of the batches: a weight would help, as in "
+                    f"{row.name}=5"
+                )
         for block in self.blocks:
             if block.far > MANY:
-                yield f"{block.name}: {block.far:.1%} of {block.block} lie beyond {FAR:g} scales: is it in other units, or hardly drawn?"
+                yield (
+                    f"{block.name}: {block.far:.1%} of {block.block} lie beyond {FAR:g} scales: is "
+                    "it in other units, or hardly drawn?"
+                )
 
     def show(self, console: Console, *, numbers: bool) -> None:
         """With `numbers` also what every data set's are like."""
@@ -90,17 +98,32 @@ class Report:
             console.print(styled(("note:", "yellow"), f" {line}"))
 
     def document(self) -> Mapping[str, Any]:
-        return {"sets": [asdict(row) for row in self.sets], "numbers": [asdict(row) for row in self.blocks]}
+        return {
+            "sets": [asdict(row) for row in self.sets],
+            "numbers": [asdict(row) for row in self.blocks],
+        }
 
 
-def compare(recorded: Sequence[Recorded], statistics: Statistics, config: VlaConfig, codec: Codec, words: Tokenizer) -> Report:
-    """Reads nothing but what is at hand; raises XlvlaError for a sentence that no policy of this configuration can read."""
+def compare(
+    recorded: Sequence[Recorded],
+    statistics: Statistics,
+    config: VlaConfig,
+    codec: Codec,
+    words: Tokenizer,
+) -> TrainingReport:
+    """Reads nothing but what is at hand; raises XlvlaError for a sentence that no policy of this
+    configuration can read.
+    """
     total = sum(each.source.weight * each.frames for each in recorded)
     sets = tuple(_set_row(each, total, config, codec, words) for each in recorded)
-    return Report(sets, tuple(row for each in recorded for row in _block_rows(each, statistics)))
+    return TrainingReport(
+        sets, tuple(row for each in recorded for row in _block_rows(each, statistics))
+    )
 
 
-def _set_row(each: Recorded, total: float, config: VlaConfig, codec: Codec, words: Tokenizer) -> SetRow:
+def _set_row(
+    each: Recorded, total: float, config: VlaConfig, codec: Codec, words: Tokenizer
+) -> SetRow:
     source = each.source
     sentences = {stored.row.sentence for stored in source.stored}
     for sentence in sorted(sentences):
@@ -109,7 +132,11 @@ def _set_row(each: Recorded, total: float, config: VlaConfig, codec: Codec, word
         except XlvlaError as error:
             raise XlvlaError(f"{source.root}: {error}") from None
     cameras = tuple(camera for camera in config.cameras if camera in source.cameras)
-    latents = "this codec" if source.info.codec == codec.hash else f"encoded anew ({source.info.codec or 'none'} stored)"
+    latents = (
+        "this codec"
+        if source.info.codec == codec.hash
+        else f"encoded anew ({source.info.codec or 'none'} stored)"
+    )
     return SetRow(
         name=source.name,
         robot=each.robot.label,
@@ -126,9 +153,10 @@ def _set_row(each: Recorded, total: float, config: VlaConfig, codec: Codec, word
 def _block_rows(each: Recorded, statistics: Statistics) -> Iterator[BlockRow]:
     together = np.concatenate([rows[1:] for rows in each.commands])
     for block in each.robot.blocks:
-        known, own = statistics.blocks[block.name], each.moments[block.name]
+        known = statistics.blocks[block.name]
+        own = each.moments[block.name]
         ratio = own.deviation / known.scale
-        far = np.abs((together[:, block.columns] - known.mean) / known.scale) > FAR
+        outliers = np.abs((together[:, block.columns] - known.mean) / known.scale) > FAR
         yield BlockRow(
             name=each.source.name,
             block=block.name,
@@ -136,22 +164,49 @@ def _block_rows(each: Recorded, statistics: Statistics) -> Iterator[BlockRow]:
             highest=float(own.highest.max()),
             shift=float((np.abs(own.mean - known.mean) / known.scale).max()),
             spread=(float(ratio.min()), float(ratio.max())),
-            far=float(far.mean()),
+            far=float(outliers.mean()),
         )
 
 
 def _sets(rows: Sequence[SetRow]) -> Table:
-    table = Table("data set", "arm+hand", "episodes", "frames", "of batches", "cameras", "missing", "sentences", "latents")
+    table = Table(
+        "data set",
+        "arm+hand",
+        "episodes",
+        "frames",
+        "of batches",
+        "cameras",
+        "missing",
+        "sentences",
+        "latents",
+    )
     for row in rows:
         numbers = str(row.episodes), str(row.frames), f"{row.share:.1%}"
-        table.add_row(row.name, row.robot, *numbers, ", ".join(row.cameras), ", ".join(row.missing), str(row.sentences), row.latents)
+        table.add_row(
+            row.name,
+            row.robot,
+            *numbers,
+            ", ".join(row.cameras),
+            ", ".join(row.missing),
+            str(row.sentences),
+            row.latents,
+        )
     return table
 
 
 def _blocks(rows: Sequence[BlockRow]) -> Table:
     table = Table("data set", "numbers", "range", "mean off", "deviation", f"beyond {FAR:g}")
-    table.caption = "mean, deviation and share beyond in units of the scale they are normalised with"
+    table.caption = (
+        "mean, deviation and share beyond in units of the scale they are normalised with"
+    )
     for row in rows:
         spread = f"{row.spread[0]:.2f} .. {row.spread[1]:.2f}"
-        table.add_row(row.name, row.block, f"{row.lowest:.2f} .. {row.highest:.2f}", f"{row.shift:.2f}", spread, f"{row.far:.3%}")
+        table.add_row(
+            row.name,
+            row.block,
+            f"{row.lowest:.2f} .. {row.highest:.2f}",
+            f"{row.shift:.2f}",
+            spread,
+            f"{row.far:.3%}",
+        )
     return table

@@ -24,30 +24,59 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save(trainer: Trainer, path: Path) -> None:
-    """Writes all of it, atomically: whatever happens meanwhile, there is a state to go on from. Every process must ask."""
-    facts = {"step": trainer.step, "seconds": trainer.seconds, "seed": trainer.recipe.seed, **married(trainer)}
-    write(trainer, path, _entries(trainer), {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)})
+    """Writes all of it, atomically: whatever happens meanwhile, there is a state to go on from.
+    Every process must ask.
+    """
+    facts = {
+        "step": trainer.step,
+        "seconds": trainer.seconds,
+        "seed": trainer.recipe.seed,
+        **married(trainer),
+    }
+    write(
+        trainer,
+        path,
+        _entries(trainer),
+        {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)},
+    )
 
 
-def write(trainer: Trainer, path: Path, entries: list[Entry], metadata: dict[str, str], *, sealed: bool = False) -> None:
+def write(
+    trainer: Trainer,
+    path: Path,
+    entries: list[Entry],
+    metadata: dict[str, str],
+    *,
+    checksummed: bool = False,
+) -> None:
     """Every process helps to fetch, the first one writes."""
     if not trainer.group.first:
         for entry in entries:
             entry.fetch()
         return
     try:
-        stream.write(path, entries, metadata, sealed=sealed)
+        stream.write(path, entries, metadata, checksummed=checksummed)
     except OSError as error:
-        raise XlvlaError(f"{path} cannot be written: {error}; what was there before is whole") from None
+        raise XlvlaError(
+            f"{path} cannot be written: {error}; what was there before is whole"
+        ) from None
 
 
 def married(trainer: Trainer) -> dict[str, object]:
-    """What weights and moments make sense with only: shape of the model, statistics, and what of it is trained."""
-    recipe, batches = trainer.recipe, trainer.batches
+    """What weights and moments make sense with only: shape of the model, statistics, and what of it
+    is trained.
+    """
+    recipe = trainer.recipe
+    batches = trainer.batches
     return {
         "config": batches.config.document(),
         "statistics": batches.statistics.document(),
-        "adaptation": [list(recipe.frozen), dict(recipe.lora), list(recipe.lora_on), recipe.lora_alpha],
+        "adaptation": [
+            list(recipe.frozen),
+            dict(recipe.lora),
+            list(recipe.lora_on),
+            recipe.lora_alpha,
+        ],
     }
 
 
@@ -64,8 +93,11 @@ def resume(trainer: Trainer, path: Path) -> None:
             _agree(trainer, path, facts)
             _take(trainer, file, facts["step"])
     except SafetensorError as error:
-        raise XlvlaError(f"{path} cannot be resumed: {' '.join(str(error).split())[:200]}") from None
-    trainer.step, trainer.seconds = facts["step"], facts["seconds"]
+        raise XlvlaError(
+            f"{path} cannot be resumed: {' '.join(str(error).split())[:200]}"
+        ) from None
+    trainer.step = facts["step"]
+    trainer.seconds = facts["seconds"]
     trainer.reseed(facts["seed"])
 
 
@@ -73,7 +105,8 @@ def _agree(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
     own = json.loads(json.dumps(married(trainer)))
     advice = {
         "config": "its model has other sizes: resume with the same --preset, --space and --cameras",
-        "statistics": "it was trained on other data: resume with the same --data and --init, or begin anew from its weights with --init",
+        "statistics": "it was trained on other data: resume with the same --data and --init, or "
+        "begin anew from its weights with --init",
         "adaptation": "it trained other parts: resume with the same --freeze and --lora",
     }
     for key, line in advice.items():
@@ -82,7 +115,9 @@ def _agree(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
 
 
 def _alike(a: object, b: object) -> bool:
-    """Whether two documents say the same; numbers may differ as sums do that were added up by another number of threads."""
+    """Whether two documents say the same; numbers may differ as sums do that were added up by
+    another number of threads.
+    """
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
@@ -96,12 +131,17 @@ def _entries(trainer: Trainer) -> list[Entry]:
     def entry(name: str, tensor: Tensor, fetch: partial[Tensor]) -> Entry:
         return Entry(name, tuple(tensor.shape), torch.float32, fetch)
 
-    entries = [entry(f"weight/{name}", value, partial(parallel.whole, value)) for name, value in trainer.model.named_parameters()]
+    entries = [
+        entry(f"weight/{name}", value, partial(parallel.whole, value))
+        for name, value in trainer.model.named_parameters()
+    ]
     for name, value in trainer.learned.items():
         entries.append(entry(f"average/{name}", value, partial(trainer.averaged, name)))
         moments = trainer.optimizer.state[value]
         for moment in MOMENTS if moments else ():
-            entries.append(entry(f"{moment}/{name}", value, partial(parallel.whole, moments[moment])))
+            entries.append(
+                entry(f"{moment}/{name}", value, partial(parallel.whole, moments[moment]))
+            )
     return entries
 
 
@@ -111,10 +151,17 @@ def _take(trainer: Trainer, file: Any, step: int) -> None:
         parallel.fill(value, file.get_tensor(f"weight/{name}"))
     known = set(file.keys())
     for name, value in trainer.learned.items():
-        parallel.fill(parallel.like(trainer.average[name], value), file.get_tensor(f"average/{name}"))
-        if f"{MOMENTS[0]}/{name}" not in known:  # a weight whose output nobody reads, in the last layer of the prefix
+        parallel.fill(
+            parallel.like(trainer.average[name], value), file.get_tensor(f"average/{name}")
+        )
+        if (
+            f"{MOMENTS[0]}/{name}" not in known
+        ):  # a weight whose output nobody reads, in the last layer of the prefix
             continue
         moments = {moment: torch.zeros_like(value) for moment in MOMENTS}
         for moment, tensor in moments.items():
             parallel.fill(tensor, file.get_tensor(f"{moment}/{name}"))
-        trainer.optimizer.state[value] = {"step": torch.tensor(float(step), device=parallel.local(value).device), **moments}
+        trainer.optimizer.state[value] = {
+            "step": torch.tensor(float(step), device=parallel.local(value).device),
+            **moments,
+        }

@@ -1,4 +1,6 @@
-"""How far off a model is on demonstrations it never saw: the flow loss, and, more telling, the chunk it would command."""
+"""How far off a model is on demonstrations it never saw: the flow loss, and, more telling, the
+chunk it would command.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,10 @@ from xlvla import catalog
 from xlvla.kinematics import Kinematics
 from xlvla.robot import arm_with_hand
 from xlvla.types import CHUNK_HZ, Part, Side, scoped
-from xlvla_policy.frames import Body
 from xlvla_policy.training.batches import Batches, Drawn
 from xlvla_policy.training.dataset import Demonstrations
 from xlvla_policy.vla import flow
+from xlvla_policy.vla.frames import Body
 from xlvla_policy.vla.model import Vla
 
 SOME = 16
@@ -30,7 +32,8 @@ MARKS_S = (0.8, 3.2)
 class Errors:
     """Root-mean-square errors of sampled chunks against the demonstration, 0.8 s and 3.2 s ahead.
 
-    `start_wrist_m` is the wrist's at 3.2 s from the first frame of an episode, where only the image can tell where to go.
+    `start_wrist_m` is the wrist's at 3.2 s from the first frame of an episode, where only the image
+    can tell where to go.
     """
 
     loss: float
@@ -40,14 +43,20 @@ class Errors:
     start_wrist_m: float
 
     def line(self) -> str:
-        near, far = (f"{1000 * wrist:.0f}/{1000 * tip:.0f} mm" for wrist, tip in zip(self.wrist_m, self.tip_m, strict=True))
+        near, far = (
+            f"{1000 * wrist:.0f}/{1000 * tip:.0f} mm"
+            for wrist, tip in zip(self.wrist_m, self.tip_m, strict=True)
+        )
         return (
-            f"flow loss {self.loss:.4f}, wrist/tips off {near} at 0.8 s, {far} at 3.2 s, {1000 * self.start_wrist_m:.0f} mm from the start"
+            f"flow loss {self.loss:.4f}, wrist/tips off {near} at 0.8 s, {far} at 3.2 s, "
+            f"{1000 * self.start_wrist_m:.0f} mm from the start"
         )
 
 
 def held_out(data: Demonstrations, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows of whole episodes kept back, spread over the files; no share, none kept back."""
+    """Rows to train on and rows of whole episodes kept back, spread over the files; no share, none
+    kept back.
+    """
     episodes = len(data.names)
     count = max(1, round(share * episodes)) if share and episodes > 1 else 0
     kept = np.unique(np.linspace(0, episodes - 1, count).astype(int))
@@ -55,7 +64,9 @@ def held_out(data: Demonstrations, share: float) -> tuple[np.ndarray, np.ndarray
     return np.flatnonzero(~back), np.flatnonzero(back)
 
 
-def validate(model: Vla, batches: Batches, rows: np.ndarray, *, size: int = 96, seed: int = 0) -> Errors:
+def validate(
+    model: Vla, batches: Batches, rows: np.ndarray, *, size: int = 96, seed: int = 0
+) -> Errors:
     """Errors on up to `size` observations among `rows`, and as many episode starts as there are."""
     data = batches.data
     chosen = rows[np.linspace(0, len(rows) - 1, min(size, len(rows))).astype(int)]
@@ -71,25 +82,36 @@ def validate(model: Vla, batches: Batches, rows: np.ndarray, *, size: int = 96, 
     return Errors(_flow_loss(model, batches, chosen, seed), arm, wrist, tip, start[1])
 
 
-def _chunks(model: Vla, batches: Batches, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sampled and demonstrated chunks [B, T, frame_dim], raw; a few at a time, to hold few pictures."""
-    generator, sampled, wanted = torch.Generator().manual_seed(seed), list[np.ndarray](), list[np.ndarray]()
+def _chunks(
+    model: Vla, batches: Batches, rows: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sampled and demonstrated chunks [B, T, frame_dim], raw; a few at a time, to hold few
+    pictures.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    sampled = list[np.ndarray]()
+    wanted = list[np.ndarray]()
     for some in np.array_split(rows, -(-len(rows) // SOME)):
         inputs, chunk = batches.take(some)
         noise = torch.randn(chunk.shape, generator=generator)
         drawn = Drawn(inputs, chunk, noise, noise).to(_device(model))
-        sampled.append(batches.undo(model.sample(drawn.inputs, drawn.noise).float().cpu().numpy(), some))
+        sampled.append(
+            batches.undo(model.sample(drawn.inputs, drawn.noise).float().cpu().numpy(), some)
+        )
         wanted.append(batches.undo(chunk.numpy(), some))
     return np.concatenate(sampled), np.concatenate(wanted)
 
 
 @torch.inference_mode()
 def _flow_loss(model: Vla, batches: Batches, rows: np.ndarray, seed: int) -> float:
-    generator, total = torch.Generator().manual_seed(seed), 0.0
+    generator = torch.Generator().manual_seed(seed)
+    total = 0.0
     for some in np.array_split(rows, -(-len(rows) // SOME)):
         inputs, chunk = batches.take(some)
         noise = torch.randn(chunk.shape, generator=generator)
-        drawn = Drawn(inputs, chunk, noise, flow.draw_time((len(noise),), generator)).to(_device(model))
+        drawn = Drawn(inputs, chunk, noise, flow.draw_time((len(noise),), generator)).to(
+            _device(model)
+        )
         total += len(some) * float(model.loss(drawn.inputs, drawn.chunk, drawn.noise, drawn.times))
     return total / len(rows)
 
@@ -98,15 +120,23 @@ def _device(model: Vla) -> torch.device:
     return next(model.parameters()).device
 
 
-def _apart(a: np.ndarray, b: np.ndarray, kinds: np.ndarray, data: Demonstrations) -> tuple[float, float, float]:
-    """Root-mean-square distance of arm joints [rad], of wrists [m] and of fingertips [m] between raw frames [B, frame_dim]."""
-    arms, wrists, tips = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+def _apart(
+    a: np.ndarray, b: np.ndarray, kinds: np.ndarray, data: Demonstrations
+) -> tuple[float, float, float]:
+    """Root-mean-square distance of arm joints [rad], of wrists [m] and of fingertips [m] between
+    raw frames [B, frame_dim].
+    """
+    arms = list[np.ndarray]()
+    wrists = list[np.ndarray]()
+    tips = list[np.ndarray]()
     for kind in np.unique(kinds):
         robot = data.recorded[kind].robot
         here, there = (robot.decode(frames[kinds == kind]) for frames in (a, b))
         for side, body in robot.bodies.items():
             arms.append((here[side]["arm"] - there[side]["arm"]).ravel())
-            for mine, its in zip(_places(side, body, here[side]), _places(side, body, there[side]), strict=True):
+            for mine, its in zip(
+                _places(side, body, here[side]), _places(side, body, there[side]), strict=True
+            ):
                 distance = np.linalg.norm(mine - its, axis=1)
                 wrists.append(distance[:1])
                 tips.append(distance[1:])
@@ -114,7 +144,9 @@ def _apart(a: np.ndarray, b: np.ndarray, kinds: np.ndarray, data: Demonstrations
 
 
 def _places(side: Side, body: Body, positions: Mapping[Part, np.ndarray]) -> Iterator[np.ndarray]:
-    """Positions [1 + tips, 3] of the flange and the fingertips in the arm's base, frame by frame."""
+    """Positions [1 + tips, 3] of the flange and the fingertips in the arm's base, frame by
+    frame.
+    """
     kinematics, links = _robot(side, body)
     for q in np.concatenate([positions["arm"], positions["hand"]], 1):
         poses = kinematics.fk(q, links)
@@ -123,9 +155,15 @@ def _places(side: Side, body: Body, positions: Mapping[Part, np.ndarray]) -> Ite
 
 @cache
 def _robot(side: Side, body: Body) -> tuple[Kinematics, tuple[str, ...]]:
-    arm, hand = catalog.arm(body.arm).on(side), catalog.hand(body.hand)
-    names = [scoped(side, "arm", name) for name in arm.joints] + [scoped(side, "hand", name) for name in hand.joint_names(side)]
-    links = (scoped(side, "arm", arm.flange), *(scoped(side, "hand", link) for link in hand.tip_links(side).values()))
+    arm = catalog.arm(body.arm).on(side)
+    hand = catalog.hand(body.hand)
+    names = [scoped(side, "arm", name) for name in arm.joints] + [
+        scoped(side, "hand", name) for name in hand.joint_names(side)
+    ]
+    links = (
+        scoped(side, "arm", arm.flange),
+        *(scoped(side, "hand", link) for link in hand.tip_links(side).values()),
+    )
     return Kinematics(arm_with_hand(arm, hand, side), names), links
 
 

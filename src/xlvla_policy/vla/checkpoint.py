@@ -1,4 +1,4 @@
-"""Weights of a policy as one sealed safetensors file with everything that must go with them."""
+"""Weights of a policy as one checksummed safetensors file with everything they depend on."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.vla import config as vla_config
 from xlvla_policy.vla import normalise, stream
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.meta_model import outline
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.normalise import Statistics
-from xlvla_policy.vla.outline import outline
-from xlvla_policy.vla.stream import SEAL, Entry
+from xlvla_policy.vla.stream import CHECKSUM, Entry
 
 FORMAT = "xlvla-policy-2"
 
 
 @dataclass(frozen=True)
-class Card:
-    """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they were trained with.
+class ModelCard:
+    """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they
+    were trained with.
 
-    `committed` is the longest prefix [frames] of a chunk they learned to continue; 0 where they never did.
+    `committed` is the longest prefix [frames] of a chunk they learned to continue; 0 where they
+    never did.
     """
 
     config: VlaConfig
@@ -39,17 +41,29 @@ class Card:
     committed: int = 0
 
 
-def save(path: Path, weights: Mapping[str, Tensor], card: Card, *, dtype: torch.dtype = torch.float16) -> Path:
-    """Writes weights atomically: the file is complete or absent. Half precision is ample for what is trained in single."""
-    return write(path, [Entry(name, tuple(value.shape), dtype, value.detach) for name, value in weights.items()], card)
+def save(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    card: ModelCard,
+    *,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Writes weights atomically: the file is complete or absent. Half precision is ample for what
+    is trained in single.
+    """
+    return write(
+        path,
+        [Entry(name, tuple(value.shape), dtype, value.detach) for name, value in weights.items()],
+        card,
+    )
 
 
-def write(path: Path, entries: Sequence[Entry], card: Card) -> Path:
+def write(path: Path, entries: Sequence[Entry], card: ModelCard) -> Path:
     """`save` for weights that are not all at hand."""
-    return stream.write(path, entries, metadata(card), sealed=True)
+    return stream.write(path, entries, metadata(card), checksummed=True)
 
 
-def metadata(card: Card) -> dict[str, str]:
+def metadata(card: ModelCard) -> dict[str, str]:
     """A card as it is written into files."""
     document = {
         "config": card.config.document(),
@@ -62,25 +76,36 @@ def metadata(card: Card) -> dict[str, str]:
     return {"format": FORMAT, "card": json.dumps(document, sort_keys=True)}
 
 
-def load(path: Path, *, codec: str | None = None, words: str | None = None) -> tuple[Vla, Card]:
+def load(
+    path: Path, *, codec: str | None = None, words: str | None = None
+) -> tuple[Vla, ModelCard]:
     """Model (in evaluation mode) and card of a weights file.
 
     Args:
         codec: hash of the codec in use, words: hash of the tokenizer in use; None does not ask.
 
     Raises:
-        XlvlaError: no such file, no weights of this version, weights that speak another codec's latents, or weights and a
-            card that do not belong together.
+        XlvlaError: no such file, no weights of this version, weights that speak another codec's
+            latents, or weights and a card that do not belong together.
     """
     if not path.is_file():
-        raise XlvlaError(f"no policy weights at {path}: train some with `xlvla train policy`, or name a file that exists")
+        raise XlvlaError(
+            f"no policy weights at {path}: train some with `xlvla train policy`, or name a file "
+            "that exists"
+        )
     try:
         with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-            card = card_in(path, said)
-            if said["format"] == FORMAT and not stream.intact(path, said.get(SEAL, "")):
-                raise XlvlaError(f"{path} was changed after it was written: its weights and its card do not belong together")
-            for what, trained, used in (("codec", card.codec, codec), ("tokenizer", card.words, words)):
+            metadata = file.metadata() or {}
+            card = read_model_card(path, metadata)
+            if metadata["format"] == FORMAT and not stream.intact(path, metadata.get(CHECKSUM, "")):
+                raise XlvlaError(
+                    f"{path} was changed after it was written: its weights and its card do not "
+                    "belong together"
+                )
+            for what, trained, used in (
+                ("codec", card.codec, codec),
+                ("tokenizer", card.words, words),
+            ):
                 agree(path, what, trained, used)
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
@@ -89,20 +114,32 @@ def load(path: Path, *, codec: str | None = None, words: str | None = None) -> t
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise XlvlaError(f"{path} does not hold the weights its configuration describes: {' '.join(str(error).split())[:300]}") from None
+        raise XlvlaError(
+            f"{path} does not hold the weights its configuration describes: "
+            f"{' '.join(str(error).split())[:300]}"
+        ) from None
     return model.eval().requires_grad_(False), card
 
 
-def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
+def read_model_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     """The card in the metadata of a file; XlvlaError where it is none of this version."""
     found = metadata.get("format", "not given")
     if found != FORMAT:
-        raise XlvlaError(f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed")
+        raise XlvlaError(
+            f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed"
+        )
     try:
         document = json.loads(metadata["card"])
         shape = vla_config.from_document(document["config"])
         statistics = normalise.from_document(document["statistics"])
-        card = Card(shape, statistics, document["codec"], document["words"], document["data"], document.get("committed", 0))
+        card = ModelCard(
+            shape,
+            statistics,
+            document["codec"],
+            document["words"],
+            document["data"],
+            document.get("committed", 0),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise XlvlaError(f"the card of {path} is damaged: {type(error).__name__} {error}") from None
     if misfit := normalise.misfit(statistics, shape):
@@ -111,7 +148,9 @@ def card_in(path: Path, metadata: Mapping[str, str]) -> Card:
 
 
 def agree(path: Path, what: str, trained: str, used: str | None) -> None:
-    """Refuses weights that were trained with another codec or tokenizer than the one in use, if one is."""
+    """Refuses weights that were trained with another codec or tokenizer than the one in use, if one
+    is.
+    """
     if used is not None and trained != used:
         raise XlvlaError(
             f"policy weights {path} were trained with {what} {trained}, the one in use is {used}: "

@@ -17,12 +17,16 @@ class VisionConfig:
     """SigLIP-style image tower.
 
     Args:
-        crop: part of the camera's image that is looked at, as shares of it: top, left, height, width.
-        pad: whether an image of other proportions is filled up with black; where not, it is refused.
+        crop: part of the camera's image that is looked at, as shares of it: top, left, height,
+            width.
+        pad: whether an image of other proportions is filled up with black; where not, it is
+            refused.
         patch: side of the square a token covers [px], of the stem's output where there is a stem.
-        stem: channels of 3x3 convolutions of stride 2 before the patches. Empty at full size; at toy size a few
-            convolutions learn to localise from far fewer samples than a bare patch embedding.
-        points: coordinates read off heat maps of the stem's output, for the same reason; `point_tokens` carry them.
+        stem: channels of 3x3 convolutions of stride 2 before the patches. Empty at full size; at
+            toy size a few convolutions learn to localise from far fewer samples than a bare patch
+            embedding.
+        points: coordinates read off heat maps of the stem's output, for the same reason;
+            `point_tokens` carry them.
     """
 
     height: int = 224
@@ -75,14 +79,16 @@ class VlaConfig:
 
     Args:
         cameras: names of the cameras in the order of their tokens; a missing one is masked.
-        space: what a frame's numbers are: arm joints and hand latents of every side, or, for comparison, joints as they are,
-            padded to `raw_dim` numbers as pi0 does.
+        space: what a frame's numbers are: arm joints and hand latents of every side, or, for
+            comparison, joints as they are, padded to `raw_dim` numbers as pi0 does.
         frames_per_token: frames of the chunk that share one action token.
-        past_frames: how many of the frames executed last the policy is told; None as many as a chunk has. pi0 is told one, its state.
+        past_frames: how many of the frames executed last the policy is told; None as many as a
+            chunk has. pi0 is told one, its state.
         past_frames_per_token: the same as `frames_per_token` for these.
-        prediction: what the head's output means. pi0's is the velocity. A toy expert is narrower than the
-            noise it would have to carry through (frames_per_token * frame numbers), so it predicts the clean chunk, which
-            is smooth and low-dimensional, and the velocity follows from it.
+        prediction: what the head's output means. pi0's is the velocity. A toy expert is narrower
+            than the noise it would have to carry through (frames_per_token * frame numbers), so it
+            predicts the clean chunk, which is smooth and low-dimensional, and the velocity follows
+            from it.
         latent_weight: weight of a latent number in the loss relative to an arm joint.
     """
 
@@ -112,8 +118,14 @@ class VlaConfig:
     def __post_init__(self) -> None:
         stride = self.vision.patch * 2 ** len(self.vision.stem)
         if self.vision.height % stride or self.vision.width % stride:
-            raise XlvlaError(f"an image of {self.vision.width}x{self.vision.height} does not divide into tokens of {stride} px")
-        for frames, per_token in ((self.frames, self.frames_per_token), (self.told_frames, self.past_frames_per_token)):
+            raise XlvlaError(
+                f"an image of {self.vision.width}x{self.vision.height} does not divide into tokens "
+                f"of {stride} px"
+            )
+        for frames, per_token in (
+            (self.frames, self.frames_per_token),
+            (self.history_frames, self.past_frames_per_token),
+        ):
             if frames % per_token:
                 raise XlvlaError(f"{frames} frames do not divide into tokens of {per_token}")
 
@@ -127,7 +139,7 @@ class VlaConfig:
         return self.side_dim * len(self.sides) if self.space == "latent" else self.raw_dim
 
     @property
-    def told_frames(self) -> int:
+    def history_frames(self) -> int:
         """How many of the frames executed last the policy is told."""
         return self.frames if self.past_frames is None else self.past_frames
 
@@ -144,7 +156,7 @@ class VlaConfig:
 
     @property
     def past_tokens(self) -> int:
-        return self.told_frames // self.past_frames_per_token
+        return self.history_frames // self.past_frames_per_token
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -161,14 +173,30 @@ def from_document(document: Mapping[str, Any]) -> VlaConfig:
 
 
 PRESETS: Mapping[str, VlaConfig] = {
-    # The paper's policy: pi0 with chunks of latents. Its projections of frames are new, all else can start from pi0.
+    # The paper's policy: pi0 with chunks of latents. Its projections of frames are new, all else
+    # can start from pi0.
     "pi0": VlaConfig(vision=VisionConfig(pad=True), past_frames_per_token=8),
     # pi0 as published: one state and 50 actions of 32 numbers.
     "pi0_base": VlaConfig(
-        vision=VisionConfig(pad=True), space="raw", cameras=("base", "left_wrist", "right_wrist"), frames=50, past_frames=1
+        vision=VisionConfig(pad=True),
+        space="raw",
+        cameras=("base", "left_wrist", "right_wrist"),
+        frames=50,
+        past_frames=1,
     ),
     "tiny": VlaConfig(
-        vision=VisionConfig(height=48, width=64, patch=4, stem=(8, 16), dim=32, layers=1, heads=2, mlp=64, points=8, point_tokens=2),
+        vision=VisionConfig(
+            height=48,
+            width=64,
+            patch=4,
+            stem=(8, 16),
+            dim=32,
+            layers=1,
+            heads=2,
+            mlp=64,
+            points=8,
+            point_tokens=2,
+        ),
         language=ExpertConfig(32, 64),
         action=ExpertConfig(32, 64),
         layers=2,
@@ -181,7 +209,8 @@ PRESETS: Mapping[str, VlaConfig] = {
         prediction="data",
     ),
     "small": VlaConfig(
-        # The cans and the hands at work lie in the middle of the picture: sharper there is better than all of it.
+        # The cans and the hands at work lie in the middle of the picture: sharper there is better
+        # than all of it.
         vision=VisionConfig(
             height=96,
             width=160,

@@ -1,6 +1,8 @@
-"""The fused network in buffers that never move: on a GPU each half is recorded once and replayed, without Python between its kernels.
+"""The fused network in buffers that never move: on a GPU each half is recorded once and replayed,
+without Python between its kernels.
 
-On a CPU the same halves run on the same buffers, so that what a GPU replays is what the tests have seen.
+On a CPU the same halves run on the same buffers, so that what a GPU replays is what the tests have
+seen.
 """
 
 from __future__ import annotations
@@ -28,10 +30,20 @@ class Captured(Stepper):
         compiled: kernels that torch.compile fuses; takes minutes to start, for a large network.
     """
 
-    def __init__(self, model: Vla, device: torch.device, dtype: torch.dtype, *, float8: bool = False, compiled: bool = False):
+    def __init__(
+        self,
+        model: Vla,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        float8: bool = False,
+        compiled: bool = False,
+    ):
         super().__init__(model.config, device)
         config = model.config
-        self.network = Fused(model, device, dtype, Float8Linear if float8 else lambda linear: linear)
+        self.network = Fused(
+            model, device, dtype, Float8Linear if float8 else lambda linear: linear
+        )
         self._given = tuple(field.to(device) for field in fields(blank(config)))
         numbers = config.frames_per_token * config.frame_dim
         self._noisy = torch.zeros(1, config.action_tokens, numbers, device=device)
@@ -39,11 +51,16 @@ class Captured(Stepper):
         self._looks = 0
         with torch.no_grad():
             self._make_room()
-            look, think = self._look, self._think
+            look = self._look
+            think = self._think
             if compiled:
                 mode = "max-autotune-no-cudagraphs" if device.type == "cuda" else "default"
-                look, think = (torch.compile(work, fullgraph=True, dynamic=False, mode=mode) for work in (look, think))
-            self._observe, self._step = recorded(look, device), recorded(think, device)
+                look, think = (
+                    torch.compile(work, fullgraph=True, dynamic=False, mode=mode)
+                    for work in (look, think)
+                )
+            self._observe = recorded(look, device)
+            self._step = recorded(think, device)
 
     @torch.no_grad()
     def observe(self, inputs: Inputs) -> int:
@@ -66,14 +83,17 @@ class Captured(Stepper):
         seen = self.network.observe(*self._given)
         room = self.config.action_tokens
         self._keys, self._values = (
-            [torch.nn.functional.pad(layer, (0, 0, 0, room)) for layer in part] for part in (seen.keys, seen.values)
+            [torch.nn.functional.pad(layer, (0, 0, 0, room)) for layer in part]
+            for part in (seen.keys, seen.values)
         )
         self._seen = seen.keys.shape[3]
         self._where = seen.cosine.clone(), seen.sine.clone(), seen.bias.clone()
 
     def _look(self) -> None:
         seen = self.network.observe(*self._given)
-        for target, source in zip(self._keys + self._values, (*seen.keys, *seen.values), strict=True):
+        for target, source in zip(
+            self._keys + self._values, (*seen.keys, *seen.values), strict=True
+        ):
             target[:, :, : self._seen].copy_(source)
         for target, source in zip(self._where, (seen.cosine, seen.sine, seen.bias), strict=True):
             target.copy_(source)
@@ -82,14 +102,17 @@ class Captured(Stepper):
         self._output.copy_(self.network.step(self._noisy, self._time, *self._where, self._join))
 
     def _join(self, index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        keys, values = self._keys[index], self._values[index]
+        keys = self._keys[index]
+        values = self._values[index]
         keys[:, :, self._seen :].copy_(k)
         values[:, :, self._seen :].copy_(v)
         return keys, values
 
 
 def recorded(work: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """Work on fixed buffers as one CUDA graph; on a CPU the work itself. Either way it has run before this returns."""
+    """Work on fixed buffers as one CUDA graph; on a CPU the work itself. Either way it has run
+    before this returns.
+    """
     if device.type != "cuda":
         work()
         return work
@@ -101,6 +124,8 @@ def recorded(work: Callable[[], object], device: torch.device) -> Callable[[], o
     torch.cuda.current_stream(device).wait_stream(stream)
     torch.cuda.synchronize(device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU meanwhile
+    with torch.cuda.graph(
+        graph, capture_error_mode="thread_local"
+    ):  # other threads may use the GPU meanwhile
         work()
     return graph.replay

@@ -1,4 +1,6 @@
-"""Weights of one byte: a step reads all of the action expert's weights for a handful of tokens, so it is as quick as they are small."""
+"""Weights of one byte: a step reads all of the action expert's weights for a handful of tokens, so
+it is as quick as they are small.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ MULTIPLE = 16
 
 
 class Float8Linear(nn.Module):
-    """A product with weights [out, in] in float8, scaled row by row; tokens are scaled as they come, each by its largest number.
+    """A product with weights [out, in] in float8, scaled row by row; tokens are scaled as they
+    come, each by its largest number.
 
     That scaling is many small steps, which only a compiler makes one of.
     """
@@ -28,7 +31,12 @@ class Float8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens, scale = quantised(x.flatten(0, -2))
         product = torch.ops.aten._scaled_mm(
-            tokens, self.weight.T, scale_a=scale, scale_b=self.scale, out_dtype=x.dtype, use_fast_accum=True
+            tokens,
+            self.weight.T,
+            scale_a=scale,
+            scale_b=self.scale,
+            out_dtype=x.dtype,
+            use_fast_accum=True,
         )
         return product.unflatten(0, x.shape[:-1])
 

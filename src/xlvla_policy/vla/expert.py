@@ -1,4 +1,6 @@
-"""One expert of the joint transformer: Gemma-style blocks without the attention itself, which the experts share."""
+"""One expert of the joint transformer: Gemma-style blocks without the attention itself, which the
+experts share.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class RmsNorm(nn.Module):
 
 
 class Projections(nn.Module):
-    """Queries, keys, values and output of one expert in one layer; all experts agree on heads and head size."""
+    """Queries, keys, values and output of one expert in one layer; all experts agree on heads and
+    head size.
+    """
 
     def __init__(self, dim: int, heads: int, kv_heads: int, head_dim: int):
         super().__init__()
@@ -46,7 +50,9 @@ class Projections(nn.Module):
 class GatedMlp(nn.Module):
     def __init__(self, config: ExpertConfig):
         super().__init__()
-        self.gate_proj, self.up_proj = (nn.Linear(config.dim, config.mlp, bias=False) for _ in range(2))
+        self.gate_proj, self.up_proj = (
+            nn.Linear(config.dim, config.mlp, bias=False) for _ in range(2)
+        )
         self.down_proj = nn.Linear(config.mlp, config.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +64,8 @@ class Block(nn.Module):
 
     def __init__(self, expert: ExpertConfig, config: VlaConfig):
         super().__init__()
-        self.input_layernorm, self.post_attention_layernorm = RmsNorm(expert.dim), RmsNorm(expert.dim)
+        self.input_layernorm = RmsNorm(expert.dim)
+        self.post_attention_layernorm = RmsNorm(expert.dim)
         self.self_attn = Projections(expert.dim, config.heads, config.kv_heads, config.head_dim)
         self.mlp = GatedMlp(expert)
 

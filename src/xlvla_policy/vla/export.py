@@ -1,12 +1,12 @@
 """A policy as a folder that ONNX Runtime drives a robot with.
 
-    observe.onnx   images, cameras, words, word_mask, past          ->  keys, values, cosine, sine, bias
-    step.onnx      these, noisy [1, A, N], time [1, A, D]           ->  output [1, A, N]
-    policy.json    card, hashes, and what the graphs were made from
-    words.model    the tokenizer
+    observe.onnx   images, cameras, words, word_mask, past          ->  keys, values, cosine, sine,
+    bias step.onnx      these, noisy [1, A, N], time [1, A, D]           ->  output [1, A, N]
+    policy.json    card, hashes, and what the graphs were made from words.model    the tokenizer
     codec/         encoders and decoders of every hand, see latent/export.py
 
-`time` is the embedding of each token's flow time (flow.time_embedding); xlvla_policy/vla/engine.py shows the loop around them.
+`time` is the embedding of each token's flow time (flow.time_embedding); xlvla_policy/vla/engine.py
+shows the loop around them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,16 @@ class Think(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, keys: Tensor, values: Tensor, cosine: Tensor, sine: Tensor, bias: Tensor, noisy: Tensor, time: Tensor) -> Tensor:
+    def forward(
+        self,
+        keys: Tensor,
+        values: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        bias: Tensor,
+        noisy: Tensor,
+        time: Tensor,
+    ) -> Tensor:
         def join(index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
             return torch.cat([keys[index], k], 2), torch.cat([values[index], v], 2)
 
@@ -64,16 +73,28 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     """Writes the folder; refuses weights of another codec, or whose tokenizer is not there.
 
     Args:
-        words: longest sentence [tokens] the graphs read, if less than the policy: a shorter one is quicker.
+        words: longest sentence [tokens] the graphs read, if less than the policy: a shorter one is
+            quicker.
     """
     model, card = checkpoint.load(weights, codec=codec.hash)
-    config = replace(card.config, max_words=min(words or card.config.max_words, card.config.max_words))
+    config = replace(
+        card.config, max_words=min(words or card.config.max_words, card.config.max_words)
+    )
     model.config = config
     words_model = tokenizer.file_of(weights, card.words)
     out.mkdir(parents=True, exist_ok=True)
-    said = checkpoint.metadata(replace(card, config=config))
-    document = {"weights": _hash(weights), "card_format": said["format"], "card": json.loads(said["card"])}
-    about = {"policy": identity(document), "codec": card.codec, "words": card.words, "xlvla": __version__}
+    metadata = checkpoint.metadata(replace(card, config=config))
+    document = {
+        "weights": _hash(weights),
+        "card_format": metadata["format"],
+        "card": json.loads(metadata["card"]),
+    }
+    about = {
+        "policy": identity(document),
+        "codec": card.codec,
+        "words": card.words,
+        "xlvla": __version__,
+    }
     graphs = write_graphs(model, out, about)
     shutil.copyfile(words_model, tokenizer.beside(out))
     parts = codec_export.export(codec, out / "codec")
@@ -93,7 +114,8 @@ def _hash(path: Path) -> str:
 @torch.no_grad()
 def write_graphs(model: Vla, out: Path, about: dict[str, str]) -> list[Path]:
     """Both graphs of a model, in float32; `about` goes into their metadata."""
-    config, network = model.config, Fused(model, torch.device("cpu"), torch.float32)
+    config = model.config
+    network = Fused(model, torch.device("cpu"), torch.float32)
     given = fields(blank(config))
     seen = network.observe(*given)
     noisy = torch.zeros(1, config.action_tokens, config.frames_per_token * config.frame_dim)
@@ -102,15 +124,35 @@ def write_graphs(model: Vla, out: Path, about: dict[str, str]) -> list[Path]:
     inputs = ["images", "cameras", "words", "word_mask", "past"]
     return [
         _graph(Look(network), given, (inputs, observed), out / OBSERVE, about),
-        _graph(Think(network), (*seen, noisy, time), ([*observed, "noisy", "time"], ["output"]), out / STEP, about),
+        _graph(
+            Think(network),
+            (*seen, noisy, time),
+            ([*observed, "noisy", "time"], ["output"]),
+            out / STEP,
+            about,
+        ),
     ]
 
 
-def _graph(module: nn.Module, given: tuple[Tensor, ...], names: tuple[list[str], list[str]], path: Path, about: dict[str, str]) -> Path:
+def _graph(
+    module: nn.Module,
+    given: tuple[Tensor, ...],
+    names: tuple[list[str], list[str]],
+    path: Path,
+    about: dict[str, str],
+) -> Path:
     with TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: shapes are fixed here, and meant to be
         traced = Path(folder) / path.name
-        torch.onnx.export(module, given, str(traced), input_names=names[0], output_names=names[1], opset_version=OPSET, dynamo=False)
+        torch.onnx.export(
+            module,
+            given,
+            str(traced),
+            input_names=names[0],
+            output_names=names[1],
+            opset_version=OPSET,
+            dynamo=False,
+        )
         model = onnx.load(traced)
     helper.set_model_props(model, about)
     beside = path.with_name(f"{path.name}.data")

@@ -1,4 +1,6 @@
-"""Flow matching with openpi's sign: t = 1 is noise, t = 0 is data, the velocity points from data to noise."""
+"""Flow matching with openpi's sign: t = 1 is noise, t = 0 is data, the velocity points from data to
+noise.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,12 @@ def mix(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return t[..., None] * noise + (1 - t[..., None]) * data
 
 
-def per_token(t: Tensor, tokens: int, committed: Tensor) -> Tensor:
-    """Times [B, tokens]: t [B] for every token of a row but its first `committed` [B], which are data already, at 0."""
-    held = torch.arange(tokens, device=t.device) < committed[:, None]
+def per_token(t: Tensor, tokens: int, prefix_tokens: Tensor) -> Tensor:
+    """Times [B, tokens]: t [B] for every token of a row but its first `prefix_tokens` [B], which
+    are
+    data already, at 0.
+    """
+    held = torch.arange(tokens, device=t.device) < prefix_tokens[:, None]
     return torch.where(held, 0.0, t[:, None])
 
 

@@ -1,4 +1,6 @@
-"""The sentence half of the prefix: Gemma's scaled word embedding. Its blocks are the 'language' expert."""
+"""The sentence half of the prefix: Gemma's scaled word embedding. Its blocks are the 'language'
+expert.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,10 @@ import math
 from torch import Tensor, nn
 
 
-class Words(nn.Module):
-    """Token ids [B, L] to embeddings [B, L, D], scaled by sqrt(D) as Gemma does; image tokens are not scaled."""
+class TokenEmbedding(nn.Module):
+    """Token ids [B, L] to embeddings [B, L, D], scaled by sqrt(D) as Gemma does; image tokens are
+    not scaled.
+    """
 
     def __init__(self, vocabulary: int, dim: int):
         super().__init__()

@@ -1,10 +1,13 @@
-"""The policy network: images, a sentence and the previously executed chunk in, the next latent chunk out.
+"""The policy network: images, a sentence and the previously executed chunk in, the next latent
+chunk out.
 
-    prefix   image tokens of every camera, sentence tokens          language expert, one bidirectional block
-    past     the previously executed chunk                          action expert, a block of its own
-    actions  the noisy chunk, every token with its own flow time    action expert, bidirectional
+    prefix   image tokens of every camera, sentence tokens          language expert, one
+    bidirectional block past     the previously executed chunk                          action
+    expert, a block of its own actions  the noisy chunk, every token with its own flow time
+    action expert, bidirectional
 
-A frame is [arm joints, hand latent] of every side, normalised. Which hands the robot has is not an input.
+A frame is [arm joints, hand latent] of every side, normalised. Which hands the robot has is not an
+input.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch import Tensor, nn
 from xlvla_policy.vla import flow
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.joint import Cache, JointTransformer, Part, joint_mask
-from xlvla_policy.vla.language import Words
+from xlvla_policy.vla.language import TokenEmbedding
 from xlvla_policy.vla.vision import Vision, scaled
 
 
@@ -48,7 +51,7 @@ class Vla(nn.Module):
         self.config = config
         width = config.action.dim
         self.vision = Vision(config.vision, config.language.dim)
-        self.language = Words(config.vocabulary, config.language.dim)
+        self.language = TokenEmbedding(config.vocabulary, config.language.dim)
         self.joint = JointTransformer(config)
         self.state_proj = nn.Linear(config.past_frames_per_token * config.frame_dim, width)
         self.action_in_proj = nn.Linear(config.frames_per_token * config.frame_dim, width)
@@ -59,15 +62,21 @@ class Vla(nn.Module):
     def prefix(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Tokens [B, P, D] and their validity [B, P]."""
         batch, cameras = inputs.cameras.shape
-        tokens = self.vision(scaled(inputs.images.flatten(0, 1))).unflatten(0, (batch, cameras)).flatten(1, 2)
+        tokens = (
+            self.vision(scaled(inputs.images.flatten(0, 1)))
+            .unflatten(0, (batch, cameras))
+            .flatten(1, 2)
+        )
         words = self.language(inputs.words)
         seen = inputs.cameras.repeat_interleave(self.config.vision.tokens, 1)
         return torch.cat([tokens.to(words.dtype), words], 1), torch.cat([seen, inputs.word_mask], 1)
 
     def past(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Tokens [B, past_tokens, D] of the previously executed chunk; all are valid."""
-        told = inputs.past[:, -self.config.told_frames :]
-        tokens = self.state_proj(told.unflatten(1, (self.config.past_tokens, -1)).flatten(2))
+        state_history = inputs.past[:, -self.config.history_frames :]
+        tokens = self.state_proj(
+            state_history.unflatten(1, (self.config.past_tokens, -1)).flatten(2)
+        )
         return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
     def observe(self, inputs: Inputs) -> Cache:
@@ -77,16 +86,23 @@ class Vla(nn.Module):
         return cache
 
     def denoise(self, cache: Cache, noisy: Tensor, t: Tensor) -> Tensor:
-        """The head's output [B, tokens, numbers] for noisy tokens at times t [B, tokens]; see VlaConfig.prediction."""
+        """The head's output [B, tokens, numbers] for noisy tokens at times t [B, tokens]; see
+        VlaConfig.prediction.
+        """
         tokens, valid = self._action_tokens(noisy, t)
         _, hidden = self.joint.extend(cache, "action", tokens, valid, output=True)
         assert hidden is not None
         return self.action_out_proj(hidden)
 
     def denoise_uncached(self, inputs: Inputs, noisy: Tensor, t: Tensor) -> Tensor:
-        """`denoise` in one pass over the whole sequence under one mask; the definition that the cached way must equal."""
+        """`denoise` in one pass over the whole sequence under one mask; the definition that the
+        cached way must equal.
+        """
         pieces = [self.prefix(inputs), self.past(inputs), self._action_tokens(noisy, t)]
-        parts: list[Part] = [(name, tokens) for name, (tokens, _) in zip(("language", "action", "action"), pieces, strict=True)]
+        parts: list[Part] = [
+            (name, tokens)
+            for name, (tokens, _) in zip(("language", "action", "action"), pieces, strict=True)
+        ]
         valid = torch.cat([seen for _, seen in pieces], 1)
         mask = joint_mask([tokens.shape[1] for tokens, _ in pieces], valid)
         return self.action_out_proj(self.joint(parts, mask, valid.cumsum(1) - 1)[-1])
@@ -98,19 +114,26 @@ class Vla(nn.Module):
     def loss(self, inputs: Inputs, chunk: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Flow-matching loss of chunks [B, T, frame_dim].
 
-        noise is [B * K, T, frame_dim] and t [B * K]: K draws share an observation, whose tokens are computed once. They
-        are the costly part, so K draws nearly divide the variance of the gradient by K for little more work.
+        noise is [B * K, T, frame_dim] and t [B * K]: K draws share an observation, whose tokens are
+        computed once. They are the costly part, so K draws nearly divide the variance of the
+        gradient by K for little more work.
 
-        With t [B * K, tokens] every token has its own; one at 0 is told as it is, and not asked for.
+        With t [B * K, tokens] every token has its own; one at 0 is told as it is, and not asked
+        for.
         """
         draws = len(noise) // len(chunk)
-        data, noise = self._tokens(chunk).repeat_interleave(draws, 0), self._tokens(noise)
+        data = self._tokens(chunk).repeat_interleave(draws, 0)
+        noise = self._tokens(noise)
         times = t if t.ndim == 2 else t[:, None].expand(-1, self.config.action_tokens)
         noisy = flow.mix(data, noise, times)
         output = self.denoise(self.observe(inputs).repeated(draws), noisy, times)
         target = data if self.config.prediction == "data" else noise - data
         error = self._frames(output.float() - target).square()
-        asked = (times > 0).repeat_interleave(self.config.frames_per_token, 1)[..., None].to(error.dtype)
+        asked = (
+            (times > 0)
+            .repeat_interleave(self.config.frames_per_token, 1)[..., None]
+            .to(error.dtype)
+        )
         # Row by row, so that the mean over a batch is the mean over its parts.
         return ((error * self._weights(error) * asked).mean((1, 2)) / asked.mean((1, 2))).mean()
 
@@ -128,7 +151,9 @@ class Vla(nn.Module):
 
     def _action_tokens(self, noisy: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         embedded = self.action_in_proj(noisy)
-        embedded = torch.cat([embedded, flow.time_embedding(t, self.config.action.dim).to(embedded.dtype)], -1)
+        embedded = torch.cat(
+            [embedded, flow.time_embedding(t, self.config.action.dim).to(embedded.dtype)], -1
+        )
         tokens = self.action_time_mlp_out(nn.functional.silu(self.action_time_mlp_in(embedded)))
         return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 

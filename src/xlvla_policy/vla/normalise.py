@@ -1,9 +1,11 @@
-"""What a standardised number stands for: mean and scale of every number of a frame, over the training data.
+"""What a standardised number stands for: mean and scale of every number of a frame, over the
+training data.
 
-Statistics are kept by block of a frame. Latents mean the same for every hand, so theirs are pooled over all hands: the same
-number then means the same pose whatever the hand, and a hand that was never trained on needs none of its own. Joints are
-another matter: an arm's, and in the raw space a hand's, mean nothing for another model, so each has its own, and one
-that was never trained on is refused by name.
+Statistics are kept by block of a frame. Latents mean the same for every hand, so theirs are pooled
+over all hands: the same number then means the same pose whatever the hand, and a hand that was
+never trained on needs none of its own. Joints are another matter: an arm's, and in the raw space a
+hand's, mean nothing for another model, so each has its own, and one that was never trained on is
+refused by name.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError, nearest
-from xlvla_policy.frames import Block, Frames
 from xlvla_policy.vla.config import VlaConfig
+from xlvla_policy.vla.frames import Block, Frames
 
 SMALLEST_SHARE = 0.15
-"""A number that hardly varies must not have its noise blown up to unit scale: its scale is at least this share of its group's."""
+"""A number that hardly varies must not have its noise blown up to unit scale: its scale is at least
+this share of its group's.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,9 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class Known:
-    """Mean and scale [width] of a block: rad for joints, whose names they come with, plain numbers for latents."""
+    """Mean and scale [width] of a block: rad for joints, whose names they come with, plain numbers
+    for latents.
+    """
 
     joints: tuple[str, ...]
     mean: np.ndarray
@@ -61,7 +67,11 @@ class Statistics:
 
     def document(self) -> dict[str, Any]:
         return {
-            name: {"joints": list(known.joints), "mean": known.mean.tolist(), "scale": known.scale.tolist()}
+            name: {
+                "joints": list(known.joints),
+                "mean": known.mean.tolist(),
+                "scale": known.scale.tolist(),
+            }
             for name, known in self.blocks.items()
         }
 
@@ -69,14 +79,20 @@ class Statistics:
         known = self.blocks.get(block.name)
         if known is None:
             alike = [name for name in self.blocks if name.split()[:2] == [block.side, block.part]]
-            advice = "" if block.part == "arm" else "; a policy of the latent space drives any hand of its codec"
+            advice = (
+                ""
+                if block.part == "arm"
+                else "; a policy of the latent space drives any hand of its codec"
+            )
             raise XlvlaError(
-                f"these weights act on joints of {', '.join(alike) or 'nothing on that side'}, not of {block.name}: "
+                f"these weights act on joints of {', '.join(alike) or 'nothing on that side'}, not "
+                f"of {block.name}: "
                 f"train with it{advice}{nearest(block.name, alike)}"
             )
         if known.joints != block.joints:
             raise XlvlaError(
-                f"these weights know other joints of {block.name}, or in another order: {', '.join(known.joints)}; "
+                f"these weights know other joints of {block.name}, or in another order: "
+                f"{', '.join(known.joints)}; "
                 f"the catalogue has {', '.join(block.joints)}"
             )
         return known
@@ -87,7 +103,12 @@ def from_document(document: Mapping[str, Any]) -> Statistics:
     blocks: dict[str, Known] = {}
     for name, entry in document.items():
         mean, scale = (np.array(entry[key], np.float32) for key in ("mean", "scale"))
-        if mean.ndim != 1 or mean.shape != scale.shape or not np.isfinite(mean).all() or not (np.isfinite(scale) & (scale > 0)).all():
+        if (
+            mean.ndim != 1
+            or mean.shape != scale.shape
+            or not np.isfinite(mean).all()
+            or not (np.isfinite(scale) & (scale > 0)).all()
+        ):
             raise ValueError(f"statistics of {name}")
         blocks[name] = Known(tuple(entry["joints"]), mean, scale)
     return Statistics(blocks)
@@ -119,7 +140,8 @@ def pooled(many: Sequence[Moments], weights: Sequence[float]) -> Moments:
     shares = (counts / counts.sum())[:, None]
     mean = (shares * [each.mean for each in many]).sum(0)
     variance = (shares * [each.variance + (each.mean - mean) ** 2 for each in many]).sum(0)
-    lowest, highest = np.min([each.lowest for each in many], 0), np.max([each.highest for each in many], 0)
+    lowest = np.min([each.lowest for each in many], 0)
+    highest = np.max([each.highest for each in many], 0)
     return Moments(float(counts.sum()), mean, variance, lowest, highest)
 
 
@@ -130,11 +152,16 @@ def fit(seen: Iterable[tuple[Block, Moments]]) -> Statistics:
     for block, each in seen:
         largest[block.kind] = max(largest.get(block.kind, 0.0), float(each.deviation.max()))
     if still := [kind for kind, value in largest.items() if value < 1e-6]:
-        raise XlvlaError(f"no number of '{still[0]}' ever moves in these demonstrations: there is nothing to learn from them")
+        raise XlvlaError(
+            f"no number of '{still[0]}' ever moves in these demonstrations: there is nothing to "
+            "learn from them"
+        )
     blocks: dict[str, Known] = {}
     for block, each in seen:
         scale = np.maximum(each.deviation, SMALLEST_SHARE * largest[block.kind])
-        blocks[block.name] = Known(block.joints, each.mean.astype(np.float32), scale.astype(np.float32))
+        blocks[block.name] = Known(
+            block.joints, each.mean.astype(np.float32), scale.astype(np.float32)
+        )
     return Statistics(blocks)
 
 
@@ -145,4 +172,9 @@ def misfit(statistics: Statistics, config: VlaConfig) -> str:
         if len(known.mean) != wanted:
             return f"{name} has {len(known.mean)} numbers, not {wanted}"
     sides = {name.split()[0] for name in statistics.blocks}
-    return "" if sides == set(config.sides) else f"they are of {' and '.join(sorted(sides)) or 'no side'}, not {' and '.join(config.sides)}"
+    return (
+        ""
+        if sides == set(config.sides)
+        else f"they are of {' and '.join(sorted(sides)) or 'no side'}, not "
+        f"{' and '.join(config.sides)}"
+    )

@@ -1,7 +1,8 @@
 """The published pi0 weights: what they are called and which of ours each is.
 
-Names are those of openpi's PyTorch port; lerobot's `pi0` and `pi0_base` put `model.` in front of them. Of tied weights a file
-may hold either name, and the action expert's language head, which nothing ever reads, is in the files too.
+Names are those of openpi's PyTorch port; lerobot's `pi0` and `pi0_base` put `model.` in front of
+them. Of tied weights a file may hold either name, and the action expert's language head, which
+nothing ever reads, is in the files too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ DEAD = (_P + "gemma_expert.lm_head.weight",)
 PROJECTIONS = ("state_proj.", "action_in_proj.", "action_out_proj.")
 """What depends on the numbers of a frame, so cannot be taken over where frames differ."""
 
-_HEADS = re.compile(r"(state_proj|action_in_proj|action_time_mlp_in|action_time_mlp_out|action_out_proj)\.(weight|bias)$")
+_HEADS = re.compile(
+    r"(state_proj|action_in_proj|action_time_mlp_in|action_time_mlp_out|action_out_proj)\.(weight|bias)$"
+)
 _PREFIXES = tuple(sorted(RENAMED, key=len, reverse=True))
 
 
@@ -46,7 +49,9 @@ class Layout:
 
 
 def layout(names: Iterable[str]) -> Layout:
-    """Where a file keeps what; raises XlvlaError, naming the key, where it is no pi0 of a known layout."""
+    """Where a file keeps what; raises XlvlaError, naming the key, where it is no pi0 of a known
+    layout.
+    """
     names = sorted(names)
     _refuse_others(names)
     keys: dict[str, str] = {}
@@ -55,7 +60,7 @@ def layout(names: Iterable[str]) -> Layout:
         plain = name.removeprefix("model.")
         ours = None if plain in DEAD else our_name(plain)
         if ours is None and plain not in DEAD:
-            raise XlvlaError(f"no pi0 weights of a known layout: nobody knows what '{name}' is")
+            raise XlvlaError(f"no pi0 weights of a known layout: unknown tensor '{name}'")
         if ours is None or ours in keys:
             unused.append(name)
         else:
@@ -75,14 +80,24 @@ def published_names(ours: str) -> tuple[str, ...]:
     """Every name a published file may keep one of our weights under."""
     mine = [prefix for prefix, name in RENAMED.items() if ours.startswith(name)]
     longest = max((len(RENAMED[prefix]) for prefix in mine), default=0)
-    return tuple(prefix + ours[longest:] for prefix in mine if len(RENAMED[prefix]) == longest) or (ours,)
+    return tuple(prefix + ours[longest:] for prefix in mine if len(RENAMED[prefix]) == longest) or (
+        ours,
+    )
 
 
 def _refuse_others(names: list[str]) -> None:
     plain = [name.removeprefix("model.") for name in names]
     if any(".input_layernorm.dense." in name or name.startswith("time_mlp_") for name in plain):
-        raise XlvlaError("these are pi0.5 weights (adaptive norms, no state token): this model is pi0; import pi0 or pi0_base weights")
+        raise XlvlaError(
+            "these are pi0.5 weights (adaptive norms, no state token): this model is pi0; import "
+            "pi0 or pi0_base weights"
+        )
     if any("paligemma_with_expert.paligemma.language_model.model." in name for name in plain):
-        raise XlvlaError("these weights have the names of lerobot's first pi0 port, dropped in 2025: import lerobot/pi0_base or openpi's")
+        raise XlvlaError(
+            "these weights have the names of lerobot's first pi0 port, dropped in 2025: import "
+            "lerobot/pi0_base or openpi's"
+        )
     if not any(name.startswith(_P) for name in plain):
-        raise XlvlaError(f"no pi0 weights: no name begins with '{_P}' (it has {', '.join(names[:3])}, ...)")
+        raise XlvlaError(
+            f"no pi0 weights: no name begins with '{_P}' (it has {', '.join(names[:3])}, ...)"
+        )

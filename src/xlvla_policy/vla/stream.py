@@ -1,7 +1,9 @@
-"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one layer.
+"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one
+layer.
 
-A sealed file carries the SHA-256 of all else in it: header, card and every tensor. So weights and what is said of them belong
-together, or are found out.
+A checksummed file carries the SHA-256 of all else in it: header, card and every tensor. So weights
+and
+what is said of them belong together, or are found out.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from torch import Tensor
 from xlvla.files import replacing
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
-SEAL = "sha256"
-"""Where the metadata of a sealed file have the hash."""
+CHECKSUM = "sha256"
+"""Metadata key of a checksummed file's hash."""
 
 _CODES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _OPEN = b"0" * 64
@@ -46,12 +48,16 @@ def write(
     metadata: Mapping[str, str],
     wrote: Callable[[int], None] = lambda size: None,
     *,
-    sealed: bool = False,
+    checksummed: bool = False,
 ) -> Path:
-    """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch` raises, leaving no file."""
+    """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch`
+    raises, leaving no file.
+    """
     entries = list(entries)
     with replacing(path) as fresh, fresh.open("wb") as file:
-        header = _header(entries, {**metadata, SEAL: _OPEN.decode()} if sealed else metadata)
+        header = _header(
+            entries, {**metadata, CHECKSUM: _OPEN.decode()} if checksummed else metadata
+        )
         digest = hashlib.sha256(header)
         file.write(len(header).to_bytes(8, "little") + header)
         for entry in entries:
@@ -59,17 +65,17 @@ def write(
             assert tuple(tensor.shape) == entry.shape
             content = tensor.reshape(-1).view(torch.uint8).numpy().data
             file.write(content)
-            if sealed:
+            if checksummed:
                 digest.update(content)
             wrote(entry.bytes)
-        if sealed:
+        if checksummed:
             file.seek(8 + header.index(_OPEN))
             file.write(digest.hexdigest().encode())
     return path
 
 
 def intact(path: Path, seal: str) -> bool:
-    """Whether a sealed file is as it was written."""
+    """Whether a file still matches its checksum."""
     with path.open("rb") as file:
         header = file.read(int.from_bytes(file.read(8), "little"))
         digest = hashlib.sha256(header.replace(seal.encode(), _OPEN, 1))
@@ -82,7 +88,11 @@ def _header(entries: list[Entry], metadata: Mapping[str, str]) -> bytes:
     document: dict[str, object] = {"__metadata__": dict(metadata)}
     offset = 0
     for entry in entries:
-        document[entry.name] = {"dtype": _CODES[entry.dtype], "shape": entry.shape, "data_offsets": (offset, offset + entry.bytes)}
+        document[entry.name] = {
+            "dtype": _CODES[entry.dtype],
+            "shape": entry.shape,
+            "data_offsets": (offset, offset + entry.bytes),
+        }
         offset += entry.bytes
     text = json.dumps(document, separators=(",", ":")).encode()
     return text + b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes

@@ -1,4 +1,6 @@
-"""Sentences to token ids with a sentencepiece model: a small bundled one, or PaliGemma's own when the user has it."""
+"""Sentences to token ids with a sentencepiece model: a small bundled one, or PaliGemma's own when
+the user has it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ SHIPPED = Path(__file__).parents[1] / "weights" / "words.model"
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """One sentencepiece model; `hash` names it, since a policy only understands the tokens it was trained with."""
+    """One sentencepiece model; `hash` names it, since a policy only understands the tokens it was
+    trained with.
+    """
 
     processor: sentencepiece.SentencePieceProcessor
     max_words: int
@@ -31,22 +35,31 @@ class Tokenizer:
         """Ids and mask [max_words] of begin, sentence, newline, padding, as pi0 wants a prompt."""
         text = " ".join(sentence.replace("_", " ").split())
         if not text:
-            raise XlvlaError("the instruction is empty: say in words what the robot shall do")
+            raise XlvlaError(
+                "the instruction is empty: give a sentence such as 'Push the cans together.'"
+            )
         ids = [self.processor.bos_id(), *self.processor.encode(text), *self.processor.encode("\n")]
         if len(ids) > self.max_words:
-            raise XlvlaError(f"the instruction takes {len(ids)} tokens, this policy reads at most {self.max_words}: '{text}'")
+            raise XlvlaError(
+                f"the instruction takes {len(ids)} tokens, this policy reads at most "
+                f"{self.max_words}: '{text}'"
+            )
         padded = np.zeros(self.max_words, np.int64)
         padded[: len(ids)] = ids
         return padded, np.arange(self.max_words) < len(ids)
 
 
 def beside(weights: Path) -> Path:
-    """Where the tokenizer of weights lies that were trained with another than the bundled one; of an exported folder, inside."""
+    """Where the tokenizer of weights lies that were trained with another than the bundled one; of
+    an exported folder, inside.
+    """
     return weights / "words.model" if weights.is_dir() else weights.with_suffix(".words")
 
 
 def of(weights: Path, max_words: int, hash: str) -> Tokenizer:
-    """The tokenizer that weights were trained with, known by its hash: the bundled one, or the one that lies beside them."""
+    """The tokenizer that weights were trained with, known by its hash: the bundled one, or the one
+    that lies beside them.
+    """
     return load(max_words, file_of(weights, hash))
 
 
@@ -54,7 +67,10 @@ def file_of(weights: Path, hash: str) -> Path:
     """The sentencepiece model that weights were trained with; XlvlaError where it is not there."""
     known = {load(1, path).hash: path for path in (beside(weights), SHIPPED) if path.is_file()}
     if hash not in known:
-        line = f"policy weights {weights} were trained with tokenizer {hash}, here are {' and '.join(known)}"
+        line = (
+            f"policy weights {weights} were trained with tokenizer {hash}, here are "
+            f"{' and '.join(known)}"
+        )
         raise XlvlaError(f"{line}: put its sentencepiece model at {beside(weights)}")
     return known[hash]
 

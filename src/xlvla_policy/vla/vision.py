@@ -1,4 +1,6 @@
-"""The image tower: a SigLIP-style vision transformer and the projector to the language model's width."""
+"""The image tower: a SigLIP-style vision transformer and the projector to the language model's
+width.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,15 @@ from xlvla_policy.vla.config import VisionConfig
 
 
 class Stem(nn.Module):
-    """3x3 convolutions of stride 2; none at full size, where images go to the patches as they are."""
+    """3x3 convolutions of stride 2; none at full size, where images go to the patches as they
+    are.
+    """
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
-        self.convolutions = nn.ModuleList(_full_gain(nn.Conv2d(a, b, 3, 2, 1), "relu") for a, b in itertools.pairwise(channels))
+        self.convolutions = nn.ModuleList(
+            _full_gain(nn.Conv2d(a, b, 3, 2, 1), "relu") for a, b in itertools.pairwise(channels)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         for convolution in self.convolutions:
@@ -28,25 +34,32 @@ class Stem(nn.Module):
 class Embeddings(nn.Module):
     """Images or feature maps [B, C, H, W] to patch tokens [B, P, D] with learned positions.
 
-    Positions start small and convolutions at full gain: what is seen must not drown in where it is seen.
+    Positions start small and convolutions at full gain: what is seen must not drown in where it is
+    seen.
     """
 
     def __init__(self, config: VisionConfig, channels: int):
         super().__init__()
-        self.patch_embedding = _full_gain(nn.Conv2d(channels, config.dim, config.patch, config.patch), "linear")
+        self.patch_embedding = _full_gain(
+            nn.Conv2d(channels, config.dim, config.patch, config.patch), "linear"
+        )
         self.position_embedding = nn.Embedding(config.patches, config.dim)
         nn.init.normal_(self.position_embedding.weight, std=0.1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.patch_embedding(images).flatten(2).transpose(1, 2) + self.position_embedding.weight
+        return (
+            self.patch_embedding(images).flatten(2).transpose(1, 2) + self.position_embedding.weight
+        )
 
 
 class Keypoints(nn.Module):
-    """Where in the image certain things are: expected coordinates under learned heat maps, as tokens [B, K, D].
+    """Where in the image certain things are: expected coordinates under learned heat maps, as
+    tokens [B, K, D].
 
-    A spatial softmax (Levine et al., 2016) localises to a fraction of a pixel after a few hundred steps; patch tokens alone
-    need very many more samples for it. Every map leans to a part of the image, since things that look alike (two cans)
-    would otherwise pull the same map to their middle.
+    A spatial softmax (Levine et al., 2016) localises to a fraction of a pixel after a few hundred
+    steps; patch tokens alone need very many more samples for it. Every map leans to a part of the
+    image, since things that look alike (two cans) would otherwise pull the same map to their
+    middle.
     """
 
     def __init__(self, channels: int, points: int, tokens: int, dim: int):
@@ -55,14 +68,18 @@ class Keypoints(nn.Module):
         self.heat = _full_gain(nn.Conv2d(channels, points, 1), "relu")
         self.gain = nn.Parameter(torch.full((points, 1), 4.0))
         self.lean = nn.Parameter(nn.init.normal_(torch.empty(points, 2), std=3.0))
-        self.read_in, self.read_out = nn.Linear(2 * points, 2 * dim), nn.Linear(2 * dim, tokens * dim)
+        self.read_in = nn.Linear(2 * points, 2 * dim)
+        self.read_out = nn.Linear(2 * dim, tokens * dim)
         self.tokens = tokens
 
     def forward(self, features: Tensor) -> Tensor:
         features = features + F.gelu(self.refine(features), approximate="tanh")
         heat = self.heat(features)
         grid = coordinates(heat.shape[2], heat.shape[3], heat.device)
-        heat = F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain + self.lean.float() @ grid.T
+        heat = (
+            F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain
+            + self.lean.float() @ grid.T
+        )
         points = (2 * (heat.softmax(-1) @ grid)).to(features.dtype)
         hidden = F.gelu(self.read_in(points.flatten(1)), approximate="tanh")
         return self.read_out(hidden).unflatten(1, (self.tokens, -1))
@@ -70,7 +87,11 @@ class Keypoints(nn.Module):
 
 def coordinates(height: int, width: int, device: torch.device) -> Tensor:
     """x and y [height * width, 2] of every cell, from -1 to 1."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, height, device=device),
+        torch.linspace(-1, 1, width, device=device),
+        indexing="ij",
+    )
     return torch.stack([x, y], -1).flatten(0, 1)
 
 
@@ -88,10 +109,15 @@ class Attention(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.heads = config.heads
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(config.dim, config.dim) for _ in range(4))
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (
+            nn.Linear(config.dim, config.dim) for _ in range(4)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for projection in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
         return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
@@ -101,19 +127,29 @@ class FusedAttention(nn.Module):
     def __init__(self, attention: Attention):
         super().__init__()
         parts = attention.q_proj, attention.k_proj, attention.v_proj
-        self.heads, self.out_proj = attention.heads, attention.out_proj
-        self.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]), requires_grad=False)
-        self.bias = nn.Parameter(torch.cat([part.bias.detach() for part in parts]), requires_grad=False)
+        self.heads = attention.heads
+        self.out_proj = attention.out_proj
+        self.weight = nn.Parameter(
+            torch.cat([part.weight.detach() for part in parts]), requires_grad=False
+        )
+        self.bias = nn.Parameter(
+            torch.cat([part.bias.detach() for part in parts]), requires_grad=False
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = F.linear(x, self.weight, self.bias).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            F.linear(x, self.weight, self.bias)
+            .unflatten(-1, (3, self.heads, -1))
+            .permute(2, 0, 3, 1, 4)
+        )
         return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(config.dim, config.mlp), nn.Linear(config.mlp, config.dim)
+        self.fc1 = nn.Linear(config.dim, config.mlp)
+        self.fc2 = nn.Linear(config.mlp, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
@@ -123,7 +159,8 @@ class Layer(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.layer_norm1, self.layer_norm2 = (nn.LayerNorm(config.dim, eps=1e-6) for _ in range(2))
-        self.self_attn, self.mlp = Attention(config), Mlp(config)
+        self.self_attn = Attention(config)
+        self.mlp = Mlp(config)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.self_attn(self.layer_norm1(x))
@@ -141,7 +178,11 @@ class Vision(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.post_layernorm = nn.LayerNorm(config.dim, eps=1e-6)
         self.projector = nn.Linear(config.dim, out_dim)
-        self.keypoints = Keypoints(channels[-1], config.points, config.point_tokens, out_dim) if config.points else None
+        self.keypoints = (
+            Keypoints(channels[-1], config.points, config.point_tokens, out_dim)
+            if config.points
+            else None
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.stem(images.to(self.projector.weight.dtype))
@@ -149,9 +190,13 @@ class Vision(nn.Module):
         for layer in self.layers:
             x = layer(x)
         x = self.projector(self.post_layernorm(x))
-        return x if self.keypoints is None else torch.cat([x, self.keypoints(features).to(x.dtype)], 1)
+        return (
+            x if self.keypoints is None else torch.cat([x, self.keypoints(features).to(x.dtype)], 1)
+        )
 
 
 def scaled(images: Tensor) -> Tensor:
-    """uint8 [..., H, W, 3] to [..., 3, H, W] in [-1, 1]; the memory stays channels-last, which convolutions like best."""
+    """uint8 [..., H, W, 3] to [..., 3, H, W] in [-1, 1]; the memory stays channels-last, which
+    convolutions like best.
+    """
     return images.to(torch.float32).transpose(-1, -2).transpose(-2, -3) / 127.5 - 1

@@ -1,10 +1,13 @@
-"""The camera of a rehearsal: emulated devices move a simulated robot among the objects of a task, and this node shows it."""
+"""The camera of a rehearsal: emulated devices move a simulated robot among the objects of a task,
+and this node shows it.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 
+from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import forms, priority, topics
 from xlvla.ros.main import run
@@ -16,9 +19,11 @@ STEP_S = 0.01
 
 
 class MirrorNode(WorldNode):
-    """A world in real time whose robot goes where the drivers say the devices are; it says nothing but what is to be seen.
+    """A world in real time whose robot goes where the drivers say the devices are; it says nothing
+    but what is to be seen.
 
-    `/sim/reset` puts the objects of the next seed on the table; the robot stays where its devices are.
+    `/sim/reset` puts the objects of the next seed on the table; the robot stays where its devices
+    are.
     """
 
     def __init__(self) -> None:
@@ -26,12 +31,23 @@ class MirrorNode(WorldNode):
 
     def configure(self) -> None:
         if self.rig.sim:
-            raise XlvlaError(f"rig '{self.rig.name}' is simulated: only a rig of devices can be mirrored")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' is simulated: only a rig of devices can be mirrored"
+            )
         priority.give_way()
-        emulated = {name: camera for name, camera in self.rig.cameras.items() if camera.device and camera.device.emulated}
-        self.prepare(self.rig.with_choices(sim=True), emulated, speed=1.0)
+        emulated = {
+            name: camera
+            for name, camera in self.rig.cameras.items()
+            if camera.device and camera.device.emulated
+        }
+        self.prepare(rig_file.with_choices(self.rig, sim=True), emulated, speed=1.0)
         self._devices = {
-            key: Reader(self, topics.joint_states(*key), forms.joints(self.rig.joint_names(*key), self.clock.now_ns)) for key in self.parts
+            key: Reader(
+                self,
+                topics.joint_states(*key),
+                forms.joints(self.rig.joint_names(*key), self.clock.now_ns),
+            )
+            for key in self.parts
         }
         self._measured: dict[str, float] = {}
 
@@ -50,11 +66,15 @@ class MirrorNode(WorldNode):
 
     def _follow(self, world: World) -> None:
         for (side, part), reader in self._devices.items():
-            said = reader.newest()
-            if said is None:
+            state = reader.newest()
+            if state is None:
                 continue
-            measured = dict(zip(self.rig.joint_names(side, part), said.position.tolist(), strict=True))
-            if not self._measured.keys() & measured.keys():  # a device's first word: be there at once
+            measured = dict(
+                zip(self.rig.joint_names(side, part), state.position.tolist(), strict=True)
+            )
+            if (
+                not self._measured.keys() & measured.keys()
+            ):  # a device's first word: be there at once
                 world.reset(self.seed, self._measured | measured)
             self._measured |= measured
             world.command(side, part, measured)

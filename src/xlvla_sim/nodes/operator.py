@@ -1,4 +1,6 @@
-"""A scripted operator: solves the rig's task by hand, episode after episode, through whatever follows a person's hands."""
+"""A scripted operator: solves the rig's task by hand, episode after episode, through whatever
+follows a person's hands.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,13 @@ from xlvla_sim.scripted_operator import ScriptedOperator
 RATE_HZ = 60.0
 FRAME = "operator"
 """Whose world wrists are in."""
-SEEN_S, JOINED_S, JUDGED_S = 0.5, 1.1, 1.5
-"""How long hands are shown before the clutch is closed; are held still until the robot's fingers have joined them; and at most
-how long it may take until the task is known to be done [s, simulated]."""
+SEEN_S = 0.5
+JOINED_S = 1.1
+JUDGED_S = 1.5
+"""How long hands are shown before the clutch is closed; are held still until the robot's fingers
+have joined them; and at most how long it may take until the task is known to be done [s,
+simulated].
+"""
 OPEN_S = 0.2
 """How long hands rest once the robot was let go, and before it is taken up again."""
 REFUSED_S = 5.0
@@ -43,9 +49,11 @@ Wait = Generator[None, None, None]
 
 
 class OperatorNode(RigNode):
-    """Says where its hands are 60 times a second, whatever else it does or waits for; its plan is played in simulated time.
+    """Says where its hands are 60 times a second, whatever else it does or waits for; its plan is
+    played in simulated time.
 
-    With a recorder in the rig it presses `start` before and `stop` after each episode, then `success` or `failure`.
+    With a recorder in the rig it presses `start` before and `stop` after each episode, then
+    `success` or `failure`.
     """
 
     def __init__(self) -> None:
@@ -53,20 +61,34 @@ class OperatorNode(RigNode):
 
     def configure(self) -> None:
         if self.rig.sim is None or self.rig.teleop is None:
-            raise XlvlaError(f"rig '{self.rig.name}' has no scripted operator: it needs `sim` and `teleop`")
+            raise XlvlaError(
+                f"rig '{self.rig.name}' has no scripted operator: it needs `sim` and `teleop`"
+            )
         self._operator = ScriptedOperator(self.rig)
         sys.setswitchinterval(SWITCH_S)
         self.health.fact("scheduling", priority.hasten())
         self._episodes = int(self.rig.teleop.options.get("episodes", 0))
         self._wrists = {side: self.publisher(topics.tracked_wrist(side)) for side in self.rig.sides}
-        self._keypoints = {side: self.publisher(topics.tracked_keypoints(side)) for side in self.rig.sides}
-        self._button, self._instruction = self.publisher(topics.BUTTON), self.publisher(topics.INSTRUCTION)
+        self._keypoints = {
+            side: self.publisher(topics.tracked_keypoints(side)) for side in self.rig.sides
+        }
+        self._button, self._instruction = (
+            self.publisher(topics.BUTTON),
+            self.publisher(topics.INSTRUCTION),
+        )
         services = (topics.SIM_RESET, topics.TELEOP_CLUTCH)
-        self._offered = {service.name: self.create_client(service.type, service.name) for service in services}
-        said = {topics.SIM_STATUS: statuses.SIM, topics.TELEOP_STATUS: statuses.TELEOP, topics.RECORDER_STATUS: statuses.RECORDER}
-        self._readers = {topic.name: Reader(self, topic, form) for topic, form in said.items()}
-        self._said: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
-        self._states, self._positions = Reader(self, topics.SIM_STATE, forms.ROW), np.zeros(0)
+        self._offered = {
+            service.name: self.create_client(service.type, service.name) for service in services
+        }
+        watched = {
+            topics.SIM_STATUS: statuses.SIM,
+            topics.TELEOP_STATUS: statuses.TELEOP,
+            topics.RECORDER_STATUS: statuses.RECORDER,
+        }
+        self._readers = {topic.name: Reader(self, topic, form) for topic, form in watched.items()}
+        self._statuses: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
+        self._states = Reader(self, topics.SIM_STATE, forms.ROW)
+        self._positions = np.zeros(0)
         self._begun = self._now_ns = 0
         self._passed_s = 0.0
 
@@ -77,14 +99,17 @@ class OperatorNode(RigNode):
         with ThreadPoolExecutor(1, "operator plans") as self._planner:
             errand = self._all_episodes()
             for now_ns in self._ticks(stop):
-                self._passed_s, self._now_ns = (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0, now_ns
+                self._passed_s = (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0
+                self._now_ns = now_ns
                 self._hear()
                 next(errand)
                 self._tell(now_ns)
                 self.health.tick("hands")
 
     def _ticks(self, stop: threading.Event) -> Iterator[int]:
-        """The simulation's time [ns], as often in real time as a tracker sees: however slow a simulation is, nobody looks lost."""
+        """The simulation's time [ns], as often in real time as a tracker sees: however slow a
+        simulation is, tracking is never lost.
+        """
         due_s = time.monotonic()
         while not stop.wait(max(due_s - time.monotonic(), 0.0)):
             due_s = max(due_s + 1 / RATE_HZ, time.monotonic())
@@ -93,9 +118,9 @@ class OperatorNode(RigNode):
 
     def _hear(self) -> None:
         for name, reader in self._readers.items():
-            if (said := reader.newest()) is not None:
-                self._said[name].clear()
-                self._said[name].update(said)
+            if (status := reader.newest()) is not None:
+                self._statuses[name].clear()
+                self._statuses[name].update(status)
         if (state := self._states.newest()) is not None and state[0] == str(self._begun):
             self._positions = state[1]
 
@@ -103,7 +128,9 @@ class OperatorNode(RigNode):
         """The wrist is said last, so that whoever hears it has the fingers already."""
         for side in self.rig.sides:
             if (hands := self._operator.hands(side)) is not None:
-                self._keypoints[side].publish(geometry.cloud(hands.keypoints, now_ns, f"{FRAME}/{side}_wrist"))
+                self._keypoints[side].publish(
+                    geometry.cloud(hands.keypoints, now_ns, f"{FRAME}/{side}_wrist")
+                )
                 self._wrists[side].publish(geometry.pose(hands.T_world_wrist, now_ns, FRAME))
 
     def _all_episodes(self) -> Wait:
@@ -113,7 +140,7 @@ class OperatorNode(RigNode):
             except XlvlaError as error:
                 self.health.counts["given up"] += 1
                 self.warn(f"the scripted operator gives this episode up: {error}")
-                if self._said[topics.RECORDER_STATUS.name].get("state") == "recording":
+                if self._statuses[topics.RECORDER_STATUS.name].get("state") == "recording":
                     self._button.publish(String(data="stop"))
                 yield from self._pass(1.0)
             self.health.counts["episodes"] = number
@@ -123,11 +150,14 @@ class OperatorNode(RigNode):
 
     def _episode(self) -> Wait:
         status = statuses.parsed((yield from self._call(topics.SIM_RESET)), statuses.SIM_SHAPE)
-        self._begun, self._positions = status["begun"], np.zeros(0)
+        self._begun = status["begun"]
+        self._positions = np.zeros(0)
         script = yield from self._thought(lambda: self._operator.begin(status["seed"]))
         self._operator.play(script)
         yield from self._pass(SEEN_S)
-        yield from self._until(lambda: self._every("tracked"), "teleoperation does not see the operator's hands")
+        yield from self._until(
+            lambda: self._every("tracked"), "teleoperation does not see the operator's hands"
+        )
         yield from self._record("recording")
         yield from self._clutch()
         yield from self._pass(JOINED_S)
@@ -152,14 +182,16 @@ class OperatorNode(RigNode):
                 else:
                     yield from self._take_up()
             positions = yield from self._seen()
-            script = yield from self._thought(lambda positions=positions: self._operator.go_on(positions))
+            script = yield from self._thought(
+                lambda positions=positions: self._operator.go_on(positions)
+            )
         end_ns = self._now_ns + round(JUDGED_S * SECOND)
         while not self._task.get("success") and self._now_ns < end_ns:
             yield
         return "" if self._task.get("success") else str(self._task.get("text"))
 
     def _take_up(self) -> Wait:
-        """The robot was let go: hands go where it is and close the clutch anew."""
+        """The clutch opened: hands move to the robot's pose and close the clutch again."""
         self.health.counts["taken up again"] += 1
         yield from self._pass(OPEN_S)
         positions = yield from self._seen()
@@ -168,8 +200,11 @@ class OperatorNode(RigNode):
         yield from self._clutch()
 
     def _clutch(self) -> Wait:
-        """Closes the clutch, again and again where hands are not seen just then, until every side follows."""
-        refused, end_ns = "", self._now_ns + round(REFUSED_S * SECOND)
+        """Closes the clutch, again and again where hands are not seen just then, until every side
+        follows.
+        """
+        refused = ""
+        end_ns = self._now_ns + round(REFUSED_S * SECOND)
         while not self._every("clutched"):
             if self._now_ns > end_ns:
                 raise XlvlaError(f"the clutch does not close: {refused}")
@@ -187,32 +222,36 @@ class OperatorNode(RigNode):
     @property
     def _task(self) -> dict[str, Any]:
         """What the simulation said last of this episode."""
-        status = self._said[topics.SIM_STATUS.name]
+        status = self._statuses[topics.SIM_STATUS.name]
         return status if status.get("begun") == self._begun else {}
 
     @property
     def _lost(self) -> str:
         """Why the task cannot be done any more."""
-        return str(self._task["text"]) if self._task.get("done") and not self._task["success"] else ""
+        return (
+            str(self._task["text"]) if self._task.get("done") and not self._task["success"] else ""
+        )
 
     def _every(self, what: str) -> bool:
         """Whether every side is `tracked`, or `clutched`, as teleoperation said last."""
-        sides = self._said[topics.TELEOP_STATUS.name].get("sides", {})
+        sides = self._statuses[topics.TELEOP_STATUS.name].get("sides", {})
         return all(sides.get(side, {}).get(what) for side in self.rig.sides)
 
     def _record(self, state: str) -> Wait:
         """Presses `start` or `stop` and waits until the recorder is in a state."""
         if self.rig.recorder is None:
             return
-        said = self._said[topics.RECORDER_STATUS.name]
-        yield from self._until(lambda: bool(said), "the recorder says nothing")
+        status = self._statuses[topics.RECORDER_STATUS.name]
+        yield from self._until(lambda: bool(status), "the recorder says nothing")
         self._button.publish(String(data="start" if state == "recording" else "stop"))
-        yield from self._until(lambda: said.get("state") == state, f"the recorder was to be {state}")
+        yield from self._until(
+            lambda: status.get("state") == state, f"the recorder was to be {state}"
+        )
 
     def _call(self, service: topics.Service, **fields: Any) -> Generator[None, None, str]:
         """The message of a service's answer; XlvlaError where the answer is no, or none comes."""
         client = self._offered[service.name]
-        yield from self._until(client.service_is_ready, f"nobody offers {service.name}")
+        yield from self._until(client.service_is_ready, f"no node provides {service.name}")
         asked = client.call_async(service.type.Request(**fields))
         try:
             yield from self._until(asked.done, f"{service.name} did not answer")

@@ -23,21 +23,29 @@ class SimNode(WorldNode):
 
     def configure(self) -> None:
         self.prepare(self.rig, self.rig.cameras, speed=self.rig.sim.speed if self.rig.sim else 1.0)
-        self._clock_topic, self._reset_topic = self.publisher(topics.CLOCK), self.publisher(topics.RESET)
+        self._clock_topic, self._reset_topic = (
+            self.publisher(topics.CLOCK),
+            self.publisher(topics.RESET),
+        )
         self._joints = {key: self.publisher(topics.joint_states(*key)) for key in self.parts}
-        self._samples = {key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts}
-        self._drivers = {key: SimulatedDriver(self, *key, lambda: self._now_ns) for key in self.parts}
+        self._samples = {
+            key: convert.JointMessage(self.rig.joint_names(*key)) for key in self.parts
+        }
+        self._drivers = {
+            key: SimulatedDriver(self, *key, lambda: self._now_ns) for key in self.parts
+        }
         self._stops = Reader(self, topics.STOP.history(stop.KEPT), stop.FORM)
         self._now_ns = convert.SECOND
 
     def advance(self, world: World, stop: threading.Event) -> None:
         period_s = 1 / self.sim.joint_state_hz
-        self._now_ns, self.begun = convert.SECOND, 0
-        self._begin_era("start", world)
+        self._now_ns = convert.SECOND
+        self.begun = 0
+        self._publish_reset("start", world)
         self.health.ok(f"simulating {self.sim.task}")
         while not stop.is_set():
             self.answer_resets(world)
-            self._hear_stops()
+            self._read_stops()
             for driver in self._drivers.values():
                 driver.drive(world)
             world.step(period_s)
@@ -48,7 +56,7 @@ class SimNode(WorldNode):
 
     def begin_again(self, world: World) -> None:
         world.reset(self.seed)
-        self._begin_era(f"episode {self.episode}", world)
+        self._publish_reset(f"episode {self.episode}", world)
 
     def _tell(self, world: World) -> None:
         for key, publisher in self._joints.items():
@@ -56,13 +64,15 @@ class SimNode(WorldNode):
         self._clock_topic.publish(Clock(clock=convert.stamp(self._now_ns)))
         self.show(world, self._now_ns)
 
-    def _hear_stops(self) -> None:
-        for said in self._stops.every():
+    def _read_stops(self) -> None:
+        for request in self._stops.every():
             for driver in self._drivers.values():
-                driver.hear(said)
+                driver.on_stop(request)
 
-    def _begin_era(self, name: str, world: World) -> None:
-        """An era begins after everything told so far: what bears an earlier stamp shows the world before the reset."""
+    def _publish_reset(self, name: str, world: World) -> None:
+        """A reset is stamped later than everything published so far: an earlier stamp shows the
+        world before the reset.
+        """
         self._now_ns += 1
         for driver in self._drivers.values():
             driver.begin(name, world)

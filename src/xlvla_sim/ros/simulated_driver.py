@@ -1,4 +1,6 @@
-"""What a driver does, for a part of a simulated robot: the same guard, the same stop, the same word of how the device is."""
+"""What a driver does, for a part of a simulated robot: the same guard, the same stop, the same word
+of how the device is.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from xlvla.types import Part, Side
 from xlvla_sim.world import World
 
 COMMANDS_KEPT = 16
-"""Commands that may come between two steps of the simulation: how fast they move is told by every one."""
+"""Commands that may come between two steps of the simulation: how fast they move is told by every
+one.
+"""
 
 REFUSAL_SHOWN_NS = SECOND
 """How long a second writer is spoken of."""
@@ -39,23 +43,29 @@ class SimulatedDriver:
         rig = node.rig
         assert rig.sim is not None
         limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-        self._guard = part_guard(rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s)
+        self._guard = part_guard(
+            rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s
+        )
         self._topic = topics.command(side, part)
-        self._commands = Reader(node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part)))
+        self._commands = Reader(
+            node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part))
+        )
         self._status = node.publisher(topics.device(side, part))
-        self._era, self._void_ns = "", 0
-        self._strangers, self._refused_ns = "", -REFUSAL_SHOWN_NS
-        self._said = ""
+        self._reset_id = ""
+        self._valid_since_ns = 0
+        self._strangers = ""
+        self._refused_ns = -REFUSAL_SHOWN_NS
+        self._last_status = ""
 
-    def begin(self, era: str, world: World) -> None:
-        """An era begins: what was commanded before is void."""
-        self._era, self._void_ns = era, self._now_ns()
+    def begin(self, reset_id: str, world: World) -> None:
+        """A reset: commands made before it are discarded."""
+        self._reset_id, self._valid_since_ns = reset_id, self._now_ns()
         self._guard.anchor(world.joint_state(self.side, self.part)[0])
         self._refused_ns = self._now_ns() - REFUSAL_SHOWN_NS
 
-    def hear(self, said: stop.Stop) -> None:
-        if said.stopped:
-            self._guard.stop(said.by or "somebody")
+    def on_stop(self, request: stop.Stop) -> None:
+        if request.stopped:
+            self._guard.stop(request.by or "somebody")
         else:
             self._guard.release()
 
@@ -68,7 +78,9 @@ class SimulatedDriver:
             except XlvlaError as error:
                 self._commands.refuse(error)
         target = self._guard.target()
-        world.command(self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True)))
+        world.command(
+            self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True))
+        )
         self._tell()
 
     def _now_s(self) -> float:
@@ -76,9 +88,9 @@ class SimulatedDriver:
 
     def _take(self, message: JointState) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
-        session, era = command_session.decode(message.header.frame_id)
-        if stamp_ns < self._void_ns or era not in ("", self._era):
-            self._node.health.counts["void commands"] += 1
+        session, reset_id = command_session.decode(message.header.frame_id)
+        if stamp_ns < self._valid_since_ns or reset_id not in ("", self._reset_id):
+            self._node.health.counts["discarded commands"] += 1
             return
         try:
             self._guard.offer(convert.by_name(message), stamp_ns / SECOND, self._now_s(), session)
@@ -97,14 +109,20 @@ class SimulatedDriver:
 
     def _tell(self) -> None:
         """Says at every change how the part is."""
-        by, level, line = self._guard.stopped, DiagnosticStatus.OK, "simulated"
+        by = self._guard.stopped
+        level = DiagnosticStatus.OK
+        line = "simulated"
         if by is not None:
-            level, line = DiagnosticStatus.WARN, f"stopped by {by}: holding until {topics.MOTION_RESET.name}"
+            level = DiagnosticStatus.WARN
+            line = f"stopped by {by}: holding until {topics.MOTION_RESET.name}"
         elif self._now_ns() < self._refused_ns + REFUSAL_SHOWN_NS:
-            level, line = DiagnosticStatus.WARN, self._strangers
-        if line == self._said:
+            level = DiagnosticStatus.WARN
+            line = self._strangers
+        if line == self._last_status:
             return
-        self._said = line
-        status = DiagnosticStatus(level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation")
+        self._last_status = line
+        status = DiagnosticStatus(
+            level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation"
+        )
         stop.mark(status, by)
         self._status.publish(status)

@@ -1,4 +1,6 @@
-"""A node with a simulated world: it steps the world, shows what its cameras see, and resets it when asked."""
+"""A node with a simulated world: it steps the world, shows what its cameras see, and resets it when
+asked.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from std_msgs.msg import String
 from xlvla.errors import XlvlaError
 from xlvla.rig import Camera, Rig
 from xlvla.ros import convert, topics
-from xlvla.ros.eye import Eye
+from xlvla.ros.camera_publisher import CameraPublisher
 from xlvla.ros.node import RigNode
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.pace import Due, Pacer
@@ -26,9 +28,11 @@ RESET_TIMEOUT_S = 10.0
 
 
 class WorldNode(RigNode):
-    """One thread steps the world, because its graphics belong to the thread that made it; ROS is input and output around it.
+    """One thread steps the world, because its graphics belong to the thread that made it; ROS is
+    input and output around it.
 
-    Episode n has seed `sim.seed` + n; episode 0 stands from the start, and the first `/sim/reset` begins it anew.
+    Episode n has seed `sim.seed` + n; episode 0 stands from the start, and the first `/sim/reset`
+    begins it anew.
     """
 
     def __init__(self, name: str) -> None:
@@ -49,13 +53,22 @@ class WorldNode(RigNode):
         raise NotImplementedError
 
     def prepare(self, simulated: Rig, cameras: Mapping[str, Camera], speed: float) -> None:
-        """Publishers and services; of a world that is to run so many times as fast as reality, 0 as fast as it can."""
+        """Publishers and services; of a world that is to run so many times as fast as reality, 0 as
+        fast as it can.
+        """
         if simulated.sim is None:
-            raise XlvlaError(f"rig '{simulated.name}' has no `sim` section, so there is nothing to simulate")
-        self.sim, self._simulated, self._speed = simulated.sim, simulated, speed
+            raise XlvlaError(
+                f"rig '{simulated.name}' has no `sim` section, so there is nothing to simulate"
+            )
+        self.sim = simulated.sim
+        self._simulated = simulated
+        self._speed = speed
         self._cameras = cameras
-        self._eyes = {name: Eye(self, name, camera) for name, camera in cameras.items()}
-        self._status, self._positions = self.publisher(topics.SIM_STATUS), self.publisher(topics.SIM_STATE)
+        self._eyes = {name: CameraPublisher(self, name, camera) for name, camera in cameras.items()}
+        self._status, self._positions = (
+            self.publisher(topics.SIM_STATUS),
+            self.publisher(topics.SIM_STATE),
+        )
         self.begun = 0
         self.serve(topics.SIM_RESET, self._ask_reset)
 
@@ -93,7 +106,9 @@ class WorldNode(RigNode):
             return asked.result(RESET_TIMEOUT_S)
         except FutureTimeout:
             asked.cancel()
-            raise XlvlaError(f"the {self.get_name()} did not reset within {RESET_TIMEOUT_S:.0f} s") from None
+            raise XlvlaError(
+                f"the {self.get_name()} did not reset within {RESET_TIMEOUT_S:.0f} s"
+            ) from None
 
     def answer_resets(self, world: World) -> None:
         while not self._resets.empty():
@@ -115,6 +130,16 @@ class WorldNode(RigNode):
     def _state(self, world: World) -> str:
         self.health.fact("real-time factor", round(self.pacer.factor, 2))
         status = world.status()
-        state = {"begun": self.begun, "episode": self.episode, "seed": self.seed, "time_s": round(world.time_s, 3)}
-        state |= {"success": bool(status.success), "stage": float(status.stage), "done": bool(status.done), "text": status.text}
+        state = {
+            "begun": self.begun,
+            "episode": self.episode,
+            "seed": self.seed,
+            "time_s": round(world.time_s, 3),
+        }
+        state |= {
+            "success": bool(status.success),
+            "stage": float(status.stage),
+            "done": bool(status.done),
+            "text": status.text,
+        }
         return json.dumps(state | {"real_time_factor": round(self.pacer.factor, 3)})

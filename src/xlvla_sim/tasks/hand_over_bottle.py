@@ -1,5 +1,6 @@
-"""Hand over the white bottle from right hand to left hand: the right hand takes it low and holds it up in the middle, the
-left one takes it high and carries it away."""
+"""Hand over the white bottle from right hand to left hand: the right hand takes it low and holds it
+up in the middle, the left one takes it high and carries it away.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +13,30 @@ from xlvla_sim.conditions import lifted, off_table, toppled
 from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import bring, from_side, release, take, take_over
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle
 
-RADIUS, HEIGHT, MASS, SPOUT = 0.029, 0.235, 0.35, (0.012, 0.025)
+RADIUS = 0.029
+HEIGHT = 0.235
+MASS = 0.35
+SPOUT = (0.012, 0.025)
 """A tall white bottle of shampoo [m, kg]."""
 
-X, Y = (0.37, 0.45), (-0.20, -0.12)
+X = (0.37, 0.45)
+Y = (-0.20, -0.12)
 """Where it stands at the start [m], on the right."""
 
-LOW, HIGH = -0.040, 0.080
+LOW = -0.040
+HIGH = 0.080
 """Where on the bottle the right and the left hand take it, above its middle [m]."""
 
 DEPTH = 0.040
-"""How deep in the left hand it is [m]: in its palm, as the right hand does not let it slip to where fingers hold it best."""
+"""How deep in the left hand it is [m]: in its palm, as the right hand does not let it slip to where
+fingers hold it best.
+"""
 
-MEETING, LEFT_M = np.array([0.42, 0.0]), 0.06
+MEETING = np.array([0.42, 0.0])
+LEFT_M = 0.06
 """Where the hands meet, and how far to the left the bottle is to be in the end [m]."""
 
 
@@ -37,7 +46,11 @@ def in_air(state: State) -> bool:
 
 def left_alone(state: State) -> bool:
     """Whether the left hand alone holds the bottle up."""
-    return in_air(state) and state.touches_robot("bottle", "left") and not state.touches_robot("bottle", "right")
+    return (
+        in_air(state)
+        and state.touches_robot("bottle", "left")
+        and not state.touches_robot("bottle", "right")
+    )
 
 
 class HandOverBottle:
@@ -45,19 +58,44 @@ class HandOverBottle:
 
     sentence = "Hand over the white bottle from right hand to left hand."
     time_limit_s = 30.0
-    stages: Sequence[Stage] = (
-        Stage("lift it with the right hand", lambda state: in_air(state) and state.touches_robot("bottle", "right")),
-        Stage("hold it with both hands", lambda state: in_air(state) and all(state.touches_robot("bottle", s) for s in ("left", "right"))),
-        Stage("let go with the right hand", left_alone),
-        Stage("carry it to the left", lambda state: left_alone(state) and state.position("bottle")[1] > LEFT_M, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage(
+            "lift it with the right hand",
+            lambda state: in_air(state) and state.touches_robot("bottle", "right"),
+        ),
+        TaskStage(
+            "hold it with both hands",
+            lambda state: (
+                in_air(state) and all(state.touches_robot("bottle", s) for s in ("left", "right"))
+            ),
+        ),
+        TaskStage("let go with the right hand", left_alone),
+        TaskStage(
+            "carry it to the left",
+            lambda state: left_alone(state) and state.position("bottle")[1] > LEFT_M,
+            hold_s=0.3,
+        ),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         label = wrapper("PURE", (246, 247, 248), (214, 226, 236), (60, 90, 130), times=2)
-        add_bottle(spec, "bottle", radius=RADIUS, height=HEIGHT, mass=MASS, label=label, colour=(0.95, 0.95, 0.96), spout=SPOUT)
+        add_bottle(
+            spec,
+            "bottle",
+            radius=RADIUS,
+            height=HEIGHT,
+            mass=MASS,
+            label=label,
+            colour=(0.95, 0.95, 0.96),
+            spout=SPOUT,
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
-        state.place("bottle", np.array([rng.uniform(*X), rng.uniform(*Y), HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
+        state.place(
+            "bottle",
+            np.array([rng.uniform(*X), rng.uniform(*Y), HEIGHT / 2]),
+            yaw=rng.uniform(-np.pi, np.pi),
+        )
         state.tint("bottle/label", rng.uniform(0.9, 1.0) * rng.uniform(0.97, 1.0, 3))
 
     def lost(self, state: State) -> str | None:
@@ -69,7 +107,9 @@ class HandOverBottle:
         high = from_side(2 * RADIUS, depth=DEPTH, above=HIGH, squeeze=0.05)
         meeting = np.array([*(MEETING + rng.uniform(-0.02, 0.02, 2)), HEIGHT / 2 + 0.10])
         held = yield from take(state, "bottle", "right", low, rng, lift=0.08)
-        offered = yield from bring(state, "bottle", "right", held, meeting, pace, over=0.01, stand=True)
+        offered = yield from bring(
+            state, "bottle", "right", held, meeting, pace, over=0.01, stand=True
+        )
         taken = yield from take_over(state, "bottle", "left", high, rng)
         yield from release(state, "bottle", "right", offered, low, pace, away=(-0.02, -0.10, 0.0))
         goal = np.array([meeting[0], LEFT_M + rng.uniform(0.06, 0.10), meeting[2]])

@@ -1,4 +1,5 @@
-"""Pour mustard sauce into the meat can: the hand on the bottle's side takes it, pours and puts it down again.
+"""Pour mustard sauce into the meat can: the hand on the bottle's side takes it, pours and puts it
+down again.
 
 Pouring is judged by tilt and position, see `xlvla_sim.pouring`.
 """
@@ -15,15 +16,22 @@ from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import from_side
 from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle, add_can
 
-RADIUS, HEIGHT, MASS, SPOUT = 0.029, 0.135, 0.38, (0.009, 0.042)
+RADIUS = 0.029
+HEIGHT = 0.135
+MASS = 0.38
+SPOUT = (0.009, 0.042)
 """A squeeze bottle of mustard [m, kg]."""
 
-CAN_RADIUS, CAN_HEIGHT, CAN_MASS = 0.045, 0.075, 0.36
-CAN_X, CAN_Y = (0.40, 0.47), (-0.04, 0.02)
-X, Y = (0.37, 0.46), (0.19, 0.26)
+CAN_RADIUS = 0.045
+CAN_HEIGHT = 0.075
+CAN_MASS = 0.36
+CAN_X = (0.40, 0.47)
+CAN_Y = (-0.04, 0.02)
+X = (0.37, 0.46)
+Y = (0.19, 0.26)
 """Where the can stands, with y towards the bottle, and where the bottle stands [m]."""
 
 MEAT = Target("meat_can", CAN_RADIUS, CAN_HEIGHT / 2)
@@ -34,23 +42,49 @@ class PourSauce:
 
     sentence = "Pour mustard sauce into the meat can."
     time_limit_s = 30.0
-    stages: Sequence[Stage] = (
-        Stage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
-        Stage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
-        Stage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
-        Stage("put the bottle down", lambda state: put_back(state, "mustard", HEIGHT / 2), hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
+        TaskStage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
+        TaskStage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
+        TaskStage(
+            "put the bottle down", lambda state: put_back(state, "mustard", HEIGHT / 2), hold_s=0.3
+        ),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         mustard = wrapper("MUSTARD", (244, 196, 20), (250, 240, 200), (150, 40, 20), times=3)
         meat = wrapper("MEAT", (26, 60, 140), (248, 214, 60), (30, 40, 110), times=4)
-        add_can(spec, "meat_can", radius=CAN_RADIUS, height=CAN_HEIGHT, mass=CAN_MASS, label=meat, inside=(0.78, 0.45, 0.40))
-        add_bottle(spec, "mustard", radius=RADIUS, height=HEIGHT, mass=MASS, label=mustard, colour=(0.95, 0.77, 0.10), spout=SPOUT)
+        add_can(
+            spec,
+            "meat_can",
+            radius=CAN_RADIUS,
+            height=CAN_HEIGHT,
+            mass=CAN_MASS,
+            label=meat,
+            inside=(0.78, 0.45, 0.40),
+        )
+        add_bottle(
+            spec,
+            "mustard",
+            radius=RADIUS,
+            height=HEIGHT,
+            mass=MASS,
+            label=mustard,
+            colour=(0.95, 0.77, 0.10),
+            spout=SPOUT,
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
-        for thing, x, y, half in (("meat_can", CAN_X, CAN_Y, CAN_HEIGHT / 2), ("mustard", X, Y, HEIGHT / 2)):
-            state.place(thing, np.array([rng.uniform(*x), sign * rng.uniform(*y), half]), yaw=rng.uniform(-np.pi, np.pi))
+        for thing, x, y, half in (
+            ("meat_can", CAN_X, CAN_Y, CAN_HEIGHT / 2),
+            ("mustard", X, Y, HEIGHT / 2),
+        ):
+            state.place(
+                thing,
+                np.array([rng.uniform(*x), sign * rng.uniform(*y), half]),
+                yaw=rng.uniform(-np.pi, np.pi),
+            )
             state.tint(f"{thing}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
 
     def lost(self, state: State) -> str | None:

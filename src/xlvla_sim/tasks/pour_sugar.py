@@ -1,4 +1,5 @@
-"""Add sugar to the starfruit: the hand on the jar's side takes it, shakes sugar over the fruit on its plate and puts it down again.
+"""Add sugar to the starfruit: the hand on the jar's side takes it, shakes sugar over the fruit on
+its plate and puts it down again.
 
 Pouring is judged by tilt and position, see `xlvla_sim.pouring`.
 """
@@ -16,16 +17,24 @@ from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import from_side
 from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle, add_plate
 
-RADIUS, HEIGHT, MASS, SPOUT = 0.031, 0.125, 0.33, (0.016, 0.022)
+RADIUS = 0.031
+HEIGHT = 0.125
+MASS = 0.33
+SPOUT = (0.016, 0.022)
 """A jar of sugar with a spout [m, kg]."""
 
-FRUIT_RADIUS, FRUIT_HEIGHT, FRUIT_MASS = 0.042, 0.05, 0.12
-PLATE_RADIUS, PLATE_TOP = 0.085, 0.0085
-PLATE_X, PLATE_Y = (0.41, 0.47), (-0.04, 0.02)
-X, Y = (0.37, 0.46), (0.20, 0.27)
+FRUIT_RADIUS = 0.042
+FRUIT_HEIGHT = 0.05
+FRUIT_MASS = 0.12
+PLATE_RADIUS = 0.085
+PLATE_TOP = 0.0085
+PLATE_X = (0.41, 0.47)
+PLATE_Y = (-0.04, 0.02)
+X = (0.37, 0.46)
+Y = (0.20, 0.27)
 """Where the plate stands, with y towards the jar, and where the jar stands [m]."""
 
 FRUIT = Target("starfruit", FRUIT_RADIUS, FRUIT_HEIGHT / 2)
@@ -36,25 +45,45 @@ class PourSugar:
 
     sentence = "Add sugar to the starfruit."
     time_limit_s = 30.0
-    stages: Sequence[Stage] = (
-        Stage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
-        Stage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
-        Stage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
-        Stage("put the sugar down", lambda state: put_back(state, "sugar", HEIGHT / 2), hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
+        TaskStage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
+        TaskStage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
+        TaskStage(
+            "put the sugar down", lambda state: put_back(state, "sugar", HEIGHT / 2), hold_s=0.3
+        ),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         label = wrapper("SUGAR", (244, 244, 240), (70, 150, 200), (250, 250, 250), times=3)
         add_plate(spec, "plate", radius=PLATE_RADIUS)
         add_starfruit(spec, "starfruit", radius=FRUIT_RADIUS, height=FRUIT_HEIGHT, mass=FRUIT_MASS)
-        add_bottle(spec, "sugar", radius=RADIUS, height=HEIGHT, mass=MASS, label=label, colour=(0.92, 0.93, 0.94), spout=SPOUT)
+        add_bottle(
+            spec,
+            "sugar",
+            radius=RADIUS,
+            height=HEIGHT,
+            mass=MASS,
+            label=label,
+            colour=(0.92, 0.93, 0.94),
+            spout=SPOUT,
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
-        x, y = rng.uniform(*PLATE_X), sign * rng.uniform(*PLATE_Y)
+        x = rng.uniform(*PLATE_X)
+        y = sign * rng.uniform(*PLATE_Y)
         state.place("plate", np.array([x, y, 0.0]))
-        state.place("starfruit", np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
-        state.place("sugar", np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
+        state.place(
+            "starfruit",
+            np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2]),
+            yaw=rng.uniform(-np.pi, np.pi),
+        )
+        state.place(
+            "sugar",
+            np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2]),
+            yaw=rng.uniform(-np.pi, np.pi),
+        )
         state.tint("sugar/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
         state.tint("starfruit/skin", np.array([0.86, 0.83, 0.22]) * rng.uniform(0.92, 1.05, 3))
 

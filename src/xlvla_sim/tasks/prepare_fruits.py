@@ -1,4 +1,6 @@
-"""Put the banana and the orange on the green board for cutting: each hand takes the fruit of its side."""
+"""Put the banana and the orange on the green board for cutting: each hand takes the fruit of its
+side.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.fruit import add_banana, add_fruit
 from xlvla_sim.moves import Hold, from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_board
 
 FRUITS = ("banana", "orange")
@@ -23,9 +25,14 @@ COLOUR = {"banana": (0.93, 0.80, 0.20), "orange": (0.96, 0.52, 0.10)}
 ORANGE_MASS = 0.17
 
 BOARD = (0.20, 0.30, 0.012)
-BOARD_X, BOARD_Y = (0.41, 0.45), (-0.01, 0.01)
-X, Y, YAW = (0.37, 0.45), (0.265, 0.30), 0.30
-"""Where the board lies, where fruit lies on either side of it [m], and how far the banana is turned [rad]."""
+BOARD_X = (0.41, 0.45)
+BOARD_Y = (-0.01, 0.01)
+X = (0.37, 0.45)
+Y = (0.265, 0.30)
+YAW = 0.30
+"""Where the board lies, where fruit lies on either side of it [m], and how far the banana is turned
+[rad].
+"""
 
 PLACES: dict[Side, float] = {"left": 0.085, "right": -0.085}
 """Where on the board a side puts its fruit [m] along y."""
@@ -34,7 +41,12 @@ PLACES: dict[Side, float] = {"left": 0.085, "right": -0.085}
 def on_board(state: State, fruit: str) -> bool:
     """Whether a fruit lies on the board and no hand is on it."""
     x, y, z = state.position(fruit) - state.position("board")
-    return abs(x) < BOARD[0] / 2 and abs(y) < BOARD[1] / 2 and z < REST[fruit] + 0.02 and free(state, [fruit])
+    return (
+        abs(x) < BOARD[0] / 2
+        and abs(y) < BOARD[1] / 2
+        and z < REST[fruit] + 0.02
+        and free(state, [fruit])
+    )
 
 
 def up(state: State, fruit: str) -> bool:
@@ -50,36 +62,51 @@ class PrepareFruits:
 
     sentence = "Put the banana and orange on the green board for cutting."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("lift one fruit", lambda state: any(up(state, fruit) for fruit in FRUITS)),
-        Stage("put it on the board", lambda state: any(on_board(state, fruit) for fruit in FRUITS)),
-        Stage("lift the other fruit", lambda state: both(state) or any(up(state, fruit) for fruit in FRUITS)),
-        Stage("leave both on the board", both, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift one fruit", lambda state: any(up(state, fruit) for fruit in FRUITS)),
+        TaskStage(
+            "put it on the board", lambda state: any(on_board(state, fruit) for fruit in FRUITS)
+        ),
+        TaskStage(
+            "lift the other fruit",
+            lambda state: both(state) or any(up(state, fruit) for fruit in FRUITS),
+        ),
+        TaskStage("leave both on the board", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         add_board(spec, "board", size=BOARD, mass=0.9, colour=(0.22, 0.62, 0.30))
         add_banana(spec, "banana")
-        add_fruit(spec, "orange", radii=(REST["orange"], REST["orange"], REST["orange"]), mass=ORANGE_MASS, colour=COLOUR["orange"])
+        add_fruit(
+            spec,
+            "orange",
+            radii=(REST["orange"], REST["orange"], REST["orange"]),
+            mass=ORANGE_MASS,
+            colour=COLOUR["orange"],
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         state.place("board", np.array([rng.uniform(*BOARD_X), rng.uniform(*BOARD_Y), BOARD[2] / 2]))
         state.tint("board/board", np.array([0.22, 0.62, 0.30]) * rng.uniform(0.85, 1.1, 3))
         signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
         for fruit, sign in zip(FRUITS, signs, strict=True):
-            yaw = rng.uniform(-YAW, YAW) + (np.pi if fruit == "banana" and rng.random() < 0.5 else 0.0)
-            state.place(fruit, np.array([rng.uniform(*X), sign * rng.uniform(*Y), REST[fruit]]), yaw=yaw)
+            yaw = rng.uniform(-YAW, YAW) + (
+                np.pi if fruit == "banana" and rng.random() < 0.5 else 0.0
+            )
+            state.place(
+                fruit, np.array([rng.uniform(*X), sign * rng.uniform(*Y), REST[fruit]]), yaw=yaw
+            )
             state.tint(f"{fruit}/skin", np.array(COLOUR[fruit]) * rng.uniform(0.95, 1.04, 3))
 
     def lost(self, state: State) -> str | None:
         return off_table(state, [*FRUITS, "board"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for fruit in FRUITS:
             side: Side = "left" if state.position(fruit)[1] > 0 else "right"
             place = np.array([0, PLACES[side], BOARD[2] / 2 + REST[fruit] + 0.004])
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 fruit,
                 _hold(state, fruit, side),
                 lambda place=place: state.position("board") + place,

@@ -1,4 +1,6 @@
-"""Push the two tomato cans together: each hand pushes the can of its side, palm first, until they touch in the middle."""
+"""Push the two tomato cans together: each hand pushes the can of its side, palm first, until they
+touch in the middle.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,17 @@ from xlvla_sim.conditions import fell_over, level_distance, off_table
 from xlvla_sim.labels import tomato_label
 from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_can
 
-RADIUS, HEIGHT, MASS = 0.033, 0.101, 0.35
+RADIUS = 0.033
+HEIGHT = 0.101
+MASS = 0.35
 """A 305 g soup can with its tin [m, kg]."""
 
 CANS: dict[Side, str] = {"left": "can_left", "right": "can_right"}
-X, Y = (0.38, 0.48), (0.11, 0.19)
+X = (0.38, 0.48)
+Y = (0.11, 0.19)
 """Where cans stand at the start [m]; the right one has negative y."""
 
 CLOSE_M = 0.01
@@ -35,11 +40,14 @@ class PushCans:
 
     sentence = "Push the two tomato cans together."
     time_limit_s = 15.0
-    stages: Sequence[Stage] = (
-        Stage("touch one can", lambda state: any(state.touches_robot(can, side) for side, can in CANS.items())),
-        Stage("push the cans half way", lambda state: gap(state) < 0.12),
-        Stage("bring the cans together", lambda state: gap(state) < CLOSE_M),
-        Stage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage(
+            "touch one can",
+            lambda state: any(state.touches_robot(can, side) for side, can in CANS.items()),
+        ),
+        TaskStage("push the cans half way", lambda state: gap(state) < 0.12),
+        TaskStage("bring the cans together", lambda state: gap(state) < CLOSE_M),
+        TaskStage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -49,7 +57,9 @@ class PushCans:
     def place(self, state: State, rng: np.random.Generator) -> None:
         for side, can in CANS.items():
             y = rng.uniform(*Y) * (1 if side == "left" else -1)
-            state.place(can, np.array([rng.uniform(*X), y, HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi))
+            state.place(
+                can, np.array([rng.uniform(*X), y, HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi)
+            )
             state.tint(f"{can}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
 
     def lost(self, state: State) -> str | None:

@@ -1,4 +1,6 @@
-"""Push the sugar boxes together: each hand pushes the box of its side, palm first, until they stand side by side."""
+"""Push the sugar boxes together: each hand pushes the box of its side, palm first, until they stand
+side by side.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,22 @@ from xlvla_sim.conditions import fell_over, level_distance, off_table
 from xlvla_sim.labels import carton
 from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_box
 
-DEPTH, WIDTH, HEIGHT, MASS = 0.045, 0.092, 0.145, 0.46
+DEPTH = 0.045
+WIDTH = 0.092
+HEIGHT = 0.145
+MASS = 0.46
 """A pound of sugar [m, kg]; the boxes are pushed along their width."""
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
-X, Y, YAW = (0.38, 0.47), (0.13, 0.20), 0.12
-"""Where boxes stand at the start [m] and how far they are turned [rad]; the right one has negative y."""
+X = (0.38, 0.47)
+Y = (0.13, 0.20)
+YAW = 0.12
+"""Where boxes stand at the start [m] and how far they are turned [rad]; the right one has negative
+y.
+"""
 
 CLOSE_M = 0.015
 
@@ -35,11 +44,14 @@ class PushSugar:
 
     sentence = "Push the sugar boxes together."
     time_limit_s = 15.0
-    stages: Sequence[Stage] = (
-        Stage("touch one box", lambda state: any(state.touches_robot(box, side) for side, box in BOXES.items())),
-        Stage("push the boxes half way", lambda state: gap(state) < 0.12),
-        Stage("bring the boxes together", lambda state: gap(state) < CLOSE_M),
-        Stage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage(
+            "touch one box",
+            lambda state: any(state.touches_robot(box, side) for side, box in BOXES.items()),
+        ),
+        TaskStage("push the boxes half way", lambda state: gap(state) < 0.12),
+        TaskStage("bring the boxes together", lambda state: gap(state) < CLOSE_M),
+        TaskStage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:

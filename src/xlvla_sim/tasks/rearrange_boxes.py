@@ -1,4 +1,6 @@
-"""Keep the table organized by re-arranging the two boxes: they lie about askew and are laid end to end, square with the table."""
+"""Keep the table organized by re-arranging the two boxes: they lie about askew and are laid end to
+end, square with the table.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,35 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.labels import carton
 from xlvla_sim.moves import from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_box
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
-WIDTH, LENGTH, HEIGHT, MASS = 0.052, 0.115, 0.048, 0.18
+WIDTH = 0.052
+LENGTH = 0.115
+HEIGHT = 0.048
+MASS = 0.18
 """Along x, y and z of a box that lies straight [m, kg]."""
 
-X, Y, YAW = (0.37, 0.46), (0.18, 0.25), (0.20, 0.45)
-"""Where boxes lie at the start [m], the right one at negative y, and how far they are turned either way [rad]."""
+X = (0.37, 0.46)
+Y = (0.18, 0.25)
+YAW = (0.20, 0.45)
+"""Where boxes lie at the start [m], the right one at negative y, and how far they are turned either
+way [rad].
+"""
 
-ROW_X, ROW_Y = 0.42, 0.068
+ROW_X = 0.42
+ROW_Y = 0.068
 """Where the expert lays them [m]; any straight row in the middle counts."""
 
-STRAIGHT, IN_LINE_M, GAP_M, MIDDLE_M = float(np.radians(10)), 0.025, 0.04, 0.12
+STRAIGHT = float(np.radians(10))
+IN_LINE_M = 0.025
+GAP_M = 0.04
+MIDDLE_M = 0.12
 
 
 def straight(state: State, box: str) -> bool:
@@ -39,7 +52,11 @@ def straight(state: State, box: str) -> bool:
 def row(state: State) -> bool:
     """Whether both lie end to end."""
     x, y, _ = state.position(BOXES["left"]) - state.position(BOXES["right"])
-    return all(straight(state, box) for box in BOXES.values()) and abs(x) < IN_LINE_M and y - LENGTH < GAP_M
+    return (
+        all(straight(state, box) for box in BOXES.values())
+        and abs(x) < IN_LINE_M
+        and y - LENGTH < GAP_M
+    )
 
 
 class RearrangeBoxes:
@@ -47,11 +64,20 @@ class RearrangeBoxes:
 
     sentence = "Keep the table organized by re-arranging the two boxes."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("take a box", lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values())),
-        Stage("lay it straight in the middle", lambda state: any(straight(state, box) for box in BOXES.values())),
-        Stage("lay the other one straight, too", lambda state: all(straight(state, box) for box in BOXES.values())),
-        Stage("leave them in one row", row, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage(
+            "take a box",
+            lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values()),
+        ),
+        TaskStage(
+            "lay it straight in the middle",
+            lambda state: any(straight(state, box) for box in BOXES.values()),
+        ),
+        TaskStage(
+            "lay the other one straight, too",
+            lambda state: all(straight(state, box) for box in BOXES.values()),
+        ),
+        TaskStage("leave them in one row", row, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -73,11 +99,11 @@ class RearrangeBoxes:
         return off_table(state, BOXES.values())
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for side, box in BOXES.items():
             sign = 1 if side == "left" else -1
             place = np.array([ROW_X, sign * ROW_Y, HEIGHT / 2 - 0.001])
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 box,
                 from_above(WIDTH, squeeze=0.015, yaw=-sign * state.yaw(box)),
                 lambda place=place: place,

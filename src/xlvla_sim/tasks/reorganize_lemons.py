@@ -1,4 +1,6 @@
-"""Put the yellow lemon and the green lime into the bowl: both hands take a fruit, one after the other lets it fall in."""
+"""Put the yellow lemon and the green lime into the bowl: both hands take a fruit, one after the
+other lets it fall in.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import free, level_distance, lifted, off_table
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.fruit import add_fruit
 from xlvla_sim.moves import from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bowl
 
 RADII = {"lemon": (0.029, 0.029, 0.036), "lime": (0.026, 0.026, 0.030)}
@@ -21,15 +23,22 @@ MASS = {"lemon": 0.11, "lime": 0.08}
 COLOUR = {"lemon": (0.95, 0.82, 0.12), "lime": (0.35, 0.62, 0.16)}
 """Fruit of a supermarket [m, kg]."""
 
-BOWL_RADIUS, BOWL_HEIGHT, BOWL_MASS = 0.095, 0.055, 0.5
-BOWL_X, BOWL_Y = (0.40, 0.47), (-0.02, 0.02)
-X, Y = (0.37, 0.48), (0.19, 0.26)
+BOWL_RADIUS = 0.095
+BOWL_HEIGHT = 0.055
+BOWL_MASS = 0.5
+BOWL_X = (0.40, 0.47)
+BOWL_Y = (-0.02, 0.02)
+X = (0.37, 0.48)
+Y = (0.19, 0.26)
 """Where the bowl stands, and where fruit lies on either side of it [m]."""
 
 
 def inside(state: State, fruit: str) -> bool:
     """Whether a fruit is in the bowl and no hand is on it."""
-    in_bowl = level_distance(state, fruit, "bowl") < 0.9 * BOWL_RADIUS and state.position(fruit)[2] < 2 * BOWL_HEIGHT
+    in_bowl = (
+        level_distance(state, fruit, "bowl") < 0.9 * BOWL_RADIUS
+        and state.position(fruit)[2] < 2 * BOWL_HEIGHT
+    )
     return in_bowl and free(state, [fruit])
 
 
@@ -46,15 +55,27 @@ class ReorganizeLemons:
 
     sentence = "Put the yellow lemon and the green lime into the bowl."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("lift one fruit", lambda state: any(up(state, fruit) for fruit in RADII)),
-        Stage("put it into the bowl", lambda state: any(inside(state, fruit) for fruit in RADII)),
-        Stage("lift the other fruit", lambda state: both(state) or any(up(state, fruit) for fruit in RADII)),
-        Stage("leave both in the bowl", both, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift one fruit", lambda state: any(up(state, fruit) for fruit in RADII)),
+        TaskStage(
+            "put it into the bowl", lambda state: any(inside(state, fruit) for fruit in RADII)
+        ),
+        TaskStage(
+            "lift the other fruit",
+            lambda state: both(state) or any(up(state, fruit) for fruit in RADII),
+        ),
+        TaskStage("leave both in the bowl", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
-        add_bowl(spec, "bowl", radius=BOWL_RADIUS, height=BOWL_HEIGHT, mass=BOWL_MASS, colour=(0.90, 0.91, 0.93))
+        add_bowl(
+            spec,
+            "bowl",
+            radius=BOWL_RADIUS,
+            height=BOWL_HEIGHT,
+            mass=BOWL_MASS,
+            colour=(0.90, 0.91, 0.93),
+        )
         for fruit, radii in RADII.items():
             add_fruit(spec, fruit, radii=radii, mass=MASS[fruit], colour=COLOUR[fruit])
 
@@ -62,17 +83,21 @@ class ReorganizeLemons:
         state.place("bowl", np.array([rng.uniform(*BOWL_X), rng.uniform(*BOWL_Y), 0.0]))
         signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
         for (fruit, radii), sign in zip(RADII.items(), signs, strict=True):
-            state.lay(fruit, np.array([rng.uniform(*X), sign * rng.uniform(*Y), radii[0]]), yaw=rng.uniform(-np.pi, np.pi))
+            state.lay(
+                fruit,
+                np.array([rng.uniform(*X), sign * rng.uniform(*Y), radii[0]]),
+                yaw=rng.uniform(-np.pi, np.pi),
+            )
             state.tint(f"{fruit}/skin", np.array(COLOUR[fruit]) * rng.uniform(0.92, 1.05, 3))
 
     def lost(self, state: State) -> str | None:
         return off_table(state, [*RADII, "bowl"])
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for fruit, radii in RADII.items():
             side: Side = "left" if state.position(fruit)[1] > 0 else "right"
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 fruit,
                 from_above(2 * radii[0], squeeze=0.02),
                 lambda: state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02]),

@@ -1,5 +1,6 @@
-"""Put the tomato can and the cheese can into the container: each hand takes the can of its side, one after the other
-sets it down inside."""
+"""Put the tomato can and the cheese can into the container: each hand takes the can of its side,
+one after the other sets it down inside.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import lifted, off_table, stands, toppled
-from xlvla_sim.errands import Errand, gather
 from xlvla_sim.labels import tomato_label, wrapper
 from xlvla_sim.moves import from_above
+from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_can, add_container
 
 RADIUS = {"tomato_can": 0.033, "cheese_can": 0.031}
@@ -24,8 +25,10 @@ MASS = {"tomato_can": 0.35, "cheese_can": 0.20}
 
 CONTAINER = (0.19, 0.28, 0.06)
 """Its outer size [m]; low enough for a hand to reach in, with room for both cans."""
-CONTAINER_X, CONTAINER_Y = (0.42, 0.47), (-0.02, 0.02)
-X, Y = (0.37, 0.47), (0.24, 0.30)
+CONTAINER_X = (0.42, 0.47)
+CONTAINER_Y = (-0.02, 0.02)
+X = (0.37, 0.47)
+Y = (0.24, 0.30)
 """Where the container stands, and where the cans stand on either side of it [m]."""
 
 PLACES: dict[Side, float] = {"left": 0.06, "right": -0.06}
@@ -52,11 +55,15 @@ class SortCans:
 
     sentence = "Put the tomato can and the cheese can into the container."
     time_limit_s = 40.0
-    stages: Sequence[Stage] = (
-        Stage("lift one can", lambda state: any(up(state, can) for can in RADIUS)),
-        Stage("put it into the container", lambda state: any(inside(state, can) for can in RADIUS)),
-        Stage("lift the other can", lambda state: both(state) or any(up(state, can) for can in RADIUS)),
-        Stage("leave both in the container", both, hold_s=0.3),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift one can", lambda state: any(up(state, can) for can in RADIUS)),
+        TaskStage(
+            "put it into the container", lambda state: any(inside(state, can) for can in RADIUS)
+        ),
+        TaskStage(
+            "lift the other can", lambda state: both(state) or any(up(state, can) for can in RADIUS)
+        ),
+        TaskStage("leave both in the container", both, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -66,21 +73,27 @@ class SortCans:
             add_can(spec, can, radius=RADIUS[can], height=HEIGHT[can], mass=MASS[can], label=label)
 
     def place(self, state: State, rng: np.random.Generator) -> None:
-        state.place("container", np.array([rng.uniform(*CONTAINER_X), rng.uniform(*CONTAINER_Y), 0.0]))
+        state.place(
+            "container", np.array([rng.uniform(*CONTAINER_X), rng.uniform(*CONTAINER_Y), 0.0])
+        )
         signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
         for can, sign in zip(RADIUS, signs, strict=True):
-            state.place(can, np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT[can] / 2]), yaw=rng.uniform(-np.pi, np.pi))
+            state.place(
+                can,
+                np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT[can] / 2]),
+                yaw=rng.uniform(-np.pi, np.pi),
+            )
             state.tint(f"{can}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
 
     def lost(self, state: State) -> str | None:
         return off_table(state, [*RADIUS, "container"]) or toppled(state, RADIUS)
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
-        errands: dict[Side, Errand] = {}
+        errands: dict[Side, PickAndPlace] = {}
         for can, radius in RADIUS.items():
             side: Side = "left" if state.position(can)[1] > 0 else "right"
             place = np.array([0, PLACES[side], HEIGHT[can] / 2 + 0.01])
-            errands[side] = Errand(
+            errands[side] = PickAndPlace(
                 can,
                 from_above(2 * radius, above=0.02),
                 lambda place=place: state.position("container") + place,

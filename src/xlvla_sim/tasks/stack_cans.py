@@ -1,4 +1,6 @@
-"""Stack the cheese can on top of the salt: the hand on the can's side takes it and sets it down on the salt."""
+"""Stack the cheese can on top of the salt: the hand on the can's side takes it and sets it down on
+the salt.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,30 @@ from xlvla_sim.conditions import level_distance, lifted, off_table, stands, topp
 from xlvla_sim.labels import wrapper
 from xlvla_sim.moves import bring, from_side, release, take
 from xlvla_sim.state import State
-from xlvla_sim.task import Plan, Stage
+from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_can
 
-SALT_RADIUS, SALT_HEIGHT, SALT_MASS = 0.041, 0.125, 0.6
-CHEESE_RADIUS, CHEESE_HEIGHT, CHEESE_MASS = 0.033, 0.095, 0.22
+SALT_RADIUS = 0.041
+SALT_HEIGHT = 0.125
+SALT_MASS = 0.6
+CHEESE_RADIUS = 0.033
+CHEESE_HEIGHT = 0.095
+CHEESE_MASS = 0.22
 """A round box of salt and grated cheese in a tin [m, kg]."""
 
-SALT_X, SALT_Y = (0.40, 0.47), (-0.03, 0.03)
-X, Y = (0.37, 0.46), (0.18, 0.25)
+SALT_X = (0.40, 0.47)
+SALT_Y = (-0.03, 0.03)
+X = (0.37, 0.46)
+Y = (0.18, 0.25)
 """Where the salt stands, and where the cheese stands on one side of it [m]."""
 
 
 def over(state: State) -> bool:
     """Whether the can is above the salt."""
-    return level_distance(state, "cheese_can", "salt") < SALT_RADIUS and state.position("cheese_can")[2] > SALT_HEIGHT
+    return (
+        level_distance(state, "cheese_can", "salt") < SALT_RADIUS
+        and state.position("cheese_can")[2] > SALT_HEIGHT
+    )
 
 
 def stacked(state: State) -> bool:
@@ -40,18 +51,25 @@ class StackCans:
 
     sentence = "Stack the cheese can on top of the salt."
     time_limit_s = 25.0
-    stages: Sequence[Stage] = (
-        Stage("lift the can", lambda state: lifted(state, "cheese_can", CHEESE_HEIGHT / 2)),
-        Stage("bring it over the salt", over),
-        Stage("set it down", stacked),
-        Stage("leave it standing", stacked, hold_s=0.5),
+    stages: Sequence[TaskStage] = (
+        TaskStage("lift the can", lambda state: lifted(state, "cheese_can", CHEESE_HEIGHT / 2)),
+        TaskStage("bring it over the salt", over),
+        TaskStage("set it down", stacked),
+        TaskStage("leave it standing", stacked, hold_s=0.5),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         cheese = wrapper("CHEESE", (250, 214, 70), (36, 110, 60), (250, 246, 230), times=3)
         salt = wrapper("SALT", (34, 60, 130), (245, 246, 250), (34, 60, 130), times=3)
         add_can(spec, "salt", radius=SALT_RADIUS, height=SALT_HEIGHT, mass=SALT_MASS, label=salt)
-        add_can(spec, "cheese_can", radius=CHEESE_RADIUS, height=CHEESE_HEIGHT, mass=CHEESE_MASS, label=cheese)
+        add_can(
+            spec,
+            "cheese_can",
+            radius=CHEESE_RADIUS,
+            height=CHEESE_HEIGHT,
+            mass=CHEESE_MASS,
+            label=cheese,
+        )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
@@ -67,10 +85,15 @@ class StackCans:
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
         side: Side = "left" if state.position("cheese_can")[1] > 0 else "right"
-        pace, hold = rng.uniform(0.9, 1.2), from_side(2 * CHEESE_RADIUS, above=0.022)
+        pace = rng.uniform(0.9, 1.2)
+        hold = from_side(2 * CHEESE_RADIUS, above=0.022)
         held = yield from take(state, "cheese_can", side, hold, rng, lift=SALT_HEIGHT + 0.05)
-        target = state.position("salt") + np.array([0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003])
-        there = yield from bring(state, "cheese_can", side, held, target, pace, over=0.05, stand=True)
+        target = state.position("salt") + np.array(
+            [0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003]
+        )
+        there = yield from bring(
+            state, "cheese_can", side, held, target, pace, over=0.05, stand=True
+        )
         yield from release(state, "cheese_can", side, there, hold, pace)
 
 

@@ -1,7 +1,9 @@
-"""dex-retargeting (pip install dex-retargeting), whose optimisers solve for each frame, starting from the one before.
+"""dex-retargeting (pip install dex-retargeting), whose optimisers solve for each frame, starting
+from the one before.
 
-Everything is left as the package has it (scaling 1, its Huber and regularisation constants, its tolerances) but the
-low-pass filter, which is off as in its `offline` configurations: it would only add lag.
+Everything is left as the package has it (scaling 1, its Huber and regularisation constants, its
+tolerances) but the low-pass filter, which is off as in its `offline` configurations: it would only
+add lag.
 """
 
 from __future__ import annotations
@@ -32,10 +34,12 @@ def missing() -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the package's optimisers: its configuration, and which lines between points it is given.
+    """One of the package's optimisers: its configuration, and which lines between points it is
+    given.
 
     Args:
-        options: of a wrist link and fingertip links, thumb first, to what the package's configuration takes.
+        options: of a wrist link and fingertip links, thumb first, to what the package's
+            configuration takes.
         lines: of fingertips [F, 3] m, thumb first, in the wrist's frame, to its reference.
     """
 
@@ -52,8 +56,15 @@ def _from_wrist(wrist: str, tips: list[str]) -> dict[str, Any]:
 
 
 def _vectors(origins: list[str], tasks: list[str]) -> dict[str, Any]:
-    indices = np.zeros((2, len(tasks)), dtype=int)  # of a human hand's points, which are not used here
-    return {"type": "vector", "target_origin_link_names": origins, "target_task_link_names": tasks, "target_link_human_indices": indices}
+    indices = np.zeros(
+        (2, len(tasks)), dtype=int
+    )  # of a human hand's points, which are not used here
+    return {
+        "type": "vector",
+        "target_origin_link_names": origins,
+        "target_task_link_names": tasks,
+        "target_link_human_indices": indices,
+    }
 
 
 def _dexpilot(wrist: str, tips: list[str]) -> dict[str, Any]:
@@ -72,7 +83,9 @@ KINDS = {
     "vector from wrist": Kind(_from_wrist, lambda tips: tips),
     "dexpilot": Kind(_dexpilot, _dexpilot_lines),
 }
-"""The first follows the very lines that are compared; the others follow what the package's own configurations do."""
+"""The first follows the very lines that are compared; the others follow what the package's own
+configurations do.
+"""
 
 
 class DexRetargeting:
@@ -83,12 +96,22 @@ class DexRetargeting:
             raise XlvlaError(line)
         from dex_retargeting.retargeting_config import RetargetingConfig
 
-        self._kind, self._source, self._lower, self._upper = KINDS[kind], source, target.lower.numpy(), target.upper.numpy()
-        self._fingers: list[Finger] = [finger for finger in target.fingers if finger in source.fingers]
-        links, joints = target.hand.tip_links(side), list(target.hand.joint_names(side))
-        chosen = self._kind.options(target.hand.description(side).root, [links[finger] for finger in self._fingers])
+        self._kind = KINDS[kind]
+        self._source = source
+        self._lower = target.lower.numpy()
+        self._upper = target.upper.numpy()
+        self._fingers: list[Finger] = [
+            finger for finger in target.fingers if finger in source.fingers
+        ]
+        links = target.hand.tip_links(side)
+        joints = list(target.hand.joint_names(side))
+        chosen = self._kind.options(
+            target.hand.description(side).root, [links[finger] for finger in self._fingers]
+        )
         path = str(target.hand.urdf_path(side))
-        self._run = RetargetingConfig(urdf_path=path, target_joint_names=joints, low_pass_alpha=1.0, **chosen).build()
+        self._run = RetargetingConfig(
+            urdf_path=path, target_joint_names=joints, low_pass_alpha=1.0, **chosen
+        ).build()
         self._columns = [self._run.joint_names.index(joint) for joint in joints]
 
     def references(self, tips: np.ndarray) -> np.ndarray:
@@ -102,7 +125,9 @@ class DexRetargeting:
         return np.array([self._next(reference) for reference in references])
 
     def settle(self, references: np.ndarray) -> np.ndarray:
-        """Joints [B, J] rad of references that have nothing to do with each other, each from the middle of the range."""
+        """Joints [B, J] rad of references that have nothing to do with each other, each from the
+        middle of the range.
+        """
         return np.array([self._settled(reference) for reference in references])
 
     def _settled(self, reference: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Each pose optimised on its own: slow, without any continuity, and the limit of what a decoder can reach."""
+"""Each pose optimised on its own: slow, without any continuity, and the limit of what a decoder can
+reach.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,19 @@ from xlvla_policy.latent.sampling import uniform_poses
 RATE = 0.05
 
 
-def optimised(source: Embodiment, target: Embodiment, q: Tensor, weight: Tensor, starts: int = 6, steps: int = 120) -> Tensor:
-    """Poses [B, J] rad of the target whose lines from thumb to fingers are most like those of the source's q [B, J].
+def optimised(
+    source: Embodiment,
+    target: Embodiment,
+    q: Tensor,
+    weight: Tensor,
+    starts: int = 6,
+    steps: int = 120,
+) -> Tensor:
+    """Poses [B, J] rad of the target whose lines from thumb to fingers are most like those of the
+    source's q [B, J].
 
-    Cost of length and direction as in the paper's L2; best of several starts: the middle of the range, then random ones.
+    Cost of length and direction as in the paper's L2; best of several starts: the middle of the
+    range, then random ones.
 
     Args:
         weight: [B, 4] what each of a pose's lines counts.
@@ -25,12 +36,21 @@ def optimised(source: Embodiment, target: Embodiment, q: Tensor, weight: Tensor,
     return nearest(target, wanted, weight * shared(source.fingers, target.fingers), starts, steps)
 
 
-def nearest(target: Embodiment, lines: Tensor, weight: Tensor, starts: int = 6, steps: int = 120) -> Tensor:
-    """As `optimised`, for lines [B, 4, 3] m from thumb to fingers, of which those the target lacks weigh nothing."""
+def nearest(
+    target: Embodiment, lines: Tensor, weight: Tensor, starts: int = 6, steps: int = 120
+) -> Tensor:
+    """As `optimised`, for lines [B, 4, 3] m from thumb to fingers, of which those the target lacks
+    weigh nothing.
+    """
     count = len(lines)
-    wanted, weight = lines.repeat(starts, 1, 1), weight.repeat(starts, 1)
+    wanted = lines.repeat(starts, 1, 1)
+    weight = weight.repeat(starts, 1)
     random = uniform_poses(target, count * (starts - 1), Generator().manual_seed(0))
-    found = torch.cat([((target.lower + target.upper) / 2).expand(count, -1), random]).clone().requires_grad_()
+    found = (
+        torch.cat([((target.lower + target.upper) / 2).expand(count, -1), random])
+        .clone()
+        .requires_grad_()
+    )
     adam = torch.optim.Adam([found], lr=RATE)
     for step in range(steps):
         adam.param_groups[0]["lr"] = RATE * (1 - step / steps)

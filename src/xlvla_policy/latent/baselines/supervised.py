@@ -1,8 +1,10 @@
-"""A supervised latent after LAD (Latent Action Diffusion, arXiv 2506.14608): hands learn from poses paired by retargeting.
+"""A supervised latent after LAD (Latent Action Diffusion, arXiv 2506.14608): hands learn from poses
+paired by retargeting.
 
-Random poses and pinches of every hand are retargeted to all others. Encoders first learn to give the poses of a pair
-the same latent and those of different pairs different ones; then decoders learn to give back every pose of a pair from
-the latent of every other, while the encoders follow slowly. Networks as in the paper.
+Random poses and pinches of every hand are retargeted to all others. Encoders first learn to give
+the poses of a pair the same latent and those of different pairs different ones; then decoders learn
+to give back every pose of a pair from the latent of every other, while the encoders follow slowly.
+Networks as in the paper.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from xlvla_policy.latent.sampling import tightest, uniform_poses
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 2000
-HOT, COLD = 0.5, 0.07
+HOT = 0.5
+COLD = 0.07
 """Temperature of the contrast, annealed from one to the other."""
 CALM = 0.1
 """Learning rate of the encoders beside that of the decoders."""
@@ -46,9 +49,11 @@ class Pairs:
 
 
 def pair(hands: Sequence[str], each: int = 2048, seed: int = 0) -> Pairs:
-    """So many poses of each right hand, half of them pinches, and their nearest on every other hand.
+    """So many poses of each right hand, half of them pinches, and their nearest on every other
+    hand.
 
-    Retargeting starts from one place, the middle of the range, so that neighbouring poses find neighbours.
+    Retargeting starts from one place, the middle of the range, so that neighbouring poses find
+    neighbours.
     """
     generator = Generator().manual_seed(seed)
     bodies = [embodiment(catalog.hand(hand), "right") for hand in hands]
@@ -58,24 +63,43 @@ def pair(hands: Sequence[str], each: int = 2048, seed: int = 0) -> Pairs:
         q = torch.cat([uniform_poses(source, each - len(tight), generator), tight])
         weight = torch.exp(-PAPER.reach * pinches(source.tips(q), source.fingers).norm(dim=-1))
         for target in bodies:
-            rows[target.name].append(q if target is source else optimised(source, target, q, weight, starts=1))
+            rows[target.name].append(
+                q if target is source else optimised(source, target, q, weight, starts=1)
+            )
     return Pairs(bodies, {name: torch.cat(parts) for name, parts in rows.items()})
 
 
-def train(pairs: Pairs, out: Path, steps: int = STEPS, recipe: Recipe = PAPER, progress: Progress | None = None, seed: int = 0) -> None:
-    """Writes the weights of a codec of right hands to `out`; half of the steps go to either stage."""
+def train(
+    pairs: Pairs,
+    out: Path,
+    steps: int = STEPS,
+    recipe: Recipe = PAPER,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> None:
+    """Writes the weights of a codec of right hands to `out`; half of the steps go to either
+    stage.
+    """
     torch.manual_seed(seed)
-    coders, generator = Coders(pairs.bodies, recipe), Generator().manual_seed(seed)
+    coders = Coders(pairs.bodies, recipe)
+    generator = Generator().manual_seed(seed)
     networks = [coders[body.name] for body in pairs.bodies]
     encoders = [p for network in networks for p in network.encoder.parameters()]
     decoders = [p for network in networks for p in network.decoder.parameters()]
     first = torch.optim.AdamW(encoders, lr=recipe.rate)
-    second = torch.optim.AdamW([{"params": encoders, "lr": CALM * recipe.rate}, {"params": decoders, "lr": recipe.rate}])
+    second = torch.optim.AdamW(
+        [{"params": encoders, "lr": CALM * recipe.rate}, {"params": decoders, "lr": recipe.rate}]
+    )
     for step in range(steps):
-        poses, half = pairs.batch(recipe.batch // 2, generator), step < steps // 2
+        poses = pairs.batch(recipe.batch // 2, generator)
+        half = step < steps // 2
         latents = [network.encode(q)[0] for network, q in zip(networks, poses, strict=True)]
         done = min(1.0, 2 * step / steps)
-        loss = contrast(latents, HOT * (COLD / HOT) ** done) if half else _regression(coders, pairs.bodies, poses, latents)
+        loss = (
+            contrast(latents, HOT * (COLD / HOT) ** done)
+            if half
+            else _regression(coders, pairs.bodies, poses, latents)
+        )
         optimiser = first if half else second
         optimiser.zero_grad()
         loss.backward()
@@ -86,17 +110,31 @@ def train(pairs: Pairs, out: Path, steps: int = STEPS, recipe: Recipe = PAPER, p
 
 
 def contrast(latents: Sequence[Tensor], temperature: float) -> Tensor:
-    """InfoNCE: among a batch of poses of one hand [B, L], each latent finds its own pair on every other hand."""
+    """InfoNCE: among a batch of poses of one hand [B, L], each latent finds its own pair on every
+    other hand.
+    """
     rows = [normalize(latent, dim=-1) for latent in latents]
     own = torch.arange(len(rows[0]))
-    losses = [cross_entropy(a @ b.T / temperature, own) for i, a in enumerate(rows) for k, b in enumerate(rows) if i != k]
+    losses = [
+        cross_entropy(a @ b.T / temperature, own)
+        for i, a in enumerate(rows)
+        for k, b in enumerate(rows)
+        if i != k
+    ]
     return torch.stack(losses).mean()
 
 
-def _regression(coders: Coders, bodies: Sequence[Embodiment], poses: Sequence[Tensor], latents: Sequence[Tensor]) -> Tensor:
-    """Mean squared error of every hand's pose from every hand's latent, in parts of the joints' ranges."""
+def _regression(
+    coders: Coders, bodies: Sequence[Embodiment], poses: Sequence[Tensor], latents: Sequence[Tensor]
+) -> Tensor:
+    """Mean squared error of every hand's pose from every hand's latent, in parts of the joints'
+    ranges.
+    """
     shown = torch.cat(list(latents))
-    errors = [(coders[b.name].decode(shown) - q.repeat(len(latents), 1)) / coders[b.name].reach for b, q in zip(bodies, poses, strict=True)]
+    errors = [
+        (coders[b.name].decode(shown) - q.repeat(len(latents), 1)) / coders[b.name].reach
+        for b, q in zip(bodies, poses, strict=True)
+    ]
     return torch.stack([error.square().mean() for error in errors]).mean()
 
 
@@ -106,4 +144,13 @@ def _write(coders: Coders, bodies: Sequence[Embodiment], recipe: Recipe, out: Pa
         tensors |= coder_tensors(body.name, coders[body.name], recipe.latent)
     hands = {body.hand.name: {"right": hand_entry(body, "right")} for body in bodies}
     out.parent.mkdir(parents=True, exist_ok=True)
-    save(tensors, {"latent_dim": recipe.latent, "activation": recipe.activation, "hands": hands, "recipe": asdict(recipe)}, out)
+    save(
+        tensors,
+        {
+            "latent_dim": recipe.latent,
+            "activation": recipe.activation,
+            "hands": hands,
+            "recipe": asdict(recipe),
+        },
+        out,
+    )

@@ -1,0 +1,1 @@
+"""What a bench starts and measures on a running graph."""

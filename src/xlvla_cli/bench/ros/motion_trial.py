@@ -1,0 +1,234 @@
+"""Motion alone, as on hardware: a stand-in for everything around it tells it what to do and times
+what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from xlvla.errors import XlvlaError
+from xlvla.graph import NodeSpec
+from xlvla.rig import Rig
+from xlvla.ros import convert, supervision, topics
+from xlvla.ros.reader import Reader
+from xlvla.run import Supervisor
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Side
+from xlvla_cli.bench.processor import processor_s
+from xlvla_cli.bench.ros.bare_thread import BEAT
+from xlvla_cli.bench.ros.yardstick import Yardstick
+from xlvla_cli.ros.measure import MS
+from xlvla_cli.ros.operator import Operator
+
+MOVING = 3
+SPEED = 0.2
+"""The joint of the arm that moves, and how fast [rad/s]."""
+
+BRAKES = 0.002
+"""A command slower than the plan by this share is one that brakes."""
+
+
+class MotionTrial:
+    """Context manager: entered, the motion node of a rig without simulation runs beside a bare
+    thread and a bare ping-pong.
+    """
+
+    def __init__(self, rig: Rig, domain: int):
+        self.rig = rig
+        self._supervisor = Supervisor(
+            rig, [NodeSpec("xlvla_drivers", "motion", "motion")], domain=domain
+        )
+        self._domain = domain
+
+    def __enter__(self) -> MotionTrial:
+        self._supervisor.__enter__()
+        self.operator = Operator(domain=self._domain)
+        node = self.operator.node
+        side = next(iter(self.rig.sides))
+        self._side: Side = side
+        self.yardstick = Yardstick(node, self._domain).__enter__()
+        environment = {
+            **os.environ,
+            supervision.PARENT: str(os.getpid()),
+            "ROS_DOMAIN_ID": str(self._domain),
+        }
+        self._bare = subprocess.Popen(
+            [sys.executable, "-m", "xlvla_cli.bench.ros.bare_thread", str(self.rig.motion.rate_hz)],
+            env=environment,
+        )
+        self._commands = Reader(node, topics.command(side, "arm").history(4000))
+        self._beats = Reader(node, BEAT.history(4000))
+        self._publishers: dict[str, Any] = {}
+        self._supervisor.wait_ready()
+        for key in self.rig.sides:
+            for part in PARTS:
+                self._send(
+                    topics.device(key, part),
+                    DiagnosticStatus(level=DiagnosticStatus.OK, message="well"),
+                )
+        self._stand()
+        self.chunk()
+        self._until(lambda: self._beats.next() is not None, "the bare thread says nothing")
+        self._until(
+            lambda: all(p.get_subscription_count() for p in self._publishers.values()),
+            "motion does not listen",
+        )
+        self._until(self._may_move, "motion has not heard of its devices")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bare.terminate()
+        self._bare.wait()
+        self.yardstick.__exit__(None, None, None)
+        self.operator.__exit__(None, None, None)
+        self._supervisor.stop()
+
+    def begin(self) -> None:
+        """Resets and engages motion, with a robot that stands at home."""
+        self.operator.call(topics.MOTION_RESET)
+        self._stand()
+        self.operator.call(topics.ENGAGE, data=True)
+        time.sleep(0.05)
+        _drain(self._commands)
+
+    def _may_move(self) -> bool:
+        """Whether motion has heard that all devices are well."""
+        try:
+            return bool(self.operator.call(topics.ENGAGE, data=True))
+        except XlvlaError:
+            return False
+
+    def first_command_ms(self) -> float:
+        """From a chunk's sending to the first command, of a motion that had none to give."""
+        self.begin()
+        sent_ns = self.chunk()
+        taken = self._until(lambda: self._commands.next_sent(), "no command follows a chunk")
+        return (taken[1] - sent_ns) / MS
+
+    def stop_ms(self, tries: int = 5) -> tuple[float, float]:
+        """From the call of an e-stop to the first command that brakes, and to the first at rest."""
+        for _ in range(tries):
+            self.begin()
+            self.chunk()
+            self._until(lambda: self._commands.next() is not None, "no command follows a chunk")
+            self._stand_for(self.rig.motion.blend_s + 0.3)
+            called_ns = time.time_ns()
+            self.operator.call(topics.ESTOP)
+            time.sleep(0.4)
+            sent_ns, speed = _speeds(_drain(self._commands))
+            before = sent_ns <= called_ns
+            brakes = ~before & (speed < (1 - BRAKES) * SPEED)
+            rests = ~before & (speed == 0)
+            if before.any() and abs(speed[before][-1] - SPEED) < BRAKES * SPEED and rests.any():
+                return (sent_ns[brakes][0] - called_ns) / MS, (sent_ns[rests][0] - called_ns) / MS
+        raise XlvlaError(
+            f"in {tries} tries the arm was never found moving as told: this machine is too busy"
+        )
+
+    def stream(
+        self, seconds: float, every_s: float = 0.8
+    ) -> tuple[list[float], list[float], float]:
+        """Plays chunks; the intervals [ms] of the commands and of the bare thread, and motion's
+        share of a core.
+        """
+        self.begin()
+        _drain(self._beats)
+        commands = list[int]()
+        beats = list[int]()
+        next_s = 0.0
+        pid = self._supervisor.nodes[0].process.pid
+        began_s = time.monotonic()
+        used_s = processor_s(pid)
+        while (passed_s := time.monotonic() - began_s) < seconds:
+            if passed_s >= next_s:
+                self.chunk(turn=(-1) ** round(next_s / every_s))
+                next_s += every_s
+            self._stand()
+            self.yardstick.poll()
+            commands += [sent for _, sent in _drain(self._commands)]
+            beats += [sent for _, sent in _drain(self._beats)]
+            time.sleep(0.02)
+        share = (processor_s(pid) - used_s) / (time.monotonic() - began_s)
+        return (np.diff(commands) / MS).tolist(), (np.diff(beats) / MS).tolist(), share
+
+    def chunk(self, turn: int = 1) -> int:
+        """Sends every side a chunk in which one joint of the arm moves evenly; when the first was
+        sent [ns].
+        """
+        ns = time.time_ns()
+        sent_ns = 0
+        way = turn * SPEED / CHUNK_HZ * np.arange(1, CHUNK_FRAMES + 1)[:, None]
+        for side in self.rig.sides:
+            names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
+            moving = np.array([name == self.rig.joint_names(side, "arm")[MOVING] for name in names])
+            message = convert.trajectory(names, self._home(side) + way * moving, ns, CHUNK_HZ)
+            sent_ns = sent_ns or time.time_ns()
+            self._send(topics.chunk(side), message)
+        return sent_ns
+
+    def _home(self, side: Side) -> np.ndarray:
+        return np.array(list(self.rig.start(side).values()))
+
+    def _stand_for(self, seconds: float) -> None:
+        """Reports again and again where the robot stands: motion disengages from one that falls
+        silent.
+        """
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            self._stand()
+            time.sleep(0.02)
+
+    def _stand(self) -> None:
+        """Joint states of a robot at home."""
+        for side in self.rig.sides:
+            split = len(self.rig.joint_names(side, "arm"))
+            for part, pose in zip(PARTS, np.split(self._home(side), [split]), strict=True):
+                joints = convert.JointMessage(self.rig.joint_names(side, part))
+                self._send(topics.joint_states(side, part), joints.fill(time.time_ns(), pose))
+
+    def _send(self, topic: topics.Topic, message: Any) -> None:
+        if topic.name not in self._publishers:
+            self._publishers[topic.name] = self.operator.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
+        self._publishers[topic.name].publish(message)
+
+    def _until(self, there: Callable[[], Any], otherwise: str, timeout_s: float = 20.0) -> Any:
+        give_up = time.monotonic() + timeout_s
+        stood_s = time.monotonic()
+        while not (found := there()):
+            self._supervisor.check()
+            if time.monotonic() > give_up:
+                raise XlvlaError(otherwise)
+            if time.monotonic() > stood_s + 0.1:  # a pose that is old is none
+                stood_s = time.monotonic()
+                self._stand()
+            time.sleep(0.0005)
+        return found
+
+
+def _drain(reader: Reader) -> list[tuple[Any, int]]:
+    return list(iter(reader.next_sent, None))
+
+
+def _speeds(stream: list[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """When commands were sent [ns], and the speed [rad/s] of the joint that moves."""
+    times = (
+        np.array([convert.nanoseconds(message.header.stamp) for message, _ in stream])
+        / convert.SECOND
+    )
+    position = np.array([message.position[MOVING] for message, _ in stream])
+    return np.array([sent for _, sent in stream])[1:], np.diff(position) / np.diff(times)

@@ -1,0 +1,202 @@
+"""A rig that runs without cameras and policy, whose motion node can be ended and started anew,
+watched and sent chunks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from xlvla import graph, rig_file
+from xlvla.errors import XlvlaError
+from xlvla.node_process import Listener, Running
+from xlvla.rig import Rig
+from xlvla.ros import convert, topics
+from xlvla.ros.clock import Clock, SimClock
+from xlvla.ros.convert import SECOND
+from xlvla.run import Supervisor
+from xlvla.types import CHUNK_HZ, PARTS, Side
+from xlvla_cli.ros.session import Session
+from xlvla_drivers.ros.watch import Watch
+
+LOOK_S = 0.004
+PATIENCE_S = 25.0
+MOTION = "motion"
+MEETS_S = 0.3
+"""The node that is started apart, and how long after its first word its services are found, too."""
+
+
+def harmless(name: str) -> Rig:
+    """A rig of simulated or emulated devices; refuses one with real ones."""
+    rig = rig_file.load(name)
+    if not rig.sim and set(rig.emulated) != set(rig.parts):
+        raise XlvlaError(
+            f"rig '{name}' has real devices: this is only tried on simulated and emulated ones"
+        )
+    return rig
+
+
+class RunningRig:
+    """Context manager: entered, every node is up and engaged.
+
+    Args:
+        listener: gets what nodes print.
+    """
+
+    def __init__(self, rig: Rig, domain: int, listener: Listener = lambda name, line: None):
+        self.rig = replace(rig_file.with_choices(rig, policy="none"), cameras={})
+        specs = [
+            spec for spec in graph.nodes(self.rig) if spec.name not in (MOTION, "joint_states")
+        ]
+        self._motion_spec = next(spec for spec in graph.nodes(self.rig) if spec.name == MOTION)
+        self._domain = domain
+        self.lines = list[str]()
+        self._listener = listener
+        self.session = Session(self.rig, specs, domain=domain, listener=self._on_output)
+        self._publishers: dict[str, Any] = {}
+        self._motion: Supervisor | None = None
+
+    def __enter__(self) -> RunningRig:
+        self.session.__enter__()
+        try:
+            self.operator, self.node = self.session.operator, self.session.operator.node
+            self.clock: Clock = SimClock(self.node, self.rig.sim.speed) if self.rig.sim else Clock()
+            self.watch = Watch(self.node, self.rig, max(self.clock.now_ns(), 0))
+            self.start_motion()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._motion is not None:
+                self._motion.stop()
+        finally:
+            self.session.__exit__(None, None, None)
+
+    def _on_output(self, name: str, line: str) -> None:
+        self.lines.append(f"{name}: {line}")
+        self._listener(name, line)
+
+    def start_motion(self) -> None:
+        """Starts the motion node where it has ended, and waits until it says how it is."""
+        if self._motion is not None:
+            self._motion.stop()
+        self.watch.motion_reported = False
+        self._motion = Supervisor(
+            self.rig, [self._motion_spec], domain=self._domain, listener=self._on_output
+        ).__enter__()
+        self._motion.wait_ready()
+        self.until(lambda: self.watch.motion_reported, "motion says nothing")
+        self.pause(MEETS_S)
+
+    @property
+    def motion(self) -> Running:
+        """The process of the motion node."""
+        assert self._motion is not None
+        return self._motion.nodes[0]
+
+    @property
+    def motion_alive(self) -> bool:
+        return self.motion.process.poll() is None
+
+    def process(self, name: str) -> Running:
+        """The process of another node."""
+        return next(node for node in self.session.supervisor.nodes if node.spec.name == name)
+
+    def engage(self) -> None:
+        """Ends whatever stopped the rig, and engages."""
+        if not self.motion_alive:
+            self.start_motion()
+        for topic in (topics.SOURCE, topics.STOP, *map(topics.chunk, self.rig.sides)):
+            self.prepare(topic)
+        self.operator.end_stop()
+        self.until(self._engages, "motion does not engage")
+        self.pause(0.05)
+
+    def _engages(self) -> bool:
+        try:
+            return bool(self.operator.call(topics.ENGAGE, data=True))
+        except XlvlaError:
+            return False
+
+    def here(self, side: Side) -> np.ndarray:
+        """Where a side is [N] rad by its newest reports."""
+        newest = self.watch.newest
+        self.until(
+            lambda: all((side, part) in newest for part in PARTS), f"no joint states of {side}"
+        )
+        return np.concatenate([newest[side, part] for part in PARTS])
+
+    def chunk(
+        self,
+        side: Side,
+        points: np.ndarray,
+        *,
+        late_s: float = 0.0,
+        rate_hz: float = CHUNK_HZ,
+        source: str = "bench",
+    ) -> None:
+        """Publishes a chunk [T, N] rad."""
+        names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
+        stamp_ns = self.clock.now_ns() - round(late_s * SECOND)
+        self.send(topics.chunk(side), convert.trajectory(names, points, stamp_ns, rate_hz, source))
+
+    def send(self, topic: topics.Topic, message: Any) -> None:
+        """Publishes, once somebody listens."""
+        self.prepare(topic)
+        self._publishers[topic.name].publish(message)
+
+    def prepare(self, topic: topics.Topic) -> None:
+        """Makes the publisher of a topic, and waits until somebody listens."""
+        publisher = self._publishers.get(topic.name)
+        if publisher is None:
+            publisher = self._publishers[topic.name] = self.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
+            self.pause(MEETS_S)
+        if not publisher.get_subscription_count():
+            self.until(publisher.get_subscription_count, f"no node subscribes to {topic.name}")
+
+    def hush(self, names: Sequence[str]) -> None:
+        """Takes back publishers."""
+        for name in names:
+            if name in self._publishers:
+                self.node.destroy_publisher(self._publishers.pop(name))
+
+    def now_s(self) -> float:
+        """By the clock of the stamps, as `watch` counts."""
+        return self.watch.seconds(self.clock.now_ns())
+
+    def pause(self, seconds: float) -> None:
+        """Watches for so long by this machine's clock."""
+        end_s = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end_s, "")
+
+    def pass_s(self, seconds: float) -> None:
+        """Watches for so long by the clock of the stamps."""
+        end_s = self.now_s() + seconds
+        self.until(lambda: self.now_s() >= end_s, "the clock stands still")
+
+    def until(self, true: Callable[[], Any], otherwise: str) -> Any:
+        """Watches until `true()` is; its value."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not (value := true()):
+            self.watch.poll()
+            self.session.supervisor.check()
+            if time.monotonic() > give_up_s:
+                raise XlvlaError(otherwise)
+            time.sleep(LOOK_S)
+        self.watch.poll()
+        return value

@@ -1,0 +1,58 @@
+"""Ways to stop a running rig, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from xlvla.types import CHUNK_FRAMES
+from xlvla_cli.bench.ros.running_rig import RunningRig
+
+What = Literal["slow", "fast", "both", "hands"]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A way to stop a rig.
+
+    Args:
+        do: what is done, while it moves.
+        ends: how the commands of motion end: at rest, wherever they were (motion is dead or
+            silent), or in another world.
+        lasts_s: how long is watched afterwards.
+        frames: of the chunk that moves it.
+        binds: a stranger who commands afterwards must move nothing.
+        lost: the part of the first side whose device is lost: what was commanded to it ends anyhow.
+        goes_on: everything stood still together and goes on afterwards.
+        after: puts everything back.
+    """
+
+    name: str
+    do: Callable[[RunningRig], float | None]
+    ends: Literal["rest", "anyhow", "elsewhere"] = "rest"
+    lasts_s: float = 0.7
+    frames: int = CHUNK_FRAMES
+    binds: bool = True
+    lost: str = ""
+    goes_on: bool = False
+    after: Callable[[RunningRig], None] = lambda running: None
+
+
+@dataclass
+class Row:
+    """What became of a stop; shares are of limits."""
+
+    stop: str
+    what: str
+    who: str
+    last_speed: float = 0.0
+    acceleration: float = 0.0
+    jerk: float = 0.0
+    commands: int | None = None
+    rest_s: float | None = None
+    measured: float = 0.0
+    moved_rad: float = 0.0
+    return_rad_s: float | None = None
+    reported: list[str] = field(default_factory=list[str])
+    faults: list[str] = field(default_factory=list[str])

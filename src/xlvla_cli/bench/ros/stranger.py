@@ -1,0 +1,54 @@
+"""A node that does not belong to a rig's graph, for testing how the rig handles one."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rclpy.context import Context
+
+from xlvla.errors import XlvlaError
+from xlvla.ros import participant
+from xlvla.ros.topics import Topic
+
+DISCOVERED_WITHIN_S = 10.0
+SETTLED_S = 0.5
+"""How long to wait for a listener, and then for the others that are on their way."""
+
+
+class Stranger:
+    """Context manager: on entry it publishes on the topic; on exit it leaves the graph."""
+
+    NAME = "stranger"
+
+    def __init__(self, topic: Topic, domain: int):
+        self._topic = topic
+        self._domain = domain
+
+    def __enter__(self) -> Stranger:
+        context = Context()
+        participant.join(context, self._domain)
+        self._node = participant.node_without_services(self.NAME, context)
+        self._publisher = self._node.create_publisher(
+            self._topic.type, self._topic.name, self._topic.qos
+        )
+        give_up = time.monotonic() + DISCOVERED_WITHIN_S
+        while not self._publisher.get_subscription_count():
+            if time.monotonic() > give_up:
+                self.__exit__(None, None, None)
+                raise XlvlaError(f"no node subscribes to {self._topic.name}")
+            time.sleep(0.02)
+        time.sleep(SETTLED_S)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        participant.leave(self._node)
+
+    def say(self, message: Any) -> None:
+        self._publisher.publish(message)

@@ -1,0 +1,234 @@
+"""Teleoperation and motion, as on hardware: a stand-in for robot and operator times what happens to
+every sample.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from xlvla.errors import XlvlaError
+from xlvla.graph import NodeSpec
+from xlvla.rig import Rig
+from xlvla.ros import convert, geometry, statuses, topics
+from xlvla.ros.reader import Reader
+from xlvla.ros.topics import Topic
+from xlvla.run import Supervisor
+from xlvla.types import PARTS, Part, Side
+from xlvla_cli.bench.processor import processor_s
+from xlvla_cli.bench.ros.yardstick import Yardstick
+from xlvla_cli.ros.measure import MS
+from xlvla_cli.ros.operator import Operator
+
+Moves = Callable[[Side, float], tuple[np.ndarray, np.ndarray]]
+"""Wrist [4, 4] m and keypoints [21, 3] m of a side at a time [s]."""
+
+STANDS_S = 0.05
+"""How often the robot is said to stand where it stands."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the samples of one side.
+
+    Args:
+        to_chunk_ms, to_command_ms: from a sample's arrival to its chunk, and to the first command
+            made with that.
+        share: of a core, by node.
+        disengaged: how often the clutch had to be closed again.
+    """
+
+    rate_hz: float
+    to_chunk_ms: list[float]
+    to_command_ms: list[float]
+    share: dict[str, float]
+    disengaged: int
+
+
+class TeleopTrial:
+    """Context manager: entered, both nodes of a rig without simulation run, and its clutch can be
+    closed.
+
+    Args:
+        moves: the operator's hands, said on the tracker's topics at `rate_hz`; None where another
+            source sees them.
+    """
+
+    def __init__(self, rig: Rig, domain: int, moves: Moves | None, rate_hz: float = 90.0):
+        assert rig.teleop is not None
+        self.rig = rig
+        self._moves = moves
+        self._rate_hz = rate_hz
+        self._domain = domain
+        specs = [
+            NodeSpec("xlvla_drivers", "motion", "motion"),
+            NodeSpec("xlvla_drivers", "teleop", "teleop", part=rig.teleop.source),
+        ]
+        self._supervisor = Supervisor(rig, specs, domain=domain)
+        self._publishers: dict[str, Any] = {}
+        self._ended, self._operators = (
+            threading.Event(),
+            threading.Thread(target=self._show, name="operator", daemon=True),
+        )
+        self.disengaged = 0
+        self._refusal = "no answer"
+
+    def __enter__(self) -> TeleopTrial:
+        self._supervisor.__enter__()
+        self.operator = Operator(domain=self._domain)
+        node = self.operator.node
+        self._side = next(iter(self.rig.sides))
+        self.yardstick = Yardstick(node, self._domain).__enter__()
+        self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
+        self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
+        self._clutched = False
+        self._chunks = Reader(node, topics.chunk(self._side).history(2000))
+        self._command_readers = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
+        self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
+        try:
+            self._supervisor.wait_ready()
+            for side in self.rig.sides:
+                for part in PARTS:
+                    self._send(
+                        topics.device(side, part),
+                        DiagnosticStatus(level=DiagnosticStatus.OK, message="well"),
+                    )
+            self._operators.start()
+            self._until(lambda: self._may(topics.ENGAGE), "motion does not engage")
+            self._until(lambda: self._may(topics.TELEOP_CLUTCH), "the clutch does not close")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._operators.is_alive():
+            self._operators.join()
+        self.yardstick.__exit__(None, None, None)
+        self.operator.__exit__(None, None, None)
+        self._supervisor.stop()
+
+    def measure(self, seconds: float) -> Taken:
+        """Lets the operator drive for so long."""
+        time.sleep(1.5)  # fingers have joined, and whatever was begun is over
+        self._drain()
+        began_s = time.monotonic()
+        used = self._used_s()
+        chunks: list[tuple[int, int]] = []
+        commands: list[tuple[int, int]] = []
+        while time.monotonic() < began_s + seconds:
+            made = self._drain()
+            chunks = chunks + made[0]
+            commands = commands + made[1]
+            self.yardstick.poll()
+            if not self._followed():
+                self.disengaged += self._may(topics.TELEOP_CLUTCH)
+            time.sleep(0.02)
+        passed_s = time.monotonic() - began_s
+        share = {name: (after - used[name]) / passed_s for name, after in self._used_s().items()}
+        late = [(sent - seen) / MS for seen, sent in chunks]
+        return Taken(
+            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.disengaged
+        )
+
+    def _drain(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Stamps and when they were sent [ns], of chunks and of commands."""
+        made = [
+            [
+                (convert.nanoseconds(message.header.stamp), sent)
+                for message, sent in reader.every_sent()
+            ]
+            for reader in (self._chunks, self._commands)
+        ]
+        return made[0], made[1]
+
+    def _used_s(self) -> dict[str, float]:
+        return {node.spec.name: processor_s(node.process.pid) for node in self._supervisor.nodes}
+
+    def _followed(self) -> bool:
+        """Whether the measured side's clutch is closed."""
+        if (status := self._status.newest()) is not None:
+            self._clutched = status["sides"].get(self._side, {}).get("clutched", False)
+        return self._clutched
+
+    def _may(self, service: topics.Service) -> bool:
+        """Says yes to a service; whether it agreed."""
+        try:
+            self.operator.call(service, data=True)
+        except XlvlaError as error:
+            self._refusal = str(error)
+            return False
+        self._clutched = True
+        return True
+
+    def _show(self) -> None:
+        """What robot and operator say, in a thread."""
+        began_s = stood_s = due_s = time.monotonic()
+        while not self._ended.is_set():
+            if time.monotonic() >= stood_s:
+                stood_s += STANDS_S
+                self._stand()
+            if self._moves is not None:
+                self._tell(self._moves, time.monotonic() - began_s)
+            due_s = max(due_s + 1 / self._rate_hz, time.monotonic() - 0.1)
+            self._ended.wait(max(due_s - time.monotonic(), 0.0))
+
+    def _tell(self, moves: Moves, now_s: float) -> None:
+        ns = time.time_ns()
+        for side in self.rig.sides:
+            wrist, keypoints = moves(side, now_s)
+            self._send(topics.tracked_keypoints(side), geometry.cloud(keypoints, ns, "operator"))
+            self._send(topics.tracked_wrist(side), geometry.pose(wrist, ns, "operator"))
+
+    def _stand(self) -> None:
+        """Joint states of a robot that is where it was commanded last, and at home before: motion
+        disengages from one that strays.
+        """
+        for (side, part), reader in self._command_readers.items():
+            names = self.rig.joint_names(side, part)
+            if (command := reader.newest()) is not None:
+                self._poses[side, part] = convert.positions(command, names)
+            message = convert.JointMessage(names).fill(time.time_ns(), self._poses[side, part])
+            self._send(topics.joint_states(side, part), message)
+
+    def _home(self, side: Side, part: Part) -> np.ndarray:
+        start = self.rig.start(side)
+        return np.array([start[name] for name in self.rig.joint_names(side, part)])
+
+    def _send(self, topic: Topic, message: Any) -> None:
+        if topic.name not in self._publishers:
+            self._publishers[topic.name] = self.operator.node.create_publisher(
+                topic.type, topic.name, topic.qos
+            )
+        self._publishers[topic.name].publish(message)
+
+    def _until(self, there: Callable[[], bool], otherwise: str, timeout_s: float = 30.0) -> None:
+        give_up_s = time.monotonic() + timeout_s
+        while not there():
+            self._supervisor.check()
+            if time.monotonic() > give_up_s:
+                raise XlvlaError(f"{otherwise}: {self._refusal}")
+            time.sleep(0.1)
+
+
+def _to_commands(chunks: list[tuple[int, int]], commands: list[tuple[int, int]]) -> list[float]:
+    """From a sample's arrival to the sending of the first command whose tick began after the chunk
+    was sent.
+    """
+    ticks = [stamp for stamp, _ in commands]
+    found = [(seen, bisect.bisect_left(ticks, sent)) for seen, sent in chunks]
+    return [(commands[k][1] - seen) / MS for seen, k in found if k < len(commands)]

@@ -1,0 +1,168 @@
+"""`xlvla bench teleop`: from what an operator's device saw to the command, through the nodes that a
+real robot has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xlvla import rig_file
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xlvla.rig import Rig
+
+SOURCES = ("topics", "vision_pro", "webxr")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("teleop")(teleop)
+
+
+def teleop(
+    sources: Annotated[
+        str, typer.Option(help="Sources, separated by commas; headsets are emulated.")
+    ] = ",".join(SOURCES),
+    fingers: Annotated[str, typer.Option(help="Finger retargeting: codec or dex.")] = "codec",
+    left_hand: Annotated[str, typer.Option(help="Hand on the left arm.")] = "xhand",
+    right_hand: Annotated[str, typer.Option(help="Hand on the right arm.")] = "xhand",
+    seconds: Annotated[
+        float, typer.Option(min=2.0, help="Duration of the measurement per source.")
+    ] = 20.0,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
+    ] = None,
+) -> None:
+    """Measure teleoperation: rate, latency from sample to command, processor time; the robot's
+    devices are emulated.
+    """
+    import json
+
+    from xlvla.errors import unknown
+    from xlvla.run import interruptible, own_domain
+    from xlvla.screen import Screen
+
+    names = [name.strip() for name in sources.split(",")]
+    for name in names:
+        if name not in SOURCES:
+            raise unknown("source to measure", name, SOURCES)
+    figures: dict[str, Any] = {}
+    with Screen() as screen, interruptible():
+        for name in names:
+            screen.now(f"measuring {name}")
+            rig = _alone(name, fingers, {"left": left_hand, "right": right_hand})
+            figures[name] = _measured(
+                rig, name, seconds, own_domain() if domain is None else domain
+            )
+        screen.console.print(_table(figures))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _alone(source: str, fingers: str, hands: Any) -> Rig:
+    """The rig of a source as hardware whose devices the bench emulates."""
+    from dataclasses import replace
+
+    from xlvla.rig_file import load
+    from xlvla_cli.bench.motion import alone
+
+    rig = rig_file.with_choices(load(f"teleop_{source}"), hands=hands)
+    assert rig.teleop is not None
+    return replace(alone(rig), teleop=replace(rig.teleop, fingers=fingers), recorder=None)
+
+
+def _measured(rig: Rig, source: str, seconds: float, domain: int) -> dict[str, Any]:
+    import os
+
+    from xlvla_cli.bench.ros.teleop_trial import TeleopTrial
+    from xlvla_cli.ros.measure import spread
+    from xlvla_drivers.emulators.person import hand
+
+    with _headset(source), TeleopTrial(rig, domain, hand if source == "topics" else None) as trial:
+        taken = trial.measure(seconds)
+        bare = trial.yardstick.round_trip_ms
+    return {
+        "rate_hz": taken.rate_hz,
+        "sample_to_chunk_ms": spread(taken.to_chunk_ms),
+        "sample_to_command_ms": spread(taken.to_command_ms),
+        "share_of_a_core": taken.share,
+        "let_go": taken.disengaged,
+        "bare_round_trip_ms": spread(bare),
+        "load_average": os.getloadavg()[0],
+    }
+
+
+@contextmanager
+def _headset(source: str) -> Iterator[None]:
+    """The emulated headset of a source, as a process of its own."""
+    import subprocess
+    import sys
+
+    if source == "topics":
+        yield
+        return
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xlvla", "emulate", source],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        "source",
+        "samples/s",
+        "to chunk p50",
+        "p99",
+        "to command p50",
+        "p99",
+        "max",
+        "core: teleop",
+        "motion",
+        "let go",
+    )
+    for name, found in figures.items():
+        spreads = (
+            ("sample_to_chunk_ms", ("p50", "p99")),
+            ("sample_to_command_ms", ("p50", "p99", "max")),
+        )
+        cells = [
+            f"{found[key][which]:.2f}" if found[key] else "-"
+            for key, parts in spreads
+            for which in parts
+        ]
+        share = found["share_of_a_core"]
+        table.add_row(
+            name,
+            f"{found['rate_hz']:.1f}",
+            *cells,
+            f"{share['teleop']:.0%}",
+            f"{share['motion']:.0%}",
+            str(found["let_go"]),
+        )
+    first = next(iter(figures.values()))
+    bare = (
+        f"; bare rclpy round trip p99 {first['bare_round_trip_ms']['p99']:.2f} ms"
+        if first["bare_round_trip_ms"]
+        else ""
+    )
+    table.caption = (
+        f"milliseconds from a sample's arrival, both sides followed{bare}; load average "
+        f"{first['load_average']:.1f}"
+    )
+    return table

@@ -1,0 +1,147 @@
+"""`xlvla check`: every fault of a rig at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xlvla.graph import NodeSpec
+    from xlvla.rig import Rig
+
+
+def register(app: typer.Typer) -> None:
+    app.command("check")(check)
+
+
+def check(
+    rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual",
+) -> None:
+    """Check a rig before anything starts; prints every fault and exits with 2, or one line that all
+    is well.
+    """
+    from xlvla import security
+    from xlvla.errors import RigError
+    from xlvla.graph import nodes
+    from xlvla.network import reach
+    from xlvla.rig_file import load
+
+    loaded = load(rig)
+    scope = reach(loaded.network, os.environ)
+    faults = installation_faults(loaded) + ([scope.fault] if scope.fault else [])
+    faults = faults or security.faults(loaded, nodes(loaded), os.environ) or _left_over_faults()
+    if faults:
+        raise RigError(f"{rig}: {fault}" for fault in faults)
+    joints = sum(
+        len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand")
+    )
+    typer.echo(
+        f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: "
+        f"{', '.join(loaded.cameras) or 'none'})"
+    )
+    typer.echo(f"{loaded.name}: speaks {scope.line}")
+
+
+def _left_over_faults() -> list[str]:
+    from xlvla import environment, shared_memory
+    from xlvla.errors import XlvlaError
+
+    try:
+        if environment.shares_memory():
+            shared_memory.refuse_unfinished_ports(environment.domain())
+    except XlvlaError as error:
+        return [str(error)]
+    return []
+
+
+def installation_faults(rig: Rig, specs: Sequence[NodeSpec] | None = None) -> list[str]:
+    """What these nodes of a sound rig (None: all) cannot run without on this machine: drivers,
+    codec, weights, simulator.
+    """
+    from xlvla import environment
+    from xlvla.errors import XlvlaError
+    from xlvla.graph import nodes
+
+    try:
+        here = {spec.package for spec in (specs or nodes(rig))}
+    except XlvlaError as error:
+        return [str(error)]
+    faults = [*environment.faults(draws="xlvla_sim" in here), *_module_faults(here)]
+    if rig.teleop and "xlvla_drivers" in here:
+        faults += _follower_faults()
+    if "xlvla_drivers" in here:
+        faults += _driver_faults(rig)
+    if "xlvla_policy" in here:
+        faults += [*_codec_faults(rig), *_checkpoint_faults(rig)]
+    return faults
+
+
+def _follower_faults() -> list[str]:
+    """What following an operator needs."""
+    from importlib.util import find_spec
+
+    missing = [module for module in ("pink", "daqp") if find_spec(module) is None]
+    return [f"{module} is not installed: pip install 'xlvla[teleop]'" for module in missing]
+
+
+def _driver_faults(rig: Rig) -> list[str]:
+    from xlvla_drivers import registry
+
+    return registry.faults(rig)
+
+
+def _codec_faults(rig: Rig) -> list[str]:
+    from xlvla import catalog
+    from xlvla.codec import Codec
+    from xlvla.errors import XlvlaError
+
+    # a policy of one's own may know nothing of the latent
+    if rig.policy is None or rig.policy.type in catalog.own_policies():
+        return []
+    try:
+        codec = Codec.load()
+    except XlvlaError as error:
+        return [str(error)]
+    strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
+    return [
+        f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
+        f"{name}`"
+        for name in strangers
+    ]
+
+
+def _module_faults(packages: set[str]) -> list[str]:
+    """What is not installed of what nodes of these packages import."""
+    from importlib.util import find_spec
+
+    wanted = {
+        "xlvla": ("rclpy", "ros"),
+        "xlvla_sim": ("mujoco", "sim"),
+        "xlvla_data": ("mcap", "data"),
+        "xlvla_policy": ("torch", "policy"),
+    }
+    return [
+        f"{module} is not installed: pip install 'xlvla[{extra}]'"
+        + (", or source a ROS 2 installation" if extra == "ros" else "")
+        for package, (module, extra) in wanted.items()
+        if package in packages | {"xlvla"} and find_spec(module) is None
+    ]
+
+
+def _checkpoint_faults(rig: Rig) -> list[str]:
+    from pathlib import Path
+
+    if rig.policy is None:
+        return []
+    checkpoint = Path(rig.policy.checkpoint) if rig.policy.checkpoint else None
+    if checkpoint and not checkpoint.exists():
+        return [f"policy.checkpoint: no file at {checkpoint}"]
+    if rig.policy.engine == "onnx" and not (checkpoint and checkpoint.is_dir()):
+        return [
+            "policy.engine: onnx runs an exported folder; write one with `xlvla policy export` and "
+            "name it as policy.checkpoint"
+        ]
+    return []

@@ -1,0 +1,186 @@
+"""`xlvla codec eval`: the paper's table of a codec, per hand and per pair of hands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xlvla_cli.codec import Weights
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from xlvla_policy.latent.report import CodecReport
+
+LABELS = {
+    "recon_joint_rad": "recon rad",
+    "recon_tip_mm": "recon tips mm",
+    "pinch_dir_deg": "pinch deg",
+    "pinch_dist_mm": "pinch mm",
+    "random_dir_deg": "random deg",
+    "random_dist_mm": "random mm",
+    "pinch_collision_pct": "pinch hit %",
+    "random_collision_pct": "random hit %",
+    "new_collision_pct": "new hit %",
+    "continuity_joint_rad": "contin. rad",
+    "continuity_tip_mm": "contin. tips mm",
+    "interp_accel_mm": "interp accel mm",
+    "interp_jerk_mm": "interp jerk mm",
+    "own_jerk_x": "own jerk x",
+    "cross_jerk_x": "cross jerk x",
+    "moved_jerk_x": "moved jerk x",
+}
+"""Rows of the table."""
+LEGEND = """\
+pinch, random: line thumb tip to fingertip, decoded by another hand: angle and difference of length
+hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do
+new: hits of poses whose source does not reach into itself
+contin.: change after a step of 0.05 in the latent; interp: straight latent lines, 32 steps
+jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz
+moved: smoothed in time, as `xlvla retarget` does"""
+PAIR_LABELS = {
+    "pinch_dir_deg": "pinch\ndeg",
+    "pinch_dist_mm": "pinch\nmm",
+    "random_dir_deg": "random\ndeg",
+    "random_dist_mm": "random\nmm",
+    "pinch_collision_pct": "pinch\nhit %",
+    "random_collision_pct": "random\nhit %",
+    "new_collision_pct": "new\nhit %",
+    "interp_jerk_mm": "interp\njerk mm",
+    "cross_jerk_x": "cross\njerk x",
+    "moved_jerk_x": "moved\njerk x",
+}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    weights: Weights = None,
+    against: Annotated[Path | None, typer.Option(help="Weights file to compare with.")] = None,
+    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    poses: Annotated[int, typer.Option(min=2, help="Poses per hand and kind.")] = 512,
+    seed: Annotated[int, typer.Option(help="Of the poses.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for eval.json and pairs.png.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Measure a codec as the paper does: per hand, and per pair of hands."""
+    from xlvla.codec import Codec
+    from xlvla.errors import unknown
+    from xlvla.types import SIDES
+    from xlvla_policy.latent.report import heat_maps, measure
+
+    if side not in SIDES:
+        raise unknown("side", side, SIDES)
+    codecs = [Codec.load(weights), *([Codec.load(against)] if against else [])]
+    reports = [measure(codec, side, poses, seed) for codec in codecs]
+    if json:
+        typer.echo(_json(reports))
+    else:
+        _show(reports)
+    if out:
+        heat_maps(reports, out / "pairs.png")
+        (out / "eval.json").write_text(_json(reports) + "\n")
+        typer.echo(f"{out / 'eval.json'} {out / 'pairs.png'}", err=json)
+
+
+def measured(out: Path) -> None:
+    """Prints the metrics of the right hands of a weights file and writes them into it."""
+    from dataclasses import replace
+
+    from xlvla.codec import Codec
+    from xlvla_policy.latent.report import measure
+    from xlvla_policy.latent.weights import annotate
+
+    report = measure(Codec.load(out))
+    annotate(
+        out,
+        metrics={hand: row.dict() for hand, row in report.hands.items()},
+        mirror_mm=report.mirror_mm,
+    )
+    name = Codec.load(out).hash  # what was measured is in the file now
+    _show([replace(report, codec=name)])
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {name}")
+
+
+def _json(reports: list[CodecReport]) -> str:
+    from json import dumps
+
+    first, *others = (report.dict() for report in reports)
+    return dumps({**first, **({"against": others[0]} if others else {})}, indent=2)
+
+
+def _show(reports: list[CodecReport]) -> None:
+    from xlvla import screen
+
+    console = screen.console()
+    ours = reports[0]
+    console.print(_by_hand(reports))
+    for report in reports:
+        console.print(_by_pair(report))
+    console.print(LEGEND, highlight=False)
+    floor = ", ".join(
+        f"{hand} {share['pinch']:.0f} and {share['random']:.0f}"
+        for hand, share in ours.sources.items()
+    )
+    console.print(
+        f"hit, the source poses themselves, pinches and random, %: {floor}", highlight=False
+    )
+    jerks = ", ".join(f"{value:.2f} at {rate} Hz" for rate, value in ours.own_jerk.items())
+    console.print(f"path jerk through the own hand, the worst hand's: {jerks}", highlight=False)
+    mirrors = ", ".join(f"{hand} {error:.2f}" for hand, error in ours.mirror_mm.items())
+    console.print(
+        "fingertips of a left pose, mirrored, and of the right hand decoding its latent, RMS mm: "
+        f"{mirrors}",
+        highlight=False,
+    )
+
+
+def _by_hand(reports: list[CodecReport]) -> Table:
+    """A column per hand, the mean, and the means of what it is compared with."""
+    from xlvla_policy.latent.metrics import RELEASED
+
+    ours, *others = reports
+    title = (
+        f"{ours.name} codec {ours.codec}, {ours.side} hands, {ours.poses} poses, seed {ours.seed}; "
+        "lower is better"
+    )
+    table = _table(title, [*ours.hands, *(report.name for report in others), "released"])
+    for metric, label in LABELS.items():
+        values = [
+            row.dict()[metric]
+            for row in [*ours.hands.values(), *(report.hands["all"] for report in others)]
+        ]
+        table.add_row(
+            label, *map(_figure, values), _figure(RELEASED[metric]) if metric in RELEASED else ""
+        )
+    return table
+
+
+def _by_pair(report: CodecReport) -> Table:
+    table = _table(f"{report.name}: source > target", list(PAIR_LABELS.values()))
+    for (source, target), values in report.pairs.items():
+        table.add_row(f"{source} > {target}", *(_figure(values[metric]) for metric in PAIR_LABELS))
+    return table
+
+
+def _table(title: str, headings: list[str]) -> Table:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    table = Table(title=title, box=SIMPLE, padding=0, show_edge=False, title_justify="left")
+    table.add_column("", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _figure(value: float) -> str:
+    """Some three digits."""
+    if value == 0:
+        return "0"
+    digits = next((digits for digits, below in ((4, 0.1), (2, 10), (1, 100)) if value < below), 0)
+    return f"{value:.{digits}f}"

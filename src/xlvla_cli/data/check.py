@@ -1,0 +1,74 @@
+"""`xlvla data check`: what is wrong with data sets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xlvla.errors import XlvlaError
+from xlvla.text import plain
+from xlvla_cli.data import Folders
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def register(app: typer.Typer) -> None:
+    app.command("check")(check)
+
+
+def check(
+    datasets: Folders,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Do not decode images: check files, numbers, stamps and statistics only.",
+        ),
+    ] = False,
+) -> None:
+    """Check data sets: every file, number and image. Prints a line per issue; exit code 1 if there
+    is one.
+    """
+    from rich.progress import Progress
+
+    from xlvla.screen import console
+    from xlvla_data import store
+
+    found = [(folder, store.roots(folder)) for folder in datasets]
+    for folder, roots in found:
+        if not roots:
+            raise XlvlaError(f"no data set in {folder}")
+    wrong = 0
+    with Progress(transient=True, disable=not sys.stdout.isatty(), console=console()) as progress:
+        for root in (root for _, roots in found for root in roots):
+            for line in _of(root, quick, progress):
+                wrong += 1
+                progress.console.print(plain(line), soft_wrap=True)
+    sets = sum(len(roots) for _, roots in found)
+    print(
+        f"{sets} data set{'s' * (sets > 1)}: "
+        f"{f'{wrong} issue' + 's' * (wrong > 1) if wrong else 'no issues'}"
+    )
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _of(root: Path, quick: bool, progress: Progress) -> Iterator[str]:
+    from rich.markup import escape
+
+    from xlvla_data.validation import Inspection
+
+    try:
+        inspection = Inspection(root, looked=not quick)
+        episodes = inspection.episodes
+    except XlvlaError as error:
+        yield str(error)
+        return
+    yield from (f"{root.name}: {line}" for line in inspection.before())
+    for row in progress.track(episodes, description=escape(plain(root.name))):
+        yield from (f"{root.name}/{row.index}: {line}" for line in inspection.of(row))
+    yield from (f"{root.name}: {line}" for line in inspection.after())

@@ -1,0 +1,283 @@
+"""`xlvla data convert`: recordings into data sets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xlvla.errors import XlvlaError
+from xlvla.text import plain
+from xlvla.types import CHUNK_HZ
+
+if TYPE_CHECKING:
+    from xlvla.codec import Codec
+    from xlvla_data.convert import AgeLimits
+    from xlvla_data.store import Store
+
+ENDING = 1 << 16
+"""So many bytes of the end of a recording's file tell it from any other."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("convert")(convert)
+
+
+def convert(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="Recorded episodes, sessions, or folders of sessions.", metavar="BAGS"),
+    ],
+    to: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the data sets, one per task and pair of hands; existing ones are kept."
+        ),
+    ],
+    red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
+    rate: Annotated[
+        int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")
+    ] = CHUNK_HZ,
+    max_age: Annotated[
+        str,
+        typer.Option(
+            help="Maximum age [s] of a frame's inputs: camera=0.15,state=0.15,command=0.5; "
+            "operator=0.5."
+            ""
+        ),
+    ] = "",
+    without: Annotated[
+        str, typer.Option(help="Features to leave out: operator, observation.tactile, ...")
+    ] = "",
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the codec of the latents; the shipped ones if not given."),
+    ] = None,
+) -> None:
+    """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes
+    on where it was.
+
+    Discarded and red episodes are left out. An episode that cannot be trusted is refused with a
+    line, and the exit code is then 1.
+    """
+    from xlvla.codec import Codec
+    from xlvla.run import interruptible
+    from xlvla_data import store
+
+    limits = ages(max_age)
+    words = tuple(word.strip() for word in without.split(",") if word.strip())
+    with interruptible():
+        there = {stored.key: stored.source for stored in store.there(to)}
+        report = Report()
+        work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, words)
+        _all(list(dict.fromkeys(_found(recordings))), there, red, work, report)
+    _say(report, to)
+    raise typer.Exit(1 if report.refused else 0)
+
+
+@dataclass
+class Report:
+    """What became of the recordings."""
+
+    converted: int = 0
+    there: int = 0
+    left_out: int = 0
+    refused: int = 0
+    recorded_s: float = 0.0
+    spent_s: float = 0.0
+    roots: set[Path] = field(default_factory=set[Path])
+
+
+@dataclass(frozen=True)
+class Work:
+    """How recordings are converted."""
+
+    store: Store
+    codec: Codec
+    limits: AgeLimits
+    rate_hz: int
+    without: Sequence[str]
+
+    def one(self, folder: Path, source: str = "") -> tuple[Path, float, list[str]]:
+        """The data set an episode is in now, how long it is [s], and what is to be said of it."""
+        from xlvla_data.bag.reader import Bag
+        from xlvla_data.convert import resampled
+        from xlvla_data.recorded import take
+
+        episode, findings = resampled(
+            take(Bag(folder), self.rate_hz, self.without), self.codec, self.limits
+        )
+        episode = replace(episode, info=replace(episode.info, source=source))
+        return self.store.add(episode), episode.frames / self.rate_hz, findings
+
+
+def ages(text: str) -> AgeLimits:
+    """Limits of `camera=0.2,operator=0.5`."""
+    from xlvla.errors import unknown
+    from xlvla_data.convert import AgeLimits
+    from xlvla_data.recorded import OPERATOR, SENSED
+
+    usual = dict[str, float]()
+    others = dict[str, float]()
+    known = ("camera", "state", "command", OPERATOR.strip("."), SENSED.strip("."))
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        name, _, value = word.partition("=")
+        if not name.startswith(known):
+            raise unknown("stream", name, known)
+        try:
+            seconds = float(value)
+        except ValueError:
+            raise XlvlaError(
+                f"--max-age {word}: a stream and seconds are wanted, as in camera=0.15"
+            ) from None
+        if name in known[:3]:
+            usual[f"{name}_s"] = seconds
+        else:
+            others[name] = seconds
+    return replace(AgeLimits(others=others), **usual)
+
+
+def _found(folders: Sequence[Path]) -> Iterator[Path]:
+    """The recorded episodes; those that our own recorder did not close are repaired first."""
+    from xlvla_data.bag.reader import bags
+    from xlvla_data.recorder.repair import repair_all
+
+    for folder in folders:
+        for attempt in repair_all(folder):
+            became = (
+                "its recorder was killed; repaired"
+                if attempt.repaired
+                else "its recorder was killed"
+            )
+            print(
+                plain(
+                    f"{attempt.folder.parent.name}/{attempt.folder.name}: {became}: {attempt.line}"
+                )
+            )
+        found = bags(folder)
+        if not found:
+            raise XlvlaError(
+                f"no recorded episodes in {folder}: a session holds folders with an episode.json"
+            )
+        yield from found
+
+
+def _all(
+    folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: Report
+) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from xlvla.screen import console
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console()) as progress:
+        bar = progress.add_task("episodes", total=len(folders), pace="")
+        for folder in folders:
+            for line in _one(folder, there, red, work, report):
+                progress.console.print(
+                    plain(f"{folder.parent.name}/{folder.name}: {line}"), soft_wrap=True
+                )
+            progress.update(
+                bar,
+                advance=1,
+                pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time",
+            )
+
+
+def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Report) -> list[str]:
+    """Converts an episode unless it is there or unfit; what is to be said of it."""
+    from xlvla_data.bag.card import read_episode_card
+
+    folder = folder.resolve()
+    key = f"{folder.parent.name}/{folder.name}"
+    source = _print_of(folder)
+    if key in there:
+        if there[key] in (
+            "",
+            source,
+        ):  # data sets of older versions do not say what they were made of
+            report.there += 1
+            return []
+        report.refused += 1
+        return [
+            f"refused: another recording called '{key}' is there already: rename the folder of "
+            "this session"
+        ]
+    began = time.monotonic()
+    try:
+        card = read_episode_card(folder)
+        if card.state != "stopped":
+            report.left_out += 1
+            return [f"left out: its state is '{card.state}', only what was stopped is converted"]
+        if card.verdict == "red" and not red:
+            report.left_out += 1
+            told = [str(line).removeprefix("red: ") for line in card.findings[:2]]
+            more = len(card.findings) - 2
+            return [
+                f"red, left out: {'; '.join(told) or 'no issue is listed'}"
+                + (f"; and {more} more issues" if more > 0 else "")
+            ]
+        root, seconds, findings = work.one(folder, source)
+    except XlvlaError as error:
+        report.refused += 1
+        return [f"refused: {error}"]
+    there[key] = source
+    report.roots.add(root)
+    report.converted += 1
+    report.recorded_s += seconds
+    report.spent_s += time.monotonic() - began
+    return findings
+
+
+def _print_of(folder: Path) -> str:
+    """Hash of how long a recording's files are and of their ends, which say how many messages there
+    are and of when.
+    """
+    import hashlib
+
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.mcap*")):
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - ENDING))
+            found.update(f"{path.name} {size}".encode() + file.read())
+    return found.hexdigest()[:12]
+
+
+def _say(report: Report, to: Path) -> None:
+    words = {
+        "converted": report.converted,
+        "there before": report.there,
+        "left out": report.left_out,
+        "refused": report.refused,
+    }
+    print(
+        ", ".join(
+            f"{count} {word}" for word, count in words.items() if count or word == "converted"
+        )
+        + f": {to}"
+    )
+    if report.converted:
+        recorded = report.recorded_s / 60
+        spent = report.spent_s / 60
+        print(
+            f"{recorded:.1f} min of recordings in {spent:.1f} min: {recorded / spent:.1f} x real "
+            "time, every frame read back"
+        )

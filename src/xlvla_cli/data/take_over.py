@@ -1,0 +1,163 @@
+"""`xlvla data import`: data sets of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xlvla.errors import XlvlaError
+from xlvla.text import plain
+from xlvla.types import CHUNK_HZ
+
+if TYPE_CHECKING:
+    from xlvla_data.foreign import Foreign, Piece
+    from xlvla_data.lerobot.reader import EpisodeRow
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(take_over)
+
+
+def take_over(
+    dataset: Annotated[Path, typer.Argument(help="A LeRobot v3 data set whose joints have names.")],
+    to: Annotated[
+        Path, typer.Option(help="Folder for the data set; existing episodes are skipped.")
+    ],
+    map: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML: hands, arms, task, joints (ours: theirs), cameras, degrees, scale, range."
+        ),
+    ] = None,
+    hands: Annotated[
+        str, typer.Option(help="Hands by side where the map does not say: left=xhand,right=xhand.")
+    ] = "",
+    arms: Annotated[
+        str, typer.Option(help="Arms by side where the map does not say: left=xarm7,right=xarm7.")
+    ] = "",
+    task: Annotated[
+        str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")
+    ] = "",
+    rate: Annotated[
+        int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")
+    ] = CHUNK_HZ,
+) -> None:
+    """Import a data set recorded elsewhere, joints by name; frames are resampled, latents encoded,
+    and everything is read back.
+
+    An episode that cannot be taken over is left out with a line, and the exit code is then 1.
+    """
+    from rich.progress import track
+
+    from xlvla import paper
+    from xlvla.run import interruptible
+    from xlvla_data import foreign, name_map
+    from xlvla_data.lerobot.reader import Dataset
+
+    named = paper.task(task) if task else ""
+    names = name_map.read_map(
+        map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named
+    )
+    data = Dataset(dataset)
+    report = Report()
+    lines = list[str]()
+    work = Work(to, data.info.fps)
+    with interruptible():
+        theirs = foreign.Foreign(data, names, rate, work.most_s)
+        for row in track(data.episodes, "episodes", transient=True):
+            lines += work.all(theirs, row, report)
+    for line in lines:
+        print(plain(line))
+    left_out = f", {report.left_out} left out" if report.left_out else ""
+    left_out += f", {report.frames} frames left out of others" if report.frames else ""
+    print(f"{to}: {report.put} episodes imported, {report.there} were there before{left_out}")
+    raise typer.Exit(1 if report.left_out else 0)
+
+
+@dataclass
+class Report:
+    """What became of the episodes."""
+
+    put: int = 0
+    there: int = 0
+    left_out: int = 0
+    frames: int = 0
+
+
+class Work:
+    """Episodes of others that are put into a folder, of a data set of so many frames per second."""
+
+    def __init__(self, to: Path, rate_hz: int):
+        from xlvla.codec import Codec
+        from xlvla_data import store
+        from xlvla_data.convert import AgeLimits
+
+        self._codec = Codec.load()
+        self._kept = store.Store(to, checked=True)
+        self._limits = _ages(rate_hz, AgeLimits())
+        self._there = {stored.key for stored in store.there(to)}
+
+    @property
+    def most_s(self) -> float:
+        """How old what a frame is made of may be."""
+        return self._limits.camera_s
+
+    def all(self, theirs: Foreign, row: EpisodeRow, report: Report) -> Iterator[str]:
+        """Takes over an episode, in pieces where it was told several things or something is
+        missing; what is to be said of it.
+        """
+        try:
+            pieces = theirs.parts(row)
+        except XlvlaError as error:
+            report.left_out += 1
+            yield f"episode {row.index}: left out: {error}"
+            return
+        lost = row.length - sum(piece.end - piece.begin for piece in pieces)
+        report.frames += lost if pieces else 0
+        if lost or len(pieces) > 1:
+            told = ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
+            yield (
+                f"episode {row.index}: cut where it is told something else, or rows or pictures "
+                f"are missing; its pieces: frames {told}"
+            )
+        report.left_out += not pieces
+        for piece in pieces:
+            yield from (f"{piece.name}: {line}" for line in self._one(theirs, piece, report))
+
+    def _one(self, theirs: Foreign, piece: Piece, report: Report) -> list[str]:
+        from xlvla_data.convert import resampled
+
+        try:
+            take = theirs.take(piece)
+            if f"{take.info.session}/{take.info.recording}" in self._there:
+                report.there += 1
+                return []
+            episode, findings = resampled(take, self._codec, self._limits)
+            self._kept.add(episode)
+        except XlvlaError as error:
+            report.left_out += 1
+            return [f"left out: {error}"]
+        report.put += 1
+        return findings
+
+
+def by_side(option: str, text: str) -> dict[str, str]:
+    """{'left': 'xhand'} of `left=xhand`."""
+    pairs = [word.strip().partition("=") for word in text.split(",") if word.strip()]
+    if any(not (side and equals and name) for side, equals, name in pairs):
+        raise XlvlaError(
+            f"--{option} {text}: sides and names are wanted, as in left=xhand,right=xhand"
+        )
+    return {side.strip(): name.strip() for side, _, name in pairs}
+
+
+def _ages(rate_hz: int, usual):
+    """Limits under which frames of so slow a data set are fresh."""
+    from dataclasses import replace
+
+    longest = max(usual.camera_s, 2.0 / rate_hz)
+    return replace(usual, camera_s=longest, state_s=longest, command_s=longest)

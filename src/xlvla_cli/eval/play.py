@@ -1,0 +1,124 @@
+"""Plays a trial, wherever that is: worlds and policies of the last trials are kept, since making
+one takes longer than resetting it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from xlvla.errors import XlvlaError
+from xlvla.types import CHUNK_HZ
+from xlvla_cli.eval.trial import Outcome, Result, Trial
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xlvla.policy import Policy
+    from xlvla_cli.eval.stage import EpisodeRunner
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
+
+Made = TypeVar("Made")
+FILM_SIZE = (640, 480)
+
+
+def play(trial: Trial) -> Result:
+    """One trial from its start to its end."""
+    return _play_expert(trial) if trial.actor == "expert" else _play_policy(trial)
+
+
+def _play_policy(trial: Trial) -> Result:
+    stage = _kept("stage", trial.rig, lambda: _stage(trial), trial.delay_s, trial.threads)
+    outcome = stage.trial(trial.seed, settle=trial.film != "none")
+    return Result(outcome, _film(trial, outcome, stage.world, stage.seen))
+
+
+def _play_expert(trial: Trial) -> Result:
+    from xlvla_sim.demonstration import demonstrate
+
+    world, expert = _kept("expert", trial.rig, lambda: _expert(trial), trial.film)
+    seen: list[np.ndarray] = []
+    try:
+        shown = demonstrate(
+            world, expert, trial.seed, watch=lambda world: seen.append(world.data.qpos.copy())
+        )
+        success = shown.good
+        status = shown.status
+        text = shown.status.text
+    except XlvlaError as error:  # an arm cannot follow
+        success = False
+        status = world.status()
+        text = str(error)
+    if status.success and not success:
+        text = "undone after its success"
+    outcome = Outcome(success, status.stage, round(world.time_s, 2), text)
+    return Result(outcome, _film(trial, outcome, world, seen))
+
+
+_last: dict[str, tuple[str, Any]] = {}
+"""What this process made last, by kind, with what it was made for."""
+
+
+def _kept(kind: str, rig: Any, make: Callable[[], Made], *more: Any) -> Made:
+    wanted = json.dumps([asdict(rig), more], default=str, sort_keys=True)
+    if kind not in _last or _last[kind][0] != wanted:
+        _drop(kind)
+        _last[kind] = wanted, make()
+    return _last[kind][1]
+
+
+def _drop(kind: str) -> None:
+    """Frees what is kept before another is made, so that there never are two."""
+    _, made = _last.pop(kind, ("", None))
+    worlds = (
+        [made.world] if kind == "stage" and made else made[:1] if kind == "expert" and made else []
+    )
+    for world in worlds:
+        world.close()
+
+
+def _stage(trial: Trial) -> EpisodeRunner:
+    from xlvla_cli.eval.stage import EpisodeRunner, load_policy
+
+    assert trial.rig.policy is not None
+    anywhere = replace(trial.rig, sim=None, policy=replace(trial.rig.policy, instruction="Wait."))
+    policy: Policy = _kept(
+        "policy", anywhere, lambda: load_policy(trial.rig, trial.threads), trial.threads
+    )
+    return EpisodeRunner(trial.rig, trial.delay_s, trial.threads, policy)
+
+
+def _expert(trial: Trial) -> tuple[World, Expert]:
+    from xlvla.codec import Codec
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
+
+    return World(trial.rig, render=trial.film != "none"), Expert(trial.rig, Codec.load())
+
+
+def _film(trial: Trial, outcome: Outcome, world: World, seen: Sequence[np.ndarray]) -> bytes | None:
+    """What the world looked like, drawn afterwards from its positions; the world is where it ended
+    then.
+    """
+    if not trial.films(outcome.success):
+        return None
+    import mujoco
+
+    from xlvla.film import Film
+
+    caption = (
+        f"{' and '.join(trial.hands)}: {world.task.sentence} Seed {trial.seed}, {outcome.text}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        with Film(path, CHUNK_HZ) as film:
+            for positions in seen:
+                world.data.qpos[:] = positions
+                mujoco.mj_forward(world.model, world.data)
+                film.add(world.view(*FILM_SIZE), caption)
+        return path.read_bytes()

@@ -1,0 +1,180 @@
+"""What a trial is: facts in, an outcome out, both small and picklable, so that anything may run it
+anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from xlvla import __version__
+from xlvla.rig import Rig
+
+Actor = Literal["policy", "expert"]
+Film = Literal["none", "failures", "all"]
+FILMS: tuple[Film, ...] = get_args(Film)
+Route = Literal["direct", "ros"]
+"""Through what an actor meets the world: directly in one process, or the ROS graph."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One episode to play.
+
+    Args:
+        rig: its hands, task, sentence and weights.
+        delay_s: from an observation to its chunk's taking effect; what the ROS graph needs itself.
+        threads: processor threads of the policy.
+        film: of which trials pictures are wanted.
+        mark: names everything that may change the outcome but the seed: weights, codec, rig, delay,
+            code of the world.
+    """
+
+    rig: Rig
+    actor: Actor
+    seed: int
+    delay_s: float = 0.0
+    threads: int = 1
+    film: Film = "none"
+    mark: str = ""
+
+    @property
+    def task(self) -> str:
+        assert self.rig.sim is not None
+        return self.rig.sim.task
+
+    @property
+    def hands(self) -> tuple[str, ...]:
+        """Hands from left to right; two alike count as one."""
+        return tuple(dict.fromkeys(self.rig.hand(side).name for side in sorted(self.rig.sides)))
+
+    @property
+    def key(self) -> str:
+        return f"{self.mark}-{self.seed}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}-{'+'.join(self.hands)}-{self.seed}"
+
+    def films(self, success: bool) -> bool:
+        return self.film == "all" or (self.film == "failures" and not success)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial; `stage` is the share of the task's stages reached, `text` what the task
+    says of it.
+    """
+
+    success: bool
+    stage: float
+    time_s: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """An outcome and perhaps a film of it, as the bytes of an MP4 file: whoever ran it may be on
+    another machine.
+    """
+
+    outcome: Outcome
+    film: bytes | None = None
+
+
+def facts(
+    rig: Rig, actor: Actor, route: Route, codec: str, delay_s: float, threads: int
+) -> Mapping[str, Any]:
+    """What may change the outcome of a trial but its seed."""
+    document = asdict(rig)
+    policy = document.pop("policy") or {}
+    document["sim"].pop("seed")
+    weights = policy.pop("checkpoint", None)
+    found = {
+        "version": __version__,
+        "actor": actor,
+        "route": route,
+        "codec": codec,
+        "world": world_digest(),
+        "rig": document,
+    }
+    if actor == "policy":
+        found |= {
+            "weights": weights_digest(weights),
+            "mind": mind_digest(),
+            "threads": threads,
+            "policy": policy,
+        }
+        found |= {"delay_s": delay_s} if route == "direct" else {}
+    return found
+
+
+def mark(facts: Mapping[str, Any]) -> str:
+    return _digest(json.dumps(facts, sort_keys=True, default=str).encode())
+
+
+@cache
+def weights_digest(path: str | None) -> str:
+    """Short SHA-256 of a weights file, or of all files of a folder; None is the shipped one."""
+    from xlvla_policy.policies.xlvla import SHIPPED
+
+    chosen = Path(path) if path else SHIPPED
+    files = sorted(chosen.rglob("*")) if chosen.is_dir() else [chosen]
+    return _digest(*(file.read_bytes() for file in files if file.is_file()))
+
+
+@cache
+def mind_digest() -> str:
+    """Short SHA-256 of the code that turns observations into chunks, but for what trains it."""
+    import xlvla_policy
+    from xlvla import catalog
+
+    folder = Path(xlvla_policy.__path__[0])
+    files = [*folder.glob("*.py"), *folder.glob("policies/*.py"), *folder.glob("vla/*.py")]
+    files += catalog.own_policies().values()
+    return _digest(version("torch").encode(), *(file.read_bytes() for file in sorted(files)))
+
+
+@cache
+def world_digest() -> str:
+    """Short SHA-256 of what makes the world and moves the robots in it: results of other code are
+    not mixed with this one's.
+    """
+    import xlvla.arms
+    import xlvla.hands
+    import xlvla_drivers.motion
+    import xlvla_sim
+    from xlvla import catalog, own_files
+    from xlvla.paths import share
+    from xlvla.types import SIDES
+
+    folders = [
+        *(
+            Path(package.__path__[0])
+            for package in (xlvla.arms, xlvla.hands, xlvla_drivers.motion, xlvla_sim)
+        ),
+        share("urdf"),
+    ]
+    files = [
+        file
+        for folder in folders
+        for file in sorted(folder.rglob("*.*"))
+        if file.suffix in (".py", ".urdf", ".xacro")
+    ]
+    for name, entry in own_files.found("XLVLA_HANDS").items():
+        files.append(entry)
+        files.extend(catalog.hand(name).urdf_path(side) for side in SIDES)
+    return _digest(version("mujoco").encode(), *(file.read_bytes() for file in files))
+
+
+def _digest(*contents: bytes) -> str:
+    seal = hashlib.sha256()
+    for content in contents:
+        seal.update(len(content).to_bytes(8, "big") + content)
+    return seal.hexdigest()[:12]

@@ -1,0 +1,188 @@
+"""`xlvla replay`: a recorded episode, done again in simulation or by the robot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xlvla import rig_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from xlvla.rig import Rig
+    from xlvla.screen import Screen
+    from xlvla.types import Side
+    from xlvla_cli.ros.episode_player import TrackingError
+    from xlvla_cli.ros.operator import Operator
+    from xlvla_cli.ros.session import Session
+    from xlvla_data.commanded_motion import Performance
+
+
+SETTLED_S = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(replay)
+
+
+def replay(
+    episode: Annotated[
+        str, typer.Argument(help="Folder of a recorded episode, or DATASET#NUMBER.")
+    ],
+    rig: Annotated[
+        str | None,
+        typer.Option(
+            help="Rig that replays it; by default the one it was recorded on, else bimanual."
+        ),
+    ] = None,
+    sim: Annotated[
+        bool | None,
+        typer.Option("--sim/--no-sim", help="Simulation or hardware, overriding the rig."),
+    ] = None,
+    attach: Annotated[
+        bool, typer.Option(help="Drive a rig that runs already, instead of starting one.")
+    ] = False,
+    engage: Annotated[
+        bool,
+        typer.Option(
+            help="Engage motion on hardware; without it only simulated or emulated devices move."
+        ),
+    ] = False,
+    domain: Annotated[
+        int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
+    ] = None,
+) -> None:
+    """Replay an episode: move slowly to its first pose, then play its commands; prints how well the
+    robot followed.
+    """
+    from xlvla.run import interruptible
+    from xlvla.screen import Screen
+    from xlvla_data.commanded_motion import performance
+
+    played = performance(episode)
+    chosen = rig_for(played, rig, sim)
+    played.refuse_unless_of(chosen)
+    refuse_unless_meant(chosen, engage, attach)
+    with Screen() as screen, interruptible():
+        try:
+            found = (
+                attached(played, chosen, domain, screen, engage)
+                if attach
+                else started(played, chosen, domain, screen)
+            )
+        except KeyboardInterrupt:
+            screen.say("stopped")
+            return
+        for tracked in found:
+            screen.say(
+                line(
+                    tracked,
+                    played.apart(tracked.side, chosen.joint_names(tracked.side, tracked.part)),
+                )
+            )
+
+
+def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
+    """The rig that replays: no other source drives it, and nothing is recorded."""
+    from dataclasses import replace
+
+    if name is None and played.rig:
+        found = rig_file.from_document(dict(played.rig), played.name)
+    elif name is None:
+        found = rig_file.with_choices(rig_file.load("bimanual"), hands=dict(played.hands))
+    else:
+        found = rig_file.load(name)
+    found = replace(
+        rig_file.with_choices(found, sim=sim, policy="none"), teleop=None, recorder=None
+    )
+    return (
+        rig_file.with_choices(found, seed=played.seed)
+        if found.sim and played.seed is not None
+        else found
+    )
+
+
+def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:
+    from xlvla.errors import XlvlaError
+
+    emulated = len(rig.emulated) == len(rig.parts)
+    if not (rig.sim or emulated or engage or attach):
+        raise XlvlaError(
+            f"rig '{rig.name}' is hardware, which moves only with --engage; --sim replays in "
+            "simulation"
+        )
+
+
+def started(
+    played: Performance, rig: Rig, domain: int | None, screen: Screen
+) -> list[TrackingError]:
+    """Starts the rig, replays, stops it."""
+    from xlvla.ros import topics
+    from xlvla_cli.ros.session import Session
+    from xlvla_cli.run import ready_or_raise
+
+    ready_or_raise(rig)
+    with Session(rig, domain=domain, listener=screen.on_output, progress=screen.waiting) as session:
+        if rig.sim:
+            session.operator.reset(idle=session.supervisor.check)
+        else:
+            session.operator.call(topics.ENGAGE, session.supervisor.check, data=True)
+        found = driven(session.operator, played, rig, screen, session.supervisor.check)
+        if rig.sim:
+            screen.say(*outcome(session))
+        return found
+
+
+def attached(
+    played: Performance, rig: Rig, domain: int | None, screen: Screen, engage: bool
+) -> list[TrackingError]:
+    """Drives a rig that is already running; its simulation is not reset."""
+    from xlvla.ros import topics
+    from xlvla_cli.ros.operator import Operator
+
+    with Operator(domain=domain) as operator:
+        if engage:
+            operator.call(topics.ENGAGE, data=True)
+        return driven(operator, played, rig, screen, lambda: None)
+
+
+def driven(
+    operator: Operator, played: Performance, rig: Rig, screen: Screen, idle: Any
+) -> list[TrackingError]:
+    from xlvla.types import CHUNK_HZ
+    from xlvla_cli.ros.episode_player import Replayer
+    from xlvla_drivers.motion.home import way_home
+    from xlvla_drivers.motion.sides import side_player
+
+    def way(side: Side, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+        return way_home(here, there, side_player(rig, side).bounds.velocity, CHUNK_HZ)
+
+    screen.say((played.name, "bold"), f": {played.instruction}")
+    frames: dict[Side, np.ndarray] = {
+        side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides
+    }
+    return Replayer(operator, rig, idle).play(frames, way, screen.say)
+
+
+def outcome(session: Session) -> tuple[str | tuple[str, str], ...]:
+    """What the simulation says of its task, once things have come to rest."""
+    import time
+
+    end = time.monotonic() + SETTLED_S
+    status = session.tick()
+    while time.monotonic() < end and not status.get("success"):
+        status = session.tick()
+    verdict = ("success", "green") if status.get("success") else ("not done", "red")
+    return "the task: ", verdict, f" ({status.get('text', '')})"
+
+
+def line(found: TrackingError, then: float) -> str:
+    """How well a part followed, beside how well it did `then`."""
+    own = (
+        f"{found.side} {found.part:<4} {found.rms_rad:.4f} rad from its commands in the mean square"
+    )
+    return (
+        f"{own}, {found.largest_rad:.3f} at most ({found.joint}); {then:.4f} when it was recorded"
+    )

@@ -1,0 +1,197 @@
+"""The operator's side of the graph: watches a rig and gives it orders, from a process that is not
+one of its nodes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
+
+from xlvla.errors import XlvlaError
+from xlvla.network import reach
+from xlvla.ros import forms, participant, refusals, statuses, topics
+from xlvla.ros.reader import Reader
+from xlvla.ros.refusals import Refusals
+from xlvla.ros.stop import StopPublisher
+
+OFFER_TIMEOUT_S = 15.0
+ANSWER_TIMEOUT_S = 8.0
+
+MOST_NODES = 200
+MOST_LINES = 50
+"""Nodes whose figures are kept, and lines of what was refused."""
+
+
+class Operator:
+    """A ROS node without callbacks; a context manager, for one thread.
+
+    Args:
+        domain: ROS domain; None keeps the environment's.
+        record: whether to keep what the simulation says of its state.
+    """
+
+    def __init__(self, *, domain: int | None = None, record: bool = False):
+        if fault := reach(False, os.environ).fault:
+            raise XlvlaError(fault)
+        self._context = Context()
+        participant.join(self._context, domain)
+        self.node = participant.node_without_services("operator", self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._clients: dict[str, Any] = {}
+        self._refused: deque[str] = deque(maxlen=MOST_LINES)
+        refusals.tell(self.node, Refusals(self._refused.append))
+        self._status = Reader(self.node, topics.SIM_STATUS, statuses.SIM)
+        self._diagnostics = Reader(self.node, topics.DIAGNOSTICS, forms.FIGURES)
+        self._states = (
+            Reader(self.node, topics.SIM_STATE.history(50), forms.ROW) if record else None
+        )
+        self._instruction = self.node.create_publisher(
+            topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos
+        )
+        self._button = self.node.create_publisher(
+            topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos
+        )
+        self._keys = self.node.create_publisher(
+            topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos
+        )
+        self._stop = StopPublisher(self.node, "operator")
+        self._stopped = False
+        self._last_status: dict[str, Any] = {}
+        self._figures: dict[str, dict[str, str]] = {}
+
+    def __enter__(self) -> Operator:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown()
+        participant.leave(self.node)
+
+    def prepare(self, service: topics.Service) -> Any:
+        """The client of a service, made once, so that discovery runs before it is needed."""
+        if service.name not in self._clients:
+            self._clients[service.name] = self.node.create_client(service.type, service.name)
+        return self._clients[service.name]
+
+    def call(
+        self, service: topics.Service, idle: Callable[[], None] = lambda: None, **fields: Any
+    ) -> str:
+        """The message of the service's answer; raises XlvlaError where the service does not answer
+        or refuses.
+        """
+        client = self.prepare(service)
+        give_up = time.monotonic() + OFFER_TIMEOUT_S
+        while not client.service_is_ready():
+            idle()
+            _sleep_until(give_up, f"no node provides {service.name}")
+        answer = self._answer(client, service.type.Request(**fields), idle) or self._answer(
+            client, service.type.Request(**fields), idle
+        )
+        if answer is None:
+            raise XlvlaError(f"{service.name} did not answer within {2 * ANSWER_TIMEOUT_S:.0f} s")
+        if not answer.success:
+            raise XlvlaError(f"{service.name}: {answer.message}")
+        return answer.message
+
+    def _answer(self, client: Any, request: Any, idle: Callable[[], None]) -> Any | None:
+        """The answer; None when there is none in time, as when a node that just died still seems to
+        offer the service.
+        """
+        asked = client.call_async(request)
+        give_up = time.monotonic() + ANSWER_TIMEOUT_S
+        while not asked.done() and time.monotonic() < give_up:
+            idle()
+            self._executor.spin_once(timeout_sec=0.02)
+        if not asked.done():
+            client.remove_pending_request(asked)
+            return None
+        return asked.result()
+
+    def reset(self, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Begins the next simulated episode; its first status."""
+        self._last_status = statuses.parsed(self.call(topics.SIM_RESET, idle), statuses.SIM_SHAPE)
+        return self._last_status
+
+    def estop(self) -> str:
+        """Stops every driver, and motion; one line on what came of it. A motion that does not
+        answer keeps no driver from stopping.
+        """
+        self._stop.say(True)
+        self._stopped = True
+        try:
+            return self.call(topics.ESTOP)
+        except XlvlaError as error:
+            return f"drivers were told to stop; motion was not: {error}"
+
+    def end_stop(self) -> str:
+        """Ends an e-stop by motion, which says so to the drivers; raises XlvlaError where it does
+        not.
+        """
+        answer = self.call(topics.MOTION_RESET)
+        if self._stopped:  # what this operator said must not stop whoever starts later
+            self._stop.close()
+            self._stop = StopPublisher(self.node, "operator")
+            self._stopped = False
+        return answer
+
+    def instruct(self, sentence: str) -> None:
+        self._instruction.publish(String(data=sentence))
+
+    def press(self, button: str) -> None:
+        """What a button of the operator's device would say."""
+        self._button.publish(String(data=button))
+
+    def type(self, key: str) -> None:
+        """A key for who drives by keyboard."""
+        if key:
+            self._keys.publish(String(data=key))
+
+    def status(self) -> dict[str, Any]:
+        """The newest status of the simulation that is not older than the last reset; empty before
+        the first.
+        """
+        status = self._status.newest()
+        if status is not None and status["begun"] >= self._last_status.get("begun", 0):
+            self._last_status = status
+        return self._last_status
+
+    def refused(self) -> list[str]:
+        """A line for every topic on which something was invalid since the last call."""
+        lines = list(self._refused)
+        self._refused.clear()
+        return lines
+
+    def figures(self) -> dict[str, dict[str, str]]:
+        """The newest diagnostics by node."""
+        for told in self._diagnostics.every():
+            for name, figures in told.items():
+                if name in self._figures or len(self._figures) < MOST_NODES:
+                    self._figures[name] = figures
+        return self._figures
+
+    def states(self) -> list[np.ndarray]:
+        """Generalised positions of the simulated world since the last call."""
+        if self._states is None:
+            return []
+        begun = str(self._last_status.get("begun", 0))
+        return [positions for label, positions in self._states.every() if label == begun]
+
+
+def _sleep_until(give_up: float, complaint: str) -> None:
+    if time.monotonic() > give_up:
+        raise XlvlaError(f"{complaint} ({OFFER_TIMEOUT_S:.0f} s)")
+    time.sleep(0.02)

@@ -1,0 +1,269 @@
+"""`xlvla sim collect`: demonstrations of the scripted expert, of any tasks and hands, as LeRobot
+data sets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from xlvla import rig_file
+from xlvla.errors import XlvlaError
+from xlvla.holdout import Holdout
+from xlvla.rig import Rig
+from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Side
+from xlvla_cli.sim import choose_hands, simulated_rig
+
+if TYPE_CHECKING:
+    from xlvla_data.episode import Episode
+    from xlvla_sim.demonstration import Demonstration
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
+
+WORLDS = 3
+"""How many worlds a worker keeps: building one takes longer than resetting it."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("collect")(collect)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One episode to collect."""
+
+    rig: Rig
+    seed: int
+
+    @property
+    def task(self) -> str:
+        assert self.rig.sim is not None
+        return self.rig.sim.task
+
+    @property
+    def hands(self) -> dict[Side, str]:
+        return {side: self.rig.hand(side).name for side in self.rig.sides}
+
+    @property
+    def key(self) -> str:
+        """What names the episode in its folder."""
+        from xlvla_data.store import name_of
+
+        return f"{name_of(self.task, self.hands)}/{self.seed}"
+
+
+def collect(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the data sets, one per task and pair of hands.")
+    ],
+    task: Annotated[
+        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
+    ] = "push_cans",
+    hands: Annotated[
+        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
+    ] = "xhand,inspire",
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes per task and hand.")] = 50,
+    mixed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")
+    ] = 0.2,
+    holdout: Annotated[str, typer.Option(help="Pairs to leave out: xhand:SC,inspire:PC.")] = "",
+    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
+) -> None:
+    """Collect demonstrations of the scripted expert; episodes that are there already are skipped,
+    failed ones dropped and counted.
+    """
+    from xlvla import holdout as pairs
+    from xlvla.paper import tasks as named
+    from xlvla_cli.workers import cores
+
+    made = jobs(rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout))
+    ledger = CollectionState(out)
+    waiting = [job for job in made if job.key not in ledger.done]
+    began = time.monotonic()
+    _play(made, waiting, ledger, workers or cores())
+    minutes = (time.monotonic() - began) / 60
+    _report(made, ledger, out)
+    if waiting:
+        print(
+            f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute"
+        )
+
+
+def jobs(
+    rig: str,
+    tasks: Sequence[str],
+    hands: Sequence[str],
+    episodes: int,
+    mixed: float,
+    seed: int,
+    holdout: Holdout,
+) -> list[Job]:
+    """Episode k of a task is seed + k with hands that depend on nothing else, so that collecting
+    can be resumed or extended.
+    """
+    last = seed + episodes * len(hands)
+    if last > FIRST_EVALUATION_SEED:
+        raise XlvlaError(
+            f"seeds from {FIRST_EVALUATION_SEED} on are kept for evaluation: choose a smaller "
+            "--seed or fewer --episodes"
+        )
+    made: list[Job] = []
+    for task in tasks:
+        base = simulated_rig(rig, task)
+        every = list[Job]()
+        for number in range(seed, last):
+            rng = np.random.default_rng([number, 2])
+            left = right = hands[number % len(hands)]
+            if len(hands) > 1 and rng.random() < mixed:
+                right = str(rng.choice([name for name in hands if name != left]))
+            if holdout.keeps((left, right), task):
+                every.append(
+                    Job(rig_file.with_choices(base, hands={"left": left, "right": right}), number)
+                )
+        made += sorted(
+            every, key=lambda job: list(job.hands.values())
+        )  # a worker then seldom needs another world
+    return made
+
+
+class CollectionState:
+    """Which episodes a folder holds, and which were tried in vain, by their jobs' keys."""
+
+    def __init__(self, folder: Path):
+        from xlvla_data import store
+
+        self._store = store.Store(folder)
+        self._file = folder / "dropped_episodes.json"
+        there = store.find(folder) if store.roots(folder) else []
+        self.dropped: set[str] = (
+            set(json.loads(self._file.read_text())) if self._file.is_file() else set()
+        )
+        self.done = self.dropped | {stored.key for stored in there}
+
+    def enter(self, key: str, episode: Episode | None) -> None:
+        """Keeps an episode, or remembers that there is none of this key."""
+        from xlvla_data.lerobot import layout
+
+        if episode is not None:
+            self._store.add(episode)
+        else:
+            self.dropped.add(key)
+            layout.write_json(self._file, sorted(self.dropped))
+        self.done.add(key)
+
+
+def _play(
+    made: Sequence[Job], waiting: Sequence[Job], ledger: CollectionState, workers: int
+) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from xlvla_cli.workers import finished, pool
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress, pool(workers) as processes:
+        bar = progress.add_task("episodes", total=len(made), completed=len(made) - len(waiting))
+        try:
+            for job, episode in finished(processes, collect_one, waiting, ahead=2 * workers):
+                ledger.enter(job.key, episode)
+                progress.advance(bar)
+        except BaseException:
+            processes.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _report(made: Sequence[Job], ledger: CollectionState, out: Path) -> None:
+    """What is there of every task and pair of hands, where it is more than one."""
+    from rich.table import Table
+
+    from xlvla import screen
+
+    tried = Counter((job.task, "+".join(dict.fromkeys(job.hands.values()))) for job in made)
+    failed = Counter(
+        (job.task, "+".join(dict.fromkeys(job.hands.values())))
+        for job in made
+        if job.key in ledger.dropped
+    )
+    table = Table("task", "hands", "episodes", "failed")
+    for (task, hands), count in tried.items():
+        table.add_row(task, hands, str(count - failed[task, hands]), str(failed[task, hands]))
+    if len(tried) > 1:
+        screen.console().print(table)
+    dropped = failed.total()
+    print(
+        f"{len(made) - dropped} of {len(made)} episodes in {out}, {dropped} failed and were dropped"
+    )
+
+
+_ready: OrderedDict[str, tuple[World, Expert]] = OrderedDict()
+"""The last worlds of this worker process by task and hands."""
+
+
+def collect_one(job: Job) -> Episode | None:
+    """Plays one episode; None where it fails."""
+    from xlvla_sim.demonstration import demonstrate
+
+    world, expert = _world(job)
+    try:
+        demonstration = demonstrate(world, expert, job.seed)
+    except XlvlaError:  # an arm cannot follow
+        return None
+    return _episode(job, world, expert, demonstration) if demonstration.good else None
+
+
+def _world(job: Job) -> tuple[World, Expert]:
+    from xlvla.codec import Codec
+    from xlvla_sim.expert import Expert
+    from xlvla_sim.world import World
+
+    place = job.key.rpartition("/")[0]
+    if place not in _ready:
+        while len(_ready) >= WORLDS:
+            _ready.popitem(last=False)[1][0].close()
+        _ready[place] = (World(job.rig), Expert(job.rig, Codec.load()))
+    _ready.move_to_end(place)
+    return _ready[place]
+
+
+def _episode(job: Job, world: World, expert: Expert, demonstration: Demonstration) -> Episode:
+    from xlvla_data.episode import Episode, EpisodeInfo
+
+    rig = job.rig
+    actions = demonstration.script.actions
+    info = EpisodeInfo(
+        task=job.task,
+        instruction=world.task.sentence,
+        hands=job.hands,
+        joints={side: {part: rig.joint_names(side, part) for part in PARTS} for side in rig.sides},
+        rate_hz=CHUNK_HZ,
+        seed=job.seed,
+        success=demonstration.status.success,
+        codec=expert.codec.hash,
+    )
+    latent: dict[Side, np.ndarray] = {
+        side: expert.codec.encode(rig.hand(side).name, side, actions[side]["hand"])
+        for side in rig.sides
+    }
+    return Episode(info, demonstration.images, actions, demonstration.measured, latent)

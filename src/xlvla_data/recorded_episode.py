@@ -1,0 +1,91 @@
+"""An episode as recorded, before resampling: every stream at its own rate, with its own stamps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from xlvla.errors import XlvlaError
+from xlvla.types import Part, Side
+from xlvla_data.episode import EpisodeInfo
+
+
+@dataclass(frozen=True)
+class SampledStream:
+    """N samples of J numbers: `stamps` [N] int64 ns, `values` [N, J], `names` of the numbers."""
+
+    stamps: np.ndarray
+    values: np.ndarray
+    names: tuple[str, ...]
+
+    def ordered(self, name: str, wanted: Iterable[str]) -> np.ndarray:
+        """The values of the numbers wanted [N, K]; raises XlvlaError where one is not there."""
+        wanted = tuple(wanted)
+        if missing := [number for number in wanted if number not in self.names]:
+            raise XlvlaError(
+                f"{name} lacks {', '.join(missing)}: it has {', '.join(self.names) or 'nothing'}"
+            )
+        return self.values[:, [self.names.index(number) for number in wanted]]
+
+
+Bodies = Mapping[Side, Mapping[Part, SampledStream]]
+"""Joints' streams by side and part."""
+
+
+@dataclass(frozen=True)
+class CameraStream:
+    """What a camera saw: `stamps` [N] int64 ns, and N items that `decode` makes pictures of, RGB
+    uint8 [H, W, 3].
+    """
+
+    stamps: np.ndarray
+    items: Iterable[Any]
+    decode: Callable[[Any], np.ndarray]
+
+
+@dataclass(frozen=True)
+class SelectedImages:
+    """Some pictures of a camera in order, the same one several times where `index` [F] says so;
+    decoded as they are gone through.
+    """
+
+    stream: CameraStream
+    index: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, chosen: slice) -> SelectedImages:
+        return replace(self, index=self.index[chosen])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        wanted = self.index.tolist()
+        place = 0
+        for number, item in enumerate(self.stream.items):
+            if place == len(wanted):
+                return
+            if wanted[place] != number:
+                continue
+            picture = self.stream.decode(item)
+            while place < len(wanted) and wanted[place] == number:
+                yield picture
+                place += 1
+
+
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """Streams of one episode; `info.rate_hz` is the rate it is to have.
+
+    Args:
+        command: commanded positions [rad] by side and part, `state` measured ones.
+        others: what is kept where it is there, by feature: forces, the operator's hands.
+    """
+
+    info: EpisodeInfo
+    cameras: Mapping[str, CameraStream]
+    state: Bodies
+    command: Bodies
+    others: Mapping[str, SampledStream] = field(default_factory=dict[str, SampledStream])
