@@ -10,8 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from xlvla import catalog
-from xlvla.errors import XlvlaError
+from xlvla.errors import XlvlaError, unknown
 from xlvla.policy import Chunk, Observation, Policy
+from xlvla.rig import Rig
 from xlvla.ros import convert, forms, priority, topics
 from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
@@ -147,6 +148,7 @@ class PolicyNode(RigNode):
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
+            require_joints(chunk, self.rig)
         except XlvlaError as error:
             self._refuse(error)
             return True
@@ -237,6 +239,21 @@ class PolicyNode(RigNode):
         elif self._wait and now - self._wait_since > PATIENCE_S:
             self._complain(self._wait)
         super()._report()
+
+
+def require_joints(chunk: Chunk, rig: Rig) -> None:
+    """Refuses a chunk that does not have as many frames for every joint of its sides."""
+    for side, parts in chunk.positions.items():
+        if side not in rig.sides:
+            raise unknown("side of the policy's chunk", side, rig.sides)
+        frames = max(len(rows) for rows in parts.values())
+        for part in PARTS:
+            joints = len(rig.joint_names(side, part))
+            shape = np.shape(parts[part]) if part in parts else ()
+            if shape != (frames, joints):
+                wanted = f"positions [{frames}, {joints}] of the {side} {part}"
+                has = list(shape) or "none"
+                raise XlvlaError(f"the policy's chunk needs {wanted}, it has {has}")
 
 
 def main() -> None:
