@@ -33,6 +33,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from strange_messages import strange
 
+import retries
 from xlvla import graph, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.recording import RecorderConfig
@@ -242,6 +243,7 @@ def _running(rig: Rig, without: tuple[str, ...], domain: int) -> Iterator[Strang
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def simulated(untrained_weights, tmp_path_factory) -> Iterator[Stranger]:
     """A simulated rig with everything that can be in one; what motion takes is tried with
     motion.
@@ -255,6 +257,7 @@ def simulated(untrained_weights, tmp_path_factory) -> Iterator[Stranger]:
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def emulated() -> Iterator[Stranger]:
     yield from _running(
         rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none"),
