@@ -16,23 +16,34 @@ export MUJOCO_GL ?= egl
 # Where a ROS 2 is sourced its rclpy, messages and pinocchio must win, so no wheels of them.
 ifdef ROS_DISTRO
 VENV_FLAGS := --system-site-packages
-INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest pytest-rerunfailures ruff 'pyright[nodejs]' hatchling editables typer rich \
+INSTALL = $(PIP) install -r ros2_ws/requirements.txt pytest pytest-xdist ruff 'pyright[nodejs]' hatchling editables typer rich \
 	&& $(PIP) install --no-deps --no-build-isolation -e .
 else
 TORCH := $(shell grep '^torch==' constraints.txt)
 INSTALL = $(PIP) install -c constraints.txt '$(TORCH)' && $(PIP) install -c constraints.txt -e '.[all,dev]'
 endif
 
-.PHONY: help demo test check format docs findings clean setup
+.PHONY: help demo test test-long test-all check format docs findings clean setup
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out/demo
 	@$(BIN)/xlvla demo
 
-test: $(READY)  ## all tests
-	@$(BIN)/python -m pytest
+# Where time is measured nothing runs beside a test; the others share the processors.
+BESIDE = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+ALONE = $(BIN)/python -m pytest
+
+test: $(READY)  ## the tests: every behaviour, rows instead of every combination
+	@$(BESIDE) -m "not long and not realtime"
+	@$(ALONE) -m "not long and realtime"
+
+test-long: $(READY)  ## the combinations that `make test` leaves out
+	@$(BESIDE) -m "long and not realtime"
+	@$(ALONE) -m "long and realtime"
+
+test-all: test test-long  ## all tests
 
 check: $(READY)  ## lint, format and types
 	@$(BIN)/ruff check

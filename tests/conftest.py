@@ -1,22 +1,38 @@
-"""Settings of a test session, made before anything imports rclpy or mujoco."""
+"""Settings of a test session, made before anything imports rclpy, torch or mujoco."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import retries
+
 os.environ.setdefault("MUJOCO_GL", "egl")
-os.environ.setdefault(
-    "ROS_DOMAIN_ID", str(1 + os.getpid() % 100)
-)  # apart from a robot's, and from another session's
 os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
-IN_REAL_TIME = ("tests/drivers/", "tests/graph/", "tests/ros/", "tests/motion/", "tests/teleop/")
-"""Devices that must answer within 70 ms, and graphs at 200 Hz: a machine that stands still for a
-moment is no mistake of theirs.
-"""
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+
+# Apart from a robot's domain, from another session's, and from other workers of this session.
+if IS_WORKER or "ROS_DOMAIN_ID" not in os.environ:
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+
+# Workers share the processors: a thread each is all they get.
+if IS_WORKER:
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+
+REAL_TIME = ("tests/drivers/", "tests/graph/", "tests/ros/", "tests/motion/", "tests/teleop/")
+"""Devices that must answer within 70 ms, and graphs at 200 Hz: nothing else runs beside them."""
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(retries.Plugin(), "retries")
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.nodeid.startswith(IN_REAL_TIME):
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=5))
+        if item.nodeid.startswith(REAL_TIME):
+            item.add_marker(pytest.mark.realtime)

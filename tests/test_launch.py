@@ -27,6 +27,8 @@ from xlvla.ros import supervision
 from xlvla.ros.launch import AS_RIG, rig_actions
 from xlvla.run import own_domain
 
+pytestmark = pytest.mark.realtime
+
 FILE = share("launch") / "bimanual.launch.py"
 BY_HAND = share("launch") / "teleop.launch.py"
 

@@ -8,6 +8,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+import retries
 from xlvla import rig_file
 from xlvla.graph import nodes
 from xlvla.ros import topics
@@ -22,6 +23,8 @@ from xlvla_cli.ros.measure import Measure
 from xlvla_cli.ros.operator import Operator
 from xlvla_cli.ros.peers import Peers
 
+pytestmark = pytest.mark.realtime
+
 DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other graphs
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
 
@@ -29,6 +32,7 @@ OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfa
 @pytest.fixture(
     scope="module", params=["bimanual", "bimanual_emulated", "teleop_scripted", "teleop_keyboard"]
 )
+@retries.once_more
 def probe(request, tmp_path_factory):
     """A ROS node beside the running graph of a rig."""
     rig = rig_file.load(request.param)

@@ -202,10 +202,11 @@ def test_a_tip_that_does_not_exist_and_a_joint_nobody_commands_are_named():
 
 
 def test_left_hands_that_mirror_the_right_are_found_by_measuring():
-    assert {name: mirrored(hand) for name, hand in catalog.hands().items()} == {
+    wanted = {
         "ability": True,
         "allegro": True,
         "inspire": False,
         "paxini": False,
         "xhand": True,
     }
+    assert {name: mirrored(catalog.hand(name)) for name in wanted} == wanted

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
+from rows import SIDES, TAUGHT
 from xlvla import catalog
 from xlvla_policy.latent.metrics import RELEASED, bench, evaluate, mirror_mm
 
-HAND_SIDES = list(itertools.product(catalog.hands(), ("right", "left")))
+HAND_SIDES = list(itertools.product(TAUGHT, SIDES))
 
 
 @pytest.mark.parametrize(("hand", "side"), HAND_SIDES)

@@ -2,13 +2,13 @@
 nothing jumps.
 """
 
-import itertools
 import json
 
 import numpy as np
 import pytest
 import yaml
 
+from rows import TAUGHT, pairs
 from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
@@ -31,7 +31,7 @@ from xlvla_data.episode import Episode, EpisodeInfo
 FRAMES = 24
 RATE_HZ = 20.0
 BASE = rig_file.load("bimanual")
-PAIRS = list(itertools.permutations(catalog.hands(), 2))
+PAIRS = pairs(TAUGHT)
 
 
 def wearing(left, right, base=BASE):
@@ -62,7 +62,7 @@ def recorded(codec, tmp_path_factory):
     """By hand: an episode from disk in which both arms swing and both hands close."""
     kept = store.Store(tmp_path_factory.mktemp("recorded"))
     episodes = {}
-    for hand in catalog.hands():
+    for hand in TAUGHT:
         worn = wearing(hand, hand)
         action = {
             side: {"arm": reach(worn, side), "hand": closing(codec, hand, side)} for side in SIDES

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import retries
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
@@ -80,6 +81,7 @@ class Floor:
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def floor():
     rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     with interruptible(), Session(rig, domain=own_domain()) as session:

@@ -13,6 +13,7 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+import retries
 from xlvla import graph, rig_file
 from xlvla.ros import command_session, convert, topics
 from xlvla.ros.forms import stopped_by
@@ -115,6 +116,7 @@ class Floor:
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def floor():
     rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
     specs = graph.chosen(rig, ["emulators", "left_arm", "motion"])

@@ -36,14 +36,14 @@ def test_without_ray_one_line_says_what_is_missing(monkeypatch):
         list(engines.engine("ray")(trials("expert", 1), 1))
 
 
-@pytest.mark.slow
 def test_a_ray_cluster_finds_what_this_process_finds():
     pytest.importorskip("ray")
     asked = trials("expert", 4)
     assert outcomes(engines.ray(asked, 2)) == outcomes(engines.local(asked, 1))
 
 
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.realtime
 def test_the_real_graph_and_one_process_agree_within_the_noise_of_trials():
     """Over the graph nothing repeats exactly: when a chunk comes depends on the machine. Two of
     three trials must end alike.

@@ -16,6 +16,7 @@ from xarm_statistics import of_xarms
 
 pytest.importorskip("rclpy")
 
+import retries
 from xlvla import rig_file
 from xlvla.codec import Codec
 from xlvla.ros import convert, topics
@@ -135,6 +136,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def bench() -> Iterator[Bench]:
     """The bimanual rig without its policy: tests say what to do themselves."""
     rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})
@@ -143,6 +145,7 @@ def bench() -> Iterator[Bench]:
 
 
 @pytest.fixture
+@retries.once_more
 def rehearsal() -> Iterator[Bench]:
     """The same rig in a dry run."""
     rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none", hands={"left": "inspire"})

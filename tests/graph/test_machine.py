@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import retries
 from xlvla import graph, rig_file
 from xlvla import run as launcher
 from xlvla.errors import XlvlaError
@@ -113,6 +114,7 @@ class Rig:
 
 
 @pytest.fixture
+@retries.once_more
 def rig() -> Iterator[Rig]:
     up = Rig()
     try:

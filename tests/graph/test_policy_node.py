@@ -17,6 +17,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import Header, String
 
+import retries
 from xlvla import graph, rig_file
 from xlvla.rig import Rig
 from xlvla.ros import camera_publisher, convert, topics
@@ -156,11 +157,13 @@ def started(untrained_weights):
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def robot(started) -> Iterator[Robot]:
     yield from started(2, frames=48, rate_hz=25.0)
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def slow(started) -> Iterator[Robot]:
     yield from started(200, replan_s=0.02, jpeg=90)
 

@@ -21,6 +21,7 @@ cv2 = pytest.importorskip("cv2")
 
 from rosbags.highlevel import AnyReader
 
+import retries
 from xlvla import graph, rig_file
 from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
@@ -144,6 +145,7 @@ def recorder(
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def body() -> Iterator[Session]:
     """A simulated rig without a recorder; each test brings its own."""
     rig = replace(recorded_rig(Path("nowhere")), recorder=None)

@@ -129,7 +129,7 @@ def test_an_action_prefix_must_leave_something_to_decide(batches, rows):
     assert adaptation.scales(trainer.model) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_compiled_layers_learn_the_same(batches, rows):
     _, _, plain = trained(batches, rows, QUICK)
     _, compiled, losses = trained(batches, rows, replace(QUICK, compile=True, recompute=True))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xlvla import catalog
+from rows import TAUGHT
 from xlvla.errors import XlvlaError
 from xlvla_sim import wrist
 from xlvla_sim.demonstration import demonstrate
@@ -12,7 +12,7 @@ from xlvla_sim.task import WayPoint
 from xlvla_sim.world import World
 
 
-@pytest.mark.parametrize("hand", catalog.hands())
+@pytest.mark.parametrize("hand", TAUGHT)
 def test_the_expert_pushes_the_cans_together_with_every_hand(rig_with, codec, hand):
     rig = rig_with(hand)
     world = World(rig, render=False)
@@ -67,7 +67,7 @@ def test_commands_are_smooth_slow_and_within_limits(rig_with, codec):
 
 
 def test_fingers_move_during_a_demonstration(rig_with, codec):
-    for hand in catalog.hands():
+    for hand in TAUGHT:
         rig = rig_with(hand)
         world = World(rig, render=False)
         expert = Expert(rig, codec)

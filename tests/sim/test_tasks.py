@@ -85,7 +85,7 @@ def test_experts_keep_to_the_limits_of_the_joints(shown):
         assert np.abs(np.diff(parts["arm"], n=2, axis=0)).max() * 400 < 1.2 * arm.acceleration
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("hand", HANDS)
 @pytest.mark.parametrize("task", TASKS)
 def test_the_expert_solves_every_task_with_every_hand(world_of, codec, task, hand):

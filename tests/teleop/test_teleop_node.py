@@ -17,6 +17,7 @@ pytest.importorskip("rclpy")
 
 from std_msgs.msg import String
 
+import retries
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.graph import nodes
@@ -156,6 +157,7 @@ class Graph:
 
 
 @pytest.fixture(scope="module")
+@retries.once_more
 def graph():
     rig = dataclasses.replace(rig_file.load("teleop_topics"), cameras={}, recorder=None)
     with (
