@@ -9,16 +9,16 @@ import torch
 from typer.testing import CliRunner
 
 from xlvla.errors import XlvlaError
-from xlvla_cli.bench.policy import bench
+from xlvla_cli.app import app
 from xlvla_policy.vla import benchmark, config
 
 
 def test_the_stages_add_up_to_the_chunk_whatever_runs_them(tmp_path):
     command = (
-        "policy --preset tiny --views 2 --rounds 2 --engines torch,captured,onnx --out "
+        "bench policy --preset tiny --views 2 --rounds 2 --engines torch,captured,onnx --out "
         f"{tmp_path / 'a.json'}"
     )
-    done = CliRunner().invoke(bench, command.split())
+    done = CliRunner().invoke(app, command.split())
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "a.json").read_text())
     images, *stages = report["stages"]
