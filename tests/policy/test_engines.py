@@ -169,7 +169,7 @@ def test_the_compiler_takes_each_half_of_a_captured_network_whole():
     engine = Captured(model, CPU, torch.float32)
     traced = [
         torch.compile(part, fullgraph=True, dynamic=False, backend="eager")
-        for part in (engine._look, engine._think)
+        for part in (engine._fill_seen, engine._fill_output)
     ]
     engine._observe, engine._step = traced
     torch.testing.assert_close(

@@ -12,11 +12,11 @@ def test_every_pixel_is_as_bright_as_its_samples_light_makes_it():
     images = torch.randint(
         0, 256, (5, 2, 12, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    samples = {"light": torch.rand(5, 2, generator=torch.Generator().manual_seed(1))}
+    light = torch.rand(5, 2, generator=torch.Generator().manual_seed(1))
     augmentation = Augmentation(brightness=0.4, contrast=0.5)
-    shown = vary_brightness(images, augmentation, samples)
+    shown = vary_brightness(images, augmentation, light)
     for image, made, (contrast, brightness) in zip(
-        images, shown, (2 * samples["light"] - 1).tolist(), strict=True
+        images, shown, (2 * light - 1).tolist(), strict=True
     ):
         wanted = (image - 127.5) * (1 + 0.5 * contrast) + 127.5 + 255 * 0.4 * brightness
         assert (made - wanted.clamp(0, 255)).abs().max() < 1.01

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Set
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "language": ("language.", "joint.experts.language."),
     "action": ("joint.experts.action.",),
 }
-"""Beginnings of the names of a part's weights; the layers that read and write frames are in none,
-they are always trained.
+"""Prefixes of the names of a part's weights. The layers that read and write frames are in none, and
+always trained.
 """
 
 PROJECTIONS: Mapping[str, frozenset[str]] = {
@@ -32,52 +32,56 @@ DOWN = "lora_down"
 
 
 class Adapted(nn.Linear):
-    """A linear layer that keeps its weight [out, in] and learns what is added to it: scale * up
+    """A linear layer that keeps its weight [out, in] and learns a product added to it: scale * up
     [out, rank] @ down [rank, in].
     """
 
     def __init__(self, base: nn.Linear, rank: int, scale: float):
+        # On the meta device: the weights are the base's.
         super().__init__(base.in_features, base.out_features, False, device="meta")
+        device = base.weight.device
+        down = torch.randn(rank, base.in_features, device=device) / base.in_features**0.5
+        up = torch.zeros(base.out_features, rank, device=device)
         self.weight = base.weight
         self.bias = base.bias
         self.scale = scale
-        self.lora_down = nn.Parameter(
-            torch.randn(rank, base.in_features, device=base.weight.device) / base.in_features**0.5
-        )
-        self.lora_up = nn.Parameter(torch.zeros(base.out_features, rank, device=base.weight.device))
+        self.lora_down = nn.Parameter(down)
+        self.lora_up = nn.Parameter(up)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input) + self.scale * F.linear(
-            F.linear(input, self.lora_down), self.lora_up
-        )
+        kept = super().forward(input)
+        low_rank = F.linear(input, self.lora_down)
+        return kept + self.scale * F.linear(low_rank, self.lora_up)
 
 
 def adapt(model: Vla, recipe: Recipe) -> None:
-    """Leaves trainable what the recipe says."""
+    """Freezes and adapts parts of a model as the recipe says; the rest stays trainable."""
     _check(recipe)
     model.requires_grad_(True)
     for part in (*recipe.frozen, *recipe.lora):
         for name, parameter in model.named_parameters():
             if name.startswith(PARTS[part]):
                 parameter.requires_grad_(False)
+    projections: set[str] = set()
+    for kind in recipe.lora_on:
+        projections |= PROJECTIONS[kind]
     for part, rank in recipe.lora.items():
-        scale = 1.0 if recipe.lora_alpha is None else recipe.lora_alpha / rank
-        _replace(
-            model,
-            part,
-            rank,
-            scale,
-            frozenset().union(*(PROJECTIONS[kind] for kind in recipe.lora_on)),
-        )
+        scale = 1.0
+        if recipe.lora_alpha is not None:
+            scale = recipe.lora_alpha / rank
+        for name, module in _projections(model, part, projections):
+            parent, _, own_name = name.rpartition(".")
+            adapted = Adapted(module, rank, scale)
+            setattr(model.get_submodule(parent), own_name, adapted)
 
 
 def scales(model: nn.Module) -> dict[str, float]:
     """Scale by name of every adapted weight."""
-    return {
-        f"{name}.weight": module.scale
-        for name, module in model.named_modules()
-        if isinstance(module, Adapted)
-    }
+    by_name: dict[str, float] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Adapted):
+            by_name[f"{name}.weight"] = module.scale
+    return by_name
 
 
 def merged(weight: Tensor, up: Tensor, down: Tensor, scale: float) -> Tensor:
@@ -86,36 +90,35 @@ def merged(weight: Tensor, up: Tensor, down: Tensor, scale: float) -> Tensor:
 
 
 def factors(name: str) -> tuple[str, str]:
-    """Names of what is learned beside the weight of that name."""
+    """Names of the up and down factors of the weight of that name."""
     layer = name.removesuffix("weight")
     return layer + UP, layer + DOWN
 
 
-def _replace(model: Vla, part: str, rank: int, scale: float, projections: Iterable[str]) -> None:
-    chosen = [
-        (name, module)
-        for name, module in model.named_modules()
-        if name.startswith(PARTS[part])
-        and name.rpartition(".")[2] in projections
-        and isinstance(module, nn.Linear)
-    ]
-    for name, module in chosen:
-        parent, _, own = name.rpartition(".")
-        setattr(model.get_submodule(parent), own, Adapted(module, rank, scale))
+def _projections(model: Vla, part: str, own_names: Set[str]) -> list[tuple[str, nn.Linear]]:
+    """The linear layers of a part whose own names are among these, with their full names."""
+    layers: list[tuple[str, nn.Linear]] = []
+    for name, module in model.named_modules():
+        if not name.startswith(PARTS[part]) or not isinstance(module, nn.Linear):
+            continue
+        _, _, own_name = name.rpartition(".")
+        if own_name in own_names:
+            layers.append((name, module))
+    return layers
 
 
 def _check(recipe: Recipe) -> None:
+    """Refuses unknown parts and projections, a part named twice, and ranks below 1."""
     for part in (*recipe.frozen, *recipe.lora):
         if part not in PARTS:
             raise unknown("part of the model", part, PARTS)
     for kind in recipe.lora_on:
         if kind not in PROJECTIONS:
             raise unknown("kind of projection", kind, PROJECTIONS)
-    if both := sorted(set(recipe.frozen) & set(recipe.lora)):
-        raise XlvlaError(
-            f"{both[0]} cannot be both frozen and adapted: leave it out of --freeze or of --lora"
-        )
-    if wrong := [part for part, rank in recipe.lora.items() if rank < 1]:
-        raise XlvlaError(
-            f"the rank of --lora {wrong[0]} must be at least 1, is {recipe.lora[wrong[0]]}"
-        )
+    for part, rank in sorted(recipe.lora.items()):
+        if part in recipe.frozen:
+            raise XlvlaError(
+                f"{part} cannot be both frozen and adapted: leave it out of --freeze or of --lora"
+            )
+        if rank < 1:
+            raise XlvlaError(f"the rank of --lora {part} must be at least 1, is {rank}")

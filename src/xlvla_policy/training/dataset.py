@@ -1,6 +1,4 @@
-"""Demonstrations as arrays: every command as a frame of the policy's numbers, and which picture
-goes with it.
-"""
+"""Demonstrations as arrays: every command as a frame of the policy's numbers, and its picture."""
 
 from __future__ import annotations
 
@@ -19,13 +17,13 @@ from xlvla_policy.training.pictures import Pictures
 from xlvla_policy.training.sources import DataSource, names
 from xlvla_policy.vla import images, normalise
 from xlvla_policy.vla.config import VlaConfig
-from xlvla_policy.vla.frames import Frames
+from xlvla_policy.vla.frames import Block, Frames
 from xlvla_policy.vla.normalise import Moments
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A data set, all of it but its pictures.
+    """A data set without its pictures.
 
     Args:
         robot: the frames of the robot that recorded it.
@@ -77,7 +75,8 @@ class Demonstrations:
 
     def windows(self, rows: np.ndarray, frames: int) -> np.ndarray:
         """Past and action chunks [B, 2 * frames, frame_dim] of some observations."""
-        return self.commands[self.start[rows, None] + np.arange(2 * frames)]
+        command_rows = self.start[rows, None] + np.arange(2 * frames)
+        return self.commands[command_rows]
 
     def kinds(self, rows: np.ndarray) -> np.ndarray:
         """Index of the data set of some observations [B]."""
@@ -85,48 +84,55 @@ class Demonstrations:
 
     @property
     def weights(self) -> np.ndarray:
-        """How often each observation is drawn [N], relatively."""
-        return np.array([each.source.weight for each in self.recorded])[self.kind[self.source]]
+        """Relative probability [N] of each observation to be drawn."""
+        by_data_set = np.array([each.source.weight for each in self.recorded])
+        by_episode = by_data_set[self.kind]
+        return by_episode[self.source]
 
 
 def load(
     recorded: Sequence[Recorded], config: VlaConfig, *, stride: int = 1, cache: Path | None = None
 ) -> Demonstrations:
-    """Every `stride`-th frame becomes an observation, every command stays.
+    """Every `stride`-th frame becomes an observation; all commands are kept.
 
     Args:
         cache: folder in which decoded pictures are kept for the next run; None keeps them in
             memory.
     """
-    commands = []
-    start = []
-    source = []
-    kind = []
-    seen = []
+    decoded: list[np.ndarray] = []
+    commands: list[np.ndarray] = []
+    start: list[np.ndarray] = []
+    source: list[np.ndarray] = []
+    seen: list[np.ndarray] = []
+    kind: list[int] = []
+    instructions: list[str] = []
+    episode_names: list[str] = []
     row = 0
     for index, each in enumerate(recorded):
-        present = np.array([camera in each.source.cameras for camera in config.cameras])
-        for stored, rows in zip(each.source.stored, each.commands, strict=True):
+        episodes = each.source.stored
+        has_camera = np.array([camera in each.source.cameras for camera in config.cameras])
+        for stored, rows in zip(episodes, each.commands, strict=True):
             count = pictures.observed(stored, stride)
+            episode_rows = padded(rows, config.frames)
+            commands.append(episode_rows)
             start.append(row + stride * np.arange(count))
             source.append(np.full(count, len(kind)))
-            seen.append(np.repeat(present[None], count, 0))
-            commands.append(padded(rows, config.frames))
+            seen.append(np.repeat(has_camera[None], count, 0))
             kind.append(index)
-            row += len(commands[-1])
-    every = [stored for each in recorded for stored in each.source.stored]
+            instructions.append(stored.row.sentence)
+            episode_names.append(stored.name)
+            row += len(episode_rows)
+        decoded.append(pictures.decoded(episodes, config, stride, cache))
     return Demonstrations(
         recorded=tuple(recorded),
-        images=Pictures(
-            [pictures.decoded(each.source.stored, config, stride, cache) for each in recorded]
-        ),
+        images=Pictures(decoded),
         seen=np.concatenate(seen),
         commands=np.concatenate(commands),
         start=np.concatenate(start),
         source=np.concatenate(source),
         kind=np.array(kind),
-        instructions=tuple(stored.row.sentence for stored in every),
-        names=tuple(stored.name for stored in every),
+        instructions=tuple(instructions),
+        names=tuple(episode_names),
     )
 
 
@@ -152,30 +158,25 @@ def read(source: DataSource, config: VlaConfig, codec: Codec) -> Recorded:
             f"{source.root} has cameras {there}; this policy looks through "
             f"{', '.join(config.cameras)}: choose --cameras"
         )
-    _look(source, config)
-    robot = Frames(config, {side: source.bodies[side] for side in config.sides}, codec)
+    _check_pictures(source, config)
+    robot = Frames(config, source.bodies, codec)
     commands = tuple(_commands(stored.name, stored.read(), robot) for stored in source.stored)
-    together = np.concatenate(
-        [padded(rows, config.frames) for rows in commands]
-    )  # as windows see them, standing at both ends
-    return Recorded(
-        source,
-        robot,
-        commands,
-        {block.name: normalise.moments(together[:, block.columns]) for block in robot.blocks},
-    )
+    # With the poses at both ends repeated, as windows contain them.
+    together = np.concatenate([padded(rows, config.frames) for rows in commands])
+    moments: dict[str, Moments] = {}
+    for block in robot.blocks:
+        moments[block.name] = normalise.moments(together[:, block.columns])
+    return Recorded(source, robot, commands, moments)
 
 
-def _look(source: DataSource, config: VlaConfig) -> None:
-    """Refuses cameras whose pictures the policy cannot look at, before hours of them are
-    decoded.
-    """
+def _check_pictures(source: DataSource, config: VlaConfig) -> None:
+    """Refuses cameras whose pictures do not fit the policy, before hours of them are decoded."""
     info = source.stored[0].data.info
     for camera in set(config.cameras) & set(source.cameras):
+        shape = info.features[info.cameras[camera]].shape
+        black = np.zeros(shape, np.uint8)
         try:
-            images.fit(
-                np.zeros(info.features[info.cameras[camera]].shape, np.uint8), config.vision, camera
-            )
+            images.fit(black, config.vision, camera)
         except XlvlaError as error:
             raise XlvlaError(f"{source.root}: {error}") from None
 
@@ -184,23 +185,23 @@ def padded(rows: np.ndarray, frames: int) -> np.ndarray:
     """[1 + F, D] to [T + F + T, D]: the start pose T times, the commands, and the last of them T
     times more.
     """
-    return np.concatenate(
-        [np.repeat(rows[:1], frames, 0), rows[1:], np.repeat(rows[-1:], frames, 0)]
-    )
+    before = np.repeat(rows[:1], frames, 0)
+    after = np.repeat(rows[-1:], frames, 0)
+    return np.concatenate([before, rows[1:], after])
 
 
-def _commands(name: str, one: Episode, robot: Frames) -> np.ndarray:
-    """Raw frames [1 + F, frame_dim] of an episode: what was measured at the start, then all
+def _commands(name: str, episode: Episode, robot: Frames) -> np.ndarray:
+    """Raw frames [1 + F, frame_dim] of an episode: the pose measured at the start, then all
     commands.
     """
     positions: dict[Side, dict[Part, np.ndarray]] = {}
     for side, body in robot.bodies.items():
         positions[side] = {}
         for part, wanted in zip(PARTS, names(side, body), strict=True):
-            order = [list(one.info.joints[side][part]).index(joint) for joint in wanted]
-            values = np.concatenate([one.measured[side][part][:1], one.action[side][part]])[
-                :, order
-            ]
+            joints = list(episode.info.joints[side][part])
+            order = [joints.index(joint) for joint in wanted]
+            first = episode.measured[side][part][:1]
+            values = np.concatenate([first, episode.action[side][part]])[:, order]
             if not np.isfinite(values).all():
                 raise XlvlaError(
                     f"{name}: commands of the {side} {part} hold a number that is not finite"
@@ -210,16 +211,22 @@ def _commands(name: str, one: Episode, robot: Frames) -> np.ndarray:
 
 
 def statistics(recorded: Sequence[Recorded]) -> normalise.Statistics:
-    """What frames are normalised with, over all data sets that have a block, a frame counting as
-    often as it is drawn.
+    """What frames are normalised with, over all data sets that have a block, each frame weighted as
+    it is drawn.
     """
-    blocks = {block.name: block for each in recorded for block in each.robot.blocks}
-    return normalise.fit((block, pooled(recorded, name)) for name, block in blocks.items())
+    blocks: dict[str, Block] = {}
+    for each in recorded:
+        for block in each.robot.blocks:
+            blocks[block.name] = block
+    return normalise.fit([(block, pooled(recorded, name)) for name, block in blocks.items()])
 
 
 def pooled(recorded: Sequence[Recorded], name: str) -> Moments:
     """Moments of a block over all data sets that have it."""
-    having = [each for each in recorded if name in each.moments]
-    return normalise.pooled(
-        [each.moments[name] for each in having], [each.source.weight for each in having]
-    )
+    moments: list[Moments] = []
+    weights: list[float] = []
+    for each in recorded:
+        if name in each.moments:
+            moments.append(each.moments[name])
+            weights.append(each.source.weight)
+    return normalise.pooled(moments, weights)

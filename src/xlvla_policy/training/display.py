@@ -1,4 +1,4 @@
-"""What is seen of a run: a live line in a terminal, a line a minute in a log."""
+"""Progress of a run: a live line in a terminal, a line a minute in a log."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from xlvla_policy.training.loop import Trainer
 LOG_S = 60.0
 """Seconds of training between lines of a log."""
 
+SMOOTHING = 0.98
+"""Share of the loss shown that is kept per step."""
+
 
 class Display:
     """Shows every step; to be used in a `with`."""
 
     def __init__(self, console: Console, trainer: Trainer):
-        numbers = (
+        live = console.is_terminal and not console.quiet
+        self._bar = Progress(
             TextColumn("step {task.fields[step]}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%  loss {task.fields[loss]:.4f}"),
-        )
-        rates = (
             TextColumn("{task.fields[pace]:.1f} samples/s  left {task.fields[left]:.0f} min"),
             TimeElapsedColumn(),
-        )
-        live = console.is_terminal and not console.quiet
-        self._bar = Progress(
-            *numbers, *rates, console=console, refresh_per_second=2, disable=not live
+            console=console,
+            refresh_per_second=2,
+            disable=not live,
         )
         self._console = console
         self._live = live
@@ -40,7 +41,7 @@ class Display:
         self._first_step = trainer.step
         self._first_s = trainer.seconds
         self._log_at = trainer.seconds + LOG_S
-        self._smooth = None
+        self._smooth: float | None = None
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -55,15 +56,27 @@ class Display:
         self._bar.stop()
 
     def show(self, now: loop.Progress) -> None:
-        self._smooth = now.loss if self._smooth is None else 0.98 * self._smooth + 0.02 * now.loss
-        left = now.seconds * (1 / now.share - 1) / 60 if now.share else 0.0
-        pace = self._batch * (now.step - self._first_step) / max(now.seconds - self._first_s, 1e-9)
+        """Shows a step."""
+        loss = now.loss
+        if self._smooth is not None:
+            loss = SMOOTHING * self._smooth + (1 - SMOOTHING) * now.loss
+        self._smooth = loss
+        minutes_left = 0.0
+        if now.share:
+            minutes_left = now.seconds * (1 / now.share - 1) / 60
+        seconds = max(now.seconds - self._first_s, 1e-9)
+        samples_per_s = self._batch * (now.step - self._first_step) / seconds
         self._bar.update(
-            self._task, completed=now.share, step=now.step, loss=self._smooth, pace=pace, left=left
+            self._task,
+            completed=now.share,
+            step=now.step,
+            loss=loss,
+            pace=samples_per_s,
+            left=minutes_left,
         )
         if not self._live and now.seconds > self._log_at:
             self._log_at = now.seconds + LOG_S
             self._console.print(
-                f"step {now.step}, {now.share:.0%}: loss {self._smooth:.4f}, {pace:.1f} samples/s, "
-                f"{left:.0f} min left"
+                f"step {now.step}, {now.share:.0%}: loss {loss:.4f}, {samples_per_s:.1f} "
+                f"samples/s, {minutes_left:.0f} min left"
             )

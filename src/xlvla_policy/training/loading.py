@@ -1,5 +1,5 @@
-"""How fast training gets its samples: from videos the first time, then from the pictures that were
-kept.
+"""Rates at which training gets its samples: from videos the first time, then from cached
+pictures.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Rates:
-    """Samples a second.
+    """Samples per second.
 
     Args:
-        decoded: whose picture is decoded from a video and kept.
-        opened: found kept.
-        taken: a random one of those kept, with its chunks and words.
+        decoded: with pictures decoded from videos into the cache.
+        opened: with pictures that are in the cache.
+        taken: random samples of the cache, with their chunks and words.
         drawn: the same, augmented as in training.
     """
 
@@ -49,22 +49,33 @@ def measure(
     seconds: float,
     threads: int,
 ) -> Rates:
-    """Loads data sets twice, with a cache that is empty at first, then draws samples for so many
-    seconds each way.
+    """Loads data sets twice, with a cache that is empty at first, then draws samples for `seconds`
+    without and with augmentation.
     """
     torch.set_num_threads(threads)
     codec = Codec.load()
     recorded = [dataset.read(source, config, codec) for source in sources.find(data)]
     _, decoded_s = _loaded(recorded, config, cache)
     demonstrations, opened_s = _loaded(recorded, config, cache)
-    batches = Batches(
-        demonstrations, config, dataset.statistics(recorded), tokenizer.load(config.max_words)
-    )
+    statistics = dataset.statistics(recorded)
+    words = tokenizer.load(config.max_words)
+    batches = Batches(demonstrations, config, statistics, words)
     sampler = WeightedSampler(np.arange(len(demonstrations)), demonstrations.weights)
     rng = np.random.default_rng(0)
-    taken = _rate(lambda step: batches.take(sampler.rows_at(rng.random(BATCH))), seconds)
-    drawn = _rate(lambda step: batches.draw(sampler, recipe, step, range(BATCH)), seconds)
-    return Rates(len(demonstrations) / decoded_s, len(demonstrations) / opened_s, taken, drawn)
+
+    def take(step: int) -> object:
+        return batches.take(sampler.rows_at(rng.random(BATCH)))
+
+    def draw(step: int) -> object:
+        return batches.draw(sampler, recipe, step, range(BATCH))
+
+    samples = len(demonstrations)
+    return Rates(
+        decoded=samples / decoded_s,
+        opened=samples / opened_s,
+        taken=_rate(take, seconds),
+        drawn=_rate(draw, seconds),
+    )
 
 
 def _loaded(
@@ -72,10 +83,13 @@ def _loaded(
 ) -> tuple[Demonstrations, float]:
     """Demonstrations and how long they took [s]."""
     began = time.perf_counter()
-    return dataset.load(recorded, config, stride=1, cache=cache), time.perf_counter() - began
+    demonstrations = dataset.load(recorded, config, stride=1, cache=cache)
+    return demonstrations, time.perf_counter() - began
 
 
 def _rate(draw: Callable[[int], object], seconds: float) -> float:
+    """Samples per second of drawing batches for `seconds`."""
+    # The first is discarded: it fills caches.
     draw(0)
     began = time.perf_counter()
     step = 0

@@ -1,5 +1,5 @@
 """The training loop: AdamW, warm-up and cosine, averaged weights, on one device or shared by
-many.
+several.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from xlvla.errors import XlvlaError
@@ -25,12 +25,22 @@ from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.stream import Entry
 
 ALONE = Group()
+BETAS = (0.9, 0.95)
+"""AdamW's, openpi's for pi0."""
+AVERAGE_FROM = 10
+"""Steps over which the average of weights begins: it must not remember the first weights."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a step reports; `seconds` of training so far, `took` of this step, `size` of the
-    gradient before it was clipped.
+    """Report of a step.
+
+    Args:
+        seconds: of training so far.
+        share: of the run that is over.
+        rate: learning rate.
+        size: norm of the gradient before it was clipped.
+        took: seconds this step took.
     """
 
     step: int
@@ -65,22 +75,25 @@ class Trainer:
         _prepare(model, recipe)
         if group.size > 1:
             parallel.shard(model, group, bf16=recipe.bf16)
-        self.learned = {
-            name: parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
-        self.average = {
-            name: parallel.local(parameter).clone() for name, parameter in self.learned.items()
-        }
+        self.learned: dict[str, nn.Parameter] = {}
+        self.average: dict[str, Tensor] = {}
+        matrices: list[nn.Parameter] = []
+        vectors: list[nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            self.learned[name] = parameter
+            self.average[name] = parallel.local(parameter).clone()
+            if parameter.ndim > 1:
+                matrices.append(parameter)
+            else:
+                vectors.append(parameter)
+        # Biases and scales of norms do not decay.
         groups = [
-            {
-                "params": [p for p in self.learned.values() if p.ndim > 1],
-                "weight_decay": recipe.decay,
-            },
-            {"params": [p for p in self.learned.values() if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": matrices, "weight_decay": recipe.decay},
+            {"params": vectors, "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, recipe.rate, (0.9, 0.95), fused=True)
+        self.optimizer = torch.optim.AdamW(groups, recipe.rate, BETAS, fused=True)
         self.step = 0
         self.seconds = 0.0
         self.stopping = False
@@ -95,14 +108,14 @@ class Trainer:
     def advance(self) -> Progress:
         """One step."""
         began = time.perf_counter()
-        recipe = self.recipe
-        before = self.seconds
-        rate = recipe.learning_rate(self.step, self.seconds)
+        seconds_before = self.seconds
+        rate = self.recipe.learning_rate(self.step, self.seconds)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.loss(self.draw())
-        value = self.group.total([float(loss.detach())])[0] / self.group.size
-        if not np.isfinite(value):
+        (total,) = self.group.total([float(loss.detach())])
+        mean_loss = total / self.group.size
+        if not np.isfinite(mean_loss):
             raise XlvlaError(
                 f"the loss is not finite at step {self.step}: lower the learning rate (now "
                 f"{rate:.1e}), or check the data"
@@ -111,32 +124,37 @@ class Trainer:
         size = self.update()
         self._agree(time.perf_counter() - began)
         return Progress(
-            self.step, self.seconds, self.share, value, rate, size, self.seconds - before
+            step=self.step,
+            seconds=self.seconds,
+            share=self.share,
+            loss=mean_loss,
+            rate=rate,
+            size=size,
+            took=self.seconds - seconds_before,
         )
 
     def draw(self) -> Drawn:
-        """This process's samples of this step; `ahead`, those of the next are drawn while a device
-        is at work.
+        """This process's samples of this step; with `ahead`, those of the next step are drawn while
+        the device computes.
         """
         if not self.ahead:
             return self._draw(self.step).to(self.group.device)
-        drawn = self._ahead.pop(self.step, None) or self._pool.submit(self._draw, self.step)
-        self._ahead = {self.step + 1: self._pool.submit(self._draw, self.step + 1)}
+        drawn = self._ahead.pop(self.step, None)
+        if drawn is None:
+            drawn = self._pool.submit(self._draw, self.step)
+        following = self.step + 1
+        self._ahead = {following: self._pool.submit(self._draw, following)}
         return drawn.result().to(self.group.device)
 
     def loss(self, drawn: Drawn) -> Tensor:
+        """The loss of some samples, in bfloat16 where the recipe says so."""
         with torch.autocast(self.group.device.type, torch.bfloat16, enabled=self.recipe.bf16):
             return self.model.loss(drawn.inputs, drawn.chunk, drawn.noise, drawn.times)
 
     def update(self) -> float:
-        """Weights and their average follow the gradient, which is spent; how large it was."""
-        size = float(
-            parallel.whole(
-                torch.nn.utils.clip_grad_norm_(
-                    self.learned.values(), self.recipe.clip, foreach=True
-                )
-            )
-        )
+        """Updates weights and their average by the gradient and deletes it; its norm."""
+        norm = nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip, foreach=True)
+        size = float(parallel.whole(norm))
         if not np.isfinite(size):
             raise XlvlaError(
                 f"the gradient is not finite at step {self.step}: lower the learning rate, or "
@@ -145,7 +163,7 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        keep = min(self.recipe.average, self.step / (self.step + 10))
+        keep = min(self.recipe.average, self.step / (self.step + AVERAGE_FROM))
         for name, average in self.average.items():
             average.lerp_(parallel.local(self.learned[name]), 1 - keep)
         return size
@@ -157,7 +175,7 @@ class Trainer:
             on_step(self.advance())
 
     def reseed(self, seed: int) -> None:
-        """Draws on as a run with this seed does."""
+        """Continues with the samples of a run with this seed."""
         self.recipe = replace(self.recipe, seed=seed)
         self._ahead = {}
 
@@ -166,45 +184,45 @@ class Trainer:
         processes must fetch all, in order.
         """
         scales = adaptation.scales(self.model)
-        wanted = {
-            name: value
-            for name, value in self.model.named_parameters()
-            if not name.endswith((adaptation.UP, adaptation.DOWN))
-        }
-        return [
-            Entry(name, tuple(value.shape), dtype, partial(self._averaged, name, scales.get(name)))
-            for name, value in wanted.items()
-        ]
+        entries: list[Entry] = []
+        for name, value in self.model.named_parameters():
+            if name.endswith((adaptation.UP, adaptation.DOWN)):
+                continue
+            fetch = partial(self._merged, name, scales.get(name))
+            entries.append(Entry(name, tuple(value.shape), dtype, fetch))
+        return entries
 
     def averaged(self, name: str) -> Tensor:
-        """The average of a learned weight on the CPU, whole; every process must ask."""
-        return parallel.whole(parallel.like(self.average[name], self.learned[name]))
+        """The average of a learned weight on the CPU, whole; every process must call it."""
+        average = parallel.like(self.average[name], self.learned[name])
+        return parallel.whole(average)
 
-    def _averaged(self, name: str, scale: float | None) -> Tensor:
-        weight = (
-            self.averaged(name)
-            if name in self.average
-            else parallel.whole(self.model.get_parameter(name))
-        )
+    def _merged(self, name: str, scale: float | None) -> Tensor:
+        """A weight, averaged where it is learned, with its adaptation where it has one."""
+        if name in self.average:
+            weight = self.averaged(name)
+        else:
+            weight = parallel.whole(self.model.get_parameter(name))
         if scale is None:
             return weight
-        up, down = (self.averaged(factor) for factor in adaptation.factors(name))
+        up_name, down_name = adaptation.factors(name)
+        up = self.averaged(up_name)
+        down = self.averaged(down_name)
         return adaptation.merged(weight, up, down, scale)
 
     def _draw(self, step: int) -> Drawn:
         return self.batches.draw(self.sampler, self.recipe, step, self.numbers)
 
     def _agree(self, seconds: float) -> None:
-        """Time is the first process's, and where one must stop, all stop."""
-        took, stopping = self.group.total(
-            [seconds if self.group.first else 0.0, float(self.stopping)]
-        )
+        """Takes over the first process's time, and stops all processes where one must stop."""
+        own = seconds if self.group.first else 0.0
+        took, stopping = self.group.total([own, float(self.stopping)])
         self.seconds += took
         self.stopping = stopping > 0
 
 
 def _prepare(model: Vla, recipe: Recipe) -> None:
-    """Compiled layers and recomputed ones, if so asked; names of weights stay."""
+    """Compiles layers and makes them recompute, as the recipe says; names of weights stay."""
     layer: Any = model.joint.layer
     if recipe.compile:
         layer = torch.compile(layer, dynamic=False)

@@ -1,5 +1,5 @@
-"""Training by several processes, as torchrun starts them: each holds a part of the weights and
-takes a part of every batch (FSDP2).
+"""Training by several processes, as started by torchrun: each holds a part of the weights and
+computes a part of every batch (FSDP2).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
-import torch.distributed.tensor
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.vla.engine_choice import device_of
@@ -23,13 +23,13 @@ from xlvla_policy.vla.vision import Attention, Mlp
 
 DEVICES = ("auto", "cpu", "cuda")
 CPU = torch.device("cpu")
-PATIENCE = timedelta(hours=6)
+TIMEOUT = timedelta(hours=6)
 """How long processes wait for one that decodes pictures or writes weights."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a run and which one this is; alone unless torchrun says otherwise."""
+    """The processes of a run and the rank of this one; alone unless started by torchrun."""
 
     rank: int = 0
     size: int = 1
@@ -37,11 +37,11 @@ class Group:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that talks and writes."""
+        """Whether this process is the one that prints and writes."""
         return self.rank == 0
 
     def numbers(self, batch: int) -> range:
-        """Which samples of a batch are this process's."""
+        """The numbers of this process's samples in a batch."""
         if batch % self.size:
             raise XlvlaError(
                 f"a batch of {batch} does not divide among {self.size} processes: choose a --batch "
@@ -51,16 +51,16 @@ class Group:
         return range(self.rank * share, (self.rank + 1) * share)
 
     def total(self, values: Sequence[float]) -> list[float]:
-        """Sums of every process's values; every process must ask."""
+        """Sums of every process's values; every process must call it."""
         if self.size == 1:
             return list(values)
-        together = torch.tensor(values, dtype=torch.float64)
-        torch.distributed.all_reduce(together)
-        return together.tolist()
+        sums = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(sums)
+        return sums.tolist()
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """The first process does this alone; the others do it when it is done."""
+        """The first process does this alone; the others afterwards."""
         if not self.first:
             torch.distributed.barrier()
         yield
@@ -72,22 +72,27 @@ def join(device: str = "auto") -> Group:
     """This process's place among those torchrun started; 'auto' takes CUDA where there is one."""
     if device not in DEVICES:
         raise unknown("device", device, DEVICES)
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    place = device_of(device)
-    kind = place.type
-    if kind == "cuda":
-        place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(place)
+    size = _processes()
+    own = device_of(device)
+    backend = "gloo"
+    if own.type == "cuda":
+        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(own)
+        backend = "cpu:gloo,cuda:nccl"
     if size == 1:
-        return Group(device=place)
+        return Group(device=own)
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group(
-            "gloo" if kind == "cpu" else "cpu:gloo,cuda:nccl", timeout=PATIENCE
-        )
-    return Group(torch.distributed.get_rank(), size, place)
+        torch.distributed.init_process_group(backend, timeout=TIMEOUT)
+    return Group(torch.distributed.get_rank(), size, own)
+
+
+def _processes() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def leave() -> None:
+    """Leaves the group that `join` entered."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -95,21 +100,21 @@ def leave() -> None:
 def end() -> None:
     """Ends a process that torchrun started and that is done, without the interpreter's clean-up.
 
-    In that a thread of torch's now and then aborts the process on a busy machine, and torchrun
-    takes a finished run for a failed one.
+    During clean-up, a thread of torch's now and then aborts the process on a busy machine, and
+    torchrun takes a finished run for a failed one.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _processes() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 
 
 def shard(model: Vla, group: Group, *, bf16: bool) -> None:
-    """Leaves each process its part of every weight; layers are put together when they are needed,
-    in bfloat16 if so asked.
+    """Leaves each process its part of every weight; layers are gathered when they are needed, with
+    `bf16` in bfloat16.
 
-    What is large is a unit of its own; the rest, the experts' attention, norms and the layers that
-    read and write frames, is together throughout a step, in single precision.
+    Large layers are units of their own; the rest, the experts' attention, norms and the layers that
+    read and write frames, stays gathered throughout a step, in single precision.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import (
@@ -119,11 +124,9 @@ def shard(model: Vla, group: Group, *, bf16: bool) -> None:
     )
 
     mesh = init_device_mesh(group.device.type, (group.size,))
-    policy = (
-        MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
-        if bf16
-        else MixedPrecisionPolicy()
-    )
+    policy = MixedPrecisionPolicy()
+    if bf16:
+        policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
     for unit in products(model):
         fully_shard(unit, mesh=mesh, mp_policy=policy)
     fully_shard(model.language, mesh=mesh)
@@ -133,37 +136,41 @@ def shard(model: Vla, group: Group, *, bf16: bool) -> None:
 
 def products(model: Vla) -> list[nn.Module]:
     """The modules of nothing but matrix products that hold most of the weights."""
-    return [module for module in model.modules() if isinstance(module, (Attention, Mlp, GatedMlp))]
+    kinds = (Attention, Mlp, GatedMlp)
+    return [module for module in model.modules() if isinstance(module, kinds)]
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor on the CPU with all its parts; every process must ask."""
+    """A tensor on the CPU with all its parts; every process must call it."""
     tensor = tensor.detach()
-    return (
-        tensor.full_tensor() if isinstance(tensor, torch.distributed.tensor.DTensor) else tensor
-    ).cpu()
+    if isinstance(tensor, DTensor):
+        tensor = tensor.full_tensor()
+    return tensor.cpu()
 
 
 def local(tensor: Tensor) -> Tensor:
     """This process's part of a tensor; it shares its memory."""
     tensor = tensor.detach()
-    return tensor.to_local() if isinstance(tensor, torch.distributed.tensor.DTensor) else tensor
+    if isinstance(tensor, DTensor):
+        return tensor.to_local()
+    return tensor
 
 
 def fill(tensor: Tensor, values: Tensor) -> None:
-    """Puts the whole of a tensor's values where its parts lie."""
-    if isinstance(tensor, torch.distributed.tensor.DTensor):
-        values = torch.distributed.tensor.distribute_tensor(
+    """Copies this process's part of the values of a whole tensor into its part."""
+    if isinstance(tensor, DTensor):
+        distributed = distribute_tensor(
             values.to(tensor.device), tensor.device_mesh, tensor.placements, src_data_rank=None
-        ).to_local()
+        )
+        values = distributed.to_local()
     local(tensor).copy_(values)
 
 
 def like(part: Tensor, tensor: Tensor) -> Tensor:
-    """This process's part of something laid out as `tensor` is."""
-    if not isinstance(tensor, torch.distributed.tensor.DTensor):
+    """This process's part as a tensor that is distributed as `tensor` is."""
+    if not isinstance(tensor, DTensor):
         return part
-    return torch.distributed.tensor.DTensor.from_local(
+    return DTensor.from_local(
         part,
         tensor.device_mesh,
         tensor.placements,

@@ -1,6 +1,4 @@
-"""Demonstrations' pictures at the model's size, decoded once: in memory, or in a file that is
-mapped, not read.
-"""
+"""Demonstrations' pictures at the model's size, decoded once into memory or into a mapped file."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,31 +19,33 @@ from xlvla_policy.vla.config import VlaConfig
 
 DECODERS = 4
 """Threads that decode videos."""
+KEY_LENGTH = 16
 
 
 class Pictures:
-    """The pictures of several data sets on end; rows [B] give uint8 [B, C, H, W, 3]."""
+    """The pictures of several data sets one after the other; rows [B] give uint8
+    [B, C, H, W, 3].
+    """
 
     def __init__(self, arrays: Sequence[np.ndarray]):
+        lengths = [len(array) for array in arrays]
         self._arrays = list(arrays)
-        self._ends = np.cumsum([len(array) for array in arrays])
+        self._ends = np.cumsum(lengths)
+        self._starts = self._ends - lengths
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        which = np.searchsorted(self._ends, rows, side="right")
-        first = np.concatenate([[0], self._ends[:-1]])
-        return np.stack(
-            [
-                self._arrays[index][row - first[index]]
-                for index, row in zip(which, rows, strict=True)
-            ]
-        )
+        data_sets = np.searchsorted(self._ends, rows, side="right")
+        pictures: list[np.ndarray] = []
+        for index, row in zip(data_sets, rows, strict=True):
+            pictures.append(self._arrays[index][row - self._starts[index]])
+        return np.stack(pictures)
 
 
 def observed(stored: Stored, stride: int) -> int:
-    """How many frames of an episode are observations."""
+    """Number of frames of an episode that are observations."""
     return len(range(0, stored.row.length, stride))
 
 
@@ -58,26 +58,11 @@ def decoded(
         cache: folder that keeps them for the next run; None keeps them in memory.
     """
     vision = config.vision
-    shape = (
-        sum(observed(each, stride) for each in stored),
-        len(config.cameras),
-        vision.height,
-        vision.width,
-        3,
-    )
+    count = sum(observed(each, stride) for each in stored)
+    shape = (count, len(config.cameras), vision.height, vision.width, 3)
     if cache is None:
         return _fill(np.empty(shape, np.uint8), stored, config, stride)
-    facts = json.dumps(
-        [
-            [each.mark for each in stored],
-            vision.height,
-            vision.width,
-            vision.crop,
-            config.cameras,
-            stride,
-        ]
-    )
-    file = cache / f"frames-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.npy"
+    file = cache / f"frames-{_key(stored, config, stride)}.npy"
     try:
         if not file.is_file():
             _keep(file, shape, stored, config, stride)
@@ -87,10 +72,25 @@ def decoded(
             f"{file} is no longer whole: delete it, and its pictures are decoded again"
         ) from None
     except OSError as error:
-        size = f"{np.prod(shape) / 1e9:.1f} GB of decoded pictures"
+        size_gb = np.prod(shape) / 1e9
         raise XlvlaError(
-            f"{size} cannot be kept in {cache}: {error}; choose another --cache"
+            f"{size_gb:.1f} GB of decoded pictures cannot be kept in {cache}: {error}; choose "
+            "another --cache"
         ) from None
+
+
+def _key(stored: Sequence[Stored], config: VlaConfig, stride: int) -> str:
+    """Hash of everything that decoded pictures depend on."""
+    vision = config.vision
+    facts = [
+        [each.mark for each in stored],
+        vision.height,
+        vision.width,
+        vision.crop,
+        config.cameras,
+        stride,
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def _keep(
@@ -98,31 +98,38 @@ def _keep(
 ) -> None:
     """Writes pictures atomically, a picture at a time."""
     with replacing(file) as fresh:
-        _fill(np.lib.format.open_memmap(fresh, "w+", np.uint8, shape), stored, config, stride)
+        mapped = np.lib.format.open_memmap(fresh, "w+", np.uint8, shape)
+        _fill(mapped, stored, config, stride)
 
 
 def _fill(
     pictures: np.ndarray, stored: Sequence[Stored], config: VlaConfig, stride: int
 ) -> np.ndarray:
-    ends = np.cumsum([observed(each, stride) for each in stored])
-    parts = [
-        pictures[end - observed(each, stride) : end] for each, end in zip(stored, ends, strict=True)
-    ]
-    pool = ThreadPoolExecutor(min(len(stored), DECODERS, os.cpu_count() or 1))
+    """Decodes episodes into the array, several at a time."""
+    threads = min(len(stored), DECODERS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads)
+    decoding: list[Future[None]] = []
+    start = 0
     try:
-        for _ in pool.map(lambda each, part: _decode(part, each, config, stride), stored, parts):
-            pass
+        for each in stored:
+            end = start + observed(each, stride)
+            decoding.append(pool.submit(_decode, pictures[start:end], each, config, stride))
+            start = end
+        for future in decoding:
+            future.result()
     finally:
+        # After an error or Ctrl-C the episodes still waiting are not decoded.
         pool.shutdown(cancel_futures=True)
     return pictures
 
 
 def _decode(pictures: np.ndarray, stored: Stored, config: VlaConfig, stride: int) -> None:
     """An episode's pictures."""
-    there = stored.read().pictures
+    by_camera = stored.read().pictures
     for index, camera in enumerate(config.cameras):
-        if camera not in there:
-            pictures[:, index] = 0  # black, and masked
+        if camera not in by_camera:
+            # Black; the model masks this camera.
+            pictures[:, index] = 0
             continue
-        for row, picture in enumerate(there[camera][::stride]):
+        for row, picture in enumerate(by_camera[camera][::stride]):
             pictures[row, index] = images.fit(picture, config.vision, camera)

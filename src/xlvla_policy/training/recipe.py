@@ -56,14 +56,14 @@ class Recipe:
         decay: weight decay.
         clip: longest gradient of a step; longer ones are shortened to it.
         average: share of the old average kept per step (less in the first steps).
-        bf16: matrix products in bfloat16. At toy size its conversions cost more than the products
-            save.
-        recompute: keep a layer's inputs only and compute the rest again for the gradient: a third
-            more work, far less memory.
+        bf16: matrix products in bfloat16. At toy size its conversions cost more than the
+            products save.
+        recompute: keep a layer's inputs only and compute the rest again for the gradient: a
+            third more work, far less memory.
         compile: compile the larger modules.
-        committed: share of the noise samples whose chunk begins with a given action prefix of up to
-            `longest` frames: what weights need in order to continue a chunk that is being executed
-            (`chunking: prefix` of a rig).
+        committed: share of the noise samples whose chunk begins with a given action prefix of
+            up to `longest` frames: what weights need in order to continue a chunk that is being
+            executed (`chunking: prefix` of a rig).
         longest: frames of the longest such prefix.
         frozen: parts that keep their weights: vision, language, action.
         lora: rank by part whose weights are kept and adapted by products of two thin matrices
@@ -105,10 +105,11 @@ class Recipe:
         return min(1.0, max(shares))
 
     def learning_rate(self, step: int, seconds: float) -> float:
+        """Linear warm-up, then a cosine from `rate` to `final_rate`."""
         cosine = 0.5 + 0.5 * math.cos(math.pi * self.progress(step, seconds))
-        return min(1.0, (step + 1) / self.warm_up) * (
-            self.final_rate + (self.rate - self.final_rate) * cosine
-        )
+        decayed = self.final_rate + (self.rate - self.final_rate) * cosine
+        warmed_up = min(1.0, (step + 1) / self.warm_up)
+        return warmed_up * decayed
 
     def check(self, config: VlaConfig) -> None:
         """Refuses what cannot be trained."""
@@ -117,7 +118,8 @@ class Recipe:
                 "the share of noise samples with an action prefix must be from 0 to 1, is "
                 f"{self.committed}"
             )
-        if self.committed and not config.frames_per_token <= self.longest < config.frames:
+        fits = config.frames_per_token <= self.longest < config.frames
+        if self.committed and not fits:
             raise XlvlaError(
                 f"the longest action prefix must be from {config.frames_per_token} to "
                 f"{config.frames - 1} frames, is {self.longest}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
-from xlvla.types import PARTS, SIDES, Side, scoped
+from xlvla.types import SIDES, Side, scoped
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.store import Stored
@@ -46,39 +46,45 @@ def find(named: Sequence[str]) -> list[DataSource]:
     without.
 
     Raises:
-        XlvlaError: none there, one twice, a weight that is none, or a data set no policy can be
-            trained on.
+        XlvlaError: no data set there, one named twice, a weight that is none, or a data set no
+            policy can be trained on.
     """
-    found: dict[Path, DataSource] = {}
+    by_path: dict[Path, DataSource] = {}
     for text in named:
         folder, weight = _split(text)
-        for root in store.roots(folder):
-            if root.resolve() in found:
-                raise XlvlaError(f"data set {root} is named twice: give it once, with a weight")
-            if stored := store.find(root):
-                found[root.resolve()] = _source(root, weight, stored)
-        if not store.roots(folder):
+        roots = store.roots(folder)
+        if not roots:
             raise XlvlaError(f"no episodes in {folder}: record or collect some first")
-    return list(found.values())
+        for root in roots:
+            path = root.resolve()
+            if path in by_path:
+                raise XlvlaError(f"data set {root} is named twice: give it once, with a weight")
+            stored = store.find(root)
+            if stored:
+                by_path[path] = _source(root, weight, stored)
+    return list(by_path.values())
 
 
-def kept(found: Sequence[DataSource], holdout: Holdout) -> list[DataSource]:
+def kept(sources: Sequence[DataSource], holdout: Holdout) -> list[DataSource]:
     """The data sets that show nothing of what is held out; raises XlvlaError where none is left or
-    one does not say its task.
+    one does not name its task.
     """
-    if holdout and (silent := [source for source in found if not source.info.task]):
-        raise XlvlaError(f"--holdout: {silent[0].root} does not say which task it shows")
-    left = [
-        source for source in found if holdout.keeps(source.info.hands.values(), source.info.task)
-    ]
+    left: list[DataSource] = []
+    for source in sources:
+        info = source.info
+        if holdout and not info.task:
+            raise XlvlaError(f"--holdout: {source.root} does not say which task it shows")
+        if holdout.keeps(info.hands.values(), info.task):
+            left.append(source)
     if not left:
-        raise XlvlaError(f"--holdout {holdout.words()} leaves none of the {len(found)} data sets")
+        raise XlvlaError(f"--holdout {holdout.words()} leaves none of the {len(sources)} data sets")
     return left
 
 
 def _split(text: str) -> tuple[Path, float]:
     """Folder and weight."""
     folder, equals, weight = text.rpartition("=")
+    # A folder may have an = in its name.
     if not equals or Path(text).exists():
         return Path(text), 1.0
     try:
@@ -95,47 +101,47 @@ def _split(text: str) -> tuple[Path, float]:
 
 def _source(root: Path, weight: float, stored: Sequence[Stored]) -> DataSource:
     info = stored[0].read().info
-    bodies: dict[Side, Body] = {
-        side: _body(root, side, info) for side in SIDES if side in info.joints
-    }
+    bodies: dict[Side, Body] = {}
+    for side in SIDES:
+        if side in info.joints:
+            bodies[side] = _body(root, side, info)
     return DataSource(root, weight, tuple(stored), info, bodies)
 
 
 def _body(root: Path, side: Side, info: EpisodeInfo) -> Body:
-    """Which arm and hand the columns of a side belong to; refuses joints no hand or arm has."""
-    arm_joints = set(info.joints[side]["arm"])
-    arms = [
-        name
-        for name, arm in catalog.arms().items()
-        if {scoped(side, "arm", joint) for joint in arm.joints} == arm_joints
-    ]
-    if not arms:
-        known = ", ".join(catalog.arms())
+    """The arm and hand that the columns of a side belong to; refuses joints of no hand or arm."""
+    recorded = info.joints[side]
+    body = Body(_arm(root, side, recorded["arm"]), info.hands[side])
+    _, hand_joints = names(side, body)
+    missing = sorted(set(hand_joints) - set(recorded["hand"]))
+    strange = sorted(set(recorded["hand"]) - set(hand_joints))
+    differences: list[str] = []
+    if missing:
+        differences.append(f"it lacks {', '.join(missing)}")
+    if strange:
+        differences.append(f"unknown are {', '.join(strange)}")
+    if differences:
         raise XlvlaError(
-            f"{root}: no known arm ({known}) has the {side} arm's joints "
-            f"{', '.join(info.joints[side]['arm']) or '(none)'}"
+            f"{root} does not have the joints of the {side} {body.hand}: {'; '.join(differences)}"
         )
-    body = Body(arms[0], info.hands[side])
-    wanted = names(side, body)[PARTS.index("hand")]
-    missing, strange = (
-        sorted(set(a) - set(b))
-        for a, b in ((wanted, info.joints[side]["hand"]), (info.joints[side]["hand"], wanted))
-    )
-    if missing or strange:
-        listing = "; ".join(
-            f"{word} {', '.join(which)}"
-            for word, which in (("it lacks", missing), ("unknown are", strange))
-            if which
-        )
-        raise XlvlaError(f"{root} does not have the joints of the {side} {body.hand}: {listing}")
     return body
+
+
+def _arm(root: Path, side: Side, recorded: Sequence[str]) -> str:
+    """The arm with these rig-wide joint names."""
+    for name, arm in catalog.arms().items():
+        joints = {scoped(side, "arm", joint) for joint in arm.joints}
+        if joints == set(recorded):
+            return name
+    known = ", ".join(catalog.arms())
+    listing = ", ".join(recorded) or "(none)"
+    raise XlvlaError(f"{root}: no known arm ({known}) has the {side} arm's joints {listing}")
 
 
 def names(side: Side, body: Body) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Rig-wide joint names of arm and hand in the catalogue's order."""
-    joints = {
-        "arm": catalog.arm(body.arm).joints,
-        "hand": catalog.hand(body.hand).joint_names(side),
-    }
-    arm, hand = (tuple(scoped(side, part, joint) for joint in joints[part]) for part in PARTS)
+    arm_joints = catalog.arm(body.arm).joints
+    hand_joints = catalog.hand(body.hand).joint_names(side)
+    arm = tuple(scoped(side, "arm", joint) for joint in arm_joints)
+    hand = tuple(scoped(side, "hand", joint) for joint in hand_joints)
     return arm, hand

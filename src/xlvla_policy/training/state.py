@@ -1,9 +1,10 @@
-"""The state of a run in one file, from which as many processes or others go on."""
+"""The state of a run in one file, from which any number of processes can resume it."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,25 +21,21 @@ from xlvla_policy.vla.stream import Entry
 
 FORMAT = "xlvla-training-1"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""AdamW's names for what it remembers of a weight's gradient."""
+"""AdamW's names of the moments of a weight's gradient."""
 
 
 def save(trainer: Trainer, path: Path) -> None:
-    """Writes all of it, atomically: whatever happens meanwhile, there is a state to go on from.
-    Every process must ask.
+    """Writes the state atomically: whatever happens meanwhile, there is one to resume from. Every
+    process must call it.
     """
     facts = {
         "step": trainer.step,
         "seconds": trainer.seconds,
         "seed": trainer.recipe.seed,
-        **married(trainer),
+        **requirements(trainer),
     }
-    write(
-        trainer,
-        path,
-        _entries(trainer),
-        {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)},
-    )
+    metadata = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
+    write(trainer, path, _entries(trainer), metadata)
 
 
 def write(
@@ -49,7 +46,7 @@ def write(
     *,
     checksummed: bool = False,
 ) -> None:
-    """Every process helps to fetch, the first one writes."""
+    """Every process takes part in fetching, the first one writes."""
     if not trainer.group.first:
         for entry in entries:
             entry.fetch()
@@ -62,26 +59,31 @@ def write(
         ) from None
 
 
-def married(trainer: Trainer) -> dict[str, object]:
-    """What weights and moments make sense with only: shape of the model, statistics, and what of it
-    is trained.
+def requirements(trainer: Trainer) -> dict[str, object]:
+    """What a resumed run must have in common with the one that was saved: shape of the model,
+    statistics, and the parts that are trained.
     """
     recipe = trainer.recipe
     batches = trainer.batches
+    adaptation = [
+        list(recipe.frozen),
+        dict(recipe.lora),
+        list(recipe.lora_on),
+        recipe.lora_alpha,
+    ]
     return {
         "config": batches.config.document(),
         "statistics": batches.statistics.document(),
-        "adaptation": [
-            list(recipe.frozen),
-            dict(recipe.lora),
-            list(recipe.lora_on),
-            recipe.lora_alpha,
-        ],
+        "adaptation": adaptation,
     }
 
 
 def resume(trainer: Trainer, path: Path) -> None:
-    """Takes over the state that `save` wrote; the run goes on as if it had never stopped."""
+    """Takes over the state that `save` wrote; the run goes on as if it had never stopped.
+
+    Raises:
+        XlvlaError: no such file, no state of a run, or one of another run.
+    """
     if not path.is_file():
         raise XlvlaError(f"nothing to resume at {path}: start without --resume")
     try:
@@ -90,19 +92,19 @@ def resume(trainer: Trainer, path: Path) -> None:
             if metadata.get("format") != FORMAT:
                 raise XlvlaError(f"{path} cannot be resumed: it is no state of a training run")
             facts = json.loads(metadata["facts"])
-            _agree(trainer, path, facts)
-            _take(trainer, file, facts["step"])
+            _check_requirements(trainer, path, facts)
+            _load(trainer, file, facts["step"])
     except SafetensorError as error:
-        raise XlvlaError(
-            f"{path} cannot be resumed: {' '.join(str(error).split())[:200]}"
-        ) from None
+        reason = " ".join(str(error).split())[:200]
+        raise XlvlaError(f"{path} cannot be resumed: {reason}") from None
     trainer.step = facts["step"]
     trainer.seconds = facts["seconds"]
     trainer.reseed(facts["seed"])
 
 
-def _agree(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
-    own = json.loads(json.dumps(married(trainer)))
+def _check_requirements(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
+    # Through JSON, as the facts went: lists for tuples.
+    own = json.loads(json.dumps(requirements(trainer)))
     advice = {
         "config": "its model has other sizes: resume with the same --preset, --space and --cameras",
         "statistics": "it was trained on other data: resume with the same --data and --init, or "
@@ -110,58 +112,67 @@ def _agree(trainer: Trainer, path: Path, facts: dict[str, object]) -> None:
         "adaptation": "it trained other parts: resume with the same --freeze and --lora",
     }
     for key, line in advice.items():
-        if not _alike(facts.get(key), own[key]):
+        if not _equal(facts.get(key), own[key]):
             raise XlvlaError(f"{path} cannot be resumed: {line}")
 
 
-def _alike(a: object, b: object) -> bool:
-    """Whether two documents say the same; numbers may differ as sums do that were added up by
-    another number of threads.
+def _equal(a: object, b: object) -> bool:
+    """Whether two documents are equal; numbers may differ as sums do that were added up by another
+    number of threads.
     """
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+        if a.keys() != b.keys():
+            return False
+        return all(_equal(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_alike, a, b))
+        if len(a) != len(b):
+            return False
+        return all(_equal(one, other) for one, other in zip(a, b, strict=True))
     if isinstance(a, float) and isinstance(b, float):
         return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-4)
     return a == b
 
 
 def _entries(trainer: Trainer) -> list[Entry]:
-    def entry(name: str, tensor: Tensor, fetch: partial[Tensor]) -> Entry:
-        return Entry(name, tuple(tensor.shape), torch.float32, fetch)
-
-    entries = [
-        entry(f"weight/{name}", value, partial(parallel.whole, value))
-        for name, value in trainer.model.named_parameters()
-    ]
+    """Weights, averages and moments, in the order of the file."""
+    entries: list[Entry] = []
+    for name, value in trainer.model.named_parameters():
+        fetch = partial(parallel.whole, value)
+        entries.append(_entry(f"weight/{name}", value, fetch))
     for name, value in trainer.learned.items():
-        entries.append(entry(f"average/{name}", value, partial(trainer.averaged, name)))
+        fetch = partial(trainer.averaged, name)
+        entries.append(_entry(f"average/{name}", value, fetch))
         moments = trainer.optimizer.state[value]
-        for moment in MOMENTS if moments else ():
-            entries.append(
-                entry(f"{moment}/{name}", value, partial(parallel.whole, moments[moment]))
-            )
+        # A weight that never had a gradient has none.
+        if not moments:
+            continue
+        for moment in MOMENTS:
+            fetch = partial(parallel.whole, moments[moment])
+            entries.append(_entry(f"{moment}/{name}", value, fetch))
     return entries
 
 
+def _entry(name: str, tensor: Tensor, fetch: Callable[[], Tensor]) -> Entry:
+    return Entry(name, tuple(tensor.shape), torch.float32, fetch)
+
+
 @torch.no_grad()
-def _take(trainer: Trainer, file: Any, step: int) -> None:
+def _load(trainer: Trainer, file: Any, step: int) -> None:
+    """Weights, averages and moments from a safetensors file."""
     for name, value in trainer.model.named_parameters():
         parallel.fill(value, file.get_tensor(f"weight/{name}"))
-    known = set(file.keys())
+    saved = set(file.keys())
     for name, value in trainer.learned.items():
-        parallel.fill(
-            parallel.like(trainer.average[name], value), file.get_tensor(f"average/{name}")
-        )
-        if (
-            f"{MOMENTS[0]}/{name}" not in known
-        ):  # a weight whose output nobody reads, in the last layer of the prefix
+        average = parallel.like(trainer.average[name], value)
+        parallel.fill(average, file.get_tensor(f"average/{name}"))
+        # The last layer of the prefix has weights whose output is not used: no gradient, no
+        # moments.
+        if f"{MOMENTS[0]}/{name}" not in saved:
             continue
-        moments = {moment: torch.zeros_like(value) for moment in MOMENTS}
-        for moment, tensor in moments.items():
+        device = parallel.local(value).device
+        optimizer_state = {"step": torch.tensor(float(step), device=device)}
+        for moment in MOMENTS:
+            tensor = torch.zeros_like(value)
             parallel.fill(tensor, file.get_tensor(f"{moment}/{name}"))
-        trainer.optimizer.state[value] = {
-            "step": torch.tensor(float(step), device=parallel.local(value).device),
-            **moments,
-        }
+            optimizer_state[moment] = tensor
+        trainer.optimizer.state[value] = optimizer_state

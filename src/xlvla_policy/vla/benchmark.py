@@ -9,26 +9,36 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from xlvla_policy.vla.config import VlaConfig
-from xlvla_policy.vla.engine import Eager, Engine, blank, fields
+from xlvla_policy.vla.engine import Eager, Engine, blank, moved_to
 from xlvla_policy.vla.engine_choice import Choice, device_of, dtype_of, make
 from xlvla_policy.vla.meta_model import outline
 from xlvla_policy.vla.model import Inputs, Vla
 
-WORDS = 20
-"""Words of the sentence that is measured with."""
+TOKENS = 20
+"""Tokens of the sentence that is measured with."""
+MATRIX = 1536
+MATRIX_ON_GPU = 8192
+"""Sides of the matrices whose product measures a machine's floating-point operations."""
+COPIED = 2**26
+COPIED_ON_GPU = 2**28
+"""Numbers of a copy that fits no cache."""
 IMAGES = "images to tokens"
+OBSERVE = "observe"
+STEP = "one step"
+CHUNK = "chunk"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the machine does at best: floating-point operations per second of a large matrix
-    product, bytes per second read and written by a large copy.
+    """The machine's limits: floating-point operations per second of a large matrix product, bytes
+    per second read and written by a large copy.
     """
 
     device: str
@@ -42,7 +52,7 @@ class InferenceStage:
     """One stage of a chunk.
 
     Args:
-        engine: what ran it.
+        engine: name of the engine that ran it.
         median_s, p99_s: how long it takes.
         flops: floating-point operations the model needs for it, with no padding.
         bytes: weights it reads.
@@ -56,8 +66,10 @@ class InferenceStage:
     bytes: float
 
     def bound_s(self, machine: Machine) -> float:
-        """How quick it could be at best: computing or reading weights, whichever takes longer."""
-        return max(self.flops / machine.flops, self.bytes / machine.bytes)
+        """Lower bound of its time: computing or reading weights, whichever takes longer."""
+        computing_s = self.flops / machine.flops
+        reading_s = self.bytes / machine.bytes
+        return max(computing_s, reading_s)
 
 
 @dataclass(frozen=True)
@@ -105,87 +117,108 @@ def measure(
     """
     if threads:
         torch.set_num_threads(threads)
-    choices = [
-        Choice(name, subject.device, _precision(name, subject), threads=torch.get_num_threads())
-        for name in subject.engines
-    ]
+    threads = torch.get_num_threads()
+    # Refuses engines and precisions before anything is measured.
+    choices: list[Choice] = []
+    for name in subject.engines:
+        precision = _precision(name, subject)
+        choices.append(Choice(name, subject.device, precision, threads=threads))
     device = device_of(subject.device)
-    dtype = dtype_of(subject.precision, device_of(subject.device))
+    dtype = dtype_of(subject.precision, device)
     progress("measuring the machine")
     machine = Machine(
-        device.type,
-        torch.get_num_threads(),
-        matmul_rate(device.type, dtype),
-        copy_rate(device.type),
+        device=device.type,
+        threads=threads,
+        flops=matmul_rate(device.type, dtype),
+        bytes=copy_rate(device.type),
     )
     progress("making the model")
     model = _random(subject.config, device, dtype)
-    stages = list[InferenceStage]()
     inputs, noise = _inputs(subject.config)
-    flops = {
-        name: flops_of(work) for name, work in _stages(Eager(model, device, dtype), inputs, noise)
-    }
+    flops: dict[str, float] = {}
+    for name, work in _stages(Eager(model, device, dtype), inputs, noise):
+        flops[name] = flops_of(work)
+    stages: list[InferenceStage] = []
     for choice in choices:
         progress(f"starting {choice.engine}")
-        reads = _reads(model, 1 if choice.precision == "float8" else dtype.itemsize)
+        action_bytes = 1 if choice.precision == "float8" else dtype.itemsize
+        weight_bytes = _weight_bytes(model, action_bytes)
         with TemporaryDirectory() as folder:
             engine = _engine(model, choice, Path(folder))
             for name, work in _stages(engine, inputs, noise):
                 progress(f"{choice.engine}: {name}")
-                times = sorted(_times(work, device.type, rounds))
-                p99 = times[min(len(times) - 1, round(0.99 * (len(times) - 1)))]
-                stages.append(
-                    InferenceStage(
-                        choice.engine, name, statistics.median(times), p99, flops[name], reads[name]
-                    )
+                times = _times(work, device.type, rounds)
+                stage = InferenceStage(
+                    engine=choice.engine,
+                    name=name,
+                    median_s=statistics.median(times),
+                    p99_s=_percentile(times, 0.99),
+                    flops=flops[name],
+                    bytes=weight_bytes[name],
                 )
-    return PolicySpeedReport(
-        machine, stages, sum(p.numel() for p in model.parameters()), memory_bytes(device.type)
-    )
+                stages.append(stage)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return PolicySpeedReport(machine, stages, parameters, memory_bytes(device.type))
+
+
+def _percentile(times: Sequence[float], share: float) -> float:
+    """The time that a share of the others do not exceed."""
+    ordered = sorted(times)
+    return ordered[round(share * (len(ordered) - 1))]
 
 
 def _stages(
     engine: Engine, inputs: Inputs, noise: Tensor
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Name and work in the order of a chunk; the last is the whole. Only of a model as it is can
-    the images be told apart.
+    """Name and work in the order of a chunk; the last is the whole. Only the unfused model can
+    encode images apart from the rest.
     """
+
+    @torch.inference_mode()
+    def observe() -> Any:
+        return engine.observe(inputs)
+
+    @torch.inference_mode()
+    def step() -> Tensor:
+        return engine.euler_step(seen, tokens, 0)
+
     if isinstance(engine, Eager):
-        there = Inputs(*(field.to(engine.device) for field in fields(inputs)))
-        yield IMAGES, torch.inference_mode()(lambda: engine.model.prefix(there))
-    observe = torch.inference_mode()(lambda: engine.observe(inputs))
-    yield "observe", observe
+        model = engine.model
+        moved = moved_to(engine.device, inputs)
+        yield IMAGES, torch.inference_mode()(lambda: model.prefix(moved))
+    yield OBSERVE, observe
     seen = observe()
     tokens = engine.tokens(noise)
-    yield "one step", torch.inference_mode()(lambda: engine.euler_step(seen, tokens, 0))
-    yield "chunk", lambda: engine.sample(inputs, noise)
+    yield STEP, step
+    yield CHUNK, lambda: engine.sample(inputs, noise)
 
 
-def _reads(model: Vla, action_bytes: int) -> dict[str, float]:
-    """Bytes of weights by stage; `action_bytes` is what a weight of the action expert takes."""
-    action = sum(p.numel() for p in model.joint.experts["action"].parameters()) * action_bytes
-    heads = sum(
-        _bytes(m)
-        for m in (
-            model.action_in_proj,
-            model.action_time_mlp_in,
-            model.action_time_mlp_out,
-            model.action_out_proj,
-        )
-    )
+def _weight_bytes(model: Vla, action_bytes: int) -> dict[str, float]:
+    """Bytes of weights by stage; `action_bytes` is the size of a weight of the action expert."""
+    action_parameters = model.joint.experts["action"].parameters()
+    action = sum(parameter.numel() for parameter in action_parameters) * action_bytes
     images = _bytes(model.vision)
+    language = _bytes(model.joint.experts["language"])
+    heads = (
+        _bytes(model.action_in_proj)
+        + _bytes(model.action_time_mlp_in)
+        + _bytes(model.action_time_mlp_out)
+        + _bytes(model.action_out_proj)
+    )
     step = action + heads
-    observe = images + _bytes(model.joint.experts["language"]) + action
+    observe = images + language + action
     return {
         IMAGES: images,
-        "observe": observe,
-        "one step": step,
-        "chunk": observe + model.config.steps * step,
+        OBSERVE: observe,
+        STEP: step,
+        CHUNK: observe + model.config.steps * step,
     }
 
 
 def _precision(engine: str, subject: Subject) -> str:
-    return "bfloat16" if (engine, subject.precision) == ("torch", "float8") else subject.precision
+    if engine == "torch" and subject.precision == "float8":
+        return "bfloat16"
+    return subject.precision
 
 
 def _engine(model: Vla, choice: Choice, folder: Path) -> Engine:
@@ -214,16 +247,20 @@ def flops_of(work: Callable[[], object]) -> float:
 
 def matmul_rate(device: str, dtype: torch.dtype) -> float:
     """Floating-point operations per second of a square matrix product."""
-    size = 8192 if device != "cpu" else 1536
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    return 2 * size**3 / min(_times(lambda: a @ b, device, 8))
+    size = MATRIX if device == "cpu" else MATRIX_ON_GPU
+    a = torch.randn(size, size, device=device).to(dtype)
+    b = torch.randn(size, size, device=device).to(dtype)
+    quickest_s = min(_times(lambda: a @ b, device, rounds=8))
+    return 2 * size**3 / quickest_s
 
 
 def copy_rate(device: str) -> float:
-    """Bytes per second read by a copy that fits no cache; it writes as many."""
-    source = torch.empty(2**28 if device != "cpu" else 2**26, device=device)
+    """Bytes per second read and written by a copy that fits no cache."""
+    size = COPIED if device == "cpu" else COPIED_ON_GPU
+    source = torch.empty(size, device=device)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / min(_times(lambda: target.copy_(source), device, 6))
+    quickest_s = min(_times(lambda: target.copy_(source), device, rounds=6))
+    return 2 * source.nbytes / quickest_s
 
 
 def memory_bytes(device: str) -> int:
@@ -234,20 +271,21 @@ def memory_bytes(device: str) -> int:
 
 
 def _inputs(config: VlaConfig) -> tuple[Inputs, Tensor]:
-    shape = blank(config)
-    made = replace(
-        shape,
-        images=torch.randint(0, 256, shape.images.shape, dtype=torch.uint8),
-        words=torch.randint(0, config.vocabulary, (1, WORDS)),
-        word_mask=torch.ones(1, WORDS, dtype=torch.bool),
-        past=torch.randn(shape.past.shape),
+    """A random observation and the noise of a chunk."""
+    empty = blank(config)
+    inputs = replace(
+        empty,
+        images=torch.randint(0, 256, empty.images.shape, dtype=torch.uint8),
+        words=torch.randint(0, config.vocabulary, (1, TOKENS)),
+        word_mask=torch.ones(1, TOKENS, dtype=torch.bool),
+        past=torch.randn(empty.past.shape),
     )
-    return made, torch.randn(1, config.frames, config.frame_dim)
+    return inputs, torch.randn(1, config.frames, config.frame_dim)
 
 
 def _times(work: Callable[[], object], device: str, rounds: int) -> list[float]:
-    """How long each round takes [s], after one that does not count."""
-    times = []
+    """How long each round takes [s], after a first one that is discarded."""
+    times: list[float] = []
     for _ in range(rounds + 1):
         _wait(device)
         began = time.perf_counter()
@@ -263,4 +301,4 @@ def _wait(device: str) -> None:
 
 
 def _bytes(module: torch.nn.Module) -> float:
-    return float(sum(p.numel() * p.element_size() for p in module.parameters()))
+    return float(sum(parameter.nbytes for parameter in module.parameters()))

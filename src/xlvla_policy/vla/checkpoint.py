@@ -26,11 +26,12 @@ FORMAT = "xlvla-policy-2"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What weights belong to: `codec` and `words` are the hashes of the codec and tokenizer they
-    were trained with.
+    """What weights belong to.
 
-    `committed` is the longest prefix [frames] of a chunk they learned to continue; 0 where they
-    never did.
+    Args:
+        codec, words: hashes of the codec and the tokenizer they were trained with.
+        data: facts about the training, for people.
+        committed: longest action prefix [frames] they were trained with; 0 without.
     """
 
     config: VlaConfig
@@ -48,23 +49,22 @@ def save(
     *,
     dtype: torch.dtype = torch.float16,
 ) -> Path:
-    """Writes weights atomically: the file is complete or absent. Half precision is ample for what
-    is trained in single.
+    """Writes weights atomically: the file is complete or absent. Half precision is ample for
+    weights trained in single.
     """
-    return write(
-        path,
-        [Entry(name, tuple(value.shape), dtype, value.detach) for name, value in weights.items()],
-        card,
-    )
+    entries: list[Entry] = []
+    for name, value in weights.items():
+        entries.append(Entry(name, tuple(value.shape), dtype, value.detach))
+    return write(path, entries, card)
 
 
 def write(path: Path, entries: Sequence[Entry], card: ModelCard) -> Path:
-    """`save` for weights that are not all at hand."""
+    """`save` for weights that are not all in memory."""
     return stream.write(path, entries, metadata(card), checksummed=True)
 
 
 def metadata(card: ModelCard) -> dict[str, str]:
-    """A card as it is written into files."""
+    """A card as the metadata of a file."""
     document = {
         "config": card.config.document(),
         "statistics": card.statistics.document(),
@@ -82,11 +82,11 @@ def load(
     """Model (in evaluation mode) and card of a weights file.
 
     Args:
-        codec: hash of the codec in use, words: hash of the tokenizer in use; None does not ask.
+        codec, words: hashes of the codec and the tokenizer in use; None skips the check.
 
     Raises:
-        XlvlaError: no such file, no weights of this version, weights that speak another codec's
-            latents, or weights and a card that do not belong together.
+        XlvlaError: no such file, no weights of this version, weights of another codec's latents, or
+            weights and a card that do not belong together.
     """
     if not path.is_file():
         raise XlvlaError(
@@ -97,62 +97,62 @@ def load(
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             card = read_model_card(path, metadata)
-            if metadata["format"] == FORMAT and not stream.intact(path, metadata.get(CHECKSUM, "")):
+            if not stream.intact(path, metadata.get(CHECKSUM, "")):
                 raise XlvlaError(
                     f"{path} was changed after it was written: its weights and its card do not "
                     "belong together"
                 )
-            for what, trained, used in (
-                ("codec", card.codec, codec),
-                ("tokenizer", card.words, words),
-            ):
-                agree(path, what, trained, used)
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            agree(path, "codec", card.codec, codec)
+            agree(path, "tokenizer", card.words, words)
+            tensors: dict[str, Tensor] = {}
+            for name in file.keys():  # noqa: SIM118 (a file is no mapping)
+                tensors[name] = file.get_tensor(name).float()
     except (SafetensorError, OSError) as error:
         raise XlvlaError(f"{path} is not a safetensors file: {error}") from None
     model = outline(card.config)
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
         raise XlvlaError(
-            f"{path} does not hold the weights its configuration describes: "
-            f"{' '.join(str(error).split())[:300]}"
+            f"{path} does not hold the weights its configuration describes: {reason}"
         ) from None
     return model.eval().requires_grad_(False), card
 
 
 def read_model_card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     """The card in the metadata of a file; XlvlaError where it is none of this version."""
-    found = metadata.get("format", "not given")
-    if found != FORMAT:
+    file_format = metadata.get("format", "not given")
+    if file_format != FORMAT:
         raise XlvlaError(
-            f"{path} holds no policy of this version: its format is '{found}', '{FORMAT}' is needed"
+            f"{path} holds no policy of this version: its format is '{file_format}', '{FORMAT}' is "
+            "needed"
         )
     try:
         document = json.loads(metadata["card"])
-        shape = vla_config.from_document(document["config"])
-        statistics = normalise.from_document(document["statistics"])
         card = ModelCard(
-            shape,
-            statistics,
-            document["codec"],
-            document["words"],
-            document["data"],
-            document.get("committed", 0),
+            config=vla_config.from_document(document["config"]),
+            statistics=normalise.from_document(document["statistics"]),
+            codec=document["codec"],
+            words=document["words"],
+            data=document["data"],
+            committed=document.get("committed", 0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise XlvlaError(f"the card of {path} is damaged: {type(error).__name__} {error}") from None
-    if misfit := normalise.misfit(statistics, shape):
+    misfit = normalise.misfit(card.statistics, card.config)
+    if misfit:
         raise XlvlaError(f"{path}: its statistics do not belong to its configuration: {misfit}")
     return card
 
 
 def agree(path: Path, what: str, trained: str, used: str | None) -> None:
-    """Refuses weights that were trained with another codec or tokenizer than the one in use, if one
-    is.
+    """Refuses weights that were trained with another codec or tokenizer, by their hashes; None for
+    the one in use skips the check.
     """
-    if used is not None and trained != used:
-        raise XlvlaError(
-            f"policy weights {path} were trained with {what} {trained}, the one in use is {used}: "
-            f"use that {what}, or train again with `xlvla train policy`"
-        )
+    if used is None or trained == used:
+        return
+    raise XlvlaError(
+        f"policy weights {path} were trained with {what} {trained}, the one in use is {used}: "
+        f"use that {what}, or train again with `xlvla train policy`"
+    )

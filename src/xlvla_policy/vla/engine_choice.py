@@ -1,4 +1,4 @@
-"""From what a rig says to the engine that runs its policy: weights, engine, device and precision
+"""From a rig's choices to the engine that runs its policy: weights, engine, device and precision
 that go together.
 """
 
@@ -21,13 +21,13 @@ from xlvla_policy.vla.stream import PRECISIONS
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rig may choose; auto takes what suits the weights and the machine.
+    """The choices of a rig; auto takes what suits the weights and the machine.
 
     Args:
         engine: torch (operation by operation), captured (fused products in fixed buffers, CUDA
             graphs), compiled (that, and torch.compile) or onnx (an exported folder).
         precision: of the layers; float8 only of the action expert's weights.
-        gradient: whether guided chunks will ask for gradients.
+        gradient: whether gradients are needed, as by guided chunks.
     """
 
     engine: str = "auto"
@@ -37,48 +37,54 @@ class Choice:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for kind, known in (("engine", EngineName), ("device", Device), ("precision", Precision)):
-            if (name := getattr(self, kind)) not in get_args(known):
-                raise unknown(kind, name, get_args(known))
+        _check("engine", self.engine, get_args(EngineName))
+        _check("device", self.device, get_args(Device))
+        _check("precision", self.precision, get_args(Precision))
+
+
+def _check(kind: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise unknown(kind, name, known)
 
 
 def load(path: Path, choice: Choice, *, codec: str | None = None) -> tuple[Engine, ModelCard]:
     """The engine for a weights file or an exported folder, ready to run, and its card.
 
     Raises:
-        XlvlaError: weights that cannot be read or speak another codec's latents, or choices that do
-            not go together.
+        XlvlaError: weights that cannot be read or were trained with another codec's latents, or
+            choices that do not go together.
     """
     if path.is_dir():
         return _exported(path, choice, codec)
     if choice.engine == "onnx":
-        wish = "write one with `xlvla policy export --out DIR` and name it as policy.checkpoint"
-        raise XlvlaError(f"engine 'onnx' runs an exported folder, {path} is none: {wish}")
+        raise XlvlaError(
+            f"engine 'onnx' runs an exported folder, {path} is none: write one with "
+            "`xlvla policy export --out DIR` and name it as policy.checkpoint"
+        )
     model, card = checkpoint.load(path, codec=codec)
     return make(model, choice), card
 
 
 def make(model: Vla, choice: Choice) -> Engine:
-    """The engine for a model, which it may take apart."""
+    """The engine for a model, whose weights it may move or convert.
+
+    Raises:
+        XlvlaError: choices that do not go together.
+    """
     from xlvla_policy.vla.engine_captured import Captured
 
     device = device_of(choice.device)
     engine = choice.engine
     float8 = choice.precision == "float8"
     if engine == "auto":
-        engine = (
-            "torch"
-            if choice.gradient or device.type == "cpu"
-            else "compiled"
-            if float8
-            else "captured"
-        )
+        engine = _suitable_engine(choice, device)
     if choice.gradient and engine != "torch":
         raise XlvlaError(
             f"engine '{engine}' gives no gradients, which guided chunks need: choose engine torch, "
             "or another chunking"
         )
-    if float8 and (engine == "torch" or not engine_float8.possible(device)):
+    float8_runs = engine != "torch" and engine_float8.possible(device)
+    if float8 and not float8_runs:
         raise XlvlaError(
             "precision 'float8' needs engine captured or compiled on an NVIDIA GPU from Ada or "
             "Hopper on"
@@ -87,6 +93,15 @@ def make(model: Vla, choice: Choice) -> Engine:
     if engine == "torch":
         return Eager(model, device, dtype)
     return Captured(model, device, dtype, float8=float8, compiled=engine == "compiled")
+
+
+def _suitable_engine(choice: Choice, device: torch.device) -> str:
+    if choice.gradient or device.type == "cpu":
+        return "torch"
+    # Scaling tokens to float8 is only quick when compiled.
+    if choice.precision == "float8":
+        return "compiled"
+    return "captured"
 
 
 def _exported(folder: Path, choice: Choice, codec: str | None) -> tuple[Engine, ModelCard]:
@@ -116,11 +131,13 @@ def device_of(name: str) -> torch.device:
     """The device a rig chose; XlvlaError where it is not there."""
     if name == "cuda" and not torch.cuda.is_available():
         raise XlvlaError("no CUDA device here: choose device cpu or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda")
 
 
 def dtype_of(precision: str, device: torch.device) -> torch.dtype:
-    """What the layers compute in; beside weights in float8, bfloat16."""
+    """Precision that the layers compute in; with weights in float8, bfloat16."""
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" else "float32"
     return PRECISIONS.get(precision, torch.bfloat16)

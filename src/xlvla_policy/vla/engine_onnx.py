@@ -1,6 +1,4 @@
-"""The network as two ONNX graphs in a folder, run by ONNX Runtime: on a robot without torch's
-weights, on whatever it has.
-"""
+"""The network as two ONNX graphs in a folder, run by ONNX Runtime on the processors a robot has."""
 
 from __future__ import annotations
 
@@ -32,15 +30,16 @@ PROVIDERS = {
     "CUDAExecutionProvider": "cuda",
     "CPUExecutionProvider": "cpu",
 }
-"""What runs graphs, the quickest first, and on which device."""
+"""ONNX Runtime's execution providers, the quickest first, and the device of each."""
+HASH_LENGTH = 12
 
 
 class Onnx(Stepper):
-    """Runs an exported folder. What is seen stays on the device between the steps; tensors come and
-    go through the CPU.
+    """Runs an exported folder. An observation stays on the device between the steps; inputs and
+    chunks go through the CPU.
 
     Args:
-        device: cpu, cuda, or auto for the best there is.
+        device: cpu, cuda, or auto for the quickest available.
         half: lets TensorRT compute in half precision.
         threads: processor threads.
 
@@ -58,51 +57,29 @@ class Onnx(Stepper):
         threads: int = 1,
     ):
         super().__init__(config, torch.device("cpu"))
-        self._look, self._think = (
-            _session(folder, name, device, half, threads) for name in (OBSERVE, STEP)
-        )
-        running = [PROVIDERS[session.get_providers()[0]] for session in (self._look, self._think)]
-        self._place = "cuda" if set(running) == {"cuda"} else "cpu"
+        self._observe = _session(folder / OBSERVE, device, half, threads)
+        self._step = _session(folder / STEP, device, half, threads)
+        on_gpu = _device(self._observe) == "cuda" and _device(self._step) == "cuda"
+        self._place = "cuda" if on_gpu else "cpu"
         if device not in ("auto", self._place):
             raise XlvlaError(
-                f"ONNX Runtime could not start on {device}, see what it said above: choose device "
+                f"ONNX Runtime could not start on {device}, see its message above: choose device "
                 "cpu or auto"
             )
-        self.exports = {
-            session.get_modelmeta().custom_metadata_map.get("policy")
-            for session in (self._look, self._think)
-        }
-        """What the graphs say they are (see identity): the same."""
+        self.exports = {_identity_of(self._observe), _identity_of(self._step)}
+        """Identities of the graphs (see `identity`), which must be one."""
+        self._input_names = [node.name for node in self._observe.get_inputs()]
 
     def observe(self, inputs: Inputs) -> dict[str, OrtValue]:
-        names = [given.name for given in self._look.get_inputs()]
-        given = dict(zip(names, map(_array, self.fitted(inputs)), strict=True))
-        return self._run(self._look, given, {}, self._place)
+        arrays: dict[str, np.ndarray] = {}
+        for name, tensor in zip(self._input_names, self.fitted(inputs), strict=True):
+            arrays[name] = _array(tensor)
+        return _run(self._observe, arrays, {}, self._place)
 
     def step(self, seen: dict[str, OrtValue], noisy: Tensor, embedding: Tensor) -> Tensor:
-        made = self._run(
-            self._think, {"noisy": _array(noisy), "time": _array(embedding)}, seen, "cpu"
-        )
-        return torch.from_numpy(made["output"].numpy())
-
-    def _run(
-        self,
-        session: InferenceSession,
-        given: dict[str, np.ndarray],
-        there: dict[str, OrtValue],
-        to: str,
-    ) -> dict[str, OrtValue]:
-        """Outputs by name, on the device `to`; inputs are arrays, or lie on the device already."""
-        bound = session.io_binding()
-        for name, array in given.items():
-            bound.bind_cpu_input(name, array)
-        for name, value in there.items():
-            bound.bind_ortvalue_input(name, value)
-        names = [output.name for output in session.get_outputs()]
-        for name in names:
-            bound.bind_output(name, to)
-        session.run_with_iobinding(bound)
-        return dict(zip(names, bound.get_outputs(), strict=True))
+        arrays = {"noisy": _array(noisy), "time": _array(embedding)}
+        outputs = _run(self._step, arrays, seen, "cpu")
+        return torch.from_numpy(outputs["output"].numpy())
 
 
 def load(
@@ -111,16 +88,15 @@ def load(
     """The engine in an exported folder, and its card.
 
     Args:
-        codec: hash of the codec in use; None does not ask.
+        codec: hash of the codec in use; None skips the check.
 
     Raises:
-        XlvlaError: it is no such folder, its files don't belong together, or it speaks another
-            codec's latents.
+        XlvlaError: it is no such folder, its files don't belong together, or it was trained with
+            another codec's latents.
     """
     document = _document(folder)
-    card = checkpoint.read_model_card(
-        folder / CARD, {"format": document["card_format"], "card": json.dumps(document["card"])}
-    )
+    metadata = {"format": document["card_format"], "card": json.dumps(document["card"])}
+    card = checkpoint.read_model_card(folder / CARD, metadata)
     checkpoint.agree(folder, "codec", card.codec, codec)
     engine = Onnx(folder, card.config, device=device, half=half, threads=threads)
     if engine.exports != {identity(document)}:
@@ -132,24 +108,28 @@ def load(
 
 
 def identity(document: Mapping[str, Any]) -> str:
-    """What graphs say they are: short hash of the weights they were made from and of the card that
-    goes with them.
-    """
-    return hashlib.sha256(
-        (document["weights"] + json.dumps(document["card"], sort_keys=True)).encode()
-    ).hexdigest()[:12]
+    """Short hash of the weights that graphs were made from and of their card."""
+    card = json.dumps(document["card"], sort_keys=True)
+    content = document["weights"] + card
+    return hashlib.sha256(content.encode()).hexdigest()[:HASH_LENGTH]
 
 
 def providers(device: str, available: Sequence[str]) -> list[str]:
-    """What to run graphs with on a device, or on any for auto; XlvlaError where ONNX Runtime has
-    nothing for it.
+    """The execution providers for a device, the quickest first; `auto` takes all, and the CPU's is
+    always among them, for operators the others lack.
+
+    Raises:
+        XlvlaError: ONNX Runtime has none for the device.
     """
-    chosen = [
-        name
-        for name, place in PROVIDERS.items()
-        if name in available and (place in (device, "cpu") or device == "auto")
-    ]
-    if device != "auto" and not any(PROVIDERS[name] == device for name in chosen):
+    chosen: list[str] = []
+    devices: set[str] = set()
+    for name, place in PROVIDERS.items():
+        if name not in available:
+            continue
+        if device == "auto" or place in (device, "cpu"):
+            chosen.append(name)
+            devices.add(place)
+    if device != "auto" and device not in devices:
         raise XlvlaError(
             f"this ONNX Runtime has nothing for {device} ({', '.join(available)}): pip install "
             "onnxruntime-gpu, or device: cpu"
@@ -166,40 +146,62 @@ def _document(folder: Path) -> dict[str, Any]:
             f"{folder} holds no exported policy ({CARD} is missing or damaged): write one with "
             "`xlvla policy export`"
         ) from None
-    if (
-        document.get("format") != FORMAT
-        or not {"weights", "card", "card_format"} <= document.keys()
-    ):
+    file_format = document.get("format", "not given")
+    is_complete = {"weights", "card", "card_format"} <= document.keys()
+    if file_format != FORMAT or not is_complete:
         raise XlvlaError(
-            f"{path} is of format '{document.get('format', 'not given')}', '{FORMAT}' is needed: "
-            "export the policy again"
+            f"{path} is of format '{file_format}', '{FORMAT}' is needed: export the policy again"
         )
     return document
 
 
-def _session(folder: Path, name: str, device: str, half: bool, threads: int) -> InferenceSession:
+def _session(graph: Path, device: str, half: bool, threads: int) -> InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # a robot has other work for its processors
-    settings = {
-        "TensorrtExecutionProvider": {
-            "trt_fp16_enable": str(half),
-            "trt_engine_cache_enable": "True",
-            "trt_engine_cache_path": str(folder / "tensorrt"),
-        }
+    # A robot's processors have other work.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    tensorrt = {
+        "trt_fp16_enable": str(half),
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(graph.parent / "tensorrt"),
     }
-    chosen = [
-        (provider, settings.get(provider, {}))
-        for provider in providers(device, onnxruntime.get_available_providers())
-    ]
+    chosen: list[tuple[str, dict[str, str]]] = []
+    for name in providers(device, onnxruntime.get_available_providers()):
+        settings = tensorrt if name == "TensorrtExecutionProvider" else {}
+        chosen.append((name, settings))
     try:
-        return InferenceSession(folder / name, options, providers=chosen)
-    except Exception as error:  # ONNX Runtime's own have no class in common
-        raise XlvlaError(
-            f"{folder / name} does not run: {' '.join(str(error).split())[-300:]}"
-        ) from None
+        return InferenceSession(graph, options, providers=chosen)
+    except Exception as error:  # ONNX Runtime's errors have no class in common
+        reason = " ".join(str(error).split())[-300:]
+        raise XlvlaError(f"{graph} does not run: {reason}") from None
+
+
+def _device(session: InferenceSession) -> str:
+    """The device of the provider that a session prefers."""
+    return PROVIDERS[session.get_providers()[0]]
+
+
+def _identity_of(session: InferenceSession) -> str | None:
+    return session.get_modelmeta().custom_metadata_map.get("policy")
+
+
+def _run(
+    session: InferenceSession,
+    arrays: dict[str, np.ndarray],
+    on_device: dict[str, OrtValue],
+    output_device: str,
+) -> dict[str, OrtValue]:
+    """Outputs by name, on `output_device`; inputs are arrays, or lie on the device already."""
+    binding = session.io_binding()
+    for name, array in arrays.items():
+        binding.bind_cpu_input(name, array)
+    for name, value in on_device.items():
+        binding.bind_ortvalue_input(name, value)
+    names = [node.name for node in session.get_outputs()]
+    for name in names:
+        binding.bind_output(name, output_device)
+    session.run_with_iobinding(binding)
+    return dict(zip(names, binding.get_outputs(), strict=True))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

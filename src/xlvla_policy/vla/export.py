@@ -1,8 +1,9 @@
 """A policy as a folder that ONNX Runtime drives a robot with.
 
-    observe.onnx   images, cameras, words, word_mask, past          ->  keys, values, cosine, sine,
-    bias step.onnx      these, noisy [1, A, N], time [1, A, D]           ->  output [1, A, N]
-    policy.json    card, hashes, and what the graphs were made from words.model    the tokenizer
+    observe.onnx   images, cameras, words, word_mask, past   ->  keys, values, cosine, sine, bias
+    step.onnx      these, noisy [1, A, N], time [1, A, D]    ->  output [1, A, N]
+    policy.json    card, hashes, and the weights the graphs were made from
+    words.model    the tokenizer
     codec/         encoders and decoders of every hand, see latent/export.py
 
 `time` is the embedding of each token's flow time (flow.time_embedding); xlvla_policy/vla/engine.py
@@ -15,7 +16,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,21 +35,27 @@ from xlvla_policy.vla.engine_onnx import CARD, FORMAT, OBSERVE, STEP, identity
 from xlvla_policy.vla.model import Vla
 
 OPSET = 17
-"""The oldest that knows all that is needed."""
+"""The oldest with all operators that are needed."""
 LARGEST_FILE = 1_500_000_000
-"""Weights beyond this [bytes] lie beside their graph: a protobuf holds 2 GB."""
+"""Weights larger than this [bytes] lie beside their graph: a protobuf holds 2 GB."""
+BLOCK_BYTES = 1 << 24
+"""Bytes of a file that are hashed at a time."""
 
 
-class Look(nn.Module):
+class ObserveGraph(nn.Module):
+    """`Fused.observe` with the fields of Inputs as arguments."""
+
     def __init__(self, network: Fused):
         super().__init__()
         self.network = network
 
-    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network.observe(*given))
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.observe(*inputs))
 
 
-class Think(nn.Module):
+class StepGraph(nn.Module):
+    """`Fused.step` with the fields of Seen as arguments."""
+
     def __init__(self, network: Fused):
         super().__init__()
         self.network = network
@@ -64,7 +71,9 @@ class Think(nn.Module):
         time: Tensor,
     ) -> Tensor:
         def join(index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.cat([keys[index], k], 2), torch.cat([values[index], v], 2)
+            all_k = torch.cat([keys[index], k], 2)
+            all_v = torch.cat([values[index], v], 2)
+            return all_k, all_v
 
         return self.network.step(noisy, time, cosine, sine, bias, join)
 
@@ -73,13 +82,14 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
     """Writes the folder; refuses weights of another codec, or whose tokenizer is not there.
 
     Args:
-        words: longest sentence [tokens] the graphs read, if less than the policy: a shorter one is
-            quicker.
+        words: longest sentence [tokens] the graphs read, if less than the policy does: shorter
+            sentences are quicker.
     """
     model, card = checkpoint.load(weights, codec=codec.hash)
-    config = replace(
-        card.config, max_words=min(words or card.config.max_words, card.config.max_words)
-    )
+    max_words = card.config.max_words
+    if words:
+        max_words = min(words, max_words)
+    config = replace(card.config, max_words=max_words)
     model.config = config
     words_model = tokenizer.file_of(weights, card.words)
     out.mkdir(parents=True, exist_ok=True)
@@ -96,17 +106,25 @@ def export(weights: Path, codec: Codec, out: Path, *, words: int | None = None) 
         "xlvla": __version__,
     }
     graphs = write_graphs(model, out, about)
-    shutil.copyfile(words_model, tokenizer.beside(out))
-    parts = codec_export.export(codec, out / "codec")
-    files = {"opset": OPSET, "graphs": [path.name for path in graphs], "codec": codec.hash}
-    (out / CARD).write_text(json.dumps({"format": FORMAT, **document, **files}, indent=2) + "\n")
-    return [*graphs, tokenizer.beside(out), *parts, out / CARD]
+    exported_words = tokenizer.beside(out)
+    shutil.copyfile(words_model, exported_words)
+    codec_files = codec_export.export(codec, out / "codec")
+    document = {
+        "format": FORMAT,
+        **document,
+        "opset": OPSET,
+        "graphs": [path.name for path in graphs],
+        "codec": codec.hash,
+    }
+    card_file = out / CARD
+    card_file.write_text(json.dumps(document, indent=2) + "\n")
+    return [*graphs, exported_words, *codec_files, card_file]
 
 
 def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while content := file.read(1 << 24):
+        while content := file.read(BLOCK_BYTES):
             digest.update(content)
     return digest.hexdigest()
 
@@ -116,47 +134,59 @@ def write_graphs(model: Vla, out: Path, about: dict[str, str]) -> list[Path]:
     """Both graphs of a model, in float32; `about` goes into their metadata."""
     config = model.config
     network = Fused(model, torch.device("cpu"), torch.float32)
-    given = fields(blank(config))
-    seen = network.observe(*given)
+    inputs = fields(blank(config))
+    seen = network.observe(*inputs)
     noisy = torch.zeros(1, config.action_tokens, config.frames_per_token * config.frame_dim)
     time = flow.time_embedding(torch.ones(1, config.action_tokens), config.action.dim)
-    observed = list(Seen._fields)
-    inputs = ["images", "cameras", "words", "word_mask", "past"]
-    return [
-        _graph(Look(network), given, (inputs, observed), out / OBSERVE, about),
-        _graph(
-            Think(network),
-            (*seen, noisy, time),
-            ([*observed, "noisy", "time"], ["output"]),
-            out / STEP,
-            about,
-        ),
-    ]
+    seen_names = list(Seen._fields)
+    observe = Traced(
+        module=ObserveGraph(network),
+        inputs=inputs,
+        input_names=["images", "cameras", "words", "word_mask", "past"],
+        output_names=seen_names,
+    )
+    step = Traced(
+        module=StepGraph(network),
+        inputs=(*seen, noisy, time),
+        input_names=[*seen_names, "noisy", "time"],
+        output_names=["output"],
+    )
+    # One after the other: a graph holds a copy of its weights.
+    return [_write(observe, out / OBSERVE, about), _write(step, out / STEP, about)]
 
 
-def _graph(
-    module: nn.Module,
-    given: tuple[Tensor, ...],
-    names: tuple[list[str], list[str]],
-    path: Path,
-    about: dict[str, str],
-) -> Path:
+@dataclass(frozen=True)
+class Traced:
+    """A module, and the inputs it is traced with."""
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    input_names: list[str]
+    output_names: list[str]
+
+
+def _write(traced: Traced, path: Path, about: dict[str, str]) -> Path:
+    """Writes a module as a graph, large weights beside it."""
+    # Not in the system's folder for temporary files: weights may be larger than that.
     with TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tracing: shapes are fixed here, and meant to be
-        traced = Path(folder) / path.name
+        # Tracing warns that shapes are fixed, which they are meant to be.
+        warnings.simplefilter("ignore")
+        file = Path(folder) / path.name
         torch.onnx.export(
-            module,
-            given,
-            str(traced),
-            input_names=names[0],
-            output_names=names[1],
+            traced.module,
+            traced.inputs,
+            str(file),
+            input_names=traced.input_names,
+            output_names=traced.output_names,
             opset_version=OPSET,
             dynamo=False,
         )
-        model = onnx.load(traced)
-    helper.set_model_props(model, about)
-    beside = path.with_name(f"{path.name}.data")
-    beside.unlink(missing_ok=True)
-    large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > LARGEST_FILE
-    onnx.save(model, path, save_as_external_data=large, location=beside.name)
+        graph = onnx.load(file)
+    helper.set_model_props(graph, about)
+    weights = path.with_name(f"{path.name}.data")
+    # ONNX appends to a file of weights that exists.
+    weights.unlink(missing_ok=True)
+    size = sum(len(tensor.raw_data) for tensor in graph.graph.initializer)
+    is_large = size > LARGEST_FILE
+    onnx.save(graph, path, save_as_external_data=is_large, location=weights.name)
     return path

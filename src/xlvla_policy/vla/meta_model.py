@@ -14,9 +14,9 @@ from xlvla_policy.vla.model import Vla
 DRAWING = {"normal_", "uniform_", "kaiming_uniform_", "kaiming_normal_", "zeros_"}
 
 
-class _Undrawn(TorchFunctionMode):
-    """Leaves initial values out. Drawing even none of them, on the meta device, would load torch's
-    compiler: a second lost.
+class _WithoutDrawing(TorchFunctionMode):
+    """Skips the drawing of initial values: on the meta device it would load torch's compiler, which
+    takes a second.
     """
 
     def __torch_function__(
@@ -26,12 +26,16 @@ class _Undrawn(TorchFunctionMode):
         args: tuple = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if getattr(func, "__name__", "") in DRAWING:
-            return args[0] if args else (kwargs or {})["tensor"]
-        return func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if getattr(func, "__name__", "") not in DRAWING:
+            return func(*args, **named)
+        # The functions of torch.nn.init return the tensor they fill.
+        if args:
+            return args[0]
+        return named["tensor"]
 
 
 def outline(config: VlaConfig) -> Vla:
-    """The model on the meta device."""
-    with torch.device("meta"), _Undrawn():
+    """The model on the meta device, its weights without values."""
+    with torch.device("meta"), _WithoutDrawing():
         return Vla(config)

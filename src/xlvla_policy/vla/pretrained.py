@@ -24,14 +24,19 @@ from xlvla_policy.vla.stream import PRECISIONS, Entry, write
 FORMAT = "xlvla-pretrained-1"
 
 Projections = Literal["same", "fresh", "slice"]
-"""`projections`: what becomes of the layers that read and write frames: taken over as they are,
-left out (so that training begins with new ones), or cut to the first so many numbers.
+"""What becomes of the layers that read and write frames: taken over as they are, left out (so that
+training begins with new ones), or cut to the first numbers that fit.
 """
+
+Shapes = dict[str, tuple[int, ...]]
+"""Shape of every weight by its name."""
 
 
 @dataclass(frozen=True)
 class Import:
-    """What an import did; names by our names, those left out of the file by the published ones."""
+    """Names of the weights an import took over, those of them it cut, and those left to be drawn
+    anew, all by our names; and the published names that were not used.
+    """
 
     taken: tuple[str, ...]
     cut: tuple[str, ...]
@@ -48,11 +53,11 @@ class PublishedWeights:
 
     def __init__(self, path: Path):
         self.metadata: dict[str, str] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._shapes: Shapes = {}
         self._files: dict[str, Path] = {}
         for file in _files(path):
             with _opened(file) as weights:
-                self.metadata |= weights.metadata() or {}
+                self.metadata.update(weights.metadata() or {})
                 for name in weights.keys():  # noqa: SIM118 (a file is no mapping)
                     self._shapes[name] = tuple(weights.get_slice(name).get_shape())
                     self._files[name] = file
@@ -62,9 +67,7 @@ class PublishedWeights:
         return self._shapes[name]
 
     def tensor(self, name: str) -> Tensor:
-        """A weight, from its file opened anew: of one that stayed open, all that was read would
-        stay in memory.
-        """
+        """A weight. Its file is opened anew: an open one would keep in memory all that was read."""
         with _opened(self._files[name]) as weights:
             return weights.get_tensor(name)
 
@@ -90,28 +93,34 @@ def convert(
         raise unknown("choice of projections", projections, get_args(Projections))
     source = PublishedWeights(path)
     layout = published.layout(source.names)
-    fresh = tuple(
-        name for name in shapes if projections == "fresh" and name.startswith(published.PROJECTIONS)
-    )
-    wanted = {name: shape for name, shape in shapes.items() if name not in fresh}
-    _all_there(path, wanted, layout.keys)
+    fresh: list[str] = []
+    wanted: Shapes = {}
+    for name, shape in shapes.items():
+        if projections == "fresh" and _reads_or_writes_frames(name):
+            fresh.append(name)
+        else:
+            wanted[name] = shape
+    _check_complete(path, wanted, layout.keys)
     cut = tuple(_misfits(source, wanted, layout.keys, projections))
-    entries = [
-        Entry(name, shape, dtype, _fetch(source, layout.keys[name], shape))
-        for name, shape in wanted.items()
-    ]
+    entries: list[Entry] = []
+    for name, shape in wanted.items():
+        fetch = _fetch(source, layout.keys[name], shape)
+        entries.append(Entry(name, shape, dtype, fetch))
     card = {
         "format": FORMAT,
         "config": json.dumps(config.document(), sort_keys=True),
         "fresh": json.dumps(fresh),
     }
     write(out, entries, card, wrote)
-    unused = (*layout.unused, *(layout.keys[name] for name in fresh if name in layout.keys))
-    return Import(tuple(wanted), cut, fresh, unused)
+    unused = list(layout.unused)
+    for name in fresh:
+        if name in layout.keys:
+            unused.append(layout.keys[name])
+    return Import(tuple(wanted), cut, tuple(fresh), tuple(unused))
 
 
 def start(model: Vla, path: Path) -> tuple[str, ...]:
-    """Puts imported weights into a model; the names of those the file leaves to chance.
+    """Puts imported weights into a model; the names of those that stay as they were drawn.
 
     Raises:
         XlvlaError: no such file, or one imported for another configuration.
@@ -120,36 +129,31 @@ def start(model: Vla, path: Path) -> tuple[str, ...]:
     metadata = source.metadata
     if metadata.get("format") != FORMAT:
         raise XlvlaError(f"{path} holds no imported weights: make one with `xlvla weights import`")
-    made_for = vla_config.from_document(json.loads(metadata["config"]))
+    imported_for = vla_config.from_document(json.loads(metadata["config"]))
     fresh = tuple(json.loads(metadata["fresh"]))
     own = {name: parameter for name, parameter in model.named_parameters() if name not in fresh}
-    misfits = [
-        name
-        for name in own
-        if name not in source.names or source.shape(name) != tuple(own[name].shape)
-    ]
-    if misfits:
-        raise XlvlaError(
-            f"{path} was imported for another model ({made_for.layers} layers): {misfits[0]} does "
-            "not fit"
-        )
+    for name, parameter in own.items():
+        if name not in source.names or source.shape(name) != tuple(parameter.shape):
+            raise XlvlaError(
+                f"{path} was imported for another model ({imported_for.layers} layers): {name} "
+                "does not fit"
+            )
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(source.tensor(name))
     return fresh
 
 
-def weight_shapes(config: VlaConfig) -> dict[str, tuple[int, ...]]:
-    """Every weight of a model by name, without making one."""
-    return {name: tuple(tensor.shape) for name, tensor in outline(config).state_dict().items()}
+def weight_shapes(config: VlaConfig) -> Shapes:
+    """Every weight of a model by name, without allocating one."""
+    weights = outline(config).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
 
 
 def size_bytes(config: VlaConfig, precision: str) -> int:
-    """What a model's weights take [bytes]."""
-    return (
-        sum(torch.Size(shape).numel() for shape in weight_shapes(config).values())
-        * _dtype(precision).itemsize
-    )
+    """Size of a model's weights [bytes]."""
+    numbers = sum(torch.Size(shape).numel() for shape in weight_shapes(config).values())
+    return numbers * _dtype(precision).itemsize
 
 
 def _dtype(precision: str) -> torch.dtype:
@@ -158,7 +162,12 @@ def _dtype(precision: str) -> torch.dtype:
     return PRECISIONS[precision]
 
 
-def _all_there(path: Path, wanted: dict[str, tuple[int, ...]], keys: dict[str, str]) -> None:
+def _reads_or_writes_frames(name: str) -> bool:
+    return name.startswith(published.PROJECTIONS)
+
+
+def _check_complete(path: Path, wanted: Shapes, keys: dict[str, str]) -> None:
+    """Refuses a file with too few weights, or with some this model does not have."""
     missing = [name for name in wanted if name not in keys]
     if missing:
         names = " or ".join(published.published_names(missing[0]))
@@ -166,44 +175,46 @@ def _all_there(path: Path, wanted: dict[str, tuple[int, ...]], keys: dict[str, s
             f"{path} lacks {len(missing)} of pi0's {len(wanted)} weights, first {names}: is a "
             "shard missing?"
         )
-    strange = [
-        name for name in keys if name not in wanted and not name.startswith(published.PROJECTIONS)
-    ]
-    if strange:
-        raise XlvlaError(
-            f"{path} has a weight this model has no place for: {keys[strange[0]]} (a model of "
-            "another depth?)"
-        )
+    for name, key in keys.items():
+        if name not in wanted and not _reads_or_writes_frames(name):
+            raise XlvlaError(
+                f"{path} has a weight this model has no place for: {key} (a model of another "
+                "depth?)"
+            )
 
 
 def _misfits(
     source: PublishedWeights,
-    wanted: dict[str, tuple[int, ...]],
+    wanted: Shapes,
     keys: dict[str, str],
     projections: str,
 ) -> Iterator[str]:
     """Which weights have to be cut; refuses those that must not or cannot be."""
     for name, shape in wanted.items():
-        found = source.shape(keys[name])
-        if found == shape:
+        source_shape = source.shape(keys[name])
+        if source_shape == shape:
             continue
-        of_frames = name.startswith(published.PROJECTIONS)
-        if (
-            of_frames
-            and projections == "slice"
-            and len(found) == len(shape)
-            and all(a <= b for a, b in zip(shape, found, strict=True))
-        ):
-            yield name
-            continue
-        advice = (
-            "; --projections fresh trains new ones, slice cuts larger ones" if of_frames else ""
+        advice = ""
+        if _reads_or_writes_frames(name):
+            if projections == "slice" and _fits_into(shape, source_shape):
+                yield name
+                continue
+            advice = "; --projections fresh trains new ones, slice cuts larger ones"
+        raise XlvlaError(
+            f"{keys[name]} is {list(source_shape)}, this model's is {list(shape)}{advice}"
         )
-        raise XlvlaError(f"{keys[name]} is {list(found)}, this model's is {list(shape)}{advice}")
+
+
+def _fits_into(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:
+    if len(shape) != len(larger):
+        return False
+    return all(size <= limit for size, limit in zip(shape, larger, strict=True))
 
 
 def _fetch(source: PublishedWeights, key: str, shape: tuple[int, ...]) -> Callable[[], Tensor]:
-    return lambda: source.tensor(key)[tuple(slice(size) for size in shape)]
+    """Reads a weight, cut to a shape."""
+    cut = tuple(slice(size) for size in shape)
+    return lambda: source.tensor(key)[cut]
 
 
 @contextmanager
@@ -214,9 +225,8 @@ def _opened(file: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise XlvlaError(f"shard {file}, which the index names, is missing") from None
     except (SafetensorError, OSError) as error:
-        raise XlvlaError(
-            f"{file} is no complete safetensors file: {' '.join(str(error).split())}"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise XlvlaError(f"{file} is no complete safetensors file: {reason}") from None
 
 
 def _files(path: Path) -> list[Path]:
@@ -225,14 +235,14 @@ def _files(path: Path) -> list[Path]:
     index = path / "model.safetensors.index.json"
     if index.is_file():
         try:
-            return [
-                path / name
-                for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            ]
-        except (ValueError, KeyError, AttributeError):
+            shard_by_weight = json.loads(index.read_text())["weight_map"]
+            shards = sorted(set(shard_by_weight.values()))
+            return [path / shard for shard in shards]
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise XlvlaError(f"{index} is no index of safetensors shards") from None
-    if (path / "model.safetensors").is_file():
-        return [path / "model.safetensors"]
+    single = path / "model.safetensors"
+    if single.is_file():
+        return [single]
     raise XlvlaError(
         f"no weights at {path}: give a .safetensors file, or a folder with model.safetensors or "
         "its shards and index"

@@ -1,9 +1,7 @@
-"""Writing a safetensors file tensor by tensor: a model of 13 GB passes through the memory of one
-layer.
+"""Writing a safetensors file tensor by tensor: a model of 13 GB needs the memory of one layer.
 
-A checksummed file carries the SHA-256 of all else in it: header, card and every tensor. So weights
-and
-what is said of them belong together, or are found out.
+A checksummed file carries the SHA-256 of everything else in it: header, card and every tensor. So a
+change of the weights or of their card is detected.
 """
 
 from __future__ import annotations
@@ -24,13 +22,17 @@ CHECKSUM = "sha256"
 """Metadata key of a checksummed file's hash."""
 
 _CODES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-_OPEN = b"0" * 64
-"""What stands in the hash's place while it is computed."""
+_NO_HASH = b"0" * 64
+"""Stands in the hash's place while it is computed."""
+_ALIGNMENT = 8
+"""Tensors begin at a multiple of this many bytes."""
+_BLOCK_BYTES = 1 << 24
+"""Bytes of a file that are hashed at a time."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor to be written, and how to get it when its turn comes."""
+    """One tensor to be written; `fetch` gets it when its turn comes."""
 
     name: str
     shape: tuple[int, ...]
@@ -50,16 +52,17 @@ def write(
     *,
     checksummed: bool = False,
 ) -> Path:
-    """Writes the file atomically; `wrote` hears the bytes of every tensor. Raises what `fetch`
-    raises, leaving no file.
+    """Writes the file atomically; `wrote` is called with the size [bytes] of every tensor. Raises
+    what `fetch` raises, leaving no file.
     """
     entries = list(entries)
+    if checksummed:
+        metadata = {**metadata, CHECKSUM: _NO_HASH.decode()}
+    header = _header(entries, metadata)
+    digest = hashlib.sha256(header)
     with replacing(path) as fresh, fresh.open("wb") as file:
-        header = _header(
-            entries, {**metadata, CHECKSUM: _OPEN.decode()} if checksummed else metadata
-        )
-        digest = hashlib.sha256(header)
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(len(header).to_bytes(8, "little"))
+        file.write(header)
         for entry in entries:
             tensor = entry.fetch().to(entry.dtype).contiguous()
             assert tuple(tensor.shape) == entry.shape
@@ -69,30 +72,34 @@ def write(
                 digest.update(content)
             wrote(entry.bytes)
         if checksummed:
-            file.seek(8 + header.index(_OPEN))
+            file.seek(8 + header.index(_NO_HASH))
             file.write(digest.hexdigest().encode())
     return path
 
 
-def intact(path: Path, seal: str) -> bool:
+def intact(path: Path, checksum: str) -> bool:
     """Whether a file still matches its checksum."""
     with path.open("rb") as file:
-        header = file.read(int.from_bytes(file.read(8), "little"))
-        digest = hashlib.sha256(header.replace(seal.encode(), _OPEN, 1))
-        while content := file.read(1 << 24):
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length)
+        as_hashed = header.replace(checksum.encode(), _NO_HASH, 1)
+        digest = hashlib.sha256(as_hashed)
+        while content := file.read(_BLOCK_BYTES):
             digest.update(content)
-    return digest.hexdigest() == seal
+    return digest.hexdigest() == checksum
 
 
 def _header(entries: list[Entry], metadata: Mapping[str, str]) -> bytes:
     document: dict[str, object] = {"__metadata__": dict(metadata)}
     offset = 0
     for entry in entries:
+        end = offset + entry.bytes
         document[entry.name] = {
             "dtype": _CODES[entry.dtype],
             "shape": entry.shape,
-            "data_offsets": (offset, offset + entry.bytes),
+            "data_offsets": (offset, end),
         }
-        offset += entry.bytes
+        offset = end
     text = json.dumps(document, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    padding = -len(text) % _ALIGNMENT
+    return text + b" " * padding

@@ -16,11 +16,13 @@ from xlvla.errors import XlvlaError
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "words.model"
 
+HASH_LENGTH = 12
+
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """One sentencepiece model; `hash` names it, since a policy only understands the tokens it was
-    trained with.
+    """One sentencepiece model; `hash` identifies it, since a policy only understands the tokens it
+    was trained with.
     """
 
     processor: sentencepiece.SentencePieceProcessor
@@ -32,13 +34,19 @@ class Tokenizer:
         return self.processor.get_piece_size()
 
     def encode(self, sentence: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and mask [max_words] of begin, sentence, newline, padding, as pi0 wants a prompt."""
+        """Ids and mask [max_words] of begin, sentence, newline, padding, pi0's form of a prompt.
+
+        Raises:
+            XlvlaError: an empty sentence, or one that is too long.
+        """
         text = " ".join(sentence.replace("_", " ").split())
         if not text:
             raise XlvlaError(
                 "the instruction is empty: give a sentence such as 'Push the cans together.'"
             )
-        ids = [self.processor.bos_id(), *self.processor.encode(text), *self.processor.encode("\n")]
+        begin = self.processor.bos_id()
+        newline = self.processor.encode("\n")
+        ids = [begin, *self.processor.encode(text), *newline]
         if len(ids) > self.max_words:
             raise XlvlaError(
                 f"the instruction takes {len(ids)} tokens, this policy reads at most "
@@ -46,33 +54,38 @@ class Tokenizer:
             )
         padded = np.zeros(self.max_words, np.int64)
         padded[: len(ids)] = ids
-        return padded, np.arange(self.max_words) < len(ids)
+        mask = np.arange(self.max_words) < len(ids)
+        return padded, mask
 
 
 def beside(weights: Path) -> Path:
-    """Where the tokenizer of weights lies that were trained with another than the bundled one; of
-    an exported folder, inside.
+    """Path of the tokenizer of weights that were trained with another than the bundled one; of an
+    exported folder, inside.
     """
-    return weights / "words.model" if weights.is_dir() else weights.with_suffix(".words")
+    if weights.is_dir():
+        return weights / "words.model"
+    return weights.with_suffix(".words")
 
 
 def of(weights: Path, max_words: int, hash: str) -> Tokenizer:
-    """The tokenizer that weights were trained with, known by its hash: the bundled one, or the one
-    that lies beside them.
+    """The tokenizer with the hash of the one that weights were trained with: the bundled one, or
+    the one that lies beside them.
     """
     return load(max_words, file_of(weights, hash))
 
 
 def file_of(weights: Path, hash: str) -> Path:
     """The sentencepiece model that weights were trained with; XlvlaError where it is not there."""
-    known = {load(1, path).hash: path for path in (beside(weights), SHIPPED) if path.is_file()}
-    if hash not in known:
-        line = (
+    available: dict[str, Path] = {}
+    for path in (beside(weights), SHIPPED):
+        if path.is_file():
+            available[load(1, path).hash] = path
+    if hash not in available:
+        raise XlvlaError(
             f"policy weights {weights} were trained with tokenizer {hash}, here are "
-            f"{' and '.join(known)}"
+            f"{' and '.join(available)}: put its sentencepiece model at {beside(weights)}"
         )
-        raise XlvlaError(f"{line}: put its sentencepiece model at {beside(weights)}")
-    return known[hash]
+    return available[hash]
 
 
 @cache
@@ -85,4 +98,5 @@ def load(max_words: int, path: Path = SHIPPED) -> Tokenizer:
         processor = sentencepiece.SentencePieceProcessor(model_proto=content)
     except RuntimeError as error:
         raise XlvlaError(f"{path} is not a sentencepiece model: {error}") from None
-    return Tokenizer(processor, max_words, hashlib.sha256(content).hexdigest()[:12])
+    digest = hashlib.sha256(content).hexdigest()
+    return Tokenizer(processor, max_words, digest[:HASH_LENGTH])
