@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from xlvla import own_files
 from xlvla.arm import Arm
@@ -102,7 +102,7 @@ def policy(name: str) -> Callable[..., Policy]:
         raise XlvlaError(
             f"{path} is no policy: it needs `def load(rig, *, threads=1)`, see xlvla/policy.py"
         )
-    return load
+    return cast(Callable[..., Policy], load)
 
 
 def _entry(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:

@@ -62,7 +62,8 @@ class Moved:
     """A path of F frames on the target, and by how much each misses the source's.
 
     Args:
-        arm, hand: [F, N], [F, J] rad.
+        arm: [F, N] rad.
+        hand: [F, J] rad.
         position: [F] m between the pinch midpoints.
         rotation: [F] rad between the wrists.
         held: [F] the arm cannot get there, and stays where it was.

@@ -105,11 +105,11 @@ def _codec_faults(rig: Rig) -> list[str]:
         codec = Codec.load()
     except XlvlaError as error:
         return [str(error)]
-    strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
+    unknown_hands = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
     return [
         f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
         f"{name}`"
-        for name in strangers
+        for name in unknown_hands
     ]
 
 

@@ -18,7 +18,7 @@ from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
+from xlvla.types import PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
@@ -67,10 +67,15 @@ class PolicyNode(RigNode):
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type
         self._policy: Policy = catalog.policy(kind)(self.rig)
-        self._observer = Observer(self, self._config.max_age_s)
+        if self._policy.frames > convert.MOST_FRAMES:
+            raise XlvlaError(
+                f"chunks of policy '{kind}' have {self._policy.frames} frames: motion plays at "
+                f"most {convert.MOST_FRAMES}"
+            )
+        self._observer = Observer(self, self._policy, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
-        self._ghost = ChunkMarkers(self.rig)
+        self._chunk_markers = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
@@ -133,7 +138,7 @@ class PolicyNode(RigNode):
 
     def _still_publishing(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
-        oldest_ns = now_ns - round(SECOND * CHUNK_FRAMES / CHUNK_HZ)
+        oldest_ns = now_ns - round(SECOND * self._policy.frames / self._policy.rate_hz)
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
         return self._sent
 
@@ -164,7 +169,7 @@ class PolicyNode(RigNode):
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
-            self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
+            self._markers.publish(self._chunk_markers.markers(chunk.positions, chunk.stamp_ns))
         return False
 
     def _late(self, observation: Observation, now_ns: int) -> bool:
