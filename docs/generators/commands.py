@@ -124,7 +124,8 @@ def _argument_name(argument: Command) -> str:
 
 
 def _option_name(option: Command) -> str:
-    return ", ".join([*option.opts, *option.secondary_opts])
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    return f"{names} {option.metavar}" if option.metavar else names
 
 
 def _default(parameter: Command) -> str:
