@@ -97,7 +97,7 @@ def policy(name: str) -> Callable[..., Policy]:
     path = own_policies().get(name)
     if path is None:
         return importlib.import_module(f"xlvla_policy.policies.{name}").load
-    load = getattr(own_files.module(path, "policy"), "load", None)
+    load: Callable[..., Policy] | None = getattr(own_files.module(path, "policy"), "load", None)
     if not callable(load):
         raise XlvlaError(
             f"{path} is no policy: it needs `def load(rig, *, threads=1)`, see xlvla/policy.py"

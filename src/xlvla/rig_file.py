@@ -14,7 +14,7 @@ from xlvla.device import DeviceConfig
 from xlvla.errors import RigError, XlvlaError, unknown
 from xlvla.rig import Rig
 from xlvla.rig_faults import rig_faults
-from xlvla.rig_parts import SimConfig
+from xlvla.rig_parts import PolicyConfig, SimConfig
 from xlvla.strict import build
 from xlvla.types import Side
 
@@ -54,7 +54,7 @@ def with_choices(
     network: bool | None = None,
 ) -> Rig:
     """The rig with what the command line chose instead; None keeps the rig's own. `policy` 'none'
-    starts no policy.
+    starts no policy; a policy for a rig that has none has the usual settings.
     """
     document = dataclasses.asdict(rig)
     for side, hand in (hands or {}).items():
@@ -73,6 +73,8 @@ def with_choices(
     _choose(document["sim"], seed=seed, speed=speed)
     if policy == "none":
         document["policy"] = None
+    elif policy is not None:
+        document["policy"] = document["policy"] or dataclasses.asdict(PolicyConfig())
     _choose(
         document["policy"],
         type=None if policy == "none" else policy,

@@ -30,6 +30,21 @@ def cell(hand="xhand", task="push_cans", seeds=range(SEED, SEED + 2), policy="ex
     ]
 
 
+def test_the_expert_is_evaluated_on_a_rig_that_has_no_policy():
+    without = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+    rig = command.for_task(command.with_policy(without, "expert"), "stack_cans")
+    assert (rig.policy, rig.sim.task) == (None, "stack_cans")
+    (trial,) = command.trials_of(rig, "expert", [SEED], ros=False, delay_s=0.15, threads=1)
+    assert play(trial).outcome.success
+
+
+def test_a_policy_is_evaluated_on_a_rig_that_has_none():
+    without = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+    rig = command.for_task(command.with_policy(without, "xlvla"), "push_cans")
+    assert rig.policy.type == "xlvla"
+    assert rig.policy.instruction == "Push the two tomato cans together."
+
+
 @pytest.mark.parametrize("word", ["PC", "pc", "push_cans", "push-cans", " Push_Cans "])
 def test_a_task_may_be_named_as_in_the_paper_or_in_the_catalogue(word):
     assert paper.task(word) == "push_cans" and paper.code("push_cans") == "PC"

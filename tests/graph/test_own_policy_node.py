@@ -53,7 +53,9 @@ def robot(tmp_path_factory) -> Iterator[Robot]:
         patch.setenv("XLVLA_POLICIES", str(folder))
         rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="obedient")
         assert rig.policy is not None
-        rig = replace(rig, policy=replace(rig.policy, replan_s=0.2))
+        # nothing is too old here: a machine that stands still for a moment changes nothing
+        policy = replace(rig.policy, replan_s=0.2, max_age_s=5.0)
+        rig = replace(rig, policy=policy, motion=replace(rig.motion, stale_s=5.0))
         specs = graph.chosen(rig, only=["policy"])
 
         def heard(name: str, line: str) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -85,6 +87,16 @@ def test_pairs_that_are_held_out_are_not_collected_not_even_on_one_side():
     assert kept == [
         job for job in both if job.task == "push_cans" or set(job.hands.values()) == {"xhand"}
     ]
+
+
+def test_a_rig_of_one_arm_is_collected_with_one_hand_and_what_needs_two_is_dropped():
+    one_arm = Path(__file__).parents[2] / "examples" / "one_arm.yaml"
+    made = command.jobs(str(one_arm), ("stack_cans",), ("inspire",), 3, 0.2, 0, NOTHING)
+    assert [job.hands for job in made] == [{"right": "inspire"}] * 3
+    assert made[0].key == "stack_cans-inspire/0"
+    kept = command.collect_one(made[0])
+    assert kept is not None and kept.info.success and set(kept.action) == {"right"}
+    assert command.collect_one(made[2]) is None, "the can stands on the left in this episode"
 
 
 def test_evaluation_seeds_are_never_collected():

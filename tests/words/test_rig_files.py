@@ -9,6 +9,7 @@ import yaml
 
 from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
+from xlvla.rig_parts import PolicyConfig
 
 BIMANUAL = yaml.safe_load(catalog.rigs()["bimanual"].read_text())
 
@@ -65,6 +66,15 @@ def test_choices_change_what_they_name_and_nothing_else():
     )
     assert chosen.policy is None
     assert dataclasses.replace(chosen, sides=plain.sides, policy=plain.policy) == plain
+
+
+def test_a_policy_can_be_chosen_for_a_rig_that_has_none():
+    without = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+    assert without.policy is None
+    chosen = rig_file.with_choices(without, policy="xlvla", instruction="Wait.")
+    assert chosen.policy == PolicyConfig(type="xlvla", instruction="Wait.")
+    with pytest.raises(XlvlaError, match="instruction chosen, but this rig has nothing"):
+        rig_file.with_choices(without, instruction="Wait.")
 
 
 def test_choices_are_checked_like_the_file():

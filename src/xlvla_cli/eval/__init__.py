@@ -137,8 +137,8 @@ def with_policy(rig: Rig, policy: str) -> Rig:
     """A rig with the policy that a word of the command line means."""
     from xlvla import catalog
 
-    if rig.sim is None or rig.policy is None:
-        raise XlvlaError(f"rig '{rig.name}' needs a `policy` and a `sim` section to be evaluated")
+    if rig.sim is None:
+        raise XlvlaError(f"rig '{rig.name}' needs a `sim` section to be evaluated")
     if policy == "expert":
         return rig
     if policy in catalog.policies():
@@ -147,7 +147,8 @@ def with_policy(rig: Rig, policy: str) -> Rig:
         raise unknown(
             "policy", policy, ("expert", *catalog.policies(), "or the path of a weights file")
         )
-    return rig_file.with_choices(rig, checkpoint=policy)
+    kind = rig.policy.type if rig.policy else "xlvla"
+    return rig_file.with_choices(rig, policy=kind, checkpoint=policy)
 
 
 def recorded_holdout(rig: Rig) -> str:
@@ -180,9 +181,11 @@ def for_task(rig: Rig, task: str) -> Rig:
     from xlvla_sim.world import load_task
 
     assert rig.sim is not None
-    return rig_file.with_choices(
-        replace(rig, sim=replace(rig.sim, task=task)), instruction=load_task(task).sentence
-    )
+    there = replace(rig, sim=replace(rig.sim, task=task))
+    # the expert reads no sentence
+    if there.policy is None:
+        return there
+    return rig_file.with_choices(there, instruction=load_task(task).sentence)
 
 
 def hand_pairs(hands: str) -> list[tuple[str, str]]:

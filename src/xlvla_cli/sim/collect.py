@@ -127,9 +127,9 @@ def jobs(
             if len(hands) > 1 and rng.random() < mixed:
                 right = str(rng.choice([name for name in hands if name != left]))
             if holdout.keeps((left, right), task):
-                every.append(
-                    Job(rig_file.with_choices(base, hands={"left": left, "right": right}), number)
-                )
+                pair: dict[Side, str] = {"left": left, "right": right}
+                worn: dict[Side, str | None] = {side: pair[side] for side in base.sides}
+                every.append(Job(rig_file.with_choices(base, hands=worn), number))
         made += sorted(
             every, key=lambda job: list(job.hands.values())
         )  # a worker then seldom needs another world
