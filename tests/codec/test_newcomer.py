@@ -70,13 +70,13 @@ def test_the_latent_keeps_its_name_so_that_policies_still_know_it(base, tmp_path
 def test_frozen_networks_are_those_of_the_file(base):
     run = NewHandTrainer(base, "xhand", 1, recipe=SMALL)
     codec = Codec.load(base)
-    q = run.samplers["ability"]()
-    mean, spread = run.coders["ability"].encode(q)
+    q = run.trainer.samplers["ability"]()
+    mean, spread = run.trainer.coders["ability"].encode(q)
     np.testing.assert_allclose(
         mean.detach(), codec.encode("ability", "right", q.numpy()), atol=1e-4
     )
     np.testing.assert_allclose(
-        run.coders["ability"].decode(mean).detach(),
+        run.trainer.coders["ability"].decode(mean).detach(),
         codec.decode("ability", "right", mean.detach().numpy()),
         atol=1e-5,
     )
@@ -86,7 +86,7 @@ def test_frozen_networks_are_those_of_the_file(base):
 def test_the_newcomer_learns_both_ways(base):
     torch.manual_seed(0)
     run = NewHandTrainer(base, "xhand", 150, recipe=SMALL)
-    losses = list(run.run())
+    losses = list(run.trainer.run())
     for part, left in (
         ([step.reconstruction.item() for step in losses], 0.7),
         ([step.retargeting.item() for step in losses], 0.95),

@@ -9,7 +9,7 @@ import torch
 from xlvla_policy.latent.contact import TOLERANCE_M
 from xlvla_policy.latent.losses import pinch_weight, retargeting, roughness
 from xlvla_policy.latent.model import Mlp
-from xlvla_policy.latent.objective import Roles
+from xlvla_policy.latent.objective import Decoded, Roles
 from xlvla_policy.latent.optimiser import Optimiser, orthogonal
 from xlvla_policy.latent.recipe import DEFAULT, PAPER
 from xlvla_policy.latent.sampling import uniform_poses
@@ -123,11 +123,9 @@ def test_a_colliding_pose_costs_its_depth_unless_its_source_collides_too():
         uniform_poses(body, 512, torch.Generator().manual_seed(0)) for body in trainer.bodies
     )
     exact = Roles(trainer.bodies)
-    source = trainer.objective.source(
-        trainer.bodies[0], q, *trainer.coders["ability"].encode(q), exact, torch.Generator(), 0
-    )
+    source = trainer.objective.source(trainer.bodies[0], q, exact, torch.Generator(), 0)
     deep = contacts["xhand"](there).clamp(min=0).sum(dim=1)
     free = contacts["ability"].deepest(q) < TOLERANCE_M
-    cost = trainer.objective.collision(trainer.bodies[1], [(source, there, there)], 0)
+    cost = trainer.objective.collision(trainer.bodies[1], [Decoded(source, there, there)], 0)
     assert cost.item() == pytest.approx((free * deep).mean().item(), rel=1e-4)
     assert 0 < cost < deep.mean()

@@ -80,9 +80,9 @@ def add_command(
 
     on_threads(threads)
     run = NewHandTrainer(weights or SHIPPED, hand, steps or STEPS, seed)
-    _with_progress(lambda report: add(run, out, report), run.steps)
+    _with_progress(lambda report: add(run, out, report), run.trainer.steps)
     measured(out)
-    typer.echo(f"trained for {run.seconds / 60:.1f} CPU minutes")
+    typer.echo(f"trained for {run.trainer.seconds / 60:.1f} CPU minutes")
 
 
 def export_command(

@@ -28,40 +28,43 @@ from xlvla_policy.latent.sampling import uniform_poses
 TOLERANCE_M = 0.001
 """What is deeper counts as self-penetration."""
 HALF = 0.5
+"""How far a whole hand, or a thumb alone, closes in ordinary poses."""
 STEPS = 21
+"""Poses along each of their paths."""
 FAR_M = 0.004
 SAMPLES = 8192
 """Pairs that stay this far apart in so many random poses are left out."""
 CHUNK = 1024
+"""Poses whose depths are computed at once."""
 
 
 class SelfContact(nn.Module):
-    """Depths of one side of a hand; `names` are the links of each of the P pairs."""
+    """Depths of one side of a hand; `names` are the links of each of the P pairs.
 
-    radii: Tensor
-    halves: Tensor
-    pairs: Tensor
-    allowed: Tensor
+    Shapes are numbered, capsules first, then boxes: `rods` counts the capsules.
+    """
 
     def __init__(self, hand: Hand, side: Side):
         super().__init__()
-        found = sorted(shapes(hand.urdf_path(side)), key=lambda shape: isinstance(shape, Box))
-        self.rods = sum(isinstance(shape, Capsule) for shape in found)
+        solids = shapes(hand.urdf_path(side))
+        rods = [shape for shape in solids if isinstance(shape, Capsule)]
+        cuboids = [shape for shape in solids if isinstance(shape, Box)]
+        numbered: list[Shape] = [*rods, *cuboids]
+        links: list[str] = []
+        points: list[tuple[float, float, float]] = []
+        for shape in numbered:
+            for point in shape.points:
+                links.append(shape.link)
+                points.append(point)
         description = hand.description(side)
-        places = [(shape.link, point) for shape in found for point in shape.points]
-        links = [link for link, _ in places]
-        points = [point for _, point in places]
+        pairs = _pairs(hand, side, description, numbered)
+        self.rods = len(rods)
+        self.links = [shape.link for shape in numbered]
         self.points = Fingertips(description, hand.joint_names(side), links, points=points)
-        self.links = [shape.link for shape in found]
-        self.register_buffer(
-            "radii", torch.tensor([s.radius for s in found if isinstance(s, Capsule)])
-        )
-        self.register_buffer(
-            "halves", torch.tensor([s.half for s in found if isinstance(s, Box)]).reshape(-1, 3)
-        )
-        self.register_buffer(
-            "pairs", torch.tensor(_pairs(hand, side, description, found)).reshape(-1, 2)
-        )
+        self.radii = nn.Buffer(torch.tensor([rod.radius for rod in rods]))
+        self.halves = nn.Buffer(torch.tensor([box.half for box in cuboids]).reshape(-1, 3))
+        self.pairs = nn.Buffer(torch.tensor(pairs).reshape(-1, 2))
+        self.allowed = nn.Buffer(torch.zeros(len(pairs)))
         self._calibrate(embodiment(hand, side))
 
     @property
@@ -83,43 +86,42 @@ class SelfContact(nn.Module):
 
     def share(self, q: Tensor) -> float:
         """Share of poses [B, J] with self-penetration."""
-        return float((self.deepest(q) > TOLERANCE_M).float().mean())
+        penetrates = self.deepest(q) > TOLERANCE_M
+        return float(penetrates.float().mean())
 
     @torch.no_grad()
     def _calibrate(self, body: Embodiment) -> None:
         """Leaves out pairs that cannot meet, and finds out how deep the others reach in ordinary
         poses.
         """
+        if not len(self.pairs):
+            return
         generator = Generator().manual_seed(0)
-        self.register_buffer("allowed", torch.zeros(len(self.pairs)))
-        if len(self.pairs):
-            reach = torch.stack(
-                [
-                    self(uniform_poses(body, CHUNK, generator)).amax(dim=0)
-                    for _ in range(SAMPLES // CHUNK)
-                ]
-            )
-            self.pairs = self.pairs[reach.amax(dim=0) > -FAR_M]
-            self.allowed = self._depths(ordinary(body)).amax(dim=0).clamp(min=0)
+        deepest: list[Tensor] = []
+        for _ in range(SAMPLES // CHUNK):
+            poses = uniform_poses(body, CHUNK, generator)
+            deepest.append(self(poses).amax(dim=0))
+        can_meet = torch.stack(deepest).amax(dim=0) > -FAR_M
+        self.pairs = self.pairs[can_meet]
+        self.allowed = self._depths(ordinary(body)).amax(dim=0).clamp(min=0)
 
     def _depths(self, q: Tensor) -> Tensor:
         """Depth [B, P] m of every pair; capsules come before boxes, in `pairs` too."""
-        rods, frames = self.points(q).split([2 * self.rods, 4 * len(self.halves)], dim=1)
-        rods = rods.unflatten(1, (-1, 2))
-        frames = frames.unflatten(1, (-1, 4))
-        kind = (self.pairs >= self.rods).sum(dim=1)
-        (a, b), (c, d), (e, f) = (self.pairs[kind == boxed].T for boxed in range(3))
-        d = d - self.rods
-        e = e - self.rods
-        f = f - self.rods
-        return torch.cat(
-            [
-                capsules(rods[:, a], rods[:, b], self.radii[a] + self.radii[b]),
-                capsule_box(rods[:, c], frames[:, d], self.radii[c], self.halves[d]),
-                boxes(frames[:, e], frames[:, f], self.halves[e], self.halves[f]),
-            ],
-            dim=1,
-        )
+        ends, corners = self.points(q).split([2 * self.rods, 4 * len(self.halves)], dim=1)
+        rods = ends.unflatten(1, (-1, 2))
+        frames = corners.unflatten(1, (-1, 4))
+        boxes_in_pair = (self.pairs >= self.rods).sum(dim=1)
+
+        a, b = self.pairs[boxes_in_pair == 0].T
+        between_rods = capsules(rods[:, a], rods[:, b], self.radii[a] + self.radii[b])
+
+        rod, box = self.pairs[boxes_in_pair == 1].T
+        box = box - self.rods
+        rod_in_box = capsule_box(rods[:, rod], frames[:, box], self.radii[rod], self.halves[box])
+
+        c, d = self.pairs[boxes_in_pair == 2].T - self.rods
+        between_boxes = boxes(frames[:, c], frames[:, d], self.halves[c], self.halves[d])
+        return torch.cat([between_rods, rod_in_box, between_boxes], dim=1)
 
 
 def ordinary(body: Embodiment) -> Tensor:
@@ -127,39 +129,45 @@ def ordinary(body: Embodiment) -> Tensor:
     alone, the thumb halfway.
     """
     rest = opened(body)
-    bend = bent(body) - opened(body)
+    bend = bent(body) - rest
     part = torch.linspace(0, 1, STEPS)[:, None]
     paths = [rest + HALF * part * bend]
     for finger in body.fingers:
         far = HALF if finger == "thumb" else 1.0
-        paths.append(rest + far * part * bend * moving(body.hand, body.sides[0], finger))
+        joints = moving(body.hand, body.sides[0], finger)
+        paths.append(rest + far * part * bend * joints)
     return torch.cat(paths)
 
 
 def _pairs(
-    hand: Hand, side: Side, description: Description, found: list[Shape]
+    hand: Hand, side: Side, description: Description, solids: list[Shape]
 ) -> list[tuple[int, int]]:
-    """Pairs that count, those without a box first, then with one, then with two."""
+    """Numbers of the shapes of each pair that counts: without a box first, then with one, then with
+    two.
+    """
     body = rigid_bodies(description)
     tips = {finger: body[link] for finger, link in hand.tip_links(side).items()}
-    near = _carried(description, body, {body[shape.link] for shape in found})
-    near |= {frozenset({tips["thumb"], tips[finger]}) for finger in FINGERS[1:] if finger in tips}
-    every = combinations(range(len(found)), 2)
-    apart = [
-        (a, b)
-        for a, b in every
-        if len(pair := {body[found[a].link], body[found[b].link]}) == 2
-        and frozenset(pair) not in near
-    ]
-    return sorted(apart, key=lambda pair: sum(isinstance(found[each], Box) for each in pair))
+    meant_to_meet = _connected(description, body, {body[shape.link] for shape in solids})
+    for finger in FINGERS[1:]:
+        if finger in tips:
+            meant_to_meet.add(frozenset({tips["thumb"], tips[finger]}))
+    by_boxes: list[list[tuple[int, int]]] = [[], [], []]
+    for a, b in combinations(range(len(solids)), 2):
+        bodies = frozenset({body[solids[a].link], body[solids[b].link]})
+        same_body = len(bodies) == 1
+        if same_body or bodies in meant_to_meet:
+            continue
+        boxes_in_pair = isinstance(solids[a], Box) + isinstance(solids[b], Box)
+        by_boxes[boxes_in_pair].append((a, b))
+    return [*by_boxes[0], *by_boxes[1], *by_boxes[2]]
 
 
-def _carried(
+def _connected(
     description: Description, body: Mapping[str, str], solid: set[str]
 ) -> set[frozenset[str]]:
     """Pairs of bodies that one joint connects; bodies without a shape are passed over."""
     above = {body[joint.child]: body[joint.parent] for joint in description.joints if joint.moves}
-    pairs = set()
+    pairs: set[frozenset[str]] = set()
     for link in solid & set(above):
         parent = above[link]
         while parent not in solid and parent in above:

@@ -16,7 +16,10 @@ from torch import Tensor
 GOLDEN = 0.6180339887
 SECTIONS = 16
 """Golden sections that narrow a capsule's line to 1/2000."""
+PARALLEL = 1e-6
+"""Square of the sine of the angle below which two lines count as parallel."""
 TINY = 1e-14
+"""Keeps quotients and gradients finite where a length is zero."""
 
 
 def capsules(a: Tensor, b: Tensor, radii: Tensor) -> Tensor:
@@ -32,9 +35,11 @@ def capsules(a: Tensor, b: Tensor, radii: Tensor) -> Tensor:
     uv = _dot(u, v)
     ur = _dot(u, p - q)
     vr = _dot(v, p - q)
+    # The nearest points are p + s u and q + t v. Where the lines are parallel any s will do.
     spanned = uu * vv - uv * uv
-    crossing = spanned > 1e-6 * uu * vv
-    s = torch.where(crossing, (uv * vr - ur * vv) / spanned.clamp(min=TINY), 0.0).clamp(0, 1)
+    crossing = spanned > PARALLEL * uu * vv
+    s = (uv * vr - ur * vv) / spanned.clamp(min=TINY)
+    s = torch.where(crossing, s, 0.0).clamp(0, 1)
     t = ((uv * s + vr) / vv.clamp(min=TINY)).clamp(0, 1)
     s = ((uv * t - ur) / uu.clamp(min=TINY)).clamp(0, 1)
     return radii - _norm(p + s[..., None] * u - q - t[..., None] * v)
@@ -44,12 +49,14 @@ def capsule_box(capsule: Tensor, box: Tensor, radius: Tensor, half: Tensor) -> T
     """Depth of capsules of radius [P] m in boxes: their line's distance from the box, or its own
     depth where it is inside.
     """
-    start, end = (
-        (_axes(box) @ (capsule[..., i, :] - box[..., 0, :])[..., None])[..., 0] for i in (0, 1)
-    )
+    axes = _axes(box)
+    middle = box[..., 0, :]
+    start = _times(axes, capsule[..., 0, :] - middle)
+    end = _times(axes, capsule[..., 1, :] - middle)
 
     def distance(part: Tensor) -> Tensor:
-        return _norm(((start + part[..., None] * (end - start)).abs() - half).clamp(min=0))
+        point = start + part[..., None] * (end - start)
+        return _norm((point.abs() - half).clamp(min=0))
 
     outside = distance(_lowest(distance, start[..., 0]))
     inside = _line_in_box((start + end) / 2, (end - start) / 2, half)
@@ -61,36 +68,35 @@ def _line_in_box(middle: Tensor, reach: Tensor, half: Tensor) -> Tensor:
     boxes.
     """
     faces = half + reach.abs() - middle.abs()
-    axes = torch.linalg.cross(
-        torch.eye(3, dtype=reach.dtype).expand(*reach.shape, 3),
-        reach[..., None, :].expand(*reach.shape, 3),
-    )
+    box_axes = torch.eye(3, dtype=reach.dtype).expand(*reach.shape, 3)
+    lines = reach[..., None, :].expand(*reach.shape, 3)
+    axes = torch.linalg.cross(box_axes, lines)
     size = axes.norm(dim=-1)
     axes = axes / size[..., None].clamp(min=1e-9)
-    edges = (axes.abs() @ half[..., None])[..., 0] - (axes @ middle[..., None])[..., 0].abs()
-    return torch.cat(
-        [
-            faces,
-            edges.masked_fill(size < 1e-3 * reach.norm(dim=-1, keepdim=True) + 1e-9, torch.inf),
-        ],
-        dim=-1,
-    ).amin(dim=-1)
+    edges = _times(axes.abs(), half) - _times(axes, middle).abs()
+    # A line parallel to an edge spans no axis with it.
+    parallel = size < 1e-3 * reach.norm(dim=-1, keepdim=True) + 1e-9
+    edges = edges.masked_fill(parallel, torch.inf)
+    return torch.cat([faces, edges], dim=-1).amin(dim=-1)
 
 
 def boxes(a: Tensor, b: Tensor, half_a: Tensor, half_b: Tensor) -> Tensor:
     """Depth of boxes in boxes: the least overlap along the fifteen axes that can separate them."""
     axes_a = _axes(a)
     axes_b = _axes(b)
-    across = torch.linalg.cross(axes_a[..., :, None, :], axes_b[..., None, :, :]).flatten(-3, -2)
+    crossed = torch.linalg.cross(axes_a[..., :, None, :], axes_b[..., None, :, :])
+    across = crossed.flatten(-3, -2)
     size = across.norm(dim=-1)
-    axes = torch.cat([axes_a, axes_b, across / size[..., None].clamp(min=1e-6)], dim=-2)
-    apart = (axes @ (b[..., 0, :] - a[..., 0, :])[..., None])[..., 0].abs()
-    reach = (axes @ axes_a.mT).abs() @ half_a[..., None] + (axes @ axes_b.mT).abs() @ half_b[
-        ..., None
-    ]
-    faces, edges = (reach[..., 0] - apart).split([6, 9], dim=-1)
+    across = across / size[..., None].clamp(min=1e-6)
+    axes = torch.cat([axes_a, axes_b, across], dim=-2)
+    apart = _times(axes, b[..., 0, :] - a[..., 0, :]).abs()
+    reach_a = (axes @ axes_a.mT).abs() @ half_a[..., None]
+    reach_b = (axes @ axes_b.mT).abs() @ half_b[..., None]
+    reach = (reach_a + reach_b)[..., 0]
+    faces, edges = (reach - apart).split([6, 9], dim=-1)
     # Two parallel edges span no axis.
-    return torch.cat([faces, edges.masked_fill(size < 1e-3, torch.inf)], dim=-1).amin(dim=-1)
+    edges = edges.masked_fill(size < 1e-3, torch.inf)
+    return torch.cat([faces, edges], dim=-1).amin(dim=-1)
 
 
 def _axes(frame: Tensor) -> Tensor:
@@ -110,6 +116,11 @@ def _lowest(function: Callable[[Tensor], Tensor], like: Tensor) -> Tensor:
         low = torch.where(down, left, low)
         high = torch.where(down, high, right)
     return (low + high) / 2
+
+
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Matrices [..., N, 3] times vectors [..., 3]."""
+    return (matrix @ vector[..., None])[..., 0]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

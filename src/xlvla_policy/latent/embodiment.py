@@ -47,26 +47,25 @@ def embodiments(hands: list[Hand]) -> list[Embodiment]:
     """One per hand, and a second for the left side of a hand whose left is not the right's mirror
     image.
     """
-    found = []
+    bodies: list[Embodiment] = []
     for hand in hands:
         if mirrored(hand):
-            found.append(_embodiment(hand.name, hand, ("right", "left")))
+            bodies.append(_embodiment(hand.name, hand, ("right", "left")))
         else:
-            found += [
-                _embodiment(hand.name, hand, ("right",)),
-                _embodiment(f"{hand.name}_left", hand, ("left",)),
-            ]
-    return found
+            bodies.append(_embodiment(hand.name, hand, ("right",)))
+            bodies.append(_embodiment(f"{hand.name}_left", hand, ("left",)))
+    return bodies
 
 
 def mirrored(hand: Hand) -> bool:
     """Whether equal joint angles give mirrored fingertips on both sides."""
     right = hand.limits("right")
     left = hand.limits("left")
-    same = np.allclose(right.lower, left.lower, atol=1e-5) and np.allclose(
-        right.upper, left.upper, atol=1e-5
-    )
-    return same and mirror_error(hand) < MIRROR_TOLERANCE_M
+    same_lower = np.allclose(right.lower, left.lower, atol=1e-5)
+    same_upper = np.allclose(right.upper, left.upper, atol=1e-5)
+    if not (same_lower and same_upper):
+        return False
+    return mirror_error(hand) < MIRROR_TOLERANCE_M
 
 
 def mirror_error(hand: Hand, poses: int = 1024) -> float:
@@ -76,7 +75,8 @@ def mirror_error(hand: Hand, poses: int = 1024) -> float:
     limits = hand.limits("right")
     q = np.random.default_rng(0).uniform(limits.lower, limits.upper, (poses, len(hand.joints)))
     q = torch.tensor(q, dtype=torch.float32)
-    (_, right), (_, left) = fingertips(hand, "right"), fingertips(hand, "left")
+    _, right = fingertips(hand, "right")
+    _, left = fingertips(hand, "left")
     return float((right(q) - left(q)).norm(dim=-1).max())
 
 
@@ -88,7 +88,6 @@ def embodiment(hand: Hand, side: Side) -> Embodiment:
 def _embodiment(name: str, hand: Hand, sides: tuple[Side, ...]) -> Embodiment:
     fingers, tips = fingertips(hand, sides[0])
     limits = hand.limits(sides[0])
-    lower, upper = (
-        torch.tensor(limit, dtype=torch.float32) for limit in (limits.lower, limits.upper)
-    )
+    lower = torch.tensor(limits.lower, dtype=torch.float32)
+    upper = torch.tensor(limits.upper, dtype=torch.float32)
     return Embodiment(name, hand, sides, fingers, tips, lower, upper)

@@ -9,11 +9,15 @@ from torch import Tensor
 from xlvla.hand import Hand
 from xlvla.types import FINGERS, Finger, Side
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
+from xlvla_policy.latent.sampling import uniform_poses
 
 SPREADS = 0.1
-"""A joint that goes equally far either way, to so many rad or m, spreads a finger rather than bends
-it.
-"""
+"""A joint whose limits [rad or m] are opposite up to this spreads a finger rather than bends it."""
+BEND_COST = 0.003
+"""Cost of a bend beside the distance of the fingertips [m/rad^2]."""
+PINCH_STEPS = 200
+PINCH_RATE = 0.02
+"""Adam's steps and learning rate [rad per step] for closing a pinch."""
 
 
 def opened(body: Embodiment) -> Tensor:
@@ -24,11 +28,8 @@ def opened(body: Embodiment) -> Tensor:
 def bent(body: Embodiment) -> Tensor:
     """The pose [J] with every joint that bends at its end."""
     spread = (body.upper + body.lower).abs() < SPREADS
-    return torch.where(
-        spread,
-        opened(body),
-        torch.where(body.lower.abs() > body.upper.abs(), body.lower, body.upper),
-    )
+    further = torch.where(body.lower.abs() > body.upper.abs(), body.lower, body.upper)
+    return torch.where(spread, opened(body), further)
 
 
 def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
@@ -36,52 +37,53 @@ def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
     description = hand.description(side)
     above = {joint.child: joint for joint in description.joints}
     link = hand.tip_links(side)[finger]
-    on_the_way = set()
+    moves: set[str] = set()
     while link in above:
         joint = above[link]
         link = joint.parent
         if joint.moves:
             joint, _, _ = description.coupling(joint)
-        on_the_way.add(joint.name)
-    return torch.tensor([name in on_the_way for name in hand.joint_names(side)])
+        moves.add(joint.name)
+    return torch.tensor([name in moves for name in hand.joint_names(side)])
 
 
 def gestures(hand: Hand, side: Side) -> dict[str, np.ndarray]:
     """Named poses [J] rad: open, closing, thumb up, and a pinch of the thumb with each finger."""
     body = embodiment(hand, side)
     rest = opened(body)
-    bend = bent(body) - opened(body)
+    bend = bent(body) - rest
     thumb = moving(hand, side, "thumb")
+    fist = torch.where(thumb, 0.5, 0.8)
+    thumb_up = torch.where(thumb, 0.0, 0.9)
     poses = {
-        "open": rest,
-        "half closed": rest + 0.4 * bend,
-        "fist": rest + torch.where(thumb, 0.5, 0.8) * bend,
-        "thumb up": rest + torch.where(thumb, 0.0, 0.9) * bend,
+        "open": rest.numpy(),
+        "half closed": (rest + 0.4 * bend).numpy(),
+        "fist": (rest + fist * bend).numpy(),
+        "thumb up": (rest + thumb_up * bend).numpy(),
     }
-    fingers: list[Finger] = [finger for finger in FINGERS[1:] if finger in hand.tips]
-    return {name: q.numpy() for name, q in poses.items()} | {
-        f"thumb + {finger}": pinch(hand, side, finger) for finger in fingers
-    }
+    for finger in FINGERS[1:]:
+        if finger in hand.tips:
+            poses[f"thumb + {finger}"] = pinch(hand, side, finger)
+    return poses
 
 
 def pinch(hand: Hand, side: Side, finger: Finger, poses: int = 256) -> np.ndarray:
     """A pose [J] rad whose thumb meets the finger while the others stay open."""
     body = embodiment(hand, side)
-    which = [body.fingers.index("thumb"), body.fingers.index(finger)]
+    meeting = [body.fingers.index("thumb"), body.fingers.index(finger)]
     moved = moving(hand, side, "thumb") | moving(hand, side, finger)
     rest = opened(body)
-    start = body.lower + torch.rand(
-        poses, body.width, generator=torch.Generator().manual_seed(0)
-    ) * (body.upper - body.lower)
+    start = uniform_poses(body, poses, torch.Generator().manual_seed(0))
     q = torch.where(moved, start, rest).requires_grad_()
 
     def cost() -> Tensor:
-        thumb, tip = body.tips(q)[:, which].unbind(1)
-        # Where several ways lead to a pinch the one of small bends looks natural.
-        return (thumb - tip).norm(dim=-1) + 0.003 * (q - rest).square().sum(-1)
+        thumb, tip = body.tips(q)[:, meeting].unbind(1)
+        # Of several pinches the one with small bends looks natural.
+        bend = (q - rest).square().sum(-1)
+        return (thumb - tip).norm(dim=-1) + BEND_COST * bend
 
-    adam = torch.optim.Adam([q], lr=0.02)
-    for _ in range(200):
+    adam = torch.optim.Adam([q], lr=PINCH_RATE)
+    for _ in range(PINCH_STEPS):
         adam.zero_grad()
         cost().sum().backward()
         adam.step()

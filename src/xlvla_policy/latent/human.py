@@ -1,7 +1,7 @@
 """Teaching the operator's hand the latent: every robot hand's networks are frozen, and two are
 learnt, from a person's keypoints to the latent and from the latent to a person's joints.
 
-The encoder is told what all frozen decoders make of its latents: the lines from thumb tip to
+The encoder learns from what all frozen decoders make of its latents: the lines from thumb tip to
 fingertips are to be the person's, with the losses of joint training (paper, section 3), and
 touching fingers are to close. The decoder is shown the latents of robot poses; what it makes of
 them must lead back to where they came from.
@@ -37,21 +37,27 @@ from xlvla_policy.latent.weights import layers, save
 
 STEPS = 2700
 COARSE = 0.6
+"""Share of the steps whose hidden layers multiply in half precision."""
 PEAK = 3e-3
-"""Steps, the share of them whose hidden layers multiply in half precision, and the highest learning
-rate.
-"""
+"""Highest learning rate."""
 HANDS = 3
+"""Robot hands that a step is about, others each time."""
 PEOPLE = 192
+"""Poses of people in a step."""
 ROBOTS = 32
+"""Poses of each of its robot hands."""
 PATHS = 16
-"""Robot hands that a step is about, others each time; poses of people and of each of those hands,
-and lines between poses.
-"""
+"""Lines between poses of people in a step."""
 POOL = 24576
+"""Poses of people that steps draw from."""
 NOISE_M = 0.001
+"""By so much a tracker's keypoints jitter."""
 WIDTHS = (256, 256, 256)
+"""Hidden widths of both networks."""
 SPACING = 0.1
+"""Between neighbouring points of a path, as a part of the line between two poses."""
+SCATTER = 0.2
+"""How far the joints of a closing robot hand stray from closing together, as a part of the way."""
 TOUCH_M = 0.010
 CLOSES_M = 0.03
 """Fingertips that touch are as far apart as this for a tracker, whose points lie inside fingers;
@@ -59,20 +65,37 @@ wider ones hardly change.
 """
 SHORTEST_M = 1e-4
 """No line of a finger that is there has no length at all."""
-SMOOTH = 200.0
-HOME = 1.5
-CYCLE = 20.0
-RETURN = 3000.0
-LIKENESS = 1000.0
-PLAUSIBLE = 0.5
-"""Weights: robots move as smoothly as people [1/m]; latents stay where robots' are; a robot's
-latent comes back, and so do its fingertips [1/m^2]; a person's keypoints come back [1/m^2]; hands
-that stand for robots' poses look like a person's.
-"""
 
 MIDDLE_SIZED = Anatomy(
-    *(torch.tensor(part, dtype=torch.float32) for part in (ADULT.roots, ADULT.bones))
+    torch.tensor(ADULT.roots, dtype=torch.float32),
+    torch.tensor(ADULT.bones, dtype=torch.float32),
 )
+
+
+@dataclass(frozen=True)
+class HumanLossWeights:
+    """What the losses weigh beside retargeting, which has its weights from the codec's recipe.
+
+    Args:
+        smooth: [1/m] on the third difference of robots' fingertips while a person moves straight
+            from pose to pose.
+        home: [1] on the squared distance of people's latents from those that robots' encoders give
+            to the decoded poses: latents stay where robots' are.
+        cycle: [1] on the squared distance of a robot's latent from the one that comes back through
+            a person's hand ...
+        fingertips: [1/m^2] ... and of its fingertips from where they were.
+        likeness: [1/m^2] on the squared distance of a person's keypoints from those that come back
+            through the latent.
+        plausible: [1] on how little the hands that stand for robots' poses look like a person's
+            (`human_poses.unlike`).
+    """
+
+    smooth: float = 200.0
+    home: float = 1.5
+    cycle: float = 20.0
+    fingertips: float = 3000.0
+    likeness: float = 1000.0
+    plausible: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -90,6 +113,48 @@ class HumanLosses:
         return self.retargeting + self.smooth + self.home + self.cycle + self.likeness
 
 
+@dataclass(frozen=True)
+class PeopleBatch:
+    """Keypoints of people in the frame and size of the encoder's input.
+
+    Args:
+        seen: [PEOPLE, 21, 3] m as a tracker sees them.
+        points: [PEOPLE, 21, 3] m the same as they are.
+        paths: [4 P, 21, 3] m first points, then second ones, ... of P lines between poses.
+    """
+
+    seen: Tensor
+    points: Tensor
+    paths: Tensor
+
+
+@dataclass(frozen=True)
+class RobotBatch:
+    """Poses [ROBOTS, J] rad of one robot hand, and their latents [ROBOTS, L]."""
+
+    body: Embodiment
+    q: Tensor
+    latent: Tensor
+
+
+@dataclass(frozen=True)
+class RobotLosses:
+    """Unweighted losses of what one frozen hand decodes.
+
+    Args:
+        retargeting: of its lines to the person's.
+        roughness: [m] of its fingertips along people's paths.
+        home: squared distance of people's latents from its own.
+        fingertips: [m^2] squared distance of its fingertips from where they were, for robots'
+            latents that went through a person's hand.
+    """
+
+    retargeting: Tensor
+    roughness: Tensor
+    home: Tensor
+    fingertips: Tensor
+
+
 class HumanCoder(nn.Module):
     """What is learnt: encoder and decoder of the operator's hand."""
 
@@ -105,17 +170,26 @@ class HumanCoder(nn.Module):
 
     def pose(self, z: Tensor) -> Tensor:
         """Latents [B, L] to joints [B, 20] rad."""
-        return (UPPER + LOWER) / 2 + (UPPER - LOWER) / 2 * torch.tanh(self.decoder(z))
+        middle = (UPPER + LOWER) / 2
+        reach = (UPPER - LOWER) / 2
+        return middle + reach * torch.tanh(self.decoder(z))
 
 
 class HumanRun:
-    """A training run: what is learnt, whom it is told, and how far it is; `seconds` of CPU time are
-    counted.
+    """A training run: what is learnt, from which hands, and how far it is; `seconds` of CPU time
+    are counted.
     """
 
-    def __init__(self, base: Path = SHIPPED, steps: int = STEPS, seed: int = 0):
+    def __init__(
+        self,
+        base: Path = SHIPPED,
+        steps: int = STEPS,
+        seed: int = 0,
+        weights: HumanLossWeights | None = None,
+    ):
         started = time.process_time()
         self.codec = Codec.load(base)
+        self.weights = weights or HumanLossWeights()
         tensors = load_file(base)
         self.recipe = shaped(DEFAULT, self.codec, tensors, steps)
         self.bodies = embodiments([catalog.hand(name) for name in self.codec.hands])
@@ -134,13 +208,17 @@ class HumanRun:
         self.phase = Phase("right", 0, round(COARSE * steps), steps, PEAK)
         self.seconds = time.process_time() - started
 
+    @property
+    def _coarse(self) -> bool:
+        return self.step < self.phase.turn
+
     def run(self) -> Iterator[HumanLosses]:
         """Trains to the end, yielding each step's losses."""
         while self.step < self.steps:
             started = time.process_time()
             for part in (*self.coders.modules(), *self.person.modules()):
                 if isinstance(part, Mlp):
-                    part.coarse = self.step < self.phase.turn
+                    part.coarse = self._coarse
             self.optimiser.set_rate(rate(DEFAULT, self.phase, self.step))
             losses = self.losses()
             self.optimiser.zero_grad()
@@ -152,41 +230,58 @@ class HumanRun:
 
     def losses(self) -> HumanLosses:
         """The losses of a new batch."""
-        seen, points, path = self._batch()
-        bodies = [
-            self.bodies[k]
-            for k in torch.randperm(len(self.bodies), generator=self.generator)[:HANDS].tolist()
-        ]
-        robots, q = self._robots(bodies)
-        angles = self.person.pose(robots)
-        shown = human.posed(angles, MIDDLE_SIZED, torch)
-        z = self.person.encode(torch.cat([seen, path]))
-        back = self.person.encode(shown)
-        wanted = closed(lines(points))
-        offered = closed(lines(shown)).split(ROBOTS)
-        costs = [self._costs(body, z, back, robots, wanted) for body in bodies]
-        retargeted, smooth, home, returned = (
-            torch.stack(part).mean() for part in zip(*costs, strict=True)
-        )
-        copied = [
-            self._copied(body, *pair)
-            for body, pair in zip(bodies, zip(q, offered, strict=True), strict=True)
-        ]
-        cycle = (
-            CYCLE * (back - robots).square().mean() + RETURN * returned + torch.stack(copied).mean()
-        )
-        again = human.posed(self.person.pose(z[: len(seen)]), MIDDLE_SIZED, torch)
-        likeness = (
-            LIKENESS * (again - points).square().sum(-1).mean() + PLAUSIBLE * unlike(angles).mean()
-        )
-        return HumanLosses(retargeted, SMOOTH * smooth, HOME * home, cycle, likeness)
+        weights = self.weights
+        people = self._people_batch()
+        chosen = torch.randperm(len(self.bodies), generator=self.generator)[:HANDS].tolist()
+        robots = self._robot_batches([self.bodies[number] for number in chosen])
+        robot_latents = torch.cat([robot.latent for robot in robots])
 
-    def _costs(
-        self, body: Embodiment, z: Tensor, back: Tensor, robots: Tensor, wanted: Tensor
-    ) -> tuple[Tensor, ...]:
-        """What one frozen hand makes of people's latents: its lines, its roughness, how far from
-        its own latents they are, and of robots' latents that went through a person's hand: how far
-        its fingertips are from where they were.
+        angles = self.person.pose(robot_latents)
+        posed = human.posed(angles, MIDDLE_SIZED, torch)
+        z = self.person.encode(torch.cat([people.seen, people.paths]))
+        back = self.person.encode(posed)
+
+        wanted = closed(lines(people.points))
+        by_robot: list[RobotLosses] = []
+        for robot in robots:
+            by_robot.append(
+                self._robot_losses(
+                    robot.body, wanted=wanted, z=z, robot_latents=robot_latents, back=back
+                )
+            )
+        retargeted = torch.stack([each.retargeting for each in by_robot]).mean()
+        rough = torch.stack([each.roughness for each in by_robot]).mean()
+        home = torch.stack([each.home for each in by_robot]).mean()
+        fingertips = torch.stack([each.fingertips for each in by_robot]).mean()
+
+        person_lines = closed(lines(posed)).split(ROBOTS)
+        copied: list[Tensor] = []
+        for robot, shown in zip(robots, person_lines, strict=True):
+            copied.append(self._copy_loss(robot, shown))
+        cycle = (
+            weights.cycle * (back - robot_latents).square().mean()
+            + weights.fingertips * fingertips
+            + torch.stack(copied).mean()
+        )
+
+        again_angles = self.person.pose(z[: len(people.seen)])
+        again = human.posed(again_angles, MIDDLE_SIZED, torch)
+        likeness = (
+            weights.likeness * (again - people.points).square().sum(-1).mean()
+            + weights.plausible * unlike(angles).mean()
+        )
+        return HumanLosses(retargeted, weights.smooth * rough, weights.home * home, cycle, likeness)
+
+    def _robot_losses(
+        self, body: Embodiment, *, wanted: Tensor, z: Tensor, robot_latents: Tensor, back: Tensor
+    ) -> RobotLosses:
+        """The losses of what one frozen hand decodes.
+
+        Args:
+            wanted: [PEOPLE, 4, 3] m lines it is to show.
+            z: [PEOPLE + 4 P, L] latents of people, then of their paths.
+            robot_latents, back: [HANDS ROBOTS, L] latents of robot poses, before and after they
+                went through a person's hand.
         """
         coder = self.coders[body.name]
         people = len(wanted)
@@ -195,80 +290,76 @@ class HumanRun:
         mask = shared(FINGERS, body.fingers).expand(people, -1)
         retargeted = retargeting(wanted, pinches(tips[:people], body.fingers), mask, self.recipe)
         with torch.no_grad():
-            own = coder.encode(q[:people])[0]
-            before = body.tips(coder.decode(robots))
-        returned = (tips[len(z) :] - before).square().sum(-1).mean()
-        return (
-            retargeted,
-            roughness(tips[people : len(z)], 1),
-            (z[:people] - own).square().mean(),
-            returned,
-        )
+            own, _ = coder.encode(q[:people])
+            before = body.tips(coder.decode(robot_latents))
+        fingertips = (tips[len(z) :] - before).square().sum(-1).mean()
+        rough = roughness(tips[people : len(z)], 1)
+        home = (z[:people] - own).square().mean()
+        return RobotLosses(retargeted, rough, home, fingertips)
 
-    def _copied(self, body: Embodiment, q: Tensor, offered: Tensor) -> Tensor:
-        """What it costs that a person's hand shows other lines than the robot's pose it stands
-        for.
+    def _copy_loss(self, robot: RobotBatch, shown: Tensor) -> Tensor:
+        """What it costs that a person's hand shows other lines [ROBOTS, 4, 3] m than the robot's
+        poses it stands for.
         """
-        mask = shared(FINGERS, body.fingers).expand(len(q), -1)
-        return retargeting(pinches(body.tips(q), body.fingers), offered, mask, self.recipe)
+        body = robot.body
+        mask = shared(FINGERS, body.fingers).expand(len(robot.q), -1)
+        return retargeting(pinches(body.tips(robot.q), body.fingers), shown, mask, self.recipe)
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Keypoints as trackers see them and as they are [PEOPLE, 21, 3], and those along lines
-        between poses [4 PATHS, 21, 3].
-        """
+    def _people_batch(self) -> PeopleBatch:
         chosen = torch.randint(len(self.people), (PEOPLE,), generator=self.generator)
         points = self.points[chosen]
-        paths = (
-            0 if self.step < self.phase.turn else PATHS
-        )  # half precision is rougher than any path
+        # Half precision is rougher than any path, so paths only count in exact steps.
+        paths = 0 if self._coarse else PATHS
         a, b = torch.randint(len(self.people), (2, paths), generator=self.generator)
         start = torch.rand(paths, 1, generator=self.generator) * (1 - 3 * SPACING)
         part = start + SPACING * torch.arange(4.0)[:, None, None]
         angles = torch.lerp(self.people.angles[a], self.people.angles[b], part).flatten(0, 1)
-        one = self.people[a.repeat(4)]
-        path = human.posed(angles, Anatomy(one.roots, one.bones), torch)
-        seen, still, moving = (
-            tracked(each, noise, self.generator)
-            for each, noise in ((points, NOISE_M), (points, 0.0), (path, 0.0))
+        # A line is followed by the person whose pose it begins with.
+        person = self.people[a.repeat(4)]
+        path = human.posed(angles, Anatomy(person.roots, person.bones), torch)
+        return PeopleBatch(
+            seen=tracked(points, NOISE_M, self.generator),
+            points=tracked(points, 0.0, self.generator),
+            paths=tracked(path, 0.0, self.generator),
         )
-        return seen, still, moving
 
     @torch.no_grad()
-    def _robots(self, bodies: Sequence[Embodiment]) -> tuple[Tensor, list[Tensor]]:
-        """Latents [hands ROBOTS, L] of robot poses, half random and half closing all joints
-        together, and the poses [ROBOTS, J] by hand.
-        """
-        poses = [
-            torch.cat([uniform_poses(body, ROBOTS // 2, self.generator), self._closing(body)])
-            for body in bodies
-        ]
-        return torch.cat(
-            [self.coders[body.name].encode(q)[0] for body, q in zip(bodies, poses, strict=True)]
-        ), poses
+    def _robot_batches(self, bodies: Sequence[Embodiment]) -> list[RobotBatch]:
+        """Poses of robots, half random and half closing all joints together."""
+        batches: list[RobotBatch] = []
+        for body in bodies:
+            random = uniform_poses(body, ROBOTS // 2, self.generator)
+            q = torch.cat([random, self._closing(body)])
+            latent, _ = self.coders[body.name].encode(q)
+            batches.append(RobotBatch(body, q, latent))
+        return batches
 
     def _closing(self, body: Embodiment) -> Tensor:
-        part = torch.rand(ROBOTS // 2, 1, generator=self.generator) + 0.2 * torch.randn(
-            ROBOTS // 2, body.width, generator=self.generator
-        )
-        return opened(body) + part.clamp(0, 1) * (bent(body) - opened(body))
+        """Poses [ROBOTS / 2, J] rad between the open hand and the fist."""
+        count = ROBOTS // 2
+        together = torch.rand(count, 1, generator=self.generator)
+        stray = SCATTER * torch.randn(count, body.width, generator=self.generator)
+        part = (together + stray).clamp(0, 1)
+        return opened(body) + part * (bent(body) - opened(body))
 
     def write(self, out: Path) -> None:
         """The weights, bound to the codec they were learnt with."""
-        tensors = layers("encoder", self.person.encoder) | layers("decoder", self.person.decoder)
-        about = {
+        tensors = {
+            **layers("encoder", self.person.encoder),
+            **layers("decoder", self.person.decoder),
+        }
+        half = {name: tensor.half() for name, tensor in tensors.items()}
+        card = {
+            "codec": self.codec.hash,
+            "activation": self.recipe.activation,
+            "hands": list(self.codec.hands),
             "steps": self.steps,
             "seed": self.seed,
             "minutes": round(self.seconds / 60, 2),
             "touch_m": TOUCH_M,
         }
-        card = {
-            "codec": self.codec.hash,
-            "activation": self.recipe.activation,
-            "hands": list(self.codec.hands),
-            **about,
-        }
         out.parent.mkdir(parents=True, exist_ok=True)
-        save({name: tensor.half() for name, tensor in tensors.items()}, card, out, FORMAT)
+        save(half, card, out, FORMAT)
 
 
 def train(
@@ -286,6 +377,5 @@ def closed(wide: Tensor) -> Tensor:
     hardly any length.
     """
     length = torch.sqrt(wide.square().sum(-1, keepdim=True) + 1e-10)
-    return wide * (
-        (length - TOUCH_M * torch.exp(-((length / CLOSES_M) ** 2))).clamp(min=SHORTEST_M) / length
-    )
+    shortened = length - TOUCH_M * torch.exp(-((length / CLOSES_M) ** 2))
+    return wide * (shortened.clamp(min=SHORTEST_M) / length)

@@ -16,10 +16,19 @@ from xlvla.human import ADULT, Anatomy
 from xlvla.types import FINGERS
 
 BONE_SPREAD = 0.06
+"""How the length of each bone differs among people: standard deviation, as a part of it."""
 ROOT_SPREAD_M = 0.003
+"""How the place where a finger begins differs."""
 SIZES = (0.80, 1.15)
-"""How people differ: each bone, where fingers begin, and the whole hand; a child's is the smallest.
-"""
+"""How whole hands differ; a child's is the smallest."""
+CURL_SPREAD = 0.15
+"""Standard deviation of each joint of a finger from its curl, as a part of `CURL`."""
+SPREAD_RAD = 0.12
+"""Of fingers to the side."""
+LAST_SPREAD_RAD = 0.1
+"""Of last joints from what the middle joint makes them do."""
+TOUCHING = 0.65
+"""Share of pinches that touch."""
 TOUCHING_M = (0.0, 0.012)
 NEAR_M = (0.012, 0.05)
 """Distances of thumb tip to fingertip in touching and in nearly touching pinches, as trackers see
@@ -29,19 +38,31 @@ FOLLOWS = 0.65
 """Part by which a last joint bends with the one before: they share a tendon."""
 CURL = torch.tensor([1.35, 1.6])
 """How far knuckles and middle joints bend in a fist [rad]."""
+MISSED = 1e4
+"""Cost [1/m^2] of pinching at another distance than wanted."""
+MOVED = 0.02
+"""Cost [1/rad^2] of leaving the natural pose that a pinch begins with."""
 FASTEST = 0.1
 """How far a joint goes at first in a step that closes a pinch [rad]."""
-PINCHING = (
-    [(k,) for k in range(1, 5)] * 4 + [(1, 2)] * 4 + list(itertools.combinations(range(1, 5), 3))
-)
-"""Which fingers a thumb meets: one, most of the time."""
-LOWER, UPPER = (torch.tensor(limit, dtype=torch.float32) for limit in (human.LOWER, human.UPPER))
+PINCHING: list[tuple[int, ...]] = [
+    *[(1,), (2,), (3,), (4,)] * 4,
+    *[(1, 2)] * 4,
+    *itertools.combinations(range(1, 5), 3),
+]
+"""Which fingers a thumb meets, by index in `FINGERS`: one, most of the time; each as likely."""
+LOWER = torch.tensor(human.LOWER, dtype=torch.float32)
+UPPER = torch.tensor(human.UPPER, dtype=torch.float32)
+"""Joint limits [20] rad."""
 
 
 @dataclass(frozen=True)
 class HumanPoses:
-    """Poses of as many people: joints [N, 20] rad, their anatomies, and the finger [N] each
-    pinches, 0 where none.
+    """Poses of N people.
+
+    Args:
+        angles: [N, 20] rad.
+        roots, bones: [N, 5, 3] m their anatomies.
+        pinching: [N] index in `FINGERS` of the (first) finger that is pinched, 0 where none.
     """
 
     angles: Tensor
@@ -66,28 +87,27 @@ def random_human_poses(count: int, generator: Generator) -> HumanPoses:
     """Half of them natural poses, the rest pinches."""
     roots, bones = anatomies(count, generator)
     pinched = count // 2
-    fingers = torch.tensor([PINCHING[k][0] for k in range(len(PINCHING))])
-    which = torch.randint(len(PINCHING), (pinched,), generator=generator)
+    drawn = torch.randint(len(PINCHING), (pinched,), generator=generator)
+    first = torch.tensor([group[0] for group in PINCHING])
     meeting = torch.zeros(len(PINCHING), 5, dtype=torch.bool)
     for row, group in enumerate(PINCHING):
         meeting[row, list(group)] = True
     angles = natural(count, generator)
-    angles[:pinched] = pinch(Anatomy(roots[:pinched], bones[:pinched]), meeting[which], generator)
-    return HumanPoses(
-        angles,
-        roots,
-        bones,
-        torch.cat([fingers[which], torch.zeros(count - pinched, dtype=torch.long)]),
-    )
+    pinching_people = Anatomy(roots[:pinched], bones[:pinched])
+    angles[:pinched] = pinch(pinching_people, meeting[drawn], generator)
+    none = torch.zeros(count - pinched, dtype=torch.long)
+    return HumanPoses(angles, roots, bones, torch.cat([first[drawn], none]))
 
 
 def anatomies(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """Where fingers begin [N, 5, 3] m, and bones [N, 5, 3] m, of people of all sizes."""
-    roots, bones = (torch.tensor(part, dtype=torch.float32) for part in (ADULT.roots, ADULT.bones))
+    roots = torch.tensor(ADULT.roots, dtype=torch.float32)
+    bones = torch.tensor(ADULT.bones, dtype=torch.float32)
     size = torch.empty(count, 1, 1).uniform_(*SIZES, generator=generator)
-    moved = roots + ROOT_SPREAD_M * torch.randn(count, 5, 3, generator=generator).clamp(-2, 2)
-    longer = bones * (1 + BONE_SPREAD * torch.randn(count, 5, 3, generator=generator).clamp(-2, 2))
-    return size * moved, size * longer
+    # Beyond two standard deviations hands would look deformed.
+    shift = ROOT_SPREAD_M * torch.randn(count, 5, 3, generator=generator).clamp(-2, 2)
+    stretch = BONE_SPREAD * torch.randn(count, 5, 3, generator=generator).clamp(-2, 2)
+    return size * (roots + shift), size * (bones * (1 + stretch))
 
 
 def natural(count: int, generator: Generator) -> Tensor:
@@ -96,15 +116,18 @@ def natural(count: int, generator: Generator) -> Tensor:
     """
     together = torch.rand(count, 1, generator=generator)
     alike = torch.rand(count, 1, generator=generator)
-    curl = alike * together + (1 - alike) * torch.rand(count, 4, generator=generator)
-    part = (curl[..., None] + 0.15 * torch.randn(count, 4, 2, generator=generator)).clamp(-0.1, 1.1)
-    spread = 0.12 * torch.randn(count, 4, 1, generator=generator)
+    alone = torch.rand(count, 4, generator=generator)
+    curl = alike * together + (1 - alike) * alone
+    stray = CURL_SPREAD * torch.randn(count, 4, 2, generator=generator)
+    part = (curl[..., None] + stray).clamp(-0.1, 1.1)
+    spread = SPREAD_RAD * torch.randn(count, 4, 1, generator=generator)
     bent = part * CURL
-    last = FOLLOWS * bent[..., 1:] + 0.1 * torch.randn(count, 4, 1, generator=generator)
+    stray = LAST_SPREAD_RAD * torch.randn(count, 4, 1, generator=generator)
+    last = FOLLOWS * bent[..., 1:] + stray
     thumb = LOWER[:4] + torch.rand(count, 4, generator=generator) * (UPPER - LOWER)[:4]
-    return torch.cat([thumb, torch.cat([spread, bent, last], -1).flatten(1)], -1).clamp(
-        LOWER, UPPER
-    )
+    # Of each finger in turn: spread, knuckle, middle joint, last joint.
+    fingers = torch.cat([spread, bent, last], -1).flatten(1)
+    return torch.cat([thumb, fingers], -1).clamp(LOWER, UPPER)
 
 
 def pinch(anatomy: Anatomy, meeting: Tensor, generator: Generator, steps: int = 80) -> Tensor:
@@ -113,11 +136,10 @@ def pinch(anatomy: Anatomy, meeting: Tensor, generator: Generator, steps: int = 
     """
     count = len(meeting)
     start = natural(count, generator)
-    touching = torch.rand(count, 1, generator=generator) < 0.65
-    near, far = (
-        torch.empty(count, 1).uniform_(*span, generator=generator) for span in (TOUCHING_M, NEAR_M)
-    )
-    wanted = torch.where(touching, near, far)
+    touching = torch.rand(count, 1, generator=generator) < TOUCHING
+    touch = torch.empty(count, 1).uniform_(*TOUCHING_M, generator=generator)
+    near = torch.empty(count, 1).uniform_(*NEAR_M, generator=generator)
+    wanted = torch.where(touching, touch, near)
     q = start.clone().requires_grad_()
     adam = torch.optim.Adam([q], lr=FASTEST)
     moved = meeting.clone()
@@ -126,9 +148,14 @@ def pinch(anatomy: Anatomy, meeting: Tensor, generator: Generator, steps: int = 
     for step in range(steps):
         adam.param_groups[0]["lr"] = FASTEST * (1 - step / steps)
         adam.zero_grad()
-        missed = (distances(human.posed(q, anatomy, torch)) - wanted).square() * meeting[:, 1:]
-        (1e4 * missed.sum(-1) + 0.02 * (q - start).square().sum(-1) + unlike(q)).sum().backward()
-        q.grad = torch.where(free, q.grad, 0.0) if q.grad is not None else None
+        error = distances(human.posed(q, anatomy, torch)) - wanted
+        missed = error.square() * meeting[:, 1:]
+        moved_far = (q - start).square().sum(-1)
+        cost = MISSED * missed.sum(-1) + MOVED * moved_far + unlike(q)
+        cost.sum().backward()
+        # Fingers that do not meet the thumb keep their natural pose.
+        assert q.grad is not None
+        q.grad = torch.where(free, q.grad, 0.0)
         adam.step()
         with torch.no_grad():
             q.clamp_(LOWER, UPPER)
@@ -136,9 +163,12 @@ def pinch(anatomy: Anatomy, meeting: Tensor, generator: Generator, steps: int = 
 
 
 def unlike(q: Tensor) -> Tensor:
-    """How little [N] last joints follow and fingers stay beside each other."""
+    """How much poses [N, 20] rad are unlike a person's, [N] rad^2: last joints do not follow, or
+    fingers are spread.
+    """
     spread, _, middle, last = q[:, 4:].unflatten(1, (4, 4)).unbind(-1)
-    return 0.05 * ((last - FOLLOWS * middle).square() + 2 * spread.square()).sum(-1)
+    independent = (last - FOLLOWS * middle).square()
+    return 0.05 * (independent + 2 * spread.square()).sum(-1)
 
 
 def distances(points: Tensor) -> Tensor:
@@ -153,8 +183,7 @@ def lines(points: Tensor) -> Tensor:
 
 
 def tracked(points: Tensor, noise_m: float, generator: Generator) -> Tensor:
-    """What the encoder is shown [N, 21, 3] m of keypoints as a tracker sees them, jittering by so
-    much.
-    """
+    """What the encoder is shown [N, 21, 3] m of keypoints that a tracker sees with that noise."""
     seen = points + noise_m * torch.randn(points.shape, generator=generator)
-    return torch.from_numpy(human.normalised("right", seen.double().numpy()).astype(np.float32))
+    normalised = human.normalised("right", seen.double().numpy())
+    return torch.from_numpy(normalised.astype(np.float32))

@@ -35,7 +35,7 @@ class Coupling:
 
 @dataclass(frozen=True)
 class Level:
-    """One moving joint on the way from a tip to the root, fixed joints below it folded in.
+    """One moving joint on the way from a tip to the root, fixed joints above it folded in.
 
     Args:
         maps: [3, 9] M0, M1, M2 transposed, side by side.
@@ -49,17 +49,21 @@ class Level:
     coupling: Coupling
 
 
+@dataclass(frozen=True)
+class Chain:
+    """The way from a point of a link up to the root.
+
+    Args:
+        start: [3] m the point in the frame of the last moving joint.
+        levels: the moving joints, the one nearest to the point first.
+    """
+
+    start: np.ndarray
+    levels: list[Level]
+
+
 class Fingertips(nn.Module):
     """Positions of some links of a description as a function of its commanded joints."""
-
-    start: Tensor
-    maps: Tensor
-    shift: Tensor
-    slide: Tensor
-    multiplier: Tensor
-    offset: Tensor
-    scale: Tensor
-    index: Tensor
 
     def __init__(
         self,
@@ -75,32 +79,43 @@ class Fingertips(nn.Module):
         `points` [m] are one of each link in its frame; None: the links' origins.
         """
         super().__init__()
-        places = points if points is not None else [(0.0, 0.0, 0.0)] * len(links)
-        chains = [
-            _chain(description, link, place, joints)
-            for link, place in zip(links, places, strict=True)
-        ]
-        depth = max(1, *(len(levels) for _, levels in chains))
-        padded = [[*levels, *[_IDENTITY] * (depth - len(levels))] for _, levels in chains]
-        tables = {
-            "start": np.array([start for start, _ in chains]),
-            "maps": np.array([[finger[d].maps for finger in padded] for d in range(depth)]),
-            "shift": np.array([[finger[d].shift for finger in padded] for d in range(depth)]),
-            "slide": np.array([[finger[d].slide for finger in padded] for d in range(depth)]),
-            "multiplier": np.array(
-                [[finger[d].coupling.multiplier for finger in padded] for d in range(depth)]
-            ),
-            "offset": np.array(
-                [[finger[d].coupling.offset for finger in padded] for d in range(depth)]
-            ),
-            "scale": np.array(scale),
-        }
-        for name, table in tables.items():
-            self.register_buffer(name, torch.tensor(table, dtype=dtype), persistent=False)
-        index = [[finger[d].coupling.index for finger in padded] for d in range(depth)]
-        self.register_buffer("index", torch.tensor(index), persistent=False)
-        self.sliding = [bool(np.any(table)) for table in tables["slide"]]
+        if points is None:
+            points = [(0.0, 0.0, 0.0)] * len(links)
+        chains: list[Chain] = []
+        for link, point in zip(links, points, strict=True):
+            chains.append(_chain(description, link, point, joints))
+        depth = max(1, *(len(chain.levels) for chain in chains))
+        count = len(chains)
+
+        # Levels that a shorter finger lacks stay identities: M0 = I, everything else zero.
+        start = np.zeros((count, 3))
+        maps = np.zeros((depth, count, 3, 9))
+        maps[..., :3] = np.eye(3)
+        shift = np.zeros((depth, count, 3))
+        slide = np.zeros((depth, count, 3))
+        multiplier = np.zeros((depth, count))
+        offset = np.zeros((depth, count))
+        index = np.zeros((depth, count), dtype=np.int64)
+        for finger, chain in enumerate(chains):
+            start[finger] = chain.start
+            for number, level in enumerate(chain.levels):
+                maps[number, finger] = level.maps
+                shift[number, finger] = level.shift
+                slide[number, finger] = level.slide
+                multiplier[number, finger] = level.coupling.multiplier
+                offset[number, finger] = level.coupling.offset
+                index[number, finger] = level.coupling.index
+
+        self.start = _buffer(start, dtype)
+        self.maps = _buffer(maps, dtype)
+        self.shift = _buffer(shift, dtype)
+        self.slide = _buffer(slide, dtype)
+        self.multiplier = _buffer(multiplier, dtype)
+        self.offset = _buffer(offset, dtype)
+        self.scale = _buffer(np.array(scale), dtype)
+        self.index = _buffer(index, torch.int64)
         self.depth = depth
+        self.sliding = [bool(np.any(level)) for level in slide]
 
     def forward(self, q: Tensor) -> Tensor:
         """Commanded joints [B, J] to positions [B, F, 3] m in the root frame."""
@@ -120,9 +135,10 @@ def fingertips(hand: Hand, side: Side) -> tuple[tuple[Finger, ...], Fingertips]:
     """Fingers and their tips in the flange frame; a left hand appears mirrored, as a right one."""
     links = hand.tip_links(side)
     scale = MIRROR if side == "left" else (1.0, 1.0, 1.0)
-    return tuple(links), Fingertips(
-        hand.description(side), hand.joint_names(side), tuple(links.values()), scale
-    )
+    description = hand.description(side)
+    joints = hand.joint_names(side)
+    tips = Fingertips(description, joints, tuple(links.values()), scale)
+    return tuple(links), tips
 
 
 def couple(description: Description, joint: Joint, joints: Sequence[str]) -> Coupling:
@@ -135,63 +151,58 @@ def couple(description: Description, joint: Joint, joints: Sequence[str]) -> Cou
     return Coupling(list(joints).index(joint.name), multiplier, offset)
 
 
+def _buffer(table: np.ndarray, dtype: torch.dtype) -> nn.Buffer:
+    """A table that moves with its module to another device, but is no part of any weights."""
+    return nn.Buffer(torch.tensor(table, dtype=dtype), persistent=False)
+
+
 def _chain(
     description: Description, link: str, point: Sequence[float], joints: Sequence[str]
-) -> tuple[np.ndarray, list[Level]]:
-    """A link's point in the frame of the last moving joint [3], and the levels from there up to the
-    root.
-    """
+) -> Chain:
     if link not in description.links:
         raise XlvlaError(f"link '{link}' is not in {description.name}")
     above = {joint.child: joint for joint in description.joints}
     start = np.array(point, dtype=float)
-    levels = []
+    levels: list[Level] = []
     while link in above:
         joint = above[link]
         turn = rotation(joint.rpy)
         origin = np.array(joint.xyz)
         if joint.moves:
-            levels.append(_level(joint, turn, origin, couple(description, joint, joints)))
+            coupling = couple(description, joint, joints)
+            levels.append(_level(joint, turn, origin, coupling))
         elif levels:
             levels[-1] = _fold(levels[-1], turn, origin)
         else:
             start = turn @ start + origin
         link = joint.parent
-    return start, levels
+    return Chain(start, levels)
 
 
 def _level(joint: Joint, turn: np.ndarray, origin: np.ndarray, coupling: Coupling) -> Level:
     axis = np.array(joint.axis) / np.linalg.norm(joint.axis)
     if joint.type == "prismatic":
-        return Level(_side_by_side(turn, 0 * turn, 0 * turn), origin, turn @ axis, coupling)
+        maps = _side_by_side(turn, 0 * turn, 0 * turn)
+        return Level(maps, origin, turn @ axis, coupling)
     if joint.type not in ("revolute", "continuous"):
         raise XlvlaError(
             f"joint '{joint.name}' is {joint.type}; fingertips know revolute, continuous, "
             "prismatic and fixed joints"
         )
+    # Rodrigues' formula: the part along the axis stays, the rest turns by cos and sin.
     along = np.outer(axis, axis)
     cross = np.cross(np.eye(3), axis)
-    return Level(
-        _side_by_side(turn @ along, turn @ (np.eye(3) - along), turn @ cross),
-        origin,
-        np.zeros(3),
-        coupling,
-    )
+    maps = _side_by_side(turn @ along, turn @ (np.eye(3) - along), turn @ cross)
+    return Level(maps, origin, np.zeros(3), coupling)
 
 
 def _fold(level: Level, turn: np.ndarray, origin: np.ndarray) -> Level:
     """The level with a fixed joint put above it."""
-    maps = np.concatenate([part @ turn.T for part in np.split(level.maps, 3, axis=1)], axis=1)
+    parts = [part @ turn.T for part in np.split(level.maps, 3, axis=1)]
+    maps = np.concatenate(parts, axis=1)
     return Level(maps, turn @ level.shift + origin, turn @ level.slide, level.coupling)
 
 
 def _side_by_side(*matrices: np.ndarray) -> np.ndarray:
+    """[3, 9] transposed."""
     return np.concatenate([matrix.T for matrix in matrices], axis=1)
-
-
-_IDENTITY = Level(
-    _side_by_side(np.eye(3), np.zeros((3, 3)), np.zeros((3, 3))),
-    np.zeros(3),
-    np.zeros(3),
-    Coupling(0, 0.0, 0.0),
-)

@@ -22,8 +22,8 @@ from xlvla_policy.latent.kinematics import Coupling, couple
 from xlvla_policy.latent.model import Coder
 from xlvla_policy.latent.recipe import Recipe
 
-PAIRS = ((0, 1), (0, 2), (0, 3), (0, 4))
-"""Thumb and another finger, by index of the tip."""
+NOISE_RAD = 0.01
+"""Standard deviation that is added to a template's joints each time it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,18 @@ class Limb:
         batch = len(q)
         frames = {self.root: torch.eye(4).repeat(batch, 1, 1)}
         for link in self.links:
+            origin = link.origin.repeat(batch, 1, 1)
             motion = torch.eye(4).repeat(batch, 1, 1)
-            if link.coupling:
-                angle = link.coupling.multiplier * q[:, link.coupling.index] + link.coupling.offset
+            coupling = link.coupling
+            if coupling:
+                angle = coupling.multiplier * q[:, coupling.index] + coupling.offset
                 motion[:, :3, :3] = _turn(link.axis.repeat(batch, 1), angle)
-            frames[link.name] = frames[link.parent] @ link.origin.repeat(batch, 1, 1) @ motion
+            frames[link.name] = frames[link.parent] @ origin @ motion
         return torch.stack([frames[tip][:, :3, 3] for tip in self.tips], dim=1)
+
+    def uniform(self, count: int) -> Tensor:
+        """Random joints [count, N] rad within the limits."""
+        return self.lower + torch.rand(count, len(self.lower)) * (self.upper - self.lower)
 
 
 class LoopTrainer:
@@ -74,55 +80,61 @@ class LoopTrainer:
         self.coders = [Coder(limb.body, recipe) for limb in self.limbs]
         self.parameters = [parameter for coder in self.coders for parameter in coder.parameters()]
         self.adam = torch.optim.AdamW(self.parameters, lr=recipe.rate)
-        self.templates = [
-            limb.lower + torch.rand(recipe.templates, len(limb.lower)) * (limb.upper - limb.lower)
-            for limb in self.limbs
-        ]
+        self.templates = [limb.uniform(recipe.templates) for limb in self.limbs]
 
     def step(self) -> float:
         """One step; the total loss."""
         self.adam.zero_grad()
-        total = self._total([self._sample(number) for number in range(len(self.limbs))])
+        poses: list[Tensor] = []
+        for limb, templates in zip(self.limbs, self.templates, strict=True):
+            poses.append(self._sample(limb, templates))
+        total = self._total(poses)
         total.backward()
         nn.utils.clip_grad_norm_(self.parameters, float("inf"))
         self.adam.step()
         return total.item()
 
     def _total(self, poses: list[Tensor]) -> Tensor:
-        latents = []
-        tips = []
+        encoded: list[Encoded] = []
         reconstruction = torch.tensor(0.0)
         for limb, coder, q in zip(self.limbs, self.coders, poses, strict=True):
-            mean, _ = coder.encode(q[:, -limb.body.width :])
-            reconstruction = (
-                reconstruction + (coder.decode(mean) - q[:, -limb.body.width :]).square().mean()
-            )
-            latents.append(mean)
-            tips.append(limb.forward(q))
+            arm = q[:, : -limb.body.width]
+            hand = q[:, -limb.body.width :]
+            latent, _ = coder.encode(hand)
+            reconstruction = reconstruction + (coder.decode(latent) - hand).square().mean()
+            encoded.append(Encoded(limb, arm, latent, limb.forward(q)))
         retargeting = torch.tensor(0.0)
-        for source, (q, latent, there) in enumerate(zip(poses, latents, tips, strict=True)):
-            for target, (limb, coder) in enumerate(zip(self.limbs, self.coders, strict=True)):
-                if target == source:
+        for source in encoded:
+            for limb, coder in zip(self.limbs, self.coders, strict=True):
+                if limb is source.limb:
                     continue
-                moved = torch.cat(
-                    [q[:, : -self.limbs[source].body.width], coder.decode(latent)], dim=1
-                )
-                retargeting = retargeting + pinch_cost(there, limb.forward(moved), self.recipe)
-        count = len(self.limbs)
-        return self.recipe.reconstruction * reconstruction / count + retargeting / (
-            count * (count - 1)
-        )
+                moved = torch.cat([source.arm, coder.decode(source.latent)], dim=1)
+                cost = pinch_cost(source.tips, limb.forward(moved), self.recipe)
+                retargeting = retargeting + cost
+        hands = len(self.limbs)
+        pairs = hands * (hands - 1)
+        return self.recipe.reconstruction * reconstruction / hands + retargeting / pairs
 
-    def _sample(self, number: int) -> Tensor:
+    def _sample(self, limb: Limb, templates: Tensor) -> Tensor:
         """Half uniform poses, half templates with a little noise, shuffled [B, N] rad."""
-        limb = self.limbs[number]
         half = self.recipe.batch // 2
-        uniform = limb.lower + torch.rand(self.recipe.batch - half, len(limb.lower)) * (
-            limb.upper - limb.lower
-        )
-        chosen = self.templates[number][torch.randint(len(self.templates[number]), (half,))]
-        near = torch.clamp(chosen + 0.01 * torch.randn_like(chosen), limb.lower, limb.upper)
+        uniform = limb.uniform(self.recipe.batch - half)
+        drawn = templates[torch.randint(len(templates), (half,))]
+        noise = NOISE_RAD * torch.randn_like(drawn)
+        near = torch.clamp(drawn + noise, limb.lower, limb.upper)
         return torch.cat([uniform, near])[torch.randperm(self.recipe.batch)]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One hand's part of a step: joints of the arm [B, 7] rad, latents [B, L] of the hand, and
+    fingertips [B, F, 3] m.
+    """
+
+    limb: Limb
+    arm: Tensor
+    latent: Tensor
+    tips: Tensor
 
 
 def _limb(name: str) -> Limb:
@@ -131,14 +143,20 @@ def _limb(name: str) -> Limb:
     description = urdf.parse(arm_with_hand(arm, hand, "right"))
     arm_joints = [scoped("right", "arm", joint) for joint in arm.joints]
     hand_joints = [scoped("right", "hand", joint) for joint in hand.joint_names("right")]
+    commanded = (*arm_joints, *hand_joints)
     tips = tuple(scoped("right", "hand", tip) for tip in hand.tip_links("right").values())
-    named = [description.joint(joint) for joint in (*arm_joints, *hand_joints)]
-    lower = torch.tensor([joint.lower for joint in named])
-    upper = torch.tensor([joint.upper for joint in named])
-    links = tuple(
-        _link(description, joint, (*arm_joints, *hand_joints)) for joint in _outwards(description)
+    joints = [description.joint(joint) for joint in commanded]
+    links: list[Link] = []
+    for joint in _outwards(description):
+        links.append(_link(description, joint, commanded))
+    return Limb(
+        body=embodiment(hand, "right"),
+        root=description.root,
+        links=tuple(links),
+        tips=tips,
+        lower=torch.tensor([joint.lower for joint in joints]),
+        upper=torch.tensor([joint.upper for joint in joints]),
     )
-    return Limb(embodiment(hand, "right"), description.root, links, tips, lower, upper)
 
 
 def _link(description: urdf.Description, joint: urdf.Joint, commanded: Sequence[str]) -> Link:
@@ -148,7 +166,7 @@ def _link(description: urdf.Description, joint: urdf.Joint, commanded: Sequence[
 
 def _outwards(description: urdf.Description) -> list[urdf.Joint]:
     """Joints in an order in which parents come first."""
-    order = []
+    order: list[urdf.Joint] = []
     links = [description.root]
     while links:
         link = links.pop(0)
@@ -160,22 +178,24 @@ def _outwards(description: urdf.Description) -> list[urdf.Joint]:
 
 
 def pinch_cost(source: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
-    """Weighted cost of the lines from thumb to fingers, tips [B, F, 3] of both hands."""
-    pairs = [pair for pair in PAIRS if max(pair) < min(source.shape[1], target.shape[1])]
-    first, second = (torch.tensor(list(column)) for column in zip(*pairs, strict=True))
-    ours = source[:, first] - source[:, second]
-    theirs = target[:, first] - target[:, second]
-    long = ours.norm(dim=-1)
-    wide = theirs.norm(dim=-1)
-    cosine = (
-        nn.functional.normalize(ours, dim=-1, eps=1e-6)
-        * nn.functional.normalize(theirs, dim=-1, eps=1e-6)
-    ).sum(-1)
-    cost = recipe.distance * (long - wide).square() + recipe.direction * (1 - cosine)
-    return (torch.exp(-recipe.reach * long) * cost).mean()
+    """Weighted cost of the lines from thumb to fingers, tips [B, F, 3] of both hands, thumb
+    first.
+    """
+    both = min(source.shape[1], target.shape[1])
+    ours = source[:, :1] - source[:, 1:both]
+    theirs = target[:, :1] - target[:, 1:both]
+    our_length = ours.norm(dim=-1)
+    their_length = theirs.norm(dim=-1)
+    our_direction = nn.functional.normalize(ours, dim=-1, eps=1e-6)
+    their_direction = nn.functional.normalize(theirs, dim=-1, eps=1e-6)
+    cosine = (our_direction * their_direction).sum(-1)
+    stretch = (our_length - their_length).square()
+    cost = recipe.distance * stretch + recipe.direction * (1 - cosine)
+    return (torch.exp(-recipe.reach * our_length) * cost).mean()
 
 
 def _origin(joint: urdf.Joint) -> Tensor:
+    """[4, 4] the joint's frame in its parent's at angle zero."""
     return torch.from_numpy(urdf.placed(joint.xyz, joint.rpy).astype(np.float32))
 
 

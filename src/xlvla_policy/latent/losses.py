@@ -21,52 +21,66 @@ def pinches(tips: Tensor, fingers: Sequence[Finger]) -> Tensor:
     finger.
     """
     thumb = tips[:, fingers.index("thumb")]
-    zero = torch.zeros_like(thumb)
-    return torch.stack(
-        [tips[:, fingers.index(f)] - thumb if f in fingers else zero for f in OPPOSING], dim=1
-    )
+    vectors: list[Tensor] = []
+    for finger in OPPOSING:
+        if finger in fingers:
+            vectors.append(tips[:, fingers.index(finger)] - thumb)
+        else:
+            vectors.append(torch.zeros_like(thumb))
+    return torch.stack(vectors, dim=1)
 
 
 def shared(source: Sequence[Finger], target: Sequence[Finger]) -> Tensor:
     """[4] 1 for every opposing finger that both hands have."""
-    return torch.tensor([float(f in source and f in target) for f in OPPOSING])
+    both = set(source) & set(target)
+    return torch.tensor([float(finger in both) for finger in OPPOSING])
 
 
 def pinch_weight(distance: Tensor, recipe: Recipe, missing: Tensor) -> tuple[Tensor, Tensor]:
     """How much each of a pose's pinches [B, 4] of that distance [m] counts, and how much more if
-    tight; `missing` where there is none.
+    tight; `missing` [B, 4] where there is none.
     """
+    wide = torch.exp(-recipe.reach * distance)
     tight = recipe.tight * torch.exp(-recipe.tight_reach * distance)
     if recipe.focus:
-        tight = tight * torch.softmax(
-            (-distance / recipe.focus).masked_fill(missing, -torch.inf), dim=-1
-        )
-    return torch.exp(-recipe.reach * distance), tight
+        # The nearest finger of a pose gets most of the weight.
+        nearness = (-distance / recipe.focus).masked_fill(missing, -torch.inf)
+        tight = tight * torch.softmax(nearness, dim=-1)
+    return wide, tight
 
 
 def retargeting(source: Tensor, target: Tensor, mask: Tensor, recipe: Recipe) -> Tensor:
     """L2: lengths and directions of the pinches [B, 4, 3] of target against source; mask [B, 4]."""
-    # A millimetre in the norm keeps the direction's gradient finite where tips meet.
-    long, short = (torch.sqrt(d.square().sum(-1) + 1e-6) for d in (source, target))
-    turned = 2 * (1 - (source * target).sum(-1) / (long * short))
-    stretched, stretched_tight = (
-        _flattened((long - short).square(), beyond * LEVER_M)
-        for beyond in (recipe.robust, recipe.robust * recipe.strict)
-    )
-    swung = _flattened(turned, recipe.robust) / 2
-    wide, tight = pinch_weight(long, recipe, source.abs().sum(-1) == 0)
-    cost = (
-        recipe.distance * (wide * stretched + tight * stretched_tight)
-        + (wide + recipe.aim * tight) * recipe.direction * swung
-    )
-    return (mask * cost).sum() / mask.sum()
+    source_length = _length(source)
+    target_length = _length(target)
+    cosine = (source * target).sum(-1) / (source_length * target_length)
+    # Twice 1 - cos is the square of a small angle.
+    angle = _robust(2 * (1 - cosine), recipe.robust) / 2
+    stretch = (source_length - target_length).square()
+    wide_stretch = _robust(stretch, recipe.robust * LEVER_M)
+    tight_stretch = _robust(stretch, recipe.robust * recipe.strict * LEVER_M)
+    missing = source.abs().sum(-1) == 0
+    wide, tight = pinch_weight(source_length, recipe, missing)
+    distance = recipe.distance * (wide * wide_stretch + tight * tight_stretch)
+    direction = (wide + recipe.aim * tight) * recipe.direction * angle
+    return (mask * (distance + direction)).sum() / mask.sum()
 
 
-def _flattened(square: Tensor, beyond: float) -> Tensor:
-    """Squares that grow only linearly in their root, once that is far beyond; 0 leaves them
-    alone.
+def _length(vectors: Tensor) -> Tensor:
+    """Lengths [...] m of vectors [..., 3] m.
+
+    A millimetre in the norm keeps the direction's gradient finite where tips meet.
     """
-    return 2 * beyond * (torch.sqrt(square + beyond**2) - beyond) if beyond else square
+    return torch.sqrt(vectors.square().sum(-1) + 1e-6)
+
+
+def _robust(square: Tensor, beyond: float) -> Tensor:
+    """Squares that grow only linearly in their root, once that is far beyond; 0 leaves them
+    alone (pseudo-Huber).
+    """
+    if not beyond:
+        return square
+    return 2 * beyond * (torch.sqrt(square + beyond**2) - beyond)
 
 
 def roughness(tips: Tensor, paths: int) -> Tensor:
@@ -79,4 +93,5 @@ def roughness(tips: Tensor, paths: int) -> Tensor:
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """L3: KL of the posterior [B, L] to the unit Gaussian, summed over the latent."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean()
+    twice = mean.square() + log_variance.exp() - 1 - log_variance
+    return 0.5 * twice.sum(-1).mean()

@@ -27,6 +27,10 @@ NUDGE = 0.05
 """Size of the step in the latent that continuity is measured with."""
 STEPS = 32
 """Poses on a straight line through the latent."""
+LINES = 128
+"""Straight lines that interpolation is measured on."""
+SEED_STEP = 1_000_003
+"""Between two seeds, so that no two hands' poses are drawn alike."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ class Errors:
 
 @dataclass(frozen=True)
 class Bench:
-    """A codec, a side and the poses [B, J] rad it is measured on, by hand."""
+    """A codec, a side and, by hand, the poses [B, J] rad it is measured on; `pinched` with the
+    finger [B] each pinches, by index in `OPPOSING`.
+    """
 
     codec: Codec
     side: Side
@@ -82,7 +88,7 @@ class Bench:
     random: dict[str, Tensor]
     pinched: dict[str, tuple[Tensor, Tensor]]
     contacts: dict[str, SelfContact]
-    draws: dict[str, Generator]
+    generators: dict[str, Generator]
 
     def encode(self, hand: str, q: Tensor) -> np.ndarray:
         return self.codec.encode(hand, self.side, q.numpy())
@@ -98,14 +104,21 @@ def bench(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -
     """Uniform random poses, and the tightest of `TIGHT` times as many; a hand's are the same
     whatever other hands there are.
     """
-    bodies = {hand: embodiment(catalog.hand(hand), side) for hand in codec.hands}
-    contacts = {hand: SelfContact(catalog.hand(hand), side) for hand in codec.hands}
-    draws = {
-        hand: Generator().manual_seed(1000003 * seed + crc32(hand.encode())) for hand in codec.hands
-    }
-    random = {hand: uniform_poses(body, poses, draws[hand]) for hand, body in bodies.items()}
-    pinched = {hand: tightest(body, TIGHT * poses, draws[hand]) for hand, body in bodies.items()}
-    return Bench(codec, side, bodies, random, pinched, contacts, draws)
+    bodies: dict[str, Embodiment] = {}
+    contacts: dict[str, SelfContact] = {}
+    generators: dict[str, Generator] = {}
+    random: dict[str, Tensor] = {}
+    pinched: dict[str, tuple[Tensor, Tensor]] = {}
+    for hand in codec.hands:
+        entry = catalog.hand(hand)
+        body = embodiment(entry, side)
+        generator = Generator().manual_seed(SEED_STEP * seed + crc32(hand.encode()))
+        bodies[hand] = body
+        contacts[hand] = SelfContact(entry, side)
+        generators[hand] = generator
+        random[hand] = uniform_poses(body, poses, generator)
+        pinched[hand] = tightest(body, TIGHT * poses, generator)
+    return Bench(codec, side, bodies, random, pinched, contacts, generators)
 
 
 Pair = tuple[str, str]
@@ -122,18 +135,16 @@ def evaluate(
     """
     across = across or evaluate_pairs(bench)
     founders = bench.codec.founders.hands
-    rows = {
-        hand: _hand(bench, hand, [across[hand, other] for other in founders if other != hand])
-        for hand in founders
-    }
-    added = [hand for hand in bench.codec.hands if hand not in founders]
-    later = {
-        hand: _hand(
-            bench, hand, [values for (source, _), values in across.items() if source == hand]
-        )
-        for hand in added
-    }
-    return {**rows, "all": mean(rows.values()), **later}
+    rows: dict[str, Metrics] = {}
+    for hand in founders:
+        others = [across[hand, other] for other in founders if other != hand]
+        rows[hand] = _hand(bench, hand, others)
+    rows["all"] = mean(rows.values())
+    for hand in bench.codec.hands:
+        if hand not in founders:
+            others = [values for (source, _), values in across.items() if source == hand]
+            rows[hand] = _hand(bench, hand, others)
+    return rows
 
 
 def evaluate_pairs(bench: Bench) -> dict[Pair, dict[str, float]]:
@@ -145,16 +156,18 @@ def evaluate_pairs(bench: Bench) -> dict[Pair, dict[str, float]]:
 
 
 def _pair(bench: Bench, source: str, target: str) -> dict[str, float]:
-    random = _errors(bench, source, target, bench.random[source])
-    pinch = _errors(bench, source, target, *bench.pinched[source])
+    random_poses = bench.random[source]
+    pinched_poses, finger = bench.pinched[source]
+    random = _errors(bench, source, target, random_poses)
+    pinch = _errors(bench, source, target, pinched_poses, finger)
     accel, jerk = _interpolation(bench, source, target)
     return {
         "pinch_dir_deg": pinch.direction_deg,
         "pinch_dist_mm": pinch.distance_mm,
         "random_dir_deg": random.direction_deg,
         "random_dist_mm": random.distance_mm,
-        "pinch_collision_pct": _collision(bench, source, target, bench.pinched[source][0]),
-        "random_collision_pct": _collision(bench, source, target, bench.random[source]),
+        "pinch_collision_pct": _collision(bench, source, target, pinched_poses),
+        "random_collision_pct": _collision(bench, source, target, random_poses),
         "new_collision_pct": _collision(bench, source, target, _free(bench, source)),
         "interp_accel_mm": accel,
         "interp_jerk_mm": jerk,
@@ -171,47 +184,57 @@ def mirror_mm(codec: Codec, poses: int = 512, seed: int = 1) -> dict[str, float]
 
 
 def mean(rows: Iterable[Metrics]) -> Metrics:
-    values = [row.dict() for row in rows]
-    return Metrics(**{key: float(np.mean([row[key] for row in values])) for key in values[0]})
+    """The mean of every metric over rows."""
+    return Metrics(**_means([row.dict() for row in rows]))
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """By key of the rows, which all have the same."""
+    means: dict[str, float] = {}
+    for key in rows[0]:
+        means[key] = float(np.mean([row[key] for row in rows]))
+    return means
 
 
 def _hand(bench: Bench, hand: str, others: Sequence[Mapping[str, float]]) -> Metrics:
-    across = {key: float(np.mean([other[key] for other in others])) for key in others[0]}
     joint, tip = _reconstruction(bench, hand)
     near_joint, near_tip = _continuity(bench, hand)
-    own = {
-        "recon_joint_rad": joint,
-        "recon_tip_mm": tip,
-        "continuity_joint_rad": near_joint,
-        "continuity_tip_mm": near_tip,
-    }
-    return Metrics(**own, **across, own_jerk_x=jerk_ratio(bench, hand, hand))
+    return Metrics(
+        recon_joint_rad=joint,
+        recon_tip_mm=tip,
+        continuity_joint_rad=near_joint,
+        continuity_tip_mm=near_tip,
+        own_jerk_x=jerk_ratio(bench, hand, hand),
+        **_means(others),
+    )
 
 
 def _reconstruction(bench: Bench, hand: str) -> tuple[float, float]:
     q = bench.random[hand]
     again = bench.decode(hand, bench.encode(hand, q))
-    moved = (bench.tips(hand, again) - bench.tips(hand, q)).norm(dim=-1)
-    return _rms(again - q), 1000 * _rms(moved)
+    distance = (bench.tips(hand, again) - bench.tips(hand, q)).norm(dim=-1)
+    return _rms(again - q), 1000 * _rms(distance)
 
 
 def _continuity(bench: Bench, hand: str) -> tuple[float, float]:
     z = bench.encode(hand, bench.random[hand])
-    nudge = NUDGE * torch.randn(z.shape, generator=bench.draws[hand]).numpy()
-    here = bench.decode(hand, z)
-    there = bench.decode(hand, z + nudge)
-    tips = (bench.tips(hand, there) - bench.tips(hand, here)).norm(dim=-1)
-    return float((there - here).norm(dim=-1).mean()), 1000 * float(tips.mean())
+    nudge = NUDGE * torch.randn(z.shape, generator=bench.generators[hand]).numpy()
+    before = bench.decode(hand, z)
+    after = bench.decode(hand, z + nudge)
+    joints = (after - before).norm(dim=-1)
+    tips = (bench.tips(hand, after) - bench.tips(hand, before)).norm(dim=-1)
+    return float(joints.mean()), 1000 * float(tips.mean())
 
 
 def _errors(
     bench: Bench, source: str, target: str, q: Tensor, finger: Tensor | None = None
 ) -> Errors:
     """Errors of decoded poses; of one `finger` [B] of each, or of all."""
-    ours = bench.bodies[source]
-    theirs = bench.bodies[target]
-    which = None if finger is None else torch.nn.functional.one_hot(finger, len(OPPOSING))
-    return line_errors(ours, theirs, q, bench.decode(target, bench.encode(source, q)), which)
+    which = None
+    if finger is not None:
+        which = torch.nn.functional.one_hot(finger, len(OPPOSING))
+    decoded = bench.decode(target, bench.encode(source, q))
+    return line_errors(bench.bodies[source], bench.bodies[target], q, decoded, which)
 
 
 def line_errors(
@@ -219,19 +242,19 @@ def line_errors(
 ) -> Errors:
     """Mean errors of the lines both hands have; of those `which` [B, 4] marks where given."""
     mask = shared(source.fingers, target.fingers).bool().expand(len(q), -1)
-    mask = mask if which is None else mask & which.bool()
-    want, have = (
-        pinches(body.tips(pose.float()), body.fingers)[mask].double()
-        for body, pose in ((source, q), (target, moved))
-    )
-    angle = torch.atan2(
-        torch.cross(want, have, dim=-1).norm(dim=-1), (want * have).sum(-1)
-    ).rad2deg()
-    distance = (want.norm(dim=-1) - have.norm(dim=-1)).abs()
+    if which is not None:
+        mask = mask & which.bool()
+    wanted = pinches(source.tips(q.float()), source.fingers)[mask].double()
+    actual = pinches(target.tips(moved.float()), target.fingers)[mask].double()
+    sine = torch.cross(wanted, actual, dim=-1).norm(dim=-1)
+    cosine = (wanted * actual).sum(-1)
+    angle = torch.atan2(sine, cosine).rad2deg()
+    distance = (wanted.norm(dim=-1) - actual.norm(dim=-1)).abs()
+    vector = (wanted - actual).norm(dim=-1)
     return Errors(
-        float(angle.mean()),
-        1000 * float(distance.mean()),
-        1000 * float((want - have).norm(dim=-1).mean()),
+        direction_deg=float(angle.mean()),
+        distance_mm=1000 * float(distance.mean()),
+        vector_mm=1000 * float(vector.mean()),
     )
 
 
@@ -239,14 +262,15 @@ def collisions(bench: Bench) -> dict[str, dict[str, float]]:
     """By hand: share [%] of the very poses that are encoded, the sources, that reach into
     themselves.
     """
-    sets = {
-        hand: {"pinch": bench.pinched[hand][0], "random": bench.random[hand]}
-        for hand in bench.codec.hands
-    }
-    return {
-        hand: {name: 100 * bench.contacts[hand].share(q) for name, q in poses.items()}
-        for hand, poses in sets.items()
-    }
+    shares: dict[str, dict[str, float]] = {}
+    for hand in bench.codec.hands:
+        contact = bench.contacts[hand]
+        pinched, _ = bench.pinched[hand]
+        shares[hand] = {
+            "pinch": 100 * contact.share(pinched),
+            "random": 100 * contact.share(bench.random[hand]),
+        }
+    return shares
 
 
 def jerk_ratio(
@@ -259,39 +283,49 @@ def jerk_ratio(
     pose.
     """
     q = motions(bench.bodies[source], rate_hz, Generator().manual_seed(0))
-    there = bench.decode(target, bench.encode(source, q))
-    there = torch.from_numpy(smoothed(there.double().numpy(), rate_hz)) if smooth else there
-    return jerk_per_metre(bench.bodies[target], there) / jerk_per_metre(bench.bodies[source], q)
+    decoded = bench.decode(target, bench.encode(source, q))
+    if smooth:
+        decoded = torch.from_numpy(smoothed(decoded.double().numpy(), rate_hz))
+    jerk = jerk_per_metre(bench.bodies[target], decoded)
+    return jerk / jerk_per_metre(bench.bodies[source], q)
 
 
 def _free(bench: Bench, hand: str) -> Tensor:
     """The random poses and pinches of a hand that do not reach into themselves."""
-    q = torch.cat([bench.random[hand], bench.pinched[hand][0]])
+    pinched, _ = bench.pinched[hand]
+    q = torch.cat([bench.random[hand], pinched])
     return q[bench.contacts[hand].deepest(q) <= TOLERANCE_M]
 
 
 def _collision(bench: Bench, source: str, target: str, q: Tensor) -> float:
-    return 100 * bench.contacts[target].share(bench.decode(target, bench.encode(source, q)))
+    """Share [%] of the poses decoded by the target that reach into themselves."""
+    decoded = bench.decode(target, bench.encode(source, q))
+    return 100 * bench.contacts[target].share(decoded)
 
 
 def _interpolation(bench: Bench, source: str, target: str) -> tuple[float, float]:
     """Mean size [mm] of second and third differences of the target's fingertips between two latents
     of the source.
     """
-    z = bench.encode(source, bench.random[source][:128])
+    start = bench.encode(source, bench.random[source][:LINES])
+    end = np.roll(start, 1, axis=0)
     part = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None, None]
-    path = (1 - part) * z[None] + part * np.roll(z, 1, axis=0)[None]
+    path = (1 - part) * start[None] + part * end[None]
     q = bench.decode(target, path)
     tips = bench.tips(target, q.flatten(0, 1)).unflatten(0, q.shape[:2])
-    accel, jerk = (1000 * float(tips.diff(n, dim=0).norm(dim=-1).mean()) for n in (2, 3))
-    return accel, jerk
+    accel = tips.diff(2, dim=0).norm(dim=-1).mean()
+    jerk = tips.diff(3, dim=0).norm(dim=-1).mean()
+    return 1000 * float(accel), 1000 * float(jerk)
 
 
 def _mirror_mm(codec: Codec, hand: str, poses: int, seed: int) -> float:
-    left, right = (embodiment(catalog.hand(hand), side) for side in ("left", "right"))
+    left = embodiment(catalog.hand(hand), "left")
+    right = embodiment(catalog.hand(hand), "right")
     q = uniform_poses(left, poses, Generator().manual_seed(seed))
-    twin = torch.from_numpy(codec.decode(hand, "right", codec.encode(hand, "left", q.numpy())))
-    return 1000 * _rms((right.tips(twin) - left.tips(q)).norm(dim=-1))
+    latents = codec.encode(hand, "left", q.numpy())
+    twin = torch.from_numpy(codec.decode(hand, "right", latents))
+    distance = (right.tips(twin) - left.tips(q)).norm(dim=-1)
+    return 1000 * _rms(distance)
 
 
 def _rms(error: Tensor) -> float:

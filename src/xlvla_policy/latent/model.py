@@ -13,26 +13,26 @@ from torch import Tensor, nn
 from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.recipe import Recipe
 
-ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "silu": nn.SiLU}
+LOG_VARIANCE = (-16, 4)
+"""Outside of it the exponential of a log-variance is of no use to training."""
 
 
 class Coder(nn.Module):
     """Encoder and decoder of one embodiment."""
 
-    middle: Tensor
-    reach: Tensor
-
     def __init__(self, body: Embodiment, recipe: Recipe):
         super().__init__()
         self.encoder = Mlp((body.width, *recipe.encoder, 2 * recipe.latent), recipe)
         self.decoder = Mlp((recipe.latent, *recipe.decoder, body.width), recipe)
-        self.register_buffer("middle", (body.lower + body.upper) / 2)
-        self.register_buffer("reach", (body.upper - body.lower) / 2)
+        self.middle = nn.Buffer((body.lower + body.upper) / 2)
+        self.reach = nn.Buffer((body.upper - body.lower) / 2)
 
     def encode(self, q: Tensor) -> tuple[Tensor, Tensor]:
         """Joints [B, J] rad to mean and log-variance [B, L] of the latent."""
-        mean, log_variance = self.encoder((q - self.middle) / self.reach).chunk(2, dim=-1)
-        return mean, log_variance.clamp(-16, 4)
+        posterior = self.encoder((q - self.middle) / self.reach)
+        mean, log_variance = posterior.chunk(2, dim=-1)
+        return mean, log_variance.clamp(*LOG_VARIANCE)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents [B, L] to joints [B, J] rad."""
@@ -56,18 +56,23 @@ class Mlp(nn.Sequential):
     """Linear layers with (normalisation and) activation between them."""
 
     def __init__(self, widths: Sequence[int], recipe: Recipe):
+        *hidden, outputs = widths
         layers: list[nn.Module] = []
-        for before, after in pairwise(widths[:-1]):
-            norm = [nn.LayerNorm(after)] if recipe.normalised else []
-            layers += [nn.Linear(before, after), *norm, ACTIVATIONS[recipe.activation]()]
-        super().__init__(*layers, nn.Linear(widths[-2], widths[-1]))
+        for before, after in pairwise(hidden):
+            layers.append(nn.Linear(before, after))
+            if recipe.normalised:
+                layers.append(nn.LayerNorm(after))
+            layers.append(ACTIVATIONS[recipe.activation]())
+        layers.append(nn.Linear(hidden[-1], outputs))
+        super().__init__(*layers)
         self.coarse = False
 
     def forward(self, input: Tensor) -> Tensor:
         """With `coarse` the hidden layers multiply in bfloat16, several times as fast."""
         if not self.coarse:
             return super().forward(input)
+        *hidden, last = self
         with torch.autocast("cpu", torch.bfloat16):
-            for layer in list(self)[:-1]:
+            for layer in hidden:
                 input = layer(input)
-        return self[-1](input.float())
+        return last(input.float())

@@ -1,14 +1,14 @@
 """Trains encoder and decoder of one more hand for an existing latent, while the networks of other
 hands stay identical to the bit.
 
-The newcomer's encoder is told what the others' frozen decoders make of its latents, its decoder is
-shown the latents of their frozen encoders; the losses are those of joint training.
+The new hand's encoder learns from what the others' frozen decoders make of its latents, its decoder
+from the latents of their frozen encoders; the losses are those of joint training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,19 @@ from torch import Tensor, nn
 from xlvla import catalog
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla_policy.latent.embodiment import Embodiment
+from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.model import Coder, Mlp
 from xlvla_policy.latent.objective import Losses
 from xlvla_policy.latent.recipe import DEFAULT, Recipe
-from xlvla_policy.latent.schedule import Phase, phases
+from xlvla_policy.latent.schedule import Plan, phases
 from xlvla_policy.latent.soundness import require_sound
 from xlvla_policy.latent.training import Trainer
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 4000
 OWN = 2.0
-"""How much more its own reconstruction weighs than in joint training, which has four times as many
-steps.
+"""How much more the new hand's own reconstruction weighs than in joint training, which has four
+times as many steps.
 """
 SPREAD = -9.5
 """Log-variance of the latents of frozen encoders, which a weights file does not keep: sampled ones
@@ -39,66 +39,89 @@ scatter about that much.
 """
 
 
-class NewHandTrainer(Trainer):
+@dataclass(frozen=True)
+class Base:
+    """The codec that a hand is added to, with its tensors but those of an earlier addition of the
+    same hand.
+    """
+
+    codec: Codec
+    tensors: Mapping[str, Tensor]
+
+
+class NewHandTrainer:
     """A training run in which one hand learns and all others of a weights file are frozen."""
 
     def __init__(
         self, base: Path, hand: str, steps: int = STEPS, seed: int = 0, recipe: Recipe = DEFAULT
     ):
-        self.codec, self.tensors = _base(base, hand)
-        self.newcomer = hand
-        others = tuple(name for name in self.codec.hands if name != hand)
-        super().__init__(shaped(recipe, self.codec, self.tensors, steps), (*others, hand), seed)
-        for body in self.bodies:
-            if body.hand.name != hand:
-                load(self.coders[body.name], self.tensors, body.name, self.codec.latent_dim)
+        """`recipe` gives the losses and rates, the file the networks' shape.
 
-    def _bodies(self) -> list[Embodiment]:
-        return [
-            body
-            for body in super()._bodies()
-            if body.hand.name == self.newcomer or self._teaches(body)
-        ]
-
-    def _phases(self) -> tuple[Phase, ...]:
-        return phases(self.recipe, twins=True)
-
-    @property
-    def learning(self) -> list[Embodiment]:
-        return [body for body in self.bodies if body.hand.name == self.newcomer]
-
-    @property
-    def _frozen_weight(self) -> float:
-        """Frozen decoders together weigh as much as the newcomer's own."""
-        return 1 / (len(self.bodies) - len(self.learning))
-
-    def _teaches(self, body: Embodiment) -> bool:
-        """Right hands shaped the latent; one without a finger to compare says nothing."""
-        return not body.second and len({*body.fingers} & {*catalog.hand(self.newcomer).tips}) > 1
+        Raises:
+            XlvlaError: the hand is unknown or unsound, shaped the latent itself, or no hand of the
+                file has two of its fingers.
+        """
+        self.hand = hand
+        self.base = _base(base, hand)
+        others = tuple(name for name in self.base.codec.hands if name != hand)
+        hands = (*others, hand)
+        frozen: list[Embodiment] = []
+        learning: list[Embodiment] = []
+        bodies: list[Embodiment] = []
+        for body in embodiments([catalog.hand(name) for name in hands]):
+            if body.hand.name == hand:
+                learning.append(body)
+            elif _teaches(body, hand):
+                frozen.append(body)
+            else:
+                continue
+            bodies.append(body)
+        if not frozen:
+            raise XlvlaError(
+                f"no hand of {base} has two fingers that '{hand}' has too, so none can teach it: "
+                "name the fingers of its tips as theirs are named"
+            )
+        shape = shaped(recipe, self.base.codec, self.base.tensors, steps)
+        plan = Plan(
+            hands,
+            bodies,
+            phases(shape, twins=True),
+            {"left": learning},
+            # Frozen decoders together weigh as much as the new hand's own.
+            frozen_weight=1 / len(frozen),
+        )
+        self.trainer = Trainer(shape, seed=seed, plan=plan)
+        for body in frozen:
+            coder = self.trainer.coders[body.name]
+            load(coder, self.base.tensors, body.name, self.base.codec.latent_dim)
 
     def write(self, out: Path) -> None:
-        """The base's weights, untouched, with the newcomer's beside them."""
-        tensors = dict(self.tensors)
-        for body in self.learning:
-            tensors |= coder_tensors(body.name, self.coders[body.name], self.recipe.latent)
+        """The base's weights, untouched, with the new hand's beside them."""
+        trainer = self.trainer
+        tensors = dict(self.base.tensors)
+        for body in trainer.learning:
+            coder = trainer.coders[body.name]
+            tensors.update(coder_tensors(body.name, coder, trainer.recipe.latent))
         save(tensors, self._card(), out)
 
     def _card(self) -> dict[str, Any]:
-        card = dict(self.codec.card)
-        entry = {side: hand_entry(body, side) for body in self.learning for side in body.sides}
-        hands = {**card["hands"], self.newcomer: entry}
+        trainer = self.trainer
+        entry: dict[str, Any] = {}
+        for body in trainer.learning:
+            for side in body.sides:
+                entry[side] = hand_entry(body, side)
+        card = dict(self.base.codec.card)
+        hands = {**card["hands"], self.hand: entry}
+        card["hands"] = dict(sorted(hands.items()))
         about = {
-            "recipe": asdict(self.recipe),
-            "seed": self.seed,
-            "minutes": round(self.seconds / 60, 2),
+            "recipe": asdict(trainer.recipe),
+            "seed": trainer.seed,
+            "minutes": round(trainer.seconds / 60, 2),
         }
-        added = {**card.get("added", {}), self.newcomer: about}
-        return {
-            **card,
-            "hands": dict(sorted(hands.items())),
-            "added": added,
-            "latent": self.codec.hash,
-        }
+        card["added"] = {**card.get("added", {}), self.hand: about}
+        # Policies keep working: the latent is still the base's.
+        card["latent"] = self.base.codec.hash
+        return card
 
 
 def add(
@@ -106,16 +129,19 @@ def add(
 ) -> None:
     """Trains to the end and writes all weights to `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for losses in run.run():
+    for losses in run.trainer.run():
         if progress:
-            progress(run.step, losses)
+            progress(run.trainer.step, losses)
     run.write(out)
 
 
-def _base(path: Path, hand: str) -> tuple[Codec, dict[str, Tensor]]:
-    """The codec that is extended, with its tensors but those of an earlier addition of the same
-    hand.
-    """
+def _teaches(body: Embodiment, hand: str) -> bool:
+    """Right hands shaped the latent; one without a finger to compare has nothing to teach."""
+    common = set(body.fingers) & set(catalog.hand(hand).tips)
+    return not body.second and len(common) > 1
+
+
+def _base(path: Path, hand: str) -> Base:
     require_sound(catalog.hand(hand))
     codec = Codec.load(path)
     if hand in codec.hands and hand not in codec.card.get("added", {}):
@@ -123,33 +149,30 @@ def _base(path: Path, hand: str) -> tuple[Codec, dict[str, Tensor]]:
             f"'{hand}' shaped the latent of {path}; only hands that came later can be taught anew: "
             "`xlvla codec train`"
         )
-    tensors = load_file(path)
-    old = {f"{entry['network']}." for entry in codec.card["hands"].get(hand, {}).values()}
-    return codec, {
-        name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(old))
-    }
+    earlier = codec.card["hands"].get(hand, {}).values()
+    prefixes = tuple(f"{entry['network']}." for entry in earlier)
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in load_file(path).items():
+        if not name.startswith(prefixes):
+            tensors[name] = tensor
+    return Base(codec, tensors)
 
 
 def shaped(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: int) -> Recipe:
     """The recipe with the networks' shape of the base; all steps are those of a left hand, which
     joins a latent that exists.
     """
-    network = next(iter(codec.card["hands"].values()))["right"]["network"]
-    encoder, decoder = (_widths(tensors, f"{network}.{half}") for half in ("encoder", "decoder"))
-    normalised = f"{network}.encoder.0.gain" in tensors
-    shape = replace(
+    first = next(iter(codec.card["hands"].values()))
+    network = first["right"]["network"]
+    return replace(
         recipe.settled,
-        encoder=encoder,
-        decoder=decoder,
+        name="newcomer",
+        encoder=_widths(tensors, f"{network}.encoder"),
+        decoder=_widths(tensors, f"{network}.decoder"),
         latent=codec.latent_dim,
         activation=codec.card["activation"],
-    )
-    own = OWN * recipe.reconstruction
-    return replace(
-        shape,
-        name="newcomer",
-        reconstruction=own,
-        normalised=normalised,
+        normalised=f"{network}.encoder.0.gain" in tensors,
+        reconstruction=OWN * recipe.reconstruction,
         steps=0,
         left_steps=steps,
         settle_steps=0,
@@ -159,8 +182,10 @@ def shaped(recipe: Recipe, codec: Codec, tensors: Mapping[str, Tensor], steps: i
 
 def _widths(tensors: Mapping[str, Tensor], prefix: str) -> tuple[int, ...]:
     """Hidden widths of a network in a weights file."""
-    count = sum(name.startswith(f"{prefix}.") and name.endswith(".weight") for name in tensors)
-    return tuple(tensors[f"{prefix}.{index}.weight"].shape[1] for index in range(count - 1))
+    layers = 0
+    while f"{prefix}.{layers}.weight" in tensors:
+        layers += 1
+    return tuple(tensors[f"{prefix}.{index}.weight"].shape[1] for index in range(layers - 1))
 
 
 @torch.no_grad()
@@ -175,18 +200,17 @@ def load(coder: Coder, tensors: Mapping[str, Tensor], name: str, latent: int) ->
 
 
 def _load_network(network: Mlp, tensors: Mapping[str, Tensor], prefix: str, outputs: int) -> None:
+    """`outputs` are those of the last layer that the file has: an encoder's mean, not its
+    variance.
+    """
+    last = network[-1]
     index = -1
     for layer in network:
         if isinstance(layer, nn.Linear):
             index += 1
-            layer.weight[: outputs if layer is network[-1] else None] = tensors[
-                f"{prefix}.{index}.weight"
-            ].T.float()
-            layer.bias[: outputs if layer is network[-1] else None] = tensors[
-                f"{prefix}.{index}.bias"
-            ].float()
+            rows = outputs if layer is last else layer.out_features
+            layer.weight[:rows] = tensors[f"{prefix}.{index}.weight"].T.float()
+            layer.bias[:rows] = tensors[f"{prefix}.{index}.bias"].float()
         elif isinstance(layer, nn.LayerNorm):
-            layer.weight[:], layer.bias[:] = (
-                tensors[f"{prefix}.{index}.gain"].float(),
-                tensors[f"{prefix}.{index}.shift"].float(),
-            )
+            layer.weight[:] = tensors[f"{prefix}.{index}.gain"].float()
+            layer.bias[:] = tensors[f"{prefix}.{index}.shift"].float()

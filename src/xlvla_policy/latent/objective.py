@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -33,11 +33,16 @@ class Losses:
 
 @dataclass(frozen=True)
 class EmbodimentBatch:
-    """One embodiment's part of a batch: poses [B, J] rad, their fingertips, pinches and sampled
-    latents, and paths.
+    """One embodiment's part of a batch: poses, what its encoder makes of them, and paths.
 
     Args:
-        free: whether poses that are looked at are free of self-contact; empty where nobody looks.
+        q: [B, J] rad.
+        tips: [B, F, 3] m.
+        pinches: [B, 4, 3] m.
+        mean, log_variance: [B, L] of the posterior.
+        latent: [B, L] sampled from it.
+        free: whether the poses that are checked for self-contact are free of it; empty where none
+            is checked.
         path: [8 N, L] first points, then second ones, ... of N straight lines between two latents;
             then latents of N lines of poses.
     """
@@ -46,22 +51,59 @@ class EmbodimentBatch:
     q: Tensor
     tips: Tensor
     pinches: Tensor
+    mean: Tensor
+    log_variance: Tensor
     latent: Tensor
     free: Tensor
     path: Tensor
 
     def every(self, stride: int, turn: int) -> EmbodimentBatch:
         """Every n-th pose, others each turn."""
-        q, tips, lines, latent = (
-            part[turn % stride :: stride] for part in (self.q, self.tips, self.pinches, self.latent)
+        kept = slice(turn % stride, None, stride)
+        return replace(
+            self,
+            q=self.q[kept],
+            tips=self.tips[kept],
+            pinches=self.pinches[kept],
+            mean=self.mean[kept],
+            log_variance=self.log_variance[kept],
+            latent=self.latent[kept],
         )
-        return EmbodimentBatch(self.body, q, tips, lines, latent, self.free, self.path)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The poses [B, J] rad that a decoder makes of one source's latents, and their fingertips
+    [B, F, 3] m.
+    """
+
+    source: EmbodimentBatch
+    q: Tensor
+    tips: Tensor
+
+
+@dataclass(frozen=True)
+class DecoderLosses:
+    """Losses of one decoder; `form` is the weighted cost of rough paths and of self-contact."""
+
+    reconstruction: Tensor
+    retargeting: Tensor
+    twin: Tensor
+    form: Tensor
+
+    def weighted(self, weight: float) -> DecoderLosses:
+        return DecoderLosses(
+            weight * self.reconstruction,
+            weight * self.retargeting,
+            weight * self.twin,
+            weight * self.form,
+        )
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Whose networks learn, and what each of the frozen decoders weighs beside those; paths are
-    only followed where `exact`.
+    """Whose networks learn, and what each of the frozen decoders weighs beside those; paths and
+    self-contact only count where `exact`.
     """
 
     learning: Sequence[Embodiment]
@@ -71,8 +113,8 @@ class Roles:
 
 @dataclass(frozen=True)
 class Objective:
-    """The losses of a batch of poses [B, J] rad by embodiment; every `turn` other ones are shown to
-    other hands.
+    """The losses of a batch of poses [B, J] rad by embodiment; the poses that other hands are shown
+    differ from one `turn` to the next.
     """
 
     bodies: Sequence[Embodiment]
@@ -83,55 +125,52 @@ class Objective:
     def __call__(
         self, poses: Mapping[str, Tensor], roles: Roles, generator: Generator, turn: int = 0
     ) -> Losses:
-        present = [body for body in self.bodies if body.name in poses]
-        posteriors = [self.coders[body.name].encode(poses[body.name]) for body in present]
-        drawn = zip(present, posteriors, strict=True)
-        sources = {
-            body.name: self.source(body, poses[body.name], *posterior, roles, generator, turn)
-            for body, posterior in drawn
-        }
-        each = [
-            self._target(target, self._sources(target, sources, roles), roles, turn)
-            for target in present
-        ]
-        reconstruction, retargeted, twin, form = (
-            torch.stack(part).sum() / len(roles.learning) for part in zip(*each, strict=True)
+        sources: list[EmbodimentBatch] = []
+        for body in self.bodies:
+            if body.name in poses:
+                sources.append(self.source(body, poses[body.name], roles, generator, turn))
+        decoders = [self._decoder(source.body, sources, roles, turn) for source in sources]
+        count = len(roles.learning)
+        reconstruction = _sum([decoder.reconstruction for decoder in decoders]) / count
+        retargeted = _sum([decoder.retargeting for decoder in decoders]) / count
+        twin = _sum([decoder.twin for decoder in decoders]) / count
+        form = _sum([decoder.form for decoder in decoders]) / count
+        divergences = [divergence(source.mean, source.log_variance) for source in sources]
+        kl = torch.stack(divergences).mean()
+        recipe = self.recipe
+        total = (
+            recipe.reconstruction * reconstruction
+            + retargeted
+            + recipe.twin * twin
+            + form
+            + recipe.kl * kl
         )
-        kl = torch.stack([divergence(*posterior) for posterior in posteriors]).mean()
-        r = self.recipe
-        total = r.reconstruction * reconstruction + retargeted + r.twin * twin + form + r.kl * kl
         return Losses(total, reconstruction, retargeted, twin, kl)
 
     def source(
-        self,
-        body: Embodiment,
-        q: Tensor,
-        mean: Tensor,
-        log_variance: Tensor,
-        roles: Roles,
-        generator: Generator,
-        turn: int,
+        self, body: Embodiment, q: Tensor, roles: Roles, generator: Generator, turn: int
     ) -> EmbodimentBatch:
-        noise = (
-            torch.randn(mean.shape, generator=generator)
-            if self.recipe.sampled
-            else torch.zeros_like(mean)
-        )
+        """Poses [B, J] rad of an embodiment, encoded."""
+        mean, log_variance = self.coders[body.name].encode(q)
+        if self.recipe.sampled:
+            noise = torch.randn(mean.shape, generator=generator)
+        else:
+            noise = torch.zeros_like(mean)
         tips = body.tips(q)
         latent = mean + torch.exp(0.5 * log_variance) * noise
-        path = (
-            self._path(body, q, mean, generator) if roles.exact and self.recipe.paths else mean[:0]
+        path = mean[:0]
+        if roles.exact and self.recipe.paths:
+            path = self._path(body, q, mean, generator)
+        free = q[:0, 0]
+        if roles.exact and self.contacts:
+            shown = q[turn % self.recipe.stride :: self.recipe.stride]
+            free = self.contacts[body.name].deepest(self._checked(shown, turn)) < TOLERANCE_M
+        return EmbodimentBatch(
+            body, q, tips, pinches(tips, body.fingers), mean, log_variance, latent, free, path
         )
-        shown = q[turn % self.recipe.stride :: self.recipe.stride]
-        free = (
-            self.contacts[body.name].deepest(self._look(shown, turn)) < TOLERANCE_M
-            if self.contacts and roles.exact
-            else q[:0, 0]
-        )
-        return EmbodimentBatch(body, q, tips, pinches(tips, body.fingers), latent, free, path)
 
-    def _look(self, q: Tensor, turn: int) -> Tensor:
-        """Every turn some of the poses are looked at for collisions."""
+    def _checked(self, q: Tensor, turn: int) -> Tensor:
+        """Some of the poses [B, J], others each turn: checking all for self-contact is too slow."""
         stride = max(1, len(q) // self.recipe.looks)
         return q[turn % stride :: stride]
 
@@ -142,102 +181,96 @@ class Objective:
         uniform = round(len(q) * self.recipe.mixture[0] / sum(self.recipe.mixture))
         count = min(self.recipe.paths, uniform // 2) // 2
         ends = torch.randperm(uniform, generator=generator)[: 4 * count].unflatten(0, (4, -1))
+        from_pose, to_pose, from_latent, to_latent = ends
         start = torch.rand(2, count, 1, generator=generator) * (1 - 3 * SPACING)
         part = start[:, None] + SPACING * torch.arange(4.0)[:, None, None]
-        moved, blended = (
-            torch.lerp(x[a], x[b], w).flatten(0, 1)
-            for x, a, b, w in zip((q, mean), ends[::2], ends[1::2], part, strict=True)
-        )
-        return torch.cat([blended, self.coders[body.name].encode(moved)[0]])
+        moved = torch.lerp(q[from_pose], q[to_pose], part[0]).flatten(0, 1)
+        blended = torch.lerp(mean[from_latent], mean[to_latent], part[1]).flatten(0, 1)
+        encoded, _ = self.coders[body.name].encode(moved)
+        return torch.cat([blended, encoded])
 
-    def _sources(
-        self, target: Embodiment, sources: Mapping[str, EmbodimentBatch], roles: Roles
-    ) -> list[EmbodimentBatch]:
-        """Whose latents a decoder is shown: everybody's, or where it is frozen only those of
-        encoders that learn.
-        """
-        shown = (
-            sources.values()
-            if target in roles.learning
-            else (sources[body.name] for body in roles.learning)
-        )
-        return list(shown)
-
-    def _target(
-        self, target: Embodiment, sources: list[EmbodimentBatch], roles: Roles, turn: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Reconstruction, retargeting and twin loss of one decoder, and what its roughness and its
-        collisions cost.
-        """
-        sources = [
-            source if source.body is target else source.every(self.recipe.stride, turn)
-            for source in sources
-        ]
-        paths = [source.path for source in sources if source.body is not target]
-        q = self.coders[target.name].decode(
-            torch.cat([*(source.latent for source in sources), *paths])
-        )
+    def _decoder(
+        self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int
+    ) -> DecoderLosses:
+        """The losses of one decoder on the latents it is shown."""
+        learns = target in roles.learning
+        shown = self._shown(target, sources, roles, turn)
+        paths = [source.path for source in shown if source.body is not target]
+        lengths = [len(source.q) for source in shown]
+        poses = sum(lengths)
+        latents = [source.latent for source in shown]
+        q = self.coders[target.name].decode(torch.cat([*latents, *paths]))
         tips = target.tips(q)
-        sizes = [len(source.q) for source in sources]
-        form = self.recipe.smooth * roughness(tips[sum(sizes) :], 2 * len(paths))
-        q = q[: sum(sizes)]
-        tips = tips[: sum(sizes)]
-        mask = torch.cat([_mask(source.body, target, len(source.q)) for source in sources])
+        form = self.recipe.smooth * roughness(tips[poses:], 2 * len(paths))
+        q = q[:poses]
+        tips = tips[:poses]
+        masks = [_mask(source.body, target, len(source.q)) for source in shown]
         retargeted = retargeting(
-            torch.cat([source.pinches for source in sources]),
+            torch.cat([source.pinches for source in shown]),
             pinches(tips, target.fingers),
-            mask,
+            torch.cat(masks),
             self.recipe,
         )
-        arrived = list(zip(sources, q.split(sizes), tips.split(sizes), strict=True))
-        own = [
-            (decoded - source.q).square().mean()
-            for source, decoded, _ in arrived
-            if source.body is target
-        ]
-        twin = [
-            (there - source.tips).square().sum(-1).mean()
-            for source, _, there in arrived
-            if _are_twins(source.body, target)
-        ]
+        decoded: list[Decoded] = []
+        for source, part, its_tips in zip(
+            shown, q.split(lengths), tips.split(lengths), strict=True
+        ):
+            decoded.append(Decoded(source, part, its_tips))
+        reconstruction = torch.zeros(())
+        twin = torch.zeros(())
+        for each in decoded:
+            if each.source.body is target:
+                reconstruction = reconstruction + (each.q - each.source.q).square().mean()
+            elif each.source.body.hand is target.hand:
+                twin = twin + (each.tips - each.source.tips).square().sum(-1).mean()
         if self.contacts and roles.exact:
-            form = form + self.recipe.clear * self.collision(target, arrived, turn)
-        parts = (sum(own, torch.zeros(())), retargeted, sum(twin, torch.zeros(())), form)
-        return parts if target in roles.learning else tuple(roles.frozen * part for part in parts)  # pyright: ignore[reportReturnType]
+            form = form + self.recipe.clear * self.collision(target, decoded, turn)
+        losses = DecoderLosses(reconstruction, retargeted, twin, form)
+        return losses if learns else losses.weighted(roles.frozen)
 
-    def collision(
-        self,
-        target: Embodiment,
-        arrived: Sequence[tuple[EmbodimentBatch, Tensor, Tensor]],
-        turn: int,
-    ) -> Tensor:
+    def _shown(
+        self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int
+    ) -> list[EmbodimentBatch]:
+        """What a decoder is shown: all of its own poses, and some of each other hand's.
+
+        A frozen decoder is shown only what encoders that learn make: the rest cannot change.
+        """
+        shown: list[EmbodimentBatch] = []
+        for source in sources:
+            if target not in roles.learning and source.body not in roles.learning:
+                continue
+            if source.body is target:
+                shown.append(source)
+            else:
+                shown.append(source.every(self.recipe.stride, turn))
+        return shown
+
+    def collision(self, target: Embodiment, decoded: Sequence[Decoded], turn: int) -> Tensor:
         """Mean depth [m], summed over pairs of links, to which decoded poses reach into themselves
         though the source's do not.
 
         What a source does to itself no other hand can copy without doing so too.
         """
-        others = [(source, q) for source, q, _ in arrived if source.body is not target]
-        deep = (
-            self.contacts[target.name](torch.cat([self._look(q, turn) for _, q in others]))
-            .clamp(min=0)
-            .sum(dim=1)
-        )
-        return (torch.cat([source.free for source, _ in others]) * deep).mean()
+        others = [each for each in decoded if each.source.body is not target]
+        checked = torch.cat([self._checked(each.q, turn) for each in others])
+        free = torch.cat([each.source.free for each in others])
+        depth = self.contacts[target.name](checked).clamp(min=0).sum(dim=1)
+        return (free * depth).mean()
 
 
 def objective(bodies: Sequence[Embodiment], coders: Coders, recipe: Recipe) -> Objective:
-    contacts = (
-        {body.name: SelfContact(body.hand, body.sides[0]) for body in bodies}
-        if recipe.clear
-        else {}
-    )
+    contacts: dict[str, SelfContact] = {}
+    if recipe.clear:
+        for body in bodies:
+            contacts[body.name] = SelfContact(body.hand, body.sides[0])
     return Objective(bodies, coders, recipe, contacts)
 
 
-def _are_twins(a: Embodiment, b: Embodiment) -> bool:
-    return a.hand is b.hand and a is not b
+def _sum(losses: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).sum()
 
 
 def _mask(source: Embodiment, target: Embodiment, count: int) -> Tensor:
+    """[count, 4] 1 for every pinch that is retargeted; a hand's own poses are reconstructed."""
     mask = shared(source.fingers, target.fingers) * (source is not target)
     return mask.expand(count, -1)

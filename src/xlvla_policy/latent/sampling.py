@@ -10,8 +10,11 @@ from xlvla_policy.latent.losses import OPPOSING, pinches
 from xlvla_policy.latent.recipe import Recipe
 
 TIGHT = 40
-"""A pose in so many is a pinch: those whose thumb is nearest to a finger."""
+"""One random pose in `TIGHT` is a pinch: those whose thumb is nearest to a finger."""
 NOISE_RAD = 0.01
+"""Standard deviation that is added to a pinch's joints each time it is drawn."""
+CLOSING_RATE = 0.03
+"""Adam's learning rate for closing a pinch [rad per step]."""
 CHUNK = 131072
 """Poses whose fingertips are computed at once."""
 
@@ -29,10 +32,10 @@ class Sampler:
         self.generator = generator
         total = sum(recipe.mixture)
         self.counts = [round(recipe.batch * share / total) for share in recipe.mixture[1:]]
+        # What rounding leaves over is uniform.
         self.counts.insert(0, recipe.batch - sum(self.counts))
-        self.pinches = torch.cat(
-            [tightest(body, recipe.pool, generator)[0], closed(body, recipe.templates, generator)]
-        )
+        tight, _ = tightest(body, recipe.pool, generator)
+        self.pinches = torch.cat([tight, closed(body, recipe.templates, generator)])
         self.open = torch.zeros_like(body.lower).clamp(body.lower, body.upper)
 
     def __call__(self) -> Tensor:
@@ -54,44 +57,47 @@ class Sampler:
 
     def _half_open(self, count: int) -> Tensor:
         part = torch.rand(count, 1, generator=self.generator)
-        return self.open + part * (uniform_poses(self.body, count, self.generator) - self.open)
+        poses = uniform_poses(self.body, count, self.generator)
+        return self.open + part * (poses - self.open)
 
     def _extreme(self, count: int) -> Tensor:
         # sin^2 of a uniform angle crowds at both ends of [0, 1].
-        part = torch.sin(
-            torch.rand(count, self.body.width, generator=self.generator) * torch.pi / 2
-        ).square()
+        angle = torch.rand(count, self.body.width, generator=self.generator) * torch.pi / 2
+        part = torch.sin(angle).square()
         return self.body.lower + part * (self.body.upper - self.body.lower)
 
 
 def uniform_poses(body: Embodiment, count: int, generator: Generator) -> Tensor:
-    return body.lower + torch.rand(count, body.width, generator=generator) * (
-        body.upper - body.lower
-    )
+    """Poses [count, J] rad, uniform within the joint limits."""
+    part = torch.rand(count, body.width, generator=generator)
+    return body.lower + part * (body.upper - body.lower)
 
 
 def tightest(body: Embodiment, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """The tightest 1 in `TIGHT` of so many random poses [count / TIGHT, J], and the finger of
-    `OPPOSING` that pinches.
+    """The tightest 1 in `TIGHT` of `count` random poses [count / TIGHT, J] rad, and the finger that
+    pinches, by index in `OPPOSING`.
     """
     q = uniform_poses(body, count, generator)
-    distance, finger = torch.cat([_distances(body, part) for part in q.split(CHUNK)]).min(dim=1)
-    chosen = distance.topk(count // TIGHT, largest=False).indices
-    return q[chosen], finger[chosen]
+    distances = torch.cat([_distances(body, part) for part in q.split(CHUNK)])
+    distance, finger = distances.min(dim=1)
+    tight = distance.topk(count // TIGHT, largest=False).indices
+    return q[tight], finger[tight]
 
 
 def closed(body: Embodiment, count: int, generator: Generator, steps: int = 60) -> Tensor:
-    """Random poses [count, J] after the thumb and one finger each have been moved towards each
+    """Random poses [count, J] rad after the thumb and one finger each have been moved towards each
     other.
     """
-    start = uniform_poses(body, count, generator)
-    fingers = torch.tensor([i for i, finger in enumerate(OPPOSING) if finger in body.fingers])
-    finger = fingers[torch.randint(len(fingers), (count,), generator=generator)]
-    q = start.clone().requires_grad_()
-    adam = torch.optim.Adam([q], lr=0.03)
+    q = uniform_poses(body, count, generator)
+    columns = [column for column, finger in enumerate(OPPOSING) if finger in body.fingers]
+    drawn = torch.randint(len(columns), (count,), generator=generator)
+    pinching = torch.tensor(columns)[drawn]
+    q.requires_grad_()
+    adam = torch.optim.Adam([q], lr=CLOSING_RATE)
     for _ in range(steps):
         adam.zero_grad()
-        _distances(body, q).gather(1, finger[:, None]).sum().backward()
+        distance = _distances(body, q).gather(1, pinching[:, None])
+        distance.sum().backward()
         adam.step()
         with torch.no_grad():
             q.clamp_(body.lower, body.upper)
@@ -101,4 +107,5 @@ def closed(body: Embodiment, count: int, generator: Generator, steps: int = 60) 
 def _distances(body: Embodiment, q: Tensor) -> Tensor:
     """Thumb to finger [B, 4] m; infinite where the hand lacks the finger."""
     missing = torch.tensor([finger not in body.fingers for finger in OPPOSING])
-    return pinches(body.tips(q), body.fingers).norm(dim=-1).masked_fill(missing, torch.inf)
+    distances = pinches(body.tips(q), body.fingers).norm(dim=-1)
+    return distances.masked_fill(missing, torch.inf)

@@ -30,9 +30,12 @@ RATES_HZ = (20, 100)
 def motions(body: Embodiment, rate_hz: int, generator: Generator, count: int = MOTIONS) -> Tensor:
     """Minimum-jerk motions [T, count, J] rad through `POSES` uniform random poses each."""
     poses = uniform_poses(body, POSES * count, generator).unflatten(0, (POSES, count))
-    t = torch.arange(round(LEG_S * rate_hz)) / round(LEG_S * rate_hz)
+    frames = round(LEG_S * rate_hz)
+    t = torch.arange(frames) / frames
     part = (10 * t**3 - 15 * t**4 + 6 * t**5)[:, None, None]
-    legs = [(1 - part) * here + part * there for here, there in pairwise(poses)]
+    legs: list[Tensor] = []
+    for start, end in pairwise(poses):
+        legs.append((1 - part) * start + part * end)
     return torch.cat([*legs, poses[-1:]])
 
 
@@ -40,6 +43,9 @@ def jerk_per_metre(body: Embodiment, q: Tensor) -> float:
     """Mean size of the third differences of fingertip paths [T, N, J] rad, over the mean length of
     a step.
     """
-    exact = copy.deepcopy(body.tips).double()  # single precision is rougher than a motion at 100 Hz
+    # Single precision is rougher than a motion at 100 Hz.
+    exact = copy.deepcopy(body.tips).double()
     tips = exact(q.flatten(0, 1).double()).unflatten(0, q.shape[:2])
-    return float(tips.diff(n=3, dim=0).norm(dim=-1).mean() / tips.diff(dim=0).norm(dim=-1).mean())
+    jerk = tips.diff(n=3, dim=0).norm(dim=-1).mean()
+    step = tips.diff(dim=0).norm(dim=-1).mean()
+    return float(jerk / step)

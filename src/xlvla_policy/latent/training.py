@@ -10,20 +10,22 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.files import replacing
-from xlvla_policy.latent.embodiment import Embodiment, embodiments
+from xlvla_policy.latent.embodiment import Embodiment
 from xlvla_policy.latent.model import Coders, Mlp
 from xlvla_policy.latent.objective import Losses, Objective, Roles, objective
 from xlvla_policy.latent.optimiser import Optimiser
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.sampling import Sampler
-from xlvla_policy.latent.schedule import Phase, phases, rate
+from xlvla_policy.latent.schedule import Phase, Plan, joint_plan, rate
 from xlvla_policy.latent.stopping import CHECKS, Best
 from xlvla_policy.latent.weights import write
 
 CHECKPOINT_EVERY = 250
+"""Steps between two checkpoints."""
+GRADIENT_NORM = 10.0
+"""Longer gradients are clipped."""
 HELD_OUT = 4
 """Batches of poses that early stopping is decided on, from pools as many times smaller ..."""
 APART = 1_000_003
@@ -34,30 +36,27 @@ class Trainer:
     """A training run: model, optimiser, samplers and how far it is.
 
     The right hands shape the latent first. Left hands that are no mirror images then start as
-    copies of their twins and learn to live in that latent, everything else frozen. Then latents are
-    what they are, and all decoders settle. `seconds` of CPU time are counted, all threads together.
+    copies of their twins and learn to live in that latent, everything else frozen. Then encoders
+    are frozen, and all decoders settle. `seconds` of CPU time are counted, all threads together.
     """
 
-    def __init__(self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0):
-        """`hands` empty trains every hand of the catalogue."""
+    def __init__(
+        self, recipe: Recipe, hands: Sequence[str] = (), seed: int = 0, plan: Plan | None = None
+    ):
+        """`hands` shape a latent together, none named are all of the catalogue; a `plan` takes
+        their place where other networks learn.
+
+        Raises:
+            XlvlaError: there is but one hand, or one is unknown.
+        """
         started = time.process_time()
         self.recipe = recipe
         self.seed = seed
-        self.hands = tuple(hands or catalog.hands())
-        if len(self.hands) < 2:
-            raise XlvlaError(
-                f"a shared latent needs at least two hands, '{', '.join(self.hands)}' is one: add "
-                "--hands"
-            )
-        self.bodies = self._bodies()
-        rights = {body.hand.name: body for body in self.bodies if not body.second}
-        self.twins = {
-            body.name: rights[body.hand.name]
-            for body in self.bodies
-            if body.second and body.hand.name in rights
-        }
-        self.phases = self._phases()
-        self.steps = self.phases[-1].end
+        self.plan = plan or joint_plan(recipe, hands)
+        self.hands = self.plan.hands
+        self.bodies = self.plan.bodies
+        self.twins = _twins(self.bodies)
+        self.steps = self.plan.phases[-1].end
         torch.manual_seed(seed)
         self.coders = Coders(self.bodies, recipe)
         self.objective = objective(self.bodies, self.coders, recipe)
@@ -66,14 +65,8 @@ class Trainer:
         self.held_out = self._held_out()
         self.best = Best()
         self.step = 0
-        self._learn()
+        self.optimiser = self._learn()
         self.seconds = time.process_time() - started
-
-    def _phases(self) -> tuple[Phase, ...]:
-        return phases(self.recipe, bool(self.twins))
-
-    def _bodies(self) -> list[Embodiment]:
-        return embodiments([catalog.hand(name) for name in self.hands])
 
     def _held_out(self) -> dict[str, Tensor]:
         """Poses by embodiment that are never trained on."""
@@ -85,29 +78,28 @@ class Trainer:
             pool=self.recipe.pool // HELD_OUT,
             templates=self.recipe.templates // HELD_OUT,
         )
+        # All samplers draw their pools before any of them draws a batch.
         samplers = {body.name: Sampler(body, few, generator) for body in self.bodies}
-        return {
-            name: torch.cat([sampler() for _ in range(HELD_OUT)])
-            for name, sampler in samplers.items()
-        }
+        poses: dict[str, Tensor] = {}
+        for name, sampler in samplers.items():
+            poses[name] = torch.cat([sampler() for _ in range(HELD_OUT)])
+        return poses
 
     @property
     def phase(self) -> Phase:
         """The one the present step belongs to."""
-        return next((phase for phase in self.phases if self.step < phase.end), self.phases[-1])
+        for phase in self.plan.phases:
+            if self.step < phase.end:
+                return phase
+        return self.plan.phases[-1]
 
     @property
-    def learning(self) -> list[Embodiment]:
+    def learning(self) -> Sequence[Embodiment]:
         """Whose networks the present step changes."""
-        part = self.phase.part
-        return (
-            self.bodies
-            if part == "settle"
-            else [body for body in self.bodies if body.second == (part == "left")]
-        )
+        return self.plan.learning[self.phase.part]
 
     @property
-    def _shown(self) -> list[Embodiment]:
+    def _shown(self) -> Sequence[Embodiment]:
         """Whose poses a step is made of: right hands learn among themselves."""
         return self.learning if self.phase.part == "right" else self.bodies
 
@@ -115,43 +107,39 @@ class Trainer:
     def _coarse(self) -> bool:
         return self.step < self.phase.turn
 
-    @property
-    def _frozen_weight(self) -> float:
-        return 1.0
-
     def run(self, until: int | None = None) -> Iterator[Losses]:
         """Trains up to a step (None: the end), yielding each step's losses; a part of a phase that
         no longer gains ends early.
         """
-        while self.step < (self.steps if until is None else until):
+        last = self.steps if until is None else until
+        while self.step < last:
             started = time.process_time()
-            losses = None if self._stale() else self._train_step()
+            losses = None
+            if not self._end_early():
+                losses = self._train_step()
             self.seconds += time.process_time() - started
             if losses:
                 yield losses
+        # Left hands without steps of their own keep their twins' weights.
         if self.step >= self.steps and self.phase.part == "right":
             self._copy_twins()
 
-    def _stale(self) -> bool:
-        """Every so often remembers the best weights; where they have been the best for too long,
-        they end their part of the phase.
+    def _end_early(self) -> bool:
+        """Several times within the recipe's patience, remembers the best weights; where they have
+        been the best for too long, they end their part of the phase.
         """
-        at = self.phase
         patience = self.recipe.patience
-        if (
-            not patience
-            or self.step in (at.start, at.turn)
-            or self.step % max(1, patience // CHECKS)
-        ):
+        phase = self.phase
+        if not patience or self.step in (phase.start, phase.turn):
+            return False
+        if self.step % max(1, patience // CHECKS):
             return False
         cost = self._held_out_cost()
-        end = at.next(self.step)
+        end = phase.next(self.step)
         if self.best.beaten(cost):
-            self.best = Best(
-                cost,
-                self.step,
-                {name: value.clone() for name, value in self.coders.state_dict().items()},
-            )
+            state = self.coders.state_dict()
+            weights = {name: value.clone() for name, value in state.items()}
+            self.best = Best(cost, self.step, weights)
         elif self.step - self.best.step >= patience:
             self.coders.load_state_dict(self.best.weights)
             self.step = end
@@ -161,34 +149,33 @@ class Trainer:
     def _held_out_cost(self) -> float:
         self._set_precision(self._coarse)
         poses = {body.name: self.held_out[body.name] for body in self._shown}
-        return self._objective(poses, self._roles, Generator().manual_seed(self.seed)).total.item()
+        generator = Generator().manual_seed(self.seed)
+        return self._objective(poses, self._roles, generator).total.item()
 
     @property
     def _objective(self) -> Objective:
-        return (
-            replace(self.objective, recipe=self.recipe.settled)
-            if self.phase.part == "settle"
-            else self.objective
-        )
+        if self.phase.part == "settle":
+            return replace(self.objective, recipe=self.recipe.settled)
+        return self.objective
 
     @property
     def _roles(self) -> Roles:
-        return Roles(self.learning, self._frozen_weight, exact=not self._coarse)
+        return Roles(self.learning, self.plan.frozen_weight, exact=not self._coarse)
 
     def _train_step(self) -> Losses:
-        if self.step == self.phase.start:
+        phase = self.phase
+        if self.step == phase.start:
             self._begin()
-        if self.step in (self.phase.start, self.phase.turn):
+        if self.step in (phase.start, phase.turn):
             self.best = Best()
-        self.optimiser.set_rate(rate(self.recipe, self.phase, self.step))
+        self.optimiser.set_rate(rate(self.recipe, phase, self.step))
         self._set_precision(self._coarse)
         poses = {body.name: self.samplers[body.name]() for body in self._shown}
         losses = self._objective(poses, self._roles, self.generator, self.step)
         self.optimiser.zero_grad()
         losses.total.backward()
-        torch.nn.utils.clip_grad_norm_(
-            [p for p in self.coders.parameters() if p.requires_grad], 10.0
-        )
+        learning = [p for p in self.coders.parameters() if p.requires_grad]
+        torch.nn.utils.clip_grad_norm_(learning, GRADIENT_NORM)
         self.optimiser.step()
         self.step += 1
         return losses
@@ -201,7 +188,7 @@ class Trainer:
 
     def _copy_twins(self) -> None:
         for left, right in self.twins.items():
-            self.coders[left].load_state_dict(self.coders[right.name].state_dict())
+            self.coders[left].load_state_dict(self.coders[right].state_dict())
 
     def _begin(self) -> None:
         """A phase begins: left hands as copies of right ones, and any with an optimiser of its
@@ -209,16 +196,21 @@ class Trainer:
         """
         if self.step == self.recipe.steps:
             self._copy_twins()
-        self._learn()
+        self.optimiser = self._learn()
 
-    def _learn(self) -> None:
-        """Frees the networks that the present phase changes, and freezes all others."""
+    def _learn(self) -> Optimiser:
+        """Frees the networks that the present phase changes, for a new optimiser, and freezes all
+        others.
+        """
         self.coders.requires_grad_(False)
         for body in self.learning:
             coder = self.coders[body.name]
-            (coder.decoder if self.phase.part == "settle" else coder).requires_grad_(True)
+            if self.phase.part == "settle":
+                coder.decoder.requires_grad_(True)
+            else:
+                coder.requires_grad_(True)
         free = [p for p in self.coders.parameters() if p.requires_grad]
-        self.optimiser = Optimiser(free, self.recipe.rate, self.recipe.orthogonal)
+        return Optimiser(free, self.recipe.rate, self.recipe.orthogonal)
 
     def save(self, path: Path) -> None:
         """Writes all that `resume` needs."""
@@ -248,13 +240,23 @@ class Trainer:
                 )
         # Where a phase ends the state is still that of its own optimiser.
         self.step = state["step"] - 1
-        self._learn()
+        self.optimiser = self._learn()
         self.step = state["step"]
         self.seconds = state["seconds"]
         self.best = Best(**state["best"])
         self.coders.load_state_dict(state["coders"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.generator.set_state(state["generator"])
+
+
+def _twins(bodies: Sequence[Embodiment]) -> dict[str, str]:
+    """By name of a left embodiment with networks of its own: the right one of the same hand."""
+    rights = {body.hand.name: body.name for body in bodies if not body.second}
+    twins: dict[str, str] = {}
+    for body in bodies:
+        if body.second and body.hand.name in rights:
+            twins[body.name] = rights[body.hand.name]
+    return twins
 
 
 def on_threads(count: int) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ def write(
     """
     tensors: dict[str, Tensor] = {}
     for body in bodies:
-        tensors |= coder_tensors(body.name, coders[body.name], recipe.latent)
+        tensors.update(coder_tensors(body.name, coders[body.name], recipe.latent))
     card = {
         "latent_dim": recipe.latent,
         "activation": recipe.activation,
@@ -44,40 +45,48 @@ def write(
 
 
 def coder_tensors(name: str, coder: Coder, latent: int) -> dict[str, Tensor]:
-    """Half precision: its rounding is a hundredth of the codec's own error, and the file half as
+    """One embodiment's tensors by name; of the encoder only the mean's [latent], not the variance.
+
+    In half precision: its rounding is a hundredth of the codec's own error, and the file half as
     large.
     """
-    tensors = layers(f"{name}.encoder", coder.encoder, latent) | layers(
-        f"{name}.decoder", coder.decoder
-    )
-    return {name: tensor.half() for name, tensor in tensors.items()}
+    tensors = {
+        **layers(f"{name}.encoder", coder.encoder, latent),
+        **layers(f"{name}.decoder", coder.decoder),
+    }
+    return {key: tensor.half() for key, tensor in tensors.items()}
 
 
 def annotate(path: Path, **facts: object) -> None:
     """Adds facts, such as metrics, to the card of a weights file."""
     content = path.read_bytes()
+    # safetensors: eight bytes with the header's length, then the header as JSON.
     length = int.from_bytes(content[:8], "little")
-    card = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["card"])
+    header = json.loads(content[8 : 8 + length])
+    card = json.loads(header["__metadata__"]["card"])
     save(load_file(path), {**card, **facts}, path)
 
 
-def save(tensors: dict[str, Tensor], card: Mapping, out: Path, form: str = FORMAT) -> None:
+def save(
+    tensors: dict[str, Tensor], card: Mapping[str, Any], out: Path, form: str = FORMAT
+) -> None:
     """Writes a weights file at once or not at all."""
     with replacing(out) as fresh:
         save_file(tensors, fresh, metadata={"format": form, "card": json.dumps(card)})
-        fresh.chmod(0o644)  # the library writes files that only their owner can read
+        # The library writes files that only their owner can read.
+        fresh.chmod(0o644)
 
 
-def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict]:
+def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict[str, Any]]:
     """What the card says of every hand, by name and side."""
-    hands: dict[str, dict] = {body.hand.name: {} for body in bodies}
+    hands: dict[str, dict[str, Any]] = {body.hand.name: {} for body in bodies}
     for body in bodies:
         for side in body.sides:
             hands[body.hand.name][side] = hand_entry(body, side)
     return hands
 
 
-def hand_entry(body: Embodiment, side: Side) -> dict:
+def hand_entry(body: Embodiment, side: Side) -> dict[str, Any]:
     """What the card says of one side of a hand."""
     limits = body.hand.limits(side)
     return {
@@ -97,15 +106,11 @@ def layers(prefix: str, network: Mlp, outputs: int | None = None) -> dict[str, T
     for layer in network:
         if isinstance(layer, nn.Linear):
             index += 1
-            tensors[f"{prefix}.{index}.weight"], tensors[f"{prefix}.{index}.bias"] = (
-                layer.weight.detach().T,
-                layer.bias.detach(),
-            )
+            tensors[f"{prefix}.{index}.weight"] = layer.weight.detach().T
+            tensors[f"{prefix}.{index}.bias"] = layer.bias.detach()
         elif isinstance(layer, nn.LayerNorm):
-            tensors[f"{prefix}.{index}.gain"], tensors[f"{prefix}.{index}.shift"] = (
-                layer.weight.detach(),
-                layer.bias.detach(),
-            )
+            tensors[f"{prefix}.{index}.gain"] = layer.weight.detach()
+            tensors[f"{prefix}.{index}.shift"] = layer.bias.detach()
     for name in (f"{prefix}.{index}.weight", f"{prefix}.{index}.bias"):
         tensors[name] = tensors[name][..., :outputs]
     return {name: tensor.clone().contiguous() for name, tensor in tensors.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,8 @@ def _from_wrist(wrist: str, tips: list[str]) -> dict[str, Any]:
 
 
 def _vectors(origins: list[str], tasks: list[str]) -> dict[str, Any]:
-    indices = np.zeros(
-        (2, len(tasks)), dtype=int
-    )  # of a human hand's points, which are not used here
+    # Of a human hand's points, which are not used here.
+    indices = np.zeros((2, len(tasks)), dtype=int)
     return {
         "type": "vector",
         "target_origin_link_names": origins,
@@ -73,14 +73,21 @@ def _dexpilot(wrist: str, tips: list[str]) -> dict[str, Any]:
 
 def _dexpilot_lines(tips: np.ndarray) -> np.ndarray:
     """Between every two fingertips, then from the wrist to each."""
-    count = len(tips)
-    between = [tips[i] - tips[k] for i in range(count) for k in range(i + 1, count)]
+    between = [first - second for first, second in combinations(tips, 2)]
     return np.array([*between, *tips])
 
 
+def _thumb_lines(tips: np.ndarray) -> np.ndarray:
+    return tips[1:] - tips[0]
+
+
+def _wrist_lines(tips: np.ndarray) -> np.ndarray:
+    return tips
+
+
 KINDS = {
-    "vector from thumb": Kind(_from_thumb, lambda tips: tips[1:] - tips[0]),
-    "vector from wrist": Kind(_from_wrist, lambda tips: tips),
+    "vector from thumb": Kind(_from_thumb, _thumb_lines),
+    "vector from wrist": Kind(_from_wrist, _wrist_lines),
     "dexpilot": Kind(_dexpilot, _dexpilot_lines),
 }
 """The first follows the very lines that are compared; the others follow what the package's own
@@ -92,8 +99,9 @@ class DexRetargeting:
     """One of the package's optimisers for a pair of hands of one side."""
 
     def __init__(self, source: Embodiment, target: Embodiment, kind: str, side: Side = "right"):
-        if line := missing():
-            raise XlvlaError(line)
+        fault = missing()
+        if fault:
+            raise XlvlaError(fault)
         from dex_retargeting.retargeting_config import RetargetingConfig
 
         self._kind = KINDS[kind]
@@ -105,23 +113,26 @@ class DexRetargeting:
         ]
         links = target.hand.tip_links(side)
         joints = list(target.hand.joint_names(side))
-        chosen = self._kind.options(
-            target.hand.description(side).root, [links[finger] for finger in self._fingers]
+        wrist = target.hand.description(side).root
+        tips = [links[finger] for finger in self._fingers]
+        configuration = RetargetingConfig(
+            urdf_path=str(target.hand.urdf_path(side)),
+            target_joint_names=joints,
+            low_pass_alpha=1.0,
+            **self._kind.options(wrist, tips),
         )
-        path = str(target.hand.urdf_path(side))
-        self._run = RetargetingConfig(
-            urdf_path=path, target_joint_names=joints, low_pass_alpha=1.0, **chosen
-        ).build()
-        self._columns = [self._run.joint_names.index(joint) for joint in joints]
+        self._optimiser = configuration.build()
+        # The package orders joints in its own way.
+        self._columns = [self._optimiser.joint_names.index(joint) for joint in joints]
 
     def references(self, tips: np.ndarray) -> np.ndarray:
         """What it is asked to follow, from the source's fingertips [B, F, 3] m."""
-        rows = tips[:, [self._source.fingers.index(finger) for finger in self._fingers]]
-        return np.array([self._kind.lines(row) for row in rows])
+        columns = [self._source.fingers.index(finger) for finger in self._fingers]
+        return np.array([self._kind.lines(row) for row in tips[:, columns]])
 
     def follow(self, references: np.ndarray) -> np.ndarray:
         """Joints [B, J] rad along references of neighbouring frames."""
-        self._run.reset()
+        self._optimiser.reset()
         return np.array([self._next(reference) for reference in references])
 
     def settle(self, references: np.ndarray) -> np.ndarray:
@@ -131,8 +142,11 @@ class DexRetargeting:
         return np.array([self._settled(reference) for reference in references])
 
     def _settled(self, reference: np.ndarray) -> np.ndarray:
-        self._run.reset()
-        return [self._next(reference) for _ in range(SETTLE)][-1]
+        self._optimiser.reset()
+        for _ in range(SETTLE - 1):
+            self._next(reference)
+        return self._next(reference)
 
     def _next(self, reference: np.ndarray) -> np.ndarray:
-        return np.clip(self._run.retarget(reference)[self._columns], self._lower, self._upper)
+        q = self._optimiser.retarget(reference)[self._columns]
+        return np.clip(q, self._lower, self._upper)

@@ -48,21 +48,21 @@ class Dex:
         return q
 
     def decode(self, hand: str, side: Side, z: np.ndarray) -> np.ndarray:
-        source, target = (
-            embodiment(catalog.hand(name), side) for name in (self._sources[side], hand)
-        )
+        source = embodiment(catalog.hand(self._sources[side]), side)
+        target = embodiment(catalog.hand(hand), side)
         run = DexRetargeting(source, target, self.kind, side)
         tips = source.tips(torch.tensor(z, dtype=torch.float32)).numpy()
-        return run.follow(
-            run.references(tips * np.array(MIRROR if side == "left" else (1.0, 1.0, 1.0)))
-        )
+        if side == "left":
+            # Tips of a left hand appear as a right one's; the package takes them where they are.
+            tips = tips * np.array(MIRROR)
+        return run.follow(run.references(tips))
 
 
 def self_contact(hand: str, side: Side, q: np.ndarray) -> float:
     """Share of poses [F, J] rad of a hand in which it reaches into itself."""
-    return _judge(hand, side).share(torch.tensor(q, dtype=torch.float32))
+    return _contact(hand, side).share(torch.tensor(q, dtype=torch.float32))
 
 
 @cache
-def _judge(hand: str, side: Side) -> SelfContact:
+def _contact(hand: str, side: Side) -> SelfContact:
     return SelfContact(catalog.hand(hand), side)

@@ -13,6 +13,7 @@ from xlvla_policy.latent.recipe import PAPER
 from xlvla_policy.latent.sampling import uniform_poses
 
 RATE = 0.05
+"""Adam's learning rate at first [rad per step]."""
 
 
 def optimised(
@@ -46,23 +47,25 @@ def nearest(
     wanted = lines.repeat(starts, 1, 1)
     weight = weight.repeat(starts, 1)
     random = uniform_poses(target, count * (starts - 1), Generator().manual_seed(0))
-    found = (
-        torch.cat([((target.lower + target.upper) / 2).expand(count, -1), random])
-        .clone()
-        .requires_grad_()
-    )
-    adam = torch.optim.Adam([found], lr=RATE)
+    middle = ((target.lower + target.upper) / 2).expand(count, -1)
+    q = torch.cat([middle, random]).requires_grad_()
+
+    def cost() -> Tensor:
+        """[starts B, 4]."""
+        return _cost(wanted, pinches(target.tips(q), target.fingers)) * weight
+
+    adam = torch.optim.Adam([q], lr=RATE)
     for step in range(steps):
         adam.param_groups[0]["lr"] = RATE * (1 - step / steps)
         adam.zero_grad()
-        (_cost(wanted, pinches(target.tips(found), target.fingers)) * weight).sum().backward()
+        cost().sum().backward()
         adam.step()
         with torch.no_grad():
-            found.clamp_(target.lower, target.upper)
+            q.clamp_(target.lower, target.upper)
     with torch.no_grad():
-        left = (_cost(wanted, pinches(target.tips(found), target.fingers)) * weight).sum(-1)
-        best = left.unflatten(0, (starts, -1)).argmin(0)
-    return found.detach().unflatten(0, (starts, -1))[best, torch.arange(count)]
+        remaining = cost().sum(-1)
+    best = remaining.unflatten(0, (starts, -1)).argmin(0)
+    return q.detach().unflatten(0, (starts, -1))[best, torch.arange(count)]
 
 
 def only(finger: Tensor) -> Tensor:
@@ -71,7 +74,8 @@ def only(finger: Tensor) -> Tensor:
 
 
 def _cost(wanted: Tensor, lines: Tensor) -> Tensor:
-    """[B, 4] of lines [B, 4, 3] m; those of fingers that are not there cost what they like."""
-    long, short = (torch.sqrt(line.square().sum(-1) + 1e-8) for line in (wanted, lines))
-    turned = 1 - (wanted * lines).sum(-1) / (long * short)
-    return PAPER.distance * (long - short).square() + PAPER.direction * turned
+    """[B, 4] of lines [B, 4, 3] m; those of fingers that a hand lacks must weigh nothing."""
+    wanted_length = torch.sqrt(wanted.square().sum(-1) + 1e-8)
+    length = torch.sqrt(lines.square().sum(-1) + 1e-8)
+    turned = 1 - (wanted * lines).sum(-1) / (wanted_length * length)
+    return PAPER.distance * (wanted_length - length).square() + PAPER.direction * turned

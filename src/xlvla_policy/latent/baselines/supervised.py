@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import permutations
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import Parameter
 from torch.nn.functional import cross_entropy, normalize
 
 from xlvla import catalog
 from xlvla_policy.latent.baselines.per_pose import optimised
 from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.losses import pinches
-from xlvla_policy.latent.model import Coders
+from xlvla_policy.latent.model import Coder, Coders
 from xlvla_policy.latent.recipe import PAPER, Recipe
-from xlvla_policy.latent.sampling import tightest, uniform_poses
+from xlvla_policy.latent.sampling import TIGHT, tightest, uniform_poses
 from xlvla_policy.latent.weights import coder_tensors, hand_entry, save
 
 STEPS = 2000
@@ -49,7 +51,7 @@ class Pairs:
 
 
 def pair(hands: Sequence[str], each: int = 2048, seed: int = 0) -> Pairs:
-    """So many poses of each right hand, half of them pinches, and their nearest on every other
+    """`each` poses of every right hand, half of them pinches, and their nearest on every other
     hand.
 
     Retargeting starts from one place, the middle of the range, so that neighbouring poses find
@@ -59,13 +61,15 @@ def pair(hands: Sequence[str], each: int = 2048, seed: int = 0) -> Pairs:
     bodies = [embodiment(catalog.hand(hand), "right") for hand in hands]
     rows: dict[str, list[Tensor]] = {body.name: [] for body in bodies}
     for source in bodies:
-        tight, _ = tightest(source, 40 * (each // 2), generator)
+        tight, _ = tightest(source, TIGHT * (each // 2), generator)
         q = torch.cat([uniform_poses(source, each - len(tight), generator), tight])
-        weight = torch.exp(-PAPER.reach * pinches(source.tips(q), source.fingers).norm(dim=-1))
+        distance = pinches(source.tips(q), source.fingers).norm(dim=-1)
+        weight = torch.exp(-PAPER.reach * distance)
         for target in bodies:
-            rows[target.name].append(
-                q if target is source else optimised(source, target, q, weight, starts=1)
-            )
+            if target is source:
+                rows[target.name].append(q)
+            else:
+                rows[target.name].append(optimised(source, target, q, weight, starts=1))
     return Pairs(bodies, {name: torch.cat(parts) for name, parts in rows.items()})
 
 
@@ -84,23 +88,25 @@ def train(
     coders = Coders(pairs.bodies, recipe)
     generator = Generator().manual_seed(seed)
     networks = [coders[body.name] for body in pairs.bodies]
-    encoders = [p for network in networks for p in network.encoder.parameters()]
-    decoders = [p for network in networks for p in network.decoder.parameters()]
-    first = torch.optim.AdamW(encoders, lr=recipe.rate)
-    second = torch.optim.AdamW(
+    encoders: list[Parameter] = []
+    decoders: list[Parameter] = []
+    for network in networks:
+        encoders += network.encoder.parameters()
+        decoders += network.decoder.parameters()
+    contrasting = torch.optim.AdamW(encoders, lr=recipe.rate)
+    decoding = torch.optim.AdamW(
         [{"params": encoders, "lr": CALM * recipe.rate}, {"params": decoders, "lr": recipe.rate}]
     )
     for step in range(steps):
         poses = pairs.batch(recipe.batch // 2, generator)
-        half = step < steps // 2
         latents = [network.encode(q)[0] for network, q in zip(networks, poses, strict=True)]
-        done = min(1.0, 2 * step / steps)
-        loss = (
-            contrast(latents, HOT * (COLD / HOT) ** done)
-            if half
-            else _regression(coders, pairs.bodies, poses, latents)
-        )
-        optimiser = first if half else second
+        if step < steps // 2:
+            done = 2 * step / steps
+            loss = contrast(latents, HOT * (COLD / HOT) ** done)
+            optimiser = contrasting
+        else:
+            loss = _regression(networks, poses, latents)
+            optimiser = decoding
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -115,42 +121,35 @@ def contrast(latents: Sequence[Tensor], temperature: float) -> Tensor:
     """
     rows = [normalize(latent, dim=-1) for latent in latents]
     own = torch.arange(len(rows[0]))
-    losses = [
-        cross_entropy(a @ b.T / temperature, own)
-        for i, a in enumerate(rows)
-        for k, b in enumerate(rows)
-        if i != k
-    ]
+    losses = [cross_entropy(a @ b.T / temperature, own) for a, b in permutations(rows, 2)]
     return torch.stack(losses).mean()
 
 
 def _regression(
-    coders: Coders, bodies: Sequence[Embodiment], poses: Sequence[Tensor], latents: Sequence[Tensor]
+    networks: Sequence[Coder], poses: Sequence[Tensor], latents: Sequence[Tensor]
 ) -> Tensor:
     """Mean squared error of every hand's pose from every hand's latent, in parts of the joints'
     ranges.
     """
     shown = torch.cat(list(latents))
-    errors = [
-        (coders[b.name].decode(shown) - q.repeat(len(latents), 1)) / coders[b.name].reach
-        for b, q in zip(bodies, poses, strict=True)
-    ]
-    return torch.stack([error.square().mean() for error in errors]).mean()
+    losses: list[Tensor] = []
+    for network, q in zip(networks, poses, strict=True):
+        wanted = q.repeat(len(latents), 1)
+        error = (network.decode(shown) - wanted) / network.reach
+        losses.append(error.square().mean())
+    return torch.stack(losses).mean()
 
 
 def _write(coders: Coders, bodies: Sequence[Embodiment], recipe: Recipe, out: Path) -> None:
     tensors: dict[str, Tensor] = {}
     for body in bodies:
-        tensors |= coder_tensors(body.name, coders[body.name], recipe.latent)
+        tensors.update(coder_tensors(body.name, coders[body.name], recipe.latent))
     hands = {body.hand.name: {"right": hand_entry(body, "right")} for body in bodies}
+    card = {
+        "latent_dim": recipe.latent,
+        "activation": recipe.activation,
+        "hands": hands,
+        "recipe": asdict(recipe),
+    }
     out.parent.mkdir(parents=True, exist_ok=True)
-    save(
-        tensors,
-        {
-            "latent_dim": recipe.latent,
-            "activation": recipe.activation,
-            "hands": hands,
-            "recipe": asdict(recipe),
-        },
-        out,
-    )
+    save(tensors, card, out)
