@@ -40,7 +40,7 @@ class EmulatorsNode(RigNode):
         priority.hasten(priority.DEVICE)  # a real device has a processor of its own
         sys.setswitchinterval(SWITCH_S)
         self._emulators: dict[str, Emulator] = {
-            f"{side} {part}": registry.emulator(self.rig, side, part)
+            f"{side} {part}": registry.emulator(registry.configured(self.rig, side, part))
             for side, part in self.rig.emulated
         }
         self._active = {part: list[str]() for part in self._emulators}

@@ -87,9 +87,10 @@ class DeviceNode(RigNode):
         raise unknown("side", self.parameter("part"), self.rig.sides)
 
     def _linked(self) -> Link:
-        self._device, _ = registry.configured(self.rig, self.side, self.part)
-        self._whose = f"{self._device.driver} at {registry.address(self._device, self.side)}"
-        driver = registry.open_device(self.rig, self.side, self.part)
+        configured = registry.configured(self.rig, self.side, self.part)
+        self._device = configured.device
+        self._whose = f"{self._device.driver} at {configured.address}"
+        driver = registry.open_device(configured)
         calibration = Calibration(driver.joints, self._device.calibration)
         limits = command_limits(self.rig, self.side, self.part, calibration)
         guard = part_guard(self.rig, self.side, self.part, limits, rate_hz=self._device.rate_hz)
