@@ -23,7 +23,7 @@ class Fade:
 
     @classmethod
     def over(cls, offset: State, blend_s: float, start_s: float) -> Fade:
-        """From an offset with its velocity and acceleration at `start_s` to zero after `blend_s`."""
+        """From an offset with its velocity and acceleration at `start_s` to zero in `blend_s`."""
         # The three lower coefficients are the offset, the three upper ones make position, velocity
         # and acceleration zero at the end.
         t = blend_s

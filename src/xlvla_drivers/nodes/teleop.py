@@ -151,11 +151,11 @@ class TeleopNode(RigNode):
             with self._stopping(side, now_ns):
                 side.follower.see(tracked, now_ns / SECOND, sample.stamp_s)
             if side.follower.follows:
-                side.drive(seen_ns)
+                side.publish_chunk(seen_ns)
                 self.health.took(
                     "sample to chunk", (time.monotonic_ns() - sample.received_ns) / SECOND
                 )
-            side.tell(seen_ns)
+            side.publish_operator(seen_ns)
             self.health.tick(f"{key}")
         self._press(sample.buttons)
         if any(side.follower.follows for side in self._sides.values()):
@@ -172,7 +172,7 @@ class TeleopNode(RigNode):
         if followed and not side.follower.follows:
             self.health.counts[f"{side.side} disengaged"] += 1
             self.warn(f"{side.side} {side.follower.why}")
-            side.drive(now_ns)
+            side.publish_chunk(now_ns)
 
     def _press(self, buttons: tuple[str, ...]) -> None:
         for button in buttons:
@@ -263,7 +263,7 @@ class TeleopNode(RigNode):
         for side in self._sides.values():
             if side.follower.follows:
                 side.follower.open()
-                side.drive(now_ns)
+                side.publish_chunk(now_ns)
         return "the robot stays where it is"
 
     def _tell(self) -> None:
