@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.command_stream import CommandStream
 from xlvla.errors import XlvlaError, unknown_line
 from xlvla.follower import Follower
@@ -88,7 +89,7 @@ class Guard:
         self.stale_s = stale_s
         self.counts: Counter[str] = Counter()
         self.following = False
-        self.session: str | None = None
+        self.session: int | None = None
         self.stopped: str | None = None
         self.measured = np.zeros(len(self.joints))
         self._names = set(joints)
@@ -149,7 +150,7 @@ class Guard:
             self._disengage()
 
     def offer(
-        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = ""
+        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: int = 0
     ) -> None:
         """Takes a command, rad by joint, of an age told by one clock; raises Refused with the
         reason.
@@ -225,11 +226,11 @@ class Guard:
             + (f" and {len(missing) - 1} more" if missing[1:] else ""),
         )
 
-    def _take(self, values: np.ndarray, stamp_s: float, now_s: float, session: str) -> None:
+    def _take(self, values: np.ndarray, stamp_s: float, now_s: float, session: int) -> None:
         if not self._anchored:
             raise Refused("no device", "the device has not been reached yet")
         if self.stopped is not None:
-            raise Refused("stopped", f"stopped by {self.stopped}; /motion/reset ends it")
+            raise Refused("stopped", f"stopped by {self.stopped}; {topics.MOTION_RESET} ends it")
         if self.session is not None and session != self.session:
             raise Refused("session", "another session is followed")
         received_s = self._clock()

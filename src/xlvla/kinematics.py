@@ -134,13 +134,7 @@ class Kinematics:
         for joint in description.joints:
             if not joint.moves:
                 continue
-            master = joint
-            factor = 1.0
-            shift = 0.0
-            while master.mimic:
-                shift = shift + factor * master.mimic.offset
-                factor = factor * master.mimic.multiplier
-                master = description.joint(master.mimic.joint)
+            master, factor, shift = description.coupling(joint)
             row = self.model.joints[self.model.getJointId(joint.name)].idx_q
             offset[row] = shift
             if master.name in column:

@@ -15,10 +15,9 @@ from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, MultiArra
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.pinhole import Pinhole
 from xlvla.ros import compressed
-from xlvla.types import Side
-
-SECOND = 1_000_000_000
+from xlvla.types import SECOND, Side
 
 
 def stamp(ns: int) -> Time:
@@ -73,19 +72,16 @@ MOST_FRAMES = 128
 class Reset:
     """The simulation was reset: what is stamped before `began_ns` is discarded."""
 
-    name: str = ""
+    id: int = 0
     began_ns: int = 0
 
 
 def reset(message: Header, now_ns: int) -> Reset:
-    """The reset that a message tells of; refuses one of the future, for which everything until then
-    would be discarded.
+    """The reset that a message tells of, whose id is its stamp; refuses one of the future, for
+    which everything until then would be discarded.
     """
-    if len(message.frame_id) > LONGEST_NAME or not message.frame_id.isprintable():
-        raise XlvlaError(
-            f"a reset's name must be printable and of at most {LONGEST_NAME} characters"
-        )
-    return Reset(message.frame_id, timely_ns(message.stamp, now_ns, RESET_AHEAD_NS))
+    stamp_ns = timely_ns(message.stamp, now_ns, RESET_AHEAD_NS)
+    return Reset(stamp_ns, stamp_ns)
 
 
 class JointMessage:
@@ -103,12 +99,11 @@ class JointMessage:
         position: np.ndarray,
         velocity: np.ndarray | None = None,
         effort: np.ndarray | None = None,
-        frame: str = "",
     ) -> JointState:
         """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp;
         publish it before the next fill.
         """
-        self._message.header.stamp, self._message.header.frame_id = stamp(ns), frame
+        self._message.header.stamp = stamp(ns)
         self._message.position = doubles(position)
         self._message.velocity = doubles(velocity)
         self._message.effort = doubles(effort)
@@ -236,26 +231,24 @@ def picture(message: Image | CompressedImage) -> np.ndarray:
     return pixels if message.encoding == "rgb8" else pixels[..., ::-1]
 
 
-def camera_info(
-    fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str
-) -> CameraInfo:
+def camera_info(lens: Pinhole, ns: int, frame: str) -> CameraInfo:
     """The message of a pinhole camera without distortion."""
-    message = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    message = CameraInfo(width=lens.width, height=lens.height)
+    message.distortion_model = "plumb_bob"
+    message.d = [0.0] * 5
     message.header.stamp, message.header.frame_id = stamp(ns), frame
-    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    message.k = lens.matrix.ravel()
+    message.r = np.eye(3).ravel()
+    message.p = (lens.matrix @ np.eye(3, 4)).ravel()
     return message
 
 
 def trajectory(
-    names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float, source: str = ""
+    names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float
 ) -> JointTrajectory:
-    """The chunk [T, N] rad of a source as a message: frame k is due (k + 1) / rate_hz after the
-    stamp.
-    """
+    """The message of a chunk [T, N] rad: frame k is due (k + 1) / rate_hz after the stamp."""
     message = JointTrajectory(joint_names=list(names))
-    message.header.stamp, message.header.frame_id = stamp(ns), source
+    message.header.stamp = stamp(ns)
     message.points = [
         JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz))
         for k, row in enumerate(points)

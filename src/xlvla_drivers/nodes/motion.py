@@ -41,11 +41,11 @@ class MotionNode(RigNode):
 
     def _on_estop(self, request: Any) -> str:
         self._loop.emergency_stop()
-        return "stopped; /motion/reset ends it"
+        return f"stopped; {topics.MOTION_RESET.name} ends it"
 
     def _on_reset(self, request: Any) -> str:
         self._loop.reset()
-        return "reset; /motion/engage plays chunks again"
+        return f"reset; {topics.ENGAGE.name} plays chunks again"
 
     def _on_engage(self, request: Any) -> str:
         self._loop.engage(bool(request.data))

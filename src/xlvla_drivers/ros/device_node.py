@@ -139,10 +139,11 @@ class DeviceNode(RigNode):
     def _obey(self, link: Link, message: JointState) -> None:
         # The time is read after the command: no command may seem to be of the future.
         now_s = self.clock.now_ns() / SECOND
-        session, _ = command_session.decode(message.header.frame_id)
         stamp_s = convert.nanoseconds(message.header.stamp) / SECOND
         try:
-            link.offer(convert.by_name(message), stamp_s, now_s, session)
+            # What is left of the message are joints.
+            origin = command_session.take_origin(message)
+            link.offer(convert.by_name(message), stamp_s, now_s, origin.session)
             self.health.tick("commands")
         except XlvlaError as error:
             self._commands.refuse(error)

@@ -11,6 +11,7 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import command_session, forms, stop, topics
+from xlvla.ros.command_session import Origin
 from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.forms import Device
 from xlvla.ros.neighbours import Neighbours
@@ -166,9 +167,7 @@ class MotionLoop:
             self._health.counts["speed-scaled cycles"] += 1
         for side in self._sides:
             if side.side in commands:
-                side.publish(
-                    now_ns, commands[side.side], command_session.encode(self._session, reset.name)
-                )
+                side.publish(now_ns, commands[side.side], Origin(self._session, reset.id))
 
     def _come_to_rest(self, passage: Passage, last_ns: int) -> None:
         """The last commands of a node that ends: a stop within limits, at the deadlines that all
@@ -260,7 +259,7 @@ class MotionLoop:
         for side in self._sides:
             side.forget_times()
         if self._reset is not None and self._reset.began_ns > now_ns:
-            self._reset = Reset(self._reset.name, now_ns)
+            self._reset = Reset(self._reset.id, now_ns)
 
     def _wake(self, lost_s: float) -> None:
         """Goes on after a pause in which drivers followed nobody and braked: chunks from before it

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, forms, topics
+from xlvla.ros.command_session import CommandMessage, Origin
 from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, SOURCES, Part, Side
 from xlvla_drivers.motion.authority import Authority
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.home import way_home
 from xlvla_drivers.motion.player import Player
 from xlvla_drivers.motion.tracking import Tracking
 
-RELATIVE = ":relative"
+
+@dataclass(frozen=True)
+class ChunkStream:
+    """Chunks of one source, '' for one without a name; `relative` as in `topics.relative_chunk`."""
+
+    source: str
+    relative: bool
+    reader: Reader[Any]
 
 
 class SideStream:
@@ -41,11 +51,11 @@ class SideStream:
         self.homing = False
         self.muted: set[Part] = set()
         self._measured = Measured(node, node.rig, side)
-        self._chunks = Reader(node, topics.chunk(side), forms.chunk(player.joints))
+        self._chunks = _chunk_streams(node, side, player.joints)
         names = {part: node.rig.joint_names(side, part) for part in PARTS}
         topic = topics.command_dry if node.rig.motion.dry_run else topics.command
         self._publishers = {part: node.publisher(topic(side, part)) for part in PARTS}
-        self._messages = {part: convert.JointMessage(joints) for part, joints in names.items()}
+        self._messages = {part: CommandMessage(joints) for part, joints in names.items()}
         # The arm's joints come first, the hand's after them.
         arm = len(names["arm"])
         self._joints: dict[Part, slice] = {"arm": slice(arm), "hand": slice(arm, None)}
@@ -89,16 +99,17 @@ class SideStream:
 
     def take_chunks(self, now_ns: int, reset: Reset, authority: Authority, plays: bool) -> None:
         """Offers the chunks that came to the player; where nothing `plays` it counts them."""
-        for message in self._chunks.every():
-            valid_since_ns = max(reset.began_ns, self._home_ns)
-            discarded = convert.nanoseconds(message.header.stamp) < valid_since_ns
-            if discarded or self.homing or not plays:
-                self.node.health.counts[f"{self.side} chunks ignored"] += 1
-                continue
-            try:
-                self._offer(message, now_ns, reset, authority)
-            except XlvlaError as error:
-                self._chunks.refuse(error)
+        valid_since_ns = max(reset.began_ns, self._home_ns)
+        for stream in self._chunks:
+            for message in stream.reader.every():
+                discarded = convert.nanoseconds(message.header.stamp) < valid_since_ns
+                if discarded or self.homing or not plays:
+                    self.node.health.counts[f"{self.side} chunks ignored"] += 1
+                    continue
+                try:
+                    self._offer(stream, message, now_ns, reset, authority)
+                except XlvlaError as error:
+                    stream.reader.refuse(error)
 
     def go_home(self, now_ns: int, here: np.ndarray) -> None:
         """Moves from where the side is [N] rad to where episodes start, whatever is played now."""
@@ -106,11 +117,12 @@ class SideStream:
         self.player.go(frames, CHUNK_HZ, now_ns / SECOND)
         self.homing = True
 
-    def _offer(self, message: Any, now_ns: int, reset: Reset, authority: Authority) -> None:
+    def _offer(
+        self, stream: ChunkStream, message: Any, now_ns: int, reset: Reset, authority: Authority
+    ) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
-        source = message.header.frame_id
         try:
-            authority.admit(source.removesuffix(RELATIVE))
+            authority.admit(stream.source)
             points, rate_hz = convert.points(message)
         except XlvlaError as error:
             reason = error.reason if isinstance(error, Refused) else "size"
@@ -124,16 +136,32 @@ class SideStream:
             rate_hz,
             now_ns / SECOND,
             measured=measured,
-            relative=source.endswith(RELATIVE),
+            relative=stream.relative,
         )
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
 
-    def publish(self, now_ns: int, command: np.ndarray, frame: str) -> None:
+    def publish(self, now_ns: int, command: np.ndarray, origin: Origin) -> None:
         """Publishes the command [N] rad of this cycle to the devices of the side."""
         if self.homing and not self.player.has_chunk(now_ns / SECOND):
             self.homing = False
             self._home_ns = now_ns
         for part, joints in self._joints.items():
             if part not in self.muted:
-                message = self._messages[part].fill(now_ns, command[joints], frame=frame)
+                message = self._messages[part].fill(now_ns, command[joints], origin)
                 self._publishers[part].publish(message)
+
+
+def _chunk_streams(node: RigNode, side: Side, joints: Sequence[str]) -> tuple[ChunkStream, ...]:
+    """All topics on which a side may receive chunks; to read one that is empty takes a few
+    microseconds.
+    """
+    form = forms.chunk(joints)
+    streams: list[ChunkStream] = []
+    for source in SOURCES:
+        reader = Reader(node, topics.chunk(side, source), form)
+        streams.append(ChunkStream(source, relative=False, reader=reader))
+    unnamed = Reader(node, topics.chunk(side), form)
+    streams.append(ChunkStream("", relative=False, reader=unnamed))
+    relative = Reader(node, topics.relative_chunk(side), form)
+    streams.append(ChunkStream("", relative=True, reader=relative))
+    return tuple(streams)

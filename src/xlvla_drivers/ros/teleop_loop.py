@@ -22,14 +22,14 @@ from xlvla.ros.convert import SECOND
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.teleop import TeleopConfig
-from xlvla.types import Side
+from xlvla.types import Side, Source
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.ros.teleop_side import TeleopSide
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.operator import Sample
 
-SOURCE = "teleop"
+SOURCE: Source = "teleop"
 """The name of teleoperation as a source of chunks."""
 
 LOOK_S = 0.01
@@ -253,7 +253,7 @@ class TeleopLoop:
         if self._other_drives:
             raise XlvlaError(
                 f"'{self._state['source']}' drives until motion is engaged again, or "
-                f"'{SOURCE}' is published on /motion/source"
+                f"'{SOURCE}' is published on {topics.SOURCE.name}"
             )
         refused: list[str] = []
         for side in self._sides.values():

@@ -11,7 +11,7 @@ from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import PARTS, Part, Side, Source
 from xlvla_drivers.teleop.fingers import Fingers
 from xlvla_drivers.teleop.follower import Follower
 
@@ -34,17 +34,16 @@ class TeleopSide:
     Args:
         node: the teleoperation node, configured.
         fingers: how the hand follows.
-        source: what its chunks name as their source.
+        source: the one on whose topic its chunks are published.
     """
 
-    def __init__(self, node: RigNode, side: Side, fingers: Fingers, source: str):
+    def __init__(self, node: RigNode, side: Side, fingers: Fingers, source: Source):
         rig = node.rig
         self.side: Side = side
         self.follower = Follower(rig, side, fingers)
         self._names = [name for part in PARTS for name in rig.joint_names(side, part)]
-        self._source = source
         self._stamp_ns = 0
-        self._chunks = node.publisher(topics.chunk(side))
+        self._chunks = node.publisher(topics.chunk(side, source))
         self._wrist = node.publisher(topics.operator_wrist(side))
         self._keypoints = node.publisher(topics.operator_keypoints(side))
         self._leader = node.publisher(topics.leader(side))
@@ -55,7 +54,7 @@ class TeleopSide:
         command = topics.command_dry if rig.motion.dry_run else topics.command
         self._commands: dict[Part, Reader[convert.Joints]] = {}
         for part in PARTS:
-            form = forms.joints(rig.joint_names(side, part), node.clock.now_ns)
+            form = forms.commanded(rig.joint_names(side, part), node.clock.now_ns)
             self._commands[part] = Reader(node, command(side, part), form)
         self._commanded: dict[Part, convert.Joints] = {}
 
@@ -103,4 +102,4 @@ class TeleopSide:
             return
         self._stamp_ns = ns
         frames = self.follower.ahead(FRAMES, RATE_HZ)
-        self._chunks.publish(convert.trajectory(self._names, frames, ns, RATE_HZ, self._source))
+        self._chunks.publish(convert.trajectory(self._names, frames, ns, RATE_HZ))

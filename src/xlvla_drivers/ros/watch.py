@@ -10,6 +10,7 @@ from sensor_msgs.msg import JointState
 
 from xlvla.rig import Rig
 from xlvla.ros import command_session, convert, forms, statuses, topics
+from xlvla.ros.command_session import Origin
 from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
@@ -23,12 +24,11 @@ Key = tuple[Side, Part]
 
 @dataclass(frozen=True)
 class Command:
-    """A command [J] rad, its time, the session of its writer and the reset id it was made for."""
+    """A command [J] rad, its time, and the session and reset it belongs to."""
 
     stamp_s: float
     position: np.ndarray
-    session: str
-    reset_id: str
+    origin: Origin
 
 
 class Watch:
@@ -40,7 +40,7 @@ class Watch:
 
     Attributes:
         newest: the last reported pose [J] rad of a part.
-        reset_id: of the last reset of the simulation, '' before the first.
+        reset_id: of the last reset of the simulation, 0 before the first.
         reset_s: its time.
         motion_reported: motion has published its status.
         state: motion's last state.
@@ -70,7 +70,7 @@ class Watch:
         self.status: list[str] = []
         self.devices: dict[str, list[str]] = {}
         self.newest: dict[Key, np.ndarray] = {}
-        self.reset_id = ""
+        self.reset_id = 0
         self.reset_s = 0.0
         self.motion_reported = False
         self.state = ""
@@ -91,10 +91,10 @@ class Watch:
         """Records what has come since the last call."""
         for key, reader in self._commands.items():
             for message in reader.every():
-                session, reset_id = command_session.decode(message.header.frame_id)
+                origin = command_session.take_origin(message)
                 stamp_s = self.seconds(convert.nanoseconds(message.header.stamp))
                 position = np.array(message.position)
-                self._command_log[key].append(Command(stamp_s, position, session, reset_id))
+                self._command_log[key].append(Command(stamp_s, position, origin))
         for key, reader in self._states.items():
             for received in reader.every():
                 self.newest[key] = received.position
@@ -108,8 +108,8 @@ class Watch:
             for status in reader.every():
                 lines.append(status.text)
         for reset in self._resets.every():
-            self.reset_id = reset.frame_id
-            self.reset_s = self.seconds(convert.nanoseconds(reset.stamp))
+            self.reset_id = convert.nanoseconds(reset.stamp)
+            self.reset_s = self.seconds(self.reset_id)
 
     def latest(self, key: Key) -> np.ndarray:
         """The newest command to a part since the last `cut`, where there is none its newest
@@ -120,15 +120,15 @@ class Watch:
             return commands[-1].position
         return self.newest[key]
 
-    def commands(self, key: Key, reset_id: str | None = None) -> PoseSeries:
+    def commands(self, key: Key, reset_id: int | None = None) -> PoseSeries:
         """What motion commanded a part, after one reset of the simulation or after any.
 
         Commands without a session are not motion's.
         """
         commands: list[tuple[float, np.ndarray]] = []
         for command in self._command_log[key]:
-            wanted = reset_id is None or command.reset_id == reset_id
-            if command.session and wanted:
+            wanted = reset_id is None or command.origin.reset_id == reset_id
+            if command.origin.session and wanted:
                 commands.append((command.stamp_s, command.position))
         return PoseSeries.of(commands, self._joints[key])
 

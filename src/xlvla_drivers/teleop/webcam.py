@@ -14,7 +14,8 @@ import numpy as np
 
 from xlvla import human
 from xlvla.errors import XlvlaError
-from xlvla.types import Side
+from xlvla.pinhole import Pinhole
+from xlvla.types import SECOND, Side
 from xlvla_drivers.cameras import v4l2
 from xlvla_drivers.teleop.gestures import Gestures
 from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, installed, lost
@@ -91,7 +92,7 @@ class Driver:
         options = vision.HandLandmarkerOptions(
             base_options=base, running_mode=vision.RunningMode.VIDEO, num_hands=2
         )
-        lens = pinhole(self._options.capture, self._options.fovy_deg)
+        lens = Pinhole.of_view(self._options.fovy_deg, self._options.capture).matrix
         try:
             with vision.HandLandmarker.create_from_options(options) as detector:
                 while not self._stop.is_set():
@@ -103,7 +104,7 @@ class Driver:
                     )
                     now_ms = time.monotonic_ns() // 1_000_000
                     detected = detector.detect_for_video(picture, now_ms)
-                    self._mailbox.put(self._sample(detected, lens, frame.stamp_ns / 1e9))
+                    self._mailbox.put(self._sample(detected, lens, frame.stamp_ns / SECOND))
         except (RuntimeError, ValueError) as error:
             self._mailbox.fail(XlvlaError(f"{self._options.model} cannot be used: {error}"))
         except XlvlaError as error:
@@ -140,12 +141,6 @@ class Driver:
             if side == name.lower():
                 return side
         return None
-
-
-def pinhole(size: tuple[int, int], fovy_deg: float) -> np.ndarray:
-    """Matrix [3, 3] of a camera without distortion."""
-    focal = size[1] / 2 / np.tan(np.radians(fovy_deg) / 2)
-    return np.array([[focal, 0.0, size[0] / 2], [0.0, focal, size[1] / 2], [0.0, 0.0, 1.0]])
 
 
 def seen(side: Side, points: np.ndarray, image: np.ndarray, lens: np.ndarray) -> TrackedSide | None:

@@ -17,7 +17,7 @@ from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
+from xlvla.types import PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
@@ -68,8 +68,15 @@ class PolicyNode(RigNode):
         self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(
             self.rig
         )
-        self._observer = Observer(self, self._config.max_age_s)
-        self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
+        if self._policy.frames > convert.MOST_FRAMES:
+            raise XlvlaError(
+                f"chunks of policy '{kind}' have {self._policy.frames} frames: motion plays at "
+                f"most {convert.MOST_FRAMES}"
+            )
+        self._observer = Observer(self, self._policy, self._config.max_age_s)
+        self._chunks = {
+            side: self.publisher(topics.chunk(side, "policy")) for side in self.rig.sides
+        }
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
         self._ghost = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
@@ -134,7 +141,7 @@ class PolicyNode(RigNode):
 
     def _still_publishing(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
-        oldest_ns = now_ns - round(SECOND * CHUNK_FRAMES / CHUNK_HZ)
+        oldest_ns = now_ns - round(SECOND * self._policy.frames / self._policy.rate_hz)
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
         return self._sent
 
@@ -189,7 +196,7 @@ class PolicyNode(RigNode):
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
             self._chunks[side].publish(
-                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy")
+                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz)
             )
         if chunk.latents:
             self._latents.publish(convert.latents(chunk.latents))
