@@ -11,19 +11,23 @@ from xlvla_drivers.motion.chunk import Refused
 
 
 class Level(IntEnum):
-    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` has not
-    said.
+    """How a device is, in the numbers of diagnostic_msgs/DiagnosticStatus; `SILENT` is a device
+    that has not reported yet.
     """
 
-    OK, WARN, ERROR, STALE, SILENT = range(5)
+    OK = 0
+    WARN = 1
+    ERROR = 2
+    STALE = 3
+    SILENT = 4
 
 
 class Authority:
-    """What the operator and the devices have said.
+    """Decides from the operator's requests and the devices' status whether chunks are played.
 
-    Only one source drives. Who is chosen by name; without a choice it is the first one heard after
-    engaging, until the next engagement. Another choice while engaged lets the new source join from
-    where the robot is.
+    Only one source drives. The operator selects it by name; otherwise it is the first one that
+    publishes after engaging, until the next engagement. If another source is selected while
+    engaged, it joins from where the robot is.
 
     Args:
         engaged: whether chunks are played from the start.
@@ -39,10 +43,11 @@ class Authority:
         self.engaged = engaged
         self.stopped = False
         self.driver: str | None = None
-        self._chosen = self._why = ""
-        self._devices: dict[str, tuple[Level, str]] = dict.fromkeys(
-            awaited, (Level.SILENT, "no status from its driver yet")
-        )
+        self._selected = ""
+        self._why = ""
+        self._devices: dict[str, tuple[Level, str]] = {}
+        for device in awaited:
+            self._devices[device] = (Level.SILENT, "no status from its driver yet")
 
     @property
     def moves(self) -> bool:
@@ -55,13 +60,16 @@ class Authority:
             return "e-stop latched"
         lost = self.lost()
         if lost:
-            return f"held: {lost[0]} {self._devices[lost[0]][1]}"
+            _, text = self._devices[lost[0]]
+            return f"held: {lost[0]} {text}"
         if self.engaged:
             return "engaged"
-        return f"disengaged: {self._why}" if self._why else "disengaged"
+        if self._why:
+            return f"disengaged: {self._why}"
+        return "disengaged"
 
     def lost(self) -> list[str]:
-        """Devices that nothing may be engaged with."""
+        """Devices that prevent an engagement."""
         return [device for device, (level, _) in self._devices.items() if level >= Level.ERROR]
 
     def stop(self) -> None:
@@ -81,8 +89,10 @@ class Authority:
         self._why = ""
 
     def engage(self, on: bool) -> bool:
-        """Engages or disengages; whether an engagement began. Raises XlvlaError where it may
-        not.
+        """Engages or disengages; returns whether an engagement began.
+
+        Raises:
+            XlvlaError: an e-stop is latched or a device is not ok.
         """
         if not on:
             self.engaged = False
@@ -90,25 +100,30 @@ class Authority:
             return False
         if self.stopped:
             raise XlvlaError(f"an e-stop is latched: call {topics.MOTION_RESET} first")
-        if lost := self.lost():
-            raise XlvlaError("; ".join(f"{device}: {self._devices[device][1]}" for device in lost))
+        lost = self.lost()
+        if lost:
+            lines = [f"{device}: {self._devices[device][1]}" for device in lost]
+            raise XlvlaError("; ".join(lines))
         began = not self.engaged
         self.engaged = True
         self._why = ""
-        self.driver = None if began else self.driver
+        if began:
+            self.driver = None
         return began
 
     def on_status(self, device: str, level: int, text: str) -> bool:
-        """What a device says of itself; whether it was lost just now, which disengages."""
-        before = self._devices.get(device, (Level.OK, ""))[0]
-        self._devices[device] = Level(min(level, Level.STALE)), text
+        """Takes a device's status; returns whether it was lost just now, which disengages."""
+        before, _ = self._devices.get(device, (Level.OK, ""))
+        # SILENT is ours: a device cannot report it.
+        self._devices[device] = (Level(min(level, Level.STALE)), text)
         lost = level >= Level.ERROR
-        self.engaged = self.engaged and not lost
+        if lost:
+            self.engaged = False
         return lost and before < Level.ERROR
 
     def choose(self, source: str) -> bool:
         """The operator selects the source; returns whether another source is disengaged."""
-        self._chosen = source
+        self._selected = source
         if self.driver is None or not source or source == self.driver:
             return False
         self.driver = None
@@ -116,7 +131,7 @@ class Authority:
 
     def admit(self, source: str) -> None:
         """Raises Refused where this source does not drive."""
-        wanted = self._chosen or self.driver
+        wanted = self._selected or self.driver
         if wanted is not None and source != wanted:
             raise Refused("source", f"'{source}' does not drive, '{wanted}' does")
         self.driver = source

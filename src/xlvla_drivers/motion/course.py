@@ -12,6 +12,11 @@ from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.speed_scaling import Beat
 from xlvla_drivers.motion.steps import State
 
+SLOWEST_PACE = 0.1
+"""A command that was played more slowly is taken as if it had this pace: its own speed would be
+noise divided by nearly nothing.
+"""
+
 
 @dataclass
 class Course:
@@ -27,6 +32,7 @@ class Course:
     def joined(
         cls,
         trajectory: Trajectory,
+        *,
         played_s: float,
         command: State,
         beat: Beat,
@@ -34,13 +40,22 @@ class Course:
         blend_s: float,
         longest_s: float,
     ) -> Course:
-        """Joins a curve at a time of it, from a command that was played at `beat`; the offset fades
-        in `blend_s` to `longest_s`.
+        """Joins a curve from where the last command is.
+
+        Args:
+            trajectory: the curve.
+            played_s: time on the curve at which it is joined.
+            command: the last command, which was played at `beat`.
+            bounds: the limits; a wide gap fades more slowly because of them.
+            blend_s: the shortest time in which the offset fades.
+            longest_s: the longest.
         """
-        pace = max(beat.rate, 0.1)
+        # The command in the chunk's own time, as if it had been played at full pace.
+        pace = max(beat.rate, SLOWEST_PACE)
         own = warped(command, 1 / pace, -beat.change / pace**3)
         offset = own - trajectory.at(played_s)
-        blend_s = min(max(blend_s, _least_s(offset, bounds)), longest_s)
+        blend_s = max(blend_s, _least_s(offset, bounds))
+        blend_s = min(blend_s, longest_s)
         return cls(trajectory, Fade.over(offset, blend_s, played_s), played_s)
 
     @property
@@ -48,12 +63,14 @@ class Course:
         return self.played_s < self.trajectory.end_s
 
     def ahead(self, seconds: float) -> State:
-        """The state [N] that is wanted after so much more of the chunk's time, at the chunk's own
-        pace.
+        """The state [N] that is wanted after this many more seconds of the chunk's time, at the
+        chunk's own pace.
         """
         then_s = self.played_s + seconds
         on_curve = self.trajectory.at(then_s)
-        return on_curve if then_s >= self.fade.end_s else on_curve + self.fade.at(then_s)
+        if then_s >= self.fade.end_s:
+            return on_curve
+        return on_curve + self.fade.at(then_s)
 
     def target(self, beat: Beat) -> State:
         """The state [N] that is wanted at the next tick, played at a beat."""
@@ -61,10 +78,10 @@ class Course:
 
 
 def _least_s(offset: State, bounds: Bounds) -> float:
-    """In which time a gap closes about within the limits: hurried more, chunks that come in quick
-    succession fight over it.
+    """The time [s] in which a gap closes about within the limits: with less, chunks that come in
+    quick succession fight over it.
     """
     gap = np.abs(offset.position)
-    return float(
-        max(np.sqrt(3 * gap / bounds.acceleration).max(), np.cbrt(20 * gap / bounds.jerk).max())
-    )
+    by_acceleration = np.sqrt(3 * gap / bounds.acceleration).max()
+    by_jerk = np.cbrt(20 * gap / bounds.jerk).max()
+    return float(max(by_acceleration, by_jerk))

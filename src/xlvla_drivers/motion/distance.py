@@ -9,11 +9,12 @@ from itertools import combinations
 import numpy as np
 import pinocchio as pin  # pyright: ignore
 
-from xlvla import robot, urdf
+from xlvla import urdf
 from xlvla.kinematics import Kinematics
-from xlvla.motion import Margin
+from xlvla.motion import Box, Margin
 from xlvla.rig import Rig
-from xlvla.types import PARTS, Side, scoped
+from xlvla.robot import rig_description
+from xlvla.types import PARTS, Part, Side, scoped
 from xlvla_drivers.motion.levers import Body, Levers, outermost
 
 TABLE = "table"
@@ -21,10 +22,18 @@ TABLE = "table"
 ALWAYS = 0.95
 """Links that touch in this share of random poses touch by construction."""
 
+POSES = 40
+"""How many of them are tried."""
+
 NEIGHBOURS = 2
-"""Links of an arm so many joints apart cannot be told from touching: their shapes are thicker than
-they are.
+"""Links of an arm that are at most this many joints apart are not watched: their shapes are thicker
+than they are and overlap.
 """
+
+
+SAME_RADIUS_M = 1e-4
+SAME_CENTRE_M = 2e-4
+"""Numbers of a URDF that differ by less than this mean the same."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Distances:
     Between the two sides: arm and hand to arm and hand. On one side: the arm to itself and to its
     hand. Arms and hands to the table, but for the links that stand on it. A hand's fingers to each
     other and to its palm are not watched: they touch on purpose, and the hand's own current limits
-    are made for it.
+    allow for that.
 
     Attributes:
         gaps: what is watched, in the order of `at`.
@@ -54,46 +63,56 @@ class Distances:
     """
 
     def __init__(self, rig: Rig):
-        xml = robot.rig_description(rig)
-        self.joints = [
-            name for side in rig.sides for part in PARTS for name in rig.joint_names(side, part)
-        ]
-        self._body = Kinematics(xml, self.joints)
-        self._config = rig.motion
-        self._shapes = _shapes(self._body.model, xml)
+        xml = rig_description(rig)
+        self.joints: list[str] = []
+        for side in rig.sides:
+            for part in PARTS:
+                self.joints.extend(rig.joint_names(side, part))
+        self._kinematics = Kinematics(xml, self.joints)
+        self._shapes = _shapes(self._kinematics.model, xml)
         if rig.motion.table_m is not None:
-            top = pin.coal.Halfspace(np.array([0.0, 0.0, 1.0]), rig.motion.table_m)
-            self._shapes.addGeometryObject(pin.GeometryObject(TABLE, 0, 0, pin.SE3.Identity(), top))
-        self._pair(_Family(rig))
-        self._points, self._lower, self._upper, edges = self._workspace(rig)
-        self.gaps = [*self._pairs, *edges]
+            self._shapes.addGeometryObject(_table(rig.motion.table_m))
+        pairs = self._watch_pairs(_Margins(rig))
+        self._pairs = len(pairs)
+        self._geometry = pin.GeometryData(self._shapes)
+        self._results = list(self._geometry.distanceResults)
+        # Frames of the points [F] that have a workspace, and its bounds [F, 3].
+        self._points: list[int] = []
+        self._lower = np.zeros((0, 3))
+        self._upper = np.zeros((0, 3))
+        edges = self._watch_workspace(rig)
+        self.gaps = [*pairs, *edges]
         self._levers = self._bounds()
         self.moved = self._levers.moved
 
     def at(self, q: np.ndarray) -> np.ndarray:
         """Distances [G] m at a pose [N] rad; below 0 where shapes overlap or a point is outside."""
-        body = self._body
-        full = self._body.full(q)
-        pin.computeDistances(body.model, body.data, self._shapes, self._found, full)
-        return np.concatenate([[result.min_distance for result in self._results], self._edges()])
+        robot = self._kinematics
+        full = robot.full(q)
+        pin.computeDistances(robot.model, robot.data, self._shapes, self._geometry, full)
+        distances = [result.min_distance for result in self._results]
+        return np.concatenate([distances, self._edges()])
 
     def some(self, q: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The distances [R] m of the gaps `rows` [R], in rising order, at a pose [N] rad."""
-        body = self._body
-        pairs = len(self._pairs)
-        pin.updateGeometryPlacements(body.model, body.data, self._shapes, self._found, body.full(q))
-        found = [
-            pin.computeDistance(self._shapes, self._found, row).min_distance
-            for row in rows.tolist()
-            if row < pairs
-        ]
-        if len(found) == len(rows):
-            return np.array(found)
-        return np.concatenate([found, self._edges()[rows[len(found) :] - pairs]])
+        robot = self._kinematics
+        full = robot.full(q)
+        pin.updateGeometryPlacements(robot.model, robot.data, self._shapes, self._geometry, full)
+        distances: list[float] = []
+        for row in rows.tolist():
+            if row >= self._pairs:
+                break
+            result = pin.computeDistance(self._shapes, self._geometry, row)
+            distances.append(result.min_distance)
+        if len(distances) == len(rows):
+            return np.array(distances)
+        # The remaining rows are edges of the workspace.
+        edges = rows[len(distances) :] - self._pairs
+        return np.concatenate([distances, self._edges()[edges]])
 
     def levers(self) -> np.ndarray:
         """By how much every distance can shrink per change of a joint, [G, N] m/rad, from the pose
-        that was looked at last.
+        of the last call of `at` or `some`.
         """
         return self._levers.here()
 
@@ -103,127 +122,154 @@ class Distances:
         """
         if not self._points:
             return np.zeros(0)
-        body = self._body
-        points = np.array(
-            [
-                pin.updateFramePlacement(body.model, body.data, frame).translation
-                for frame in self._points
-            ]
-        )
-        return np.concatenate([(points - self._lower).ravel(), (self._upper - points).ravel()])
+        robot = self._kinematics
+        points = np.empty((len(self._points), 3))
+        for number, frame in enumerate(self._points):
+            placement = pin.updateFramePlacement(robot.model, robot.data, frame)
+            points[number] = placement.translation
+        above_lower = points - self._lower
+        below_upper = self._upper - points
+        return np.concatenate([above_lower.ravel(), below_upper.ravel()])
 
     def _bounds(self) -> Levers:
-        shapes = self._shapes.geometryObjects
-        frames = self._body.model.frames
-        bodies = [Body(shape.parentJoint, *outermost(shape)) for shape in shapes]
-        pairs: list[tuple[int, int | None]] = [
-            (pair.first, pair.second) for pair in self._shapes.collisionPairs
-        ]
-        points = [
-            Body(frames[frame].parentJoint, frames[frame].placement.translation[None], 0.0)
-            for frame in self._points
-        ]
-        edges = [(len(bodies) + number, None) for number in range(len(points)) for _ in "xyz"]
-        return Levers(self._body, [*bodies, *points], [*pairs, *edges, *edges])
+        """Of all gaps, in their order."""
+        bodies: list[Body] = []
+        for shape in self._shapes.geometryObjects:
+            points, radius = outermost(shape)
+            bodies.append(Body(shape.parentJoint, points, radius))
+        pairs: list[tuple[int, int | None]] = []
+        for pair in self._shapes.collisionPairs:
+            pairs.append((pair.first, pair.second))
+        edges: list[tuple[int, int | None]] = []
+        for number in self._points:
+            frame = self._kinematics.model.frames[number]
+            # A point has a distance along each of the three axes.
+            edges.extend([(len(bodies), None)] * 3)
+            bodies.append(Body(frame.parentJoint, frame.placement.translation[None], 0.0))
+        return Levers(self._kinematics, bodies, [*pairs, *edges, *edges])
 
-    def _pair(self, family: _Family) -> None:
-        objects = self._shapes.geometryObjects
-        links = [
-            self._body.model.frames[shape.parentFrame].name if shape.name != TABLE else TABLE
-            for shape in objects
-        ]
+    def _watch_pairs(self, margins: _Margins) -> list[Gap]:
+        """Adds the pairs of shapes that keep a margin to the geometry; returns their gaps."""
+        frames = self._kinematics.model.frames
+        links: list[str] = []
+        for shape in self._shapes.geometryObjects:
+            is_table = shape.name == TABLE
+            links.append(TABLE if is_table else frames[shape.parentFrame].name)
         for one, two in combinations(range(len(links)), 2):
-            if family.kind(links[one], links[two]):
+            if margins.between(links[one], links[two]) is not None:
                 self._shapes.addCollisionPair(pin.CollisionPair(one, two))
-        for pair in self._touching():
+        for pair in self._always_touching():
             self._shapes.removeCollisionPair(pair)
-        pairs = [(links[pair.first], links[pair.second]) for pair in self._shapes.collisionPairs]
-        self._pairs = [
-            Gap(one, two, getattr(self._config, family.kind(one, two))) for one, two in pairs
-        ]
-        self._found = pin.GeometryData(self._shapes)
-        self._results = list(self._found.distanceResults)
+        gaps: list[Gap] = []
+        for pair in self._shapes.collisionPairs:
+            first = links[pair.first]
+            second = links[pair.second]
+            margin = margins.between(first, second)
+            assert margin is not None
+            gaps.append(Gap(first, second, margin))
+        return gaps
 
-    def _touching(self) -> list[pin.CollisionPair]:
+    def _always_touching(self) -> list[pin.CollisionPair]:
         """Pairs that touch in nearly every pose."""
-        found = pin.GeometryData(self._shapes)
+        robot = self._kinematics
+        geometry = pin.GeometryData(self._shapes)
+        results = list(geometry.distanceResults)
+        touching = np.zeros(len(results))
         rng = np.random.default_rng(0)
-        body = self._body
-        results = list(found.distanceResults)
-        touching = np.zeros(len(self._shapes.collisionPairs))
-        for _ in range(40):
-            full = body.full(
-                rng.uniform(np.maximum(body.lower, -np.pi), np.minimum(body.upper, np.pi))
-            )
-            pin.computeDistances(body.model, body.data, self._shapes, found, full)
+        lower = np.maximum(robot.lower, -np.pi)
+        upper = np.minimum(robot.upper, np.pi)
+        for _ in range(POSES):
+            full = robot.full(rng.uniform(lower, upper))
+            pin.computeDistances(robot.model, robot.data, self._shapes, geometry, full)
             touching += np.array([result.min_distance <= 0 for result in results])
-        return [
-            pair
-            for pair, often in zip(self._shapes.collisionPairs, touching, strict=True)
-            if often >= 40 * ALWAYS
-        ]
+        pairs = list(self._shapes.collisionPairs)
+        return [pairs[row] for row in np.flatnonzero(touching >= POSES * ALWAYS)]
 
-    def _workspace(self, rig: Rig) -> tuple[list[int], np.ndarray, np.ndarray, list[Gap]]:
-        """Frames that have a workspace, its bounds [F, 3] and what is watched: lower faces of all,
-        then upper ones.
+    def _watch_workspace(self, rig: Rig) -> list[Gap]:
+        """Sets the points that have a workspace; returns their gaps: to the lower faces of all,
+        then to the upper ones.
         """
-        boxes = [
-            (link, rig.motion.workspace[side])
-            for side in rig.motion.workspace
-            for link in _reaching(rig, side)
-        ]
-        lower, upper = (
-            np.array([getattr(box, end) for _, box in boxes]).reshape(-1, 3)
-            for end in ("lower", "upper")
-        )
-        edges = [
-            Gap(link, f"{end} {axis} of the workspace", rig.motion.edge)
-            for end in ("lower", "upper")
-            for link, _ in boxes
-            for axis in "xyz"
-        ]
-        return [self._body.frame(link) for link, _ in boxes], lower, upper, edges
+        links: list[str] = []
+        boxes: list[Box] = []
+        for side, box in rig.motion.workspace.items():
+            for link in _reaching(rig, side):
+                links.append(link)
+                boxes.append(box)
+        self._points = [self._kinematics.frame(link) for link in links]
+        self._lower = np.array([box.lower for box in boxes]).reshape(-1, 3)
+        self._upper = np.array([box.upper for box in boxes]).reshape(-1, 3)
+        gaps: list[Gap] = []
+        for end in ("lower", "upper"):
+            for link in links:
+                for axis in "xyz":
+                    face = f"{end} {axis} of the workspace"
+                    gaps.append(Gap(link, face, rig.motion.edge))
+        return gaps
 
 
-class _Family:
-    """Which links are whose."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a link is: its side, its part, and how many of the arm's joints move it."""
+
+    side: Side
+    part: Part
+    joints: int
+
+
+class _Margins:
+    """The margins that links keep from each other."""
 
     def __init__(self, rig: Rig):
+        self._config = rig.motion
+        # A humanoid's arms share its torso.
         bases = {(station.arm.xyz, station.arm.rpy) for station in rig.sides.values()}
-        self._one_body = len(bases) == 1  # a humanoid's arms share its torso
-        self._place: dict[str, tuple[Side, str, int]] = {}
+        self._one_torso = len(bases) == 1
+        self._places: dict[str, _Place] = {}
         for side in rig.sides:
-            arm = rig.arm(side).description
-            hand = rig.hand(side).description(side)
-            for link in arm.links:
-                self._place[scoped(side, "arm", link)] = side, "arm", len(_joints_above(arm, link))
-            for link in hand.links:
-                self._place[scoped(side, "hand", link)] = side, "hand", len(rig.arm(side).joints)
+            arm = rig.arm(side)
+            for link in arm.description.links:
+                joints = _joints_above(arm.description, link)
+                self._places[scoped(side, "arm", link)] = _Place(side, "arm", joints)
+            for link in rig.hand(side).description(side).links:
+                self._places[scoped(side, "hand", link)] = _Place(side, "hand", len(arm.joints))
 
-    def kind(self, one: str, two: str) -> str:
-        """Name of the margin that two links keep; '' where they may touch."""
-        if TABLE in (one, two):
-            side, part, number = self._place[two if one == TABLE else one]
-            return "touch" if part == "hand" else "table" if number >= NEIGHBOURS else ""
-        (side, part, number), (other_side, other_part, other_number) = (
-            self._place[one],
-            self._place[two],
-        )
-        if side != other_side and not (self._one_body and 0 in (number, other_number)):
-            return "between"
-        if part == other_part == "hand" or abs(number - other_number) <= NEIGHBOURS:
-            return ""
-        return "itself"
+    def between(self, one: str, two: str) -> Margin | None:
+        """The margin that two links keep; None where they may touch."""
+        if one == TABLE:
+            return self._to_table(self._places[two])
+        if two == TABLE:
+            return self._to_table(self._places[one])
+        first = self._places[one]
+        second = self._places[two]
+        a_base = first.joints == 0 or second.joints == 0
+        same_torso = self._one_torso and a_base
+        if first.side != second.side and not same_torso:
+            return self._config.between
+        if first.part == "hand" and second.part == "hand":
+            return None
+        if abs(first.joints - second.joints) <= NEIGHBOURS:
+            return None
+        return self._config.itself
+
+    def _to_table(self, place: _Place) -> Margin | None:
+        if place.part == "hand":
+            return self._config.touch
+        # The first links of an arm stand on the table.
+        if place.joints < NEIGHBOURS:
+            return None
+        return self._config.table
 
 
-def _joints_above(arm: urdf.Description, link: str) -> list[str]:
-    """Moving joints from an arm's base to a link."""
+def _joints_above(arm: urdf.Description, link: str) -> int:
+    """The number of moving joints from an arm's base to a link."""
     above = {joint.child: joint for joint in arm.joints}
-    joints = []
+    count = 0
     while link in above:
-        joints += [above[link].name] if above[link].moves else []
-        link = above[link].parent
-    return joints
+        joint = above[link]
+        if joint.moves:
+            count += 1
+        link = joint.parent
+    return count
 
 
 def _reaching(rig: Rig, side: Side) -> Iterator[str]:
@@ -234,38 +280,48 @@ def _reaching(rig: Rig, side: Side) -> Iterator[str]:
 
 
 def _shapes(model: pin.Model, xml: str) -> pin.GeometryModel:
-    """Collision shapes of a URDF, a cylinder between two balls of its radius as the capsule it
-    stands for, and the table.
+    """The collision shapes of a URDF. URDF has no capsules: a cylinder between two spheres of its
+    radius stands for one, and becomes one.
     """
-    read = pin.buildGeomFromUrdfString(model, xml, pin.GeometryType.COLLISION)
-    made = pin.GeometryModel()
-    balls = [shape for shape in read.geometryObjects if isinstance(shape.geometry, pin.coal.Sphere)]
+    urdf_shapes = pin.buildGeomFromUrdfString(model, xml, pin.GeometryType.COLLISION)
+    spheres: list[pin.GeometryObject] = []
+    for shape in urdf_shapes.geometryObjects:
+        if isinstance(shape.geometry, pin.coal.Sphere):
+            spheres.append(shape)
     caps: set[str] = set()
-    for shape in read.geometryObjects:
-        ends = _caps(shape, balls)
+    for shape in urdf_shapes.geometryObjects:
+        ends = _caps(shape, spheres)
         if len(ends) == 2:
-            shape.geometry = pin.coal.Capsule(shape.geometry.radius, 2 * shape.geometry.halfLength)
+            length = 2 * shape.geometry.halfLength
+            shape.geometry = pin.coal.Capsule(shape.geometry.radius, length)
             caps.update(ends)
-    for shape in read.geometryObjects:
+    shapes = pin.GeometryModel()
+    for shape in urdf_shapes.geometryObjects:
         if shape.name not in caps:
-            made.addGeometryObject(shape)
-    return made
+            shapes.addGeometryObject(shape)
+    return shapes
 
 
-def _caps(rod: pin.GeometryObject, balls: list[pin.GeometryObject]) -> list[str]:
-    """The balls at the ends of a cylinder that make it a capsule."""
+def _caps(rod: pin.GeometryObject, spheres: list[pin.GeometryObject]) -> list[str]:
+    """The names of the spheres at the ends of a cylinder that make it a capsule."""
     if not isinstance(rod.geometry, pin.coal.Cylinder):
         return []
-    ends = [
-        rod.placement.act(np.array([0.0, 0.0, end * rod.geometry.halfLength])) for end in (-1, 1)
-    ]
-    same = [
-        b
-        for b in balls
-        if b.parentFrame == rod.parentFrame and abs(b.geometry.radius - rod.geometry.radius) < 1e-4
-    ]
-    return [
-        b.name
-        for b in same
-        if min(float(np.linalg.norm(b.placement.translation - end)) for end in ends) < 2e-4
-    ]
+    half = np.array([0.0, 0.0, rod.geometry.halfLength])
+    ends = [rod.placement.act(-half), rod.placement.act(half)]
+    caps: list[str] = []
+    for sphere in spheres:
+        same_link = sphere.parentFrame == rod.parentFrame
+        same_radius = abs(sphere.geometry.radius - rod.geometry.radius) < SAME_RADIUS_M
+        if not (same_link and same_radius):
+            continue
+        centre = sphere.placement.translation
+        apart = [float(np.linalg.norm(centre - end)) for end in ends]
+        if min(apart) < SAME_CENTRE_M:
+            caps.append(sphere.name)
+    return caps
+
+
+def _table(height_m: float) -> pin.GeometryObject:
+    """The half-space below the top of the table."""
+    below = pin.coal.Halfspace(np.array([0.0, 0.0, 1.0]), height_m)
+    return pin.GeometryObject(TABLE, 0, 0, pin.SE3.Identity(), below)

@@ -1,11 +1,11 @@
-"""The way to where an episode starts."""
+"""The trajectory to where an episode starts."""
 
 from __future__ import annotations
 
 import numpy as np
 
 SLOW = 0.2
-"""Share of the speed limits that is used on the way."""
+"""Share of the speed limits that is used."""
 
 PEAK = 1.875
 """Highest speed of a minimum-jerk path over its mean speed."""
@@ -22,7 +22,9 @@ def way_home(
     Args:
         velocity: speed limits [N] rad/s; at most `SLOW` of any is used.
     """
-    seconds = max(SHORTEST_S, float((PEAK * np.abs(home - here) / (SLOW * velocity)).max()))
+    needed_s = PEAK * np.abs(home - here) / (SLOW * velocity)
+    seconds = max(SHORTEST_S, float(needed_s.max()))
     frames = int(np.ceil(seconds * rate_hz))
     s = np.arange(1, frames + 1)[:, None] / frames
-    return here + s**3 * (10 - 15 * s + 6 * s**2) * (home - here)
+    share = s**3 * (10 - 15 * s + 6 * s**2)
+    return here + share * (home - here)

@@ -10,11 +10,15 @@ import pinocchio as pin  # pyright: ignore
 
 from xlvla.kinematics import Kinematics
 
+ENDS = (-1.0, 1.0)
+CORNERS = np.stack(np.meshgrid(ENDS, ENDS, ENDS), axis=-1).reshape(-1, 3)
+"""Of a box [8, 3] whose sides are 2 long."""
+
 
 @dataclass(frozen=True)
 class Body:
     """Something whose distances are watched: points [P, 3] m in the frame of the joint that carries
-    it, and their radius [m].
+    it, and a radius around them [m].
     """
 
     joint: int
@@ -32,10 +36,12 @@ class Levers:
     pair changes nothing between them.
 
     Args:
-        pairs: the two bodies of each pair, by number; None stands still.
+        kinematics: of the rig, with J joints and N commanded ones.
+        bodies: B of them.
+        pairs: the two bodies of each pair, by number; None is the surroundings.
 
     Attributes:
-        moved: which commanded joints [pairs, N] change a pair's distance at all.
+        moved: which commanded joints [G, N] change the distance of each of G pairs at all.
     """
 
     def __init__(
@@ -47,50 +53,62 @@ class Levers:
         self._model = kinematics.model
         self._data = kinematics.data
         spread = np.abs(kinematics.spread)
+        # Joint 0 of a pinocchio model is the universe.
         joints = range(1, self._model.njoints)
-        carries = np.array(
-            [[joint in self._model.supports[body.joint] for joint in joints] for body in bodies]
-        )
-        nothing = np.zeros((1, len(joints)), dtype=bool)
-        self._carries = np.concatenate([carries, nothing])
+        self._carries = _carries(self._model, joints, bodies)
         self._first = np.array([first for first, _ in pairs])
         self._second = np.array([len(bodies) if second is None else second for _, second in pairs])
         self._between = self._carries[self._first] ^ self._carries[self._second]
         self.moved = self._between @ spread > 0
-        master = np.argmax(
-            spread, axis=1
-        )  # of every joint of the model the commanded one that moves it
+        # The commanded joint that moves each joint of the model. Sorted by it, the joints that one
+        # commanded joint moves follow each other, and `reduceat` adds them up.
+        master = np.argmax(spread, axis=1)
         self._order = np.argsort(master, kind="stable")
         self._factor = spread.max(axis=1)[self._order]
         self._first_of = np.searchsorted(master[self._order], np.arange(spread.shape[1]))
-        self._starts = np.cumsum([0, *(len(body.points) for body in bodies[:-1])])
+        # The points of all bodies, where each body's begin, and the joint that carries each point.
         self._points = np.concatenate([body.points for body in bodies])
-        self._of_point = np.concatenate(
-            [np.full(len(body.points), body.joint - 1) for body in bodies]
-        )
+        counts = [len(body.points) for body in bodies]
+        self._starts = np.cumsum([0, *counts[:-1]])
+        self._of_point = np.repeat([body.joint - 1 for body in bodies], counts)
         self._radius = np.array([body.radius for body in bodies])[:, None]
         screws = np.array([_screw(self._model, joint) for joint in joints])
         self._axes = screws[:, 3:]
         self._turns = screws[:, 3:].any(axis=1)
 
     def here(self) -> np.ndarray:
-        """Metres per radian [pairs, N] at the pose that the kinematics were last computed for."""
+        """Metres per radian [G, N] at the pose that the kinematics were last computed for."""
         frames = [self._data.oMi[joint] for joint in range(1, self._model.njoints)]
         rotation = np.array([frame.rotation for frame in frames])
         origin = np.array([frame.translation for frame in frames])
         axes = np.einsum("jab,jb->ja", rotation, self._axes)
-        points = (
-            np.einsum("pab,pb->pa", rotation[self._of_point], self._points) + origin[self._of_point]
-        )
+        points = np.einsum("pab,pb->pa", rotation[self._of_point], self._points)
+        points = points + origin[self._of_point]
+        # Squared distances [points, J] of all points to all axes, by Pythagoras.
         along = points @ axes.T - (origin * axes).sum(axis=1)
         apart = (points**2).sum(axis=1)[:, None] - 2 * points @ origin.T + (origin**2).sum(axis=1)
-        from_axis = np.maximum.reduceat(np.maximum(apart - along**2, 0.0), self._starts, axis=0)
-        lever = np.sqrt(from_axis) + self._radius
+        from_axis = np.maximum(apart - along**2, 0.0)
+        # The lever [B, J] of a body is that of its outermost point. A joint that slides moves
+        # everything by as much as itself.
+        furthest = np.maximum.reduceat(from_axis, self._starts, axis=0)
+        lever = np.sqrt(furthest) + self._radius
         lever = np.where(self._turns, lever, 1.0)
-        lever = np.concatenate([lever, np.zeros((1, lever.shape[1]))])
-        both = np.where(self._carries[self._first], lever[self._first], lever[self._second])
-        of_joints = np.where(self._between, both, 0.0)[:, self._order] * self._factor
+        nothing = np.zeros((1, lever.shape[1]))
+        lever = np.concatenate([lever, nothing])
+        # Of a pair [G, J], the lever of the one that the joint carries.
+        carried = np.where(self._carries[self._first], lever[self._first], lever[self._second])
+        of_joints = np.where(self._between, carried, 0.0)[:, self._order] * self._factor
         return np.add.reduceat(of_joints, self._first_of, axis=1)
+
+
+def _carries(model: pin.Model, joints: Sequence[int], bodies: Sequence[Body]) -> np.ndarray:
+    """Which joints [B + 1, J] carry each body; none carries the surroundings, the last row."""
+    carries = np.zeros((len(bodies) + 1, len(joints)), dtype=bool)
+    for number, body in enumerate(bodies):
+        supports = model.supports[body.joint]
+        for joint in joints:
+            carries[number, joint - 1] = joint in supports
+    return carries
 
 
 def outermost(shape: pin.GeometryObject) -> tuple[np.ndarray, float]:
@@ -98,7 +116,8 @@ def outermost(shape: pin.GeometryObject) -> tuple[np.ndarray, float]:
     shape does not reach beyond.
     """
     geometry = shape.geometry
-    if shape.parentJoint == 0:  # stands still
+    # It stands still, so its points do not matter.
+    if shape.parentJoint == 0:
         return np.zeros((1, 3)), 0.0
     if isinstance(geometry, pin.coal.Sphere):
         points = np.zeros((1, 3))
@@ -107,7 +126,7 @@ def outermost(shape: pin.GeometryObject) -> tuple[np.ndarray, float]:
         points = geometry.halfLength * np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]])
         radius = geometry.radius
     elif isinstance(geometry, pin.coal.Box):
-        points = geometry.halfSide * np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T
+        points = geometry.halfSide * CORNERS
         radius = 0.0
     else:
         geometry.computeLocalAABB()
@@ -120,6 +139,6 @@ def _screw(model: pin.Model, joint: int) -> np.ndarray:
     """How a joint with one degree of freedom moves what it carries, in its own frame: linear [3],
     then angular [3].
     """
-    made = model.joints[joint].createData()
-    model.joints[joint].calc(made, np.zeros(model.nq), np.zeros(model.nv))
-    return np.asarray(made.S).reshape(6)
+    data = model.joints[joint].createData()
+    model.joints[joint].calc(data, np.zeros(model.nq), np.zeros(model.nv))
+    return np.asarray(data.S).reshape(6)

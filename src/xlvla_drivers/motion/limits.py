@@ -1,10 +1,8 @@
-"""The last stage before a device: position, velocity, acceleration and jerk limits for whatever is
-asked.
-"""
+"""The last stage before a device: limits of position, velocity, acceleration and jerk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,14 +17,14 @@ FULL = 0.998
 """Share of a speed limit that is used, so that nothing is above it by a rounding."""
 
 NEAR_S = 0.1
-"""A joint at most this long away from its target is steered by the target's acceleration as well.
+"""A joint that catches up with its target within this time also follows the target's acceleration.
 """
 
 CREEP = 0.05
-"""Share of its speed at which a joint at rest goes to a position limit."""
+"""Share of its speed limit at which a joint at rest goes to a position limit."""
 
 SLOWEST = 0.01
-"""Below this pace nothing is caught up with."""
+"""Below this pace a target is not caught up with: the command stops."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,14 @@ class Bounds:
     jerk: np.ndarray
 
     def __post_init__(self) -> None:
-        rows = [getattr(self, entry.name) for entry in fields(self)]
-        if len({np.shape(row) for row in rows}) != 1 or np.ndim(self.lower) != 1:
-            raise XlvlaError(
-                "limits must be vectors of one length, got shapes "
-                f"{[np.shape(row) for row in rows]}"
-            )
-        if not (
-            np.isfinite(rows).all()
-            and (self.lower < self.upper).all()
-            and all((row > 0).all() for row in rows[2:])
-        ):
+        rows = [self.lower, self.upper, self.velocity, self.acceleration, self.jerk]
+        shapes = [np.shape(row) for row in rows]
+        if len(set(shapes)) != 1 or np.ndim(self.lower) != 1:
+            raise XlvlaError(f"limits must be vectors of one length, got shapes {shapes}")
+        finite = np.isfinite(rows).all()
+        ordered = (self.lower < self.upper).all()
+        positive = all((row > 0).all() for row in (self.velocity, self.acceleration, self.jerk))
+        if not (finite and ordered and positive):
             raise XlvlaError(
                 "limits must be finite, with lower < upper and velocity, acceleration and jerk "
                 "above 0"
@@ -78,6 +73,10 @@ class Limiter:
     shortest time (ruckig). A joint always keeps room to stop before its position limits; one that
     starts outside them only ever moves inwards.
 
+    Args:
+        bounds: the limits of N joints.
+        position: where the commands begin [N] rad, at rest.
+
     Attributes:
         last: the last command.
     """
@@ -87,6 +86,7 @@ class Limiter:
         self._steps = Steps(bounds.acceleration, bounds.jerk)
         self._fastest = HEADROOM * bounds.velocity
         self._hardest = HEADROOM * bounds.acceleration
+        # How long each joint [N] needs to catch up with its target, as of the last chase.
         self._late_s = np.zeros(len(position))
         self.last = self._step(State.rest(position))
 
@@ -106,7 +106,8 @@ class Limiter:
         if pace < SLOWEST:
             return self.stop(dt)
         goal = self._within(target)
-        wanted = self._toward(goal, self._lands(goal, dt) & self._slow_enough(goal), dt, pace)
+        lands = self._lands(goal, dt) & self._slow_enough(goal)
+        wanted = self._toward(goal, lands, dt, pace)
         return self._stoppable(self._step(wanted), dt)
 
     def stop(self, dt: float) -> Step:
@@ -116,20 +117,23 @@ class Limiter:
         return self._step(self.last.stop.at(dt))
 
     def take(self, step: Step) -> State:
-        """Makes a step the last command."""
+        """Makes a step the last command, and returns its state."""
         self.last = step
         return step.state
 
     def follow(self, target: State, dt: float, pace: float = 1.0) -> State:
+        """The next command, see `propose`."""
         return self.take(self.propose(target, dt, pace))
 
     def brake(self, dt: float) -> State:
+        """The next command of a stop."""
         return self.take(self.stop(dt))
 
     def _step(self, state: State) -> Step:
         return Step(state, Braking(state, self.bounds.acceleration, self.bounds.jerk))
 
     def _within(self, target: State) -> State:
+        """The target clipped to the limits; a joint whose position was clipped rests there."""
         limit = self.bounds
         position = np.minimum(np.maximum(target.position, limit.lower), limit.upper)
         inside = position == target.position
@@ -137,7 +141,9 @@ class Limiter:
         acceleration = np.minimum(np.maximum(target.acceleration, -self._hardest), self._hardest)
         if inside.all():
             return State(position, velocity, acceleration)
-        return State(position, np.where(inside, velocity, 0.0), np.where(inside, acceleration, 0.0))
+        velocity = np.where(inside, velocity, 0.0)
+        acceleration = np.where(inside, acceleration, 0.0)
+        return State(position, velocity, acceleration)
 
     def _lands(self, goal: State, dt: float) -> np.ndarray:
         """Which joints [N] can be at the goal dt from now: three equal pieces of constant jerk lead
@@ -146,68 +152,73 @@ class Limiter:
         now = self.state
         limit = self.bounds
         h = dt / 3
-        rows = np.empty((3, len(now.position)))
-        rows[0] = (goal.acceleration - now.acceleration) / h
-        rows[1] = (goal.velocity - now.velocity - now.acceleration * dt) / h**2
-        rows[2] = (
-            goal.position - now.position - now.velocity * dt - now.acceleration * dt**2 / 2
-        ) / h**3
-        between = now.acceleration + _CHANGES @ rows * h
-        first = now.velocity + h * (now.acceleration + between[0]) / 2
-        second = first + h * (between[0] + between[1]) / 2
+        # What the jerk has to add to acceleration, velocity and position.
+        missing = np.empty((3, len(now.position)))
+        missing[0] = (goal.acceleration - now.acceleration) / h
+        missing[1] = (goal.velocity - now.velocity - now.acceleration * dt) / h**2
+        gap = goal.position - now.position - now.velocity * dt - now.acceleration * dt**2 / 2
+        missing[2] = gap / h**3
+        jerks = _PIECES @ missing
+        accelerations = now.acceleration + _CHANGES @ missing * h
+        # Velocities at the ends of the first two pieces; at the end of the third it is the goal's.
+        first = now.velocity + h * (now.acceleration + accelerations[0]) / 2
+        second = first + h * (accelerations[0] + accelerations[1]) / 2
         slow = np.maximum(np.abs(first), np.abs(second)) <= limit.velocity
-        return slow & np.all(
-            (np.abs(_PIECES @ rows) <= limit.jerk) & (np.abs(between) <= limit.acceleration), axis=0
-        )
+        smooth = (np.abs(jerks) <= limit.jerk) & (np.abs(accelerations) <= limit.acceleration)
+        return slow & np.all(smooth, axis=0)
 
     def _toward(self, goal: State, lands: np.ndarray, dt: float, pace: float) -> State:
-        """The goal for the joints that can be there now, for the others a step of the chase after
-        it.
+        """The goal for the joints [N] that can be there now, for the others a step of the chase
+        after it.
         """
         if lands.all():
             self._late_s = np.zeros_like(self._late_s)
             return goal
-        chasing = self._chase(
-            goal, dt, ~lands, np.where(self._late_s < NEAR_S, goal.acceleration, 0.0), pace
-        )
+        pull = np.where(self._late_s < NEAR_S, goal.acceleration, 0.0)
+        chasing = self._chase(goal, dt, ~lands, pull, pace)
+        # Only without pull are limits of speed exact: where they are not kept it is tried again.
         hasty = ~(lands | self._slow_enough(chasing))
         if hasty.any():
-            chasing = self._chase(goal, dt, hasty, np.zeros_like(goal.acceleration), pace).where(
-                hasty, chasing
-            )
+            no_pull = np.zeros_like(goal.acceleration)
+            exact = self._chase(goal, dt, hasty, no_pull, pace)
+            chasing = exact.where(hasty, chasing)
         return goal.where(lands, chasing)
 
     def _slow_enough(self, state: State) -> np.ndarray:
         """Which joints [N] keep their speed limit when the acceleration they have ends as soon as
         it can.
         """
-        peak = state.velocity + state.acceleration * np.abs(state.acceleration) / (
-            2 * self.bounds.jerk
-        )
-        return np.abs(peak) <= FULL * self.bounds.velocity
+        limit = self.bounds
+        signed_square = state.acceleration * np.abs(state.acceleration)
+        peak = state.velocity + signed_square / (2 * limit.jerk)
+        return np.abs(peak) <= FULL * limit.velocity
 
     def _chase(
-        self, goal: State, dt: float, who: np.ndarray, pull: np.ndarray, pace: float
+        self, goal: State, dt: float, joints: np.ndarray, pull: np.ndarray, pace: float
     ) -> State:
-        """To the goal in the shortest time, as seen from a frame that moves with it, for the joints
-        `who` [N].
+        """A step to the goal in the shortest time, as seen from a frame that moves with it, for the
+        joints of the mask `joints` [N].
 
         The frame's velocity is the goal's; it changes by `pull` [N], and only where that is 0
         limits of speed are exact.
         """
         limit = self.bounds
-        full = pace * FULL * self.bounds.velocity
-        frame = State(
-            goal.position - goal.velocity * dt + pull * dt**2 / 2, goal.velocity - pull * dt, pull
-        )
-        room = (
-            pace * CREEP / 2 * limit.velocity
-        )  # the frame may be faster than the limit for part of a long step
+        # Where the frame is now, so that it is at the goal dt later.
+        frame_position = goal.position - goal.velocity * dt + pull * dt**2 / 2
+        frame = State(frame_position, goal.velocity - pull * dt, pull)
+        # The limits as seen from the frame. Some speed is always left: for part of a long step the
+        # frame may be faster than the limit.
+        full = pace * FULL * limit.velocity
+        room = pace * CREEP / 2 * limit.velocity
         slowest = np.minimum(-full - np.minimum(goal.velocity, frame.velocity), -room)
         fastest = np.maximum(full - np.maximum(goal.velocity, frame.velocity), room)
-        hardest = -limit.acceleration - pull, limit.acceleration - pull
         step = self._steps.reach(
-            self.state - frame, np.zeros_like(pull), (slowest, fastest), hardest, who, dt
+            self.state - frame,
+            np.zeros_like(pull),
+            (slowest, fastest),
+            (-limit.acceleration - pull, limit.acceleration - pull),
+            joints,
+            dt,
         )
         if step is None:
             return self.last.stop.at(dt)
@@ -215,12 +226,13 @@ class Limiter:
         return moved + State(goal.position, goal.velocity, pull)
 
     def _stoppable(self, wanted: Step, dt: float) -> Step:
-        """The wanted step where the joint can still stop inside its limits; else a step on the way
-        to rest at the limit.
+        """The wanted step for joints that can still stop inside their limits after it; for the
+        others a step on the way to rest at the limit.
         """
         now = self.state
         limit = self.bounds
         state = wanted.state
+        # A joint that is outside its limits may stay there, but not go further.
         upper = np.maximum(limit.upper, now.position)
         lower = np.minimum(limit.lower, now.position)
         above = state.position + wanted.stop.high > upper
@@ -228,17 +240,23 @@ class Limiter:
         bad = above | below
         if not bad.any():
             return wanted
-        stop = np.where(above, limit.upper, limit.lower)
+        edge = np.where(above, limit.upper, limit.lower)
         speed = np.maximum(np.abs(now.velocity), CREEP * limit.velocity)
         step = self._steps.reach(
-            now, stop, (-speed, speed), (-limit.acceleration, limit.acceleration), bad, dt
+            now,
+            edge,
+            (-speed, speed),
+            (-limit.acceleration, limit.acceleration),
+            bad,
+            dt,
         )
-        safe = self.last.stop.at(dt) if step is None else step[0]
-        return self._step(
-            State(np.clip(safe.position, lower, upper), safe.velocity, safe.acceleration).where(
-                bad, state
-            )
-        )
+        if step is None:
+            safe = self.last.stop.at(dt)
+        else:
+            safe, _ = step
+        position = np.clip(safe.position, lower, upper)
+        clipped = State(position, safe.velocity, safe.acceleration)
+        return self._step(clipped.where(bad, state))
 
 
 _PIECES = np.linalg.inv([[1, 1, 1], [5 / 2, 3 / 2, 1 / 2], [19 / 6, 7 / 6, 1 / 6]])

@@ -1,6 +1,4 @@
-"""How much time passes for what is in motion, whatever is done to the clock that stamps are
-compared in.
-"""
+"""How much time passes between ticks, whatever is done to the clock that stamps are compared in."""
 
 from __future__ import annotations
 
@@ -9,16 +7,16 @@ import time
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 
 PERIOD_S = 0.02
-"""Ticks and monotonic time may disagree by so much: a loop that was kept waiting catches up."""
+"""Ticks may be ahead of monotonic time by this much: a loop that was kept waiting catches up."""
 
 JUMP_S = 0.25
-"""A clock that is set by more than this while somebody's chunk is played ends it: nobody knows when
+"""A clock that is set by more than this while a chunk is played ends the chunk: it is unknown when
 its frames are due.
 """
 
 STANDSTILL_S = 1.0
-"""A simulation's clock that moves on by more at once was set, or stood still for longer than a
-chunk is of use.
+"""A simulation's clock that moves on by more than this at once was set, or stood still for longer
+than a chunk is of use.
 """
 
 
@@ -37,10 +35,17 @@ class Passage:
         self._steady_s = time.monotonic()
 
     def tick(self, now_s: float, missed: int) -> tuple[float, str]:
-        """How much time has passed [s] at the tick of `now_s`, and in words how the clock was set,
-        '' where it was not.
+        """The time that passes at a tick.
+
+        Args:
+            now_s: time of the tick in the clock of the stamps.
+            missed: ticks that were missed before it.
+
+        Returns:
+            how much time has passed [s], and a line about how the clock was set, '' where it was
+            not.
         """
-        asked_s = (1 + missed) * self._period_s
+        due_s = (1 + missed) * self._period_s
         elapsed_s = now_s - self._last_s
         steady_s = time.monotonic() - self._steady_s
         first = self._last_s < 0
@@ -50,16 +55,17 @@ class Passage:
             return self._period_s, ""
         set_by_s = self._set_by_s(elapsed_s, steady_s)
         if set_by_s:
-            return (
-                self._period_s,
-                f"the clock was set {'back' if set_by_s < 0 else 'forward'} by {abs(set_by_s):.2f} "
-                "s",
-            )
-        if not self._simulated and asked_s > steady_s + PERIOD_S:
-            asked_s = steady_s
-        return min(asked_s, LONGEST_STEP_S), ""
+            direction = "back" if set_by_s < 0 else "forward"
+            return self._period_s, f"the clock was set {direction} by {abs(set_by_s):.2f} s"
+        # Never more than really passed, however many ticks a clock that was slewed counts.
+        if not self._simulated and due_s > steady_s + PERIOD_S:
+            due_s = steady_s
+        return min(due_s, LONGEST_STEP_S), ""
 
     def _set_by_s(self, elapsed_s: float, steady_s: float) -> float:
+        """By how much the clock was set [s]; 0 where it was not."""
         if self._simulated:
-            return elapsed_s if elapsed_s < 0 or elapsed_s > STANDSTILL_S else 0.0
-        return elapsed_s - steady_s if abs(elapsed_s - steady_s) > JUMP_S else 0.0
+            was_set = elapsed_s < 0 or elapsed_s > STANDSTILL_S
+            return elapsed_s if was_set else 0.0
+        difference_s = elapsed_s - steady_s
+        return difference_s if abs(difference_s) > JUMP_S else 0.0

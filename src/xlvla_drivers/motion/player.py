@@ -22,16 +22,24 @@ LONGEST_STEP_S = 0.05
 """A command after a longer pause moves as if only this much time had passed."""
 
 INTERVALS = 4
-"""An offset fades within so many intervals between chunks where that is sooner than `blend_s`: a
+"""An offset fades within this many intervals between chunks where that is sooner than `blend_s`: a
 stream of short chunks is followed.
 """
 
 SHORTEST_BLEND_S = 0.1
+"""An offset never fades in less."""
+
+LIMITED_RAD = 1e-3
+"""A command that is further from its target than this counts as limited."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What would be commanded next: a step within limits, at a beat of the chunk's time."""
+    """What would be commanded next: a step within limits, at a beat of the chunk's time.
+
+    Args:
+        counts: names of the interventions, which are counted once it is commanded.
+    """
 
     step: Step
     beat: Beat
@@ -40,8 +48,8 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Offered:
-    """A chunk that was taken but not yet played: its start in clock time and how long its offset
-    fades.
+    """A chunk that was accepted but is not played yet: its start in clock time and how long its
+    offset fades.
     """
 
     trajectory: Trajectory
@@ -83,34 +91,49 @@ class Player:
         self.joints = tuple(joints)
         self.config = config
         self.bounds = Bounds(
-            lower, upper, velocity * config.speed_scale, acceleration, acceleration / config.jerk_s
+            lower=lower,
+            upper=upper,
+            velocity=velocity * config.speed_scale,
+            acceleration=acceleration,
+            jerk=acceleration / config.jerk_s,
         )
         self.counts: Counter[str] = Counter()
         self._arm = slice(0, arm)
         self._checks = Checks(self.joints, self.bounds, config, self._arm)
-        self.release()
+        # None until there is a first command.
+        self._limiter: Limiter | None = None
+        # The chunk that was accepted since the last command, and the one that is played.
+        self._offered: Offered | None = None
+        self._course: Course | None = None
+        # What is added to relative chunks [N] rad.
+        self._anchor: np.ndarray | None = None
+        self._newest_stamp_s = -math.inf
+        self._taken_s = -math.inf
+        self._time_s = -math.inf
+        self._beat = Beat()
 
     def release(self) -> None:
         """Forgets the chunk and the last command: the next command starts from the pose measured
         then.
         """
-        self._limiter: Limiter | None = None
-        self.hold()
-        self._newest_stamp_s = self._time_s = self._taken_s = -math.inf
+        self._limiter = None
+        self.forget_times()
+        self._time_s = -math.inf
         self._beat = Beat()
 
     def hold(self) -> None:
         """Drops the chunk; the command decelerates and stays."""
-        self._offered: Offered | None = None
-        self._course: Course | None = None
-        self._anchor: np.ndarray | None = None
+        self._offered = None
+        self._course = None
+        self._anchor = None
 
     def forget_times(self) -> None:
-        """Drops the chunk and what its stamp was: the clock was set to another time, and the next
-        chunk bears that.
+        """Drops the chunk and its stamp: the clock was set to another time, in which the next chunk
+        is stamped.
         """
         self.hold()
-        self._newest_stamp_s = self._taken_s = -math.inf
+        self._newest_stamp_s = -math.inf
+        self._taken_s = -math.inf
 
     @property
     def started(self) -> bool:
@@ -129,10 +152,12 @@ class Player:
         return self._limiter is None or self._limiter.last.rests
 
     def has_chunk(self, now_s: float) -> bool:
-        """A chunk is there that has not run out."""
+        """There is a chunk that has not run out."""
         if self._offered is not None:
             return now_s < self._offered.start_s + self._offered.trajectory.end_s
-        return self._course is not None and self._course.runs
+        if self._course is not None:
+            return self._course.runs
+        return False
 
     @property
     def stamp_s(self) -> float:
@@ -150,71 +175,75 @@ class Player:
         measured: np.ndarray | None = None,
         relative: bool = False,
     ) -> None:
-        """Takes a chunk [T, N] rad whose frame k is meant for stamp_s + (k + 1) / rate_hz; raises
-        Refused with the reason.
+        """Accepts a chunk whose frame k is meant for stamp_s + (k + 1) / rate_hz.
 
         Args:
-            measured: where the robot is [N] rad, looked at before there is a first command.
+            points: frames [T, N] rad.
+            names: of their columns, in any order.
+            stamp_s: of the observation the chunk was decided on.
+            rate_hz: of the frames.
+            now_s: time in the clock of the stamps.
+            measured: where the robot is [N] rad, needed before there is a first command.
             relative: the arm's positions count as changes: from the first such chunk after an
                 engagement or a hold, whose frame due now stands for where the robot is then.
+
+        Raises:
+            Refused: with the reason.
         """
         try:
-            self._take(
-                in_order(points, names, self.joints), stamp_s, rate_hz, now_s, measured, relative
+            points = in_order(points, names, self.joints)
+            self._checks.times(
+                frames=len(points),
+                stamp_s=stamp_s,
+                rate_hz=rate_hz,
+                now_s=now_s,
+                newest_s=self._newest_stamp_s,
             )
+            here = self.position if self.started else measured
+            start_s = stamp_s + 1 / rate_hz
+            points = points[: max(1, math.floor(self.config.horizon_s * rate_hz))]
+            due = Trajectory(points, rate_hz).at(now_s - start_s).position
+            if here is None:
+                raise Refused("pose", "it is not known where the robot is")
+            anchor = self._anchor_at(due, here, now_s) if relative else None
+            shift = np.zeros_like(due) if anchor is None else anchor
+            shifted = points + shift
+            self._checks.near(due + shift - here)
+            self._checks.speed(points, rate_hz)
+            self._checks.inside(shifted)
         except Refused as refusal:
             self.counts[f"refused: {refusal.reason}"] += 1
             raise
-
-    def go(self, points: np.ndarray, rate_hz: float, now_s: float) -> None:
-        """Plays a way [T, N] rad of motion's own from `now_s` on, to its end however long it is; a
-        chunk replaces it.
-        """
-        way = Trajectory(np.clip(points, self.bounds.lower, self.bounds.upper), rate_hz)
-        self._offered = Offered(way, now_s + 1 / rate_hz, SHORTEST_BLEND_S)
-        self._newest_stamp_s = now_s
-        self._taken_s = now_s
-        self._anchor = None
-
-    def _take(
-        self,
-        points: np.ndarray,
-        stamp_s: float,
-        rate_hz: float,
-        now_s: float,
-        measured: np.ndarray | None,
-        relative: bool,
-    ) -> None:
-        self._checks.times(len(points), stamp_s, rate_hz, now_s, self._newest_stamp_s)
-        here = self._limiter.state.position if self._limiter else measured
-        first = stamp_s + 1 / rate_hz
-        points = points[: max(1, math.floor(self.config.horizon_s * rate_hz))]
-        due = Trajectory(points, rate_hz).at(now_s - first).position
-        if here is None:
-            raise Refused("pose", "it is not known where the robot is")
-        anchor = self._anchored(due, here, now_s) if relative else None
-        shift = np.zeros_like(due) if anchor is None else anchor
-        self._checks.near(due + shift - here)
-        self._checks.speed(points, rate_hz)
-        self._checks.inside(points + shift)
-        clamped = np.clip(points + shift, self.bounds.lower, self.bounds.upper)
-        self.counts["clipped"] += int((clamped != points + shift).any(axis=0).sum())
-        self.counts["late"] += first < now_s
+        clipped = np.clip(shifted, self.bounds.lower, self.bounds.upper)
+        self.counts["clipped"] += int((clipped != shifted).any(axis=0).sum())
+        self.counts["late"] += start_s < now_s
         self.counts["accepted"] += 1
-        self._offered = Offered(
-            Trajectory(clamped, rate_hz, self.config.taper_s), first, self._blend_s(now_s)
-        )
+        trajectory = Trajectory(clipped, rate_hz, self.config.taper_s)
+        self._offered = Offered(trajectory, start_s, self._blend_s(now_s))
         self._newest_stamp_s = stamp_s
         self._taken_s = now_s
         self._anchor = anchor
 
+    def go(self, points: np.ndarray, rate_hz: float, now_s: float) -> None:
+        """Plays a trajectory [T, N] rad of motion's own from `now_s` on, to its end however long it
+        is; a chunk replaces it.
+        """
+        clipped = np.clip(points, self.bounds.lower, self.bounds.upper)
+        trajectory = Trajectory(clipped, rate_hz)
+        self._offered = Offered(trajectory, now_s + 1 / rate_hz, SHORTEST_BLEND_S)
+        self._newest_stamp_s = now_s
+        self._taken_s = now_s
+        self._anchor = None
+
     def _blend_s(self, now_s: float) -> float:
+        """How long the offset of a chunk that is accepted now fades [s]."""
         if not self.has_chunk(now_s):
             return self.config.blend_s
-        return min(self.config.blend_s, max(SHORTEST_BLEND_S, INTERVALS * (now_s - self._taken_s)))
+        interval_s = now_s - self._taken_s
+        return min(self.config.blend_s, max(SHORTEST_BLEND_S, INTERVALS * interval_s))
 
-    def _anchored(self, due: np.ndarray, here: np.ndarray, now_s: float) -> np.ndarray:
-        """What is added to a relative chunk."""
+    def _anchor_at(self, due: np.ndarray, here: np.ndarray, now_s: float) -> np.ndarray:
+        """What is added to a relative chunk [N] rad, whose frame that is due now is `due` [N]."""
         if self._anchor is not None and self.has_chunk(now_s):
             return self._anchor
         anchor = np.zeros_like(due)
@@ -226,9 +255,10 @@ class Player:
         self._limiter = Limiter(self.bounds, self._finite(measured))
 
     def command(self, now_s: float, measured: np.ndarray, beat: Beat | None = None) -> np.ndarray:
-        """The command [N] rad for `now_s`, for a player whose time nobody else counts.
+        """The command [N] rad for `now_s`, for a player that counts its time itself.
 
         Args:
+            now_s: time in the clock of the chunks' stamps.
             measured: where the robot is [N] rad, used when there was no command yet.
             beat: the pace since the last command; None is the chunk's own.
         """
@@ -237,7 +267,9 @@ class Player:
             self._time_s = now_s
         dt = min(max(now_s - self._time_s, 0.0), LONGEST_STEP_S)
         self._time_s = max(now_s, self._time_s)
-        return self.take(self.propose(now_s, dt, beat or Beat(passed_s=dt)))
+        if beat is None:
+            beat = Beat(passed_s=dt)
+        return self.take(self.propose(now_s, dt, beat))
 
     def propose(self, now_s: float, dt: float, beat: Beat) -> Proposal:
         """What the command of `now_s`, `dt` after the last one, would be. Only of a player that has
@@ -252,10 +284,12 @@ class Player:
             return Proposal(self._limiter.stop(dt), beat, ("held",))
         target = self._course.target(beat)
         step = self._limiter.propose(target, dt, beat.rate)
-        limited = (
-            ("limited",) if (np.abs(step.state.position - target.position) > 1e-3).any() else ()
-        )
-        return Proposal(step, beat, limited if self._course.runs else ("held", *limited))
+        counts: tuple[str, ...] = ()
+        if not self._course.runs:
+            counts = ("held",)
+        if (np.abs(step.state.position - target.position) > LIMITED_RAD).any():
+            counts = (*counts, "limited")
+        return Proposal(step, beat, counts)
 
     def take(self, proposal: Proposal) -> np.ndarray:
         """Commands what was proposed [N] rad."""
@@ -266,7 +300,7 @@ class Player:
 
     def brake(self, dt: float, beat: Beat) -> np.ndarray:
         """Commands a step [N] rad of the quickest stop instead, while the chunk's time goes on at
-        its own, falling pace.
+        the beat's falling pace.
         """
         assert self._limiter is not None
         self._pass(beat)
@@ -278,20 +312,25 @@ class Player:
             self._course.played_s += beat.passed_s
 
     def _join(self, offered: Offered, before_s: float, command: State) -> None:
-        """The offered chunk from now on."""
+        """Plays the offered chunk from now on, from the last command, that of `before_s`."""
         self._offered = None
-        played_s = before_s - offered.start_s
-        blend_s = offered.blend_s
-        longest_s = self.config.blend_s
         self._course = Course.joined(
-            offered.trajectory, played_s, command, self._beat, self.bounds, blend_s, longest_s
+            offered.trajectory,
+            played_s=before_s - offered.start_s,
+            command=command,
+            beat=self._beat,
+            bounds=self.bounds,
+            blend_s=offered.blend_s,
+            longest_s=self.config.blend_s,
         )
 
     def ahead(self, seconds: float) -> np.ndarray:
-        """Where the chunk wants the command [N] to be after so much more of its time; only of a
-        player that has started.
+        """Where the chunk wants the command [N] to be after this many more seconds of its time;
+        only of a player that has started.
         """
-        return self.position if self._course is None else self._course.ahead(seconds).position
+        if self._course is None:
+            return self.position
+        return self._course.ahead(seconds).position
 
     def _finite(self, measured: np.ndarray) -> np.ndarray:
         measured = np.asarray(measured, dtype=float)

@@ -8,7 +8,7 @@ import numpy as np
 
 from xlvla.rig import Rig
 from xlvla.types import Side
-from xlvla_drivers.motion.braking import AtRest
+from xlvla_drivers.motion.braking import AtRest, Braking
 from xlvla_drivers.motion.clearance import AHEAD_S, Clearance, Verdict
 from xlvla_drivers.motion.player import Player, Proposal
 from xlvla_drivers.motion.sides import side_player
@@ -16,13 +16,13 @@ from xlvla_drivers.motion.speed_scaling import SpeedScaling
 from xlvla_drivers.motion.way import Way
 
 STILL_RAD = 1e-3
-"""A side without a command yet counts as moved externally when a joint is further than this from
+"""A side that has no command yet counts as moved externally when a joint is further than this from
 where it was.
 """
 
 LEAST_PACE = 0.1
 """However near something is, its chunk creeps on, so that one which leads away again is not held
-for ever; what may not be is refused.
+for ever. This cannot break a distance: a command that would is not given at any pace.
 """
 
 
@@ -53,7 +53,8 @@ class RigMotion:
         self._clearance = Clearance(rig)
         self.watched = len(self._clearance.distances.gaps)
         self._look_every_s = 1 / rig.motion.guard_hz
-        self._looked_s = np.inf
+        # Infinite until the first look after a release.
+        self._since_look_s = np.inf
         self._resting_positions: dict[Side, np.ndarray] = {}
 
     def step(
@@ -78,24 +79,26 @@ class RigMotion:
         if not any(player.started for player in self.players.values()):
             return {}
         looked = self._look_around(here, dt)
-        self.braking = self.braking and not (looked and self.rests)
+        # A stop ends once the rig rests and has looked at the distances from there.
+        if self.braking and looked and self.rests:
+            self.braking = False
         if self.braking:
             return self._brake(dt)
         beat = self.pace.step(self._allowed, dt)
-        proposed: dict[Side, Proposal] = {
-            side: player.propose(now_s, dt, beat)
-            for side, player in self.players.items()
-            if player.started
-        }
-        if self._clearance.passes(self._way(here, proposed)):
+        proposed: dict[Side, Proposal] = {}
+        for side, player in self.players.items():
+            if player.started:
+                proposed[side] = player.propose(now_s, dt, beat)
+        if self._clearance.passes(_way(here, proposed)):
             return {side: self.players[side].take(proposal) for side, proposal in proposed.items()}
         self.braking = True
-        self.braked += beat.rate > 2 * LEAST_PACE and not self.rests
+        if beat.rate > 2 * LEAST_PACE and not self.rests:
+            self.braked += 1
         return self._brake(dt)
 
     def _here(self, measured: Mapping[Side, np.ndarray | None]) -> dict[Side, np.ndarray] | None:
-        """Where all sides are, by their commands or as measured; None where that is not known of
-        one.
+        """Where all sides are [N] rad, by their commands or as measured; None where that is not
+        known of one.
         """
         here: dict[Side, np.ndarray] = {}
         for side, player in self.players.items():
@@ -106,63 +109,70 @@ class RigMotion:
         return here
 
     def _look_around(self, here: Mapping[Side, np.ndarray], dt: float) -> bool:
-        """Looks at the distances when it is time to; whether it was."""
+        """Looks at the distances when it is time to; returns whether it was."""
         pose = np.concatenate(list(here.values()))
         self._notice(here, pose)
-        self._looked_s += dt
-        if self._looked_s < self._look_every_s:
+        self._since_look_s += dt
+        if self._since_look_s < self._look_every_s:
             return False
-        self._looked_s = 0.0
-        ahead = [
-            np.concatenate(
-                [p.ahead(s) if p.started else here[side] for side, p in self.players.items()]
-            )
-            for s in AHEAD_S
-        ]
+        self._since_look_s = 0.0
+        ahead = [self._ahead(here, seconds) for seconds in AHEAD_S]
         self.verdict = self._clearance.look(pose, ahead, self.pace.beat.rate)
         return True
 
+    def _ahead(self, here: Mapping[Side, np.ndarray], seconds: float) -> np.ndarray:
+        """Where chunks want the rig [N] rad after this many more seconds of their time."""
+        poses: list[np.ndarray] = []
+        for side, player in self.players.items():
+            pose = player.ahead(seconds) if player.started else here[side]
+            poses.append(pose)
+        return np.concatenate(poses)
+
     def _notice(self, here: Mapping[Side, np.ndarray], pose: np.ndarray) -> None:
         """Updates the positions of sides that have no command, and detects whether they were moved
-        externally."""
-        resting_positions: dict[Side, np.ndarray] = {
-            side: here[side] for side, player in self.players.items() if not player.started
-        }
-        if self._looked_s == np.inf:
-            self._resting_positions = resting_positions
+        externally.
+        """
+        resting: dict[Side, np.ndarray] = {}
+        for side, player in self.players.items():
+            if not player.started:
+                resting[side] = here[side]
+        if self._since_look_s == np.inf:
+            self._resting_positions = resting
             self._clearance.begin(pose)
-        elif any(
-            np.abs(where - self._resting_positions[side]).max() > STILL_RAD
-            for side, where in resting_positions.items()
-        ):
-            before = np.concatenate(
-                [
-                    self._resting_positions[side] if side in resting_positions else where
-                    for side, where in here.items()
-                ]
-            )
-            self._resting_positions = resting_positions
-            self._clearance.carried(before, pose)
+        elif self._was_moved(resting):
+            # Sides with a command did not move externally: they are at their commands before and
+            # after.
+            before: list[np.ndarray] = []
+            for side, where in here.items():
+                before.append(self._resting_positions[side] if side in resting else where)
+            self._resting_positions = resting
+            self._clearance.carried(np.concatenate(before), pose)
 
-    def _way(self, here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal]) -> Way:
-        stops = [
-            proposed[side].step.stop if side in proposed else AtRest(pose)
-            for side, pose in here.items()
-        ]
-        return Way(np.concatenate(list(here.values())), stops)
+    def _was_moved(self, resting: Mapping[Side, np.ndarray]) -> bool:
+        for side, where in resting.items():
+            moved = np.abs(where - self._resting_positions[side])
+            if moved.max() > STILL_RAD:
+                return True
+        return False
 
     @property
     def _allowed(self) -> float:
-        return 0.0 if self.verdict is None else max(self.verdict.pace, LEAST_PACE)
+        """The pace that the newest look allows."""
+        if self.verdict is None:
+            return 0.0
+        return max(self.verdict.pace, LEAST_PACE)
 
     def _brake(self, dt: float) -> dict[Side, np.ndarray]:
         """A step of the stop. At rest the chunks' time goes on: what they want later may be
         possible.
         """
-        beat = self.pace.step(self._allowed if self.braking and self.rests else 0.0, dt)
-        return {
-            side: player.brake(dt, beat) for side, player in self.players.items() if player.started
-        }
+        wanted = self._allowed if self.braking and self.rests else 0.0
+        beat = self.pace.step(wanted, dt)
+        commands: dict[Side, np.ndarray] = {}
+        for side, player in self.players.items():
+            if player.started:
+                commands[side] = player.brake(dt, beat)
+        return commands
 
     @property
     def rests(self) -> bool:
@@ -179,5 +189,16 @@ class RigMotion:
         for player in self.players.values():
             player.release()
         self.braking = False
-        self._looked_s = np.inf
+        self._since_look_s = np.inf
         self.verdict = None
+
+
+def _way(here: Mapping[Side, np.ndarray], proposed: Mapping[Side, Proposal]) -> Way:
+    """From where all sides are to what is proposed; the others stay at rest."""
+    stops: list[Braking | AtRest] = []
+    for side, pose in here.items():
+        if side in proposed:
+            stops.append(proposed[side].step.stop)
+        else:
+            stops.append(AtRest(pose))
+    return Way(np.concatenate(list(here.values())), stops)

@@ -14,8 +14,11 @@ def side_player(rig: Rig, side: Side) -> Player:
     arm = rig.arm(side).limits
     hand = rig.hand(side).limits(side)
     hand_lower, hand_upper = rig.hand(side).command_range(side)
+    joints: list[str] = []
+    for part in PARTS:
+        joints.extend(rig.joint_names(side, part))
     return Player(
-        joints=[name for part in PARTS for name in rig.joint_names(side, part)],
+        joints=joints,
         lower=np.concatenate([arm.lower, hand_lower]),
         upper=np.concatenate([arm.upper, hand_upper]),
         velocity=np.concatenate([arm.velocity, hand.velocity]),

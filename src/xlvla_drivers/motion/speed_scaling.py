@@ -14,15 +14,15 @@ CHANGE_RISE = 100.0
 """Largest change of that change [1/s^2]."""
 
 REACTION_S = 0.25
-"""Time of a chunk that passes at most until it stands still, with the way from a distance's
-measurement to here.
+"""Time of a chunk that passes at most from the measurement of a distance until the rig stands
+still.
 """
 
 
 @dataclass(frozen=True)
 class Beat:
-    """The pace at a tick: `rate` times a chunk's own speed, its `change` per second, and the time
-    of the chunk that passed.
+    """The pace at a tick: `rate` times a chunk's own speed, its `change` per second, and how much
+    of the chunk's time passed.
     """
 
     rate: float = 1.0
@@ -34,33 +34,40 @@ class SpeedScaling:
     """A speed scale between 0 and 1 that moves smoothly to its target.
 
     Attributes:
-        wanted: where it was last told to go.
-        beat: where it is.
+        wanted: its target.
+        beat: its present value.
     """
 
     def __init__(self) -> None:
         self._ruckig = ruckig.Ruckig(1)
-        self._way = ruckig.Trajectory(1)
+        self._trajectory = ruckig.Trajectory(1)
+        # The pace is the velocity of one joint whose position is the chunk's time.
         self._input = ruckig.InputParameter(1)
         self._input.control_interface = ruckig.ControlInterface.Velocity
-        self._input.max_acceleration, self._input.min_acceleration = [SLOW], [-QUICK]
+        self._input.max_acceleration = [SLOW]
+        self._input.min_acceleration = [-QUICK]
         self._input.max_jerk = [CHANGE_RISE]
         self.wanted = 1.0
         self.beat = Beat()
 
     def step(self, wanted: float, dt: float) -> Beat:
         """The beat dt later, on the way to the wanted pace."""
-        self.wanted, last, given = wanted, self.beat, self._input
-        if (last.rate, last.change) == (wanted, 0.0):
-            self.beat = Beat(wanted, 0.0, wanted * dt)
-            return self.beat
-        given.current_position = [0.0]
-        given.current_velocity = [last.rate]
-        given.current_acceleration = [last.change]
-        given.target_velocity = [wanted]
-        self._ruckig.calculate(given, self._way)
-        (passed,), (rate,), (change,) = self._way.at_time(dt)
-        self.beat = (
-            Beat(rate, change, passed) if self._way.duration > dt else Beat(wanted, 0.0, passed)
-        )
+        self.wanted = wanted
+        self.beat = self._next(self.beat, wanted, dt)
         return self.beat
+
+    def _next(self, last: Beat, wanted: float, dt: float) -> Beat:
+        arrived = last.rate == wanted and last.change == 0.0
+        if arrived:
+            return Beat(wanted, 0.0, wanted * dt)
+        problem = self._input
+        problem.current_position = [0.0]
+        problem.current_velocity = [last.rate]
+        problem.current_acceleration = [last.change]
+        problem.target_velocity = [wanted]
+        self._ruckig.calculate(problem, self._trajectory)
+        (passed_s,), (rate,), (change,) = self._trajectory.at_time(dt)
+        if self._trajectory.duration > dt:
+            return Beat(rate, change, passed_s)
+        # Exactly the wanted pace, so that the next step finds it has arrived.
+        return Beat(wanted, 0.0, passed_s)

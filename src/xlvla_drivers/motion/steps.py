@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import ruckig
 
-_SOUND = (ruckig.Result.Working, ruckig.Result.Finished)
+_SOLVED = (ruckig.Result.Working, ruckig.Result.Finished)
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class State:
 
     @classmethod
     def rest(cls, position: np.ndarray) -> State:
+        """At a position [N] rad, with a copy of it."""
         position = np.array(position, dtype=float)
         return cls(position, np.zeros_like(position), np.zeros_like(position))
 
@@ -40,7 +41,7 @@ class State:
         )
 
     def where(self, mask: np.ndarray, other: State) -> State:
-        """This one for the joints of the mask [N], the other for the rest."""
+        """This state for the joints of the mask [N], the other for the rest."""
         return State(
             np.where(mask, self.position, other.position),
             np.where(mask, self.velocity, other.velocity),
@@ -49,15 +50,14 @@ class State:
 
 
 class Steps:
-    """Steps of N joints within `acceleration` [N] and `jerk` [N]."""
+    """Steps of N joints within `acceleration` [N] rad/s^2 and `jerk` [N] rad/s^3."""
 
     def __init__(self, acceleration: np.ndarray, jerk: np.ndarray):
-        self._joints = len(jerk)
-        self._ruckig, self._trajectory = (
-            ruckig.Ruckig(self._joints),
-            ruckig.Trajectory(self._joints),
-        )
-        self._reach = self._input(acceleration, jerk)
+        joints = len(jerk)
+        self._ruckig = ruckig.Ruckig(joints)
+        self._trajectory = ruckig.Trajectory(joints)
+        # One input for all steps: a control loop makes none anew.
+        self._input = _input(acceleration, jerk)
 
     def reach(
         self,
@@ -65,42 +65,54 @@ class Steps:
         goal: np.ndarray,
         velocity: tuple[np.ndarray, np.ndarray],
         acceleration: tuple[np.ndarray, np.ndarray],
-        who: np.ndarray,
+        enabled: np.ndarray,
         dt: float,
     ) -> tuple[State, np.ndarray] | None:
-        """The state dt later on the way to rest at `goal` [N], and how long [N] s the whole way
-        takes; None where there is none.
+        """A step on the time-optimal trajectory to rest.
 
-        Only for the joints `who` [N]; lowest and highest velocity and acceleration are given for
-        this step.
+        Args:
+            start: where the joints are.
+            goal: where they are to rest [N] rad.
+            velocity, acceleration: lowest and highest [N] each, for this step.
+            enabled: the joints [N] it is for.
+            dt: length of the step [s].
+
+        Returns:
+            the state dt later, and how long [N] s the whole trajectory takes; None where there is
+            no trajectory.
         """
-        given = self._reach
-        _begin(given, start)
-        given.target_position = goal.tolist()
-        given.enabled = who.tolist()
-        given.min_velocity = velocity[0].tolist()
-        given.max_velocity = velocity[1].tolist()
-        given.min_acceleration = acceleration[0].tolist()
-        given.max_acceleration = acceleration[1].tolist()
-        if self._ruckig.calculate(given, self._trajectory) not in _SOUND:
+        problem = self._input
+        problem.current_position = start.position.tolist()
+        problem.current_velocity = start.velocity.tolist()
+        problem.current_acceleration = start.acceleration.tolist()
+        problem.target_position = goal.tolist()
+        problem.enabled = enabled.tolist()
+        problem.min_velocity = velocity[0].tolist()
+        problem.max_velocity = velocity[1].tolist()
+        problem.min_acceleration = acceleration[0].tolist()
+        problem.max_acceleration = acceleration[1].tolist()
+        result = self._ruckig.calculate(problem, self._trajectory)
+        if result not in _SOLVED:
             return None
-        return self._after(dt), np.where(who, self._trajectory.independent_min_durations, 0.0)
+        durations = np.where(enabled, self._trajectory.independent_min_durations, 0.0)
+        return self._after(dt), durations
 
     def _after(self, dt: float) -> State:
-        return State(*(np.array(row) for row in self._trajectory.at_time(dt)))
-
-    def _input(self, acceleration: np.ndarray, jerk: np.ndarray) -> ruckig.InputParameter:
-        given = ruckig.InputParameter(self._joints)
-        nought = [0.0] * self._joints
-        given.synchronization = ruckig.Synchronization.No
-        given.max_velocity = given.max_jerk = jerk.tolist()
-        given.max_acceleration = acceleration.tolist()
-        given.min_acceleration = (-acceleration).tolist()
-        given.target_position = given.target_velocity = given.target_acceleration = nought
-        return given
+        position, velocity, acceleration = self._trajectory.at_time(dt)
+        return State(np.array(position), np.array(velocity), np.array(acceleration))
 
 
-def _begin(given: ruckig.InputParameter, start: State) -> None:
-    given.current_position = start.position.tolist()
-    given.current_velocity = start.velocity.tolist()
-    given.current_acceleration = start.acceleration.tolist()
+def _input(acceleration: np.ndarray, jerk: np.ndarray) -> ruckig.InputParameter:
+    """A problem with these limits; start, goal and the limits of a step are set for every step."""
+    joints = len(jerk)
+    problem = ruckig.InputParameter(joints)
+    problem.synchronization = ruckig.Synchronization.No
+    # A placeholder: ruckig wants a limit of velocity, and each step sets its own.
+    problem.max_velocity = jerk.tolist()
+    problem.max_jerk = jerk.tolist()
+    problem.max_acceleration = acceleration.tolist()
+    problem.min_acceleration = (-acceleration).tolist()
+    problem.target_position = [0.0] * joints
+    problem.target_velocity = [0.0] * joints
+    problem.target_acceleration = [0.0] * joints
+    return problem

@@ -8,16 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 
 LAG_S = 0.4
-"""An arm may be where it was commanded at any time as long ago as this ..."""
+"""An arm may be anywhere it was commanded within this time."""
 
 LAG_RAD = 0.3
-"""... and this much beside it: more, and something holds it, or it does not listen."""
+"""It may be this much beside that; more means that something holds it, or that it ignores
+commands.
+"""
 
 
 class Tracking:
-    """The commands of an arm within `LAG_S` and what was measured against them.
+    """The commands of an arm within `LAG_S`, to compare measured positions with.
 
-    Only arms: a finger that holds something is never where it was told to be.
+    Only arms: a finger that holds something is never where it was commanded.
 
     Args:
         joints: their names, the order of every vector here.
@@ -31,20 +33,28 @@ class Tracking:
         self._commands.clear()
 
     def strayed(self, now_s: float, command: np.ndarray, measured: np.ndarray) -> str:
-        """What to say of an arm that is not where it was commanded [J] rad, '' of one that is;
-        called regularly.
+        """Compares a measured pose with the commands; to be called regularly.
+
+        Args:
+            now_s: time of both.
+            command: the newest command [J] rad.
+            measured: where the arm is [J] rad.
+
+        Returns:
+            a line about an arm that is not where it was commanded, '' for one that is.
         """
         self._commands.append((now_s, command))
         while now_s - self._commands[0][0] > LAG_S:
             self._commands.popleft()
         commanded = np.array([pose for _, pose in self._commands])
-        beyond = np.maximum(measured - commanded.max(axis=0), commanded.min(axis=0) - measured)
-        worst = int(np.argmax(beyond))
-        if beyond[worst] <= LAG_RAD:
+        above = measured - commanded.max(axis=0)
+        below = commanded.min(axis=0) - measured
+        errors = np.maximum(above, below)
+        worst = int(np.argmax(errors))
+        error = errors[worst]
+        if error <= LAG_RAD:
             return ""
-        name = self._joints[worst]
-        far = beyond[worst]
         return (
-            f"joint '{name}' is {far:.2f} rad from anywhere it was commanded within {LAG_S} s, "
-            f"allowed are {LAG_RAD}"
+            f"joint '{self._joints[worst]}' is {error:.2f} rad from anywhere it was commanded "
+            f"within {LAG_S} s, allowed are {LAG_RAD}"
         )

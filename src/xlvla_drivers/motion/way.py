@@ -1,4 +1,4 @@
-"""The way a rig is about to take, and what is looked at along it."""
+"""The path a rig is about to take, and the distances that are measured along it."""
 
 from __future__ import annotations
 
@@ -17,69 +17,89 @@ class Way:
 
     Args:
         start: the last command, or where a side is that has none yet.
-        stops: what follows, of one part of the joints after the other; together N joints.
+        stops: what follows the next command, of one side's joints after the other; together N
+            joints.
     """
 
     start: np.ndarray
     stops: Sequence[Braking | AtRest]
 
     def at(self, seconds: float) -> np.ndarray:
-        """Where the rig is [N], so long after the next command."""
+        """Where the rig is [N] rad, this many seconds after the next command."""
         return np.concatenate([stop.at(seconds).position for stop in self.stops])
 
     @property
     def duration_s(self) -> float:
+        """Of the stop."""
         return max(stop.duration_s for stop in self.stops)
 
     def box(self) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the greatest of every joint [N] on the way."""
+        """The least and the greatest position of every joint [N] rad on the way."""
         low = np.concatenate([stop.start + stop.low for stop in self.stops])
         high = np.concatenate([stop.start + stop.high for stop in self.stops])
         return np.minimum(self.start, low), np.maximum(self.start, high)
 
 
 @dataclass(frozen=True)
+class Look:
+    """A pose [N] rad, and the distances [R] m of some gaps there."""
+
+    pose: np.ndarray
+    distances: np.ndarray
+
+    def of(self, some: np.ndarray) -> Look:
+        """The same pose with some of the distances only."""
+        return Look(self.pose, self.distances[some])
+
+
+@dataclass(frozen=True)
 class Piece:
-    """A piece of a way between two times [s], with the poses [N] and the distances [R] of the gaps
-    `rows` at its ends.
+    """A piece of a way between two times of the stop, with a look at the gaps `rows` [R] at its
+    ends.
+
+    The straight piece to the next command takes no time: it begins and ends at 0.
     """
 
     rows: np.ndarray
-    times: tuple[float, float]
-    poses: tuple[np.ndarray, np.ndarray]
-    distances: tuple[np.ndarray, np.ndarray]
+    begin_s: float
+    end_s: float
+    first: Look
+    last: Look
 
 
 class Looks:
-    """Distances along a way, counted."""
+    """Measures distances along a way.
+
+    Attributes:
+        count: how many poses have been looked at.
+    """
 
     def __init__(self, way: Way, distances: Distances):
         self._way = way
         self._distances = distances
         self.count = 0
 
-    def at(self, seconds: float | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pose [N] and distances [R] at a time; None is where the way begins."""
-        self.count += 1
-        pose = self._way.start if seconds is None else self._way.at(seconds)
-        return pose, self._distances.some(pose, rows)
+    def start(self, rows: np.ndarray) -> Look:
+        """Where the way begins, at the gaps `rows` [R]."""
+        return self._look(self._way.start, rows)
+
+    def at(self, seconds: float, rows: np.ndarray) -> Look:
+        """At a time [s] of the stop."""
+        return self._look(self._way.at(seconds), rows)
 
     def halves(self, piece: Piece, some: np.ndarray) -> list[Piece]:
         """The two halves of a piece, for some of its rows."""
-        rows, (begin, end) = piece.rows[some], piece.times
-        first, last = (distances[some] for distances in piece.distances)
-        middle_s = (begin + end) / 2
-        pose, middle = self._middle(piece, middle_s, rows)
+        rows = piece.rows[some]
+        middle_s = (piece.begin_s + piece.end_s) / 2
+        if piece.begin_s < piece.end_s:
+            middle = self.at(middle_s, rows)
+        else:
+            middle = self._look((piece.first.pose + piece.last.pose) / 2, rows)
         return [
-            Piece(rows, (middle_s, end), (pose, piece.poses[1]), (middle, last)),
-            Piece(rows, (begin, middle_s), (piece.poses[0], pose), (first, middle)),
+            Piece(rows, middle_s, piece.end_s, middle, piece.last.of(some)),
+            Piece(rows, piece.begin_s, middle_s, piece.first.of(some), middle),
         ]
 
-    def _middle(
-        self, piece: Piece, seconds: float, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if piece.times[0] < piece.times[1]:
-            return self.at(seconds, rows)
-        self.count += 1  # the straight piece to the next command takes no time of the stop
-        pose = (piece.poses[0] + piece.poses[1]) / 2
-        return pose, self._distances.some(pose, rows)
+    def _look(self, pose: np.ndarray, rows: np.ndarray) -> Look:
+        self.count += 1
+        return Look(pose, self._distances.some(pose, rows))

@@ -1,4 +1,4 @@
-"""The node of any device: joint states out, commands in, faults told."""
+"""The node of any device: commands in, joint states and device status out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import JointState
 
 from xlvla.errors import XlvlaError, unknown
@@ -25,17 +26,19 @@ from xlvla_drivers.link import Link
 from xlvla_drivers.ros.tactile import TactileMessage
 
 TACTILE_HZ = 50.0
+
 COMMANDS_KEPT = 16
-"""Commands of motion that may come between two turns of a slow device: how fast they move is told
-by every one.
+"""Commands that may come between two cycles of a slow device: all are needed to tell how fast they
+move.
 """
+
 LOOK_S = 1.0
 """How often the writers of commands are looked up."""
+
 RECOVER_TIMEOUT_S = 10.0
+
 PATIENCE_S = 3.0
-"""A device that is started with its rig may take so long before somebody at the terminal is
-bothered.
-"""
+"""A device that is started with its rig may take this long before its status is logged."""
 
 LEVELS = {
     "ok": DiagnosticStatus.OK,
@@ -68,7 +71,9 @@ class DeviceNode(RigNode):
         names = self.rig.joint_names(self.side, self.part)
         self._joint_states = self.publisher(topics.joint_states(self.side, self.part))
         self._status = self.publisher(topics.device(self.side, self.part))
-        self._tactile = self.publisher(topics.tactile(self.side)) if self.part == "hand" else None
+        self._tactile: Publisher | None = None
+        if self.part == "hand":
+            self._tactile = self.publisher(topics.tactile(self.side))
         self._sample = convert.JointMessage(names)
         self._touch = TactileMessage()
         self._touched_ns = 0
@@ -95,7 +100,11 @@ class DeviceNode(RigNode):
         limits = command_limits(self.rig, self.side, self.part, calibration)
         guard = part_guard(self.rig, self.side, self.part, limits, rate_hz=self._device.rate_hz)
         return Link(
-            driver, guard, calibration, on_change=self._tell, second_writer=self._second_writer
+            driver,
+            guard,
+            calibration,
+            on_change=self._publish_status,
+            second_writer=self._second_writer,
         )
 
     def work(self, stop: threading.Event) -> None:
@@ -104,13 +113,15 @@ class DeviceNode(RigNode):
         steady = False
         try:
             for _, missed in self.clock.ticks(self._device.rate_hz, stop):
-                self.health.counts["deadlines missed"] += missed * steady
+                if steady:
+                    self.health.counts["deadlines missed"] += missed
                 self._read_stops(self.link)
                 for command in self._commands.every():
                     self._obey(self.link, command)
                 was_up = self.link.condition == "up"
                 state = self.link.step()
-                steady = was_up and state is not None  # connecting takes as long as it takes
+                # Deadlines that pass while it connects are no deadlines missed.
+                steady = was_up and state is not None
                 if state is not None:
                     self._publish(self.link, state)
         finally:
@@ -127,11 +138,11 @@ class DeviceNode(RigNode):
                 link.guard.release()
 
     def _obey(self, link: Link, message: JointState) -> None:
-        now_s = (
-            self.clock.now_ns() / SECOND
-        )  # after the command is taken: nothing that was made before may seem to be of the future
+        # The time is read after the command: no command may seem to be of the future.
+        now_s = self.clock.now_ns() / SECOND
         stamp_s = convert.nanoseconds(message.header.stamp) / SECOND
         try:
+            # What is left of the message are joints.
             origin = command_session.take_origin(message)
             link.offer(convert.by_name(message), stamp_s, now_s, origin.session)
             self.health.tick("commands")
@@ -139,7 +150,7 @@ class DeviceNode(RigNode):
             self._commands.refuse(error)
 
     def _second_writer(self) -> str:
-        """Looked up once a second."""
+        """Names another node that commands the device, looked up once a second."""
         if time.monotonic() > self._looked_s + LOOK_S:
             self._strangers = second_writer(self, self._command)
             self._looked_s = time.monotonic()
@@ -149,23 +160,22 @@ class DeviceNode(RigNode):
         for what, seconds in link.took_s.items():
             self.health.took(what, seconds)
         self.health.tick("device")
-        if state.stamp_ns <= self._newest_ns:  # it reports less often than it is asked
+        # Some devices measure less often than they are read.
+        if state.stamp_ns <= self._newest_ns:
             return
         self._newest_ns = state.stamp_ns
         self.health.tick("states")
         self._joint_states.publish(
             self._sample.fill(state.stamp_ns, state.position, state.velocity, state.effort)
         )
-        if (
-            self._tactile
-            and state.tactile
-            and state.stamp_ns >= self._touched_ns + SECOND / TACTILE_HZ
-        ):
+        if self._tactile is None or not state.tactile:
+            return
+        if state.stamp_ns >= self._touched_ns + SECOND / TACTILE_HZ:
             self._touched_ns = state.stamp_ns
             self._tactile.publish(self._touch.fill(state.stamp_ns, state.tactile))
 
-    def _tell(self) -> None:
-        """Says at once how the device is; in the device's thread."""
+    def _publish_status(self) -> None:
+        """Publishes the device status as soon as it changes; in the device's thread."""
         assert self.link is not None
         device_status = self.link.status
         status = DiagnosticStatus(
@@ -176,7 +186,8 @@ class DeviceNode(RigNode):
         status.hardware_id = self._whose
         stop.mark(status, device_status.stopped)
         self._status.publish(status)
-        if device_status.level != "ok" and (self.up or time.monotonic() > self._patient_until_s):
+        patient = not self.up and time.monotonic() <= self._patient_until_s
+        if device_status.level != "ok" and not patient:
             self.warn(device_status.line)
 
     def _recover(self, request: Any) -> str:
@@ -194,22 +205,22 @@ class DeviceNode(RigNode):
         super()._report()
 
     def _collect(self, link: Link) -> None:
-        """What /diagnostics says beside rates and durations."""
+        """Updates what /diagnostics says beside rates and durations."""
         device_status = link.status
         state = link.state
-        {"ok": self.health.ok, "warning": self.health.warn, "fault": self.health.error}[
-            device_status.level
-        ](device_status.line)
+        if device_status.level == "ok":
+            self.health.ok(device_status.line)
+        elif device_status.level == "warning":
+            self.health.warn(device_status.line)
+        else:
+            self.health.error(device_status.line)
         self.health.fact("device", self._whose)
         self.health.fact("link", link.condition)
         self.health.fact("stopped by", link.guard.stopped or "nobody")
         self.health.fact("session", link.guard.session or "none")
-        for group, counts in (
-            ("link", link.counts),
-            ("wire", link.device.counts),
-            ("commands", link.guard.counts),
-        ):
-            self.health.counts.update({f"{group} {what}": 0 for what in counts})
+        groups = {"link": link.counts, "wire": link.device.counts, "commands": link.guard.counts}
+        for group, counts in groups.items():
+            # A copy, because the device's thread goes on counting.
             for what, count in dict(counts).items():
                 self.health.counts[f"{group} {what}"] = count
         if state is not None:

@@ -33,10 +33,14 @@ class ChunkStream:
 
 
 class SideStream:
-    """What one side of a rig is told and says of itself, and what its player makes of it.
+    """The topics of one side of a rig, and the player that turns chunks into commands.
+
+    Args:
+        node: the motion node, configured.
+        player: of the side.
 
     Attributes:
-        homing: motion's own way home is played, and chunks wait.
+        homing: motion's own trajectory home is played, and chunks wait.
         muted: parts whose devices were lost; nothing is commanded to them.
     """
 
@@ -50,17 +54,18 @@ class SideStream:
         self._chunks = _chunk_streams(node, side, player.joints)
         names = {part: node.rig.joint_names(side, part) for part in PARTS}
         topic = topics.command_dry if node.rig.motion.dry_run else topics.command
-        self._topics = {part: node.publisher(topic(side, part)) for part in PARTS}
+        self._publishers = {part: node.publisher(topic(side, part)) for part in PARTS}
         self._messages = {part: CommandMessage(joints) for part, joints in names.items()}
-        self._split = len(names["arm"])
+        # The arm's joints come first, the hand's after them.
+        arm = len(names["arm"])
+        self._joints: dict[Part, slice] = {"arm": slice(arm), "hand": slice(arm, None)}
         self._tracking = Tracking(names["arm"])
         self._home = np.array(list(node.rig.start(side).values()))
+        # When it was last home: chunks decided on before that are of another place.
         self._home_ns = 0
 
     def release(self) -> None:
-        """The side's player has forgotten everything; the next chunk starts from the measured
-        pose.
-        """
+        """The player was released; the next chunk starts from the measured pose."""
         self.homing = False
         self.muted.clear()
         self._tracking.forget()
@@ -70,28 +75,30 @@ class SideStream:
         return f"{self.side} {part}"
 
     def forget_times(self) -> None:
-        """The clock was set: what was stamped before says nothing of when."""
+        """The clock was set: earlier stamps are of another time."""
         self.player.forget_times()
         self.homing = False
         self._home_ns = 0
 
     def measured(self, now_ns: int, reset: Reset) -> np.ndarray | None:
-        """Where the side is [N] rad; None where that is not known freshly."""
+        """Where the side is [N] rad; None where there are no fresh joint states."""
         return self._measured.pose(now_ns, reset.began_ns)
 
     def strayed(self, now_ns: int, reset: Reset) -> str:
-        """Why a side in motion must not go on, '' where it may; called regularly."""
+        """Why a side in motion must not go on, '' where it may; to be called regularly."""
         measured = self.measured(now_ns, reset)
         if measured is None:
             return f"{self.side}: its joint states are older than {self.node.rig.motion.stale_s} s"
         if not self.player.started:
             return ""
-        arm = slice(self._split)
+        arm = self._joints["arm"]
         strayed = self._tracking.strayed(now_ns / SECOND, self.player.position[arm], measured[arm])
-        return f"{self.side}: {strayed}" if strayed else ""
+        if not strayed:
+            return ""
+        return f"{self.side}: {strayed}"
 
     def take_chunks(self, now_ns: int, reset: Reset, authority: Authority, plays: bool) -> None:
-        """Offers the chunks that came to the player; where nothing `plays` they are counted."""
+        """Offers the chunks that came to the player; where nothing `plays` it counts them."""
         valid_since_ns = max(reset.began_ns, self._home_ns)
         for stream in self._chunks:
             for message in stream.reader.every():
@@ -105,14 +112,9 @@ class SideStream:
                     stream.reader.refuse(error)
 
     def go_home(self, now_ns: int, here: np.ndarray) -> None:
-        """Begins the way from where the side is [N] to where episodes start, whatever is played
-        now.
-        """
-        self.player.go(
-            way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ),
-            CHUNK_HZ,
-            now_ns / SECOND,
-        )
+        """Moves from where the side is [N] rad to where episodes start, whatever is played now."""
+        frames = way_home(here, self._home, self.player.bounds.velocity, CHUNK_HZ)
+        self.player.go(frames, CHUNK_HZ, now_ns / SECOND)
         self.homing = True
 
     def _offer(
@@ -127,38 +129,39 @@ class SideStream:
             self.player.counts[f"refused: {reason}"] += 1
             raise
         measured = None if self.player.started else self.measured(now_ns, reset)
-        names = list(message.joint_names)
-        now_s = now_ns / SECOND
         self.player.offer(
             points,
-            names,
+            list(message.joint_names),
             stamp_ns / SECOND,
             rate_hz,
-            now_s,
+            now_ns / SECOND,
             measured=measured,
             relative=stream.relative,
         )
         self.node.health.took(f"{self.side} observation to command", (now_ns - stamp_ns) / SECOND)
 
     def publish(self, now_ns: int, command: np.ndarray, origin: Origin) -> None:
-        """Says the command [N] rad of this tick to the devices of the side."""
-        if self.homing and not self.player.has_chunk(
-            now_ns / SECOND
-        ):  # what was decided on the way is of another place
+        """Publishes the command [N] rad of this cycle to the devices of the side."""
+        if self.homing and not self.player.has_chunk(now_ns / SECOND):
             self.homing = False
             self._home_ns = now_ns
-        for part, values in (("arm", command[: self._split]), ("hand", command[self._split :])):
+        for part, joints in self._joints.items():
             if part not in self.muted:
-                self._topics[part].publish(self._messages[part].fill(now_ns, values, origin))
+                message = self._messages[part].fill(now_ns, command[joints], origin)
+                self._publishers[part].publish(message)
 
 
 def _chunk_streams(node: RigNode, side: Side, joints: Sequence[str]) -> tuple[ChunkStream, ...]:
-    """Whoever may send chunks to a side; an empty topic costs a look of a few microseconds."""
+    """All topics on which a side may receive chunks; to read one that is empty takes a few
+    microseconds.
+    """
     form = forms.chunk(joints)
-    named = [
-        ChunkStream(source, False, Reader(node, topics.chunk(side, source), form))
-        for source in SOURCES
-    ]
-    unnamed = ChunkStream("", False, Reader(node, topics.chunk(side), form))
-    relative = ChunkStream("", True, Reader(node, topics.relative_chunk(side), form))
-    return (*named, unnamed, relative)
+    streams: list[ChunkStream] = []
+    for source in SOURCES:
+        reader = Reader(node, topics.chunk(side, source), form)
+        streams.append(ChunkStream(source, relative=False, reader=reader))
+    unnamed = Reader(node, topics.chunk(side), form)
+    streams.append(ChunkStream("", relative=False, reader=unnamed))
+    relative = Reader(node, topics.relative_chunk(side), form)
+    streams.append(ChunkStream("", relative=True, reader=relative))
+    return tuple(streams)

@@ -24,13 +24,13 @@ class TactileMessage:
         shapes = {name: np.shape(force) for name, force in forces.items()}
         if shapes != self._shapes:
             self._shapes = shapes
-            self._message.name = [
-                label for name, shape in shapes.items() for label in labels(name, shape)
-            ]
+            names: list[str] = []
+            for name, shape in shapes.items():
+                names.extend(labels(name, shape))
+            self._message.name = names
         self._message.header.stamp = stamp(ns)
-        self._message.effort = doubles(
-            np.concatenate([np.ravel(force) for force in forces.values()])
-        )
+        numbers = np.concatenate([np.ravel(force) for force in forces.values()])
+        self._message.effort = doubles(numbers)
         return self._message
 
 
@@ -40,6 +40,7 @@ def labels(name: str, shape: tuple[int, ...]) -> list[str]:
     >>> labels("thumb_tip", ()), labels("palm", (1, 2))
     (['thumb_tip'], ['palm[0,0]', 'palm[0,1]'])
     """
-    return (
-        [f"{name}[{','.join(map(str, index))}]" for index in np.ndindex(shape)] if shape else [name]
-    )
+    if not shape:
+        return [name]
+    indices = [",".join(map(str, index)) for index in np.ndindex(shape)]
+    return [f"{name}[{index}]" for index in indices]

@@ -1,5 +1,5 @@
-"""Fingers of an operator whose device has none: a trigger, a key or a dial says how far the hand is
-closed.
+"""Fingers of an operator whose device does not track them: a trigger, a key or a dial sets how far
+the hand is closed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ FIST = np.clip([1.5, 0.9, 0.6, 0.7, *[0.0, 1.35, 1.6, 0.9] * 4], human.LOWER, hu
 
 
 def closed(side: Side, amount: float) -> np.ndarray:
-    """Keypoints [21, 3] m of a hand that is closed by so much, 0 open to 1; any robot's hand
-    follows them as it follows a person's.
+    """Keypoints [21, 3] m of a person's hand that is closed by `amount`, 0 open to 1 closed; any
+    robot's hand follows them.
     """
-    return human.keypoints(side, OPEN + float(np.clip(amount, 0.0, 1.0)) * (FIST - OPEN))
+    share = float(np.clip(amount, 0.0, 1.0))
+    return human.keypoints(side, OPEN + share * (FIST - OPEN))

@@ -1,5 +1,5 @@
-"""Engage-relative following: the flange goes as the wrist goes, from where both were when the
-clutch was closed.
+"""Relative following: the flange moves as the wrist moves, from where both were when the clutch was
+closed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import numpy as np
 FASTEST_M_S = 6.0
 FASTEST_RAD_S = 30.0
 """No wrist of a person moves or turns faster."""
+
 NOISE_M = 0.04
 NOISE_RAD = 0.4
-"""A tracker may be off by so much without having lost the hand."""
+"""A tracker may be off by this much without having lost the hand."""
 
 
 @dataclass(frozen=True)
 class Clutch:
-    """Two poses that were at the same time, and how movements carry over.
+    """The poses of wrist and flange when the clutch was closed, and how motion is transferred.
 
     Args:
-        T_world_wrist: of the operator, in their world.
-        T_world_flange: of the robot, in its world.
-        R_robot_operator: turns directions [3, 3] of the operator's world into the robot's.
+        T_world_wrist: of the operator [4, 4], in their world.
+        T_world_flange: of the robot [4, 4], in its world.
+        R_robot_operator: rotation [3, 3] from the operator's world to the robot's.
         scale: metres of the flange for one of the wrist; turns are never scaled.
     """
 
@@ -33,15 +34,15 @@ class Clutch:
     scale: float = 1.0
 
     def target(self, T_world_wrist: np.ndarray) -> np.ndarray:
-        """Where the flange should be [4, 4] with the wrist there: moved and turned about the same
-        directions as the wrist was.
+        """The pose [4, 4] of the flange for a pose of the wrist: moved and turned about the same
+        directions.
         """
-        went = T_world_wrist[:3, 3] - self.T_world_wrist[:3, 3]
+        moved = T_world_wrist[:3, 3] - self.T_world_wrist[:3, 3]
         turned = T_world_wrist[:3, :3] @ self.T_world_wrist[:3, :3].T
-        over = self.R_robot_operator
+        R = self.R_robot_operator
         target = np.eye(4)
-        target[:3, 3] = self.T_world_flange[:3, 3] + self.scale * (over @ went)
-        target[:3, :3] = over @ turned @ over.T @ self.T_world_flange[:3, :3]
+        target[:3, 3] = self.T_world_flange[:3, 3] + self.scale * (R @ moved)
+        target[:3, :3] = R @ turned @ R.T @ self.T_world_flange[:3, :3]
         return target
 
 
@@ -53,8 +54,10 @@ def turned(degrees: float) -> np.ndarray:
 
 
 def jumped(before: np.ndarray, now: np.ndarray, dt: float) -> bool:
-    """Whether no person could have brought a wrist from one pose to the other within dt."""
+    """Whether a wrist went from one pose [4, 4] to another faster than a person can."""
     moved = float(np.linalg.norm(now[:3, 3] - before[:3, 3]))
     cosine = (np.trace(before[:3, :3].T @ now[:3, :3]) - 1) / 2
     angle = float(np.arccos(np.clip(cosine, -1.0, 1.0)))
-    return moved > NOISE_M + FASTEST_M_S * dt or angle > NOISE_RAD + FASTEST_RAD_S * dt
+    too_far = moved > NOISE_M + FASTEST_M_S * dt
+    turned_too_far = angle > NOISE_RAD + FASTEST_RAD_S * dt
+    return too_far or turned_too_far

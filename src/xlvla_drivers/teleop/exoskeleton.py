@@ -24,14 +24,14 @@ class Grip:
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it. Its topics are `/exoskeleton/{side}/joint_states`; ROS remaps
+    """Options in a rig's file. Its topics are `/exoskeleton/{side}/joint_states`; ROS can remap
     them.
 
     Args:
-        names: the arm's joint by the exoskeleton's, where they differ; `{side}` stands for the
+        names: the arm's joints by the exoskeleton's, where they differ; `{side}` stands for the
             side.
         calibration: by side and joint of the arm, from the exoskeleton's angle to the arm's.
-        grip: what closes the hand; None: nothing does.
+        grip: the joint that closes the hand; None: the hand is not driven.
     """
 
     names: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -1,5 +1,5 @@
-"""From an operator's fingers to a robot's, frame by frame: through the latent, as every hand does,
-or by dex-retargeting.
+"""Retargeting of an operator's fingers to a robot's hand, frame by frame: through the latent, for
+every hand, or by dex-retargeting.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = NDArray[np.floating[Any]]
 
 
 class Fingers(Protocol):
-    """One way for one side of a robot's hand.
+    """Retargeting to one side of a robot's hand.
 
     Attributes:
         names: the hand's joints, in the order of what `joints` gives.
@@ -32,8 +32,8 @@ class Fingers(Protocol):
     latent: Array
 
     def joints(self, keypoints: Array) -> Array:
-        """Joints [J] rad, within the command's range, for the operator's keypoints [21, 3] m in any
-        frame.
+        """Joints [J] rad, within the range of commands, for the operator's keypoints [21, 3] m in
+        any frame.
 
         Raises:
             XlvlaError: the keypoints are no hand (`xlvla.human.hand_axes`); nothing has changed
@@ -42,14 +42,16 @@ class Fingers(Protocol):
         ...
 
 
-def fingers(way: teleop.Fingers, hand: Hand, side: Side, codec: Codec) -> Fingers:
-    """A way for one side of a hand."""
-    return DexFingers(hand, side, codec) if way == "dex" else CodecFingers(hand, side, codec)
+def fingers(method: teleop.Fingers, hand: Hand, side: Side, codec: Codec) -> Fingers:
+    """Retargeting by a method to one side of a hand."""
+    if method == "dex":
+        return DexFingers(hand, side, codec)
+    return CodecFingers(hand, side, codec)
 
 
 class CodecFingers:
-    """Through the latent: the operator's hand is one more embodiment of the codec, so that one
-    stream drives every hand.
+    """Retargeting through the latent: the operator's hand is one more embodiment of the codec, so
+    that one stream drives every hand.
     """
 
     def __init__(self, hand: Hand, side: Side, codec: Codec, people: HumanCodec | None = None):
@@ -58,56 +60,59 @@ class CodecFingers:
         self._codec = codec
         self._side: Side = side
         self._people = people or HumanCodec.load(codec)
-        self._range = hand.command_range(side)
+        self._lower, self._upper = hand.command_range(side)
         self.latent: Array = np.zeros(codec.latent_dim, np.float32)
 
     def joints(self, keypoints: Array) -> Array:
         self.latent = self._people.encode(self._side, keypoints)
-        return np.clip(self._codec.decode(self._hand, self._side, self.latent), *self._range)
+        joints = self._codec.decode(self._hand, self._side, self.latent)
+        return np.clip(joints, self._lower, self._upper)
 
 
 Kind = Literal["dexpilot", "vector"]
 """Optimisers of the package: with a prior that closes pinches, and without."""
+
 WRISTS = {"ability": "base", "allegro": "mount", "inspire": "base"}
 """Hands the package has configurations for, with the link of our URDFs that is their wrist."""
 
 
 class DexFingers:
-    """By dex-retargeting: each frame is optimised, starting from the one before.
+    """Retargeting by dex-retargeting: each frame is optimised, starting from the one before.
 
-    The package's own configurations with our URDFs, but for its low-pass filter, which would lag by
-    some 70 ms at 60 Hz, and with hands of middle size, which its scales assume.
+    The package's own configurations are used, with our URDFs, without its low-pass filter, which
+    would lag by some 70 ms at 60 Hz, and with keypoints of a hand of middle size, which its scales
+    assume.
     """
 
     def __init__(self, hand: Hand, side: Side, codec: Codec, kind: Kind = "dexpilot"):
         if hand.name not in WRISTS:
-            known = ", ".join(WRISTS)
             raise XlvlaError(
-                f"dex-retargeting knows no hand '{hand.name}': it knows {known}; `fingers: codec` "
-                "drives every hand"
+                f"dex-retargeting knows no hand '{hand.name}': it knows {', '.join(WRISTS)}; "
+                "`fingers: codec` drives every hand"
             )
         self.names = hand.joint_names(side)
         self._hand = hand.name
         self._codec = codec
         self._side: Side = side
         self._retargeting = _retargeting(hand, side, kind)
-        self._lines = self._retargeting.optimizer.target_link_human_indices
+        # The keypoints between which the optimiser compares vectors.
+        self._origins, self._ends = self._retargeting.optimizer.target_link_human_indices
         self._columns = [self._retargeting.joint_names.index(name) for name in self.names]
-        self._range = hand.command_range(side)
+        self._lower, self._upper = hand.command_range(side)
         self.latent: Array = np.zeros(codec.latent_dim, np.float32)
 
     def joints(self, keypoints: Array) -> Array:
         points = human.normalised(self._side, keypoints)
         if self._side == "left":
             points = points * human.MIRROR
-        origins, ends = self._lines
-        found = self._retargeting.retarget(points[ends] - points[origins])[self._columns]
-        joints = np.clip(found, *self._range)
+        vectors = points[self._ends] - points[self._origins]
+        optimised = self._retargeting.retarget(vectors)[self._columns]
+        joints = np.clip(optimised, self._lower, self._upper)
         self.latent = self._codec.encode(self._hand, self._side, joints)
         return joints
 
     def begin(self) -> None:
-        """Forgets the last frame: the next one has nothing to do with it."""
+        """Forgets the last frame, from which the next one would start."""
         self._retargeting.reset()
 
 
@@ -120,28 +125,25 @@ def _retargeting(hand: Hand, side: Side, kind: Kind) -> Any:
         raise XlvlaError(
             f"`fingers: dex` needs dex-retargeting ({error}): pip install dex-retargeting six"
         ) from None
-
-    which = (
+    path = constants.get_default_config_path(
         constants.RobotName[hand.name],
         constants.RetargetingType[kind],
         constants.HandType[side],
     )
-    path = constants.get_default_config_path(*which)
     assert path is not None
-    tips = [
-        link
-        for _, link in sorted(hand.tip_links(side).items(), key=lambda item: human.TIPS[item[0]])
-    ]
-    links: dict[str, Any] = {"wrist_link_name": WRISTS[hand.name], "finger_tip_link_names": tips}
-    if kind == "vector":
-        links = {
-            "target_origin_link_names": [WRISTS[hand.name]] * len(tips),
-            "target_task_link_names": tips,
-        }
-    urdf = {
+    wrist = WRISTS[hand.name]
+    # The package expects the tips in the order of the human fingers.
+    tip_links = hand.tip_links(side)
+    tips = [tip_links[finger] for finger in sorted(tip_links, key=lambda name: human.TIPS[name])]
+    overrides: dict[str, Any] = {
         "urdf_path": str(hand.urdf_path(side)),
         "target_joint_names": list(hand.joint_names(side)),
+        "low_pass_alpha": 1.0,
     }
-    return RetargetingConfig.load_from_file(
-        Path(path), {**urdf, **links, "low_pass_alpha": 1.0}
-    ).build()
+    if kind == "vector":
+        overrides["target_origin_link_names"] = [wrist] * len(tips)
+        overrides["target_task_link_names"] = tips
+    else:
+        overrides["wrist_link_name"] = wrist
+        overrides["finger_tip_link_names"] = tips
+    return RetargetingConfig.load_from_file(Path(path), overrides).build()

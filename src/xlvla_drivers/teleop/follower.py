@@ -21,54 +21,58 @@ from xlvla_drivers.teleop.smoothing import FINGERS, LEADER, Smooth, SmoothPose
 from xlvla_drivers.teleop.wrist import WristIk
 
 JOIN_S = 1.0
-"""Fingers that are elsewhere than the operator's when the clutch is closed take so long to join
+"""How long fingers that are elsewhere than the operator's when the clutch is closed take to join
 them.
 """
 
 NEAR_RAD = 0.8
+"""How far from its leader an arm may begin."""
+
 JOIN_RAD_S = 0.4
-"""How far from its leader an arm may begin, and how fast it joins it."""
+"""How fast an arm joins its leader."""
 
 SPEED_S = 0.015
-"""Time constant of the speed by which a target is thought to go on."""
+"""Time constant of the velocity with which a goal goes on."""
 
 LEASH_RAD = 0.35
-"""How far ahead of the robot a joint may be told to go: what is held back must not jump once it is
-released.
+"""How far ahead of the robot a joint may be commanded: an arm that is held back must not jump once
+it is released.
 """
 
 FAR_M = 0.25
 FAR_RAD = 1.2
 FAR_S = 0.5
-"""An arm that is so far from where the operator wants it for so long does not follow: it is held,
-or out of reach.
+"""An arm that is further than this from where the operator wants it, for longer than this, does not
+follow: it is held, or out of reach.
 """
 
 SHORTEST_STEP_S = 0.002
 LONGEST_STEP_S = 0.05
+"""Between these the time between two samples is taken as it is."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Where the joints [N] of arm and hand should be [rad], and how they go on [rad/s]."""
+    """Where the joints [N] of arm and hand should be [rad], and their velocity there [rad/s]."""
 
     position: np.ndarray
     velocity: np.ndarray
 
 
 class Follower:
-    """Follows while the clutch is closed; whatever is not sound opens it, and only the operator
+    """Follows while the clutch is closed; whatever is not plausible opens it, and only the operator
     closes it again.
 
     Args:
+        rig: one with teleoperation.
         fingers: how the operator's fingers become the hand's.
 
     Attributes:
         follows: the clutch is closed.
         why: the reason why it is not, for people.
         goal: where the side should be; None until the clutch is closed.
-        raw, seen: what was tracked last, keypoints in the hand frame, as it came and smoothed; None
-            while it is not.
+        raw: what was tracked last, keypoints in the hand frame; None while the side is not tracked.
+        seen: the same, smoothed.
     """
 
     def __init__(self, rig: Rig, side: Side, fingers: Fingers):
@@ -77,8 +81,10 @@ class Follower:
         arm = rig.arm(side)
         station = rig.sides[side].arm
         self._joints = arm.joints
+        # The arm's joints come first, the hand's after them.
         self._split = len(arm.joints)
-        self._base = placed(station.xyz, station.rpy)
+        self._T_world_base = placed(station.xyz, station.rpy)
+        self._T_base_world = np.linalg.inv(self._T_world_base)
         self._ik = WristIk(arm, np.array(list(rig.home(side).values())), rig.motion.speed_scale)
         assert rig.teleop is not None
         self._turn = turned(rig.teleop.turn_deg)
@@ -88,10 +94,8 @@ class Follower:
         hand_lower, hand_upper = hand.command_range(side)
         self._lower = np.concatenate([arm_limits.lower, hand_lower])
         self._upper = np.concatenate([arm_limits.upper, hand_upper])
-        self._speed = (
-            np.concatenate([arm_limits.velocity, hand.limits(side).velocity])
-            * rig.motion.speed_scale
-        )
+        fastest = np.concatenate([arm_limits.velocity, hand.limits(side).velocity])
+        self._speed = fastest * rig.motion.speed_scale
         self._smooth_wrist = SmoothPose()
         self._smooth_fingers = Smooth(FINGERS)
         self._smooth_leader = Smooth(LEADER)
@@ -99,30 +103,48 @@ class Follower:
         self.why = "not seen yet"
         self.seen: TrackedSide | None = None
         self.raw: TrackedSide | None = None
-        self._seen_s = self._stamp_s = self._near_s = -math.inf
-        self._clutch: Clutch | None = None
-        self._robot: np.ndarray | None = None
         self.goal: Goal | None = None
+        # When a sample came, its own stamp, and when the arm was last where the operator wants it.
+        self._seen_s = -math.inf
+        self._stamp_s = -math.inf
+        self._near_s = -math.inf
+        self._clutch: Clutch | None = None
+        # Where the arm is commanded or measured to be [J] rad.
+        self._robot: np.ndarray | None = None
+        # The hand's joints when the clutch was closed [H] rad, and for how long fingers have been
+        # joining the operator's since.
+        self._hand = np.zeros(len(self._lower) - self._split)
+        self._joined_s = 0.0
+        # Of an arm that follows a leader [J] rad: where it should be, and what is left of the gap
+        # between both.
+        self._wanted = np.zeros(self._split)
+        self._behind = np.zeros(self._split)
 
     @property
     def tracked(self) -> bool:
         return self.seen is not None
 
     def see(self, tracked: TrackedSide, now_s: float, stamp_s: float | None) -> None:
-        """Takes in what a source saw; what cannot be opens the clutch."""
-        stamp_s = now_s if stamp_s is None else stamp_s
+        """Follows what a source saw; what cannot be opens the clutch.
+
+        Args:
+            now_s: time of arrival.
+            stamp_s: the source's own time, by which velocities are computed; None: it has none.
+        """
+        if stamp_s is None:
+            stamp_s = now_s
         dt = stamp_s - self._stamp_s
         try:
-            tracked = self._believed(tracked, max(dt, 0.0))
+            tracked = self._checked(tracked, max(dt, 0.0))
         except XlvlaError as error:
             self.lose(str(error))
             return
         if not self.tracked:
-            self.why = (
-                self.why.replace("lost:", "open: was lost,")
-                if self.why.startswith("lost")
-                else "open"
-            )
+            # It is seen again, but was lost: the operator should know why the clutch is open.
+            if self.why.startswith("lost"):
+                self.why = self.why.replace("lost:", "open: was lost,")
+            else:
+                self.why = "open"
         self.raw = tracked
         self.seen = self._smoothed(tracked, dt)
         self._seen_s = now_s
@@ -130,46 +152,44 @@ class Follower:
         if self.follows and dt > 0:
             self._advance(self.seen, min(max(dt, SHORTEST_STEP_S), LONGEST_STEP_S))
 
-    def _believed(self, tracked: TrackedSide, dt: float) -> TrackedSide:
-        """What was seen, keypoints in the hand frame; XlvlaError where that is nobody's hand."""
+    def _checked(self, tracked: TrackedSide, dt: float) -> TrackedSide:
+        """What was seen, keypoints in the hand frame; XlvlaError where it is not plausible."""
         if not tracked.sound:
             raise XlvlaError("the tracker gave no finite pose")
-        if tracked.joints is not None and (
-            missing := [joint for joint in self._joints if joint not in tracked.joints]
-        ):
-            raise XlvlaError(f"the leader has no joint '{missing[0]}'")
+        if tracked.joints is not None:
+            for joint in self._joints:
+                if joint not in tracked.joints:
+                    raise XlvlaError(f"the leader has no joint '{joint}'")
+        wrist = tracked.T_world_wrist
         before = self.raw.T_world_wrist if self.raw is not None else None
-        if (
-            before is not None
-            and tracked.T_world_wrist is not None
-            and jumped(before, tracked.T_world_wrist, dt)
-        ):
+        if before is not None and wrist is not None and jumped(before, wrist, dt):
             raise XlvlaError("the wrist jumped")
-        keypoints = (
-            None if tracked.keypoints is None else human.aligned(self.side, tracked.keypoints)
-        )
-        return TrackedSide(tracked.T_world_wrist, keypoints, tracked.joints)
+        keypoints = tracked.keypoints
+        if keypoints is not None:
+            keypoints = human.aligned(self.side, keypoints)
+        return TrackedSide(wrist, keypoints, tracked.joints)
 
     def _smoothed(self, tracked: TrackedSide, dt: float) -> TrackedSide:
-        wrist = (
-            None if tracked.T_world_wrist is None else self._smooth_wrist(tracked.T_world_wrist, dt)
-        )
-        keypoints = (
-            None if tracked.keypoints is None else self._smooth_fingers(tracked.keypoints, dt)
-        )
-        angles = None
-        if tracked.joints is not None:
-            smooth = self._smooth_leader(
-                np.array([[tracked.joints[joint]] for joint in self._joints]), dt
-            )
-            angles = dict(zip(self._joints, smooth[:, 0].tolist(), strict=True))
-        return TrackedSide(wrist, keypoints, angles)
+        wrist = tracked.T_world_wrist
+        if wrist is not None:
+            wrist = self._smooth_wrist(wrist, dt)
+        keypoints = tracked.keypoints
+        if keypoints is not None:
+            keypoints = self._smooth_fingers(keypoints, dt)
+        joints = tracked.joints
+        if joints is not None:
+            angles = np.array([[joints[joint]] for joint in self._joints])
+            smooth = self._smooth_leader(angles, dt)
+            joints = dict(zip(self._joints, smooth[:, 0].tolist(), strict=True))
+        return TrackedSide(wrist, keypoints, joints)
 
     def lose(self, why: str) -> None:
-        """The operator is no longer seen, or not to be believed."""
-        self.seen = self.raw = None
-        for smooth in (self._smooth_wrist, self._smooth_fingers, self._smooth_leader):
-            smooth.reset()
+        """The operator is no longer seen, or what is seen is not plausible."""
+        self.seen = None
+        self.raw = None
+        self._smooth_wrist.reset()
+        self._smooth_fingers.reset()
+        self._smooth_leader.reset()
         self.open(f"lost: {why}")
 
     def open(self, why: str = "open") -> None:
@@ -181,22 +201,26 @@ class Follower:
             self.goal = Goal(self.goal.position, np.zeros_like(self.goal.position))
 
     def forget(self, why: str) -> None:
-        """Opens, and no longer knows where the robot should be."""
+        """Opens, and forgets where the robot should be."""
         self.open(why)
         self.goal = None
 
     def close(self, here: np.ndarray, now_s: float) -> None:
-        """Follows from here on: `here` [N] rad is what the robot was told last, or where it is.
-        XlvlaError where it cannot.
+        """Follows from here on.
+
+        Args:
+            here: the robot's last command, or where it is [N] rad.
+
+        Raises:
+            XlvlaError: the operator is not tracked, or their leader arm is too far away.
         """
         if self.seen is None:
             raise XlvlaError(f"{self.side}: {self.why}")
         arm = here[: self._split]
         T_base_flange = self._ik.begin(arm)
         if self.seen.T_world_wrist is not None:
-            self._clutch = Clutch(
-                self.seen.T_world_wrist, self._base @ T_base_flange, self._turn, self._scale
-            )
+            T_world_flange = self._T_world_base @ T_base_flange
+            self._clutch = Clutch(self.seen.T_world_wrist, T_world_flange, self._turn, self._scale)
         self._hand = here[self._split :].copy()
         self._joined_s = 0.0
         self._wanted = arm.copy()
@@ -208,32 +232,31 @@ class Follower:
         self._robot = None
 
     def _gap(self, arm: np.ndarray, seen: TrackedSide) -> np.ndarray:
-        """How far [J] rad an arm is from a leader, which must be near: it does not travel on its
-        own to where that is.
+        """How far [J] rad an arm is from a leader, which must be near: the arm does not go there on
+        its own.
         """
         if seen.joints is None:
             return np.zeros(self._split)
         gap = arm - self._leader(seen)
         if np.abs(gap).max() > NEAR_RAD:
-            far = int(np.argmax(np.abs(gap)))
-            ends = (
-                f"the leader's {self._joints[far]} is at {arm[far] - gap[far]:.2f} rad, the "
-                f"robot's at {arm[far]:.2f}"
-            )
+            worst = int(np.argmax(np.abs(gap)))
+            leader_rad = arm[worst] - gap[worst]
             raise XlvlaError(
-                f"{self.side}: {ends}: bring the leader to within {NEAR_RAD:g} rad of the robot "
-                "first"
+                f"{self.side}: the leader's {self._joints[worst]} is at {leader_rad:.2f} rad, the "
+                f"robot's at {arm[worst]:.2f}: bring the leader to within {NEAR_RAD:g} rad of the "
+                "robot first"
             )
         return gap
 
     def expire(self, now_s: float) -> None:
-        """Notices silence."""
-        if self.tracked and now_s - self._seen_s > SILENCE_S:
-            self.lose(f"not seen for {1e3 * (now_s - self._seen_s):.0f} ms")
+        """Opens the clutch where nothing was seen for too long."""
+        silent_s = now_s - self._seen_s
+        if self.tracked and silent_s > SILENCE_S:
+            self.lose(f"not seen for {1e3 * silent_s:.0f} ms")
 
     def compare(self, here: np.ndarray | None, now_s: float) -> None:
-        """Takes in where the robot [N] rad is told to be now, or is; one that stays far behind is
-        disengaged.
+        """Compares where the robot is commanded or measured to be [N] rad with where the operator
+        wants it; a robot that stays far behind is disengaged.
         """
         if not self.follows:
             return
@@ -248,58 +271,65 @@ class Follower:
             )
 
     def _near(self) -> bool:
+        """Whether the arm is where the operator wants it, or it is unknown where it is."""
         if self._clutch is None:
-            return self._robot is None or bool(
-                (np.abs(self._wanted - self._robot) < 2 * LEASH_RAD).all()
-            )
+            if self._robot is None:
+                return True
+            error = np.abs(self._wanted - self._robot)
+            return bool((error < 2 * LEASH_RAD).all())
         return self._ik.short < FAR_M and self._ik.askew < FAR_RAD
 
     def ahead(self, frames: int, rate_hz: float) -> np.ndarray:
-        """The next frames [T, N] rad of where the side should be, should the operator go on as
-        now.
-        """
+        """The next frames [T, N] rad of where the side should be if the operator goes on as now."""
         assert self.goal is not None
-        passed = np.arange(1, frames + 1)[:, None] / rate_hz
-        return np.clip(self.goal.position + passed * self.goal.velocity, self._lower, self._upper)
+        passed_s = np.arange(1, frames + 1)[:, None] / rate_hz
+        positions = self.goal.position + passed_s * self.goal.velocity
+        return np.clip(positions, self._lower, self._upper)
 
     def _advance(self, seen: TrackedSide, dt: float) -> None:
         assert self.goal is not None
         before = self.goal
-        position = np.concatenate(
-            [self._arm(seen, before.position[: self._split], dt), self._fingers(seen, dt)]
-        )
+        arm = self._arm(seen, before.position[: self._split], dt)
+        hand = self._fingers(seen, dt)
+        position = np.concatenate([arm, hand])
         velocity = np.clip((position - before.position) / dt, -self._speed, self._speed)
+        # A low-pass filter of time constant SPEED_S.
         velocity = before.velocity - np.expm1(-dt / SPEED_S) * (velocity - before.velocity)
         self.goal = Goal(position, velocity)
 
     def _arm(self, seen: TrackedSide, before: np.ndarray, dt: float) -> np.ndarray:
+        """Where the arm should be [J] rad."""
         if seen.joints is not None:
-            self._behind = self._behind - np.clip(self._behind, -JOIN_RAD_S * dt, JOIN_RAD_S * dt)
-            self._wanted = np.clip(
-                self._leader(seen) + self._behind, self._ik.lower, self._ik.upper
-            )
-            return np.clip(self._wanted, *self._leash)
+            most = JOIN_RAD_S * dt
+            self._behind = self._behind - np.clip(self._behind, -most, most)
+            wanted = self._leader(seen) + self._behind
+            self._wanted = np.clip(wanted, self._ik.lower, self._ik.upper)
+            lowest, highest = self._leash
+            return np.clip(self._wanted, lowest, highest)
         if self._clutch is None or seen.T_world_wrist is None:
             return before
-        target = self._clutch.target(seen.T_world_wrist)
-        return self._ik.step(np.linalg.inv(self._base) @ target, dt, self._leash)
+        T_world_flange = self._clutch.target(seen.T_world_wrist)
+        T_base_flange = self._T_base_world @ T_world_flange
+        return self._ik.step(T_base_flange, dt, self._leash)
 
     @property
     def _leash(self) -> tuple[np.ndarray, np.ndarray]:
-        """Between which angles [J] rad the arm's goal may be: near the robot, where it is known
-        where that is.
+        """The least and the greatest angles [J] rad of the arm's goal: near the robot, if it is
+        known where that is.
         """
         if self._robot is None:
             return self._ik.lower, self._ik.upper
         return self._robot - LEASH_RAD, self._robot + LEASH_RAD
 
     def _fingers(self, seen: TrackedSide, dt: float) -> np.ndarray:
+        """Where the hand should be [H] rad."""
         if seen.keypoints is None:
             return self._hand
         self._joined_s += dt
         share = min(self._joined_s / JOIN_S, 1.0)
         share = share * share * (3 - 2 * share)
-        return self._hand + share * (self.fingers.joints(seen.keypoints) - self._hand)
+        wanted = self.fingers.joints(seen.keypoints)
+        return self._hand + share * (wanted - self._hand)
 
     def _leader(self, seen: TrackedSide) -> np.ndarray:
         assert seen.joints is not None

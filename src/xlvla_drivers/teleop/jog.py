@@ -1,5 +1,5 @@
-"""A wrist for who has none to show: moved by steps and speeds, smoothly, as a tracker would see
-it.
+"""A virtual wrist for sources that track none: moved by steps and speeds, as smoothly as a tracked
+one.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from xlvla_drivers.teleop.closing import closed
 from xlvla_drivers.teleop.operator import TrackedSide
 
 SETTLE_S = 0.08
-"""Time constant with which the wrist goes to where it was told."""
+"""Time constant with which the wrist goes to its goal."""
 
 FASTEST_M_S = 0.3
 FASTEST_RAD_S = 1.0
 FASTEST_CLOSING = 1.5
 LEASH_M = 0.1
 LEASH_RAD = 0.4
-"""How far ahead of itself it may be told: who lets a key go wants it to stop."""
+"""How far its goal may be ahead: an operator who releases a key wants it to stop."""
 
 
 @dataclass
@@ -35,33 +35,34 @@ class Jog:
     closing_goal: float = 0.0
 
     def move(self, metres: np.ndarray, radians: np.ndarray) -> None:
-        """Goes on by [3] m and turns by [3] rad about the world's axes."""
-        self.goal[:3, 3] = self.pose[:3, 3] + _shorter(
-            self.goal[:3, 3] + metres - self.pose[:3, 3], LEASH_M
-        )
+        """Moves the goal by [3] m and turns it by [3] rad about the world's axes."""
+        position = self.pose[:3, 3]
+        rotation = self.pose[:3, :3]
+        ahead = self.goal[:3, 3] + metres - position
+        self.goal[:3, 3] = position + _shorter(ahead, LEASH_M)
         turned = pin.exp3(np.asarray(radians, dtype=float)) @ self.goal[:3, :3]
-        self.goal[:3, :3] = (
-            pin.exp3(_shorter(pin.log3(turned @ self.pose[:3, :3].T), LEASH_RAD))
-            @ self.pose[:3, :3]
-        )
+        turn = _shorter(pin.log3(turned @ rotation.T), LEASH_RAD)
+        self.goal[:3, :3] = pin.exp3(turn) @ rotation
 
     def close(self, more: float) -> None:
+        """Closes the hand's goal by `more`, 0 open to 1 closed."""
         self.closing_goal = float(np.clip(self.closing_goal + more, 0.0, 1.0))
 
     def advance(self, dt: float) -> TrackedSide:
         """The wrist and fingers dt later."""
         share = -np.expm1(-dt / SETTLE_S)
-        self.pose[:3, 3] += _shorter(
-            share * (self.goal[:3, 3] - self.pose[:3, 3]), FASTEST_M_S * dt
-        )
+        step = share * (self.goal[:3, 3] - self.pose[:3, 3])
+        self.pose[:3, 3] += _shorter(step, FASTEST_M_S * dt)
         turn = share * pin.log3(self.goal[:3, :3] @ self.pose[:3, :3].T)
         self.pose[:3, :3] = pin.exp3(_shorter(turn, FASTEST_RAD_S * dt)) @ self.pose[:3, :3]
-        self.closing += float(
-            np.clip(self.closing_goal - self.closing, -FASTEST_CLOSING * dt, FASTEST_CLOSING * dt)
-        )
+        most = FASTEST_CLOSING * dt
+        self.closing += float(np.clip(self.closing_goal - self.closing, -most, most))
         return TrackedSide(self.pose.copy(), closed(self.side, self.closing))
 
 
 def _shorter(vector: np.ndarray, most: float) -> np.ndarray:
+    """The vector, or one of its direction and of length `most` where it is longer."""
     length = float(np.linalg.norm(vector))
-    return vector * min(1.0, most / length) if length > 0 else vector
+    if length == 0:
+        return vector
+    return vector * min(1.0, most / length)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 STEP_M = 0.01
 STEP_RAD = 0.04
+
 STEP_CLOSING = 0.1
+"""Of the hand, 0 open to 1 closed."""
 
 MOVES: dict[str, tuple[int, int]] = {
     "8": (0, 1),
@@ -28,19 +30,23 @@ TURNS: dict[str, tuple[int, int]] = {
     "u": (2, 1),
     "o": (2, -1),
 }
-"""The same about the axes: roll, pitch, yaw."""
+"""Axis and direction of keys that turn: roll, pitch, yaw."""
 
 CLOSING = {"[": -1, "]": 1}
+"""Directions of keys that open and close the hand."""
+
 OTHER = "\t"
+"""The key that selects the other side."""
+
 LEGEND = "8/2 4/6 9/3 move, y/p i/k u/o turn, [ ] open and close, tab the other side"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it.
+    """Options in a rig's file.
 
     Args:
-        step_m, step_rad: how far a press goes.
+        step_m, step_rad: how far one press moves or turns the wrist.
     """
 
     step_m: float = STEP_M

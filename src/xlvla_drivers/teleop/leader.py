@@ -1,5 +1,6 @@
-"""Leader arms of Dynamixel servos (GELLO and the like), one for each side: the robot's joints go as
-theirs do.
+"""Leader arms of Dynamixel servos (GELLO and the like), one for each side.
+
+The robot's joints follow theirs.
 """
 
 from __future__ import annotations
@@ -14,21 +15,20 @@ from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers.arms import dynamixel
 from xlvla_drivers.calibration import Calibration
-from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.closing import closed
-from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide
+from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, lost
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about leader arms.
+    """Options in a rig's file.
 
     Args:
-        ports: serial port by side; a side that has none is not driven, and nobody named means all
-            sides' emulators.
+        ports: serial port by side; a side that has none is not driven. Without any port, the
+            emulators of all sides.
         calibration: by side and joint, from the servo's angle to the arm's: `xlvla calibrate` finds
             it.
-        servos: of the arms, as the driver `dynamixel` has them; its gripper closes the hand.
+        servos: options of the driver `dynamixel`; its gripper closes the hand.
     """
 
     ports: Mapping[Side, str] = field(default_factory=dict[Side, str])
@@ -42,6 +42,7 @@ class Driver:
     """Reads every arm in a thread of its own, as fast as its servos answer."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
+        # The registry imports this module's folder.
         from xlvla_drivers import registry
 
         if address:
@@ -49,20 +50,20 @@ class Driver:
                 "teleop.address: leader arms have a port each: say `options: {ports: {left: "
                 "/dev/..., right: /dev/...}}`"
             )
-        ports = options.ports or {side: registry.emulated_address("leader", side) for side in sides}
+        ports = options.ports
+        if not ports:
+            ports = {side: registry.emulated_address("leader", side) for side in sides}
         self.address = ", ".join(f"{side} {port}" for side, port in ports.items())
-        self._arms: dict[Side, dynamixel.Driver] = {
-            side: dynamixel.Driver(port, side, options.servos)
-            for side, port in ports.items()
-            if side in sides
-        }
-        self._calibration = {
-            side: Calibration(arm.joints, options.calibration.get(side, {}))
-            for side, arm in self._arms.items()
-        }
+        self._arms: dict[Side, dynamixel.Driver] = {}
+        self._calibration: dict[Side, Calibration] = {}
+        for side, port in ports.items():
+            if side in sides:
+                arm = dynamixel.Driver(port, side, options.servos)
+                self._arms[side] = arm
+                self._calibration[side] = Calibration(arm.joints, options.calibration.get(side, {}))
         self._mailbox = Mailbox()
         self._stop = threading.Event()
-        self._threads = list[threading.Thread]()
+        self._threads: list[threading.Thread] = []
 
     def open(self) -> None:
         self.close()
@@ -70,10 +71,11 @@ class Driver:
         for arm in self._arms.values():
             arm.connect()
         self._stop.clear()
-        self._threads = [
-            threading.Thread(target=self._watch, args=(side,), name=f"{side} leader", daemon=True)
-            for side in self._arms
-        ]
+        for side in self._arms:
+            thread = threading.Thread(
+                target=self._watch, args=(side,), name=f"{side} leader", daemon=True
+            )
+            self._threads.append(thread)
         for thread in self._threads:
             thread.start()
 
@@ -89,16 +91,16 @@ class Driver:
             arm.disconnect()
 
     def _watch(self, side: Side) -> None:
+        """In a thread of its own, until `close`."""
         try:
             while not self._stop.is_set():
                 self._mailbox.put(Sample({side: self._seen(side)}))
         except XlvlaError as error:
-            self._mailbox.fail(error if isinstance(error, LinkLost) else LinkLost(str(error)))
+            self._mailbox.fail(lost(error))
 
     def _seen(self, side: Side) -> TrackedSide:
         arm = self._arms[side]
         angles = self._calibration[side].joint(arm.read().position)
+        joints = dict(zip(arm.joints, angles.tolist(), strict=True))
         keypoints = None if arm.gripper is None else closed(side, arm.gripper)
-        return TrackedSide(
-            keypoints=keypoints, joints=dict(zip(arm.joints, angles.tolist(), strict=True))
-        )
+        return TrackedSide(keypoints=keypoints, joints=joints)

@@ -11,11 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about gloves.
+    """Options in a rig's file.
 
     Args:
         gloves: numbers of the gloves, whose topics are `/manus_glove_<number>`.
-        arms: the source that says where the arms are, such as leader, exoskeleton or topics (wrist
+        arms: the source of the wrists or arms, such as leader, exoskeleton or topics (wrist
             trackers).
         arms_address, arms_options: its `address` and `options`.
     """

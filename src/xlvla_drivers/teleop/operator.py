@@ -1,11 +1,10 @@
-"""What every source of an operator's movements is: samples behind one interface, whatever tracks
-them.
+"""The interface of every teleoperation source: samples of the operator's wrists and hands, whatever
+tracks them.
 
-A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of what a rig
-may say about it under `teleop.options`, and `Driver`, which makes a `TeleopSource` of `(address,
-sides,
-options, node)`: `node` is the ROS node that reads it. The `Driver` of a source that comes by topics
-stands in `ros/sources/<name>.py`. Keypoints, the hand frame and the wrist's pose are those of
+A source is a module `teleop/<name>.py` with two names: `Options`, a frozen dataclass of its options
+in a rig's `teleop.options`, and `Driver`, a `TeleopSource` constructed with `(address, sides,
+options, node)`, where `node` is the ROS node that reads it. The `Driver` of a source that reads
+topics is in `ros/sources/<name>.py`. Keypoints, the hand frame and the wrist's pose are those of
 `xlvla.human`; the operator's world has x forward, y left and z up.
 """
 
@@ -23,17 +22,18 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
+from xlvla_drivers.device import LinkLost
 
 SILENCE_S = 0.09
-"""A side that was not seen for so long is lost; the rig is told within 100 ms."""
+"""A side that was not seen for this long is lost; the robot holds within 100 ms."""
 
 GONE_S = 1.0
-"""A connection that brought nothing for so long is opened anew."""
+"""A connection that was silent for this long is opened again."""
 
 
 @dataclass(frozen=True)
 class TrackedSide:
-    """One side of the operator at one moment; None is what its source does not know.
+    """One side of the operator at one moment; None where the source does not track it.
 
     Args:
         T_world_wrist: pose [4, 4] of the hand frame in the operator's world [m].
@@ -47,25 +47,28 @@ class TrackedSide:
 
     @property
     def sound(self) -> bool:
-        """Says something of the arm, and every number is one."""
-        arm = self.T_world_wrist is not None or self.joints is not None
-        numbers = [
-            self.T_world_wrist,
-            self.keypoints,
-            list(self.joints.values()) if self.joints is not None else None,
-        ]
-        return arm and all(np.isfinite(given).all() for given in numbers if given is not None)
+        """The arm is tracked, and all numbers are finite."""
+        if self.T_world_wrist is None and self.joints is None:
+            return False
+        if self.T_world_wrist is not None and not np.isfinite(self.T_world_wrist).all():
+            return False
+        if self.keypoints is not None and not np.isfinite(self.keypoints).all():
+            return False
+        if self.joints is not None:
+            return bool(np.isfinite(list(self.joints.values())).all())
+        return True
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a source saw anew.
+    """What a source saw since the last sample.
 
     Args:
         sides: those that were seen; a side that is not tracked now is not among them.
         received_ns: when it arrived [ns, monotonic clock].
-        stamp_s: the sender's own time [s], by which speeds are told; None where it gives none.
-        buttons: pressed or signed since the last sample, by the words of `BUTTONS`.
+        stamp_s: the sender's own time [s], by which velocities are computed; None where it gives
+            none.
+        buttons: names of `BUTTONS` that were pressed or signed since the last sample.
     """
 
     sides: Mapping[Side, TrackedSide]
@@ -87,61 +90,69 @@ class TeleopSource(Protocol):
     address: str
 
     def open(self) -> None:
-        """Connects, within a few seconds; LinkLost where it is not there, XlvlaError where that
-        will not mend itself.
+        """Connects, within a few seconds.
+
+        Raises:
+            LinkLost: it is not there; it is tried again later.
+            XlvlaError: the user has to do something first.
         """
         ...
 
     def read(self, timeout_s: float) -> Sample | None:
-        """The newest sample not yet read, waiting for one at most so long; LinkLost when the
-        connection is gone.
+        """The newest sample not yet read; None where none came within `timeout_s`.
+
+        Raises:
+            LinkLost: the connection is gone.
         """
         ...
 
     def close(self) -> None:
-        """Never raises; may be opened again."""
+        """Disconnects. Never raises; the source may be opened again."""
         ...
 
 
 class Mailbox:
-    """Between a thread that listens and one that follows: the newest of each side, and every
-    button.
+    """Passes samples from a thread that receives to one that follows: the newest of each side, and
+    every button.
     """
 
     def __init__(self) -> None:
-        self._there = threading.Condition()
-        self.clear()
-
-    def clear(self) -> None:
+        self._changed = threading.Condition()
         self._sample: Sample | None = None
         self._failure: XlvlaError | None = None
         self._received = False
         self._received_s = time.monotonic()
 
+    def clear(self) -> None:
+        """As if nothing had come."""
+        self._sample = None
+        self._failure = None
+        self._received = False
+        self._received_s = time.monotonic()
+
     def put(self, sample: Sample) -> None:
-        """Adds a sample; one that has seen nothing only says that the connection lives."""
-        with self._there:
+        """Adds a sample; an empty one only shows that the connection is alive."""
+        with self._changed:
             self._received = True
             self._received_s = time.monotonic()
             if sample.sides or sample.buttons:
                 before = self._sample or Sample({})
-                self._sample = replace(
-                    sample,
-                    sides={**before.sides, **sample.sides},
-                    buttons=before.buttons + sample.buttons,
-                )
-            self._there.notify()
+                sides = {**before.sides, **sample.sides}
+                buttons = before.buttons + sample.buttons
+                self._sample = replace(sample, sides=sides, buttons=buttons)
+            self._changed.notify()
 
     def fail(self, error: XlvlaError) -> None:
-        """The next `take` raises it."""
-        with self._there:
-            self._failure = self._failure or error
-            self._there.notify()
+        """The next `take` raises the error, or one that came before it."""
+        with self._changed:
+            if self._failure is None:
+                self._failure = error
+            self._changed.notify()
 
     def take(self, timeout_s: float) -> Sample | None:
-        """What came since the last time, waiting for something at most so long."""
-        with self._there:
-            self._there.wait_for(
+        """What came since the last call; None where nothing came within `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(
                 lambda: self._sample is not None or self._failure is not None, timeout_s
             )
             if self._failure is not None:
@@ -152,21 +163,31 @@ class Mailbox:
 
     def await_first(self, timeout_s: float) -> bool:
         """Whether anything came within the time."""
-        with self._there:
-            self._there.wait_for(lambda: self._received or self._failure is not None, timeout_s)
+        with self._changed:
+            self._changed.wait_for(lambda: self._received or self._failure is not None, timeout_s)
             return self._received
 
     @property
     def silent_s(self) -> float:
-        """How long nothing came."""
+        """For how long nothing has come [s]."""
         return time.monotonic() - self._received_s
 
 
+def lost(error: XlvlaError) -> LinkLost:
+    """An error of a source's thread as one after which the source is opened again."""
+    if isinstance(error, LinkLost):
+        return error
+    return LinkLost(str(error))
+
+
 def installed(module: str, package: str) -> ModuleType:
-    """A module that not everybody needs; one line on what to install where it is missing."""
+    """Imports a module that is an optional dependency; XlvlaError says what to install where it is
+    missing.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        # Something that the module itself imports is missing: a fault of the installation.
         if error.name != module.partition(".")[0]:
             raise
         raise XlvlaError(f"this source needs '{module}': pip install {package}") from None

@@ -1,6 +1,4 @@
-"""A recorded operator: what an episode's bag holds of wrists, fingers and leader arms, played as it
-was.
-"""
+"""A recorded operator: wrists, fingers and leader arms of an episode's bag, played in time."""
 
 from __future__ import annotations
 
@@ -9,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it.
+    """Options in a rig's file.
 
     Args:
-        speed: times as fast as it was.
-        repeat: begins anew at the end, which opens the clutch; else the operator is gone then.
+        speed: how many times faster it is played than it was recorded.
+        repeat: begins again at the end, which opens the clutch; otherwise the operator is not seen
+            any more then.
     """
 
     speed: float = 1.0

@@ -15,19 +15,23 @@ from xlvla_drivers.teleop.jog import FASTEST_CLOSING, Jog
 from xlvla_drivers.teleop.operator import Sample, installed
 
 PERIOD_S = 0.01
+
 HAND = 0
 CLUTCH = -1
 """The first button opens and closes the hand, the last one the clutch."""
 
+LONGEST_STEP_S = 0.1
+"""After a longer pause the wrist moves as if only this much time had passed."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it.
+    """Options in a rig's file.
 
     Args:
         side: whose wrist it moves; '' is the rig's last side's.
         speed_m_s, speed_rad_s: with the cap pushed all the way.
-        dead_band: share of the way that does nothing.
+        dead_band: share of the cap's travel that does nothing.
     """
 
     side: str = ""
@@ -42,45 +46,55 @@ class Driver:
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
         self._library = installed("pyspacemouse", "pyspacemouse")
         self.address = address or "the first SpaceMouse"
-        chosen: list[Side] = [side for side in sides if options.side in ("", side)]
-        self._jog = Jog(chosen[-1] if chosen else sides[-1])
+        side = sides[-1]
+        for known in sides:
+            if known == options.side:
+                side = known
+        self._jog = Jog(side)
         self._options = options
         self._path = address
         self._device: Any = None
         self._last_s = 0.0
+        # Whether the buttons of the hand and of the clutch were pressed at the last look.
         self._pressed = (False, False)
+        # Whether the hand closes, or opens.
         self._shut = False
 
     def open(self) -> None:
+        # The library raises whatever its backend does.
         try:
-            self._device = (
-                self._library.open(path=self._path) if self._path else self._library.open()
-            )
-        except Exception as error:  # the library raises whatever its backend does
+            if self._path:
+                self._device = self._library.open(path=self._path)
+            else:
+                self._device = self._library.open()
+        except Exception as error:
             raise LinkLost(f"no SpaceMouse: {error}") from None
         if not self._device:
             raise LinkLost("no SpaceMouse is plugged in, or its device may not be read")
         self._last_s = time.monotonic()
 
     def read(self, timeout_s: float) -> Sample | None:
-        time.sleep(min(timeout_s, max(self._last_s + PERIOD_S - time.monotonic(), 0.0)))
+        wait_s = max(self._last_s + PERIOD_S - time.monotonic(), 0.0)
+        time.sleep(min(timeout_s, wait_s))
+        # The library raises whatever its backend does.
         try:
             state = self._device.read()
-        except Exception as error:  # the library raises whatever its backend does
+        except Exception as error:
             raise LinkLost(f"the SpaceMouse is gone: {error}") from None
-        if state is None or (dt := time.monotonic() - self._last_s) < PERIOD_S:
+        dt = time.monotonic() - self._last_s
+        if state is None or dt < PERIOD_S:
             return None
         self._last_s += dt
         buttons = self._buttons(state.buttons)
-        reach = self._reach(np.array([state.y, -state.x, state.z]), self._options.speed_m_s)
-        turn = self._reach(
-            np.array([state.roll, state.pitch, -state.yaw]), self._options.speed_rad_s
-        )
-        self._jog.move(reach * dt, turn * dt)
-        self._jog.close((FASTEST_CLOSING if self._shut else -FASTEST_CLOSING) * dt)
-        return Sample(
-            {self._jog.side: self._jog.advance(min(dt, 0.1))}, stamp_s=self._last_s, buttons=buttons
-        )
+        pushed = np.array([state.y, -state.x, state.z])
+        turned = np.array([state.roll, state.pitch, -state.yaw])
+        velocity = self._speeds(pushed, self._options.speed_m_s)
+        turn = self._speeds(turned, self._options.speed_rad_s)
+        closing = FASTEST_CLOSING if self._shut else -FASTEST_CLOSING
+        self._jog.move(velocity * dt, turn * dt)
+        self._jog.close(closing * dt)
+        tracked = self._jog.advance(min(dt, LONGEST_STEP_S))
+        return Sample({self._jog.side: tracked}, stamp_s=self._last_s, buttons=buttons)
 
     def close(self) -> None:
         if self._device is not None:
@@ -88,13 +102,19 @@ class Driver:
                 self._device.close()
             self._device = None
 
-    def _reach(self, pushed: np.ndarray, speed: float) -> np.ndarray:
+    def _speeds(self, pushed: np.ndarray, speed: float) -> np.ndarray:
+        """Speeds [3] for how far the cap is pushed [3], -1 to 1."""
         return speed * np.where(np.abs(pushed) < self._options.dead_band, 0.0, pushed)
 
     def _buttons(self, state: Any) -> tuple[str, ...]:
         """What was pressed since the last look."""
-        pressed = bool(state[HAND]), bool(state[CLUTCH]) and len(state) > 1
-        before = self._pressed
-        self._pressed = pressed
-        self._shut ^= pressed[0] and not before[0]
-        return ("clutch",) if pressed[1] and not before[1] else ()
+        hand = bool(state[HAND])
+        # A mouse with one button has none for the clutch.
+        clutch = bool(state[CLUTCH]) and len(state) > 1
+        hand_before, clutch_before = self._pressed
+        self._pressed = (hand, clutch)
+        if hand and not hand_before:
+            self._shut = not self._shut
+        if clutch and not clutch_before:
+            return ("clutch",)
+        return ()

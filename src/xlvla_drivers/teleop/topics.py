@@ -1,6 +1,4 @@
-"""Any tracker that speaks ROS: poses and keypoints on topics. Also how a scripted operator
-drives.
-"""
+"""Any tracker with a ROS driver: poses and keypoints on topics, as a scripted operator has them."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ class Options:
     """Topics are `/tracker/{side}/wrist` and `/tracker/{side}/keypoints`.
 
     Args:
-        episodes: how many a scripted operator solves; 0: without end.
+        episodes: how many a scripted operator solves; 0: no end.
     """
 
     episodes: int = 0

@@ -22,7 +22,12 @@ from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, 
 from xlvla_drivers.teleop.worlds import Facing
 
 EMULATED = f"127.0.0.1:{wire.PORT}"
+"""Where the emulator is."""
+
 CONNECT_S = 2.0
+
+FEWEST_JOINTS = 25
+"""Old apps send this many; fewer are no hand."""
 
 HAND: dict[Side, np.ndarray] = {
     "right": np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
@@ -33,7 +38,7 @@ HAND: dict[Side, np.ndarray] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it.
+    """Options in a rig's file.
 
     Args:
         gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
@@ -44,16 +49,20 @@ class Options:
 
 
 class Driver:
-    """The headset's address is what its app shows; without one, that of its emulator."""
+    """Connects to the address that the headset's app shows; without one, to the emulator."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
-        self.address = (
-            address if ":" in address else f"{address}:{wire.PORT}" if address else EMULATED
-        )
+        if not address:
+            self.address = EMULATED
+        elif ":" in address:
+            self.address = address
+        else:
+            self.address = f"{address}:{wire.PORT}"
         self._sides = sides
         self._gestures = Gestures() if options.gestures else None
         self._facing = Facing()
         self._mailbox = Mailbox()
+        # The wrists [4, 4] of the last update.
         self._wrists: dict[Side, np.ndarray] = {}
         self._channel: Any = None
 
@@ -89,7 +98,7 @@ class Driver:
             self._channel = None
 
     def _listen(self, call: Any) -> None:
-        """In a thread of its own, until the stream ends."""
+        """Receives updates, in a thread of its own, until the stream ends."""
         import grpc
 
         mailbox = self._mailbox
@@ -104,42 +113,38 @@ class Driver:
             mailbox.fail(LinkLost(f"the headset at {self.address} is not understood: {error}"))
 
     def _sample(self, update: wire.Update) -> Sample:
-        """A wrist that is exactly where it was is one that the headset does not see."""
         if update.head is not None:
             self._facing.head(update.head)
         sides: dict[Side, TrackedSide] = {}
+        hands: dict[Side, np.ndarray] = {}
         for side in SIDES:
             hand = update.left if side == "left" else update.right
-            if (
-                side not in self._sides
-                or hand is None
-                or len(hand.joints) < 25
-                or self._still(side, hand.wrist)
-            ):
+            if side not in self._sides or hand is None or len(hand.joints) < FEWEST_JOINTS:
                 continue
-            sides[side] = TrackedSide(
-                self._facing.pose(hand.wrist, HAND[side]), hand.joints[list(wire.KEPT), :3, 3]
-            )
-        hands: dict[Side, np.ndarray] = {
-            side: tracked.keypoints
-            for side, tracked in sides.items()
-            if tracked.keypoints is not None
-        }
-        return Sample(
-            sides, buttons=self._gestures(hands, time.monotonic()) if self._gestures else ()
-        )
+            # A wrist that is exactly where it was is one that the headset does not see.
+            if self._is_still(side, hand.wrist):
+                continue
+            wrist = self._facing.pose(hand.wrist, HAND[side])
+            keypoints = hand.joints[list(wire.KEPT), :3, 3]
+            sides[side] = TrackedSide(wrist, keypoints)
+            hands[side] = keypoints
+        buttons: tuple[str, ...] = ()
+        if self._gestures is not None:
+            buttons = self._gestures(hands, time.monotonic())
+        return Sample(sides, buttons=buttons)
 
-    def _still(self, side: Side, wrist: np.ndarray) -> bool:
-        before, self._wrists[side] = self._wrists.get(side), wrist
+    def _is_still(self, side: Side, wrist: np.ndarray) -> bool:
+        before = self._wrists.get(side)
+        self._wrists[side] = wrist
         return before is not None and np.array_equal(before, wrist)
 
 
 def _own_ip(address: str) -> str:
-    """The address of this machine on the way to another; sends nothing."""
+    """The address of this machine in the network of another; sends nothing."""
     host, _, port = address.rpartition(":")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            way.connect((host, int(port)))
+            probe.connect((host, int(port)))
         except (OSError, ValueError) as error:
             raise LinkLost(f"no way to {address}: {error}") from None
-        return way.getsockname()[0]
+        return probe.getsockname()[0]

@@ -1,5 +1,5 @@
-"""What an Apple Vision Pro with the VisionProTeleop app says (avp-stream 2.51): protobuf messages
-of 4x4 matrices, row by row.
+"""The messages of the VisionProTeleop app on an Apple Vision Pro (avp-stream 2.51): protobuf with
+4x4 matrices, row by row.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ VERSION = 25000
 """Of the library that a client pretends to be, 2.50.0: new apps refuse old ones."""
 
 DISCOVERY = 888.0
-"""In the first corner of a client's head: this is a request, and the numbers beside are its
+"""The first number of a client's head matrix: this is a request, and the next numbers are its
 address.
 """
 
 HEADERS = (666.0, 777.0)
-"""In the first corner of a matrix after the joints: markers or a stylus follow."""
+"""The first number of a matrix after the joints: markers or a stylus follow."""
 
 JOINTS = 27
 """Wrist; thumb: knuckle, two phalanges, tip; four fingers: metacarpal, knuckle, two phalanges, tip;
@@ -34,10 +34,20 @@ forearm: two. Old apps send 25.
 KEPT = (0, 1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 24)
 """The joints that are the 21 keypoints, in order: all but the metacarpals."""
 
+MESSAGE = 2
+FLOAT = 5
+"""Wire types of protobuf."""
+
+FIELD_BYTES = 5
+"""Of a float in a message: one byte of tag, four of value."""
+
+# A matrix is a message of 16 floats without those that are zero. Nearly all are of two kinds, which
+# are unpacked in one go: rigid bodies, whose last row is 0 0 0 1, and dense ones. The tag of the
+# 16th float takes two bytes.
 _RIGID = struct.Struct("<" + "xf" * 12 + "xxf")
 _DENSE = struct.Struct("<" + "xf" * 15 + "xxf")
-_TAGS = bytes(number << 3 | 5 for number in range(1, 16))
-_LAST = bytes((16 << 3 & 0x7F | 5 | 0x80, 1))
+_TAGS = bytes(number << 3 | FLOAT for number in range(1, 16))
+_LAST = bytes((16 << 3 & 0x7F | FLOAT | 0x80, 1))
 
 
 @dataclass(frozen=True)
@@ -60,45 +70,51 @@ class Update:
 def request(ip: str) -> bytes:
     """The discovery message of a client at an IPv4 address."""
     head = np.zeros((4, 4))
-    head[0, 0], head[3, 0] = DISCOVERY, VERSION
+    head[0, 0] = DISCOVERY
+    head[3, 0] = VERSION
     head.flat[1:5] = [float(byte) for byte in ip.split(".")]
     return _field(3, matrix_bytes(head))
 
 
 def update_bytes(update: Update) -> bytes:
     """The message of an update."""
-    hands = b"".join(
-        _field(number, _hand_bytes(hand))
-        for number, hand in ((1, update.left), (2, update.right))
-        if hand is not None
-    )
-    return hands + (b"" if update.head is None else _field(3, matrix_bytes(update.head)))
+    message = b""
+    if update.left is not None:
+        message += _field(1, _hand_bytes(update.left))
+    if update.right is not None:
+        message += _field(2, _hand_bytes(update.right))
+    if update.head is not None:
+        message += _field(3, matrix_bytes(update.head))
+    return message
 
 
 def update(message: bytes) -> Update:
-    """What a message says; XlvlaError where it is none."""
+    """The update of a message; XlvlaError where it cannot be read."""
     try:
         parts = dict(_fields(message))
-        return Update(
-            _hand(parts.get(1)), _hand(parts.get(2)), _matrix(parts[3]) if 3 in parts else None
-        )
+        left = _hand(parts.get(1))
+        right = _hand(parts.get(2))
+        head = _matrix(parts[3]) if 3 in parts else None
+        return Update(left, right, head)
     except (IndexError, struct.error) as error:
         raise XlvlaError(f"a hand update of {len(message)} bytes cannot be read: {error}") from None
 
 
 def matrix_bytes(matrix: np.ndarray) -> bytes:
     """A matrix as protobuf writes it: zeros are left out."""
-    values = np.asarray(matrix, dtype="<f4").ravel()
-    return b"".join(
-        _varint(number << 3 | 5) + value.tobytes()
-        for number, value in enumerate(values, 1)
-        if value != 0
-    )
+    message = b""
+    for number, value in enumerate(np.asarray(matrix, dtype="<f4").ravel(), 1):
+        if value != 0:
+            message += _varint(number << 3 | FLOAT) + value.tobytes()
+    return message
 
 
 def _hand_bytes(hand: TrackedHand) -> bytes:
-    skeleton = b"".join(_field(1, matrix_bytes(joint)) for joint in hand.joints)
-    return _field(1, matrix_bytes(hand.wrist)) + (_field(2, skeleton) if len(hand.joints) else b"")
+    message = _field(1, matrix_bytes(hand.wrist))
+    if len(hand.joints):
+        skeleton = b"".join(_field(1, matrix_bytes(joint)) for joint in hand.joints)
+        message += _field(2, skeleton)
+    return message
 
 
 def _hand(data: bytes | None) -> TrackedHand | None:
@@ -117,11 +133,11 @@ def _hand(data: bytes | None) -> TrackedHand | None:
 
 
 def _matrix(data: bytes) -> np.ndarray:
-    """A matrix [4, 4]; the usual ones, of rigid bodies and dense ones, in one go."""
-    if len(data) == _RIGID.size and data[:60:5] == _TAGS[:12] and data[60:62] == _LAST:
+    """A matrix [4, 4]."""
+    if len(data) == _RIGID.size and _has_tags(data, 12):
         values: Sequence[float] = _RIGID.unpack(data)
         return np.array([*values[:12], 0.0, 0.0, 0.0, values[12]]).reshape(4, 4)
-    if len(data) == _DENSE.size and data[:75:5] == _TAGS and data[75:77] == _LAST:
+    if len(data) == _DENSE.size and _has_tags(data, 15):
         return np.array(_DENSE.unpack(data)).reshape(4, 4)
     matrix = np.zeros(16)
     for number, value in _fields(data):
@@ -130,15 +146,21 @@ def _matrix(data: bytes) -> np.ndarray:
     return matrix.reshape(4, 4)
 
 
+def _has_tags(data: bytes, count: int) -> bool:
+    """Whether a message holds its first `count` floats and then the 16th."""
+    end = count * FIELD_BYTES
+    return data[:end:FIELD_BYTES] == _TAGS[:count] and data[end : end + 2] == _LAST
+
+
 def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbers and contents of a message's fields: messages and floats are all there is."""
+    """Numbers and contents of a message's fields, which are messages and floats."""
     at = 0
     while at < len(data):
         tag, at = _number(data, at)
         kind = tag & 7
-        if kind == 2:
+        if kind == MESSAGE:
             size, at = _number(data, at)
-        elif kind == 5:
+        elif kind == FLOAT:
             size = 4
         else:
             raise IndexError(f"wire type {kind}")
@@ -149,24 +171,28 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
+    """The varint that begins at a byte, and where it ends."""
+    value = 0
+    shift = 0
     while True:
         byte = data[at]
         value |= (byte & 0x7F) << shift
-        at = at + 1
-        shift = shift + 7
+        at += 1
+        shift += 7
         if byte < 0x80:
             return value, at
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    """A field that is a message."""
+    return _varint(number << 3 | MESSAGE) + _varint(len(content)) + content
 
 
 def _varint(value: int) -> bytes:
-    made = bytearray()
+    """Seven bits a byte, the lowest first; the eighth bit says that more follow."""
+    encoded = bytearray()
     while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,5 +1,5 @@
-"""A webcam and MediaPipe's hand landmarks: no glove and no headset, at the price of depth that is
-only guessed from a hand's size.
+"""A webcam and MediaPipe's hand landmarks: without glove or headset, but with a depth that is only
+estimated from a hand's size.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import numpy as np
 from xlvla import human
 from xlvla.errors import XlvlaError
 from xlvla.pinhole import Pinhole
-from xlvla.types import SECOND, SIDES, Side
+from xlvla.types import SECOND, Side
 from xlvla_drivers.cameras import v4l2
-from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.gestures import Gestures
-from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, installed
+from xlvla_drivers.teleop.operator import Mailbox, Sample, TrackedSide, installed, lost
 
 FACING = np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""Directions of a camera (x right, y down, z ahead) in the world of who sits before it and looks at
+"""Rotation [3, 3] from a camera (x right, y down, z ahead) to the world of an operator who looks at
 it.
 """
 
@@ -31,7 +30,7 @@ MODEL = "Google's model file hand_landmarker.task"
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it. The camera is at the rig's `address`.
+    """Options in a rig's file. The camera is at the rig's `address`.
 
     Args:
         model: path of MediaPipe's `hand_landmarker.task`, which no package brings.
@@ -39,7 +38,7 @@ class Options:
         fovy_deg: vertical field of view of the camera.
         gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
             and ends an episode.
-        camera: of the video device, as the camera driver `v4l2` has them.
+        camera: options of the camera driver `v4l2`.
     """
 
     model: str = ""
@@ -50,7 +49,7 @@ class Options:
 
 
 class Driver:
-    """Finds hands in pictures, in a thread of its own."""
+    """Detects hands in pictures, in a thread of its own."""
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
         if not Path(options.model).is_file():
@@ -87,6 +86,7 @@ class Driver:
         self._camera.disconnect()
 
     def _watch(self) -> None:
+        """In a thread of its own, until `close`."""
         vision = self._vision.tasks.vision
         base = self._vision.tasks.BaseOptions(model_asset_path=self._options.model)
         options = vision.HandLandmarkerOptions(
@@ -94,61 +94,71 @@ class Driver:
         )
         lens = Pinhole.of_view(self._options.fovy_deg, self._options.capture).matrix
         try:
-            with vision.HandLandmarker.create_from_options(options) as finder:
+            with vision.HandLandmarker.create_from_options(options) as detector:
                 while not self._stop.is_set():
                     frame = self._camera.read()
+                    # The camera gives BGR.
                     pixels = np.ascontiguousarray(frame.pixels[..., ::-1])
                     picture = self._vision.Image(
                         image_format=self._vision.ImageFormat.SRGB, data=pixels
                     )
-                    found = finder.detect_for_video(picture, time.monotonic_ns() // 1_000_000)
-                    self._mailbox.put(self._sample(found, lens, frame.stamp_ns / SECOND))
+                    now_ms = time.monotonic_ns() // 1_000_000
+                    detected = detector.detect_for_video(picture, now_ms)
+                    self._mailbox.put(self._sample(detected, lens, frame.stamp_ns / SECOND))
         except (RuntimeError, ValueError) as error:
             self._mailbox.fail(XlvlaError(f"{self._options.model} cannot be used: {error}"))
         except XlvlaError as error:
-            self._mailbox.fail(error if isinstance(error, LinkLost) else LinkLost(str(error)))
+            self._mailbox.fail(lost(error))
 
-    def _sample(self, found: Any, lens: np.ndarray, stamp_s: float) -> Sample:
+    def _sample(self, detected: Any, lens: np.ndarray, stamp_s: float) -> Sample:
         width, height = self._options.capture
         sides: dict[Side, TrackedSide] = {}
-        for word, flat, solid in zip(
-            found.handedness, found.hand_landmarks, found.hand_world_landmarks, strict=True
-        ):
-            image = np.array([(point.x * width, point.y * height) for point in flat])
-            points = np.array([(point.x, point.y, point.z) for point in solid])
-            for side in SIDES:
-                if (
-                    side == word[0].category_name.lower()
-                    and side in self._sides
-                    and (hand := seen(side, points, image, lens))
-                ):
-                    sides[side] = hand
-        hands: dict[Side, np.ndarray] = {
-            side: tracked.keypoints
-            for side, tracked in sides.items()
-            if tracked.keypoints is not None
-        }
-        return Sample(
-            sides,
-            stamp_s=stamp_s,
-            buttons=self._gestures(hands, time.monotonic()) if self._gestures else (),
+        hands: dict[Side, np.ndarray] = {}
+        detections = zip(
+            detected.handedness,
+            detected.hand_landmarks,
+            detected.hand_world_landmarks,
+            strict=True,
         )
+        for handedness, landmarks, world_landmarks in detections:
+            side = self._side(handedness[0].category_name)
+            if side is None:
+                continue
+            image = np.array([(point.x * width, point.y * height) for point in landmarks])
+            points = np.array([(point.x, point.y, point.z) for point in world_landmarks])
+            tracked = seen(side, points, image, lens)
+            if tracked is not None:
+                sides[side] = tracked
+                hands[side] = points
+        buttons: tuple[str, ...] = ()
+        if self._gestures is not None:
+            buttons = self._gestures(hands, time.monotonic())
+        return Sample(sides, stamp_s=stamp_s, buttons=buttons)
+
+    def _side(self, name: str) -> Side | None:
+        """The side of a handedness, if the rig has it."""
+        for side in self._sides:
+            if side == name.lower():
+                return side
+        return None
 
 
 def seen(side: Side, points: np.ndarray, image: np.ndarray, lens: np.ndarray) -> TrackedSide | None:
-    """A hand whose points [21, 3] m appear at pixels [21, 2]: where it must be for that; None where
-    that is no hand.
+    """The hand whose points [21, 3] m appear at pixels [21, 2] of a camera [3, 3]; None where they
+    are no hand.
     """
     import cv2
 
     fits, turn, place = cv2.solvePnP(points, image, lens, None, flags=cv2.SOLVEPNP_SQPNP)
     if not fits:
         return None
-    placed = points @ cv2.Rodrigues(turn)[0].T + place.ravel()
+    rotation, _ = cv2.Rodrigues(turn)
+    placed = points @ rotation.T + place.ravel()
     try:
         axes = human.hand_axes(side, placed)
     except XlvlaError:
         return None
     T_world_wrist = np.eye(4)
-    T_world_wrist[:3, :3], T_world_wrist[:3, 3] = FACING @ axes, FACING @ placed[0]
+    T_world_wrist[:3, :3] = FACING @ axes
+    T_world_wrist[:3, 3] = FACING @ placed[0]
     return TrackedSide(T_world_wrist, points)

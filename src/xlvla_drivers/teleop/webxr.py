@@ -1,5 +1,5 @@
-"""Any headset with a browser that tracks hands (WebXR): it comes to a WebSocket server of ours and
-speaks vuer's events.
+"""Any headset with a browser that tracks hands (WebXR): it connects to a WebSocket server of ours
+and sends vuer's events.
 
 The page is vuer's. It is opened as `https://vuer.ai?ws=ws://localhost:8012/KEY` on a headset whose
 port was brought here over USB (`adb reverse tcp:8012 tcp:8012`), or with `wss://` and a certificate
@@ -28,14 +28,19 @@ from xlvla_drivers.teleop.operator import GONE_S, Mailbox, Sample, TrackedSide, 
 from xlvla_drivers.teleop.worlds import Facing
 
 MOST_BYTES = 1 << 16
-"""Of one event; both hands take some 8,000."""
+"""The largest event that is accepted; both hands take some 8,000."""
 
 HANDSHAKE_S = 3.0
+"""How long the opening of a connection may take."""
+
 PING_S = 5.0
+"""Between pings, and until a pong must have come."""
+
 CLOSE_S = 1.0
-"""For a client to say what it wants; between questions whether it still lives, and for its answer;
-for its goodbye.
-"""
+"""How long the closing of a connection may take."""
+
+WAIT_S = GONE_S + 0.1
+"""How long a headset waits for the one that drives to be gone."""
 
 HAND = np.array([[0.0, -1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
 """Axes of the hand frame in that of a WebXR wrist, whose -z goes to the fingers and whose y leaves
@@ -45,14 +50,14 @@ the back of the hand.
 
 @dataclass(frozen=True)
 class Options:
-    """What a rig may say about it.
+    """Options in a rig's file.
 
     Args:
         gestures: thumb to little finger closes and opens the clutch, thumb to ring finger begins
             and ends an episode.
         certificate, key: PEM files with which it serves `wss://`; needed at an address that other
             machines reach.
-        page: the site whose page headsets open; a browser on a page of any other is sent away.
+        page: the site whose page headsets open; a browser on a page of any other is refused.
     """
 
     gestures: bool = True
@@ -64,8 +69,8 @@ class Options:
 class Driver:
     """Serves one headset at a time at `host:port`.
 
-    A headset that said nothing for `GONE_S` gives way to the next that comes: one that fell asleep,
-    too, comes back as a next one.
+    A headset that was silent for `GONE_S` is replaced by the next that connects; one that fell
+    asleep comes back as a new one, too.
     """
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Any):
@@ -74,9 +79,11 @@ class Driver:
         self._options = options
         self._node = node
         self._facing = Facing()
+        self._gestures: Gestures | None = None
         self._mailbox = Mailbox()
         self._server: Any = None
-        self._seat = threading.Condition()
+        # Guards the connection of the headset that drives and what belongs to it.
+        self._changed = threading.Condition()
         self._driving: Any = None
         self._received_s = 0.0
         self._key = ""
@@ -109,7 +116,8 @@ class Driver:
         except OSError as error:
             raise XlvlaError(f"teleop.address: cannot serve at '{self.address}': {error}") from None
         threading.Thread(target=self._server.serve_forever, name="webxr", daemon=True).start()
-        self._tell(f"{'wss' if secure else 'ws'}://{door.called(host)}:{port}/{self._key}")
+        scheme = "ws" if secure is None else "wss"
+        self._announce(f"{scheme}://{door.called(host)}:{port}/{self._key}")
 
     def read(self, timeout_s: float) -> Sample | None:
         return self._mailbox.take(timeout_s)
@@ -119,10 +127,11 @@ class Driver:
             with contextlib.suppress(Exception):
                 self._server.shutdown()
             self._server = None
-        with self._seat:
+        with self._changed:
             self._dismiss()
 
     def _secure(self) -> ssl.SSLContext | None:
+        """The certificate of a server that has one."""
         if not self._options.certificate:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -134,8 +143,10 @@ class Driver:
             ) from None
         return context
 
-    def _tell(self, server: str) -> None:
-        """Once, at the terminal: topics are recorded, and the key is nobody else's."""
+    def _announce(self, server: str) -> None:
+        """Prints the address once, at the terminal only: topics are recorded, and the key is
+        secret.
+        """
         if not self._announced:
             print(f"open {self._options.page}?ws={server} on the headset", flush=True)
         self._announced = True
@@ -150,10 +161,10 @@ class Driver:
         return connection.respond(403, f"{why}\n")
 
     def _serve(self, connection: Any) -> None:
-        """In a thread of the connection's own, until it ends."""
+        """Receives events, in a thread of the connection's own, until it ends."""
         from websockets.exceptions import ConnectionClosed
 
-        if not self._sit(connection):
+        if not self._takes_over(connection):
             connection.close(1013, "another headset drives")
             return
         try:
@@ -166,16 +177,16 @@ class Driver:
         finally:
             self._fail(connection, "the headset left")
 
-    def _sit(self, connection: Any) -> bool:
+    def _takes_over(self, connection: Any) -> bool:
         """Whether a connection is the one that drives now; it waits for as long as another may be
         silent.
         """
-        give_up_s = time.monotonic() + GONE_S + 0.1
-        with self._seat:
+        give_up_s = time.monotonic() + WAIT_S
+        with self._changed:
             while self._driving is not None and time.monotonic() - self._received_s < GONE_S:
                 if time.monotonic() > give_up_s:
                     return False
-                self._seat.wait(0.05)
+                self._changed.wait(0.05)
             self._dismiss()
             self._driving = connection
             self._received_s = time.monotonic()
@@ -183,48 +194,53 @@ class Driver:
         return True
 
     def _begin(self) -> None:
-        """A headset's world is its own."""
+        """Every headset has a world of its own."""
         self._facing.begin()
         self._gestures = Gestures() if self._options.gestures else None
 
     def _dismiss(self) -> None:
-        """Lets the headset that drives go, without waiting for it: it may be asleep."""
+        """Disconnects the headset that drives, without waiting for it: it may be asleep."""
         if self._driving is not None:
-            threading.Thread(
+            goodbye = threading.Thread(
                 target=self._driving.close,
                 args=(1001, "another headset drives"),
                 name="goodbye",
                 daemon=True,
-            ).start()
+            )
+            goodbye.start()
         self._driving = None
 
     def _fail(self, connection: Any, why: str) -> None:
-        with self._seat:
+        """Ends a connection, if it is the one that drives."""
+        with self._changed:
             if self._driving is connection:
                 self._dismiss()
                 self._mailbox.fail(LinkLost(why))
 
     def _on_frame(self, frame: bytes | str, connection: Any) -> None:
         kind, stamp_s, value = wire.read(frame)
-        with self._seat:
+        with self._changed:
             if self._driving is not connection:
                 return
             self._received_s = time.monotonic()
-            if kind == wire.CAMERA_MOVE and (head := wire.head(value)) is not None:
-                self._facing.head(head)
+            if kind == wire.CAMERA_MOVE:
+                head = wire.head(value)
+                if head is not None:
+                    self._facing.head(head)
             elif kind == wire.HAND_MOVE:
                 self._mailbox.put(self._sample(value, stamp_s))
         if kind == wire.INIT:
             connection.send(wire.scene(time.time_ns() // 1_000_000))
 
     def _sample(self, value: Any, stamp_s: float) -> Sample:
-        seen: dict[Side, tuple[np.ndarray, np.ndarray]] = {
-            side: hand for side, hand in wire.hands(value).items() if side in self._sides
-        }
-        sides: dict[Side, TrackedSide] = {
-            side: TrackedSide(self._facing.pose(wrist, HAND), keypoints)
-            for side, (wrist, keypoints) in seen.items()
-        }
-        hands: dict[Side, np.ndarray] = {side: keypoints for side, (_, keypoints) in seen.items()}
-        buttons = self._gestures(hands, time.monotonic()) if self._gestures else ()
+        sides: dict[Side, TrackedSide] = {}
+        hands: dict[Side, np.ndarray] = {}
+        for side, (wrist, keypoints) in wire.hands(value).items():
+            if side in self._sides:
+                sides[side] = TrackedSide(self._facing.pose(wrist, HAND), keypoints)
+                hands[side] = keypoints
+        buttons: tuple[str, ...] = ()
+        if self._gestures is not None:
+            buttons = self._gestures(hands, time.monotonic())
+        # A stamp of 0 is that of a client which gives none.
         return Sample(sides, stamp_s=stamp_s or None, buttons=buttons)

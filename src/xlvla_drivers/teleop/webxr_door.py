@@ -1,4 +1,4 @@
-"""Access to the WebXR server: clients that know its key, from our page or without a browser."""
+"""Access to the WebXR server: only for clients that know its key, and from no page but ours."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xlvla_drivers.own_folder import own_folder
 from xlvla_drivers.teleop import webxr_frames as wire
 
 HERE = f"127.0.0.1:{wire.PORT}"
-"""Whoever reaches the server may try to move the robot: only this machine does, unless a rig says
-otherwise.
+"""Where the server is by default. What reaches it may try to move the robot, so only this machine
+does unless a rig says otherwise.
 """
 
 PAGE = "https://vuer.ai"
@@ -36,43 +36,42 @@ def place(address: str, *, secure: bool) -> tuple[str, int]:
     if not secure and not _is_loopback(host):
         raise XlvlaError(
             f"teleop.address: other machines reach '{address}', so it needs `options: "
-            f"{{certificate: ..., key: ...}}`;"
-            f" without, stay at {HERE} and bring the headset's port here with `adb reverse "
-            f"tcp:{port} tcp:{port}`"
+            f"{{certificate: ..., key: ...}}`; without, stay at {HERE} and bring the headset's "
+            f"port here with `adb reverse tcp:{port} tcp:{port}`"
         )
     return host.strip("[]"), int(port)
 
 
 def refusal(request: Any, key: str, page: str) -> str:
-    """Why a client is sent away; '' for one that may come in."""
-    given_key = request.path.partition("?")[0].strip("/")
-    origins = request.headers.get_all("Origin")
-    host = request.headers.get("Host", "")
+    """Why a client is refused; '' for one that is accepted."""
+    path, _, _ = request.path.partition("?")
+    given_key = path.strip("/")
     if not hmac.compare_digest(given_key.encode(errors="replace"), key.encode()):
         return "its address does not end with this server's key"
-    strange = [
-        origin
-        for origin in origins
-        if origin not in (page.rstrip("/"), f"http://{host}", f"https://{host}")
-    ]
-    return f"its page is {strange[0][:60]!r}, not {page}" if strange else ""
+    # Only browsers send an origin: the page that opens the connection.
+    host = request.headers.get("Host", "")
+    allowed = (page.rstrip("/"), f"http://{host}", f"https://{host}")
+    for origin in request.headers.get_all("Origin"):
+        if origin not in allowed:
+            return f"its page is {origin[:60]!r}, not {page}"
+    return ""
 
 
 def key(port: int) -> str:
     """The key of this user's server at a port; the same until the folder for temporary files is
     cleared, so that a bookmark works.
 
-    It lies in a file that only this user reads: an emulated headset on this machine finds it there.
+    Its file can only be read by this user; an emulated headset on this machine finds it there.
     """
     path = _key_file(port)
     with contextlib.suppress(OSError):
-        known = path.read_text()
-        if len(known) == KEY_LENGTH and set(known) <= set(LETTERS):
-            return known
-    made = "".join(secrets.choice(LETTERS) for _ in range(KEY_LENGTH))
-    write_text(path, made)
+        stored = path.read_text()
+        if len(stored) == KEY_LENGTH and set(stored) <= set(LETTERS):
+            return stored
+    new = "".join(secrets.choice(LETTERS) for _ in range(KEY_LENGTH))
+    write_text(path, new)
     path.chmod(0o600)
-    return made
+    return new
 
 
 def _key_file(port: int) -> Path:
@@ -80,18 +79,18 @@ def _key_file(port: int) -> Path:
 
 
 def called(host: str) -> str:
-    """What a headset calls the machine that serves at a host."""
-    return (
-        "localhost"
-        if _is_loopback(host)
-        else socket.gethostname()
-        if host in ("", "0.0.0.0", "::")
-        else host
-    )
+    """The name by which a headset reaches the machine that serves at a host."""
+    if _is_loopback(host):
+        return "localhost"
+    if host in ("", "0.0.0.0", "::"):
+        return socket.gethostname()
+    return host
 
 
 def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
     try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

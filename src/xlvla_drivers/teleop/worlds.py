@@ -7,8 +7,13 @@ from __future__ import annotations
 import numpy as np
 
 Z_UP = np.array([[0.0, 0.0, -1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""Directions of a world with x right, y up and z backwards (ARKit, WebXR) in one with x forward, y
-left and z up.
+"""Rotation [3, 3] from a world with x right, y up and z backwards (ARKit, WebXR) to one with x
+forward, y left and z up.
+"""
+
+LEVEL = 0.1
+"""A head whose direction has a shorter horizontal part looks at the floor or the ceiling, and faces
+nowhere.
 """
 
 
@@ -21,20 +26,26 @@ class Facing:
         self._turn: np.ndarray | None = None
 
     def begin(self) -> None:
+        """The next head defines the forward direction."""
         self._turn = None
 
     def head(self, T_headset_head: np.ndarray) -> None:
-        """Takes in a head [4, 4], which looks along its -z."""
-        if self._turn is None:
-            ahead = -Z_UP @ T_headset_head[:3, 2]
-            length = float(np.hypot(ahead[0], ahead[1]))
-            if length > 0.1:  # one who looks at the floor faces nowhere
-                cos, sin = ahead[:2] / length
-                self._turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]]) @ Z_UP
+        """Receives the head's pose [4, 4]; it looks along its -z."""
+        if self._turn is not None:
+            return
+        ahead = -Z_UP @ T_headset_head[:3, 2]
+        length = float(np.hypot(ahead[0], ahead[1]))
+        if length > LEVEL:
+            cos, sin = ahead[:2] / length
+            about_z = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+            self._turn = about_z @ Z_UP
 
     def pose(self, T_headset_wrist: np.ndarray, R_wrist_hand: np.ndarray) -> np.ndarray:
-        """The hand frame's pose [4, 4] in the operator's world, of a wrist's whose axes the headset
-        chose.
+        """The hand frame's pose [4, 4] in the operator's world.
+
+        Args:
+            T_headset_wrist: the wrist's pose [4, 4], with the headset's choice of axes.
+            R_wrist_hand: axes [3, 3] of the hand frame in that of the wrist.
         """
         turn = Z_UP if self._turn is None else self._turn
         placed = np.eye(4)

@@ -1,5 +1,5 @@
-"""From where a flange should be to joint angles of its arm, a step at a time: damped differential
-inverse kinematics.
+"""Damped differential inverse kinematics of an arm: from the pose of its flange to joint angles, a
+step at a time.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ SPEED = 0.9
 """Share of the arm's speed limits that is used; motion needs the rest to catch up."""
 
 TURN_COST = 0.25
-"""Metres that a radian off counts as, where position and direction cannot both be had."""
+"""Metres that a radian of error counts as, where position and rotation cannot both be reached."""
 
 POSTURE_COST = 0.02
 POSTURE_GAIN = 0.15
-"""Of a radian away from home: what an elbow that is free to choose is led by, too little for the
-flange to notice.
-"""
+"""Of a radian away from home: it leads a redundant elbow, and is too little to move the flange."""
 
 DAMPING = 2e-4
+"""Of joint speed."""
+
 FAR_DAMPING = 0.3
-"""Of joint speed, and more of it for every metre that the flange is from where it should be: where
-an arm is stretched or folded the flange gives in before joints race, and an arm that cannot reach
-comes to rest.
+"""More damping for every metre that the flange is from its target: near singular poses the flange
+deviates before joints race, and an arm that cannot reach comes to rest.
 """
 
 LEAD_M = 0.05
 LEAD_RAD = 0.3
-"""A step looks no further: beyond, the way there bends."""
+"""The target of one step is no further than this: the linearisation holds no further."""
 
 LIMIT_GAIN = 0.5
-"""Share of the way to a joint's limit that a step may go: limits are approached, never hit."""
+"""Share of the distance to a joint's limit that a step may go: limits are approached, never hit."""
+
+LEAST_ERROR = 1e-9
+"""A smaller error is taken as this one, so that nothing is divided by zero."""
 
 LOST_M = 0.02
 LOST_RAD = 0.2
-"""A flange further from where it should be than this is out of reach or being waited for."""
+"""A flange further from its target than this is out of reach, or the arm is still on its way."""
 
 
 class WristIk:
@@ -50,12 +52,13 @@ class WristIk:
     than `SPEED` of their speeds.
 
     Args:
-        home: the posture [J] rad that redundancy is spent on.
+        home: the posture [J] rad that a redundant arm prefers.
         speed_scale: share of the speed limits that the rig allows.
 
     Attributes:
-        q: [J] rad, where the last step ended.
-        short: how far [m] the flange was from its target then, `askew` by what angle [rad].
+        q: where the last step ended [J] rad.
+        short: distance [m] of the flange from its target then.
+        askew: angle [rad] of the flange from its target then.
     """
 
     def __init__(self, arm: Arm, home: np.ndarray, speed_scale: float = 1.0):
@@ -74,15 +77,15 @@ class WristIk:
         self._posture.set_target(self._full(home))
         self._configuration = Configuration(model, kinematics.data, self._full(home))
         self.q = home
-        self.short = self.askew = 0.0
+        self.short = 0.0
+        self.askew = 0.0
 
     def begin(self, q: np.ndarray) -> np.ndarray:
-        """Begins at q [J] rad; the flange's pose [4, 4] there. A pose measured just outside the
-        limits counts as at them.
-        """
+        """Begins at q [J] rad, clipped to the limits; returns the flange's pose [4, 4] there."""
         self.q = np.clip(q, self.lower, self.upper)
         self._configuration.update(self._full(self.q))
-        self.short = self.askew = 0.0
+        self.short = 0.0
+        self.askew = 0.0
         return self._here.homogeneous.copy()
 
     def step(
@@ -91,31 +94,38 @@ class WristIk:
         dt: float,
         within: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """The angles [J] rad to be at dt later, nearer to the target or there; never outside
-        `within` [J] rad.
+        """The angles [J] rad of the arm dt later, at the target or nearer to it.
+
+        Args:
+            T_base_flange: the target [4, 4].
+            dt: length of the step [s].
+            within: lowest and highest angles [J] rad, besides the joint limits.
         """
-        ahead, turn = self._gap(T_base_flange)
-        damping = DAMPING + FAR_DAMPING * min(self.short + TURN_COST * self.askew, LEAD_M)
+        ahead, turn = self._measure(T_base_flange)
+        error_m = self.short + TURN_COST * self.askew
+        damping = DAMPING + FAR_DAMPING * min(error_m, LEAD_M)
+        move_share = min(1.0, LEAD_M / max(self.short, LEAST_ERROR))
+        turn_share = min(1.0, LEAD_RAD / max(self.askew, LEAST_ERROR))
         here = self._here
-        shorter, straighter = (
-            min(1.0, most / max(gap, 1e-9))
-            for most, gap in ((LEAD_M, self.short), (LEAD_RAD, self.askew))
-        )
-        self._task.set_target(
-            pin.SE3(pin.exp3(straighter * turn) @ here.rotation, here.translation + shorter * ahead)
-        )
-        speed = np.clip(
-            self._velocity(dt, damping)[self._order], -self._speed, self._speed
-        )  # solvers keep limits to within a tolerance
-        self.q = np.clip(self.q + speed * dt, *(within or (self.lower, self.upper))).clip(
-            self.lower, self.upper
-        )
+        rotation = pin.exp3(turn_share * turn) @ here.rotation
+        position = here.translation + move_share * ahead
+        self._task.set_target(pin.SE3(rotation, position))
+        velocity = self._velocity(dt, damping)[self._order]
+        # Solvers keep limits within a tolerance; commands have none.
+        velocity = np.clip(velocity, -self._speed, self._speed)
+        q = self.q + velocity * dt
+        if within is not None:
+            lowest, highest = within
+            q = np.clip(q, lowest, highest)
+        self.q = np.clip(q, self.lower, self.upper)
         self._configuration.update(self._full(self.q))
-        self._gap(T_base_flange)
+        self._measure(T_base_flange)
         return self.q
 
-    def _gap(self, T_base_flange: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What is left of the way [3] m and of the turn [3] rad; remembers how much that is."""
+    def _measure(self, T_base_flange: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Measures how far the flange is from its target; returns what is left to move [3] m and to
+        turn [3] rad.
+        """
         here = self._here
         ahead = T_base_flange[:3, 3] - here.translation
         turn = pin.log3(T_base_flange[:3, :3] @ here.rotation.T)
@@ -124,12 +134,11 @@ class WristIk:
         return ahead, turn
 
     def _velocity(self, dt: float, damping: float) -> np.ndarray:
-        """Of the model's joints [rad/s]: none where the solver finds none."""
-        tasks = [self._task, self._posture]
+        """Velocities [rad/s] of the model's joints; zero where the solver finds none."""
         try:
             return solve_ik(
                 self._configuration,
-                tasks,
+                [self._task, self._posture],
                 dt,
                 "daqp",
                 damping=damping,
@@ -141,7 +150,7 @@ class WristIk:
 
     @property
     def reached(self) -> bool:
-        """The flange is where it should be."""
+        """The flange is at its target."""
         return self.short < LOST_M and self.askew < LOST_RAD
 
     @property
@@ -149,7 +158,7 @@ class WristIk:
         return self._configuration.data.oMf[self._frame]
 
     def _full(self, q: np.ndarray) -> np.ndarray:
-        """In the order of the model."""
+        """Angles [J] rad in the order of the model."""
         full = np.zeros(len(q))
         full[self._order] = q
         return full

@@ -20,7 +20,7 @@ from xlvla_drivers.teleop.operator import Sample, TrackedSide
 
 
 class Driver:
-    """A side is seen whenever its joint states are said."""
+    """A side is seen whenever its joint states are published."""
 
     address = names.namespace(names.EXOSKELETON)
 
@@ -45,18 +45,23 @@ class Driver:
         except XlvlaError as error:
             self._readers[side].refuse(error)
             return None
-        grip = self._options.grip
+        keypoints = self._take_grip(side, angles)
         names = {theirs.format(side=side): ours for theirs, ours in self._options.names.items()}
-        keypoints = None
-        if (
-            grip is not None
-            and (angle := angles.pop(grip.joint.format(side=side), None)) is not None
-        ):
-            keypoints = closed(side, (angle - grip.open) / (grip.closed - grip.open))
         joints = [names.get(name, name) for name in angles]
-        ours = Calibration(joints, self._options.calibration.get(side, {})).joint(
-            np.array(list(angles.values()))
-        )
+        calibration = Calibration(joints, self._options.calibration.get(side, {}))
+        calibrated = calibration.joint(np.array(list(angles.values())))
         return TrackedSide(
-            keypoints=keypoints, joints=dict(zip(joints, ours.tolist(), strict=True))
+            keypoints=keypoints, joints=dict(zip(joints, calibrated.tolist(), strict=True))
         )
+
+    def _take_grip(self, side: Side, angles: dict[str, float]) -> np.ndarray | None:
+        """Takes the grip's angle out of the joints; the keypoints [21, 3] m of a hand that is
+        closed by that much.
+        """
+        grip = self._options.grip
+        if grip is None:
+            return None
+        angle = angles.pop(grip.joint.format(side=side), None)
+        if angle is None:
+            return None
+        return closed(side, (angle - grip.open) / (grip.closed - grip.open))

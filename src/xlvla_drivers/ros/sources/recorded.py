@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from xlvla_drivers.teleop.operator import Sample, TrackedSide, installed
 from xlvla_drivers.teleop.recorded import Options
 
 PAUSE_S = 1.0
-"""Between the end and the beginning: nobody is seen then."""
+"""Between the end and the beginning, when the operator is not seen."""
 
 TOGETHER_S = 0.004
-"""Messages so near to each other were one sample."""
+"""Messages that are at most this far apart belong to one sample."""
 
 
 class Driver:
@@ -31,11 +32,12 @@ class Driver:
         self.address = address
         self._options = options
         self._files = _files(address)
-        self._sides: dict[str, Side] = {
-            topic(side).name: side
-            for side in sides
-            for topic in (topics.operator_wrist, topics.operator_keypoints, topics.leader)
-        }
+        # The side of each topic.
+        self._sides: dict[str, Side] = {}
+        for side in sides:
+            for topic in (topics.operator_wrist, topics.operator_keypoints, topics.leader):
+                self._sides[topic(side).name] = side
+        # Samples with their time [s] since the first.
         self._samples: Iterator[tuple[float, Sample]] = iter(())
         self._next: tuple[float, Sample] | None = None
         self._began_s = 0.0
@@ -53,11 +55,12 @@ class Driver:
     def read(self, timeout_s: float) -> Sample | None:
         if self._next is None:
             return self._ended(timeout_s)
-        due_s = self._began_s + self._next[0] / self._options.speed
-        time.sleep(max(min(due_s - time.monotonic(), timeout_s), 0.0))
+        passed_s, sample = self._next
+        due_s = self._began_s + passed_s / self._options.speed
+        wait_s = min(due_s - time.monotonic(), timeout_s)
+        time.sleep(max(wait_s, 0.0))
         if time.monotonic() < due_s:
             return None
-        sample = self._next[1]
         self._next = next(self._samples, None)
         if self._next is None:
             self._began_s = time.monotonic() + PAUSE_S
@@ -76,18 +79,18 @@ class Driver:
     def _played(self) -> Iterator[tuple[float, Sample]]:
         """Samples with their time [s] since the first."""
         first_s: float | None = None
-        sides: dict[Side, TrackedSide] = {}
         last_s = 0.0
+        sides: dict[Side, TrackedSide] = {}
         for now_s, name, message in self._messages():
-            first_s = now_s if first_s is None else first_s
+            if first_s is None:
+                first_s = now_s
             if sides and now_s > last_s + TOGETHER_S:
                 yield last_s - first_s, Sample(sides, stamp_s=last_s / self._options.speed)
                 sides = {}
             side = self._sides[name]
-            sides[side], last_s = (
-                _with(sides.get(side, TrackedSide()), message, scoped(side, "arm", "")),
-                now_s,
-            )
+            tracked = sides.get(side, TrackedSide())
+            sides[side] = _with(tracked, message, scoped(side, "arm", ""))
+            last_s = now_s
         if sides and first_s is not None:
             yield last_s - first_s, Sample(sides, stamp_s=last_s / self._options.speed)
 
@@ -110,22 +113,24 @@ class Driver:
 
 
 def _with(tracked: TrackedSide, message: Any, scope: str) -> TrackedSide:
-    """What was known, with one message more; names of joints begin with `scope`."""
+    """A side with what one more message says of it; names of joints begin with `scope`."""
+    # A PoseStamped, a PointCloud2, or a JointState.
     if hasattr(message, "pose"):
-        return TrackedSide(geometry.matrix(message), tracked.keypoints, tracked.joints)
+        return replace(tracked, T_world_wrist=geometry.matrix(message))
     if hasattr(message, "point_step"):
-        return TrackedSide(
-            tracked.T_world_wrist, np.asarray(geometry.points(message)), tracked.joints
-        )
+        return replace(tracked, keypoints=np.asarray(geometry.points(message)))
     names = [name.removeprefix(scope) for name in message.name]
-    return TrackedSide(
-        tracked.T_world_wrist, tracked.keypoints, dict(zip(names, message.position, strict=True))
-    )
+    return replace(tracked, joints=dict(zip(names, message.position, strict=True)))
 
 
 def _files(address: str) -> list[Path]:
+    """The files of a bag, in order; XlvlaError where there are none."""
     path = Path(address)
-    files = [path] if path.suffix == ".mcap" else sorted(path.glob("*.mcap")) if address else []
+    files: list[Path] = []
+    if path.suffix == ".mcap":
+        files = [path]
+    elif address:
+        files = sorted(path.glob("*.mcap"))
     if not files or not all(file.is_file() for file in files):
         raise XlvlaError(
             f"teleop.address: '{address}' is no bag: name the folder of an episode, or its .mcap "

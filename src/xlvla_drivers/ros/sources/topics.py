@@ -1,4 +1,4 @@
-"""Trackers that speak ROS, as a source of teleoperation."""
+"""Trackers with a ROS driver, as a source of teleoperation."""
 
 from __future__ import annotations
 
@@ -19,55 +19,63 @@ from xlvla_drivers.teleop.operator import SILENCE_S, Sample, TrackedSide
 from xlvla_drivers.teleop.topics import Options
 
 LOOK_S = 0.002
-"""How often topics are looked at: a look at one takes a hundredth of that time."""
+"""How often topics are read while nothing comes; reading one takes a hundredth of that time."""
 
 
 def awaited(look: Callable[[], Sample | None], timeout_s: float) -> Sample | None:
-    """What a look at topics finds, at the latest after so long."""
+    """The first sample of repeated looks; None where there was none within `timeout_s`."""
     give_up_s = time.monotonic() + timeout_s
-    while (sample := look()) is None and time.monotonic() < give_up_s:
+    while True:
+        sample = look()
+        if sample is not None or time.monotonic() >= give_up_s:
+            return sample
         time.sleep(LOOK_S)
-    return sample
 
 
 def looked(
     readers: Mapping[Side, Reader], tracked: Callable[[Side, Any], TrackedSide | None]
 ) -> Sample | None:
-    """The sides of which something was said since the last look, and that can be understood; None
-    where there are none.
+    """A sample of the sides that had a valid message since the last look; None where none had.
+
+    Args:
+        readers: by side.
+        tracked: makes a side of its newest message, or None where that is invalid.
     """
-    messages: dict[Side, Any] = {
-        side: message
-        for side, reader in readers.items()
-        if (message := reader.newest()) is not None
-    }
-    sides: dict[Side, TrackedSide] = {
-        side: seen
-        for side, message in messages.items()
-        if (seen := tracked(side, message)) is not None
-    }
-    stamps = [nanoseconds(message.header.stamp) for message in messages.values()]
-    return Sample(sides, stamp_s=max(stamps) / SECOND if all(stamps) else None) if sides else None
+    stamps: list[int] = []
+    sides: dict[Side, TrackedSide] = {}
+    for side, reader in readers.items():
+        message = reader.newest()
+        if message is None:
+            continue
+        stamps.append(nanoseconds(message.header.stamp))
+        side_now = tracked(side, message)
+        if side_now is not None:
+            sides[side] = side_now
+    if not sides:
+        return None
+    # A stamp of 0 is that of a driver which gives none.
+    stamp_s = max(stamps) / SECOND if all(stamps) else None
+    return Sample(sides, stamp_s=stamp_s)
 
 
 class Driver:
-    """A side is seen whenever its wrist is said; its keypoints are the newest ones, where they are
-    not old.
+    """A side is seen whenever its wrist is published; its keypoints are the newest ones, unless
+    they are old.
     """
 
     address = names.namespace(names.TRACKED_WRIST)
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
-        self._wrists: dict[Side, Reader] = {
-            side: Reader(node, topics.tracked_wrist(side)) for side in sides
-        }
-        self._keypoints: dict[Side, Reader] = {
-            side: Reader(node, topics.tracked_keypoints(side)) for side in sides
-        }
+        self._wrists: dict[Side, Reader] = {}
+        self._keypoints: dict[Side, Reader] = {}
+        for side in sides:
+            self._wrists[side] = Reader(node, topics.tracked_wrist(side))
+            self._keypoints[side] = Reader(node, topics.tracked_keypoints(side))
+        # The newest keypoints and their stamp [ns].
         self._newest: dict[Side, tuple[int, np.ndarray]] = {}
 
     def open(self) -> None:
-        """Topics are always there."""
+        """Forgets old keypoints; topics need no connection."""
         self._newest.clear()
 
     def read(self, timeout_s: float) -> Sample | None:
@@ -79,11 +87,13 @@ class Driver:
     def _tracked(self, side: Side, wrist: Any) -> TrackedSide | None:
         stamp_ns = nanoseconds(wrist.header.stamp)
         try:
-            if (cloud := self._keypoints[side].newest()) is not None:
-                self._newest[side] = nanoseconds(cloud.header.stamp), geometry.points(cloud)
-            said_ns, keypoints = self._newest.get(side, (0, None))
-            fresh = abs(stamp_ns - said_ns) <= SILENCE_S * SECOND
-            return TrackedSide(geometry.matrix(wrist), keypoints if fresh else None)
+            cloud = self._keypoints[side].newest()
+            if cloud is not None:
+                self._newest[side] = (nanoseconds(cloud.header.stamp), geometry.points(cloud))
+            keypoints_ns, keypoints = self._newest.get(side, (0, None))
+            if abs(stamp_ns - keypoints_ns) > SILENCE_S * SECOND:
+                keypoints = None
+            return TrackedSide(geometry.matrix(wrist), keypoints)
         except XlvlaError as error:
             self._wrists[side].refuse(error)
             return None
