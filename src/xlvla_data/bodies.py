@@ -25,29 +25,29 @@ class Range:
 
 def ranges(hands: Mapping[Side, str], joints: Joints) -> dict[str, Range]:
     """By rig-wide joint name, of every joint that a hand or arm of the catalogue has."""
-    found: dict[str, Range] = {}
+    by_joint: dict[str, Range] = {}
     for side, name in hands.items():
         if name in catalog.hands():
             hand = catalog.hand(name)
-            found |= _named(side, "hand", hand.joint_names(side), hand.limits(side))
-        if arm := arm_of(side, joints.get(side, {}).get("arm", ())):
-            found |= _named(side, "arm", arm.joints, arm.limits)
-    return found
+            by_joint |= _named(side, "hand", hand.joint_names(side), hand.limits(side))
+        arm = arm_of(side, joints.get(side, {}).get("arm", ()))
+        if arm is not None:
+            by_joint |= _named(side, "arm", arm.joints, arm.limits)
+    return by_joint
 
 
 def arm_of(side: Side, joints: Sequence[str]) -> Arm | None:
     """The arm of the catalogue that has these rig-wide joints."""
-    having = (
-        arm
-        for arm in catalog.arms().values()
-        if {scoped(side, "arm", joint) for joint in arm.joints} == set(joints)
-    )
-    return next((arm.on(side) for arm in having), None)
+    for arm in catalog.arms().values():
+        names = {scoped(side, "arm", joint) for joint in arm.joints}
+        if names == set(joints):
+            return arm.on(side)
+    return None
 
 
 def _named(side: Side, part: Part, joints: Sequence[str], limits: JointLimits) -> dict[str, Range]:
     values = zip(joints, limits.lower, limits.upper, limits.velocity, strict=True)
-    return {
-        scoped(side, part, joint): Range(float(low), float(high), float(speed))
-        for joint, low, high, speed in values
-    }
+    named: dict[str, Range] = {}
+    for joint, lower, upper, velocity in values:
+        named[scoped(side, part, joint)] = Range(float(lower), float(upper), float(velocity))
+    return named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ class Performance:
     """F frames of an episode, `CHUNK_HZ` a second.
 
     Args:
-        name: what it is called.
+        name: of the episode, for messages.
         joints: N names by side, the arm's and then the hand's.
         commanded, measured: positions [F, N] rad by side.
-        seed: of the simulated world, None where none is known; `rig` the document of the rig, empty
-            where none is known.
+        seed: of the simulated world; None where none is known.
+        rig: document of the rig; empty where none is known.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Performance:
                 f"{self.name} is of {_pair(self.hands)}, rig '{rig.name}' has {_pair(here)}"
             )
         for side, joints in self.joints.items():
-            own = tuple(name for part in PARTS for name in rig.joint_names(side, part))
+            own = _joint_names(rig, side)
             if set(own) != set(joints):
                 other = sorted(set(own) ^ set(joints))
                 raise XlvlaError(
@@ -62,16 +62,13 @@ class Performance:
 
     def ordered(self, side: Side, rig: Rig) -> list[int]:
         """Columns in the rig's order."""
-        return [
-            self.joints[side].index(name) for part in PARTS for name in rig.joint_names(side, part)
-        ]
+        return [self.joints[side].index(name) for name in _joint_names(rig, side)]
 
     def apart(self, side: Side, names: Sequence[str]) -> float:
         """How far joints were from their commands when it was recorded [rad, root mean square]."""
         columns = [self.joints[side].index(name) for name in names]
-        return float(
-            np.sqrt(np.square(self.commanded[side] - self.measured[side])[:, columns].mean())
-        )
+        errors = np.square(self.commanded[side] - self.measured[side])
+        return float(np.sqrt(errors[:, columns].mean()))
 
 
 def performance(text: str) -> Performance:
@@ -94,34 +91,35 @@ def performance(text: str) -> Performance:
 def _of_bag(bag: Bag) -> Performance:
     card = bag.info
     measured, commanded = bodies(bag)
-    few = {
-        f"{side} {part}"
-        for kind in (measured, commanded)
-        for side, part, stream in _each(kind)
-        if len(stream.stamps) < 2
-    }
-    if few:
+    empty: set[str] = set()
+    for streams in (measured, commanded):
+        for side, part, stream in _each(streams):
+            if len(stream.stamps) < 2:
+                empty.add(f"{side} {part}")
+    if empty:
         raise XlvlaError(
-            f"{bag.folder} has no commands or no joint states of {', '.join(sorted(few))}, so it "
+            f"{bag.folder} has no commands or no joint states of {', '.join(sorted(empty))}, so it "
             "cannot be replayed"
         )
-    times = _grid(commanded)
-    if len(times) < 2:
+    times_s = _grid(commanded)
+    if len(times_s) < 2:
         raise XlvlaError(f"{bag.folder} has no time in which all parts were commanded")
     return Performance(
-        bag.folder.name,
-        card.hands,
-        _in_line(card.joints),
-        _by_side(commanded, card.joints, times),
-        _by_side(measured, card.joints, times),
-        card.seed,
-        card.instruction,
-        card.rig,
+        name=bag.folder.name,
+        hands=card.hands,
+        joints=_in_line(card.joints),
+        commanded=_by_side(commanded, card.joints, times_s),
+        measured=_by_side(measured, card.joints, times_s),
+        seed=card.seed,
+        instruction=card.instruction,
+        rig=card.rig,
     )
 
 
-def _each(kind: Bodies) -> list[tuple[Side, Part, SampledStream]]:
-    return [(side, part, stream) for side, parts in kind.items() for part, stream in parts.items()]
+def _each(streams: Bodies) -> Iterator[tuple[Side, Part, SampledStream]]:
+    for side, parts in streams.items():
+        for part, stream in parts.items():
+            yield side, part, stream
 
 
 def _grid(commanded: Bodies) -> np.ndarray:
@@ -129,61 +127,69 @@ def _grid(commanded: Bodies) -> np.ndarray:
     spans = [stream.stamps[[0, -1]] / SECOND for _, _, stream in _each(commanded)]
     begin = max(first for first, _ in spans)
     end = min(last for _, last in spans)
-    return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
+    frames = max(int((end - begin) * CHUNK_HZ), 0)
+    return begin + np.arange(frames) / CHUNK_HZ
 
 
 def _by_side(
-    kind: Bodies, joints: Mapping[Side, Mapping[Part, Sequence[str]]], times: np.ndarray
+    streams: Bodies, joints: Mapping[Side, Mapping[Part, Sequence[str]]], times_s: np.ndarray
 ) -> dict[Side, np.ndarray]:
     """Positions [F, N], the arm's and then the hand's."""
-
-    def positions(side: Side, part: Part) -> np.ndarray:
-        stream = kind[side][part]
-        return resampled(
-            stream.stamps / SECOND, stream.ordered(f"the {side} {part}", joints[side][part]), times
-        )
-
-    return {
-        side: np.concatenate([positions(side, part) for part in PARTS], axis=1) for side in joints
-    }
+    by_side: dict[Side, np.ndarray] = {}
+    for side in joints:
+        positions: list[np.ndarray] = []
+        for part in PARTS:
+            stream = streams[side][part]
+            values = stream.ordered(f"the {side} {part}", joints[side][part])
+            positions.append(resampled(stream.stamps / SECOND, values, times_s))
+        by_side[side] = np.concatenate(positions, axis=1)
+    return by_side
 
 
 def _in_line(joints: Mapping[Side, Mapping[Part, Sequence[str]]]) -> dict[Side, tuple[str, ...]]:
-    return {
-        side: tuple(name for part in PARTS for name in parts[part])
-        for side, parts in joints.items()
-    }
+    """Names by side, the arm's and then the hand's."""
+    in_line: dict[Side, tuple[str, ...]] = {}
+    for side, parts in joints.items():
+        in_line[side] = tuple(name for part in PARTS for name in parts[part])
+    return in_line
+
+
+def _joint_names(rig: Rig, side: Side) -> tuple[str, ...]:
+    """A rig's names on a side, the arm's and then the hand's."""
+    return tuple(name for part in PARTS for name in rig.joint_names(side, part))
 
 
 def _of_data_set(root: Path, number: str) -> Performance:
     from xlvla_data.store import find
 
-    found = find(root)
-    if not number.isdigit() or int(number) >= len(found):
-        raise XlvlaError(f"{root} has episodes 0 to {len(found) - 1}, not '{number}'")
-    stored = found[int(number)]
+    episodes = find(root)
+    if not number.isdigit() or int(number) >= len(episodes):
+        raise XlvlaError(f"{root} has episodes 0 to {len(episodes) - 1}, not '{number}'")
+    stored = episodes[int(number)]
     episode = stored.read()
     info = episode.info
-    times = np.arange(int(episode.frames * CHUNK_HZ / info.rate_hz)) / CHUNK_HZ
-    had = np.arange(episode.frames) / info.rate_hz
-
-    def beside(what: Mapping[Side, Mapping[Part, np.ndarray]]) -> dict[Side, np.ndarray]:
-        return {
-            side: resampled(had, np.concatenate([parts[part] for part in PARTS], 1), times)
-            for side, parts in what.items()
-        }
-
-    seed = info.seed if info.seed >= 0 else None
-    joints = _in_line(info.joints)
     return Performance(
-        stored.name,
-        info.hands,
-        joints,
-        beside(episode.action),
-        beside(episode.measured),
-        seed,
-        info.instruction,
+        name=stored.name,
+        hands=info.hands,
+        joints=_in_line(info.joints),
+        commanded=_at_chunk_rate(episode.action, info.rate_hz),
+        measured=_at_chunk_rate(episode.measured, info.rate_hz),
+        seed=info.seed if info.seed >= 0 else None,
+        instruction=info.instruction,
     )
+
+
+def _at_chunk_rate(
+    positions: Mapping[Side, Mapping[Part, np.ndarray]], rate_hz: int
+) -> dict[Side, np.ndarray]:
+    """Positions [F, N] by side, the arm's and then the hand's, `CHUNK_HZ` a second."""
+    by_side: dict[Side, np.ndarray] = {}
+    for side, parts in positions.items():
+        rows = np.concatenate([parts[part] for part in PARTS], 1)
+        recorded_s = np.arange(len(rows)) / rate_hz
+        times_s = np.arange(int(len(rows) * CHUNK_HZ / rate_hz)) / CHUNK_HZ
+        by_side[side] = resampled(recorded_s, rows, times_s)
+    return by_side
 
 
 def _pair(hands: Mapping[Side, str]) -> str:

@@ -1,37 +1,37 @@
-"""LeRobot data sets of others, as streams: their joints by name, or by a map to our names; their
-rate becomes ours.
+"""LeRobot data sets of others, as streams: their joints by name or by a map to our names, resampled
+to our rate.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from xlvla.errors import XlvlaError, nearest
-from xlvla.types import SECOND
+from xlvla.types import SECOND, Part, Side
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
 from xlvla_data.lerobot.video import Clip
 from xlvla_data.name_map import Names
-from xlvla_data.recorded_episode import Bodies, CameraStream, RecordedEpisode, SampledStream
+from xlvla_data.recorded_episode import CameraStream, RecordedEpisode, SampledStream
 from xlvla_data.resample import ages_s, as_of
 
 FAR = 0.25
-"""Radians beyond its limits in which no joint ever is: its numbers mean something else."""
+"""No joint is so far [rad] beyond its limits: its numbers are no angles of it."""
 
 SLACK_NS = 1_000_000
-"""Times that differ by less were rounded otherwise."""
+"""Times that differ by less are the same one, rounded."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Frames of an episode, from `begin` to before `end`, in which one thing was told and nothing
-    is missing for long.
+    """Frames of an episode, from `begin` to before `end`, that have one instruction and in which
+    nothing is missing for long.
     """
 
     row: EpisodeRow
@@ -41,15 +41,20 @@ class Piece:
 
     @property
     def name(self) -> str:
-        whole = self.end - self.begin == self.row.length
-        return f"episode {self.row.index}" + (
-            "" if whole else f", frames {self.begin} to {self.end - 1}"
-        )
+        """What messages call it."""
+        name = f"episode {self.row.index}"
+        if self.end - self.begin == self.row.length:
+            return name
+        return f"{name}, frames {self.begin} to {self.end - 1}"
 
 
 class Foreign:
-    """A data set of others as streams of the rate wanted; nothing in it is older than `most_s`
-    without being seen to.
+    """A data set of others as streams.
+
+    Args:
+        names: the map to our names.
+        rate_hz: rate that its episodes are to have.
+        most_s: an episode is cut where rows or pictures are missing for longer.
 
     Raises:
         XlvlaError: joints or cameras are missing.
@@ -60,12 +65,14 @@ class Foreign:
         self._names = names
         self._rate_hz = rate_hz
         self._most_s = most_s
-        self._their = {key: _their_names(data, key, names) for key in (names.state, names.action)}
+        self._column_names = {
+            key: _column_names(data, key, names) for key in (names.state, names.action)
+        }
         self._cameras = _cameras(data, names)
 
     def parts(self, row: EpisodeRow) -> list[Piece]:
-        """An episode cut where it was told something else, and where rows or pictures are missing
-        for too long.
+        """An episode cut where its instruction changes, and where rows or pictures are missing for
+        too long.
         """
         times = self._row_times(row)
         sentences = self._data.sentences(row)
@@ -73,54 +80,67 @@ class Foreign:
         for camera in self._cameras.values():
             stamps, _ = self._shots(row, camera, times)
             pictured &= ages_s(_ns(stamps), _ns(times) + SLACK_NS) <= self._most_s
-        cut = [
-            0,
-            *(k for k in range(1, row.length) if self._cuts(k, times, sentences, pictured)),
-            row.length,
-        ]
-        return [
-            Piece(row, begin, end, sentences[begin])
-            for begin, end in pairwise(cut)
-            if pictured[begin]
-        ]
-
-    def _cuts(
-        self, k: int, times: np.ndarray, sentences: Sequence[str], pictured: np.ndarray
-    ) -> bool:
-        return (
-            sentences[k] != sentences[k - 1]
-            or times[k] - times[k - 1] > self._most_s
-            or pictured[k] != pictured[k - 1]
-        )
+        boundaries = [0]
+        for frame in range(1, row.length):
+            instruction_changes = sentences[frame] != sentences[frame - 1]
+            rows_are_missing = times[frame] - times[frame - 1] > self._most_s
+            pictures_begin_or_end = pictured[frame] != pictured[frame - 1]
+            if instruction_changes or rows_are_missing or pictures_begin_or_end:
+                boundaries.append(frame)
+        boundaries.append(row.length)
+        pieces: list[Piece] = []
+        for begin, end in pairwise(boundaries):
+            if pictured[begin]:
+                pieces.append(Piece(row, begin, end, sentences[begin]))
+        return pieces
 
     def take(self, part: Piece) -> RecordedEpisode:
-        data = self._data
+        """The streams of a piece of an episode."""
         names = self._names
         row = part.row
+        frames = slice(part.begin, part.end)
         times = self._row_times(row)
-        columns = data.columns(row, names.state, names.action)
-        columns = {key: values[part.begin : part.end] for key, values in columns.items()}
-        stamps = _ns(times)[part.begin : part.end]
-        shots = {
-            ours: self._cut(self._shots(row, camera, times), stamps)
-            for ours, camera in self._cameras.items()
-        }
-        state = _bodies(columns[names.state], stamps, self._their[names.state], names)
-        command = _bodies(
-            columns[names.action],
-            stamps + round(SECOND / data.info.fps),
-            self._their[names.action],
-            names,
+        columns = self._data.columns(row, names.state, names.action)
+        columns = {key: values[frames] for key, values in columns.items()}
+        stamps = _ns(times)[frames]
+        cameras: dict[str, CameraStream] = {}
+        for ours, theirs in self._cameras.items():
+            taken, clip = self._shots(row, theirs, times)
+            cameras[ours] = _camera(_ns(taken), clip, stamps)
+        # A row's action is in force when its frame ends
+        ends = stamps + round(SECOND / self._data.info.fps)
+        return RecordedEpisode(
+            info=self._info(part, columns),
+            cameras=cameras,
+            state=self._bodies(names.state, columns, stamps),
+            command=self._bodies(names.action, columns, ends),
         )
-        return RecordedEpisode(self._info(part, columns), shots, state, command)
+
+    def _bodies(
+        self, key: str, columns: Mapping[str, np.ndarray], stamps: np.ndarray
+    ) -> dict[Side, dict[Part, SampledStream]]:
+        """A feature's positions by side and part, by our names and in our units."""
+        values = columns[key]
+        theirs = self._column_names[key]
+        streams: dict[Side, dict[Part, SampledStream]] = {}
+        for side, parts in self._names.ours().items():
+            streams[side] = {}
+            for part, joints in parts.items():
+                positions: list[np.ndarray] = []
+                for joint in joints:
+                    column = theirs.index(self._names.joints.get(joint, joint))
+                    positions.append(_radians(values[:, column], joint, self._names))
+                streams[side][part] = SampledStream(stamps, np.stack(positions, 1), joints)
+        return streams
 
     def _info(self, part: Piece, columns: Mapping[str, np.ndarray]) -> EpisodeInfo:
         data = self._data
         row = part.row
-        seen = [
-            repr(data.table_row(row).get(f"stats/{key}/mean")) for key in data.info.cameras.values()
-        ]
-        source = store.digest(columns, part.sentence, str(part.begin), *seen)
+        # Pictures are too many to be read for a hash: their means stand for them
+        means: list[str] = []
+        for key in data.info.cameras.values():
+            means.append(repr(data.table_row(row).get(f"stats/{key}/mean")))
+        source = store.digest(columns, part.sentence, str(part.begin), *means)
         return EpisodeInfo(
             task=self._names.task,
             instruction=part.sentence,
@@ -139,58 +159,39 @@ class Foreign:
     def _row_times(self, row: EpisodeRow) -> np.ndarray:
         """When an episode's rows were recorded [F] s."""
         times = self._data.columns(row, "timestamp")["timestamp"].astype(np.float64)
-        if (back := np.flatnonzero(~(np.diff(times) > 0))).size:
+        # Not `<= 0`: NaN is no step forward, either
+        backwards = np.flatnonzero(~(np.diff(times) > 0))
+        if backwards.size:
             raise XlvlaError(
-                f"timestamps do not go forward at frame {back[0] + 1}: its time is unknown"
+                f"timestamps do not go forward at frame {backwards[0] + 1}: its time is unknown"
             )
+        # Timestamps are float32, which is coarse late in a long episode
         even = np.arange(row.length) / self._data.info.fps
-        return (
-            even if np.abs(times - even).max() * SECOND < SLACK_NS else times
-        )  # they are rounded to float32
+        if np.abs(times - even).max() * SECOND < SLACK_NS:
+            return even
+        return times
 
     def _shots(self, row: EpisodeRow, camera: str, times: np.ndarray) -> tuple[np.ndarray, Clip]:
-        """A camera's pictures and when they were taken [N] s: where there is one for every row,
-        with its row.
+        """A camera's pictures and when they were taken [N] s; they were taken at the times of their
+        rows where there is one for every row.
         """
         stamps, clip = self._data.shots(row, camera)
-        return (times if len(stamps) == row.length else stamps), clip
-
-    def _cut(self, shots: tuple[np.ndarray, Clip], stamps: np.ndarray) -> CameraStream:
-        """The pictures that rows at these times [F] ns show."""
-        taken = _ns(shots[0])
-        clip = shots[1]
-        first = max(0, int(as_of(taken, stamps[:1] + SLACK_NS)[0]))
-        last = int(as_of(taken, stamps[-1:] + SLACK_NS)[0]) + 1
-        return CameraStream(np.maximum(taken[first:last], stamps[0]), clip.part(first, last), _same)
+        if len(stamps) == row.length:
+            return times, clip
+        return stamps, clip
 
 
-def _ns(times: np.ndarray) -> np.ndarray:
-    return np.round(times * SECOND).astype(np.int64)
+def _camera(taken: np.ndarray, clip: Clip, stamps: np.ndarray) -> CameraStream:
+    """The pictures, taken at [N] ns, that rows at these times [F] ns show."""
+    first = max(0, int(as_of(taken, stamps[:1] + SLACK_NS)[0]))
+    last = int(as_of(taken, stamps[-1:] + SLACK_NS)[0]) + 1
+    # The first row shows the latest picture before it, as if it were taken then
+    shown = np.maximum(taken[first:last], stamps[0])
+    return CameraStream(shown, clip.part(first, last), _same)
 
 
-def _bodies(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], names: Names) -> Bodies:
-    return {
-        side: {part: _stream(values, stamps, their, ours, names) for part, ours in parts.items()}
-        for side, parts in names.ours().items()
-    }
-
-
-def _stream(
-    values: np.ndarray,
-    stamps: np.ndarray,
-    their: Sequence[str],
-    ours: tuple[str, ...],
-    names: Names,
-) -> SampledStream:
-    columns = [their.index(names.joints.get(name, name)) for name in ours]
-    made = np.stack(
-        [
-            _radians(values[:, column], name, names)
-            for column, name in zip(columns, ours, strict=True)
-        ],
-        1,
-    )
-    return SampledStream(stamps, made, ours)
+def _ns(times_s: np.ndarray) -> np.ndarray:
+    return np.round(times_s * SECOND).astype(np.int64)
 
 
 def _radians(values: np.ndarray, name: str, names: Names) -> np.ndarray:
@@ -198,23 +199,23 @@ def _radians(values: np.ndarray, name: str, names: Names) -> np.ndarray:
     limits = names.limits[name]
     if name in names.range:
         low, high = names.range[name]
-        made = limits.lower + (values - low) / (high - low) * (limits.upper - limits.lower)
+        angles = limits.lower + (values - low) / (high - low) * (limits.upper - limits.lower)
     else:
-        made = values * names.scale.get(name, 1.0) * (math.pi / 180 if names.degrees else 1.0)
-    beyond = np.nan_to_num(np.maximum(limits.lower - made, made - limits.upper))
+        unit = math.pi / 180 if names.degrees else 1.0
+        angles = values * names.scale.get(name, 1.0) * unit
+    beyond = np.nan_to_num(np.maximum(limits.lower - angles, angles - limits.upper))
     if (beyond > FAR).any():
         frame = int(beyond.argmax())
         raise XlvlaError(
-            f"{name} is {made[frame]:.2f} rad at frame {frame}, it goes from {limits.lower:.2f} to "
-            f"{limits.upper:.2f}: "
-            "its numbers are no such angles; `range`, `scale` or `degrees` in the map say what "
-            "they are"
+            f"{name} is {angles[frame]:.2f} rad at frame {frame}, it goes from "
+            f"{limits.lower:.2f} to {limits.upper:.2f}: its numbers are no such angles; "
+            "`range`, `scale` or `degrees` in the map say what they are"
         )
-    return made
+    return angles
 
 
-def _their_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
-    """The names of a feature's numbers, all that are needed among them."""
+def _column_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
+    """The names of a feature's numbers; raises XlvlaError where one that is needed is missing."""
     feature = data.info.vectors.get(key)
     if feature is None:
         raise XlvlaError(
@@ -225,19 +226,19 @@ def _their_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
         raise XlvlaError(
             f"{data.root}: '{key}' does not name its {feature.shape[0]} numbers one by "
             "one: the joints are unknown"
-            ""
         )
-    wanted = {
-        ours: names.joints.get(ours, ours)
-        for parts in names.ours().values()
-        for joints in parts.values()
-        for ours in joints
-    }
-    if missing := {ours: name for ours, name in wanted.items() if name not in feature.names}:
-        first = next(iter(missing))
+    missing: list[str] = []
+    for parts in names.ours().values():
+        for joints in parts.values():
+            for ours in joints:
+                if names.joints.get(ours, ours) not in feature.names:
+                    missing.append(ours)
+    if missing:
+        ours = missing[0]
+        theirs = names.joints.get(ours, ours)
         listing = ", ".join(feature.names)
         raise XlvlaError(
-            f"{data.root}: '{key}' has no '{missing[first]}' for {first}, and {len(missing) - 1} "
+            f"{data.root}: '{key}' has no '{theirs}' for {ours}, and {len(missing) - 1} "
             f"more are missing; it has {listing}: map them"
         )
     return feature.names
@@ -245,14 +246,17 @@ def _their_names(data: Dataset, key: str, names: Names) -> tuple[str, ...]:
 
 def _cameras(data: Dataset, names: Names) -> dict[str, str]:
     """Its camera by ours."""
-    chosen = dict(names.cameras) or {camera: camera for camera in data.info.cameras}
-    for camera in chosen.values():
-        if camera not in data.info.cameras:
+    known = data.info.cameras
+    by_ours = dict(names.cameras)
+    if not by_ours:
+        by_ours = {camera: camera for camera in known}
+    for camera in by_ours.values():
+        if camera not in known:
+            listing = ", ".join(known) or "none"
             raise XlvlaError(
-                f"{data.root} has no camera '{camera}': it has "
-                f"{', '.join(data.info.cameras) or 'none'}{nearest(camera, data.info.cameras)}"
+                f"{data.root} has no camera '{camera}': it has {listing}{nearest(camera, known)}"
             )
-    return chosen
+    return by_ours
 
 
 def _same(picture: np.ndarray) -> np.ndarray:

@@ -23,8 +23,9 @@ class Decoder:
         """RGB uint8 [H, W, 3]; raises XlvlaError where that is no picture."""
         name = "png" if data.startswith(PNG) else "mjpeg"
         if name not in self._codecs:
-            self._codecs[name] = av.VideoCodecContext.create(name, "r")
-            self._codecs[name].thread_count = 1
+            codec = av.VideoCodecContext.create(name, "r")
+            codec.thread_count = 1
+            self._codecs[name] = codec
         try:
             (frame,) = self._codecs[name].decode(av.Packet(data))
             return frame.to_ndarray(format="rgb24")
@@ -41,4 +42,5 @@ def encode(picture: np.ndarray, quality: int = 4) -> bytes:
     codec.qmin = quality
     codec.qmax = quality
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    return b"".join(bytes(packet) for packet in (*codec.encode(frame), *codec.encode(None)))
+    packets = [*codec.encode(frame), *codec.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)

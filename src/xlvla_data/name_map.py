@@ -1,10 +1,8 @@
-"""How a data set of others says what ours does: hands, arms, joints by name and units, out of a map
-in YAML.
-"""
+"""A map in YAML from our names to those of another data set: hands, arms, joints and units."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,18 +19,18 @@ from xlvla_data.lerobot import layout
 
 @dataclass(frozen=True)
 class Names:
-    """How another data set says what ours does.
+    """The names and units of another data set, by ours.
 
     Args:
         hands, arms: of the catalogue, by side; a side has both.
         task: name of a task; '' where it is none of ours.
         joints: its name of a joint by ours, as in 'left_arm_joint1: L_j1'; joints that have our
             names need none.
-        cameras: its camera by ours; where none is said, all keep their names.
+        cameras: its camera by ours; where there are none, all keep their names.
         state, action: its features.
         degrees: whether its joints are in degrees.
-        scale: what its numbers are multiplied with, by our names of the joints: -1 where it counts
-            the other way round.
+        scale: factor of its numbers, by our names of the joints: -1 where its joint turns the
+            other way.
         range: its numbers at our lower and at our upper limit, by our names of the joints: [1, 0]
             where a finger's 1 is open and its 0 is closed. In a file, one pair alone is that of all
             joints of the hands.
@@ -56,37 +54,43 @@ class Names:
 
     def ours(self) -> dict[Side, dict[Part, tuple[str, ...]]]:
         """Rig-wide names of the joints by side and part."""
-        found: dict[Side, dict[Part, tuple[str, ...]]] = {}
+        names: dict[Side, dict[Part, tuple[str, ...]]] = {}
         for side, hand in self.hands.items():
-            joints = {
+            joints: dict[Part, Sequence[str]] = {
                 "arm": catalog.arm(self.arms[side]).joints,
                 "hand": catalog.hand(hand).joint_names(side),
             }
-            found[side] = {
-                part: tuple(scoped(side, part, joint) for joint in joints[part]) for part in PARTS
-            }
-        return found
+            names[side] = {}
+            for part in PARTS:
+                names[side][part] = tuple(scoped(side, part, joint) for joint in joints[part])
+        return names
 
 
 def names_of(document: Mapping[str, Any], source: str) -> Names:
     """The map in a YAML document; raises XlvlaError with everything that is wrong with it."""
+    # One pair of numbers is the range of all joints of the hands, which are known once the rest of
+    # the map is read
     pair = document.get("range")
-    names, faults = build(
-        Names, {**document, "range": {}} if isinstance(pair, list) else document, "map"
-    )
+    if isinstance(pair, list):
+        names = names_of({**document, "range": {}}, source)
+        fingers: list[str] = []
+        for parts in names.ours().values():
+            fingers += parts["hand"]
+        return names_of({**document, "range": dict.fromkeys(fingers, pair)}, source)
+
+    names, faults = build(Names, document, "map")
     if names is None or faults:
-        raise XlvlaError(f"{source}: {'; '.join(fault.removeprefix('map.') for fault in faults)}")
+        lines = [fault.removeprefix("map.") for fault in faults]
+        raise XlvlaError(f"{source}: {'; '.join(lines)}")
     if not names.hands or set(names.hands) != set(names.arms):
         raise XlvlaError(
             f"{source}: hands and arms are of the same sides, at least one; hands: "
             f"{list(names.hands)}, arms: {list(names.arms)}"
         )
-    known = {
-        name for parts in names.ours().values() for joints in parts.values() for name in joints
-    }
-    if isinstance(pair, list):
-        fingers = (joint for parts in names.ours().values() for joint in parts["hand"])
-        return names_of({**document, "range": dict.fromkeys(fingers, pair)}, source)
+    known: set[str] = set()
+    for parts in names.ours().values():
+        for joints in parts.values():
+            known.update(joints)
     for name, (low, high) in names.range.items():
         if low == high or name in names.scale:
             raise XlvlaError(
@@ -111,7 +115,7 @@ def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
             raise XlvlaError(f"no map at {path}") from None
     if not isinstance(document, dict):
         raise XlvlaError(f"{path} is no name map: it must list hands, arms and joints by name")
-    return names_of(
-        {**document, **{key: value for key, value in chosen.items() if value}},
-        str(path or "the import"),
-    )
+    for key, value in chosen.items():
+        if value:
+            document[key] = value
+    return names_of(document, str(path or "the import"))

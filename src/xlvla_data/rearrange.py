@@ -40,23 +40,22 @@ def merge(episodes: Sequence[Stored], folder: Path) -> list[Move]:
 
 def hold_out(episodes: Sequence[Stored], folder: Path, holdout: Holdout) -> list[Move]:
     """What shows a held-out hand at its task goes to `held_out`, the rest to `train`."""
-    return [
-        Move(
-            stored,
-            folder / (TRAIN if holdout.keeps(stored.hands.values(), stored.task) else HELD_OUT),
-        )
-        for stored in episodes
-    ]
+    moves: list[Move] = []
+    for stored in episodes:
+        trained = holdout.keeps(stored.hands.values(), stored.task)
+        moves.append(Move(stored, folder / (TRAIN if trained else HELD_OUT)))
+    return moves
 
 
 def share(episodes: Sequence[Stored], folder: Path, held_out: float, seed: int) -> list[Move]:
     """About this share of the episodes goes to `held_out`; where an episode goes depends on the
     seed and on itself alone.
     """
-    return [
-        Move(stored, folder / (HELD_OUT if _lot(stored.key, seed) < held_out else TRAIN))
-        for stored in episodes
-    ]
+    moves: list[Move] = []
+    for stored in episodes:
+        trained = _lot(stored.key, seed) >= held_out
+        moves.append(Move(stored, folder / (TRAIN if trained else HELD_OUT)))
+    return moves
 
 
 def agree(moves: Sequence[Move]) -> None:
@@ -71,17 +70,18 @@ def agree(moves: Sequence[Move]) -> None:
                 "it first"
             )
         other = first.setdefault(move.root, move.stored)
-        if other.data is not move.stored.data and (
-            found := layout.differences(other.data.info, move.stored.data.info)
-        ):
+        if other.data is move.stored.data:
+            continue
+        differences = layout.differences(other.data.info, move.stored.data.info)
+        if differences:
             raise XlvlaError(
-                f"{other.data.root} and {move.stored.data.root} differ in {', '.join(found)}: they "
-                "cannot be merged"
+                f"{other.data.root} and {move.stored.data.root} differ in "
+                f"{', '.join(differences)}: they cannot be merged"
             )
 
 
 def carry_out(moves: Sequence[Move]) -> Iterator[tuple[Move, bool]]:
-    """Every episode with whether it was put there now: False where it was there before."""
+    """Every episode with whether it was written now: False where it was there before."""
     agree(moves)
     news = _news(moves)
     writers: dict[Path, Writer] = {}
@@ -117,15 +117,13 @@ def _news(moves: Sequence[Move]) -> list[bool]:
 
 
 def _put(writer: Writer, stored: Stored) -> None:
-    clips = {camera: stored.data.clip(stored.row, camera) for camera in stored.data.info.cameras}
-    writer.adopt(
-        stored.data.columns(stored.row),
-        clips,
-        stored.row.sentence,
-        stored.data.table_row(stored.row),
-    )
+    data = stored.data
+    row = stored.row
+    clips = {camera: data.clip(row, camera) for camera in data.info.cameras}
+    writer.adopt(data.columns(row), clips, row.sentence, data.table_row(row))
 
 
 def _lot(key: str, seed: int) -> float:
-    """A number in [0, 1)."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {key}".encode()).digest()[:8], "big") / 2**64
+    """A number in [0, 1), drawn from an episode's key and a seed alone."""
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -20,15 +20,19 @@ from xlvla_data.jpeg import Decoder as Pictures
 from xlvla_data.recorded_episode import Bodies, CameraStream, RecordedEpisode, SampledStream
 
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
-POINTS = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
+KEYPOINTS = 21
+COORDINATE_BYTES = 12
+"""Of x, y and z as float32."""
+
+POINTS = tuple(f"point{number}.{axis}" for number in range(KEYPOINTS) for axis in "xyz")
 
 SENSED = "observation.tactile."
 OPERATOR = "operator."
+"""Beginnings of features: forces, and what the operator's hands do."""
 
 
 def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode:
-    """Everything of a recorded episode that a data set keeps, in memory, pictures still as they
-    were compressed.
+    """Everything of a recorded episode that a data set keeps, in memory; pictures stay compressed.
 
     Args:
         without: beginnings of features to be left out, as 'operator'.
@@ -43,56 +47,56 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode
             "a file of it was never closed, or is cut off: `xlvla data repair` makes it whole and "
             "keeps what it was"
         )
-    readers = {
-        topic: each
-        for topic, each in kept(card.hands).items()
-        if topic in bag.topics and not each[0].startswith(tuple(without))
-    }
+    readers: dict[str, tuple[str, Read]] = {}
+    for topic, (feature, read) in kept(card.hands).items():
+        if topic in bag.topics and not feature.startswith(tuple(without)):
+            readers[topic] = feature, read
     cameras = _cameras(bag.topics)
     joints = _joint_topics(bag)
-    messages: dict[str, list[Message]] = {
-        topic: [] for topic in (*joints, *cameras.values(), *readers)
-    }
+    messages: dict[str, list[Message]] = {}
+    for topic in (*joints, *cameras.values(), *readers):
+        messages[topic] = []
     decoder = Decoder()
     for message in bag.messages(set(messages), raw=True):
-        if (
-            message.topic not in joints
-        ):  # these come by the hundred a second, and of them only positions are wanted
-            message = replace(message, content=decoder(bag.topics[message.topic], message.content))
+        # Joint states come by the hundred a second, and only their positions are wanted: they are
+        # read without decoding the rest
+        if message.topic not in joints:
+            content = decoder(bag.topics[message.topic], message.content)
+            message = replace(message, content=content)
         messages[message.topic].append(message)
-    info = _info(bag, rate_hz)
+    others: dict[str, SampledStream] = {}
+    for topic, (feature, read) in readers.items():
+        stream = read(messages[topic])
+        if stream.names:
+            others[feature] = stream
     return RecordedEpisode(
-        info,
-        {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
-        _bodies(topics.PART_JOINT_STATES, messages, card.joints),
-        _bodies(topics.COMMAND, messages, card.joints),
-        {
-            key: stream
-            for topic, (key, read) in readers.items()
-            if (stream := read(messages[topic])).names
-        },
+        info=_info(bag, rate_hz),
+        cameras={camera: _shots(messages[topic]) for camera, topic in cameras.items()},
+        state=_bodies(topics.PART_JOINT_STATES, messages, card.joints),
+        command=_bodies(topics.COMMAND, messages, card.joints),
+        others=others,
     )
 
 
 def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
-    """What was measured and what was commanded, and nothing else of an episode; raises what `take`
-    raises.
-    """
+    """The measured and the commanded positions of an episode; raises what `take` raises."""
     messages: dict[str, list[Message]] = {topic: [] for topic in _joint_topics(bag)}
     for message in bag.messages(set(messages), raw=True):
         messages[message.topic].append(message)
     measured = _bodies(topics.PART_JOINT_STATES, messages, bag.info.joints)
-    return measured, _bodies(topics.COMMAND, messages, bag.info.joints)
+    commanded = _bodies(topics.COMMAND, messages, bag.info.joints)
+    return measured, commanded
 
 
 def _joint_topics(bag: Bag) -> set[str]:
-    wanted = {
-        template.format(side=side, part=part)
-        for side in bag.info.joints
-        for part in PARTS
-        for template in (topics.PART_JOINT_STATES, topics.COMMAND)
-    }
-    if missing := sorted(wanted - set(bag.topics)):
+    """Topics of the states and commands of every part; raises XlvlaError where one is missing."""
+    wanted: set[str] = set()
+    for side in bag.info.joints:
+        for part in PARTS:
+            wanted.add(topics.PART_JOINT_STATES.format(side=side, part=part))
+            wanted.add(topics.COMMAND.format(side=side, part=part))
+    missing = sorted(wanted - set(bag.topics))
+    if missing:
         raise XlvlaError(f"the recording has no {', '.join(missing)}")
     return wanted
 
@@ -100,18 +104,21 @@ def _joint_topics(bag: Bag) -> set[str]:
 def _bodies(
     template: str, messages: Mapping[str, Sequence[Message]], sides: Iterable[Side]
 ) -> Bodies:
-    return {
-        side: {part: _positions(messages[template.format(side=side, part=part)]) for part in PARTS}
-        for side in sides
-    }
+    """Positions of every part, from the topics of a template."""
+    streams: dict[Side, dict[Part, SampledStream]] = {}
+    for side in sides:
+        streams[side] = {}
+        for part in PARTS:
+            topic = template.format(side=side, part=part)
+            streams[side][part] = _positions(messages[topic])
+    return streams
 
 
 def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:
     card = bag.info
-    joints: dict[Side, dict[Part, tuple[str, ...]]] = {
-        side: {part: tuple(names) for part, names in parts.items()}
-        for side, parts in card.joints.items()
-    }
+    joints: dict[Side, dict[Part, tuple[str, ...]]] = {}
+    for side, parts in card.joints.items():
+        joints[side] = {part: tuple(names) for part, names in parts.items()}
     return EpisodeInfo(
         task=card.task,
         instruction=card.instruction,
@@ -130,40 +137,41 @@ def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:
 def _cameras(names: Iterable[str]) -> dict[str, str]:
     """Topic by camera; compressed pictures where there are both."""
     names = sorted(names)
-    found: dict[str, str] = {}
+    by_camera: dict[str, str] = {}
+    # A compressed topic replaces the raw one of its camera
     for template in (topics.IMAGE, topics.COMPRESSED):
         for name in names:
-            if picture := topics.match(template, name):
-                found[picture["camera"]] = name
-    return dict(sorted(found.items()))
+            fields = topics.match(template, name)
+            if fields:
+                by_camera[fields["camera"]] = name
+    return dict(sorted(by_camera.items()))
 
 
 def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
-    """Feature and reader by topic of what is kept where it was recorded."""
-    found: dict[str, tuple[str, Read]] = {}
+    """Feature and reader, by topic, of the streams that are kept where they were recorded."""
+    readers: dict[str, tuple[str, Read]] = {}
     for side in sorted(hands):
         for template, (feature, read) in KEPT.items():
-            found[template.format(side=side)] = f"{feature}{side}", read
-    return found
+            readers[template.format(side=side)] = f"{feature}{side}", read
+    return readers
 
 
 def _positions(messages: Sequence[Message]) -> SampledStream:
     """Positions of serialised JointStates by name; every message has the names of the first."""
     read = Positions()
-    names = ()
-    rows = list[np.ndarray]()
+    names: tuple[str, ...] = ()
+    rows: list[np.ndarray] = []
     for message in messages:
         try:
             values = read(message.content)
         except (struct.error, ValueError):
             raise XlvlaError(f"{_place(message)} is damaged or cut off") from None
-        given, columns = _joint_columns(read.names)
-        names = names or given
+        joints, columns = _joint_columns(read.names)
+        if not names:
+            names = joints
         values = values[columns] if len(values) == len(read.names) else np.zeros(0)
-        rows.append(_row(message, names, given, values))
-    return SampledStream(
-        _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
-    )
+        rows.append(_row(message, names, joints, values))
+    return _stream(messages, rows, names)
 
 
 @cache
@@ -174,23 +182,37 @@ def _joint_columns(names: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
 
 
 def _joints(messages: Sequence[Message], numbers: str = "position") -> SampledStream:
-    """Numbers of JointStates by name; every message has the names of the first."""
+    """Numbers of JointStates, the field `numbers`, by name; every message has the names of the
+    first.
+    """
     names = tuple(messages[0].content.name) if messages else ()
-    rows = [
-        _row(message, names, tuple(message.content.name), getattr(message.content, numbers))
-        for message in messages
-    ]
-    return SampledStream(
-        _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
-    )
+    rows: list[np.ndarray] = []
+    for message in messages:
+        values = getattr(message.content, numbers)
+        rows.append(_row(message, names, tuple(message.content.name), values))
+    return _stream(messages, rows, names)
+
+
+def _stream(
+    messages: Sequence[Message], rows: Sequence[Any], names: tuple[str, ...]
+) -> SampledStream:
+    """A row of numbers for each message; also of the right shape where there is none."""
+    values = np.array(rows, float).reshape(len(rows), len(names))
+    return SampledStream(_stamps(messages), values, names)
 
 
 def _row(
     message: Message, names: tuple[str, ...], given: tuple[str, ...], values: np.ndarray
 ) -> np.ndarray:
-    if len(given) != len(values) or (given != names and set(given) != set(names)):
+    """The values of a message in the order of `names`."""
+    # Nearly every message has the order of the first, which is quick to tell
+    in_order = given == names
+    same_joints = in_order or set(given) == set(names)
+    if len(given) != len(values) or not same_joints:
         raise XlvlaError(f"{_place(message)} has other joints than the first")
-    return values if given == names else values[[given.index(name) for name in names]]
+    if in_order:
+        return values
+    return values[[given.index(name) for name in names]]
 
 
 def _place(message: Message) -> str:
@@ -199,30 +221,29 @@ def _place(message: Message) -> str:
 
 
 def _wrist(messages: Sequence[Message]) -> SampledStream:
-    poses = [
-        (message.content.pose.position, message.content.pose.orientation) for message in messages
-    ]
-    rows = [[place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w] for place, turn in poses]
-    return SampledStream(_stamps(messages), np.array(rows, float).reshape(-1, len(POSE)), POSE)
+    rows: list[list[float]] = []
+    for message in messages:
+        position = message.content.pose.position
+        turn = message.content.pose.orientation
+        rows.append([position.x, position.y, position.z, turn.x, turn.y, turn.z, turn.w])
+    return _stream(messages, rows, POSE)
 
 
 def _keypoints(messages: Sequence[Message]) -> SampledStream:
     rows = [_points(message) for message in messages]
-    return SampledStream(_stamps(messages), np.array(rows, float).reshape(-1, len(POINTS)), POINTS)
+    return _stream(messages, rows, POINTS)
 
 
 def _points(message: Message) -> np.ndarray:
     """Coordinates [63] of a cloud of 21 points."""
     cloud = message.content
-    size = len(message.content.data)
-    if size != 21 * cloud.point_step or [field.name for field in cloud.fields[:3]] != [
-        "x",
-        "y",
-        "z",
-    ]:
-        raise XlvlaError(f"{_place(message)} is not 21 points x, y, z")
-    rows = np.frombuffer(cloud.data.tobytes(), np.uint8).reshape(21, cloud.point_step)
-    return np.ascontiguousarray(rows[:, :12]).view(np.float32).reshape(-1)
+    axes = [field.name for field in cloud.fields[:3]]
+    if len(cloud.data) != KEYPOINTS * cloud.point_step or axes != ["x", "y", "z"]:
+        raise XlvlaError(f"{_place(message)} is not {KEYPOINTS} points x, y, z")
+    rows = np.frombuffer(cloud.data.tobytes(), np.uint8).reshape(KEYPOINTS, cloud.point_step)
+    # A point may have more fields behind its coordinates
+    coordinates = np.ascontiguousarray(rows[:, :COORDINATE_BYTES])
+    return coordinates.view(np.float32).reshape(-1)
 
 
 def _shots(messages: Sequence[Message]) -> CameraStream:
@@ -240,16 +261,20 @@ def _picture(content: Any, decoder: Pictures) -> np.ndarray:
         return decoder(content.data.tobytes())
     if content.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{content.encoding}' is not supported: rgb8 and bgr8 are")
+    height = content.height
+    width = content.width
     try:
-        rows = content.data.reshape(content.height, content.step)[:, : 3 * content.width].reshape(
-            content.height, content.width, 3
-        )
+        # Rows may be padded
+        rows = content.data.reshape(height, content.step)[:, : 3 * width]
+        pixels = rows.reshape(height, width, 3)
     except ValueError:
-        size = f"{content.width} x {content.height}, {content.step} bytes a row"
         raise XlvlaError(
-            f"an image of {len(content.data)} bytes is not {size}, as it says"
+            f"an image of {len(content.data)} bytes is not {width} x {height}, "
+            f"{content.step} bytes a row, as it says"
         ) from None
-    return rows if content.encoding == "rgb8" else rows[..., ::-1]
+    if content.encoding == "rgb8":
+        return pixels
+    return pixels[..., ::-1]
 
 
 def _stamps(messages: Sequence[Message]) -> np.ndarray:

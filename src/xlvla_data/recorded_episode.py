@@ -24,11 +24,12 @@ class SampledStream:
     def ordered(self, name: str, wanted: Iterable[str]) -> np.ndarray:
         """The values of the numbers wanted [N, K]; raises XlvlaError where one is not there."""
         wanted = tuple(wanted)
-        if missing := [number for number in wanted if number not in self.names]:
-            raise XlvlaError(
-                f"{name} lacks {', '.join(missing)}: it has {', '.join(self.names) or 'nothing'}"
-            )
-        return self.values[:, [self.names.index(number) for number in wanted]]
+        missing = [number for number in wanted if number not in self.names]
+        if missing:
+            listing = ", ".join(self.names) or "nothing"
+            raise XlvlaError(f"{name} lacks {', '.join(missing)}: it has {listing}")
+        columns = [self.names.index(number) for number in wanted]
+        return self.values[:, columns]
 
 
 Bodies = Mapping[Side, Mapping[Part, SampledStream]]
@@ -37,8 +38,8 @@ Bodies = Mapping[Side, Mapping[Part, SampledStream]]
 
 @dataclass(frozen=True)
 class CameraStream:
-    """What a camera saw: `stamps` [N] int64 ns, and N items that `decode` makes pictures of, RGB
-    uint8 [H, W, 3].
+    """A camera's pictures: `stamps` [N] int64 ns, and N items, each of which `decode` turns into an
+    RGB picture uint8 [H, W, 3].
     """
 
     stamps: np.ndarray
@@ -63,16 +64,16 @@ class SelectedImages:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         wanted = self.index.tolist()
-        place = 0
+        frame = 0
         for number, item in enumerate(self.stream.items):
-            if place == len(wanted):
+            if frame == len(wanted):
                 return
-            if wanted[place] != number:
+            if wanted[frame] != number:
                 continue
             picture = self.stream.decode(item)
-            while place < len(wanted) and wanted[place] == number:
+            while frame < len(wanted) and wanted[frame] == number:
                 yield picture
-                place += 1
+                frame += 1
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class RecordedEpisode:
     """Streams of one episode; `info.rate_hz` is the rate it is to have.
 
     Args:
-        command: commanded positions [rad] by side and part, `state` measured ones.
-        others: what is kept where it is there, by feature: forces, the operator's hands.
+        state: measured positions [rad] by side and part.
+        command: commanded positions [rad] by side and part.
+        others: streams that not every recording has, by feature: forces, the operator's hands.
     """
 
     info: EpisodeInfo

@@ -13,8 +13,7 @@ NONE = -1
 """Index of a sample before there was any, and its stamp."""
 
 IN_TIME = 0.99
-"""Share of the reference's samples that come no later in their period than the frame they are for.
-"""
+"""Share of the reference's samples that come no later in their period than their frame."""
 
 
 def as_of(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -26,18 +25,20 @@ def as_of(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 def ages_s(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
     """How old the latest sample is at each time [F]; infinite before the first."""
-    index = as_of(stamps, times)
     if not len(stamps):
         return np.full(len(times), np.inf)
-    return np.where(index == NONE, np.inf, (times - stamps[index]) / SECOND)
+    index = as_of(stamps, times)
+    ages = (times - stamps[index]) / SECOND
+    return np.where(index == NONE, np.inf, ages)
 
 
 def in_order(name: str, stamps: np.ndarray) -> np.ndarray:
     """Stamps as they are; raises XlvlaError where one is before the last."""
-    if (back := np.flatnonzero(np.diff(stamps) < 0)).size:
-        first = int(back[0]) + 1
-        by = float(stamps[back[0]] - stamps[back[0] + 1]) / SECOND
-        raise XlvlaError(f"{name}: stamps go back at sample {first}, by {by:.3f} s")
+    backwards = np.flatnonzero(np.diff(stamps) < 0)
+    if backwards.size:
+        last = int(backwards[0])
+        by_s = float(stamps[last] - stamps[last + 1]) / SECOND
+        raise XlvlaError(f"{name}: stamps go back at sample {last + 1}, by {by_s:.3f} s")
     return stamps
 
 
@@ -49,17 +50,23 @@ def grid(reference: np.ndarray, begin: int, end: int, rate_hz: int) -> np.ndarra
     """
     period = SECOND / rate_hz
     phase = _phase(reference, begin, period)
-    count = int((end - begin - phase) // period) + 1
-    return begin + np.round(phase + np.arange(max(0, count)) * period).astype(np.int64)
+    count = max(0, int((end - begin - phase) // period) + 1)
+    offsets = phase + np.arange(count) * period
+    return begin + np.round(offsets).astype(np.int64)
 
 
 def _phase(reference: np.ndarray, begin: int, period: float) -> float:
-    """Where in a period, from `begin` on, nearly all samples have come."""
+    """Where in a period [ns], from `begin` on, nearly all samples have come."""
     if not len(reference):
         return 0.0
+    # Phases are angles: a sample just before a period's end and one just after its beginning are
+    # close
     angles = 2 * np.pi * ((reference - begin) % period) / period
     middle = np.angle(np.exp(1j * angles).mean())
     spread = np.angle(np.exp(1j * (angles - middle)))
     latest = np.quantile(spread, IN_TIME, method="lower")
     phase = (middle + latest) / (2 * np.pi) * period % period
-    return 0.0 if period - phase < 1.0 else float(np.ceil(phase - 1e-3))
+    # Stamps are whole nanoseconds; less than one to the next period is rounding
+    if period - phase < 1.0:
+        return 0.0
+    return float(np.ceil(phase - 1e-3))

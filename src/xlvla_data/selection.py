@@ -17,7 +17,7 @@ SUCCESSES = {"yes": True, "no": False, "unknown": None}
 
 @dataclass(frozen=True)
 class Selection:
-    """What an episode must be; nothing said of something takes all.
+    """What an episode must be; an empty field takes all.
 
     Args:
         hands: hands on whichever side, or pairs 'left+right'.
@@ -30,28 +30,33 @@ class Selection:
     success: tuple[str, ...] = ()
 
     def keeps(self, stored: Stored) -> bool:
-        pair = [stored.hands[side] for side in sorted(stored.hands)]
-        return (
-            (not self.hands or "+".join(pair) in self.hands or bool(set(pair) & set(self.hands)))
-            and (not self.tasks or stored.task in self.tasks)
-            and (not self.verdicts or stored.verdict in self.verdicts)
-            and (not self.success or stored.success in [SUCCESSES[word] for word in self.success])
-        )
+        """Whether an episode is selected."""
+        if self.hands and not self._has_hands(stored):
+            return False
+        if self.tasks and stored.task not in self.tasks:
+            return False
+        if self.verdicts and stored.verdict not in self.verdicts:
+            return False
+        outcomes = [SUCCESSES[word] for word in self.success]
+        return not outcomes or stored.success in outcomes
+
+    def _has_hands(self, stored: Stored) -> bool:
+        """Whether it has one of the hands on any side, or exactly one of the pairs."""
+        hands = [stored.hands[side] for side in sorted(stored.hands)]
+        return any(word in self.hands for word in ("+".join(hands), *hands))
 
 
 def parse(hands: str = "", tasks: str = "", verdict: str = "", success: str = "") -> Selection:
     """Of words with commas; raises XlvlaError for an unknown one."""
-    for name in (name for word in _words(hands) for name in word.split("+")):
-        catalog.hand(name)
-    for kind, text, known in (
-        ("verdict", verdict, VERDICTS),
-        ("success", success, tuple(SUCCESSES)),
-    ):
-        for word in _words(text):
-            if word not in known:
-                raise unknown(kind, word, known)
+    for word in _words(hands):
+        for name in word.split("+"):
+            # Raises where there is no such hand
+            catalog.hand(name)
     return Selection(
-        _words(hands), paper.tasks(tasks) if tasks else (), _words(verdict), _words(success)
+        hands=_words(hands),
+        tasks=paper.tasks(tasks) if tasks else (),
+        verdicts=_known("verdict", verdict, VERDICTS),
+        success=_known("success", success, tuple(SUCCESSES)),
     )
 
 
@@ -59,7 +64,9 @@ def find(folders: Iterable[Path], selection: Selection) -> list[Stored]:
     """The episodes meant, of data sets or folders of them; raises XlvlaError where there is
     none.
     """
-    every = [stored for folder in folders for stored in store.find(folder)]
+    every: list[Stored] = []
+    for folder in folders:
+        every += store.find(folder)
     kept = [stored for stored in every if selection.keeps(stored)]
     if not kept:
         raise XlvlaError(
@@ -77,5 +84,16 @@ def by_set(episodes: Sequence[Stored]) -> dict[Path, list[Stored]]:
     return sets
 
 
+def _known(kind: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of a text, all of them known ones."""
+    words = _words(text)
+    for word in words:
+        if word not in known:
+            raise unknown(kind, word, known)
+    return words
+
+
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    """The words between commas, each once."""
+    words = [word.strip() for word in text.split(",")]
+    return tuple(dict.fromkeys(word for word in words if word))

@@ -28,7 +28,7 @@ Joints = Mapping[Side, Mapping[Part, Sequence[str]]]
 LATENT = "latent."
 """Columns of a hand's latent, by side."""
 
-USUAL = (layout.ACTION, layout.STATE)
+JOINT_COLUMNS = (layout.ACTION, layout.STATE)
 """Columns with a name for every joint."""
 
 
@@ -46,9 +46,12 @@ class Stored:
     @property
     def mark(self) -> list[object]:
         """What changes when the episode's pictures do."""
-        clips = [self.data.clip(self.row, camera) for camera in self.data.info.cameras]
-        files = [(clip.path.resolve(), clip.path.stat()) for clip in clips]
-        return [[str(path), stat.st_size, stat.st_mtime_ns, self.row.index] for path, stat in files]
+        marks: list[object] = []
+        for camera in self.data.info.cameras:
+            path = self.data.clip(self.row, camera).path
+            stat = path.stat()
+            marks.append([str(path.resolve()), stat.st_size, stat.st_mtime_ns, self.row.index])
+        return marks
 
     @property
     def seed(self) -> int:
@@ -66,9 +69,13 @@ class Stored:
         """The key of the same episode for other hands; '' where only its content tells it from
         others.
         """
-        if recording := self.row.row.get("recording"):
-            return f"{self.row.row.get('session') or ''}/{recording}"
-        return f"{name_of(self.task, hands)}/{self.seed}" if self.seed >= 0 else ""
+        recording = self.row.row.get("recording")
+        if recording:
+            session = self.row.row.get("session") or ""
+            return f"{session}/{recording}"
+        if self.seed < 0:
+            return ""
+        return f"{name_of(self.task, hands)}/{self.seed}"
 
     @cached_property
     def content(self) -> str:
@@ -106,20 +113,21 @@ class Stored:
         info = self.data.info
         joints = _joints(self.data)
         columns = self.data.columns(self.row)
-        rest = [key for key in columns if key not in USUAL and not key.startswith(LATENT)]
-        others = {
-            key: Column(columns[key].reshape(self.row.length, -1), info.features[key].names or ())
-            for key in rest
-        }
-        action, measured = (
-            _by_part(joints, info.features[key], columns[key])
-            for key in (layout.ACTION, layout.STATE)
-        )
-        latent: dict[Side, np.ndarray] = {
-            side: columns[f"{LATENT}{side}"] for side in joints if f"{LATENT}{side}" in columns
-        }
+        action = _by_part(joints, info.features[layout.ACTION], columns[layout.ACTION])
+        measured = _by_part(joints, info.features[layout.STATE], columns[layout.STATE])
+        latent: dict[Side, np.ndarray] = {}
+        for side in joints:
+            key = f"{LATENT}{side}"
+            if key in columns:
+                latent[side] = columns[key]
+        others: dict[str, Column] = {}
+        for key, values in columns.items():
+            if key in JOINT_COLUMNS or key.startswith(LATENT):
+                continue
+            names = info.features[key].names or ()
+            others[key] = Column(values.reshape(self.row.length, -1), names)
         pictures = {camera: self.data.clip(self.row, camera) for camera in info.cameras}
-        about = EpisodeInfo(
+        episode_info = EpisodeInfo(
             task=self.task,
             instruction=self.row.sentence,
             hands=self.hands,
@@ -133,12 +141,14 @@ class Stored:
             recording=self.row.row.get("recording") or "",
             source=self.source,
         )
-        return Episode(about, pictures, action, measured, latent, others)
+        return Episode(episode_info, pictures, action, measured, latent, others)
 
 
 class Store:
-    """A folder of data sets that episodes are added to; what is `checked` is read back before it
-    counts as there.
+    """A folder of data sets that episodes are added to.
+
+    Args:
+        checked: every episode is read back before its data set names it.
     """
 
     def __init__(self, root: Path, *, checked: bool = False):
@@ -147,49 +157,47 @@ class Store:
         self._writers: dict[str, Writer] = {}
 
     def add(self, episode: Episode) -> Path:
-        """Writes an episode, complete or not at all; the data set it is in now."""
-        root = root_of(self.root, episode.info.task, episode.info.hands)
-        name = root.name
-        if name not in self._writers:
-            self._writers[name] = Writer(root, describe(episode), checked=self._checked)
-        columns = {
-            layout.ACTION: _in_line(episode.action),
-            layout.STATE: _in_line(episode.measured),
-        }
-        columns |= {f"{LATENT}{side}": values for side, values in episode.latent.items()}
-        columns = {key: np.asarray(values, np.float32) for key, values in columns.items()}
-        columns |= {key: column.values for key, column in episode.others.items()}
+        """Writes an episode, complete or not at all; returns the data set it is in now."""
         info = episode.info
+        root = root_of(self.root, info.task, info.hands)
+        if root.name not in self._writers:
+            self._writers[root.name] = Writer(root, describe(episode), checked=self._checked)
         facts: dict[str, Any] = {
-            key: getattr(info, key)
-            for key in ("success", "seed", "verdict", "session", "recording", "source")
+            "success": info.success,
+            "seed": info.seed,
+            "verdict": info.verdict,
+            "session": info.session,
+            "recording": info.recording,
+            "source": info.source,
+            "hands": "+".join(info.hands[side] for side in sorted(info.hands)),
         }
-        facts["hands"] = "+".join(info.hands[side] for side in sorted(info.hands))
-        self._writers[name].add(columns, episode.pictures, episode.info.instruction, **facts)
+        writer = self._writers[root.name]
+        writer.add(_columns(episode), episode.pictures, info.instruction, **facts)
         return root
 
 
 def roots(folder: Path) -> list[Path]:
     """The data sets there are: the folder itself, or those in it."""
-    return (
-        [folder]
-        if (folder / layout.INFO).is_file()
-        else sorted(path.parents[1] for path in folder.glob(f"*/{layout.INFO}"))
-    )
+    if (folder / layout.INFO).is_file():
+        return [folder]
+    return sorted(path.parents[1] for path in folder.glob(f"*/{layout.INFO}"))
 
 
 def find(root: Path) -> list[Stored]:
     """Every episode of a data set, or of the data sets in a folder, in order; raises XlvlaError
     where there is none.
     """
-    found = [Stored(data, row) for data in map(Dataset, roots(root)) for row in data.episodes]
-    if not found:
+    episodes: list[Stored] = []
+    for folder in roots(root):
+        data = Dataset(folder)
+        episodes += [Stored(data, row) for row in data.episodes]
+    if not episodes:
         raise XlvlaError(f"no episodes in {root}: record or collect some first")
-    return found
+    return episodes
 
 
 def there(root: Path) -> list[Stored]:
-    """The same of a folder that may not be there yet."""
+    """The same of a folder that may not be there yet: none then."""
     return find(root) if roots(root) else []
 
 
@@ -197,59 +205,71 @@ def name_of(task: str, hands: Mapping[Side, str]) -> str:
     """The name of the data set that episodes of this task, '' where none is known, and these hands
     go to.
     """
-    return "-".join(filter(None, (task, *(hands[side] for side in sorted(hands)))))
+    words = [task, *(hands[side] for side in sorted(hands))]
+    return "-".join(word for word in words if word)
 
 
 def root_of(folder: Path, task: str, hands: Mapping[Side, str]) -> Path:
     """The data set in `folder` that such episodes go to; raises XlvlaError where the names lead
     elsewhere.
     """
-    for what, name in {
-        "the task": task,
-        **{f"the {side} hand": hand for side, hand in hands.items()},
-    }.items():
-        if name or what != "the task":
-            files.inside(folder, name, what)
+    if task:
+        files.inside(folder, task, "the task")
+    for side, hand in hands.items():
+        files.inside(folder, hand, f"the {side} hand")
     return files.inside(folder, name_of(task, hands), "the data set")
 
 
 def digest(columns: Mapping[str, np.ndarray], *words: str) -> str:
     """Hash of numbers [F, ...] by name, and of words, 12 letters."""
-    found = hashlib.sha256(repr(words).encode())
+    digested = hashlib.sha256(repr(words).encode())
     for key in sorted(columns):
         values = np.ascontiguousarray(columns[key])
-        found.update(f"{key} {values.dtype} {values.shape}".encode())
-        found.update(values.tobytes())
-    return found.hexdigest()[:12]
+        digested.update(f"{key} {values.dtype} {values.shape}".encode())
+        digested.update(values.tobytes())
+    return digested.hexdigest()[:12]
 
 
 def describe(episode: Episode) -> Info:
     """The data set an episode belongs to."""
     info = episode.info
-    names = [
-        name for side in sorted(info.joints) for part in PARTS for name in info.joints[side][part]
-    ]
+    names: list[str] = []
+    for side in sorted(info.joints):
+        for part in PARTS:
+            names += info.joints[side][part]
+    # The order of the features is that of the columns on disk
     features: dict[str, Feature] = {
-        key: layout.vector(names) for key in (layout.STATE, layout.ACTION)
+        layout.STATE: layout.vector(names),
+        layout.ACTION: layout.vector(names),
     }
-    features |= {
-        f"{LATENT}{side}": layout.vector([f"z{i}" for i in range(values.shape[1])])
-        for side, values in episode.latent.items()
-    }
-    features |= {
-        key: layout.vector(column.names, str(column.values.dtype))
-        for key, column in episode.others.items()
-    }
+    for side, values in episode.latent.items():
+        numbers = [f"z{index}" for index in range(values.shape[1])]
+        features[f"{LATENT}{side}"] = layout.vector(numbers)
+    for key, column in episode.others.items():
+        features[key] = layout.vector(column.names, str(column.values.dtype))
     for camera, pictures in episode.pictures.items():
         height, width = next(iter(pictures)).shape[:2]
         features[f"{layout.IMAGES}{camera}"] = layout.video(height, width, int(info.rate_hz))
     hands = dict(info.hands)
-    joints = {
-        side: {part: list(names) for part, names in parts.items()}
-        for side, parts in info.joints.items()
-    }
+    joints: dict[Side, dict[Part, list[str]]] = {}
+    for side, parts in info.joints.items():
+        joints[side] = {part: list(own) for part, own in parts.items()}
     own = {"task": info.task, "hands": hands, "joints": joints, "codec": info.codec}
-    return Info(int(info.rate_hz), features, "+".join(dict.fromkeys(hands.values())), own)
+    robot_type = "+".join(dict.fromkeys(hands.values()))
+    return Info(int(info.rate_hz), features, robot_type, own)
+
+
+def _columns(episode: Episode) -> dict[str, np.ndarray]:
+    """Numbers [F, ...] by feature: joints and latents as float32, others as they are."""
+    columns = {
+        layout.ACTION: np.asarray(_in_line(episode.action), np.float32),
+        layout.STATE: np.asarray(_in_line(episode.measured), np.float32),
+    }
+    for side, values in episode.latent.items():
+        columns[f"{LATENT}{side}"] = np.asarray(values, np.float32)
+    for key, column in episode.others.items():
+        columns[key] = column.values
+    return columns
 
 
 def _joints(data: Dataset) -> Joints:
@@ -259,18 +279,29 @@ def _joints(data: Dataset) -> Joints:
             f"{data.root} does not say which joints are of which hand: `xlvla data import` takes "
             "it over with a map of names"
         )
-    return {side: {part: own[side][part] for part in PARTS} for side in SIDES if side in own}
+    joints: dict[Side, dict[Part, Sequence[str]]] = {}
+    for side in SIDES:
+        if side in own:
+            joints[side] = {part: own[side][part] for part in PARTS}
+    return joints
 
 
 def _by_part(
     joints: Joints, feature: Feature, values: np.ndarray
 ) -> dict[Side, dict[Part, np.ndarray]]:
+    """Columns of a feature [F, J] by side and part, found by the joints' names."""
     column = {name: index for index, name in enumerate(feature.names or ())}
-    return {
-        side: {part: values[:, [column[name] for name in names]] for part, names in parts.items()}
-        for side, parts in joints.items()
-    }
+    by_part: dict[Side, dict[Part, np.ndarray]] = {}
+    for side, parts in joints.items():
+        by_part[side] = {}
+        for part, names in parts.items():
+            by_part[side][part] = values[:, [column[name] for name in names]]
+    return by_part
 
 
-def _in_line(values: Mapping[Side, Mapping[Part, np.ndarray]]) -> np.ndarray:
-    return np.concatenate([values[side][part] for side in sorted(values) for part in PARTS], 1)
+def _in_line(positions: Mapping[Side, Mapping[Part, np.ndarray]]) -> np.ndarray:
+    """Positions [F, N] of all sides and parts beside each other, in the order of `describe`."""
+    rows: list[np.ndarray] = []
+    for side in sorted(positions):
+        rows += [positions[side][part] for part in PARTS]
+    return np.concatenate(rows, 1)

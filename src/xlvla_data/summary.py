@@ -34,18 +34,20 @@ class Group:
 
 def groups(episodes: Sequence[Stored]) -> list[Group]:
     """In the order of their names."""
-    found: dict[tuple[str, str], list[Stored]] = {}
+    by_pair: dict[tuple[str, str], list[Stored]] = {}
     for stored in episodes:
-        found.setdefault((stored.task, pair(stored)), []).append(stored)
-    return [_group(task, hands, some) for (task, hands), some in sorted(found.items())]
+        by_pair.setdefault((stored.task, pair(stored)), []).append(stored)
+    return [_group(task, hands, some) for (task, hands), some in sorted(by_pair.items())]
 
 
 def pair(stored: Stored) -> str:
     """An episode's hands in a word: one where both are the same."""
-    return "+".join(dict.fromkeys(stored.hands[side] for side in sorted(stored.hands))) or "unknown"
+    hands = dict.fromkeys(stored.hands[side] for side in sorted(stored.hands))
+    return "+".join(hands) or "unknown"
 
 
 def _group(task: str, hands: str, episodes: Sequence[Stored]) -> Group:
+    sessions = {stored.row.row.get("session") for stored in episodes}
     return Group(
         task=task,
         hands=hands,
@@ -53,9 +55,7 @@ def _group(task: str, hands: str, episodes: Sequence[Stored]) -> Group:
         frames=sum(stored.row.length for stored in episodes),
         success=Counter(SAID[stored.success] for stored in episodes),
         verdicts=Counter(stored.verdict or "none" for stored in episodes),
-        sessions=len(
-            {session for stored in episodes if (session := stored.row.row.get("session"))}
-        ),
+        sessions=len([session for session in sessions if session]),
         sentences=tuple(dict.fromkeys(stored.row.sentence for stored in episodes)),
     )
 
@@ -64,20 +64,27 @@ def features(episodes: Sequence[Stored]) -> Iterator[tuple[str, Feature, list[st
     """Every feature, whose hands have it, and its statistics over these episodes; pictures in
     0..1.
     """
-    found: dict[tuple[str, tuple[str, ...] | None], tuple[Feature, list[Stored]]] = {}
+    # Features of one name but of other hands have other numbers
+    described: dict[tuple[str, tuple[str, ...] | None], Feature] = {}
+    having: dict[tuple[str, tuple[str, ...] | None], list[Stored]] = {}
     for stored in episodes:
         for key, feature in stored.data.info.features.items():
-            found.setdefault((key, feature.names), (feature, []))[1].append(stored)
-    for (key, _), (feature, having) in sorted(found.items(), key=lambda each: each[0][0]):
-        stats = statistics.merged(
-            _stats(stored, stored.data.table_row(stored.row), key) for stored in having
-        )
-        yield key, feature, list(dict.fromkeys(map(pair, having))), stats
+            described.setdefault((key, feature.names), feature)
+            having.setdefault((key, feature.names), []).append(stored)
+    for key, names in sorted(described, key=lambda key_and_names: key_and_names[0]):
+        stats: list[Stats] = []
+        hands: list[str] = []
+        for stored in having[key, names]:
+            stats.append(_stats(stored, stored.data.table_row(stored.row), key))
+            hands.append(pair(stored))
+        merged = statistics.merged(stats)
+        yield key, described[key, names], list(dict.fromkeys(hands)), merged
 
 
 def _stats(stored: Stored, entry: Mapping[str, object], key: str) -> Stats:
     words = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    if missing := [word for word in words if f"stats/{key}/{word}" not in entry]:
+    missing = [word for word in words if f"stats/{key}/{word}" not in entry]
+    if missing:
         raise XlvlaError(
             f"{stored.data.root} has no statistics of '{key}': {', '.join(missing)} are missing"
         )

@@ -9,18 +9,20 @@ import numpy as np
 from xlvla.types import CHUNK_HZ
 
 GRID_HZ = 100.0
+"""Rate at which states are compared with commands."""
+
 LONGEST_LAG_S = 0.6
 MOVES_RAD = 0.05
 """A joint that moves less tells nothing of lag."""
 
 SEEN_RAD = 0.03
-"""So much of a joint's movement changes a picture."""
+"""A joint's movement that changes a picture."""
 
 
 @dataclass(frozen=True)
 class Following:
-    """How late a robot is where it is told [s], and how far it stays from there then [rad, root
-    mean square of the worst joint].
+    """How many seconds a robot is behind its commands, and how far it stays from them when that
+    delay is taken out [rad, root mean square of the worst joint].
     """
 
     seconds: float
@@ -40,13 +42,13 @@ def lag(
     moving = np.ptp(command, axis=0) > MOVES_RAD
     if count < 2 * shifts or not moving.any():
         return None
-    grid = begin + np.arange(count) / GRID_HZ
-    commanded = resampled(command_s, command[:, moving], grid)
-    was = resampled(state_s, state[:, moving], grid)[shifts:]
-    errors = [
-        np.square(was - commanded[shifts - shift : count - shift]).mean(axis=0)
-        for shift in range(shifts + 1)
-    ]
+    grid_s = begin + np.arange(count) / GRID_HZ
+    commanded = resampled(command_s, command[:, moving], grid_s)
+    measured = resampled(state_s, state[:, moving], grid_s)[shifts:]
+    errors: list[np.ndarray] = []
+    for shift in range(shifts + 1):
+        earlier = commanded[shifts - shift : count - shift]
+        errors.append(np.square(measured - earlier).mean(axis=0))
     best = int(np.argmin([error.sum() for error in errors]))
     return Following(best / GRID_HZ, float(np.sqrt(errors[best].max())))
 
@@ -58,7 +60,8 @@ def roughness(times_s: np.ndarray, positions: np.ndarray) -> float:
     count = int((times_s[-1] - times_s[0]) * CHUNK_HZ)
     if count < 8:
         return 0.0
-    frames = resampled(times_s, positions, times_s[0] + np.arange(count) / CHUNK_HZ)
+    frames_s = times_s[0] + np.arange(count) / CHUNK_HZ
+    frames = resampled(times_s, positions, frames_s)
     jerk = np.abs(np.diff(frames, 3, axis=0)) * CHUNK_HZ**3
     return float(np.percentile(jerk, 99, axis=0).max())
 
@@ -66,12 +69,14 @@ def roughness(times_s: np.ndarray, positions: np.ndarray) -> float:
 def moved(stamps: np.ndarray, positions: np.ndarray, begin_ns: int, end_ns: int) -> bool:
     """Whether a joint of positions [N, J] moved between two stamps so that it is seen."""
     within = positions[(stamps >= begin_ns) & (stamps <= end_ns)]
-    return len(within) > 1 and bool((np.ptp(within, axis=0) > SEEN_RAD).any())
+    if len(within) < 2:
+        return False
+    return bool((np.ptp(within, axis=0) > SEEN_RAD).any())
 
 
 def resampled(times_s: np.ndarray, values: np.ndarray, grid_s: np.ndarray) -> np.ndarray:
     """Values [N, J] at other times [M], in straight lines: [M, J]."""
     order = np.argsort(times_s, kind="stable")
-    return np.stack(
-        [np.interp(grid_s, times_s[order], column[order]) for column in values.T], axis=1
-    )
+    ordered_s = times_s[order]
+    columns = [np.interp(grid_s, ordered_s, column[order]) for column in values.T]
+    return np.stack(columns, axis=1)

@@ -4,70 +4,188 @@ and tools that read bags.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xlvla import topics
-from xlvla.types import PARTS, SECOND, Part, Side
+from xlvla.types import PARTS, SECOND
 from xlvla_data import jpeg
 from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
 from xlvla_data.bag.writer import BagWriter
-from xlvla_data.episode import Episode
+from xlvla_data.episode import Column, Episode
 from xlvla_data.recorded import kept
 from xlvla_data.tracking import resampled
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
-IMAGE = "sensor_msgs/msg/CompressedImage"
-JOINTS = "sensor_msgs/msg/JointState"
-CLOUD = "sensor_msgs/msg/PointCloud2"
-POSE = "geometry_msgs/msg/PoseStamped"
-CONTROL_HZ = 100
-BEGAN_NS = SECOND
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+JOINT_STATE = "sensor_msgs/msg/JointState"
+POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+POINT_FIELD = "sensor_msgs/msg/PointField"
+POSE_STAMPED = "geometry_msgs/msg/PoseStamped"
+POSE = "geometry_msgs/msg/Pose"
+POINT = "geometry_msgs/msg/Point"
+QUATERNION = "geometry_msgs/msg/Quaternion"
+HEADER = "std_msgs/msg/Header"
+TIME = "builtin_interfaces/msg/Time"
 
-TimedMessage = tuple[int, str, str, bytes]
-"""A message: its stamp [ns], its topic and type, and what it says, serialised."""
+FLOAT32 = 7
+"""Datatype of a PointField."""
+
+FLOAT32_BYTES = 4
+KEYPOINTS = 21
+
+IMAGE_FORMAT = "rgb8; jpeg compressed bgr8"
+"""Format of a CompressedImage, as image_transport writes it."""
+
+CONTROL_HZ = 100
+"""Rate of joint states and commands."""
+
+BEGAN_NS = SECOND
+"""Stamp of the first frame."""
+
+NOTHING = np.zeros(0)
+
+
+@dataclass(frozen=True)
+class TimedMessage:
+    """A serialised message of a topic, and when it was published."""
+
+    stamp_ns: int
+    topic: str
+    type: str
+    data: bytes
+
+
+class MessageFactory:
+    """Messages of ROS 2 Jazzy, built by the names of their fields and serialised, without ROS."""
+
+    def __init__(self, types: Typestore):
+        self._types = types
+
+    def compressed_image(self, stamp_ns: int, topic: str, camera: str, data: bytes) -> TimedMessage:
+        """A JPEG; the camera's name is its coordinate frame."""
+        message = self._build(
+            COMPRESSED_IMAGE,
+            header=self._header(stamp_ns, camera),
+            format=IMAGE_FORMAT,
+            data=np.frombuffer(data, np.uint8),
+        )
+        return self._timed(stamp_ns, topic, COMPRESSED_IMAGE, message)
+
+    def joint_state(
+        self,
+        stamp_ns: int,
+        topic: str,
+        names: tuple[str, ...],
+        *,
+        position: np.ndarray = NOTHING,
+        effort: np.ndarray = NOTHING,
+    ) -> TimedMessage:
+        """Positions [J] rad, or efforts [J]."""
+        message = self._build(
+            JOINT_STATE,
+            header=self._header(stamp_ns),
+            name=list(names),
+            position=position,
+            velocity=NOTHING,
+            effort=effort,
+        )
+        return self._timed(stamp_ns, topic, JOINT_STATE, message)
+
+    def wrist(self, stamp_ns: int, topic: str, pose: np.ndarray) -> TimedMessage:
+        """A pose: x, y, z [m], then the quaternion x, y, z, w."""
+        x, y, z, qx, qy, qz, qw = map(float, pose)
+        position = self._build(POINT, x=x, y=y, z=z)
+        orientation = self._build(QUATERNION, x=qx, y=qy, z=qz, w=qw)
+        message = self._build(
+            POSE_STAMPED,
+            header=self._header(stamp_ns),
+            pose=self._build(POSE, position=position, orientation=orientation),
+        )
+        return self._timed(stamp_ns, topic, POSE_STAMPED, message)
+
+    def keypoints(self, stamp_ns: int, topic: str, points: np.ndarray) -> TimedMessage:
+        """A cloud of the hand's 21 points, x, y, z of each [63] m."""
+        fields: list[Any] = []
+        for axis in "xyz":
+            offset = len(fields) * FLOAT32_BYTES
+            field = self._build(POINT_FIELD, name=axis, offset=offset, datatype=FLOAT32, count=1)
+            fields.append(field)
+        point_bytes = len(fields) * FLOAT32_BYTES
+        message = self._build(
+            POINT_CLOUD,
+            header=self._header(stamp_ns),
+            height=1,
+            width=KEYPOINTS,
+            fields=fields,
+            is_bigendian=False,
+            point_step=point_bytes,
+            row_step=KEYPOINTS * point_bytes,
+            data=np.frombuffer(points.astype("<f4").tobytes(), np.uint8),
+            is_dense=True,
+        )
+        return self._timed(stamp_ns, topic, POINT_CLOUD, message)
+
+    def topic(self, name: str, kind: str) -> BagTopic:
+        """How a bag describes a topic of this type."""
+        text, digest = self._types.generate_msgdef(kind, ros_version=2)
+        qos = Qos(1, reliable=False, latched=False)
+        return BagTopic(name, kind, text, digest, _yaml_list(qos))
+
+    def _header(self, stamp_ns: int, frame_id: str = "") -> Any:
+        stamp = self._build(TIME, sec=stamp_ns // SECOND, nanosec=stamp_ns % SECOND)
+        return self._build(HEADER, stamp=stamp, frame_id=frame_id)
+
+    def _build(self, kind: str, **fields: Any) -> Any:
+        return self._types.types[kind](**fields)
+
+    def _timed(self, stamp_ns: int, topic: str, kind: str, message: Any) -> TimedMessage:
+        data = self._types.serialize_cdr(message, kind).tobytes()
+        return TimedMessage(stamp_ns, topic, kind, data)
 
 
 def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
-    """Writes an episode as a bag with its card; joints go in straight lines between frames."""
+    """Writes an episode as a bag with its card; joints are interpolated linearly between frames."""
     from rosbags.typesys import Stores, get_typestore
 
-    types = get_typestore(Stores.ROS2_JAZZY)
-    timed = sorted(
-        [*_seen(episode, types), *_bodies(episode, types), *_others(episode, types)],
-        key=lambda each: each[0],
-    )
-    kinds = dict.fromkeys((topic, kind) for _, topic, kind, _ in timed)
-    writer = BagWriter(folder, [_topic(topic, kind, types) for topic, kind in kinds], "")
-    last = 0
-    for stamp, topic, _, data in timed:
-        writer.add(topic, data, stamp, stamp)
-        if stamp - last > SECOND:
+    factory = MessageFactory(get_typestore(Stores.ROS2_JAZZY))
+    messages = [
+        *_images(episode, factory),
+        *_joints(episode, factory),
+        *_others(episode, factory),
+    ]
+    messages.sort(key=lambda message: message.stamp_ns)
+    types = {message.topic: message.type for message in messages}
+    bag_topics = [factory.topic(name, kind) for name, kind in types.items()]
+    writer = BagWriter(folder, bag_topics, "")
+    flushed_ns = 0
+    for message in messages:
+        writer.add(message.topic, message.data, message.stamp_ns, message.stamp_ns)
+        if message.stamp_ns - flushed_ns > SECOND:
             writer.flush()
-            last = stamp
+            flushed_ns = message.stamp_ns
     writer.flush()
     writer.close()
-    _card(episode, folder.name, verdict, timed[0][0], timed[-1][0]).write(folder)
+    card = _card(episode, folder.name, verdict, messages[0].stamp_ns, messages[-1].stamp_ns)
+    card.write(folder)
     return folder
 
 
-def _topic(name: str, kind: str, types: Typestore) -> BagTopic:
-    text, digest = types.generate_msgdef(kind, ros_version=2)
-    return BagTopic(name, kind, text, digest, as_yaml_list(Qos(1, reliable=False, latched=False)))
-
-
-def as_yaml_list(qos: Qos) -> str:
+def _yaml_list(qos: Qos) -> str:
+    """The document as the only item of a list, as rosbag2 stores the profiles of publishers."""
     return "- " + as_yaml(qos.document()).strip().replace("\n", "\n  ")
 
 
 def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: int) -> EpisodeCard:
     info = episode.info
+    simulated = info.seed >= 0
     return EpisodeCard(
         name=name,
         state="stopped",
@@ -82,8 +200,8 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
         rig={},
         rig_hash="",
         codec=info.codec,
-        simulated=info.seed >= 0,
-        seed=info.seed if info.seed >= 0 else None,
+        simulated=simulated,
+        seed=info.seed if simulated else None,
         success=info.success,
         verdict=verdict,
         began_ns=began_ns,
@@ -92,94 +210,73 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
     )
 
 
-def _seen(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
-    kind = types.types[IMAGE]
+def _frame_ns(frame: int, rate_hz: int) -> int:
+    """The stamp of a frame."""
+    return BEGAN_NS + round(frame * SECOND / rate_hz)
+
+
+def _images(episode: Episode, factory: MessageFactory) -> Iterator[TimedMessage]:
     for camera, pictures in episode.pictures.items():
+        topic = topics.COMPRESSED.format(camera=camera)
         for frame, picture in enumerate(pictures):
-            stamp = BEGAN_NS + round(frame * SECOND / episode.info.rate_hz)
-            data = np.frombuffer(jpeg.encode(picture), np.uint8)
-            message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
-            yield (
-                stamp,
-                topics.COMPRESSED.format(camera=camera),
-                IMAGE,
-                types.serialize_cdr(message, IMAGE).tobytes(),
-            )
+            stamp_ns = _frame_ns(frame, episode.info.rate_hz)
+            yield factory.compressed_image(stamp_ns, topic, camera, jpeg.encode(picture))
 
 
-def _bodies(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
+def _joints(episode: Episode, factory: MessageFactory) -> Iterator[TimedMessage]:
     """States at their frames' times, commands at the ends of their frames, and both between
     them.
     """
-    ends = np.arange(1, 1 + episode.frames) / episode.info.rate_hz
+    ends_s = np.arange(episode.frames + 1) / episode.info.rate_hz
+    frames_s = ends_s[1:] - ends_s[1]
     for side, parts in episode.info.joints.items():
         for part in PARTS:
-            begin = episode.measured[side][part][:1]
             names = tuple(parts[part])
-            commands = np.concatenate([begin, episode.action[side][part]])
             measured = episode.measured[side][part]
-            state = topics.PART_JOINT_STATES
-            yield from _joints(state, side, part, names, ends - ends[0], measured, types)
-            yield from _joints(
-                topics.COMMAND, side, part, names, np.append(0.0, ends), commands, types
-            )
+            state_topic = topics.PART_JOINT_STATES.format(side=side, part=part)
+            yield from _trajectory(state_topic, names, frames_s, measured, factory)
+
+            # The first command moves the robot from where it was measured first
+            commands = np.concatenate([measured[:1], episode.action[side][part]])
+            command_topic = topics.COMMAND.format(side=side, part=part)
+            yield from _trajectory(command_topic, names, ends_s, commands, factory)
 
 
-def _joints(
-    template: str,
-    side: Side,
-    part: Part,
+def _trajectory(
+    topic: str,
     names: tuple[str, ...],
-    at_s: np.ndarray,
-    rows: np.ndarray,
-    types: Typestore,
+    times_s: np.ndarray,
+    positions: np.ndarray,
+    factory: MessageFactory,
 ) -> Iterator[TimedMessage]:
-    kind = types.types[JOINTS]
-    none = np.zeros(0)
-    topic = template.format(side=side, part=part)
-    times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
-    for time_s, row in zip(times, resampled(at_s, rows, times), strict=True):
-        stamp = BEGAN_NS + round(time_s * SECOND)
-        message = kind(_header(stamp, "", types), list(names), row, none, none)
-        yield stamp, topic, JOINTS, types.serialize_cdr(message, JOINTS).tobytes()
+    """JointStates at `CONTROL_HZ` of positions [N, J] rad at times [N] s."""
+    count = round(times_s[-1] * CONTROL_HZ) + 1
+    grid_s = np.arange(count) / CONTROL_HZ
+    rows = resampled(times_s, positions, grid_s)
+    for time_s, row in zip(grid_s, rows, strict=True):
+        stamp_ns = BEGAN_NS + round(time_s * SECOND)
+        yield factory.joint_state(stamp_ns, topic, names, position=row)
 
 
-def _others(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
+def _others(episode: Episode, factory: MessageFactory) -> Iterator[TimedMessage]:
     """Forces and the operator's hands, at the frames' times."""
-    for topic, (key, _) in kept(episode.info.hands).items():
-        column = episode.others.get(key)
-        for frame, row in enumerate(column.values if column else ()):
-            stamp = BEGAN_NS + round(frame * SECOND / episode.info.rate_hz)
-            kind, message = _other(
-                topic, row, column.names if column else (), _header(stamp, "", types), types.types
-            )
-            yield stamp, topic, kind, types.serialize_cdr(message, kind).tobytes()
+    for topic, (feature, _) in kept(episode.info.hands).items():
+        column = episode.others.get(feature)
+        if column is None:
+            continue
+        for frame, row in enumerate(column.values):
+            stamp_ns = _frame_ns(frame, episode.info.rate_hz)
+            yield _other(stamp_ns, topic, row, column, factory)
 
 
 def _other(
-    topic: str, row: np.ndarray, names: tuple[str, ...], header: Any, types: Mapping[str, Any]
-) -> tuple[str, Any]:
-    """The type and the message of a row of numbers."""
-    none = np.zeros(0)
+    stamp_ns: int, topic: str, row: np.ndarray, column: Column, factory: MessageFactory
+) -> TimedMessage:
+    """The message of one row of a column that is neither a picture nor a part's joints."""
     if topics.match(topics.OPERATOR_KEYPOINTS, topic):
-        fields = [
-            types["sensor_msgs/msg/PointField"](axis, 4 * k, 7, 1) for k, axis in enumerate("xyz")
-        ]
-        data = np.frombuffer(row.astype("<f4").tobytes(), np.uint8)
-        return CLOUD, types[CLOUD](header, 1, 21, fields, False, 12, 12 * 21, data, True)
+        return factory.keypoints(stamp_ns, topic, row)
     if topics.match(topics.OPERATOR_WRIST, topic):
-        place, turn = (types[f"geometry_msgs/msg/{kind}"] for kind in ("Point", "Quaternion"))
-        return POSE, types[POSE](
-            header,
-            types["geometry_msgs/msg/Pose"](
-                place(*map(float, row[:3])), turn(*map(float, row[3:]))
-            ),
-        )
-    forces = topics.match(topics.TACTILE, topic)
-    numbers = (none, none, row.astype(float)) if forces else (row.astype(float), none, none)
-    return JOINTS, types[JOINTS](header, list(names), *numbers)
-
-
-def _header(stamp: int, frame: str, types: Typestore) -> Any:
-    time = types.types["builtin_interfaces/msg/Time"](stamp // SECOND, stamp % SECOND)
-    return types.types["std_msgs/msg/Header"](time, frame)
+        return factory.wrist(stamp_ns, topic, row)
+    if topics.match(topics.TACTILE, topic):
+        return factory.joint_state(stamp_ns, topic, column.names, effort=row.astype(float))
+    return factory.joint_state(stamp_ns, topic, column.names, position=row.astype(float))

@@ -19,7 +19,7 @@ from xlvla_data.recorder.session import DISCARDED, Session
 from xlvla_data.verdict import Issue
 
 Cue = Callable[[str, str], None]
-"""Told a word for the sound, and a line."""
+"""Called with a word, for the sound, and a line."""
 
 BUTTONS = ("record", "start", "stop", "discard", "success", "failure", "relabel")
 
@@ -29,9 +29,10 @@ class EpisodeControl:
 
     Args:
         begin: makes the recording of an episode in its folder.
-        facts: what is known at its end that the operator did not say: seed, success.
-        sentence: what was last said is to be done.
-        confirm_s: within this time a second press of `discard` is meant.
+        facts: called at an episode's end for what the operator did not give: seed, success.
+        sentence: called for the newest instruction.
+        cue: called with everything that the operator should hear.
+        confirm_s: a second press of `discard` within this time confirms the first.
 
     Attributes:
         recording: the episode that is being recorded.
@@ -79,45 +80,50 @@ class EpisodeControl:
             self.recording = None
             if recording is None:
                 raise XlvlaError("nothing is being recorded")
-            facts = {
-                key: value
-                for key, value in self._facts().items()
-                if getattr(recording.card, key) is None
-            }
-            why = found.line if found else "stopped by the operator"
-            card = recording.finish(why, [found] if found else [], **facts)
-            return self._say("stop" if card.verdict != "red" else "bad", _ended(card))
+            # What the operator marked counts more than what the simulation found
+            facts: dict[str, Any] = {}
+            for key, value in self._facts().items():
+                if getattr(recording.card, key) is None:
+                    facts[key] = value
+            if found is None:
+                card = recording.finish("stopped by the operator", **facts)
+            else:
+                card = recording.finish(found.line, [found], **facts)
+            cue = "bad" if card.verdict == "red" else "stop"
+            return self._say(cue, _ended(card))
 
     def discard(self) -> str:
-        """Puts the last episode aside, or back where it was."""
+        """Discards the last episode, or restores it."""
         with self._lock:
             if self.recording is not None:
                 self.stop()
-            folder = self._there()
+            folder = self._last_folder()
             self.last = self._session.toggle_discarded(folder)
-            discarded = self.last.parent.name == DISCARDED
-            _change(self.last, state="discarded" if discarded else "stopped")
-            return self._say(
-                "discard" if discarded else "undo",
-                f"{folder.name} is {'discarded' if discarded else 'restored'}",
-            )
+            if self.last.parent.name == DISCARDED:
+                _change(self.last, state="discarded")
+                return self._say("discard", f"{folder.name} is discarded")
+            _change(self.last, state="stopped")
+            return self._say("undo", f"{folder.name} is restored")
 
     def mark(self, success: bool) -> str:
+        """Notes the outcome of the current or last episode."""
         with self._lock:
             name = self._note(success=success)
-            return self._say(
-                "success" if success else "failure",
-                f"{name} {'succeeded' if success else 'failed'}",
-            )
+            if success:
+                return self._say("success", f"{name} succeeded")
+            return self._say("failure", f"{name} failed")
 
     def relabel(self) -> str:
+        """Gives the current or last episode the newest instruction."""
         with self._lock:
-            if not (sentence := self._sentence()):
+            sentence = self._sentence()
+            if not sentence:
                 raise XlvlaError(f"no sentence was said yet: publish it on {topics.INSTRUCTION}")
-            return self._say("relabel", f"{self._note(instruction=sentence)} is '{sentence}'")
+            name = self._note(instruction=sentence)
+            return self._say("relabel", f"{name} is '{sentence}'")
 
     def press(self, button: str) -> str:
-        """Does what a button says; what came of it in one line, which is a cue, too."""
+        """Carries out a button; returns the result in one line, which is a cue, too."""
         try:
             match button:
                 case "record":
@@ -127,7 +133,7 @@ class EpisodeControl:
                 case "stop":
                     return self.stop()
                 case "discard":
-                    return self._discard_if_meant()
+                    return self._discard_when_confirmed()
                 case "success" | "failure":
                     return self.mark(button == "success")
                 case "relabel":
@@ -139,27 +145,25 @@ class EpisodeControl:
         except XlvlaError as error:
             return self._say("error", str(error))
 
-    def _discard_if_meant(self) -> str:
-        meant = time.monotonic() - self._asked_s < self._confirm_s
-        self._asked_s = -self._confirm_s if meant else time.monotonic()
-        if meant:
+    def _discard_when_confirmed(self) -> str:
+        now_s = time.monotonic()
+        if now_s - self._asked_s < self._confirm_s:
+            self._asked_s = -self._confirm_s
             return self.discard()
-        folder = self._there()
-        do = (
-            f"restore {folder.name}"
-            if folder.parent.name == DISCARDED
-            else f"discard {folder.name}"
-        )
-        return self._say("ask", f"press again within {self._confirm_s:g} s to {do}")
+        self._asked_s = now_s
+        folder = self._last_folder()
+        action = "restore" if folder.parent.name == DISCARDED else "discard"
+        line = f"press again within {self._confirm_s:g} s to {action} {folder.name}"
+        return self._say("ask", line)
 
-    def _there(self) -> Path:
+    def _last_folder(self) -> Path:
         if self.last is None:
             raise XlvlaError("no episode was recorded yet")
         return self.last
 
     def _note(self, **changes: Any) -> str:
         """Changes the card of the current or last episode; its name."""
-        folder = self._there()
+        folder = self._last_folder()
         if self.recording is not None:
             self.recording.relabel(**changes)
         else:
@@ -179,5 +183,9 @@ def _change(folder: Path, **changes: Any) -> None:
 
 
 def _ended(card: EpisodeCard) -> str:
-    worst = f": {card.findings[0].partition(': ')[2]}" if card.findings else ""
-    return f"{card.name} ended after {card.duration_s:.1f} s, {card.verdict}{worst}"
+    """How an episode ended, with the worst finding."""
+    line = f"{card.name} ended after {card.duration_s:.1f} s, {card.verdict}"
+    if not card.findings:
+        return line
+    _, _, worst = card.findings[0].partition(": ")
+    return f"{line}: {worst}"

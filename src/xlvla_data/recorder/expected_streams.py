@@ -19,15 +19,17 @@ def stream(rig: Rig, topic: BagTopic) -> RecordedTopic:
     picture = topics.match(topics.COMPRESSED, topic.name)
     if picture and topic.type == KIND and picture["camera"] in rig.cameras:
         return _camera(rig, topic, picture["camera"])
-    parts: dict[tuple[str, str], tuple[Side, Part]] = {
-        (side, part): (side, part) for side, part in rig.parts
-    }
-    for template in (topics.PART_JOINT_STATES, topics.COMMAND, topics.COMMAND_DRY):
-        body = topics.match(template, topic.name)
-        if body and (key := (body["side"], body["part"])) in parts:
-            return _body(rig, topic, *parts[key], measured=template == topics.PART_JOINT_STATES)
-    kind = "reset" if topic.name == topics.RESET else "device" if topic.type == _DEVICE else "other"
-    return RecordedTopic(topic, kind)
+    for side, part in rig.parts:
+        if topic.name == topics.PART_JOINT_STATES.format(side=side, part=part):
+            return _body(rig, topic, side, part, measured=True)
+        for template in (topics.COMMAND, topics.COMMAND_DRY):
+            if topic.name == template.format(side=side, part=part):
+                return _body(rig, topic, side, part, measured=False)
+    if topic.name == topics.RESET:
+        return RecordedTopic(topic, "reset")
+    if topic.type == _DEVICE:
+        return RecordedTopic(topic, "device")
+    return RecordedTopic(topic, "other")
 
 
 def _camera(rig: Rig, topic: BagTopic, camera: str) -> RecordedTopic:
@@ -39,15 +41,23 @@ def _camera(rig: Rig, topic: BagTopic, camera: str) -> RecordedTopic:
 def _body(rig: Rig, topic: BagTopic, side: Side, part: Part, measured: bool) -> RecordedTopic:
     limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
     claim_hz = _state_hz(rig, side, part) if measured else rig.motion.rate_hz
-    lower = np.asarray(limits.lower, float)
-    upper = np.asarray(limits.upper, float)
-    kind = "state" if measured else "command"
-    joints = rig.joint_names(side, part)
     return RecordedTopic(
-        topic, kind, f"{side} {part}", claim_hz, joints, lower, upper, counted=True
+        topic,
+        kind="state" if measured else "command",
+        of=f"{side} {part}",
+        claim_hz=claim_hz,
+        joints=rig.joint_names(side, part),
+        lower=np.asarray(limits.lower, float),
+        upper=np.asarray(limits.upper, float),
+        counted=True,
     )
 
 
 def _state_hz(rig: Rig, side: Side, part: Part) -> float | None:
+    """Rate of the joint states of a part; None where it has neither simulation nor device."""
+    if rig.sim:
+        return rig.sim.joint_state_hz
     device = rig.device(side, part)
-    return rig.sim.joint_state_hz if rig.sim else device and device.rate_hz
+    if device is None:
+        return None
+    return device.rate_hz

@@ -1,4 +1,4 @@
-"""One episode while it is recorded: its bag, its card, and what is to be said of it."""
+"""One episode while it is recorded: its bag, its card and its verdict."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from xlvla_data.recorder.stream_statistics import RecordedTopic, StreamStatistic
 from xlvla_data.verdict import Issue, Span, Verdict, judge
 
 LIVE_S = 20.0
-"""The live verdict is on the last so many seconds."""
+"""The live verdict is on the messages of the last seconds, this many."""
 
 LEAP_NS = 3600 * SECOND
-"""A stamp so far from the ones before is of another clock: the verdict says it, and the duration is
-without it.
+"""A stamp that is so far from the ones before is of another clock: the verdict reports it, and the
+duration leaves it out.
 """
 
 CLOSE_S = 5.0
@@ -34,7 +34,14 @@ CLOSE_S = 5.0
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """A serialised message of a stream: when it came and when it was sent [ns]."""
+    """A serialised message of a stream.
+
+    Args:
+        log_ns: when it came.
+        sent_ns: when it was sent.
+        sequence: number that its publisher gave it.
+        raw_picture: it is to be compressed on the way to the bag.
+    """
 
     stream: RecordedTopic
     data: bytes
@@ -65,10 +72,10 @@ class Recording:
         self.card.write(folder)
         self._statistics = {stream.topic.name: StreamStatistics(stream) for stream in streams}
         self._lock = threading.Lock()
-        self.spool = Spool(
-            BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes
-        )
-        self._first_ns = self._last_ns = 0
+        writer = BagWriter(folder, [stream.topic for stream in streams], distro)
+        self.spool = Spool(writer, least_free_bytes)
+        self._first_ns = 0
+        self._last_ns = 0
         self._resets = 0
 
     @property
@@ -77,94 +84,109 @@ class Recording:
         return (self._last_ns - self._first_ns) / SECOND
 
     def take(self, received: Sequence[ReceivedMessage]) -> None:
-        """Messages as they came; those from before the episode are of topics that are said once."""
+        """Messages as they came; those from before the episode are of topics that are published
+        once, and get the episode's beginning as their log time.
+        """
         with self._lock:
             for message in received:
                 self._note(message)
-        logs = [max(message.log_ns, self._began_ns) for message in received]
-        self.spool.put(
-            [
-                Item(
-                    message.stream.topic.name,
-                    message.data,
-                    log_ns,
-                    message.sent_ns,
-                    message.sequence,
-                    message.raw_picture,
-                )
-                for message, log_ns in zip(received, logs, strict=True)
-            ]
-        )
+        items: list[Item] = []
+        for message in received:
+            item = Item(
+                topic=message.stream.topic.name,
+                data=message.data,
+                log_ns=max(message.log_ns, self._began_ns),
+                sent_ns=message.sent_ns,
+                sequence=message.sequence,
+                raw_picture=message.raw_picture,
+            )
+            items.append(item)
+        self.spool.put(items)
 
     def _note(self, message: ReceivedMessage) -> None:
-        if message.log_ns < self._began_ns and message.stream.kind != "device":
+        """Adds a message to the statistics of its stream."""
+        stream = message.stream
+        # What was published before the episode is no part of it; a device's status still holds
+        if message.log_ns < self._began_ns and stream.kind != "device":
             return
-        statistics = self._statistics[message.stream.topic.name]
+        statistics = self._statistics[stream.topic.name]
         try:
-            stamp_ns = header_ns(message.stream.topic.type, message.data)
-            statistics.add(
-                message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence
-            )
+            header_stamp_ns = header_ns(stream.topic.type, message.data)
+            stamp_ns = header_stamp_ns or message.log_ns
+            statistics.add(message.data, stamp_ns, message.log_ns, message.sequence)
         except (struct.error, IndexError, ValueError):
             statistics.complain("a message cannot be read")
             return
-        if (
-            message.stream.claim_hz
-            and stamp_ns
-            and (not self._first_ns or abs(stamp_ns - self._last_ns) < LEAP_NS)
-        ):
-            self._first_ns = self._first_ns or stamp_ns
-            self._last_ns = max(self._last_ns, stamp_ns)
-        self._resets += message.stream.kind == "reset"
+        if stream.claim_hz and header_stamp_ns:
+            self._extend(header_stamp_ns)
+        if stream.kind == "reset":
+            self._resets += 1
+
+    def _extend(self, stamp_ns: int) -> None:
+        """Lets the episode last until this stamp, unless it is of another clock."""
+        first = not self._first_ns
+        if not first and abs(stamp_ns - self._last_ns) >= LEAP_NS:
+            return
+        if first:
+            self._first_ns = stamp_ns
+        self._last_ns = max(self._last_ns, stamp_ns)
 
     def verdict(self, live: bool = False) -> Verdict:
-        """On what came so far, or of it the newest seconds."""
+        """On all messages so far, or, `live`, on those of the last seconds."""
         now_ns = time.time_ns()
-        began_ns = max(self._began_ns, now_ns - round(LIVE_S * SECOND)) if live else self._began_ns
+        began_ns = self._began_ns
+        since_ns = 0
+        if live:
+            began_ns = max(began_ns, now_ns - round(LIVE_S * SECOND))
+            since_ns = began_ns
         with self._lock:
-            tracks = [
-                statistics.track(began_ns if live else 0)
-                for statistics in self._statistics.values()
-            ]
-        span = Span(began_ns, now_ns)
-        verdict = judge(tracks, span)
+            tracks = [statistics.track(since_ns) for statistics in self._statistics.values()]
+        verdict = judge(tracks, Span(began_ns, now_ns))
         return verdict.beside(self._own_issues())
 
     def _own_issues(self) -> list[Issue]:
         """What is wrong with the recording itself."""
-        found = []
+        issues: list[Issue] = []
         if self.spool.fault:
-            found.append(Issue("red", self.spool.fault))
-        found += [
-            Issue("red", f"{topic}: {line}") for topic, line in dict(self.spool.unreadable).items()
-        ]
+            issues.append(Issue("red", self.spool.fault))
+        # A copy, since the bag's thread adds to it
+        for topic, line in dict(self.spool.unreadable).items():
+            issues.append(Issue("red", f"{topic}: {line}"))
         if self.spool.dropped:
-            found.append(Issue("red", f"{self.spool.dropped} messages were not written"))
+            issues.append(Issue("red", f"{self.spool.dropped} messages were not written"))
         if self._resets:
-            found.append(Issue("red", "the simulation was reset during the episode"))
-        return found
+            issues.append(Issue("red", "the simulation was reset during the episode"))
+        return issues
 
     def finish(self, why: str, also: Sequence[Issue] = (), **changes: Any) -> EpisodeCard:
-        """Ends the bag and judges all of it, with what was found elsewhere; the card as it is on
-        the disk, or would be were there space.
+        """Ends the bag and judges all of it, with the issues in `also`.
+
+        Returns the card as it is on the disk, or would be if there were space.
         """
         ended_ns = time.time_ns()
+        issues = list(also)
         closed = self.spool.close(CLOSE_S)
-        hangs = [] if closed else [Issue("red", "the disk hangs, so the bag could not be ended")]
-        verdict = self.verdict().beside([*also, *hangs])
-        results = {
-            "verdict": verdict.colour,
-            "findings": verdict.lines,
-            "figures": dict(verdict.figures),
-        }
-        times = {"ended_ns": ended_ns, "duration_s": round(self.duration_s, 3)}
-        self.card = replace(self.card, state="stopped", why=why, **results, **times, **changes)
+        if not closed:
+            issues.append(Issue("red", "the disk hangs, so the bag could not be ended"))
+        verdict = self.verdict().beside(issues)
+        self.card = replace(
+            self.card,
+            state="stopped",
+            why=why,
+            verdict=verdict.colour,
+            findings=verdict.lines,
+            figures=dict(verdict.figures),
+            ended_ns=ended_ns,
+            duration_s=round(self.duration_s, 3),
+            **changes,
+        )
         if closed:
             self._write_card()
         return self.card
 
     def _write_card(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk is among the findings already
+        # A full disk is among the findings already
+        with contextlib.suppress(OSError):
             self.card.write(self.folder)
 
     def relabel(self, **changes: Any) -> None:

@@ -1,5 +1,5 @@
-"""Makes whole again what a killed recorder left behind, or what was damaged since; what cannot be
-read is kept beside it.
+"""Repairs bags that a killed recorder left behind or that were damaged since; a file that holds
+more than could be read is kept beside the repaired one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from mcap.records import Metadata
 
 from xlvla import files
 from xlvla.errors import XlvlaError
 from xlvla_data.bag import scan
-from xlvla_data.bag.card import read_episode_card
-from xlvla_data.bag.layout import METADATA, BagTopic, FileFacts, as_yaml, information
+from xlvla_data.bag.card import EpisodeCard, read_episode_card
+from xlvla_data.bag.layout import METADATA, FileFacts, as_yaml, information
 from xlvla_data.bag.mcap_file import McapFile
 from xlvla_data.bag.parts import PACKED, description, parts
 from xlvla_data.bag.reader import Bag, bags, kept_for_us
@@ -38,6 +37,7 @@ class Reading:
     Attributes:
         counts: messages by topic.
         losses: what was not read.
+        first_ns, last_ns: log times of the earliest and the latest message.
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -48,13 +48,16 @@ class Reading:
     @property
     def lost(self) -> list[str]:
         """What was not read, a line each."""
-        return [
-            *self.losses.lines,
-            *(["its end is cut off in the midst of a record"] if self.losses.torn else []),
-        ]
+        lines = self.losses.lines
+        if self.losses.torn:
+            lines.append("its end is cut off in the midst of a record")
+        return lines
 
     def add(self, message: scan.Raw) -> None:
-        self.first_ns = min(self.first_ns, message.log_ns) if self.counts else message.log_ns
+        """Counts a message."""
+        if not self.counts:
+            self.first_ns = message.log_ns
+        self.first_ns = min(self.first_ns, message.log_ns)
         self.last_ns = max(self.last_ns, message.log_ns)
         self.counts[message.topic] += 1
 
@@ -64,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of a bag that nobody closed: repaired or not, and a line on it."""
+    """The repair of a bag that was not closed: whether it was repaired, and a line on it."""
 
     folder: Path
     repaired: bool
@@ -72,8 +75,8 @@ class Attempt:
 
 
 def repair(folder: Path) -> str:
-    """Makes a bag whole with everything that can still be read; what was done, '' where there was
-    nothing to do.
+    """Makes a bag whole with everything that can still be read; returns a line on what was done, ''
+    where there was nothing to do.
 
     A file that is whole stays as it is. One that is not is written anew; where it holds anything
     that could not be read, or is of another recorder, it is kept with `.damaged` behind its name.
@@ -100,10 +103,12 @@ def repair_all(folder: Path) -> Iterator[Attempt]:
         try:
             if not all(contents.own for contents in Bag(path).contents):
                 continue
-            if line := repair(path):
-                yield Attempt(path, True, line)
+            line = repair(path)
         except XlvlaError as error:
             yield Attempt(path, False, str(error))
+            continue
+        if line:
+            yield Attempt(path, True, line)
 
 
 def _repaired(folder: Path) -> str:
@@ -138,8 +143,10 @@ def _read(part: Path, contents: scan.Contents) -> Reading:
 
 
 def _mend(part: Path, contents: scan.Contents, reading: Reading) -> str:
-    """Writes a file anew and puts it in its place; its name."""
-    if not reading.counts and not (contents.own and not reading.lost):
+    """Writes a file anew, without compression, and puts it in its place; returns its name."""
+    # A recorder that was killed before the first flush leaves a file without messages
+    empty_but_whole = contents.own and not reading.lost
+    if not reading.counts and not empty_but_whole:
         raise XlvlaError(f"{part}: no message of it can be read; it is left as it is")
     if contents.foreign_encodings:
         known = ", ".join(sorted(contents.foreign_encodings))
@@ -148,10 +155,9 @@ def _mend(part: Path, contents: scan.Contents, reading: Reading) -> str:
             "it is"
         )
     place = part.with_suffix("") if part.suffix in PACKED else part
-    keep = place != part or reading.lost or not contents.own
-    for left in place.parent.glob(
-        f".{place.name}.*.new"
-    ):  # of a repair that was killed; nobody else is at it now
+    packed = place != part
+    # Left by a repair that was killed: the lock says that no other is at it now
+    for left in place.parent.glob(f".{place.name}.*.new"):
         left.unlink()
     with files.replacing(place) as fresh:
         _write(part, contents, fresh)
@@ -160,15 +166,17 @@ def _mend(part: Path, contents: scan.Contents, reading: Reading) -> str:
             raise XlvlaError(
                 f"{part}: what was written anew holds less than could be read; it is left as it is"
             )
-        if keep:
+        if packed or reading.lost or not contents.own:
             _keep(part)
-    if place != part:
+    if packed:
         part.unlink()
     return place.name
 
 
 def _write(part: Path, contents: scan.Contents, fresh: Path) -> None:
-    topics = list({topic.name: topic for topic in contents.topics.values()}.values())
+    # Channels of one topic become one
+    by_name = {topic.name: topic for topic in contents.topics.values()}
+    topics = list(by_name.values())
     writer = McapFile(fresh, topics)
     for chunk in scan.messages(part, contents, scan.Losses()):
         for message in chunk:
@@ -176,15 +184,13 @@ def _write(part: Path, contents: scan.Contents, fresh: Path) -> None:
                 message.topic, message.data, message.log_ns, message.sent_ns, message.sequence
             )
         writer.flush()
-    writer.close(
-        lambda: Metadata(
-            "rosbag2", {"serialized_metadata": as_yaml(_information(part, writer, topics))}
-        )
-    )
 
+    def notes() -> Metadata:
+        facts = FileFacts(part.name, writer.counts, *writer.span_ns)
+        document = information([facts], topics, _distro())
+        return Metadata("rosbag2", {"serialized_metadata": as_yaml(document)})
 
-def _information(part: Path, writer: McapFile, topics: list[BagTopic]) -> dict[str, Any]:
-    return information([FileFacts(part.name, writer.counts, *writer.span_ns)], topics, _distro())
+    writer.close(notes)
 
 
 def _keep(path: Path) -> Path:
@@ -196,22 +202,29 @@ def _keep(path: Path) -> Path:
         kept = path.with_name(f"{path.name}{DAMAGED}{number}")
     try:
         os.link(path, kept)
-    except OSError:  # a file system without links
+    # A file system without links
+    except OSError:
         with files.replacing(kept) as fresh:
             shutil.copyfile(path, fresh)
     return kept
 
 
 def _what_was_read(part: Path, name: str, contents: scan.Contents, reading: Reading) -> str:
-    count = reading.counts.total()
-    of = f" of {contents.expected}" if contents.expected is not None else ""
+    """A line on a file that was written anew: how much it holds, what is lost, what was kept."""
+    count = f"{reading.counts.total()}"
+    if contents.expected is not None:
+        count += f" of {contents.expected}"
+    line = f"{name} is whole again with {count} messages"
+    if reading.lost:
+        line += f", {'; '.join(reading.lost[:3])}"
     kept = sorted(path.name for path in part.parent.glob(f"{part.name}{DAMAGED}*"))
-    beside = f"; what it was is in {kept[-1]}" if kept else ""
-    why = f", {'; '.join(reading.lost[:3])}" if reading.lost else ""
-    return f"{name} is whole again with {count}{of} messages{why}{beside}"
+    if kept:
+        line += f"; what it was is in {kept[-1]}"
+    return line
 
 
 def _describe(folder: Path, bag: Bag, facts: list[FileFacts]) -> None:
+    """Writes `metadata.yaml`, and keeps the one that is there."""
     if (folder / METADATA).is_file():
         _keep(folder / METADATA)
     document = information(facts, list(bag.topics.values()), _distro())
@@ -221,56 +234,66 @@ def _describe(folder: Path, bag: Bag, facts: list[FileFacts]) -> None:
 
 
 def _distro() -> str:
+    """ROS's name of this installation; '' where there is none."""
     return os.environ.get("ROS_DISTRO", "")
 
 
 def _correct_card(folder: Path, lost: list[str]) -> None:
-    """Says on the card what nobody could say while it was recorded, and what was lost since."""
+    """Completes the card of an episode whose recorder was killed, and notes what was lost since."""
     try:
         card = read_episode_card(folder)
-    except XlvlaError:  # a bag of somebody else's
+    # A bag of another recorder
+    except XlvlaError:
         return
-    own = [Issue("yellow", f"it was damaged and repaired: {line}") for line in lost]
-    changes: dict[str, Any] = {}
+    issues: list[Issue] = []
     if card.state == "recording":
-        own.insert(0, Issue("yellow", KILLED))
+        issues.append(Issue("yellow", KILLED))
         about = description(folder)
         began_ns = about["starting_time"]["nanoseconds_since_epoch"]
-        spent_ns = about["duration"]["nanoseconds"]
-        changes = {
-            "state": "stopped",
-            "why": KILLED,
-            "began_ns": began_ns,
-            "ended_ns": began_ns + spent_ns,
-        }
-    if not own:
-        return
-    replace(card, **changes, **_judged(folder, own, card.verdict, card.findings)).write(folder)
+        duration_ns = about["duration"]["nanoseconds"]
+        card = replace(
+            card,
+            state="stopped",
+            why=KILLED,
+            began_ns=began_ns,
+            ended_ns=began_ns + duration_ns,
+        )
+    for line in lost:
+        issues.append(Issue("yellow", f"it was damaged and repaired: {line}"))
+    if issues:
+        _judged(folder, card, issues).write(folder)
 
 
-def _judged(folder: Path, own: list[Issue], colour: str, before: list[Any]) -> dict[str, Any]:
-    """The verdict on what is there now, beside what was found before."""
+def _judged(folder: Path, card: EpisodeCard, issues: list[Issue]) -> EpisodeCard:
+    """The card with the verdict on what is there now, the issues of the repair and the earlier
+    findings.
+    """
     from xlvla_data.recorder.late_verdict import judged
 
-    earlier = [
-        Issue(word, line)
-        for word, _, line in (str(each).partition(": ") for each in before)
-        if word in COLOURS
-    ]
+    earlier = _earlier_issues(card)
     try:
-        verdict, seconds = judged(Bag(folder))
+        verdict, duration_s = judged(Bag(folder))
     except XlvlaError:
-        own = [
-            *own,
-            Issue("yellow", "its rig is not known here, so what is left of it was not judged"),
-        ]
-        verdict = Verdict((), {}).beside([*own, *earlier])
-        worst = max(verdict.colour, colour or "green", key=COLOURS.index)
-        return {"verdict": worst, "findings": verdict.lines}
-    verdict = verdict.beside([*own, *earlier])
-    return {
-        "verdict": verdict.colour,
-        "findings": verdict.lines,
-        "figures": dict(verdict.figures),
-        "duration_s": round(seconds, 3),
-    }
+        unjudged = "its rig is not known here, so what is left of it was not judged"
+        issues = [*issues, Issue("yellow", unjudged)]
+        verdict = Verdict((), {}).beside([*issues, *earlier])
+        worst = max(verdict.colour, card.verdict or "green", key=COLOURS.index)
+        return replace(card, verdict=worst, findings=verdict.lines)
+    verdict = verdict.beside([*issues, *earlier])
+    return replace(
+        card,
+        verdict=verdict.colour,
+        findings=verdict.lines,
+        figures=dict(verdict.figures),
+        duration_s=round(duration_s, 3),
+    )
+
+
+def _earlier_issues(card: EpisodeCard) -> list[Issue]:
+    """The findings on a card, 'red: ...', as issues."""
+    issues: list[Issue] = []
+    for finding in card.findings:
+        colour, _, line = str(finding).partition(": ")
+        if colour in COLOURS:
+            issues.append(Issue(colour, line))
+    return issues

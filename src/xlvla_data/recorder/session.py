@@ -30,7 +30,8 @@ class Session:
         path = self.folder / f"episode_{self._count:06d}"
         try:
             path.mkdir(parents=True)
-            if (free_gb := shutil.disk_usage(path).free / 1e9) < self._least_free_gb:
+            free_gb = shutil.disk_usage(path).free / 1e9
+            if free_gb < self._least_free_gb:
                 path.rmdir()
                 raise XlvlaError(
                     f"{free_gb:.2f} GB are left on the disk of {path}, recorder.least_free_gb is "
@@ -42,12 +43,13 @@ class Session:
         return path
 
     def toggle_discarded(self, path: Path) -> Path:
-        """Puts an episode aside, or back; where it is then."""
-        back = path.parent.name == DISCARDED
-        there = (path.parents[1] if back else path.parent / DISCARDED) / path.name
-        there.parent.mkdir(exist_ok=True)
-        path.rename(there)
-        return there
+        """Moves an episode to the folder of discarded ones, or back; returns where it is then."""
+        discarded = path.parent.name == DISCARDED
+        folder = path.parents[1] if discarded else path.parent / DISCARDED
+        folder.mkdir(exist_ok=True)
+        moved = folder / path.name
+        path.rename(moved)
+        return moved
 
 
 def _free(path: Path) -> Path:
@@ -55,5 +57,6 @@ def _free(path: Path) -> Path:
     number = 1
     free = path
     while free.exists():
-        number, free = number + 1, path.with_name(f"{path.name}_{number}")
+        free = path.with_name(f"{path.name}_{number}")
+        number += 1
     return free

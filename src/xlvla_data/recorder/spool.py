@@ -20,21 +20,22 @@ from xlvla_data.bag.picture import compressed
 from xlvla_data.bag.writer import BagWriter
 
 FLUSH_S = 0.5
-"""How often a bag is brought to the disk: what a killed process loses at most, with what its queue
-holds.
+"""How often a bag is flushed to the disk: a killed process loses no more than that and its queue.
 """
 
 MOST_BYTES = 128 << 20
-"""So much may wait for a slow disk."""
+"""Most that may wait for a slow disk."""
 
-GIVEN_WAY = 10
-"""How much nicer the writing thread is than those that listen."""
+NICENESS = 10
+"""Of the writing thread, so that the subscribing threads go first."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A serialised message for a topic of the bag; a raw picture where it is to be compressed on
-    the way.
+    """A serialised message for a topic of the bag.
+
+    Args:
+        raw_picture: it is compressed on the way.
     """
 
     topic: str
@@ -49,9 +50,9 @@ class Spool:
     """A bag's writer in a thread.
 
     Attributes:
-        fault: why nothing is written any more, '' while all is well.
+        fault: why nothing is written any more; '' while all is well.
         dropped: messages that were not written.
-        unreadable: what was wrong with the first picture of a topic that could not be written.
+        unreadable: by topic, what was wrong with the first picture that could not be written.
         written: bytes on the disk.
     """
 
@@ -78,28 +79,33 @@ class Spool:
         """Takes messages; never waits. Where too much waits already, they are dropped and it is the
         disk's `fault`.
         """
-        size = sum(len(item.data) for item in items)
         if self.waiting > 1:
-            self.fault = self.fault or f"the disk is too slow: {self._waiting >> 20} MB wait for it"
+            self._fail(f"the disk is too slow: {self._waiting >> 20} MB wait for it")
         if self.fault:
             self.dropped += len(items)
             return
-        self._account(size)
+        self._account(sum(len(item.data) for item in items))
         self._queue.put(items)
 
     def close(self, timeout_s: float) -> bool:
-        """Ends the bag; whether that came about in time. A disk that hangs is left to itself."""
+        """Ends the bag; returns whether it ended in time. A disk that hangs is left to itself."""
         self._queue.put(None)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def _fail(self, fault: str) -> None:
+        """The first fault counts."""
+        if not self.fault:
+            self.fault = fault
 
     def _account(self, size: int) -> None:
         with self._lock:
             self._waiting += size
 
     def _work(self) -> None:
+        """Writes until the queue ends; flushes every `FLUSH_S`, also when nothing comes."""
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVEN_WAY)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         due = time.monotonic() + FLUSH_S
         while True:
             with contextlib.suppress(queue.Empty):
@@ -122,13 +128,12 @@ class Spool:
         self._account(-sum(len(item.data) for item in items))
 
     def _add(self, item: Item) -> None:
+        data = item.data
         try:
-            data = compressed(item.data) if item.raw_picture else item.data
-        except (
-            XlvlaError,
-            struct.error,
-            ValueError,
-        ) as error:  # a picture that is none, or is cut off
+            if item.raw_picture:
+                data = compressed(data)
+        # The picture has another encoding or is cut off
+        except (XlvlaError, struct.error, ValueError) as error:
             self.unreadable.setdefault(item.topic, plain(error))
             self.dropped += 1
             return
@@ -139,15 +144,14 @@ class Spool:
         self.written = self._writer.file.end
         free = shutil.disk_usage(self._writer.folder).free
         if free < self._least_free:
-            left = (
-                f"{free / 1e9:.2f} GB are left, recorder.least_free_gb is "
-                f"{self._least_free / 1e9:g}"
+            self._fail(
+                f"the disk is nearly full: {free / 1e9:.2f} GB are left, "
+                f"recorder.least_free_gb is {self._least_free / 1e9:g}"
             )
-            self.fault = self.fault or f"the disk is nearly full: {left}"
 
     def _try(self, do: Callable[[], None]) -> None:
         """A failure of the disk ends the episode, not the recorder."""
         try:
             do()
         except OSError as error:
-            self.fault = self.fault or f"the disk failed: {error.strerror}"
+            self._fail(f"the disk failed: {error.strerror}")

@@ -15,14 +15,13 @@ from xlvla_data.bag.picture import fingerprint
 from xlvla_data.verdict import Kind, Track
 
 ERROR = 2
-"""Level of a DiagnosticStatus, its first byte, from which on a device does not do what it is told.
-"""
+"""Level of a DiagnosticStatus, its first byte, from which on a device does not follow commands."""
 
 MOST_FAULTS = 20
-"""Different lines about one stream."""
+"""Lines about one stream; further ones are left out."""
 
 STAMP_BYTES = 12
-"""A message's beginning, with its stamp, which two pictures do not share."""
+"""A message's beginning with its stamp, which differs between equal pictures."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class RecordedTopic:
     """A recorded topic, and what the rig specifies for it; see `Track`.
 
     Args:
-        counted: one node says it, so that its sequence numbers tell what was lost.
+        counted: one node publishes it, so that gaps in its sequence numbers are lost messages.
     """
 
     topic: BagTopic
@@ -56,78 +55,86 @@ class StreamStatistics:
         self._positions = Positions()
         self._order = list[int]()
         self._names: tuple[str, ...] = ()
-        self._sequence = self._lost = 0
+        self._sequence = 0
+        self._lost = 0
         self._faults: dict[str, None] = {}
 
     def add(self, data: bytes, stamp_ns: int, log_ns: int, sequence: int) -> None:
-        """A message, as it came; one that cannot be read raises before anything of it is kept."""
+        """Takes a message; one that cannot be read raises before anything of it is kept."""
         if self.stream.kind in ("state", "command"):
             self._pose(data)
         elif self.stream.kind == "camera":
             self._prints.append(fingerprint(data[STAMP_BYTES:]))
         elif self.stream.kind == "device" and data[START] >= ERROR:
+            # A DiagnosticStatus: level, name, message
             _, name_end = read_text(data, START + 1)
-            self.complain(read_text(data, name_end)[0])
+            message, _ = read_text(data, name_end)
+            self.complain(message)
         self._stamps.append(stamp_ns)
         self._logs.append(log_ns)
         self._count(sequence)
 
     def complain(self, line: str) -> None:
-        """Something is wrong with the stream; the first few things are kept."""
+        """Keeps a line on what is wrong with the stream, up to `MOST_FAULTS` different ones."""
         if len(self._faults) < MOST_FAULTS:
             self._faults[plain(line)] = None
 
     def track(self, since_ns: int = 0) -> Track:
         """What came from this log time on."""
         stream = self.stream
-        width = len(self.stream.joints)
         first = bisect.bisect_left(self._logs, since_ns)
-        stamps, logs, prints = (
-            np.array(column[first:], np.int64)
-            for column in (self._stamps, self._logs, self._prints)
+        width = len(stream.joints)
+        values = np.zeros((0, 0))
+        if width:
+            values = np.array(self._values[first * width :]).reshape(-1, width)
+        return Track(
+            name=stream.topic.name,
+            kind=stream.kind,
+            of=stream.of,
+            stamps=np.array(self._stamps[first:], np.int64),
+            logs=np.array(self._logs[first:], np.int64),
+            claim_hz=stream.claim_hz,
+            values=values,
+            lower=stream.lower,
+            upper=stream.upper,
+            prints=np.array(self._prints[first:], np.int64),
+            noiseless=stream.noiseless,
+            lost=self._lost,
+            faults=tuple(self._faults),
         )
-        values = (
-            np.array(self._values[first * width :]).reshape(-1, width)
-            if width
-            else np.zeros((0, 0))
-        )
-        limits = {
-            "lower": stream.lower,
-            "upper": stream.upper,
-            "lost": self._lost,
-            "faults": tuple(self._faults),
-        }
-        columns = {
-            "values": values,
-            "prints": prints,
-            "claim_hz": stream.claim_hz,
-            "noiseless": stream.noiseless,
-        }
-        return Track(stream.topic.name, stream.kind, stream.of, stamps, logs, **columns, **limits)
 
     def _count(self, sequence: int) -> None:
-        """A number that is not the next one is of lost messages, or of another publisher where it
-        is smaller.
+        """Counts lost messages by the gaps in the sequence numbers; a smaller number is of another
+        publisher.
         """
         if self.stream.counted and 0 < self._sequence < sequence:
             self._lost += sequence - self._sequence - 1
         self._sequence = sequence
 
     def _pose(self, data: bytes) -> None:
-        """Positions in the rig's order; NaN for those it does not have."""
+        """Keeps positions in the rig's order; NaN for those the message does not have."""
         values = self._positions(data)
         if self._positions.names != self._names:
             self._meet(self._positions.names)
         if len(values) != len(self._names):
             self.complain(f"{len(self._names)} joints are named but {len(values)} positions given")
             values = np.full(len(self._names), np.nan)
-        self._values.frombytes(np.append(values, np.nan)[self._order].tobytes())
+        # Index -1, of a joint that is missing, is the NaN at the end
+        ordered = np.append(values, np.nan)[self._order]
+        self._values.frombytes(ordered.tobytes())
 
     def _meet(self, names: tuple[str, ...]) -> None:
+        """Learns where the rig's joints are in messages with these names."""
         self._names = names
-        self._order = [names.index(joint) if joint in names else -1 for joint in self.stream.joints]
-        if missing := [joint for joint in self.stream.joints if joint not in names]:
-            self.complain(
-                f"lacks {', '.join(missing[:3])}"
-                + (f" and {len(missing) - 3} more" if missing[3:] else "")
-            )
+        self._order = []
+        missing: list[str] = []
+        for joint in self.stream.joints:
+            if joint in names:
+                self._order.append(names.index(joint))
+            else:
+                self._order.append(-1)
+                missing.append(joint)
+        if missing:
+            line = f"lacks {', '.join(missing[:3])}"
+            others = len(missing) - 3
+            self.complain(f"{line} and {others} more" if others > 0 else line)
