@@ -89,7 +89,7 @@ class Guard:
         self.stale_s = stale_s
         self.counts: Counter[str] = Counter()
         self.following = False
-        self.session: str | None = None
+        self.session: int | None = None
         self.stopped: str | None = None
         self.measured = np.zeros(len(self.joints))
         self._names = set(joints)
@@ -150,7 +150,7 @@ class Guard:
             self._disengage()
 
     def offer(
-        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = ""
+        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: int = 0
     ) -> None:
         """Takes a command, rad by joint, of an age told by one clock; raises Refused with the
         reason.
@@ -226,7 +226,7 @@ class Guard:
             + (f" and {len(missing) - 1} more" if missing[1:] else ""),
         )
 
-    def _take(self, values: np.ndarray, stamp_s: float, now_s: float, session: str) -> None:
+    def _take(self, values: np.ndarray, stamp_s: float, now_s: float, session: int) -> None:
         if not self._anchored:
             raise Refused("no device", "the device has not been reached yet")
         if self.stopped is not None:

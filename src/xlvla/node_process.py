@@ -62,7 +62,14 @@ class Running:
 def stopped_process(pid: int) -> bool:
     """Whether a process stands still because somebody stopped it (SIGSTOP, Ctrl-Z, a debugger)."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return process_statistics(pid)[0] in "Tt"
     except OSError:
         return False
-    return state in "Tt"
+
+
+def process_statistics(pid: int) -> list[str]:
+    """What Linux says of a process, from its state on (proc(5), `/proc/PID/stat`); OSError where
+    there is none.
+    """
+    text = Path(f"/proc/{pid}/stat").read_text()
+    return text.rpartition(")")[2].split()  # its name may have spaces and brackets

@@ -89,6 +89,8 @@ def _literal(known: tuple, value: Any, where: str, faults: list[str]) -> Any:
 
 
 def _tuple(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
+    if isinstance(value, (list, tuple)) and kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
     if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
         faults.append(f"{where}: expected {len(kinds)} numbers, got {_show(value)}")
         return _BAD

@@ -34,8 +34,12 @@ COMMAND = "/{side}/{part}/command"
 COMMAND_DRY = "/{side}/{part}/command_dry"
 DEVICE = "/{side}/{part}/device"
 RECOVER = "/{side}/{part}/recover"
+COMMAND_ORIGIN = ("session", "reset")
+"""Names in a command that are no joints, see `xlvla.ros.command_session`."""
 TACTILE = "/{side}/hand/tactile"
 CHUNK = "/{side}/chunk"
+CHUNK_OF = "/{side}/chunk/{source}"
+RELATIVE_CHUNK = "/{side}/relative_chunk"
 
 # Policy
 LATENT = "/policy/latent"

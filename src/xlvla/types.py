@@ -18,6 +18,10 @@ FINGERS: tuple[Finger, ...] = get_args(Finger)
 Part = Literal["arm", "hand"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
+Source = Literal["policy", "teleop", "replay"]
+"""Who sends chunks under its own name."""
+SOURCES: tuple[Source, ...] = get_args(Source)
+
 CHUNK_FRAMES = 64
 """Frames of one action chunk in the paper (section 4); a policy has its own (`Policy.frames`)."""
 

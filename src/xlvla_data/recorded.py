@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -157,11 +157,20 @@ def _positions(messages: Sequence[Message]) -> SampledStream:
             values = read(message.content)
         except (struct.error, ValueError):
             raise XlvlaError(f"{_place(message)} is damaged or cut off") from None
-        names = names or read.names
-        rows.append(_row(message, names, read.names, values))
+        given, columns = _joint_columns(read.names)
+        names = names or given
+        values = values[columns] if len(values) == len(read.names) else np.zeros(0)
+        rows.append(_row(message, names, given, values))
     return SampledStream(
         _stamps(messages), np.array(rows, float).reshape(len(rows), len(names)), names
     )
+
+
+@cache
+def _joint_columns(names: tuple[str, ...]) -> tuple[tuple[str, ...], list[int]]:
+    """The joints among the names of a message, and their columns: a command has an origin, too."""
+    columns = [k for k, name in enumerate(names) if name not in topics.COMMAND_ORIGIN]
+    return tuple(names[k] for k in columns), columns
 
 
 def _joints(messages: Sequence[Message], numbers: str = "position") -> SampledStream:

@@ -132,7 +132,7 @@ class Link:
         return state
 
     def offer(
-        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: str = ""
+        self, command: Mapping[str, float], stamp_s: float, now_s: float, session: int = 0
     ) -> None:
         """A command for the guard, rad by joint name, of an age told by one clock; raises
         Refused.

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from xlvla import catalog
-from xlvla_policy.latent.metrics import RELEASED, bench, evaluate, mirror_mm
+from xlvla_policy.latent.metric import METRICS, RELEASED
+from xlvla_policy.latent.metrics import Metrics, bench, evaluate, mirror_mm
 
 HAND_SIDES = list(itertools.product(catalog.hands(), ("right", "left")))
 
@@ -71,3 +72,9 @@ def test_the_file_says_what_it_is_and_how_good(codec):
     assert measured.recon_tip_mm == pytest.approx(
         codec.card["metrics"]["all"]["recon_tip_mm"], rel=0.3
     )
+
+
+def test_the_table_prints_every_metric_that_is_measured():
+    assert tuple(metric.key for metric in METRICS) == tuple(Metrics.__dataclass_fields__)
+    units = {"rad": "rad", "mm": "mm", "deg": "deg", "pct": "%", "x": "x"}
+    assert all(metric.unit == units[metric.key.rpartition("_")[2]] for metric in METRICS)

@@ -30,22 +30,20 @@ MOVING = 3
 class Writer:
     """Somebody who commands the left arm: a node with a session of its own."""
 
-    def __init__(self, node, session=""):
+    def __init__(self, node, session=0):
         topic = topics.command("left", "arm")
         self._publisher = node.create_publisher(topic.type, topic.name, topic.qos)
-        self._message = convert.JointMessage(
-            rig_file.load("bimanual_emulated").joint_names("left", "arm")
-        )
-        self._frame = command_session.encode(session)
+        joints = rig_file.load("bimanual_emulated").joint_names("left", "arm")
+        self._message = command_session.CommandMessage(joints)
+        self._origin = command_session.Origin(session)
 
     @property
     def is_subscribed(self):
         return self._publisher.get_subscription_count() > 0
 
     def say(self, position, ahead_s=0.0):
-        self._publisher.publish(
-            self._message.fill(time.time_ns() + round(1e9 * ahead_s), position, frame=self._frame)
-        )
+        stamp_ns = time.time_ns() + round(1e9 * ahead_s)
+        self._publisher.publish(self._message.fill(stamp_ns, position, self._origin))
 
 
 class Floor:

@@ -324,7 +324,8 @@ def lift_from(bench, source, by):
     """The left elbow and fingers lifted from home within a second, as that source says."""
     joints = [name for part in ("arm", "hand") for name in bench.rig.joint_names("left", part)]
     way = np.linspace(bench.home("left"), lifted(bench, "left", by=by), 20)
-    bench.send(topics.chunk("left"), convert.trajectory(joints, way, bench.now_ns(), 20.0, source))
+    message = convert.trajectory(joints, way, bench.now_ns(), 20.0)
+    bench.send(topics.chunk("left", source), message)
 
 
 def test_only_one_source_drives_until_the_operator_names_another(bench):

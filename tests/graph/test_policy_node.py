@@ -49,7 +49,7 @@ class Robot:
         self._operator = operator
         self._publishers = dict[str, Any]()
         self.stamps = list[int]()
-        self._chunks = Reader(self.node, topics.chunk("left").history(100))
+        self._chunks = Reader(self.node, topics.chunk("left", "policy").history(100))
         camera = rig.cameras["front"]
         grey = np.full((240, 320, 3), 90, np.uint8)
         self.seen = camera_publisher.seen("front", camera)
@@ -283,9 +283,7 @@ def test_it_looks_on_while_it_thinks(slow):
 
 
 def test_what_was_thought_about_before_a_reset_is_not_published(slow):
-    slow.say(
-        topics.RESET, Header(stamp=convert.stamp(1), frame_id="start")
-    )  # who says it is found before it matters
+    slow.say(topics.RESET, Header(stamp=convert.stamp(1)))  # found before it matters
     time.sleep(0.5)
     slow.decides()
     for number in range(3):
@@ -294,7 +292,7 @@ def test_what_was_thought_about_before_a_reset_is_not_published(slow):
             slow.tell()
             time.sleep(0.05)
         began_ns = time.time_ns()
-        slow.say(topics.RESET, Header(stamp=convert.stamp(began_ns), frame_id=f"episode {number}"))
+        slow.say(topics.RESET, Header(stamp=convert.stamp(began_ns)))
         time.sleep(0.05)
         slow.chunks()
         (chunk, *_) = slow.until(slow.chunks, "no chunk comes")

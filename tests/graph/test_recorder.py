@@ -54,10 +54,9 @@ class Desk:
         self._status = Reader(operator.node, topics.RECORDER_STATUS)
         self._said: dict[str, Any] = {}
         self._chunks = {
-            side: operator.node.create_publisher(
-                topics.chunk(side).type, topics.chunk(side).name, topics.chunk(side).qos
-            )
+            side: operator.node.create_publisher(topic.type, topic.name, topic.qos)
             for side in rig.sides
+            for topic in [topics.chunk(side, "teleop")]
         }
 
     @property
@@ -113,7 +112,7 @@ class Desk:
             pose = np.array(list(self.rig.start(side).values()))
             rows = pose + np.sin(times)[:, None] * np.where(np.arange(len(pose)) == 3, 0.15, 0.0)
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
-            publisher.publish(convert.trajectory(names, rows, now_ns, CHUNK_HZ, "teleop"))
+            publisher.publish(convert.trajectory(names, rows, now_ns, CHUNK_HZ))
 
 
 def recorded_rig(folder: Path, **choices: Any) -> Rig:

@@ -24,6 +24,7 @@ from xlvla.device import DeviceConfig
 from xlvla.errors import XlvlaError
 from xlvla.rig import Station
 from xlvla.ros import convert, topics
+from xlvla.ros.command_session import CommandMessage, Origin, new_session
 from xlvla.ros.wiring import type_name
 from xlvla.run import own_domain
 from xlvla.types import CHUNK_HZ, PARTS
@@ -68,11 +69,9 @@ def episode(tmp_path_factory):
         [described(topic.name, type_name(topic), Qos(1, True, False)) for topic in said],
         "jazzy",
     )
-    messages = {
-        topic.name: convert.JointMessage(own.joint_names(side, part))
-        for side, part in own.parts
-        for topic in (topics.command(side, part), topics.joint_states(side, part))
-    }
+    states = {key: convert.JointMessage(own.joint_names(*key)) for key in own.parts}
+    commands = {key: CommandMessage(own.joint_names(*key)) for key in own.parts}
+    origin = Origin(new_session(), 10**9)
     for number in range(int(SECONDS * 100)):
         ns = 10**9 + number * 10**7
         for side, part in own.parts:
@@ -82,9 +81,13 @@ def episode(tmp_path_factory):
                 if part == "arm"
                 else path(side, number / 100)[split:]
             )
-            for topic in (topics.command(side, part), topics.joint_states(side, part)):
-                data = serialize_message(messages[topic.name].fill(ns, pose, pose, pose))
-                writer.add(topic.name, data, ns, ns)
+            measured = states[side, part].fill(ns, pose, pose, pose)
+            writer.add(topics.joint_states(side, part).name, serialize_message(measured), ns, ns)
+            command = commands[side, part].fill(ns, pose, origin)
+            if side == "right":  # as recorded before commands had fields for their origin
+                command = states[side, part].fill(ns, pose)
+                command.header.frame_id = "0123abcd/episode 3"
+            writer.add(topics.command(side, part).name, serialize_message(command), ns, ns)
     writer.flush()
     writer.close()
     joints = {

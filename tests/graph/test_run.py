@@ -128,7 +128,7 @@ def test_the_whole_rig_decides_and_moves_and_receives_the_operator(untrained):
     )
     with interruptible(), Session(rig, domain=own_domain()) as session:
         chunks = {
-            side: Reader(session.operator.node, topics.chunk(side).history(50))
+            side: Reader(session.operator.node, topics.chunk(side, "policy").history(50))
             for side in rig.sides
         }
         others = {

@@ -40,20 +40,18 @@ def _fresh_episode(bench, stop):
     stop.say(False)
 
 
-def stream(bench, sessions, start, speed, seconds, reset_id=""):
+def stream(bench, sessions, start, speed, seconds, reset_id=0):
     """Commands of all the sessions that move the right elbow evenly; the last one."""
     names = bench.rig.joint_names("right", "arm")
     position = start.copy()
-    message = convert.JointMessage(names)
+    message = command_session.CommandMessage(names)
     began_ns = bench.now_ns()
     while (passed_ns := bench.now_ns() - began_ns) < seconds * convert.SECOND:
         position[MOVING] = start[MOVING] + speed * passed_ns / convert.SECOND
         for session in sessions:
+            origin = command_session.Origin(session, reset_id)
             bench.send(
-                topics.command("right", "arm"),
-                message.fill(
-                    bench.now_ns(), position, frame=command_session.encode(session, reset_id)
-                ),
+                topics.command("right", "arm"), message.fill(bench.now_ns(), position, origin)
             )
         bench.pass_time(0.004)
     return position
@@ -71,7 +69,7 @@ def test_a_stop_brakes_a_simulated_arm_and_holds_it_whoever_commands(bench, stop
     bench.pass_time(0.5)
     held = bench.pose("right", "arm")
     assert held[MOVING] > start[MOVING] + 0.1
-    stream(bench, [session, "", command_session.new_session()], held, 0.5, 0.6)
+    stream(bench, [session, 0, command_session.new_session()], held, 0.5, 0.6)
     assert np.abs(bench.pose("right", "arm") - held).max() < 0.01
     stop.say(False)
     bench.until(
@@ -89,7 +87,7 @@ def test_a_stop_outlasts_a_new_episode(bench, stop, words):
     bench.session.operator.reset()
     bench.pass_time(0.1)
     held = bench.pose("right", "arm")
-    stream(bench, [""], held, 0.5, 0.4)
+    stream(bench, [0], held, 0.5, 0.4)
     assert np.abs(bench.pose("right", "arm") - held).max() < 0.01
 
 
@@ -118,7 +116,7 @@ def test_a_new_episode_is_anybodys_and_a_command_of_the_last_one_is_void(bench):
     bench.session.operator.reset()
     bench.pass_time(0.1)
     start = bench.pose("right", "arm")
-    stream(bench, [first], start, 0.3, 0.3, reset_id="start")
+    stream(bench, [first], start, 0.3, 0.3, reset_id=7)
     assert np.abs(bench.pose("right", "arm") - start).max() < 0.01
     wanted = stream(bench, [second], start, 0.3, 0.4)
     bench.until(

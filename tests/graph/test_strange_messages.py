@@ -363,7 +363,7 @@ def test_motion_takes_whatever_comes_and_plays_the_next_chunk(moved):
     home = list(rig.start("left").values())
 
     def chunk() -> None:
-        message = convert.trajectory(names, np.array([home] * 20), clock.now_ns(), 20.0, "test")
+        message = convert.trajectory(names, np.array([home] * 20), clock.now_ns(), 20.0)
         moved.say("motion", topics.chunk("left").name, type(message), message)
 
     moved.until(lambda: commands.newest() is not None, "motion plays no chunk any more", chunk)

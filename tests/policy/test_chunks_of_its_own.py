@@ -148,3 +148,24 @@ def test_weights_from_before_policies_had_a_rate_have_the_papers():
     document = json.loads(json.dumps(BASE.document()))
     del document["rate_hz"]
     assert from_document(document).rate_hz == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"frames": "fifty"}, "config.frames: expected a whole number"),
+        ({"framse": 50}, "unknown key 'framse'.*did you mean 'frames'"),
+        ({"sides": ["left", "middle"]}, "config.sides"),
+        ({"vision": {"crop": [0, 0, 1]}}, "config.vision.crop: expected 4 numbers"),
+    ],
+)
+def test_a_configuration_that_is_none_is_refused_by_its_field(changes, fault):
+    document = json.loads(json.dumps(BASE.document()))
+    with pytest.raises(ValueError, match=fault):
+        from_document({**document, **changes})
+
+
+def test_a_configuration_comes_back_from_json_as_it_was():
+    for name in ("pi0", "pi0_base", "tiny", "small"):
+        shape = preset(name)
+        assert from_document(json.loads(json.dumps(shape.document()))) == shape

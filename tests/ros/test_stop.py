@@ -1,4 +1,4 @@
-"""What is said on /motion/stop, and in whose session a command is."""
+"""What is said on /motion/stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import command_session, forms, stop
+from xlvla.ros import forms, stop
 
 
 def test_a_stop_and_its_end_come_back_as_they_were_said():
@@ -59,19 +59,3 @@ def test_a_devices_status_tells_who_stopped_it():
     assert forms.stopped_by(status) is None
     stop.mark(status, "operator")
     assert forms.stopped_by(status) == "operator" and len(status.values) == 2
-
-
-def test_sessions_are_of_eight_hexadecimal_digits_and_no_two_alike():
-    made = {command_session.new_session() for _ in range(100)}
-    assert len(made) == 100 and all(len(session) == 8 and int(session, 16) >= 0 for session in made)
-
-
-@pytest.mark.parametrize("reset_id", ["", "start", "episode 3", "a/b"])
-@pytest.mark.parametrize("session", ["", "0123abcd"])
-def test_session_and_reset_id_come_back_as_they_were_written(session, reset_id):
-    assert command_session.decode(command_session.encode(session, reset_id)) == (session, reset_id)
-
-
-def test_what_is_no_session_is_a_reset_id_as_before_there_were_sessions():
-    for frame in ("episode 3", "world", "0123ABCD", "0123abc", "0123abcde/x", "/", "/0123abcd"):
-        assert command_session.decode(frame) == ("", frame)

@@ -227,9 +227,8 @@ def test_while_somebody_else_drives_the_clutch_does_not_close(graph):
     publisher = graph.operator.node.create_publisher(
         topics.SOURCE.type, topics.SOURCE.name, topics.SOURCE.qos
     )
-    chunks = graph.operator.node.create_publisher(
-        topics.chunk("right").type, topics.chunk("right").name, topics.chunk("right").qos
-    )
+    topic = topics.chunk("right", "replay")
+    chunks = graph.operator.node.create_publisher(topic.type, topic.name, topic.qos)
     graph.until(
         lambda: publisher.get_subscription_count() and chunks.get_subscription_count(),
         "motion does not listen",
@@ -240,9 +239,7 @@ def test_while_somebody_else_drives_the_clutch_does_not_close(graph):
     here = np.concatenate([graph.pose(part=part) for part in ("arm", "hand")])
 
     def others():
-        chunks.publish(
-            convert.trajectory(names, np.tile(here, (5, 1)), clock.now_ns(), 20.0, "replay")
-        )
+        chunks.publish(convert.trajectory(names, np.tile(here, (5, 1)), clock.now_ns(), 20.0))
         return not graph.side()["clutched"] and "'replay' drives" in graph.side()["why"]
 
     graph.until(others, "it goes on while another drives")

@@ -72,19 +72,16 @@ MOST_FRAMES = 128
 class Reset:
     """The simulation was reset: what is stamped before `began_ns` is discarded."""
 
-    name: str = ""
+    id: int = 0
     began_ns: int = 0
 
 
 def reset(message: Header, now_ns: int) -> Reset:
-    """The reset that a message tells of; refuses one of the future, for which everything until then
-    would be discarded.
+    """The reset that a message tells of, whose id is its stamp; refuses one of the future, for
+    which everything until then would be discarded.
     """
-    if len(message.frame_id) > LONGEST_NAME or not message.frame_id.isprintable():
-        raise XlvlaError(
-            f"a reset's name must be printable and of at most {LONGEST_NAME} characters"
-        )
-    return Reset(message.frame_id, timely_ns(message.stamp, now_ns, RESET_AHEAD_NS))
+    stamp_ns = timely_ns(message.stamp, now_ns, RESET_AHEAD_NS)
+    return Reset(stamp_ns, stamp_ns)
 
 
 class JointMessage:
@@ -102,12 +99,11 @@ class JointMessage:
         position: np.ndarray,
         velocity: np.ndarray | None = None,
         effort: np.ndarray | None = None,
-        frame: str = "",
     ) -> JointState:
         """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp;
         publish it before the next fill.
         """
-        self._message.header.stamp, self._message.header.frame_id = stamp(ns), frame
+        self._message.header.stamp = stamp(ns)
         self._message.position = doubles(position)
         self._message.velocity = doubles(velocity)
         self._message.effort = doubles(effort)
@@ -248,13 +244,11 @@ def camera_info(lens: Pinhole, ns: int, frame: str) -> CameraInfo:
 
 
 def trajectory(
-    names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float, source: str = ""
+    names: Sequence[str], points: np.ndarray, ns: int, rate_hz: float
 ) -> JointTrajectory:
-    """The chunk [T, N] rad of a source as a message: frame k is due (k + 1) / rate_hz after the
-    stamp.
-    """
+    """The message of a chunk [T, N] rad: frame k is due (k + 1) / rate_hz after the stamp."""
     message = JointTrajectory(joint_names=list(names))
-    message.header.stamp, message.header.frame_id = stamp(ns), source
+    message.header.stamp = stamp(ns)
     message.points = [
         JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz))
         for k, row in enumerate(points)

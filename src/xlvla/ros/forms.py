@@ -16,9 +16,10 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, sizes
+from xlvla.ros import command_session, convert, sizes
 from xlvla.ros.topics import Topic
 from xlvla.text import plain
+from xlvla.topics import COMMAND_ORIGIN
 
 T = TypeVar("T")
 
@@ -121,10 +122,21 @@ def joints(names: Sequence[str], now_ns: Callable[[], int] | None = None) -> For
 
 
 def command(names: Sequence[str]) -> Form[Any]:
-    """JointStates that are no larger than those of these joints; what else a command must be its
+    """JointStates that are no larger than commands of these joints; what else a command must be its
     receiver says.
     """
-    return replace(MESSAGE, largest=sizes.of_joints(names))
+    return replace(MESSAGE, largest=sizes.of_joints([*names, *COMMAND_ORIGIN]))
+
+
+def commanded(names: Sequence[str], now_ns: Callable[[], int]) -> Form[convert.Joints]:
+    """As `joints`, of commands of whatever origin."""
+    positions = joints(names, now_ns)
+
+    def read(message: Any) -> convert.Joints:
+        command_session.take_origin(message)
+        return positions.read(message)
+
+    return Form(read, largest=sizes.of_joints([*names, *COMMAND_ORIGIN]))
 
 
 def chunk(names: Sequence[str]) -> Form[Any]:

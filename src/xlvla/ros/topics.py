@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from xlvla import topics as names
-from xlvla.types import Part, Side
+from xlvla.types import Part, Side, Source
 
 
 def _qos(reliable: bool, *, latched: bool = False, depth: int = 1) -> QoSProfile:
@@ -77,7 +77,7 @@ CLOCK = Topic(names.CLOCK, Clock, SENSOR)
 
 RESET = Topic(names.RESET, Header, LATCHED)
 """The simulation was reset: whatever is stamped before this stamp is discarded by every node.
-`frame_id` is the new reset id.
+Its stamp [ns] is the reset id.
 """
 
 JOINT_STATES = Topic(names.JOINT_STATES, JointState, _qos(reliable=True, depth=10))
@@ -214,12 +214,10 @@ def joint_states(side: Side, part: Part) -> Topic:
 def command(side: Side, part: Part) -> Topic:
     """Positions by joint name at the control rate; motion is the only writer.
 
-    `frame_id` names the session and the reset id (see `xlvla.ros.command_session`, RESET) they were
-    made
-    in, so that a stranger's command, and one on its way during a reset, are recognised; an empty
-    reset id matches any. Best effort: a lost command is followed by a newer one, and to acknowledge
-    each woke every
-    process twice.
+    After the joints two more names may stand, whose numbers are no angles: `session` and `reset`,
+    the session and the reset it was made in (see `xlvla.ros.command_session`), so that a stranger's
+    command, and one on its way during a reset, are known. Best effort: a lost command is followed
+    by a newer one, and to acknowledge each woke every process twice.
     """
     return Topic(names.COMMAND.format(side=side, part=part), JointState, SENSOR)
 
@@ -241,15 +239,23 @@ def device(side: Side, part: Part) -> Topic:
     return Topic(names.DEVICE.format(side=side, part=part), DiagnosticStatus, LATCHED)
 
 
-def chunk(side: Side) -> Topic:
+def chunk(side: Side, source: Source | None = None) -> Topic:
     """Future positions of arm and hand, stamped with the time of the observation they were decided
     on.
 
-    `frame_id` names the source ('policy', 'teleop', 'replay'). With ':relative' after the name the
-    arm's positions count as changes since the source's first frame, from where the robot was then;
-    the hand's are what they say.
+    Every source has a topic of its own, by which motion knows who sends; None is a source without a
+    name.
     """
-    return Topic(names.CHUNK.format(side=side), JointTrajectory, RELIABLE)
+    if source is None:
+        return Topic(names.CHUNK.format(side=side), JointTrajectory, RELIABLE)
+    return Topic(names.CHUNK_OF.format(side=side, source=source), JointTrajectory, RELIABLE)
+
+
+def relative_chunk(side: Side) -> Topic:
+    """As `chunk` of a source without a name, but the arm's positions count as changes since the
+    source's first frame, from where the robot was then; the hand's are what they say.
+    """
+    return Topic(names.RELATIVE_CHUNK.format(side=side), JointTrajectory, RELIABLE)
 
 
 def tactile(side: Side) -> Topic:

@@ -14,7 +14,7 @@ from xlvla.graph import NodeSpec, nodes
 from xlvla.rig import Rig
 from xlvla.ros import camera_publisher, topics
 from xlvla.ros.topics import Service, Topic
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import PARTS, SOURCES, Part, Side
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ def _by_operator(rig: Rig) -> tuple[Topic, ...]:
     """What the operator publishes, alone or as well as nodes."""
     return (
         *(topics.chunk(side) for side in rig.sides),
+        *(topics.chunk(side, "replay") for side in rig.sides),
+        *(topics.relative_chunk(side) for side in rig.sides),
         topics.INSTRUCTION,
         topics.SOURCE,
         topics.BUTTON,
@@ -176,7 +178,11 @@ def _joint_states(rig: Rig, part: str) -> Wiring:
 
 
 def _motion(rig: Rig, part: str) -> Wiring:
-    chunks = tuple(topics.chunk(side) for side in rig.sides)
+    senders = (*SOURCES, None)
+    chunks = (
+        *(topics.chunk(side, source) for side in rig.sides for source in senders),
+        *(topics.relative_chunk(side) for side in rig.sides),
+    )
     services = (topics.ENGAGE, topics.ESTOP, topics.MOTION_RESET, topics.HOME)
     subscribes = (
         *chunks,
@@ -190,7 +196,7 @@ def _motion(rig: Rig, part: str) -> Wiring:
 
 
 def _teleop(rig: Rig, source: str) -> Wiring:
-    own = (topics.chunk, topics.operator_wrist, topics.operator_keypoints, topics.leader)
+    own = (_teleop_chunk, topics.operator_wrist, topics.operator_keypoints, topics.leader)
     publishes = (
         *(topic(side) for side in rig.sides for topic in own),
         topics.TELEOP_STATUS,
@@ -210,8 +216,13 @@ _TRACKERS: dict[str, tuple[Callable[[Side], Topic], ...]] = {
 """What teleoperation sources fed by topics subscribe to, by side."""
 
 
+def _teleop_chunk(side: Side) -> Topic:
+    return topics.chunk(side, "teleop")
+
+
 def _policy(rig: Rig, part: str) -> Wiring:
-    publishes = (*(topics.chunk(side) for side in rig.sides), topics.LATENT, topics.MARKERS)
+    chunks = (topics.chunk(side, "policy") for side in rig.sides)
+    publishes = (*chunks, topics.LATENT, topics.MARKERS)
     cameras = [camera_publisher.seen(name, camera) for name, camera in rig.cameras.items()]
     subscribes = (
         topics.INSTRUCTION,

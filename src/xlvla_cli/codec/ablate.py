@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from xlvla_policy.latent.ablation import Ablation, Row
     from xlvla_policy.latent.recipe import Recipe
 
-COLUMNS = {
-    "recon_joint_rad": "recon\nrad",
-    "recon_tip_mm": "recon\nmm",
-    "pinch_dir_deg": "pinch\ndeg",
-    "pinch_dist_mm": "pinch\nmm",
-    "random_dir_deg": "random\ndeg",
-    "random_dist_mm": "random\nmm",
-    "continuity_tip_mm": "contin.\nmm",
-    "interp_jerk_mm": "jerk\nmm",
-}
-
 
 def register(app: typer.Typer) -> None:
     app.command("ablate")(ablate)
@@ -110,14 +99,16 @@ def _table(rows: list[Row], title: str) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 
+    from xlvla_policy.latent.metric import ABLATED
+
     table = Table(
         title=f"{title}; lower is better", box=SIMPLE, padding=(0, 1, 0, 0), title_justify="left"
     )
     table.add_column("", no_wrap=True)
-    for heading in COLUMNS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    for metric in ABLATED:
+        table.add_column(metric.heading, justify="right", no_wrap=True)
     for row in rows:
-        values = [row.metrics[metric] for metric in COLUMNS]
+        values = [row.metrics[metric.key] for metric in ABLATED]
         table.add_row(
             row.name, *(f"{value:.4f}" if value < 0.1 else f"{value:.2f}" for value in values)
         )

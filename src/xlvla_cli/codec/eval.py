@@ -14,25 +14,6 @@ if TYPE_CHECKING:
 
     from xlvla_policy.latent.report import CodecReport
 
-LABELS = {
-    "recon_joint_rad": "recon rad",
-    "recon_tip_mm": "recon tips mm",
-    "pinch_dir_deg": "pinch deg",
-    "pinch_dist_mm": "pinch mm",
-    "random_dir_deg": "random deg",
-    "random_dist_mm": "random mm",
-    "pinch_collision_pct": "pinch hit %",
-    "random_collision_pct": "random hit %",
-    "new_collision_pct": "new hit %",
-    "continuity_joint_rad": "contin. rad",
-    "continuity_tip_mm": "contin. tips mm",
-    "interp_accel_mm": "interp accel mm",
-    "interp_jerk_mm": "interp jerk mm",
-    "own_jerk_x": "own jerk x",
-    "cross_jerk_x": "cross jerk x",
-    "moved_jerk_x": "moved jerk x",
-}
-"""Rows of the table."""
 LEGEND = """\
 pinch, random: line thumb tip to fingertip, decoded by another hand: angle and difference of length
 hit: decoded poses that reach over 1 mm into themselves, beyond what ordinary poses do
@@ -40,18 +21,6 @@ new: hits of poses whose source does not reach into itself
 contin.: change after a step of 0.05 in the latent; interp: straight latent lines, 32 steps
 jerk x: of a decoded smooth path, per metre, over the source's, at 100 Hz
 moved: smoothed in time, as `xlvla retarget` does"""
-PAIR_LABELS = {
-    "pinch_dir_deg": "pinch\ndeg",
-    "pinch_dist_mm": "pinch\nmm",
-    "random_dir_deg": "random\ndeg",
-    "random_dist_mm": "random\nmm",
-    "pinch_collision_pct": "pinch\nhit %",
-    "random_collision_pct": "random\nhit %",
-    "new_collision_pct": "new\nhit %",
-    "interp_jerk_mm": "interp\njerk mm",
-    "cross_jerk_x": "cross\njerk x",
-    "moved_jerk_x": "moved\njerk x",
-}
 
 
 def register(app: typer.Typer) -> None:
@@ -141,7 +110,7 @@ def _show(reports: list[CodecReport]) -> None:
 
 def _by_hand(reports: list[CodecReport]) -> Table:
     """A column per hand, the mean, and the means of what it is compared with."""
-    from xlvla_policy.latent.metrics import RELEASED
+    from xlvla_policy.latent.metric import METRICS
 
     ours, *others = reports
     title = (
@@ -149,21 +118,22 @@ def _by_hand(reports: list[CodecReport]) -> Table:
         "lower is better"
     )
     table = _table(title, [*ours.hands, *(report.name for report in others), "released"])
-    for metric, label in LABELS.items():
+    for metric in METRICS:
         values = [
-            row.dict()[metric]
+            row.dict()[metric.key]
             for row in [*ours.hands.values(), *(report.hands["all"] for report in others)]
         ]
-        table.add_row(
-            label, *map(_figure, values), _figure(RELEASED[metric]) if metric in RELEASED else ""
-        )
+        released = "" if metric.released is None else _figure(metric.released)
+        table.add_row(metric.line, *map(_figure, values), released)
     return table
 
 
 def _by_pair(report: CodecReport) -> Table:
-    table = _table(f"{report.name}: source > target", list(PAIR_LABELS.values()))
+    from xlvla_policy.latent.metric import PAIRED
+
+    table = _table(f"{report.name}: source > target", [metric.heading for metric in PAIRED])
     for (source, target), values in report.pairs.items():
-        table.add_row(f"{source} > {target}", *(_figure(values[metric]) for metric in PAIR_LABELS))
+        table.add_row(f"{source} > {target}", *(_figure(values[metric.key]) for metric in PAIRED))
     return table
 
 

@@ -18,10 +18,10 @@ from xlvla.ros import convert, statuses, topics
 from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.measured import Measured
 from xlvla.ros.reader import Reader
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side, Source
 from xlvla_cli.ros.operator import Operator
 
-SOURCE = "replay"
+SOURCE: Source = "replay"
 NO_SOURCE = "nobody"
 RELEASE_S = 0.2
 AHEAD = 4
@@ -70,7 +70,9 @@ class Replayer:
         }
         self._status = Reader(operator.node, topics.MOTION_STATUS, statuses.MOTION)
         self._motion = ""
-        self._chunks = {side: _publisher(operator, topics.chunk(side)) for side in rig.sides}
+        self._chunks = {
+            side: _publisher(operator, topics.chunk(side, SOURCE)) for side in rig.sides
+        }
         self._source = _publisher(operator, topics.SOURCE)
         self._names = {
             side: [name for part in PARTS for name in rig.joint_names(side, part)]
@@ -168,7 +170,7 @@ class Replayer:
                 rows[first + 1 : first + 1 + CHUNK_FRAMES] if first + 1 < len(rows) else rows[-1:]
             )
             self._chunks[side].publish(
-                convert.trajectory(self._names[side], ahead, stamp_ns, CHUNK_HZ, SOURCE)
+                convert.trajectory(self._names[side], ahead, stamp_ns, CHUNK_HZ)
             )
 
     def _refuse_unless_near(self, first: Poses) -> None:

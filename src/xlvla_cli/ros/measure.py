@@ -12,6 +12,7 @@ from rclpy.node import Node
 from xlvla.rig import Rig
 from xlvla.ros import convert, topics
 from xlvla.ros.reader import Reader
+from xlvla.types import SOURCES
 
 MS = 1e6
 
@@ -33,7 +34,12 @@ class Measure:
             Reader(node, topics.camera_info(camera).history(200))
             for camera in list(rig.cameras)[:1]
         ]
-        self._chunks = Reader(node, topics.chunk(side).history(20))
+        sources = {"policy": rig.policy, "teleop": rig.teleop}
+        self._chunks = [
+            Reader(node, topics.chunk(side, source).history(20))
+            for source in SOURCES
+            if sources.get(source)
+        ]
         self._commands = Reader(node, topics.command(side, "arm").history(2000))
         self._seen: dict[int, int] = {}
         self._unanswered_ns = deque[int](
@@ -55,11 +61,12 @@ class Measure:
         for camera in self._cameras:
             for message, sent_ns in camera.every_sent():
                 self._seen[convert.nanoseconds(message.header.stamp)] = sent_ns
-        for message, sent_ns in self._chunks.every_sent():
-            seen_ns = self._seen.get(convert.nanoseconds(message.header.stamp))
-            if seen_ns is not None:
-                self.observation_to_chunk_ms.append((sent_ns - seen_ns) / MS)
-                self._unanswered_ns.append(sent_ns)
+        for chunks in self._chunks:
+            for message, sent_ns in chunks.every_sent():
+                seen_ns = self._seen.get(convert.nanoseconds(message.header.stamp))
+                if seen_ns is not None:
+                    self.observation_to_chunk_ms.append((sent_ns - seen_ns) / MS)
+                    self._unanswered_ns.append(sent_ns)
         for _, sent_ns in self._commands.every_sent():
             self._command(sent_ns)
         for stamp in list(self._seen)[:-400]:

@@ -11,6 +11,7 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import command_session, forms, priority, stop, topics
+from xlvla.ros.command_session import Origin
 from xlvla.ros.convert import SECOND, Reset
 from xlvla.ros.forms import Device
 from xlvla.ros.main import run
@@ -116,9 +117,7 @@ class MotionNode(RigNode):
         self.health.counts["speed-scaled cycles"] += self._motion.pace.beat.rate < 0.99
         for side in self._sides:
             if side.side in commands:
-                side.publish(
-                    now_ns, commands[side.side], command_session.encode(self._session, reset.name)
-                )
+                side.publish(now_ns, commands[side.side], Origin(self._session, reset.id))
 
     def _come_to_rest(self, passage: Passage, last_ns: int) -> None:
         """The last commands of a node that ends: a stop within limits, at the deadlines that all
@@ -201,7 +200,7 @@ class MotionNode(RigNode):
         for side in self._sides:
             side.forget_times()
         if self._reset is not None and self._reset.began_ns > now_ns:
-            self._reset = Reset(self._reset.name, now_ns)
+            self._reset = Reset(self._reset.id, now_ns)
 
     def _wake(self, lost_s: float) -> None:
         """Goes on after a pause in which drivers let go and braked: a chunk of before is old, and a

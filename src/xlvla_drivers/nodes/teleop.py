@@ -22,14 +22,14 @@ from xlvla.ros.convert import SECOND
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import Side
+from xlvla.types import Side, Source
 from xlvla_drivers import registry
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.ros.teleop_side import TeleopSide
 from xlvla_drivers.teleop.fingers import fingers
 from xlvla_drivers.teleop.operator import Sample
 
-SOURCE = "teleop"
+SOURCE: Source = "teleop"
 """How motion knows whose chunks these are."""
 
 LOOK_S = 0.01

@@ -129,14 +129,10 @@ class DeviceNode(RigNode):
         now_s = (
             self.clock.now_ns() / SECOND
         )  # after the command is taken: nothing that was made before may seem to be of the future
-        session, _ = command_session.decode(message.header.frame_id)
+        stamp_s = convert.nanoseconds(message.header.stamp) / SECOND
         try:
-            link.offer(
-                convert.by_name(message),
-                convert.nanoseconds(message.header.stamp) / SECOND,
-                now_s,
-                session,
-            )
+            origin = command_session.take_origin(message)
+            link.offer(convert.by_name(message), stamp_s, now_s, origin.session)
             self.health.tick("commands")
         except XlvlaError as error:
             self._commands.refuse(error)

@@ -11,7 +11,7 @@ from xlvla.ros.convert import SECOND
 from xlvla.ros.measured import Measured
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
-from xlvla.types import PARTS, Side
+from xlvla.types import PARTS, Side, Source
 from xlvla_drivers.teleop.fingers import Fingers
 from xlvla_drivers.teleop.follower import Follower
 
@@ -31,14 +31,13 @@ OPERATOR = "operator"
 class TeleopSide:
     """The follower of one side and what it is told of its robot."""
 
-    def __init__(self, node: RigNode, side: Side, fingers: Fingers, source: str):
+    def __init__(self, node: RigNode, side: Side, fingers: Fingers, source: Source):
         rig = node.rig
         self.side: Side = side
         self.follower = Follower(rig, side, fingers)
         self._names = [name for part in PARTS for name in rig.joint_names(side, part)]
-        self._source = source
         self._stamp_ns = 0
-        self._chunks = node.publisher(topics.chunk(side))
+        self._chunks = node.publisher(topics.chunk(side, source))
         self._wrist = node.publisher(topics.operator_wrist(side))
         self._keypoints = node.publisher(topics.operator_keypoints(side))
         self._leader = node.publisher(topics.leader(side))
@@ -51,7 +50,7 @@ class TeleopSide:
             part: Reader(
                 node,
                 command(side, part),
-                forms.joints(rig.joint_names(side, part), node.clock.now_ns),
+                forms.commanded(rig.joint_names(side, part), node.clock.now_ns),
             )
             for part in PARTS
         }
@@ -97,7 +96,5 @@ class TeleopSide:
             return
         self._stamp_ns = ns
         self._chunks.publish(
-            convert.trajectory(
-                self._names, self.follower.ahead(FRAMES, RATE_HZ), ns, RATE_HZ, self._source
-            )
+            convert.trajectory(self._names, self.follower.ahead(FRAMES, RATE_HZ), ns, RATE_HZ)
         )

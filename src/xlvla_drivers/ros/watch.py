@@ -7,6 +7,7 @@ from rclpy.node import Node
 
 from xlvla.rig import Rig
 from xlvla.ros import command_session, convert, forms, statuses, topics
+from xlvla.ros.command_session import Origin
 from xlvla.ros.convert import SECOND
 from xlvla.ros.reader import Reader
 from xlvla.types import Part, Side
@@ -51,7 +52,7 @@ class Watch:
         }
         self._resets = Reader(node, topics.RESET.history(10))
         self.newest: dict[Key, np.ndarray] = {}
-        self.reset_id = ""
+        self.reset_id = 0
         self.reset_s = 0.0
         self.motion_reported = False
         self.state = ""
@@ -59,7 +60,7 @@ class Watch:
 
     def cut(self) -> None:
         """Forgets what was written down."""
-        self._command_log: dict[Key, list[tuple[float, np.ndarray, str, str]]] = {
+        self._command_log: dict[Key, list[tuple[float, np.ndarray, Origin]]] = {
             key: [] for key in self._joints
         }
         self._state_log: dict[Key, list[tuple[float, np.ndarray]]] = {
@@ -74,11 +75,9 @@ class Watch:
     def poll(self) -> None:
         for key, reader in self._commands.items():
             for message in reader.every():
-                session, reset_id = command_session.decode(message.header.frame_id)
+                origin = command_session.take_origin(message)
                 stamp_s = self.seconds(convert.nanoseconds(message.header.stamp))
-                self._command_log[key].append(
-                    (stamp_s, np.array(message.position), session, reset_id)
-                )
+                self._command_log[key].append((stamp_s, np.array(message.position), origin))
         for key, reader in self._states.items():
             for received in reader.every():
                 self.newest[key] = received.position
@@ -92,8 +91,8 @@ class Watch:
                 received.text for received in reader.every()
             )
         for reset in self._resets.every():
-            self.reset_id = reset.frame_id
-            self.reset_s = self.seconds(convert.nanoseconds(reset.stamp))
+            self.reset_id = convert.nanoseconds(reset.stamp)
+            self.reset_s = self.seconds(self.reset_id)
 
     def latest(self, key: Key) -> np.ndarray:
         """The newest command to a part since the last `cut`, where there is none its newest
@@ -102,14 +101,16 @@ class Watch:
         commands = self._command_log[key]
         return commands[-1][1] if commands else self.newest[key]
 
-    def commands(self, key: Key, reset_id: str | None = None) -> PoseSeries:
-        """What motion commanded a part, in one era or in any: strangers here have no session."""
+    def commands(self, key: Key, reset_id: int | None = None) -> PoseSeries:
+        """What motion commanded a part, after one reset or after any: strangers here have no
+        session.
+        """
         commands = [
-            entry for entry in self._command_log[key] if entry[2] and reset_id in (None, entry[3])
+            (stamp_s, pose)
+            for stamp_s, pose, origin in self._command_log[key]
+            if origin.session and reset_id in (None, origin.reset_id)
         ]
-        return PoseSeries.of(
-            [(stamp_s, pose) for stamp_s, pose, _, _ in commands], self._joints[key]
-        )
+        return PoseSeries.of(commands, self._joints[key])
 
     def measured(self, key: Key) -> PoseSeries:
         return PoseSeries.of(self._state_log[key], self._joints[key])

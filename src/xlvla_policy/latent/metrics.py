@@ -31,7 +31,7 @@ STEPS = 32
 
 @dataclass(frozen=True)
 class Metrics:
-    """One row of the table; lower is better everywhere.
+    """One row of the table, by the keys of `metric.METRICS`; lower is better everywhere.
 
     Interpolation is the path's second and third difference per step. Collision is the share of the
     poses decoded by another hand that reach into themselves (`contact`), whether their sources do
@@ -70,19 +70,6 @@ class Errors:
     direction_deg: float
     distance_mm: float
     vector_mm: float
-
-
-RELEASED = {
-    "recon_joint_rad": 0.060,
-    "recon_tip_mm": 6.5,
-    "pinch_dir_deg": 24.8,
-    "pinch_dist_mm": 6.1,
-    "random_dir_deg": 12.0,
-    "random_dist_mm": 7.4,
-    "continuity_tip_mm": 6.95,
-    "interp_jerk_mm": 0.179,
-}
-"""The authors' released checkpoint, measured with these definitions on right hands."""
 
 
 @dataclass(frozen=True)

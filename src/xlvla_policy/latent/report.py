@@ -11,8 +11,8 @@ import numpy as np
 
 from xlvla.codec import Codec
 from xlvla.types import Side
+from xlvla_policy.latent.metric import DRAWN, RELEASED
 from xlvla_policy.latent.metrics import (
-    RELEASED,
     Metrics,
     Pair,
     bench,
@@ -23,15 +23,6 @@ from xlvla_policy.latent.metrics import (
     mirror_mm,
 )
 from xlvla_policy.latent.smoothness import RATES_HZ
-
-MAPS = {
-    "pinch_dir_deg": "pinch direction [deg]",
-    "pinch_dist_mm": "pinch distance [mm]",
-    "random_dir_deg": "random direction [deg]",
-    "random_dist_mm": "random distance [mm]",
-    "new_collision_pct": "new self-penetration [%]",
-    "cross_jerk_x": "path jerk / source's",
-}
 
 
 @dataclass(frozen=True)
@@ -83,16 +74,16 @@ def heat_maps(reports: Sequence[CodecReport], out: Path) -> None:
 
     size = max(len(_hands(report)) for report in reports)
     figure = Figure(
-        figsize=(0.62 * size * len(MAPS) + 1.4, (0.55 * size + 0.85) * len(reports) + 0.5),
+        figsize=(0.62 * size * len(DRAWN) + 1.4, (0.55 * size + 0.85) * len(reports) + 0.5),
         dpi=150,
         facecolor="white",
     )
-    axes = figure.subplots(len(reports), len(MAPS), squeeze=False)
+    axes = figure.subplots(len(reports), len(DRAWN), squeeze=False)
     for row, report in enumerate(reports):
-        for column, (metric, title) in enumerate(MAPS.items()):
-            top = max(values[metric] for each in reports for values in each.pairs.values())
-            _heat(axes[row][column], report, metric, top)
-            axes[row][column].set_title("" if row else title, fontsize=11)
+        for column, metric in enumerate(DRAWN):
+            top = max(values[metric.key] for each in reports for values in each.pairs.values())
+            _heat(axes[row][column], report, metric.key, top)
+            axes[row][column].set_title("" if row else metric.caption, fontsize=11)
         axes[row][0].set_yticks(range(len(_hands(report))), _hands(report), fontsize=9)
         axes[row][0].set_ylabel(f"{report.name}: source", fontsize=11)
     figure.supxlabel("target", fontsize=11)

@@ -74,7 +74,9 @@ class PolicyNode(RigNode):
                 f"most {convert.MOST_FRAMES}"
             )
         self._observer = Observer(self, self._policy, self._config.max_age_s)
-        self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
+        self._chunks = {
+            side: self.publisher(topics.chunk(side, "policy")) for side in self.rig.sides
+        }
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
         self._ghost = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
@@ -194,7 +196,7 @@ class PolicyNode(RigNode):
             names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
             self._chunks[side].publish(
-                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz, "policy")
+                convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz)
             )
         if chunk.latents:
             self._latents.publish(convert.latents(chunk.latents))

@@ -89,17 +89,13 @@ class PartState:
         self._history.clear()
         self._measured.clear()
 
-    def listen(self, now_ns: int, valid_since_ns: int, reset_id: str) -> None:
+    def listen(self, now_ns: int, valid_since_ns: int, reset_id: int) -> None:
         """Collects commands."""
         for message in self._commands.every():
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
-                if stamp_ns >= valid_since_ns and command_session.decode(message.header.frame_id)[
-                    1
-                ] in (
-                    "",
-                    reset_id,
-                ):
+                origin = command_session.take_origin(message)
+                if stamp_ns >= valid_since_ns and origin.reset_id in (0, reset_id):
                     self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
                 self._commands.refuse(error)
@@ -130,7 +126,7 @@ class Observer:
             for side in rig.sides
         }
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
-        self._reset_id = ""
+        self._reset_id = 0
         self.valid_since_ns = 0
 
     def heed_reset(self) -> bool:
@@ -139,7 +135,7 @@ class Observer:
         if reset is None:
             return False
         self.valid_since_ns = reset.began_ns
-        self._reset_id = reset.name
+        self._reset_id = reset.id
         for kept in (*self._every_part(), *self._images.values()):
             kept.clear()
         return True

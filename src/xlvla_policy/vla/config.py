@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
+from xlvla.strict import build
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, SIDES, Side
 
 
@@ -172,13 +173,11 @@ class VlaConfig:
 
 
 def from_document(document: Mapping[str, Any]) -> VlaConfig:
-    """The configuration that `document()` wrote (through JSON)."""
-    values = dict(document)
-    vision = dict(values.pop("vision"))
-    vision |= {name: tuple(vision[name]) for name in ("stem", "crop")}
-    experts = {name: ExpertConfig(**values.pop(name)) for name in ("language", "action")}
-    lists = {name: tuple(values.pop(name)) for name in ("cameras", "sides")}
-    return VlaConfig(vision=VisionConfig(**vision), **experts, **lists, **values)
+    """The configuration that `document()` wrote (through JSON); ValueError where it did not."""
+    config, faults = build(VlaConfig, document, "config")
+    if config is None or faults:
+        raise ValueError("; ".join(faults))
+    return config
 
 
 PRESETS: Mapping[str, VlaConfig] = {

@@ -41,7 +41,7 @@ class SimNode(WorldNode):
         period_s = 1 / self.sim.joint_state_hz
         self._now_ns = convert.SECOND
         self.begun = 0
-        self._publish_reset("start", world)
+        self._publish_reset(world)
         self.health.ok(f"simulating {self.sim.task}")
         while not stop.is_set():
             self.answer_resets(world)
@@ -56,7 +56,7 @@ class SimNode(WorldNode):
 
     def begin_again(self, world: World) -> None:
         world.reset(self.seed)
-        self._publish_reset(f"episode {self.episode}", world)
+        self._publish_reset(world)
 
     def _tell(self, world: World) -> None:
         for key, publisher in self._joints.items():
@@ -69,14 +69,14 @@ class SimNode(WorldNode):
             for driver in self._drivers.values():
                 driver.on_stop(request)
 
-    def _publish_reset(self, name: str, world: World) -> None:
+    def _publish_reset(self, world: World) -> None:
         """A reset is stamped later than everything published so far: an earlier stamp shows the
         world before the reset.
         """
         self._now_ns += 1
         for driver in self._drivers.values():
-            driver.begin(name, world)
-        self._reset_topic.publish(Header(stamp=convert.stamp(self._now_ns), frame_id=name))
+            driver.begin(self._now_ns, world)
+        self._reset_topic.publish(Header(stamp=convert.stamp(self._now_ns)))
 
 
 def main() -> None:

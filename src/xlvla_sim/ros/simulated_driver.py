@@ -51,13 +51,13 @@ class SimulatedDriver:
             node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part))
         )
         self._status = node.publisher(topics.device(side, part))
-        self._reset_id = ""
+        self._reset_id = 0
         self._valid_since_ns = 0
         self._strangers = ""
         self._refused_ns = -REFUSAL_SHOWN_NS
         self._last_status = ""
 
-    def begin(self, reset_id: str, world: World) -> None:
+    def begin(self, reset_id: int, world: World) -> None:
         """A reset: commands made before it are discarded."""
         self._reset_id, self._valid_since_ns = reset_id, self._now_ns()
         self._guard.anchor(world.joint_state(self.side, self.part)[0])
@@ -88,12 +88,13 @@ class SimulatedDriver:
 
     def _take(self, message: JointState) -> None:
         stamp_ns = convert.nanoseconds(message.header.stamp)
-        session, reset_id = command_session.decode(message.header.frame_id)
-        if stamp_ns < self._valid_since_ns or reset_id not in ("", self._reset_id):
+        origin = command_session.take_origin(message)
+        if stamp_ns < self._valid_since_ns or origin.reset_id not in (0, self._reset_id):
             self._node.health.counts["discarded commands"] += 1
             return
         try:
-            self._guard.offer(convert.by_name(message), stamp_ns / SECOND, self._now_s(), session)
+            command = convert.by_name(message)
+            self._guard.offer(command, stamp_ns / SECOND, self._now_s(), origin.session)
         except Refused as refusal:
             if refusal.reason != "session":
                 raise

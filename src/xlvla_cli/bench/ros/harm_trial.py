@@ -156,10 +156,13 @@ class HarmTrial:
         return ask
 
     def _send(self, side: Side, request: Request, now_s: float) -> None:
-        source = "bench:relative" if request.relative else "bench"
         late_s = now_s - request.stamp_s
         self.running.chunk(
-            side, request.points, late_s=late_s, rate_hz=request.rate_hz, source=source
+            side,
+            request.points,
+            late_s=late_s,
+            rate_hz=request.rate_hz,
+            relative=request.relative,
         )
 
     def _here(self, side: Side) -> np.ndarray:

@@ -119,7 +119,8 @@ class RunningRig:
         """Ends whatever stopped the rig, and engages."""
         if not self.motion_alive:
             self.start_motion()
-        for topic in (topics.SOURCE, topics.STOP, *map(topics.chunk, self.rig.sides)):
+        chunks = (topics.chunk(side) for side in self.rig.sides)
+        for topic in (topics.SOURCE, topics.STOP, *chunks):
             self.prepare(topic)
         self.operator.end_stop()
         self.until(self._engages, "motion does not engage")
@@ -146,12 +147,13 @@ class RunningRig:
         *,
         late_s: float = 0.0,
         rate_hz: float = CHUNK_HZ,
-        source: str = "bench",
+        relative: bool = False,
     ) -> None:
         """Publishes a chunk [T, N] rad."""
         names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
         stamp_ns = self.clock.now_ns() - round(late_s * SECOND)
-        self.send(topics.chunk(side), convert.trajectory(names, points, stamp_ns, rate_hz, source))
+        topic = topics.relative_chunk(side) if relative else topics.chunk(side)
+        self.send(topic, convert.trajectory(names, points, stamp_ns, rate_hz))
 
     def send(self, topic: topics.Topic, message: Any) -> None:
         """Publishes, once somebody listens."""

@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from xlvla.errors import XlvlaError
 from xlvla.graph import NodeSpec
 from xlvla.rig import Rig
-from xlvla.ros import convert, geometry, statuses, topics
+from xlvla.ros import convert, forms, geometry, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor
@@ -90,8 +90,15 @@ class TeleopTrial:
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
         self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
         self._clutched = False
-        self._chunks = Reader(node, topics.chunk(self._side).history(2000))
-        self._command_readers = {key: Reader(node, topics.command(*key)) for key in self.rig.parts}
+        self._chunks = Reader(node, topics.chunk(self._side, "teleop").history(2000))
+        self._command_readers = {
+            key: Reader(
+                node,
+                topics.command(*key),
+                forms.commanded(self.rig.joint_names(*key), time.time_ns),
+            )
+            for key in self.rig.parts
+        }
         self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
         try:
             self._supervisor.wait_ready()
@@ -201,7 +208,7 @@ class TeleopTrial:
         for (side, part), reader in self._command_readers.items():
             names = self.rig.joint_names(side, part)
             if (command := reader.newest()) is not None:
-                self._poses[side, part] = convert.positions(command, names)
+                self._poses[side, part] = command.position
             message = convert.JointMessage(names).fill(time.time_ns(), self._poses[side, part])
             self._send(topics.joint_states(side, part), message)
 
