@@ -276,7 +276,7 @@ def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_c
 
 
 def test_weights_that_never_learned_to_continue_are_refused_a_prefix_with_one_line(rig, weights):
-    with pytest.raises(XlvlaError, match="were not trained with action prefixes") as refusal:
+    with pytest.raises(XlvlaError, match="not trained with action prefixes") as refusal:
         policies.load(chosen(rig, weights, "prefix"))
     assert "\n" not in str(refusal.value)
 
