@@ -241,8 +241,8 @@ class _Session:
 
 @contextmanager
 def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends training after the current step, in every process; the second
-    at once.
+    """The first Ctrl-C or SIGTERM ends training after the current step, in every process; a second
+    one at once.
     """
     # Only the main thread may set handlers.
     if threading.current_thread() is not threading.main_thread():
