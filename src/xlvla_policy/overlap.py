@@ -11,18 +11,19 @@ from xlvla.policy import Chunk, Observation
 from xlvla.types import SECOND
 
 FOLLOWED_RAD = 0.5
-"""An arm commanded further than this from a chunk does not follow it: motion refused it, or the
-robot was stopped.
+"""An arm commanded further than this from a chunk does not follow it: motion refused the chunk, or
+the robot was stopped.
 """
 
 MOVES_RAD = 0.05
+"""A chunk moves an arm if it moves one of its joints by this much."""
 STANDS = 0.1
-"""A robot stands still that moves by less than this share of what a chunk means, if that is more
-than this.
-"""
+"""An arm stands still that moves by less than this share of a chunk's movement."""
 
 FADES_S = 1.0
-"""How long motion takes to lead a robot to a chunk that came late, along a quintic."""
+"""Time in which motion leads a robot to a chunk that came late, along a quintic."""
+FADED_MOST = 0.9
+"""Largest share of that time taken as over: the distance that is left must not vanish."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Overlap:
     """Earlier chunks on the frames of the next one, oldest first.
 
     Args:
-        frames: [K, T, D] in the policy's own numbers; past a chunk's end its last frame repeats.
+        frames: [K, T, D] in normalised numbers; beyond a chunk's end its last frame repeats.
         ahead: where the newest will lead the robot [T, D], from where it is.
-        known: of how many of the first frames each chunk speaks [K].
-        age: how many frames before the next one each was decided [K].
-        committed: how many of the first frames the robot will have executed from the newest chunk
-            before the next takes effect.
+        known: number of first frames that each chunk predicts [K].
+        age: number of frames by which each was decided before the next one [K].
+        prefix_frames: number of first frames that the robot will have executed from the newest
+            chunk before the next takes effect.
     """
 
     frames: np.ndarray
@@ -46,41 +47,51 @@ class Overlap:
 
 
 def overlap(observation: Observation, here: np.ndarray, frames: int) -> Overlap | None:
-    """What the observation's previous chunks say of the next `frames` frames; None where the robot
-    follows none of them.
+    """The observation's previous chunks on the next `frames` frames; None where the robot does not
+    follow the newest of them.
 
     Args:
-        here: the command in force [D], in the policy's own numbers.
+        here: the command in force [D], in normalised numbers.
     """
-    overlapping: list[tuple[Chunk, np.ndarray, float]] = []
+    steps = np.arange(frames)
+    newest: Chunk | None = None
+    shifted: list[np.ndarray] = []
+    known: list[int] = []
+    ages: list[float] = []
     for chunk in observation.previous:
         age = _age(chunk, observation)
-        if chunk.decided is not None and 0 < age < len(chunk.decided) - 1:
-            overlapping.append((chunk, chunk.decided, age))
-    if not overlapping or not _followed(overlapping[-1][0], observation):
+        if chunk.decided is None or not 0 < age < len(chunk.decided) - 1:
+            continue
+        newest = chunk
+        shifted.append(_read(chunk.decided, steps + age))
+        known.append(min(frames, math.floor(len(chunk.decided) - age)))
+        ages.append(age)
+    if newest is None or newest.decided is None or not _followed(newest, observation):
         return None
-    newest, decided, age = overlapping[-1]
-    error = here - _read(decided, np.array([age - 1]))
-    ahead = _read(decided, np.arange(frames) + age) + error * _fade(
-        age / newest.rate_hz - observation.delay_s, np.arange(1, frames + 1) / newest.rate_hz
-    )
-    known = np.array(
-        [min(frames, math.floor(len(decided) - age)) for _, decided, age in overlapping]
-    )
-    due = math.floor(observation.delay_s * newest.rate_hz + 1e-6)
-    shifted = np.stack([_read(decided, np.arange(frames) + age) for _, decided, age in overlapping])
+    rate_hz = newest.rate_hz
+    age = ages[-1]
+    error = here - _read(newest.decided, np.array([age - 1]))
+    since_s = age / rate_hz - observation.delay_s
+    ahead = shifted[-1] + error * _fade(since_s, (steps + 1) / rate_hz)
+    # Rounding must not take away a frame.
+    executed = math.floor(observation.delay_s * rate_hz + 1e-6)
     return Overlap(
-        shifted, ahead, known, np.array([age for *_, age in overlapping]), min(due, int(known[-1]))
+        frames=np.stack(shifted),
+        ahead=ahead,
+        known=np.array(known),
+        age=np.array(ages),
+        prefix_frames=min(executed, known[-1]),
     )
 
 
 def _age(chunk: Chunk, observation: Observation) -> float:
-    """How many frames before the observation a chunk was decided."""
-    return (observation.stamp_ns - chunk.stamp_ns) / SECOND * chunk.rate_hz
+    """Number of frames by which a chunk was decided before the observation."""
+    age_s = (observation.stamp_ns - chunk.stamp_ns) / SECOND
+    return age_s * chunk.rate_hz
 
 
 def _read(decided: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """A chunk [T, D] at frames [N] between its own."""
+    """A chunk [T, D] interpolated at fractional frames [N]."""
     index = np.clip(frame, 0, len(decided) - 1)
     low = np.minimum(index.astype(int), len(decided) - 2)
     share = (index - low)[:, None]
@@ -88,28 +99,37 @@ def _read(decided: np.ndarray, frame: np.ndarray) -> np.ndarray:
 
 
 def _fade(since_s: float, seconds: np.ndarray) -> np.ndarray:
-    """What is left [T, 1], after so many more seconds, of the distance to a chunk that took effect
-    so long ago.
+    """Share [T, 1] that is left, after these seconds [T], of the present distance to a chunk that
+    took effect `since_s` ago.
     """
-    begun = min(max(since_s / FADES_S, 0.0), 0.9)
-    u = np.append(begun, np.minimum(begun + seconds / FADES_S, 1.0))
+    now = min(max(since_s / FADES_S, 0.0), FADED_MOST)
+    later = np.minimum(now + seconds / FADES_S, 1.0)
+    u = np.append(now, later)
+    # Motion's quintic, from 1 to 0 with no velocity and no acceleration at its ends.
     left = 1 - u**3 * (10 - u * (15 - 6 * u))
-    return (left[1:] / left[0])[:, None]
+    share = left[1:] / left[0]
+    return share[:, None]
 
 
 def _followed(chunk: Chunk, observation: Observation) -> bool:
-    """Whether the arms are commanded about where the chunk has them, and move since it took effect
-    if it does.
+    """Whether the arms are commanded near the chunk's positions, and have moved since it took
+    effect if the chunk moves.
     """
     age = _age(chunk, observation)
-    due = max(round(age) - 1, 0)
-    since = min(due, max(round(age - observation.delay_s * chunk.rate_hz), 0))
-    meant = moved = 0.0
+    now = max(round(age) - 1, 0)
+    in_effect = max(round(age - observation.delay_s * chunk.rate_hz), 0)
+    since = min(now, in_effect)
+    chunk_moved_rad = 0.0
+    arm_moved_rad = 0.0
     for side, parts in chunk.positions.items():
         arm = parts["arm"]
         commanded = observation.executed[side]["arm"]
-        if np.abs(commanded[-1] - arm[due]).max() > FOLLOWED_RAD:
+        if np.abs(commanded[-1] - arm[now]).max() > FOLLOWED_RAD:
             return False
-        meant = max(meant, float(np.abs(arm[due] - arm[due - since]).max()))
-        moved = max(moved, float(np.abs(commanded[-1] - commanded[-1 - since]).max()))
-    return meant < MOVES_RAD or moved > STANDS * meant
+        chunk_rad = np.abs(arm[now] - arm[now - since]).max()
+        arm_rad = np.abs(commanded[-1] - commanded[-1 - since]).max()
+        chunk_moved_rad = max(chunk_moved_rad, float(chunk_rad))
+        arm_moved_rad = max(arm_moved_rad, float(arm_rad))
+    if chunk_moved_rad < MOVES_RAD:
+        return True
+    return arm_moved_rad > STANDS * chunk_moved_rad

@@ -15,7 +15,7 @@ from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.vla import checkpoint, config, normalise
 from xlvla_policy.vla.frames import Body, Frames
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.normalise import Known, Statistics
+from xlvla_policy.vla.normalise import BlockStatistics, Statistics
 
 TINY = config.preset("tiny")
 
@@ -79,7 +79,7 @@ def test_a_changed_weight_or_statistic_is_found_out(tmp_path, weights):
 def test_statistics_of_other_frames_are_refused(tmp_path, weights):
     model, card = checkpoint.load(weights)
     blocks = dict(card.statistics.blocks)
-    narrow = Known((), blocks["left latent"].mean[:16], blocks["left latent"].scale[:16])
+    narrow = BlockStatistics((), blocks["left latent"].mean[:16], blocks["left latent"].scale[:16])
     for wrong, complaint in (
         ({**blocks, "left latent": narrow}, "left latent has 16 numbers, not 32"),
         (

@@ -24,7 +24,7 @@ from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.config import ExpertConfig, VisionConfig, VlaConfig, from_document, preset
 from xlvla_policy.vla.export import export
 from xlvla_policy.vla.model import Vla
-from xlvla_policy.vla.normalise import Known, Statistics
+from xlvla_policy.vla.normalise import BlockStatistics, Statistics
 
 BASE = replace(
     preset("pi0_base"),
@@ -73,18 +73,20 @@ def base_policy(base_rig, base_weights):
 
 
 def near_home(rig: Rig) -> Statistics:
-    blocks = dict[str, Known]()
+    blocks = dict[str, BlockStatistics]()
     for side in SIDES:
         arm = np.array(list(rig.home(side).values()), np.float32)
         hand = (
             np.array([rig.start(side)[name] for name in rig.joint_names(side, "hand")], np.float32)
             + 0.2
         )
-        blocks[f"{side} arm xarm7"] = Known(
+        blocks[f"{side} arm xarm7"] = BlockStatistics(
             catalog.arm("xarm7").joints, arm, np.full_like(arm, DEVIATION_RAD)
         )
         joints = catalog.hand("inspire").joint_names(side)
-        blocks[f"{side} hand inspire"] = Known(joints, hand, np.full_like(hand, DEVIATION_RAD))
+        blocks[f"{side} hand inspire"] = BlockStatistics(
+            joints, hand, np.full_like(hand, DEVIATION_RAD)
+        )
     return Statistics(blocks)
 
 

@@ -1,4 +1,4 @@
-"""The policy as a node: observes, decides in a thread of its own, publishes chunks."""
+"""The policy as a node: observes, predicts in a thread of its own, publishes chunks."""
 
 from __future__ import annotations
 
@@ -21,24 +21,33 @@ from xlvla.ros.node import RigNode
 from xlvla.types import PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
-LOOK_HZ = 50.0
-"""How often commands are collected and the time to plan is checked, whether or not the policy
-thinks.
+POLL_HZ = 50.0
+"""Rate at which commands are collected and the time of the next chunk is checked, also while the
+policy computes.
 """
 
 PATIENCE_S = 2.0
-"""How long something may be waited for before it is said."""
+"""Time to wait for something before there is a warning."""
 
 BRIEFLY_S = 2.0
+"""Shortest time between two warnings."""
 REPEAT_S = 30.0
-"""How long after a complaint another may be made, and the same again."""
+"""Shortest time until the same warning is repeated."""
+
+LATEST_S = 0.1
+"""Longest delay of a chunk that is made up for by an earlier next one."""
+
+DELAY_PERCENTILE = 95
+DELAYS = 50
+"""Number of chunks over which the delay from observation to chunk is estimated."""
 
 
 class PolicyNode(RigNode):
-    """Decides every `replan_s` on the newest image and the commands in force when it was taken.
+    """Predicts a chunk every `replan_s` from the newest image and the commands in force when it was
+    taken.
 
-    A chunk is stamped with its image's time, so that motion can drop the frames that passed while
-    the policy thought. A chunk that became invalid meanwhile (a reset, another instruction, too
+    A chunk is stamped with its image's time, so that motion can skip the frames that passed while
+    the policy computed. A chunk that became invalid meanwhile (a reset, another instruction, too
     much time) is discarded.
     """
 
@@ -46,15 +55,19 @@ class PolicyNode(RigNode):
         super().__init__("policy")
         self._lock = threading.Lock()
         self._sent: tuple[Chunk, ...] = ()
-        self._delays_s: deque[float] = deque(maxlen=50)
-        self._thinking: Future[bool] | None = None
-        self._plan_ns = self._newest_ns = 0
-        self._asked: tuple[int, str] = (0, "")
-        self._wait = ""
-        self._wait_since = 0.0
-        self._ticked = 0.0
-        self._complaint = ""
-        self._complained = 0.0
+        self._delays_s: deque[float] = deque(maxlen=DELAYS)
+        self._prediction: Future[bool] | None = None
+        # Simulated or real time of the next prediction, and of the newest chunk published.
+        self._plan_ns = 0
+        self._newest_ns = 0
+        # Stamp and instruction of the observation last predicted from.
+        self._predicted_from: tuple[int, str] = (0, "")
+        self._waiting_for = ""
+        # Monotonic times; 0 while the node does not work.
+        self._waiting_since = 0.0
+        self._polled_at = 0.0
+        self._warning = ""
+        self._warned_at = 0.0
 
     def configure(self) -> None:
         if self.rig.policy is None:
@@ -76,36 +89,39 @@ class PolicyNode(RigNode):
         self._chunks = {
             side: self.publisher(topics.chunk(side, "policy")) for side in self.rig.sides
         }
-        self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
+        self._latents = self.publisher(topics.LATENT)
+        self._markers = self.publisher(topics.MARKERS)
         self._chunk_markers = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
-        with ThreadPoolExecutor(1, "policy thinks") as thinker:
-            self._ticked = time.monotonic()
-            for now_ns, _ in self.clock.ticks(LOOK_HZ, stop):
-                self._ticked = time.monotonic()
+        replan_ns = round(self._config.replan_s * SECOND)
+        latest_ns = round(LATEST_S * SECOND)
+        with ThreadPoolExecutor(1, "policy predicts") as pool:
+            self._polled_at = time.monotonic()
+            for now_ns, _ in self.clock.ticks(POLL_HZ, stop):
+                self._polled_at = time.monotonic()
                 self.health.tick("looks")
                 with self._lock:
                     self._heed_reset(now_ns)
-                    observation = self._look(now_ns)
+                    observation = self._observe(now_ns)
                 if observation is not None:
-                    self._plan_ns = max(self._plan_ns, now_ns - SECOND // 10) + round(
-                        self._config.replan_s * SECOND
-                    )
-                    self._thinking = thinker.submit(self._think, observation, stop)
-        self._ticked = 0.0
+                    due_ns = max(self._plan_ns, now_ns - latest_ns)
+                    self._plan_ns = due_ns + replan_ns
+                    self._prediction = pool.submit(self._predict, observation, stop)
+        self._polled_at = 0.0
 
-    def _look(self, now_ns: int) -> Observation | None:
-        """Listens, and where it is time to decide and nothing is being decided, what to decide
-        on.
+    def _observe(self, now_ns: int) -> Observation | None:
+        """Collects commands; the observation to predict from where it is time for it and the policy
+        is idle.
         """
         try:
             self._observer.listen(now_ns)
             if self._busy(now_ns) or now_ns < self._plan_ns:
                 return None
+            previous = self._previous(now_ns)
             observation = self._observer.observe(
-                now_ns, self._instruction, self._still_publishing(now_ns), self._delay_s()
+                now_ns, self._instruction, previous, self._delay_s()
             )
         except NotYet as reason:
             self.health.counts["waits"] += 1
@@ -114,43 +130,48 @@ class PolicyNode(RigNode):
         except XlvlaError as error:
             self._refuse(error)
             return None
-        self._wait = ""
-        asked = observation.stamp_ns, observation.instruction
-        if asked == self._asked or observation.stamp_ns <= self._newest_ns:
+        self._waiting_for = ""
+        key = observation.stamp_ns, observation.instruction
+        if key == self._predicted_from or observation.stamp_ns <= self._newest_ns:
             return None
-        self._asked = asked
+        self._predicted_from = key
         return observation
 
     def _busy(self, now_ns: int) -> bool:
-        """Whether the policy thinks; a thought in vain is made anew at once."""
-        if self._thinking is None:
+        """Whether the policy computes; after a discarded chunk the next is due at once."""
+        if self._prediction is None:
             return False
-        if not self._thinking.done():
+        if not self._prediction.done():
             return True
-        if self._thinking.result():
+        was_discarded = self._prediction.result()
+        if was_discarded:
             self._plan_ns = now_ns
-        self._thinking = None
+        self._prediction = None
         return False
 
     def _heed_reset(self, now_ns: int) -> None:
+        """Forgets everything before a reset of the simulation."""
         if self._observer.heed_reset():
             self._sent = ()
             self._plan_ns = now_ns
             self._newest_ns = 0
 
-    def _still_publishing(self, now_ns: int) -> tuple[Chunk, ...]:
-        """The chunks sent that have not run out."""
-        oldest_ns = now_ns - round(SECOND * self._policy.frames / self._policy.rate_hz)
+    def _previous(self, now_ns: int) -> tuple[Chunk, ...]:
+        """The published chunks that have not ended."""
+        duration_ns = round(SECOND * self._policy.frames / self._policy.rate_hz)
+        oldest_ns = now_ns - duration_ns
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
         return self._sent
 
     def _delay_s(self) -> float:
-        """How long it takes from an observation to its chunk, of late."""
-        return float(np.percentile(self._delays_s, 95)) if self._delays_s else 0.0
+        """Time from an observation to its chunk, of the last chunks."""
+        if not self._delays_s:
+            return 0.0
+        return float(np.percentile(self._delays_s, DELAY_PERCENTILE))
 
-    def _think(self, observation: Observation, stop: threading.Event) -> bool:
-        """Decides and publishes; whether the world or the task changed meanwhile, so that it was in
-        vain.
+    def _predict(self, observation: Observation, stop: threading.Event) -> bool:
+        """Predicts a chunk and publishes it; whether it was discarded, because the simulation or
+        the instruction changed meanwhile.
         """
         began = time.monotonic()
         try:
@@ -165,35 +186,40 @@ class PolicyNode(RigNode):
             self._heed_reset(now_ns)
             if stop.is_set() or self._is_discarded(observation):
                 return True
-            if self._late(
-                observation, now_ns
-            ):  # a machine that cannot keep up is not asked for more
+            # Not due at once: a machine that cannot keep up must not be loaded more.
+            if self._is_late(observation, now_ns):
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
-            self._markers.publish(self._chunk_markers.markers(chunk.positions, chunk.stamp_ns))
+            markers = self._chunk_markers.markers(chunk.positions, chunk.stamp_ns)
+            self._markers.publish(markers)
         return False
 
-    def _late(self, observation: Observation, now_ns: int) -> bool:
+    def _is_late(self, observation: Observation, now_ns: int) -> bool:
         """Whether motion would refuse the chunk for its age."""
-        if now_ns - observation.stamp_ns <= self.rig.motion.stale_s * SECOND:
+        stale_s = self.rig.motion.stale_s
+        if now_ns - observation.stamp_ns <= stale_s * SECOND:
             return False
-        late = f"more than {self.rig.motion.stale_s:g} s (motion.stale_s) after its image"
-        self._refuse(XlvlaError(f"a chunk came {late}: the policy is too slow on this machine"))
+        line = (
+            f"a chunk came more than {stale_s:g} s (motion.stale_s) after its image: the policy is "
+            "too slow on this machine"
+        )
+        self._refuse(XlvlaError(line))
         return True
 
     def _is_discarded(self, observation: Observation) -> bool:
-        """Whether what was thought about no longer holds."""
-        discarded = (
-            observation.stamp_ns < self._observer.valid_since_ns
-            or observation.instruction != self._instruction
-        )
+        """Whether an observation became invalid."""
+        before_reset = observation.stamp_ns < self._observer.valid_since_ns
+        another_instruction = observation.instruction != self._instruction
+        discarded = before_reset or another_instruction
         self.health.counts["discarded chunks"] += discarded
         return discarded
 
     def _publish(self, chunk: Chunk, now_ns: int) -> None:
         for side, parts in chunk.positions.items():
-            names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
+            names: list[str] = []
+            for part in PARTS:
+                names += self.rig.joint_names(side, part)
             points = np.concatenate([parts[part] for part in PARTS], axis=1)
             self._chunks[side].publish(
                 convert.trajectory(names, points, chunk.stamp_ns, chunk.rate_hz)
@@ -202,35 +228,37 @@ class PolicyNode(RigNode):
             self._latents.publish(convert.latents(chunk.latents))
         self._sent = (*self._sent, chunk)
         self._newest_ns = chunk.stamp_ns
-        self._delays_s.append((now_ns - chunk.stamp_ns) / SECOND)
-        self._complaint = ""
+        delay_s = (now_ns - chunk.stamp_ns) / SECOND
+        self._delays_s.append(delay_s)
+        self._warning = ""
         self.health.tick("chunks")
-        self.health.took("observation to chunk", self._delays_s[-1])
+        self.health.took("observation to chunk", delay_s)
         self.health.ok(f"deciding: {self._instruction}")
 
     def _await(self, reason: str) -> None:
-        """Something is missing: said once it has lasted."""
-        if not self._wait:
-            self._wait_since = time.monotonic()
-        self._wait = reason
+        """Something is missing, which is a warning when it lasts."""
+        if not self._waiting_for:
+            self._waiting_since = time.monotonic()
+        self._waiting_for = reason
         self.health.warn(reason)
 
     def _refuse(self, error: XlvlaError) -> None:
-        """Something is wrong: said at once."""
+        """Something is wrong, which is a warning at once."""
         self.health.counts["refused observations"] += 1
-        self._complain(str(error))
+        self._warn_operator(str(error))
 
-    def _complain(self, line: str) -> None:
-        """One line for the operator, again only when it changes or after long."""
+    def _warn_operator(self, line: str) -> None:
+        """One line for the operator, repeated only when it changes or after a while."""
         self.health.warn(line)
         now = time.monotonic()
-        if now - self._complained > (REPEAT_S if line == self._complaint else BRIEFLY_S):
-            self._complaint = line
-            self._complained = now
+        pause_s = REPEAT_S if line == self._warning else BRIEFLY_S
+        if now - self._warned_at > pause_s:
+            self._warning = line
+            self._warned_at = now
             self.warn(f"{line}; no chunk is published")
 
     def _on_instruction(self, sentence: str) -> None:
-        """Chunks made for another instruction bind no longer, and the next is due at once."""
+        """Chunks for another instruction no longer count, and the next is due at once."""
         instruction = sentence or self._config.instruction
         with self._lock:
             if instruction != self._instruction:
@@ -241,10 +269,14 @@ class PolicyNode(RigNode):
 
     def _report(self) -> None:
         now = time.monotonic()
-        if self._ticked and now - self._ticked > PATIENCE_S:
-            self._complain(f"waiting for {topics.CLOCK.name}: the simulation's time stands still")
-        elif self._wait and now - self._wait_since > PATIENCE_S:
-            self._complain(self._wait)
+        stands_still = self._polled_at and now - self._polled_at > PATIENCE_S
+        waits_long = self._waiting_for and now - self._waiting_since > PATIENCE_S
+        if stands_still:
+            self._warn_operator(
+                f"waiting for {topics.CLOCK.name}: the simulation's time stands still"
+            )
+        elif waits_long:
+            self._warn_operator(self._waiting_for)
         super()._report()
 
 

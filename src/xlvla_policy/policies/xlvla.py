@@ -1,5 +1,5 @@
-"""The policy of the paper: decides in the latent that all hands share; the hand only selects
-encoder and decoder.
+"""The policy of the paper: predicts in the latent that all hands share; a hand only selects encoder
+and decoder.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from xlvla_policy.vla.tokenizer import Tokenizer
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "push_cans.safetensors"
 
+Limits = dict[Part, tuple[np.ndarray, np.ndarray]]
+"""Lowest and highest position [J] rad by part."""
+
 
 def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 0) -> XlvlaPolicy:
     """The policy for a rig, warmed up: weights of `rig.policy.checkpoint`, or the shipped ones.
 
     Args:
         codec: None loads the shipped one.
-        threads: processor threads torch may use, in this whole process. One: the steps are too
-            small to share, and on a busy machine threads that wait for each other made a chunk ten
-            times slower.
+        threads: processor threads torch may use, in this whole process. One by default: the steps
+            are too small to share, and on a busy machine threads that wait for each other made a
+            chunk ten times slower.
         seed: of the noise every chunk starts from.
 
     Raises:
@@ -43,7 +46,9 @@ def load(rig: Rig, *, codec: Codec | None = None, threads: int = 1, seed: int = 
     """
     torch.set_num_threads(threads)
     codec = codec or Codec.load()
-    path = Path(rig.policy.checkpoint) if rig.policy and rig.policy.checkpoint else SHIPPED
+    path = SHIPPED
+    if rig.policy and rig.policy.checkpoint:
+        path = Path(rig.policy.checkpoint)
     engine, card = engine_choice.load(path, _choice(rig, threads), codec=codec.hash)
     words = tokenizer.of(path, card.config.max_words, card.words)
     policy = XlvlaPolicy(rig, engine, card, codec, words, seed)
@@ -59,7 +64,7 @@ class XlvlaPolicy:
     def __init__(
         self, rig: Rig, engine: Engine, card: ModelCard, codec: Codec, words: Tokenizer, seed: int
     ):
-        _suits(rig, card)
+        _check(rig, card)
         config = card.config
         self.robot = of_rig(card.config, rig, codec)
         self.rig = rig
@@ -70,22 +75,23 @@ class XlvlaPolicy:
         self.words = words
         self.longest = card.committed
         self.chunking = rig.policy.chunking if rig.policy else "plain"
-        # The same noise every time keeps successive chunks on the same choice where there is more
-        # than one way.
-        noise = torch.randn(
-            1, config.frames, config.frame_dim, generator=torch.Generator().manual_seed(seed)
-        )
+        # The same noise every time keeps successive chunks on the same of several possible
+        # trajectories.
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(1, config.frames, config.frame_dim, generator=generator)
         self.noise = noise.to(engine.device)
         self.cameras = tuple(camera for camera in config.cameras if camera in rig.cameras)
-        self.limits = {side: _limits(rig, side) for side in config.sides}
+        self.limits: dict[Side, Limits] = {side: _limits(rig, side) for side in config.sides}
         self._sentences: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
     def frames(self) -> int:
+        """Frames of a chunk, and of the executed commands in an observation."""
         return self.config.frames
 
     @property
     def rate_hz(self) -> float:
+        """Frames per second."""
         return self.config.rate_hz
 
     def predict(self, observation: Observation) -> Chunk:
@@ -96,22 +102,23 @@ class XlvlaPolicy:
                 or not finite, or the sentence is too long.
         """
         inputs = self._inputs(observation)
-        before = overlap(observation, inputs.past[0, -1].numpy(), self.config.frames)
+        command_in_force = inputs.past[0, -1].numpy()
+        before = overlap(observation, command_in_force, self.frames)
         decided = self._decide(inputs, before)[0].cpu().numpy()
-        joined = (
-            chunking.mean(decided, before) if before and self.chunking == "ensemble" else decided
-        )
-        frames = self.normaliser.undo(joined)
+        normalised = decided
+        if before and self.chunking == "ensemble":
+            normalised = chunking.mean(decided, before)
+        frames = self.normaliser.undo(normalised)
         if not np.isfinite(frames).all():
             raise XlvlaError(
                 "the policy decided on numbers that are not finite: its weights are broken"
             )
         return Chunk(
-            observation.stamp_ns,
-            self.rate_hz,
-            self._positions(frames),
-            self.robot.latents(frames),
-            decided,
+            stamp_ns=observation.stamp_ns,
+            rate_hz=self.rate_hz,
+            positions=self._positions(frames),
+            latents=self.robot.latents(frames),
+            decided=decided,
         )
 
     def _decide(self, inputs: Inputs, before: Overlap | None) -> torch.Tensor:
@@ -123,122 +130,124 @@ class XlvlaPolicy:
         return self.engine.sample(inputs, self.noise)
 
     def warm_up(self) -> None:
-        """Chunks for nothing, the second after the first, so that the first real one is as quick as
-        the rest.
+        """Predicts two chunks, the second with the first as previous, so that the first real one is
+        as quick as the rest.
         """
-        still: dict[Side, dict[Part, np.ndarray]] = {
-            side: {
-                part: np.tile((lower + upper) / 2, (self.config.frames, 1))
-                for part, (lower, upper) in self.limits[side].items()
-            }
-            for side in self.config.sides
-        }
-        sizes = {camera: self.rig.cameras[camera].publish for camera in self.cameras}
-        black = {
-            camera: np.zeros((height, width, 3), np.uint8)
-            for camera, (width, height) in sizes.items()
-        }
-        observation = Observation(
-            0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still
-        )
+        instruction = self.rig.policy.instruction if self.rig.policy else "Wait."
+        black: dict[str, np.ndarray] = {}
+        for camera in self.cameras:
+            width, height = self.rig.cameras[camera].publish
+            black[camera] = np.zeros((height, width, 3), np.uint8)
+        observation = Observation(0, black, instruction, self._mid_range())
         chunk = self.predict(observation)
-        half_a_second = min(round(self.rate_hz / 2), self.frames)
-        followed = np.maximum(np.arange(-self.frames, 0) + half_a_second, 0)
-        executed = {
-            side: {part: rows[followed] for part, rows in parts.items()}
-            for side, parts in chunk.positions.items()
-        }
-        self.predict(
-            replace(
-                observation, stamp_ns=SECOND // 2, executed=executed, previous=[chunk], delay_s=0.2
-            )
+
+        # As if the robot had followed it for half a second.
+        followed = min(round(self.rate_hz / 2), self.frames)
+        index = np.maximum(np.arange(-self.frames, 0) + followed, 0)
+        executed: dict[Side, dict[Part, np.ndarray]] = {}
+        for side, parts in chunk.positions.items():
+            executed[side] = {part: positions[index] for part, positions in parts.items()}
+        following = replace(
+            observation, stamp_ns=SECOND // 2, executed=executed, previous=[chunk], delay_s=0.2
         )
+        self.predict(following)
+
+    def _mid_range(self) -> dict[Side, dict[Part, np.ndarray]]:
+        """Positions [T, J] of a robot that stands in the middle of all its joints' ranges."""
+        positions: dict[Side, dict[Part, np.ndarray]] = {}
+        for side, limits in self.limits.items():
+            positions[side] = {}
+            for part, (lower, upper) in limits.items():
+                positions[side][part] = np.tile((lower + upper) / 2, (self.frames, 1))
+        return positions
 
     def _inputs(self, observation: Observation) -> Inputs:
         config = self.config
-        past = self.robot.encode(
-            {
-                side: {part: self._executed(observation, side, part) for part in PARTS}
-                for side in config.sides
-            }
-        )
-        seen = [camera in self.cameras for camera in config.cameras]
+        executed: dict[Side, dict[Part, np.ndarray]] = {}
+        for side in config.sides:
+            executed[side] = {part: self._executed(observation, side, part) for part in PARTS}
+        past = self.normaliser.apply(self.robot.encode(executed))
+        pictures = np.stack([self._image(observation, camera) for camera in config.cameras])
+        has_camera = [camera in self.cameras for camera in config.cameras]
         words, mask = self._sentence(observation.instruction)
         return Inputs(
-            images=torch.from_numpy(
-                np.stack([self._image(observation, camera) for camera in config.cameras])[None]
-            ),
-            cameras=torch.tensor([seen]),
+            images=torch.from_numpy(pictures[None]),
+            cameras=torch.tensor([has_camera]),
             words=words,
             word_mask=mask,
-            past=torch.from_numpy(self.normaliser.apply(past)[None]),
+            past=torch.from_numpy(past[None]),
         )
 
     def _image(self, observation: Observation, camera: str) -> np.ndarray:
+        """The image of a camera at the model's size; black for one the rig does not have."""
         vision = self.config.vision
         if camera not in self.cameras:
             return np.zeros((vision.height, vision.width, 3), np.uint8)
         if camera not in observation.images:
-            raise XlvlaError(
-                f"no image of camera '{camera}': the observation has "
-                f"{', '.join(observation.images) or 'none'}"
-            )
+            available = ", ".join(observation.images) or "none"
+            raise XlvlaError(f"no image of camera '{camera}': the observation has {available}")
         return images.fit(observation.images[camera], vision, camera)
 
     def _sentence(self, sentence: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and mask [1, L] of a sentence, without padding; the last one is kept."""
         if sentence not in self._sentences:
             ids, mask = self.words.encode(sentence)
-            self._sentences = {
-                sentence: (torch.from_numpy(ids[mask])[None], torch.from_numpy(mask[mask])[None])
-            }
+            tokens = torch.from_numpy(ids[mask])[None]
+            valid = torch.from_numpy(mask[mask])[None]
+            self._sentences = {sentence: (tokens, valid)}
         return self._sentences[sentence]
 
     def _executed(self, observation: Observation, side: Side, part: Part) -> np.ndarray:
+        """Executed joints [T, J] rad of a part, checked."""
         names = self.rig.joint_names(side, part)
         values = observation.executed.get(side, {}).get(part)
         if values is None:
             raise XlvlaError(f"no executed joints of the {side} {part} in the observation")
         values = np.asarray(values)
-        if values.shape != (self.config.frames, len(names)):
-            shape = f"[{self.config.frames}, {len(names)}]"
+        shape = (self.frames, len(names))
+        if values.shape != shape:
             raise XlvlaError(
-                f"executed joints of the {side} {part} must be {shape}, are {list(values.shape)}"
+                f"executed joints of the {side} {part} must be {list(shape)}, are "
+                f"{list(values.shape)}"
             )
-        if not np.isfinite(values).all():
-            wrong = [names[column] for column in np.flatnonzero(~np.isfinite(values).all(axis=0))]
+        is_finite = np.isfinite(values).all(axis=0)
+        if not is_finite.all():
+            wrong = [names[column] for column in np.flatnonzero(~is_finite)]
             raise XlvlaError(
                 f"executed joints of the {side} {part} are not finite: {', '.join(wrong)}"
             )
         return values
 
     def _positions(self, frames: np.ndarray) -> dict[Side, Mapping[Part, np.ndarray]]:
-        """Joint positions a robot may be sent, of raw frames [T, D]."""
-        return {
-            side: {
-                part: np.clip(values, *self.limits[side][part]) for part, values in parts.items()
-            }
-            for side, parts in self.robot.decode(frames).items()
-        }
+        """Joint positions of raw frames [T, D], clipped to the joints' limits."""
+        clipped: dict[Side, Mapping[Part, np.ndarray]] = {}
+        for side, parts in self.robot.decode(frames).items():
+            within: dict[Part, np.ndarray] = {}
+            for part, values in parts.items():
+                lower, upper = self.limits[side][part]
+                within[part] = np.clip(values, lower, upper)
+            clipped[side] = within
+        return clipped
 
 
 def _choice(rig: Rig, threads: int) -> Choice:
     if rig.policy is None:
         return Choice(threads=threads)
     return Choice(
-        rig.policy.engine,
-        rig.policy.device,
-        rig.policy.precision,
-        rig.policy.chunking == "guided",
-        threads,
+        engine=rig.policy.engine,
+        device=rig.policy.device,
+        precision=rig.policy.precision,
+        gradient=rig.policy.chunking == "guided",
+        threads=threads,
     )
 
 
-def _limits(rig: Rig, side: Side) -> dict[Part, tuple[np.ndarray, np.ndarray]]:
+def _limits(rig: Rig, side: Side) -> Limits:
     arm = rig.arm(side).limits
     return {"arm": (arm.lower, arm.upper), "hand": rig.hand(side).command_range(side)}
 
 
-def _suits(rig: Rig, card: ModelCard) -> None:
+def _check(rig: Rig, card: ModelCard) -> None:
     """Refuses a rig that these weights cannot drive."""
     config = card.config
     if not set(config.cameras) & set(rig.cameras):
@@ -249,8 +258,6 @@ def _suits(rig: Rig, card: ModelCard) -> None:
         )
     if rig.policy and rig.policy.chunking == "prefix" and not card.committed:
         raise XlvlaError(
-            "policy.chunking: these weights were not trained with action prefixes "
-            "('prefix'): train with"
-            " `xlvla train policy --committed 0.5`, "
-            "or choose guided, ensemble or plain"
+            "policy.chunking: these weights were not trained with action prefixes ('prefix'): "
+            "train with `xlvla train policy --committed 0.5`, or choose guided, ensemble or plain"
         )

@@ -1,9 +1,10 @@
-"""What the policy observes of the graph, or why there is nothing to decide on."""
+"""The policy's observations of the graph, or why there is none."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,56 +22,70 @@ from xlvla_policy.history import History
 
 
 class NotYet(XlvlaError):
-    """There is nothing to decide on now; the line says what is waited for."""
+    """There is no observation now; the line names what it waits for."""
 
 
 SILENT_S = 0.5
+"""A topic without a message for this long is silent."""
+COMMANDS = 800
+"""Depth of the queue of commands: they are read at a fraction of their rate."""
 
 
 class FreshTopic:
-    """A topic of which the newest message counts, as long as it is fresh."""
+    """The newest message of a topic, as long as it is fresh."""
 
     def __init__(self, node: RigNode, topic: Topic, form: Form[Any]):
         self.name = topic.name
         self._reader = Reader(node, topic, form)
         self._publishers: Callable[[], int] = lambda: node.count_publishers(topic.name)
         self._message: Any = None
-        self._came = 0.0
+        # Monotonic time at which the message came.
+        self._came_at = 0.0
 
     def fresh(self, now_ns: int, oldest_ns: int) -> Any:
         """The newest message; NotYet where its stamp is before `oldest_ns`, or there is none."""
-        if (message := self._reader.newest()) is not None:
-            self._take(message, now_ns)
-        if self._message is None or convert.nanoseconds(self._message.header.stamp) < oldest_ns:
-            raise NotYet(f"waiting for {self.name}: {self._why(now_ns)}")
+        message = self._reader.newest()
+        if message is not None:
+            self._accept(message, now_ns)
+        if self._message is None or self._stamp_ns() < oldest_ns:
+            raise NotYet(f"waiting for {self.name}: {self._reason(now_ns)}")
         return self._message
 
     def clear(self) -> None:
+        """Forgets the newest message."""
         self._message = None
 
-    def _take(self, message: Any, now_ns: int) -> None:
+    def _accept(self, message: Any, now_ns: int) -> None:
+        """Keeps a message; refuses one that is stamped in the future."""
         try:
             convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
         except XlvlaError as error:
             self._reader.refuse(error)
-        else:
-            self._message = message
-            self._came = time.monotonic()
+            return
+        self._message = message
+        self._came_at = time.monotonic()
 
-    def _why(self, now_ns: int) -> str:
-        if not self._publishers():
-            return "no node publishes it" + ("" if self._message is None else " any more")
+    def _stamp_ns(self) -> int:
+        return convert.nanoseconds(self._message.header.stamp)
+
+    def _reason(self, now_ns: int) -> str:
+        """Why there is no fresh message."""
+        has_publisher = self._publishers() > 0
         if self._message is None:
-            return "it has a publisher, but nothing has come yet"
-        if time.monotonic() - self._came > SILENT_S:
+            if has_publisher:
+                return "it has a publisher, but nothing has come yet"
+            return "no node publishes it"
+        if not has_publisher:
+            return "no node publishes it any more"
+        if time.monotonic() - self._came_at > SILENT_S:
             return "it has fallen silent"
-        age_s = (now_ns - convert.nanoseconds(self._message.header.stamp)) / SECOND
-        return f"what comes is stamped {age_s:.0f} s ago: do the clocks of all machines agree?"
+        age_s = (now_ns - self._stamp_ns()) / SECOND
+        return f"its messages are stamped {age_s:.0f} s ago: do the clocks of all machines agree?"
 
 
 class PartState:
-    """What is known of one part: the newest measured pose and the commands that were in force, as a
-    policy observes them.
+    """The state of one part as a policy observes it: the newest measured pose and the commands that
+    were in force.
     """
 
     def __init__(self, node: RigNode, policy: Policy, side: Side, part: Part):
@@ -78,14 +93,13 @@ class PartState:
         self._rate_hz = policy.rate_hz
         self._names = node.rig.joint_names(side, part)
         self._history = History(policy.frames / policy.rate_hz)
-        self._measured = FreshTopic(
-            node, topics.joint_states(side, part), forms.command(self._names)
-        )
-        self._commands = Reader(
-            node, topics.command(side, part).history(800), forms.command(self._names)
-        )
+        form = forms.command(self._names)
+        commands = topics.command(side, part).history(COMMANDS)
+        self._measured = FreshTopic(node, topics.joint_states(side, part), form)
+        self._commands = Reader(node, commands, form)
 
     def clear(self) -> None:
+        """Forgets pose and commands."""
         self._history.clear()
         self._measured.clear()
 
@@ -95,18 +109,21 @@ class PartState:
             try:
                 stamp_ns = convert.timely_ns(message.header.stamp, now_ns, forms.FUTURE_NS)
                 origin = command_session.take_origin(message)
-                if stamp_ns >= valid_since_ns and origin.reset_id in (0, reset_id):
-                    self._history.add(stamp_ns, convert.positions(message, self._names))
+                before_reset = stamp_ns < valid_since_ns
+                # 0: a command that does not name a reset.
+                of_another_reset = origin.reset_id not in (0, reset_id)
+                if before_reset or of_another_reset:
+                    continue
+                self._history.add(stamp_ns, convert.positions(message, self._names))
             except XlvlaError as error:
                 self._commands.refuse(error)
 
     def executed(self, stamp_ns: int, now_ns: int, oldest_ns: int) -> np.ndarray:
         """Commands [T, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
-        pose = self._positions(self._measured.name, self._measured.fresh(now_ns, oldest_ns))
+        message = self._measured.fresh(now_ns, oldest_ns)
+        with _naming(self._measured.name):
+            pose = convert.positions(message, self._names)
         return self._history.as_of(stamp_ns, self._frames, self._rate_hz, before=pose)
-
-    def _positions(self, topic: str, message: Any) -> np.ndarray:
-        return _read(topic, lambda message: convert.positions(message, self._names), message)
 
 
 class Observer:
@@ -115,16 +132,14 @@ class Observer:
     def __init__(self, node: RigNode, policy: Policy, max_age_s: float):
         rig = node.rig
         self._max_age_ns = round(max_age_s * SECOND)
-        self._images = {
-            name: FreshTopic(
-                node, camera_publisher.seen(name, camera), forms.picture(*camera.publish)
-            )
-            for name, camera in rig.cameras.items()
-        }
-        self._parts: dict[Side, dict[Part, PartState]] = {
-            side: {part: PartState(node, policy, side, part) for part in PARTS}
-            for side in rig.sides
-        }
+        self._images: dict[str, FreshTopic] = {}
+        for name, camera in rig.cameras.items():
+            width, height = camera.publish
+            topic = camera_publisher.seen(name, camera)
+            self._images[name] = FreshTopic(node, topic, forms.picture(width, height))
+        self._parts: dict[Side, dict[Part, PartState]] = {}
+        for side in rig.sides:
+            self._parts[side] = {part: PartState(node, policy, side, part) for part in PARTS}
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
         self._reset_id = 0
         self.valid_since_ns = 0
@@ -136,14 +151,18 @@ class Observer:
             return False
         self.valid_since_ns = reset.began_ns
         self._reset_id = reset.id
-        for kept in (*self._every_part(), *self._images.values()):
-            kept.clear()
+        for parts in self._parts.values():
+            for part in parts.values():
+                part.clear()
+        for image in self._images.values():
+            image.clear()
         return True
 
     def listen(self, now_ns: int) -> None:
         """Collects commands."""
-        for part in self._every_part():
-            part.listen(now_ns, self.valid_since_ns, self._reset_id)
+        for parts in self._parts.values():
+            for part in parts.values():
+                part.listen(now_ns, self.valid_since_ns, self._reset_id)
 
     def observe(
         self, now_ns: int, instruction: str, previous: tuple[Chunk, ...], delay_s: float
@@ -155,28 +174,29 @@ class Observer:
             XlvlaError: something is not what its topic promises.
         """
         oldest_ns = max(self.valid_since_ns, now_ns - self._max_age_ns)
+        # All must be there before any image is decoded.
         messages = {
-            camera: stream.fresh(now_ns, oldest_ns) for camera, stream in self._images.items()
+            camera: topic.fresh(now_ns, oldest_ns) for camera, topic in self._images.items()
         }
-        stamps = [convert.nanoseconds(message.header.stamp) for message in messages.values()]
-        stamp_ns = max(stamps, default=now_ns)
-        images = {
-            camera: _read(self._images[camera].name, convert.picture, message)
-            for camera, message in messages.items()
-        }
-        executed: dict[Side, dict[Part, np.ndarray]] = {
-            side: {name: part.executed(stamp_ns, now_ns, oldest_ns) for name, part in parts.items()}
-            for side, parts in self._parts.items()
-        }
+        stamps_ns: list[int] = []
+        images: dict[str, np.ndarray] = {}
+        for camera, message in messages.items():
+            stamps_ns.append(convert.nanoseconds(message.header.stamp))
+            with _naming(self._images[camera].name):
+                images[camera] = convert.picture(message)
+        stamp_ns = max(stamps_ns, default=now_ns)
+        executed: dict[Side, dict[Part, np.ndarray]] = {}
+        for side, parts in self._parts.items():
+            executed[side] = {}
+            for name, part in parts.items():
+                executed[side][name] = part.executed(stamp_ns, now_ns, oldest_ns)
         return Observation(stamp_ns, images, instruction, executed, previous, delay_s)
 
-    def _every_part(self) -> list[PartState]:
-        return [part for parts in self._parts.values() for part in parts.values()]
 
-
-def _read(topic: str, read: Callable[[Any], np.ndarray], message: Any) -> np.ndarray:
-    """What a message says; the error says on which topic it came."""
+@contextmanager
+def _naming(topic: str) -> Iterator[None]:
+    """Errors in reading a message name its topic."""
     try:
-        return read(message)
+        yield
     except XlvlaError as error:
         raise XlvlaError(f"{topic}: {error}") from None

@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from xlvla.codec import Codec
-from xlvla.types import SIDES
+from xlvla.types import SIDES, Side
 from xlvla_data.episode import EpisodeInfo
 from xlvla_policy.training import dataset
 from xlvla_policy.training.batches import Batches
@@ -30,13 +30,20 @@ from xlvla_policy.vla.frames import Body, Frames
 from xlvla_policy.vla.model import Vla
 
 FRAMES = 64
-"""Of the made-up demonstration."""
+"""Frames of the random demonstration."""
+DISCARDED = 2
+"""First steps that do not count: compiling, and the memory of the optimiser."""
+STAGES = ("draw", "forward", "backward", "update and average")
 
 
 @dataclass(frozen=True)
 class StepPhase:
-    """A stage of a step: how long it takes, how much of it the processor works (all threads), and
-    operations it needs.
+    """A stage of a step.
+
+    Args:
+        median_s: how long it takes.
+        cpu_s: processor time of all threads.
+        flops: floating-point operations it needs.
     """
 
     name: str
@@ -47,8 +54,11 @@ class StepPhase:
 
 @dataclass(frozen=True)
 class TrainingSpeedReport:
-    """`rate` is what a large matrix product reaches [operations/s], `memory_bytes` the most that
-    was held.
+    """A measured training step.
+
+    Args:
+        rate: operations/s of a large matrix product.
+        memory_bytes: largest memory in use.
     """
 
     stages: tuple[StepPhase, ...]
@@ -75,59 +85,64 @@ def measure(
     rounds: int,
     progress: Callable[[str], None] = lambda line: None,
 ) -> TrainingSpeedReport:
-    """Times steps with random weights on a made-up demonstration: times do not depend on the
+    """Times steps with random weights on a random demonstration: times do not depend on the
     numbers.
     """
     torch.set_num_threads(threads)
     device = group.device
     progress("measuring the machine")
-    rate = matmul_rate(device.type, torch.bfloat16 if recipe.bf16 else torch.float32)
+    dtype = torch.bfloat16 if recipe.bf16 else torch.float32
+    rate = matmul_rate(device.type, dtype)
     progress("making the model")
     with device:
         model = Vla(config)
     batches = _batches(config)
-    trainer = Trainer(model, batches, np.arange(len(batches.data)), recipe, group)
+    rows = np.arange(len(batches.data))
+    trainer = Trainer(model, batches, rows, recipe, group)
     model.train()
     watches = [Stopwatch(device) for _ in STAGES]
-    for index in range(rounds + 2):  # two that do not count: compiling, and the optimiser's memory
-        progress(f"step {index + 1} of {rounds + 2}")
+    steps = rounds + DISCARDED
+    for index in range(steps):
+        progress(f"step {index + 1} of {steps}")
         _step(trainer, watches)
-    flops = (0.0, *_flops(trainer), 0.0)
-    stages = [
-        StepPhase(name, *watch.medians(skip=2), work)
-        for name, watch, work in zip(STAGES, watches, flops, strict=True)
-    ]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    forward, backward = _flops(trainer)
+    flops = (0.0, forward, backward, 0.0)
+    stages: list[StepPhase] = []
+    for name, watch, work in zip(STAGES, watches, flops, strict=True):
+        wall_s, cpu_s = watch.medians(skip=DISCARDED)
+        stages.append(StepPhase(name, wall_s, cpu_s, work))
     return TrainingSpeedReport(
-        tuple(stages), recipe.batch, parameters, rate, memory_bytes(device.type)
+        stages=tuple(stages),
+        batch=recipe.batch,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        rate=rate,
+        memory_bytes=memory_bytes(device.type),
     )
 
 
-STAGES = ("draw", "forward", "backward", "update and average")
-
-
 class Stopwatch:
-    """Collects wall and processor seconds of what is done in a `with`, the device's work
-    included.
-    """
+    """Collects wall and processor seconds of the work in a `with`, the device's included."""
 
     def __init__(self, device: torch.device):
         self._device = device
-        self._times = list[tuple[float, float]]()
-        self._began = 0.0, 0.0
+        self._wall_s: list[float] = []
+        self._cpu_s: list[float] = []
+        self._began_wall_s = 0.0
+        self._began_cpu_s = 0.0
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter(), time.process_time()
+        self._began_wall_s = time.perf_counter()
+        self._began_cpu_s = time.process_time()
 
     def __exit__(self, *error: object) -> None:
         if self._device.type != "cpu":
             torch.cuda.synchronize(self._device)
-        wall, processor = self._began
-        self._times.append((time.perf_counter() - wall, time.process_time() - processor))
+        self._wall_s.append(time.perf_counter() - self._began_wall_s)
+        self._cpu_s.append(time.process_time() - self._began_cpu_s)
 
     def medians(self, skip: int) -> tuple[float, float]:
-        wall, processor = zip(*self._times[skip:], strict=True)
-        return statistics.median(wall), statistics.median(processor)
+        """Medians of wall and processor seconds, without the first `skip`."""
+        return statistics.median(self._wall_s[skip:]), statistics.median(self._cpu_s[skip:])
 
 
 def _step(trainer: Trainer, watches: list[Stopwatch]) -> None:
@@ -149,7 +164,8 @@ def _flops(trainer: Trainer) -> tuple[float, float]:
         loss = trainer.loss(drawn)
         forward = float(counter.get_total_flops())
         loss.backward()
-    return forward, float(counter.get_total_flops()) - forward
+    both = float(counter.get_total_flops())
+    return forward, both - forward
 
 
 def _batches(config: VlaConfig) -> Batches:
@@ -157,18 +173,17 @@ def _batches(config: VlaConfig) -> Batches:
     rng = np.random.default_rng(0)
     codec = Codec.load()
     vision = config.vision
-    robot = Frames(config, {side: Body("xarm7", "ability") for side in SIDES}, codec)
+    bodies: dict[Side, Body] = {side: Body("xarm7", "ability") for side in SIDES}
+    robot = Frames(config, bodies, codec)
     commands = rng.normal(size=(1 + FRAMES, config.frame_dim)).astype(np.float32)
+    moments = {block.name: normalise.moments(commands[:, block.columns]) for block in robot.blocks}
     info = EpisodeInfo(
         "", "Push the two tomato cans together.", {}, {}, round(config.rate_hz), 0, True, codec.hash
     )
-    moments = {block.name: normalise.moments(commands[:, block.columns]) for block in robot.blocks}
-    recorded = Recorded(
-        DataSource(Path("made up"), 1.0, (), info, robot.bodies), robot, (commands,), moments
-    )
-    pictures = rng.integers(
-        0, 256, (FRAMES, len(config.cameras), vision.height, vision.width, 3), dtype=np.uint8
-    )
+    source = DataSource(Path("random"), 1.0, (), info, bodies)
+    recorded = Recorded(source, robot, (commands,), moments)
+    shape = (FRAMES, len(config.cameras), vision.height, vision.width, 3)
+    pictures = rng.integers(0, 256, shape, dtype=np.uint8)
     data = Demonstrations(
         recorded=(recorded,),
         images=Pictures([pictures]),
@@ -178,6 +193,7 @@ def _batches(config: VlaConfig) -> Batches:
         source=np.zeros(FRAMES, int),
         kind=np.zeros(1, int),
         instructions=(info.instruction,),
-        names=("made up",),
+        names=("random",),
     )
-    return Batches(data, config, dataset.statistics([recorded]), tokenizer.load(config.max_words))
+    pooled = dataset.statistics([recorded])
+    return Batches(data, config, pooled, tokenizer.load(config.max_words))

@@ -1,6 +1,4 @@
-"""Rates at which training gets its samples: from videos the first time, then from cached
-pictures.
-"""
+"""Rates at which training gets its samples: from videos, later from cached pictures."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SPACES = ("latent", "raw")
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data, read but for its pictures, and what follows from it."""
+    """Data, all but its pictures, and what is derived from it."""
 
     config: VlaConfig
     codec: Codec
@@ -43,29 +43,23 @@ class Prepared:
 def prepare(choice: Choice, codec: Codec | None = None) -> Prepared:
     """Reads the data sets; raises XlvlaError for what cannot be trained on together."""
     codec = codec or Codec.load()
-    found = sources.kept(sources.find(choice.data), holdout.parse(choice.holdout))
-    config = configured(choice, found)
+    data = sources.kept(sources.find(choice.data), holdout.parse(choice.holdout))
+    config = configured(choice, data)
     words = tokenizer.load(config.max_words, choice.words or tokenizer.SHIPPED)
     if words.vocabulary > config.vocabulary:
         raise XlvlaError(
             f"the tokenizer has {words.vocabulary} words, this model {config.vocabulary}: choose "
             "other --words"
         )
-    recorded = tuple(dataset.read(source, config, codec) for source in found)
+    recorded = tuple(dataset.read(source, config, codec) for source in data)
     statistics = dataset.statistics(recorded)
     if choice.init is not None:
         statistics = taken_over(statistics, choice.init, codec)
-    return Prepared(
-        config,
-        codec,
-        words,
-        recorded,
-        statistics,
-        report.compare(recorded, statistics, config, codec, words),
-    )
+    comparison = report.compare(recorded, statistics, config, codec, words)
+    return Prepared(config, codec, words, recorded, statistics, comparison)
 
 
-def configured(choice: Choice, found: Sequence[DataSource]) -> VlaConfig:
+def configured(choice: Choice, data: Sequence[DataSource]) -> VlaConfig:
     """The preset with the cameras and the space chosen; a raw frame is as wide as these robots
     need.
     """
@@ -78,14 +72,13 @@ def configured(choice: Choice, found: Sequence[DataSource]) -> VlaConfig:
         return config
     if choice.space == "latent":
         return replace(config, space="latent")
-    return replace(
-        config, space="raw", raw_dim=frames.raw_dim(config, [source.bodies for source in found])
-    )
+    raw_dim = frames.raw_dim(config, [source.bodies for source in data])
+    return replace(config, space="raw", raw_dim=raw_dim)
 
 
 def taken_over(statistics: Statistics, init: Path, codec: Codec) -> Statistics:
-    """A policy that goes on learning keeps the statistics it has: its weights mean nothing with
-    others.
+    """The statistics of a policy that is trained further, which keeps those it has: its weights
+    mean nothing with others.
     """
     if not is_policy(init):
         return statistics
@@ -94,22 +87,23 @@ def taken_over(statistics: Statistics, init: Path, codec: Codec) -> Statistics:
 
 
 def begin(model: Vla, init: Path, codec: Codec) -> tuple[str, ...]:
-    """Puts a policy's or imported weights into a model; names of the weights left to chance."""
+    """Puts a policy's or imported weights into a model; names of those that stay as drawn."""
     if not is_policy(init):
         return pretrained.start(model, init)
-    before, _ = checkpoint.load(init, codec=codec.hash)
+    policy, _ = checkpoint.load(init, codec=codec.hash)
     try:
-        model.load_state_dict(before.state_dict())
+        model.load_state_dict(policy.state_dict())
     except RuntimeError as error:
-        line = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise XlvlaError(
             f"{init} is of another size than this model; take the same --preset, --space and "
-            f"--cameras: {line}"
+            f"--cameras: {reason}"
         ) from None
     return ()
 
 
 def is_policy(path: Path) -> bool:
+    """Whether a file holds a policy's weights, not imported ones."""
     return pretrained.PublishedWeights(path).metadata.get("format") == checkpoint.FORMAT
 
 
@@ -127,8 +121,8 @@ def made(
             "note: these weights read PaliGemma's words: give its tokenizer.model as --words, or "
             "they begin without a language"
         )
-    progress(
-        f"weights begin as in {init}; "
-        f"{'to be trained from nothing: ' + ', '.join(fresh) if fresh else 'all of them'}"
-    )
+    which = "all of them"
+    if fresh:
+        which = f"to be trained from nothing: {', '.join(fresh)}"
+    progress(f"weights begin as in {init}; {which}")
     return model

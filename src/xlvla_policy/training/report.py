@@ -1,5 +1,5 @@
-"""Whether data sets go together: what each has, and how its numbers compare with what they are all
-normalised with.
+"""Whether data sets go together: the contents of each, and how its numbers compare with the pooled
+statistics that all are normalised with.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.screen import styled
 from xlvla_policy.training.dataset import Recorded
+from xlvla_policy.training.sources import DataSource
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.normalise import Statistics
 from xlvla_policy.vla.tokenizer import Tokenizer
 
 FAR = 4.0
-"""Normalised numbers beyond this are counted: 6 in 100,000 of a normal distribution."""
+"""Normalised numbers beyond this are outliers: 6 in 100,000 of a normal distribution."""
 MANY = 0.01
-"""A share of them that is worth a warning."""
+"""Share of outliers above which there is a warning."""
+FEW = 0.01
+"""Share of the batches below which there is a warning."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class BlockRow:
     Args:
         shift: largest distance of a number's mean from the pooled one, in pooled scales.
         spread: smallest and largest ratio of a number's deviation to the pooled scale.
-        far: share of the normalised numbers beyond `FAR`.
+        far: share of outliers.
     """
 
     name: str
@@ -68,16 +71,18 @@ class BlockRow:
 
 @dataclass(frozen=True)
 class TrainingReport:
+    """All data sets of a run, and their numbers by block."""
+
     sets: tuple[SetRow, ...]
     blocks: tuple[BlockRow, ...]
 
     @property
     def warnings(self) -> Iterator[str]:
-        """What is allowed, but worth a thought."""
+        """What is allowed, but may be a mistake."""
         for row in self.sets:
             if row.missing:
                 yield f"{row.name} lacks camera {', '.join(row.missing)}: it is masked there"
-            if row.share < MANY:
+            if row.share < FEW:
                 yield (
                     f"{row.name} makes {row.share:.2%} of the batches: a weight would help, as in "
                     f"{row.name}=5"
@@ -90,7 +95,7 @@ class TrainingReport:
                 )
 
     def show(self, console: Console, *, numbers: bool) -> None:
-        """With `numbers` also what every data set's are like."""
+        """Prints the data sets and the warnings, with `numbers` also the statistics of each."""
         console.print(_sets(self.sets))
         if numbers:
             console.print(_blocks(self.blocks))
@@ -98,6 +103,7 @@ class TrainingReport:
             console.print(styled(("note:", "yellow"), f" {line}"))
 
     def document(self) -> Mapping[str, Any]:
+        """For the model card."""
         return {
             "sets": [asdict(row) for row in self.sets],
             "numbers": [asdict(row) for row in self.blocks],
@@ -111,58 +117,69 @@ def compare(
     codec: Codec,
     words: Tokenizer,
 ) -> TrainingReport:
-    """Reads nothing but what is at hand; raises XlvlaError for a sentence that no policy of this
-    configuration can read.
+    """Compares data sets that are read already.
+
+    Raises:
+        XlvlaError: a sentence that no policy of this configuration can read.
     """
     total = sum(each.source.weight * each.frames for each in recorded)
-    sets = tuple(_set_row(each, total, config, codec, words) for each in recorded)
-    return TrainingReport(
-        sets, tuple(row for each in recorded for row in _block_rows(each, statistics))
-    )
+    sets: list[SetRow] = []
+    blocks: list[BlockRow] = []
+    for each in recorded:
+        source = each.source
+        cameras = tuple(camera for camera in config.cameras if camera in source.cameras)
+        row = SetRow(
+            name=source.name,
+            robot=each.robot.label,
+            episodes=len(source.stored),
+            frames=each.frames,
+            share=source.weight * each.frames / total,
+            cameras=cameras,
+            missing=tuple(camera for camera in config.cameras if camera not in cameras),
+            sentences=len(_sentences(source, words)),
+            latents=_latents(source, config, codec),
+        )
+        sets.append(row)
+        blocks += _block_rows(each, statistics)
+    return TrainingReport(tuple(sets), tuple(blocks))
 
 
-def _set_row(
-    each: Recorded, total: float, config: VlaConfig, codec: Codec, words: Tokenizer
-) -> SetRow:
-    source = each.source
+def _sentences(source: DataSource, words: Tokenizer) -> set[str]:
+    """A data set's sentences; refuses those that cannot be encoded."""
     sentences = {stored.row.sentence for stored in source.stored}
     for sentence in sorted(sentences):
         try:
             words.encode(sentence)
         except XlvlaError as error:
             raise XlvlaError(f"{source.root}: {error}") from None
-    cameras = tuple(camera for camera in config.cameras if camera in source.cameras)
-    latents = (
-        "this codec"
-        if source.info.codec == codec.hash
-        else f"encoded anew ({source.info.codec or 'none'} stored)"
-    )
-    return SetRow(
-        name=source.name,
-        robot=each.robot.label,
-        episodes=len(source.stored),
-        frames=each.frames,
-        share=source.weight * each.frames / total,
-        cameras=cameras,
-        missing=tuple(camera for camera in config.cameras if camera not in cameras),
-        sentences=len(sentences),
-        latents=latents if config.space == "latent" else "none: raw joints",
-    )
+    return sentences
+
+
+def _latents(source: DataSource, config: VlaConfig, codec: Codec) -> str:
+    """Where a data set's latents come from."""
+    if config.space != "latent":
+        return "none: raw joints"
+    stored = source.info.codec
+    if stored == codec.hash:
+        return "this codec"
+    return f"encoded anew ({stored or 'none'} stored)"
 
 
 def _block_rows(each: Recorded, statistics: Statistics) -> Iterator[BlockRow]:
-    together = np.concatenate([rows[1:] for rows in each.commands])
+    commands = np.concatenate([rows[1:] for rows in each.commands])
     for block in each.robot.blocks:
-        known = statistics.blocks[block.name]
+        pooled = statistics.blocks[block.name]
         own = each.moments[block.name]
-        ratio = own.deviation / known.scale
-        outliers = np.abs((together[:, block.columns] - known.mean) / known.scale) > FAR
+        shift = np.abs(own.mean - pooled.mean) / pooled.scale
+        ratio = own.deviation / pooled.scale
+        normalised = (commands[:, block.columns] - pooled.mean) / pooled.scale
+        outliers = np.abs(normalised) > FAR
         yield BlockRow(
             name=each.source.name,
             block=block.name,
             lowest=float(own.lowest.min()),
             highest=float(own.highest.max()),
-            shift=float((np.abs(own.mean - known.mean) / known.scale).max()),
+            shift=float(shift.max()),
             spread=(float(ratio.min()), float(ratio.max())),
             far=float(outliers.mean()),
         )
@@ -181,11 +198,12 @@ def _sets(rows: Sequence[SetRow]) -> Table:
         "latents",
     )
     for row in rows:
-        numbers = str(row.episodes), str(row.frames), f"{row.share:.1%}"
         table.add_row(
             row.name,
             row.robot,
-            *numbers,
+            str(row.episodes),
+            str(row.frames),
+            f"{row.share:.1%}",
             ", ".join(row.cameras),
             ", ".join(row.missing),
             str(row.sentences),
@@ -200,13 +218,13 @@ def _blocks(rows: Sequence[BlockRow]) -> Table:
         "mean, deviation and share beyond in units of the scale they are normalised with"
     )
     for row in rows:
-        spread = f"{row.spread[0]:.2f} .. {row.spread[1]:.2f}"
+        narrowest, widest = row.spread
         table.add_row(
             row.name,
             row.block,
             f"{row.lowest:.2f} .. {row.highest:.2f}",
             f"{row.shift:.2f}",
-            spread,
+            f"{narrowest:.2f} .. {widest:.2f}",
             f"{row.far:.3%}",
         )
     return table

@@ -1,4 +1,4 @@
-"""One training run from data sets to a weights file, with what people look at meanwhile."""
+"""One training run from data sets to a weights file: saving, validating and showing progress."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,120 +34,131 @@ from xlvla_policy.vla import checkpoint, tokenizer
 from xlvla_policy.vla.checkpoint import ModelCard
 from xlvla_policy.vla.meta_model import outline
 
-CHORES = 0.05
-"""Largest share of the time that saving may take, and validating."""
+LARGEST_SHARE = 0.05
+"""Largest share of the time that saving may take, and the same for validating."""
 
 
 def report(choice: Choice, *, codec: Codec | None = None) -> None:
-    """Shows whether the data sets go together, and trains nothing."""
-    preparation.prepare(choice, codec).report.show(_console(), numbers=True)
+    """Shows whether the data sets go together, without training."""
+    prepared = preparation.prepare(choice, codec)
+    prepared.report.show(screen.console(quiet=False), numbers=True)
 
 
 def train(
     choice: Choice, out: Path, recipe: Recipe, *, codec: Codec | None = None
 ) -> Errors | None:
-    """Trains and writes weights to `out`; Ctrl-C saves the state, so that `resume` goes on. Returns
-    the last validation.
+    """Trains and writes weights to `out`. Ctrl-C saves the state, from which `resume` continues.
+
+    Returns:
+        The last validation; None without one.
     """
     torch.set_num_threads(choice.threads)
     torch.manual_seed(recipe.seed)
     group = parallel.join(choice.device)
-    console = _console(quiet=not group.first)
+    console = screen.console(quiet=not group.first)
+    run = Run(choice, recipe, out, group, console)
     try:
         group.numbers(recipe.batch)
         with console.status("reading demonstrations"):
             prepared = preparation.prepare(choice, codec)
         prepared.report.show(console, numbers=False)
-        session = _session(prepared, out, choice, recipe, group, console)
+        session = _session(run, prepared)
         session.run()
         return session.errors
     finally:
         parallel.leave()
 
 
-def _console(*, quiet: bool = False) -> Console:
-    return screen.console(quiet=quiet)
+@dataclass(frozen=True)
+class Run:
+    """One process of a run.
+
+    Args:
+        out: weights file.
+        group: the processes of the run.
+    """
+
+    choice: Choice
+    recipe: Recipe
+    out: Path
+    group: Group
+    console: Console
 
 
-def _session(
-    prepared: Prepared, out: Path, choice: Choice, recipe: Recipe, group: Group, console: Console
-) -> _Session:
-    cache = choice.cache or prepared.recorded[0].source.root.parent / ".cache"
-    with console.status("decoding pictures"), group.in_turn():
+def _session(run: Run, prepared: Prepared) -> _Session:
+    """Decodes pictures and makes model, trainer and model card."""
+    choice = run.choice
+    group = run.group
+    cache = choice.cache
+    if cache is None:
+        cache = prepared.recorded[0].source.root.parent / ".cache"
+    with run.console.status("decoding pictures"), group.in_turn():
         demonstrations = dataset.load(
             prepared.recorded, prepared.config, stride=choice.stride, cache=cache
         )
-    rows, back = validation.held_out(demonstrations, choice.held_out)
+    rows, held_out = validation.held_out(demonstrations, choice.held_out)
     batches = Batches(demonstrations, prepared.config, prepared.statistics, prepared.words)
-    model = preparation.made(
-        prepared, None if choice.resume else choice.init, group.device, console.print
-    )
-    trainer = Trainer(model, batches, rows, recipe, group)
-    learned, weights = (
-        sum(p.numel() for p in some) / 1e6
-        for some in (trainer.learned.values(), model.parameters())
-    )
+    init = None if choice.resume else choice.init
+    model = preparation.made(prepared, init, group.device, run.console.print)
+    trainer = Trainer(model, batches, rows, run.recipe, group)
+    learned = sum(parameter.numel() for parameter in trainer.learned.values()) / 1e6
+    weights = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     shared = f" on {group.size} processes" if group.size > 1 else ""
-    console.print(
+    run.console.print(
         f"{len(rows)} of {len(demonstrations)} observations to train on, {learned:.2f} of "
         f"{weights:.2f} M weights{shared}"
     )
-    longest = recipe.longest if recipe.committed else 0
-    about = _about(prepared, len(demonstrations), recipe) | {
-        "init": str(choice.init or ""),
-        "holdout": choice.holdout,
-    }
     if choice.words and group.first:
-        _copy(choice.words, tokenizer.beside(out))
+        _copy(choice.words, tokenizer.beside(run.out))
     card = ModelCard(
-        prepared.config,
-        prepared.statistics,
-        prepared.codec.hash,
-        prepared.words.hash,
-        about,
-        longest,
+        config=prepared.config,
+        statistics=prepared.statistics,
+        codec=prepared.codec.hash,
+        words=prepared.words.hash,
+        data=_about(run, prepared, len(demonstrations)),
+        committed=run.recipe.longest if run.recipe.committed else 0,
     )
-    return _Session(trainer, out, choice, card, back, console)
+    return _Session(run, trainer, card, held_out)
 
 
 class _Session:
-    """Saving, validating and showing around a trainer."""
+    """Saving, validating and showing around a trainer.
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        out: Path,
-        choice: Choice,
-        card: ModelCard,
-        back: np.ndarray,
-        console: Console,
-    ):
+    Args:
+        held_out: the observations to validate on.
+    """
+
+    def __init__(self, run: Run, trainer: Trainer, card: ModelCard, held_out: np.ndarray):
+        choice = run.choice
         self.trainer = trainer
-        self.out = out
+        self.out = run.out
         self.choice = choice
         self.card = card
-        self.back = back
-        self.console = console
-        self.state = out.with_suffix(".state")
+        self.held_out = held_out
+        self.console = run.console
+        self.state = run.out.with_suffix(".state")
         self.errors: Errors | None = None
         if choice.resume:
             state.resume(trainer, self.state)
-            console.print(
+            self.console.print(
                 f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done"
             )
-        shown = choice.tensorboard and trainer.group.first
-        self.board = TensorBoardWriter(out.with_suffix(".board") if shown else None, trainer.step)
+        folder = None
+        if choice.tensorboard and trainer.group.first:
+            folder = run.out.with_suffix(".board")
+        self.tensorboard = TensorBoardWriter(folder, trainer.step)
         self.save_at = trainer.seconds + choice.save_s
         self.validate_at = trainer.seconds + choice.validate_s
 
     def run(self) -> None:
+        """Trains to the end, or until it is interrupted, which raises KeyboardInterrupt."""
         trainer = self.trainer
         with Display(self.console, trainer) as display, _interruptible(trainer):
 
             def on_step(now: Progress) -> None:
                 display.show(now)
-                self.board.step(now, trainer.recipe.batch)
-                self._chores(now.seconds)
+                self.tensorboard.step(now, trainer.recipe.batch)
+                self._save_or_validate(now.seconds)
 
             trainer.run(on_step)
         self._save()
@@ -156,29 +167,29 @@ class _Session:
             raise KeyboardInterrupt
         self._validate()
         self._export()
-        self.board.close()
+        self.tensorboard.close()
         self.console.print(
-            f"weights written to {self.out}, what they are to {cards.beside(self.out)}"
+            f"weights written to {self.out}, their model card to {cards.beside(self.out)}"
         )
 
-    def _chores(self, seconds: float) -> None:
+    def _save_or_validate(self, seconds: float) -> None:
+        """Saves and validates when it is time: every so often, but less often where it is slow."""
         if seconds > self.save_at:
-            self.save_at = seconds + max(
-                self.choice.save_s, self._timed(self._save_and_export) / CHORES
-            )
+            took_s = self._timed(self._save_and_export)
+            self.save_at = seconds + max(self.choice.save_s, took_s / LARGEST_SHARE)
         if seconds > self.validate_at:
-            self.validate_at = seconds + max(
-                self.choice.validate_s, self._timed(self._validate) / CHORES
-            )
+            took_s = self._timed(self._validate)
+            self.validate_at = seconds + max(self.choice.validate_s, took_s / LARGEST_SHARE)
             self.trainer.model.train()
 
-    def _timed(self, chore: Any) -> float:
-        """How long it takes the first process [s]; all agree."""
+    def _timed(self, work: Callable[[], None]) -> float:
+        """The time it takes the first process [s], the same in all processes."""
+        group = self.trainer.group
         began = time.perf_counter()
-        chore()
-        return self.trainer.group.total([(time.perf_counter() - began) * self.trainer.group.first])[
-            0
-        ]
+        work()
+        took_s = time.perf_counter() - began
+        (first_took_s,) = group.total([took_s if group.first else 0.0])
+        return first_took_s
 
     def _save_and_export(self) -> None:
         self._save()
@@ -188,27 +199,30 @@ class _Session:
         state.save(self.trainer, self.state)
 
     def _validate(self) -> None:
-        if not len(self.back):
+        """Validates the averaged weights, in the first process."""
+        if not len(self.held_out):
             return
         trainer = self.trainer
-        device = self.trainer.group.device
-        entries = trainer.weights(torch.float32)
+        device = trainer.group.device
+        weights: dict[str, torch.Tensor] = {}
+        # Every process takes part in fetching.
+        for entry in trainer.weights(torch.float32):
+            weight = entry.fetch()
+            if trainer.group.first:
+                weights[entry.name] = weight.to(device)
         if not trainer.group.first:
-            for entry in entries:
-                entry.fetch()
             return
         averaged = outline(self.card.config)
-        averaged.load_state_dict(
-            {entry.name: entry.fetch().to(device) for entry in entries}, assign=True
-        )
+        averaged.load_state_dict(weights, assign=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=trainer.recipe.bf16):
-            self.errors = validation.validate(averaged, trainer.batches, self.back)
-        self.board.validation(trainer.step, self.errors)
+            self.errors = validation.validate(averaged, trainer.batches, self.held_out)
+        self.tensorboard.validation(trainer.step, self.errors)
         self.console.print(
             f"step {trainer.step}, {trainer.seconds / 60:.1f} min: {self.errors.line()}"
         )
 
     def _export(self) -> None:
+        """Writes weights and model card."""
         trainer = self.trainer
         about = {
             **self.card.data,
@@ -218,22 +232,19 @@ class _Session:
         if self.errors:
             about["validation"] = asdict(self.errors)
         card = replace(self.card, data=about)
-        state.write(
-            trainer,
-            self.out,
-            trainer.weights(torch.float16),
-            checkpoint.metadata(card),
-            checksummed=True,
-        )
+        entries = trainer.weights(torch.float16)
+        metadata = checkpoint.metadata(card)
+        state.write(trainer, self.out, entries, metadata, checksummed=True)
         if trainer.group.first:
             cards.write(self.out, card)
 
 
 @contextmanager
 def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends training after the step it comes in, in every process; the
-    second at once.
+    """The first Ctrl-C or SIGTERM ends training after the current step, in every process; a second
+    one at once.
     """
+    # Only the main thread may set handlers.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -242,7 +253,9 @@ def _interruptible(trainer: Trainer) -> Iterator[None]:
         trainer.stopping = True
         signal.signal(number, before[signal.Signals(number)])
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[signal.Signals, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
     try:
         yield
     finally:
@@ -256,20 +269,22 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _about(prepared: Prepared, observations: int, recipe: Recipe) -> dict[str, Any]:
-    hands: Counter[str] = Counter()
+def _about(run: Run, prepared: Prepared, observations: int) -> dict[str, Any]:
+    """Facts for the model card."""
+    episodes_by_hands: Counter[str] = Counter()
+    sentences: set[str] = set()
     for each in prepared.recorded:
-        hands["+".join(dict.fromkeys(body.hand for body in each.source.bodies.values()))] += len(
-            each.source.stored
-        )
-    sentences = sorted(
-        {stored.row.sentence for each in prepared.recorded for stored in each.source.stored}
-    )
+        source = each.source
+        hands = dict.fromkeys(body.hand for body in source.bodies.values())
+        episodes_by_hands["+".join(hands)] += len(source.stored)
+        sentences.update(stored.row.sentence for stored in source.stored)
     return {
-        "episodes": sum(hands.values()),
+        "episodes": episodes_by_hands.total(),
         "observations": observations,
-        "hands": hands,
-        "instructions": sentences,
+        "hands": episodes_by_hands,
+        "instructions": sorted(sentences),
         **prepared.report.document(),
-        "recipe": asdict(recipe),
+        "recipe": asdict(run.recipe),
+        "init": str(run.choice.init or ""),
+        "holdout": run.choice.holdout,
     }

@@ -165,8 +165,7 @@ def _load(trainer: Trainer, file: Any, step: int) -> None:
     for name, value in trainer.learned.items():
         average = parallel.like(trainer.average[name], value)
         parallel.fill(average, file.get_tensor(f"average/{name}"))
-        # The last layer of the prefix has weights whose output is not used: no gradient, no
-        # moments.
+        # Some weights in the last layer of the prefix have no moments: their output is not used.
         if f"{MOMENTS[0]}/{name}" not in saved:
             continue
         device = parallel.local(value).device

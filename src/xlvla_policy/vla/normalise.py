@@ -1,5 +1,4 @@
-"""What a standardised number stands for: mean and scale of every number of a frame, over the
-training data.
+"""Normalisation: mean and scale of every number of a frame, over the training data.
 
 Statistics are kept by block of a frame. Latents mean the same for every hand, so theirs are pooled
 over all hands: the same number then means the same pose whatever the hand, and a hand that was
@@ -10,7 +9,7 @@ refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +20,11 @@ from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.frames import Block, Frames
 
 SMALLEST_SHARE = 0.15
-"""A number that hardly varies must not have its noise blown up to unit scale: its scale is at least
-this share of its group's.
+"""Smallest scale of a number, as a share of the largest of its kind: the noise of a number that
+hardly varies must not be blown up to unit scale.
 """
+SMALLEST_DEVIATION = 1e-6
+"""Numbers that deviate less do not move."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,19 @@ class Normaliser:
     scale: np.ndarray
 
     def apply(self, frames: np.ndarray) -> np.ndarray:
-        return ((frames - self.mean) / self.scale).astype(np.float32)
+        """Normalised frames [..., frame_dim] of raw ones."""
+        normalised = (frames - self.mean) / self.scale
+        return normalised.astype(np.float32)
 
     def undo(self, frames: np.ndarray) -> np.ndarray:
+        """Raw frames [..., frame_dim] of normalised ones."""
         return frames * self.scale + self.mean
 
 
 @dataclass(frozen=True)
-class Known:
-    """Mean and scale [width] of a block: rad for joints, whose names they come with, plain numbers
-    for latents.
+class BlockStatistics:
+    """Mean and scale [width] of a block: of joints, which are named, in rad; latents have no unit
+    and no names.
     """
 
     joints: tuple[str, ...]
@@ -55,68 +59,73 @@ class Known:
 class Statistics:
     """By block of a frame ('left arm xarm7', 'left latent', in raw space 'left hand inspire')."""
 
-    blocks: Mapping[str, Known]
+    blocks: Mapping[str, BlockStatistics]
 
     def normaliser(self, frames: Frames) -> Normaliser:
         """For the frames of one robot; refuses one that these statistics do not cover, by name."""
-        mean, scale = (np.full(frames.config.frame_dim, value, np.float32) for value in (0, 1))
+        mean = np.zeros(frames.config.frame_dim, np.float32)
+        scale = np.ones(frames.config.frame_dim, np.float32)
         for block in frames.blocks:
-            known = self._known(block)
-            mean[block.columns], scale[block.columns] = known.mean, known.scale
+            statistics = self._of(block)
+            mean[block.columns] = statistics.mean
+            scale[block.columns] = statistics.scale
         return Normaliser(mean, scale)
 
     def document(self) -> dict[str, Any]:
-        return {
-            name: {
-                "joints": list(known.joints),
-                "mean": known.mean.tolist(),
-                "scale": known.scale.tolist(),
+        """As it is written into files, see `from_document`."""
+        document: dict[str, Any] = {}
+        for name, block in self.blocks.items():
+            document[name] = {
+                "joints": list(block.joints),
+                "mean": block.mean.tolist(),
+                "scale": block.scale.tolist(),
             }
-            for name, known in self.blocks.items()
-        }
+        return document
 
-    def _known(self, block: Block) -> Known:
-        known = self.blocks.get(block.name)
-        if known is None:
-            alike = [name for name in self.blocks if name.split()[:2] == [block.side, block.part]]
-            advice = (
-                ""
-                if block.part == "arm"
-                else "; a policy of the latent space drives any hand of its codec"
-            )
-            raise XlvlaError(
-                f"these weights act on joints of {', '.join(alike) or 'nothing on that side'}, not "
-                f"of {block.name}: "
-                f"train with it{advice}{nearest(block.name, alike)}"
-            )
-        if known.joints != block.joints:
+    def _of(self, block: Block) -> BlockStatistics:
+        """Those of a robot's block; refuses one they do not cover."""
+        statistics = self.blocks.get(block.name)
+        if statistics is None:
+            raise self._not_covered(block)
+        if statistics.joints != block.joints:
             raise XlvlaError(
                 f"these weights know other joints of {block.name}, or in another order: "
-                f"{', '.join(known.joints)}; "
-                f"the catalogue has {', '.join(block.joints)}"
+                f"{', '.join(statistics.joints)}; the catalogue has {', '.join(block.joints)}"
             )
-        return known
+        return statistics
+
+    def _not_covered(self, block: Block) -> XlvlaError:
+        alike = [name for name in self.blocks if name.split()[:2] == [block.side, block.part]]
+        covered = ", ".join(alike) or "nothing on that side"
+        advice = ""
+        if block.part == "hand":
+            advice = "; a policy of the latent space drives any hand of its codec"
+        suggestion = nearest(block.name, alike)
+        return XlvlaError(
+            f"these weights act on joints of {covered}, not of {block.name}: train with "
+            f"it{advice}{suggestion}"
+        )
 
 
 def from_document(document: Mapping[str, Any]) -> Statistics:
-    """What `document()` wrote; raises KeyError, TypeError or ValueError where it did not."""
-    blocks: dict[str, Known] = {}
+    """The statistics that `document()` wrote; raises KeyError, TypeError or ValueError for another
+    document.
+    """
+    blocks: dict[str, BlockStatistics] = {}
     for name, entry in document.items():
-        mean, scale = (np.array(entry[key], np.float32) for key in ("mean", "scale"))
-        if (
-            mean.ndim != 1
-            or mean.shape != scale.shape
-            or not np.isfinite(mean).all()
-            or not (np.isfinite(scale) & (scale > 0)).all()
-        ):
+        mean = np.array(entry["mean"], np.float32)
+        scale = np.array(entry["scale"], np.float32)
+        same_shape = mean.ndim == 1 and mean.shape == scale.shape
+        finite = np.isfinite(mean).all() and np.isfinite(scale).all()
+        if not same_shape or not finite or (scale <= 0).any():
             raise ValueError(f"statistics of {name}")
-        blocks[name] = Known(tuple(entry["joints"]), mean, scale)
+        blocks[name] = BlockStatistics(tuple(entry["joints"]), mean, scale)
     return Statistics(blocks)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What a block's numbers [F, width] are like: each field but `count` is [width]."""
+    """Moments and range [width] of a block's numbers [F, width]; `count` is F, weighted."""
 
     count: float
     mean: np.ndarray
@@ -130,51 +139,64 @@ class Moments:
 
 
 def moments(values: np.ndarray) -> Moments:
+    """Moments of numbers [F, width]."""
     values = values.astype(np.float64)
-    return Moments(len(values), values.mean(0), values.var(0), values.min(0), values.max(0))
+    return Moments(
+        count=len(values),
+        mean=values.mean(0),
+        variance=values.var(0),
+        lowest=values.min(0),
+        highest=values.max(0),
+    )
 
 
-def pooled(many: Sequence[Moments], weights: Sequence[float]) -> Moments:
-    """Moments of all these frames together, a frame of each counting as often as its weight."""
-    counts = np.array([weight * each.count for weight, each in zip(weights, many, strict=True)])
+def pooled(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """Moments of all these frames together, those of each part weighted."""
+    counts = np.array(weights) * [part.count for part in parts]
     shares = (counts / counts.sum())[:, None]
-    mean = (shares * [each.mean for each in many]).sum(0)
-    variance = (shares * [each.variance + (each.mean - mean) ** 2 for each in many]).sum(0)
-    lowest = np.min([each.lowest for each in many], 0)
-    highest = np.max([each.highest for each in many], 0)
-    return Moments(float(counts.sum()), mean, variance, lowest, highest)
+    means = np.stack([part.mean for part in parts])
+    variances = np.stack([part.variance for part in parts])
+    mean = (shares * means).sum(0)
+    # Within the parts, and between their means.
+    variance = (shares * (variances + (means - mean) ** 2)).sum(0)
+    return Moments(
+        count=float(counts.sum()),
+        mean=mean,
+        variance=variance,
+        lowest=np.min([part.lowest for part in parts], 0),
+        highest=np.max([part.highest for part in parts], 0),
+    )
 
 
-def fit(seen: Iterable[tuple[Block, Moments]]) -> Statistics:
+def fit(moments_by_block: Sequence[tuple[Block, Moments]]) -> Statistics:
     """Statistics from the pooled moments of every block; refuses data in which nothing moves."""
-    seen = list(seen)
     largest: dict[str, float] = {}
-    for block, each in seen:
-        largest[block.kind] = max(largest.get(block.kind, 0.0), float(each.deviation.max()))
-    if still := [kind for kind, value in largest.items() if value < 1e-6]:
-        raise XlvlaError(
-            f"no number of '{still[0]}' ever moves in these demonstrations: there is nothing to "
-            "learn from them"
-        )
-    blocks: dict[str, Known] = {}
-    for block, each in seen:
+    for block, each in moments_by_block:
+        deviation = float(each.deviation.max())
+        largest[block.kind] = max(largest.get(block.kind, 0.0), deviation)
+    for kind, deviation in largest.items():
+        if deviation < SMALLEST_DEVIATION:
+            raise XlvlaError(
+                f"no number of '{kind}' ever moves in these demonstrations: there is nothing to "
+                "learn from them"
+            )
+    blocks: dict[str, BlockStatistics] = {}
+    for block, each in moments_by_block:
+        mean = each.mean.astype(np.float32)
         scale = np.maximum(each.deviation, SMALLEST_SHARE * largest[block.kind])
-        blocks[block.name] = Known(
-            block.joints, each.mean.astype(np.float32), scale.astype(np.float32)
-        )
+        blocks[block.name] = BlockStatistics(block.joints, mean, scale.astype(np.float32))
     return Statistics(blocks)
 
 
 def misfit(statistics: Statistics, config: VlaConfig) -> str:
-    """The first block that cannot be of such frames, in words; '' where all can."""
-    for name, known in statistics.blocks.items():
-        wanted = config.latent_dim if name.endswith(" latent") else len(known.joints)
-        if len(known.mean) != wanted:
-            return f"{name} has {len(known.mean)} numbers, not {wanted}"
+    """Describes the first block that does not belong to such frames; '' where all do."""
+    for name, block in statistics.blocks.items():
+        is_latent = name.endswith(" latent")
+        width = config.latent_dim if is_latent else len(block.joints)
+        if len(block.mean) != width:
+            return f"{name} has {len(block.mean)} numbers, not {width}"
     sides = {name.split()[0] for name in statistics.blocks}
-    return (
-        ""
-        if sides == set(config.sides)
-        else f"they are of {' and '.join(sorted(sides)) or 'no side'}, not "
-        f"{' and '.join(config.sides)}"
-    )
+    if sides == set(config.sides):
+        return ""
+    covered = " and ".join(sorted(sides)) or "no side"
+    return f"they are of {covered}, not {' and '.join(config.sides)}"
