@@ -17,8 +17,8 @@ from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_policy.training import dataset, run, sources, state, validation
 from xlvla_policy.training.batches import WeightedSampler, draw_noise
+from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.loop import Progress, Trainer
-from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.vla import checkpoint, config
@@ -225,7 +225,9 @@ def test_curves_of_a_run_are_written_for_tensorboard(tmp_path):
     board = TensorBoardWriter(tmp_path)
     for step in range(1, 31):
         board.step(Progress(step, 0.1 * step, step / 30, 1 / step, 1e-3, 0.5, 0.1), 8)
-    board.validation(30, validation.Errors(0.2, (0.1, 0.2), (0.01, 0.02), (0.03, 0.04), 0.05))
+    board.validation(
+        30, validation.Errors(0.2, (0.1, 0.2), (0.01, 0.02), (0.03, 0.04), 0.05, (0.8, 3.2))
+    )
     board.close()
     read = events.EventAccumulator(str(tmp_path)).Reload()
     losses = read.Scalars("training/loss")
@@ -240,7 +242,7 @@ def test_a_run_that_is_killed_leaves_a_state_to_go_on_from(stored, tmp_path, cod
     out = tmp_path / "killed.safetensors"
     script = (
         "import sys; from pathlib import Path; from xlvla_policy.training import run\n"
-        "from xlvla_policy.training.preparation import Choice; from xlvla_policy.training.recipe "
+        "from xlvla_policy.training.choice import Choice; from xlvla_policy.training.recipe "
         "import Recipe\n"
         "data, cache, out = sys.argv[1:]\n"
         "choice = Choice((data,), preset='tiny', threads=1, cache=Path(cache), save_s=0.0, "

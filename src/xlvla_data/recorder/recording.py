@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xlvla.types import SECOND
 from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.decode import header_ns
 from xlvla_data.bag.writer import BagWriter
@@ -22,7 +23,7 @@ from xlvla_data.verdict import Issue, Span, Verdict, judge
 LIVE_S = 20.0
 """The live verdict is on the last so many seconds."""
 
-LEAP_NS = 3600 * 1_000_000_000
+LEAP_NS = 3600 * SECOND
 """A stamp so far from the ones before is of another clock: the verdict says it, and the duration is
 without it.
 """
@@ -62,7 +63,7 @@ class Recording:
         self._began_ns = time.time_ns()
         self.card = replace(card, name=folder.name, state="recording", began_ns=self._began_ns)
         self.card.write(folder)
-        self._tapes = {stream.topic.name: StreamStatistics(stream) for stream in streams}
+        self._statistics = {stream.topic.name: StreamStatistics(stream) for stream in streams}
         self._lock = threading.Lock()
         self.spool = Spool(
             BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes
@@ -73,7 +74,7 @@ class Recording:
     @property
     def duration_s(self) -> float:
         """By the stamps, so simulated seconds in a simulation."""
-        return (self._last_ns - self._first_ns) / 1e9
+        return (self._last_ns - self._first_ns) / SECOND
 
     def take(self, received: Sequence[ReceivedMessage]) -> None:
         """Messages as they came; those from before the episode are of topics that are said once."""
@@ -98,12 +99,14 @@ class Recording:
     def _note(self, message: ReceivedMessage) -> None:
         if message.log_ns < self._began_ns and message.stream.kind != "device":
             return
-        tape = self._tapes[message.stream.topic.name]
+        statistics = self._statistics[message.stream.topic.name]
         try:
             stamp_ns = header_ns(message.stream.topic.type, message.data)
-            tape.add(message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence)
+            statistics.add(
+                message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence
+            )
         except (struct.error, IndexError, ValueError):
-            tape.complain("a message cannot be read")
+            statistics.complain("a message cannot be read")
             return
         if (
             message.stream.claim_hz
@@ -117,9 +120,12 @@ class Recording:
     def verdict(self, live: bool = False) -> Verdict:
         """On what came so far, or of it the newest seconds."""
         now_ns = time.time_ns()
-        began_ns = max(self._began_ns, now_ns - round(LIVE_S * 1e9)) if live else self._began_ns
+        began_ns = max(self._began_ns, now_ns - round(LIVE_S * SECOND)) if live else self._began_ns
         with self._lock:
-            tracks = [tape.track(began_ns if live else 0) for tape in self._tapes.values()]
+            tracks = [
+                statistics.track(began_ns if live else 0)
+                for statistics in self._statistics.values()
+            ]
         span = Span(began_ns, now_ns)
         verdict = judge(tracks, span)
         return verdict.beside(self._own_issues())

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
 from xlvla_cli.eval.trial import Outcome
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def load_policy(rig: Rig, threads: int) -> Policy:
     """The policy of a rig; it does not depend on the rig's task."""
     if rig.policy is None:
         raise XlvlaError(f"rig '{rig.name}' needs a `policy` section to be evaluated")
-    return importlib.import_module(f"xlvla_policy.policies.{rig.policy.type}").load(
-        rig, threads=threads
-    )
+    return catalog.policy(rig.policy.type)(rig, threads=threads)
 
 
 class EpisodeRunner:
@@ -39,7 +37,7 @@ class EpisodeRunner:
     Attributes:
         sent: the last trial's chunks and when they came [s].
         commanded: its commands [N] by side at the motion's rate, the first one where it began.
-        seen: its world's generalised positions at 20 Hz.
+        seen: its world's generalised positions `CHUNK_HZ` times a second, for a film.
     """
 
     def __init__(self, rig: Rig, delay_s: float, threads: int, policy: Policy | None = None):
@@ -124,7 +122,7 @@ class EpisodeRunner:
         }
         previous = tuple(chunk for _, chunk in self.sent)
         return Observation(
-            round(now_s * 1e9),
+            round(now_s * SECOND),
             images,
             self.instruction,
             executed,
@@ -133,12 +131,11 @@ class EpisodeRunner:
         )
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:
-        """The commands of the last 64 frames, at 20 Hz up to now."""
-        every = round(1 / CHUNK_HZ / self.period_s)
+        """The commands of the last frames up to now, as many and as often as the policy has."""
+        every = 1 / self.policy.rate_hz / self.period_s
         newest = len(rows) - 1
-        values = np.stack(
-            [rows[max(0, newest - every * back)] for back in reversed(range(CHUNK_FRAMES))]
-        )
+        frames = reversed(range(self.policy.frames))
+        values = np.stack([rows[max(0, newest - round(every * back))] for back in frames])
         arm = len(self.rig.joint_names(side, "arm"))
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
@@ -152,7 +149,7 @@ class EpisodeRunner:
                 player.offer(
                     points,
                     self.names[side],
-                    chunk.stamp_ns / 1e9,
+                    chunk.stamp_ns / SECOND,
                     chunk.rate_hz,
                     now_s,
                     measured=began,
@@ -183,7 +180,7 @@ def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
     return [
         Arrival(
             at,
-            c.stamp_ns / 1e9,
+            c.stamp_ns / SECOND,
             c.rate_hz,
             np.concatenate([c.positions[side][part] for part in PARTS], 1),
         )
