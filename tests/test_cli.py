@@ -1,16 +1,21 @@
 """The command line as a user meets it: real processes, good and bad input."""
 
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import click
 import pytest
+import typer
 import yaml
 
+import xlvla_cli
 from xlvla import __version__, catalog, rig_file, urdf
 from xlvla.robot import arm_with_hand
+from xlvla_cli.commands import register_all
 
 XLVLA = Path(sys.executable).parent / "xlvla"
 
@@ -36,10 +41,19 @@ def complaint(*arguments):
     return done.stderr
 
 
-def test_help_names_every_command():
+def test_help_names_every_command_with_what_it_does():
     text = output("--help")
-    for command in ("urdf", "list", "show", "check"):
-        assert command in text
+    names = set()
+    app = typer.Typer()
+    register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
+    group = typer.main.get_command(app)
+    assert isinstance(group, click.Group)
+    for name, command in group.commands.items():
+        line = re.search(rf"^\W*{name} +(\w.*)$", text, re.MULTILINE)
+        assert line, f"help does not name '{name}'"
+        assert line[1].split()[:2] == (command.help or "").split()[:2]
+        names.add(name)
+    assert {"check", "run", "eval", "train", "bench", "codec", "data"} <= names
 
 
 def test_help_loads_nothing_heavy():
