@@ -97,7 +97,7 @@ class Robot:
 
     def until(self, true, otherwise: str, **told) -> Any:
         """Tells, 20 times a second, until `true()` is; its value."""
-        give_up = time.monotonic() + 20
+        give_up = time.monotonic() + 60
         while not (value := true()):
             assert time.monotonic() < give_up, f"{otherwise}; it said {self.lines[-3:]}"
             self._supervisor.check()
