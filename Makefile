@@ -31,17 +31,28 @@ help:  ## what can be made
 demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out/demo
 	@$(BIN)/xlvla demo
 
-# Where time is measured nothing runs beside a test; the others share the processors.
+# Tests share the processors, but for those of devices and graphs that must answer in time, which
+# run afterwards and alone. TOGETHER=1 runs both at once, the first only while a processor idles.
 BESIDE = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 ALONE = $(BIN)/python -m pytest
+TOGETHER ?=
+
+define run_tests
+@if [ -z "$(TOGETHER)" ]; then \
+	$(BESIDE) -m "$(1) and not realtime" && $(ALONE) -m "$(1) and realtime"; \
+else \
+	log=$$(mktemp); chrt --idle 0 $(BESIDE) -m "$(1) and not realtime" >$$log 2>&1 & beside=$$!; \
+	alone=0; $(ALONE) -m "$(1) and realtime" || alone=$$?; \
+	code=0; wait $$beside || code=$$?; \
+	cat $$log; rm -f $$log; exit $$((alone ? alone : code)); \
+fi
+endef
 
 test: $(READY)  ## the tests: every behaviour, rows instead of every combination
-	@$(BESIDE) -m "not long and not realtime"
-	@$(ALONE) -m "not long and realtime"
+	$(call run_tests,not long)
 
 test-long: $(READY)  ## the combinations that `make test` leaves out
-	@$(BESIDE) -m "long and not realtime"
-	@$(ALONE) -m "long and realtime"
+	$(call run_tests,long)
 
 test-all: test test-long  ## all tests
 

@@ -24,8 +24,24 @@ if IS_WORKER:
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
-REAL_TIME = ("tests/drivers/", "tests/graph/", "tests/ros/", "tests/motion/", "tests/teleop/")
+REAL_TIME = ("tests/drivers/", "tests/graph/", "tests/ros/", "tests/teleop/")
 """Devices that must answer within 70 ms, and graphs at 200 Hz: nothing else runs beside them."""
+
+CALCULATED = (
+    "tests/drivers/test_calibration.py",
+    "tests/drivers/test_device_status.py",
+    "tests/drivers/test_guard.py",
+    "tests/drivers/test_own_folder.py",
+    "tests/ros/test_convert.py",
+    "tests/ros/test_geometry.py",
+    "tests/ros/test_ghost.py",
+    "tests/ros/test_graph_faults.py",
+    "tests/ros/test_stop.py",
+    "tests/teleop/test_fingers.py",
+    "tests/teleop/test_follow.py",
+    "tests/teleop/test_webcam.py",
+)
+"""Modules of these folders in which nothing waits for a device or a graph."""
 
 
 def pytest_configure(config):
@@ -34,5 +50,5 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.nodeid.startswith(REAL_TIME):
+        if item.nodeid.startswith(REAL_TIME) and not item.nodeid.startswith(CALCULATED):
             item.add_marker(pytest.mark.realtime)

@@ -1,25 +1,52 @@
-"""The command line as a user meets it: real processes, good and bad input."""
+"""The command line as a user meets it: good and bad input. What a process does by itself is tested
+in one; the others share the imports of this one.
+"""
 
+import contextlib
+import io
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+import xlvla_cli
 from xlvla import __version__, catalog, rig_file, urdf
 from xlvla.robot import arm_with_hand
+from xlvla_cli.app import main
+from xlvla_cli.commands import register_all
 
 XLVLA = Path(sys.executable).parent / "xlvla"
 
 
-def xlvla(*arguments, columns=200):
+def process(*arguments, columns=200):
     environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
     return subprocess.run(
         [XLVLA, *arguments], capture_output=True, text=True, timeout=120, env=environment
     )
+
+
+def xlvla(*arguments, columns=200):
+    """The command in this process, with what it prints and its exit code."""
+    out = io.StringIO()
+    error = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+        pytest.raises(SystemExit) as ended,
+    ):
+        patch.setattr(sys, "argv", ["xlvla", *arguments])
+        patch.setenv("COLUMNS", str(columns))
+        patch.setenv("NO_COLOR", "1")
+        main()
+    code = ended.value.code or 0
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
 
 def output(*arguments, columns=200):
@@ -36,10 +63,18 @@ def complaint(*arguments):
     return done.stderr
 
 
-def test_help_names_every_command():
+def test_help_names_every_command_with_what_it_does():
     text = output("--help")
-    for command in ("urdf", "list", "show", "check"):
-        assert command in text
+    names = set()
+    app = typer.Typer()
+    register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name, command in commands.items():
+        line = re.search(rf"^\W*{name} +(\w.*)$", text, re.MULTILINE)
+        assert line, f"help does not name '{name}'"
+        assert line[1].split()[:2] == (command.help or "").split()[:2]
+        names.add(name)
+    assert {"check", "run", "eval", "train", "bench", "codec", "data"} <= names
 
 
 def test_help_loads_nothing_heavy():
@@ -54,7 +89,14 @@ def test_help_loads_nothing_heavy():
 
 
 def test_the_version_is_the_packages():
-    assert output("--version").strip() == f"xlvla {__version__}"
+    done = process("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"xlvla {__version__}")
+
+
+def test_a_process_ends_with_the_code_and_the_line_of_its_mistake():
+    done = process("check", "nowhere.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["xlvla: no rig file at nowhere.yaml"]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -102,7 +102,7 @@ def policy(name: str) -> Callable[..., Policy]:
         raise XlvlaError(
             f"{path} is no policy: it needs `def load(rig, *, threads=1)`, see xlvla/policy.py"
         )
-    return cast(Callable[..., Policy], load)
+    return load
 
 
 def _entry(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:

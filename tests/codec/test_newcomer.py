@@ -36,6 +36,14 @@ def taught(base, hand, out, steps=30, seed=0):
     return run
 
 
+@pytest.fixture(scope="module")
+def one(base, tmp_path_factory):
+    """The base and one more hand."""
+    path = tmp_path_factory.mktemp("one") / "one.safetensors"
+    taught(base, "xhand", path, steps=2, seed=3)
+    return path
+
+
 @pytest.mark.parametrize("hand", ["xhand", "paxini"])
 def test_the_others_stay_as_they_are_to_the_bit(base, hand, tmp_path):
     taught(base, hand, tmp_path / "more.safetensors", steps=3)
@@ -56,12 +64,11 @@ def test_the_others_stay_as_they_are_to_the_bit(base, hand, tmp_path):
         assert new.joints(hand, side) == catalog.hand(hand).joint_names(side)
 
 
-def test_the_latent_keeps_its_name_so_that_policies_still_know_it(base, tmp_path):
-    taught(base, "xhand", tmp_path / "one.safetensors", steps=2)
-    taught(tmp_path / "one.safetensors", "paxini", tmp_path / "two.safetensors", steps=2)
+def test_the_latent_keeps_its_name_so_that_policies_still_know_it(base, one, tmp_path):
+    taught(one, "paxini", tmp_path / "two.safetensors", steps=2)
     assert (
         Codec.load(base).hash
-        == Codec.load(tmp_path / "one.safetensors").hash
+        == Codec.load(one).hash
         == Codec.load(tmp_path / "two.safetensors").hash
     )
     assert set(Codec.load(tmp_path / "two.safetensors").card["added"]) == {"xhand", "paxini"}
@@ -110,9 +117,8 @@ def test_networks_of_the_papers_kind_are_joined_too(tmp_path):
     assert Codec.load(tmp_path / "more.safetensors").card["activation"] == "relu"
 
 
-def test_an_added_hand_can_be_taught_anew_but_no_founder(base, tmp_path):
-    taught(base, "xhand", tmp_path / "one.safetensors", steps=2)
-    taught(tmp_path / "one.safetensors", "xhand", tmp_path / "again.safetensors", steps=3)
+def test_an_added_hand_can_be_taught_anew_but_no_founder(base, one, tmp_path):
+    taught(one, "xhand", tmp_path / "again.safetensors", steps=3)
     assert (
         Codec.load(tmp_path / "again.safetensors").card["added"]["xhand"]["recipe"]["left_steps"]
         == 3
@@ -121,9 +127,8 @@ def test_an_added_hand_can_be_taught_anew_but_no_founder(base, tmp_path):
         NewHandTrainer(base, "inspire")
 
 
-def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base, tmp_path):
-    taught(base, "xhand", tmp_path / "one.safetensors", steps=2)
-    codec = Codec.load(tmp_path / "one.safetensors")
+def test_those_who_shaped_the_latent_can_be_told_from_those_who_came_later(base, one):
+    codec = Codec.load(one)
     assert (codec.founders.hands, codec.founders.hash) == (PAIR, codec.hash)
     assert Codec.load(base).founders.hands == PAIR
 
@@ -133,8 +138,7 @@ def test_an_unknown_hand_is_told_what_is_meant(base):
         NewHandTrainer(base, "xhnad")
 
 
-def test_the_model_card_tells_how_the_new_hand_was_trained(base, tmp_path):
-    taught(base, "xhand", tmp_path / "one.safetensors", steps=2, seed=3)
-    about = Codec.load(tmp_path / "one.safetensors").card["added"]["xhand"]
+def test_the_model_card_tells_how_the_new_hand_was_trained(one):
+    about = Codec.load(one).card["added"]["xhand"]
     assert about["seed"] == 3 and about["recipe"]["batch"] == FEW["batch"]
     json.dumps(about)

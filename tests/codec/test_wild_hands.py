@@ -102,7 +102,7 @@ def hand(tmp_path: Path, wild: Wild = Wild(), **change) -> Hand:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    train(Trainer(SMALL, ("paxini", "xhand")), path)
+    train(Trainer(SMALL, ("ability", "xhand")), path)
     return path
 
 

@@ -19,7 +19,7 @@ from xlvla_cli.ros.controls import Controls
 from xlvla_cli.ros.faults import FaultOrders
 from xlvla_cli.ros.session import Session
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Floor:

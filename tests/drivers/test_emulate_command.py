@@ -12,7 +12,7 @@ import pytest
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands.ability import Driver, Options
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def command(*words, **more):

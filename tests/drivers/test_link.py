@@ -19,6 +19,8 @@ from xlvla_drivers import registry
 from xlvla_drivers.calibration import Calibration, command_limits
 from xlvla_drivers.link import FIRST_PAUSE_S, Link
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 PATIENCE_S = 15.0
 RATE_HZ = 100.0
 

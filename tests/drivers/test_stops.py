@@ -23,7 +23,7 @@ from xlvla.run import Supervisor, interruptible, own_domain
 from xlvla_cli.ros.controls import Controls
 from xlvla_cli.ros.session import Session
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 MOVING = 3
 """The joint that is commanded to move; the elbow."""
 

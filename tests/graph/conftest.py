@@ -28,7 +28,7 @@ from xlvla_cli.ros.session import Session
 from xlvla_policy.vla import checkpoint, config, tokenizer
 from xlvla_policy.vla.model import Vla
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Bench:

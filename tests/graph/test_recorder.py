@@ -40,7 +40,7 @@ from xlvla_data.bag.layout import mcap_path
 from xlvla_data.bag.reader import Bag, bags
 
 DOMAIN = 1 + (own_domain() + 7) % 100
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Desk:

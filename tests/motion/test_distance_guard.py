@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pinocchio")
 
-from xlvla import rig_file
+from xlvla import catalog, rig_file
 from xlvla.motion import Box
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import SLACK_M, Clearance
@@ -256,7 +256,7 @@ def test_an_arm_that_stands_at_its_stop_may_go_away_when_the_other_sags_towards_
     assert np.abs(player.position - near).max() > 0.3
 
 
-@pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
+@pytest.mark.parametrize("hand", catalog.hands())
 def test_no_distance_shrinks_by_more_than_joints_turn_times_their_levers(hand):
     rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
     distances = Distances(rig)
@@ -291,7 +291,7 @@ def test_the_workspace_holds_flange_and_fingertips_inside():
         assert outside < 0 <= inside + SLACK_M
 
 
-@pytest.mark.parametrize("hand", ["inspire", "ability", "xhand", "paxini", "allegro"])
+@pytest.mark.parametrize("hand", catalog.hands())
 def test_every_hand_is_watched_and_nothing_touches_at_home(hand):
     rig = rig_file.with_choices(RIG, hands=dict.fromkeys(RIG.sides, hand))
     distances = Distances(rig)

@@ -21,7 +21,7 @@ from xlvla.ros import neighbours, supervision, topics
 from xlvla.run import NodeDied, Supervisor, interruptible
 
 DOMAIN = 1 + (os.getpid() + 40) % 100
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def until(true, otherwise):

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from rows import rows
 from xlvla.codec import Codec
 from xlvla.paper import hands as named
 from xlvla_sim.conditions import lifted
@@ -76,9 +77,7 @@ def _shaken(world, seconds=5.0):
     return np.linalg.norm(world.state.position("thing") - before)
 
 
-@pytest.mark.parametrize(
-    ("hand", "thing"), list(itertools.product(HANDS, ("can", "bottle", "lemon")))
-)
+@pytest.mark.parametrize(("hand", "thing"), rows(HANDS, ("can", "bottle", "lemon")))
 def test_what_a_hand_took_stays_in_it_when_shaken(rig_with, codec, hand, thing):
     side = "left" if HANDS.index(hand) % 2 else "right"
     rig = rig_with(hand)

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 
@@ -90,13 +88,3 @@ def test_left_and_right_hands_do_the_same_mirrored(codec):
     assert np.allclose(left, right, atol=1e-4), (
         "the left XHand is the mirror image of the right one"
     )
-
-
-def test_a_frame_takes_far_less_than_a_tracker_needs_for_the_next(codec):
-    follows = fingers("codec", catalog.hand("paxini"), "right", codec)
-    path = closing(200)
-    follows.joints(path[0])
-    began = time.perf_counter()
-    for points in path:
-        follows.joints(points)
-    assert (time.perf_counter() - began) / len(path) < 0.005
