@@ -4,6 +4,7 @@ couplings.
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Kinematics:
     Coupled joints follow their master, so callers only know the commanded joints.
 
     Args:
-        xml: URDF text.
+        robot: its URDF.
         joints: names of the N commanded joints, the order of every `q`; free joints not named stay
             at zero.
 
@@ -42,10 +43,10 @@ class Kinematics:
             one.
     """
 
-    def __init__(self, xml: str, joints: Sequence[str]):
-        description = urdf.parse(xml)
+    def __init__(self, robot: urdf.Urdf, joints: Sequence[str]):
+        description = robot.description
         self.joints = tuple(joints)
-        self.model: pin.Model = pin.buildModelFromXML(_bounded(xml))
+        self.model: pin.Model = pin.buildModelFromXML(_bounded(robot))
         self.data: pin.Data = self.model.createData()
         named = [description.joint(name) for name in self.joints]
         self.lower = np.array([joint.lower for joint in named])
@@ -146,11 +147,11 @@ TURNS_RAD = 1e6
 """As good as without end."""
 
 
-def _bounded(xml: str) -> str:
+def _bounded(robot: urdf.Urdf) -> str:
     """The URDF with its continuous joints as revolute ones: pinocchio gives the former two numbers,
     a cosine and a sine.
     """
-    root = ET.fromstring(xml)
+    root = copy.deepcopy(robot.robot)
     for joint in root.iterfind("joint[@type='continuous']"):
         joint.set("type", "revolute")
         limit = joint.find("limit")

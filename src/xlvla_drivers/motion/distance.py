@@ -54,13 +54,13 @@ class Distances:
     """
 
     def __init__(self, rig: Rig):
-        xml = robot.rig_description(rig)
+        description = robot.rig_description(rig)
         self.joints = [
             name for side in rig.sides for part in PARTS for name in rig.joint_names(side, part)
         ]
-        self._body = Kinematics(xml, self.joints)
+        self._body = Kinematics(description, self.joints)
         self._config = rig.motion
-        self._shapes = _shapes(self._body.model, xml)
+        self._shapes = _shapes(self._body.model, description.text)
         if rig.motion.table_m is not None:
             top = pin.coal.Halfspace(np.array([0.0, 0.0, 1.0]), rig.motion.table_m)
             self._shapes.addGeometryObject(pin.GeometryObject(TABLE, 0, 0, pin.SE3.Identity(), top))
