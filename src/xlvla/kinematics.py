@@ -14,6 +14,8 @@ import pinocchio as pin  # pyright: ignore
 
 from xlvla import urdf
 from xlvla.errors import unknown
+from xlvla.hand import Hand
+from xlvla.types import Finger, Side
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,17 @@ class Kinematics:
             if master.name in column:
                 spread[row, column[master.name]] = factor
         return spread, offset
+
+
+def fingertips(hand: Hand, side: Side, q: np.ndarray) -> dict[Finger, np.ndarray]:
+    """Positions [3] m of a hand's fingertips in the frame of the arm's flange, at joints [J] rad.
+
+    It reads the URDF each time; a loop makes a `Kinematics` once and calls its `fk`.
+    """
+    links = hand.tip_links(side)
+    kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
+    poses = kinematics.fk(q, list(links.values()))
+    return {finger: poses[link][:3, 3] for finger, link in links.items()}
 
 
 TURNS_RAD = 1e6

@@ -194,7 +194,7 @@ def test_a_client_without_the_key_is_refused(served, path):
         connect(f"ws://{source.address}{path}")
     assert refused.value.response.status_code == 403
     assert told.lines == [
-        "a client at 127.0.0.1 was sent away: its address does not end with this server's key"
+        "a client at 127.0.0.1 was refused: its address does not end with this server's key"
     ]
 
 

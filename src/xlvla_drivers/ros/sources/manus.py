@@ -63,9 +63,9 @@ class Driver:
         self._arms.close()
 
     def _with_fingers(self, side: Side, tracked: Any) -> Any:
-        heard_s, fingers = self._fingers.get(side, (0.0, None))
+        received_s, fingers = self._fingers.get(side, (0.0, None))
         return dataclasses.replace(
-            tracked, keypoints=fingers if time.monotonic() - heard_s < SILENCE_S else None
+            tracked, keypoints=fingers if time.monotonic() - received_s < SILENCE_S else None
         )
 
     def _on_glove(self, reader: Reader[Any], message: Any) -> None:
