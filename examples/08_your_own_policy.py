@@ -29,7 +29,7 @@ def watch(node: Node, rig: subprocess.Popen) -> None:
     """Prints the first chunk, and what the joints do after it."""
     chunks: list[JointTrajectory] = []
     states: list[JointState] = []
-    node.create_subscription(JointTrajectory, "/right/chunk", chunks.append, 10)
+    node.create_subscription(JointTrajectory, "/right/chunk/policy", chunks.append, 10)
     node.create_subscription(JointState, "/joint_states", states.append, 10)
     while not chunks and rig.poll() is None:
         rclpy.spin_once(node, timeout_sec=1.0)

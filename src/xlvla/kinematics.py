@@ -151,7 +151,7 @@ def fingertips(hand: Hand, side: Side, q: np.ndarray) -> dict[Finger, np.ndarray
     It reads the URDF each time; a loop makes a `Kinematics` once and calls its `fk`.
     """
     links = hand.tip_links(side)
-    kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
+    kinematics = Kinematics(hand.urdf_model(side), hand.joint_names(side))
     poses = kinematics.fk(q, list(links.values()))
     return {finger: poses[link][:3, 3] for finger, link in links.items()}
 
