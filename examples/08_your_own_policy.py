@@ -28,7 +28,7 @@ def watch(node: Node, rig: subprocess.Popen) -> None:
     """Prints what the policy decides and what the joints do."""
     chunks: list[JointTrajectory] = []
     states: list[JointState] = []
-    node.create_subscription(JointTrajectory, "/right/chunk", chunks.append, 10)
+    node.create_subscription(JointTrajectory, "/right/chunk/policy", chunks.append, 10)
     node.create_subscription(JointState, "/joint_states", states.append, 10)
     while rig.poll() is None:
         rclpy.spin_once(node, timeout_sec=1.0)

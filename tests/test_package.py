@@ -68,7 +68,7 @@ def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):
     code = (
         "from xlvla import catalog, rig_file, robot; "
         "assert not [fault for hand in catalog.hands().values() for fault in hand.faults()]; "
-        "print(catalog.__file__, len(robot.rig_description(rig_file.load('bimanual'))))"
+        "print(catalog.__file__, len(robot.rig_description(rig_file.load('bimanual')).text))"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(

@@ -140,7 +140,7 @@ class Encoded:
 def _limb(name: str) -> Limb:
     arm = catalog.arm("xarm7")
     hand = catalog.hand(name)
-    description = urdf.parse(arm_with_hand(arm, hand, "right"))
+    description = arm_with_hand(arm, hand, "right").description
     arm_joints = [scoped("right", "arm", joint) for joint in arm.joints]
     hand_joints = [scoped("right", "hand", joint) for joint in hand.joint_names("right")]
     commanded = (*arm_joints, *hand_joints)
