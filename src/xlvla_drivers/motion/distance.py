@@ -153,8 +153,10 @@ class Distances:
         frames = self._kinematics.model.frames
         links: list[str] = []
         for shape in self._shapes.geometryObjects:
-            is_table = shape.name == TABLE
-            links.append(TABLE if is_table else frames[shape.parentFrame].name)
+            if shape.name == TABLE:
+                links.append(TABLE)
+            else:
+                links.append(frames[shape.parentFrame].name)
         for one, two in combinations(range(len(links)), 2):
             if margins.between(links[one], links[two]) is not None:
                 self._shapes.addCollisionPair(pin.CollisionPair(one, two))
