@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from xlvla.device import JointCalibration
     from xlvla.rig import Rig
     from xlvla.types import Part, Side
+    from xlvla_drivers.registry import ConfiguredPart
     from xlvla_drivers.walkthrough import Fit
 
 
@@ -119,7 +120,8 @@ def _walk(
     from xlvla_drivers import registry
     from xlvla_drivers.walkthrough import Skipped, Walk, marks
 
-    device = registry.open_device(rig, side, part)
+    configured = registry.configured(rig, side, part)
+    device = registry.open_device(configured)
     for name in only:
         if name not in device.joints:
             raise unknown("joint", name, device.joints)
@@ -129,7 +131,7 @@ def _walk(
     )
     fits: dict[str, Fit] = {}
     with ExitStack() as stack:
-        _rehearse(rig, side, part, stack)
+        _rehearse(configured, stack)
         stack.callback(device.disconnect)
         device.connect()
         walk = Walk(device, _ask, typer.echo)
@@ -148,13 +150,12 @@ def _walk(
     return fits
 
 
-def _rehearse(rig: Rig, side: Side, part: Part, stack: ExitStack) -> None:
+def _rehearse(configured: ConfiguredPart, stack: ExitStack) -> None:
     """Starts the emulator of an emulated device."""
     from xlvla_drivers import registry
 
-    device = rig.device(side, part)
-    if device and device.emulated:
-        emulator = registry.emulator(rig, side, part)
+    if configured.device.emulated:
+        emulator = registry.emulator(configured)
         emulator.start()
         stack.callback(emulator.stop)
 

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -76,8 +77,30 @@ def _kept(faults: list[str]) -> Generator[None]:
         faults.append(str(error))
 
 
-def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
-    """A part's device with its address resolved, and its driver's Options."""
+@dataclass(frozen=True)
+class ConfiguredPart:
+    """An arm or a hand with what its driver and its emulator need, resolved once.
+
+    Args:
+        device: where the hardware is, its driver spelled out.
+        options: the driver's Options.
+        start: where an episode starts [J] rad.
+    """
+
+    side: Side
+    part: Part
+    device: DeviceConfig
+    options: Any
+    start: np.ndarray
+
+    @property
+    def address(self) -> str:
+        """What the rig says, or where the device's emulator likes to be."""
+        return self.device.address or emulated_address(self.device.driver, self.side)
+
+
+def configured(rig: Rig, side: Side, part: Part) -> ConfiguredPart:
+    """A part of a rig, resolved; raises XlvlaError for what its driver does not understand."""
     device = rig.device(side, part)
     if device is None:
         raise XlvlaError(
@@ -89,9 +112,10 @@ def configured(rig: Rig, side: Side, part: Part) -> tuple[DeviceConfig, Any]:
             f"sides.{side}.{part}.device.emulated: "
             f"{unknown('emulator', device.driver, emulators())}"
         )
-    return device, options(
-        part, device.driver, device.options, f"sides.{side}.{part}.device.options"
-    )
+    chosen = options(part, device.driver, device.options, f"sides.{side}.{part}.device.options")
+    start = rig.start(side)
+    pose = np.array([start[name] for name in rig.joint_names(side, part)])
+    return ConfiguredPart(side, part, device, chosen, pose)
 
 
 def source(rig: Rig, node: Any) -> TeleopSource:
@@ -111,18 +135,17 @@ def source_driver(name: str) -> Callable[[str, tuple[Side, ...], Any, Any], Tele
     return module.Driver
 
 
-def open_device(rig: Rig, side: Side, part: Part) -> Device:
+def open_device(part: ConfiguredPart) -> Device:
     """The device of a part, not yet connected."""
-    device, chosen = configured(rig, side, part)
-    return driver(part, device.driver).Driver(address(device, side), side, chosen)
+    return driver(part.part, part.device.driver).Driver(part.address, part.side, part.options)
 
 
-def emulator(rig: Rig, side: Side, part: Part) -> Emulator:
+def emulator(part: ConfiguredPart) -> Emulator:
     """The emulator of a part, not yet started, its arm at home."""
-    device, chosen = configured(rig, side, part)
-    made: Emulator = emulator_module(device.driver).Emulator(address(device, side), side, chosen)
-    if part == "arm":
-        made.plant.place(np.array([rig.home(side)[name] for name in rig.joint_names(side, part)]))
+    module = emulator_module(part.device.driver)
+    made: Emulator = module.Emulator(part.address, part.side, part.options)
+    if part.part == "arm":
+        made.plant.place(part.start)
     return made
 
 
@@ -141,11 +164,6 @@ def emulator_module(name: str) -> ModuleType:
     if not has_emulator(name):
         raise unknown("emulator", name, emulators())
     return importlib.import_module(f"xlvla_drivers.emulators.{name}")
-
-
-def address(device: DeviceConfig, side: Side) -> str:
-    """What the rig says, or where the device's emulator likes to be."""
-    return device.address or emulated_address(device.driver, side)
 
 
 def emulated_address(name: str, side: Side) -> str:

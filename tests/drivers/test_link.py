@@ -38,10 +38,11 @@ class Desk:
     """An emulated hand, its link, and somebody who steps it."""
 
     def __init__(self, rig):
-        self.emulator = registry.emulator(rig, "left", "hand")
+        configured = registry.configured(rig, "left", "hand")
+        self.emulator = registry.emulator(configured)
         self.reported = []
-        device, _ = registry.configured(rig, "left", "hand")
-        driver = registry.open_device(rig, "left", "hand")
+        device = configured.device
+        driver = registry.open_device(configured)
         calibration = Calibration(driver.joints, device.calibration)
         limits = command_limits(rig, "left", "hand", calibration)
         self.guard = part_guard(rig, "left", "hand", limits, rate_hz=RATE_HZ)
@@ -300,9 +301,11 @@ def test_the_emulated_rig_takes_any_hand_that_has_an_emulator(hand):
         rig_file.load("bimanual_emulated"), hands={"left": hand, "right": hand}
     )
     assert registry.faults(rig) == []
-    assert [registry.open_device(rig, *key).joints for key in rig.parts if key[1] == "hand"] == [
-        rig.hand(side).joint_names(side) for side in rig.sides
-    ]
+    assert [
+        registry.open_device(registry.configured(rig, *key)).joints
+        for key in rig.parts
+        if key[1] == "hand"
+    ] == [rig.hand(side).joint_names(side) for side in rig.sides]
 
 
 def test_an_unknown_driver_is_told_when_the_rig_is_read():

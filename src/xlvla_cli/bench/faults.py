@@ -131,7 +131,7 @@ def _know(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
         {
             fault
             for rig, part in rehearsed
-            for fault in registry.emulator(rig, "left", part).known_faults
+            for fault in registry.emulator(registry.configured(rig, "left", part)).known_faults
         }
     )
     for name in faults:

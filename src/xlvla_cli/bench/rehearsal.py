@@ -94,11 +94,12 @@ class Rehearsal:
     """One part of a rig on its emulator, as a context manager."""
 
     def __init__(self, rig: Rig, side: Side, part: Part):
-        device, _ = registry.configured(rig, side, part)
+        configured = registry.configured(rig, side, part)
+        device = configured.device
         self.name = device.driver
         self.rate_hz = device.rate_hz
-        self.emulator = registry.emulator(rig, side, part)
-        driver = registry.open_device(rig, side, part)
+        self.emulator = registry.emulator(configured)
+        driver = registry.open_device(configured)
         calibration = Calibration(driver.joints, device.calibration)
         limits = command_limits(rig, side, part, calibration)
         self.guard = part_guard(rig, side, part, limits, rate_hz=device.rate_hz)

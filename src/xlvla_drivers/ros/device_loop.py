@@ -58,10 +58,11 @@ class DeviceLoop:
         self._clock = node.clock
         self._health = node.health
         self._label = f"{side} {part}"
-        device, _ = registry.configured(rig, side, part)
+        configured = registry.configured(rig, side, part)
+        device = configured.device
         self._rate_hz = device.rate_hz
-        self._hardware = f"{device.driver} at {registry.address(device, side)}"
-        driver = registry.open_device(rig, side, part)
+        self._hardware = f"{device.driver} at {configured.address}"
+        driver = registry.open_device(configured)
         calibration = Calibration(driver.joints, device.calibration)
         limits = command_limits(rig, side, part, calibration)
         self.link = Link(

@@ -32,7 +32,8 @@ class EmulatorLoop:
         self._active: dict[str, list[str]] = {}
         for side, part in node.rig.emulated:
             label = f"{side} {part}"
-            self._emulators[label] = registry.emulator(node.rig, side, part)
+            configured = registry.configured(node.rig, side, part)
+            self._emulators[label] = registry.emulator(configured)
             self._active[label] = []
         self._orders = Reader(node, topics.INJECT, forms.WORDS)
         self._faults = node.publisher(topics.EMULATED_FAULTS)
