@@ -119,7 +119,7 @@ class DeviceLoop:
             self.link.close()
 
     def report(self) -> None:
-        """Updates what /diagnostics says beside rates and durations; called once a second by
+        """Updates the node's status, facts and counts on /diagnostics; called once a second by
         another thread.
         """
         link = self.link
