@@ -60,8 +60,8 @@ def test_the_version_is_the_packages():
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_urdf_prints_the_arm_with_the_hand(side):
     text = output("urdf", "--arm", "xarm7", "--hand", "xhand", "--side", side)
-    assert text == arm_with_hand(catalog.arm("xarm7"), catalog.hand("xhand"), side)
-    assert len(urdf.parse(text).free_joints) == 19
+    assert text == arm_with_hand(catalog.arm("xarm7"), catalog.hand("xhand"), side).text
+    assert len(urdf.parse(text).description.free_joints) == 19
 
 
 def test_urdf_of_a_hand_alone_is_its_file():
@@ -72,7 +72,7 @@ def test_urdf_of_a_hand_alone_is_its_file():
 
 
 def test_urdf_of_a_rig_has_both_arms_in_one_world():
-    description = urdf.parse(output("urdf", "--rig", "bimanual"))
+    description = urdf.parse(output("urdf", "--rig", "bimanual")).description
     assert description.root == "world"
     assert len(description.free_joints) == 2 * (7 + 12)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xlvla import catalog
+from xlvla import catalog, urdf
 from xlvla.errors import XlvlaError
-from xlvla.kinematics import Kinematics
+from xlvla.kinematics import Kinematics, fingertips
 from xlvla.rig_file import load
 from xlvla.robot import arm_with_hand, rig_description
 from xlvla.types import SIDES, scoped
@@ -29,7 +29,7 @@ def vector(joints, values):
 
 def hand_kinematics(name, side):
     hand = catalog.hand(name)
-    return Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
+    return Kinematics(hand.urdf_model(side), hand.joint_names(side))
 
 
 def assembled(name, side):
@@ -44,7 +44,7 @@ def assembled(name, side):
 @pytest.fixture(scope="module")
 def arm():
     xarm7 = catalog.arm("xarm7")
-    return Kinematics(xarm7.urdf_path.read_text(), xarm7.joints)
+    return Kinematics(xarm7.urdf_model, xarm7.joints)
 
 
 def test_the_tables_cover_every_hand_of_the_catalogue():
@@ -64,6 +64,16 @@ def test_fingertips_agree_with_the_published_tables(name, side):
             assert np.linalg.norm(found[link][:3, 3] - pose["tips"][finger]) < WITHIN_M
 
 
+@pytest.mark.parametrize(("name", "side"), HAND_SIDES)
+def test_fingertips_of_a_hand_are_asked_for_by_finger(name, side):
+    pose = TIPS[f"{name} {side}"][0]
+    hand = catalog.hand(name)
+    tips = fingertips(hand, side, vector(hand.joint_names(side), pose["joints"]))
+    assert set(tips) == set(hand.tips)
+    for finger, place in tips.items():
+        assert np.linalg.norm(place - pose["tips"][finger]) < WITHIN_M
+
+
 def test_the_arms_flange_agrees_with_the_published_table(arm):
     for pose in FLANGE["xarm7"]:
         found = arm.fk(vector(arm.joints, pose["joints"]), ["link7"])["link7"]
@@ -73,7 +83,7 @@ def test_the_arms_flange_agrees_with_the_published_table(arm):
 @pytest.mark.parametrize("side", SIDES)
 def test_a_g1_wrist_agrees_with_the_published_table(side):
     g1 = catalog.arm("g1").on(side)
-    arm = Kinematics(g1.urdf_path.read_text(), g1.joints)
+    arm = Kinematics(g1.urdf_model, g1.joints)
     for pose in FLANGE[f"g1 {side}"]:
         found = arm.fk(vector(arm.joints, pose["joints"]), ["wrist_yaw_link"])["wrist_yaw_link"]
         np.testing.assert_allclose(found, pose["wrist"], atol=1e-6)
@@ -82,9 +92,7 @@ def test_a_g1_wrist_agrees_with_the_published_table(side):
 @pytest.mark.parametrize("side", SIDES)
 def test_g1_hands_reach_forward_with_palms_facing_each_other_and_thumbs_up(side):
     g1 = catalog.arm("g1").on(side)
-    R = Kinematics(g1.urdf_path.read_text(), g1.joints).fk(np.zeros(7), ["flange"])["flange"][
-        :3, :3
-    ]
+    R = Kinematics(g1.urdf_model, g1.joints).fk(np.zeros(7), ["flange"])["flange"][:3, :3]
     inward, thumb = (-1, -1) if side == "left" else (1, 1)
     np.testing.assert_allclose(R @ [0, 0, 1], [1, 0, 0], atol=1e-3)
     np.testing.assert_allclose(R @ [1, 0, 0], [0, inward, 0], atol=1e-3)
@@ -212,6 +220,6 @@ TURNTABLE = """<robot name="turntable">
 
 @pytest.mark.parametrize("angle", [0.0, 1.2, -4.0, 20.0])
 def test_joints_without_end_turn_by_their_angle(angle):
-    pose = Kinematics(TURNTABLE, ["turn"]).fk(np.array([angle]), ["tip"])["tip"]
+    pose = Kinematics(urdf.parse(TURNTABLE), ["turn"]).fk(np.array([angle]), ["tip"])["tip"]
     assert pose[:3, 3] == pytest.approx([0.1 * np.cos(angle), 0.1 * np.sin(angle), 0.0])
     assert pose[:2, 0] == pytest.approx([np.cos(3 * angle + 0.5), np.sin(3 * angle + 0.5)])

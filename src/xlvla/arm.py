@@ -41,8 +41,13 @@ class Arm:
         return share("urdf") / (self.urdf or f"arms/{self.name}/{self.name}.urdf")
 
     @property
+    def urdf_model(self) -> urdf.Urdf:
+        """The arm's URDF, parsed."""
+        return urdf.load(self.urdf_path)
+
+    @property
     def description(self) -> urdf.Description:
-        return urdf.read(self.urdf_path)
+        return self.urdf_model.description
 
     @property
     def limits(self) -> JointLimits:

@@ -59,8 +59,12 @@ class Hand:
     def urdf_path(self, side: Side) -> Path:
         return share("urdf") / (self.urdf or f"hands/{self.name}/{{side}}.urdf").format(side=side)
 
+    def urdf_model(self, side: Side) -> urdf.Urdf:
+        """The hand's URDF, parsed."""
+        return urdf.load(self.urdf_path(side))
+
     def description(self, side: Side) -> urdf.Description:
-        return urdf.read(self.urdf_path(side))
+        return self.urdf_model(side).description
 
     def joint_names(self, side: Side) -> tuple[str, ...]:
         return tuple(joint.format(side=side) for joint in self.joints)

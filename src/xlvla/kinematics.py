@@ -4,6 +4,7 @@ couplings.
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import pinocchio as pin  # pyright: ignore
 
 from xlvla import urdf
 from xlvla.errors import unknown
+from xlvla.hand import Hand
+from xlvla.types import Finger, Side
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Kinematics:
     Coupled joints follow their master, so callers only know the commanded joints.
 
     Args:
-        xml: URDF text.
+        robot: its URDF.
         joints: names of the N commanded joints, the order of every `q`; free joints not named stay
             at zero.
 
@@ -42,10 +45,10 @@ class Kinematics:
             one.
     """
 
-    def __init__(self, xml: str, joints: Sequence[str]):
-        description = urdf.parse(xml)
+    def __init__(self, robot: urdf.Urdf, joints: Sequence[str]):
+        description = robot.description
         self.joints = tuple(joints)
-        self.model: pin.Model = pin.buildModelFromXML(_bounded(xml))
+        self.model: pin.Model = pin.buildModelFromXML(_bounded(robot))
         self.data: pin.Data = self.model.createData()
         named = [description.joint(name) for name in self.joints]
         self.lower = np.array([joint.lower for joint in named])
@@ -142,15 +145,26 @@ class Kinematics:
         return spread, offset
 
 
+def fingertips(hand: Hand, side: Side, q: np.ndarray) -> dict[Finger, np.ndarray]:
+    """Positions [3] m of a hand's fingertips in the frame of the arm's flange, at joints [J] rad.
+
+    It reads the URDF each time; a loop makes a `Kinematics` once and calls its `fk`.
+    """
+    links = hand.tip_links(side)
+    kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
+    poses = kinematics.fk(q, list(links.values()))
+    return {finger: poses[link][:3, 3] for finger, link in links.items()}
+
+
 TURNS_RAD = 1e6
 """As good as without end."""
 
 
-def _bounded(xml: str) -> str:
+def _bounded(robot: urdf.Urdf) -> str:
     """The URDF with its continuous joints as revolute ones: pinocchio gives the former two numbers,
     a cosine and a sine.
     """
-    root = ET.fromstring(xml)
+    root = copy.deepcopy(robot.robot)
     for joint in root.iterfind("joint[@type='continuous']"):
         joint.set("type", "revolute")
         limit = joint.find("limit")

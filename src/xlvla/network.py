@@ -86,14 +86,14 @@ def reach(wanted: bool, shell: Mapping[str, str], *, insisted: bool = False) -> 
         )
     if shell.get(ONLY) == "1":
         return _local(shell, _against(wanted, f"{ONLY}=1"))
-    strangers = [
+    static_peers = [
         peer
         for peer in shell.get(PEERS, "").split(";")
         if peer.strip() and peer.strip().lower() not in HERE
     ]
     for name, is_set in (
         (SERVER, bool(shell.get(SERVER))),
-        (PEERS, bool(strangers)),
+        (PEERS, bool(static_peers)),
         (RANGE, scope in ("SUBNET", "SYSTEM_DEFAULT")),
     ):
         if is_set:

@@ -69,7 +69,11 @@ class Chunk:
 
 
 class Policy(Protocol):
-    """Anything that turns an observation into a chunk; construct it with `load(rig)`."""
+    """Anything that turns an observation into a chunk.
+
+    A policy is a file with `load(rig, *, threads=1)`, which makes one; `threads` is how many
+    processor threads it may use.
+    """
 
     @property
     def frames(self) -> int:

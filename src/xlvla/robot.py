@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xlvla.arm import Arm
 from xlvla.hand import Hand
 from xlvla.types import Part, Side, scoped
-from xlvla.urdf import Vector
+from xlvla.urdf import Urdf, Vector, of_tree
 
 if TYPE_CHECKING:
     from xlvla.rig import Rig
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 WORLD = "world"
 
 
-def arm_with_hand(arm: Arm, hand: Hand, side: Side, *, name: str | None = None) -> str:
+def arm_with_hand(arm: Arm, hand: Hand, side: Side, *, name: str | None = None) -> Urdf:
     """URDF of one arm with one hand on its flange; every name begins with the side's word and the
     part's.
     """
     robot = ET.Element("robot", name=name or f"{side}_{arm.name}_{hand.name}")
     _add_side(robot, arm, hand, side)
-    return _text(robot)
+    return _assembled(robot)
 
 
-def rig_description(rig: Rig) -> str:
+def rig_description(rig: Rig) -> Urdf:
     """URDF of a whole rig: every side's arm stands in `world` where the rig puts it."""
     robot = ET.Element("robot", name=rig.name)
     ET.SubElement(robot, "link", name=WORLD)
     for side, station in rig.sides.items():
         base = _add_side(robot, rig.arm(side), rig.hand(side), side)
         _fixed(robot, f"{side}_arm_mounting", WORLD, base, station.arm.xyz, station.arm.rpy)
-    return _text(robot)
+    return _assembled(robot)
 
 
 def _add_side(robot: ET.Element, arm: Arm, hand: Hand, side: Side) -> str:
     """Adds arm and hand; returns the arm's base link."""
     arm = arm.on(side)
-    _merge(robot, ET.fromstring(arm.urdf_path.read_text()), side, "arm")
-    _merge(robot, ET.fromstring(hand.urdf_path(side).read_text()), side, "hand")
+    _merge(robot, arm.urdf_model.robot, side, "arm")
+    _merge(robot, hand.urdf_model(side).robot, side, "hand")
     _fixed(
         robot,
         f"{side}_hand_mounting",
@@ -87,6 +87,6 @@ def _numbers(values: Iterable[float]) -> str:
     return " ".join(f"{value:.9g}" for value in values)
 
 
-def _text(robot: ET.Element) -> str:
+def _assembled(robot: ET.Element) -> Urdf:
     ET.indent(robot)
-    return '<?xml version="1.0"?>\n' + ET.tostring(robot, encoding="unicode") + "\n"
+    return of_tree(robot, robot.get("name", ""))

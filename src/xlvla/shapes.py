@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xlvla.urdf import Description, numbers, read, rotation
+from xlvla.urdf import Description, load, numbers, rotation
 
 Points = tuple[tuple[float, float, float], ...]
 SAME_M = 2e-4
@@ -52,9 +52,9 @@ def shapes(path: Path) -> list[Shape]:
     A cylinder between two spheres of its radius is a capsule; any other counts as the capsule
     inside it.
     """
-    root = ET.fromstring(path.read_text())
-    description = read(path)
-    found = [shape for link in root.findall("link") for shape in _link(link)]
+    urdf = load(path)
+    description = urdf.description
+    found = [shape for link in urdf.robot.findall("link") for shape in _link(link)]
     bodies = rigid_bodies(description)
     solid = {bodies[shape.link] for shape in found}
     return found + [bone for bone in _bones(description) if bodies[bone.link] not in solid]

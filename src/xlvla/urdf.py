@@ -6,7 +6,7 @@ import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +90,28 @@ class Description:
         return tuple(j for j in self.joints if j.free)
 
 
+@dataclass(frozen=True)
+class Urdf:
+    """A URDF, parsed once and handed on.
+
+    Args:
+        robot: its outermost element; whoever wants to change it makes a copy.
+        description: what was read of it.
+    """
+
+    robot: ET.Element
+    description: Description
+
+    @cached_property
+    def text(self) -> str:
+        """The XML, as it is published and as other libraries read it."""
+        body = ET.tostring(self.robot, encoding="unicode")
+        return f'<?xml version="1.0"?>\n{body}\n'
+
+
 @cache
-def read(path: Path) -> Description:
-    """The description in a URDF file."""
+def load(path: Path) -> Urdf:
+    """The URDF in a file."""
     if not path.is_file():
         raise XlvlaError(f"no URDF at {path}")
     try:
@@ -101,14 +120,22 @@ def read(path: Path) -> Description:
         raise XlvlaError(f"{path} is no URDF: it is not text") from None
 
 
-def parse(xml: str, source: str = "URDF") -> Description:
-    """The description in URDF text; `source` names it in errors.
+def parse(xml: str, source: str = "URDF") -> Urdf:
+    """The URDF in a text; `source` names it in errors.
 
     Raises:
         XlvlaError: the text is no URDF, its links and joints are no tree, or a number or name in it
             cannot be meant.
     """
-    robot = _robot(xml, source)
+    return of_tree(_robot(xml, source), source)
+
+
+def of_tree(robot: ET.Element, source: str = "URDF") -> Urdf:
+    """The URDF whose outermost element is given; raises what `parse` raises."""
+    return Urdf(robot, _description(robot, source))
+
+
+def _description(robot: ET.Element, source: str) -> Description:
     links = tuple(link.get("name", "") for link in robot.findall("link"))
     joints = tuple(
         _joint(element, f"joint '{element.get('name', '')}' of {source}")

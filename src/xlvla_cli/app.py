@@ -69,7 +69,7 @@ def main() -> None:
     """
     try:
         register_all(xlvla_cli.__name__, xlvla_cli.__path__, app)
-        app()
+        app(prog_name="xlvla")
     except RigError as error:
         _fail(*error.faults)
     except XlvlaError as error:

@@ -94,20 +94,22 @@ def _driver_faults(rig: Rig) -> list[str]:
 
 
 def _codec_faults(rig: Rig) -> list[str]:
+    from xlvla import catalog
     from xlvla.codec import Codec
     from xlvla.errors import XlvlaError
 
-    if rig.policy is None:
+    # a policy of one's own may know nothing of the latent
+    if rig.policy is None or rig.policy.type in catalog.own_policies():
         return []
     try:
         codec = Codec.load()
     except XlvlaError as error:
         return [str(error)]
-    strangers = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
+    unknown_hands = sorted({rig.hand(side).name for side in rig.sides} - set(codec.hands))
     return [
         f"the codec knows {', '.join(codec.hands)}, not '{name}': teach it with `xlvla codec add "
         f"{name}`"
-        for name in strangers
+        for name in unknown_hands
     ]
 
 

@@ -28,7 +28,8 @@ def export_command(
     words: Annotated[
         int | None,
         typer.Option(
-            min=4, help="Maximum instruction length [tokens]; the policy's own limit if not given."
+            min=4,
+            help="Maximum number of tokens of an instruction; the policy's own limit if not given.",
         ),
     ] = None,
 ) -> None:

@@ -117,15 +117,19 @@ def _graph(rig: Rig) -> list[RenderableType]:
     }
     topics = table("Topics", "topic", "type", "from", "to")
     for name, topic in sorted(every.items()):
-        says = [node for node, wire in wires.items() if name in {t.name for t in wire.publishes}]
-        hears = [node for node, wire in wires.items() if name in {t.name for t in wire.subscribes}]
-        says = ["every node"] if len(says) == len(wires) else says
-        hears = ["every node"] if len(hears) == len(wires) else hears
+        publishes = [
+            node for node, wire in wires.items() if name in {t.name for t in wire.publishes}
+        ]
+        subscribes = [
+            node for node, wire in wires.items() if name in {t.name for t in wire.subscribes}
+        ]
+        publishes = ["every node"] if len(publishes) == len(wires) else publishes
+        subscribes = ["every node"] if len(subscribes) == len(wires) else subscribes
         topics.add_row(
             name,
             type_name(topic).replace("/msg/", " "),
-            ", ".join(says) or "operator",
-            ", ".join(hears),
+            ", ".join(publishes) or "operator",
+            ", ".join(subscribes),
         )
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():

@@ -32,12 +32,12 @@ def description(arm: str, hand: str, side: str, rig: str) -> str:
     if bool(rig) == bool(arm or hand):
         raise XlvlaError("say either --rig NAME, or --arm and --hand, or one of these two")
     if rig:
-        return rig_description(load(rig))
+        return rig_description(load(rig)).text
     sides: dict[str, Side] = {known: known for known in SIDES}
     if side not in sides:
         raise unknown("side", side, SIDES)
     chosen = sides[side]
     if arm and hand:
-        return arm_with_hand(catalog.arm(arm), catalog.hand(hand), chosen)
+        return arm_with_hand(catalog.arm(arm), catalog.hand(hand), chosen).text
     path = catalog.arm(arm).on(chosen).urdf_path if arm else catalog.hand(hand).urdf_path(chosen)
     return path.read_text()

@@ -65,7 +65,7 @@ class Grasps:
         self._hand = hand
         self._codec = codec
         self._side: Side = side
-        self._kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
+        self._kinematics = Kinematics(hand.urdf_model(side), hand.joint_names(side))
         self._shapes = {
             name: codec.encode(REFERENCE, "right", pose) for name, pose in SHAPES.items()
         }
@@ -121,7 +121,7 @@ def _pinch(
 def _widths() -> np.ndarray:
     """Pinch widths [S] m of the reference hand while it closes, falling, as far as they do."""
     hand = catalog.hand(REFERENCE)
-    kinematics = Kinematics(hand.urdf_path("right").read_text(), hand.joint_names("right"))
+    kinematics = Kinematics(hand.urdf_model("right"), hand.joint_names("right"))
     poses = OPEN + np.linspace(0, 1, 41)[:, None] * (CLOSED - OPEN)
     widths = np.array([_pinch(hand, "right", kinematics, pose)[0] for pose in poses])
     return widths[: int(np.argmin(widths)) + 1]

@@ -45,10 +45,10 @@ class Shape:
     material: str
 
 
-def add_robot(spec: mujoco.MjSpec, xml: str) -> None:
+def add_robot(spec: mujoco.MjSpec, whole: urdf.Urdf) -> None:
     """Adds every link and joint of a URDF whose root is the world."""
-    robot = ET.fromstring(xml)
-    description = urdf.parse(xml)
+    robot = whole.robot
+    description = whole.description
     for material in robot.findall("material"):
         _add_material(spec, material)
     bodies = {description.root: spec.worldbody}

@@ -111,7 +111,7 @@ def geometry(hand: Hand, side: str) -> tuple[Kinematics, list[tuple[str, object,
             )
             pose[:3, 3] = points.mean(0)
             solids.append((shape.link, coal.Capsule(shape.radius, np.linalg.norm(along)), pose))
-    return Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side)), solids
+    return Kinematics(hand.urdf_model(side), hand.joint_names(side)), solids
 
 
 @pytest.mark.parametrize(

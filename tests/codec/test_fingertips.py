@@ -97,7 +97,7 @@ def test_gradients_agree_with_finite_differences(hand, side):
 
 
 def test_sliding_continuous_and_chained_mimic_joints_agree_with_pinocchio():
-    description = urdf.parse(ODD)
+    description = urdf.parse(ODD).description
     q = torch.linspace(-3, 3, 13, dtype=torch.float64)[:, None]
     ours = Fingertips(description, ("turn",), ("tip",), dtype=torch.float64)(q).numpy()
     np.testing.assert_allclose(
@@ -133,7 +133,7 @@ def random_tree(seed: int) -> str:
 @pytest.mark.parametrize("seed", range(8))
 def test_points_of_random_trees_are_where_pinocchio_puts_them_and_move_as_their_gradient_says(seed):
     xml = random_tree(seed)
-    description = urdf.parse(xml)
+    description = urdf.parse(xml).description
     names = tuple(joint.name for joint in description.free_joints)
     rng = np.random.default_rng(100 + seed)
     q = torch.tensor(rng.uniform(-2, 2, (5, len(names))))
@@ -158,8 +158,8 @@ def test_a_point_of_a_link_moves_with_the_links_frame():
         'type="continuous">',
         'type="revolute"><limit lower="-9" upper="9" velocity="1" effort="1"/>',
     )
-    description = urdf.parse(xml)
-    kinematics = Kinematics(xml, ("turn",))
+    description = urdf.parse(xml).description
+    kinematics = Kinematics(urdf.parse(xml), ("turn",))
     point = np.array([0.01, -0.02, 0.03])
     q = torch.tensor([[0.7], [-1.2]], dtype=torch.float64)
     ours = Fingertips(
@@ -192,7 +192,7 @@ def test_every_table_follows_the_module_to_another_device(device):
 
 
 def test_a_tip_that_does_not_exist_and_a_joint_nobody_commands_are_named():
-    description = urdf.parse(ODD)
+    description = urdf.parse(ODD).description
     with pytest.raises(XlvlaError, match="link 'nail' is not in odd"):
         Fingertips(description, ("turn",), ("nail",))
     with pytest.raises(

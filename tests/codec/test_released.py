@@ -138,7 +138,7 @@ CHANGES = {
     "'hand_decoder.0.weight' is missing": lambda s: {
         n: t for n, t in s.items() if "hand_decoder" not in n
     },
-    "nobody knows what 'arm_head.weight' is": lambda s: (
+    "unknown tensor 'arm_head.weight'": lambda s: (
         s | {"xarm7_xhand_right.arm_head.weight": torch.ones(1)}
     ),
     "encoder: layer 0 takes 7 numbers where 6 arrive": lambda s: (

@@ -88,7 +88,7 @@ class Wild:
 def hand(tmp_path: Path, wild: Wild = Wild(), **change) -> Hand:
     for side in SIDES:
         (tmp_path / f"{side}.urdf").write_text(wild.xml(side))
-    urdf.read.cache_clear()
+    urdf.load.cache_clear()
     joints = tuple(
         f"{finger}_{joint}"
         for finger in wild.fingers
@@ -288,7 +288,7 @@ def test_an_entry_file_that_is_no_hand_is_named(said, tmp_path, monkeypatch):
 def test_a_urdf_that_is_not_text_is_named(tmp_path):
     (tmp_path / "left.urdf").write_bytes(b"\xff\xfe\x00solid")
     with pytest.raises(XlvlaError, match=r"left\.urdf is no URDF: it is not text"):
-        urdf.read(tmp_path / "left.urdf")
+        urdf.load(tmp_path / "left.urdf")
 
 
 def test_left_and_right_in_each_others_place_are_noticed(tmp_path):
@@ -296,7 +296,7 @@ def test_left_and_right_in_each_others_place_are_noticed(tmp_path):
     left, right = (tmp_path / f"{side}.urdf" for side in SIDES)
     contents = left.read_text(), right.read_text()
     right.write_text(contents[0]), left.write_text(contents[1])
-    urdf.read.cache_clear()
+    urdf.load.cache_clear()
     with pytest.raises(
         RigError,
         match=r"its thumb is not on the root's -y side: .* or swap left\.urdf and right\.urdf",

@@ -78,7 +78,7 @@ def test_joints_of_other_names_order_and_units_become_ours(tmp_path):
         task="push_cans",
     )
     text, code = run("import", root, "--to", tmp_path / "to", "--map", mapped, *BODIES)
-    assert code == 0 and "2 episodes taken over, 0 were there before" in text
+    assert code == 0 and "2 episodes imported, 0 were there before" in text
     for number, stored in enumerate(store.find(tmp_path / "to")):
         read = stored.read()
         made = episode(number, 60)
@@ -95,7 +95,7 @@ def test_joints_of_other_names_order_and_units_become_ours(tmp_path):
         assert len(read.pictures["front"]) == read.frames == 60
     assert run("check", tmp_path / "to")[1] == 0
     assert (
-        "0 episodes taken over, 2 were there before"
+        "0 episodes imported, 2 were there before"
         in run("import", root, "--to", tmp_path / "to", "--map", mapped, *BODIES)[0]
     )
 
@@ -254,11 +254,11 @@ def test_two_days_in_folders_of_one_name_are_all_taken_over_and_merged(tmp_path)
     days = [named_day(tmp_path / "monday", 0.2, 2), named_day(tmp_path / "tuesday", 0.5, 3)]
     for day, count in zip(days, (2, 3), strict=True):
         assert (
-            f"{count} episodes taken over, 0 were there before"
+            f"{count} episodes imported, 0 were there before"
             in run("import", day, "--to", tmp_path / "to", *BODIES)[0]
         )
         assert (
-            f"0 episodes taken over, {count} were there before"
+            f"0 episodes imported, {count} were there before"
             in run("import", day, "--to", tmp_path / "to", *BODIES)[0]
         )
         run("import", day, "--to", tmp_path / "apart" / day.parent.name, *BODIES)
@@ -279,8 +279,7 @@ def test_an_episode_that_cannot_be_taken_over_is_named_and_the_others_are_taken_
     for put, there in ((2, 0), (0, 2)):
         text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
         assert (
-            code == 1
-            and f"{put} episodes taken over, {there} were there before, 1 left out" in text
+            code == 1 and f"{put} episodes imported, {there} were there before, 1 left out" in text
         )
         assert "episode 1: left out: " in text and "cannot be read" in text
     assert len(store.find(tmp_path / "to")) == 2
@@ -312,7 +311,7 @@ def test_the_table_of_tasks_says_what_was_told_where_that_of_episodes_does_not(t
     tables.write(root / layout.TASKS, tables.tasks(["Push.", "Pull."]))
     change(root, "task_index", [1] * 60, number=1)
     retold(root, tasks)
-    assert "2 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    assert "2 episodes imported" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
     assert [stored.row.sentence for stored in store.find(tmp_path / "to")] == ["Push.", "Pull."]
 
 
@@ -322,7 +321,7 @@ def test_an_episode_that_was_told_two_things_becomes_two(tmp_path):
     change(root, "task_index", [int(frame >= 30) for frame in range(80)])
     text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
     assert (
-        code == 0 and "pieces: frames 0 to 29, 30 to 79" in text and "2 episodes taken over" in text
+        code == 0 and "pieces: frames 0 to 29, 30 to 79" in text and "2 episodes imported" in text
     )
     found = store.find(tmp_path / "to")
     made = episode(0, 80)
@@ -345,7 +344,7 @@ def test_an_episode_that_was_told_two_things_becomes_two(tmp_path):
             <= 4
         )
     assert (
-        "0 episodes taken over, 2 were there before"
+        "0 episodes imported, 2 were there before"
         in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
     )
 
@@ -355,7 +354,7 @@ def test_rows_that_are_missing_cut_an_episode_and_what_is_too_short_is_left_out(
     late = np.arange(80) / 20 + (np.arange(80) >= 40) * 1.0 + (np.arange(80) >= 70) * 1.0
     change(root, "timestamp", late)
     text, code = run("import", root, "--to", tmp_path / "to", *BODIES)
-    assert code == 1 and "2 episodes taken over, 0 were there before, 1 left out" in text
+    assert code == 1 and "2 episodes imported, 0 were there before, 1 left out" in text
     assert "episode 0, frames 70 to 79: left out: only 0." in text
     steps = [
         np.abs(np.diff(stored.read().measured["left"]["arm"], axis=0)).max()
@@ -372,7 +371,7 @@ def test_pictures_are_taken_by_their_own_time(tmp_path):
     root = foreign(tmp_path / "theirs", lambda name: name, count=1)
     path = root / layout.numbered(layout.VIDEO, 0, video_key=f"{layout.IMAGES}top")
     mp4.write(path, [picture(frame // 2) for frame in range(120)], 40)
-    assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    assert "1 episodes imported" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
     shown = [bar(each) for each in store.find(tmp_path / "to")[0].read().pictures["top"]]
     assert np.abs(np.diff(np.unwrap(shown, period=56))).max() <= 8 and len(set(shown)) > 13
     assert shown[:14] == pytest.approx([bar(picture(frame)) for frame in range(14)], abs=4)
@@ -384,7 +383,7 @@ def test_names_in_a_list_of_a_list_are_the_joints(tmp_path):
     for key in (layout.STATE, layout.ACTION):
         info["features"][key]["names"] = [info["features"][key]["names"]]
     (root / layout.INFO).write_text(json.dumps(info))
-    assert "1 episodes taken over" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
+    assert "1 episodes imported" in run("import", root, "--to", tmp_path / "to", *BODIES)[0]
 
 
 def fingers(root, of):
@@ -441,7 +440,7 @@ def test_numbers_that_can_be_no_such_angles_are_left_out_with_a_line(tmp_path):
         (tmp_path / "steps", lambda closed: 1000 * closed),
     ):
         text, code = run("import", fingers(root, of), "--to", tmp_path / "to", *BODIES)
-        assert code == 1 and "0 episodes taken over, 0 were there before, 1 left out" in text
+        assert code == 1 and "0 episodes imported, 0 were there before, 1 left out" in text
         assert "`range`, `scale` or `degrees` in the map say what they are" in text
     for entry in (
         {"left_hand_index": [1, 0]},

@@ -147,9 +147,11 @@ def test_a_device_that_was_lost_makes_it_red():
         for level, text in enumerate(("fine", "warm", "unplugged"))
     ]
     for fields, lost in zip(said, ((), (), ("unplugged",)), strict=True):
-        tape = StreamStatistics(DEVICE)
-        tape.add(heard(DEVICE, "diagnostic_msgs/msg/DiagnosticStatus", 1, **fields).data, 1, 1, 1)
-        assert tape.track().faults == lost
+        statistics = StreamStatistics(DEVICE)
+        statistics.add(
+            heard(DEVICE, "diagnostic_msgs/msg/DiagnosticStatus", 1, **fields).data, 1, 1, 1
+        )
+        assert statistics.track().faults == lost
 
 
 def test_missing_joints_make_it_red(recording):
@@ -160,11 +162,11 @@ def test_missing_joints_make_it_red(recording):
 
 
 def test_positions_are_judged_by_name_whatever_their_order():
-    tape = StreamStatistics(STATE)
+    statistics = StreamStatistics(STATE)
     for number in range(1, 20):
         said = pose(number, JOINTS[::-1], [0.5, 0.1 * number])
-        tape.add(said.data, number, said.log_ns, number)
-    track = tape.track()
+        statistics.add(said.data, number, said.log_ns, number)
+    track = statistics.track()
     assert track.values[:, 1].tolist() == [0.5] * 19 and not track.faults
 
 
@@ -212,10 +214,10 @@ def test_a_second_press_discards_only_in_time(desk, tmp_path):
     time.sleep(0.35)
     assert "press again" in desk.press("discard")
     assert len(bags(tmp_path)) == 1
-    assert "put aside" in desk.press("discard")
+    assert "discarded" in desk.press("discard")
     assert bags(tmp_path) == []
     desk.press("discard")
-    assert "is back" in desk.press("discard")
+    assert "is restored" in desk.press("discard")
     assert len(bags(tmp_path)) == 1
 
 

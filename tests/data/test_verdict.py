@@ -80,13 +80,13 @@ FAULTS = {
         "camera",
         lambda track: kept(track, slice(None, None, 3)),
         "red",
-        "6.7 Hz where the rig says 20",
+        "6.7 Hz where the rig specifies 20",
     ),
     "commands at four fifths of their rate": (
         "command",
         lambda track: kept(track, np.arange(len(track.stamps)) % 5 != 0),
         "yellow",
-        "160.1 Hz where the rig says 200",
+        "160.1 Hz where the rig specifies 200",
     ),
     "a gap of 0.3 s": (
         "state",

@@ -209,9 +209,7 @@ def test_the_sdk_moves_joints_in_position_mode_and_reads_the_tool_pose(emulator,
     assert sdk.set_servo_angle(angle=(HOME + 0.1).tolist(), speed=1.0) == 0
     until(lambda: np.allclose(emulator.position, HOME + 0.1, atol=1e-3), "the arm does not arrive")
     arm = catalog.arm("xarm7")
-    T = Kinematics(arm.urdf_path.read_text(), arm.joints).fk(emulator.position, [arm.flange])[
-        arm.flange
-    ]
+    T = Kinematics(arm.urdf_model, arm.joints).fk(emulator.position, [arm.flange])[arm.flange]
     code, pose = sdk.get_position()
     assert code == 0
     np.testing.assert_allclose(pose[:3], 1000 * T[:3, 3], atol=0.5)

@@ -14,7 +14,7 @@ from xlvla.errors import XlvlaError
 from xlvla_cli import eval as command
 from xlvla_cli.app import app
 from xlvla_cli.eval.engines import consecutive, local
-from xlvla_cli.eval.ledger import FILE, OutcomeFile
+from xlvla_cli.eval.outcome_file import FILE, OutcomeFile
 from xlvla_cli.eval.play import play
 from xlvla_cli.eval.table import rate, table, wilson
 from xlvla_cli.eval.trial import Outcome

@@ -41,7 +41,7 @@ def waiting_node():
 def ask(operator: Operator, kind, name: str, request):
     """The answer of any service."""
     client = operator.node.create_client(kind, name)
-    assert client.wait_for_service(20.0), f"nobody offers {name}"
+    assert client.wait_for_service(20.0), f"no node provides {name}"
     executor = SingleThreadedExecutor(context=operator.node.context)
     executor.add_node(operator.node)
     answer = client.call_async(request)

@@ -32,7 +32,7 @@ LONE_SOCKETS = LONE | dict.fromkeys(PROFILES, str(LOOPBACK))
     ("wanted", "shell", "network", "words"),
     [
         (False, {}, False, "on this machine alone"),
-        (True, {}, True, "on the network: whoever reaches this machine on ROS domain 0"),
+        (True, {}, True, "on the network: every machine that reaches this one on ROS domain 0"),
         (True, {"ROS_DOMAIN_ID": "7"}, True, "ROS domain 7"),
         (False, {RANGE: "SUBNET"}, True, f"since this shell says {RANGE}=SUBNET"),
         (True, {RANGE: "SUBNET"}, True, "on the network: "),
@@ -128,7 +128,7 @@ def test_check_says_how_far_a_rig_speaks(tmp_path):
     )
     for name, words in (
         ("bimanual", "on this machine alone"),
-        (str(path), "on the network: whoever reaches this machine"),
+        (str(path), "on the network: every machine that reaches this one"),
     ):
         ran = subprocess.run(
             [sys.executable, "-m", "xlvla", "check", name],

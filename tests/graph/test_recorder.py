@@ -243,11 +243,11 @@ def test_it_is_worked_by_keys_and_a_fumbled_press_loses_nothing(desk):
     assert folder.name == name and read_episode_card(folder).success is True
     assert "press again" in desk.press("x", "ask")
     assert folder.is_dir(), "one press discards nothing"
-    assert desk.press("x", "discard") == f"{name} is put aside"
+    assert desk.press("x", "discard") == f"{name} is discarded"
     aside = folder.parent / "discarded" / name
     assert read_episode_card(aside).state == "discarded" and folder not in bags(folder.parent)
     desk.press("x", "ask")
-    assert desk.press("x", "undo") == f"{name} is back"
+    assert desk.press("x", "undo") == f"{name} is restored"
     assert Bag(folder).whole and read_episode_card(folder).state == "stopped"
 
 

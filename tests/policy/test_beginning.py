@@ -17,8 +17,8 @@ from xlvla.errors import XlvlaError
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.training import dataset, preparation, run, sources
 from xlvla_policy.training.batches import Batches
+from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.loop import Trainer
-from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.train_tokenizer import train as train_words
 from xlvla_policy.vla import checkpoint, config, pretrained, tokenizer

@@ -39,9 +39,9 @@ def noise_of(model: Vla, seed: int = 3) -> torch.Tensor:
     )
 
 
-def before(model: Vla, committed: int, known: int = 48) -> Overlap:
+def before(model: Vla, prefix_frames: int, known: int = 48) -> Overlap:
     frames = noise_of(model, 8).numpy()
-    return Overlap(frames, frames[0], np.array([known]), np.array([16.0]), committed)
+    return Overlap(frames, frames[0], np.array([known]), np.array([16.0]), prefix_frames)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def inputs(batches):
 def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, inputs, prediction):
     torch.manual_seed(0)
     model = Vla(replace(config.preset("tiny"), prediction=prediction))
-    earlier_chunks = before(model, committed=9)
+    earlier_chunks = before(model, prefix_frames=9)
     noise = noise_of(model)
     engine = Eager(model, CPU)
     chunk = chunking.prefix(engine, inputs, noise, earlier_chunks, 24)[0].numpy()
@@ -68,17 +68,17 @@ def test_a_prefix_is_told_in_whole_tokens_and_shapes_what_follows(batches, input
 def test_a_prefix_is_no_longer_than_what_was_learned_and_none_is_plain(model, inputs):
     noise = noise_of(model)
     engine = Eager(model, CPU)
-    short = chunking.prefix(engine, inputs, noise, before(model, committed=30), 8)[0].numpy()
+    short = chunking.prefix(engine, inputs, noise, before(model, prefix_frames=30), 8)[0].numpy()
     assert (
         np.array_equal(short[:8], before(model, 30).frames[0, :8])
         and not np.isclose(short[8:16], before(model, 30).frames[0, 8:16]).any()
     )
-    none = chunking.prefix(engine, inputs, noise, before(model, committed=0), 24)
+    none = chunking.prefix(engine, inputs, noise, before(model, prefix_frames=0), 24)
     torch.testing.assert_close(none, engine.sample(inputs, noise), rtol=1e-3, atol=1e-4)
 
 
 def test_a_prefix_is_the_same_whatever_runs_the_network(model, inputs):
-    earlier_chunks = before(model, committed=9)
+    earlier_chunks = before(model, prefix_frames=9)
     noise = noise_of(model)
     reference = chunking.prefix(Eager(model, CPU), inputs, noise, earlier_chunks, 24)
     captured = Captured(copy.deepcopy(model), CPU, torch.float32)
@@ -125,7 +125,7 @@ def test_guidance_leads_to_the_chunk_before_where_it_is_executed_and_lets_go_of_
     with torch.inference_mode():
         guided = chunking.guided(engine, inputs, noise, earlier_chunks)[0]
     free = chunking.guided(
-        engine, inputs, noise, replace(earlier_chunks, known=np.array([0]), committed=0)
+        engine, inputs, noise, replace(earlier_chunks, known=np.array([0]), prefix_frames=0)
     )[0]
     off, free_off = ((chunk - 1.0).abs().mean(1) for chunk in (guided, free))
     assert off[:8].mean() < 0.35 * free_off[:8].mean()
@@ -135,7 +135,7 @@ def test_guidance_leads_to_the_chunk_before_where_it_is_executed_and_lets_go_of_
 
 def test_guidance_reaches_through_the_network_to_tokens_it_does_not_pull(model, inputs):
     noise = noise_of(model)
-    earlier_chunks = before(model, committed=8, known=8)
+    earlier_chunks = before(model, prefix_frames=8, known=8)
     engine = Eager(model, CPU)
     guided = chunking.guided(engine, inputs, noise, earlier_chunks)[0]
     plain = engine.sample(inputs, noise)[0]
@@ -189,7 +189,7 @@ def test_the_chunk_before_is_read_at_the_instants_of_the_next():
     )
     assert earlier_chunks is not None
     np.testing.assert_allclose(earlier_chunks.frames[0, :47, 0], 0.81 + np.arange(1, 48) / 20)
-    assert (earlier_chunks.known.tolist(), earlier_chunks.committed) == (
+    assert (earlier_chunks.known.tolist(), earlier_chunks.prefix_frames) == (
         [47],
         4,
     ) and earlier_chunks.age == pytest.approx(16.2)
@@ -276,7 +276,7 @@ def test_every_way_is_a_function_of_the_observation_and_all_but_plain_heed_the_c
 
 
 def test_weights_that_never_learned_to_continue_are_refused_a_prefix_with_one_line(rig, weights):
-    with pytest.raises(XlvlaError, match="never learned to continue a chunk") as refusal:
+    with pytest.raises(XlvlaError, match="not trained with action prefixes") as refusal:
         policies.load(chosen(rig, weights, "prefix"))
     assert "\n" not in str(refusal.value)
 
@@ -335,7 +335,5 @@ def test_what_learns_from_prefixes_continues_them(model, batches):
 
 
 def test_prefixes_that_cannot_be_given_are_refused(model, batches):
-    with pytest.raises(
-        XlvlaError, match="longest committed prefix must be from 8 to 63 frames, is 4"
-    ):
+    with pytest.raises(XlvlaError, match="longest action prefix must be from 8 to 63 frames, is 4"):
         Trainer(model, batches, np.arange(4), Recipe(steps=1, committed=0.5, longest=4))

@@ -16,7 +16,7 @@ from xlvla.types import SIDES
 from xlvla_data import store
 from xlvla_policy.policies import xlvla as policies
 from xlvla_policy.training import dataset, preparation, run, sources
-from xlvla_policy.training.preparation import Choice
+from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.vla import checkpoint, config
 from xlvla_policy.vla.frames import Body, Frames, raw_dim

@@ -126,7 +126,11 @@ def test_a_chunk_that_continues_another_is_the_same_whatever_runs_it(model, engi
     known = np.array([model.config.frames - 2])
     age = np.array([2.0])
     before = Overlap(
-        noise.numpy() / 2, noise[0].numpy() / 2, known, age, committed=model.config.frames_per_token
+        noise.numpy() / 2,
+        noise[0].numpy() / 2,
+        known,
+        age,
+        prefix_frames=model.config.frames_per_token,
     )
     ways = [
         chunking.prefix(engine, inputs, noise, before, model.config.frames)

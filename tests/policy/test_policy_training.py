@@ -17,8 +17,8 @@ from xlvla.errors import XlvlaError
 from xlvla_data import store
 from xlvla_policy.training import dataset, run, sources, state, validation
 from xlvla_policy.training.batches import WeightedSampler, draw_noise
+from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.loop import Progress, Trainer
-from xlvla_policy.training.preparation import Choice
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.vla import checkpoint, config
@@ -242,7 +242,7 @@ def test_a_run_that_is_killed_leaves_a_state_to_go_on_from(stored, tmp_path, cod
     out = tmp_path / "killed.safetensors"
     script = (
         "import sys; from pathlib import Path; from xlvla_policy.training import run\n"
-        "from xlvla_policy.training.preparation import Choice; from xlvla_policy.training.recipe "
+        "from xlvla_policy.training.choice import Choice; from xlvla_policy.training.recipe "
         "import Recipe\n"
         "data, cache, out = sys.argv[1:]\n"
         "choice = Choice((data,), preset='tiny', threads=1, cache=Path(cache), save_s=0.0, "

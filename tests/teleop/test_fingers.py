@@ -24,9 +24,7 @@ def opening(hand: str, side, q: np.ndarray) -> float:
     """From thumb tip to index fingertip [m]."""
     entry = catalog.hand(hand)
     links = entry.tip_links(side)
-    frames = Kinematics(entry.urdf_path(side).read_text(), entry.joint_names(side)).fk(
-        q, list(links.values())
-    )
+    frames = Kinematics(entry.urdf_model(side), entry.joint_names(side)).fk(q, list(links.values()))
     return float(np.linalg.norm(frames[links["thumb"]][:3, 3] - frames[links["index"]][:3, 3]))
 
 

@@ -47,11 +47,7 @@ def follower(side="right", **teleop):
 def flange(position, side="right"):
     arm = RIG.arm(side)
     station = RIG.sides[side].arm
-    pose = (
-        Kinematics(arm.urdf_path.read_text(), arm.joints)
-        .fk(position[:7], [arm.flange])[arm.flange]
-        .copy()
-    )
+    pose = Kinematics(arm.urdf_model, arm.joints).fk(position[:7], [arm.flange])[arm.flange].copy()
     pose[:3, 3] += station.xyz
     return pose
 
@@ -297,7 +293,7 @@ def test_commands_follow_the_operator_closely_at_the_speeds_of_work():
     led.close(start(), 0.0)
     seen_s = 0.0
     errors = []
-    fk = Kinematics(RIG.arm("right").urdf_path.read_text(), RIG.arm("right").joints)
+    fk = Kinematics(RIG.arm("right").urdf_model, RIG.arm("right").joints)
     for tick in range(1, 1000):
         now_s = tick * 0.005
         if now_s >= seen_s + STEP_S:

@@ -38,7 +38,7 @@ class JointStatesNode(RigNode):
         )
         self._topic = self.publisher(topics.JOINT_STATES)
         self.publisher(topics.ROBOT_DESCRIPTION).publish(
-            String(data=robot.rig_description(self.rig))
+            String(data=robot.rig_description(self.rig).text)
         )
 
     def work(self, stop: threading.Event) -> None:

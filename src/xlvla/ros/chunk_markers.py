@@ -45,15 +45,15 @@ class ChunkMarkers:
     """Markers of chunks for one rig, in the frame `world`."""
 
     def __init__(self, rig: Rig):
-        xml = robot.rig_description(rig)
+        description = robot.rig_description(rig)
         self._names: dict[Side, list[str]] = {
             side: [name for part in PARTS for name in rig.joint_names(side, part)]
             for side in rig.sides
         }
         self._kinematics = Kinematics(
-            xml, [name for names in self._names.values() for name in names]
+            description, [name for names in self._names.values() for name in names]
         )
-        shapes = _shapes(xml)
+        shapes = _shapes(description.robot)
         self._shapes = {
             side: [s for s in shapes if s.link.startswith(scoped(side, "hand", ""))]
             for side in rig.sides
@@ -123,10 +123,10 @@ def _colour(side: Side, alpha: float) -> ColorRGBA:
     return ColorRGBA(r=r, g=g, b=b, a=alpha)
 
 
-def _shapes(xml: str) -> list[Shape]:
+def _shapes(robot: ET.Element) -> list[Shape]:
     """Every box, cylinder and sphere that a URDF shows."""
     found = []
-    for link in ET.fromstring(xml).iter("link"):
+    for link in robot.iter("link"):
         for visual in link.findall("visual"):
             shape = visual.find("geometry/*")
             kind_size = None if shape is None else _kind_and_size(shape)

@@ -251,7 +251,7 @@ def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
     """Publishes TF; its copy of the description goes aside, since /robot_description has one
     publisher.
     """
-    description = ParameterValue(rig_description(rig), value_type=str)
+    description = ParameterValue(rig_description(rig).text, value_type=str)
     return Node(
         package="robot_state_publisher",
         executable="robot_state_publisher",

@@ -108,23 +108,23 @@ def _joining(rig: Rig, way: str) -> Rig:
 
 def _rows(rig: Rig, delays: list[float], trials: int, progress: Any) -> list[Row]:
     from xlvla.types import FIRST_EVALUATION_SEED
-    from xlvla_cli.eval.stage import EpisodeRunner
+    from xlvla_cli.eval.episode_runner import EpisodeRunner
 
     assert rig.policy is not None
-    stage = EpisodeRunner(rig, 0.0, threads=1)
+    runner = EpisodeRunner(rig, 0.0, threads=1)
     way = rig.policy.chunking
     rows = []
-    stage.policy = timed = _Timed(stage.policy)
+    runner.policy = timed = _Timed(runner.policy)
     for delay in delays:
-        stage.delay = round(delay / stage.period_s)
+        runner.delay = round(delay / runner.period_s)
         successes = 0
         seams = []
         for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
-            successes += stage.trial(seed).success
+            successes += runner.trial(seed).success
             seams += [
                 seam
                 for side in rig.sides
-                if (seam := _seam(rig, side, stage.sent, stage.commanded[side]))
+                if (seam := _seam(rig, side, runner.sent, runner.commanded[side]))
             ]
         gap, naive, jerk = (
             (sum(values) / len(values) for values in zip(*seams, strict=True))
@@ -136,7 +136,7 @@ def _rows(rig: Rig, delays: list[float], trials: int, progress: Any) -> list[Row
             f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk "
             f"x{naive:.0f}, with motion x{jerk:.2f}"
         )
-    stage.world.close()
+    runner.world.close()
     return rows
 
 
@@ -176,8 +176,8 @@ def _seam(
     """
     import numpy as np
 
+    from xlvla_cli.eval.episode_runner import arrivals
     from xlvla_cli.eval.roughness import blended, naive
-    from xlvla_cli.eval.stage import arrivals
     from xlvla_drivers.motion.chunk import Refused, Trajectory
     from xlvla_drivers.motion.sides import side_player
 

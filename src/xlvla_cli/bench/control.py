@@ -56,13 +56,13 @@ def _measure(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str,
     import os
     import time
 
-    from xlvla_cli.bench.ros.yardstick import Yardstick
+    from xlvla_cli.bench.ros.rclpy_baseline import RclpyBaseline
     from xlvla_cli.ros.measure import spread
     from xlvla_cli.ros.session import Session
 
     with (
         Session(rig, domain=domain, listener=screen.on_output, progress=screen.waiting) as session,
-        Yardstick(session.operator.node, domain) as yardstick,
+        RclpyBaseline(session.operator.node, domain) as baseline,
     ):
         factors = []
         status = session.operator.reset()
@@ -73,12 +73,12 @@ def _measure(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str,
                 status = session.operator.reset()
                 session.measure.cut()
             status = session.tick()
-            yardstick.poll()
+            baseline.poll()
             factors.append(status["real_time_factor"])
             screen.now(f"measuring, {left:.0f} s left")
         figures = session.measure.summary()
-    figures["bare_round_trip_ms"] = spread(yardstick.round_trip_ms)
-    figures["bare_timer_period_ms"] = spread(yardstick.periods_ms)
+    figures["bare_round_trip_ms"] = spread(baseline.round_trip_ms)
+    figures["bare_timer_period_ms"] = spread(baseline.periods_ms)
     return figures | {
         "real_time_factor": sorted(factors)[len(factors) // 2],
         "load_average": os.getloadavg()[0],

@@ -268,7 +268,7 @@ def _table(outcomes: list[Outcome]) -> Table:
             outcome.device,
             outcome.fault,
             _ms(outcome.detected_s),
-            outcome.told or "-",
+            outcome.reported or "-",
             str(outcome.targets),
             f"{outcome.largest_step_rad:.4f} of {outcome.allowed_step_rad:.4f} rad",
             "-" if outcome.return_step_rad is None else f"{outcome.return_step_rad:.4f} rad",

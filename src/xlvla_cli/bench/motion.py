@@ -100,8 +100,8 @@ def _jerk(rig: Rig) -> dict[str, Any]:
     import numpy as np
 
     from xlvla.types import FIRST_EVALUATION_SEED
+    from xlvla_cli.eval.episode_runner import arrivals
     from xlvla_cli.eval.roughness import blended, naive
-    from xlvla_cli.eval.stage import arrivals
     from xlvla_drivers.motion.sides import side_player
 
     sent = _sent(rig, FIRST_EVALUATION_SEED)
@@ -127,12 +127,12 @@ def _sent(rig: Rig, seed: int) -> list[tuple[float, Chunk]]:
     """The chunks that the rig's policy decides on in a simulated episode, and when they came
     [s].
     """
-    from xlvla_cli.eval.stage import EpisodeRunner
+    from xlvla_cli.eval.episode_runner import EpisodeRunner
 
-    stage = EpisodeRunner(rig, DELAY_S, threads=1)
-    stage.trial(seed)
-    stage.world.close()
-    return stage.sent
+    runner = EpisodeRunner(rig, DELAY_S, threads=1)
+    runner.trial(seed)
+    runner.world.close()
+    return runner.sent
 
 
 def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def _stream(rig: Rig, seconds: float, rounds: int, domain: int) -> dict[str, Any
         commands, beats, share = trial.stream(seconds)
         first = [trial.first_command_ms() for _ in range(rounds)]
         stops = [trial.stop_ms() for _ in range(rounds)]
-        ping = trial.yardstick.round_trip_ms
-        timer = np.abs(np.array(trial.yardstick.periods_ms) - 10.0).tolist()
+        ping = trial.baseline.round_trip_ms
+        timer = np.abs(np.array(trial.baseline.periods_ms) - 10.0).tolist()
     return {
         "rate_hz": 1e3 / float(np.mean(commands)),
         "share_of_a_core": share,

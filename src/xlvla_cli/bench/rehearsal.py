@@ -50,7 +50,7 @@ class Outcome:
     device: str
     fault: str
     detected_s: float | None
-    told: str
+    reported: str
     targets: int
     largest_step_rad: float
     allowed_step_rad: float
@@ -125,7 +125,7 @@ class Rehearsal:
         self._forget()
         before = Counter(self.link.device.counts)
         losses = self.link.counts["losses"]
-        detected_s, told, targets = self._suffer(fault)
+        detected_s, reported, targets = self._suffer(fault)
         began_s = time.monotonic()
         recovery = self._recovery(losses)
         followed_s = self.followed_after()
@@ -138,7 +138,7 @@ class Rehearsal:
             self.name,
             fault,
             detected_s,
-            told or ", ".join(f"{n} {what}" for what, n in survived.items()),
+            reported or ", ".join(f"{n} {what}" for what, n in survived.items()),
             targets,
             self._largest,
             float((2 * self.guard.limits.velocity / self.rate_hz)[self._worst]),
@@ -155,15 +155,15 @@ class Rehearsal:
         self.emulator.inject(fault)
         reported_s = None
         counted_s = None
-        told = ""
+        reported = ""
         for _ in self._ticks(MOVING_S):
             if reported_s is None and self.link.status.level != "ok":
                 reported_s = time.monotonic() - began_s
-                told = self.link.status.line
+                reported = self.link.status.line
             if counted_s is None and self._survived() > counts:
                 counted_s = time.monotonic() - began_s
         self.emulator.inject(fault, False)
-        return reported_s or counted_s, told, self._targets - targets
+        return reported_s or counted_s, reported, self._targets - targets
 
     def _survived(self) -> int:
         return sum(self.link.device.counts[what] for what in SURVIVED)

@@ -59,7 +59,7 @@ def safety(
     from xlvla import screen
     from xlvla.motion import MotionConfig
     from xlvla_cli.bench.adversary.fixed import play_all
-    from xlvla_cli.bench.adversary.ledger import ResultFile
+    from xlvla_cli.bench.adversary.result_file import ResultFile
     from xlvla_cli.bench.adversary.scenarios import planned
     from xlvla_cli.bench.adversary.summary import summed
     from xlvla_cli.bench.adversary.trial import motion_digest
@@ -69,13 +69,15 @@ def safety(
     kinds = _kinds(kind)
     places = workplaces([words.strip() for words in hands.split(",") if words.strip()])
     todo = planned(seed, kinds, places, MotionConfig().stale_s, chunks)
-    ledger = ResultFile(
+    result_file = ResultFile(
         out, {"watched": not unsafe_baseline, "motion": motion_digest()}, fresh=fresh
     )
-    _try(todo, ledger, not unsafe_baseline, workers or cores())
-    summaries = summed({scenario.key: ledger.results[scenario.key] for scenario in todo}, kinds)
+    _try(todo, result_file, not unsafe_baseline, workers or cores())
+    summaries = summed(
+        {scenario.key: result_file.results[scenario.key] for scenario in todo}, kinds
+    )
     known = play_all(not unsafe_baseline) if fixed else []
-    ledger.close(
+    result_file.close(
         {
             "chunks": chunks,
             "seed": seed,
@@ -104,7 +106,7 @@ def _kinds(chosen: list[str] | None) -> list[Kind]:
     return [kind for kind in KINDS if not chosen or kind in chosen]
 
 
-def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> None:
+def _try(todo: Sequence[Scenario], result_file: Any, watched: bool, workers: int) -> None:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -118,8 +120,8 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
     from xlvla.errors import XlvlaError
     from xlvla.run import interruptible
 
-    waiting = [scenario for scenario in todo if scenario.key not in ledger.results]
-    done = sum(scenario.chunks for scenario in todo if scenario.key in ledger.results)
+    waiting = [scenario for scenario in todo if scenario.key not in result_file.results]
+    done = sum(scenario.chunks for scenario in todo if scenario.key in result_file.results)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -131,14 +133,15 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
         with interruptible(), Progress(*columns, console=screen.console()) as progress:
             if done:
                 progress.console.print(
-                    f"{len(todo) - len(waiting)} of {len(todo)} scenarios are in {ledger.path} "
+                    f"{len(todo) - len(waiting)} of {len(todo)} scenarios are "
+                    f"in {result_file.path} "
                     "already"
                 )
             bar = progress.add_task(
                 "chunks", total=sum(scenario.chunks for scenario in todo), completed=done
             )
             for scenario, figures in _results(waiting, watched, workers):
-                ledger.enter(scenario.key, figures)
+                result_file.enter(scenario.key, figures)
                 progress.update(
                     bar,
                     advance=scenario.chunks,
@@ -146,7 +149,8 @@ def _try(todo: Sequence[Scenario], ledger: Any, watched: bool, workers: int) -> 
                 )
     except KeyboardInterrupt:
         raise XlvlaError(
-            f"stopped; what is finished is in {ledger.path}, and the same command goes on from "
+            f"stopped; what is finished is in {result_file.path}, and the same command "
+            "goes on from "
             "there"
         ) from None
 

@@ -88,10 +88,10 @@ def _tried(name: str, chosen: list[str], domain: int, screen: Screen, verbose: b
         loaded, domain, screen.on_output if verbose else lambda name, line: None
     ) as running:
         trial = StopTrial(running)
-        for stop, what, stranger in tried(running.rig):
+        for stop, what, rogue in tried(running.rig):
             if any(words in stop.name for words in chosen):
                 screen.now(f"{name}: {stop.name}, {what}")
-                rows.append(trial.row(stop, what, stranger))
+                rows.append(trial.row(stop, what, rogue))
                 _complain(rows[-1:], screen)
     return rows
 

@@ -88,13 +88,13 @@ def _measured(rig: Rig, source: str, seconds: float, domain: int) -> dict[str, A
 
     with _headset(source), TeleopTrial(rig, domain, hand if source == "topics" else None) as trial:
         taken = trial.measure(seconds)
-        bare = trial.yardstick.round_trip_ms
+        bare = trial.baseline.round_trip_ms
     return {
         "rate_hz": taken.rate_hz,
         "sample_to_chunk_ms": spread(taken.to_chunk_ms),
         "sample_to_command_ms": spread(taken.to_command_ms),
         "share_of_a_core": taken.share,
-        "let_go": taken.disengaged,
+        "disengaged": taken.disengaged,
         "bare_round_trip_ms": spread(bare),
         "load_average": os.getloadavg()[0],
     }
@@ -134,7 +134,7 @@ def _table(figures: dict[str, Any]) -> Table:
         "max",
         "core: teleop",
         "motion",
-        "let go",
+        "disengaged",
     )
     for name, found in figures.items():
         spreads = (
@@ -153,7 +153,7 @@ def _table(figures: dict[str, Any]) -> Table:
             *cells,
             f"{share['teleop']:.0%}",
             f"{share['motion']:.0%}",
-            str(found["let_go"]),
+            str(found["disengaged"]),
         )
     first = next(iter(figures.values()))
     bare = (

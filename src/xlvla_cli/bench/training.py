@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from xlvla_cli.dataclass_options import options_of
+from xlvla_cli.train import Precision
+from xlvla_policy.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,50 +17,37 @@ if TYPE_CHECKING:
     from xlvla_policy.training.benchmark import TrainingSpeedReport
 
 
+NOT_TIMED = ("steps", "minutes", "bf16", "augmentation")
+"""Fields of a recipe that a few timed steps do not ask for."""
+
+
 def register(app: typer.Typer) -> None:
     app.command("training")(training)
 
 
+@options_of(skip=NOT_TIMED, recipe=Recipe)
 def training(
+    *,
     preset: Annotated[str, typer.Option(help="Size of the model: tiny, small, pi0.")] = "small",
     views: Annotated[int, typer.Option(min=1, max=3, help="Cameras.")] = 1,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Observations per step; the preset's if not given.")
-    ] = None,
-    draws: Annotated[int | None, typer.Option(min=1, help="Noise samples per observation.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Steps to time.")] = 5,
-    precision: Annotated[str, typer.Option(help="Of matrix products: float32, bfloat16.")] = "",
-    recompute: Annotated[bool | None, typer.Option(help="Gradient checkpointing.")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the layers.")] = False,
-    freeze: Annotated[
-        str, typer.Option(help="Parts whose weights are frozen: vision, language, action.")
-    ] = "",
-    lora: Annotated[
-        str,
-        typer.Option(help="Parts trained with LoRA, with their rank: language=16,action=32."),
-    ] = "",
+    precision: Precision = "",
     device: Annotated[
         str, typer.Option(help="cpu or cuda; cuda where there is one if not given.")
     ] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 2,
+    recipe: Mapping[str, Any],
 ) -> None:
     """Time steps of training on a made-up demonstration, stage by stage."""
     from dataclasses import replace
 
     from xlvla.screen import Screen
     from xlvla_cli.bench.policy import VIEWS
-    from xlvla_cli.train import chosen_recipe
-    from xlvla_policy.training import benchmark, parallel, recipe
+    from xlvla_policy.training import benchmark, parallel
+    from xlvla_policy.training.recipe import changed, usual
     from xlvla_policy.vla import config
 
-    options = {
-        "batch": batch,
-        "draws": draws,
-        "precision": precision,
-        "recompute": recompute,
-        "compile": compile,
-    }
-    chosen = chosen_recipe(recipe.usual(preset), options | {"freeze": freeze, "lora": lora})
+    chosen = changed(usual(preset), recipe, precision)
     with Screen() as screen:
         shape = replace(config.preset(preset), cameras=VIEWS[:views])
         report = benchmark.measure(

@@ -52,7 +52,7 @@ def check(
     sets = sum(len(roots) for _, roots in found)
     print(
         f"{sets} data set{'s' * (sets > 1)}: "
-        f"{f'{wrong} issue' + 's' * (wrong > 1) if wrong else 'no issues'}"
+        f"{f'{wrong} issue' + 's' * (wrong > 1) if wrong else 'nothing is wrong'}"
     )
     raise typer.Exit(1 if wrong else 0)
 

@@ -45,7 +45,7 @@ def convert(
     max_age: Annotated[
         str,
         typer.Option(
-            help="Maximum age [s] of a frame's inputs: camera=0.15,state=0.15,command=0.5; "
+            help="Maximum age of a frame's inputs in seconds: camera=0.15,state=0.15,command=0.5; "
             "operator=0.5."
             ""
         ),
@@ -72,7 +72,7 @@ def convert(
     words = tuple(word.strip() for word in without.split(",") if word.strip())
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
-        report = Report()
+        report = ConversionReport()
         work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, words)
         _all(list(dict.fromkeys(_found(recordings))), there, red, work, report)
     _say(report, to)
@@ -80,7 +80,7 @@ def convert(
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """What became of the recordings."""
 
     converted: int = 0
@@ -167,7 +167,7 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _all(
-    folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: Report
+    folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: ConversionReport
 ) -> None:
     from rich.progress import (
         BarColumn,
@@ -201,13 +201,15 @@ def _all(
             )
 
 
-def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Report) -> list[str]:
+def _one(
+    folder: Path, there: dict[str, str], red: bool, work: Work, report: ConversionReport
+) -> list[str]:
     """Converts an episode unless it is there or unfit; what is to be said of it."""
     from xlvla_data.bag.card import read_episode_card
 
     folder = folder.resolve()
     key = f"{folder.parent.name}/{folder.name}"
-    source = _print_of(folder)
+    source = _fingerprint(folder)
     if key in there:
         if there[key] in (
             "",
@@ -228,10 +230,10 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
             return [f"left out: its state is '{card.state}', only what was stopped is converted"]
         if card.verdict == "red" and not red:
             report.left_out += 1
-            told = [str(line).removeprefix("red: ") for line in card.findings[:2]]
+            lines = [str(line).removeprefix("red: ") for line in card.findings[:2]]
             more = len(card.findings) - 2
             return [
-                f"red, left out: {'; '.join(told) or 'no issue is listed'}"
+                f"red, left out: {'; '.join(lines) or 'no issue is listed'}"
                 + (f"; and {more} more issues" if more > 0 else "")
             ]
         root, seconds, findings = work.one(folder, source)
@@ -246,7 +248,7 @@ def _one(folder: Path, there: dict[str, str], red: bool, work: Work, report: Rep
     return findings
 
 
-def _print_of(folder: Path) -> str:
+def _fingerprint(folder: Path) -> str:
     """Hash of how long a recording's files are and of their ends, which say how many messages there
     are and of when.
     """
@@ -261,7 +263,7 @@ def _print_of(folder: Path) -> str:
     return found.hexdigest()[:12]
 
 
-def _say(report: Report, to: Path) -> None:
+def _say(report: ConversionReport, to: Path) -> None:
     words = {
         "converted": report.converted,
         "there before": report.there,

@@ -63,7 +63,7 @@ def take_over(
         map, hands=by_side("hands", hands), arms=by_side("arms", arms), task=named
     )
     data = Dataset(dataset)
-    report = Report()
+    report = ImportReport()
     lines = list[str]()
     work = Work(to, data.info.fps)
     with interruptible():
@@ -79,7 +79,7 @@ def take_over(
 
 
 @dataclass
-class Report:
+class ImportReport:
     """What became of the episodes."""
 
     put: int = 0
@@ -106,7 +106,7 @@ class Work:
         """How old what a frame is made of may be."""
         return self._limits.camera_s
 
-    def all(self, theirs: Foreign, row: EpisodeRow, report: Report) -> Iterator[str]:
+    def all(self, theirs: Foreign, row: EpisodeRow, report: ImportReport) -> Iterator[str]:
         """Takes over an episode, in pieces where it was told several things or something is
         missing; what is to be said of it.
         """
@@ -119,16 +119,18 @@ class Work:
         lost = row.length - sum(piece.end - piece.begin for piece in pieces)
         report.frames += lost if pieces else 0
         if lost or len(pieces) > 1:
-            told = ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
+            pieces_kept = (
+                ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
+            )
             yield (
                 f"episode {row.index}: cut where it is told something else, or rows or pictures "
-                f"are missing; its pieces: frames {told}"
+                f"are missing; its pieces: frames {pieces_kept}"
             )
         report.left_out += not pieces
         for piece in pieces:
             yield from (f"{piece.name}: {line}" for line in self._one(theirs, piece, report))
 
-    def _one(self, theirs: Foreign, piece: Piece, report: Report) -> list[str]:
+    def _one(self, theirs: Foreign, piece: Piece, report: ImportReport) -> list[str]:
         from xlvla_data.convert import resampled
 
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from xlvla.holdout import Holdout
-    from xlvla_cli.eval.ledger import OutcomeFile
+    from xlvla_cli.eval.outcome_file import OutcomeFile
     from xlvla_cli.eval.table import Table
     from xlvla_cli.eval.trial import Film, Outcome, Trial
 
@@ -99,7 +99,7 @@ def evaluate(
     """Count successes by task and hand; the same seed gives the same episode."""
     from xlvla import holdout as pairs
     from xlvla.paper import tasks as named
-    from xlvla_cli.eval.ledger import OutcomeFile
+    from xlvla_cli.eval.outcome_file import OutcomeFile
     from xlvla_cli.workers import cores
 
     filmed = _filmed(videos, ros)
@@ -211,7 +211,12 @@ def trials_of(
 
 
 def _play_all(
-    trials: Sequence[Trial], ledger: OutcomeFile, out: Path, ros: bool, engine: str, workers: int
+    trials: Sequence[Trial],
+    outcome_file: OutcomeFile,
+    out: Path,
+    ros: bool,
+    engine: str,
+    workers: int,
 ) -> list[Outcome]:
     """The trials' outcomes; those that the ledger does not know yet are played."""
     from rich.progress import (
@@ -228,7 +233,7 @@ def _play_all(
     from xlvla_cli.eval import engines
 
     run = engines.engine(engine)
-    waiting = [trial for trial in trials if not _known(trial, ledger, out)]
+    waiting = [trial for trial in trials if not _known(trial, outcome_file, out)]
     screen = Screen()
     played = engines.through_ros(waiting, screen, own_domain()) if ros else run(waiting, workers)
     columns = (
@@ -247,10 +252,10 @@ def _play_all(
         for trial, result in played:
             if result.film is not None:
                 _keep(result.film, _video(trial, out))
-            ledger.enter(trial, result.outcome)
+            outcome_file.enter(trial, result.outcome)
             progress.console.print(_line(trial, result.outcome))
             progress.advance(bar)
-    return [ledger.outcomes[trial.key] for trial in trials]
+    return [outcome_file.outcomes[trial.key] for trial in trials]
 
 
 @contextmanager
@@ -263,11 +268,11 @@ def _resumable(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _known(trial: Trial, ledger: OutcomeFile, out: Path) -> bool:
+def _known(trial: Trial, outcome_file: OutcomeFile, out: Path) -> bool:
     """Whether a trial's outcome is there, and its film where one is wanted: played again, it ends
     alike.
     """
-    outcome = ledger.outcomes.get(trial.key)
+    outcome = outcome_file.outcomes.get(trial.key)
     return outcome is not None and (
         not trial.films(outcome.success) or _video(trial, out).is_file()
     )

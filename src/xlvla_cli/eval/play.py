@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from xlvla.policy import Policy
-    from xlvla_cli.eval.stage import EpisodeRunner
+    from xlvla_cli.eval.episode_runner import EpisodeRunner
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
@@ -33,9 +33,9 @@ def play(trial: Trial) -> Result:
 
 
 def _play_policy(trial: Trial) -> Result:
-    stage = _kept("stage", trial.rig, lambda: _stage(trial), trial.delay_s, trial.threads)
-    outcome = stage.trial(trial.seed, settle=trial.film != "none")
-    return Result(outcome, _film(trial, outcome, stage.world, stage.seen))
+    runner = _kept("stage", trial.rig, lambda: _runner(trial), trial.delay_s, trial.threads)
+    outcome = runner.trial(trial.seed, settle=trial.film != "none")
+    return Result(outcome, _film(trial, outcome, runner.world, runner.seen))
 
 
 def _play_expert(trial: Trial) -> Result:
@@ -82,8 +82,8 @@ def _drop(kind: str) -> None:
         world.close()
 
 
-def _stage(trial: Trial) -> EpisodeRunner:
-    from xlvla_cli.eval.stage import EpisodeRunner, load_policy
+def _runner(trial: Trial) -> EpisodeRunner:
+    from xlvla_cli.eval.episode_runner import EpisodeRunner, load_policy
 
     assert trial.rig.policy is not None
     anywhere = replace(trial.rig, sim=None, policy=replace(trial.rig.policy, instruction="Wait."))

@@ -133,9 +133,11 @@ def weights_digest(path: str | None) -> str:
 def mind_digest() -> str:
     """Short SHA-256 of the code that turns observations into chunks, but for what trains it."""
     import xlvla_policy
+    from xlvla import catalog
 
     folder = Path(xlvla_policy.__path__[0])
     files = [*folder.glob("*.py"), *folder.glob("policies/*.py"), *folder.glob("vla/*.py")]
+    files += catalog.own_policies().values()
     return _digest(version("torch").encode(), *(file.read_bytes() for file in sorted(files)))
 
 
@@ -148,7 +150,9 @@ def world_digest() -> str:
     import xlvla.hands
     import xlvla_drivers.motion
     import xlvla_sim
+    from xlvla import catalog, own_files
     from xlvla.paths import share
+    from xlvla.types import SIDES
 
     folders = [
         *(
@@ -163,6 +167,9 @@ def world_digest() -> str:
         for file in sorted(folder.rglob("*.*"))
         if file.suffix in (".py", ".urdf", ".xacro")
     ]
+    for name, entry in own_files.found("XLVLA_HANDS").items():
+        files.append(entry)
+        files.extend(catalog.hand(name).urdf_path(side) for side in SIDES)
     return _digest(version("mujoco").encode(), *(file.read_bytes() for file in files))
 
 

@@ -87,12 +87,12 @@ def collect(
     from xlvla_cli.workers import cores
 
     made = jobs(rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout))
-    ledger = CollectionState(out)
-    waiting = [job for job in made if job.key not in ledger.done]
+    collection = CollectionState(out)
+    waiting = [job for job in made if job.key not in collection.done]
     began = time.monotonic()
-    _play(made, waiting, ledger, workers or cores())
+    _play(made, waiting, collection, workers or cores())
     minutes = (time.monotonic() - began) / 60
-    _report(made, ledger, out)
+    _report(made, collection, out)
     if waiting:
         print(
             f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute"
@@ -163,7 +163,7 @@ class CollectionState:
 
 
 def _play(
-    made: Sequence[Job], waiting: Sequence[Job], ledger: CollectionState, workers: int
+    made: Sequence[Job], waiting: Sequence[Job], collection: CollectionState, workers: int
 ) -> None:
     from rich.progress import (
         BarColumn,
@@ -187,14 +187,14 @@ def _play(
         bar = progress.add_task("episodes", total=len(made), completed=len(made) - len(waiting))
         try:
             for job, episode in finished(processes, collect_one, waiting, ahead=2 * workers):
-                ledger.enter(job.key, episode)
+                collection.enter(job.key, episode)
                 progress.advance(bar)
         except BaseException:
             processes.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _report(made: Sequence[Job], ledger: CollectionState, out: Path) -> None:
+def _report(made: Sequence[Job], collection: CollectionState, out: Path) -> None:
     """What is there of every task and pair of hands, where it is more than one."""
     from rich.table import Table
 
@@ -204,7 +204,7 @@ def _report(made: Sequence[Job], ledger: CollectionState, out: Path) -> None:
     failed = Counter(
         (job.task, "+".join(dict.fromkeys(job.hands.values())))
         for job in made
-        if job.key in ledger.dropped
+        if job.key in collection.dropped
     )
     table = Table("task", "hands", "episodes", "failed")
     for (task, hands), count in tried.items():

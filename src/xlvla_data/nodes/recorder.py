@@ -64,7 +64,7 @@ class RecorderNode(RigNode):
             self.publisher(topics.CUE),
         )
         session = Session(self._root, self._config.least_free_gb)
-        self._desk = EpisodeControl(
+        self._control = EpisodeControl(
             session, self._begin, self._facts, self._sentence, self._cue, self._config.confirm_s
         )
         self._warned: set[str] = set()
@@ -72,24 +72,24 @@ class RecorderNode(RigNode):
         self.every(TELL_S, self._tell)
 
     def _serve(self) -> None:
-        desk = self._desk
-        self.serve(topics.RECORDER_START, lambda request: self._log_line(desk.start()))
-        self.serve(topics.RECORDER_STOP, lambda request: self._log_line(desk.stop()))
-        self.serve(topics.RECORDER_DISCARD, lambda request: self._log_line(desk.discard()))
+        control = self._control
+        self.serve(topics.RECORDER_START, lambda request: self._log_line(control.start()))
+        self.serve(topics.RECORDER_STOP, lambda request: self._log_line(control.stop()))
+        self.serve(topics.RECORDER_DISCARD, lambda request: self._log_line(control.discard()))
         self.serve(
-            topics.RECORDER_MARK, lambda request: self._log_line(desk.mark(bool(request.data)))
+            topics.RECORDER_MARK, lambda request: self._log_line(control.mark(bool(request.data)))
         )
-        self.serve(topics.RECORDER_RELABEL, lambda request: self._log_line(desk.relabel()))
+        self.serve(topics.RECORDER_RELABEL, lambda request: self._log_line(control.relabel()))
         self.listen(topics.BUTTON, forms.WORDS, self._pressed)
 
     def _pressed(self, button: str) -> None:
-        self._log_line(self._desk.press(button))
+        self._log_line(self._control.press(button))
 
     def work(self, stop: threading.Event) -> None:
         threading.Thread(target=self._repair, name="repair", daemon=True).start()
         while not stop.wait(LISTEN_S):
             messages = self._intake.take()
-            recording = self._desk.recording
+            recording = self._control.recording
             if recording is not None and messages:
                 recording.take(messages)
             self.health.tick("looks")
@@ -106,7 +106,7 @@ class RecorderNode(RigNode):
     def _end(self, why: Issue) -> None:
         """Ends the episode unless somebody just did."""
         with contextlib.suppress(XlvlaError):
-            self._desk.stop(why)
+            self._control.stop(why)
 
     def _begin(self, folder: Path) -> Recording:
         """A recording that begins with what was said once and still holds."""
@@ -179,10 +179,10 @@ class RecorderNode(RigNode):
 
     def _tell(self) -> None:
         """Says how the recording is; ends it where it cannot go on."""
-        recording = self._desk.recording
+        recording = self._control.recording
         if recording is None:
             self.health.ok("idle")
-            last = self._desk.last
+            last = self._control.last
             where = {"episode": last.name if last else "", "folder": str(last or self._root)}
             self._say(
                 {"state": "stopped" if last else "idle", **where, "instruction": self._sentence()}

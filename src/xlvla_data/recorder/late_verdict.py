@@ -20,18 +20,18 @@ def judged(bag: Bag) -> tuple[Verdict, float]:
         XlvlaError: the rig on its card is none of this version, or the bag is damaged.
     """
     rig = rig_file.from_document(dict(bag.info.rig), f"the rig of {bag.folder}")
-    tapes = {name: StreamStatistics(stream(rig, topic)) for name, topic in bag.topics.items()}
+    by_topic = {name: StreamStatistics(stream(rig, topic)) for name, topic in bag.topics.items()}
     began_ns = ended_ns = 0
     for message in bag.messages(raw=True):
         began_ns = began_ns or message.log_ns
         ended_ns = message.log_ns
         try:
-            tapes[message.topic].add(
+            by_topic[message.topic].add(
                 message.content, message.stamp_ns, message.log_ns, message.sequence
             )
         except (struct.error, IndexError, ValueError):
-            tapes[message.topic].complain("a message cannot be read")
-    tracks = [tape.track() for tape in tapes.values()]
+            by_topic[message.topic].complain("a message cannot be read")
+    tracks = [statistics.track() for statistics in by_topic.values()]
     steady = [track.stamps for track in tracks if track.claim_hz and len(track.stamps)]
     seconds = (
         (max(int(s.max()) for s in steady) - min(int(s.min()) for s in steady)) / SECOND

@@ -63,7 +63,7 @@ class Recording:
         self._began_ns = time.time_ns()
         self.card = replace(card, name=folder.name, state="recording", began_ns=self._began_ns)
         self.card.write(folder)
-        self._tapes = {stream.topic.name: StreamStatistics(stream) for stream in streams}
+        self._statistics = {stream.topic.name: StreamStatistics(stream) for stream in streams}
         self._lock = threading.Lock()
         self.spool = Spool(
             BagWriter(folder, [stream.topic for stream in streams], distro), least_free_bytes
@@ -99,12 +99,14 @@ class Recording:
     def _note(self, message: ReceivedMessage) -> None:
         if message.log_ns < self._began_ns and message.stream.kind != "device":
             return
-        tape = self._tapes[message.stream.topic.name]
+        statistics = self._statistics[message.stream.topic.name]
         try:
             stamp_ns = header_ns(message.stream.topic.type, message.data)
-            tape.add(message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence)
+            statistics.add(
+                message.data, stamp_ns or message.log_ns, message.log_ns, message.sequence
+            )
         except (struct.error, IndexError, ValueError):
-            tape.complain("a message cannot be read")
+            statistics.complain("a message cannot be read")
             return
         if (
             message.stream.claim_hz
@@ -120,7 +122,10 @@ class Recording:
         now_ns = time.time_ns()
         began_ns = max(self._began_ns, now_ns - round(LIVE_S * SECOND)) if live else self._began_ns
         with self._lock:
-            tracks = [tape.track(began_ns if live else 0) for tape in self._tapes.values()]
+            tracks = [
+                statistics.track(began_ns if live else 0)
+                for statistics in self._statistics.values()
+            ]
         span = Span(began_ns, now_ns)
         verdict = judge(tracks, span)
         return verdict.beside(self._own_issues())

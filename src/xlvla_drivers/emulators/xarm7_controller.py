@@ -53,7 +53,7 @@ class Controller:
         arm = catalog.arm("xarm7")
         self._lower = arm.limits.lower
         self._upper = arm.limits.upper
-        self._kinematics = Kinematics(arm.urdf_path.read_text(), arm.joints)
+        self._kinematics = Kinematics(arm.urdf_model, arm.joints)
         self._flange = arm.flange
         self.plant = Plant(np.zeros(_AXES), self._lower, self._upper, np.full(_AXES, SPEED))
         self.faults = faults

@@ -63,13 +63,13 @@ class Distances:
     """
 
     def __init__(self, rig: Rig):
-        xml = rig_description(rig)
+        description = rig_description(rig)
         self.joints: list[str] = []
         for side in rig.sides:
             for part in PARTS:
                 self.joints.extend(rig.joint_names(side, part))
-        self._kinematics = Kinematics(xml, self.joints)
-        self._shapes = _shapes(self._kinematics.model, xml)
+        self._kinematics = Kinematics(description, self.joints)
+        self._shapes = _shapes(self._kinematics.model, description.text)
         if rig.motion.table_m is not None:
             self._shapes.addGeometryObject(_table(rig.motion.table_m))
         pairs = self._watch_pairs(_Margins(rig))

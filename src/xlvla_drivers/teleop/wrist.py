@@ -62,7 +62,7 @@ class WristIk:
     """
 
     def __init__(self, arm: Arm, home: np.ndarray, speed_scale: float = 1.0):
-        kinematics = Kinematics(arm.urdf_path.read_text(), arm.joints)
+        kinematics = Kinematics(arm.urdf_model, arm.joints)
         model = kinematics.model
         self._order = np.array([model.joints[model.getJointId(name)].idx_q for name in arm.joints])
         self._flange = arm.flange

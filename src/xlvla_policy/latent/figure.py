@@ -44,9 +44,9 @@ def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right")
     for hand, row in zip(hands, axes, strict=True):
         name = catalog.hand(hand).title.replace(" ", "\n", 1)
         row[0].set_ylabel(f"{name}\n(source)" if hand == source else name, fontsize=10)
-        with HandRenderer(catalog.hand(hand), side) as stage:
+        with HandRenderer(catalog.hand(hand), side) as renderer:
             for axis, q in zip(row, codec.decode(hand, side, latents), strict=True):
-                axis.imshow(stage.picture(q))
+                axis.imshow(renderer.picture(q))
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
     for axis, gesture in zip(axes[0], poses, strict=True):
@@ -66,14 +66,16 @@ def animate(codec: Codec, out: Path, source: str = "inspire", side: Side = "righ
     rate = FILM_HZ if out.suffix == ".mp4" else GIF_HZ
     captions, points = _path([*poses, "open"], np.concatenate([latents, latents[:1]]), rate)
     with ExitStack() as stack:
-        stages = {
+        renderers = {
             hand: stack.enter_context(HandRenderer(catalog.hand(hand), side))
             for hand in codec.hands
         }
         decoded = {hand: codec.decode(hand, side, points) for hand in codec.hands}
-        banner = _banner([stage.hand.title for stage in stages.values()])
+        banner = _banner([renderer.hand.title for renderer in renderers.values()])
         rows = (
-            np.concatenate([stages[hand].picture(decoded[hand][i]) for hand in stages], axis=1)
+            np.concatenate(
+                [renderers[hand].picture(decoded[hand][i]) for hand in renderers], axis=1
+            )
             for i in range(len(points))
         )
         frames = (

@@ -74,9 +74,9 @@ def draw(codec: Codec, people: HumanCodec, out: Path, side: Side = "right") -> N
     for axis, pose in zip(axes[0], points, strict=True):
         _skeleton(axis, pose, side)
     for hand, row in zip(codec.hands, axes[1:], strict=True):
-        with HandRenderer(catalog.hand(hand), side) as stage:
+        with HandRenderer(catalog.hand(hand), side) as renderer:
             for axis, q in zip(row, codec.decode(hand, side, latents), strict=True):
-                axis.imshow(stage.picture(q))
+                axis.imshow(renderer.picture(q))
     titles = [
         "an operator\n(source)",
         *(catalog.hand(hand).title.replace(" ", "\n", 1) for hand in codec.hands),

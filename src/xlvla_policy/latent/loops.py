@@ -128,7 +128,7 @@ class LoopTrainer:
 def _limb(name: str) -> Limb:
     arm = catalog.arm("xarm7")
     hand = catalog.hand(name)
-    description = urdf.parse(arm_with_hand(arm, hand, "right"))
+    description = arm_with_hand(arm, hand, "right").description
     arm_joints = [scoped("right", "arm", joint) for joint in arm.joints]
     hand_joints = [scoped("right", "hand", joint) for joint in hand.joint_names("right")]
     tips = tuple(scoped("right", "hand", tip) for tip in hand.tip_links("right").values())

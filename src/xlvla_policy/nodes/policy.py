@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections import deque
@@ -10,8 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from xlvla.errors import XlvlaError
+from xlvla import catalog
+from xlvla.errors import XlvlaError, unknown
 from xlvla.policy import Chunk, Observation, Policy
+from xlvla.rig import Rig
 from xlvla.ros import convert, forms, priority, topics
 from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
@@ -65,9 +66,7 @@ class PolicyNode(RigNode):
         self._config = self.rig.policy
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type
-        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(
-            self.rig
-        )
+        self._policy: Policy = catalog.policy(kind)(self.rig)
         if self._policy.frames > convert.MOST_FRAMES:
             raise XlvlaError(
                 f"chunks of policy '{kind}' have {self._policy.frames} frames: motion plays at "
@@ -78,7 +77,7 @@ class PolicyNode(RigNode):
             side: self.publisher(topics.chunk(side, "policy")) for side in self.rig.sides
         }
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
-        self._ghost = ChunkMarkers(self.rig)
+        self._chunk_markers = ChunkMarkers(self.rig)
         self.listen(topics.INSTRUCTION, forms.WORDS, self._on_instruction)
 
     def work(self, stop: threading.Event) -> None:
@@ -156,6 +155,7 @@ class PolicyNode(RigNode):
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
+            require_joints(chunk, self.rig)
         except XlvlaError as error:
             self._refuse(error)
             return True
@@ -171,7 +171,7 @@ class PolicyNode(RigNode):
                 return False
             self._publish(chunk, now_ns)
         if self._markers.get_subscription_count():
-            self._markers.publish(self._ghost.markers(chunk.positions, chunk.stamp_ns))
+            self._markers.publish(self._chunk_markers.markers(chunk.positions, chunk.stamp_ns))
         return False
 
     def _late(self, observation: Observation, now_ns: int) -> bool:
@@ -246,6 +246,21 @@ class PolicyNode(RigNode):
         elif self._wait and now - self._wait_since > PATIENCE_S:
             self._complain(self._wait)
         super()._report()
+
+
+def require_joints(chunk: Chunk, rig: Rig) -> None:
+    """Refuses a chunk that does not have as many frames for every joint of its sides."""
+    for side, parts in chunk.positions.items():
+        if side not in rig.sides:
+            raise unknown("side of the policy's chunk", side, rig.sides)
+        frames = max(len(rows) for rows in parts.values())
+        for part in PARTS:
+            joints = len(rig.joint_names(side, part))
+            shape = np.shape(parts[part]) if part in parts else ()
+            if shape != (frames, joints):
+                wanted = f"positions [{frames}, {joints}] of the {side} {part}"
+                has = list(shape) or "none"
+                raise XlvlaError(f"the policy's chunk needs {wanted}, it has {has}")
 
 
 def main() -> None:

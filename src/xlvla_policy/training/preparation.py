@@ -14,6 +14,7 @@ from xlvla import holdout
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.training import dataset, report, sources
+from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.dataset import Recorded
 from xlvla_policy.training.report import TrainingReport
 from xlvla_policy.training.sources import DataSource
@@ -25,43 +26,6 @@ from xlvla_policy.vla.normalise import Statistics
 from xlvla_policy.vla.tokenizer import Tokenizer
 
 SPACES = ("latent", "raw")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What of a run is not the recipe.
-
-    Args:
-        data: data sets or folders of them, `A` or with a weight `A=0.3`.
-        space: 'latent' or 'raw'; '' what the preset says.
-        cameras: names in order; none: what the preset says.
-        init: weights to begin with: imported ones, or a policy's.
-        words: sentencepiece model; None is the bundled one.
-        stride: every which frame becomes an observation.
-        device: 'cpu' or 'cuda'; 'auto' takes CUDA where there is one.
-        cache: folder for decoded pictures; None: `.cache` beside the first data set.
-        board: whether TensorBoard's files are written.
-        held_out: share of the episodes kept for validation.
-        save_s, validate_s: seconds between saved states and between validations.
-        holdout: pairs of hand and task whose data sets are left out, as `xlvla.holdout` reads them.
-    """
-
-    data: tuple[str, ...]
-    preset: str = "small"
-    space: str = ""
-    cameras: tuple[str, ...] = ()
-    init: Path | None = None
-    words: Path | None = None
-    stride: int = 2
-    threads: int = 2
-    device: str = "auto"
-    cache: Path | None = None
-    resume: bool = False
-    board: bool = False
-    held_out: float = 0.04
-    save_s: float = 60.0
-    validate_s: float = 180.0
-    holdout: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from xlvla.errors import XlvlaError
+from xlvla.errors import XlvlaError, unknown
 from xlvla_policy.vla.config import VlaConfig
 
 
@@ -34,46 +35,60 @@ class Augmentation:
     contrast: float = 0.15
 
 
+AT_LEAST_ONE = {"min": 1}
+A_SHARE = {"min": 0.0, "max": 1.0}
+PRECISIONS = ("float32", "bfloat16")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How long and how to train; ends after `steps` or `minutes` of training, whichever comes
     first.
 
     Args:
+        steps: training steps.
+        minutes: minutes of training.
         batch: observations per step, of all processes together.
         draws: noise samples per observation; they share its costly image tokens.
+        rate: highest learning rate.
+        final_rate: learning rate at the end.
+        warm_up: steps until the highest learning rate is reached.
+        decay: weight decay.
+        clip: longest gradient of a step; longer ones are shortened to it.
         average: share of the old average kept per step (less in the first steps).
         bf16: matrix products in bfloat16. At toy size its conversions cost more than the products
             save.
         recompute: keep a layer's inputs only and compute the rest again for the gradient: a third
             more work, far less memory.
-        compile: the larger modules compiled.
+        compile: compile the larger modules.
         committed: share of the noise samples whose chunk begins with a given action prefix of up to
             `longest` frames: what weights need in order to continue a chunk that is being executed
             (`chunking: prefix` of a rig).
+        longest: frames of the longest such prefix.
         frozen: parts that keep their weights: vision, language, action.
         lora: rank by part whose weights are kept and adapted by products of two thin matrices
-            instead.
+            instead, such as language=16,action=32.
         lora_on: which projections are so adapted: attention, mlp.
-        lora_alpha: such a product counts lora_alpha / rank; None: 1, as in openpi.
+        lora_alpha: such a product counts lora_alpha / rank; 1, as in openpi, if not given.
+        seed: random seed.
     """
 
-    steps: int | None = None
-    minutes: float | None = 40.0
-    batch: int = 64
-    draws: int = 2
-    rate: float = 2e-3
-    final_rate: float = 1e-5
-    warm_up: int = 200
-    decay: float = 0.01
-    clip: float = 1.0
-    average: float = 0.999
+    steps: int | None = field(default=None, metadata=AT_LEAST_ONE)
+    minutes: float | None = field(default=40.0, metadata={"min": 0.01})
+    batch: int = field(default=64, metadata=AT_LEAST_ONE)
+    draws: int = field(default=2, metadata=AT_LEAST_ONE)
+    rate: float = field(default=2e-3, metadata={"min": 0.0})
+    final_rate: float = field(default=1e-5, metadata={"min": 0.0})
+    warm_up: int = field(default=200, metadata=AT_LEAST_ONE)
+    decay: float = field(default=0.01, metadata={"min": 0.0})
+    clip: float = field(default=1.0, metadata={"min": 0.0})
+    average: float = field(default=0.999, metadata=A_SHARE)
     bf16: bool = False
     recompute: bool = False
     compile: bool = False
-    committed: float = 0.0
-    longest: int = 16
-    frozen: tuple[str, ...] = ()
+    committed: float = field(default=0.0, metadata=A_SHARE)
+    longest: int = field(default=16, metadata=AT_LEAST_ONE)
+    frozen: tuple[str, ...] = field(default=(), metadata={"options": ("--freeze",)})
     lora: Mapping[str, int] = field(default_factory=dict[str, int])
     lora_on: tuple[str, ...] = ("attention", "mlp")
     lora_alpha: float | None = None
@@ -128,5 +143,21 @@ RECIPES: Mapping[str, Recipe] = {"pi0": FULL_SIZE, "pi0_base": FULL_SIZE}
 
 
 def usual(preset: str) -> Recipe:
-    """The recipe a preset is trained with unless told otherwise."""
+    """The recipe a preset is trained with by default."""
     return RECIPES.get(preset, Recipe())
+
+
+def changed(base: Recipe, changes: Mapping[str, Any], precision: str = "") -> Recipe:
+    """A recipe with some of its fields changed; whichever end is given replaces both.
+
+    Args:
+        precision: of matrix products: float32, bfloat16; '' keeps the recipe's.
+    """
+    changes = dict(changes)
+    if "steps" in changes or "minutes" in changes:
+        changes = {"steps": None, "minutes": None, **changes}
+    if precision:
+        if precision not in PRECISIONS:
+            raise unknown("precision", precision, PRECISIONS)
+        changes["bf16"] = precision == "bfloat16"
+    return replace(base, **changes)

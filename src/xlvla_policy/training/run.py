@@ -22,10 +22,11 @@ from xlvla.codec import Codec
 from xlvla_policy.training import card as cards
 from xlvla_policy.training import dataset, parallel, preparation, state, validation
 from xlvla_policy.training.batches import Batches
+from xlvla_policy.training.choice import Choice
 from xlvla_policy.training.display import Display
 from xlvla_policy.training.loop import Progress, Trainer
 from xlvla_policy.training.parallel import Group
-from xlvla_policy.training.preparation import Choice, Prepared
+from xlvla_policy.training.preparation import Prepared
 from xlvla_policy.training.recipe import Recipe
 from xlvla_policy.training.tensorboard_writer import TensorBoardWriter
 from xlvla_policy.training.validation import Errors
@@ -134,7 +135,7 @@ class _Session:
             console.print(
                 f"resumed at step {trainer.step}, {trainer.seconds / 60:.1f} min of training done"
             )
-        shown = choice.board and trainer.group.first
+        shown = choice.tensorboard and trainer.group.first
         self.board = TensorBoardWriter(out.with_suffix(".board") if shown else None, trainer.step)
         self.save_at = trainer.seconds + choice.save_s
         self.validate_at = trainer.seconds + choice.validate_s

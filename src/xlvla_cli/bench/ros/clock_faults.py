@@ -13,7 +13,7 @@ from xlvla.ros.clock import SimClock
 from xlvla.ros.convert import SECOND
 from xlvla_cli.bench.ros.arm_in_motion import EVERY_S, PATIENCE_S, ArmInMotion, StatusLine
 from xlvla_cli.bench.ros.graph_faults import BRAKES_RAD, RESTS_S, GraphFault, Log, after
-from xlvla_cli.bench.ros.stranger import Stranger
+from xlvla_cli.bench.ros.rogue_node import RogueNode
 from xlvla_cli.ros.session import Session
 
 LEAPS_S = (-0.3, -5.0, 5.0)
@@ -59,12 +59,12 @@ def clock_set(arm: ArmInMotion, leap_s: float, domain: int, log: Log) -> GraphFa
             held_from.append(arm.pose)
         astray_rad = max(astray_rad, arm.astray)
 
-    with Stranger(topics.CLOCK, domain) as stranger:
+    with RogueNode(topics.CLOCK, domain) as rogue:
         arm.watch(2 * EVERY_S)
         offset_ns = arm.clock.now_ns() + round(leap_s * SECOND) - time.monotonic_ns()
 
         def say() -> None:
-            stranger.say(ClockMessage(clock=convert.stamp(time.monotonic_ns() + offset_ns)))
+            rogue.say(ClockMessage(clock=convert.stamp(time.monotonic_ns() + offset_ns)))
             listen()
 
         began_ns = time.time_ns()

@@ -25,7 +25,7 @@ from xlvla_cli.bench.ros.graph_faults import (
     after,
     not_reported,
 )
-from xlvla_cli.bench.ros.stranger import Stranger
+from xlvla_cli.bench.ros.rogue_node import RogueNode
 from xlvla_cli.ros.session import Session
 
 MARGIN_S = 0.3
@@ -111,12 +111,12 @@ def second_writer(arm: ArmInMotion, domain: int, log: Log) -> GraphFault:
     arm.begin()
     began_ns = time.time_ns()  # that it is there counts, even while it is silent
     before = arm.pose
-    with Stranger(topics.command(arm.side, "arm"), domain) as stranger:
-        lead = _leading_away(arm, stranger)
+    with RogueNode(topics.command(arm.side, "arm"), domain) as rogue:
+        lead = _leading_away(arm, rogue)
 
         def reports() -> list[StatusLine | None]:
             return [
-                log.first_line(who, Stranger.NAME, began_ns)
+                log.first_line(who, RogueNode.NAME, began_ns)
                 for who in (arm.driver.spec.name, "motion")
             ]
 
@@ -147,8 +147,8 @@ def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
     arm.watch(RESTS_S)
     reported = arm.first_line("stopped by", "driver", began_ns)
     before = arm.pose
-    with Stranger(topics.command(arm.side, "arm"), domain) as stranger:
-        lead = _leading_away(arm, stranger)
+    with RogueNode(topics.command(arm.side, "arm"), domain) as rogue:
+        lead = _leading_away(arm, rogue)
         moved_rad = 0.0
 
         def watch() -> None:
@@ -169,7 +169,7 @@ def stop_then_stranger(arm: ArmInMotion, domain: int) -> GraphFault:
     )
 
 
-def _leading_away(arm: ArmInMotion, stranger: Stranger) -> Callable[[], None]:
+def _leading_away(arm: ArmInMotion, rogue: RogueNode) -> Callable[[], None]:
     """Commands one joint, which chunks do not move, away from where it is now, one command at every
     call.
     """
@@ -180,6 +180,6 @@ def _leading_away(arm: ArmInMotion, stranger: Stranger) -> Callable[[], None]:
     def lead() -> None:
         pose = start.copy()
         pose[0] += STRANGER_RAD_S * (time.monotonic() - began_s)
-        stranger.say(message.fill(time.time_ns() + round(AHEAD_S * SECOND), pose))
+        rogue.say(message.fill(time.time_ns() + round(AHEAD_S * SECOND), pose))
 
     return lead

@@ -24,7 +24,7 @@ from xlvla.run import Supervisor
 from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Side
 from xlvla_cli.bench.processor import processor_s
 from xlvla_cli.bench.ros.bare_thread import BEAT
-from xlvla_cli.bench.ros.yardstick import Yardstick
+from xlvla_cli.bench.ros.rclpy_baseline import RclpyBaseline
 from xlvla_cli.ros.measure import MS
 from xlvla_cli.ros.operator import Operator
 
@@ -54,7 +54,7 @@ class MotionTrial:
         node = self.operator.node
         side = next(iter(self.rig.sides))
         self._side: Side = side
-        self.yardstick = Yardstick(node, self._domain).__enter__()
+        self.baseline = RclpyBaseline(node, self._domain).__enter__()
         environment = {
             **os.environ,
             supervision.PARENT: str(os.getpid()),
@@ -92,7 +92,7 @@ class MotionTrial:
     ) -> None:
         self._bare.terminate()
         self._bare.wait()
-        self.yardstick.__exit__(None, None, None)
+        self.baseline.__exit__(None, None, None)
         self.operator.__exit__(None, None, None)
         self._supervisor.stop()
 
@@ -157,7 +157,7 @@ class MotionTrial:
                 self.chunk(turn=(-1) ** round(next_s / every_s))
                 next_s += every_s
             self._stand()
-            self.yardstick.poll()
+            self.baseline.poll()
             commands += [sent for _, sent in _drain(self._commands)]
             beats += [sent for _, sent in _drain(self._beats)]
             time.sleep(0.02)

@@ -79,11 +79,11 @@ class StopTrial:
         }
         self._arm = {side: len(self.rig.joint_names(side, "arm")) for side in self.rig.sides}
 
-    def row(self, stop: Stop, what: What, stranger: bool = False) -> Row:
+    def row(self, stop: Stop, what: What, rogue: bool = False) -> Row:
         """Moves the rig, stops it, watches it and judges."""
-        row = Row(stop.name, what, "a stranger, too" if stranger else "motion")
+        row = Row(stop.name, what, "a stranger, too" if rogue else "motion")
         try:
-            self._try(row, stop, what, stranger)
+            self._try(row, stop, what, rogue)
         except NodeDied:
             raise
         except (
@@ -93,7 +93,7 @@ class StopTrial:
             self.running.motion.kill(signal.SIGKILL)
         return row
 
-    def _try(self, row: Row, stop: Stop, what: What, stranger: bool) -> None:
+    def _try(self, row: Row, stop: Stop, what: What, rogue: bool) -> None:
         running = self.running
         tries = 1
         while not self._under_way(
@@ -106,10 +106,10 @@ class StopTrial:
                 )
         stopped_s = running.now_s()
         returned_s = stop.do(running)
-        if stranger:
+        if rogue:
             self._meddle()
         running.pass_s(stop.lasts_s)
-        self._judge(row, stop, stopped_s, returned_s, stranger)
+        self._judge(row, stop, stopped_s, returned_s, rogue)
         stop.after(running)
 
     def _under_way(self, what: What, frames: int) -> bool:
@@ -198,12 +198,12 @@ class StopTrial:
         self.running.hush([topic.name])
 
     def _judge(
-        self, row: Row, stop: Stop, stopped_s: float, returned_s: float | None, stranger: bool
+        self, row: Row, stop: Stop, stopped_s: float, returned_s: float | None, rogue: bool
     ) -> None:
         for key in self.rig.parts:
             self._commanded(row, stop, key, stopped_s)
             self._measured(row, stop, key, stopped_s, returned_s)
-        if stranger and stop.binds and self._meddled(row):
+        if rogue and stop.binds and self._meddled(row):
             row.faults.append("a stranger moved it")
         row.reported = self._reported()
 

@@ -24,7 +24,7 @@ from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor
 from xlvla.types import PARTS, Part, Side
 from xlvla_cli.bench.processor import processor_s
-from xlvla_cli.bench.ros.yardstick import Yardstick
+from xlvla_cli.bench.ros.rclpy_baseline import RclpyBaseline
 from xlvla_cli.ros.measure import MS
 from xlvla_cli.ros.operator import Operator
 
@@ -86,7 +86,7 @@ class TeleopTrial:
         self.operator = Operator(domain=self._domain)
         node = self.operator.node
         self._side = next(iter(self.rig.sides))
-        self.yardstick = Yardstick(node, self._domain).__enter__()
+        self.baseline = RclpyBaseline(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
         self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
         self._clutched = False
@@ -125,7 +125,7 @@ class TeleopTrial:
         self._ended.set()
         if self._operators.is_alive():
             self._operators.join()
-        self.yardstick.__exit__(None, None, None)
+        self.baseline.__exit__(None, None, None)
         self.operator.__exit__(None, None, None)
         self._supervisor.stop()
 
@@ -141,7 +141,7 @@ class TeleopTrial:
             made = self._drain()
             chunks = chunks + made[0]
             commands = commands + made[1]
-            self.yardstick.poll()
+            self.baseline.poll()
             if not self._followed():
                 self.disengaged += self._may(topics.TELEOP_CLUTCH)
             time.sleep(0.02)

@@ -17,7 +17,7 @@ SETTLED_S = 0.5
 """How long to wait for a listener, and then for the others that are on their way."""
 
 
-class Stranger:
+class RogueNode:
     """Context manager: on entry it publishes on the topic; on exit it leaves the graph."""
 
     NAME = "stranger"
@@ -26,7 +26,7 @@ class Stranger:
         self._topic = topic
         self._domain = domain
 
-    def __enter__(self) -> Stranger:
+    def __enter__(self) -> RogueNode:
         context = Context()
         participant.join(context, self._domain)
         self._node = participant.node_without_services(self.NAME, context)

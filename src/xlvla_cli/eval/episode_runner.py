@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
@@ -28,9 +28,7 @@ def load_policy(rig: Rig, threads: int) -> Policy:
     """The policy of a rig; it does not depend on the rig's task."""
     if rig.policy is None:
         raise XlvlaError(f"rig '{rig.name}' needs a `policy` section to be evaluated")
-    return importlib.import_module(f"xlvla_policy.policies.{rig.policy.type}").load(
-        rig, threads=threads
-    )
+    return catalog.policy(rig.policy.type)(rig, threads=threads)
 
 
 class EpisodeRunner:

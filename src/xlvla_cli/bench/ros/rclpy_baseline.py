@@ -29,7 +29,7 @@ PING_HZ = 20.0
 TIMER_HZ = 100.0
 
 
-class Yardstick:
+class RclpyBaseline:
     """Measures the round trip of a hand's command and the period of an rclpy timer; a context
     manager, call `poll` often.
 
@@ -48,7 +48,7 @@ class Yardstick:
         self.round_trip_ms: list[float] = []
         self.periods_ms: list[float] = []
 
-    def __enter__(self) -> Yardstick:
+    def __enter__(self) -> RclpyBaseline:
         environment = {**os.environ, supervision.PARENT: str(os.getpid())}
         if self._domain is not None:
             environment["ROS_DOMAIN_ID"] = str(self._domain)
