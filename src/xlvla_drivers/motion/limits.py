@@ -152,7 +152,7 @@ class Limiter:
         now = self.state
         limit = self.bounds
         h = dt / 3
-        # What the jerk has to add to acceleration, velocity and position.
+        # What jerk has to add to acceleration, velocity and position, in units of a piece's length.
         missing = np.empty((3, len(now.position)))
         missing[0] = (goal.acceleration - now.acceleration) / h
         missing[1] = (goal.velocity - now.velocity - now.acceleration * dt) / h**2

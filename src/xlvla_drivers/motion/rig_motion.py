@@ -144,7 +144,8 @@ class RigMotion:
             # after.
             before: list[np.ndarray] = []
             for side, where in here.items():
-                before.append(self._resting_positions[side] if side in resting else where)
+                position = self._resting_positions[side] if side in resting else where
+                before.append(position)
             self._resting_positions = resting
             self._clearance.carried(np.concatenate(before), pose)
 

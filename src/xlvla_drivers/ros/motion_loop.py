@@ -112,7 +112,7 @@ class MotionLoop:
             elif clock_set:
                 self._forget_times(now_ns, clock_set)
             self._release_if_asked()
-            # A simulation says where its time begins before anything may move.
+            # Nothing moves before a simulation has published when its time began.
             if self._reset is not None:
                 self._play(now_ns, passed_s, self._reset)
         self._come_to_rest(passage, now_ns)
@@ -143,7 +143,7 @@ class MotionLoop:
         self._go_home.set()
 
     def report(self) -> None:
-        """Updates what /diagnostics says; called once a second by another thread."""
+        """Updates the node's status on /diagnostics; called once a second by another thread."""
         self._count()
         self._look_for_strangers()
 
@@ -262,7 +262,7 @@ class MotionLoop:
             self._reset = Reset(self._reset.id, now_ns)
 
     def _wake(self, lost_s: float) -> None:
-        """Goes on after a pause in which drivers followed nobody and braked: chunks from before it
+        """Goes on after a pause in which drivers got no commands and braked: chunks from before it
         are old, and devices are not at their last commands.
         """
         self._node.warn(

@@ -121,7 +121,7 @@ class TeleopLoop:
         try:
             return answer.result(CLUTCH_TIMEOUT_S)
         except FutureTimeout:
-            # A clutch must not close later, when nobody expects it.
+            # A clutch must not close later, when the operator does not expect it.
             answer.cancel()
             raise XlvlaError(f"teleoperation is not ready: {self._link or 'it is busy'}") from None
 

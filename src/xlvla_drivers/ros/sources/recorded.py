@@ -113,7 +113,7 @@ class Driver:
 
 
 def _with(tracked: TrackedSide, message: Any, scope: str) -> TrackedSide:
-    """A side with what one more message says of it; names of joints begin with `scope`."""
+    """A side with one more message added; names of joints begin with `scope`."""
     # A PoseStamped, a PointCloud2, or a JointState.
     if hasattr(message, "pose"):
         return replace(tracked, T_world_wrist=geometry.matrix(message))
