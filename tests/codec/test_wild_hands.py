@@ -139,6 +139,17 @@ def test_a_sane_hand_learns(wild, base, tmp_path, monkeypatch):
     )
 
 
+def test_a_hand_without_a_finger_in_common_with_those_of_the_codec_is_refused(
+    tmp_path, monkeypatch
+):
+    four_fingers = tmp_path / "four.safetensors"
+    train(Trainer(replace(SMALL, clear=0.0, patience=0), ("allegro", "paxini")), four_fingers)
+    entry = hand(tmp_path, Wild(fingers=("thumb", "little")))
+    monkeypatch.setitem(catalog.hands(), "wild", entry)
+    with pytest.raises(XlvlaError, match="has two fingers that 'wild' has too"):
+        NewHandTrainer(four_fingers, "wild", steps=2, recipe=SMALL)
+
+
 LINK = '<link name="extra"/>'
 FAULTS = {
     "hand wild (right): joint 'index_a' has no limits: add <limit": Wild(limit=""),

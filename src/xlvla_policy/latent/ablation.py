@@ -18,6 +18,7 @@ import torch
 from xlvla import files
 from xlvla.codec import Codec
 from xlvla_policy.latent.metrics import bench, evaluate
+from xlvla_policy.latent.objective import Losses
 from xlvla_policy.latent.recipe import Recipe
 from xlvla_policy.latent.training import Trainer, train
 
@@ -51,8 +52,8 @@ class Ablation:
     threads: int | None = None
 
     def row(self, name: str, recipe: Recipe, progress: Callable[[int], None] | None = None) -> Row:
-        """The row from its file, or trained and measured and then written there; `progress` hears
-        of every step.
+        """The row from its file, or trained and measured and then written there; `progress` is
+        called with every step.
         """
         asked = {
             "recipe": asdict(recipe),
@@ -62,7 +63,10 @@ class Ablation:
         }
         path = self.out / f"{name.replace(' ', '_')}.json"
         stored = _read(path)
-        if {key: stored.get(key) for key in asked} != json.loads(json.dumps(asked)):
+        # What JSON makes of tuples, so that both can be compared.
+        as_stored = json.loads(json.dumps(asked))
+        same = all(stored.get(key) == value for key, value in as_stored.items())
+        if not same:
             metrics, minutes = self._measure(recipe, progress)
             stored = {"name": name, "metrics": metrics, "minutes": minutes, **asked}
             files.write_text(path, json.dumps(stored, indent=2) + "\n")
@@ -73,12 +77,18 @@ class Ablation:
     ) -> tuple[dict[str, float], float]:
         if self.threads:
             torch.set_num_threads(self.threads)
+
+        def report(step: int, losses: Losses) -> None:
+            if progress:
+                progress(step)
+
         trainer = Trainer(recipe, self.hands, self.seed)
         with TemporaryDirectory() as folder:
             weights = Path(folder) / "codec.safetensors"
-            train(trainer, weights, progress=lambda step, _: progress(step) if progress else None)
+            train(trainer, weights, progress=report)
             codec = Codec.load(weights)
-        return evaluate(bench(codec, "right", self.poses))["all"].dict(), trainer.seconds / 60
+        metrics = evaluate(bench(codec, "right", self.poses))["all"].dict()
+        return metrics, trainer.seconds / 60
 
 
 def variants(base: Recipe, steps: int | None = None) -> dict[str, Recipe]:
@@ -86,20 +96,21 @@ def variants(base: Recipe, steps: int | None = None) -> dict[str, Recipe]:
     not trained.
     """
     base = replace(base, steps=steps or base.steps, left_steps=0)
-    found = {
+    recipes = {
         "as it is": base,
         "without distance": _without(base, "distance"),
         "without direction": _without(base, "direction"),
         "without both": _without(base, "distance", "direction"),
     }
     for factor in WIDTHS:
-        wide = replace(
-            base, encoder=_scaled(base.encoder, factor), decoder=_scaled(base.decoder, factor)
-        )
-        found[f"hidden {'-'.join(map(str, wide.decoder))}"] = wide
-    return found | {
-        f"latent {width}": replace(base, latent=width) for width in LATENTS if width != base.latent
-    }
+        encoder = _scaled(base.encoder, factor)
+        decoder = _scaled(base.decoder, factor)
+        widths = "-".join(str(width) for width in decoder)
+        recipes[f"hidden {widths}"] = replace(base, encoder=encoder, decoder=decoder)
+    for width in LATENTS:
+        if width != base.latent:
+            recipes[f"latent {width}"] = replace(base, latent=width)
+    return recipes
 
 
 def _without(base: Recipe, *terms: str) -> Recipe:

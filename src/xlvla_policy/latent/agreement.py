@@ -1,4 +1,4 @@
-"""Whether the codec's ways to run give the same numbers as torch, which trained it."""
+"""Whether the codec's runtimes give the same numbers as torch, which trained it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from xlvla_policy.latent.export import decoder, encoder
 
 
 def differences(codec: Codec, poses: int = 512) -> dict[str, float]:
-    """Largest difference to torch over all hands and sides, by way and half: latents, and joints
-    [rad].
+    """Largest difference to torch over all hands and sides, by runtime and half: of latents, and of
+    joints [rad].
     """
     largest: dict[str, float] = {}
     for hand, side in product(codec.hands, SIDES):

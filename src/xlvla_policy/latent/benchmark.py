@@ -5,8 +5,9 @@ training.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,12 @@ from xlvla_policy.latent.recipe import PAPER
 from xlvla_policy.latent.training import Trainer
 
 Pair = tuple[tuple[str, Side], tuple[str, Side]]
+"""The two hands of a robot, each with its side."""
+Call = Callable[[], object]
+"""What is timed."""
+Coding = Callable[[np.ndarray], object]
+"""Encodes joints [B, J] rad, or decodes latents [B, L]."""
+
 POOL = 8192
 TEMPLATES = 256
 """Pinches to draw batches from while measuring; their number does not change a step's time."""
@@ -38,7 +45,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class RunTime:
-    """One way of running the codec, and how long each task takes; a chunk is 2 hands x 64 frames, a
+    """One runtime of the codec, and how long each task takes; a chunk is 2 hands x 64 frames, a
     frame one hand.
     """
 
@@ -70,27 +77,31 @@ class Steps:
 
 
 def run_times(codec: Codec, pair: Pair, seconds: float = 1.0) -> list[RunTime]:
-    """Both ways on one thread, `seconds` per task."""
+    """Both runtimes on one thread, `seconds` per task."""
+    # A hand or side that the codec lacks is refused before anything is written.
     for hand, side in pair:
-        codec.part(hand, side)  # a name it does not know is refused before anything is written
-    with TemporaryDirectory() as folder:
-        export(codec, Path(folder))
-        load = {
-            "load": lambda: [
-                _session(Path(folder), *hand, half)
-                for hand in pair
-                for half in ("encoder", "decoder")
-            ]
-        }
-        onnx = _tasks(
-            pair, codec, lambda hand, side, half: _onnx(_session(Path(folder), hand, side, half))
-        )
-        numpy = _tasks(pair, codec, lambda hand, side, half: _numpy(codec, hand, side, half))
-        ways = {"onnxruntime": onnx | load, "numpy": numpy | {"load": Codec.load}}
+        codec.part(hand, side)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        export(codec, folder)
+        onnx = _tasks(pair, codec, partial(_onnx, folder))
+        onnx["load"] = partial(_load_sessions, folder, pair)
+        numpy = _tasks(pair, codec, partial(_numpy, codec))
+        numpy["load"] = Codec.load
         return [
-            RunTime(way, {task: timed(call, seconds) for task, call in tasks.items()})
-            for way, tasks in ways.items()
+            RunTime("onnxruntime", _timings(onnx, seconds)),
+            RunTime("numpy", _timings(numpy, seconds)),
         ]
+
+
+def _timings(tasks: Mapping[str, Call], seconds: float) -> dict[str, Timing]:
+    return {task: timed(call, seconds) for task, call in tasks.items()}
+
+
+def _load_sessions(folder: Path, pair: Pair) -> None:
+    for hand, side in pair:
+        _session(folder, hand, side, "encoder")
+        _session(folder, hand, side, "decoder")
 
 
 def training_steps(rounds: int = 5, hands: Sequence[str] = paper.HANDS, threads: int = 1) -> Steps:
@@ -99,49 +110,51 @@ def training_steps(rounds: int = 5, hands: Sequence[str] = paper.HANDS, threads:
     """
     torch.set_num_threads(threads)
     loops = LoopTrainer(replace(PAPER, templates=TEMPLATES), hands)
-    runs = [
-        Trainer(replace(PAPER, pool=POOL, templates=TEMPLATES, coarse=coarse), hands).run()
-        for coarse in (0.0, 1.0)
-    ]
-    calls = (loops.step, *(run.__next__ for run in runs))
+    few = replace(PAPER, pool=POOL, templates=TEMPLATES)
+    exact = Trainer(replace(few, coarse=0.0), hands).run()
+    coarse = Trainer(replace(few, coarse=1.0), hands).run()
+    calls: tuple[Call, ...] = (loops.step, exact.__next__, coarse.__next__)
     for call in calls:
         call()
-    spent = np.array([[_seconds(call) for call in calls] for _ in range(rounds)])
-    return Steps(_timing(spent[:, 0]), _timing(spent[:, 1]), _timing(spent[:, 2]), threads)
+    spent = np.zeros((rounds, len(calls)))
+    for number in range(rounds):
+        for column, call in enumerate(calls):
+            spent[number, column] = _seconds(call)
+    return Steps(
+        loops=_timing(spent[:, 0]),
+        ours=_timing(spent[:, 1]),
+        coarse=_timing(spent[:, 2]),
+        threads=threads,
+    )
 
 
-def timed(call: Callable[[], object], seconds: float) -> Timing:
+def timed(call: Call, seconds: float) -> Timing:
     """Calls again and again for that long, at least five times after a first that warms up."""
     call()
     end = time.perf_counter() + seconds
-    spent = []
+    spent: list[float] = []
     while time.perf_counter() < end or len(spent) < 5:
         spent.append(_seconds(call))
     return _timing(np.array(spent))
 
 
-def _tasks(
-    pair: Pair, codec: Codec, coder: Callable[[str, Side, Half], Callable[[np.ndarray], object]]
-) -> dict[str, Callable[[], object]]:
+def _tasks(pair: Pair, codec: Codec, coder: Callable[[str, Side, Half], Coding]) -> dict[str, Call]:
     """What is measured, by name; poses are random ones of each hand."""
-    tasks = {}
-    halves: tuple[tuple[Half, Callable[..., np.ndarray]], ...] = (
-        ("decoder", _latents),
-        ("encoder", _poses),
-    )
-    for half, given in halves:
-        coders = [coder(hand, side, half) for hand, side in pair]
-        chunks = [given(codec, hand, side, CHUNK_FRAMES) for hand, side in pair]
-        word = half.removesuffix("r")
-        tasks[f"{word} chunk"] = _all(coders, chunks)
-        tasks[f"{word} frame"] = _all(coders[-1:], [chunks[-1][:1]])
-    return tasks
+    decoders = [coder(hand, side, "decoder") for hand, side in pair]
+    encoders = [coder(hand, side, "encoder") for hand, side in pair]
+    latents = [_latents(codec, hand, side, CHUNK_FRAMES) for hand, side in pair]
+    poses = [_poses(codec, hand, side, CHUNK_FRAMES) for hand, side in pair]
+    return {
+        "decode chunk": partial(_code, decoders, latents),
+        "decode frame": partial(_code, decoders[-1:], [latents[-1][:1]]),
+        "encode chunk": partial(_code, encoders, poses),
+        "encode frame": partial(_code, encoders[-1:], [poses[-1][:1]]),
+    }
 
 
-def _all(
-    coders: Sequence[Callable[[np.ndarray], object]], values: Sequence[np.ndarray]
-) -> Callable[[], object]:
-    return lambda: [coder(value) for coder, value in zip(coders, values, strict=True)]
+def _code(coders: Sequence[Coding], values: Sequence[np.ndarray]) -> None:
+    for coder, value in zip(coders, values, strict=True):
+        coder(value)
 
 
 def _poses(codec: Codec, hand: str, side: Side, frames: int) -> np.ndarray:
@@ -153,25 +166,28 @@ def _latents(codec: Codec, hand: str, side: Side, frames: int) -> np.ndarray:
     return codec.encode(hand, side, _poses(codec, hand, side, frames))
 
 
-def _numpy(codec: Codec, hand: str, side: Side, half: Half) -> Callable[[np.ndarray], object]:
-    function = codec.encode if half == "encoder" else codec.decode
-    return lambda value: function(hand, side, value)
+def _numpy(codec: Codec, hand: str, side: Side, half: Half) -> Coding:
+    if half == "encoder":
+        return partial(codec.encode, hand, side)
+    return partial(codec.decode, hand, side)
 
 
-def _onnx(session: onnxruntime.InferenceSession) -> Callable[[np.ndarray], object]:
+def _onnx(folder: Path, hand: str, side: Side, half: Half) -> Coding:
+    session = _session(folder, hand, side, half)
     name = session.get_inputs()[0].name
     return lambda value: session.run(None, {name: value})
 
 
 def _session(folder: Path, hand: str, side: Side, half: Half) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(
         str(folder / file_name(hand, side, half)), options, providers=["CPUExecutionProvider"]
     )
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Call) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

@@ -74,22 +74,26 @@ class RetargetingSpeed:
 
 
 Start = Callable[[Embodiment, Embodiment, Tensor], Callable[[], np.ndarray]]
-"""Made ready for a pair of hands and a path [T, J] rad; the call that is timed gives the target's
-[T, J].
+"""Prepares a pair of hands and a path [T, J] rad; the call that is timed gives the target's path
+[T, J] rad.
 """
 
-Way = Callable[[Embodiment, Embodiment, Tensor, Tensor | None], Tensor]
+Method = Callable[[Embodiment, Embodiment, Tensor, Tensor | None], Tensor]
 """Poses [B, J] rad of a source to poses of a target; the pinching finger [B] where one matters more
 than the others.
 """
 
 
 def scene(hands: Sequence[str], poses: int, seed: int = 2) -> Scene:
+    """`poses` unrelated poses and pinches of each hand, and a path between some of them."""
     generator = Generator().manual_seed(seed)
     bodies = {hand: embodiment(catalog.hand(hand), "right") for hand in hands}
     random = {hand: uniform_poses(body, poses, generator) for hand, body in bodies.items()}
     pinched = {hand: tightest(body, TIGHT * poses, generator) for hand, body in bodies.items()}
-    paths = {hand: _path(random[hand], pinched[hand][0], max(2, poses // GLIDE)) for hand in hands}
+    paths: dict[str, Tensor] = {}
+    for hand in hands:
+        tight, _ = pinched[hand]
+        paths[hand] = _path(random[hand], tight, max(2, poses // GLIDE))
     return Scene(bodies, random, pinched, paths)
 
 
@@ -98,44 +102,57 @@ def _path(random: Tensor, pinched: Tensor, count: int) -> Tensor:
     corners = torch.stack([random[:count], pinched[:count]], dim=1).flatten(0, 1)
     s = torch.arange(GLIDE)[:, None] / GLIDE
     part = s**3 * (10 - 15 * s + 6 * s**2)
-    return torch.cat([start + part * (end - start) for start, end in pairwise(corners)])
+    legs: list[Tensor] = []
+    for start, end in pairwise(corners):
+        legs.append(start + part * (end - start))
+    return torch.cat(legs)
 
 
-def through(codec: Codec) -> Way:
+def through(codec: Codec) -> Method:
     """The latent of a codec."""
-    return lambda source, target, q, _: torch.from_numpy(
-        codec.decode(target.hand.name, "right", codec.encode(source.hand.name, "right", q.numpy()))
-    )
+
+    def method(source: Embodiment, target: Embodiment, q: Tensor, finger: Tensor | None) -> Tensor:
+        latents = codec.encode(source.hand.name, "right", q.numpy())
+        return torch.from_numpy(codec.decode(target.hand.name, "right", latents))
+
+    return method
 
 
 def limit(source: Embodiment, target: Embodiment, q: Tensor, finger: Tensor | None) -> Tensor:
     """The per-pose optimiser, on the pinching finger alone or on all alike."""
-    weight = torch.ones(len(q), len(OPPOSING)) if finger is None else only(finger)
+    weight = torch.ones(len(q), len(OPPOSING))
+    if finger is not None:
+        weight = only(finger)
     return optimised(source, target, q, weight)
 
 
-def dex(kind: str) -> Way:
+def dex(kind: str) -> Method:
     """dex-retargeting's optimiser of that kind, settled on each pose."""
 
-    def way(source: Embodiment, target: Embodiment, q: Tensor, finger: Tensor | None) -> Tensor:
+    def method(source: Embodiment, target: Embodiment, q: Tensor, finger: Tensor | None) -> Tensor:
         run = DexRetargeting(source, target, kind)
-        return torch.from_numpy(run.settle(run.references(source.tips(q).numpy())))
+        references = run.references(source.tips(q).numpy())
+        return torch.from_numpy(run.settle(references))
 
-    return way
+    return method
 
 
-def quality(name: str, way: Way, scene: Scene) -> Quality:
-    random = []
-    pinched = []
+def quality(name: str, method: Method, scene: Scene) -> Quality:
+    """Mean errors of a method over all ordered pairs of hands."""
+    random: list[Errors] = []
+    pinched: list[Errors] = []
     for source, target in scene.pairs:
-        q, (tight, finger) = scene.random[source.name], scene.pinched[source.name]
-        random.append(line_errors(source, target, q, way(source, target, q, None)))
-        kept = torch.tensor([OPPOSING[f] in target.fingers for f in finger])
+        q = scene.random[source.name]
+        moved = method(source, target, q, None)
+        random.append(line_errors(source, target, q, moved))
+
+        tight, finger = scene.pinched[source.name]
+        # A pinch with a finger that the target lacks has no counterpart.
+        kept = torch.tensor([OPPOSING[index] in target.fingers for index in finger])
         tight = tight[kept]
         finger = finger[kept]
-        pinched.append(
-            line_errors(source, target, tight, way(source, target, tight, finger), only(finger))
-        )
+        moved = method(source, target, tight, finger)
+        pinched.append(line_errors(source, target, tight, moved, only(finger)))
     return Quality(name, _mean(pinched), _mean(random))
 
 
@@ -146,47 +163,64 @@ def paces(
     thread.
     """
     torch.set_num_threads(1)
-    ways: dict[str, Start] = {
-        "codec, onnxruntime": lambda source, target, q: _onnx(codec, source, target, q, 1),
-        f"codec, chunks of {CHUNK_FRAMES}": lambda source, target, q: _onnx(
-            codec, source, target, q, CHUNK_FRAMES
-        ),
-        "codec, numpy": lambda source, target, q: _numpy(codec, source, target, q),
-        **{f"dex, {kind}": partial(_dex, kind) for kind in kinds},
+    methods: dict[str, Start] = {
+        "codec, onnxruntime": partial(_onnx, codec, 1),
+        f"codec, chunks of {CHUNK_FRAMES}": partial(_onnx, codec, CHUNK_FRAMES),
+        "codec, numpy": partial(_numpy, codec),
     }
-    found: dict[str, list[tuple[float, Errors, Errors]]] = {way: [] for way in ways}
+    for kind in kinds:
+        methods[f"dex, {kind}"] = partial(_dex, kind)
+    runs: dict[str, list[PathRun]] = {name: [] for name in methods}
     for source, target in scene.pairs:
         q = scene.paths[source.name]
-        for way, start in ways.items():
+        nearest = _nearest(source, target, q)
+        for name, start in methods.items():
             follow = start(source, target, q)
             began = time.perf_counter()
             moved = torch.from_numpy(follow())
-            spent = (time.perf_counter() - began) / len(q)
-            nearest = line_errors(source, target, q, moved, _nearest(source, target, q))
-            found[way].append((spent, line_errors(source, target, q, moved), nearest))
-    return [_pace(way, rows) for way, rows in found.items()]
+            frame_s = (time.perf_counter() - began) / len(q)
+            runs[name].append(
+                PathRun(
+                    frame_s,
+                    all=line_errors(source, target, q, moved),
+                    nearest=line_errors(source, target, q, moved, nearest),
+                )
+            )
+    return [_speed(name, rows) for name, rows in runs.items()]
 
 
-def _pace(way: str, rows: Sequence[tuple[float, Errors, Errors]]) -> RetargetingSpeed:
-    spent, every, nearest = zip(*rows, strict=True)
-    return RetargetingSpeed(way, float(np.median(spent)), _mean(every), _mean(nearest))
+@dataclass(frozen=True)
+class PathRun:
+    """One path of one pair of hands: seconds per frame, and errors as of `RetargetingSpeed`."""
+
+    frame_s: float
+    all: Errors
+    nearest: Errors
+
+
+def _speed(name: str, runs: Sequence[PathRun]) -> RetargetingSpeed:
+    frame_s = float(np.median([run.frame_s for run in runs]))
+    every = _mean([run.all for run in runs])
+    nearest = _mean([run.nearest for run in runs])
+    return RetargetingSpeed(name, frame_s, every, nearest)
 
 
 def _onnx(
-    codec: Codec, source: Embodiment, target: Embodiment, q: Tensor, size: int
+    codec: Codec, size: int, source: Embodiment, target: Embodiment, q: Tensor
 ) -> Callable[[], np.ndarray]:
-    """So many frames at a time through ONNX Runtime."""
-    start, end = (
-        one_thread(graph.SerializeToString())
-        for graph in (encoder(_part(codec, source)), decoder(_part(codec, target)))
-    )
-    given = np.split(q.numpy(), range(size, len(q), size))
-    return lambda: np.concatenate(
-        [
-            np.asarray(end.run(None, {"latent": start.run(None, {"joints": frames})[0]})[0])
-            for frames in given
-        ]
-    )
+    """`size` frames at a time through ONNX Runtime."""
+    start = one_thread(encoder(_part(codec, source)).SerializeToString())
+    end = one_thread(decoder(_part(codec, target)).SerializeToString())
+    chunks = np.split(q.numpy(), range(size, len(q), size))
+
+    def follow() -> np.ndarray:
+        decoded: list[np.ndarray] = []
+        for frames in chunks:
+            latents = start.run(None, {"joints": frames})[0]
+            decoded.append(np.asarray(end.run(None, {"latent": latents})[0]))
+        return np.concatenate(decoded)
+
+    return follow
 
 
 def _numpy(
@@ -194,7 +228,11 @@ def _numpy(
 ) -> Callable[[], np.ndarray]:
     start = _part(codec, source)
     end = _part(codec, target)
-    return lambda: np.concatenate([end.decode(start.encode(frame[None])) for frame in q.numpy()])
+
+    def follow() -> np.ndarray:
+        return np.concatenate([end.decode(start.encode(frame[None])) for frame in q.numpy()])
+
+    return follow
 
 
 def _part(codec: Codec, body: Embodiment) -> HandCodec:
@@ -210,17 +248,13 @@ def _dex(kind: str, source: Embodiment, target: Embodiment, q: Tensor) -> Callab
 def _nearest(source: Embodiment, target: Embodiment, q: Tensor) -> Tensor:
     """[B, 4] one for the finger nearest to the thumb, of those both hands have."""
     distance = pinches(source.tips(q), source.fingers).norm(dim=-1)
-    return only(
-        distance.masked_fill(shared(source.fingers, target.fingers) == 0, torch.inf).argmin(-1)
-    )
+    missing = shared(source.fingers, target.fingers) == 0
+    return only(distance.masked_fill(missing, torch.inf).argmin(-1))
 
 
 def _mean(rows: Sequence[Errors]) -> Errors:
     return Errors(
-        *(
-            float(np.mean(column))
-            for column in zip(
-                *((r.direction_deg, r.distance_mm, r.vector_mm) for r in rows), strict=True
-            )
-        )
+        direction_deg=float(np.mean([row.direction_deg for row in rows])),
+        distance_mm=float(np.mean([row.distance_mm for row in rows])),
+        vector_mm=float(np.mean([row.vector_mm for row in rows])),
     )

@@ -33,7 +33,7 @@ STEPS = 21
 """Poses along each of their paths."""
 FAR_M = 0.004
 SAMPLES = 8192
-"""Pairs that stay this far apart in so many random poses are left out."""
+"""Pairs that stay `FAR_M` apart in `SAMPLES` random poses are left out."""
 CHUNK = 1024
 """Poses whose depths are computed at once."""
 

@@ -35,7 +35,7 @@ Half = Literal["encoder", "decoder"]
 
 @dataclass
 class Graph:
-    """A chain of ONNX operations under construction; `at` is the name of what the last one gave."""
+    """A chain of ONNX operations under construction; `at` names the last one's output."""
 
     at: str
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -47,9 +47,12 @@ class Graph:
         """Applies an operation to `at`, with constants or a named earlier result as further
         inputs.
         """
-        names = [self._constant(np.asarray(constant, np.float32)) for constant in constants]
+        inputs = [self.at]
+        if beside:
+            inputs.append(beside)
+        for constant in constants:
+            inputs.append(self._constant(np.asarray(constant, np.float32)))
         out = f"{operation.lower()}_{len(self.nodes)}"
-        inputs = [self.at, *filter(None, [beside]), *names]
         self.nodes.append(helper.make_node(operation, inputs, [out], name=out, **attributes))
         self.at = out
         return out
@@ -76,7 +79,8 @@ def decoder(part: HandCodec) -> onnx.ModelProto:
     graph.then("Tanh")
     graph.then("Mul", part.half)
     graph.then("Add", part.middle)
-    graph.then("Max", part.lower)  # rounding must not leave the limits
+    # Rounding must not leave the limits.
+    graph.then("Max", part.lower)
     graph.then("Min", part.upper)
     return _model(graph, ("latent", part.latent_dim), ("joints", len(part.joints)))
 
@@ -86,10 +90,9 @@ def export(codec: Codec, out: Path) -> list[Path]:
     the codec's hash.
     """
     out.mkdir(parents=True, exist_ok=True)
-    written = [
-        _write(codec, hand, side, half, out)
-        for hand, side, half in product(codec.hands, SIDES, _HALVES)
-    ]
+    written: list[Path] = []
+    for hand, side, half in product(codec.hands, SIDES, _HALVES):
+        written.append(_write(codec, hand, side, half, out))
     card = out / CARD
     card.write_text(json.dumps(_card(codec), indent=2) + "\n")
     return [*written, card]
@@ -114,11 +117,10 @@ def _write(codec: Codec, hand: str, side: Side, half: Half, out: Path) -> Path:
     return path
 
 
-def _card(codec: Codec) -> dict:
-    hands = {
-        hand: {side: _part_card(codec.part(hand, side), hand, side) for side in SIDES}
-        for hand in codec.hands
-    }
+def _card(codec: Codec) -> dict[str, Any]:
+    hands: dict[str, dict[str, Any]] = {hand: {} for hand in codec.hands}
+    for hand, side in product(codec.hands, SIDES):
+        hands[hand][side] = _part_card(codec.part(hand, side), hand, side)
     return {
         "codec": codec.hash,
         "latent_dim": codec.latent_dim,
@@ -127,7 +129,7 @@ def _card(codec: Codec) -> dict:
     }
 
 
-def _part_card(part: HandCodec, hand: str, side: Side) -> dict:
+def _part_card(part: HandCodec, hand: str, side: Side) -> dict[str, Any]:
     files = {half: file_name(hand, side, half) for half in _HALVES}
     return {
         **files,
@@ -151,9 +153,8 @@ def _layer(graph: Graph, layer: Layer) -> None:
 
 
 def _activate(graph: Graph, network: Network) -> None:
-    name = next(
-        (name for name, function in ACTIVATIONS.items() if function is network.activation), None
-    )
+    names = {function: name for name, function in ACTIVATIONS.items()}
+    name = names.get(network.activation)
     if name == "relu":
         graph.then("Relu")
     elif name == "silu":
@@ -165,16 +166,23 @@ def _activate(graph: Graph, network: Network) -> None:
 
 
 def _model(graph: Graph, given: tuple[str, int], wanted: tuple[str, int]) -> onnx.ModelProto:
-    graph.nodes[-1].output[0] = wanted[0]
-    shapes = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
-        for name, width in (given, wanted)
-    ]
-    built = helper.make_graph(
-        graph.nodes, f"{given[0]}_to_{wanted[0]}", shapes[:1], shapes[1:], graph.constants
+    """The finished graph; `given` and `wanted` are name and width of its input and its output."""
+    given_name, _ = given
+    wanted_name, _ = wanted
+    graph.nodes[-1].output[0] = wanted_name
+    finished = helper.make_graph(
+        graph.nodes,
+        f"{given_name}_to_{wanted_name}",
+        [_batches(*given)],
+        [_batches(*wanted)],
+        graph.constants,
     )
     opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(built, producer_name="xlvla", opset_imports=opsets, ir_version=IR)
+    return helper.make_model(finished, producer_name="xlvla", opset_imports=opsets, ir_version=IR)
+
+
+def _batches(name: str, width: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", width])
 
 
 _HALVES: Mapping[Half, Callable[[HandCodec], onnx.ModelProto]] = {

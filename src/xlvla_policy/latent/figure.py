@@ -4,9 +4,11 @@ latent.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,33 +19,35 @@ from xlvla.types import Side
 from xlvla_policy.latent.gestures import gestures
 from xlvla_policy.latent.hand_renderer import HEIGHT, WIDTH, HandRenderer
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 INCH = 1.75
 """Width of one hand's picture."""
 LEG_S = 1.0
+"""From one pose to the next."""
 REST_S = 0.3
+"""In each pose."""
 FILM_HZ = 20
 GIF_HZ = 10
 BANNER = 44
 """Pixels above the hands for their names."""
+INK = (30, 30, 30)
+"""Colour of text."""
 
 
 def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right") -> None:
     """Writes a PNG: a column per pose of `source`, whose latent every row's hand decodes."""
-    from matplotlib.figure import Figure
-
     poses = gestures(catalog.hand(source), side)
     latents = codec.encode(source, side, np.array(list(poses.values())))
-    hands = [source, *(hand for hand in codec.hands if hand != source)]
-    figure = Figure(
-        figsize=(INCH * len(poses) + 0.75, INCH * HEIGHT / WIDTH * len(hands) + 0.3),
-        dpi=200,
-        facecolor="white",
-    )
-    axes = figure.subplots(len(hands), len(poses), squeeze=False)
-    figure.subplots_adjust(0.052, 0.005, 0.998, 0.97, wspace=0, hspace=0)
+    others = [hand for hand in codec.hands if hand != source]
+    hands = [source, *others]
+    figure, axes = grid(len(hands), len(poses), dpi=200)
     for hand, row in zip(hands, axes, strict=True):
-        name = catalog.hand(hand).title.replace(" ", "\n", 1)
-        row[0].set_ylabel(f"{name}\n(source)" if hand == source else name, fontsize=10)
+        label = row_label(hand)
+        if hand == source:
+            label = f"{label}\n(source)"
+        row[0].set_ylabel(label, fontsize=10)
         with HandRenderer(catalog.hand(hand), side) as renderer:
             for axis, q in zip(row, codec.decode(hand, side, latents), strict=True):
                 axis.imshow(renderer.picture(q))
@@ -55,6 +59,23 @@ def draw(codec: Codec, out: Path, source: str = "inspire", side: Side = "right")
     figure.savefig(out)
 
 
+def grid(rows: int, columns: int, dpi: int) -> tuple[Figure, np.ndarray]:
+    """A figure of hands' pictures without gaps, and its axes [rows, columns]."""
+    from matplotlib.figure import Figure
+
+    width = INCH * columns + 0.75
+    height = INCH * HEIGHT / WIDTH * rows + 0.3
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(0.052, 0.005, 0.998, 0.97, wspace=0, hspace=0)
+    return figure, axes
+
+
+def row_label(hand: str) -> str:
+    """A hand's title on two lines."""
+    return catalog.hand(hand).title.replace(" ", "\n", 1)
+
+
 def animate(codec: Codec, out: Path, source: str = "inspire", side: Side = "right") -> None:
     """Writes an mp4 or GIF: every hand decodes one point that goes straight from each pose's latent
     to the next, and back to the first.
@@ -64,36 +85,37 @@ def animate(codec: Codec, out: Path, source: str = "inspire", side: Side = "righ
     poses = gestures(catalog.hand(source), side)
     latents = codec.encode(source, side, np.array(list(poses.values())))
     rate = FILM_HZ if out.suffix == ".mp4" else GIF_HZ
-    captions, points = _path([*poses, "open"], np.concatenate([latents, latents[:1]]), rate)
+    there_and_back = np.concatenate([latents, latents[:1]])
+    captions, points = _path([*poses, "open"], there_and_back, rate)
+    decoded = {hand: codec.decode(hand, side, points) for hand in codec.hands}
+    banner = _banner([catalog.hand(hand).title for hand in codec.hands])
     with ExitStack() as stack:
-        renderers = {
-            hand: stack.enter_context(HandRenderer(catalog.hand(hand), side))
-            for hand in codec.hands
-        }
-        decoded = {hand: codec.decode(hand, side, points) for hand in codec.hands}
-        banner = _banner([renderer.hand.title for renderer in renderers.values()])
-        rows = (
-            np.concatenate(
-                [renderers[hand].picture(decoded[hand][i]) for hand in renderers], axis=1
-            )
-            for i in range(len(points))
-        )
-        frames = (
-            _captioned(np.concatenate([banner, row]), caption)
-            for row, caption in zip(rows, captions, strict=True)
-        )
+        renderers: dict[str, HandRenderer] = {}
+        for hand in codec.hands:
+            renderers[hand] = stack.enter_context(HandRenderer(catalog.hand(hand), side))
+
+        def frames() -> Iterator[np.ndarray]:
+            for number, caption in enumerate(captions):
+                hands = [renderers[hand].picture(decoded[hand][number]) for hand in renderers]
+                frame = np.concatenate([banner, np.concatenate(hands, axis=1)])
+                yield _captioned(frame, caption)
+
         out.parent.mkdir(parents=True, exist_ok=True)
-        _write(out, frames, rate)
+        _write(out, frames(), rate)
 
 
 def _path(names: list[str], latents: np.ndarray, rate: int) -> tuple[list[str], np.ndarray]:
     """Captions and latents [T, L], at rest for a while in each pose and moving smoothly between."""
-    t = np.arange(round(LEG_S * rate)) / round(LEG_S * rate)
-    part = np.concatenate([np.zeros(round(REST_S * rate)), 10 * t**3 - 15 * t**4 + 6 * t**5])[
-        :, None
-    ]
-    legs = [(1 - part) * here + part * there for here, there in pairwise(latents)]
-    captions = [name if x < 0.5 else after for name, after in pairwise(names) for x in part[:, 0]]
+    frames = round(LEG_S * rate)
+    t = np.arange(frames) / frames
+    rest = np.zeros(round(REST_S * rate))
+    part = np.concatenate([rest, 10 * t**3 - 15 * t**4 + 6 * t**5])
+    legs: list[np.ndarray] = []
+    for start, end in pairwise(latents):
+        legs.append((1 - part)[:, None] * start + part[:, None] * end)
+    captions: list[str] = []
+    for start, end in pairwise(names):
+        captions += [start if done < 0.5 else end for done in part]
     return captions, np.concatenate(legs).astype(np.float32)
 
 
@@ -101,34 +123,27 @@ def _banner(titles: list[str]) -> np.ndarray:
     """A white strip with a title over the middle of every hand."""
     import cv2
 
+    font = cv2.FONT_HERSHEY_SIMPLEX
     strip = np.full((BANNER, WIDTH * len(titles), 3), 255, np.uint8)
     for number, title in enumerate(titles):
-        (width, _), _ = cv2.getTextSize(title, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)
+        (width, _), _ = cv2.getTextSize(title, font, 0.6, 1)
         place = (WIDTH * number + (WIDTH - width) // 2, 30)
-        cv2.putText(
-            strip, title, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (30, 30, 30), 1, cv2.LINE_AA
-        )
+        cv2.putText(strip, title, place, font, 0.6, INK, 1, cv2.LINE_AA)
     return strip
 
 
 def _captioned(frame: np.ndarray, caption: str) -> np.ndarray:
     import cv2
 
-    (width, height), _ = cv2.getTextSize(caption, cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (width, height), _ = cv2.getTextSize(caption, font, 0.7, 1)
     place = ((frame.shape[1] - width) // 2, frame.shape[0] - height)
-    return cv2.putText(
-        np.ascontiguousarray(frame),
-        caption,
-        place,
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.7,
-        (30, 30, 30),
-        1,
-        cv2.LINE_AA,
-    )
+    # OpenCV draws into contiguous memory only.
+    frame = np.ascontiguousarray(frame)
+    return cv2.putText(frame, caption, place, font, 0.7, INK, 1, cv2.LINE_AA)
 
 
-def _write(out: Path, frames, rate: int) -> None:
+def _write(out: Path, frames: Iterable[np.ndarray], rate: int) -> None:
     if out.suffix == ".mp4":
         from xlvla.film import Film
 
@@ -138,10 +153,15 @@ def _write(out: Path, frames, rate: int) -> None:
         return
     from PIL import Image
 
-    first, *others = (
-        Image.fromarray(frame).resize((frame.shape[1] // 2, frame.shape[0] // 2))
-        for frame in frames
-    )
-    first.save(
-        out, save_all=True, append_images=others, duration=round(1000 / rate), loop=0, optimize=True
+    images: list[Image.Image] = []
+    for frame in frames:
+        height, width, _ = frame.shape
+        images.append(Image.fromarray(frame).resize((width // 2, height // 2)))
+    images[0].save(
+        out,
+        save_all=True,
+        append_images=images[1:],
+        duration=round(1000 / rate),
+        loop=0,
+        optimize=True,
     )

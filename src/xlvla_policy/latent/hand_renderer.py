@@ -23,7 +23,7 @@ HEIGHT = 400
 REACH_M = 0.56
 """From the camera to the hand's middle."""
 ROOM_M = 0.03
-"""Fingers curl forward: so far before the middle of the open hand is the picture's."""
+"""How far before the middle of the open hand the picture's is: fingers curl forward."""
 COLOURS: Mapping[Finger, tuple[float, float, float]] = {
     "thumb": (0.90, 0.45, 0.18),
     "index": (0.20, 0.52, 0.78),
@@ -72,13 +72,13 @@ class HandRenderer:
         """Looks at the palm from the front and the thumb's side."""
         self._mujoco.mj_forward(self.model, self.data)
         camera = self._mujoco.MjvCamera()
-        reach = self.model.geom_rbound[:, None]
-        camera.lookat[:] = (
-            (self.data.geom_xpos - reach).min(0) + (self.data.geom_xpos + reach).max(0)
-        ) / 2
+        radius = self.model.geom_rbound[:, None]
+        lowest = (self.data.geom_xpos - radius).min(0)
+        highest = (self.data.geom_xpos + radius).max(0)
+        camera.lookat[:] = (lowest + highest) / 2
         camera.lookat[0] += ROOM_M
         camera.distance = REACH_M
-        camera.azimuth = 180 + (35 if self.side == "right" else -35)
+        camera.azimuth = 215 if self.side == "right" else 145
         camera.elevation = -10
         return camera
 
@@ -100,32 +100,47 @@ def _scene(path: Path) -> mujoco.MjModel:
 
     spec = mujoco.MjSpec.from_file(str(path))
     spec.compiler.discardvisual = False
-    spec.visual.global_.offwidth, spec.visual.global_.offheight = WIDTH, HEIGHT
+    spec.visual.global_.offwidth = WIDTH
+    spec.visual.global_.offheight = HEIGHT
     spec.visual.global_.fovy = 28
     spec.visual.quality.offsamples = 8
     spec.visual.headlight.ambient[:] = 0.5
     spec.visual.headlight.diffuse[:] = 0.4
     spec.visual.headlight.specular[:] = 0.1
-    wall = {"type": mujoco.mjtTexture.mjTEXTURE_SKYBOX, "builtin": mujoco.mjtBuiltin.mjBUILTIN_FLAT}
-    spec.add_texture(name="sky", rgb1=[1, 1, 1], rgb2=[1, 1, 1], width=16, height=96, **wall)
+    white = [1, 1, 1]
+    spec.add_texture(
+        name="sky",
+        type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
+        builtin=mujoco.mjtBuiltin.mjBUILTIN_FLAT,
+        rgb1=white,
+        rgb2=white,
+        width=16,
+        height=96,
+    )
     spec.worldbody.add_light(
-        pos=[0.6, 0.4, 0.8], dir=[-0.6, -0.4, -0.7], diffuse=[0.45, 0.45, 0.45], castshadow=True
+        pos=[0.6, 0.4, 0.8],
+        dir=[-0.6, -0.4, -0.7],
+        diffuse=[0.45, 0.45, 0.45],
+        castshadow=True,
     )
     return spec.compile()
 
 
 def _paint(model: mujoco.MjModel, hand: Hand, side: Side) -> None:
-    """Every finger's own links in its colour, paler towards the palm's; the rest grey."""
-    colours = {
-        link: COLOURS[finger] for finger, links in _own_links(hand, side).items() for link in links
-    }
+    """Every finger's own links in its colour; the rest grey."""
+    colours: dict[str, tuple[float, float, float]] = {}
+    for finger, links in _own_links(hand, side).items():
+        for link in links:
+            colours[link] = COLOURS[finger]
     for geom in range(model.ngeom):
+        body = model.body(model.geom_bodyid[geom]).name
+        # A material would hide the colour.
         model.geom_matid[geom] = -1
-        model.geom_rgba[geom] = (*colours.get(model.body(model.geom_bodyid[geom]).name, PALM), 1)
+        model.geom_rgba[geom] = (*colours.get(body, PALM), 1)
 
 
 def _own_links(hand: Hand, side: Side) -> dict[Finger, set[str]]:
-    """By finger: the links between the palm and its tip."""
+    """By finger: the links up to its tip that it shares with no other finger."""
     above = {joint.child: joint.parent for joint in hand.description(side).joints}
     chains: dict[Finger, set[str]] = {}
     for finger, link in hand.tip_links(side).items():
@@ -133,7 +148,10 @@ def _own_links(hand: Hand, side: Side) -> dict[Finger, set[str]]:
         while link in above:
             link = above[link]
             chains[finger].add(link)
-    return {
-        finger: links - set().union(*(chains[other] for other in chains if other != finger))
-        for finger, links in chains.items()
-    }
+    own: dict[Finger, set[str]] = {}
+    for finger, links in chains.items():
+        own[finger] = set(links)
+        for other, theirs in chains.items():
+            if other != finger:
+                own[finger] -= theirs
+    return own

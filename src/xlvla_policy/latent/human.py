@@ -25,6 +25,13 @@ from xlvla.human_codec import FORMAT, features
 from xlvla.types import FINGERS
 from xlvla_policy.latent.embodiment import Embodiment, embodiments
 from xlvla_policy.latent.gestures import bent, opened
+from xlvla_policy.latent.human_losses import (
+    TOUCH_M,
+    HumanLosses,
+    HumanLossWeights,
+    RobotLosses,
+    closed,
+)
 from xlvla_policy.latent.human_poses import LOWER, UPPER, lines, random_human_poses, tracked, unlike
 from xlvla_policy.latent.losses import pinches, retargeting, roughness, shared
 from xlvla_policy.latent.model import Coders, Mlp
@@ -57,60 +64,11 @@ WIDTHS = (256, 256, 256)
 SPACING = 0.1
 """Between neighbouring points of a path, as a part of the line between two poses."""
 SCATTER = 0.2
-"""How far the joints of a closing robot hand stray from closing together, as a part of the way."""
-TOUCH_M = 0.010
-CLOSES_M = 0.03
-"""Fingertips that touch are as far apart as this for a tracker, whose points lie inside fingers;
-wider ones hardly change.
-"""
-SHORTEST_M = 1e-4
-"""No line of a finger that is there has no length at all."""
-
+"""How far a closing robot hand's joints stray from closing together, as a part of the motion."""
 MIDDLE_SIZED = Anatomy(
     torch.tensor(ADULT.roots, dtype=torch.float32),
     torch.tensor(ADULT.bones, dtype=torch.float32),
 )
-
-
-@dataclass(frozen=True)
-class HumanLossWeights:
-    """What the losses weigh beside retargeting, which has its weights from the codec's recipe.
-
-    Args:
-        smooth: [1/m] on the third difference of robots' fingertips while a person moves straight
-            from pose to pose.
-        home: [1] on the squared distance of people's latents from those that robots' encoders give
-            to the decoded poses: latents stay where robots' are.
-        cycle: [1] on the squared distance of a robot's latent from the one that comes back through
-            a person's hand ...
-        fingertips: [1/m^2] ... and of its fingertips from where they were.
-        likeness: [1/m^2] on the squared distance of a person's keypoints from those that come back
-            through the latent.
-        plausible: [1] on how little the hands that stand for robots' poses look like a person's
-            (`human_poses.unlike`).
-    """
-
-    smooth: float = 200.0
-    home: float = 1.5
-    cycle: float = 20.0
-    fingertips: float = 3000.0
-    likeness: float = 1000.0
-    plausible: float = 0.5
-
-
-@dataclass(frozen=True)
-class HumanLosses:
-    """Weighted losses of a step."""
-
-    retargeting: Tensor
-    smooth: Tensor
-    home: Tensor
-    cycle: Tensor
-    likeness: Tensor
-
-    @property
-    def total(self) -> Tensor:
-        return self.retargeting + self.smooth + self.home + self.cycle + self.likeness
 
 
 @dataclass(frozen=True)
@@ -135,24 +93,6 @@ class RobotBatch:
     body: Embodiment
     q: Tensor
     latent: Tensor
-
-
-@dataclass(frozen=True)
-class RobotLosses:
-    """Unweighted losses of what one frozen hand decodes.
-
-    Args:
-        retargeting: of its lines to the person's.
-        roughness: [m] of its fingertips along people's paths.
-        home: squared distance of people's latents from its own.
-        fingertips: [m^2] squared distance of its fingertips from where they were, for robots'
-            latents that went through a person's hand.
-    """
-
-    retargeting: Tensor
-    roughness: Tensor
-    home: Tensor
-    fingertips: Tensor
 
 
 class HumanCoder(nn.Module):
@@ -232,8 +172,8 @@ class HumanRun:
         """The losses of a new batch."""
         weights = self.weights
         people = self._people_batch()
-        chosen = torch.randperm(len(self.bodies), generator=self.generator)[:HANDS].tolist()
-        robots = self._robot_batches([self.bodies[number] for number in chosen])
+        order = torch.randperm(len(self.bodies), generator=self.generator).tolist()
+        robots = self._robot_batches([self.bodies[number] for number in order[:HANDS]])
         robot_latents = torch.cat([robot.latent for robot in robots])
 
         angles = self.person.pose(robot_latents)
@@ -306,8 +246,8 @@ class HumanRun:
         return retargeting(pinches(body.tips(robot.q), body.fingers), shown, mask, self.recipe)
 
     def _people_batch(self) -> PeopleBatch:
-        chosen = torch.randint(len(self.people), (PEOPLE,), generator=self.generator)
-        points = self.points[chosen]
+        drawn = torch.randint(len(self.people), (PEOPLE,), generator=self.generator)
+        points = self.points[drawn]
         # Half precision is rougher than any path, so paths only count in exact steps.
         paths = 0 if self._coarse else PATHS
         a, b = torch.randint(len(self.people), (2, paths), generator=self.generator)
@@ -370,12 +310,3 @@ def train(
         if progress:
             progress(run.step, losses)
     run.write(out)
-
-
-def closed(wide: Tensor) -> Tensor:
-    """Lines [N, 4, 3] m that a robot is to show for a person's: those of touching fingers have
-    hardly any length.
-    """
-    length = torch.sqrt(wide.square().sum(-1, keepdim=True) + 1e-10)
-    shortened = length - TOUCH_M * torch.exp(-((length / CLOSES_M) ** 2))
-    return wide * (shortened.clamp(min=SHORTEST_M) / length)

@@ -23,7 +23,8 @@ from xlvla.human import Anatomy
 from xlvla.types import FINGERS, Finger, Side
 from xlvla_policy.latent.baselines.per_pose import nearest
 from xlvla_policy.latent.embodiment import embodiment
-from xlvla_policy.latent.human import NOISE_M, TOUCH_M, closed
+from xlvla_policy.latent.human import NOISE_M
+from xlvla_policy.latent.human_losses import TOUCH_M, closed
 from xlvla_policy.latent.human_poses import HumanPoses, anatomies, lines, natural, pinch
 from xlvla_policy.latent.kinematics import fingertips
 from xlvla_policy.latent.losses import OPPOSING, pinches, shared

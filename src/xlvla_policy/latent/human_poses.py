@@ -73,9 +73,12 @@ class HumanPoses:
     def __len__(self) -> int:
         return len(self.angles)
 
-    def __getitem__(self, chosen: Tensor | slice) -> HumanPoses:
+    def __getitem__(self, rows: Tensor | slice) -> HumanPoses:
         return HumanPoses(
-            self.angles[chosen], self.roots[chosen], self.bones[chosen], self.pinching[chosen]
+            angles=self.angles[rows],
+            roots=self.roots[rows],
+            bones=self.bones[rows],
+            pinching=self.pinching[rows],
         )
 
     def points(self) -> Tensor:

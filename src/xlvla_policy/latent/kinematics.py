@@ -1,7 +1,7 @@
 """Batched differentiable forward kinematics of fingertips, straight from a URDF.
 
-A fingertip needs no frames, only a point carried from the tip link up to the root. Each joint on
-the way maps the point affinely for a given angle, p' = a + (M0 + M1 cos q + M2 sin q) p + s q, with
+A fingertip needs no frames, only a point carried from the tip link up to the root. Each joint in
+between maps the point affinely for a given angle, p' = a + (M0 + M1 cos q + M2 sin q) p + s q, with
 constants from the URDF. All fingers of a hand go up one level of the tree per step; shorter fingers
 are padded with identities.
 """
@@ -35,7 +35,7 @@ class Coupling:
 
 @dataclass(frozen=True)
 class Level:
-    """One moving joint on the way from a tip to the root, fixed joints above it folded in.
+    """One moving joint between a tip and the root, fixed joints above it folded in.
 
     Args:
         maps: [3, 9] M0, M1, M2 transposed, side by side.
@@ -51,7 +51,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chain:
-    """The way from a point of a link up to the root.
+    """The joints from a point of a link up to the root.
 
     Args:
         start: [3] m the point in the frame of the last moving joint.

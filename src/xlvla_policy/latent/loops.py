@@ -1,4 +1,4 @@
-"""The paper's training step written the straightforward way, as a yardstick for ours.
+"""The paper's training step written in straightforward loops, to measure ours against.
 
 Like the released trainer it carries a 4x4 matrix through every joint of arm and hand in a Python
 loop, for every hand that is encoded and once more for every ordered pair of hands. Same networks,

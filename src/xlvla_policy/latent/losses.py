@@ -56,9 +56,8 @@ def retargeting(source: Tensor, target: Tensor, mask: Tensor, recipe: Recipe) ->
     cosine = (source * target).sum(-1) / (source_length * target_length)
     # Twice 1 - cos is the square of a small angle.
     angle = _robust(2 * (1 - cosine), recipe.robust) / 2
-    stretch = (source_length - target_length).square()
-    wide_stretch = _robust(stretch, recipe.robust * LEVER_M)
-    tight_stretch = _robust(stretch, recipe.robust * recipe.strict * LEVER_M)
+    wide_stretch = _stretch(source_length, target_length, recipe.robust)
+    tight_stretch = _stretch(source_length, target_length, recipe.robust * recipe.strict)
     missing = source.abs().sum(-1) == 0
     wide, tight = pinch_weight(source_length, recipe, missing)
     distance = recipe.distance * (wide * wide_stretch + tight * tight_stretch)
@@ -72,6 +71,11 @@ def _length(vectors: Tensor) -> Tensor:
     A millimetre in the norm keeps the direction's gradient finite where tips meet.
     """
     return torch.sqrt(vectors.square().sum(-1) + 1e-6)
+
+
+def _stretch(source_length: Tensor, target_length: Tensor, beyond: float) -> Tensor:
+    """Squared difference [m^2] of lengths [m]; `beyond` [rad] as of a direction's error."""
+    return _robust((source_length - target_length).square(), beyond * LEVER_M)
 
 
 def _robust(square: Tensor, beyond: float) -> Tensor:

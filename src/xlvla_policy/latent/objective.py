@@ -193,12 +193,12 @@ class Objective:
         self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int
     ) -> DecoderLosses:
         """The losses of one decoder on the latents it is shown."""
-        learns = target in roles.learning
         shown = self._shown(target, sources, roles, turn)
         paths = [source.path for source in shown if source.body is not target]
         lengths = [len(source.q) for source in shown]
         poses = sum(lengths)
         latents = [source.latent for source in shown]
+        # Poses and points of paths go through the decoder together, poses first.
         q = self.coders[target.name].decode(torch.cat([*latents, *paths]))
         tips = target.tips(q)
         form = self.recipe.smooth * roughness(tips[poses:], 2 * len(paths))
@@ -212,10 +212,9 @@ class Objective:
             self.recipe,
         )
         decoded: list[Decoded] = []
-        for source, part, its_tips in zip(
-            shown, q.split(lengths), tips.split(lengths), strict=True
-        ):
-            decoded.append(Decoded(source, part, its_tips))
+        parts = zip(shown, q.split(lengths), tips.split(lengths), strict=True)
+        for source, source_q, source_tips in parts:
+            decoded.append(Decoded(source, source_q, source_tips))
         reconstruction = torch.zeros(())
         twin = torch.zeros(())
         for each in decoded:
@@ -226,7 +225,9 @@ class Objective:
         if self.contacts and roles.exact:
             form = form + self.recipe.clear * self.collision(target, decoded, turn)
         losses = DecoderLosses(reconstruction, retargeted, twin, form)
-        return losses if learns else losses.weighted(roles.frozen)
+        if target in roles.learning:
+            return losses
+        return losses.weighted(roles.frozen)
 
     def _shown(
         self, target: Embodiment, sources: Sequence[EmbodimentBatch], roles: Roles, turn: int

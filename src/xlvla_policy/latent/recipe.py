@@ -26,12 +26,12 @@ class Recipe:
         settle_rate: ... at this learning rate ...
         settle_smooth, settle_distance: ... with these weights in place of `smooth` and `distance`.
         patience: the coarse or the exact part of a phase ends early, with its best weights, once
-            the objective on poses held out has not fallen for so many steps; 0 never.
+            the objective on poses held out has not fallen for this many steps; 0 never.
         reconstruction, distance, direction, kl: weights of the losses (paper, section 3); distance
             per m^2.
         robust: error [rad] beyond which a direction costs in proportion to its angle instead of its
             square, and so a distance; 0: squares.
-        strict: so many times further a tight pinch's distance keeps to the square: fingers that
+        strict: how many times further a tight pinch's distance keeps to the square: fingers that
             cannot meet come as near as they can.
         reach: the pinch weight is exp(-reach |d|) ...
         tight, tight_reach: ... plus tight * exp(-tight_reach |d|), [1/m] ...
@@ -43,11 +43,11 @@ class Recipe:
             exact mirrors.
         smooth: weight per m of the third difference of other hands' fingertips while a hand moves
             straight from pose to pose ...
-        paths: ... of so many lines per hand and step, half of them straight lines between latents
+        paths: ... of this many lines per hand and step, half of them straight lines between latents
             instead.
         clear: weight per m on how deep a hand reaches into itself that decodes a pose of a hand
             that does not ...
-        looks: ... in about so many poses of every other hand per step.
+        looks: ... in about this many poses of every other hand per step.
         one_cycle: warm the learning rate up and anneal it to nothing; False keeps it constant.
         orthogonal: hidden matrices step along orthogonalised momentum; False leaves all to AdamW.
         mixture: shares of uniform, near-pinch, half-open and extreme poses in a batch.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,15 +54,27 @@ class CodecReport:
 
 
 def measure(codec: Codec, side: Side = "right", poses: int = 512, seed: int = 1) -> CodecReport:
-    on = bench(codec, side, poses, seed)
-    pairs = evaluate_pairs(on)
-    hands = evaluate(on, pairs)
-    jerk = {
-        rate: max(jerk_ratio(on, hand, hand, rate) for hand in codec.hands) for rate in RATES_HZ
-    }
-    name = codec.card.get("recipe", {}).get("name", "codec")
+    """Everything about one side of a codec, on `poses` random poses and as many pinches of each
+    hand.
+    """
+    measured = bench(codec, side, poses, seed)
+    pairs = evaluate_pairs(measured)
+    own_jerk: dict[int, float] = {}
+    for rate_hz in RATES_HZ:
+        ratios = [jerk_ratio(measured, hand, hand, rate_hz) for hand in codec.hands]
+        own_jerk[rate_hz] = max(ratios)
+    recipe = codec.card.get("recipe", {})
     return CodecReport(
-        name, codec.hash, side, poses, seed, hands, pairs, collisions(on), jerk, mirror_mm(codec)
+        name=recipe.get("name", "codec"),
+        codec=codec.hash,
+        side=side,
+        poses=poses,
+        seed=seed,
+        hands=evaluate(measured, pairs),
+        pairs=pairs,
+        sources=collisions(measured),
+        own_jerk=own_jerk,
+        mirror_mm=mirror_mm(codec),
     )
 
 
@@ -72,24 +84,32 @@ def heat_maps(reports: Sequence[CodecReport], out: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    size = max(len(_hands(report)) for report in reports)
-    figure = Figure(
-        figsize=(0.62 * size * len(DRAWN) + 1.4, (0.55 * size + 0.85) * len(reports) + 0.5),
-        dpi=150,
-        facecolor="white",
-    )
+    hands = max(len(_hands(report)) for report in reports)
+    # Inches: so much for each hand, and the rest for labels.
+    width = 0.62 * hands * len(DRAWN) + 1.4
+    height = (0.55 * hands + 0.85) * len(reports) + 0.5
+    figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
     axes = figure.subplots(len(reports), len(DRAWN), squeeze=False)
-    for row, report in enumerate(reports):
-        for column, metric in enumerate(DRAWN):
-            top = max(values[metric.key] for each in reports for values in each.pairs.values())
-            _heat(axes[row][column], report, metric.key, top)
-            axes[row][column].set_title("" if row else metric.caption, fontsize=11)
-        axes[row][0].set_yticks(range(len(_hands(report))), _hands(report), fontsize=9)
-        axes[row][0].set_ylabel(f"{report.name}: source", fontsize=11)
+    for row, report in zip(axes, reports, strict=True):
+        for axis, metric in zip(row, DRAWN, strict=True):
+            _heat(axis, report, metric.key, _highest(reports, metric.key))
+        row[0].set_yticks(range(len(_hands(report))), _hands(report), fontsize=9)
+        row[0].set_ylabel(f"{report.name}: source", fontsize=11)
+    for axis, metric in zip(axes[0], DRAWN, strict=True):
+        axis.set_title(metric.caption, fontsize=11)
     figure.supxlabel("target", fontsize=11)
     figure.tight_layout()
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)
+
+
+def _highest(reports: Sequence[CodecReport], metric: str) -> float:
+    """Of all pairs of hands of all codecs."""
+    values: list[float] = []
+    for report in reports:
+        for pair in report.pairs.values():
+            values.append(pair[metric])
+    return max(values)
 
 
 def _hands(report: CodecReport) -> list[str]:
@@ -98,9 +118,12 @@ def _hands(report: CodecReport) -> list[str]:
 
 def _heat(axis: Any, report: CodecReport, metric: str, top: float) -> None:
     hands = _hands(report)
-    values = np.array(
-        [[_value(report.pairs, (source, target), metric) for target in hands] for source in hands]
-    )
+    values = np.full((len(hands), len(hands)), np.nan)
+    for row, source in enumerate(hands):
+        for column, target in enumerate(hands):
+            pair = report.pairs.get((source, target))
+            if pair:
+                values[row, column] = pair[metric]
     axis.imshow(values, cmap="YlOrRd", vmin=0, vmax=top)
     axis.set_xticks(
         range(len(hands)), hands, fontsize=9, rotation=40, ha="right", rotation_mode="anchor"
@@ -110,17 +133,6 @@ def _heat(axis: Any, report: CodecReport, metric: str, top: float) -> None:
     axis.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            shade = "white" if value > 0.6 * top else "black"
-            axis.text(
-                column,
-                row,
-                f"{value:.0f}" if value >= 10 else f"{value:.1f}",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color=shade,
-            )
-
-
-def _value(pairs: Mapping[Pair, Mapping[str, float]], pair: Pair, metric: str) -> float:
-    return pairs[pair][metric] if pair in pairs else float("nan")
+            colour = "white" if value > 0.6 * top else "black"
+            text = f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+            axis.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)

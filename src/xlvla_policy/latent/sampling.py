@@ -51,9 +51,9 @@ class Sampler:
         )
 
     def _pinched(self, count: int) -> Tensor:
-        chosen = torch.randint(len(self.pinches), (count,), generator=self.generator)
+        drawn = torch.randint(len(self.pinches), (count,), generator=self.generator)
         noise = NOISE_RAD * torch.randn(count, self.body.width, generator=self.generator)
-        return torch.clamp(self.pinches[chosen] + noise, self.body.lower, self.body.upper)
+        return torch.clamp(self.pinches[drawn] + noise, self.body.lower, self.body.upper)
 
     def _half_open(self, count: int) -> Tensor:
         part = torch.rand(count, 1, generator=self.generator)

@@ -17,12 +17,21 @@ from xlvla_policy.latent.embodiment import Embodiment, embodiment
 from xlvla_policy.latent.sampling import uniform_poses
 
 POSES = 2048
+"""Random poses that fingertips are seen in."""
 STILL_M = 1e-5
+"""A fingertip that moves less in all of them does not move."""
 
 
 def require_sound(hand: Hand) -> None:
-    """Raises with every fault of a hand."""
-    faults = _finger_faults(hand) or [fault for side in SIDES for fault in _side_faults(hand, side)]
+    """Refuses a hand that cannot learn.
+
+    Raises:
+        RigError: all its faults.
+    """
+    faults = _finger_faults(hand)
+    if not faults:
+        for side in SIDES:
+            faults += _side_faults(hand, side)
     if faults:
         raise RigError(dict.fromkeys(faults))
 
@@ -53,11 +62,13 @@ def _side_faults(hand: Hand, side: Side) -> list[str]:
     move.
     """
     try:
-        named = _joint_faults(hand) or hand.faults_of(side)
+        faults = _joint_faults(hand) or list(hand.faults_of(side))
+        # Raises where collision shapes cannot be read.
         shapes(hand.urdf_path(side))
-        faults = named or [
-            fault for name in hand.joint_names(side) for fault in _limit_faults(hand, side, name)
-        ]
+        if faults:
+            return faults
+        for name in hand.joint_names(side):
+            faults += _limit_faults(hand, side, name)
         return faults or _motion_faults(hand, side)
     except XlvlaError as error:
         return [str(error)]
@@ -104,18 +115,14 @@ def _motion_faults(hand: Hand, side: Side) -> list[str]:
     body = embodiment(hand, side)
     tips = body.tips(uniform_poses(body, POSES, Generator().manual_seed(0)))
     where = f"hand {hand.name} ({side})"
-    faults = _still_faults(body, tips, hand, side, where)
-    return faults or _frame_faults(body, tips, where)
-
-
-def _still_faults(body: Embodiment, tips: Tensor, hand: Hand, side: Side, where: str) -> list[str]:
-    spread = (tips - tips[:1]).abs().amax(dim=(0, 2))
     links = hand.tip_links(side)
-    return [
+    spread = (tips - tips[:1]).abs().amax(dim=(0, 2)).tolist()
+    still = [
         f"{where}: no commanded joint moves '{links[finger]}', it cannot be the tip of the {finger}"
-        for finger, moved in zip(body.fingers, spread.tolist(), strict=True)
+        for finger, moved in zip(body.fingers, spread, strict=True)
         if moved < STILL_M
     ]
+    return still or _frame_faults(body, tips, where)
 
 
 def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
@@ -125,7 +132,7 @@ def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
     thumb = body.fingers.index("thumb")
     others = [index for index in range(len(body.fingers)) if index != thumb]
     middle = tips[:, others].mean(dim=(0, 1))
-    towards = tips[:, thumb].mean(dim=0) - middle
+    to_thumb = tips[:, thumb].mean(dim=0) - middle
     turn = "turn the fixed joint between the URDF's root, the arm's flange, and the palm"
     if int(middle.abs().argmax()) != 2 or middle[2] < 0:
         return [f"{where}: its fingers do not reach along the root's +z: {turn}"]
@@ -134,7 +141,7 @@ def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
             f"{where}: its fingers do not curl towards the root's +x, where the palm must face: "
             f"{turn}"
         ]
-    if towards[1] < 0:
+    if to_thumb[1] < 0:
         away = "-y" if body.sides == ("left",) else "+y"
         return [
             f"{where}: its thumb is not on the root's {away} side: {turn}, or swap left.urdf and "

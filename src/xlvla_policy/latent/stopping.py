@@ -9,16 +9,14 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 CHECKS = 8
-"""So often within its patience a run looks at the poses held out."""
+"""How often within its patience a run evaluates the poses held out."""
 GAIN = 0.002
 """Share by which the held-out objective must fall to count as better."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The lowest held-out objective of a part so far, where it was, and the weights it was found
-    with.
-    """
+    """The lowest held-out objective of a part so far, its step and its weights."""
 
     cost: float = float("inf")
     step: int = 0

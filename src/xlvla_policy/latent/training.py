@@ -27,9 +27,9 @@ CHECKPOINT_EVERY = 250
 GRADIENT_NORM = 10.0
 """Longer gradients are clipped."""
 HELD_OUT = 4
-"""Batches of poses that early stopping is decided on, from pools as many times smaller ..."""
+"""Batches of poses that early stopping is decided on, from pools this many times smaller ..."""
 APART = 1_000_003
-"""... and with a seed so far from the training's."""
+"""... and with a seed this far from the training's."""
 
 
 class Trainer:
@@ -100,7 +100,7 @@ class Trainer:
 
     @property
     def _shown(self) -> Sequence[Embodiment]:
-        """Whose poses a step is made of: right hands learn among themselves."""
+        """Whose poses a step uses: right hands learn among themselves."""
         return self.learning if self.phase.part == "right" else self.bodies
 
     @property

@@ -78,7 +78,7 @@ def save(
 
 
 def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict[str, Any]]:
-    """What the card says of every hand, by name and side."""
+    """The card's entries of every hand, by name and side."""
     hands: dict[str, dict[str, Any]] = {body.hand.name: {} for body in bodies}
     for body in bodies:
         for side in body.sides:
@@ -87,7 +87,7 @@ def _hand_entries(bodies: Sequence[Embodiment]) -> dict[str, dict[str, Any]]:
 
 
 def hand_entry(body: Embodiment, side: Side) -> dict[str, Any]:
-    """What the card says of one side of a hand."""
+    """The card's entry of one side of a hand."""
     limits = body.hand.limits(side)
     return {
         "network": body.name,

@@ -1,1 +1,1 @@
-"""Other ways to bring a pose of one hand to another, to compare the latent with."""
+"""Other methods that retarget a pose of one hand to another, to compare the latent with."""
