@@ -34,7 +34,7 @@ wires = wiring(rig).values()
 bag = Bag(bagged.write(made_episodes.touched(made_episodes.episode(0)), Path(sys.argv[1]) / "episode"))
 taken = recorded.take(bag, 20)
 print(json.dumps({
-    "graph": sorted({topic.name for wire in wires for topic in (*wire.says, *wire.hears)}),
+    "graph": sorted({topic.name for wire in wires for topic in (*wire.publishes, *wire.subscribes)}),
     "recorder": {stream.topic.name: [stream.kind, stream.of] for _, stream in streams(rig)},
     "bag": sorted(bag.topics),
     "converter": [

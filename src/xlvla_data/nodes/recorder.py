@@ -84,9 +84,7 @@ class RecorderNode(RigNode):
         self.serve(topics.RECORDER_START, lambda request: self._done(control.start()))
         self.serve(topics.RECORDER_STOP, lambda request: self._done(control.stop()))
         self.serve(topics.RECORDER_DISCARD, lambda request: self._done(control.discard()))
-        self.serve(
-            topics.RECORDER_MARK, lambda request: self._done(control.mark(bool(request.data)))
-        )
+        self.serve(topics.RECORDER_MARK, lambda request: self._mark(bool(request.data)))
         self.serve(topics.RECORDER_RELABEL, lambda request: self._done(control.relabel()))
         self.listen(topics.BUTTON, forms.WORDS, self._pressed)
 
