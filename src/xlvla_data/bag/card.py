@@ -26,8 +26,7 @@ class EpisodeCard:
 
     Args:
         name: of its folder.
-        state: 'recording' while it is written, and for ever where its recorder was killed and
-            nobody repaired it.
+        state: 'recording' while it is written, and until the repair where its recorder was killed.
         task: name of the simulated task; '' where none is known.
         instruction: the task instruction.
         hands: by side.

@@ -157,7 +157,7 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors, which nobody expects in a bag."""
+    """Without anchors, which rosbag2 does not write."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

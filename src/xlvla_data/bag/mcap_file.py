@@ -32,7 +32,7 @@ from xlvla_data.bag.layout import MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING, Ba
 
 MAGIC = b"\x89MCAP0\r\n"
 LIBRARY = "xlvla"
-"""Who wrote a file, as its header says."""
+"""The writer's name in a file's header."""
 
 MESSAGE = struct.Struct("<BQHIQQ")
 """What precedes a message's data: opcode, length, channel, sequence, log time, publish time."""

@@ -1,4 +1,4 @@
-"""Which files a bag is made of: rosbag2 splits long recordings, compresses files, and people rename
+"""The files of a bag: rosbag2 splits long recordings and compresses files, and operators rename
 folders.
 """
 
@@ -92,7 +92,7 @@ def _named(folder: Path) -> list[str]:
 
 
 def _of_one_name(folder: Path, there: dict[str, Path]) -> list[Path]:
-    """The files of one bag by their numbers, where nothing says which they are."""
+    """The files of one bag by their numbers, where `metadata.yaml` does not name them."""
     groups: dict[str, list[tuple[int, Path]]] = {}
     for name, path in there.items():
         match = _NUMBERED.fullmatch(name)

@@ -19,7 +19,7 @@ FORMAT = b"rgb8; jpeg compressed bgr8\0"
 
 STAMP_BYTES = 8
 LARGE_BYTES = 100_000
-"""A picture of so many bytes is fingerprinted by some of them."""
+"""From this size on a picture is fingerprinted by some of its bytes."""
 
 _SIZE = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")

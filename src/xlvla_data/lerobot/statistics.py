@@ -34,7 +34,7 @@ def of_vector(values: np.ndarray) -> Stats:
 
 
 class Glimpses:
-    """Pictures, of which a few pixels are kept as they are gone through.
+    """Pictures, of which a few pixels are kept while they are iterated.
 
     Attributes:
         seen: every `EVERY`-th pixel of each picture [H / 4, W / 4, 3].

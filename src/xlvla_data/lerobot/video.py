@@ -42,7 +42,7 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
 
 @dataclass(frozen=True)
 class Clip:
-    """Some pictures of a video, decoded as they are gone through.
+    """Some pictures of a video, decoded while they are iterated.
 
     Args:
         start_s: time of the first picture in the video.
@@ -72,7 +72,7 @@ class Clip:
 
     def __getitem__(self, chosen: slice) -> Clip:
         if chosen.start or chosen.stop is not None:
-            raise NotImplementedError("a clip is gone through from its beginning: clip[::step]")
+            raise NotImplementedError("a clip is iterated from its beginning: clip[::step]")
         return replace(self, step=self.step * (chosen.step or 1))
 
 

@@ -95,7 +95,7 @@ def _spread(episodes: Sequence[Stored], most: int) -> list[Stored]:
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
-    """At most so many indices into a list of `count`, evenly spaced from the first to the last."""
+    """At most `most` indices into a list of `count`, evenly spaced from the first to the last."""
     return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
