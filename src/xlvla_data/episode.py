@@ -1,4 +1,4 @@
-"""One demonstration: pictures, commands and measurements at 20 Hz, and what it was."""
+"""One demonstration: pictures, commands and measurements at 20 Hz, and its description."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from xlvla.types import Part, Side
 
 
 class Pictures(Protocol):
-    """RGB uint8 [H, W, 3] in order: a list in memory, or a video that is decoded as it is gone
-    through.
+    """RGB uint8 [H, W, 3] in order: a list in memory, or a video that is decoded while it is
+    iterated.
     """
 
     def __len__(self) -> int: ...
@@ -27,15 +27,18 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class EpisodeInfo:
-    """What an episode is; `hands` by side, `joints` by side and part in the order of the columns.
+    """Description of an episode.
 
     Args:
+        hands: by side.
+        joints: names by side and part, in the order of the columns.
+        rate_hz: frames per second.
         seed: of a simulated episode; -1 where there was none.
         success: None where it was not marked.
         verdict: green, yellow or red, as recorded; '' where there is none.
-        session: of the recording it was made from; '' where it is none.
-        recording: the same recording's name in its session.
-        source: hash of what it was made of; '' where it is unknown.
+        session: of the recording it was made from; '' where it was made from none.
+        recording: name of that recording in its session.
+        source: hash of the data it was made from; '' where it is unknown.
     """
 
     task: str
@@ -54,9 +57,7 @@ class EpisodeInfo:
 
 @dataclass(frozen=True)
 class Column:
-    """Something else that was recorded per frame: [F, n], float32 or int64, with a name for each of
-    the n.
-    """
+    """Further numbers of every frame: [F, n], float32 or int64, with a name for each of the n."""
 
     values: np.ndarray
     names: tuple[str, ...]
@@ -72,7 +73,7 @@ class Episode:
             observation f.
         measured: measured positions [F, J] rad by side and part at the time of observation f.
         latent: latent of each hand's action [F, 32] by side.
-        others: what else there is by feature: forces, the operator's hands, stamps.
+        others: further columns by feature: forces, the operator's hands, stamps.
     """
 
     info: EpisodeInfo

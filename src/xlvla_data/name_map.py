@@ -106,7 +106,7 @@ def names_of(document: Mapping[str, Any], source: str) -> Names:
 
 
 def read_map(path: Path | None, **chosen: Mapping[str, str] | str) -> Names:
-    """The map in a file, None for none, with what was chosen instead."""
+    """The map in a file, None for none; fields given here replace those of the file."""
     document: Any = {}
     if path is not None:
         try:

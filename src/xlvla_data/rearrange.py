@@ -1,4 +1,4 @@
-"""Episodes of some data sets as other data sets: merged, chosen, split; videos are linked, never
+"""Episodes of some data sets as other data sets: merged, selected, split; videos are linked, never
 encoded again.
 """
 

@@ -49,8 +49,8 @@ class CameraStream:
 
 @dataclass(frozen=True)
 class SelectedImages:
-    """Some pictures of a camera in order, the same one several times where `index` [F] says so;
-    decoded as they are gone through.
+    """Pictures of a camera in order, by their numbers `index` [F], which may repeat; decoded while
+    they are iterated.
     """
 
     stream: CameraStream

@@ -1,4 +1,4 @@
-"""Which episodes are meant: by hand, task, verdict and success."""
+"""Selects episodes by hand, task, verdict and success."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def parse(hands: str = "", tasks: str = "", verdict: str = "", success: str = ""
 
 
 def find(folders: Iterable[Path], selection: Selection) -> list[Stored]:
-    """The episodes meant, of data sets or folders of them; raises XlvlaError where there is
+    """The selected episodes of data sets, or of folders of them; raises XlvlaError where there is
     none.
     """
     every: list[Stored] = []

@@ -84,7 +84,7 @@ class Stored:
 
     @property
     def source(self) -> str:
-        """Hash of what it was made of; '' where it is unknown."""
+        """Hash of the data it was made from; '' where it is unknown."""
         return self.row.row.get("source") or ""
 
     @property

@@ -1,4 +1,4 @@
-"""What episodes there are, in figures."""
+"""Figures on the episodes there are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def groups(episodes: Sequence[Stored]) -> list[Group]:
 
 
 def pair(stored: Stored) -> str:
-    """An episode's hands in a word: one where both are the same."""
+    """An episode's hands as one name: 'xhand', or 'xhand+inspire' where they differ."""
     hands = dict.fromkeys(stored.hands[side] for side in sorted(stored.hands))
     return "+".join(hands) or "unknown"
 

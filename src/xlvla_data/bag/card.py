@@ -26,24 +26,25 @@ class EpisodeCard:
 
     Args:
         name: of its folder.
-        state: 'recording' while it is written, and for ever where its recorder was killed and
-            nobody repaired it.
+        state: 'recording' while it is written, and until the repair where its recorder was killed.
         task: name of the simulated task; '' where none is known.
         instruction: the task instruction.
         hands: by side.
         joints: names by side and part, in the order of the catalogue.
-        rates_hz: what the rig promises of topics' rates.
-        rig: the rig's document, `rig_hash` its short SHA-256.
+        rates_hz: rates that the rig specifies, by topic.
+        rig: the rig's document.
+        rig_hash: its short SHA-256.
         codec: hash of the codec whose latents are in the bag.
         simulated: stamps are simulated time, log times are not.
         seed: of the simulated episode.
         success: None where it was not marked.
         verdict: 'green', 'yellow' or 'red'; '' before it was judged.
-        findings: a line for whatever was found.
+        findings: the verdict's issues, a line each.
         figures: what was measured, by stream.
         began_ns, ended_ns: log times; 0 while it is recorded.
         duration_s: by the stamps.
         why: what ended it.
+        version: of xlvla, that recorded it.
     """
 
     name: str
@@ -79,28 +80,34 @@ def read_episode_card(folder: Path) -> EpisodeCard:
         document = json.loads(path.read_text())
     except FileNotFoundError:
         raise XlvlaError(f"{folder} is no recorded episode: it has no {CARD}") from None
-    except (ValueError, RecursionError) as error:  # no JSON, or no text
+    # No JSON, or no text
+    except (ValueError, RecursionError) as error:
         raise XlvlaError(f"{path} is not valid JSON: {plain(error, 120)}") from None
     except OSError as error:
         raise XlvlaError(f"{path} cannot be read: {error.strerror or error}") from None
     if not isinstance(document, dict):
         raise XlvlaError(f"{path} holds no episode: expected a mapping, got {plain(document, 40)}")
+    # Fields of later versions are ignored
     known = set(EpisodeCard.__dataclass_fields__)
-    card, faults = build(
-        EpisodeCard, {key: value for key, value in document.items() if key in known}, "episode"
-    )
+    fields = {key: value for key, value in document.items() if key in known}
+    card, faults = build(EpisodeCard, fields, "episode")
     if card is None or faults:
         raise XlvlaError(f"{path}: {'; '.join(faults)}")
-    named = [name for parts in card.joints.values() for names in parts.values() for name in names]
-    if not all(isinstance(name, str) for name in named):
-        raise XlvlaError(
-            f"{path}: joints have names, and not all of these are: {plain(named, 120)}"
-        )
-    if missing := [
-        f"{side} {part}"
-        for side, parts in card.joints.items()
-        for part in PARTS
-        if part not in parts
-    ]:
-        raise XlvlaError(f"{path}: joints of {', '.join(missing)} are missing")
+    _check_joints(card, path)
     return card
+
+
+def _check_joints(card: EpisodeCard, path: Path) -> None:
+    """Raises XlvlaError where a joint has no name, or a part is missing."""
+    names: list[Any] = []
+    missing: list[str] = []
+    for side, parts in card.joints.items():
+        for joints in parts.values():
+            names += joints
+        missing += [f"{side} {part}" for part in PARTS if part not in parts]
+    if not all(isinstance(name, str) for name in names):
+        raise XlvlaError(
+            f"{path}: joints have names, and not all of these are: {plain(names, 120)}"
+        )
+    if missing:
+        raise XlvlaError(f"{path}: joints of {', '.join(missing)} are missing")

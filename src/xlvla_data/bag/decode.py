@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
 START = 4
-"""Bytes before what a message says; numbers are aligned from there on, and little-endian on the
-machines ROS runs on.
+"""Bytes of CDR's header, before a message's first field; numbers are aligned from there on, and
+little-endian on the machines ROS runs on.
 """
 
 _TIME = struct.Struct("<iI")
 _LENGTH = struct.Struct("<I")
+_DOUBLE_BYTES = 8
 
 STAMPED = {
     "std_msgs/msg/Header",
@@ -45,16 +46,18 @@ def header_ns(kind: str, data: bytes) -> int | None:
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:
-    """The text whose length stands at or after `at`, and where it ends."""
+    """The text whose length is at or after `at`, and where it ends."""
     at += -at % 4
     (length,) = _LENGTH.unpack_from(data, at)
-    end = at + _LENGTH.size + length
-    return data[at + _LENGTH.size : end - 1].decode(errors="replace"), end
+    begin = at + _LENGTH.size
+    end = begin + length
+    # Without the zero at its end
+    return data[begin : end - 1].decode(errors="replace"), end
 
 
 class Positions:
-    """Positions of JointStates without decoding the rest: a recorder looks at a thousand of them a
-    second.
+    """Reads the positions of JointStates without decoding the rest: a recorder gets a thousand of
+    them a second.
 
     Attributes:
         names: of the newest message.
@@ -62,35 +65,41 @@ class Positions:
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
+        # Bytes from the stamp to the positions, which are the same in every message of a stream,
+        # and where the positions begin and end
         self._head = b""
-        self._at = 0
+        self._begin = 0
         self._end = 0
 
     def __call__(self, data: bytes) -> np.ndarray:
         """Positions [J] of a serialised JointState, in its own order; [0] where it has none."""
         if not self._head or not data.startswith(self._head, START + _TIME.size):
             self._learn(data)
-        return np.frombuffer(data, "<f8", (self._end - self._at) // 8, self._at)
+        count = (self._end - self._begin) // _DOUBLE_BYTES
+        return np.frombuffer(data, "<f8", count, self._begin)
 
     def _learn(self, data: bytes) -> None:
-        """Where positions stand behind these names; what stands before them is the same in every
-        message of a stream.
-        """
+        """Learns a stream's names, and where its positions are behind them."""
         _, at = read_text(data, START + _TIME.size)
-        at += -at % 4
-        (count,) = _LENGTH.unpack_from(data, at)
+        count, at = _read_length(data, at)
         names = list[str]()
-        at = at + _LENGTH.size
         for _ in range(count):
             name, at = read_text(data, at)
             names.append(name)
-        at += -at % 4
-        (count,) = _LENGTH.unpack_from(data, at)
-        end = at + _LENGTH.size
+        count, head_end = _read_length(data, at)
         self.names = tuple(names)
-        self._head = data[START + _TIME.size : end]
-        self._at = end + (START - end) % 8 if count else 0
-        self._end = self._at + 8 * count
+        self._head = data[START + _TIME.size : head_end]
+        self._begin = 0
+        if count:
+            self._begin = head_end + (START - head_end) % _DOUBLE_BYTES
+        self._end = self._begin + _DOUBLE_BYTES * count
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    """The length of a sequence, which is at or after `at`, and where it ends."""
+    at += -at % 4
+    (count,) = _LENGTH.unpack_from(data, at)
+    return count, at + _LENGTH.size
 
 
 class Decoder:
@@ -107,8 +116,7 @@ class Decoder:
             if topic.type not in self._types.types:
                 self._learn(topic)
             return self._types.deserialize_cdr(data, topic.type)
-        # The library's code is made for each type, and fails in as many ways on what is cut off or
-        # damaged
+        # The library generates code for each type, which raises all kinds of errors on damaged data
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise XlvlaError(
@@ -119,8 +127,8 @@ class Decoder:
     def _learn(self, topic: BagTopic) -> None:
         from rosbags.typesys import get_types_from_msg
 
+        """Registers a topic's type, and those it is made of."""
         known = self._types.types
         definitions = get_types_from_msg(topic.definition, topic.type)
-        self._types.register(
-            {kind: fields for kind, fields in definitions.items() if kind not in known}
-        )
+        new = {kind: fields for kind, fields in definitions.items() if kind not in known}
+        self._types.register(new)

@@ -33,14 +33,9 @@ class Definition:
 
 def described(name: str, kind: str, qos: Qos) -> BagTopic:
     """A topic of a bag, of an installed type."""
-    found = definition(kind)
-    return BagTopic(
-        name,
-        kind,
-        found.text,
-        found.hash,
-        yaml.safe_dump([qos.document()], sort_keys=False).strip(),
-    )
+    described_type = definition(kind)
+    profiles = yaml.safe_dump([qos.document()], sort_keys=False).strip()
+    return BagTopic(name, kind, described_type.text, described_type.hash, profiles)
 
 
 @cache
@@ -50,10 +45,9 @@ def definition(kind: str) -> Definition:
     """
     texts: dict[str, str] = {}
     _collect(kind, texts)
-    first, *others = texts
-    text = texts[first] + "".join(
-        f"\n{_RULER}\nMSG: {_short(other)}\n{texts[other]}" for other in others
-    )
+    text = texts.pop(kind)
+    for other, other_text in texts.items():
+        text += f"\n{_RULER}\nMSG: {_short(other)}\n{other_text}"
     return Definition(text, _hash(kind))
 
 
@@ -62,36 +56,40 @@ def _collect(kind: str, texts: dict[str, str]) -> None:
     text = _file(kind, "msg").read_text()
     texts[kind] = text
     package = kind.split("/")[0]
-    for name in _FIELD.findall(re.sub(r"#.*", "", text)):
+    without_comments = re.sub(r"#.*", "", text)
+    for name in _FIELD.findall(without_comments):
+        if _PRIMITIVE.match(name):
+            continue
         full = _full(name, package)
-        if not _PRIMITIVE.match(name) and full not in texts:
+        if full not in texts:
             _collect(full, texts)
 
 
 def _full(name: str, package: str) -> str:
     """`Header` or `std_msgs/Header` in its package as `std_msgs/msg/Header`."""
     parts = name.split("/")
-    return f"{parts[0] if len(parts) > 1 else package}/msg/{parts[-1]}"
+    if len(parts) > 1:
+        package = parts[0]
+    return f"{package}/msg/{parts[-1]}"
 
 
 def _short(kind: str) -> str:
+    """`std_msgs/msg/Header` as `std_msgs/Header`."""
     package, _, name = kind.split("/")
     return f"{package}/{name}"
 
 
 def _hash(kind: str) -> str:
+    """RIHS01 hash of an installed type; '' where the installation has none."""
     try:
-        described = json.loads(_file(kind, "json").read_text())
-    except XlvlaError:  # before ROS 2 Iron
+        description = json.loads(_file(kind, "json").read_text())
+    # Before ROS 2 Iron
+    except XlvlaError:
         return ""
-    return next(
-        (
-            str(entry["hash_string"])
-            for entry in described["type_hashes"]
-            if entry["type_name"] == kind
-        ),
-        "",
-    )
+    for entry in description["type_hashes"]:
+        if entry["type_name"] == kind:
+            return str(entry["hash_string"])
+    return ""
 
 
 def _file(kind: str, suffix: str) -> Path:
@@ -100,8 +98,9 @@ def _file(kind: str, suffix: str) -> Path:
     """
     package, _, name = kind.split("/")
     module = importlib.util.find_spec(package)
-    origin = Path(module.origin).resolve() if module and module.origin else None
-    for prefix in origin.parents if origin else ():
-        if (path := prefix / "share" / package / "msg" / f"{name}.{suffix}").is_file():
-            return path
+    if module is not None and module.origin:
+        for prefix in Path(module.origin).resolve().parents:
+            path = prefix / "share" / package / "msg" / f"{name}.{suffix}"
+            if path.is_file():
+                return path
     raise XlvlaError(f"no definition of {kind}: is the message package '{package}' installed?")

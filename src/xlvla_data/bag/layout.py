@@ -27,8 +27,12 @@ FOREVER = {"sec": 9223372036, "nsec": 854775807}
 
 @dataclass(frozen=True)
 class Qos:
-    """How a topic is offered: the newest `depth` messages, whether lost ones are sent again,
-    whether late readers get them.
+    """Quality of service of a publisher.
+
+    Args:
+        depth: how many of the newest messages are kept.
+        reliable: lost messages are sent again.
+        latched: later subscribers get the messages kept.
     """
 
     depth: int
@@ -36,6 +40,7 @@ class Qos:
     latched: bool
 
     def document(self) -> dict[str, Any]:
+        """As rosbag2 stores it."""
         return {
             "history": "keep_last",
             "depth": self.depth,
@@ -51,8 +56,13 @@ class Qos:
 
 @dataclass(frozen=True)
 class BagTopic:
-    """A topic of a bag: its name, its type ('sensor_msgs/msg/JointState') with definition and hash,
-    and how it was offered, as YAML.
+    """A topic of a bag.
+
+    Args:
+        type: as 'sensor_msgs/msg/JointState'.
+        definition: text of the type and of those it is made of.
+        type_hash: RIHS01 hash of the type; '' where it is unknown.
+        qos: YAML of its publishers' quality of service.
     """
 
     name: str
@@ -78,8 +88,11 @@ def mcap_path(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What `metadata.yaml` says of one file of a bag: its name, messages by topic, log times of the
-    first and the last message.
+    """A file of a bag in `metadata.yaml`.
+
+    Args:
+        counts: messages by topic.
+        first_ns, last_ns: log times of the first and the last message.
     """
 
     name: str
@@ -95,29 +108,31 @@ class FileFacts:
 def information(
     files: Sequence[FileFacts], topics: Sequence[BagTopic], distro: str
 ) -> dict[str, Any]:
-    """What `metadata.yaml` says of a bag, without its outermost key."""
+    """The contents of `metadata.yaml`, without the outermost key."""
     with_messages = [file for file in files if file.total]
     first_ns = min((file.first_ns for file in with_messages), default=0)
     last_ns = max((file.last_ns for file in with_messages), default=0)
     counts = Counter[str]()
     for file in files:
         counts.update(file.counts)
+    topics_with_count: list[dict[str, Any]] = []
+    for topic in topics:
+        entry = {"topic_metadata": topic.document(), "message_count": counts[topic.name]}
+        topics_with_count.append(entry)
+    file_entries: list[dict[str, Any]] = []
+    for file in files:
+        span = _span(file.first_ns, file.last_ns)
+        file_entries.append({"path": file.name, **span, "message_count": file.total})
     return {
         "version": VERSION,
         "storage_identifier": STORAGE,
         **_span(first_ns, last_ns),
         "message_count": counts.total(),
-        "topics_with_message_count": [
-            {"topic_metadata": topic.document(), "message_count": counts[topic.name]}
-            for topic in topics
-        ],
+        "topics_with_message_count": topics_with_count,
         "compression_format": "",
         "compression_mode": "",
         "relative_file_paths": [file.name for file in files],
-        "files": [
-            {"path": file.name, **_span(file.first_ns, file.last_ns), "message_count": file.total}
-            for file in files
-        ],
+        "files": file_entries,
         "custom_data": None,
         "ros_distro": distro,
     }
@@ -142,7 +157,7 @@ def as_yaml(document: Mapping[str, Any]) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors, which nobody expects in a bag."""
+    """Without anchors, which rosbag2 does not write."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

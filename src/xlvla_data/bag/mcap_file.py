@@ -32,13 +32,19 @@ from xlvla_data.bag.layout import MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING, Ba
 
 MAGIC = b"\x89MCAP0\r\n"
 LIBRARY = "xlvla"
-"""Who wrote a file, as its header says."""
+"""The writer's name in a file's header."""
 
 MESSAGE = struct.Struct("<BQHIQQ")
 """What precedes a message's data: opcode, length, channel, sequence, log time, publish time."""
 
-MESSAGE_FIELDS = MESSAGE.size - 9
+RECORD_HEAD_BYTES = 9
+"""Of a record's opcode and length."""
+
+MESSAGE_FIELDS = MESSAGE.size - RECORD_HEAD_BYTES
 """Bytes of a message record before its data, without opcode and length."""
+
+_CRC = struct.Struct("<I")
+"""The checksum at the end of a footer."""
 
 
 class McapFile:
@@ -55,9 +61,12 @@ class McapFile:
         self._file = path.open("xb", buffering=0)
         self._ids = {topic.name: number for number, topic in enumerate(topics, 1)}
         self._schemas, self._channels = _describe(topics)
+        # Of the chunks written: where they are, and their messages by channel
         self._chunks: list[tuple[ChunkIndex, Counter[int]]] = []
+        # Of the chunk to be written: its records, and log time and place of the messages by channel
+        self._chunk = bytearray()
+        self._index: dict[int, list[tuple[int, int]]] = {}
         self.end = 0
-        self._begin_chunk()
         self._append(MAGIC + _bytes(Header(PROFILE, LIBRARY), *self._schemas, *self._channels))
 
     @property
@@ -71,7 +80,8 @@ class McapFile:
         """Log times of the first and the last message written; zeros where there is none."""
         indexes = [index for index, _ in self._chunks]
         first = min((index.message_start_time for index in indexes), default=0)
-        return first, max((index.message_end_time for index in indexes), default=0)
+        last = max((index.message_end_time for index in indexes), default=0)
+        return first, last
 
     def fileno(self) -> int:
         return self._file.fileno()
@@ -93,49 +103,76 @@ class McapFile:
         self._chunk += data
 
     def flush(self) -> None:
-        """Brings what was added to the disk; OSError where it cannot, and what was added since the
-        last flush is lost.
+        """Writes what was added to the disk, as a chunk and the index of its messages.
+
+        Raises:
+            OSError: it cannot be written; what was added since the last flush is lost.
         """
         chunk = bytes(self._chunk)
         index = self._index
-        self._begin_chunk()
+        self._chunk = bytearray()
+        self._index = {}
         if not index:
             return
-        times = [log_ns for entries in index.values() for log_ns, _ in entries]
-        data = lz4.frame.compress(chunk)
-        record = Chunk("lz4", data, max(times), min(times), zlib.crc32(chunk), len(chunk))
-        start = self.end
-        made = RecordBuilder()
-        record.write(made)
-        length = made.count
-        offsets = dict[int, int]()
-        for channel, entries in index.items():
-            offsets[channel] = start + made.count
-            MessageIndex(channel, sorted(entries)).write(made)
-        ends = (record.message_end_time, made.count - length, offsets, record.message_start_time)
-        self._append(made.end())
-        counts = Counter({channel: len(entries) for channel, entries in index.items()})
-        self._chunks.append(
-            (ChunkIndex(length, start, "lz4", len(data), *ends, len(chunk)), counts)
+        first_ns = min(log_ns for entries in index.values() for log_ns, _ in entries)
+        last_ns = max(log_ns for entries in index.values() for log_ns, _ in entries)
+        compressed = lz4.frame.compress(chunk)
+        record = Chunk(
+            compression="lz4",
+            data=compressed,
+            message_start_time=first_ns,
+            message_end_time=last_ns,
+            uncompressed_crc=zlib.crc32(chunk),
+            uncompressed_size=len(chunk),
         )
+        start = self.end
+        builder = RecordBuilder()
+        record.write(builder)
+        chunk_length = builder.count
+        offsets: dict[int, int] = {}
+        counts = Counter[int]()
+        for channel, entries in index.items():
+            offsets[channel] = start + builder.count
+            counts[channel] = len(entries)
+            MessageIndex(channel, sorted(entries)).write(builder)
+        chunk_index = ChunkIndex(
+            chunk_length=chunk_length,
+            chunk_start_offset=start,
+            compression="lz4",
+            compressed_size=len(compressed),
+            message_start_time=first_ns,
+            message_end_time=last_ns,
+            message_index_length=builder.count - chunk_length,
+            message_index_offsets=offsets,
+            uncompressed_size=len(chunk),
+        )
+        self._append(builder.end())
+        self._chunks.append((chunk_index, counts))
 
     def close(self, notes: Callable[[], Metadata]) -> None:
         """Writes the summary that makes a bag quick to open, with `notes` on what is in it; without
         a flush what was added is lost.
 
-        Where there is no room for it the last chunks make way. OSError where even that does not
-        help.
+        Where there is no space for it, the last chunks are dropped.
+
+        Raises:
+            OSError: not even that makes enough space.
         """
         try:
-            while True:
-                try:
-                    return self._append(self._ending(notes()))
-                except OSError:
-                    if not self._chunks:
-                        raise
-                    self._drop_chunk()
+            while not self._ended(notes):
+                self._drop_chunk()
         finally:
             self._file.close()
+
+    def _ended(self, notes: Callable[[], Metadata]) -> bool:
+        """Writes the summary; False where there is no space and a chunk can be dropped."""
+        try:
+            self._append(self._ending(notes()))
+        except OSError:
+            if not self._chunks:
+                raise
+            return False
+        return True
 
     def _drop_chunk(self) -> None:
         index, _ = self._chunks.pop()
@@ -143,13 +180,14 @@ class McapFile:
         self._cut()
 
     def _written(self) -> Counter[int]:
-        return sum((counts for _, counts in self._chunks), Counter[int]())
-
-    def _begin_chunk(self) -> None:
-        self._chunk = bytearray()
-        self._index = dict[int, list[tuple[int, int]]]()
+        """Messages written, by channel."""
+        written = Counter[int]()
+        for _, counts in self._chunks:
+            written.update(counts)
+        return written
 
     def _append(self, data: bytes) -> None:
+        """Forces bytes to the disk; cuts the file back where they do not fit."""
         view = memoryview(data)
         try:
             while view:
@@ -165,60 +203,76 @@ class McapFile:
         self._file.seek(self.end)
 
     def _ending(self, notes: Metadata) -> bytes:
-        """Everything after the last chunk."""
-        before = _bytes(notes)
-        indexed = [MetadataIndex(self.end, len(before), notes.name)]
-        chunks = [index for index, _ in self._chunks]
-        before += _bytes(DataEnd(0))
-        start = self.end + len(before)
-        offset = 0
-        body = b""
-        offsets = list[SummaryOffset]()
-        for group in (self._schemas, self._channels, [self._statistics()], chunks, indexed):
-            made = _bytes(*group)
-            if made:
-                offsets.append(SummaryOffset(made[0], start + offset, len(made)))
-            body = body + made
-            offset = offset + len(made)
-        body += _bytes(*offsets)
-        footer = _bytes(Footer(start, start + offset, 0))
-        checksum = zlib.crc32(footer[:-4], zlib.crc32(body))
-        return before + body + footer[:-4] + struct.pack("<I", checksum) + MAGIC
+        """Everything after the last chunk: notes, the end of the data, summary and footer."""
+        notes_record = _bytes(notes)
+        notes_index = MetadataIndex(self.end, len(notes_record), notes.name)
+        data_end = _bytes(DataEnd(0))
+        summary_start = self.end + len(notes_record) + len(data_end)
+
+        # The summary: groups of records of one kind, then where each group begins
+        groups: list[Sequence[McapRecord]] = [
+            self._schemas,
+            self._channels,
+            [self._statistics()],
+            [index for index, _ in self._chunks],
+            [notes_index],
+        ]
+        summary = b""
+        offsets: list[SummaryOffset] = []
+        for group in groups:
+            records = _bytes(*group)
+            if records:
+                opcode = records[0]
+                group_start = summary_start + len(summary)
+                offsets.append(SummaryOffset(opcode, group_start, len(records)))
+            summary += records
+        offsets_start = summary_start + len(summary)
+        summary += _bytes(*offsets)
+
+        # The checksum is of the summary and of the footer up to the checksum
+        footer = _bytes(Footer(summary_start, offsets_start, 0))[: -_CRC.size]
+        checksum = zlib.crc32(footer, zlib.crc32(summary))
+        return notes_record + data_end + summary + footer + _CRC.pack(checksum) + MAGIC
 
     def _statistics(self) -> Statistics:
-        written, (first_ns, last_ns) = self._written(), self.span_ns
-        sizes = {
-            "schema_count": len(self._schemas),
-            "channel_count": len(self._channels),
-            "chunk_count": len(self._chunks),
-        }
-        times = {"message_start_time": first_ns, "message_end_time": last_ns}
-        counts = {"message_count": written.total(), "channel_message_counts": dict(written)}
-        return Statistics(attachment_count=0, metadata_count=1, **sizes, **times, **counts)
+        written = self._written()
+        first_ns, last_ns = self.span_ns
+        return Statistics(
+            attachment_count=0,
+            channel_count=len(self._channels),
+            channel_message_counts=dict(written),
+            chunk_count=len(self._chunks),
+            message_count=written.total(),
+            message_end_time=last_ns,
+            message_start_time=first_ns,
+            metadata_count=1,
+            schema_count=len(self._schemas),
+        )
 
 
 def _describe(topics: Sequence[BagTopic]) -> tuple[list[Schema], list[Channel]]:
-    kinds = {topic.type: topic.definition for topic in topics}
-    schemas = [
-        Schema(number, text.encode(), SCHEMA_ENCODING, kind)
-        for number, (kind, text) in enumerate(kinds.items(), 1)
-    ]
-    numbers = {schema.name: schema.id for schema in schemas}
-    channels = [
-        Channel(
-            number,
-            topic.name,
-            MESSAGE_ENCODING,
-            {"offered_qos_profiles": topic.qos, "topic_type_hash": topic.type_hash},
-            numbers[topic.type],
+    """A schema for each type, and a channel for each topic, both numbered from 1."""
+    definitions = {topic.type: topic.definition for topic in topics}
+    schemas: list[Schema] = []
+    schema_ids: dict[str, int] = {}
+    for number, (kind, text) in enumerate(definitions.items(), 1):
+        schemas.append(Schema(id=number, name=kind, encoding=SCHEMA_ENCODING, data=text.encode()))
+        schema_ids[kind] = number
+    channels: list[Channel] = []
+    for number, topic in enumerate(topics, 1):
+        channel = Channel(
+            id=number,
+            topic=topic.name,
+            message_encoding=MESSAGE_ENCODING,
+            metadata={"offered_qos_profiles": topic.qos, "topic_type_hash": topic.type_hash},
+            schema_id=schema_ids[topic.type],
         )
-        for number, topic in enumerate(topics, 1)
-    ]
+        channels.append(channel)
     return schemas, channels
 
 
 def _bytes(*records: McapRecord) -> bytes:
-    made = RecordBuilder()
+    builder = RecordBuilder()
     for record in records:
-        record.write(made)
-    return made.end()
+        record.write(builder)
+    return builder.end()

@@ -1,4 +1,4 @@
-"""Which files a bag is made of: rosbag2 splits long recordings, compresses files, and people rename
+"""The files of a bag: rosbag2 splits long recordings and compresses files, and operators rename
 folders.
 """
 
@@ -25,21 +25,21 @@ def parts(folder: Path) -> list[Path]:
     """
     there = _there(folder)
     if not there:
-        other = (
-            "an sqlite3 bag: `ros2 bag convert` makes an MCAP file of it"
-            if any(folder.glob("*.db3*"))
-            else "no bag"
-        )
+        other = "no bag"
+        if any(folder.glob("*.db3*")):
+            other = "an sqlite3 bag: `ros2 bag convert` makes an MCAP file of it"
         raise XlvlaError(f"{folder} is {other}: it has no {mcap_path(folder).name}")
     named = _named(folder)
     missing = [name for name in named if name not in there]
     if named and not missing:
-        if more := sorted(set(there) - set(named)):
+        more = sorted(set(there) - set(named))
+        if more:
             raise XlvlaError(
                 f"{folder} has {', '.join(more)}, which its {METADATA} does not name: move what "
                 "does not belong to it away"
             )
         return [there[name] for name in named]
+    # As many files under other names were renamed with their folder
     if missing and len(named) != len(there):
         raise XlvlaError(
             f"{folder} lacks {', '.join(missing)}, which its {METADATA} names: a part of the "
@@ -49,25 +49,27 @@ def parts(folder: Path) -> list[Path]:
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """What `metadata.yaml` says; empty where it is not there, damaged or of another kind."""
+    """The contents of `metadata.yaml`; empty where it is missing, damaged or of another kind."""
     try:
         document = from_yaml((folder / METADATA).read_text())
         about = document["rosbag2_bagfile_information"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError):
         return {}
-    return about if isinstance(about, dict) else {}
+    if not isinstance(about, dict):
+        return {}
+    return about
 
 
 def _there(folder: Path) -> dict[str, Path]:
     """The MCAP files in a folder by their names without compression; of a file that is there twice,
     the one that is not compressed.
     """
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for suffix in ("", *PACKED):
         for path in sorted(folder.glob(f"[!.]*.mcap{suffix}")):
             if path.is_file():
-                found.setdefault(path.name.removesuffix(suffix), path)
-    return found
+                by_name.setdefault(path.name.removesuffix(suffix), path)
+    return by_name
 
 
 def _named(folder: Path) -> list[str]:
@@ -75,30 +77,35 @@ def _named(folder: Path) -> list[str]:
     compression.
     """
     listed = description(folder).get("relative_file_paths")
-    names = (
-        [Path(name).name for name in listed if isinstance(name, str)]
-        if isinstance(listed, list)
-        else []
-    )
-    for suffix in PACKED:
-        names = [name.removesuffix(suffix) for name in names]
-    return list(dict.fromkeys(names))
+    if not isinstance(listed, list):
+        return []
+    names: list[str] = []
+    for entry in listed:
+        if not isinstance(entry, str):
+            continue
+        name = Path(entry).name
+        for suffix in PACKED:
+            name = name.removesuffix(suffix)
+        if name not in names:
+            names.append(name)
+    return names
 
 
 def _of_one_name(folder: Path, there: dict[str, Path]) -> list[Path]:
-    """The files of one bag by their numbers, where nothing says which they are."""
+    """The files of one bag by their numbers, where `metadata.yaml` does not name them."""
     groups: dict[str, list[tuple[int, Path]]] = {}
     for name, path in there.items():
         match = _NUMBERED.fullmatch(name)
-        assert match  # `_there` finds no others
+        # `_there` returns no others
+        assert match
         groups.setdefault(match[1], []).append((int(match[2] or 0), path))
     if len(groups) > 1:
         raise XlvlaError(
             f"{folder} holds files of {len(groups)} bags ({', '.join(sorted(there))}): an episode "
             "is one bag in a folder of its own"
         )
-    ((name, files),) = groups.items()
-    files = sorted(files)
+    ((name, numbered),) = groups.items()
+    files = sorted(numbered)
     numbers = [number for number, _ in files]
     one_with_any_number = len(files) == 1 and name != folder.name
     if numbers != list(range(len(numbers))) and not one_with_any_number:

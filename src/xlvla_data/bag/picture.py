@@ -1,5 +1,5 @@
-"""Raw pictures as compressed ones, both serialised: what a camera that gives no JPEG is recorded
-as.
+"""Serialised raw pictures as serialised compressed ones: cameras that publish no JPEG are recorded
+as JPEG.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ KIND = "sensor_msgs/msg/CompressedImage"
 RAW_KIND = "sensor_msgs/msg/Image"
 QUALITY = 95
 FORMAT = b"rgb8; jpeg compressed bgr8\0"
-"""As image_transport says it."""
+"""As image_transport writes it."""
+
+STAMP_BYTES = 8
+LARGE_BYTES = 100_000
+"""From this size on a picture is fingerprinted by some of its bytes."""
 
 _SIZE = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
@@ -26,7 +30,7 @@ def pixels(data: bytes) -> tuple[np.ndarray, str]:
     """The pixels uint8 [H, W, 3] of a serialised Image, without a copy, and their encoding, rgb8 or
     bgr8.
     """
-    _, at = read_text(data, START + 8)
+    _, at = read_text(data, START + STAMP_BYTES)
     at += -at % 4
     height, width = _SIZE.unpack_from(data, at)
     encoding, at = read_text(data, at + _SIZE.size)
@@ -34,19 +38,19 @@ def pixels(data: bytes) -> tuple[np.ndarray, str]:
         raise XlvlaError(
             f"pictures with encoding '{encoding}' are not recorded: {' and '.join(_ENCODINGS)} are"
         )
-    at += 1  # is_bigendian
+    # is_bigendian is one byte
+    at += 1
     at += -at % 4
     step, length = _SIZE.unpack_from(data, at)
-    if (
-        not width * height
-        or step < 3 * width
-        or length != height * step
-        or at + _SIZE.size + length > len(data)
-    ):
+    begin = at + _SIZE.size
+    empty = not width * height
+    rows_fit = step >= 3 * width and length == height * step
+    cut_off = begin + length > len(data)
+    if empty or not rows_fit or cut_off:
         raise XlvlaError(
             f"a picture of {width}x{height} with rows of {step} bytes cannot have {length} bytes"
         )
-    rows = np.frombuffer(data, np.uint8, length, at + _SIZE.size).reshape(height, step)
+    rows = np.frombuffer(data, np.uint8, length, begin).reshape(height, step)
     return rows[:, : 3 * width].reshape(height, width, 3), encoding
 
 
@@ -54,25 +58,25 @@ def compressed(data: bytes, quality: int = QUALITY) -> bytes:
     """A serialised Image as a serialised CompressedImage with the same header."""
     import cv2
 
-    shown, encoding = pixels(data)
-    _, made = cv2.imencode(
-        ".jpg",
-        shown[..., ::-1] if encoding == "rgb8" else shown,
-        (cv2.IMWRITE_JPEG_QUALITY, quality),
-    )
-    _, header_end = read_text(data, START + 8)
-    parts = bytearray(data[:header_end])
-    for text in (FORMAT, made.tobytes()):
-        parts += bytes(-len(parts) % 4) + _LENGTH.pack(len(text)) + text
-    return bytes(parts)
+    picture, encoding = pixels(data)
+    # cv2 expects BGR
+    if encoding == "rgb8":
+        picture = picture[..., ::-1]
+    _, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    _, header_end = read_text(data, START + STAMP_BYTES)
+    message = bytearray(data[:header_end])
+    for field in (FORMAT, jpeg.tobytes()):
+        message += bytes(-len(message) % 4)
+        message += _LENGTH.pack(len(field))
+        message += field
+    return bytes(message)
 
 
 def fingerprint(data: bytes) -> int:
-    """The same for the same picture; what differs between two pictures of a camera differs in more
-    than one place in thirty.
-    """
+    """A number that is the same for the same picture."""
     import zlib
 
-    return zlib.crc32(
-        data if len(data) < 100_000 else np.frombuffer(data, np.uint8)[64::31].tobytes()
-    )
+    # Of a large picture some bytes are enough: noise changes all of it from one to the next
+    if len(data) >= LARGE_BYTES:
+        data = np.frombuffer(data, np.uint8)[64::31].tobytes()
+    return zlib.crc32(data)

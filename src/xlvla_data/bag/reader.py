@@ -25,11 +25,12 @@ class Message:
 
     Args:
         stamp_ns: its header's stamp; where it has none, the latest stamp of any message before it.
-        log_ns: when it came, by the system's clock; `sent_ns` when its writer sent it.
-        content: decoded, with the fields its type has, arrays as numpy's; bytes where raw messages
+        log_ns: when it came, by the system's clock.
+        sent_ns: when its publisher sent it.
+        content: decoded, with the fields of its type, arrays as numpy's; bytes where raw messages
             were asked for.
-        sequence: counts what its writer sent, so that a missing number is a lost message; 0 where
-            it is not known.
+        sequence: number that its publisher gave it, so that a missing one is a lost message; 0
+            where it is not known.
     """
 
     topic: str
@@ -44,8 +45,11 @@ class Bag:
     """A recorded episode on disk.
 
     Attributes:
-        parts: its files, in order, and `contents` what they say of themselves.
-        closed: every file ends as it should; `whole` says that `metadata.yaml` is there, too.
+        parts: its files, in order.
+        contents: topics and state of each file.
+        topics: by name.
+        closed: every file ends as it should.
+        whole: it is closed and has a `metadata.yaml`.
     """
 
     def __init__(self, folder: Path):
@@ -53,12 +57,13 @@ class Bag:
         self.parts = parts(folder)
         self.contents = [scan.look(part) for part in self.parts]
         self.topics: dict[str, BagTopic] = {}
-        for topic in (topic for contents in self.contents for topic in contents.topics.values()):
-            known = self.topics.setdefault(topic.name, topic)
-            if known.type != topic.type:
-                raise XlvlaError(
-                    f"{folder}: {topic.name} is of two types, {known.type} and {topic.type}"
-                )
+        for contents in self.contents:
+            for topic in contents.topics.values():
+                known = self.topics.setdefault(topic.name, topic)
+                if known.type != topic.type:
+                    raise XlvlaError(
+                        f"{folder}: {topic.name} is of two types, {known.type} and {topic.type}"
+                    )
         self.closed = all(contents.closed for contents in self.contents)
         self.whole = self.closed and (folder / METADATA).is_file()
 
@@ -94,16 +99,19 @@ class Bag:
                 )
             stamp_ns = _stamp(topic, message)
             newest_ns = max(newest_ns, stamp_ns or 0)
-            if topics is None or message.topic in topics:
-                content = message.data if raw else decoder(topic, message.data)
-                times = (
-                    newest_ns if stamp_ns is None else stamp_ns,
-                    message.log_ns,
-                    message.sent_ns,
-                )
-                yield Message(message.topic, *times, content, message.sequence)
+            if topics is not None and message.topic not in topics:
+                continue
+            yield Message(
+                topic=message.topic,
+                stamp_ns=newest_ns if stamp_ns is None else stamp_ns,
+                log_ns=message.log_ns,
+                sent_ns=message.sent_ns,
+                content=message.data if raw else decoder(topic, message.data),
+                sequence=message.sequence,
+            )
 
     def _raw(self) -> Iterator[scan.Raw]:
+        """The serialised messages of all files; raises XlvlaError behind one that is damaged."""
         for part, contents in zip(self.parts, self.contents, strict=True):
             losses = scan.Losses()
             for chunk in scan.messages(part, contents, losses):
@@ -116,6 +124,7 @@ class Bag:
 
 
 def _stamp(topic: BagTopic, message: scan.Raw) -> int | None:
+    """The header's stamp [ns]; None where the type has none."""
     try:
         return header_ns(topic.type, message.data)
     except struct.error:
@@ -130,23 +139,20 @@ def bags(folder: Path) -> list[Path]:
     """
     if (folder / CARD).is_file():
         return [folder]
-    return sorted(
-        path.parent
-        for pattern in (f"*/{CARD}", f"*/*/{CARD}")
-        for path in folder.glob(pattern)
-        if "discarded" not in path.parts
-    )
+    cards = [*folder.glob(f"*/{CARD}"), *folder.glob(f"*/*/{CARD}")]
+    return sorted(path.parent for path in cards if "discarded" not in path.parts)
 
 
 @contextmanager
 def kept_for_us(files: Sequence[Path]) -> Iterator[bool]:
-    """Keeps others from recording or repairing a bag meanwhile; whether that was possible."""
+    """Locks a bag's files, so that no other process records or repairs it meanwhile; yields whether
+    that was possible.
+    """
     with ExitStack() as stack:
         try:
             for path in files:
-                fcntl.flock(
-                    stack.enter_context(path.open("rb")).fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB
-                )
+                file = stack.enter_context(path.open("rb"))
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return

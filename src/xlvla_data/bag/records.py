@@ -13,40 +13,48 @@ from mcap.opcode import Opcode
 from xlvla_data.bag.mcap_file import MAGIC, MESSAGE_FIELDS
 
 HEAD = struct.Struct("<BQ")
-"""What precedes a record's contents: opcode and length."""
+"""Precedes a record's contents: opcode and length."""
 
 CHUNK_HEAD = struct.Struct("<QQQII")
 """A chunk's beginning: first and last log time, unpacked size, checksum, length of the name of the
 compression.
 """
 
+PACKED_SIZE = struct.Struct("<Q")
+"""Precedes a chunk's packed records, behind the name of the compression."""
+
 PRIVATE = 0x80
-"""Opcodes from here on are anybody's; those below are known."""
+"""Opcodes from here on are free for every writer."""
 
 MOST_BYTES = 1 << 32
 """No record is so long."""
 
 IN_A_ROW = 3
-"""So many records in a row are no coincidence."""
+"""This many records in a row are no coincidence."""
 
 BLOCK = 1 << 24
+"""Bytes that are searched at once."""
+
+LONGEST_COMPRESSION_NAME = len("zstd")
 
 _LENGTHS = {Opcode.FOOTER: 20, Opcode.DATA_END: 4}
+"""Bytes of records whose length is fixed."""
+
 _ENDS = (Opcode.DATA_END, Opcode.FOOTER)
 _CANDIDATE = re.compile(rb"(?=[\x03-\x0f].{4}\x00{4})", re.DOTALL)
-"""Where a record may begin; found also inside one another."""
+"""Where a record may begin; the look-ahead finds candidates inside one another, too."""
 
 
 class Records:
     """Goes through the records up to the end of the data.
 
-    Where something is no record, it looks for the next place where records follow each other.
+    Where there is no record, it looks for the next place where records follow each other.
 
     Attributes:
-        skipped: first byte and end of whatever was no record.
-        wrong_lengths: where chunks begin that are read although the length before them is wrong.
-        torn: from where on nothing follows, None where the file ends with a record; zeros at the
-            end are what a loss of power leaves.
+        skipped: first byte and end of every stretch that was no record.
+        wrong_lengths: where chunks begin that are read although their length is wrong.
+        torn: from where on there is no record; None where the file ends with a record, or with
+            zeros, as a loss of power leaves them.
     """
 
     def __init__(self, file: BinaryIO):
@@ -71,7 +79,8 @@ class Records:
             opcode, end = head
             if self._length_is_wrong(at, opcode, end):
                 following = self._next(at)
-                assert following is not None  # it lies before `end`
+                # `_length_is_wrong` found one before `end`
+                assert following is not None
                 self.skipped.append((at, following))
                 at = following
                 continue
@@ -93,8 +102,9 @@ class Records:
             return None
         opcode, length = HEAD.unpack(head)
         end = at + HEAD.size + length
-        known = 0 < opcode <= Opcode.DATA_END or opcode >= PRIVATE
-        if not known or length != _LENGTHS.get(opcode, length):
+        known = 0 < opcode <= Opcode.DATA_END
+        private = opcode >= PRIVATE
+        if not (known or private) or length != _LENGTHS.get(opcode, length):
             return None
         if opcode != Opcode.CHUNK and (length >= MOST_BYTES or end > self._size):
             return None
@@ -115,17 +125,24 @@ class Records:
         head = self._file.read(CHUNK_HEAD.size)
         if len(head) < CHUNK_HEAD.size:
             return None
-        *_, named = CHUNK_HEAD.unpack(head)
-        if named > len("zstd"):
+        *_, name_length = CHUNK_HEAD.unpack(head)
+        if name_length > LONGEST_COMPRESSION_NAME:
             return None
-        self._file.seek(named, os.SEEK_CUR)
-        size = self._file.read(8)
-        end = at + CHUNK_HEAD.size + named + len(size) + int.from_bytes(size, "little")
-        return end if len(size) == 8 and end <= self._size else None
+        self._file.seek(name_length, os.SEEK_CUR)
+        packed_size = self._file.read(PACKED_SIZE.size)
+        if len(packed_size) < PACKED_SIZE.size:
+            return None
+        (length,) = PACKED_SIZE.unpack(packed_size)
+        end = at + CHUNK_HEAD.size + name_length + PACKED_SIZE.size + length
+        if end > self._size:
+            return None
+        return end
 
     def _length_is_wrong(self, at: int, opcode: int, end: int) -> bool:
         """Whether records go on inside this one and not after it."""
-        if opcode in (Opcode.CHUNK, *_ENDS) or end == self._size or self._head(end) is not None:
+        if opcode in (Opcode.CHUNK, *_ENDS):
+            return False
+        if end == self._size or self._head(end) is not None:
             return False
         following = self._next(at)
         return following is not None and following < end
@@ -139,6 +156,7 @@ class Records:
             for match in _CANDIDATE.finditer(block):
                 if self._follows(at + match.start()):
                     return at + match.start()
+            # A head may lie across two blocks
             at += max(len(block) - HEAD.size + 1, 1)
         return None
 
@@ -158,6 +176,7 @@ class Records:
         return True
 
     def _end(self, at: int) -> None:
+        """Notes that the file is torn here, unless only zeros follow."""
         self._file.seek(at)
         while block := self._file.read(BLOCK):
             if block.strip(b"\0"):

@@ -24,18 +24,19 @@ from xlvla_data.bag.records import HEAD, Records
 from xlvla_data.bag.unpack import opened, unpacked
 
 FOOTER_BYTES = HEAD.size + 20
+CRC_BYTES = 4
 LOOSE = 1000
-"""So many messages outside chunks are handed on at once."""
+"""Messages outside chunks are yielded together, this many at once."""
 
 _FIELDS = struct.Struct("<HIQQ")
-"""What precedes a message's data in its record."""
+"""Precedes a message's data in its record: channel, sequence, log time, publish time."""
 
 _MISREAD = (McapError, struct.error, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A serialised message: when it came, when it was sent [ns]."""
+    """A serialised message, which came at `log_ns` and was sent at `sent_ns`."""
 
     topic: str
     data: bytes
@@ -46,13 +47,13 @@ class Raw:
 
 @dataclass
 class Contents:
-    """What a file says of itself.
+    """A file's topics and state.
 
     Attributes:
-        topics: by channel. What is told first counts.
+        topics: by channel; of two descriptions of one channel the first counts.
         library: who wrote it.
         closed: it ends as an MCAP file does.
-        expected: how many messages its summary counts; None where it has none that can be trusted.
+        expected: messages by its summary; None where there is no summary that can be trusted.
         encodings: of its messages and schemas.
     """
 
@@ -65,7 +66,7 @@ class Contents:
 
     @property
     def own(self) -> bool:
-        """Whether our recorder wrote it, which tells all topics before the first message."""
+        """Whether our recorder wrote it, which describes all topics before the first message."""
         return self.library == LIBRARY
 
     @property
@@ -74,7 +75,7 @@ class Contents:
         return self.encodings - {MESSAGE_ENCODING, SCHEMA_ENCODING}
 
     def see(self, opcode: int, body: bytes) -> str:
-        """Takes what a record says; what is wrong with it, '' for nothing."""
+        """Takes a record; returns what is wrong with it, '' where nothing is."""
         stream = ReadDataStream(io.BytesIO(body))
         try:
             if opcode == Opcode.HEADER:
@@ -88,32 +89,39 @@ class Contents:
         return ""
 
     def _see_schema(self, schema: Schema) -> str:
+        # Raises where it is no text
         schema.data.decode()
         known = self._schemas.setdefault(schema.id, schema)
         self.encodings.add(schema.encoding)
-        return "" if known == schema else f"the type {schema.name} is told twice, differently"
+        if known != schema:
+            return f"the type {schema.name} is told twice, differently"
+        return ""
 
     def _see_channel(self, channel: Channel) -> str:
         schema = self._schemas.get(channel.schema_id)
         if schema is None:
             return f"the type of {channel.topic} is not told"
         self.encodings.add(channel.message_encoding)
-        described = (
-            channel.metadata.get("topic_type_hash", ""),
-            channel.metadata.get("offered_qos_profiles", ""),
+        topic = BagTopic(
+            name=channel.topic,
+            type=schema.name,
+            definition=schema.data.decode(),
+            type_hash=channel.metadata.get("topic_type_hash", ""),
+            qos=channel.metadata.get("offered_qos_profiles", ""),
         )
-        topic = BagTopic(channel.topic, schema.name, schema.data.decode(), *described)
         known = self.topics.setdefault(channel.id, topic)
-        return "" if known == topic else f"{channel.topic} is told twice, differently"
+        if known != topic:
+            return f"{channel.topic} is told twice, differently"
+        return ""
 
 
 @dataclass
 class Losses:
-    """What of a file was not understood.
+    """What of a file could not be read.
 
     Attributes:
-        faults: what is damaged, how often.
-        torn: it ends in the midst of a record, and nothing comes after that.
+        faults: what is damaged, and how often.
+        torn: the file ends in the midst of a record.
     """
 
     faults: Counter[str] = field(default_factory=Counter[str])
@@ -121,94 +129,108 @@ class Losses:
 
     @property
     def lines(self) -> list[str]:
-        return [
-            f"{line} ({count} times)" if count > 1 else line for line, count in self.faults.items()
-        ]
+        """The faults, a line each; a new list."""
+        lines: list[str] = []
+        for fault, count in self.faults.items():
+            lines.append(f"{fault} ({count} times)" if count > 1 else fault)
+        return lines
 
 
 def look(path: Path) -> Contents:
-    """What a file says of itself: by its summary, else by its beginning, and where others wrote it
-    all of it is gone through.
+    """A file's topics and state: from its summary, else from its beginning; a file of another
+    writer without a summary is read to its end.
     """
     contents = Contents()
     with opened(path) as file:
-        for opcode, body in Records(file).from_(len(MAGIC)):
-            if opcode == Opcode.HEADER:
-                contents.see(opcode, body)
-            break
+        opcode, body = next(Records(file).from_(len(MAGIC)), (None, b""))
+        if opcode == Opcode.HEADER:
+            contents.see(opcode, body)
         _see_summary(file, contents)
-        if contents.topics:
-            return contents
-        for opcode, body in Records(file).from_(len(MAGIC)):
-            if opcode != Opcode.CHUNK:
-                contents.see(opcode, body)
-            elif contents.own:
-                break
-            elif (data := unpacked(body)) is not None:
-                for _ in _in_chunk(data, contents, Counter()):
-                    pass
+        if not contents.topics:
+            _see_records(file, contents)
     return contents
 
 
+def _see_records(file: BinaryIO, contents: Contents) -> None:
+    """Takes the topics from the records themselves."""
+    for opcode, body in Records(file).from_(len(MAGIC)):
+        if opcode != Opcode.CHUNK:
+            contents.see(opcode, body)
+            continue
+        if contents.own:
+            return
+        data = unpacked(body)
+        if data is not None:
+            # Other writers describe topics inside chunks; the messages are not wanted here
+            for _ in _in_chunk(data, contents, Counter()):
+                pass
+
+
 def messages(path: Path, contents: Contents, losses: Losses) -> Iterator[list[Raw]]:
-    """The messages of every whole chunk, in the order they came, and those outside chunks; what is
-    not read is told to `losses`.
+    """The messages of every whole chunk, in the order they came, and those outside chunks; what
+    cannot be read is noted in `losses`.
     """
-    loose: list[Raw] = []
     count = 0
     with opened(path) as file:
         records = Records(file)
-        for opcode, body in records.from_(len(MAGIC)):
-            if opcode == Opcode.MESSAGE:
-                loose += _message(body, 0, len(body), contents, losses.faults)
-                if len(loose) < LOOSE:
-                    continue
-            elif opcode != Opcode.CHUNK:
-                if fault := contents.see(opcode, body):
-                    losses.faults[fault] += 1
-                continue
-            elif (data := unpacked(body)) is None:
-                losses.faults["a chunk of messages is damaged"] += 1
-            else:
-                loose += _in_chunk(data, contents, losses.faults)
-            count += len(loose)
-            yield sorted(loose, key=lambda raw: raw.log_ns)
-            loose = []
-        count += len(loose)
-        yield sorted(loose, key=lambda raw: raw.log_ns)
-        losses.faults.update(
-            f"bytes {begin} to {end} are no records" for begin, end in records.skipped
-        )
-        losses.faults.update(
-            f"the length of a chunk at byte {at} is wrong" for at in records.wrong_lengths
-        )
+        for group in _groups(records, contents, losses.faults):
+            count += len(group)
+            yield sorted(group, key=lambda raw: raw.log_ns)
+        for begin, end in records.skipped:
+            losses.faults[f"bytes {begin} to {end} are no records"] += 1
+        for at in records.wrong_lengths:
+            losses.faults[f"the length of a chunk at byte {at} is wrong"] += 1
         losses.torn = records.torn is not None
         if losses.torn and contents.closed:
             losses.faults[f"nothing can be read from byte {records.torn} on"] += 1
-    if contents.expected not in (None, count):
+    if contents.expected is not None and contents.expected != count:
         losses.faults[f"{count} of {contents.expected} messages can be read"] += 1
+
+
+def _groups(records: Records, contents: Contents, faults: Counter[str]) -> Iterator[list[Raw]]:
+    """The messages of each chunk, with those outside chunks before it."""
+    group: list[Raw] = []
+    for opcode, body in records.from_(len(MAGIC)):
+        if opcode == Opcode.MESSAGE:
+            group += _message(body, 0, len(body), contents, faults)
+            if len(group) < LOOSE:
+                continue
+        elif opcode == Opcode.CHUNK:
+            data = unpacked(body)
+            if data is None:
+                faults["a chunk of messages is damaged"] += 1
+            else:
+                group += _in_chunk(data, contents, faults)
+        else:
+            fault = contents.see(opcode, body)
+            if fault:
+                faults[fault] += 1
+            continue
+        yield group
+        group = []
+    yield group
 
 
 def _see_summary(file: BinaryIO, contents: Contents) -> None:
     """Topics and counts of the summary at the end, where there is one whose checksum is right."""
     size = os.fstat(file.fileno()).st_size
-    at = size - len(MAGIC) - FOOTER_BYTES
-    if at < len(MAGIC):
+    footer_at = size - len(MAGIC) - FOOTER_BYTES
+    if footer_at < len(MAGIC):
         return
-    file.seek(at)
+    file.seek(footer_at)
     end = file.read()
     opcode, length = HEAD.unpack_from(end)
-    contents.closed = end.endswith(MAGIC) and (opcode, length) == (
-        Opcode.FOOTER,
-        FOOTER_BYTES - HEAD.size,
-    )
+    is_footer = opcode == Opcode.FOOTER and length == FOOTER_BYTES - HEAD.size
+    contents.closed = is_footer and end.endswith(MAGIC)
     if not contents.closed:
         return
     footer = Footer.read(ReadDataStream(io.BytesIO(end[HEAD.size :])))
-    if not footer.summary_crc or not len(MAGIC) < footer.summary_start < at:
+    if not footer.summary_crc or not len(MAGIC) < footer.summary_start < footer_at:
         return
+    # The checksum covers the summary and the footer up to the checksum itself
+    checksum_at = footer_at + FOOTER_BYTES - CRC_BYTES
     file.seek(footer.summary_start)
-    summary = file.read(at + FOOTER_BYTES - 4 - footer.summary_start)
+    summary = file.read(checksum_at - footer.summary_start)
     if zlib.crc32(summary) != footer.summary_crc:
         return
     for kind, body in Records(file).from_(footer.summary_start):
@@ -220,6 +242,7 @@ def _see_summary(file: BinaryIO, contents: Contents) -> None:
 
 
 def _in_chunk(data: bytes, contents: Contents, faults: Counter[str]) -> Iterator[Raw]:
+    """The messages of an unpacked chunk."""
     at = 0
     while at < len(data):
         if at + HEAD.size > len(data):
@@ -232,14 +255,16 @@ def _in_chunk(data: bytes, contents: Contents, faults: Counter[str]) -> Iterator
             faults["a chunk ends in the midst of a record"] += 1
         elif opcode == Opcode.MESSAGE:
             yield from _message(data, begin, at, contents, faults)
-        elif fault := contents.see(opcode, data[begin:at]):
-            faults[fault] += 1
+        else:
+            fault = contents.see(opcode, data[begin:at])
+            if fault:
+                faults[fault] += 1
 
 
 def _message(
     data: bytes, begin: int, end: int, contents: Contents, faults: Counter[str]
 ) -> Iterator[Raw]:
-    """The message between these bytes, unless nothing says what it is."""
+    """The message between these bytes; none where its channel is unknown."""
     if end - begin < _FIELDS.size:
         faults["a message is too short"] += 1
         return

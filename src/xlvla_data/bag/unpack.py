@@ -1,6 +1,4 @@
-"""Opens MCAP files and unpacks what is compressed, a chunk or a whole file, no further than it says
-it goes.
-"""
+"""Opens MCAP files and unpacks chunks and files, no further than the size they state."""
 
 from __future__ import annotations
 
@@ -17,16 +15,18 @@ import zstandard
 from xlvla.errors import XlvlaError
 from xlvla_data.bag.mcap_file import MAGIC
 from xlvla_data.bag.parts import PACKED
-from xlvla_data.bag.records import CHUNK_HEAD
+from xlvla_data.bag.records import CHUNK_HEAD, PACKED_SIZE
 
 MOST_UNPACKED = 1 << 30
-"""Bytes of a chunk; one that says it holds more is taken for damaged before it is unpacked."""
+"""Bytes of a chunk; one that states more is taken for damaged and not unpacked."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to be read, unpacked where it is compressed; XlvlaError where it cannot be read or is
-    no MCAP file.
+    """An MCAP file behind its magic, unpacked where it is compressed.
+
+    Raises:
+        XlvlaError: it cannot be read or is no MCAP file.
     """
     try:
         with path.open("rb") as packed, _unpacked_file(path, packed) as file:
@@ -42,9 +42,8 @@ def _unpacked_file(path: Path, packed: BinaryIO) -> Iterator[BinaryIO]:
     if path.suffix not in PACKED:
         yield packed
         return
-    with (
-        tempfile.TemporaryFile() as file
-    ):  # its end is read first, so it has to be unpacked as a whole
+    # Its end is read first, so it has to be unpacked as a whole
+    with tempfile.TemporaryFile() as file:
         try:
             zstandard.ZstdDecompressor().copy_stream(packed, file)
         except zstandard.ZstdError as error:
@@ -54,21 +53,26 @@ def _unpacked_file(path: Path, packed: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def unpacked(body: bytes) -> bytes | None:
-    """A chunk's records; None where it is damaged. It is not unpacked beyond the size it says."""
-    _, _, size, checksum, named = CHUNK_HEAD.unpack_from(body)
-    name = body[CHUNK_HEAD.size : CHUNK_HEAD.size + named]
-    packed = body[CHUNK_HEAD.size + named + 8 :]
+    """A chunk's records; None where it is damaged. It is not unpacked beyond the size it states."""
+    _, _, size, checksum, name_length = CHUNK_HEAD.unpack_from(body)
+    name_end = CHUNK_HEAD.size + name_length
+    name = body[CHUNK_HEAD.size : name_end]
+    packed = body[name_end + PACKED_SIZE.size :]
     if size > MOST_UNPACKED:
         return None
     try:
         data = _decompressed(name, packed, size)
-    except Exception:  # each way of compression has errors of its own
+    # Each compression raises errors of its own
+    except Exception:
         return None
-    return data if len(data) == size and checksum in (0, zlib.crc32(data)) else None
+    # Checksum 0 is none
+    if len(data) != size or checksum not in (0, zlib.crc32(data)):
+        return None
+    return data
 
 
 def _decompressed(name: bytes, packed: bytes, size: int) -> bytes:
-    """At most one byte more than `size`."""
+    """The data of a chunk; at most one byte more than `size`, which shows that it is longer."""
     if name == b"lz4":
         return lz4.frame.LZ4FrameDecompressor().decompress(packed, max_length=size + 1)
     if name == b"zstd":

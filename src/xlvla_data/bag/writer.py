@@ -16,16 +16,16 @@ from xlvla_data.bag.mcap_file import McapFile
 
 SPARE = ".spare"
 SPARE_BYTES = 1 << 20
-"""Kept from the start, so that a full disk still takes the end of a bag: its summary and what it
-says of itself.
+"""Reserved from the start, so that a full disk still takes the end of a bag: its summary and
+`metadata.yaml`.
 """
 
 
 class BagWriter:
     """A bag that is being recorded; for one thread.
 
-    Nothing is on the disk before a `flush`; call it once a second. While it lives the bag is
-    locked, so that nobody takes it for one that was left behind.
+    Nothing is on the disk before a `flush`; call it once a second. The bag is locked as long as the
+    writer lives, so that no other process repairs it.
     """
 
     def __init__(self, folder: Path, topics: Sequence[BagTopic], distro: str):
@@ -42,22 +42,27 @@ class BagWriter:
         self.file.add(topic, data, log_ns, sent_ns, sequence)
 
     def flush(self) -> None:
-        """Brings everything to the disk; OSError where it cannot, then what was added since the
-        last time is lost.
+        """Writes everything to the disk.
+
+        Raises:
+            OSError: it cannot be written; what was added since the last flush is lost.
         """
         self.file.flush()
 
     def close(self) -> None:
-        """Ends the bag; OSError where not even its end fits, then it can be repaired once there is
-        space.
+        """Ends the bag.
+
+        Raises:
+            OSError: not even its end fits; the bag can be repaired once there is space.
         """
         (self.folder / SPARE).unlink(missing_ok=True)
-        self.file.close(
-            lambda: Metadata("rosbag2", {"serialized_metadata": as_yaml(self._information())})
-        )
-        files.write_text(
-            self.folder / METADATA, as_yaml({"rosbag2_bagfile_information": self._information()})
-        )
+        self.file.close(self._notes)
+        document = {"rosbag2_bagfile_information": self._information()}
+        files.write_text(self.folder / METADATA, as_yaml(document))
+
+    def _notes(self) -> Metadata:
+        """What rosbag2 looks for in the file itself."""
+        return Metadata("rosbag2", {"serialized_metadata": as_yaml(self._information())})
 
     def _information(self) -> dict[str, Any]:
         facts = FileFacts(mcap_path(self.folder).name, self.file.counts, *self.file.span_ns)

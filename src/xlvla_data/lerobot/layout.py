@@ -1,4 +1,4 @@
-"""Where a LeRobot v3.0 data set keeps what, and what it says about itself in `meta/info.json`.
+"""The files of a LeRobot v3.0 data set, and its description in `meta/info.json`.
 
 Ours has one data file and one video per camera and episode: an episode is complete or absent,
 whatever interrupts the writer. Readers only follow the file numbers in the table of episodes.
@@ -24,7 +24,7 @@ DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 ROWS = 100
-"""Episodes per file of their table, of which only the last is written anew."""
+"""Episodes per file of their table; a further episode rewrites only the last file."""
 
 TASKS = "meta/tasks.parquet"
 INFO = "meta/info.json"
@@ -46,8 +46,12 @@ INDICES = {
 
 @dataclass(frozen=True)
 class Feature:
-    """One thing recorded per frame: `dtype` is 'float32', 'int64', 'bool' or 'video'; `names` name
-    the numbers of a vector.
+    """Something recorded per frame.
+
+    Args:
+        dtype: 'float32', 'int64', 'bool' or 'video'.
+        names: of the numbers of a vector.
+        info: further facts of a video.
     """
 
     dtype: str
@@ -56,12 +60,15 @@ class Feature:
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def document(self) -> dict[str, Any]:
-        plain = {
+        """As `info.json` has it."""
+        document: dict[str, Any] = {
             "dtype": self.dtype,
             "shape": list(self.shape),
             "names": None if self.names is None else list(self.names),
         }
-        return plain | ({"info": dict(self.info)} if self.info else {})
+        if self.info:
+            document["info"] = dict(self.info)
+        return document
 
 
 def vector(names: Sequence[str], dtype: str = "float32") -> Feature:
@@ -77,8 +84,10 @@ def video(height: int, width: int, fps: int) -> Feature:
         "video.codec": "h264",
         "video.pix_fmt": "yuv420p",
         "video.fps": fps,
+        "video.channels": 3,
+        "video.is_depth_map": False,
+        "has_audio": False,
     }
-    facts |= {"video.channels": 3, "video.is_depth_map": False, "has_audio": False}
     return Feature("video", (height, width, 3), ("height", "width", "channels"), facts)
 
 
@@ -108,7 +117,8 @@ class Info:
         """
         for key in self.cameras.values():
             files.inside(Path(), key, "a camera")
-        if task := self.own.get("task"):
+        task = self.own.get("task")
+        if task:
             files.inside(Path(), task, "the task")
         hands = self.own.get("hands", {})
         if not isinstance(hands, Mapping):
@@ -130,11 +140,14 @@ class Info:
 
     @property
     def vectors(self) -> dict[str, Feature]:
+        """Features that are numbers, not pictures."""
         return {key: feature for key, feature in self.features.items() if feature.dtype != "video"}
 
     def document(self) -> dict[str, Any]:
+        """The contents of `info.json`."""
         features = {key: feature.document() for key, feature in self.features.items()}
-        features |= {key: Feature(dtype, (1,)).document() for key, dtype in INDICES.items()}
+        for key, dtype in INDICES.items():
+            features[key] = Feature(dtype, (1,)).document()
         return {
             "codebase_version": VERSION,
             "robot_type": self.robot_type,
@@ -154,15 +167,17 @@ class Info:
 
 
 def differences(one: Info, other: Info) -> list[str]:
-    """What of two data sets keeps their episodes from standing in one."""
-    found = ["rate"] if one.fps != other.fps else []
-    keys = dict.fromkeys((*one.features, *other.features))
-    found += [f"feature {key}" for key in keys if one.features.get(key) != other.features.get(key)]
-    return found + [
-        key
-        for key in dict.fromkeys((*one.own, *other.own))
-        if one.own.get(key) != other.own.get(key)
-    ]
+    """What differs between two data sets whose episodes cannot be in one."""
+    different: list[str] = []
+    if one.fps != other.fps:
+        different.append("rate")
+    for key in dict.fromkeys((*one.features, *other.features)):
+        if one.features.get(key) != other.features.get(key):
+            different.append(f"feature {key}")
+    for key in dict.fromkeys((*one.own, *other.own)):
+        if one.own.get(key) != other.own.get(key):
+            different.append(key)
+    return different
 
 
 def read_info(root: Path) -> Info:
@@ -176,17 +191,18 @@ def read_info(root: Path) -> Info:
                 f"this is a LeRobot data set of version {version}, this reads {VERSION}: convert "
                 "it with lerobot's own tool"
             )
-        features = {
-            key: _feature(entry)
-            for key, entry in document["features"].items()
-            if key not in INDICES
-        }
-        totals = {
-            key: int(document[key]) for key in ("total_episodes", "total_frames", "total_tasks")
-        }
-        own = document.get("xlvla") or {}
+        features: dict[str, Feature] = {}
+        for key, entry in document["features"].items():
+            if key not in INDICES:
+                features[key] = _feature(entry)
         return Info(
-            int(document["fps"]), features, document.get("robot_type") or "", dict(own), **totals
+            fps=int(document["fps"]),
+            features=features,
+            robot_type=document.get("robot_type") or "",
+            own=dict(document.get("xlvla") or {}),
+            total_episodes=int(document["total_episodes"]),
+            total_frames=int(document["total_frames"]),
+            total_tasks=int(document["total_tasks"]),
         )
     except XlvlaError as error:
         raise XlvlaError(f"{path}: {error}") from None
@@ -209,17 +225,20 @@ def numbered(template: str, number: int, **fields: str) -> str:
 
 
 def _feature(entry: Mapping[str, Any]) -> Feature:
-    names = entry.get("names")
-    if isinstance(names, Mapping):  # older data sets name the axis too
-        names = [name for group in names.values() for name in group]
-    if (
-        isinstance(names, Sequence) and len(names) == 1 and isinstance(names[0], (list, tuple))
-    ):  # a list of the axes' lists
-        names = names[0]
+    """A feature of `info.json`."""
     dtype = "video" if entry["dtype"] == "image" else entry["dtype"]
-    return Feature(
-        dtype,
-        tuple(entry["shape"]),
-        None if names is None else tuple(map(str, names)),
-        entry.get("info") or {},
-    )
+    names = _names(entry.get("names"))
+    return Feature(dtype, tuple(entry["shape"]), names, entry.get("info") or {})
+
+
+def _names(given: Any) -> tuple[str, ...] | None:
+    """Names of a vector's numbers, in any of the ways in which data sets have them."""
+    # Older data sets have lists of names by axis
+    if isinstance(given, Mapping):
+        given = [name for group in given.values() for name in group]
+    # Others have a list of the axes' lists
+    if isinstance(given, Sequence) and len(given) == 1 and isinstance(given[0], (list, tuple)):
+        given = given[0]
+    if given is None:
+        return None
+    return tuple(map(str, given))

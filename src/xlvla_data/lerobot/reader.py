@@ -17,8 +17,13 @@ from xlvla_data.lerobot.video import Clip
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """Where an episode lies: its number, how many frames it has, what it was told, and every other
-    column of its table.
+    """An episode in the table of episodes.
+
+    Args:
+        index: its number.
+        length: how many frames it has.
+        sentence: its instruction.
+        row: all columns of the table but the statistics.
     """
 
     index: int
@@ -37,51 +42,60 @@ class Dataset:
     def __init__(self, root: Path):
         self.root = root
         self.info = layout.read_info(root)
+        # Of videos, which may hold many episodes: times of their pictures, and half a period
+        self._times: dict[Path, tuple[np.ndarray, float]] = {}
 
     def __len__(self) -> int:
         return len(self.episodes)
 
     @cached_property
     def episodes(self) -> list[EpisodeRow]:
-        rows = [row for file in self._pages for row in self._table(file)]
-        made = [
-            EpisodeRow(row["episode_index"], row["length"], self._sentence(row), row)
-            for row in rows
-        ]
-        made = [episode for episode in made if episode.index < self.info.total_episodes]
-        if len(made) != self.info.total_episodes:
+        """The episodes that `info.json` counts, in the order of their numbers."""
+        episodes: list[EpisodeRow] = []
+        for page in self._pages:
+            for row in self._table(page):
+                index = row["episode_index"]
+                episode = EpisodeRow(index, row["length"], self._sentence(row), row)
+                # A writer that was interrupted may have left a further row
+                if index < self.info.total_episodes:
+                    episodes.append(episode)
+        if len(episodes) != self.info.total_episodes:
             raise XlvlaError(
                 f"{self.root} promises {self.info.total_episodes} episodes but its table has "
-                f"{len(made)}"
+                f"{len(episodes)}"
             )
-        return sorted(made, key=lambda episode: episode.index)
+        return sorted(episodes, key=lambda episode: episode.index)
 
     def table_row(self, episode: EpisodeRow) -> Mapping[str, Any]:
-        """Everything the table of episodes says of one, its statistics too."""
+        """All columns of the table of episodes for one, its statistics too."""
         return self._table_rows[episode.index]
 
     @cached_property
     def _table_rows(self) -> dict[int, dict[str, Any]]:
-        return {
-            row["episode_index"]: row
-            for file in self._pages
-            for row in tables.read(file).to_pylist()
-        }
+        rows: dict[int, dict[str, Any]] = {}
+        for page in self._pages:
+            for row in tables.read(page).to_pylist():
+                rows[row["episode_index"]] = row
+        return rows
 
     @property
     def _pages(self) -> list[Path]:
+        """The files of the table of episodes."""
         return sorted((self.root / "meta/episodes").rglob("*.parquet"))
 
     def columns(self, episode: EpisodeRow, *names: str) -> dict[str, np.ndarray]:
         """Columns [F, ...] of an episode by feature; all of them if none is named."""
         wanted = names or tuple(self.info.vectors)
+        known = {*self.info.vectors, *layout.INDICES}
         for name in wanted:
-            if name not in {*self.info.vectors, *layout.INDICES}:
+            if name not in known:
                 raise unknown("feature", name, self.info.vectors)
         path = self.root / layout.DATA.format(
             chunk_index=episode.row["data/chunk_index"], file_index=episode.row["data/file_index"]
         )
-        table = tables.read(path, list(dict.fromkeys((*wanted, "episode_index"))))
+        # Files of other writers hold several episodes
+        read = list(dict.fromkeys((*wanted, "episode_index")))
+        table = tables.read(path, read)
         table = table.filter(tables.values(table, "episode_index") == episode.index)
         if len(table) != episode.length:
             raise XlvlaError(
@@ -90,30 +104,36 @@ class Dataset:
         return {name: tables.values(table, name) for name in wanted}
 
     def sentences(self, episode: EpisodeRow) -> list[str]:
-        """What was told at every frame [F], by the columns and the table of tasks."""
-        indices = self.columns(episode, "task_index")["task_index"]
-        if (known := self._tasks) is None:
+        """The instruction at every frame [F], by the columns and the table of tasks."""
+        indices = self.columns(episode, "task_index")["task_index"].tolist()
+        known = self._tasks
+        if known is None:
             return [episode.sentence] * episode.length
-        if strange := sorted(set(indices.tolist()) - set(known)):
+        strange = sorted(set(indices) - set(known))
+        if strange:
+            listing = ", ".join(map(str, known)) or "none"
             raise XlvlaError(
-                f"{self.root}: task_index is {strange[0]}, {layout.TASKS} has "
-                f"{', '.join(map(str, known)) or 'none'}"
+                f"{self.root}: task_index is {strange[0]}, {layout.TASKS} has {listing}"
             )
-        return [known[index] for index in indices.tolist()]
+        return [known[index] for index in indices]
 
     @cached_property
     def _tasks(self) -> dict[int, str] | None:
         """The sentences by their index; None where there is no table of them."""
         path = self.root / layout.TASKS
-        return tables.tasks_by_index(tables.read(path)) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return tables.tasks_by_index(tables.read(path))
 
     def _sentence(self, row: Mapping[str, Any]) -> str:
-        """What an episode was told, at its first frame where the table of episodes does not say."""
-        if sentences := row.get("tasks"):
+        """An episode's instruction: of the table of episodes, else of its first frame."""
+        sentences = row.get("tasks")
+        if sentences:
             return sentences[0]
         if self._tasks is None:
             return ""
-        return self.sentences(EpisodeRow(row["episode_index"], row["length"], "", row))[0]
+        episode = EpisodeRow(row["episode_index"], row["length"], "", row)
+        return self.sentences(episode)[0]
 
     def shots(self, episode: EpisodeRow, camera: str) -> tuple[np.ndarray, Clip]:
         """A camera's pictures by their own time: when each was taken [N] s from the episode's
@@ -122,31 +142,29 @@ class Dataset:
         clip = self.clip(episode, camera)
         if clip.path not in self._times:
             self._times[clip.path] = video.times(clip.path)
-        stamps, half = self._times[clip.path]
-        end_s = (
-            episode.row.get(f"videos/{self.info.cameras[camera]}/to_timestamp")
-            or clip.start_s + episode.length / self.info.fps
-        )
-        stamps = stamps[(stamps >= clip.start_s - half) & (stamps < end_s - half)] - clip.start_s
-        return stamps, replace(clip, frames=len(stamps))
-
-    @cached_property
-    def _times(self) -> dict[Path, tuple[np.ndarray, float]]:
-        return {}
+        stamps_s, half_s = self._times[clip.path]
+        end_s = episode.row.get(f"videos/{self.info.cameras[camera]}/to_timestamp")
+        if not end_s:
+            end_s = clip.start_s + episode.length / self.info.fps
+        # Times are rounded: half a period before the first picture there is none of this episode
+        within = (stamps_s >= clip.start_s - half_s) & (stamps_s < end_s - half_s)
+        stamps_s = stamps_s[within] - clip.start_s
+        return stamps_s, replace(clip, frames=len(stamps_s))
 
     def clip(self, episode: EpisodeRow, camera: str) -> Clip:
         """The pictures of an episode, RGB uint8 [H, W, 3]."""
         if camera not in self.info.cameras:
             raise unknown("camera", camera, self.info.cameras)
         key = self.info.cameras[camera]
-        place = {
-            f"{name}_index": episode.row[f"videos/{key}/{name}_index"] for name in ("chunk", "file")
-        }
-        path = self.root / layout.VIDEO.format(video_key=key, **place)
+        path = self.root / layout.VIDEO.format(
+            video_key=key,
+            chunk_index=episode.row[f"videos/{key}/chunk_index"],
+            file_index=episode.row[f"videos/{key}/file_index"],
+        )
         return Clip(path, episode.row[f"videos/{key}/from_timestamp"], episode.length)
 
     def _table(self, file: Path) -> list[dict[str, Any]]:
+        """Rows of a file of the table of episodes, without the statistics, which are large."""
         table = tables.read(file)
-        return table.select(
-            [name for name in table.column_names if not name.startswith("stats/")]
-        ).to_pylist()
+        columns = [name for name in table.column_names if not name.startswith("stats/")]
+        return table.select(columns).to_pylist()

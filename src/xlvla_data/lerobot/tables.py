@@ -25,9 +25,13 @@ _TYPES = {
 }
 _FACTS = {
     "success": pa.bool_(),
-    **dict.fromkeys(("verdict", "session", "recording", "source", "hands"), pa.string()),
+    "verdict": pa.string(),
+    "session": pa.string(),
+    "recording": pa.string(),
+    "source": pa.string(),
+    "hands": pa.string(),
 }
-"""Columns of the table of episodes that may hold nothing at all."""
+"""Columns of the table of episodes that may be empty, so that their type does not show."""
 
 
 def write(path: Path, table: pa.Table) -> None:
@@ -38,10 +42,12 @@ def write(path: Path, table: pa.Table) -> None:
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A parquet file; raises XlvlaError where it is missing, cut short or lacks a column."""
+    names = None if columns is None else list(columns)
     try:
-        return pq.read_table(path, columns=None if columns is None else list(columns))
+        return pq.read_table(path, columns=names)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise XlvlaError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        reason = str(error).splitlines()[0]
+        raise XlvlaError(f"{path} cannot be read: {reason}") from None
 
 
 def frames(
@@ -50,11 +56,11 @@ def frames(
     indices: Mapping[str, np.ndarray],
 ) -> pa.Table:
     """One row per frame; numbers become scalars, vectors fixed-size lists."""
-    arrays = {key: _column(feature, columns[key]) for key, feature in features.items()}
-    arrays |= {
-        key: pa.array(indices[key].astype(dtype), _TYPES[dtype])
-        for key, dtype in layout.INDICES.items()
-    }
+    arrays: dict[str, pa.Array] = {}
+    for key, feature in features.items():
+        arrays[key] = _column(feature, columns[key])
+    for key, dtype in layout.INDICES.items():
+        arrays[key] = pa.array(indices[key].astype(dtype), _TYPES[dtype])
     return pa.table(arrays)
 
 
@@ -62,18 +68,15 @@ def values(table: pa.Table, key: str) -> np.ndarray:
     """A column as an array [F, ...]."""
     column = table[key].combine_chunks()
     if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+        numbers = column.flatten().to_numpy(zero_copy_only=False)
+        return numbers.reshape(len(column), -1)
     return column.to_numpy(zero_copy_only=False)
 
 
 def tasks(sentences: Sequence[str]) -> pa.Table:
     """The sentences; a pandas index, because LeRobot looks them up by it."""
-    table = pa.table(
-        {
-            "task_index": pa.array(range(len(sentences)), pa.int64()),
-            "task": pa.array(sentences, pa.string()),
-        }
-    )
+    indices = pa.array(range(len(sentences)), pa.int64())
+    table = pa.table({"task_index": indices, "task": pa.array(sentences, pa.string())})
     columns = [
         {
             "name": "task_index",
@@ -90,13 +93,13 @@ def tasks(sentences: Sequence[str]) -> pa.Table:
             "metadata": None,
         },
     ]
-    about = {
+    index = {
         "index_columns": ["task"],
         "column_indexes": [],
         "columns": columns,
         "pandas_version": "2.0.0",
     }
-    return table.replace_schema_metadata({"pandas": json.dumps(about)})
+    return table.replace_schema_metadata({"pandas": json.dumps(index)})
 
 
 def task_sentences(table: pa.Table) -> list[str]:
@@ -105,28 +108,39 @@ def task_sentences(table: pa.Table) -> list[str]:
 
 
 def tasks_by_index(table: pa.Table) -> dict[int, str]:
+    """The sentences by their indices; raises XlvlaError where a column is missing."""
+    # pandas' name of an index that has none
     name = "task" if "task" in table.column_names else "__index_level_0__"
-    if missing := {"task_index", name} - set(table.column_names):
+    missing = {"task_index", name} - set(table.column_names)
+    if missing:
         raise XlvlaError(
             f"the table of tasks has no column {', '.join(sorted(missing))}: it has "
             f"{', '.join(table.column_names)}"
         )
-    return dict(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
+    indices = table["task_index"].to_pylist()
+    sentences = table[name].to_pylist()
+    return dict(zip(indices, sentences, strict=True))
 
 
 def episodes(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """One row per episode; statistics are lists, nested as deep as a picture's [3, 1, 1]. What a
-    row does not say is null.
+    """One row per episode; statistics are lists, nested as deep as a picture's [3, 1, 1]. Columns
+    that a row does not have are null.
     """
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return pa.table(
-        {key: pa.array([row.get(key) for row in rows], _FACTS.get(key)) for key in keys}
-    )
+    keys: dict[str, None] = {}
+    for row in rows:
+        keys |= dict.fromkeys(row)
+    columns: dict[str, pa.Array] = {}
+    for key in keys:
+        entries = [row.get(key) for row in rows]
+        columns[key] = pa.array(entries, _FACTS.get(key))
+    return pa.table(columns)
 
 
-def _column(feature: Feature, given: np.ndarray) -> pa.Array:
+def _column(feature: Feature, rows: np.ndarray) -> pa.Array:
+    """A feature's numbers [F, ...]: scalars, or lists of a fixed size."""
     kind = _TYPES[feature.dtype]
-    given = given.reshape(len(given), -1).astype(feature.dtype)
+    rows = rows.reshape(len(rows), -1).astype(feature.dtype)
     if feature.shape in ((1,), ()):
-        return pa.array(given[:, 0], kind)
-    return pa.FixedSizeListArray.from_arrays(pa.array(given.reshape(-1), kind), given.shape[1])
+        return pa.array(rows[:, 0], kind)
+    numbers = pa.array(rows.reshape(-1), kind)
+    return pa.FixedSizeListArray.from_arrays(numbers, rows.shape[1])

@@ -25,14 +25,18 @@ def same_numbers(path: Path, *expected: Mapping[str, np.ndarray]) -> None:
     they differ.
     """
     table = tables.read(path)
-    for key, given in ((key, given) for columns in expected for key, given in columns.items()):
-        there = tables.values(table, key)
-        if len(there) != len(given):
-            raise XlvlaError(f"{path} was written with {len(given)} frames but holds {len(there)}")
-        if not np.array_equal(
-            there.reshape(len(there), -1), given.reshape(len(given), -1).astype(there.dtype)
-        ):
-            raise XlvlaError(f"{path}: '{key}' is read back other than it was written")
+    for columns in expected:
+        for key, given in columns.items():
+            _same_column(path, key, tables.values(table, key), given)
+
+
+def _same_column(path: Path, key: str, read: np.ndarray, given: np.ndarray) -> None:
+    if len(read) != len(given):
+        raise XlvlaError(f"{path} was written with {len(given)} frames but holds {len(read)}")
+    rows = read.reshape(len(read), -1)
+    expected = given.reshape(len(given), -1).astype(read.dtype)
+    if not np.array_equal(rows, expected):
+        raise XlvlaError(f"{path}: '{key}' is read back other than it was written")
 
 
 def same_pictures(path: Path, seen: Sequence[np.ndarray]) -> None:
@@ -40,12 +44,12 @@ def same_pictures(path: Path, seen: Sequence[np.ndarray]) -> None:
     many or another.
     """
     for frame, (read, given) in enumerate(zip_longest(video.read(path), seen)):
-        if read is None or given is None:
-            raise XlvlaError(
-                f"{path} was written with {len(seen)} pictures but holds "
-                f"{'fewer' if read is None else 'more'}"
-            )
-        if (loss := difference(read[::EVERY, ::EVERY], given)) > LOSS:
+        if read is None:
+            raise XlvlaError(f"{path} was written with {len(seen)} pictures but holds fewer")
+        if given is None:
+            raise XlvlaError(f"{path} was written with {len(seen)} pictures but holds more")
+        loss = difference(read[::EVERY, ::EVERY], given)
+        if loss > LOSS:
             raise XlvlaError(
                 f"{path}: picture {frame} is read back other than it was written, by {loss:.0f} of "
                 "255"

@@ -21,7 +21,7 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "g": "2", "bf": "0"}
 
 
 def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
-    """Writes RGB uint8 [H, W, 3] atomically as H.264; how many there were."""
+    """Writes RGB uint8 [H, W, 3] atomically as H.264; returns how many there were."""
     with replacing(path) as fresh, av.open(str(fresh), "w", format="mp4") as file:
         stream = None
         count = 0
@@ -29,13 +29,12 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
             count += 1
             if stream is None:
                 stream = file.add_stream("libx264", rate=fps, options=OPTIONS)
-                stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv420p"
+                stream.height = picture.shape[0]
+                stream.width = picture.shape[1]
+                stream.pix_fmt = "yuv420p"
                 stream.codec_context.thread_count = 1
-            file.mux(
-                stream.encode(
-                    av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                )
-            )
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            file.mux(stream.encode(frame))
         if stream is not None:
             file.mux(stream.encode())
     return count
@@ -43,8 +42,13 @@ def write(path: Path, pictures: Iterable[np.ndarray], fps: int) -> int:
 
 @dataclass(frozen=True)
 class Clip:
-    """Some pictures of a video, every `step`-th of `frames` after `skipped` from `start_s` on;
-    decoded as they are gone through.
+    """Some pictures of a video, decoded while they are iterated.
+
+    Args:
+        start_s: time of the first picture in the video.
+        frames: how many pictures.
+        step: every n-th of them.
+        skipped: how many pictures from `start_s` on come before them.
     """
 
     path: Path
@@ -61,14 +65,14 @@ class Clip:
         return -(-self.frames // self.step)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        pictures = read(
-            self.path, self.start_s, self.skipped + self.frames, 1 if self.skipped else self.step
-        )
-        return islice(pictures, self.skipped, None, self.step) if self.skipped else pictures
+        if not self.skipped:
+            return read(self.path, self.start_s, self.frames, self.step)
+        pictures = read(self.path, self.start_s, self.skipped + self.frames)
+        return islice(pictures, self.skipped, None, self.step)
 
     def __getitem__(self, chosen: slice) -> Clip:
         if chosen.start or chosen.stop is not None:
-            raise NotImplementedError("a clip is gone through from its beginning: clip[::step]")
+            raise NotImplementedError("a clip is iterated from its beginning: clip[::step]")
         return replace(self, step=self.step * (chosen.step or 1))
 
 
@@ -107,9 +111,9 @@ def times(path: Path) -> tuple[np.ndarray, float]:
             stream = file.streams.video[0]
             assert stream.time_base is not None and stream.average_rate is not None
             stamps = [packet.pts for packet in file.demux(stream) if packet.pts is not None]
-            return np.sort(np.array(stamps, float)) * float(stream.time_base), 0.5 / float(
-                stream.average_rate
-            )
+            times_s = np.sort(np.array(stamps, float)) * float(stream.time_base)
+            half_s = 0.5 / float(stream.average_rate)
+            return times_s, half_s
     except (FFmpegError, IndexError) as error:
         raise XlvlaError(f"video {path} cannot be read: {error}") from None
 
@@ -123,12 +127,13 @@ def _pictures(
     step: int,
 ) -> Iterator[np.ndarray]:
     assert stream.time_base is not None and stream.average_rate is not None
-    half = 0.5 / float(stream.average_rate)
+    half_s = 0.5 / float(stream.average_rate)
     if start_s > 0:
         file.seek(int(start_s / stream.time_base), stream=stream)
     count = 0
     for frame in file.decode(stream):
-        if frame.time < start_s - half:
+        # Seeking goes to a key frame at or before the time
+        if frame.time < start_s - half_s:
             continue
         if frames is not None and count >= frames:
             return

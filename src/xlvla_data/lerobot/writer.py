@@ -5,9 +5,10 @@ the writer.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -26,8 +27,9 @@ from xlvla_data.lerobot.video import Clip
 class Writer:
     """Appends episodes to a data set, new or begun earlier with the same features.
 
-    An episode's files come first, the tables that name them last: an interrupted episode leaves a
-    file nobody knows, and the next one takes its place. Another process's writer is refused.
+    An episode's files come first, the tables that name them last: an interrupted episode leaves
+    files that no table names, and the next one overwrites them. A second process that writes the
+    same data set is refused.
 
     Args:
         info: what is recorded; its totals do not matter.
@@ -52,7 +54,7 @@ class Writer:
         sentence: str,
         **facts: Any,
     ) -> int:
-        """Writes an episode of F frames; its number.
+        """Writes an episode of F frames; returns its number.
 
         Args:
             columns: [F, ...] by feature.
@@ -60,9 +62,9 @@ class Writer:
             facts: further columns of the table of episodes, the same for all.
 
         Raises:
-            XlvlaError: features are missing or unknown, lengths differ, or a number is not finite:
-                nothing is written then. Or what was written is not what is read, where that is
-                checked: no table names it then.
+            XlvlaError: features are missing or unknown, lengths differ, or a number is not finite;
+                nothing is written then. Or, where it is checked, an episode is read back other
+                than it was written; no table names it then.
         """
         length = self._check(columns, pictures)
         number = len(self.rows)
@@ -76,12 +78,11 @@ class Writer:
                 verification.same_pictures(path, glimpses.seen)
             row |= _clip(key, number, 0.0, length / self.info.fps)
             stats[key] = statistics.of_glimpses(glimpses.seen)
-        row |= {
-            f"stats/{key}/{name}": value.tolist()
-            for key, entry in stats.items()
-            for name, value in entry.items()
-        } | facts
-        self._tell(row, sentences)
+        for key, entry in stats.items():
+            for name, value in entry.items():
+                row[f"stats/{key}/{name}"] = value.tolist()
+        row |= facts
+        self._publish(row, sentences)
         return number
 
     def adopt(
@@ -96,7 +97,7 @@ class Writer:
 
         Args:
             clips: the whole episode by camera's name.
-            told: what the table of episodes says of it there, its statistics too.
+            table_row: its row in the table of episodes there, with its statistics.
         """
         length = self._check(columns, clips)
         number = len(self.rows)
@@ -105,22 +106,27 @@ class Writer:
             clip = clips[camera]
             path = self.root / layout.numbered(layout.VIDEO, number, video_key=key)
             linked(clip.path, path)
-            row |= _clip(key, number, clip.start_s, clip.start_s + length / self.info.fps)
-        self._tell({**table_row, **row}, sentences)
+            end_s = clip.start_s + length / self.info.fps
+            row |= _clip(key, number, clip.start_s, end_s)
+        self._publish({**table_row, **row}, sentences)
         return number
 
     def _begin(
         self, columns: Mapping[str, np.ndarray], length: int, sentence: str
     ) -> tuple[dict[str, Any], list[str]]:
-        """Writes an episode's numbers; what the table of episodes says of them, and the sentences
-        with its own.
+        """Writes an episode's numbers; returns its row in the table of episodes as far as it is
+        known, and the sentences with its own.
         """
         number = len(self.rows)
         first = self.info.total_frames
         frame = np.arange(length)
-        sentences = self.sentences if sentence in self.sentences else [*self.sentences, sentence]
-        indices = {"timestamp": frame / self.info.fps, "frame_index": frame, "index": first + frame}
-        indices |= {
+        sentences = self.sentences
+        if sentence not in sentences:
+            sentences = [*sentences, sentence]
+        indices = {
+            "timestamp": frame / self.info.fps,
+            "frame_index": frame,
+            "index": first + frame,
             "episode_index": np.full(length, number),
             "task_index": np.full(length, sentences.index(sentence)),
         }
@@ -133,80 +139,65 @@ class Writer:
             "tasks": [sentence],
             "length": length,
             **_place("data", number),
-        }
-        row |= {
             "dataset_from_index": first,
             "dataset_to_index": first + length,
             **_place("meta/episodes", number // layout.ROWS),
         }
         return row, sentences
 
-    def _tell(self, row: dict[str, Any], sentences: list[str]) -> None:
-        """Makes an episode part of the data set; `info.json` is last, so it never promises what is
-        not there.
+    def _publish(self, row: dict[str, Any], sentences: list[str]) -> None:
+        """Makes an episode part of the data set; `info.json` is written last, so that it never
+        counts what is not there.
         """
+        stats: dict[str, Stats] = {}
+        for key in self.info.features:
+            added = _stats_of_row(row, key)
+            parts = [self._stats[key], added] if self.rows else [added]
+            stats[key] = statistics.merged(parts)
         page = row["episode_index"] // layout.ROWS
-        whole = {
-            key: statistics.merged([*self._whole(key), _stats_of_row(row, key)])
-            for key in self.info.features
-        }
+        page_rows = [*self.rows[page * layout.ROWS :], row]
+        page_path = self.root / layout.numbered(layout.EPISODES, page)
         tables.write(self.root / layout.TASKS, tables.tasks(sentences))
-        tables.write(
-            self.root / layout.numbered(layout.EPISODES, page),
-            tables.episodes([*self.rows[page * layout.ROWS :], row]),
-        )
-        plain = {
-            key: {name: value.tolist() for name, value in stats.items()}
-            for key, stats in whole.items()
-        }
-        layout.write_json(self.root / layout.STATS, plain)
-        frames = int(row["dataset_to_index"])
+        tables.write(page_path, tables.episodes(page_rows))
+        layout.write_json(self.root / layout.STATS, _document(stats))
         self.info = replace(
             self.info,
             total_episodes=len(self.rows) + 1,
-            total_frames=frames,
+            total_frames=int(row["dataset_to_index"]),
             total_tasks=len(sentences),
         )
         layout.write_json(self.root / layout.INFO, self.info.document())
         self.rows = [*self.rows, row]
         self.sentences = sentences
-        self._stats = whole
-
-    def _whole(self, key: str) -> list[Stats]:
-        """Statistics of all episodes so far; none before the first."""
-        return [self._stats[key]] if self.rows else []
+        self._stats = stats
 
     def _resume(self) -> None:
+        """Continues the data set that is there; raises XlvlaError where its features differ."""
         there = layout.read_info(self.root)
-        if different := layout.differences(there, self.info):
+        different = layout.differences(there, self.info)
+        if different:
             raise XlvlaError(
                 f"{self.root} holds a data set of other {', '.join(different)}: choose another "
                 "folder"
             )
-        pages = range(-(-there.total_episodes // layout.ROWS))
-        tabled = [tables.read(self.root / layout.numbered(layout.EPISODES, page)) for page in pages]
-        self.rows = [row for table in tabled for row in table.to_pylist()][: there.total_episodes]
-        self._stats = {
-            key: statistics.merged(_stats_of_row(row, key) for row in self.rows)
-            for key in self.info.features
-        }
+        rows: list[dict[str, Any]] = []
+        pages = math.ceil(there.total_episodes / layout.ROWS)
+        for page in range(pages):
+            path = self.root / layout.numbered(layout.EPISODES, page)
+            rows += tables.read(path).to_pylist()
+        # A writer that was interrupted may have left a further row
+        self.rows = rows[: there.total_episodes]
+        self._stats = {}
+        for key in self.info.features:
+            stats = [_stats_of_row(row, key) for row in self.rows]
+            self._stats[key] = statistics.merged(stats)
         self.sentences = tables.task_sentences(tables.read(self.root / layout.TASKS))
         self.info = there
 
     def _check(self, columns: Mapping[str, np.ndarray], pictures: Mapping[str, Pictures]) -> int:
-        for kind, given, known in (
-            ("feature", columns, self.info.vectors),
-            ("camera", pictures, self.info.cameras),
-        ):
-            for name in given:
-                if name not in known:
-                    raise unknown(kind, name, known)
-            missing = [name for name in known if name not in given]
-            if missing:
-                raise XlvlaError(
-                    f"an episode without {kind} {', '.join(missing)}: this data set has "
-                    f"{', '.join(known)}"
-                )
+        """The number of an episode's frames; raises XlvlaError where it does not fit."""
+        _check_names("feature", columns, self.info.vectors)
+        _check_names("camera", pictures, self.info.cameras)
         lengths = {name: len(value) for name, value in {**columns, **pictures}.items()}
         if len(set(lengths.values())) != 1 or not min(lengths.values()):
             raise XlvlaError(
@@ -214,7 +205,8 @@ class Writer:
             )
         for name, value in columns.items():
             shape = self.info.features[name].shape
-            if value.shape[1:] != shape and not (shape == (1,) and value.ndim == 1):
+            scalar = shape == (1,) and value.ndim == 1
+            if value.shape[1:] != shape and not scalar:
                 raise XlvlaError(
                     f"'{name}' is {list(value.shape[1:])} per frame, this data set's is "
                     f"{list(shape)}"
@@ -224,8 +216,22 @@ class Writer:
         return next(iter(lengths.values()))
 
 
+def _check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raises XlvlaError where the names of an episode are not those of the data set."""
+    given = list(given)
+    known = list(known)
+    for name in given:
+        if name not in known:
+            raise unknown(kind, name, known)
+    missing = [name for name in known if name not in given]
+    if missing:
+        raise XlvlaError(
+            f"an episode without {kind} {', '.join(missing)}: this data set has {', '.join(known)}"
+        )
+
+
 def locked(path: Path) -> IO[str]:
-    """A file that is this process's while it is open; raises XlvlaError where it is another's."""
+    """A file that this process locks while it is open; raises XlvlaError where another has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("w")
     try:
@@ -240,10 +246,16 @@ def locked(path: Path) -> IO[str]:
 
 def _stats_of_row(row: Mapping[str, Any], key: str) -> Stats:
     """The statistics in a row of the table of episodes."""
-    return {
-        name: np.array(row[f"stats/{key}/{name}"])
-        for name in ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
-    }
+    names = ("min", "max", "mean", "std", "count", *statistics.QUANTILES)
+    return {name: np.array(row[f"stats/{key}/{name}"]) for name in names}
+
+
+def _document(stats: Mapping[str, Stats]) -> dict[str, dict[str, Any]]:
+    """The contents of `stats.json`."""
+    document: dict[str, dict[str, Any]] = {}
+    for key, entry in stats.items():
+        document[key] = {name: value.tolist() for name, value in entry.items()}
+    return document
 
 
 def linked(source: Path, target: Path) -> None:
@@ -258,7 +270,7 @@ def linked(source: Path, target: Path) -> None:
 
 
 def _clip(key: str, number: int, begin_s: float, end_s: float) -> dict[str, Any]:
-    """What the table of episodes says of a video."""
+    """The columns of a video in the table of episodes."""
     return {
         **_place(f"videos/{key}", number),
         f"videos/{key}/from_timestamp": begin_s,
@@ -267,6 +279,7 @@ def _clip(key: str, number: int, begin_s: float, end_s: float) -> dict[str, Any]
 
 
 def _place(what: str, number: int) -> dict[str, int]:
+    """The columns, in the table of episodes, of the n-th file of a kind."""
     return {
         f"{what}/chunk_index": number // layout.CHUNK,
         f"{what}/file_index": number % layout.CHUNK,

@@ -190,7 +190,7 @@ class Recording:
             self.card.write(self.folder)
 
     def relabel(self, **changes: Any) -> None:
-        """Changes what the card says."""
+        """Changes fields of the card."""
         self.card = replace(self.card, **changes)
         self._write_card()
 

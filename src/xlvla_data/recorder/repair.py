@@ -156,7 +156,7 @@ def _mend(part: Path, contents: scan.Contents, reading: Reading) -> str:
         )
     place = part.with_suffix("") if part.suffix in PACKED else part
     packed = place != part
-    # Left by a repair that was killed: the lock says that no other is at it now
+    # Left by a repair that was killed; because of the lock no other is at work now
     for left in place.parent.glob(f".{place.name}.*.new"):
         left.unlink()
     with files.replacing(place) as fresh:
@@ -194,7 +194,7 @@ def _write(part: Path, contents: scan.Contents, fresh: Path) -> None:
 
 
 def _keep(path: Path) -> Path:
-    """Gives a file a second name that says that it is damaged, so that it outlives its first."""
+    """Gives a file a second name, with `.damaged` behind it, under which it stays."""
     kept = path.with_name(path.name + DAMAGED)
     number = 1
     while kept.exists():

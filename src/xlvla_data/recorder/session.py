@@ -12,7 +12,7 @@ DISCARDED = "discarded"
 
 
 class Session:
-    """Episodes of one start; the folder is made with the first.
+    """Episodes of one start of the rig; its folder is created with the first.
 
     Args:
         least_free_gb: free space without which no episode begins.
@@ -24,8 +24,10 @@ class Session:
         self._count = 0
 
     def begin(self) -> Path:
-        """The folder of the next episode, made; XlvlaError where it cannot be, or the disk is
-        nearly full.
+        """Creates the folder of the next episode.
+
+        Raises:
+            XlvlaError: it cannot be created, or the disk is nearly full.
         """
         path = self.folder / f"episode_{self._count:06d}"
         try:

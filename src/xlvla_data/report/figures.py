@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,24 +21,23 @@ COLOURS = ("#2c6fbb", "#d1603d", "#3f8f5a", "#8a5aa8", "#c2912e", "#4aa3a8", "#b
 GREY = "#c9ced6"
 INK = "#2b303a"
 ENDED = {True: ("success", "#3f8f5a"), False: ("failure", "#c8452f"), None: ("not said", "#8a93a1")}
+"""Label and colour by outcome; None where it was not marked."""
 
 
 def durations(axes: Axes, episodes: Sequence[Stored]) -> None:
     """How long episodes are, by how they ended."""
-    lengths = {
-        ended: [stored.duration_s for stored in episodes if stored.success is ended]
-        for ended in ENDED
-    }
-    every = [length for some in lengths.values() for length in some]
+    every = [stored.duration_s for stored in episodes]
     bins = np.linspace(0.95 * min(every), 1.05 * max(every), min(30, 6 + len(every)))
-    shown = [ended for ended, some in lengths.items() if some]
-    axes.hist(
-        [lengths[ended] for ended in shown],
-        bins.tolist(),
-        stacked=True,
-        color=[ENDED[e][1] for e in shown],
-        label=[ENDED[e][0] for e in shown],
-    )
+    lengths: list[list[float]] = []
+    labels: list[str] = []
+    colours: list[str] = []
+    for success, (label, colour) in ENDED.items():
+        some = [stored.duration_s for stored in episodes if stored.success is success]
+        if some:
+            lengths.append(some)
+            labels.append(label)
+            colours.append(colour)
+    axes.hist(lengths, bins.tolist(), stacked=True, color=colours, label=labels)
     axes.set(xlabel="length [s]", ylabel="episodes")
     axes.locator_params(axis="y", integer=True)
     axes.legend(frameon=False)
@@ -70,23 +70,18 @@ def joints(axes: Axes, sample: Sample, side: Side, part: Part) -> None:
     episode = sample.episode
     seconds = np.arange(episode.frames) / episode.info.rate_hz
     names = episode.info.joints[side][part]
+    commanded = episode.action[side][part]
+    measured = episode.measured[side][part]
     for index, name in enumerate(names):
         colour = COLOURS[index % len(COLOURS)]
         line = "-" if index < len(COLOURS) else ":"
-        axes.plot(
-            seconds,
-            episode.action[side][part][:, index],
-            line,
-            color=colour,
-            lw=1.3,
-            label=name.removeprefix(f"{side}_{part}_"),
-        )
-        axes.plot(
-            seconds, episode.measured[side][part][:, index], "--", color=colour, lw=0.8, alpha=0.6
-        )
-    axes.set_title(
-        f"{side} {part}" + (f", {episode.info.hands[side]}" if part == "hand" else ""), loc="left"
-    )
+        label = name.removeprefix(f"{side}_{part}_")
+        axes.plot(seconds, commanded[:, index], line, color=colour, lw=1.3, label=label)
+        axes.plot(seconds, measured[:, index], "--", color=colour, lw=0.8, alpha=0.6)
+    title = f"{side} {part}"
+    if part == "hand":
+        title += f", {episode.info.hands[side]}"
+    axes.set_title(title, loc="left")
     axes.legend(
         frameon=False,
         fontsize=6.5,
@@ -100,36 +95,48 @@ def joints(axes: Axes, sample: Sample, side: Side, part: Part) -> None:
 
 
 def parts(sample: Sample) -> list[tuple[Side, Part]]:
-    return [
-        (side, part)
-        for side in sorted(sample.episode.info.joints)
-        for part in PARTS
-        if sample.episode.info.joints[side][part]
-    ]
+    """The sides and parts of an episode that have joints."""
+    joints = sample.episode.info.joints
+    having: list[tuple[Side, Part]] = []
+    for side in sorted(joints):
+        for part in PARTS:
+            if joints[side][part]:
+                having.append((side, part))
+    return having
+
+
+@dataclass(frozen=True)
+class Used:
+    """Commands of a joint [rad]: the smallest, the 1st and the 99th percentile, and the largest."""
+
+    smallest: float
+    q01: float
+    q99: float
+    largest: float
 
 
 def spans(
-    axes: Axes,
-    title: str,
-    found: Mapping[str, tuple[float, float, float, float]],
-    limits: Mapping[str, Range],
+    axes: Axes, title: str, by_joint: Mapping[str, Used], limits: Mapping[str, Range]
 ) -> None:
     """How much of its range every joint uses: all commands, and the middle 98 % of them, between
     its limits.
     """
-    names = list(found)
+    names = list(by_joint)
     for row, name in enumerate(names):
-        low, high = (
-            (limits[name].lower, limits[name].upper)
-            if name in limits
-            else (found[name][0], found[name][3])
-        )
-        smallest, usual, most, largest = (
-            (value - low) / max(high - low, 1e-9) for value in found[name]
-        )
+        used = by_joint[name]
+        low = used.smallest
+        high = used.largest
+        if name in limits:
+            low = limits[name].lower
+            high = limits[name].upper
+        width = max(high - low, 1e-9)
+        smallest = (used.smallest - low) / width
+        q01 = (used.q01 - low) / width
+        q99 = (used.q99 - low) / width
+        largest = (used.largest - low) / width
         axes.barh(row, 1, color="#eceff3", height=0.62)
         axes.barh(row, largest - smallest, left=smallest, color="#a9c4e4", height=0.62)
-        axes.barh(row, most - usual, left=usual, color=COLOURS[0], height=0.62)
+        axes.barh(row, q99 - q01, left=q01, color=COLOURS[0], height=0.62)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_xticks([0, 0.5, 1], ["lower limit", "", "upper limit"])
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -138,25 +145,31 @@ def spans(
     plain(axes, grid=False)
 
 
-def used(data: Sequence[Stored]) -> dict[str, tuple[float, float, float, float]]:
-    """Smallest command, the range of the middle 98 % and the largest, by joint."""
+def used(data: Sequence[Stored]) -> dict[str, Used]:
+    """The commands of every joint."""
     from xlvla_data.summary import features
 
-    found = {}
+    by_joint: dict[str, Used] = {}
     for key, feature, _, stats in features(data):
-        if key == layout.ACTION:
-            rows = np.stack([stats[word] for word in ("min", "q01", "q99", "max")], 1)
-            found |= {
-                name: tuple(map(float, row))
-                for name, row in zip(feature.names or (), rows, strict=True)
-            }
-    return found
+        if key != layout.ACTION:
+            continue
+        for index, name in enumerate(feature.names or ()):
+            by_joint[name] = Used(
+                smallest=float(stats["min"][index]),
+                q01=float(stats["q01"][index]),
+                q99=float(stats["q99"][index]),
+                largest=float(stats["max"][index]),
+            )
+    return by_joint
 
 
 def strip(axes: Axes, pictures: Sequence[np.ndarray], title: str) -> None:
     """Pictures side by side."""
     gap = np.full((pictures[0].shape[0], 4, 3), 255, np.uint8)
-    axes.imshow(np.concatenate([piece for picture in pictures for piece in (picture, gap)][:-1], 1))
+    pieces = [pictures[0]]
+    for picture in pictures[1:]:
+        pieces += [gap, picture]
+    axes.imshow(np.concatenate(pieces, 1))
     axes.set_title(title, loc="left")
     axes.axis("off")
 

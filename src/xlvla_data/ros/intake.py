@@ -1,4 +1,4 @@
-"""Listens to everything that is recorded."""
+"""Subscribes to everything that is recorded."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from xlvla_data.recorder.stream_statistics import RecordedTopic
 from xlvla_data.ros.streams import is_raw_picture, streams
 
 KEPT_S = 2.0
-"""So long may the listening thread be held up before messages are lost."""
+"""How long the thread that takes messages may be held up before some are lost."""
 
 LEAST_KEPT = 50
+"""Messages kept of a stream without a rate."""
 
 LARGEST_RAW = 500_000
-"""Bytes of a picture from which on DDS no longer hands it over in shared memory, and loses many
-[Fast DDS: 512 KiB in all].
+"""Bytes of a picture up to which DDS hands it over in shared memory [Fast DDS: 512 KiB in all];
+many of the larger ones are lost.
 """
 
 
@@ -28,24 +29,31 @@ class Intake:
     """Readers of every stream of a rig; for one thread.
 
     Attributes:
-        newest: the newest message of each topic that is said once and holds until it is said again.
+        streams: that are recorded.
+        newest: the newest message of each latched topic.
     """
 
     def __init__(self, node: Node, rig: Rig):
-        self._readers = [
-            (Reader(node, deep(topic, stream)), stream, is_raw_picture(topic))
-            for topic, stream in streams(rig)
-        ]
-        self.streams = [stream for _, stream, _ in self._readers]
+        self.streams: list[RecordedTopic] = []
+        self._readers: list[tuple[Reader, RecordedTopic, bool]] = []
+        for topic, stream in streams(rig):
+            reader = Reader(node, deep(topic, stream))
+            self.streams.append(stream)
+            self._readers.append((reader, stream, is_raw_picture(topic)))
         self.newest: dict[str, ReceivedMessage] = {}
 
     def take(self) -> list[ReceivedMessage]:
-        """What came since the last time, in the order it came."""
-        taken = []
+        """The messages that came since the last time, in the order they came."""
+        taken: list[ReceivedMessage] = []
         for reader, stream, raw_picture in self._readers:
             for raw in reader.every_raw():
                 received = ReceivedMessage(
-                    stream, raw.data, raw.came_ns, raw.sent_ns, raw.sequence, raw_picture
+                    stream=stream,
+                    data=raw.data,
+                    log_ns=raw.came_ns,
+                    sent_ns=raw.sent_ns,
+                    sequence=raw.sequence,
+                    raw_picture=raw_picture,
                 )
                 taken.append(received)
                 if reader.topic.qos.durability == LATCHED.durability:
@@ -54,9 +62,10 @@ class Intake:
 
 
 def too_large(rig: Rig) -> Iterator[str]:
-    """A line for each camera whose raw pictures hardly arrive."""
+    """A line for each camera whose raw pictures are too large for DDS."""
     for name, camera in rig.cameras.items():
-        size = 3 * camera.publish[0] * camera.publish[1]
+        width, height = camera.publish
+        size = 3 * width * height
         if not camera.jpeg and size > LARGEST_RAW:
             yield (
                 f"camera {name}: many of its raw pictures, {size / 1e6:.1f} MB each, will be lost "
@@ -65,5 +74,7 @@ def too_large(rig: Rig) -> Iterator[str]:
 
 
 def deep(topic: Topic, stream: RecordedTopic) -> Topic:
-    """The topic with room for all that comes while nobody listens."""
-    return topic.history(max(LEAST_KEPT, round(KEPT_S * (stream.claim_hz or 0.0))))
+    """The topic with a history of `KEPT_S`."""
+    if stream.claim_hz is None:
+        return topic.history(LEAST_KEPT)
+    return topic.history(max(LEAST_KEPT, round(KEPT_S * stream.claim_hz)))

@@ -1,4 +1,4 @@
-"""What is recorded of a rig, topic by topic, and how it is stored."""
+"""The topics of a rig that are recorded, and how each is stored."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ def streams(rig: Rig) -> list[tuple[Topic, RecordedTopic]]:
 
 
 def is_raw_picture(topic: Topic) -> bool:
-    """Whether a camera says it uncompressed; it is recorded compressed, as image_transport would
-    say it.
+    """Whether a camera publishes it uncompressed; it is recorded compressed, as image_transport
+    would publish it.
     """
     return type_name(topic) == RAW_KIND
 
 
 def _stored(topic: Topic) -> BagTopic:
-    reliable = topic.qos.reliability == ReliabilityPolicy.RELIABLE
-    latched = topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    name, kind = (
-        (topics.compressed(topic.name), KIND)
-        if is_raw_picture(topic)
-        else (topic.name, type_name(topic))
+    """A topic as it is in the bag."""
+    qos = Qos(
+        depth=topic.qos.depth,
+        reliable=topic.qos.reliability == ReliabilityPolicy.RELIABLE,
+        latched=topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL,
     )
-    return described(name, kind, Qos(topic.qos.depth, reliable, latched))
+    if is_raw_picture(topic):
+        return described(topics.compressed(topic.name), KIND, qos)
+    return described(topic.name, type_name(topic), qos)

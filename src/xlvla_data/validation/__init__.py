@@ -1,11 +1,11 @@
-"""What is wrong with a data set, one line for everything: its files, its numbers, its pictures, its
-statistics.
-"""
+"""What is wrong with a data set, a line each: its files, numbers, pictures and statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla_data import store
@@ -17,7 +17,10 @@ from xlvla_data.validation.totals import Totals
 
 
 class Inspection:
-    """A data set gone through once, episode by episode; `looked` also decodes every picture.
+    """A data set checked once, episode by episode.
+
+    Args:
+        looked: every picture is decoded, too.
 
     Raises:
         XlvlaError: it cannot be opened at all.
@@ -26,10 +29,10 @@ class Inspection:
     def __init__(self, root: Path, *, looked: bool = True):
         self.data = Dataset(root)
         self._looked = looked
-        self._ranges = ranges(
-            self.data.info.own.get("hands", {}), self.data.info.own.get("joints", {})
-        )
+        own = self.data.info.own
+        self._ranges = ranges(own.get("hands", {}), own.get("joints", {}))
         self._totals = Totals(self.data)
+        # Numbers of the episodes by the hash of their contents
         self._alike: dict[str, list[int]] = {}
 
     @property
@@ -37,7 +40,7 @@ class Inspection:
         return self.data.episodes
 
     def before(self) -> Iterator[str]:
-        """What can be said without an episode."""
+        """What is wrong with the data set as a whole, without its episodes' data."""
         yield from structure.findings(self.data)
 
     def of(self, row: EpisodeRow) -> Iterator[str]:
@@ -53,24 +56,32 @@ class Inspection:
         vectors = {key: columns[key] for key in info.vectors}
         self._totals.add(vectors)
         self._alike.setdefault(store.digest(vectors, row.sentence), []).append(row.index)
-        for camera in info.cameras if self._looked else ():
-            clip = self.data.clip(row, camera)
-            glimpses = []
-            try:
-                stamps, _ = self.data.shots(row, camera)
-                if len(stamps) > row.length:
-                    yield (
-                        f"camera {camera}: {len(stamps)} pictures in the time of {row.length} "
-                        "frames: a reader that counts them is late"
-                    )
-                yield from pictures.findings(camera, clip, info, columns, glimpses)
-            except XlvlaError as error:
-                yield str(error)
-            else:
-                self._totals.look(info.cameras[camera], glimpses)
+        if self._looked:
+            for camera in info.cameras:
+                yield from self._look(row, camera, columns)
+
+    def _look(
+        self, row: EpisodeRow, camera: str, columns: Mapping[str, np.ndarray]
+    ) -> Iterator[str]:
+        """What is wrong with a camera's pictures of an episode."""
+        info = self.data.info
+        clip = self.data.clip(row, camera)
+        glimpses: list[np.ndarray] = []
+        try:
+            stamps, _ = self.data.shots(row, camera)
+            if len(stamps) > row.length:
+                yield (
+                    f"camera {camera}: {len(stamps)} pictures in the time of {row.length} "
+                    "frames: a reader that counts them is late"
+                )
+            yield from pictures.findings(camera, clip, info, columns, glimpses)
+        except XlvlaError as error:
+            yield str(error)
+        else:
+            self._totals.look(info.cameras[camera], glimpses)
 
     def after(self) -> Iterator[str]:
-        """What can be said once all episodes were gone through."""
+        """What is wrong with the data set, by all its episodes."""
         for same in self._alike.values():
             if len(same) > 1:
                 yield f"episodes {', '.join(map(str, same))} are the same one, number for number"

@@ -1,6 +1,4 @@
-"""Whether a camera's pictures are all there, of the size promised, and moving when the robot
-does.
-"""
+"""Whether a camera's pictures are all there, of the right size, and change when the robot moves."""
 
 from __future__ import annotations
 
@@ -14,18 +12,18 @@ from xlvla_data.lerobot.statistics import EVERY
 from xlvla_data.lerobot.video import Clip
 
 SAME = 4.0
-"""Difference, of 255, of what is seen anywhere below which a picture shows nothing new: encoding
-one picture again and again differs by 3, a fingertip that moves by more than 10.
+"""Largest difference, of 255, between squares of two pictures that show the same: encoding one
+picture again and again differs by 3, a fingertip that moves by more than 10.
 """
 
 BLOCK = 6
-"""Glimpses are compared in squares of so many pixels, whose noise averages out."""
+"""Width of the squares [pixels] in which glimpses are compared; their noise averages out."""
 
 STILL_S = 1.0
-"""A camera that shows nothing new for so long, while joints go further than `FAR` [rad], is frozen.
-"""
+"""A camera is frozen where it shows the same for longer, while joints move by more than `FAR`."""
 
 FAR = 0.3
+"""Movement of a joint [rad] that every camera sees."""
 
 
 def findings(
@@ -35,8 +33,10 @@ def findings(
     columns: Mapping[str, np.ndarray],
     glimpses: list[np.ndarray],
 ) -> Iterator[str]:
-    """What is wrong with an episode's pictures, which are put into `glimpses`; raises XlvlaError
-    where they cannot be decoded.
+    """What is wrong with an episode's pictures. Some of their pixels are put into `glimpses`.
+
+    Raises:
+        XlvlaError: they cannot be decoded.
     """
     wanted = info.features[info.cameras[camera]].shape
     shape = None
@@ -45,8 +45,11 @@ def findings(
         glimpses.append(picture[::EVERY, ::EVERY].copy())
     if shape is not None and shape != wanted:
         yield f"camera {camera}: pictures are {list(shape)}, not {list(wanted)}"
-    if clip.start_s == 0 and clip.frames < (there := video.count(clip.path)) and info.own:
-        yield f"camera {camera}: {there} pictures for {clip.frames} frames"
+    # Ours have a video per episode; those of others may hold several
+    if clip.start_s == 0 and info.own:
+        there = video.count(clip.path)
+        if clip.frames < there:
+            yield f"camera {camera}: {there} pictures for {clip.frames} frames"
     if layout.STATE in columns:
         yield from _frozen(camera, glimpses, columns[layout.STATE], info.fps)
 
@@ -54,9 +57,13 @@ def findings(
 def _frozen(
     camera: str, glimpses: list[np.ndarray], state: np.ndarray, rate_hz: int
 ) -> Iterator[str]:
+    """Stretches in which joints move and the pictures stay the same."""
     squares = [_squares(glimpse) for glimpse in glimpses]
     for begin, end in _alike(squares):
-        if end - begin > STILL_S * rate_hz and np.ptp(state[begin:end], axis=0).max() > FAR:
+        if end - begin <= STILL_S * rate_hz:
+            continue
+        farthest = np.ptp(state[begin:end], axis=0).max()
+        if farthest > FAR:
             yield (
                 f"camera {camera} is frozen from {begin / rate_hz:.2f} to {end / rate_hz:.2f} s "
                 "while joints move"
@@ -64,12 +71,10 @@ def _frozen(
 
 
 def _alike(squares: list[np.ndarray]) -> Iterator[tuple[int, int]]:
-    """Stretches of pictures, from one to before another, that show nothing which their first does
-    not.
-    """
+    """Stretches of pictures, from one to before another, that look like their first."""
     begin = 0
-    for index, each in enumerate(squares):
-        if np.abs(each - squares[begin]).max() > SAME:
+    for index, picture in enumerate(squares):
+        if np.abs(picture - squares[begin]).max() > SAME:
             yield begin, index
             begin = index
     yield begin, len(squares)
@@ -77,8 +82,9 @@ def _alike(squares: list[np.ndarray]) -> Iterator[tuple[int, int]]:
 
 def _squares(glimpse: np.ndarray) -> np.ndarray:
     """Mean colours of the squares of a picture."""
-    size = min(BLOCK, *glimpse.shape[:2])
-    rows, columns = (length // size for length in glimpse.shape[:2])
-    return (
-        glimpse[: rows * size, : columns * size].reshape(rows, size, columns, size, 3).mean((1, 3))
-    )
+    height, width = glimpse.shape[:2]
+    size = min(BLOCK, height, width)
+    rows = height // size
+    columns = width // size
+    whole = glimpse[: rows * size, : columns * size]
+    return whole.reshape(rows, size, columns, size, 3).mean((1, 3))

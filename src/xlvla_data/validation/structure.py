@@ -1,4 +1,4 @@
-"""Whether files are there, tables say what is in them, and rows count as every reader expects."""
+"""Whether files are there, tables agree with them, and rows count as every reader expects."""
 
 from __future__ import annotations
 
@@ -49,15 +49,18 @@ def findings(data: Dataset) -> Iterator[str]:
 
 
 def _sentences(data: Dataset) -> Iterator[str]:
+    """Whether the table of tasks has the sentences of the episodes."""
     try:
         known = tables.task_sentences(tables.read(data.root / layout.TASKS))
     except XlvlaError as error:
         yield str(error)
         return
-    if strange := sorted({row.sentence for row in data.episodes} - set(known)):
-        yield f"{layout.TASKS} lacks the sentence '{strange[0]}'" + (
-            f" and {len(strange) - 1} more" if strange[1:] else ""
-        )
+    strange = sorted({row.sentence for row in data.episodes} - set(known))
+    if not strange:
+        return
+    line = f"{layout.TASKS} lacks the sentence '{strange[0]}'"
+    others = len(strange) - 1
+    yield f"{line} and {others} more" if others else line
 
 
 def indices(data: Dataset, row: EpisodeRow, columns: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -65,22 +68,22 @@ def indices(data: Dataset, row: EpisodeRow, columns: Mapping[str, np.ndarray]) -
     frame = np.arange(row.length)
     wanted = {"frame_index": frame, "index": row.row["dataset_from_index"] + frame}
     for key, expected in wanted.items():
-        if (wrong := np.flatnonzero(columns[key] != expected)).size:
+        wrong = np.flatnonzero(columns[key] != expected)
+        if wrong.size:
             first = int(wrong[0])
             yield (
                 f"{key} is {columns[key][first]} at frame {first}, not {expected[first]}, in "
                 f"{len(wrong)} frames"
             )
-    late = np.abs(columns["timestamp"] - frame / data.info.fps)
-    if (wrong := np.flatnonzero(late > LATE_S)).size:
+    error_s = np.abs(columns["timestamp"] - frame / data.info.fps)
+    wrong = np.flatnonzero(error_s > LATE_S)
+    if wrong.size:
+        first = wrong[0]
         yield (
-            f"timestamp is {late[wrong[0]]:.4f} s from frame / rate at frame {wrong[0]}, in "
+            f"timestamp is {error_s[first]:.4f} s from frame / rate at frame {first}, in "
             f"{len(wrong)} frames"
         )
-    if len(set(columns["task_index"])) > 1 or not 0 <= columns["task_index"][0] < max(
-        1, data.info.total_tasks
-    ):
-        yield (
-            f"task_index is {sorted(set(columns['task_index'].tolist()))}, of "
-            f"{data.info.total_tasks} sentences"
-        )
+    tasks = sorted(set(columns["task_index"].tolist()))
+    in_table = 0 <= tasks[0] < max(1, data.info.total_tasks)
+    if len(tasks) > 1 or not in_table:
+        yield f"task_index is {tasks}, of {data.info.total_tasks} sentences"

@@ -12,17 +12,16 @@ from xlvla_data.lerobot.reader import Dataset
 from xlvla_data.lerobot.statistics import Stats
 
 COMPARED = ("min", "max", "mean", "std")
-OFF = 0.01
-"""How far a statistic may be from what is found, in deviations."""
+COMPARED_OF_PICTURES = ("mean", "std")
+LARGEST_ERROR = 0.01
+"""How far a statistic may be from that of the frames, in standard deviations."""
 
-OFF_PICTURES = 0.5
-"""The same of pictures, of which others may have been looked at than before; only means and
-deviations then.
-"""
+LARGEST_ERROR_OF_PICTURES = 0.5
+"""The same for pictures, of which others may have been sampled."""
 
 
 class Totals:
-    """Statistics of what was gone through, against those the data set tells."""
+    """Statistics of the episodes read, compared with those in the data set's `stats.json`."""
 
     def __init__(self, data: Dataset):
         self._data = data
@@ -39,28 +38,36 @@ class Totals:
         self._found.setdefault(key, []).append(statistics.of_glimpses(glimpses))
 
     def findings(self) -> Iterator[str]:
-        """A line for every feature whose statistics are missing or others; only of those all
-        episodes of which were read.
+        """A line for every feature whose statistics are missing or wrong. A feature that could not
+        be read in all episodes is left out.
         """
         try:
             stats = json.loads((self._data.root / layout.STATS).read_text())
         except (OSError, ValueError) as error:
             yield f"{layout.STATS} cannot be read: {error}"
             return
-        for key, every in self._found.items():
-            if len(every) == len(self._data) and (
-                line := self._compared(key, stats.get(key), statistics.merged(every))
-            ):
-                yield line
+        for key, episodes in self._found.items():
+            if len(episodes) == len(self._data):
+                yield from self._compared(key, stats.get(key), statistics.merged(episodes))
 
-    def _compared(self, key: str, stats: Mapping[str, object] | None, found: Stats) -> str | None:
+    def _compared(
+        self, key: str, stats: Mapping[str, object] | None, expected: Stats
+    ) -> Iterator[str]:
+        """A line where a feature's statistics are not those of its frames."""
         if stats is None or not set(COMPARED) <= set(stats):
-            return f"{layout.STATS} says nothing of '{key}'"
-        pictures = key in self._data.info.cameras.values()
-        for word in COMPARED[2:] if pictures else COMPARED:
-            error = np.abs(np.asarray(stats[word], float).reshape(-1) - found[word].reshape(-1)) / (
-                found["std"].reshape(-1) + 1e-3
-            )
-            if not (error <= (OFF_PICTURES if pictures else OFF)).all():
-                return f"{layout.STATS}: the {word} of '{key}' is not that of its frames"
-        return None
+            yield f"{layout.STATS} says nothing of '{key}'"
+            return
+        names = COMPARED
+        largest = LARGEST_ERROR
+        if key in self._data.info.cameras.values():
+            names = COMPARED_OF_PICTURES
+            largest = LARGEST_ERROR_OF_PICTURES
+        # A number that is always the same has no deviation
+        deviation = expected["std"].reshape(-1) + 1e-3
+        for name in names:
+            stated = np.asarray(stats[name], float).reshape(-1)
+            error = np.abs(stated - expected[name].reshape(-1)) / deviation
+            # Not `>`: NaN is wrong, too
+            if not (error <= largest).all():
+                yield f"{layout.STATS}: the {name} of '{key}' is not that of its frames"
+                return
