@@ -65,7 +65,8 @@ class Layer:
         if self.gain is None:
             return x
         x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + EPSILON) * self.gain + self.shift
+        variance = np.square(x).mean(-1, keepdims=True)
+        return x / np.sqrt(variance + EPSILON) * self.gain + self.shift
 
 
 @dataclass(frozen=True)
@@ -155,17 +156,14 @@ class Codec:
         path = SHIPPED if path is None else Path(path)
         content, card = read_checksummed(path, FORMAT, "codec", "xlvla codec train")
         tensors = {name: tensor.astype(np.float32) for name, tensor in load(content).items()}
-        parts = {}
+        parts: dict[tuple[str, Side], HandCodec] = {}
         for hand, sides in card["hands"].items():
             for side, entry in sides.items():
                 _agree(path, hand, side, entry)
                 parts[hand, side] = _part(tensors, entry, card["activation"])
-        return cls(
-            parts,
-            card["latent_dim"],
-            card,
-            card.get("latent") or hashlib.sha256(content).hexdigest()[:12],
-        )
+        # A codec that a hand was added to keeps the name of the latent it was added to.
+        latent = card.get("latent") or hashlib.sha256(content).hexdigest()[:12]
+        return cls(parts, card["latent_dim"], card, latent)
 
     def joints(self, hand: str, side: Side) -> tuple[str, ...]:
         """Names of the joints of `q`, in order: the hand's commanded joints."""
@@ -200,9 +198,8 @@ class Codec:
 
 def rows(function: Callable[[Array], Array], values: ArrayLike, width: int, what: str) -> Array:
     """Applies a function of [N, width] to [..., width]."""
-    with np.errstate(
-        over="ignore"
-    ):  # a number too large for float32 becomes infinite and is refused below
+    # A number too large for float32 becomes infinite, and is refused below.
+    with np.errstate(over="ignore"):
         values = np.asarray(values, dtype=np.float32)
     if values.ndim == 0 or values.shape[-1] != width:
         raise XlvlaError(

@@ -5,7 +5,7 @@ writer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def _is_name(name: str) -> bool:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path, None, None]:
     """Where to write what is to be at `path`: on leaving, it is there at once; after an error, all
     is as it was.
 
@@ -55,9 +55,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield fresh
         with fresh.open("rb") as file:
-            os.fsync(
-                file.fileno()
-            )  # a name that survives a power cut without its content would be worse than neither
+            # A name that survives a power cut without its content would be worse than neither.
+            os.fsync(file.fileno())
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,9 @@ class Hand:
     palm: str
     driver: str
     urdf: str = ""
-    device_limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    device_limits: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict[str, tuple[float, float]]
+    )
 
     def urdf_path(self, side: Side) -> Path:
         return share("urdf") / (self.urdf or f"hands/{self.name}/{{side}}.urdf").format(side=side)
@@ -87,7 +90,8 @@ class Hand:
         upper = limits.upper.copy()
         for joint, (low, high) in self.device_limits.items():
             index = self.joints.index(joint)
-            lower[index], upper[index] = max(lower[index], low), min(upper[index], high)
+            lower[index] = max(lower[index], low)
+            upper[index] = min(upper[index], high)
         return lower, upper
 
     def faults(self) -> list[str]:
@@ -124,13 +128,16 @@ class Hand:
 def joint_limits(description: urdf.Description, names: tuple[str, ...]) -> JointLimits:
     """Limits of the named joints; refuses a joint that has none."""
     joints = [description.joint(name) for name in names]
-    values = np.array(
-        [[j.lower, j.upper, j.velocity, j.effort] for j in joints], dtype=float
-    ).reshape(-1, 4)
-    for joint, (lower, upper, velocity, _) in zip(joints, values, strict=True):
-        if not (np.isfinite([lower, upper]).all() and lower < upper and velocity > 0):
+    for joint in joints:
+        finite = math.isfinite(joint.lower) and math.isfinite(joint.upper)
+        if not (finite and joint.lower < joint.upper and joint.velocity > 0):
             raise XlvlaError(
                 f"joint '{joint.name}' of {description.name} needs finite limits with lower < "
                 "upper and a velocity above 0"
             )
-    return JointLimits(*values.T)
+    return JointLimits(
+        lower=np.array([joint.lower for joint in joints], dtype=float),
+        upper=np.array([joint.upper for joint in joints], dtype=float),
+        velocity=np.array([joint.velocity for joint in joints], dtype=float),
+        effort=np.array([joint.effort for joint in joints], dtype=float),
+    )

@@ -17,23 +17,25 @@ def document(path: Path, likened: tuple[Path, ...] = ()) -> Any:
     """The YAML of a rig file with what it is like filled in; a name in `like` is of the catalogue,
     a path is beside the file.
     """
-    own = read_yaml(path)
-    if not isinstance(own, Mapping) or "like" not in own:
+    content = read_yaml(path)
+    if not isinstance(content, Mapping):
+        return content
+    own = dict(cast(Mapping[str, Any], content))
+    if "like" not in own:
         return own
-    own_keys = cast(Mapping[str, Any], own)
-    other = _found(own_keys["like"], path)
+    other = _rig_file(own.pop("like"), path)
     if other in (*likened, path):
         raise XlvlaError(f"{path}: like: {other} is like this file in turn")
-    return _merged(
-        document(other, (*likened, path)),
-        {key: value for key, value in own_keys.items() if key != "like"},
-    )
+    base = document(other, (*likened, path))
+    return _merged(base, own)
 
 
-def _found(like: Any, path: Path) -> Path:
+def _rig_file(like: Any, path: Path) -> Path:
+    """The file that `like` in the rig file at `path` names."""
     text = str(like)
     known = catalog.rigs()
-    other = path.parent / text if text.endswith((".yaml", ".yml")) else known.get(text)
+    is_path = text.endswith((".yaml", ".yml"))
+    other = path.parent / text if is_path else known.get(text)
     if other is None:
         raise XlvlaError(f"{path}: like: {unknown('rig', text, known)}")
     if not other.is_file():
@@ -45,12 +47,7 @@ def _merged(base: Any, over: Any) -> Any:
     """Mappings are filled in key by key; anything else replaces what it stands over."""
     if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
         return over
-    below = cast(Mapping[str, Any], base)
-    above = cast(Mapping[str, Any], over)
-    return {
-        **below,
-        **{
-            key: _merged(below[key], value) if key in below else value
-            for key, value in above.items()
-        },
-    }
+    merged = dict(cast(Mapping[str, Any], base))
+    for key, value in cast(Mapping[str, Any], over).items():
+        merged[key] = _merged(merged[key], value) if key in merged else value
+    return merged

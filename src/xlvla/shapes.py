@@ -63,7 +63,7 @@ def shapes(path: Path) -> list[Shape]:
 def rigid_bodies(description: Description) -> dict[str, str]:
     """By link: the topmost link that it is welded to."""
     above = {joint.child: joint for joint in description.joints}
-    tops = {}
+    tops: dict[str, str] = {}
     for link in description.links:
         tops[link] = link
         while tops[link] in above and not above[tops[link]].moves:

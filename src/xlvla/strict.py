@@ -7,8 +7,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from xlvla.errors import unknown_line
 
@@ -30,44 +30,41 @@ def build(kind: type[T], value: Any, where: str) -> tuple[T | None, list[str]]:
 
 
 def _dataclass(kind: type, value: Any, where: str, faults: list[str]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     if not isinstance(value, Mapping):
         faults.append(
-            f"{where}: expected a mapping with "
-            f"{', '.join(f.name for f in dataclasses.fields(kind))}, got {_show(value)}"
+            f"{where}: expected a mapping with {', '.join(fields)}, got {_describe(value)}"
         )
         return _BAD
-    hints = get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    faults += [f"{where}: {unknown_line('key', key, fields)}" for key in value if key not in fields]
-    faults += [
-        f"{where}: '{name}' is missing"
-        for name, f in fields.items()
-        if _required(f) and name not in value
-    ]
-    made = {
-        key: _value(hints[key], entry, f"{where}.{key}", faults)
-        for key, entry in value.items()
-        if key in fields
-    }
-    sound = {key: entry for key, entry in made.items() if entry is not _BAD}
-    return (
-        _BAD
-        if any(_required(f) and name not in sound for name, f in fields.items())
-        else kind(**sound)
-    )
+    given = cast(Mapping[Any, Any], value)
+    required = [name for name, field in fields.items() if _is_required(field)]
+    for key in given:
+        if key not in fields:
+            faults.append(f"{where}: {unknown_line('key', key, fields)}")
+    for name in required:
+        if name not in given:
+            faults.append(f"{where}: '{name}' is missing")
+    types_of_fields = get_type_hints(kind)
+    sound: dict[str, Any] = {}
+    for key, entry in given.items():
+        if key not in fields:
+            continue
+        checked = _value(types_of_fields[key], entry, f"{where}.{key}", faults)
+        if checked is not _BAD:
+            sound[key] = checked
+    if any(name not in sound for name in required):
+        return _BAD
+    return kind(**sound)
 
 
 def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
+    """The value as a field of this type holds it, or `_BAD` and why."""
     if kind is Any:
         return value
     origin = get_origin(kind)
     arguments = get_args(kind)
     if origin in (Union, types.UnionType):
-        return (
-            None
-            if value is None
-            else _value(next(a for a in arguments if a is not type(None)), value, where, faults)
-        )
+        return _optional(arguments, value, where, faults)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _dataclass(kind, value, where, faults)
     if origin is Literal:
@@ -77,54 +74,74 @@ def _value(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
     if origin is list:
         return _list(arguments[0], value, where, faults)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _mapping(arguments, value, where, faults)
-    return _scalar(kind, value, where, faults)
+        key_kind, entry_kind = arguments
+        return _mapping(key_kind, entry_kind, value, where, faults)
+    return _scalar(cast(type, kind), value, where, faults)
 
 
-def _literal(known: tuple, value: Any, where: str, faults: list[str]) -> Any:
-    if value not in known:
-        faults.append(f"{where}: {unknown_line('name', value, map(str, known))}")
+def _optional(kinds: tuple[Any, ...], value: Any, where: str, faults: list[str]) -> Any:
+    """The only unions are of one type and None."""
+    if value is None:
+        return None
+    kind = next(kind for kind in kinds if kind is not type(None))
+    return _value(kind, value, where, faults)
+
+
+def _literal(names: tuple[Any, ...], value: Any, where: str, faults: list[str]) -> Any:
+    if value not in names:
+        faults.append(f"{where}: {unknown_line('name', value, map(str, names))}")
         return _BAD
     return value
 
 
-def _tuple(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
-    if isinstance(value, (list, tuple)) and kinds[-1] is Ellipsis:
-        kinds = kinds[:1] * len(value)
-    if not isinstance(value, (list, tuple)) or len(value) != len(kinds):
-        faults.append(f"{where}: expected {len(kinds)} numbers, got {_show(value)}")
+def _tuple(kinds: tuple[Any, ...], value: Any, where: str, faults: list[str]) -> Any:
+    is_sequence = isinstance(value, (list, tuple))
+    entries = cast(Sequence[Any], value) if is_sequence else ()
+    if is_sequence and kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(entries)
+    if not is_sequence or len(entries) != len(kinds):
+        faults.append(f"{where}: expected {len(kinds)} numbers, got {_describe(value)}")
         return _BAD
-    made = tuple(
-        _value(kind, entry, f"{where}[{i}]", faults)
-        for i, (kind, entry) in enumerate(zip(kinds, value, strict=True))
+    checked = tuple(
+        _value(kind, entry, f"{where}[{index}]", faults)
+        for index, (kind, entry) in enumerate(zip(kinds, entries, strict=True))
     )
-    return _BAD if _BAD in made else made
+    return _BAD if _BAD in checked else checked
 
 
 def _list(kind: Any, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, list):
-        faults.append(f"{where}: expected a list, got {_show(value)}")
+        faults.append(f"{where}: expected a list, got {_describe(value)}")
         return _BAD
-    made = [_value(kind, entry, f"{where}[{i}]", faults) for i, entry in enumerate(value)]
-    return [entry for entry in made if entry is not _BAD]
+    sound: list[Any] = []
+    for index, entry in enumerate(cast(list[Any], value)):
+        checked = _value(kind, entry, f"{where}[{index}]", faults)
+        if checked is not _BAD:
+            sound.append(checked)
+    return sound
 
 
-def _mapping(kinds: tuple, value: Any, where: str, faults: list[str]) -> Any:
+def _mapping(key_kind: Any, entry_kind: Any, value: Any, where: str, faults: list[str]) -> Any:
     if not isinstance(value, Mapping):
-        faults.append(f"{where}: expected a mapping, got {_show(value)}")
+        faults.append(f"{where}: expected a mapping, got {_describe(value)}")
         return _BAD
-    made = {
-        _value(kinds[0], key, where, faults): _value(kinds[1], entry, f"{where}.{key}", faults)
-        for key, entry in value.items()
-    }
-    return {key: entry for key, entry in made.items() if key is not _BAD and entry is not _BAD}
+    sound: dict[Any, Any] = {}
+    for key, entry in cast(Mapping[Any, Any], value).items():
+        checked_key = _value(key_kind, key, where, faults)
+        checked_entry = _value(entry_kind, entry, f"{where}.{key}", faults)
+        if checked_key is not _BAD and checked_entry is not _BAD:
+            sound[checked_key] = checked_entry
+    return sound
 
 
 def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    # bool is a subclass of int: true is no number here.
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if kind is float and is_number:
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        faults.append(f"{where}: expected {_NAMES.get(kind, kind.__name__)}, got {_show(value)}")
+        name = _NAMES.get(kind, kind.__name__)
+        faults.append(f"{where}: expected {name}, got {_describe(value)}")
         return _BAD
     if isinstance(value, float) and not math.isfinite(value):
         faults.append(f"{where}: must be finite, is {value}")
@@ -135,9 +152,13 @@ def _scalar(kind: type, value: Any, where: str, faults: list[str]) -> Any:
 _NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
 
 
-def _required(field: dataclasses.Field) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    no_value = field.default is dataclasses.MISSING
+    no_factory = field.default_factory is dataclasses.MISSING
+    return no_value and no_factory
 
 
-def _show(value: Any) -> str:
-    return f"{type(value).__name__} {str(value)[:60]!r}" if value is not None else "nothing"
+def _describe(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"{type(value).__name__} {str(value)[:60]!r}"

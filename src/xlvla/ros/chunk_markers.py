@@ -81,25 +81,23 @@ class ChunkMarkers:
     def _hand(self, side: Side, q: np.ndarray, alpha: float, nth: int, ns: int) -> list[Marker]:
         shapes = self._shapes[side]
         poses = self._kinematics.fk(q, sorted({shape.link for shape in shapes}))
-        made = []
+        markers: list[Marker] = []
         for number, shape in enumerate(shapes):
             marker = _marker(f"{side} ghost {nth}", number, shape.type, shape.size, ns)
             marker.pose = _pose(poses[shape.link] @ shape.T_link_shape)
             marker.color = _colour(side, alpha)
-            made.append(marker)
-        return made
+            markers.append(marker)
+        return markers
 
     def _trails(self, side: Side, rows: np.ndarray, ns: int) -> list[Marker]:
         paths = [self._kinematics.fk(q, self._tips[side]) for q in rows]
-        made = []
+        markers: list[Marker] = []
         for number, tip in enumerate(self._tips[side]):
             marker = _marker(f"{side} trails", number, Marker.LINE_STRIP, (0.003, 0.0, 0.0), ns)
-            marker.points = [
-                Point(x=x, y=y, z=z) for x, y, z in (path[tip][:3, 3].tolist() for path in paths)
-            ]
+            marker.points = [_point(path[tip][:3, 3]) for path in paths]
             marker.color = _colour(side, 0.9)
-            made.append(marker)
-        return made
+            markers.append(marker)
+        return markers
 
 
 def _marker(
@@ -111,7 +109,8 @@ def _marker(
     action: int = Marker.ADD,
 ) -> Marker:
     marker = Marker(ns=space, id=number, type=kind if action == Marker.ADD else 0, action=action)
-    marker.header.frame_id, marker.header.stamp = robot.WORLD, stamp(ns)
+    marker.header.frame_id = robot.WORLD
+    marker.header.stamp = stamp(ns)
     marker.pose.orientation.w = 1.0
     x, y, z = size
     marker.scale = Vector3(x=x, y=y, z=z)
@@ -125,45 +124,51 @@ def _colour(side: Side, alpha: float) -> ColorRGBA:
 
 def _shapes(robot: ET.Element) -> list[Shape]:
     """Every box, cylinder and sphere that a URDF shows."""
-    found = []
+    shapes: list[Shape] = []
     for link in robot.iter("link"):
+        name = link.get("name", "")
         for visual in link.findall("visual"):
-            shape = visual.find("geometry/*")
-            kind_size = None if shape is None else _kind_and_size(shape)
-            if kind_size:
-                found.append(
-                    Shape(link.get("name", ""), *kind_size, _origin(visual.find("origin")))
-                )
-    return found
+            geometry = visual.find("geometry/*")
+            if geometry is None:
+                continue
+            kind_and_size = _kind_and_size(geometry)
+            if kind_and_size is None:
+                continue
+            kind, size = kind_and_size
+            shapes.append(Shape(name, kind, size, _origin(visual.find("origin"))))
+    return shapes
 
 
 def _kind_and_size(shape: ET.Element) -> tuple[int, tuple[float, float, float]] | None:
     if shape.tag == "box":
         x, y, z = map(float, shape.get("size", "").split())
         return Marker.CUBE, (x, y, z)
-    if shape.tag not in ("cylinder", "sphere"):
-        return None
-    across = 2 * float(shape.get("radius", "0"))
-    return (
-        (Marker.SPHERE, (across, across, across))
-        if shape.tag == "sphere"
-        else (Marker.CYLINDER, (across, across, float(shape.get("length", "0"))))
-    )
+    diameter = 2 * float(shape.get("radius", "0"))
+    if shape.tag == "sphere":
+        return Marker.SPHERE, (diameter, diameter, diameter)
+    if shape.tag == "cylinder":
+        return Marker.CYLINDER, (diameter, diameter, float(shape.get("length", "0")))
+    return None
 
 
 def _origin(element: ET.Element | None) -> np.ndarray:
-    xyz, rpy = (
-        [float(n) for n in ("0 0 0" if element is None else element.get(key, "0 0 0")).split()]
-        for key in ("xyz", "rpy")
-    )
+    """The pose [4, 4] of a shape in its link's frame."""
+    attributes = {} if element is None else element.attrib
+    xyz = [float(number) for number in attributes.get("xyz", "0 0 0").split()]
+    rpy = [float(number) for number in attributes.get("rpy", "0 0 0").split()]
     return urdf.placed(xyz, rpy)
+
+
+def _point(position: np.ndarray) -> Point:
+    """The message of a position [3] m."""
+    x, y, z = position.tolist()
+    return Point(x=x, y=y, z=z)
 
 
 def _pose(T: np.ndarray) -> Pose:
     """The message of a pose [4, 4]."""
-    x, y, z = T[:3, 3].tolist()
-    qw, qx, qy, qz = _quaternion(T[:3, :3])
-    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+    w, x, y, z = _quaternion(T[:3, :3])
+    return Pose(position=_point(T[:3, 3]), orientation=Quaternion(x=x, y=y, z=z, w=w))
 
 
 def _quaternion(R: np.ndarray) -> tuple[float, float, float, float]:

@@ -110,11 +110,12 @@ class JointMessage:
         return self._message
 
 
-def doubles(values: np.ndarray | None) -> array.array:
-    made = array.array("d")
+def doubles(values: np.ndarray | None) -> array.array[float]:
+    """Numbers as a message wants them; none where there are none."""
+    packed = array.array("d")
     if values is not None:
-        made.frombytes(np.ascontiguousarray(values, dtype=np.float64).tobytes())
-    return made
+        packed.frombytes(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return packed
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ What `xlvla run` does with processes, this does with launch actions: the same no
 parameters, and the whole rig stops when one of them dies.
 """
 
-# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import atexit
@@ -16,10 +14,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
+from launch.action import Action
 from launch.actions import (
     DeclareLaunchArgument,
     LogInfo,
@@ -29,6 +28,7 @@ from launch.actions import (
     UnsetEnvironmentVariable,
 )
 from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -42,6 +42,7 @@ from xlvla.rig_file import load
 from xlvla.robot import rig_description
 from xlvla.ros import supervision
 from xlvla.run import NODE_DEFAULTS
+from xlvla.types import Side
 
 AS_RIG = "as_rig"
 """The choice that keeps what the rig's file says."""
@@ -52,16 +53,16 @@ def rig_launch(default_rig: str, rviz_file: str) -> LaunchDescription:
     launch folder.
     """
 
-    def start(context: LaunchContext) -> list[Any]:
+    def start(context: LaunchContext) -> list[Action]:
         rig = chosen_rig(context)
         specs = chosen(rig, _names(context, "only"), _names(context, "without"))
-        scope = reach(rig.network, os.environ, insisted=_choice(context, "network") is not None)
-        if faults := security.faults(rig, specs, os.environ):
+        insisted = _choice(context, "network") is not None
+        scope = reach(rig.network, os.environ, insisted=insisted)
+        faults = security.faults(rig, specs, os.environ)
+        if faults:
             raise RigError(faults)
-        return [
-            *reach_actions(scope),
-            *rig_actions(rig, specs, rviz_file if _truth(context, "rviz") else None),
-        ]
+        shown = rviz_file if _truth(context, "rviz") else None
+        return [*reach_actions(scope), *rig_actions(rig, specs, shown)]
 
     return LaunchDescription([*arguments(default_rig), OpaqueFunction(function=start)])
 
@@ -108,57 +109,69 @@ def arguments(default_rig: str) -> list[DeclareLaunchArgument]:
 
 def chosen_rig(context: LaunchContext) -> Rig:
     """The rig the arguments chose."""
-    sim = _choice(context, "sim")
+    hands: dict[Side, str | None] = {
+        "left": _choice(context, "left_hand"),
+        "right": _choice(context, "right_hand"),
+    }
     return rig_file.with_choices(
         load(context.launch_configurations["rig"]),
-        hands={"left": _choice(context, "left_hand"), "right": _choice(context, "right_hand")},
-        sim=None if sim is None else sim == "true",
+        hands=hands,
+        sim=_truth_or_none(context, "sim"),
         policy=_choice(context, "policy"),
         instruction=_choice(context, "instruction"),
-        network={None: None, "true": True, "false": False}[_choice(context, "network")],
+        network=_truth_or_none(context, "network"),
     )
 
 
-def reach_actions(scope: Reach) -> list[Any]:
-    """Actions that make everything started after them speak as far as that, and say so."""
+def reach_actions(scope: Reach) -> list[Action]:
+    """Actions that set for everything started after them how far it communicates, and say so."""
     if scope.fault:
         raise XlvlaError(scope.fault)
-    set_or_not = [
-        UnsetEnvironmentVariable(name) if v is None else SetEnvironmentVariable(name, v)
-        for name, v in scope.variables.items()
-    ]
-    operators = [UnsetEnvironmentVariable(security.OVERRIDE)]  # which would be every node's
-    return [
-        *set_or_not,
-        *operators,
-        LogInfo(
-            msg=f"the rig speaks {scope.line}"
-            + ("" if scope.network else "; network:=true lets other machines in")
-        ),
-    ]
+    actions: list[Action] = []
+    for name, value in scope.variables.items():
+        if value is None:
+            actions.append(UnsetEnvironmentVariable(name))
+        else:
+            actions.append(SetEnvironmentVariable(name, value))
+    # An enclave that the operator set would be every node's.
+    actions.append(UnsetEnvironmentVariable(security.OVERRIDE))
+    line = f"the rig speaks {scope.line}"
+    if not scope.network:
+        line += "; network:=true lets other machines in"
+    actions.append(LogInfo(msg=line))
+    return actions
 
 
-def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Any]:
+def rig_actions(rig: Rig, specs: Sequence[NodeSpec], rviz_file: str | None) -> list[Action]:
     """Actions that start nodes of a rig and stop all of them when one dies; the resolved rig lives
     as long as the launch.
     """
     folder = Path(tempfile.mkdtemp(prefix="xlvla-"))
     rig_path = rig.save(folder / f"{rig.name}.yaml")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    actions: list[Any] = []
+    use_sim_time = rig.sim is not None
+    actions: list[Action] = []
     for spec in specs:
         secured = security.arguments(rig, spec, os.environ)
-        node = rig_node(
-            spec, str(rig_path), use_sim_time=rig.sim is not None, ros_arguments=secured
-        )
-        actions += [
-            node,
-            RegisterEventHandler(OnProcessExit(target_action=node, on_exit=_stop_all)),
-        ]
-    watched = any(
-        spec.name == "joint_states" for spec in specs
-    )  # the machine of the robot, or of all
-    return actions + (_viewers(rig, rviz_file) if watched else [])
+        node = rig_node(spec, str(rig_path), use_sim_time=use_sim_time, ros_arguments=secured)
+        stop_with_it = OnProcessExit(target_action=node, on_exit=_stop_all)
+        actions += [node, RegisterEventHandler(stop_with_it)]
+    # Of several machines, the one with the robot's joints shows it.
+    if any(spec.name == "joint_states" for spec in specs):
+        actions += _viewers(rig, rviz_file)
+    return actions
+
+
+class _NodeOptions(TypedDict):
+    """What every node is launched with, however it is installed."""
+
+    name: str
+    exec_name: str
+    namespace: str
+    parameters: list[dict[str, ParameterValue]]
+    ros_arguments: list[str]
+    additional_env: dict[str, str]
+    output: str
 
 
 def rig_node(
@@ -171,31 +184,24 @@ def rig_node(
         key: ParameterValue(value, value_type=type(value))
         for key, value in spec.params(rig_path).items()
     }
-    # The first python3 of the path, not the one colcon ran with: an active virtual environment has
-    # what ROS has no package for.
-    where: dict[str, Any] = {
-        "package": "xlvla",
-        "executable": executable(spec),
-        "prefix": "python3",
+    parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
+    environment = {key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ}
+    # launch itself leaves its nodes running when it is ended by SIGTERM.
+    environment[supervision.PARENT] = str(os.getpid())
+    common: _NodeOptions = {
+        "name": spec.name,
+        "exec_name": spec.name,
+        "namespace": spec.namespace,
+        "parameters": [parameters],
+        "ros_arguments": list(ros_arguments),
+        "additional_env": environment,
+        "output": "screen",
     }
     if not _installed("xlvla"):
-        where = {"executable": sys.executable, "arguments": ["-m", spec.module]}
-    where["ros_arguments"] = list(ros_arguments)
-    parameters["use_sim_time"] = ParameterValue(use_sim_time, value_type=bool)
-    where["additional_env"] = {
-        key: value for key, value in NODE_DEFAULTS.items() if key not in os.environ
-    }
-    where["additional_env"][supervision.PARENT] = str(
-        os.getpid()
-    )  # launch itself leaves them running when it is ended by SIGTERM
-    return Node(
-        name=spec.name,
-        exec_name=spec.name,
-        namespace=spec.namespace,
-        parameters=[parameters],
-        output="screen",
-        **where,
-    )
+        return Node(executable=sys.executable, arguments=["-m", spec.module], **common)
+    # The first python3 of the path, not the one colcon ran with: an active virtual environment has
+    # what ROS has no package for.
+    return Node(package="xlvla", executable=executable(spec), prefix="python3", **common)
 
 
 def executable(spec: NodeSpec) -> str:
@@ -203,54 +209,43 @@ def executable(spec: NodeSpec) -> str:
     return f"{spec.package}_{spec.executable}"
 
 
-def _viewers(rig: Rig, rviz_file: str | None) -> list[Any]:
+def _viewers(rig: Rig, rviz_file: str | None) -> list[Action]:
     """robot_state_publisher and RViz, where they are installed; the rig runs without them."""
     if security.is_asked_for(os.environ):
-        return [
-            LogInfo(msg="secured, so without robot_state_publisher and RViz: they have no enclave")
-        ]
+        line = "secured, so without robot_state_publisher and RViz: they have no enclave"
+        return [LogInfo(msg=line)]
     use_sim_time = rig.sim is not None
-    actions: list[Any] = []
-    if _installed("robot_state_publisher"):
-        actions.append(_state_publisher(rig, use_sim_time))
-    else:
-        actions.append(
-            LogInfo(
-                msg="robot_state_publisher is not installed: no TF frames (apt-get install "
-                "ros-$ROS_DISTRO-robot-state-publisher)"
-            )
-        )
-    if rviz_file is None:
-        return actions
+    actions = [_state_publisher(rig, use_sim_time)]
+    if rviz_file is not None:
+        actions.append(_rviz(rviz_file, use_sim_time))
+    return actions
+
+
+def _rviz(rviz_file: str, use_sim_time: bool) -> Action:
+    """RViz, or a line about why it is not there."""
     if not _installed("rviz2"):
-        return [
-            *actions,
-            LogInfo(
-                msg="RViz is not installed: running without it (apt-get install "
-                "ros-$ROS_DISTRO-rviz2)"
-            ),
-        ]
+        line = "RViz is not installed: running without it (apt-get install ros-$ROS_DISTRO-rviz2)"
+        return LogInfo(msg=line)
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return [
-            *actions,
-            LogInfo(msg="no display: running without RViz (rviz:=false silences this)"),
-        ]
-    settings = ["-d", str(share("launch") / rviz_file)]
-    return [
-        *actions,
-        Node(
-            package="rviz2",
-            executable="rviz2",
-            arguments=settings,
-            parameters=[{"use_sim_time": use_sim_time}],
-        ),
-    ]
+        return LogInfo(msg="no display: running without RViz (rviz:=false silences this)")
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(share("launch") / rviz_file)],
+        parameters=[{"use_sim_time": use_sim_time}],
+    )
 
 
-def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
-    """Publishes TF; its copy of the description goes aside, since /robot_description has one
-    publisher.
+def _state_publisher(rig: Rig, use_sim_time: bool) -> Action:
+    """What publishes TF, or a line about why it is not there.
+
+    /robot_description has one publisher already, so the copy of it is remapped to another topic.
     """
+    if not _installed("robot_state_publisher"):
+        return LogInfo(
+            msg="robot_state_publisher is not installed: no TF frames (apt-get install "
+            "ros-$ROS_DISTRO-robot-state-publisher)"
+        )
     description = ParameterValue(rig_description(rig).text, value_type=str)
     return Node(
         package="robot_state_publisher",
@@ -260,7 +255,7 @@ def _state_publisher(rig: Rig, use_sim_time: bool) -> Node:
     )
 
 
-def _stop_all(event: Any, context: LaunchContext) -> None:
+def _stop_all(event: ProcessExited, context: LaunchContext) -> None:
     """An error in a handler ends the launch with exit code 1, which an event Shutdown would not."""
     if not context.is_shutdown:
         raise XlvlaError(
@@ -271,7 +266,7 @@ def _stop_all(event: Any, context: LaunchContext) -> None:
 def _argument(
     name: str, default: str, text: str, choices: list[str] | None = None
 ) -> DeclareLaunchArgument:
-    if AS_RIG in (default, *(choices or [])):
+    if default == AS_RIG or AS_RIG in (choices or []):
         text += f" {AS_RIG}: what the rig's file says."
     return DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
 
@@ -281,10 +276,15 @@ def _choice(context: LaunchContext, name: str) -> str | None:
     return None if value == AS_RIG else value
 
 
+def _truth_or_none(context: LaunchContext, name: str) -> bool | None:
+    choice = _choice(context, name)
+    return None if choice is None else choice == "true"
+
+
 def _names(context: LaunchContext, name: str) -> list[str]:
-    return [
-        entry.strip() for entry in context.launch_configurations[name].split(",") if entry.strip()
-    ]
+    entries = context.launch_configurations[name].split(",")
+    names = [entry.strip() for entry in entries]
+    return [name for name in names if name]
 
 
 def _truth(context: LaunchContext, name: str) -> bool:

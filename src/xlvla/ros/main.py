@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 from rclpy.executors import SingleThreadedExecutor
 
@@ -24,8 +25,12 @@ def run(kind: Callable[[], RigNode]) -> None:
     """
     supervision.follow_parent()
     stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     name = _name_given()
     failure = None
     try:
@@ -37,9 +42,8 @@ def run(kind: Callable[[], RigNode]) -> None:
     if failure:
         print(f"{name}: {failure}", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(
-        1 if failure else 0
-    )  # native libraries have nothing left to do, and some hang in their destructors
+    # Native libraries have nothing left to do, and some hang in their destructors.
+    os._exit(1 if failure else 0)
 
 
 def _joined(kind: Callable[[], RigNode]) -> RigNode:
@@ -95,6 +99,7 @@ def _spin(node: RigNode, stop: threading.Event) -> str | None:
 
 def _name_given() -> str:
     """What the node is to be called by whoever starts it; of use before it exists."""
-    return next(
-        (word.removeprefix("__node:=") for word in sys.argv if word.startswith("__node:=")), "node"
-    )
+    for argument in sys.argv:
+        if argument.startswith("__node:="):
+            return argument.removeprefix("__node:=")
+    return "node"

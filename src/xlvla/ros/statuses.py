@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from xlvla.errors import XlvlaError
 from xlvla.ros.forms import Form
@@ -46,15 +46,16 @@ def parsed(text: str, shape: Any) -> Any:
 
 def _fit(value: Any, shape: Any, where: str) -> Any:
     if isinstance(shape, Mapping):
-        return _object(value, shape, where)
+        return _object(value, cast(Mapping[str, Any], shape), where)
     if isinstance(shape, Each):
-        given = _of_type(value, dict, where)
+        entries = _of_type(value, dict, where)
         return {
-            plain(key): _fit(entry, shape.shape, f"{where}.{key}") for key, entry in given.items()
+            plain(key): _fit(entry, shape.shape, f"{where}.{key}") for key, entry in entries.items()
         }
     if isinstance(shape, list):
+        (element,) = cast(list[Any], shape)
         return [
-            _fit(entry, shape[0], f"{where}[{number}]")
+            _fit(entry, element, f"{where}[{number}]")
             for number, entry in enumerate(_of_type(value, list, where))
         ]
     return _SCALARS[shape](value, where)
@@ -63,17 +64,17 @@ def _fit(value: Any, shape: Any, where: str) -> Any:
 def _object(value: Any, shape: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The keys of the shape; others, of a newer version, are left out."""
     given = _of_type(value, dict, where)
-    made = dict[str, Any]()
+    content: dict[str, Any] = {}
     for key, wanted in shape.items():
+        optional = isinstance(wanted, Maybe)
         if key in given:
-            made[key] = _fit(
-                given[key], wanted.shape if isinstance(wanted, Maybe) else wanted, f"{where}.{key}"
-            )
-        elif isinstance(wanted, Maybe):
-            made[key] = wanted.otherwise
+            entry_shape = wanted.shape if optional else wanted
+            content[key] = _fit(given[key], entry_shape, f"{where}.{key}")
+        elif optional:
+            content[key] = wanted.otherwise
         else:
             raise XlvlaError(f"{where}: '{key}' is missing")
-    return made
+    return content
 
 
 def _of_type(value: Any, kind: type, where: str) -> Any:
@@ -83,11 +84,8 @@ def _of_type(value: Any, kind: type, where: str) -> Any:
 
 
 def _number(value: Any, where: str) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(_as_float(value))
-    ):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(_as_float(value)):
         raise XlvlaError(f"{where} must be a number, is {plain(repr(value), 60)}")
     return float(value)
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -50,17 +52,18 @@ def decode(text: str) -> Stop:
     it says neither.
     """
     try:
-        content = json.loads(text) if len(text) <= LONGEST else None
+        content: Any = json.loads(text) if len(text) <= LONGEST else None
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or "stopped" not in content:
         raise XlvlaError(
             f'{len(text)} characters that say neither "stopped": true nor "stopped": false'
         )
-    by = content.get("by")
-    stamp_ns = content.get("stamp_ns")
+    fields = cast(Mapping[str, Any], content)
+    by = fields.get("by")
+    stamp_ns = fields.get("stamp_ns")
     return Stop(
-        stopped=content["stopped"] is not False,
+        stopped=fields["stopped"] is not False,
         by=_printable(by) if isinstance(by, str) else "",
         stamp_ns=stamp_ns if type(stamp_ns) is int else 0,
     )

@@ -1,0 +1,13 @@
+# What is used of launch, which only a ROS 2 installation has.
+from collections.abc import Iterable
+
+class LaunchDescriptionEntity: ...
+
+class LaunchDescription(LaunchDescriptionEntity):
+    def __init__(self, initial_entities: Iterable[LaunchDescriptionEntity]) -> None: ...
+
+class LaunchContext:
+    @property
+    def launch_configurations(self) -> dict[str, str]: ...
+    @property
+    def is_shutdown(self) -> bool: ...

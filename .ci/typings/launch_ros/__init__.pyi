@@ -1,0 +1,1 @@
+# What is used of launch_ros, which only a ROS 2 installation has.

@@ -1,0 +1,6 @@
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+def serialize_message(message: Any) -> bytes: ...
+def deserialize_message(serialized_message: bytes, message_type: type[T]) -> T: ...
