@@ -173,7 +173,7 @@ def _forever(
     from xlvla.screen import rig_line
     from xlvla_cli.keys import Keys
     from xlvla_cli.ros.controls import Controls
-    from xlvla_cli.ros.peers import Peers
+    from xlvla_cli.ros.remote_nodes import RemoteNodes
     from xlvla_cli.ros.session import Session
     from xlvla_cli.sound import play
 
@@ -185,7 +185,7 @@ def _forever(
         Keys() as keys,
     ):
         controls = Controls(session.operator, rig)
-        peers = Peers(session.operator.node, elsewhere, scope.network)
+        remote_nodes = RemoteNodes(session.operator.node, elsewhere, scope.network)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
         part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
         typed = _typed_legend(rig) if keys.there else ""
@@ -204,7 +204,7 @@ def _forever(
                 screen.say(done)
             for line in session.operator.refused():
                 screen.say((line, "yellow"))
-            for line in [*peers.changes(), *session.silence.changes()]:
+            for line in [*remote_nodes.changes(), *session.silence.changes()]:
                 screen.say(line)
             for word, line in controls.cues():
                 play(word)
