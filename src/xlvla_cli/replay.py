@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.options import Domain, Simulated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +38,7 @@ def replay(
             help="Rig that replays it; by default the one it was recorded on, else bimanual."
         ),
     ] = None,
-    sim: Annotated[
-        bool | None,
-        typer.Option("--sim/--no-sim", help="Simulation or hardware, overriding the rig."),
-    ] = None,
+    sim: Simulated = None,
     attach: Annotated[
         bool, typer.Option(help="Drive a rig that runs already, instead of starting one.")
     ] = False,
@@ -50,9 +48,7 @@ def replay(
             help="Engage motion on hardware; without it only simulated or emulated devices move."
         ),
     ] = False,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
-    ] = None,
+    domain: Domain = None,
 ) -> None:
     """Replay an episode: move slowly to its first pose, then play its commands; prints how well the
     robot followed.

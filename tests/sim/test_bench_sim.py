@@ -1,4 +1,4 @@
-from xlvla_cli.bench.sim import memory, pace
+from xlvla_cli.bench.sim import memory, simulation_speed
 
 
 def test_memory_stays_what_it_is_over_resets(rig_with):
@@ -7,5 +7,5 @@ def test_memory_stays_what_it_is_over_resets(rig_with):
 
 
 def test_an_experts_pace_is_measured(rig_with):
-    found = pace(rig_with("xhand"), 1, render=False)
+    found = simulation_speed(rig_with("xhand"), 1, render=False)
     assert found.times_real > 0.5 and found.per_minute > 1

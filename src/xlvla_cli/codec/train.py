@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from xlvla_cli.codec import Threads, Weights
+from xlvla_cli.options import Seed, WeightsOut
 
 FOUNDERS = ("ability", "inspire", "paxini", "xhand")
 """The paper's hands, which shape the latent of the shipped weights; others are added to it."""
@@ -27,16 +28,14 @@ def train_command(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the right hands; the recipe's if not given.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path(
-        "out/codec.safetensors"
-    ),
+    out: WeightsOut = Path("out/codec.safetensors"),
     resume: Annotated[
         bool, typer.Option(help="Resume from the checkpoint next to OUT, if there is one.")
     ] = False,
     hands: Annotated[
         str, typer.Option(help="Hands, comma-separated, or all; the paper's four if not given.")
     ] = ",".join(FOUNDERS),
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
     """Train encoders and decoders of hands that shape a latent together, on random poses, then
@@ -69,7 +68,7 @@ def add_command(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
     """Train encoder and decoder of one new hand for the existing latent; other hands, and policies
@@ -108,9 +107,7 @@ def convert_command(
     file: Annotated[
         Path, typer.Argument(help="Checkpoint of the paper's released code (DexLatent), *.pt.")
     ],
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path(
-        "out/released.safetensors"
-    ),
+    out: WeightsOut = Path("out/released.safetensors"),
 ) -> None:
     """Import a codec trained with the paper's released code, and print its metrics."""
     from xlvla_cli.codec.eval import measured

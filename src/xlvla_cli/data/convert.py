@@ -13,6 +13,7 @@ import typer
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
+from xlvla_cli.options import CodecWeights
 
 if TYPE_CHECKING:
     from xlvla.codec import Codec
@@ -53,10 +54,7 @@ def convert(
     without: Annotated[
         str, typer.Option(help="Features to leave out: operator, observation.tactile, ...")
     ] = "",
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Weights of the codec of the latents; the shipped ones if not given."),
-    ] = None,
+    weights: CodecWeights = None,
 ) -> None:
     """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes
     on where it was.

@@ -20,6 +20,7 @@ from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Side
+from xlvla_cli.options import Hands, SimulatedRig, Tasks, Workers
 from xlvla_cli.sim import choose_hands, simulated_rig
 
 if TYPE_CHECKING:
@@ -64,19 +65,15 @@ def collect(
     out: Annotated[
         Path, typer.Option(help="Folder for the data sets, one per task and pair of hands.")
     ],
-    task: Annotated[
-        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
-    ] = "push_cans",
-    hands: Annotated[
-        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
-    ] = "xhand,inspire",
+    task: Tasks = "push_cans",
+    hands: Hands = "xhand,inspire",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per task and hand.")] = 50,
     mixed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")
     ] = 0.2,
     holdout: Annotated[str, typer.Option(help="Pairs to leave out: xhand:SC,inspire:PC.")] = "",
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 0,
+    rig: SimulatedRig = "bimanual",
+    workers: Workers = 0,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
 ) -> None:
     """Collect demonstrations of the scripted expert; episodes that are there already are skipped,
