@@ -34,3 +34,8 @@ def table_of(title: str, columns: Columns[Row], rows: Iterable[Row]) -> Table:
     for row in rows:
         filled.add_row(*(cell(row) for _, cell in columns))
     return filled
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 view`, `3 views`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -25,8 +25,3 @@ def spread_cells(spread: Mapping[str, float] | None) -> list[str]:
 
 def milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{1e3 * seconds:.0f} ms"
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 view`, `3 views`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
