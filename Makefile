@@ -23,7 +23,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 INSTALL = $(PIP) install -c constraints.txt '$(TORCH)' && $(PIP) install -c constraints.txt -e '.[all,dev]'
 endif
 
-.PHONY: help demo test check format clean setup
+.PHONY: help demo test check format docs findings clean setup
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -43,6 +43,13 @@ format: $(READY)  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+docs: $(VENV)/.docs  ## the documentation in out/docs, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "written: out/docs/index.html; \`$(PYTHON) -m http.server -d out/docs\` serves it with its search"
+
+findings:  ## scripts that show faults of packages we use, with what each shows; not part of CI
+	@$(PYTHON) findings/table.py
+
 clean:  ## remove what was built, the environment too; keeps out/
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache ros2_ws/build ros2_ws/install ros2_ws/log
 	find src tests launch -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -58,6 +65,13 @@ $(READY): pyproject.toml constraints.txt Makefile
 	@$(INSTALL)
 	@$(MAKE) --no-print-directory graphics
 	@touch $(READY)
+
+# Only what the documentation needs beside the rest, so that `make demo` and `make test` do not wait for it.
+DOCS := $(shell sed -n 's/^docs = \[\(.*\)\]/\1/p' pyproject.toml | tr -d ',')
+
+$(VENV)/.docs: $(READY)
+	@$(PIP) install -c constraints.txt $(DOCS)
+	@touch $@
 
 # Rendering without a display needs EGL from the system.
 .PHONY: graphics

@@ -10,7 +10,7 @@ import pytest
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError
-from xlvla.kinematics import Kinematics
+from xlvla.kinematics import Kinematics, fingertips
 from xlvla.rig_file import load
 from xlvla.robot import arm_with_hand, rig_description
 from xlvla.types import SIDES, scoped
@@ -62,6 +62,16 @@ def test_fingertips_agree_with_the_published_tables(name, side):
         found = kinematics.fk(vector(kinematics.joints, pose["joints"]), list(links.values()))
         for finger, link in links.items():
             assert np.linalg.norm(found[link][:3, 3] - pose["tips"][finger]) < WITHIN_M
+
+
+@pytest.mark.parametrize(("name", "side"), HAND_SIDES)
+def test_fingertips_of_a_hand_are_asked_for_by_finger(name, side):
+    pose = TIPS[f"{name} {side}"][0]
+    hand = catalog.hand(name)
+    tips = fingertips(hand, side, vector(hand.joint_names(side), pose["joints"]))
+    assert set(tips) == set(hand.tips)
+    for finger, place in tips.items():
+        assert np.linalg.norm(place - pose["tips"][finger]) < WITHIN_M
 
 
 def test_the_arms_flange_agrees_with_the_published_table(arm):

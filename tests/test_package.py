@@ -55,6 +55,9 @@ def test_the_wheel_holds_rigs_descriptions_launch_files_and_weights(wheel):
         for name in ("bimanual.launch.py", "teleop.launch.py", "bimanual.rviz")
     } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {
+        f"{path.parent.name}/py.typed" for path in (ROOT / "src").glob("*/__init__.py")
+    } <= names
     assert not [name for name in names if name.startswith(("tests/", "ros2_ws/"))]
 
 
@@ -87,17 +90,18 @@ def requirements(wheel):
 
 
 @in_a_checkout
-def test_the_extra_all_is_every_other_extra_but_dev_and_ray(requirements):
+def test_the_extra_all_is_every_other_extra_but_dev_docs_and_ray(requirements):
     by_extra = defaultdict(set)
     for entry in requirements:
         what, _, marker = entry.partition(";")
         by_extra["".join(re.findall(r"extra == '(\w+)'", marker))].add(what.strip())
-    others = set(by_extra) - {"", "all", "dev", "ray"}
+    others = set(by_extra) - {"", "all", "dev", "docs", "ray"}
     assert by_extra["all"] == set().union(*(by_extra[name] for name in others))
     assert set(by_extra) == {
         "",
         "all",
         "dev",
+        "docs",
         "ros",
         "sim",
         "policy",

@@ -1,25 +1,26 @@
 """The catalogue: every file in `hands/`, `arms/`, `rigs/` and `xlvla_sim/tasks/` is an entry of
 that name.
 
-Hands of your own may lie elsewhere: XLVLA_HANDS names folders whose `<name>.py` files are entries,
-too.
+Hands and policies of your own may lie elsewhere: XLVLA_HANDS and XLVLA_POLICIES name folders whose
+`<name>.py` files are entries, too.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from xlvla import own_files
 from xlvla.arm import Arm
 from xlvla.errors import XlvlaError, unknown
 from xlvla.hand import Hand
+from xlvla.policy import Policy
 
 Entry = TypeVar("Entry", Hand, Arm)
 
@@ -31,12 +32,8 @@ def hands() -> dict[str, Hand]:
         name: importlib.import_module(f"xlvla.hands.{name}").HAND
         for name in _modules("xlvla.hands")
     }
-    folders = [
-        Path(folder) for folder in os.environ.get("XLVLA_HANDS", "").split(os.pathsep) if folder
-    ]
-    return ours | {
-        path.stem: _own_hand(path) for folder in folders for path in _entry_files(folder)
-    }
+    own = {name: _own_hand(path) for name, path in own_files.found("XLVLA_HANDS").items()}
+    return ours | own
 
 
 @cache
@@ -58,8 +55,15 @@ def tasks() -> tuple[str, ...]:
 
 
 def policies() -> tuple[str, ...]:
-    """Names of the policies; empty where `xlvla_policy` is not installed."""
-    return tuple(_modules("xlvla_policy.policies"))
+    """Names of the policies; only those of your own where `xlvla_policy` is not installed."""
+    return tuple(dict.fromkeys((*_modules("xlvla_policy.policies"), *own_policies())))
+
+
+def own_policies() -> dict[str, Path]:
+    """The files of policies of your own by name; one that bears the name of a policy of xlvla
+    stands in its place.
+    """
+    return own_files.found("XLVLA_POLICIES")
 
 
 @cache
@@ -81,33 +85,35 @@ def arm(name: str) -> Arm:
     return _entry("arm", name, arms())
 
 
+def policy(name: str) -> Callable[..., Policy]:
+    """What makes a policy: `load(rig, *, threads=1)` of its file.
+
+    Raises:
+        XlvlaError: no file bears the name, or the file has no `load`.
+    """
+    known = policies()
+    if name not in known:
+        raise unknown("policy", name, known)
+    path = own_policies().get(name)
+    if path is None:
+        return importlib.import_module(f"xlvla_policy.policies.{name}").load
+    load = getattr(own_files.module(path, "policy"), "load", None)
+    if not callable(load):
+        raise XlvlaError(
+            f"{path} is no policy: it needs `def load(rig, *, threads=1)`, see xlvla/policy.py"
+        )
+    return cast(Callable[..., Policy], load)
+
+
 def _entry(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
     if name not in entries:
         raise unknown(kind, name, entries)
     return entries[name]
 
 
-def _entry_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise XlvlaError(f"XLVLA_HANDS names {folder}, which is no folder")
-    return sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
-
-
 def _own_hand(path: Path) -> Hand:
-    """The hand in an entry file outside the catalogue, which may import and compute what it
-    likes.
-    """
-    spec = importlib.util.spec_from_file_location(f"xlvla_own_hands_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever its author did wrong
-        first_line = str(error).partition("\n")[0]
-        raise XlvlaError(
-            f"the hand in {path} cannot be read: {type(error).__name__}: {first_line}"
-        ) from None
-    hand = getattr(module, "HAND", None)
+    """The hand in an entry file outside the catalogue."""
+    hand = getattr(own_files.module(path, "hand"), "HAND", None)
     if not isinstance(hand, Hand):
         raise XlvlaError(
             f"{path} is no hand: it needs `HAND = xlvla.hand.Hand(...)`, see xlvla/hands/allegro.py"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.command_stream import CommandStream
 from xlvla.errors import XlvlaError, unknown_line
 from xlvla.follower import Follower
@@ -229,7 +230,7 @@ class Guard:
         if not self._anchored:
             raise Refused("no device", "the device has not been reached yet")
         if self.stopped is not None:
-            raise Refused("stopped", f"stopped by {self.stopped}; /motion/reset ends it")
+            raise Refused("stopped", f"stopped by {self.stopped}; {topics.MOTION_RESET} ends it")
         if self.session is not None and session != self.session:
             raise Refused("session", "another session is followed")
         received_s = self._clock()

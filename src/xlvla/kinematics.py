@@ -13,6 +13,8 @@ import pinocchio as pin  # pyright: ignore
 
 from xlvla import urdf
 from xlvla.errors import unknown
+from xlvla.hand import Hand
+from xlvla.types import Finger, Side
 
 
 @dataclass(frozen=True)
@@ -134,18 +136,23 @@ class Kinematics:
         for joint in description.joints:
             if not joint.moves:
                 continue
-            master = joint
-            factor = 1.0
-            shift = 0.0
-            while master.mimic:
-                shift = shift + factor * master.mimic.offset
-                factor = factor * master.mimic.multiplier
-                master = description.joint(master.mimic.joint)
+            master, factor, shift = description.coupling(joint)
             row = self.model.joints[self.model.getJointId(joint.name)].idx_q
             offset[row] = shift
             if master.name in column:
                 spread[row, column[master.name]] = factor
         return spread, offset
+
+
+def fingertips(hand: Hand, side: Side, q: np.ndarray) -> dict[Finger, np.ndarray]:
+    """Positions [3] m of a hand's fingertips in the frame of the arm's flange, at joints [J] rad.
+
+    It reads the URDF each time; a loop makes a `Kinematics` once and calls its `fk`.
+    """
+    links = hand.tip_links(side)
+    kinematics = Kinematics(hand.urdf_path(side).read_text(), hand.joint_names(side))
+    poses = kinematics.fk(q, list(links.values()))
+    return {finger: poses[link][:3, 3] for finger, link in links.items()}
 
 
 TURNS_RAD = 1e6

@@ -32,9 +32,9 @@ class Observation:
         stamp_ns: time of the newest image.
         images: RGB uint8 [H, W, 3] by camera.
         instruction: the task instruction.
-        executed: commanded positions [T, J] rad of the last T = 64 frames at 20 Hz by side and
-            part, oldest first, the last one in force at `stamp_ns`; before the first command the
-            measured position, repeated.
+        executed: commanded positions [T, J] rad of the policy's last T = `frames` frames at its
+            `rate_hz` by side and part, oldest first, the last one in force at `stamp_ns`; before
+            the first command the measured position, repeated.
         previous: chunks that were sent to the robot for the same instruction, oldest first.
         delay_s: how long after `stamp_ns` the next chunk will take effect: till then the robot
             follows the previous one.
@@ -69,7 +69,21 @@ class Chunk:
 
 
 class Policy(Protocol):
-    """Anything that turns an observation into a chunk; construct it with `load(rig)`."""
+    """Anything that turns an observation into a chunk.
+
+    A policy is a file with `load(rig, *, threads=1)`, which makes one; `threads` is how many
+    processor threads it may use.
+    """
+
+    @property
+    def frames(self) -> int:
+        """Frames of a chunk, and of the executed commands it observes."""
+        ...
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames per second of both."""
+        ...
 
     def predict(self, observation: Observation) -> Chunk:
         """The next chunk; raises XlvlaError for an observation it cannot use."""

@@ -62,7 +62,8 @@ class Moved:
     """A path of F frames on the target, and by how much each misses the source's.
 
     Args:
-        arm, hand: [F, N], [F, J] rad.
+        arm: [F, N] rad.
+        hand: [F, J] rad.
         position: [F] m between the pinch midpoints.
         rotation: [F] rad between the wrists.
         held: [F] the arm cannot get there, and stays where it was.
@@ -159,7 +160,7 @@ class Retargeter:
         """Where redundancy draws the target: to the source's own configuration, if it is the same
         arm.
         """
-        return arm if self.source.arm is self.target.arm else otherwise
+        return arm if self.source.arm == self.target.arm else otherwise
 
     def _goal(self, arm: np.ndarray, source_hand: np.ndarray, hand: np.ndarray) -> np.ndarray:
         """Pose [4, 4] of the target's flange: rotated like the source's, where the midpoints

@@ -19,11 +19,16 @@ Part = Literal["arm", "hand"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 CHUNK_FRAMES = 64
-"""Frames of one action chunk (paper, section 4)."""
+"""Frames of one action chunk in the paper (section 4); a policy has its own (`Policy.frames`)."""
 
 CHUNK_HZ = 20
-"""Frames per second of a chunk (paper, section 4)."""
+"""Frames per second of the paper's chunks and demonstrations (section 4); a policy has its own
+(`Policy.rate_hz`).
+"""
 
+
+SECOND = 1_000_000_000
+"""Nanoseconds of a second: stamps are whole nanoseconds."""
 
 FIRST_EVALUATION_SEED = 1_000_000
 """Simulated episodes from this seed on are kept for evaluation: demonstrations never use them."""

@@ -73,6 +73,18 @@ class Description:
                 return joint
         raise unknown(f"joint of {self.name}", name, [j.name for j in self.joints if j.moves])
 
+    def coupling(self, joint: Joint) -> tuple[Joint, float, float]:
+        """The free joint that a moving joint follows through mimics, chained ones too, with the
+        multiplier and the offset [rad or m] it follows it with; of a free joint itself, 1 and 0.
+        """
+        multiplier = 1.0
+        offset = 0.0
+        while joint.mimic:
+            offset += multiplier * joint.mimic.offset
+            multiplier *= joint.mimic.multiplier
+            joint = self.joint(joint.mimic.joint)
+        return joint, multiplier, offset
+
     @property
     def free_joints(self) -> tuple[Joint, ...]:
         return tuple(j for j in self.joints if j.free)

@@ -97,10 +97,12 @@ def _driver_faults(rig: Rig) -> list[str]:
 
 
 def _codec_faults(rig: Rig) -> list[str]:
+    from xlvla import catalog
     from xlvla.codec import Codec
     from xlvla.errors import XlvlaError
 
-    if rig.policy is None:
+    # a policy of one's own may know nothing of the latent
+    if rig.policy is None or rig.policy.type in catalog.own_policies():
         return []
     try:
         codec = Codec.load()

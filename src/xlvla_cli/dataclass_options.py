@@ -80,18 +80,23 @@ def _annotation(entry: Field[Any], hint: Any, text: str) -> Any:
     """What Typer makes an option of; None stands for a field that was not given."""
     plain = _without_none(hint)
     origin = typing.get_origin(plain)
+    names = entry.metadata.get("options", ())
     usual = entry.default
     shown: bool | str = str(usual) if usual not in (MISSING, None, "", (), False) else False
     if plain in SIMPLE:
-        bounds = entry.metadata if plain in (int, float) else {}
-        option = typer.Option(help=text, show_default=shown, **bounds)
+        bounds = {key: value for key, value in entry.metadata.items() if key in ("min", "max")}
+        option = typer.Option(*names, help=text, show_default=shown, **bounds)
         return Annotated[plain | None, option]
     if origin is tuple:
         shown = ",".join(usual) if isinstance(usual, tuple) and usual else False
-        option = typer.Option(help=text, show_default=shown, parser=listed, metavar="NAME,NAME")
+        option = typer.Option(
+            *names, help=text, show_default=shown, parser=listed, metavar="NAME,NAME"
+        )
         return Annotated[str | None, option]
     assert origin is not None and issubclass(origin, Mapping), f"no option for {entry.name}: {hint}"
-    option = typer.Option(help=text, show_default=False, parser=numbers, metavar="NAME=NUMBER")
+    option = typer.Option(
+        *names, help=text, show_default=False, parser=numbers, metavar="NAME=NUMBER"
+    )
     return Annotated[str | None, option]
 
 

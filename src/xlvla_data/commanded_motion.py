@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
 from xlvla_data.bag.card import CARD
 from xlvla_data.bag.reader import Bag
 from xlvla_data.recorded import bodies
@@ -126,7 +126,7 @@ def _each(kind: Bodies) -> list[tuple[Side, Part, SampledStream]]:
 
 def _grid(commanded: Bodies) -> np.ndarray:
     """Times [F] s at which every part was commanded."""
-    spans = [stream.stamps[[0, -1]] / 1e9 for _, _, stream in _each(commanded)]
+    spans = [stream.stamps[[0, -1]] / SECOND for _, _, stream in _each(commanded)]
     begin = max(first for first, _ in spans)
     end = min(last for _, last in spans)
     return begin + np.arange(max(int((end - begin) * CHUNK_HZ), 0)) / CHUNK_HZ
@@ -140,7 +140,7 @@ def _by_side(
     def positions(side: Side, part: Part) -> np.ndarray:
         stream = kind[side][part]
         return resampled(
-            stream.stamps / 1e9, stream.ordered(f"the {side} {part}", joints[side][part]), times
+            stream.stamps / SECOND, stream.ordered(f"the {side} {part}", joints[side][part]), times
         )
 
     return {

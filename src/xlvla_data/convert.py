@@ -16,7 +16,7 @@ import numpy as np
 
 from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
-from xlvla.types import PARTS, Part, Side, scoped
+from xlvla.types import PARTS, SECOND, Part, Side, scoped
 from xlvla_data.episode import Column, Episode
 from xlvla_data.recorded_episode import Bodies, RecordedEpisode, SampledStream, SelectedImages
 from xlvla_data.resample import NONE, ages_s, as_of, grid, in_order
@@ -138,12 +138,12 @@ def _fresh(needs: Sequence[Need], rate_hz: int, limits: AgeLimits) -> tuple[np.n
         raise XlvlaError(f"nothing of {', '.join(empty)} was recorded")
     begin = min(int(need.stamps[0]) for need in needs)
     end = max(int(need.stamps[-1]) - need.after_ns for need in needs)
-    if end - begin > LONGEST_S * 1e9:
+    if end - begin > LONGEST_S * SECOND:
         first = min(needs, key=lambda need: need.stamps[0])
         last = max(needs, key=lambda need: need.stamps[-1])
         notes = (
-            f"from {first.stamps[0] * 1e-9:.3f} s ({first.name}) to {last.stamps[-1] * 1e-9:.3f} s "
-            f"({last.name})"
+            f"from {first.stamps[0] / SECOND:.3f} s ({first.name}) "
+            f"to {last.stamps[-1] / SECOND:.3f} s ({last.name})"
         )
         raise XlvlaError(
             f"its stamps go {notes}: that is no episode, a stamp is damaged or of another clock"
@@ -251,4 +251,4 @@ def _stamps(needs: Sequence[Need], recorded: RecordedEpisode, times: np.ndarray)
 
 
 def _period(rate_hz: int) -> int:
-    return round(1e9 / rate_hz)
+    return round(SECOND / rate_hz)

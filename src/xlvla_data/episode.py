@@ -33,7 +33,8 @@ class EpisodeInfo:
         seed: of a simulated episode; -1 where there was none.
         success: None where it was not marked.
         verdict: green, yellow or red, as recorded; '' where there is none.
-        session, recording: which recording it is, '' for both where it is none.
+        session: of the recording it was made from; '' where it is none.
+        recording: the same recording's name in its session.
         source: hash of what it was made of; '' where it is unknown.
     """
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from xlvla.errors import XlvlaError, nearest
+from xlvla.types import SECOND
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.lerobot.reader import Dataset, EpisodeRow
@@ -107,7 +108,7 @@ class Foreign:
         state = _bodies(columns[names.state], stamps, self._their[names.state], names)
         command = _bodies(
             columns[names.action],
-            stamps + round(1e9 / data.info.fps),
+            stamps + round(SECOND / data.info.fps),
             self._their[names.action],
             names,
         )
@@ -144,7 +145,7 @@ class Foreign:
             )
         even = np.arange(row.length) / self._data.info.fps
         return (
-            even if np.abs(times - even).max() * 1e9 < SLACK_NS else times
+            even if np.abs(times - even).max() * SECOND < SLACK_NS else times
         )  # they are rounded to float32
 
     def _shots(self, row: EpisodeRow, camera: str, times: np.ndarray) -> tuple[np.ndarray, Clip]:
@@ -164,7 +165,7 @@ class Foreign:
 
 
 def _ns(times: np.ndarray) -> np.ndarray:
-    return np.round(times * 1e9).astype(np.int64)
+    return np.round(times * SECOND).astype(np.int64)
 
 
 def _bodies(values: np.ndarray, stamps: np.ndarray, their: Sequence[str], names: Names) -> Bodies:

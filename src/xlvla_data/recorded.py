@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,17 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.errors import XlvlaError
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import PARTS, SECOND, Part, Side
 from xlvla_data.bag.decode import Decoder, Positions
 from xlvla_data.bag.reader import Bag, Message
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.jpeg import Decoder as Pictures
 from xlvla_data.recorded_episode import Bodies, CameraStream, RecordedEpisode, SampledStream
-
-STATE = "/{side}/{part}/joint_states"
-COMMAND = "/{side}/{part}/command"
-CAMERA = re.compile(r"/cameras/([^/]+)/image_raw(/compressed)?")
 
 POSE = ("x", "y", "z", "qx", "qy", "qz", "qw")
 POINTS = tuple(f"point{number}.{axis}" for number in range(21) for axis in "xyz")
@@ -68,8 +64,8 @@ def take(bag: Bag, rate_hz: int, without: Sequence[str] = ()) -> RecordedEpisode
     return RecordedEpisode(
         info,
         {camera: _shots(messages[topic]) for camera, topic in cameras.items()},
-        _bodies(STATE, messages, card.joints),
-        _bodies(COMMAND, messages, card.joints),
+        _bodies(topics.PART_JOINT_STATES, messages, card.joints),
+        _bodies(topics.COMMAND, messages, card.joints),
         {
             key: stream
             for topic, (key, read) in readers.items()
@@ -85,19 +81,20 @@ def bodies(bag: Bag) -> tuple[Bodies, Bodies]:
     messages: dict[str, list[Message]] = {topic: [] for topic in _joint_topics(bag)}
     for message in bag.messages(set(messages), raw=True):
         messages[message.topic].append(message)
-    return _bodies(STATE, messages, bag.info.joints), _bodies(COMMAND, messages, bag.info.joints)
+    measured = _bodies(topics.PART_JOINT_STATES, messages, bag.info.joints)
+    return measured, _bodies(topics.COMMAND, messages, bag.info.joints)
 
 
 def _joint_topics(bag: Bag) -> set[str]:
-    topics = {
+    wanted = {
         template.format(side=side, part=part)
         for side in bag.info.joints
         for part in PARTS
-        for template in (STATE, COMMAND)
+        for template in (topics.PART_JOINT_STATES, topics.COMMAND)
     }
-    if missing := sorted(topics - set(bag.topics)):
+    if missing := sorted(wanted - set(bag.topics)):
         raise XlvlaError(f"the recording has no {', '.join(missing)}")
-    return topics
+    return wanted
 
 
 def _bodies(
@@ -130,26 +127,23 @@ def _info(bag: Bag, rate_hz: int) -> EpisodeInfo:
     )
 
 
-def _cameras(topics: Iterable[str]) -> dict[str, str]:
+def _cameras(names: Iterable[str]) -> dict[str, str]:
     """Topic by camera; compressed pictures where there are both."""
+    names = sorted(names)
     found: dict[str, str] = {}
-    for topic in sorted(topics):  # '.../compressed' follows its raw one
-        if match := CAMERA.fullmatch(topic):
-            found[match[1]] = topic
-    return found
-
-
-Read = Callable[[Sequence[Message]], SampledStream]
+    for template in (topics.IMAGE, topics.COMPRESSED):
+        for name in names:
+            if picture := topics.match(template, name):
+                found[picture["camera"]] = name
+    return dict(sorted(found.items()))
 
 
 def kept(hands: Mapping[Side, str]) -> dict[str, tuple[str, Read]]:
     """Feature and reader by topic of what is kept where it was recorded."""
     found: dict[str, tuple[str, Read]] = {}
     for side in sorted(hands):
-        found[f"/{side}/hand/tactile"] = f"{SENSED}{side}", partial(_joints, numbers="effort")
-        found[f"/teleop/{side}/wrist"] = f"{OPERATOR}wrist.{side}", _wrist
-        found[f"/teleop/{side}/keypoints"] = f"{OPERATOR}keypoints.{side}", _keypoints
-        found[f"/teleop/{side}/leader"] = f"{OPERATOR}leader.{side}", _joints
+        for template, (feature, read) in KEPT.items():
+            found[template.format(side=side)] = f"{feature}{side}", read
     return found
 
 
@@ -162,10 +156,7 @@ def _positions(messages: Sequence[Message]) -> SampledStream:
         try:
             values = read(message.content)
         except (struct.error, ValueError):
-            raise XlvlaError(
-                f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is damaged or cut "
-                "off"
-            ) from None
+            raise XlvlaError(f"{_place(message)} is damaged or cut off") from None
         names = names or read.names
         rows.append(_row(message, names, read.names, values))
     return SampledStream(
@@ -189,11 +180,13 @@ def _row(
     message: Message, names: tuple[str, ...], given: tuple[str, ...], values: np.ndarray
 ) -> np.ndarray:
     if len(given) != len(values) or (given != names and set(given) != set(names)):
-        raise XlvlaError(
-            f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s has other joints than "
-            "the first"
-        )
+        raise XlvlaError(f"{_place(message)} has other joints than the first")
     return values if given == names else values[[given.index(name) for name in names]]
+
+
+def _place(message: Message) -> str:
+    """Which message an error is about."""
+    return f"{message.topic}: a message at {message.stamp_ns / SECOND:.3f} s"
 
 
 def _wrist(messages: Sequence[Message]) -> SampledStream:
@@ -218,10 +211,7 @@ def _points(message: Message) -> np.ndarray:
         "y",
         "z",
     ]:
-        raise XlvlaError(
-            f"{message.topic}: a message at {message.stamp_ns * 1e-9:.3f} s is not 21 points x, y, "
-            "z"
-        )
+        raise XlvlaError(f"{_place(message)} is not 21 points x, y, z")
     rows = np.frombuffer(cloud.data.tobytes(), np.uint8).reshape(21, cloud.point_step)
     return np.ascontiguousarray(rows[:, :12]).view(np.float32).reshape(-1)
 
@@ -255,3 +245,14 @@ def _picture(content: Any, decoder: Pictures) -> np.ndarray:
 
 def _stamps(messages: Sequence[Message]) -> np.ndarray:
     return np.array([message.stamp_ns for message in messages], np.int64)
+
+
+Read = Callable[[Sequence[Message]], SampledStream]
+
+KEPT: Mapping[str, tuple[str, Read]] = {
+    topics.TACTILE: (SENSED, partial(_joints, numbers="effort")),
+    topics.OPERATOR_WRIST: (f"{OPERATOR}wrist.", _wrist),
+    topics.OPERATOR_KEYPOINTS: (f"{OPERATOR}keypoints.", _keypoints),
+    topics.LEADER: (f"{OPERATOR}leader.", _joints),
+}
+"""Feature and reader by template of a topic; the side's name follows."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.types import SECOND
 
 NONE = -1
 """Index of a sample before there was any, and its stamp."""
@@ -28,14 +29,14 @@ def ages_s(stamps: np.ndarray, times: np.ndarray) -> np.ndarray:
     index = as_of(stamps, times)
     if not len(stamps):
         return np.full(len(times), np.inf)
-    return np.where(index == NONE, np.inf, (times - stamps[index]) * 1e-9)
+    return np.where(index == NONE, np.inf, (times - stamps[index]) / SECOND)
 
 
 def in_order(name: str, stamps: np.ndarray) -> np.ndarray:
     """Stamps as they are; raises XlvlaError where one is before the last."""
     if (back := np.flatnonzero(np.diff(stamps) < 0)).size:
         first = int(back[0]) + 1
-        by = float(stamps[back[0]] - stamps[back[0] + 1]) * 1e-9
+        by = float(stamps[back[0]] - stamps[back[0] + 1]) / SECOND
         raise XlvlaError(f"{name}: stamps go back at sample {first}, by {by:.3f} s")
     return stamps
 
@@ -46,7 +47,7 @@ def grid(reference: np.ndarray, begin: int, end: int, rate_hz: int) -> np.ndarra
     They come as soon after the samples of `reference` [N] ns, the camera's, as their jitter allows:
     an even spacing of another phase would now and then see a picture twice and miss the next.
     """
-    period = 1e9 / rate_hz
+    period = SECOND / rate_hz
     phase = _phase(reference, begin, period)
     count = int((end - begin - phase) // period) + 1
     return begin + np.round(phase + np.arange(max(0, count)) * period).astype(np.int64)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xlvla.types import CHUNK_HZ
+
 GRID_HZ = 100.0
 LONGEST_LAG_S = 0.6
 MOVES_RAD = 0.05
@@ -13,9 +15,6 @@ MOVES_RAD = 0.05
 
 SEEN_RAD = 0.03
 """So much of a joint's movement changes a picture."""
-
-FRAMES_HZ = 20.0
-"""Jerk is that of the frames a policy learns from."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,13 @@ def lag(
 
 def roughness(times_s: np.ndarray, positions: np.ndarray) -> float:
     """The jerk [rad/s3] that the worst joint of positions [N, J] stays under for 99% of the time,
-    at 20 frames a second.
+    at the paper's frames.
     """
-    count = int((times_s[-1] - times_s[0]) * FRAMES_HZ)
+    count = int((times_s[-1] - times_s[0]) * CHUNK_HZ)
     if count < 8:
         return 0.0
-    frames = resampled(times_s, positions, times_s[0] + np.arange(count) / FRAMES_HZ)
-    jerk = np.abs(np.diff(frames, 3, axis=0)) * FRAMES_HZ**3
+    frames = resampled(times_s, positions, times_s[0] + np.arange(count) / CHUNK_HZ)
+    jerk = np.abs(np.diff(frames, 3, axis=0)) * CHUNK_HZ**3
     return float(np.percentile(jerk, 99, axis=0).max())
 
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from xlvla.types import SECOND
 from xlvla_data.bag.card import Colour
 from xlvla_data.tracking import lag, moved, roughness
 
-SECOND = 1e9
 COLOURS: tuple[Colour, ...] = ("green", "yellow", "red")
 
 Kind = Literal["state", "command", "camera", "device", "reset", "other"]

@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from xlvla import topics
 from xlvla.errors import XlvlaError
 from xlvla.guard import Guard, Refused
 from xlvla_drivers import thread_clock
@@ -104,9 +105,8 @@ class Link:
         if stopping:
             return DeviceStatus("fault", f"stopped: {faults_line(stopping)}")
         if self.guard.stopped is not None:
-            return DeviceStatus(
-                "warning", f"stopped by {self.guard.stopped}: holding until /motion/reset"
-            )
+            stopped = f"stopped by {self.guard.stopped}"
+            return DeviceStatus("warning", f"{stopped}: holding until {topics.MOTION_RESET}")
         if self.state.faults:
             return DeviceStatus("warning", faults_line(self.state.faults))
         if self._refusals.line:

@@ -6,7 +6,8 @@ from collections import deque
 
 import numpy as np
 
-SECOND = 1_000_000_000
+from xlvla.types import SECOND
+
 _MARGIN_S = 2.0
 
 

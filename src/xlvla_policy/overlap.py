@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlvla.policy import Chunk, Observation
-
-SECOND = 1_000_000_000
+from xlvla.types import SECOND
 
 FOLLOWED_RAD = 0.5
 """An arm commanded further than this from a chunk does not follow it: motion refused it, or the

@@ -94,11 +94,12 @@ class Expert:
         the next is asked for.
 
         Raises:
-            XlvlaError: an arm cannot follow.
+            XlvlaError: an arm cannot follow, or the plan needs a side that the rig does not have.
         """
         stands: Stands = {side: self._stand(world, side) for side in world.rig.sides}
         detours: dict[Side, np.ndarray] | None = None
         for segment in world.task.plan(world.state, rng):
+            self._refuse_missing(segment)
             # about half of the plans begin with a small detour
             detours = {
                 side: _detour(rng) if segment.get(side) and detours is None else np.zeros(3)
@@ -112,6 +113,14 @@ class Expert:
         world again.
         """
         return next(self.scripts(world, rng))
+
+    def _refuse_missing(self, segment: Segment) -> None:
+        """Refuses a segment that moves a side which the rig does not have."""
+        for side, points in segment.items():
+            if points and side not in self.rig.sides:
+                needed = f"the task needs a {side} arm in this episode"
+                there = f"rig '{self.rig.name}' has only {', '.join(self.rig.sides)}"
+                raise XlvlaError(f"{needed}, {there}: choose another task or seed")
 
     def _in_time(
         self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]

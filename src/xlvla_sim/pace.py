@@ -6,6 +6,8 @@ import threading
 import time
 from collections import deque
 
+from xlvla.types import SECOND
+
 _FORGIVEN_S = 0.2
 """A simulation further behind than this does not catch up: it goes on from where it is."""
 
@@ -57,7 +59,7 @@ class Due:
         self._periods: dict[str, int] = {}
 
     def __call__(self, what: str, rate_hz: float, now_ns: int) -> bool:
-        period = int(now_ns * rate_hz / 1e9 + 1e-6)
+        period = int(now_ns * rate_hz / SECOND + 1e-6)
         due = self._periods.get(what) != period
         self._periods[what] = period
         return due

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
 
 from xlvla import catalog, robot
 from xlvla.errors import XlvlaError, unknown, unknown_line
+from xlvla.pinhole import Pinhole
 from xlvla.rig import Camera, Rig
 from xlvla.types import PARTS, Part, Side
 from xlvla_sim.render import Renderer
@@ -22,17 +22,6 @@ from xlvla_sim.task import Progress, Task, TaskStatus
 
 _LOOK_EVERY_S = 0.02
 """How often the task's progress is looked at."""
-
-
-class CameraInfo(NamedTuple):
-    """Pinhole model of a published image [px]."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    width: int
-    height: int
 
 
 def load_task(name: str) -> Task:
@@ -180,11 +169,10 @@ class World:
         """The scene from the side, for people, RGB uint8 [height, width, 3]."""
         return self._eyes().picture(self.data, "view", width, height, smooth=True)
 
-    def camera_info(self, camera: str) -> CameraInfo:
+    def lens(self, camera: str) -> Pinhole:
+        """What a camera's published picture shows."""
         known = self._camera(camera)
-        width, height = known.publish
-        focal = height / 2 / np.tan(np.radians(published_fovy_deg(known)) / 2)
-        return CameraInfo(focal, focal, width / 2, height / 2, width, height)
+        return Pinhole.of_view(published_fovy_deg(known), known.publish)
 
     def close(self) -> None:
         if self._renderer:

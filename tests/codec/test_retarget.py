@@ -153,6 +153,15 @@ def test_nothing_leaves_its_limits_or_jumps(codec, recorded, source, target):
             ).all()
 
 
+@pytest.mark.parametrize("target", ["ability", "allegro", "inspire", "paxini"])
+def test_the_same_arm_keeps_the_configuration_it_was_recorded_in(codec, recorded, target):
+    before = recorded["xhand"]
+    after, _ = move(before, BASE, wearing(target, target), codec)
+    for side in SIDES:
+        furthest = np.abs(after.action[side]["arm"] - before.action[side]["arm"]).max()
+        assert furthest < 0.8, "the wrist moves by some centimetres, no joint turns round"
+
+
 def test_the_report_says_what_is_left(codec, recorded):
     _, rows = move(recorded["xhand"], BASE, wearing("inspire", "paxini"), codec)
     assert [(row["side"], row["from"], row["to"]) for row in rows] == [

@@ -156,14 +156,14 @@ def rehearsal() -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="session")
-def untrained_weights(tmp_path_factory) -> Callable[[int], Path]:
+def untrained_weights(tmp_path_factory) -> Callable[..., Path]:
     """Makes a small policy that was never trained: it keeps near home and takes so many steps to
     decide.
     """
 
-    def made(steps: int) -> Path:
+    def made(steps: int, **changes: Any) -> Path:
         torch.manual_seed(0)
-        shape = replace(config.preset("tiny"), steps=steps)
+        shape = replace(config.preset("tiny"), steps=steps, **changes)
         rig = rig_file.load("bimanual")
         home = np.concatenate(
             [[*rig.home(side).values(), *[0.0] * 32] for side in rig.sides]

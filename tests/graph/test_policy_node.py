@@ -125,10 +125,11 @@ class Robot:
 def started(untrained_weights):
     """Starts the policy's node alone with a policy of so many steps."""
 
-    def start(steps: int, replan_s: float = 0.2, jpeg: int | None = None) -> Iterator[Robot]:
-        rig = rig_file.with_choices(
-            rig_file.load("bimanual_emulated"), checkpoint=str(untrained_weights(steps))
-        )
+    def start(
+        steps: int, replan_s: float = 0.2, jpeg: int | None = None, **changes: Any
+    ) -> Iterator[Robot]:
+        weights = untrained_weights(steps, **changes)
+        rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), checkpoint=str(weights))
         assert rig.policy is not None
         camera = replace(rig.cameras["front"], jpeg=jpeg)
         rig = replace(rig, policy=replace(rig.policy, replan_s=replan_s), cameras={"front": camera})
@@ -156,7 +157,7 @@ def started(untrained_weights):
 
 @pytest.fixture(scope="module")
 def robot(started) -> Iterator[Robot]:
-    yield from started(2)
+    yield from started(2, frames=48, rate_hz=25.0)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,12 @@ def test_a_chunk_bears_the_stamp_of_its_image_and_the_names_of_the_joints(robot)
         *robot.rig.joint_names("left", "arm"),
         *robot.rig.joint_names("left", "hand"),
     ]
-    assert len(chunk.points) == 64
+
+
+def test_a_chunk_has_the_frames_and_the_rate_of_its_policy(robot):
+    (chunk, *_) = robot.until(robot.chunks, "no chunk comes")
+    points, rate_hz = convert.points(chunk)
+    assert len(points) == 48 and rate_hz == pytest.approx(25)
 
 
 def test_the_process_imports_no_device_and_no_world(robot):

@@ -118,8 +118,8 @@ def test_numbers_in_other_units_are_pointed_out(tmp_path, rig, codec, mixed):
 
 
 def test_what_cannot_be_mixed_is_refused_with_one_line(tmp_path, rig, codec, mixed):
-    with pytest.raises(XlvlaError, match=r"has 30 frames/s, a policy is trained at 20"):
-        sources.find([str(written(tmp_path / "fps", rig, codec, rate_hz=30))])
+    with pytest.raises(XlvlaError, match=r"has 30 frames/s, this policy 20: record or convert"):
+        preparation.prepare(choice(written(tmp_path / "fps", rig, codec, rate_hz=30)), codec)
     with pytest.raises(
         XlvlaError, match=r"has cameras front; this policy looks through chest: choose --cameras"
     ):

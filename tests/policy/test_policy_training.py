@@ -225,7 +225,9 @@ def test_curves_of_a_run_are_written_for_tensorboard(tmp_path):
     board = TensorBoardWriter(tmp_path)
     for step in range(1, 31):
         board.step(Progress(step, 0.1 * step, step / 30, 1 / step, 1e-3, 0.5, 0.1), 8)
-    board.validation(30, validation.Errors(0.2, (0.1, 0.2), (0.01, 0.02), (0.03, 0.04), 0.05))
+    board.validation(
+        30, validation.Errors(0.2, (0.1, 0.2), (0.01, 0.02), (0.03, 0.04), 0.05, (0.8, 3.2))
+    )
     board.close()
     read = events.EventAccumulator(str(tmp_path)).Reload()
     losses = read.Scalars("training/loss")

@@ -45,7 +45,7 @@ def given(*arguments):
 
 def test_parts_ranks_and_numbers_are_read_from_options():
     received, result = given(
-        *("--frozen", "vision, language", "--lora", "action=32", "--lora-on", "attention"),
+        *("--freeze", "vision, language", "--lora", "action=32", "--lora-on", "attention"),
         *("--batch", "8", "--compile", "--no-recompute", "--cameras", "head", "--words", "a.model"),
     )
     assert result.exit_code == 0, result.output

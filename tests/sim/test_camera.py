@@ -35,7 +35,7 @@ def test_both_cans_are_in_the_picture(world, seed):
 
 def test_a_can_appears_where_the_camera_model_says(world):
     world.reset(4)
-    info = world.camera_info("front")
+    info = world.lens("front")
     camera = world.data.camera("front")
     for can in ("can_left", "can_right"):
         x, y, z = camera.xmat.reshape(3, 3).T @ (world.state.position(can) - camera.xpos)

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from xlvla import catalog
+from xlvla.errors import XlvlaError
 from xlvla_sim import wrist
 from xlvla_sim.demonstration import demonstrate
 from xlvla_sim.expert import Expert
@@ -21,6 +24,22 @@ def test_the_expert_pushes_the_cans_together_with_every_hand(rig_with, codec, ha
 def test_the_expert_works_with_two_different_hands(rig_with, codec):
     rig = rig_with("paxini", "ability")
     assert demonstrate(World(rig, render=False), Expert(rig, codec), 900_004).status.success
+
+
+def without_left_arm(rig, task):
+    return replace(rig, sides={"right": rig.sides["right"]}, sim=replace(rig.sim, task=task))
+
+
+def test_an_expert_with_one_arm_does_what_one_arm_can(rig_with, codec):
+    rig = without_left_arm(rig_with("inspire"), "stack_cans")
+    assert demonstrate(World(rig, render=False), Expert(rig, codec), 0).status.success
+
+
+@pytest.mark.parametrize(("task", "seed"), [("stack_cans", 2), ("push_cans", 0)])
+def test_an_episode_that_needs_a_missing_arm_is_refused_in_one_line(rig_with, codec, task, seed):
+    rig = without_left_arm(rig_with("inspire"), task)
+    with pytest.raises(XlvlaError, match=r"needs a left arm in this .*'bimanual' has only right"):
+        demonstrate(World(rig, render=False), Expert(rig, codec), seed)
 
 
 def test_a_demonstration_repeats_itself(rig_with, codec):

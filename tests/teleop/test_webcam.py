@@ -11,15 +11,16 @@ import pinocchio as pin
 import pytest
 
 from xlvla.errors import XlvlaError
+from xlvla.pinhole import Pinhole
 from xlvla_drivers.teleop.closing import closed
-from xlvla_drivers.teleop.webcam import FACING, Driver, Options, pinhole, seen
+from xlvla_drivers.teleop.webcam import FACING, Driver, Options, seen
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_hand_is_found_where_it_was_seen(side, seed):
     rng = np.random.default_rng(seed)
-    lens = pinhole((640, 480), 45.0)
+    lens = Pinhole.of_view(45.0, (640, 480)).matrix
     turn = pin.exp3(rng.normal(0, 0.5, 3))
     place = np.array([*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.4, 0.8)])
     hand = closed(side, rng.random())

@@ -80,7 +80,7 @@ def test_a_line_that_a_stranger_broke_is_one_line_of_the_screen():
     ],
 )
 def test_an_error_is_told_in_lines_of_our_own(error, lines, monkeypatch, capsys):
-    def fails() -> None:
+    def fails(prog_name: str) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fails)

@@ -15,10 +15,9 @@ from std_msgs.msg import Float32MultiArray, Float64MultiArray, Header, MultiArra
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from xlvla.errors import XlvlaError, unknown_line
+from xlvla.pinhole import Pinhole
 from xlvla.ros import compressed
-from xlvla.types import Side
-
-SECOND = 1_000_000_000
+from xlvla.types import SECOND, Side
 
 
 def stamp(ns: int) -> Time:
@@ -236,15 +235,15 @@ def picture(message: Image | CompressedImage) -> np.ndarray:
     return pixels if message.encoding == "rgb8" else pixels[..., ::-1]
 
 
-def camera_info(
-    fx: float, fy: float, cx: float, cy: float, width: int, height: int, ns: int, frame: str
-) -> CameraInfo:
+def camera_info(lens: Pinhole, ns: int, frame: str) -> CameraInfo:
     """The message of a pinhole camera without distortion."""
-    message = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    message = CameraInfo(width=lens.width, height=lens.height)
+    message.distortion_model = "plumb_bob"
+    message.d = [0.0] * 5
     message.header.stamp, message.header.frame_id = stamp(ns), frame
-    message.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-    message.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    message.k = lens.matrix.ravel()
+    message.r = np.eye(3).ravel()
+    message.p = (lens.matrix @ np.eye(3, 4)).ravel()
     return message
 
 

@@ -1,5 +1,5 @@
 """Every topic and service of the graph with its type and QoS, written once: a QoS is part of the
-interface.
+interface. Their names are in `xlvla.topics`.
 
 A name that depends on side, part or camera is a function. High-rate topics keep one message, so
 that a slow reader gets the newest and never a queue of old ones; readers that need every message
@@ -21,6 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
+from xlvla import topics as names
 from xlvla.types import Part, Side
 
 
@@ -71,143 +72,143 @@ class Service:
     type: Any
 
 
-CLOCK = Topic("/clock", Clock, SENSOR)
+CLOCK = Topic(names.CLOCK, Clock, SENSOR)
 """Simulated time."""
 
-RESET = Topic("/reset", Header, LATCHED)
+RESET = Topic(names.RESET, Header, LATCHED)
 """The simulation was reset: whatever is stamped before this stamp is discarded by every node.
 `frame_id` is the new reset id.
 """
 
-JOINT_STATES = Topic("/joint_states", JointState, _qos(reliable=True, depth=10))
-ROBOT_DESCRIPTION = Topic("/robot_description", String, LATCHED, largest=16 << 20)
-DIAGNOSTICS = Topic("/diagnostics", DiagnosticArray, _qos(reliable=True, depth=10))
-INSTRUCTION = Topic("/instruction", String, LATCHED)
+JOINT_STATES = Topic(names.JOINT_STATES, JointState, _qos(reliable=True, depth=10))
+ROBOT_DESCRIPTION = Topic(names.ROBOT_DESCRIPTION, String, LATCHED, largest=16 << 20)
+DIAGNOSTICS = Topic(names.DIAGNOSTICS, DiagnosticArray, _qos(reliable=True, depth=10))
+INSTRUCTION = Topic(names.INSTRUCTION, String, LATCHED)
 
-LATENT = Topic("/policy/latent", Float32MultiArray, SENSOR)
+LATENT = Topic(names.LATENT, Float32MultiArray, SENSOR)
 """The newest chunk as latents: dimensions side, frame, latent."""
 
-MARKERS = Topic("/policy/markers", MarkerArray, RELIABLE)
+MARKERS = Topic(names.MARKERS, MarkerArray, RELIABLE)
 """The newest chunk as ghost hands and fingertip trails, in `world`."""
 
-SIM_STATUS = Topic("/sim/status", String, LATCHED)
+SIM_STATUS = Topic(names.SIM_STATUS, String, LATCHED)
 """JSON: begun (how many episodes were), episode, seed, success, stage, done, text, time_s,
 real_time_factor.
 """
 
 STATE_HZ = 15
 
-SIM_STATE = Topic("/sim/state", Float64MultiArray, SENSOR)
+SIM_STATE = Topic(names.SIM_STATE, Float64MultiArray, SENSOR)
 """Generalised positions of the simulated world `STATE_HZ` times a second, from which pictures can
 be made afterwards.
 
 The label of the dimension is `begun` of the status."""
 
-ESTOP = Service("/motion/estop", Trigger)
+ESTOP = Service(names.ESTOP, Trigger)
 """Stops and latches; only `/motion/reset` ends it."""
 
-MOTION_RESET = Service("/motion/reset", Trigger)
+MOTION_RESET = Service(names.MOTION_RESET, Trigger)
 """Ends an e-stop: motion forgets chunk and command and stays disengaged."""
 
-ENGAGE = Service("/motion/engage", SetBool)
+ENGAGE = Service(names.ENGAGE, SetBool)
 """True: chunks are played, starting from the measured pose. False: they are not, the last command
 holds.
 """
 
-STOP = Topic("/motion/stop", String, LATCHED)
+STOP = Topic(names.STOP, String, LATCHED)
 """JSON: stopped (true or false), by (who stopped it), stamp_ns. True binds every driver, regardless
 of
 the command source: it brakes and holds.
 
 Only false ends it, which motion says at `/motion/reset`. See `xlvla.ros.stop`."""
 
-HOME = Service("/motion/home", Trigger)
+HOME = Service(names.HOME, Trigger)
 """Moves slowly to where an episode starts: arms at the rig's home, hands open. Only while engaged;
 chunks wait meanwhile.
 """
 
-SOURCE = Topic("/motion/source", String, LATCHED)
+SOURCE = Topic(names.SOURCE, String, LATCHED)
 """Who may drive: the name of a source of chunks (see `chunk`), said by the operator.
 
 Empty, or never published: the first source received after engaging drives until the next
 engagement.
 """
 
-MOTION_STATUS = Topic("/motion/status", String, LATCHED)
+MOTION_STATUS = Topic(names.MOTION_STATUS, String, LATCHED)
 """JSON, at every change: plays (whether chunks are played now), state (for people), source (whose;
 '' for nobody's yet).
 """
 
-INJECT = Topic("/emulators/inject", String, _qos(reliable=True, depth=10))
+INJECT = Topic(names.INJECT, String, _qos(reliable=True, depth=10))
 """Begins or ends a fault of an emulated device: 'left hand unplug on'."""
 
-EMULATED_FAULTS = Topic("/emulators/faults", String, LATCHED)
+EMULATED_FAULTS = Topic(names.EMULATED_FAULTS, String, LATCHED)
 """JSON by part ('left hand'): `known` faults of its emulator and those `active` now."""
 
-TELEOP_STATUS = Topic("/teleop/status", String, LATCHED)
+TELEOP_STATUS = Topic(names.TELEOP_STATUS, String, LATCHED)
 """JSON: source and its address, link ('' where all is well, else what is wrong), sides, rate_hz of
 samples, latency_ms (p50, p99) from a sample to its chunk. By side: tracked, clutched (the robot
 follows), strained (it cannot reach), why it does not follow.
 """
 
-TELEOP_CLUTCH = Service("/teleop/clutch", SetBool)
+TELEOP_CLUTCH = Service(names.TELEOP_CLUTCH, SetBool)
 """True: the robot follows the operator from where both are. False: it stays, and the operator may
 move freely.
 """
 
-TELEOP_LATENT = Topic("/teleop/latent", Float32MultiArray, SENSOR)
+TELEOP_LATENT = Topic(names.TELEOP_LATENT, Float32MultiArray, SENSOR)
 """The operator's newest hand poses as latents: dimensions side, frame (one), latent."""
 
-TELEOP_KEYS = Topic("/teleop/keys", String, _qos(reliable=True, depth=50))
+TELEOP_KEYS = Topic(names.TELEOP_KEYS, String, _qos(reliable=True, depth=50))
 """Keys pressed at a terminal, for the teleop source `keyboard`."""
 
-BUTTON = Topic("/teleop/button", String, _qos(reliable=True, depth=10))
+BUTTON = Topic(names.BUTTON, String, _qos(reliable=True, depth=10))
 """What the operator pressed or signed: record (start or stop, whichever it is time for), start,
 stop, discard, success, failure, relabel, clutch.
 """
 
-CUE = Topic("/cue", String, _qos(reliable=True, depth=10))
+CUE = Topic(names.CUE, String, _qos(reliable=True, depth=10))
 """Operator feedback: the name of a sound, a colon, a line of text."""
 
-RECORDER_STATUS = Topic("/recorder/status", String, LATCHED)
+RECORDER_STATUS = Topic(names.RECORDER_STATUS, String, LATCHED)
 """JSON: state (idle, recording, stopped), episode, duration_s, verdict (green, yellow, red) and its
 findings.
 """
 
-RECORDER_START = Service("/recorder/start", Trigger)
-RECORDER_STOP = Service("/recorder/stop", Trigger)
+RECORDER_START = Service(names.RECORDER_START, Trigger)
+RECORDER_STOP = Service(names.RECORDER_STOP, Trigger)
 """Begins and ends an episode; the answers' messages name it."""
 
-RECORDER_DISCARD = Service("/recorder/discard", Trigger)
+RECORDER_DISCARD = Service(names.RECORDER_DISCARD, Trigger)
 """Puts the last episode aside, into the session's `discarded` folder; called again, back."""
 
-RECORDER_MARK = Service("/recorder/mark", SetBool)
+RECORDER_MARK = Service(names.RECORDER_MARK, SetBool)
 """Says whether the last episode succeeded."""
 
-RECORDER_RELABEL = Service("/recorder/relabel", Trigger)
+RECORDER_RELABEL = Service(names.RECORDER_RELABEL, Trigger)
 """The last episode was told the sentence that is on `/instruction` now."""
 
-SIM_RESET = Service("/sim/reset", Trigger)
+SIM_RESET = Service(names.SIM_RESET, Trigger)
 """Begins the next episode; the answer's message is the JSON of `/sim/status`."""
 
 
 def image(camera: str) -> Topic:
-    return Topic(f"/cameras/{camera}/image_raw", Image, SENSOR)
+    return Topic(names.IMAGE.format(camera=camera), Image, SENSOR)
 
 
 def compressed(camera: str) -> Topic:
     """The same pictures as JPEG, from cameras whose rig gives a `jpeg` quality; the policy then
     reads these.
     """
-    return Topic(f"/cameras/{camera}/image_raw/compressed", CompressedImage, SENSOR)
+    return Topic(names.COMPRESSED.format(camera=camera), CompressedImage, SENSOR)
 
 
 def camera_info(camera: str) -> Topic:
-    return Topic(f"/cameras/{camera}/camera_info", CameraInfo, SENSOR)
+    return Topic(names.CAMERA_INFO.format(camera=camera), CameraInfo, SENSOR)
 
 
 def joint_states(side: Side, part: Part) -> Topic:
-    return Topic(f"/{side}/{part}/joint_states", JointState, SENSOR)
+    return Topic(names.PART_JOINT_STATES.format(side=side, part=part), JointState, SENSOR)
 
 
 def command(side: Side, part: Part) -> Topic:
@@ -220,12 +221,12 @@ def command(side: Side, part: Part) -> Topic:
     each woke every
     process twice.
     """
-    return Topic(f"/{side}/{part}/command", JointState, SENSOR)
+    return Topic(names.COMMAND.format(side=side, part=part), JointState, SENSOR)
 
 
 def command_dry(side: Side, part: Part) -> Topic:
     """What motion would command, from a rig with `dry_run: true`; no driver listens to it."""
-    return Topic(f"/{side}/{part}/command_dry", JointState, SENSOR)
+    return Topic(names.COMMAND_DRY.format(side=side, part=part), JointState, SENSOR)
 
 
 def device(side: Side, part: Part) -> Topic:
@@ -237,7 +238,7 @@ def device(side: Side, part: Part) -> Topic:
 
     Motion stops and disengages on ERROR; once all is well again the operator engages anew.
     """
-    return Topic(f"/{side}/{part}/device", DiagnosticStatus, LATCHED)
+    return Topic(names.DEVICE.format(side=side, part=part), DiagnosticStatus, LATCHED)
 
 
 def chunk(side: Side) -> Topic:
@@ -248,7 +249,7 @@ def chunk(side: Side) -> Topic:
     arm's positions count as changes since the source's first frame, from where the robot was then;
     the hand's are what they say.
     """
-    return Topic(f"/{side}/chunk", JointTrajectory, RELIABLE)
+    return Topic(names.CHUNK.format(side=side), JointTrajectory, RELIABLE)
 
 
 def tactile(side: Side) -> Topic:
@@ -258,47 +259,47 @@ def tactile(side: Side) -> Topic:
     A JointState, since no other standard message has a stamp, names and numbers together, and every
     plotting tool shows its numbers by name.
     """
-    return Topic(f"/{side}/hand/tactile", JointState, SENSOR)
+    return Topic(names.TACTILE.format(side=side), JointState, SENSOR)
 
 
 def operator_wrist(side: Side) -> Topic:
     """A wrist of the operator in their own world, z up [m]; from the tracker as teleop understood
     it, before any scaling.
     """
-    return Topic(f"/teleop/{side}/wrist", PoseStamped, SENSOR)
+    return Topic(names.OPERATOR_WRIST.format(side=side), PoseStamped, SENSOR)
 
 
 def operator_keypoints(side: Side) -> Topic:
     """21 keypoints of the operator's hand in the frame of its wrist [m], in MediaPipe's order; a
     cloud, which RViz shows.
     """
-    return Topic(f"/teleop/{side}/keypoints", PointCloud2, SENSOR)
+    return Topic(names.OPERATOR_KEYPOINTS.format(side=side), PointCloud2, SENSOR)
 
 
 def leader(side: Side) -> Topic:
     """Joints of the leader arm or exoskeleton the operator holds."""
-    return Topic(f"/teleop/{side}/leader", JointState, SENSOR)
+    return Topic(names.LEADER.format(side=side), JointState, SENSOR)
 
 
 def tracked_wrist(side: Side) -> Topic:
     """As `operator_wrist`, said by any tracker that speaks ROS, for the teleop source `topics`."""
-    return Topic(f"/tracker/{side}/wrist", PoseStamped, SENSOR)
+    return Topic(names.TRACKED_WRIST.format(side=side), PoseStamped, SENSOR)
 
 
 def tracked_keypoints(side: Side) -> Topic:
     """As `operator_keypoints`, said by any tracker that speaks ROS, for the teleop source
     `topics`.
     """
-    return Topic(f"/tracker/{side}/keypoints", PointCloud2, SENSOR)
+    return Topic(names.TRACKED_KEYPOINTS.format(side=side), PointCloud2, SENSOR)
 
 
 def exoskeleton(side: Side) -> Topic:
     """Joints of an exoskeleton or a leader arm with a ROS driver of its own, for the teleop source
     `exoskeleton`.
     """
-    return Topic(f"/exoskeleton/{side}/joint_states", JointState, SENSOR)
+    return Topic(names.EXOSKELETON.format(side=side), JointState, SENSOR)
 
 
 def recover(side: Side, part: Part) -> Service:
     """Clears what can be cleared of a device's faults, without moving it."""
-    return Service(f"/{side}/{part}/recover", Trigger)
+    return Service(names.RECOVER.format(side=side, part=part), Trigger)

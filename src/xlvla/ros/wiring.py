@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from xlvla import topics as names
 from xlvla.graph import NodeSpec, nodes
 from xlvla.rig import Rig
 from xlvla.ros import camera_publisher, topics
@@ -85,7 +86,7 @@ def recorded(rig: Rig) -> tuple[Topic, ...]:
     by_name = {
         topic.name: topic for topic in (*published, *_by_operator(rig)) if topic not in without
     }
-    return tuple(topic for name, topic in by_name.items() if f"{name}/compressed" not in by_name)
+    return tuple(topic for name, topic in by_name.items() if names.compressed(name) not in by_name)
 
 
 def type_name(entry: Topic | Service) -> str:

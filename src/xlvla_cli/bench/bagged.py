@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xlvla.types import PARTS, Part, Side
+from xlvla import topics
+from xlvla.types import PARTS, SECOND, Part, Side
 from xlvla_data import jpeg
 from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.layout import BagTopic, Qos, as_yaml
 from xlvla_data.bag.writer import BagWriter
 from xlvla_data.episode import Episode
-from xlvla_data.recorded import COMMAND, STATE, kept
+from xlvla_data.recorded import kept
 from xlvla_data.tracking import resampled
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ JOINTS = "sensor_msgs/msg/JointState"
 CLOUD = "sensor_msgs/msg/PointCloud2"
 POSE = "geometry_msgs/msg/PoseStamped"
 CONTROL_HZ = 100
-BEGAN_NS = 1_000_000_000
+BEGAN_NS = SECOND
 
 TimedMessage = tuple[int, str, str, bytes]
 """A message: its stamp [ns], its topic and type, and what it says, serialised."""
@@ -47,7 +48,7 @@ def write(episode: Episode, folder: Path, verdict: str = "green") -> Path:
     last = 0
     for stamp, topic, _, data in timed:
         writer.add(topic, data, stamp, stamp)
-        if stamp - last > 1_000_000_000:
+        if stamp - last > SECOND:
             writer.flush()
             last = stamp
     writer.flush()
@@ -87,7 +88,7 @@ def _card(episode: Episode, name: str, verdict: str, began_ns: int, ended_ns: in
         verdict=verdict,
         began_ns=began_ns,
         ended_ns=ended_ns,
-        duration_s=(ended_ns - began_ns) * 1e-9,
+        duration_s=(ended_ns - began_ns) / SECOND,
     )
 
 
@@ -95,12 +96,12 @@ def _seen(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
     kind = types.types[IMAGE]
     for camera, pictures in episode.pictures.items():
         for frame, picture in enumerate(pictures):
-            stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
+            stamp = BEGAN_NS + round(frame * SECOND / episode.info.rate_hz)
             data = np.frombuffer(jpeg.encode(picture), np.uint8)
             message = kind(_header(stamp, camera, types), "rgb8; jpeg compressed bgr8", data)
             yield (
                 stamp,
-                f"/cameras/{camera}/image_raw/compressed",
+                topics.COMPRESSED.format(camera=camera),
                 IMAGE,
                 types.serialize_cdr(message, IMAGE).tobytes(),
             )
@@ -116,10 +117,12 @@ def _bodies(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
             begin = episode.measured[side][part][:1]
             names = tuple(parts[part])
             commands = np.concatenate([begin, episode.action[side][part]])
+            measured = episode.measured[side][part]
+            state = topics.PART_JOINT_STATES
+            yield from _joints(state, side, part, names, ends - ends[0], measured, types)
             yield from _joints(
-                STATE, side, part, names, ends - ends[0], episode.measured[side][part], types
+                topics.COMMAND, side, part, names, np.append(0.0, ends), commands, types
             )
-            yield from _joints(COMMAND, side, part, names, np.append(0.0, ends), commands, types)
 
 
 def _joints(
@@ -136,7 +139,7 @@ def _joints(
     topic = template.format(side=side, part=part)
     times = np.arange(round(at_s[-1] * CONTROL_HZ) + 1) / CONTROL_HZ
     for time_s, row in zip(times, resampled(at_s, rows, times), strict=True):
-        stamp = BEGAN_NS + round(time_s * 1e9)
+        stamp = BEGAN_NS + round(time_s * SECOND)
         message = kind(_header(stamp, "", types), list(names), row, none, none)
         yield stamp, topic, JOINTS, types.serialize_cdr(message, JOINTS).tobytes()
 
@@ -146,7 +149,7 @@ def _others(episode: Episode, types: Typestore) -> Iterator[TimedMessage]:
     for topic, (key, _) in kept(episode.info.hands).items():
         column = episode.others.get(key)
         for frame, row in enumerate(column.values if column else ()):
-            stamp = BEGAN_NS + round(frame * 1e9 / episode.info.rate_hz)
+            stamp = BEGAN_NS + round(frame * SECOND / episode.info.rate_hz)
             kind, message = _other(
                 topic, row, column.names if column else (), _header(stamp, "", types), types.types
             )
@@ -158,13 +161,13 @@ def _other(
 ) -> tuple[str, Any]:
     """The type and the message of a row of numbers."""
     none = np.zeros(0)
-    if topic.endswith("/keypoints"):
+    if topics.match(topics.OPERATOR_KEYPOINTS, topic):
         fields = [
             types["sensor_msgs/msg/PointField"](axis, 4 * k, 7, 1) for k, axis in enumerate("xyz")
         ]
         data = np.frombuffer(row.astype("<f4").tobytes(), np.uint8)
         return CLOUD, types[CLOUD](header, 1, 21, fields, False, 12, 12 * 21, data, True)
-    if topic.endswith("/wrist"):
+    if topics.match(topics.OPERATOR_WRIST, topic):
         place, turn = (types[f"geometry_msgs/msg/{kind}"] for kind in ("Point", "Quaternion"))
         return POSE, types[POSE](
             header,
@@ -172,14 +175,11 @@ def _other(
                 place(*map(float, row[:3])), turn(*map(float, row[3:]))
             ),
         )
-    numbers = (
-        (none, none, row.astype(float))
-        if topic.endswith("/tactile")
-        else (row.astype(float), none, none)
-    )
+    forces = topics.match(topics.TACTILE, topic)
+    numbers = (none, none, row.astype(float)) if forces else (row.astype(float), none, none)
     return JOINTS, types[JOINTS](header, list(names), *numbers)
 
 
 def _header(stamp: int, frame: str, types: Typestore) -> Any:
-    time = types.types["builtin_interfaces/msg/Time"](stamp // 1_000_000_000, stamp % 1_000_000_000)
+    time = types.types["builtin_interfaces/msg/Time"](stamp // SECOND, stamp % SECOND)
     return types.types["std_msgs/msg/Header"](time, frame)

@@ -147,6 +147,14 @@ class _Timed:
         self._policy = policy
         self._took_s = list[float]()
 
+    @property
+    def frames(self) -> int:
+        return self._policy.frames
+
+    @property
+    def rate_hz(self) -> float:
+        return self._policy.rate_hz
+
     def predict(self, observation: Observation) -> Chunk:
         began = time.process_time()
         chunk = self._policy.predict(observation)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla import rig_file
+from xlvla.types import SECOND
 from xlvla_cli.options import FiguresOut, OwnDomain
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:
         written = mcap_path(folder).stat().st_size
     messages = sum(figures["messages"] for figures in card.figures.values())
     lost = sum(figures["lost"] for figures in card.figures.values())
-    span_s = (card.ended_ns - card.began_ns) / 1e9
+    span_s = (card.ended_ns - card.began_ns) / SECOND
     return {
         "messages a second": messages / span_s,
         "lost of those sent": lost / max(messages + lost, 1),
@@ -150,7 +151,7 @@ def _everything(node: Any, rig: Rig) -> Iterator[PublishedStream]:
                 publisher: Any = publisher,
                 start: np.ndarray = start,
             ) -> None:
-                publisher.publish(message.fill(ns, start + 0.1 * np.sin(ns / 1e9), start))
+                publisher.publish(message.fill(ns, start + 0.1 * np.sin(ns / SECOND), start))
 
             yield PublishedStream(1 / rig.motion.rate_hz, pose)
     for name, camera in rig.cameras.items():

@@ -9,11 +9,9 @@ from typing import Annotated
 
 import typer
 
+from xlvla import paper
 from xlvla_cli.codec import Threads, Weights
 from xlvla_cli.options import Seed, WeightsOut
-
-FOUNDERS = ("ability", "inspire", "paxini", "xhand")
-"""The paper's hands, which shape the latent of the shipped weights; others are added to it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +32,7 @@ def train_command(
     ] = False,
     hands: Annotated[
         str, typer.Option(help="Hands, comma-separated, or all; the paper's four if not given.")
-    ] = ",".join(FOUNDERS),
+    ] = ",".join(paper.HANDS),
     seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:

@@ -41,7 +41,7 @@ def convert(
     ],
     red: Annotated[bool, typer.Option("--red", help="Also episodes whose verdict is red.")] = False,
     rate: Annotated[
-        int, typer.Option(min=1, help="Frames per second; a policy is trained at 20.")
+        int, typer.Option(min=1, help="Frames per second; as many as the policy has.")
     ] = CHUNK_HZ,
     max_age: Annotated[
         str,

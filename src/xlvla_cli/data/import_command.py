@@ -45,7 +45,7 @@ def import_dataset(
         str, typer.Option(help="Its task where the map does not say, the paper's code or a name.")
     ] = "",
     rate: Annotated[
-        int, typer.Option(min=1, help="Frames per second of the result; a policy is trained at 20.")
+        int, typer.Option(min=1, help="Frames per second of the result; as many as the policy has.")
     ] = CHUNK_HZ,
 ) -> None:
     """Import a data set recorded elsewhere, joints by name; frames are resampled, latents encoded,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation, Policy
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import CHUNK_HZ, PARTS, SECOND, Part, Side
 from xlvla_cli.eval.trial import Outcome
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def load_policy(rig: Rig, threads: int) -> Policy:
     """The policy of a rig; it does not depend on the rig's task."""
     if rig.policy is None:
         raise XlvlaError(f"rig '{rig.name}' needs a `policy` section to be evaluated")
-    module = importlib.import_module(f"xlvla_policy.policies.{rig.policy.type}")
-    return module.load(rig, threads=threads)
+    return catalog.policy(rig.policy.type)(rig, threads=threads)
 
 
 class EpisodeRunner:
@@ -38,7 +37,7 @@ class EpisodeRunner:
     Attributes:
         sent: the last trial's chunks and when they came [s].
         commanded: its commands [N] by side at the motion's rate, the first one where it began.
-        seen: its world's generalised positions at 20 Hz.
+        seen: its world's generalised positions `CHUNK_HZ` times a second, for a film.
     """
 
     def __init__(self, rig: Rig, delay_s: float, threads: int, policy: Policy | None = None):
@@ -127,7 +126,7 @@ class EpisodeRunner:
             side: self._executed(side, rows) for side, rows in self.commanded.items()
         }
         return Observation(
-            round(now_s * 1e9),
+            round(now_s * SECOND),
             images,
             self.instruction,
             executed,
@@ -136,10 +135,11 @@ class EpisodeRunner:
         )
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:
-        """The commands of the last 64 frames, at 20 Hz up to now."""
+        """The commands of the last frames up to now, as many and as often as the policy has."""
+        frame_ticks = 1 / self.policy.rate_hz / self.period_s
         newest = len(rows) - 1
-        backwards = reversed(range(CHUNK_FRAMES))
-        numbers = [max(0, newest - self.frame_ticks * back) for back in backwards]
+        backwards = reversed(range(self.policy.frames))
+        numbers = [max(0, newest - round(frame_ticks * back)) for back in backwards]
         values = np.stack([rows[number] for number in numbers])
         arm = len(self.rig.joint_names(side, "arm"))
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
@@ -153,7 +153,7 @@ class EpisodeRunner:
                 player.offer(
                     _points(chunk, side),
                     self.names[side],
-                    chunk.stamp_ns / 1e9,
+                    chunk.stamp_ns / SECOND,
                     chunk.rate_hz,
                     now_s,
                     measured=start,
@@ -180,7 +180,7 @@ def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
     from xlvla_cli.eval.roughness import Arrival
 
     return [
-        Arrival(came_s, chunk.stamp_ns / 1e9, chunk.rate_hz, _points(chunk, side))
+        Arrival(came_s, chunk.stamp_ns / SECOND, chunk.rate_hz, _points(chunk, side))
         for came_s, chunk in sent
     ]
 

@@ -133,9 +133,11 @@ def weights_digest(path: str | None) -> str:
 def policy_code_digest() -> str:
     """Short SHA-256 of the code that turns observations into chunks, but for what trains it."""
     import xlvla_policy
+    from xlvla import catalog
 
     folder = Path(xlvla_policy.__path__[0])
     files = [*folder.glob("*.py"), *folder.glob("policies/*.py"), *folder.glob("vla/*.py")]
+    files += catalog.own_policies().values()
     contents = [file.read_bytes() for file in sorted(files)]
     return _digest(version("torch").encode(), *contents)
 
@@ -149,16 +151,22 @@ def world_digest() -> str:
     import xlvla.hands
     import xlvla_drivers.motion
     import xlvla_sim
+    from xlvla import catalog, own_files
     from xlvla.paths import share
+    from xlvla.types import SIDES
 
     packages = (xlvla.arms, xlvla.hands, xlvla_drivers.motion, xlvla_sim)
     folders = [Path(package.__path__[0]) for package in packages]
     folders.append(share("urdf"))
-    contents: list[bytes] = []
+    files: list[Path] = []
     for folder in folders:
         for file in sorted(folder.rglob("*.*")):
             if file.suffix in (".py", ".urdf", ".xacro"):
-                contents.append(file.read_bytes())
+                files.append(file)
+    for name, entry in own_files.found("XLVLA_HANDS").items():
+        files.append(entry)
+        files.extend(catalog.hand(name).urdf_path(side) for side in SIDES)
+    contents = [file.read_bytes() for file in files]
     return _digest(version("mujoco").encode(), *contents)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
+from xlvla.types import SECOND
 from xlvla_data.bag.layout import BagTopic
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def header_ns(kind: str, data: bytes) -> int | None:
     if kind not in STAMPED:
         return None
     seconds, nanoseconds = _TIME.unpack_from(data, START)
-    return seconds * 1_000_000_000 + nanoseconds
+    return seconds * SECOND + nanoseconds
 
 
 def read_text(data: bytes, at: int) -> tuple[str, int]:

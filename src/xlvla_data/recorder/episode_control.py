@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from xlvla import topics
 from xlvla.errors import XlvlaError, unknown
 from xlvla_data.bag.card import EpisodeCard, read_episode_card
 from xlvla_data.recorder.recording import Recording
@@ -112,7 +113,7 @@ class EpisodeControl:
     def relabel(self) -> str:
         with self._lock:
             if not (sentence := self._sentence()):
-                raise XlvlaError("no instruction was published yet: publish it on /instruction")
+                raise XlvlaError(f"no sentence was said yet: publish it on {topics.INSTRUCTION}")
             return self._say("relabel", f"{self._note(instruction=sentence)} is '{sentence}'")
 
     def press(self, button: str) -> str:

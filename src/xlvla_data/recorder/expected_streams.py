@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
+from xlvla import topics
 from xlvla.rig import Rig
 from xlvla.types import Part, Side
 from xlvla_data.bag.layout import BagTopic
 from xlvla_data.bag.picture import KIND
 from xlvla_data.recorder.stream_statistics import RecordedTopic
 
-_BODY = re.compile(r"/(\w+)/(\w+)/(joint_states|command|command_dry)$")
-_PICTURE = re.compile(r"/cameras/([^/]+)/image_raw/compressed$")
 _DEVICE = "diagnostic_msgs/msg/DiagnosticStatus"
-_RESET = "/reset"
 
 
 def stream(rig: Rig, topic: BagTopic) -> RecordedTopic:
     """How a topic is judged."""
-    picture = _PICTURE.match(topic.name)
-    body = _BODY.match(topic.name)
-    if picture and topic.type == KIND and picture[1] in rig.cameras:
-        rendered = rig.sim is not None or picture[1] in rig.mirrored
-        return RecordedTopic(
-            topic,
-            "camera",
-            picture[1],
-            rig.cameras[picture[1]].rate_hz,
-            counted=True,
-            noiseless=rendered,
-        )
+    picture = topics.match(topics.COMPRESSED, topic.name)
+    if picture and topic.type == KIND and picture["camera"] in rig.cameras:
+        return _camera(rig, topic, picture["camera"])
     parts: dict[tuple[str, str], tuple[Side, Part]] = {
         (side, part): (side, part) for side, part in rig.parts
     }
-    if body and (body[1], body[2]) in parts:
-        return _body(rig, topic, *parts[body[1], body[2]], measured=body[3] == "joint_states")
-    kind = "reset" if topic.name == _RESET else "device" if topic.type == _DEVICE else "other"
+    for template in (topics.PART_JOINT_STATES, topics.COMMAND, topics.COMMAND_DRY):
+        body = topics.match(template, topic.name)
+        if body and (key := (body["side"], body["part"])) in parts:
+            return _body(rig, topic, *parts[key], measured=template == topics.PART_JOINT_STATES)
+    kind = "reset" if topic.name == topics.RESET else "device" if topic.type == _DEVICE else "other"
     return RecordedTopic(topic, kind)
+
+
+def _camera(rig: Rig, topic: BagTopic, camera: str) -> RecordedTopic:
+    rate_hz = rig.cameras[camera].rate_hz
+    rendered = rig.sim is not None or camera in rig.mirrored
+    return RecordedTopic(topic, "camera", camera, rate_hz, counted=True, noiseless=rendered)
 
 
 def _body(rig: Rig, topic: BagTopic, side: Side, part: Part, measured: bool) -> RecordedTopic:

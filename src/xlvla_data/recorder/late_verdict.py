@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from xlvla import rig_file
+from xlvla.types import SECOND
 from xlvla_data.bag.reader import Bag
 from xlvla_data.recorder.expected_streams import stream
 from xlvla_data.recorder.stream_statistics import StreamStatistics
@@ -33,7 +34,7 @@ def judged(bag: Bag) -> tuple[Verdict, float]:
     tracks = [statistics.track() for statistics in by_topic.values()]
     steady = [track.stamps for track in tracks if track.claim_hz and len(track.stamps)]
     seconds = (
-        (max(int(s.max()) for s in steady) - min(int(s.min()) for s in steady)) / 1e9
+        (max(int(s.max()) for s in steady) - min(int(s.min()) for s in steady)) / SECOND
         if steady
         else 0.0
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xlvla.types import SECOND
 from xlvla_data.bag.card import EpisodeCard
 from xlvla_data.bag.decode import header_ns
 from xlvla_data.bag.writer import BagWriter
@@ -22,7 +23,7 @@ from xlvla_data.verdict import Issue, Span, Verdict, judge
 LIVE_S = 20.0
 """The live verdict is on the last so many seconds."""
 
-LEAP_NS = 3600 * 1_000_000_000
+LEAP_NS = 3600 * SECOND
 """A stamp so far from the ones before is of another clock: the verdict says it, and the duration is
 without it.
 """
@@ -73,7 +74,7 @@ class Recording:
     @property
     def duration_s(self) -> float:
         """By the stamps, so simulated seconds in a simulation."""
-        return (self._last_ns - self._first_ns) / 1e9
+        return (self._last_ns - self._first_ns) / SECOND
 
     def take(self, received: Sequence[ReceivedMessage]) -> None:
         """Messages as they came; those from before the episode are of topics that are said once."""
@@ -119,7 +120,7 @@ class Recording:
     def verdict(self, live: bool = False) -> Verdict:
         """On what came so far, or of it the newest seconds."""
         now_ns = time.time_ns()
-        began_ns = max(self._began_ns, now_ns - round(LIVE_S * 1e9)) if live else self._began_ns
+        began_ns = max(self._began_ns, now_ns - round(LIVE_S * SECOND)) if live else self._began_ns
         with self._lock:
             tracks = [
                 statistics.track(began_ns if live else 0)

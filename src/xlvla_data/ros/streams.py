@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 
+from xlvla import topics
 from xlvla.rig import Rig
 from xlvla.ros.topics import Topic
 from xlvla.ros.wiring import recorded, type_name
@@ -30,7 +31,7 @@ def _stored(topic: Topic) -> BagTopic:
     reliable = topic.qos.reliability == ReliabilityPolicy.RELIABLE
     latched = topic.qos.durability == DurabilityPolicy.TRANSIENT_LOCAL
     name, kind = (
-        (f"{topic.name}/compressed", KIND)
+        (topics.compressed(topic.name), KIND)
         if is_raw_picture(topic)
         else (topic.name, type_name(topic))
     )

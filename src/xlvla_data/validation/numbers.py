@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from xlvla.types import SECOND
 from xlvla_data.bodies import Range
 from xlvla_data.convert import FRAME, STAMPS, AgeLimits
 from xlvla_data.lerobot import layout
@@ -93,7 +94,7 @@ def _stamps(names: tuple[str, ...], stamps: np.ndarray) -> Iterator[str]:
         own = stamps[:, index]
         if (back := np.flatnonzero(np.diff(own) < 0)).size:
             yield f"stamps of {name} go back at frame {back[0] + 1}"
-        if name.startswith("camera.") and (age := (frames - own).max() * 1e-9) > usual.camera_s:
+        if name.startswith("camera.") and (age := (frames - own).max() / SECOND) > usual.camera_s:
             yield f"a picture of {name} is {age:.2f} s older than its frame"
         if not name.endswith(".command") and (ahead := np.flatnonzero(own > frames)).size:
             yield f"{name} is from after its frame in {len(ahead)} frames, first {ahead[0]}"

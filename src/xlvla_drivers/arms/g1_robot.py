@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.types import SECOND
 from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
@@ -109,7 +110,7 @@ class Robot:
 
     def _take(self, state: np.ndarray, sent_ns: int) -> None:
         """Only what is newer than all before counts."""
-        self.counts["late"] += self._punctuality.is_late(1e-9 * sent_ns, time.monotonic())
+        self.counts["late"] += self._punctuality.is_late(sent_ns / SECOND, time.monotonic())
         if sent_ns <= self._sent_ns or int(state["tick"]) == self._tick:
             self.counts["duplicated" if int(state["tick"]) == self._tick else "unexpected"] += 1
             return

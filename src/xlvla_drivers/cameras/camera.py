@@ -8,34 +8,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from math import radians, tan
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.pinhole import Pinhole
+from xlvla.types import SECOND
 
 Size = tuple[int, int]
 """Width, height [px]."""
 
 
 @dataclass(frozen=True)
-class Intrinsics:
+class Intrinsics(Pinhole):
     """A pinhole with plumb-bob distortion (k1 k2 p1 p2 k3), for pictures of one size [px]."""
 
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-    width: int
-    height: int
     distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
-
-    @staticmethod
-    def of_view(fovy_deg: float, size: Size) -> Intrinsics:
-        """A lens that is known by its vertical field of view alone."""
-        focal = size[1] / 2 / tan(radians(fovy_deg) / 2)
-        return Intrinsics(focal, focal, size[0] / 2, size[1] / 2, *size)
 
     def framed(self, size: Size) -> Intrinsics:
         """Those of the picture cropped and shrunk to `size` as `published` does."""
@@ -166,7 +155,7 @@ def system_time_ns(monotonic_s: float) -> int:
     cannot be that.
     """
     age_s = time.monotonic() - monotonic_s
-    return time.time_ns() - (round(age_s * 1e9) if 0 <= age_s < 1 else 0)
+    return time.time_ns() - (round(age_s * SECOND) if 0 <= age_s < 1 else 0)
 
 
 def _crop(captured: Size, wanted: Size) -> tuple[int, int, int, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError
+from xlvla.types import SECOND
 from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Intrinsics, Size
 from xlvla_drivers.device import LinkLost
 
@@ -98,7 +99,7 @@ class Driver:
         now_ns = time.time_ns()
         stamp_ns = round(1e6 * frame.get_timestamp())
         by_host = frame.get_frame_timestamp_domain() != rs.timestamp_domain.hardware_clock
-        return stamp_ns if by_host and 0 <= now_ns - stamp_ns < 1e9 else now_ns
+        return stamp_ns if by_host and 0 <= now_ns - stamp_ns < SECOND else now_ns
 
 
 def _intrinsics(lens: Any) -> Intrinsics:

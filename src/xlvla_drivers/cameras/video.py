@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xlvla.errors import XlvlaError
+from xlvla.types import SECOND
 from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size
 from xlvla_drivers.device import LinkLost
 
@@ -56,7 +57,7 @@ class Driver:
         if self._video is None:
             raise LinkLost(f"{self._address} is not open")
         while (
-            wait_s := (self._due_ns() - time.time_ns()) / 1e9
+            wait_s := (self._due_ns() - time.time_ns()) / SECOND
         ) < -1 / self.rate_hz and self._video.grab():
             self._count += 1  # too late for this one
         time.sleep(max(wait_s, 0.0))
@@ -77,7 +78,7 @@ class Driver:
 
     def _due_ns(self, count: int | None = None) -> int:
         return self._began_ns + round(
-            1e9 * (self._count if count is None else count) / self.rate_hz
+            SECOND * (self._count if count is None else count) / self.rate_hz
         )
 
     def _rewind(self) -> None:

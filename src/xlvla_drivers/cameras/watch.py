@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 from xlvla.errors import XlvlaError
+from xlvla.types import SECOND
 from xlvla_drivers.cameras.camera import CameraDevice, ImageFrame
 from xlvla_drivers.device import LinkLost
 
@@ -99,7 +100,7 @@ class Watch:
         """How many pictures there must have been between the last one and this."""
         if frame.number is not None and self._number is not None:
             return max(frame.number - self._number - 1, 0)
-        return max(round((frame.stamp_ns - self._stamp_ns) / 1e9 * self.camera.rate_hz) - 1, 0)
+        return max(round((frame.stamp_ns - self._stamp_ns) / SECOND * self.camera.rate_hz) - 1, 0)
 
     def _put(self, frame: ImageFrame) -> None:
         with self._seen:
@@ -127,7 +128,7 @@ class FrameSelector:
     """
 
     def __init__(self, wanted_hz: float):
-        self._period_ns = 1e9 / wanted_hz
+        self._period_ns = SECOND / wanted_hz
         self._due_ns = 0.0
 
     def __call__(self, stamp_ns: int, camera_hz: float) -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.ability import HAND
-from xlvla.types import Side
+from xlvla.types import SECOND, Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import ability_frames as wire
@@ -72,7 +72,7 @@ class Driver:
         self.counts: Counter[str] = Counter()
         self._options = options
         self._link = SerialLink(address, options.baud, self.counts)
-        self._wire_ns = round((19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE / options.baud * 1e9)
+        self._wire_ns = round((19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE / options.baud * SECOND)
         self._variants = itertools.cycle(_VARIANTS[options.reply])
         self._lock = threading.Lock()
         self._asked = 0
@@ -230,7 +230,7 @@ class Driver:
     def _keep_alive(self) -> None:
         while not self._done.wait(_KEEP_ALIVE_S):
             with self._lock, contextlib.suppress(LinkLost):
-                if self._link.is_open and time.time_ns() - self._asked_ns > _KEEP_ALIVE_S * 1e9:
+                if self._link.is_open and time.time_ns() - self._asked_ns > _KEEP_ALIVE_S * SECOND:
                     self._ask(self._read_request())
 
 

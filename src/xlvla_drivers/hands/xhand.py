@@ -16,7 +16,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.hands.xhand import HAND
-from xlvla.types import Side
+from xlvla.types import SECOND, Side
 from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.hands import xhand_frames as wire
@@ -233,7 +233,7 @@ class Driver:
             if (
                 state := self._exchanges.end(0.0)
             ) is not None:  # it lay there already, since about then
-                return state, min(time.time_ns(), self._begun_ns + round(1e9 * wire.EXCHANGE_S))
+                return state, min(time.time_ns(), self._begun_ns + round(SECOND * wire.EXCHANGE_S))
             while (
                 state := self._exchanges.end(min(REPLY_S, end_s - thread_clock.now_s()))
             ) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
+from xlvla import topics
 from xlvla.errors import XlvlaError
 from xlvla_drivers.motion.chunk import Refused
 
@@ -88,7 +89,7 @@ class Authority:
             self._why = ""
             return False
         if self.stopped:
-            raise XlvlaError("an e-stop is latched: call /motion/reset first")
+            raise XlvlaError(f"an e-stop is latched: call {topics.MOTION_RESET} first")
         if lost := self.lost():
             raise XlvlaError("; ".join(f"{device}: {self._devices[device][1]}" for device in lost))
         began = not self.engaged

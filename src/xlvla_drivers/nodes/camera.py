@@ -82,9 +82,7 @@ class CameraNode(RigNode):
     def _publish(self, frame: ImageFrame, camera: CameraDevice) -> None:
         picture = published(frame, self._camera.publish, self._options)
         lens = self._lens(frame.size, camera.intrinsics)
-        info = convert.camera_info(
-            lens.fx, lens.fy, lens.cx, lens.cy, lens.width, lens.height, frame.stamp_ns, self._name
-        )
+        info = convert.camera_info(lens, frame.stamp_ns, self._name)
         info.d = list(lens.distortion)
         self._eye.show(picture, info, frame.stamp_ns)
         self.health.tick(f"camera {self._name}")

@@ -235,13 +235,13 @@ class MotionNode(RigNode):
     def _on_estop(self, request: Any) -> str:
         self._authority.stop()
         self._stopping.say(True, self.clock.now_ns())
-        return "stopped; /motion/reset ends it"
+        return f"stopped; {topics.MOTION_RESET.name} ends it"
 
     def _on_reset(self, request: Any) -> str:
         self._authority.reset()
         self._release.set()
         self._stopping.say(False, self.clock.now_ns())
-        return "reset; /motion/engage plays chunks again"
+        return f"reset; {topics.ENGAGE.name} plays chunks again"
 
     def _on_engage(self, request: Any) -> str:
         if self._authority.engage(bool(request.data)):

@@ -235,9 +235,8 @@ class TeleopNode(RigNode):
             raise XlvlaError(f"motion plays nothing: {self._state['state']}")
         if self._state["source"] not in ("", SOURCE):
             raise XlvlaError(
-                f"'{self._state['source']}' drives until motion is engaged again, or "
-                f"'{SOURCE}' is published on /motion/source"
-                ""
+                f"'{self._state['source']}' drives until motion is engaged anew, or '{SOURCE}' is "
+                f"said on {topics.SOURCE.name}"
             )
         waiting = [side for side in self._sides.values() if not side.follower.follows]
         refused = [line for side in waiting if (line := self._refused(side, now_ns))]

@@ -14,7 +14,8 @@ import numpy as np
 
 from xlvla import human
 from xlvla.errors import XlvlaError
-from xlvla.types import SIDES, Side
+from xlvla.pinhole import Pinhole
+from xlvla.types import SECOND, SIDES, Side
 from xlvla_drivers.cameras import v4l2
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.gestures import Gestures
@@ -91,7 +92,7 @@ class Driver:
         options = vision.HandLandmarkerOptions(
             base_options=base, running_mode=vision.RunningMode.VIDEO, num_hands=2
         )
-        lens = pinhole(self._options.capture, self._options.fovy_deg)
+        lens = Pinhole.of_view(self._options.fovy_deg, self._options.capture).matrix
         try:
             with vision.HandLandmarker.create_from_options(options) as finder:
                 while not self._stop.is_set():
@@ -101,7 +102,7 @@ class Driver:
                         image_format=self._vision.ImageFormat.SRGB, data=pixels
                     )
                     found = finder.detect_for_video(picture, time.monotonic_ns() // 1_000_000)
-                    self._mailbox.put(self._sample(found, lens, frame.stamp_ns / 1e9))
+                    self._mailbox.put(self._sample(found, lens, frame.stamp_ns / SECOND))
         except (RuntimeError, ValueError) as error:
             self._mailbox.fail(XlvlaError(f"{self._options.model} cannot be used: {error}"))
         except XlvlaError as error:
@@ -132,12 +133,6 @@ class Driver:
             stamp_s=stamp_s,
             buttons=self._gestures(hands, time.monotonic()) if self._gestures else (),
         )
-
-
-def pinhole(size: tuple[int, int], fovy_deg: float) -> np.ndarray:
-    """Matrix [3, 3] of a camera without distortion."""
-    focal = size[1] / 2 / np.tan(np.radians(fovy_deg) / 2)
-    return np.array([[focal, 0.0, size[0] / 2], [0.0, focal, size[1] / 2], [0.0, 0.0, 1.0]])
 
 
 def seen(side: Side, points: np.ndarray, image: np.ndarray, lens: np.ndarray) -> TrackedSide | None:

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from xlvla import paper
 from xlvla.codec import Codec
 from xlvla.types import CHUNK_FRAMES, Side
 from xlvla_policy.latent.export import Half, export, file_name
@@ -22,8 +23,6 @@ from xlvla_policy.latent.recipe import PAPER
 from xlvla_policy.latent.training import Trainer
 
 Pair = tuple[tuple[str, Side], tuple[str, Side]]
-TRAINED = ("ability", "inspire", "paxini", "xhand")
-"""The paper's four hands."""
 POOL = 8192
 TEMPLATES = 256
 """Pinches to draw batches from while measuring; their number does not change a step's time."""
@@ -94,7 +93,7 @@ def run_times(codec: Codec, pair: Pair, seconds: float = 1.0) -> list[RunTime]:
         ]
 
 
-def training_steps(rounds: int = 5, hands: Sequence[str] = TRAINED, threads: int = 1) -> Steps:
+def training_steps(rounds: int = 5, hands: Sequence[str] = paper.HANDS, threads: int = 1) -> Steps:
     """All trainers at the paper's recipe, batch 1024 x 4 hands, one step each in turn after a
     warm-up.
     """

@@ -40,8 +40,8 @@ def moving(hand: Hand, side: Side, finger: Finger) -> Tensor:
     while link in above:
         joint = above[link]
         link = joint.parent
-        while joint.mimic:
-            joint = description.joint(joint.mimic.joint)
+        if joint.moves:
+            joint, _, _ = description.coupling(joint)
         on_the_way.add(joint.name)
     return torch.tensor([name in on_the_way for name in hand.joint_names(side)])
 

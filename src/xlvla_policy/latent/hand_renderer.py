@@ -59,17 +59,11 @@ class HandRenderer:
         angles = dict(zip(self.hand.joint_names(self.side), q, strict=True))
         description = self.hand.description(self.side)
 
-        def angle(name: str) -> float:
-            mimic = description.joint(name).mimic
-            return (
-                mimic.multiplier * angle(mimic.joint) + mimic.offset
-                if mimic
-                else float(angles[name])
-            )
-
         for joint in description.joints:
             if joint.moves:
-                self.data.qpos[self.model.joint(joint.name).qposadr[0]] = angle(joint.name)
+                master, multiplier, offset = description.coupling(joint)
+                angle = multiplier * float(angles[master.name]) + offset
+                self.data.qpos[self.model.joint(joint.name).qposadr[0]] = angle
         self._mujoco.mj_forward(self.model, self.data)
         self.renderer.update_scene(self.data, self.camera)
         return self.renderer.render()

@@ -127,18 +127,7 @@ def fingertips(hand: Hand, side: Side) -> tuple[tuple[Finger, ...], Fingertips]:
 
 def couple(description: Description, joint: Joint, joints: Sequence[str]) -> Coupling:
     """Follows mimics, chained ones too, down to a commanded joint."""
-    multiplier = 1.0
-    offset = 0.0
-    seen = {joint.name}
-    while joint.mimic:
-        offset += multiplier * joint.mimic.offset
-        multiplier *= joint.mimic.multiplier
-        joint = description.joint(joint.mimic.joint)
-        if joint.name in seen:
-            raise XlvlaError(
-                f"joint '{joint.name}' of {description.name} follows itself through its mimics"
-            )
-        seen.add(joint.name)
+    joint, multiplier, offset = description.coupling(joint)
     if joint.name not in joints:
         raise XlvlaError(
             f"joint '{joint.name}' of {description.name} moves a fingertip but is not commanded"

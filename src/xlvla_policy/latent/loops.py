@@ -176,14 +176,7 @@ def pinch_cost(source: Tensor, target: Tensor, recipe: Recipe) -> Tensor:
 
 
 def _origin(joint: urdf.Joint) -> Tensor:
-    (cr, cp, cy), (sr, sp, sy) = np.cos(joint.rpy), np.sin(joint.rpy)
-    roll = [[1, 0, 0], [0, cr, -sr], [0, sr, cr]]
-    pitch = [[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]]
-    yaw = [[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]
-    frame = np.eye(4, dtype=np.float32)
-    frame[:3, :3] = np.array(yaw) @ np.array(pitch) @ np.array(roll)
-    frame[:3, 3] = joint.xyz
-    return torch.from_numpy(frame)
+    return torch.from_numpy(urdf.placed(joint.xyz, joint.rpy).astype(np.float32))
 
 
 def _turn(axis: Tensor, angle: Tensor) -> Tensor:

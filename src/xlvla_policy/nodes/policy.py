@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
 from collections import deque
@@ -10,14 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from xlvla.errors import XlvlaError
+from xlvla import catalog
+from xlvla.errors import XlvlaError, unknown
 from xlvla.policy import Chunk, Observation, Policy
+from xlvla.rig import Rig
 from xlvla.ros import convert, forms, priority, topics
 from xlvla.ros.chunk_markers import ChunkMarkers
 from xlvla.ros.convert import SECOND
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS
+from xlvla.types import PARTS
 from xlvla_policy.ros.observer import NotYet, Observer
 
 LOOK_HZ = 50.0
@@ -65,10 +66,13 @@ class PolicyNode(RigNode):
         self._config = self.rig.policy
         self._instruction = self._config.instruction
         kind = self.parameter("part") or self._config.type
-        self._policy: Policy = importlib.import_module(f"xlvla_policy.policies.{kind}").load(
-            self.rig
-        )
-        self._observer = Observer(self, self._config.max_age_s)
+        self._policy: Policy = catalog.policy(kind)(self.rig)
+        if self._policy.frames > convert.MOST_FRAMES:
+            raise XlvlaError(
+                f"chunks of policy '{kind}' have {self._policy.frames} frames: motion plays at "
+                f"most {convert.MOST_FRAMES}"
+            )
+        self._observer = Observer(self, self._policy, self._config.max_age_s)
         self._chunks = {side: self.publisher(topics.chunk(side)) for side in self.rig.sides}
         self._latents, self._markers = self.publisher(topics.LATENT), self.publisher(topics.MARKERS)
         self._chunk_markers = ChunkMarkers(self.rig)
@@ -134,7 +138,7 @@ class PolicyNode(RigNode):
 
     def _still_publishing(self, now_ns: int) -> tuple[Chunk, ...]:
         """The chunks sent that have not run out."""
-        oldest_ns = now_ns - round(SECOND * CHUNK_FRAMES / CHUNK_HZ)
+        oldest_ns = now_ns - round(SECOND * self._policy.frames / self._policy.rate_hz)
         self._sent = tuple(chunk for chunk in self._sent if chunk.stamp_ns > oldest_ns)
         return self._sent
 
@@ -149,6 +153,7 @@ class PolicyNode(RigNode):
         began = time.monotonic()
         try:
             chunk = self._policy.predict(observation)
+            require_joints(chunk, self.rig)
         except XlvlaError as error:
             self._refuse(error)
             return True
@@ -239,6 +244,21 @@ class PolicyNode(RigNode):
         elif self._wait and now - self._wait_since > PATIENCE_S:
             self._complain(self._wait)
         super()._report()
+
+
+def require_joints(chunk: Chunk, rig: Rig) -> None:
+    """Refuses a chunk that does not have as many frames for every joint of its sides."""
+    for side, parts in chunk.positions.items():
+        if side not in rig.sides:
+            raise unknown("side of the policy's chunk", side, rig.sides)
+        frames = max(len(rows) for rows in parts.values())
+        for part in PARTS:
+            joints = len(rig.joint_names(side, part))
+            shape = np.shape(parts[part]) if part in parts else ()
+            if shape != (frames, joints):
+                wanted = f"positions [{frames}, {joints}] of the {side} {part}"
+                has = list(shape) or "none"
+                raise XlvlaError(f"the policy's chunk needs {wanted}, it has {has}")
 
 
 def main() -> None:

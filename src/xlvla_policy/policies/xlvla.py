@@ -15,7 +15,7 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.policy import Chunk, Observation
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import PARTS, Part, Side
 from xlvla_policy.overlap import SECOND, Overlap, overlap
 from xlvla_policy.vla import chunking, engine_choice, images, tokenizer
 from xlvla_policy.vla.checkpoint import ModelCard
@@ -61,11 +61,10 @@ class XlvlaPolicy:
     ):
         _suits(rig, card)
         config = card.config
-        frames = of_rig(card.config, rig, codec)
-        self.frames = frames
+        self.robot = of_rig(card.config, rig, codec)
         self.rig = rig
         self.engine = engine
-        self.normaliser = card.statistics.normaliser(frames)
+        self.normaliser = card.statistics.normaliser(self.robot)
         self.codec = codec
         self.config = config
         self.words = words
@@ -80,6 +79,14 @@ class XlvlaPolicy:
         self.cameras = tuple(camera for camera in config.cameras if camera in rig.cameras)
         self.limits = {side: _limits(rig, side) for side in config.sides}
         self._sentences: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def frames(self) -> int:
+        return self.config.frames
+
+    @property
+    def rate_hz(self) -> float:
+        return self.config.rate_hz
 
     def predict(self, observation: Observation) -> Chunk:
         """The next chunk.
@@ -101,9 +108,9 @@ class XlvlaPolicy:
             )
         return Chunk(
             observation.stamp_ns,
-            CHUNK_HZ,
+            self.rate_hz,
             self._positions(frames),
-            self.frames.latents(frames),
+            self.robot.latents(frames),
             decided,
         )
 
@@ -135,9 +142,8 @@ class XlvlaPolicy:
             0, black, self.rig.policy.instruction if self.rig.policy else "Wait.", still
         )
         chunk = self.predict(observation)
-        followed = np.maximum(
-            np.arange(-self.config.frames, 0) + 10, 0
-        )  # half a second of the chunk
+        half_a_second = min(round(self.rate_hz / 2), self.frames)
+        followed = np.maximum(np.arange(-self.frames, 0) + half_a_second, 0)
         executed = {
             side: {part: rows[followed] for part, rows in parts.items()}
             for side, parts in chunk.positions.items()
@@ -150,7 +156,7 @@ class XlvlaPolicy:
 
     def _inputs(self, observation: Observation) -> Inputs:
         config = self.config
-        past = self.frames.encode(
+        past = self.robot.encode(
             {
                 side: {part: self._executed(observation, side, part) for part in PARTS}
                 for side in config.sides
@@ -211,7 +217,7 @@ class XlvlaPolicy:
             side: {
                 part: np.clip(values, *self.limits[side][part]) for part, values in parts.items()
             }
-            for side, parts in self.frames.decode(frames).items()
+            for side, parts in self.robot.decode(frames).items()
         }
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla.policy import Chunk, Observation
+from xlvla.policy import Chunk, Observation, Policy
 from xlvla.ros import camera_publisher, command_session, convert, forms, topics
 from xlvla.ros.convert import SECOND
 from xlvla.ros.forms import Form
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
-from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Part, Side
+from xlvla.types import PARTS, Part, Side
 from xlvla_policy.history import History
 
 
@@ -69,11 +69,15 @@ class FreshTopic:
 
 
 class PartState:
-    """What is known of one part: the newest measured pose and the commands that were in force."""
+    """What is known of one part: the newest measured pose and the commands that were in force, as a
+    policy observes them.
+    """
 
-    def __init__(self, node: RigNode, side: Side, part: Part):
+    def __init__(self, node: RigNode, policy: Policy, side: Side, part: Part):
+        self._frames = policy.frames
+        self._rate_hz = policy.rate_hz
         self._names = node.rig.joint_names(side, part)
-        self._history = History(CHUNK_FRAMES / CHUNK_HZ)
+        self._history = History(policy.frames / policy.rate_hz)
         self._measured = FreshTopic(
             node, topics.joint_states(side, part), forms.command(self._names)
         )
@@ -101,9 +105,9 @@ class PartState:
                 self._commands.refuse(error)
 
     def executed(self, stamp_ns: int, now_ns: int, oldest_ns: int) -> np.ndarray:
-        """Commands [64, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
+        """Commands [T, J] up to `stamp_ns`; refuses a pose measured before `oldest_ns`."""
         pose = self._positions(self._measured.name, self._measured.fresh(now_ns, oldest_ns))
-        return self._history.as_of(stamp_ns, CHUNK_FRAMES, CHUNK_HZ, before=pose)
+        return self._history.as_of(stamp_ns, self._frames, self._rate_hz, before=pose)
 
     def _positions(self, topic: str, message: Any) -> np.ndarray:
         return _read(topic, lambda message: convert.positions(message, self._names), message)
@@ -112,7 +116,7 @@ class PartState:
 class Observer:
     """Every camera and part of a rig. What is stamped before the last reset is discarded."""
 
-    def __init__(self, node: RigNode, max_age_s: float):
+    def __init__(self, node: RigNode, policy: Policy, max_age_s: float):
         rig = node.rig
         self._max_age_ns = round(max_age_s * SECOND)
         self._images = {
@@ -122,7 +126,8 @@ class Observer:
             for name, camera in rig.cameras.items()
         }
         self._parts: dict[Side, dict[Part, PartState]] = {
-            side: {part: PartState(node, side, part) for part in PARTS} for side in rig.sides
+            side: {part: PartState(node, policy, side, part) for part in PARTS}
+            for side in rig.sides
         }
         self._resets = Reader(node, topics.RESET, forms.reset(node.clock.now_ns))
         self._reset_id = ""

@@ -159,7 +159,9 @@ def _batches(config: VlaConfig) -> Batches:
     vision = config.vision
     robot = Frames(config, {side: Body("xarm7", "ability") for side in SIDES}, codec)
     commands = rng.normal(size=(1 + FRAMES, config.frame_dim)).astype(np.float32)
-    info = EpisodeInfo("", "Push the two tomato cans together.", {}, {}, 20, 0, True, codec.hash)
+    info = EpisodeInfo(
+        "", "Push the two tomato cans together.", {}, {}, round(config.rate_hz), 0, True, codec.hash
+    )
     moments = {block.name: normalise.moments(commands[:, block.columns]) for block in robot.blocks}
     recorded = Recorded(
         DataSource(Path("made up"), 1.0, (), info, robot.bodies), robot, (commands,), moments

@@ -44,7 +44,7 @@ def lines(name: str, checksum: str, card: ModelCard) -> Iterator[str]:
             (
                 "space",
                 f"{config.space}, {config.frame_dim} numbers a frame, {config.frames} frames a "
-                "chunk",
+                f"chunk at {config.rate_hz:g} Hz",
             ),
             (
                 "size",

@@ -134,9 +134,13 @@ def read(source: DataSource, config: VlaConfig, codec: Codec) -> Recorded:
     """A data set's commands as frames, every hand's joints encoded by that hand's codec.
 
     Raises:
-        XlvlaError: it lacks a side or every camera of the policy, its robot is none of the
-            policy's, its pictures are of other proportions, or a number is not finite.
+        XlvlaError: its frames come at another rate, it lacks a side or every camera of the policy,
+            its robot is none of the policy's, its pictures are of other proportions, or a number is
+            not finite.
     """
+    if source.info.rate_hz != config.rate_hz:
+        found = f"{source.root} has {source.info.rate_hz} frames/s, this policy {config.rate_hz:g}"
+        raise XlvlaError(f"{found}: record or convert it at that rate")
     if missing := [side for side in config.sides if side not in source.bodies]:
         raise XlvlaError(
             f"{source.root} has no {' and no '.join(missing)} side; this policy drives "

@@ -88,7 +88,7 @@ class Recipe:
     compile: bool = False
     committed: float = field(default=0.0, metadata=A_SHARE)
     longest: int = field(default=16, metadata=AT_LEAST_ONE)
-    frozen: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = field(default=(), metadata={"options": ("--freeze",)})
     lora: Mapping[str, int] = field(default_factory=dict[str, int])
     lora_on: tuple[str, ...] = ("attention", "mlp")
     lora_alpha: float | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
-from xlvla.types import CHUNK_HZ, PARTS, SIDES, Side, scoped
+from xlvla.types import PARTS, SIDES, Side, scoped
 from xlvla_data import store
 from xlvla_data.episode import EpisodeInfo
 from xlvla_data.store import Stored
@@ -95,11 +95,6 @@ def _split(text: str) -> tuple[Path, float]:
 
 def _source(root: Path, weight: float, stored: Sequence[Stored]) -> DataSource:
     info = stored[0].read().info
-    if info.rate_hz != CHUNK_HZ:
-        raise XlvlaError(
-            f"{root} has {info.rate_hz} frames/s, a policy is trained at {CHUNK_HZ}: record or "
-            "convert it at that rate"
-        )
     bodies: dict[Side, Body] = {
         side: _body(root, side, info) for side in SIDES if side in info.joints
     }

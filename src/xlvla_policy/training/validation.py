@@ -14,7 +14,7 @@ import torch
 from xlvla import catalog
 from xlvla.kinematics import Kinematics
 from xlvla.robot import arm_with_hand
-from xlvla.types import CHUNK_HZ, Part, Side, scoped
+from xlvla.types import Part, Side, scoped
 from xlvla_policy.training.batches import Batches, Drawn
 from xlvla_policy.training.dataset import Demonstrations
 from xlvla_policy.vla import flow
@@ -24,16 +24,17 @@ from xlvla_policy.vla.model import Vla
 SOME = 16
 """Observations that are thought about at once."""
 
-MARKS_S = (0.8, 3.2)
-"""Times into a chunk at which errors are measured [s]."""
+NEAR_S = 0.8
+"""Time into a chunk at which errors are measured, beside its end."""
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Root-mean-square errors of sampled chunks against the demonstration, 0.8 s and 3.2 s ahead.
+    """Root-mean-square errors of sampled chunks against the demonstration, 0.8 s
+    ahead and at the chunk's end, `marks_s`.
 
-    `start_wrist_m` is the wrist's at 3.2 s from the first frame of an episode, where only the image
-    can tell where to go.
+    `start_wrist_m` is the wrist's at the end from the first frame of an episode, where only the
+    image can tell where to go.
     """
 
     loss: float
@@ -41,14 +42,15 @@ class Errors:
     wrist_m: tuple[float, ...]
     tip_m: tuple[float, ...]
     start_wrist_m: float
+    marks_s: tuple[float, ...]
 
     def line(self) -> str:
         near, far = (
-            f"{1000 * wrist:.0f}/{1000 * tip:.0f} mm"
-            for wrist, tip in zip(self.wrist_m, self.tip_m, strict=True)
+            f"{1000 * wrist:.0f}/{1000 * tip:.0f} mm at {mark_s:.1f} s"
+            for wrist, tip, mark_s in zip(self.wrist_m, self.tip_m, self.marks_s, strict=True)
         )
         return (
-            f"flow loss {self.loss:.4f}, wrist/tips off {near} at 0.8 s, {far} at 3.2 s, "
+            f"flow loss {self.loss:.4f}, wrist/tips off {near}, {far}, "
             f"{1000 * self.start_wrist_m:.0f} mm from the start"
         )
 
@@ -75,11 +77,14 @@ def validate(
     model.eval()
     sampled, wanted = _chunks(model, batches, chosen, seed)
     at_start, start_wanted = _chunks(model, batches, starts, seed)
-    marks = [round(mark * CHUNK_HZ) - 1 for mark in MARKS_S]
+    config = batches.config
+    near = min(round(NEAR_S * config.rate_hz), config.frames) - 1
+    marks = [near, config.frames - 1]
     apart = [_apart(sampled[:, mark], wanted[:, mark], data.kinds(chosen), data) for mark in marks]
     start = _apart(at_start[:, -1], start_wanted[:, -1], data.kinds(starts), data)
     arm, wrist, tip = zip(*apart, strict=True)
-    return Errors(_flow_loss(model, batches, chosen, seed), arm, wrist, tip, start[1])
+    marks_s = tuple((mark + 1) / config.rate_hz for mark in marks)
+    return Errors(_flow_loss(model, batches, chosen, seed), arm, wrist, tip, start[1], marks_s)
 
 
 def _chunks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from xlvla.errors import XlvlaError, unknown
-from xlvla.types import CHUNK_FRAMES, SIDES, Side
+from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, SIDES, Side
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class VlaConfig:
         cameras: names of the cameras in the order of their tokens; a missing one is masked.
         space: what a frame's numbers are: arm joints and hand latents of every side, or, for
             comparison, joints as they are, padded to `raw_dim` numbers as pi0 does.
+        frames: frames of a chunk, and of the executed commands that are observed.
+        rate_hz: how many of them a second has.
         frames_per_token: frames of the chunk that share one action token.
         past_frames: how many of the frames executed last the policy is told; None as many as a
             chunk has. pi0 is told one, its state.
@@ -108,6 +111,7 @@ class VlaConfig:
     space: Literal["latent", "raw"] = "latent"
     raw_dim: int = 32
     frames: int = CHUNK_FRAMES
+    rate_hz: float = CHUNK_HZ
     frames_per_token: int = 1
     past_frames: int | None = None
     past_frames_per_token: int = 1
@@ -116,6 +120,11 @@ class VlaConfig:
     steps: int = 10
 
     def __post_init__(self) -> None:
+        if not (self.frames > 1 and 0 < self.rate_hz < math.inf):
+            raise XlvlaError(
+                "a chunk has two frames or more at a positive rate, "
+                f"not {self.frames} at {self.rate_hz} Hz"
+            )
         stride = self.vision.patch * 2 ** len(self.vision.stem)
         if self.vision.height % stride or self.vision.width % stride:
             raise XlvlaError(

@@ -1,4 +1,4 @@
-"""How a network is run: it looks once, then denoises as often as it is asked to."""
+"""How a network is run: it observes once, then denoises step by step."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from xlvla_policy.vla.model import Inputs, Vla
 class Engine(ABC):
     """One way to run a network.
 
-    Tensors that come in may lie anywhere and are taken to `device`; those that go out lie there, in
-    float32. Nothing waits for the device but whoever reads the result.
+    Tensors may come from any device and are moved to `device`; results lie there, in float32. Only
+    reading a result waits for the device.
     """
 
     differentiable = False
-    """Whether a gradient can be asked through `denoise`, as guided chunks do."""
+    """Whether `denoise` has a gradient, which guided chunks need."""
 
     def __init__(self, config: VlaConfig, device: torch.device):
         self.config = config
         self.device = device
-        times = 1 - torch.arange(config.steps, device=device, dtype=torch.float32) / config.steps
+        steps = torch.arange(config.steps, device=device, dtype=torch.float32)
+        times = 1 - steps / config.steps
         self.times = times[:, None, None].expand(-1, 1, config.action_tokens).contiguous()
-        """Times of the Euler steps [steps, 1, tokens], on the device before anybody asks."""
+        """Times of the Euler steps [steps, 1, tokens], on the device before the first chunk."""
 
     @abstractmethod
     def observe(self, inputs: Inputs) -> Any:
-        """What the steps need of an observation; good until the next one."""
+        """What the steps need of an observation; valid until the next one."""
 
     @abstractmethod
     def denoise(self, cache: Any, noisy: Tensor, t: Tensor) -> Tensor:
@@ -45,7 +46,8 @@ class Engine(ABC):
 
     def euler_step(self, seen: Any, noisy: Tensor, index: int) -> Tensor:
         """`denoise` at the time of an Euler step."""
-        return self.denoise(seen, noisy, self.times[index].expand(len(noisy), -1))
+        times = self.times[index].expand(len(noisy), -1)
+        return self.denoise(seen, noisy, times)
 
     @torch.inference_mode()
     def sample(self, inputs: Inputs, noise: Tensor) -> Tensor:
@@ -55,22 +57,19 @@ class Engine(ABC):
         x = self.tokens(noise)
         for index in range(steps):
             output = self.euler_step(seen, x, index)
-            x = (
-                x + (output - x) / (steps - index)
-                if self.config.prediction == "data"
-                else x - output / steps
-            )
+            if self.config.prediction == "data":
+                x = x + (output - x) / (steps - index)
+            else:
+                x = x - output / steps
         return self.frames(x)
 
     def tokens(self, frames: Tensor) -> Tensor:
         """Frames [B, T, frame_dim] as tokens [B, tokens, numbers] on the device."""
-        return (
-            frames.to(self.device, torch.float32)
-            .unflatten(1, (self.config.action_tokens, -1))
-            .flatten(2)
-        )
+        frames = frames.to(self.device, torch.float32)
+        return frames.unflatten(1, (self.config.action_tokens, -1)).flatten(2)
 
     def frames(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, tokens, numbers] as frames [B, T, frame_dim]."""
         return tokens.unflatten(-1, (self.config.frames_per_token, -1)).flatten(1, 2)
 
 
@@ -85,32 +84,32 @@ class Eager(Engine):
         self.dtype = dtype
 
     def observe(self, inputs: Inputs) -> Any:
-        there = Inputs(*(field.to(self.device) for field in fields(inputs)))
-        return self.model.observe(replace(there, past=there.past.to(self.dtype)))
+        moved = moved_to(self.device, inputs)
+        past = moved.past.to(self.dtype)
+        return self.model.observe(replace(moved, past=past))
 
     def denoise(self, cache: Any, noisy: Tensor, t: Tensor) -> Tensor:
-        return self.model.denoise(
-            cache, noisy.to(self.device, self.dtype), t.to(self.device)
-        ).float()
+        noisy = noisy.to(self.device, self.dtype)
+        return self.model.denoise(cache, noisy, t.to(self.device)).float()
 
 
 class Stepper(Engine):
-    """An engine of one robot, made for one shape of everything, whose step is told the embedding of
-    its times.
+    """An engine for one robot, with inputs of fixed shape, whose step takes the embedding of its
+    times.
     """
 
     def __init__(self, config: VlaConfig, device: torch.device):
         super().__init__(config, device)
         self.embeddings = flow.time_embedding(self.times, config.action.dim)
+        self._shapes = [field.shape for field in fields(blank(config))]
 
     @abstractmethod
     def step(self, seen: Any, noisy: Tensor, embedding: Tensor) -> Tensor:
-        """`denoise` with the embedding [1, tokens, D] of the times at hand."""
+        """`denoise` with the embedding [1, tokens, D] of its times."""
 
     def denoise(self, cache: Any, noisy: Tensor, t: Tensor) -> Tensor:
-        return self.step(
-            cache, noisy, flow.time_embedding(t.to(self.device), self.config.action.dim)
-        )
+        embedding = flow.time_embedding(t.to(self.device), self.config.action.dim)
+        return self.step(cache, noisy, embedding)
 
     def euler_step(self, seen: Any, noisy: Tensor, index: int) -> Tensor:
         return self.step(seen, noisy, self.embeddings[index])
@@ -119,20 +118,19 @@ class Stepper(Engine):
         """The fields of one observation in the shapes of `blank`; raises XlvlaError where they
         don't fit.
         """
-        short = self.config.max_words - inputs.words.shape[1]
-        made = replace(
+        missing = self.config.max_words - inputs.words.shape[1]
+        fitted = replace(
             inputs,
-            words=pad(inputs.words, (0, short)),
-            word_mask=pad(inputs.word_mask, (0, short), value=False),
+            words=pad(inputs.words, (0, missing)),
+            word_mask=pad(inputs.word_mask, (0, missing), value=False),
+            past=inputs.past[:, -self.config.history_frames :].float(),
         )
-        padded = replace(made, past=made.past[:, -self.config.history_frames :].float())
-        for found, wanted in zip(fields(padded), fields(blank(self.config)), strict=True):
-            if found.shape != wanted.shape:
+        for field, shape in zip(fields(fitted), self._shapes, strict=True):
+            if field.shape != shape:
                 raise XlvlaError(
-                    f"this engine was made for inputs of {list(wanted.shape)}, one is "
-                    f"{list(found.shape)}"
+                    f"this engine was made for inputs of {list(shape)}, one is {list(field.shape)}"
                 )
-        return fields(padded)
+        return fields(fitted)
 
 
 def fields(inputs: Inputs) -> tuple[Tensor, ...]:
@@ -140,9 +138,20 @@ def fields(inputs: Inputs) -> tuple[Tensor, ...]:
     return inputs.images, inputs.cameras, inputs.words, inputs.word_mask, inputs.past
 
 
+def moved_to(device: torch.device, inputs: Inputs) -> Inputs:
+    """The same inputs on a device."""
+    return Inputs(
+        images=inputs.images.to(device),
+        cameras=inputs.cameras.to(device),
+        words=inputs.words.to(device),
+        word_mask=inputs.word_mask.to(device),
+        past=inputs.past.to(device),
+    )
+
+
 def blank(config: VlaConfig) -> Inputs:
-    """One observation of nothing, in the fixed shapes: a sentence of `max_words`, and only the
-    frames that are told.
+    """An empty observation in the fixed shapes: a sentence of `max_words`, and only the frames of
+    the past that the model reads.
     """
     vision = config.vision
     cameras = len(config.cameras)

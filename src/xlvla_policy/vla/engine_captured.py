@@ -1,8 +1,8 @@
 """The fused network in buffers that never move: on a GPU each half is recorded once and replayed,
 without Python between its kernels.
 
-On a CPU the same halves run on the same buffers, so that what a GPU replays is what the tests have
-seen.
+On a CPU the same halves run on the same buffers, so that tests without a GPU cover what a GPU
+replays.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from xlvla_policy.vla.engine import Stepper, blank, fields
 from xlvla_policy.vla.engine_float8 import Float8Linear
-from xlvla_policy.vla.engine_fused import Fused
+from xlvla_policy.vla.engine_fused import Fused, unchanged
+from xlvla_policy.vla.joint import KeysValues
 from xlvla_policy.vla.model import Inputs, Vla
 
 WARM_UPS = 3
-"""Runs before a recording: libraries choose their kernels, the compiler compiles."""
+"""Runs before a recording, in which libraries choose their kernels and the compiler compiles."""
 
 
 class Captured(Stepper):
@@ -41,71 +43,72 @@ class Captured(Stepper):
     ):
         super().__init__(model.config, device)
         config = model.config
-        self.network = Fused(
-            model, device, dtype, Float8Linear if float8 else lambda linear: linear
-        )
-        self._given = tuple(field.to(device) for field in fields(blank(config)))
+        project = Float8Linear if float8 else unchanged
+        self.network = Fused(model, device, dtype, project)
+        self._inputs = tuple(field.to(device) for field in fields(blank(config)))
         numbers = config.frames_per_token * config.frame_dim
         self._noisy = torch.zeros(1, config.action_tokens, numbers, device=device)
-        self._time, self._output = self.embeddings[0].clone(), self._noisy.clone()
-        self._looks = 0
+        self._time = self.embeddings[0].clone()
+        self._output = self._noisy.clone()
+        self._observations = 0
         with torch.no_grad():
-            self._make_room()
-            look = self._look
-            think = self._think
+            seen = self.network.observe(*self._inputs)
+            # Buffers for what is seen, with room for the actions behind it.
+            room = (0, 0, 0, config.action_tokens)
+            self._keys = [pad(layer, room) for layer in seen.keys]
+            self._values = [pad(layer, room) for layer in seen.values]
+            self._seen_tokens = seen.keys.shape[3]
+            self._cosine = seen.cosine.clone()
+            self._sine = seen.sine.clone()
+            self._bias = seen.bias.clone()
+            fill = self._fill_seen
+            denoise = self._fill_output
             if compiled:
                 mode = "max-autotune-no-cudagraphs" if device.type == "cuda" else "default"
-                look, think = (
-                    torch.compile(work, fullgraph=True, dynamic=False, mode=mode)
-                    for work in (look, think)
-                )
-            self._observe = recorded(look, device)
-            self._step = recorded(think, device)
+                fill = torch.compile(fill, fullgraph=True, dynamic=False, mode=mode)
+                denoise = torch.compile(denoise, fullgraph=True, dynamic=False, mode=mode)
+            self._observe = recorded(fill, device)
+            self._step = recorded(denoise, device)
 
     @torch.no_grad()
     def observe(self, inputs: Inputs) -> int:
-        for target, source in zip(self._given, self.fitted(inputs), strict=True):
+        for target, source in zip(self._inputs, self.fitted(inputs), strict=True):
             target.copy_(source, non_blocking=True)
         self._observe()
-        self._looks += 1
-        return self._looks
+        self._observations += 1
+        return self._observations
 
     @torch.no_grad()
     def step(self, seen: int, noisy: Tensor, embedding: Tensor) -> Tensor:
-        assert seen == self._looks, "the buffers hold a later observation"
+        assert seen == self._observations, "the buffers hold a later observation"
         self._noisy.copy_(noisy, non_blocking=True)
         self._time.copy_(embedding)
         self._step()
         return self._output.clone()
 
-    def _make_room(self) -> None:
-        """Buffers for what is seen, with room for the actions behind it."""
-        seen = self.network.observe(*self._given)
-        room = self.config.action_tokens
-        self._keys, self._values = (
-            [torch.nn.functional.pad(layer, (0, 0, 0, room)) for layer in part]
-            for part in (seen.keys, seen.values)
+    def _fill_seen(self) -> None:
+        """Observes what is in the input buffers."""
+        seen = self.network.observe(*self._inputs)
+        for buffer, keys in zip(self._keys, seen.keys, strict=True):
+            buffer[:, :, : self._seen_tokens].copy_(keys)
+        for buffer, values in zip(self._values, seen.values, strict=True):
+            buffer[:, :, : self._seen_tokens].copy_(values)
+        self._cosine.copy_(seen.cosine)
+        self._sine.copy_(seen.sine)
+        self._bias.copy_(seen.bias)
+
+    def _fill_output(self) -> None:
+        """Denoises what is in the buffers of noisy tokens and time."""
+        output = self.network.step(
+            self._noisy, self._time, self._cosine, self._sine, self._bias, self._join
         )
-        self._seen = seen.keys.shape[3]
-        self._where = seen.cosine.clone(), seen.sine.clone(), seen.bias.clone()
+        self._output.copy_(output)
 
-    def _look(self) -> None:
-        seen = self.network.observe(*self._given)
-        for target, source in zip(
-            self._keys + self._values, (*seen.keys, *seen.values), strict=True
-        ):
-            target[:, :, : self._seen].copy_(source)
-        for target, source in zip(self._where, (seen.cosine, seen.sine, seen.bias), strict=True):
-            target.copy_(source)
-
-    def _think(self) -> None:
-        self._output.copy_(self.network.step(self._noisy, self._time, *self._where, self._join))
-
-    def _join(self, index: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def _join(self, index: int, k: Tensor, v: Tensor) -> KeysValues:
         keys = self._keys[index]
         values = self._values[index]
-        keys[:, :, self._seen :].copy_(k)
-        values[:, :, self._seen :].copy_(v)
+        keys[:, :, self._seen_tokens :].copy_(k)
+        values[:, :, self._seen_tokens :].copy_(v)
         return keys, values
 
 
@@ -124,8 +127,7 @@ def recorded(work: Callable[[], object], device: torch.device) -> Callable[[], o
     torch.cuda.current_stream(device).wait_stream(stream)
     torch.cuda.synchronize(device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(
-        graph, capture_error_mode="thread_local"
-    ):  # other threads may use the GPU meanwhile
+    # Other threads may use the GPU meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         work()
     return graph.replay

@@ -1,5 +1,5 @@
 """Weights of one byte: a step reads all of the action expert's weights for a handful of tokens, so
-it is as quick as they are small.
+its time follows their size.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Float8Linear(nn.Module):
     """A product with weights [out, in] in float8, scaled row by row; tokens are scaled as they
     come, each by its largest number.
 
-    That scaling is many small steps, which only a compiler makes one of.
+    Scaling takes many small kernels, which only a compiler fuses into one.
     """
 
     weight: Tensor
@@ -42,11 +42,16 @@ class Float8Linear(nn.Module):
 
 
 def quantised(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows [N, K] in float8 and what to multiply each with [N, 1] to have it back."""
-    scale = rows.abs().amax(-1, keepdim=True).float().clamp(min=1e-12) / LARGEST
-    return (rows / scale).clamp(-LARGEST, LARGEST).to(torch.float8_e4m3fn), scale
+    """Rows [N, K] in float8, and the scales [N, 1] that multiply them back."""
+    largest = rows.abs().amax(-1, keepdim=True).float()
+    # A row of zeros must not divide by zero.
+    scale = largest.clamp(min=1e-12) / LARGEST
+    within = (rows / scale).clamp(-LARGEST, LARGEST)
+    return within.to(torch.float8_e4m3fn), scale
 
 
 def possible(device: torch.device) -> bool:
     """Whether a device multiplies float8: NVIDIA's from Ada and Hopper on."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
+    if device.type != "cuda":
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 9)

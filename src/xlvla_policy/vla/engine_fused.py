@@ -1,11 +1,11 @@
 """The network as it is run: the same numbers from fewer and larger products.
 
 Queries, keys and values come out of one product, gate and up out of another, and the scales of the
-norms lie in the products that follow them. Two functions of static shape are what engines capture,
-compile and export:
+norms are multiplied into the products that follow them. Engines capture, compile and export two
+functions of static shape:
 
-    observe   images, sentence, past        ->  keys and values of all that an action sees, and
-    where the actions stand step      those, noisy actions, time    ->  the head's output
+    observe   images, sentence, past             ->  what the steps need, see `Seen`
+    step      that, noisy actions, their times   ->  the head's output
 
 Files of weights know nothing of this: it is made from a model after loading.
 """
@@ -20,17 +20,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xlvla_policy.vla.expert import Block, Expert
-from xlvla_policy.vla.joint import attend, rotary
+from xlvla_policy.vla.expert import NORM_EPSILON, Block, Expert
+from xlvla_policy.vla.joint import KeysValues, Rotation, attend, rotary
 from xlvla_policy.vla.model import Vla
 from xlvla_policy.vla.vision import FusedAttention, Vision, scaled
 
-Join = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Given a layer and its new keys and values [B, kv_heads, T, head_dim], all of them so far with the
-new ones behind.
+Join = Callable[[int, Tensor, Tensor], KeysValues]
+"""From the index of a layer and its new keys and values [B, kv_heads, T, head_dim] to all of them,
+the new ones last.
 """
 Project = Callable[[nn.Linear], nn.Module]
-"""What a product becomes; see engine_float8."""
+"""The module that computes a product; see engine_float8."""
+
+
+def unchanged(linear: nn.Linear) -> nn.Module:
+    """The `Project` that leaves products as they are."""
+    return linear
 
 
 class Seen(NamedTuple):
@@ -38,9 +43,9 @@ class Seen(NamedTuple):
 
     Args:
         keys, values: [layers, B, kv_heads, S, head_dim].
-        cosine, sine: rotation [B, A, 1, head_dim] of the A action tokens, see `turn`.
-        bias: what is added to attention scores [B, 1, 1, S + A]: nothing, or so little that nobody
-            looks there.
+        cosine, sine: rotation [B, A, 1, head_dim] of the A action tokens, see `rotate`.
+        bias: what is added to attention scores [B, 1, 1, S + A]: 0, or the lowest number where
+            there is padding.
     """
 
     keys: Tensor
@@ -59,33 +64,31 @@ class Layer(nn.Module):
         mlp = block.mlp
         self.head_dim = attention.head_dim
         self.kv_heads = attention.k_proj.out_features // self.head_dim
-        self.qkv = project(
-            _joined(
-                [attention.q_proj, attention.k_proj, attention.v_proj],
-                block.input_layernorm.weight,
-                dtype,
-            )
-        )
+        input_scale = block.input_layernorm.weight
+        mlp_scale = block.post_attention_layernorm.weight
+        qkv = _joined([attention.q_proj, attention.k_proj, attention.v_proj], input_scale, dtype)
+        gate_up = _joined([mlp.gate_proj, mlp.up_proj], mlp_scale, dtype)
+        self.qkv = project(qkv)
         self.out = project(_joined([attention.o_proj], None, dtype))
-        self.gate_up = project(
-            _joined([mlp.gate_proj, mlp.up_proj], block.post_attention_layernorm.weight, dtype)
-        )
+        self.gate_up = project(gate_up)
         self.down = project(_joined([mlp.down_proj], None, dtype))
 
-    def project(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, T, heads, head_dim], keys and values [B, kv_heads, T, head_dim] of tokens [B,
         T, D].
         """
-        made = self.qkv(norm(x)).unflatten(-1, (-1, self.head_dim))
-        count = made.shape[2]
-        turned, v = made.split([count - self.kv_heads, self.kv_heads], 2)
-        q, k = turn(turned, rotation).split([count - 2 * self.kv_heads, self.kv_heads], 2)
+        qkv = self.qkv(norm(x)).unflatten(-1, (-1, self.head_dim))
+        qk_heads = qkv.shape[2] - self.kv_heads
+        qk, v = qkv.split([qk_heads, self.kv_heads], 2)
+        q, k = rotate(qk, rotation).split([qk_heads - self.kv_heads, self.kv_heads], 2)
         return q, k.transpose(1, 2), v.transpose(1, 2)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The rest of the layer after the attention [B, T, heads * head_dim]."""
         x = x + self.out(attended)
         gate, up = self.gate_up(norm(x)).chunk(2, -1)
-        return x + self.down(F.gelu(gate, approximate="tanh") * up)
+        gated = F.gelu(gate, approximate="tanh") * up
+        return x + self.down(gated)
 
 
 class Fused(nn.Module):
@@ -98,53 +101,52 @@ class Fused(nn.Module):
         model: Vla,
         device: torch.device,
         dtype: torch.dtype,
-        project: Project = lambda linear: linear,
+        project: Project = unchanged,
     ):
         super().__init__()
         self.config = model.config
         self.dtype = dtype
-        language, action = (_expert(model, name) for name in ("language", "action"))
+        language = _expert(model, "language")
+        action = _expert(model, "action")
         self.vision = _vision(model.vision, dtype).to(device)
         self.words = deepcopy(model.language).to(device, dtype)
+        self.language = nn.ModuleList()
+        self.action = nn.ModuleList()
         # Layer by layer to the device: only one is ever held twice.
-        self.language = nn.ModuleList(
-            Layer(block, dtype, lambda linear: linear).to(device) for block in _blocks(language)
-        )
-        self.action = nn.ModuleList(
-            Layer(block, dtype, project).to(device) for block in _blocks(action)
-        )
-        self.told = _joined([model.state_proj], None, torch.float32).to(device)
-        self.enter, self.enter_time = (linear.to(device) for linear in _entrance(model))
-        self.entered = _joined([model.action_time_mlp_out], None, torch.float32).to(device)
-        self.leave = _joined([model.action_out_proj], action.norm.weight, torch.float32).to(device)
+        for block in _blocks(language):
+            self.language.append(Layer(block, dtype, unchanged).to(device))
+        for block in _blocks(action):
+            self.action.append(Layer(block, dtype, project).to(device))
+        single = torch.float32
+        action_in, time_in = _action_and_time_in(model)
+        self.state_in = _joined([model.state_proj], None, single).to(device)
+        self.action_in = action_in.to(device)
+        self.time_in = time_in.to(device)
+        self.action_time_out = _joined([model.action_time_mlp_out], None, single).to(device)
+        self.action_out = _joined([model.action_out_proj], action.norm.weight, single).to(device)
         self.eval().requires_grad_(False)
 
     def observe(
         self, images: Tensor, cameras: Tensor, words: Tensor, word_mask: Tensor, past: Tensor
     ) -> Seen:
         """The fields of Inputs, as `engine.fields` orders them, to what the steps need."""
-        batch, count = cameras.shape
-        pictures = (
-            self.vision(scaled(images.flatten(0, 1)).to(self.dtype))
-            .unflatten(0, (batch, count))
-            .flatten(1, 2)
-        )
-        prefix = torch.cat([pictures.to(self.dtype), self.words(words)], 1)
-        pixels = cameras[:, :, None].expand(-1, -1, self.config.vision.tokens).flatten(1)
-        valid = torch.cat([pixels, word_mask], 1)
-        known = self._walk(self.language, prefix, valid.long().cumsum(1) - 1, valid, ())
-        told = self.told(
-            past[:, -self.config.history_frames :]
-            .unflatten(1, (self.config.past_tokens, -1))
-            .flatten(2)
-        ).to(self.dtype)
-        valid, positions = _followed(valid, self.config.past_tokens)
-        known = self._walk(self.action, told, positions, valid, known)
-        valid, positions = _followed(valid, self.config.action_tokens)
-        cosine, sine = rotation_at(positions, self.config.head_dim)
-        nothing = torch.zeros(valid.shape, dtype=self.dtype, device=valid.device)
-        bias = nothing.masked_fill(~valid, torch.finfo(self.dtype).min)[:, None, None, :]
-        keys, values = (torch.stack(list(parts)) for parts in zip(*known, strict=True))
+        config = self.config
+        prefix, valid = self._prefix(images, cameras, words, word_mask)
+        positions = valid.long().cumsum(1) - 1
+        cache = self._extended(self.language, prefix, positions, valid, ())
+
+        state_history = past[:, -config.history_frames :]
+        grouped = state_history.unflatten(1, (config.past_tokens, -1)).flatten(2)
+        state = self.state_in(grouped).to(self.dtype)
+        valid, positions = _with_more(valid, config.past_tokens)
+        cache = self._extended(self.action, state, positions, valid, cache)
+
+        valid, positions = _with_more(valid, config.action_tokens)
+        cosine, sine = rotation_at(positions, config.head_dim)
+        no_bias = torch.zeros(valid.shape, dtype=self.dtype, device=valid.device)
+        bias = no_bias.masked_fill(~valid, torch.finfo(self.dtype).min)[:, None, None, :]
+        keys = torch.stack([k for k, _ in cache])
+        values = torch.stack([v for _, v in cache])
         return Seen(keys, values, cosine, sine, bias)
 
     def step(
@@ -153,77 +155,97 @@ class Fused(nn.Module):
         """The head's output [B, A, numbers] for noisy tokens of that shape; time is their embedding
         [B, A, D].
         """
-        x = self.entered(F.silu(self.enter(noisy) + self.enter_time(time))).to(self.dtype)
+        hidden = F.silu(self.action_in(noisy) + self.time_in(time))
+        x = self.action_time_out(hidden).to(self.dtype)
         for index, layer in enumerate(self.action):
             assert isinstance(layer, Layer)
             q, k, v = layer.project(x, (cosine, sine))
-            x = layer.finish(x, _attend_all(q, *join(index, k, v), bias))
-        return self.leave(norm(x).float())
+            all_k, all_v = join(index, k, v)
+            x = layer.finish(x, _attend_all(q, all_k, all_v, bias))
+        return self.action_out(norm(x).float())
 
-    def _walk(
+    def _prefix(
+        self, images: Tensor, cameras: Tensor, words: Tensor, word_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens [B, P, D] of images and sentence, and their validity [B, P]."""
+        batch, count = cameras.shape
+        pixels = scaled(images.flatten(0, 1)).to(self.dtype)
+        image_tokens = self.vision(pixels).unflatten(0, (batch, count)).flatten(1, 2)
+        tokens = torch.cat([image_tokens.to(self.dtype), self.words(words)], 1)
+        image_valid = cameras[:, :, None].expand(-1, -1, self.config.vision.tokens).flatten(1)
+        return tokens, torch.cat([image_valid, word_mask], 1)
+
+    def _extended(
         self,
         layers: nn.ModuleList,
         x: Tensor,
         positions: Tensor,
         valid: Tensor,
-        known: Sequence[tuple[Tensor, Tensor]],
-    ) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values by layer, those known already first. What the last layer would make of
-        them nobody reads.
+        cache: Sequence[KeysValues],
+    ) -> list[KeysValues]:
+        """Keys and values by layer: those of the cache, then those of the tokens x [B, T, D]. The
+        output of the last layer is not computed, since nothing uses it.
         """
         rotation = rotation_at(positions, self.config.head_dim)
-        found: list[tuple[Tensor, Tensor]] = []
+        extended: list[KeysValues] = []
         for index, layer in enumerate(layers):
             assert isinstance(layer, Layer)
             q, k, v = layer.project(x, rotation)
-            if known:
-                k = torch.cat([known[index][0], k], 2)
-                v = torch.cat([known[index][1], v], 2)
-            found.append((k, v))
+            if cache:
+                cached_k, cached_v = cache[index]
+                k = torch.cat([cached_k, k], 2)
+                v = torch.cat([cached_v, v], 2)
+            extended.append((k, v))
             if index < len(layers) - 1:
-                x = layer.finish(x, attend(q.transpose(1, 2), k, v, valid[:, None, :]))
-        return found
+                attended = attend(q.transpose(1, 2), k, v, valid[:, None, :])
+                x = layer.finish(x, attended)
+        return extended
 
 
 def norm(x: Tensor) -> Tensor:
     """Root-mean-square normalisation, its scale left to the product that follows."""
-    if torch.onnx.is_in_onnx_export():  # in words that every ONNX runtime knows
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6)
-    return F.rms_norm(x, x.shape[-1:], None, 1e-6)
+    if torch.onnx.is_in_onnx_export():
+        # In operators that every ONNX runtime knows.
+        mean_square = x.square().mean(-1, keepdim=True)
+        return x * torch.rsqrt(mean_square + NORM_EPSILON)
+    return F.rms_norm(x, x.shape[-1:], None, NORM_EPSILON)
 
 
-def rotation_at(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """Cosine and signed sine [B, T, 1, head_dim] for `turn`."""
-    cosine, sine = (part.transpose(1, 2) for part in rotary(positions, head_dim))
-    first, second = sine.chunk(2, -1)
-    return cosine, torch.cat([-first, second], -1)
+def rotation_at(positions: Tensor, head_dim: int) -> Rotation:
+    """Cosine and signed sine [B, T, 1, head_dim] for `rotate`."""
+    cosine, sine = rotary(positions, head_dim)
+    first, second = sine.transpose(1, 2).chunk(2, -1)
+    return cosine.transpose(1, 2), torch.cat([-first, second], -1)
 
 
-def turn(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """`joint.rotate` of [B, T, heads, d] in fewer steps."""
     cosine, sine = rotation
-    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine).to(x.dtype)
+    other_half = x.roll(x.shape[-1] // 2, -1)
+    return torch.addcmul(x * cosine, other_half, sine).to(x.dtype)
 
 
 def _attend_all(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """`joint.attend` for q [B, T, heads, d], with a bias for a mask, as two products.
 
-    So few queries leave the one kernel for all most of a GPU idle. Laid token by token, no result
-    needs to be moved for one key head.
+    With so few queries, the single fused kernel would leave most of a GPU idle. Queries are laid
+    token by token, so that with one key head no result needs to be moved.
     """
     _, length, heads, dim = q.shape
-    shape = (k.shape[1], heads // k.shape[1])
-    q = q.unflatten(2, shape).transpose(1, 2).flatten(2, 3)
-    seen = torch.add(bias, q @ k.transpose(-1, -2), alpha=dim**-0.5).softmax(-1) @ v
-    return seen.unflatten(2, (length, shape[1])).transpose(1, 2).flatten(2)
+    kv_heads = k.shape[1]
+    groups = heads // kv_heads
+    q = q.unflatten(2, (kv_heads, groups)).transpose(1, 2).flatten(2, 3)
+    scores = torch.add(bias, q @ k.transpose(-1, -2), alpha=dim**-0.5)
+    attended = scores.softmax(-1) @ v
+    return attended.unflatten(2, (length, groups)).transpose(1, 2).flatten(2)
 
 
-def _followed(valid: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Validity with so many valid tokens more, and the positions [B, count] of these."""
+def _with_more(valid: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Validity [B, S + count] with `count` more valid tokens, and their positions [B, count]."""
     more = torch.ones_like(valid[:, :1]).expand(-1, count)
-    return torch.cat([valid, more], 1), valid.long().sum(1, keepdim=True) + more.long().cumsum(
-        1
-    ) - 1
+    start = valid.long().sum(1, keepdim=True)
+    positions = start + more.long().cumsum(1) - 1
+    return torch.cat([valid, more], 1), positions
 
 
 def _joined(linears: Sequence[nn.Linear], scale: Tensor | None, dtype: torch.dtype) -> nn.Linear:
@@ -231,34 +253,41 @@ def _joined(linears: Sequence[nn.Linear], scale: Tensor | None, dtype: torch.dty
     weight.
     """
     weight = torch.cat([linear.weight.detach().float() for linear in linears])
-    weight = weight if scale is None else weight * (1 + scale.detach().float())
-    biases = [
-        linear.state_dict()["bias"].float() for linear in linears if "bias" in linear.state_dict()
-    ]
+    if scale is not None:
+        weight = weight * (1 + scale.detach().float())
+    biases: list[Tensor] = []
+    for linear in linears:
+        tensors = linear.state_dict()
+        if "bias" in tensors:
+            biases.append(tensors["bias"].float())
     bias = torch.cat(biases) if biases else None
     return _linear(weight, bias, dtype)
 
 
-def _entrance(model: Vla) -> tuple[nn.Linear, nn.Linear]:
+def _action_and_time_in(model: Vla) -> tuple[nn.Linear, nn.Linear]:
     """Noisy tokens and time into the hidden layer of their network, one product each."""
-    weight, time = model.action_time_mlp_in.weight.detach().float().chunk(2, 1)
+    hidden = model.action_time_mlp_in
     project = model.action_in_proj
-    bias = weight @ project.bias.detach().float() + model.action_time_mlp_in.bias.detach().float()
-    return _linear(weight @ project.weight.detach().float(), bias, torch.float32), _linear(
-        time, None, torch.float32
-    )
+    of_action, of_time = hidden.weight.detach().float().chunk(2, 1)
+    weight = of_action @ project.weight.detach().float()
+    bias = of_action @ project.bias.detach().float() + hidden.bias.detach().float()
+    action_in = _linear(weight, bias, torch.float32)
+    time_in = _linear(of_time, None, torch.float32)
+    return action_in, time_in
 
 
 def _linear(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> nn.Linear:
+    # On the meta device, so that no initial values are drawn.
     with torch.device("meta"):
-        made = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-    made.weight = nn.Parameter(weight.to(dtype).contiguous(), requires_grad=False)
+        linear = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
+    linear.weight = nn.Parameter(weight.to(dtype).contiguous(), requires_grad=False)
     if bias is not None:
-        made.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
-    return made
+        linear.bias = nn.Parameter(bias.to(dtype), requires_grad=False)
+    return linear
 
 
 def _vision(vision: Vision, dtype: torch.dtype) -> Vision:
+    """A copy of the image tower with fused attention."""
     vision = deepcopy(vision).to(dtype)
     for layer in vision.layers:
         layer.self_attn = FusedAttention(layer.self_attn)  # pyright: ignore[reportArgumentType]

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from xlvla_policy.vla.config import ExpertConfig, VlaConfig
 
+NORM_EPSILON = 1e-6
+
 
 class RmsNorm(nn.Module):
     """Root-mean-square normalisation with scale 1 + weight."""
@@ -19,7 +21,8 @@ class RmsNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), self.weight.shape, 1 + self.weight.float(), 1e-6).to(x.dtype)
+        scale = 1 + self.weight.float()
+        return F.rms_norm(x.float(), self.weight.shape, scale, NORM_EPSILON).to(x.dtype)
 
 
 class Projections(nn.Module):
@@ -48,19 +51,21 @@ class Projections(nn.Module):
 
 
 class GatedMlp(nn.Module):
+    """Gemma's feed-forward layer: one product, gated by another."""
+
     def __init__(self, config: ExpertConfig):
         super().__init__()
-        self.gate_proj, self.up_proj = (
-            nn.Linear(config.dim, config.mlp, bias=False) for _ in range(2)
-        )
+        self.gate_proj = nn.Linear(config.dim, config.mlp, bias=False)
+        self.up_proj = nn.Linear(config.dim, config.mlp, bias=False)
         self.down_proj = nn.Linear(config.mlp, config.dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
+        gate = F.gelu(self.gate_proj(x), approximate="tanh")
+        return self.down_proj(gate * self.up_proj(x))
 
 
 class Block(nn.Module):
-    """What one expert owns of one layer."""
+    """The weights of one expert in one layer."""
 
     def __init__(self, expert: ExpertConfig, config: VlaConfig):
         super().__init__()
@@ -70,12 +75,14 @@ class Block(nn.Module):
         self.mlp = GatedMlp(expert)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The rest of the layer, once the shared attention [B, T, heads * head_dim] is known."""
+        """The rest of the layer after the shared attention [B, T, heads * head_dim]."""
         x = x + self.self_attn.o_proj(attended)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
 class Expert(nn.Module):
+    """The blocks of one expert, and the norm of what leaves the last."""
+
     def __init__(self, expert: ExpertConfig, config: VlaConfig):
         super().__init__()
         self.layers = nn.ModuleList(Block(expert, config) for _ in range(config.layers))

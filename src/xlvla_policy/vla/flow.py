@@ -10,39 +10,45 @@ import torch
 from torch import Tensor
 
 SMALLEST_TIME = 0.001
+SHORTEST_PERIOD = 0.004
+LONGEST_PERIOD = 4.0
 
 
 def draw_time(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Times from Beta(1.5, 1) scaled into [0.001, 1]; most of them near the noise."""
-    # The inverse of the distribution function t^1.5.
-    return torch.rand(shape, generator=generator) ** (1 / 1.5) * (1 - SMALLEST_TIME) + SMALLEST_TIME
+    uniform = torch.rand(shape, generator=generator)
+    # The inverse of the distribution function t^1.5 turns uniform numbers into Beta(1.5, 1).
+    beta = uniform ** (1 / 1.5)
+    return beta * (1 - SMALLEST_TIME) + SMALLEST_TIME
 
 
 def mix(data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """The point at times t [B, tokens] between data and noise, both [B, tokens, numbers]."""
-    return t[..., None] * noise + (1 - t[..., None]) * data
+    t = t[..., None]
+    return t * noise + (1 - t) * data
 
 
 def per_token(t: Tensor, tokens: int, prefix_tokens: Tensor) -> Tensor:
     """Times [B, tokens]: t [B] for every token of a row but its first `prefix_tokens` [B], which
-    are
-    data already, at 0.
+    are data already, at time 0.
     """
-    held = torch.arange(tokens, device=t.device) < prefix_tokens[:, None]
-    return torch.where(held, 0.0, t[:, None])
+    is_prefix = torch.arange(tokens, device=t.device) < prefix_tokens[:, None]
+    return torch.where(is_prefix, 0.0, t[:, None])
 
 
 def time_embedding(t: Tensor, dim: int) -> Tensor:
     """Sine and cosine [..., dim] of t over periods from 0.004 to 4."""
     fraction = torch.linspace(0, 1, dim // 2, dtype=torch.float64, device=t.device)
-    period = 4e-3 * (4.0 / 4e-3) ** fraction
+    period = SHORTEST_PERIOD * (LONGEST_PERIOD / SHORTEST_PERIOD) ** fraction
     angle = t[..., None].to(torch.float64) * 2 * torch.pi / period
-    return torch.cat([angle.sin(), angle.cos()], -1).to(torch.float32)
+    embedding = torch.cat([angle.sin(), angle.cos()], -1)
+    return embedding.to(torch.float32)
 
 
 def euler(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, steps: int) -> Tensor:
     """Follows the velocity from noise at t = 1 to data at t = 0 in equal steps."""
     x = noise
     for step in range(steps):
-        x = x - velocity(x, 1 - step / steps) / steps
+        time = 1 - step / steps
+        x = x - velocity(x, time) / steps
     return x

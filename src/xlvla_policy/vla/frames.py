@@ -1,5 +1,5 @@
-"""Frames: a robot's joints as the policy's numbers and back, in either space; what collects, trains
-and acts shares this.
+"""Frames: a robot's joints as the policy's numbers and back, in either space; shared by collection,
+training and the policy.
 
 A frame holds, side by side, the arm's joints and then the hand: its latent in the latent space, its
 joints, padded to the side's share of the frame, in the raw space. Every run of numbers with one
@@ -9,7 +9,7 @@ the same for all hands, a joint only for its own arm or hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,7 +70,9 @@ class HandCoder(Protocol):
         """Joints [T, J] rad to numbers [T, width]."""
         ...
 
-    def decode(self, numbers: np.ndarray) -> np.ndarray: ...
+    def decode(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers [T, width] to joints [T, J] rad."""
+        ...
 
     def latent(self, numbers: np.ndarray) -> np.ndarray:
         """The latents [T, L] these numbers stand for."""
@@ -81,13 +83,14 @@ class LatentHand:
     """The latent that all hands share."""
 
     def __init__(self, codec: Codec, hand: str, side: Side):
+        # Refuses a hand the codec does not know.
+        codec.joints(hand, side)
         self._hand = hand
         self._side: Side = side
         self._codec = codec
         self.kind = "latent"
         self.joints = ()
         self.width = codec.latent_dim
-        codec.joints(hand, side)
 
     def encode(self, q: np.ndarray) -> np.ndarray:
         return self._codec.encode(self._hand, self._side, q)
@@ -133,31 +136,31 @@ class Frames:
 
     def __init__(self, config: VlaConfig, bodies: Mapping[Side, Body], codec: Codec):
         self.config = config
-        self.bodies: dict[Side, Body] = {
-            side: bodies[side] for side in config.sides if side in bodies
-        }
-        self.coders: dict[Side, HandCoder] = {
-            side: CODERS[config.space](codec, bodies[side].hand, side) for side in config.sides
-        }
-        self.blocks = tuple(
-            block for index, side in enumerate(config.sides) for block in self._side(index, side)
-        )
+        self.bodies: dict[Side, Body] = {}
+        self.coders: dict[Side, HandCoder] = {}
+        blocks: list[Block] = []
+        coder = CODERS[config.space]
+        for index, side in enumerate(config.sides):
+            self.bodies[side] = bodies[side]
+            self.coders[side] = coder(codec, bodies[side].hand, side)
+            blocks += self._side(index, side)
+        self.blocks = tuple(blocks)
 
     @property
     def label(self) -> str:
-        """The robot in a word: 'xarm7+xhand', or side by side where they differ."""
-        return " | ".join(dict.fromkeys(f"{body.arm}+{body.hand}" for body in self.bodies.values()))
+        """The robot in short: 'xarm7+xhand', or side by side where they differ."""
+        labels = [f"{body.arm}+{body.hand}" for body in self.bodies.values()]
+        return " | ".join(dict.fromkeys(labels))
 
     def encode(self, positions: Positions) -> np.ndarray:
         """Frames [T, frame_dim], not normalised."""
-        frames = np.zeros(
-            (len(positions[self.blocks[0].side]["arm"]), self.config.frame_dim), np.float32
-        )
+        length = len(positions[self.blocks[0].side]["arm"])
+        frames = np.zeros((length, self.config.frame_dim), np.float32)
         for block in self.blocks:
             values = positions[block.side][block.part]
-            frames[:, block.columns] = (
-                values if block.part == "arm" else self.coders[block.side].encode(values)
-            )
+            if block.part == "hand":
+                values = self.coders[block.side].encode(values)
+            frames[:, block.columns] = values
         return frames
 
     def decode(self, frames: np.ndarray) -> dict[Side, dict[Part, np.ndarray]]:
@@ -167,39 +170,43 @@ class Frames:
         positions: dict[Side, dict[Part, np.ndarray]] = {side: {} for side in self.config.sides}
         for block in self.blocks:
             values = frames[:, block.columns]
-            positions[block.side][block.part] = (
-                values if block.part == "arm" else self.coders[block.side].decode(values)
-            )
+            if block.part == "hand":
+                values = self.coders[block.side].decode(values)
+            positions[block.side][block.part] = values
         return positions
 
     def latents(self, frames: np.ndarray) -> dict[Side, np.ndarray]:
         """Each hand's latents [T, L] of frames [T, frame_dim]."""
-        hands = [block for block in self.blocks if block.part == "hand"]
-        return {
-            block.side: self.coders[block.side].latent(frames[:, block.columns]) for block in hands
-        }
+        latents: dict[Side, np.ndarray] = {}
+        for block in self.blocks:
+            if block.part == "hand":
+                coder = self.coders[block.side]
+                latents[block.side] = coder.latent(frames[:, block.columns])
+        return latents
 
     def _side(self, index: int, side: Side) -> tuple[Block, Block]:
+        """The blocks of arm and hand of the `index`-th side."""
         config = self.config
         body = self.bodies[side]
         coder = self.coders[side]
         arm = catalog.arm(body.arm)
-        slot = config.frame_dim // len(config.sides)
-        if len(arm.joints) != config.arm_joints:
+        arm_width = len(arm.joints)
+        if arm_width != config.arm_joints:
             raise XlvlaError(
                 f"this policy drives arms of {config.arm_joints} joints; the {side} {arm.title} "
-                f"has {len(arm.joints)}"
+                f"has {arm_width}"
             )
-        needed = len(arm.joints) + coder.width
-        start = index * slot
-        if needed > slot:
+        share = config.frame_dim // len(config.sides)
+        needed = arm_width + coder.width
+        if needed > share:
             raise XlvlaError(
                 f"the {side} {body.hand} on its arm needs {needed} numbers of a frame, this policy "
-                f"has {slot} for a side"
+                f"has {share} for a side"
             )
+        start = index * share
         return (
-            Block(side, "arm", f"arm {body.arm}", arm.joints, start, len(arm.joints)),
-            Block(side, "hand", coder.kind, coder.joints, start + len(arm.joints), coder.width),
+            Block(side, "arm", f"arm {body.arm}", arm.joints, start, arm_width),
+            Block(side, "hand", coder.kind, coder.joints, start + arm_width, coder.width),
         )
 
 
@@ -210,14 +217,16 @@ def of_rig(config: VlaConfig, rig: Rig, codec: Codec) -> Frames:
             f"this policy drives {' and '.join(config.sides)}; rig '{rig.name}' has "
             f"{' and '.join(rig.sides)}"
         )
-    return Frames(
-        config,
-        {side: Body(station.arm.type, station.hand.type) for side, station in rig.sides.items()},
-        codec,
-    )
+    bodies: dict[Side, Body] = {}
+    for side, station in rig.sides.items():
+        bodies[side] = Body(station.arm.type, station.hand.type)
+    return Frames(config, bodies, codec)
 
 
-def raw_dim(config: VlaConfig, bodies: list[Mapping[Side, Body]]) -> int:
+def raw_dim(config: VlaConfig, robots: Sequence[Mapping[Side, Body]]) -> int:
     """Numbers a raw frame needs for these robots: every side as wide as the widest hand."""
-    widest = max(len(catalog.hand(body.hand).joints) for robot in bodies for body in robot.values())
+    widest = 0
+    for bodies in robots:
+        for body in bodies.values():
+            widest = max(widest, len(catalog.hand(body.hand).joints))
     return len(config.sides) * (config.arm_joints + widest)

@@ -13,24 +13,26 @@ ASPECT_TOLERANCE = 0.02
 
 def fit(image: np.ndarray, config: VisionConfig, camera: str) -> np.ndarray:
     """An RGB uint8 image cropped and resized by pixel area to [height, width, 3]; any size of the
-    same proportions will do.
+    same aspect ratio will do.
 
-    Other proportions are filled up with black where the configuration pads, as openpi does (it
+    Where the configuration pads, other aspect ratios are filled up with black, as in openpi (which
     resizes with a triangle filter).
 
     Raises:
-        XlvlaError: another encoding, or proportions that resizing would distort.
+        XlvlaError: another encoding, or an aspect ratio that resizing would distort.
     """
     image = np.asarray(image)
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    is_rgb = image.ndim == 3 and image.shape[2] == 3
+    if not is_rgb or image.dtype != np.uint8:
         raise XlvlaError(
             f"the image of camera '{camera}' must be RGB uint8 [height, width, 3], is "
             f"{image.dtype} {list(image.shape)}"
         )
     height, width = image.shape[:2]
-    if height and width and config.pad:
+    is_empty = height == 0 or width == 0
+    if config.pad and not is_empty:
         return _padded(_cropped(image, config), config)
-    if height == 0 or width == 0 or abs(width / height / config.aspect - 1) > ASPECT_TOLERANCE:
+    if is_empty or abs(width / height / config.aspect - 1) > ASPECT_TOLERANCE:
         raise XlvlaError(
             f"the image of camera '{camera}' is {width}x{height}: this policy wants "
             f"{config.aspect:.3f} times as wide as high"
@@ -55,15 +57,15 @@ def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     shrinks = image.shape[0] >= height
-    return cv2.resize(
-        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=interpolation)
 
 
 def _cropped(image: np.ndarray, config: VisionConfig) -> np.ndarray:
     rows, columns = image.shape[:2]
     top, left, height, width = config.crop
-    return image[
-        round(top * rows) : round((top + height) * rows),
-        round(left * columns) : round((left + width) * columns),
-    ]
+    first_row = round(top * rows)
+    end_row = round((top + height) * rows)
+    first_column = round(left * columns)
+    end_column = round((left + width) * columns)
+    return image[first_row:end_row, first_column:end_column]

@@ -19,17 +19,23 @@ from torch import Tensor, nn
 from xlvla_policy.vla.config import VlaConfig
 from xlvla_policy.vla.expert import Block, Expert
 
-Part = tuple[str, Tensor]
+ExpertTokens = tuple[str, Tensor]
 """An expert's name and its tokens [B, T, D]."""
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values [B, kv_heads, T, head_dim] of one layer."""
+Rotation = tuple[Tensor, Tensor]
+"""Cosine and sine of the rotary position embedding, see `rotary`."""
+
+ROTARY_BASE = 10_000
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values [B, kv_heads, S, head_dim] by layer of the blocks seen so far; `valid` [B, S]
-    is False for padding.
+    """Keys and values [B, kv_heads, S, head_dim] by layer of the blocks so far; `valid` [B, S] is
+    False for padding.
     """
 
-    layers: tuple[tuple[Tensor, Tensor], ...]
+    layers: tuple[KeysValues, ...]
     valid: Tensor
 
     @property
@@ -39,10 +45,10 @@ class Cache:
 
     def repeated(self, times: int) -> Cache:
         """Every row `times` times over, [B * times, ...]."""
-        layers = tuple(
-            (k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.layers
-        )
-        return Cache(layers, self.valid.repeat_interleave(times, 0))
+        layers: list[KeysValues] = []
+        for k, v in self.layers:
+            layers.append((k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)))
+        return Cache(tuple(layers), self.valid.repeat_interleave(times, 0))
 
 
 class JointTransformer(nn.Module):
@@ -55,44 +61,54 @@ class JointTransformer(nn.Module):
         )
         self.depth = config.layers
         self.head_dim = config.head_dim
-        self.layer = _layer  # training may put a compiled or a recomputed one here
+        # Training may put a compiled or a recomputed layer here.
+        self.layer = _layer
 
-    def forward(self, parts: Sequence[Part], mask: Tensor, positions: Tensor) -> list[Tensor]:
+    def forward(
+        self, parts: Sequence[ExpertTokens], mask: Tensor, positions: Tensor
+    ) -> list[Tensor]:
         """Whole sequence at once, without a cache: outputs of every part; mask [B, T, T], positions
         [B, T].
         """
         rotation = rotary(positions, self.head_dim)
+        names = [name for name, _ in parts]
         tokens = [x for _, x in parts]
         for index in range(self.depth):
-            blocks = [self._block(name, index) for name, _ in parts]
+            blocks = [self._block(name, index) for name in names]
             tokens, _ = _layer(blocks, tokens, rotation, mask, None)
-        return [self._expert(name).norm(x) for (name, _), x in zip(parts, tokens, strict=True)]
+        return [self._expert(name).norm(x) for name, x in zip(names, tokens, strict=True)]
 
     def extend(
         self, cache: Cache | None, name: str, x: Tensor, valid: Tensor, *, output: bool
     ) -> tuple[Cache, Tensor | None]:
-        """Appends a block of one expert's tokens [B, T, D]; with `output` also returns what the
-        expert makes of it.
+        """Appends a block of one expert's tokens [B, T, D] to the cache; with `output` also returns
+        the expert's output [B, T, D].
 
-        Without it the last layer only computes keys and values: nobody reads more.
+        Without it the last layer only computes keys and values, since nothing else of it is used.
         """
-        start = 0 if cache is None else cache.length[:, None]
+        if cache is None:
+            start = 0
+            all_valid = valid
+        else:
+            start = cache.length[:, None]
+            all_valid = torch.cat([cache.valid, valid], 1)
         positions = start + valid.cumsum(1) - 1
         rotation = rotary(positions, self.head_dim)
-        seen = valid if cache is None else torch.cat([cache.valid, valid], 1)
-        mask = seen[:, None, :]
-        stored = []
+        mask = all_valid[:, None, :]
+        layers: list[KeysValues] = []
         for index in range(self.depth):
             past = cache.layers[index] if cache else None
             block = self._block(name, index)
             if index == self.depth - 1 and not output:
-                stored.append(
-                    _append(past, *_keys_values(block, block.input_layernorm(x), rotation))
-                )
+                k, v = _keys_values(block, block.input_layernorm(x), rotation)
+                layers.append(_append(past, k, v))
                 break
             (x,), keys_values = self.layer([block], [x], rotation, mask, past)
-            stored.append(keys_values)
-        return Cache(tuple(stored), seen), self._expert(name).norm(x) if output else None
+            layers.append(keys_values)
+        extended = Cache(tuple(layers), all_valid)
+        if not output:
+            return extended, None
+        return extended, self._expert(name).norm(x)
 
     def _expert(self, name: str) -> Expert:
         expert = self.experts[name]
@@ -106,75 +122,90 @@ class JointTransformer(nn.Module):
 
 
 def joint_mask(sizes: Sequence[int], valid: Tensor) -> Tensor:
-    """Who sees whom [B, T, T] in a sequence of blocks of these sizes; padding ([B, T] False) is
-    seen by nobody.
+    """Which token attends to which [B, T, T] in a sequence of blocks of these sizes; none attends
+    to padding ([B, T] False).
     """
-    block = torch.repeat_interleave(
-        torch.arange(len(sizes), device=valid.device), torch.tensor(sizes, device=valid.device)
-    )
-    return (block[None, :] <= block[:, None])[None] & valid[:, None, :]
+    device = valid.device
+    indices = torch.arange(len(sizes), device=device)
+    block = torch.repeat_interleave(indices, torch.tensor(sizes, device=device))
+    not_later = block[None, :] <= block[:, None]
+    return not_later[None] & valid[:, None, :]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Grouped-query attention; q [B, heads, T, d], k and v [B, kv_heads, S, d], mask [B, T or 1,
-    S]; gives [B, T, heads * d].
+    """Grouped-query attention [B, T, heads * d] of q [B, heads, T, d] to k and v
+    [B, kv_heads, S, d] under a mask [B, T or 1, S].
 
     The heads that share a key head are laid along the query axis, so keys and values are never
     copied per head.
     """
     batch, heads, length, dim = q.shape
-    groups = heads // k.shape[1]
-    mask = mask[:, None] if mask.shape[1] == 1 else mask[:, None].repeat(1, 1, groups, 1)
-    result = F.scaled_dot_product_attention(
-        q.reshape(batch, k.shape[1], groups * length, dim), k, v, attn_mask=mask
-    )
+    kv_heads = k.shape[1]
+    groups = heads // kv_heads
+    same_for_all_queries = mask.shape[1] == 1
+    mask = mask[:, None]
+    if not same_for_all_queries:
+        mask = mask.repeat(1, 1, groups, 1)
+    grouped = q.reshape(batch, kv_heads, groups * length, dim)
+    result = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask)
     return result.reshape(batch, heads, length, dim).transpose(1, 2).flatten(2)
 
 
-def rotary(positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine [B, 1, T, head_dim] of rotary position embedding, base 10,000."""
-    frequency = 10_000 ** -(
-        torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32) / head_dim
-    )
+def rotary(positions: Tensor, head_dim: int) -> Rotation:
+    """Cosine and sine [B, 1, T, head_dim] of rotary position embedding."""
+    pairs = torch.arange(0, head_dim, 2, device=positions.device, dtype=torch.float32)
+    frequency = ROTARY_BASE ** -(pairs / head_dim)
     angle = positions[:, None, :, None].to(torch.float32) * frequency
     angle = torch.cat([angle, angle], -1)
     return angle.cos(), angle.sin()
 
 
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotates the pairs (i, i + d/2) of [B, heads, T, d]."""
     cosine, sine = rotation
     first, second = x.chunk(2, -1)
-    return (x * cosine + torch.cat([-second, first], -1) * sine).to(x.dtype)
+    quarter_turn = torch.cat([-second, first], -1)
+    rotated = x * cosine + quarter_turn * sine
+    return rotated.to(x.dtype)
 
 
-def _keys_values(block: Block, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _keys_values(block: Block, x: Tensor, rotation: Rotation) -> KeysValues:
     k, v = block.self_attn.keys_values(x)
     return rotate(k, rotation), v
 
 
-def _append(past: tuple[Tensor, Tensor] | None, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    return (k, v) if past is None else (torch.cat([past[0], k], 2), torch.cat([past[1], v], 2))
+def _append(past: KeysValues | None, k: Tensor, v: Tensor) -> KeysValues:
+    if past is None:
+        return k, v
+    past_k, past_v = past
+    return torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
 
 
 def _layer(
     blocks: Sequence[Block],
     tokens: Sequence[Tensor],
-    rotation: tuple[Tensor, Tensor],
+    rotation: Rotation,
     mask: Tensor,
-    past: tuple[Tensor, Tensor] | None,
-) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-    """One layer over the concatenated tokens of the blocks' experts."""
-    normed = [block.input_layernorm(x) for block, x in zip(blocks, tokens, strict=True)]
-    queries = torch.cat(
-        [block.self_attn.queries(x) for block, x in zip(blocks, normed, strict=True)], 2
-    )
-    pairs = [block.self_attn.keys_values(x) for block, x in zip(blocks, normed, strict=True)]
-    k, v = (torch.cat(list(values), 2) for values in zip(*pairs, strict=True))
-    keys_values = _append(past, rotate(k, rotation), v)
-    attended = attend(rotate(queries, rotation), *keys_values, mask).split(
-        [x.shape[1] for x in tokens], 1
-    )
-    return [
-        block.finish(x, seen) for block, x, seen in zip(blocks, tokens, attended, strict=True)
-    ], keys_values
+    past: KeysValues | None,
+) -> tuple[list[Tensor], KeysValues]:
+    """One layer over the concatenated tokens of the blocks' experts: their outputs, and all keys
+    and values so far.
+    """
+    queries: list[Tensor] = []
+    keys: list[Tensor] = []
+    values: list[Tensor] = []
+    for block, x in zip(blocks, tokens, strict=True):
+        normed = block.input_layernorm(x)
+        queries.append(block.self_attn.queries(normed))
+        k, v = block.self_attn.keys_values(normed)
+        keys.append(k)
+        values.append(v)
+    k = rotate(torch.cat(keys, 2), rotation)
+    all_k, all_v = _append(past, k, torch.cat(values, 2))
+    q = rotate(torch.cat(queries, 2), rotation)
+    attended = attend(q, all_k, all_v, mask)
+    sizes = [x.shape[1] for x in tokens]
+    outputs: list[Tensor] = []
+    for block, x, own in zip(blocks, tokens, attended.split(sizes, 1), strict=True):
+        outputs.append(block.finish(x, own))
+    return outputs, (all_k, all_v)

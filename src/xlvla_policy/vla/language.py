@@ -20,4 +20,5 @@ class TokenEmbedding(nn.Module):
         nn.init.normal_(self.embed_tokens.weight, std=dim**-0.5)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.embed_tokens(ids) * math.sqrt(self.embed_tokens.embedding_dim)
+        scale = math.sqrt(self.embed_tokens.embedding_dim)
+        return self.embed_tokens(ids) * scale

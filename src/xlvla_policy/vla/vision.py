@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from xlvla_policy.vla.config import VisionConfig
 
+NORM_EPSILON = 1e-6
+
 
 class Stem(nn.Module):
     """3x3 convolutions of stride 2; none at full size, where images go to the patches as they
@@ -21,9 +23,10 @@ class Stem(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]):
         super().__init__()
-        self.convolutions = nn.ModuleList(
-            _full_gain(nn.Conv2d(a, b, 3, 2, 1), "relu") for a, b in itertools.pairwise(channels)
-        )
+        self.convolutions = nn.ModuleList()
+        for inputs, outputs in itertools.pairwise(channels):
+            convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1)
+            self.convolutions.append(_full_gain(convolution, "relu"))
 
     def forward(self, images: Tensor) -> Tensor:
         for convolution in self.convolutions:
@@ -34,38 +37,37 @@ class Stem(nn.Module):
 class Embeddings(nn.Module):
     """Images or feature maps [B, C, H, W] to patch tokens [B, P, D] with learned positions.
 
-    Positions start small and convolutions at full gain: what is seen must not drown in where it is
-    seen.
+    Positions start small and convolutions at full gain: the content of a patch must not drown in
+    its position.
     """
 
     def __init__(self, config: VisionConfig, channels: int):
         super().__init__()
-        self.patch_embedding = _full_gain(
-            nn.Conv2d(channels, config.dim, config.patch, config.patch), "linear"
-        )
+        patches = nn.Conv2d(channels, config.dim, kernel_size=config.patch, stride=config.patch)
+        self.patch_embedding = _full_gain(patches, "linear")
         self.position_embedding = nn.Embedding(config.patches, config.dim)
         nn.init.normal_(self.position_embedding.weight, std=0.1)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (
-            self.patch_embedding(images).flatten(2).transpose(1, 2) + self.position_embedding.weight
-        )
+        patches = self.patch_embedding(images).flatten(2).transpose(1, 2)
+        return patches + self.position_embedding.weight
 
 
 class Keypoints(nn.Module):
-    """Where in the image certain things are: expected coordinates under learned heat maps, as
-    tokens [B, K, D].
+    """Coordinates of learned keypoints as tokens [B, K, D]: expectations under heat maps.
 
     A spatial softmax (Levine et al., 2016) localises to a fraction of a pixel after a few hundred
-    steps; patch tokens alone need very many more samples for it. Every map leans to a part of the
-    image, since things that look alike (two cans) would otherwise pull the same map to their
+    steps; patch tokens alone need many more samples for it. Every map is biased to a part of the
+    image, since objects that look alike (two cans) would otherwise pull the same map to their
     middle.
     """
 
     def __init__(self, channels: int, points: int, tokens: int, dim: int):
         super().__init__()
-        self.refine = _full_gain(nn.Conv2d(channels, channels, 3, 1, 1), "relu")
-        self.heat = _full_gain(nn.Conv2d(channels, points, 1), "relu")
+        refine = nn.Conv2d(channels, channels, kernel_size=3, stride=1, padding=1)
+        self.refine = _full_gain(refine, "relu")
+        heat = nn.Conv2d(channels, points, kernel_size=1)
+        self.heat = _full_gain(heat, "relu")
         self.gain = nn.Parameter(torch.full((points, 1), 4.0))
         self.lean = nn.Parameter(nn.init.normal_(torch.empty(points, 2), std=3.0))
         self.read_in = nn.Linear(2 * points, 2 * dim)
@@ -76,22 +78,19 @@ class Keypoints(nn.Module):
         features = features + F.gelu(self.refine(features), approximate="tanh")
         heat = self.heat(features)
         grid = coordinates(heat.shape[2], heat.shape[3], heat.device)
-        heat = (
-            F.layer_norm(heat.flatten(2).float(), (len(grid),)) * self.gain
-            + self.lean.float() @ grid.T
-        )
-        points = (2 * (heat.softmax(-1) @ grid)).to(features.dtype)
+        normed = F.layer_norm(heat.flatten(2).float(), (len(grid),))
+        bias = self.lean.float() @ grid.T
+        probability = (normed * self.gain + bias).softmax(-1)
+        points = (2 * (probability @ grid)).to(features.dtype)
         hidden = F.gelu(self.read_in(points.flatten(1)), approximate="tanh")
         return self.read_out(hidden).unflatten(1, (self.tokens, -1))
 
 
 def coordinates(height: int, width: int, device: torch.device) -> Tensor:
     """x and y [height * width, 2] of every cell, from -1 to 1."""
-    y, x = torch.meshgrid(
-        torch.linspace(-1, 1, height, device=device),
-        torch.linspace(-1, 1, width, device=device),
-        indexing="ij",
-    )
+    rows = torch.linspace(-1, 1, height, device=device)
+    columns = torch.linspace(-1, 1, width, device=device)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1)
 
 
@@ -109,43 +108,46 @@ class Attention(nn.Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.heads = config.heads
-        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (
-            nn.Linear(config.dim, config.dim) for _ in range(4)
-        )
+        self.q_proj = nn.Linear(config.dim, config.dim)
+        self.k_proj = nn.Linear(config.dim, config.dim)
+        self.v_proj = nn.Linear(config.dim, config.dim)
+        self.out_proj = nn.Linear(config.dim, config.dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            projection(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        q = self._heads(self.q_proj(x))
+        k = self._heads(self.k_proj(x))
+        v = self._heads(self.v_proj(x))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[B, T, D] to [B, heads, T, head_dim]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class FusedAttention(nn.Module):
-    """`Attention` with its queries, keys and values out of one product."""
+    """`Attention` with its queries, keys and values from one product."""
 
     def __init__(self, attention: Attention):
         super().__init__()
-        parts = attention.q_proj, attention.k_proj, attention.v_proj
+        projections = attention.q_proj, attention.k_proj, attention.v_proj
+        weight = torch.cat([projection.weight.detach() for projection in projections])
+        bias = torch.cat([projection.bias.detach() for projection in projections])
         self.heads = attention.heads
         self.out_proj = attention.out_proj
-        self.weight = nn.Parameter(
-            torch.cat([part.weight.detach() for part in parts]), requires_grad=False
-        )
-        self.bias = nn.Parameter(
-            torch.cat([part.bias.detach() for part in parts]), requires_grad=False
-        )
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            F.linear(x, self.weight, self.bias)
-            .unflatten(-1, (3, self.heads, -1))
-            .permute(2, 0, 3, 1, 4)
-        )
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        qkv = F.linear(x, self.weight, self.bias)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
+    """The feed-forward layer of the image tower."""
+
     def __init__(self, config: VisionConfig):
         super().__init__()
         self.fc1 = nn.Linear(config.dim, config.mlp)
@@ -156,9 +158,12 @@ class Mlp(nn.Module):
 
 
 class Layer(nn.Module):
+    """One layer of the image tower, normed before attention and feed-forward layer."""
+
     def __init__(self, config: VisionConfig):
         super().__init__()
-        self.layer_norm1, self.layer_norm2 = (nn.LayerNorm(config.dim, eps=1e-6) for _ in range(2))
+        self.layer_norm1 = nn.LayerNorm(config.dim, eps=NORM_EPSILON)
+        self.layer_norm2 = nn.LayerNorm(config.dim, eps=NORM_EPSILON)
         self.self_attn = Attention(config)
         self.mlp = Mlp(config)
 
@@ -176,27 +181,27 @@ class Vision(nn.Module):
         self.stem = Stem(channels)
         self.embeddings = Embeddings(config, channels[-1])
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
-        self.post_layernorm = nn.LayerNorm(config.dim, eps=1e-6)
+        self.post_layernorm = nn.LayerNorm(config.dim, eps=NORM_EPSILON)
         self.projector = nn.Linear(config.dim, out_dim)
-        self.keypoints = (
-            Keypoints(channels[-1], config.points, config.point_tokens, out_dim)
-            if config.points
-            else None
-        )
+        self.keypoints = None
+        if config.points:
+            self.keypoints = Keypoints(channels[-1], config.points, config.point_tokens, out_dim)
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.stem(images.to(self.projector.weight.dtype))
         x = self.embeddings(features)
         for layer in self.layers:
             x = layer(x)
-        x = self.projector(self.post_layernorm(x))
-        return (
-            x if self.keypoints is None else torch.cat([x, self.keypoints(features).to(x.dtype)], 1)
-        )
+        tokens = self.projector(self.post_layernorm(x))
+        if self.keypoints is None:
+            return tokens
+        keypoints = self.keypoints(features).to(tokens.dtype)
+        return torch.cat([tokens, keypoints], 1)
 
 
 def scaled(images: Tensor) -> Tensor:
     """uint8 [..., H, W, 3] to [..., 3, H, W] in [-1, 1]; the memory stays channels-last, which
     convolutions like best.
     """
-    return images.to(torch.float32).transpose(-1, -2).transpose(-2, -3) / 127.5 - 1
+    channels_first = images.to(torch.float32).transpose(-1, -2).transpose(-2, -3)
+    return channels_first / 127.5 - 1

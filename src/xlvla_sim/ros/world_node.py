@@ -89,7 +89,7 @@ class WorldNode(RigNode):
         """Publishes what is due: pictures, the state of the task, positions."""
         for name, camera in self._cameras.items():
             if self._due(name, camera.rate_hz, now_ns):
-                info = convert.camera_info(*world.camera_info(name), now_ns, name)
+                info = convert.camera_info(world.lens(name), now_ns, name)
                 self._eyes[name].show(world.image(name), info, now_ns)
                 self.health.tick(f"camera {name}")
         if self._due("status", STATUS_HZ, now_ns):

@@ -113,16 +113,18 @@ def _first(running: RunningRig) -> Side:
     return next(iter(running.rig.sides))
 
 
-ESTOP = Stop("/motion/estop", _estop)
-RESET = Stop("/motion/reset", _reset)
-DISENGAGE = Stop("/motion/engage false", _disengage)
+ESTOP = Stop(topics.ESTOP.name, _estop)
+RESET = Stop(topics.MOTION_RESET.name, _reset)
+DISENGAGE = Stop(f"{topics.ENGAGE.name} false", _disengage)
 REENGAGE = Stop("engage false, true 10 ms later", _disengage_and_engage)
-SOURCE = Stop("/motion/source", _choose_source, after=_choose_no_source)
+SOURCE = Stop(topics.SOURCE.name, _choose_source, after=_choose_no_source)
 CHUNK_END = Stop("end of a chunk", _nothing, lasts_s=1.6, frames=20)
 HORIZON = Stop("source falls silent", _nothing, lasts_s=3.0)
 SIGTERM = Stop("SIGTERM of motion", _terminate)
 SIGKILL = Stop("SIGKILL of motion", _kill, ends="anyhow", lasts_s=1.2, binds=False)
-STOP = Stop("/motion/stop, motion dead", _stop_without_motion, ends="anyhow", after=_end_stop)
+STOP = Stop(
+    f"{topics.STOP.name}, motion dead", _stop_without_motion, ends="anyhow", after=_end_stop
+)
 HALT_MOTION = Stop("motion stands still for 2 s", _halt_motion, ends="anyhow", lasts_s=1.0)
 HALT_DRIVER = Stop("an arm's driver stands still for 2 s", _halt_driver, lasts_s=1.5)
 UNPLUG = Stop("joint states silent: arm unplugged for 1 s", _unplug, lasts_s=3.0, lost="arm")
@@ -133,7 +135,7 @@ HALT_SIMULATION = Stop(
     frames=24,
     goes_on=True,
 )
-NEW_SCENE = Stop("/sim/reset", _new_scene, ends="elsewhere")
+NEW_SCENE = Stop(topics.SIM_RESET.name, _new_scene, ends="elsewhere")
 
 SIMULATED = (HALT_SIMULATION, NEW_SCENE)
 ON_DEVICES = (HALT_DRIVER, UNPLUG)

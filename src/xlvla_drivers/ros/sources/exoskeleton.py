@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
+from xlvla import topics as names
 from xlvla.errors import XlvlaError
 from xlvla.ros import convert, topics
 from xlvla.ros.reader import Reader
@@ -21,7 +22,7 @@ from xlvla_drivers.teleop.operator import Sample, TrackedSide
 class Driver:
     """A side is seen whenever its joint states are said."""
 
-    address = "/exoskeleton"
+    address = names.namespace(names.EXOSKELETON)
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         self._options = options

@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
-from xlvla.types import Side, scoped
+from xlvla.types import SECOND, Side, scoped
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.teleop.operator import Sample, TrackedSide, installed
 from xlvla_drivers.teleop.recorded import Options
@@ -104,7 +104,7 @@ class Driver:
                     for _, channel, message, decoded in reader.iter_decoded_messages(
                         topics=list(self._sides)
                     ):
-                        yield message.log_time / 1e9, channel.topic, decoded
+                        yield message.log_time / SECOND, channel.topic, decoded
                 except McapError as error:
                     raise XlvlaError(f"teleop.address: {path} cannot be read: {error}") from None
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
+from xlvla import topics as names
 from xlvla.errors import XlvlaError
 from xlvla.ros import geometry, topics
 from xlvla.ros.convert import SECOND, nanoseconds
@@ -54,7 +55,7 @@ class Driver:
     not old.
     """
 
-    address = "/tracker"
+    address = names.namespace(names.TRACKED_WRIST)
 
     def __init__(self, address: str, sides: tuple[Side, ...], options: Options, node: Node):
         self._wrists: dict[Side, Reader] = {
