@@ -46,7 +46,7 @@ ComputeDevice = Annotated[
 ]
 Views = Annotated[int, typer.Option(min=1, max=3, help="Cameras.")]
 
-Seed = Annotated[int, typer.Option(help="Random seed.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Discard existing results.")]
 
