@@ -21,7 +21,7 @@ from xlvla_cli.ros.episode_player import Replayer
 from xlvla_cli.ros.faults import FaultOrders
 from xlvla_cli.ros.measure import Measure
 from xlvla_cli.ros.operator import Operator
-from xlvla_cli.ros.peers import Peers
+from xlvla_cli.ros.remote_nodes import RemoteNodes
 
 pytestmark = pytest.mark.realtime
 
@@ -136,7 +136,7 @@ def test_the_operator_may_do_all_that_the_commands_beside_a_running_rig_do(probe
         watching = [
             Controls(operator, rig),
             Measure(operator.node, rig),
-            Peers(operator.node, [], False),
+            RemoteNodes(operator.node, [], False),
         ]
         watching += [Replayer(operator, rig), FaultOrders(operator.node)]
         for service in (

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla_cli.options import HandSide
+
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
@@ -28,7 +30,7 @@ def calibrate(
     rig: Annotated[
         str, typer.Argument(help="YAML file of the rig; one of the catalogue is copied first.")
     ],
-    side: Annotated[str, typer.Option(help="left or right.")] = "right",
+    side: HandSide = "right",
     part: Annotated[str, typer.Option(help="arm or hand.")] = "hand",
     joint: Annotated[
         list[str] | None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from xlvla_cli.options import RigArgument
 
 if TYPE_CHECKING:
     from xlvla.graph import NodeSpec
@@ -17,9 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("check")(check)
 
 
-def check(
-    rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual",
-) -> None:
+def check(rig: RigArgument = "bimanual") -> None:
     """Check a rig before anything starts; prints every fault and exits with 2, or one line that all
     is well.
     """
@@ -30,18 +30,21 @@ def check(
     from xlvla.rig_file import load
 
     loaded = load(rig)
+    specs = nodes(loaded)
     scope = reach(loaded.network, os.environ)
-    faults = installation_faults(loaded) + ([scope.fault] if scope.fault else [])
-    faults = faults or security.faults(loaded, nodes(loaded), os.environ) or _left_over_faults()
+    faults = installation_faults(loaded)
+    if scope.fault:
+        faults.append(scope.fault)
+    # What is only worth asking of a rig that could start.
+    if not faults:
+        faults = security.faults(loaded, specs, os.environ)
+    if not faults:
+        faults = _left_over_faults()
     if faults:
         raise RigError(f"{rig}: {fault}" for fault in faults)
-    joints = sum(
-        len(loaded.joint_names(side, part)) for side in loaded.sides for part in ("arm", "hand")
-    )
-    typer.echo(
-        f"{loaded.name}: OK ({len(nodes(loaded))} nodes, {joints} joints, cameras: "
-        f"{', '.join(loaded.cameras) or 'none'})"
-    )
+    joints = sum(len(loaded.joint_names(side, part)) for side, part in loaded.parts)
+    cameras = ", ".join(loaded.cameras) or "none"
+    typer.echo(f"{loaded.name}: OK ({len(specs)} nodes, {joints} joints, cameras: {cameras})")
     typer.echo(f"{loaded.name}: speaks {scope.line}")
 
 
@@ -117,18 +120,21 @@ def _module_faults(packages: set[str]) -> list[str]:
     """What is not installed of what nodes of these packages import."""
     from importlib.util import find_spec
 
-    wanted = {
+    modules = {
         "xlvla": ("rclpy", "ros"),
         "xlvla_sim": ("mujoco", "sim"),
         "xlvla_data": ("mcap", "data"),
         "xlvla_policy": ("torch", "policy"),
     }
-    return [
-        f"{module} is not installed: pip install 'xlvla[{extra}]'"
-        + (", or source a ROS 2 installation" if extra == "ros" else "")
-        for package, (module, extra) in wanted.items()
-        if package in packages | {"xlvla"} and find_spec(module) is None
-    ]
+    faults: list[str] = []
+    for package, (module, extra) in modules.items():
+        imported = package == "xlvla" or package in packages
+        if imported and find_spec(module) is None:
+            fault = f"{module} is not installed: pip install 'xlvla[{extra}]'"
+            if extra == "ros":
+                fault += ", or source a ROS 2 installation"
+            faults.append(fault)
+    return faults
 
 
 def _checkpoint_faults(rig: Rig) -> list[str]:

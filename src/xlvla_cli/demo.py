@@ -10,6 +10,7 @@ import typer
 
 from xlvla import rig_file
 from xlvla.types import FIRST_EVALUATION_SEED
+from xlvla_cli.options import Checkpoint, OwnDomain
 
 if TYPE_CHECKING:
     from xlvla.rig import Rig
@@ -28,12 +29,8 @@ def demo(
     ] = Path("out/demo"),
     episodes: Annotated[int, typer.Option(min=1, help="Total number of episodes.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of the first episode.")] = FIRST_EVALUATION_SEED,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")
-    ] = None,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
-    ] = None,
+    checkpoint: Checkpoint = None,
+    domain: OwnDomain = None,
 ) -> None:
     """Simulated episodes on the real ROS graph with two pairs of hands, one set of weights; writes
     video, figures, picture.

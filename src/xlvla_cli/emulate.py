@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla.text import plain
+from xlvla_cli.options import HandSide
 
 if TYPE_CHECKING:
     from xlvla.screen import Screen
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def emulate(
     driver: Annotated[str, typer.Argument(help="Driver whose device to emulate, such as inspire.")],
-    side: Annotated[str, typer.Option(help="left or right.")] = "right",
+    side: HandSide = "right",
     address: Annotated[
         str | None,
         typer.Option(

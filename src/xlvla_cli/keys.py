@@ -8,6 +8,7 @@ import sys
 import termios
 import tty
 from types import TracebackType
+from typing import Any
 
 
 class Keys:
@@ -15,10 +16,14 @@ class Keys:
     are none. Ctrl-C stays Ctrl-C.
     """
 
+    def __init__(self) -> None:
+        self._terminal: int | None = None
+        self._before: list[Any] = []
+
     def __enter__(self) -> Keys:
-        self._terminal = (
-            sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
-        )
+        # A process without a terminal may have no standard input at all.
+        if sys.stdin is not None and sys.stdin.isatty():
+            self._terminal = sys.stdin.fileno()
         if self._terminal is not None:
             self._before = termios.tcgetattr(self._terminal)
             tty.setcbreak(self._terminal)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.options import Domain, Simulated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,10 +38,7 @@ def replay(
             help="Rig that replays it; by default the one it was recorded on, else bimanual."
         ),
     ] = None,
-    sim: Annotated[
-        bool | None,
-        typer.Option("--sim/--no-sim", help="Simulation or hardware, overriding the rig."),
-    ] = None,
+    sim: Simulated = None,
     attach: Annotated[
         bool, typer.Option(help="Drive a rig that runs already, instead of starting one.")
     ] = False,
@@ -50,9 +48,7 @@ def replay(
             help="Engage motion on hardware; without it only simulated or emulated devices move."
         ),
     ] = False,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
-    ] = None,
+    domain: Domain = None,
 ) -> None:
     """Replay an episode: move slowly to its first pose, then play its commands; prints how well the
     robot followed.
@@ -67,41 +63,33 @@ def replay(
     refuse_unless_meant(chosen, engage, attach)
     with Screen() as screen, interruptible():
         try:
-            found = (
-                attached(played, chosen, domain, screen, engage)
-                if attach
-                else started(played, chosen, domain, screen)
-            )
+            if attach:
+                errors = attached(played, chosen, domain, screen, engage)
+            else:
+                errors = started(played, chosen, domain, screen)
         except KeyboardInterrupt:
             screen.say("stopped")
             return
-        for tracked in found:
-            screen.say(
-                line(
-                    tracked,
-                    played.apart(tracked.side, chosen.joint_names(tracked.side, tracked.part)),
-                )
-            )
+        for error in errors:
+            names = chosen.joint_names(error.side, error.part)
+            screen.say(line(error, played.apart(error.side, names)))
 
 
 def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
     """The rig that replays: no other source drives it, and nothing is recorded."""
     from dataclasses import replace
 
-    if name is None and played.rig:
-        found = rig_file.from_document(dict(played.rig), played.name)
-    elif name is None:
-        found = rig_file.with_choices(rig_file.load("bimanual"), hands=dict(played.hands))
+    if name is not None:
+        rig = rig_file.load(name)
+    elif played.rig:
+        rig = rig_file.from_document(dict(played.rig), played.name)
     else:
-        found = rig_file.load(name)
-    found = replace(
-        rig_file.with_choices(found, sim=sim, policy="none"), teleop=None, recorder=None
-    )
-    return (
-        rig_file.with_choices(found, seed=played.seed)
-        if found.sim and played.seed is not None
-        else found
-    )
+        rig = rig_file.with_choices(rig_file.load("bimanual"), hands=dict(played.hands))
+    rig = rig_file.with_choices(rig, sim=sim, policy="none")
+    rig = replace(rig, teleop=None, recorder=None)
+    if rig.sim and played.seed is not None:
+        rig = rig_file.with_choices(rig, seed=played.seed)
+    return rig
 
 
 def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:

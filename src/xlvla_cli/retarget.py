@@ -13,6 +13,7 @@ from xlvla import rig_file
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import PARTS, Part, Side
+from xlvla_cli.options import CodecWeights
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,9 +41,7 @@ def retarget(
     to_rig: Annotated[
         str | None, typer.Option(help="Target rig, if its arms differ or are mounted elsewhere.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights file of the codec; the shipped one if not given.")
-    ] = None,
+    weights: CodecWeights = None,
     keep_images: Annotated[
         bool, typer.Option(help="Keep the camera images, which show the source's hands.")
     ] = False,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.dataclass_options import options_of
+from xlvla_cli.options import Domain, RigArgument, listed
+from xlvla_cli.rig_choices import RigChoices, with_choices
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -17,7 +22,6 @@ if TYPE_CHECKING:
     from xlvla.network import Reach
     from xlvla.rig import Rig
     from xlvla.screen import Screen
-    from xlvla.types import Side
     from xlvla_cli.ros.controls import Controls
     from xlvla_cli.ros.report import RunReport
 
@@ -28,32 +32,10 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
 
 
+@options_of(choices=RigChoices)
 def run(
-    rig: Annotated[
-        str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")
-    ] = "bimanual",
-    left_hand: Annotated[
-        str | None, typer.Option(help="Hand on the left arm instead of the rig's.")
-    ] = None,
-    right_hand: Annotated[
-        str | None, typer.Option(help="Hand on the right arm instead of the rig's.")
-    ] = None,
-    sim: Annotated[
-        bool | None,
-        typer.Option("--sim/--no-sim", help="Simulation or hardware, overriding the rig."),
-    ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Policy instead of the rig's; none starts no policy.")
-    ] = None,
-    checkpoint: Annotated[
-        str | None, typer.Option(help="Weights of the policy instead of the shipped ones.")
-    ] = None,
-    instruction: Annotated[str | None, typer.Option(help="The task instruction.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first simulated episode.")] = None,
-    speed: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Simulated seconds per second; 0 is as fast as possible."),
-    ] = None,
+    rig: RigArgument = "bimanual",
+    *,
     episodes: Annotated[
         int,
         typer.Option(min=0, help="Number of simulated episodes to run; 0 runs until Ctrl-C."),
@@ -61,9 +43,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder for summary.json and video.mp4 of the episodes.")
     ] = None,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain instead of ROS_DOMAIN_ID.")
-    ] = None,
+    domain: Domain = None,
     engage: Annotated[
         bool | None,
         typer.Option(
@@ -81,41 +61,47 @@ def run(
         str,
         typer.Option(help="Start all nodes but these, which run elsewhere: `--without policy`."),
     ] = "",
-    network: Annotated[
-        bool | None,
-        typer.Option(
-            "--network/--no-network",
-            help="Accept nodes of other machines or not, overriding the rig and the shell.",
-        ),
-    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Also show the nodes' INFO logs.")
     ] = False,
+    choices: Mapping[str, Any],
 ) -> None:
     """Run a rig: every node as a process of its own, until Ctrl-C or for some episodes."""
     from xlvla.network import reach
 
-    hands: dict[Side, str | None] = {"left": left_hand, "right": right_hand}
-    choices = {
-        "policy": policy,
-        "checkpoint": checkpoint,
-        "instruction": instruction,
-        "seed": seed,
-        "speed": speed,
-        "network": network,
-    }
-    chosen = rig_file.with_choices(rig_file.load(rig), hands=hands, sim=sim, **choices)
-    specs = _specs(chosen, episodes, out, _names(only), _names(without))
-    scope = reach(
-        chosen.network,
-        os.environ | ({} if domain is None else {"ROS_DOMAIN_ID": str(domain)}),
-        insisted=network is not None,
-    )
-    ready_or_raise(chosen, specs, scope)
+    resolved = with_choices(rig_file.load(rig), RigChoices(**choices))
+    specs = _specs(resolved, episodes, out, listed(only), listed(without))
+    environment = dict(os.environ)
+    if domain is not None:
+        environment["ROS_DOMAIN_ID"] = str(domain)
+    scope = reach(resolved.network, environment, insisted="network" in choices)
+    ready_or_raise(resolved, specs, scope)
     scope.apply(os.environ)
     if engage is None:
-        engage = len(chosen.emulated) == len(chosen.parts)
-    _until_stopped(chosen, specs, episodes, out, domain, verbose, engage, scope)
+        engage = len(resolved.emulated) == len(resolved.parts)
+    _until_stopped(Run(resolved, specs, scope, domain, engage, episodes, out), verbose)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run.
+
+    Args:
+        specs: the nodes that are started here.
+        scope: which machines' nodes are received.
+        domain: ROS domain; None keeps the environment's.
+        engage: whether hardware is engaged once all nodes are up.
+        episodes: simulated episodes to run; 0 runs until Ctrl-C.
+        out: folder for their report.
+    """
+
+    rig: Rig
+    specs: list[NodeSpec]
+    scope: Reach
+    domain: int | None
+    engage: bool
+    episodes: int
+    out: Path | None
 
 
 def _specs(
@@ -137,20 +123,7 @@ def _specs(
     return graph.chosen(rig, only, without)
 
 
-def _names(listed: str) -> list[str]:
-    return [name.strip() for name in listed.split(",") if name.strip()]
-
-
-def _until_stopped(
-    rig: Rig,
-    specs: list[NodeSpec],
-    episodes: int,
-    out: Path | None,
-    domain: int | None,
-    verbose: bool,
-    engage: bool,
-    scope: Reach,
-) -> None:
+def _until_stopped(run: Run, verbose: bool) -> None:
     """Ctrl-C and SIGTERM are how a rig normally ends."""
     from xlvla.run import interruptible
     from xlvla.screen import Screen
@@ -158,56 +131,52 @@ def _until_stopped(
     with Screen(verbose=verbose) as screen:
         try:
             with interruptible():
-                if episodes:
-                    _episodes(rig, episodes, out, domain, screen)
+                if run.episodes:
+                    _episodes(run, screen)
                 else:
-                    _forever(rig, specs, domain, screen, engage, scope)
+                    _forever(run, screen)
         except KeyboardInterrupt:
             screen.say("stopped")
 
 
-def _forever(
-    rig: Rig, specs: list[NodeSpec], domain: int | None, screen: Screen, engage: bool, scope: Reach
-) -> None:
+def _forever(run: Run, screen: Screen) -> None:
     from xlvla import graph
     from xlvla.screen import rig_line
     from xlvla_cli.keys import Keys
     from xlvla_cli.ros.controls import Controls
-    from xlvla_cli.ros.peers import Peers
+    from xlvla_cli.ros.remote_nodes import RemoteNodes
     from xlvla_cli.ros.session import Session
     from xlvla_cli.sound import play
 
-    elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in specs]
+    rig = run.rig
+    elsewhere = [spec.name for spec in graph.nodes(rig) if spec not in run.specs]
     with (
         Session(
-            rig, specs, domain=domain, listener=screen.on_output, progress=screen.waiting
+            rig, run.specs, domain=run.domain, listener=screen.on_output, progress=screen.waiting
         ) as session,
         Keys() as keys,
     ):
         controls = Controls(session.operator, rig)
-        peers = Peers(session.operator.node, elsewhere, scope.network)
+        remote_nodes = RemoteNodes(session.operator.node, elsewhere, run.scope.network)
         hands = ", ".join(f"{side} {rig.hand(side).title}" for side in rig.sides)
-        part = f" ({', '.join(spec.name for spec in specs)})" if elsewhere else ""
-        typed = _typed_legend(rig) if keys.there else ""
-        legend = f"; {controls.legend}{typed}" if keys.there else ""
+        part = f" ({', '.join(spec.name for spec in run.specs)})" if elsewhere else ""
+        legend = _legend(controls, rig) if keys.there else ""
         screen.say((rig.name, "bold"), f"{part} is up: {hands}. Ctrl-C ends it{legend}.")
-        screen.say(
-            f"It speaks {scope.line}."
-            + ("" if scope.network else " --network lets other machines in.")
-        )
+        more = "" if run.scope.network else " --network lets other machines in."
+        screen.say(f"It speaks {run.scope.line}.{more}")
         if not rig.sim and "motion" not in elsewhere:
-            screen.say(_engaged(controls, engage))
+            screen.say(_engaged(controls, run.engage))
         while True:
             status = session.tick()
             figures = session.operator.figures()
-            if done := controls.press(keys.pressed()):
-                screen.say(done)
+            if answer := controls.press(keys.pressed()):
+                screen.say(answer)
             for line in session.operator.refused():
                 screen.say((line, "yellow"))
-            for line in [*peers.changes(), *session.silence.changes()]:
+            for line in [*remote_nodes.changes(), *session.silence.changes()]:
                 screen.say(line)
-            for word, line in controls.cues():
-                play(word)
+            for sound, line in controls.cues():
+                play(sound)
                 screen.say(line)
             lines = [
                 *_teleop_lines(controls, figures),
@@ -217,11 +186,14 @@ def _forever(
             screen.now(rig_line(status, figures), *lines)
 
 
-def _typed_legend(rig: Rig) -> str:
-    """The keys of who drives by keyboard."""
+def _legend(controls: Controls, rig: Rig) -> str:
+    """What keys do; with those of the keyboard where it teleoperates."""
     from xlvla_drivers.teleop.keyboard import LEGEND
 
-    return f"; {LEGEND}" if rig.teleop and rig.teleop.source == "keyboard" else ""
+    legend = f"; {controls.legend}"
+    if rig.teleop and rig.teleop.source == "keyboard":
+        legend += f"; {LEGEND}"
+    return legend
 
 
 def _engaged(controls: Controls, engage: bool) -> str:
@@ -248,20 +220,20 @@ def _recorder_lines(controls: Controls) -> list[Text]:
 def _device_lines(controls: Controls, figures: dict[str, dict[str, str]]) -> list[Text]:
     from xlvla.screen import device_line
 
-    return [
-        device_line(f"{side} {part}", word.level, word.line, figures.get(f"{side}_{part}", {}))
-        for (side, part), word in controls.devices().items()
-    ]
+    lines: list[Text] = []
+    for (side, part), status in controls.devices().items():
+        own = figures.get(f"{side}_{part}", {})
+        lines.append(device_line(f"{side} {part}", status.level, status.line, own))
+    return lines
 
 
-def _episodes(
-    rig: Rig, episodes: int, out: Path | None, domain: int | None, screen: Screen
-) -> None:
+def _episodes(run: Run, screen: Screen) -> None:
     from xlvla_cli.ros.report import run_episodes, show, write
 
+    out = run.out
     if out:
         out.mkdir(parents=True, exist_ok=True)
-    report = run_episodes(rig, episodes, screen, domain=domain, record=out is not None)
+    report = run_episodes(run.rig, run.episodes, screen, domain=run.domain, record=out is not None)
     show([report], screen)
     if out:
         film([report], out / "video.mp4", screen)
@@ -269,9 +241,7 @@ def _episodes(
 
 
 def film(reports: list[RunReport], path: Path, screen: Screen) -> None:
-    """Draws what was recorded, as a video; afterwards, so that nothing but the robots had the
-    processor meanwhile.
-    """
+    """Draws what was recorded, as a video; afterwards, for the robots need the processor before."""
     from xlvla.film import Film
     from xlvla.ros.topics import STATE_HZ
     from xlvla_sim.episode_renderer import Replay
@@ -286,9 +256,8 @@ def film(reports: list[RunReport], path: Path, screen: Screen) -> None:
                 if moment.status["seed"] != seed:
                     seed = moment.status["seed"]
                     replay.begin(seed)
-                video.add(
-                    replay.picture(moment.positions, *FILM_SIZE), _caption(report, moment.status)
-                )
+                picture = replay.picture(moment.positions, *FILM_SIZE)
+                video.add(picture, _caption(report, moment.status))
                 drawn += 1
                 screen.now(f"drawing the video: {drawn}/{total}")
             replay.close()
@@ -310,8 +279,11 @@ def ready_or_raise(
     from xlvla_cli.check import installation_faults
 
     scope = scope or reach(rig.network, os.environ)
-    faults = installation_faults(rig, specs) + ([scope.fault] if scope.fault else [])
-    faults = faults or security.faults(rig, specs or graph.nodes(rig), os.environ)
+    faults = installation_faults(rig, specs)
+    if scope.fault:
+        faults.append(scope.fault)
+    if not faults:
+        faults = security.faults(rig, specs or graph.nodes(rig), os.environ)
     if faults:
         raise RigError(faults)
     if security.is_asked_for(os.environ):

@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
+from xlvla_cli.options import RigArgument
+
 
 def register(app: typer.Typer) -> None:
     app.command()(secure)
 
 
 def secure(
-    rig: Annotated[
-        str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")
-    ] = "bimanual",
+    rig: RigArgument = "bimanual",
     out: Annotated[
         Path, typer.Option(help="Folder of the keystore; existing keys are kept.")
     ] = Path("keystore"),

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xlvla import rig_file
+from xlvla_cli.dataclass_options import options_of
+from xlvla_cli.options import RigArgument
+from xlvla_cli.rig_choices import RigChoices, with_choices
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from xlvla.rig import Rig
+    from xlvla.ros.topics import Topic
+    from xlvla.ros.wiring import Wiring
 
-_HAND = "Hand on the {} arm instead of the rig's."
+OF_A_RUN = ("sim", "checkpoint", "instruction", "seed", "speed", "network")
+"""Choices that change nothing that is shown here."""
 
 
 def register(app: typer.Typer) -> None:
     app.command("show")(show)
 
 
-def show(
-    rig: Annotated[str, typer.Argument(help="Name of a rig, or its YAML file.")] = "bimanual",
-    left_hand: Annotated[str | None, typer.Option(help=_HAND.format("left"))] = None,
-    right_hand: Annotated[str | None, typer.Option(help=_HAND.format("right"))] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Policy instead of the rig's; none leaves it out.")
-    ] = None,
-) -> None:
+@options_of(skip=OF_A_RUN, choices=RigChoices)
+def show(rig: RigArgument = "bimanual", *, choices: Mapping[str, Any]) -> None:
     """Show what a rig resolves to: parts and joints, settings, nodes, topics and services."""
     from xlvla import screen
     from xlvla.rig_file import load
 
-    resolved = rig_file.with_choices(
-        load(rig), hands={"left": left_hand, "right": right_hand}, policy=policy
-    )
+    resolved = with_choices(load(rig), RigChoices(**choices))
     console = screen.console()
     console.print(screen.styled((resolved.name, "bold"), f"  {resolved.description}"), "", sep="\n")
     for table in (_sides(resolved), _settings(resolved), _nodes(resolved), *_graph(resolved)):
@@ -67,20 +66,20 @@ def _settings(rig: Rig) -> RenderableType:
 
     from xlvla_cli.tables import table
 
-    settings = table("Settings", "section", "values")
-    sections = {f"camera {name}": camera for name, camera in rig.cameras.items()}
+    sections: dict[str, Any] = {}
+    for name, camera in rig.cameras.items():
+        sections[f"camera {name}"] = camera
     if not rig.sim:
-        sections |= {f"{side} {part} device": rig.device(side, part) for side, part in rig.parts}
-    for name, section in {
-        **sections,
-        "policy": rig.policy,
-        "motion": rig.motion,
-        "sim": rig.sim,
-    }.items():
+        for side, part in rig.parts:
+            sections[f"{side} {part} device"] = rig.device(side, part)
+    sections["policy"] = rig.policy
+    sections["motion"] = rig.motion
+    sections["sim"] = rig.sim
+    settings = table("Settings", "section", "values")
+    for name, section in sections.items():
         values = dataclasses.asdict(section) if section else {}
-        settings.add_row(
-            name, ", ".join(f"{key}={value}" for key, value in values.items()) or "none"
-        )
+        entries = [f"{key}={value}" for key, value in values.items()]
+        settings.add_row(name, ", ".join(entries) or "none")
     return settings
 
 
@@ -110,29 +109,41 @@ def _graph(rig: Rig) -> list[RenderableType]:
     from xlvla_cli.tables import table
 
     wires = wiring(rig)
-    every = {
-        topic.name: topic
-        for wire in wires.values()
-        for topic in (*wire.publishes, *wire.subscribes)
-    }
     topics = table("Topics", "topic", "type", "from", "to")
-    for name, topic in sorted(every.items()):
-        publishes = [
-            node for node, wire in wires.items() if name in {t.name for t in wire.publishes}
-        ]
-        subscribes = [
-            node for node, wire in wires.items() if name in {t.name for t in wire.subscribes}
-        ]
-        publishes = ["every node"] if len(publishes) == len(wires) else publishes
-        subscribes = ["every node"] if len(subscribes) == len(wires) else subscribes
+    for name, ends in sorted(_topic_ends(wires).items()):
         topics.add_row(
             name,
-            type_name(topic).replace("/msg/", " "),
-            ", ".join(publishes) or "operator",
-            ", ".join(subscribes),
+            type_name(ends.topic).replace("/msg/", " "),
+            _nodes_line(ends.publishers, wires) or "operator",
+            _nodes_line(ends.subscribers, wires),
         )
     services = table("Services", "service", "type", "node")
     for node, wire in wires.items():
         for service in wire.provides:
             services.add_row(service.name, type_name(service).replace("/srv/", " "), node)
     return [topics, services]
+
+
+@dataclass
+class TopicEnds:
+    """The nodes that publish and subscribe a topic."""
+
+    topic: Topic
+    publishers: list[str] = field(default_factory=list[str])
+    subscribers: list[str] = field(default_factory=list[str])
+
+
+def _topic_ends(wires: Mapping[str, Wiring]) -> dict[str, TopicEnds]:
+    ends: dict[str, TopicEnds] = {}
+    for node, wire in wires.items():
+        for topic in wire.publishes:
+            ends.setdefault(topic.name, TopicEnds(topic)).publishers.append(node)
+        for topic in wire.subscribes:
+            ends.setdefault(topic.name, TopicEnds(topic)).subscribers.append(node)
+    return ends
+
+
+def _nodes_line(nodes: list[str], wires: Mapping[str, Wiring]) -> str:
+    if len(nodes) == len(wires):
+        return "every node"
+    return ", ".join(nodes)

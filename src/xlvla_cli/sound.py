@@ -1,4 +1,4 @@
-"""Short tones that tell an operator, whose eyes are elsewhere, what came of what they did."""
+"""Short tones that tell an operator, whose eyes are elsewhere, what became of an order."""
 
 from __future__ import annotations
 
@@ -82,9 +82,8 @@ def _play(player: Sequence[str], data: bytes) -> None:
 
 
 def _bell() -> None:
-    terminal = (
-        sys.__stdout__
-    )  # what shows a changing line stands in for sys.stdout, and keeps a bell until a line ends
+    # What shows a changing line stands in for sys.stdout, and would keep a bell until a line ends.
+    terminal = sys.__stdout__
     if terminal is not None and terminal.isatty():
         terminal.write("\a")
         terminal.flush()

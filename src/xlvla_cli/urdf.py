@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from xlvla_cli.options import HandSide
+
 
 def register(app: typer.Typer) -> None:
     app.command("urdf")(urdf)
@@ -14,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def urdf(
     arm: Annotated[str, typer.Option(help="Arm of the catalogue.")] = "",
     hand: Annotated[str, typer.Option(help="Hand of the catalogue.")] = "",
-    side: Annotated[str, typer.Option(help="left or right.")] = "right",
+    side: HandSide = "right",
     rig: Annotated[str, typer.Option(help="A whole rig instead: its name or YAML file.")] = "",
 ) -> None:
     """Print the URDF of a hand, an arm, an arm with a hand on its flange, or a rig."""

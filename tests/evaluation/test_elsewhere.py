@@ -18,7 +18,9 @@ def trials(policy, count, ros=False):
     rig = command.for_task(
         command.for_hands(rig_file.load("bimanual"), ("xhand", "xhand")), "push_cans"
     )
-    return command.trials_of(rig, policy, range(SEED, SEED + count), ros, delay_s=0.15, threads=1)
+    return command.trials_of(
+        rig, policy, range(SEED, SEED + count), ros=ros, delay_s=0.15, threads=1
+    )
 
 
 def outcomes(played):

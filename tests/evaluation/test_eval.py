@@ -127,7 +127,9 @@ def test_the_key_of_a_trial_names_whatever_may_change_its_outcome():
     ]
     rig = cell()[0].rig
     for ros, delay in ((False, 0.3), (True, 0.15)):
-        keys.append(command.trials_of(rig, "xlvla", [SEED], ros, delay, 1)[0].key)
+        keys.append(
+            command.trials_of(rig, "xlvla", [SEED], ros=ros, delay_s=delay, threads=1)[0].key
+        )
     assert len(set(keys)) == len(keys)
     assert cell()[0].key == cell(film="all")[0].key
 
@@ -204,11 +206,11 @@ def test_a_film_that_is_wanted_later_is_made_by_playing_again(tmp_path):
     trial = cell(seeds=[SEED])[0]
     ledger = OutcomeFile(tmp_path)
     ledger.enter(trial, Outcome(False, 0.5, 15.0, "time is over"))
-    assert command._known(trial, ledger, tmp_path)
+    assert command._finished(trial, ledger, tmp_path)
     filmed = replace(trial, film="failures")
-    assert not command._known(filmed, ledger, tmp_path)
-    command._keep(b"film", command._video(filmed, tmp_path))
-    assert command._known(filmed, ledger, tmp_path)
+    assert not command._finished(filmed, ledger, tmp_path)
+    command._save(b"film", command._video(filmed, tmp_path))
+    assert command._finished(filmed, ledger, tmp_path)
 
 
 def test_who_stops_an_evaluation_is_told_how_to_go_on(tmp_path):

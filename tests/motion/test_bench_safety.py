@@ -17,9 +17,9 @@ pytest.importorskip("pinocchio")
 from xlvla_cli import bench
 from xlvla_cli.bench.adversary.checker import DistanceCheck, limit_excess
 from xlvla_cli.bench.adversary.drive import Drive, Path
+from xlvla_cli.bench.adversary.rig_variants import rig_variants
 from xlvla_cli.bench.adversary.scenarios import KINDS, planned
 from xlvla_cli.bench.adversary.trial import ALLOWED_M
-from xlvla_cli.bench.adversary.workplaces import workplaces
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
 from xlvla_drivers.motion.rig_motion import RigMotion
@@ -27,8 +27,8 @@ from xlvla_drivers.motion.rig_motion import RigMotion
 app = typer.Typer()
 bench.register(app)
 
-PLACES = workplaces(["xhand"])
-SCENARIOS = planned(0, KINDS, PLACES, 0.5, 1000)
+VARIANTS = rig_variants(["xhand"])
+SCENARIOS = planned(0, KINDS, VARIANTS, 0.5, 1000)
 
 
 def run(tmp_path, *arguments):
@@ -47,10 +47,10 @@ def test_nothing_comes_nearer_than_it_may_and_the_same_seed_offers_the_same(tmp_
     total = figures["kinds"][-1]
     assert total["offered"] >= 100 and total["accepted"] > 20
     assert total["breach"]["below_m"] < ALLOWED_M
-    chosen = planned(0, ("meet", "table"), PLACES, 0.5, 100)
+    chosen = planned(0, ("meet", "table"), VARIANTS, 0.5, 100)
     assert set(figures["scenarios"]) == {scenario.key for scenario in chosen}
     asked = [figures["scenarios"][scenario.key]["offered"] for scenario in chosen]
-    rig = chosen[-1].place.rig()
+    rig = chosen[-1].variant.rig()
     once, again = (Drive(chosen[-1], rig, RigMotion(rig), Distances(rig)).run() for _ in range(2))
     assert asked[-1] == once.offered == again.offered >= chosen[-1].chunks
     assert once.ticks_s[:100] == again.ticks_s[:100]
@@ -77,14 +77,14 @@ def test_what_was_tried_is_not_tried_again(tmp_path):
 
 
 def test_every_kind_is_planned_on_every_arm_and_a_plan_is_of_its_seed_alone():
-    assert {scenario.kind for scenario in planned(0, KINDS, PLACES, 0.5, 5000)} == set(KINDS)
-    assert planned(0, KINDS, PLACES, 0.5, 5000)[: len(SCENARIOS)] == SCENARIOS
-    assert planned(1, KINDS, PLACES, 0.5, 1000) != SCENARIOS
+    assert {scenario.kind for scenario in planned(0, KINDS, VARIANTS, 0.5, 5000)} == set(KINDS)
+    assert planned(0, KINDS, VARIANTS, 0.5, 5000)[: len(SCENARIOS)] == SCENARIOS
+    assert planned(1, KINDS, VARIANTS, 0.5, 1000) != SCENARIOS
 
 
 def test_the_checker_sees_what_happens_between_two_commands():
     """A fast step whose ends are free, across something in between."""
-    rig = PLACES[0].rig()
+    rig = VARIANTS[0].rig()
     distances = Distances(rig)
     pose = np.concatenate([list(rig.start(side).values()) for side in rig.sides])
     stop = np.array([gap.margin.stop_m for gap in distances.gaps])

@@ -13,7 +13,7 @@ import pytest
 from xlvla import catalog, rig_file
 from xlvla.errors import RigError, XlvlaError
 from xlvla.policy import Observation
-from xlvla_cli.eval.trial import mind_digest
+from xlvla_cli.eval.trial import policy_code_digest
 
 STILL = """from __future__ import annotations
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def test_an_evaluation_plays_anew_once_its_file_has_changed(folder):
     found = []
     for text in (STILL, STILL, STILL.replace("frames: int = 10", "frames: int = 12")):
         (folder / "still.py").write_text(text)
-        mind_digest.cache_clear()
-        found.append(mind_digest())
-    mind_digest.cache_clear()
+        policy_code_digest.cache_clear()
+        found.append(policy_code_digest())
+    policy_code_digest.cache_clear()
     assert found[0] == found[1] != found[2]

@@ -8,13 +8,13 @@ import math
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xlvla import rig_file
 from xlvla.policy import Chunk, Observation, Policy
+from xlvla_cli.options import FiguresOut, SimulatedRig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,8 +65,8 @@ def chunking(
     ] = "0,0.2,0.4",
     trials: Annotated[int, typer.Option(min=1, help="Episodes per way and delay.")] = 4,
     hands: Annotated[str, typer.Option(help="Hand on both arms, or left+right.")] = "xhand",
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    rig: SimulatedRig = "bimanual",
+    out: FiguresOut = None,
 ) -> None:
     """Compare chunking methods in simulation: success, and jerk where chunks join."""
     import json

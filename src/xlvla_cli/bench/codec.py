@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla_cli.options import FiguresOut
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -51,7 +53,7 @@ def codec(
     cache: Annotated[
         Path, typer.Option(help="Folder for the models trained for the comparison.")
     ] = Path("out/bench"),
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    out: FiguresOut = None,
 ) -> None:
     """Measure the codec at run time and in training, beside per-joint loops, dex-retargeting and
     other ways to retarget.

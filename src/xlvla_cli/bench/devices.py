@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.options import FiguresOut, OwnDomain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,35 +41,32 @@ def devices(
         str | None,
         typer.Option(help="Policy instead of the rig's; none holds the devices still."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
-    ] = None,
+    out: FiguresOut = None,
+    domain: OwnDomain = None,
 ) -> None:
     """Watch a rig of devices at work: missed deadlines, lost links and refused commands. Only what
     is emulated is made to move.
     """
-    import json
-
     from xlvla.errors import XlvlaError
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
+    from xlvla_cli.bench.figures import save
     from xlvla_cli.run import ready_or_raise
 
-    chosen = rig_file.with_choices(rig_file.load(rig), policy=policy)
-    if chosen.sim:
+    resolved = rig_file.with_choices(rig_file.load(rig), policy=policy)
+    if resolved.sim:
         raise XlvlaError(
-            f"rig '{chosen.name}' is simulated and has no devices: `xlvla bench control` measures "
-            "it"
+            f"rig '{resolved.name}' is simulated and has no devices: `xlvla bench control` "
+            "measures it"
         )
-    ready_or_raise(chosen)
+    ready_or_raise(resolved)
+    if domain is None:
+        domain = own_domain()
     with Screen() as screen, interruptible():
-        figures = _watch(chosen, seconds, own_domain() if domain is None else domain, screen)
+        figures = _watch(resolved, seconds, domain, screen)
         screen.console.print(_table(figures))
         screen.say(f"{figures['line']}; load average {figures['load_average']:.1f}")
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+    save(out, figures)
 
 
 def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, Any]:
@@ -81,28 +78,27 @@ def _watch(rig: Rig, seconds: float, domain: int, screen: Screen) -> dict[str, A
 
     with Session(rig, domain=domain, listener=screen.on_output, progress=screen.waiting) as session:
         controls = Controls(session.operator, rig)
-        with machine_pauses.measured(rig.motion.rate_hz) as still:
+        with machine_pauses.measured(rig.motion.rate_hz) as pauses:
             engaged, scenes = _drive(session, controls, seconds, screen)
-        found = session.operator.figures()
-        figures: dict[str, Any] = {
-            f"{side} {part}": _counted(found.get(f"{side}_{part}", {})) for side, part in rig.parts
-        }
-        figures = {
-            "devices": figures,
-            "motion": found.get("motion", {}),
-            **session.measure.summary(),
-        }
+        diagnostics = session.operator.figures()
+        summary = session.measure.summary()
+    devices: dict[str, dict[str, float]] = {}
+    for side, part in rig.parts:
+        devices[f"{side} {part}"] = _counted(diagnostics.get(f"{side}_{part}", {}))
+    motion = diagnostics.get("motion", {})
     stops = max(engaged - 1, 0)
-    missed = figures["motion"].get("deadlines missed", 0)
+    missed = motion.get("deadlines missed", 0)
     due = round(seconds * rig.motion.rate_hz)
     line = (
         f"{seconds:.0f} s: {scenes} scenes finished, motion stopped {stops} times and missed "
-        f"{missed} of {due} deadlines, "
+        f"{missed} of {due} deadlines, a bare thread beside it {pauses.missed}; {pauses}"
     )
-    line += f"a bare thread beside it {still.missed}; {still}"
-    return figures | {
-        "standstills_s": still.pauses_s,
-        "bare_thread_missed": still.missed,
+    return {
+        "devices": devices,
+        "motion": motion,
+        **summary,
+        "standstills_s": pauses.pauses_s,
+        "bare_thread_missed": pauses.missed,
         "rig": rig.name,
         "seconds": seconds,
         "stops": stops,
@@ -124,7 +120,7 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
     homing = False
     while (left_s := end_s - time.monotonic()) > 0:
         status = session.tick()
-        well = all(word.level != "fault" for word in controls.devices().values())
+        well = all(status.level != "fault" for status in controls.devices().values())
         if status.get("done") and session.rig.mirrored and not homing:
             controls.press("h")
             homing = True
@@ -135,12 +131,11 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
             if homing and state != "going home":
                 controls.press("n")
                 homing = False
-                scenes = scenes + 1
-            if (
-                session.rig.emulated == session.rig.parts
-                and well
-                and (not engaged or "disengaged" in state)
-            ):
+                scenes += 1
+            # Only what is emulated is made to move.
+            emulated = session.rig.emulated == session.rig.parts
+            stands = not engaged or "disengaged" in state
+            if emulated and well and stands:
                 controls.press("e")
                 engaged += 1
             screen.now(f"watching, {left_s:.0f} s left, {scenes} scenes finished")
@@ -148,13 +143,14 @@ def _drive(session: Session, controls: Controls, seconds: float, screen: Screen)
 
 
 def _counted(figures: dict[str, str]) -> dict[str, float]:
-    """The figures of a device that say how well it was served."""
-    refused = sum(
-        int(count) for name, count in figures.items() if name.startswith("commands refused")
-    )
-    return {title: float(figures.get(name, 0)) for title, name in FIGURES.items()} | {
-        "refused": refused
-    }
+    """How well a device was served, of its diagnostics, and how many commands were refused."""
+    counted = {title: float(figures.get(name, 0)) for title, name in FIGURES.items()}
+    refused = 0
+    for name, count in figures.items():
+        if name.startswith("commands refused"):
+            refused += int(count)
+    counted["refused"] = refused
+    return counted
 
 
 def _table(figures: dict[str, Any]) -> Table:
@@ -163,11 +159,9 @@ def _table(figures: dict[str, Any]) -> Table:
     columns = list(next(iter(figures["devices"].values())))
     rows = table(f"Devices of {figures['rig']}", "part", *columns)
     for part, counted in figures["devices"].items():
-        rows.add_row(
-            part,
-            *(
-                f"{value:.1f}" if "ms" in name else f"{value:.0f}"
-                for name, value in counted.items()
-            ),
-        )
+        cells: list[str] = []
+        for name, value in counted.items():
+            digits = 1 if "ms" in name else 0
+            cells.append(f"{value:.{digits}f}")
+        rows.add_row(part, *cells)
     return rows

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.bench.figures import milliseconds
+from xlvla_cli.options import FiguresOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from xlvla_cli.bench.ros.graph_faults import GraphFault
     from xlvla_cli.ros.faults import Unplugged
     from xlvla_cli.ros.session import Session
+    from xlvla_cli.tables import Columns
 
 
 OPTIONS: dict[str, dict[str, Any]] = {"dynamixel": {"baud": 1_000_000, "hold_current_A": 0.5}}
-"""What lets a device follow commands that by itself would not."""
+"""Driver options without which a device would not follow commands."""
 
 
 def register(app: typer.Typer) -> None:
@@ -48,39 +50,47 @@ def faults(
             "rogue nodes.",
         ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    out: FiguresOut = None,
 ) -> None:
     """Break every emulated device in every way it knows, while it moves; the drivers, links and
     guards are those of a real rig.
 
-    Ends with exit code 1 where a running rig makes something of a fault that it should not.
+    Ends with exit code 1 where a running rig handles a fault wrongly.
     """
-    import json
     from dataclasses import asdict
 
     from xlvla.run import interruptible
     from xlvla.screen import Screen
+    from xlvla_cli.bench import figures
 
-    _apart()
+    _isolate()
     rehearsed = list(_rehearsed(device))
-    _know(fault or [], rehearsed)
+    _refuse_unknown(fault or [], rehearsed)
     outcomes: list[Outcome] = []
+    unplugged: list[Unplugged] = []
+    graph_faults: list[GraphFault] = []
     with Screen() as screen, interruptible():
         for rig, part in rehearsed:
-            outcomes += _suffered(rig, part, fault, screen)
+            outcomes += _outcomes(rig, part, fault, screen)
         screen.console.print(_table(outcomes))
-        unplugged, suffered = _on_the_graph(screen) if graph else ([], [])
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        results = {"devices": outcomes, "graph": unplugged, "faults of the graph": suffered}
-        figures = {what: [asdict(entry) for entry in entries] for what, entries in results.items()}
-        out.write_text(json.dumps(figures, indent=2) + "\n")
-    if any(fault.wrong for fault in suffered):
+        if graph:
+            unplugged, graph_faults = _on_the_graph(screen)
+    figures.save(
+        out,
+        {
+            "devices": [asdict(outcome) for outcome in outcomes],
+            "graph": [asdict(entry) for entry in unplugged],
+            "faults of the graph": [asdict(entry) for entry in graph_faults],
+        },
+    )
+    if any(entry.wrong for entry in graph_faults):
         raise typer.Exit(1)
 
 
-def _apart() -> None:
-    """Addresses that no rig on this machine uses, and the scheduling a driver's node has."""
+def _isolate() -> None:
+    """Takes a ROS domain that no rig on this machine uses, and the scheduling a driver's node
+    has.
+    """
     import os
 
     from xlvla.errors import XlvlaError
@@ -94,86 +104,87 @@ def _apart() -> None:
     hasten()
 
 
-def _rehearsed(chosen: list[str] | None) -> Iterator[tuple[Rig, Part]]:
-    """A rig and part for every device to rehearse; refuses unknown names."""
+def _rehearsed(names: list[str] | None) -> Iterator[tuple[Rig, Part]]:
+    """A rig and part for every device to rehearse, by the names of drivers; refuses unknown
+    names.
+    """
     from xlvla import catalog
     from xlvla.errors import unknown
     from xlvla.types import PARTS
     from xlvla_drivers import registry
 
-    known: dict[str, Part] = {
-        name: part
-        for part in PARTS
-        for name in catalog.drivers(part)
-        if registry.has_emulator(name)
-    }
-    for name in chosen or known:
-        if name not in known:
-            raise unknown("emulated device", name, known)
-        part = known[name]
-        entries = catalog.arms() if part == "arm" else catalog.hands()
-        yield (
-            _rig(
-                part,
-                name,
-                next((entry.name for entry in entries.values() if entry.driver == name), None),
-            ),
-            part,
-        )
+    parts: dict[str, Part] = {}
+    for part in PARTS:
+        for name in catalog.drivers(part):
+            if registry.has_emulator(name):
+                parts[name] = part
+    for name in names or parts:
+        if name not in parts:
+            raise unknown("emulated device", name, parts)
+        yield _rig(parts[name], name), parts[name]
 
 
-def _know(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
+def _refuse_unknown(faults: list[str], rehearsed: list[tuple[Rig, Part]]) -> None:
     """Refuses faults that none of the devices has."""
     from xlvla.errors import unknown
     from xlvla_drivers import registry
 
-    known = sorted(
-        {
-            fault
-            for rig, part in rehearsed
-            for fault in registry.emulator(registry.configured(rig, "left", part)).known_faults
-        }
-    )
+    known_faults: set[str] = set()
+    for rig, part in rehearsed:
+        configured = registry.configured(rig, "left", part)
+        known_faults |= set(registry.emulator(configured).known_faults)
     for name in faults:
-        if name not in known:
-            raise unknown("fault", name, known)
+        if name not in known_faults:
+            raise unknown("fault", name, sorted(known_faults))
 
 
-def _rig(part: Part, driver: str, kind: str | None) -> Rig:
-    """The left side of the emulated rig, with another device; `kind` None is a driver of a device
-    that the catalogue knows by another.
-    """
-
+def _rig(part: Part, driver: str) -> Rig:
+    """The left side of the emulated rig, with another device."""
     base = rig_file.load("bimanual_emulated")
     left: dict[str, Any] = {
         "arm": {"type": base.arm("left").name, "device": {"emulated": True}},
         "hand": {"type": base.hand("left").name, "device": {"emulated": True}},
     }
-    left[part]["type"] = kind or left[part]["type"]
-    left[part]["device"] |= {"driver": driver, "options": OPTIONS.get(driver, {})}
+    left[part]["type"] = _type_of(part, driver) or left[part]["type"]
+    device = left[part]["device"]
+    device["driver"] = driver
+    device["options"] = OPTIONS.get(driver, {})
     for side, other in base.parts:
-        device = base.device(side, other)
-        if other == part and device and device.driver == driver:
-            left[part]["device"]["rate_hz"] = device.rate_hz
-    return rig_file.from_document(
-        {"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}, "rehearsal"
-    )
+        usual = base.device(side, other)
+        if other == part and usual and usual.driver == driver:
+            device["rate_hz"] = usual.rate_hz
+    document = {"name": "rehearsal", "sides": {"left": left}, "policy": None, "sim": None}
+    return rig_file.from_document(document, "rehearsal")
 
 
-def _suffered(rig: Rig, part: Part, chosen: list[str] | None, screen: Screen) -> list[Outcome]:
+def _type_of(part: Part, driver: str) -> str | None:
+    """The first arm or hand of the catalogue that has this driver; None where it is not the usual
+    driver of any.
+    """
+    from xlvla import catalog
+
+    entries = catalog.arms() if part == "arm" else catalog.hands()
+    for entry in entries.values():
+        if entry.driver == driver:
+            return entry.name
+    return None
+
+
+def _outcomes(rig: Rig, part: Part, faults: list[str] | None, screen: Screen) -> list[Outcome]:
+    """What became of these faults of a device, of all where none are named."""
     from xlvla_cli.bench.rehearsal import Rehearsal
 
     outcomes: list[Outcome] = []
     with Rehearsal(rig, "left", part) as rehearsal:
         for fault in rehearsal.emulator.known_faults:
-            if not chosen or fault in chosen:
+            if not faults or fault in faults:
                 screen.now(f"{rehearsal.name}: {fault}")
                 outcomes.append(rehearsal.run(fault))
     return outcomes
 
 
 def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
-    """What running rigs make of faults: one with the real drivers of emulated devices, then a
+    """How running rigs handle faults: one with the real drivers of emulated devices, then a
     simulated one, which has a clock.
     """
     from xlvla.run import own_domain
@@ -182,101 +193,92 @@ def _on_the_graph(screen: Screen) -> tuple[list[Unplugged], list[GraphFault]]:
 
     domain = own_domain()
     log = graph_faults.Log(screen.on_output)
-    with Session(
-        _without_policy("bimanual_emulated"), domain=domain, listener=log, progress=screen.waiting
-    ) as session:
+    emulated = _without_policy("bimanual_emulated")
+    with Session(emulated, domain=domain, listener=log, progress=screen.waiting) as session:
         unplugged = _unplugged(session, screen)
-        suffered = _each(driver_faults.of_drivers(session, domain, log), screen)
-    with Session(
-        _without_policy("bimanual"), domain=domain, listener=log, progress=screen.waiting
-    ) as session:
-        suffered += _each(clock_faults.of_the_clock(session, domain, log), screen)
-    suffered.append(graph_faults.leftovers())
-    screen.console.print(_verdicts(suffered))
-    return unplugged, suffered
+        faults = _each(driver_faults.of_drivers(session, domain, log), screen)
+    simulated = _without_policy("bimanual")
+    with Session(simulated, domain=domain, listener=log, progress=screen.waiting) as session:
+        faults += _each(clock_faults.of_the_clock(session, domain, log), screen)
+    faults.append(graph_faults.leftovers())
+    screen.console.print(_verdicts(faults))
+    return unplugged, faults
 
 
 def _without_policy(name: str) -> Rig:
-
     return rig_file.with_choices(rig_file.load(name), policy="none")
 
 
 def _unplugged(session: Session, screen: Screen) -> list[Unplugged]:
     """Every device of the running rig unplugged, seen from its graph."""
     from xlvla_cli.ros.faults import unplug_each
-    from xlvla_cli.tables import table
+    from xlvla_cli.tables import table_of
 
-    rows = table(
-        "Unplugged on the running graph", "part", "graph told after", "as", "well again after"
-    )
     unplugged: list[Unplugged] = []
     for entry in unplug_each(session):
         screen.now(f"{entry.part} unplugged")
         unplugged.append(entry)
-        rows.add_row(entry.part, _ms(entry.reported_s), entry.line, _ms(entry.well_s))
-    screen.console.print(rows)
+    columns: Columns[Unplugged] = (
+        ("part", lambda entry: entry.part),
+        ("graph told after", lambda entry: milliseconds(entry.reported_s)),
+        ("as", lambda entry: entry.line),
+        ("well again after", lambda entry: milliseconds(entry.well_s)),
+    )
+    screen.console.print(table_of("Unplugged on the running graph", columns, unplugged))
     return unplugged
 
 
 def _each(causes: dict[str, Callable[[], GraphFault]], screen: Screen) -> list[GraphFault]:
     from xlvla_cli.bench.ros.graph_faults import tried
 
-    suffered: list[GraphFault] = []
-    for fault, cause in causes.items():
-        screen.now(fault)
-        suffered.append(tried(fault, cause))
-    return suffered
+    faults: list[GraphFault] = []
+    for name, cause in causes.items():
+        screen.now(name)
+        faults.append(tried(name, cause))
+    return faults
 
 
-def _verdicts(suffered: list[GraphFault]) -> Table:
-    from xlvla_cli.tables import table
+def _verdicts(faults: list[GraphFault]) -> Table:
+    from xlvla_cli.tables import table_of
 
-    rows = table(
-        "What became of the running rig", "fault", "as", "told after", "arm moved", "verdict"
+    columns: Columns[GraphFault] = (
+        ("fault", lambda fault: fault.fault),
+        ("as", lambda fault: fault.line or "-"),
+        ("told after", lambda fault: milliseconds(fault.reported_s)),
+        ("arm moved", lambda fault: _moved(fault)),
+        ("verdict", lambda fault: fault.wrong or "held"),
     )
-    for fault in suffered:
-        moved = (
-            "-"
-            if fault.moved_rad is None
-            else f"{fault.moved_rad:.4f} of {fault.allowed_rad:.4f} rad"
-        )
-        rows.add_row(
-            fault.fault, fault.line or "-", _ms(fault.reported_s), moved, fault.wrong or "held"
-        )
-    return rows
+    return table_of("What became of the running rig", columns, faults)
+
+
+def _moved(fault: GraphFault) -> str:
+    if fault.moved_rad is None:
+        return "-"
+    return f"{fault.moved_rad:.4f} of {fault.allowed_rad:.4f} rad"
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    from xlvla_cli.tables import table
+    from xlvla_cli.tables import table_of
 
-    rows = table(
-        "What became of each fault, while the device was moving",
-        *(
-            "device",
-            "fault",
-            "noticed after",
-            "as",
-            "targets sent",
-            "largest step",
-            "first step back",
-            "ended by",
-            "followed after",
-        ),
+    columns: Columns[Outcome] = (
+        ("device", lambda outcome: outcome.device),
+        ("fault", lambda outcome: outcome.fault),
+        ("noticed after", lambda outcome: milliseconds(outcome.detected_s)),
+        ("as", lambda outcome: outcome.reported or "-"),
+        ("targets sent", lambda outcome: str(outcome.targets)),
+        ("largest step", _largest_step),
+        ("first step back", _step_back),
+        ("ended by", lambda outcome: outcome.recovery),
+        ("followed after", lambda outcome: milliseconds(outcome.recovered_s)),
     )
-    for outcome in outcomes:
-        rows.add_row(
-            outcome.device,
-            outcome.fault,
-            _ms(outcome.detected_s),
-            outcome.reported or "-",
-            str(outcome.targets),
-            f"{outcome.largest_step_rad:.4f} of {outcome.allowed_step_rad:.4f} rad",
-            "-" if outcome.return_step_rad is None else f"{outcome.return_step_rad:.4f} rad",
-            outcome.recovery,
-            _ms(outcome.recovered_s),
-        )
-    return rows
+    return table_of("What became of each fault, while the device was moving", columns, outcomes)
 
 
-def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{1e3 * seconds:.0f} ms"
+def _largest_step(outcome: Outcome) -> str:
+    return f"{outcome.largest_step_rad:.4f} of {outcome.allowed_step_rad:.4f} rad"
+
+
+def _step_back(outcome: Outcome) -> str:
+    if outcome.return_step_rad is None:
+        return "-"
+    return f"{outcome.return_step_rad:.4f} rad"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from xlvla_cli.options import FiguresOut, HandSide
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def fingers(
     hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
-    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    side: HandSide = "right",
     ways: Annotated[
         str,
         typer.Option(help="codec; dex-retargeting's dexpilot, vector; limit: each pose optimised."),
@@ -46,7 +48,7 @@ def fingers(
         Path | None,
         typer.Option(help="The operator's hand instead of the shipped one (`xlvla codec human`)."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    out: FiguresOut = None,
 ) -> None:
     """Measure finger retargeting on people not seen in training: pinches, directions, lengths,
     smoothness, time per frame.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.options import FiguresOut, OwnDomain, RigArgument
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from xlvla.policy import Chunk
-    from xlvla.rig import Rig
+    from xlvla.rig import Rig, Station
+    from xlvla.types import Side
+    from xlvla_cli.eval.roughness import Roughness
 
 TOWARDS_RAD = 1.2
 TOWARDS_S = 1.5
@@ -22,43 +25,45 @@ within which time.
 """
 
 
+DELAY_S = 0.15
+"""From an observation to its chunk."""
+
+LAST_CHUNK_S = 0.8
+"""How long the last chunk of an episode is followed."""
+
+
 def register(app: typer.Typer) -> None:
     app.command("motion")(motion)
 
 
 def motion(
-    rig: Annotated[
-        str, typer.Argument(help="A rig of the catalogue or a rig's YAML file.")
-    ] = "bimanual",
+    rig: RigArgument = "bimanual",
     seconds: Annotated[
         float, typer.Option(min=2.0, help="Duration of the measurement of the command stream.")
     ] = 20.0,
     rounds: Annotated[int, typer.Option(min=2, help="Number of chunks and e-stops to time.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
-    ] = None,
+    out: FiguresOut = None,
+    domain: OwnDomain = None,
 ) -> None:
     """Measure motion: processor, regularity, reaction, distances, and the jerk where chunks of the
     policy meet.
     """
-    import json
-
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
+    from xlvla_cli.bench.figures import save
 
-    chosen = rig_file.load(rig)
+    loaded = rig_file.load(rig)
+    if domain is None:
+        domain = own_domain()
     with Screen() as screen, interruptible():
         screen.now("distances")
-        figures = _distances(chosen)
+        figures = _distances(loaded)
         screen.now("chunks of the policy")
-        figures |= _jerk(chosen)
+        figures |= _jerk(loaded)
         screen.now("commands")
-        figures |= _stream(chosen, seconds, rounds, own_domain() if domain is None else domain)
+        figures |= _stream(loaded, seconds, rounds, domain)
         screen.console.print(_table(figures))
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+    save(out, figures)
 
 
 def _distances(rig: Rig) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def _distances(rig: Rig) -> dict[str, Any]:
 
     import numpy as np
 
-    from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, Side
+    from xlvla.types import CHUNK_FRAMES, CHUNK_HZ
     from xlvla_cli.ros.measure import spread
     from xlvla_drivers.motion.rig_motion import RigMotion
 
@@ -81,11 +86,11 @@ def _distances(rig: Rig) -> dict[str, Any]:
     }
     share = np.minimum(np.arange(1, CHUNK_FRAMES + 1) / (TOWARDS_S * CHUNK_HZ), 1.0)[:, None]
     for side, player in motion.players.items():
-        towards = np.zeros(len(home[side]))
+        pose = home[side]
+        towards = np.zeros(len(pose))
         towards[0] = TOWARDS_RAD if side == "right" else -TOWARDS_RAD
-        player.offer(
-            home[side] + share * towards, player.joints, 0.0, CHUNK_HZ, 0.0, measured=home[side]
-        )
+        points = pose + share * towards
+        player.offer(points, player.joints, 0.0, CHUNK_HZ, 0.0, measured=pose)
     for tick in range(1, round(2 * TOWARDS_S / period_s)):
         began = time.thread_time()
         motion.step(tick * period_s, period_s, home)
@@ -97,7 +102,6 @@ def _jerk(rig: Rig) -> dict[str, Any]:
     """Jerk of the commands that the policy's chunks of one simulated episode become, with our
     switching and a naive one.
     """
-    import numpy as np
 
     from xlvla.types import FIRST_EVALUATION_SEED
     from xlvla_cli.eval.episode_runner import arrivals
@@ -105,22 +109,24 @@ def _jerk(rig: Rig) -> dict[str, Any]:
     from xlvla_drivers.motion.sides import side_player
 
     sent = _sent(rig, FIRST_EVALUATION_SEED)
-    ways: dict[str, list[Any]] = {"jerk": [], "naive_jerk": []}
+    ours: list[Roughness] = []
+    naives: list[Roughness] = []
     for side in rig.sides:
-        came = arrivals(sent, side)
-        ways["jerk"].append(blended(side_player(rig, side), came, came[-1].came_s + 0.8))
-        ways["naive_jerk"].append(naive(side_player(rig, side), came, came[-1].came_s + 0.8))
-    found = {}
-    for name, sides in ways.items():
-        found[name] = {
-            key: float(np.mean([getattr(side, key) for side in sides]))
-            for key in ("at_boundaries", "inside", "own")
-        }
-    return found
+        chunks = arrivals(sent, side)
+        end_s = chunks[-1].came_s + LAST_CHUNK_S
+        ours.append(blended(side_player(rig, side), chunks, end_s))
+        naives.append(naive(side_player(rig, side), chunks, end_s))
+    return {"jerk": _mean(ours), "naive_jerk": _mean(naives)}
 
 
-DELAY_S = 0.15
-"""From an observation to its chunk."""
+def _mean(sides: Sequence[Roughness]) -> dict[str, float]:
+    import numpy as np
+
+    return {
+        "at_boundaries": float(np.mean([side.at_boundaries for side in sides])),
+        "inside": float(np.mean([side.inside for side in sides])),
+        "own": float(np.mean([side.own for side in sides])),
+    }
 
 
 def _sent(rig: Rig, seed: int) -> list[tuple[float, Chunk]]:
@@ -171,19 +177,18 @@ def alone(rig: Rig) -> Rig:
     from xlvla.device import DeviceConfig
 
     device = DeviceConfig(emulated=True)
-    sides = {
-        side: replace(
-            station,
-            arm=replace(station.arm, device=device),
-            hand=replace(station.hand, device=device),
-        )
-        for side, station in rig.sides.items()
-    }
+    sides: dict[Side, Station] = {}
+    for side, station in rig.sides.items():
+        arm = replace(station.arm, device=device)
+        hand = replace(station.hand, device=device)
+        sides[side] = replace(station, arm=arm, hand=hand)
     return replace(rig, sides=sides, cameras={}, sim=None, policy=None)
 
 
 def _table(figures: dict[str, Any]) -> Table:
     from rich.table import Table
+
+    from xlvla_cli.bench.figures import spread_cells
 
     rows = {
         "period error of commands": "period_error_ms",
@@ -198,19 +203,19 @@ def _table(figures: dict[str, Any]) -> Table:
     }
     table = Table("milliseconds", "p50", "p99", "max", "samples")
     for title, key in rows.items():
-        found = figures[key]
-        table.add_row(
-            title, *(f"{found[name]:.2f}" for name in ("p50", "p99", "max")), str(found["count"])
-        )
-    own, elsewhere = (
-        [figures[key]["at_boundaries"] / figures[key][of] for key in ("jerk", "naive_jerk")]
-        for of in ("own", "inside")
-    )
+        table.add_row(title, *spread_cells(figures[key]))
+    own, elsewhere = _ratios(figures["jerk"])
+    naive_own, naive_elsewhere = _ratios(figures["naive_jerk"])
     table.caption = (
-        f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; jerk "
-        f"where chunks meet is {own[0]:.2f} "
-        f"times that of the chunk that begins there and {elsewhere[0]:.2f} times that elsewhere, "
-        f"{own[1]:.0f} and {elsewhere[1]:.0f} times "
-        f"with naive switching; load average {figures['load_average']:.1f}"
+        f"{figures['rate_hz']:.1f} commands/s use {figures['share_of_a_core']:.0%} of a core; "
+        f"jerk where chunks meet is {own:.2f} times that of the chunk that begins there and "
+        f"{elsewhere:.2f} times that elsewhere, "
+        f"{naive_own:.0f} and {naive_elsewhere:.0f} times with naive switching; "
+        f"load average {figures['load_average']:.1f}"
     )
     return table
+
+
+def _ratios(jerk: Mapping[str, float]) -> tuple[float, float]:
+    """Jerk where chunks meet, over that of the following chunk alone and over that elsewhere."""
+    return jerk["at_boundaries"] / jerk["own"], jerk["at_boundaries"] / jerk["inside"]

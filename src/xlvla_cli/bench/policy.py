@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from xlvla_cli.options import ComputeDevice, FiguresOut, Views
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,15 +25,13 @@ def policy(
     preset: Annotated[
         str, typer.Option(help="Size of the model: tiny, small, pi0, pi0_base.")
     ] = "small",
-    views: Annotated[int, typer.Option(min=1, max=3, help="Cameras.")] = 1,
+    views: Views = 1,
     engines: Annotated[
         str,
         typer.Option(help="Inference engines, comma-separated: torch, captured, compiled, onnx."),
     ] = "torch,captured",
     rounds: Annotated[int, typer.Option(min=1, help="Chunks to time.")] = 20,
-    device: Annotated[
-        str, typer.Option(help="cpu or cuda; cuda where there is one if not given.")
-    ] = "auto",
+    device: ComputeDevice = "auto",
     precision: Annotated[
         str,
         typer.Option(
@@ -43,7 +42,7 @@ def policy(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; one per core by default.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    out: FiguresOut = None,
 ) -> None:
     """Time a policy's inference of one chunk with random weights by stage, against the machine's
     matrix product and copy rates.

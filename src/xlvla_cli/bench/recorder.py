@@ -13,6 +13,7 @@ import typer
 
 from xlvla import rig_file
 from xlvla.types import SECOND
+from xlvla_cli.options import FiguresOut, OwnDomain
 
 if TYPE_CHECKING:
     from xlvla.rig import Rig
@@ -39,47 +40,44 @@ def recorder(
             min=64, help="Width of the camera's raw pictures; their height is three quarters of it."
         ),
     ] = 320,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    domain: OwnDomain = None,
+    out: FiguresOut = None,
 ) -> None:
     """Record a stream of everything a bimanual rig says, raw pictures included: disk, processor,
     lost messages, time to stop.
     """
-    import json
     import tempfile
 
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
+    from xlvla_cli.bench.figures import save
     from xlvla_cli.tables import table
 
+    if domain is None:
+        domain = own_domain()
     with Screen() as screen, interruptible(), tempfile.TemporaryDirectory() as folder:
         screen.now("recording")
-        figures = _measured(
-            _rig(folder, hz, camera_hz, width), seconds, own_domain() if domain is None else domain
-        )
+        figures = _measured(_rig(folder, hz, camera_hz, width), seconds, domain)
         shown = table("Recorder", "what", "figure")
-        for what, figure in figures.items():
-            shown.add_row(what, f"{figure:.3g}" if isinstance(figure, float) else str(figure))
+        for name, figure in figures.items():
+            text = f"{figure:.3g}" if isinstance(figure, float) else str(figure)
+            shown.add_row(name, text)
         screen.console.print(shown)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+    save(out, figures)
 
 
 def _rig(folder: str, hz: float, camera_hz: float, width: int) -> Rig:
-    """The emulated rig at these rates; nobody but its recorder is started."""
-
+    """The emulated rig at these rates; only its recorder is started."""
     document = rig_file.with_choices(rig_file.load(RIG), policy="none").document()
     for side in document["sides"].values():
         for part in side.values():
             part["device"]["rate_hz"] = hz
     document["motion"]["rate_hz"] = hz
-    document["cameras"]["front"] |= {"rate_hz": camera_hz, "publish": [width, width * 3 // 4]}
-    return rig_file.from_document(
-        document | {"recorder": {"folder": folder, "least_free_gb": 1e-3}}, RIG
-    )
+    camera = document["cameras"]["front"]
+    camera["rate_hz"] = camera_hz
+    camera["publish"] = [width, width * 3 // 4]
+    document["recorder"] = {"folder": folder, "least_free_gb": 1e-3}
+    return rig_file.from_document(document, RIG)
 
 
 def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:
@@ -103,15 +101,14 @@ def _measured(rig: Rig, seconds: float, domain: int) -> dict[str, Any]:
         idle = _share(operator, supervisor, streams, 3.0)
         operator.call(topics.RECORDER_START)
         busy = _share(operator, supervisor, streams, seconds)
-        asked = time.monotonic()
+        called_s = time.monotonic()
         operator.call(topics.RECORDER_STOP)
-        stop_s = time.monotonic() - asked
+        stop_s = time.monotonic() - called_s
         (folder,) = bags(Path(rig.recorder.folder))
         card = read_episode_card(folder)
         written = mcap_path(folder).stat().st_size
-    messages, lost = (
-        sum(found[key] for found in card.figures.values()) for key in ("messages", "lost")
-    )
+    messages = sum(figures["messages"] for figures in card.figures.values())
+    lost = sum(figures["lost"] for figures in card.figures.values())
     span_s = (card.ended_ns - card.began_ns) / SECOND
     return {
         "messages a second": messages / span_s,
@@ -135,7 +132,7 @@ class PublishedStream:
 
 
 def _everything(node: Any, rig: Rig) -> Iterator[PublishedStream]:
-    """What drivers, motion and a camera would say; the arms move slowly, and every picture is
+    """What drivers, motion and a camera would publish; the arms move slowly, and every picture is
     another one.
     """
     import numpy as np
@@ -175,8 +172,8 @@ def _everything(node: Any, rig: Rig) -> Iterator[PublishedStream]:
 def _share(
     operator: Operator, supervisor: Supervisor, streams: list[PublishedStream], seconds: float
 ) -> float:
-    """Says everything at its rate for so long; the share of a processor that the recorder used
-    meanwhile.
+    """Publishes everything at its rate for some time; the share of a processor that the recorder
+    used meanwhile.
     """
     import time
 

@@ -26,6 +26,7 @@ MOVING_S = 1.0
 PATIENCE_S = 20.0
 SETTLED_S = 0.3
 SURVIVED = ("corrupt", "truncated", "duplicated", "late", "unexpected", "retries")
+"""What a link counts and goes on after."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,28 @@ class Swing:
     def __init__(self, guard: Guard):
         self._guard = guard
         self._began_s: float | None = None
+        self._start = np.zeros(len(guard.joints))
+        self._reach = np.zeros(len(guard.joints))
 
     def command(self, now_s: float) -> dict[str, float] | None:
+        """The joints' positions [rad] at a time; None while the device holds no pose."""
         held = self._guard.held
-        limits = self._guard.limits
         if held is None:
             return None
         if self._began_s is None or not self._guard.following:
             self._began_s = now_s
-            self._start = np.clip(held, limits.lower, limits.upper)
-            self._reach = np.clip(
-                np.where(
-                    self._start > (limits.lower + limits.upper) / 2, limits.lower, limits.upper
-                )
-                - self._start,
-                -SWING_RAD,
-                SWING_RAD,
-            )
-        way = (1 - np.cos(2 * np.pi * SWING_HZ * (now_s - self._began_s))) / 2
-        return dict(
-            zip(self._guard.joints, (self._start + way * self._reach).tolist(), strict=True)
-        )
+            self._begin(held)
+        share = (1 - np.cos(2 * np.pi * SWING_HZ * (now_s - self._began_s))) / 2
+        positions = self._start + share * self._reach
+        return dict(zip(self._guard.joints, positions.tolist(), strict=True))
+
+    def _begin(self, held: np.ndarray) -> None:
+        """From a pose [J] rad, each joint towards the limit that is further away."""
+        limits = self._guard.limits
+        middle = (limits.lower + limits.upper) / 2
+        self._start = np.clip(held, limits.lower, limits.upper)
+        furthest = np.where(self._start > middle, limits.lower, limits.upper)
+        self._reach = np.clip(furthest - self._start, -SWING_RAD, SWING_RAD)
 
 
 class Rehearsal:
@@ -107,7 +109,7 @@ class Rehearsal:
         self._swing = Swing(self.guard)
         self._due_s = time.monotonic()
         self._well_since_s: float | None = None
-        self._forget()
+        self._record = Record()
 
     def __enter__(self) -> Rehearsal:
         self.emulator.start()
@@ -122,34 +124,44 @@ class Rehearsal:
         if self.followed_after() is None:
             raise XlvlaError(f"{self.name} does not follow its emulator: {self.link.status.line}")
         self.go_on(MOVING_S)
-        self._forget()
+        self._record = Record()
         before = Counter(self.link.device.counts)
         losses = self.link.counts["losses"]
         detected_s, reported, targets = self._suffer(fault)
-        began_s = time.monotonic()
+        ended_s = time.monotonic()
         recovery = self._recovery(losses)
         followed_s = self.followed_after()
-        survived = {
-            what: n - before[what]
-            for what, n in self.link.device.counts.items()
-            if what in SURVIVED and n > before[what]
-        }
+        recovered_s = None
+        if followed_s is not None:
+            recovered_s = max(followed_s - ended_s, 0.0)
+        record = self._record
+        allowed_rad = 2 * self.guard.limits.velocity / self.rate_hz
         return Outcome(
-            self.name,
-            fault,
-            detected_s,
-            reported or ", ".join(f"{n} {what}" for what, n in survived.items()),
-            targets,
-            self._largest,
-            float((2 * self.guard.limits.velocity / self.rate_hz)[self._worst]),
-            self._return,
-            recovery,
-            None if followed_s is None else max(followed_s - began_s, 0.0),
+            device=self.name,
+            fault=fault,
+            detected_s=detected_s,
+            reported=reported or self._counted_since(before),
+            targets=targets,
+            largest_step_rad=record.largest_step_rad,
+            allowed_step_rad=float(allowed_rad[record.worst_joint]),
+            return_step_rad=record.return_step_rad,
+            recovery=recovery,
+            recovered_s=recovered_s,
         )
 
+    def _counted_since(self, before: Counter[str]) -> str:
+        """`2 corrupt, 1 late`: what was survived since."""
+        counts: list[str] = []
+        for name, count in self.link.device.counts.items():
+            if name in SURVIVED and count > before[name]:
+                counts.append(f"{count - before[name]} {name}")
+        return ", ".join(counts)
+
     def _suffer(self, fault: str) -> tuple[float | None, str, int]:
-        """When the fault was noticed, what was said, and how many targets were sent meanwhile."""
-        targets = self._targets
+        """When the fault was noticed [s after it], as what, and how many targets were sent
+        meanwhile.
+        """
+        targets = self._record.targets
         counts = self._survived()
         began_s = time.monotonic()
         self.emulator.inject(fault)
@@ -163,10 +175,10 @@ class Rehearsal:
             if counted_s is None and self._survived() > counts:
                 counted_s = time.monotonic() - began_s
         self.emulator.inject(fault, False)
-        return reported_s or counted_s, reported, self._targets - targets
+        return reported_s or counted_s, reported, self._record.targets - targets
 
     def _survived(self) -> int:
-        return sum(self.link.device.counts[what] for what in SURVIVED)
+        return sum(self.link.device.counts[name] for name in SURVIVED)
 
     def _recovery(self, losses: int) -> str:
         """Does what an operator has to do; what that was."""
@@ -175,11 +187,11 @@ class Rehearsal:
             return "reconnected by itself"
         if self.link.status.level != "fault":
             return "went on by itself"
-        asked = self.link.recover()
+        answer = self.link.recover()
         for _ in self._ticks(PATIENCE_S):
-            if asked.done():
-                error = asked.exception()
-                return f"recover: {error if error else asked.result()}"
+            if answer.done():
+                error = answer.exception()
+                return f"recover: {error or answer.result()}"
         return "recover: no answer"
 
     def followed_after(self) -> float | None:
@@ -187,8 +199,9 @@ class Rehearsal:
         monotonic].
         """
         for _ in self._ticks(PATIENCE_S):
-            if self._well_since_s is not None and time.monotonic() - self._well_since_s > SETTLED_S:
-                return self._well_since_s
+            since_s = self._well_since_s
+            if since_s is not None and time.monotonic() - since_s > SETTLED_S:
+                return since_s
         return None
 
     def go_on(self, seconds: float) -> None:
@@ -208,35 +221,57 @@ class Rehearsal:
             self.link.step()
             self._watch()
             yield now_s
-            self._due_s = max(self._due_s + 1 / self.rate_hz, time.monotonic() - 1 / self.rate_hz)
+            # A turn that comes late is not made up for by a burst of others.
+            period_s = 1 / self.rate_hz
+            self._due_s = max(self._due_s + period_s, time.monotonic() - period_s)
             time.sleep(max(self._due_s - time.monotonic(), 0.0))
-
-    def _forget(self) -> None:
-        self._largest = 0.0
-        self._worst = 0
-        self._targets = 0
-        self._return = None
-        self._last: np.ndarray | None = None
-        self._gap = False
 
     def _watch(self) -> None:
         """Looks at what was sent in this turn."""
-        well = self.guard.following and self.link.status.level == "ok" and bool(self.link.sent)
-        self._well_since_s = (self._well_since_s or time.monotonic()) if well else None
-        if not self.link.sent or self.link.state is None:
-            self._last = None
-            self._gap = True
-            return
-        sent = np.array(list(self.link.sent.values()))
+        link = self.link
+        well = self.guard.following and link.status.level == "ok" and bool(link.sent)
+        if not well:
+            self._well_since_s = None
+        elif self._well_since_s is None:
+            self._well_since_s = time.monotonic()
+        if not link.sent or link.state is None:
+            self._record.nothing_sent()
+        else:
+            self._record.sent(np.array(list(link.sent.values())), link.state.position)
+
+
+class Record:
+    """The targets that were sent, and the steps between them.
+
+    Attributes:
+        targets: how many.
+        largest_step_rad, worst_joint: the largest step from one to the next, and of which joint.
+        return_step_rad: the largest step from a measured pose to the first target after none was
+            sent; None without.
+    """
+
+    def __init__(self):
+        self.targets = 0
+        self.largest_step_rad = 0.0
+        self.worst_joint = 0
+        self.return_step_rad: float | None = None
+        self._last: np.ndarray | None = None
+        self._gap = False
+
+    def nothing_sent(self) -> None:
+        self._last = None
+        self._gap = True
+
+    def sent(self, target: np.ndarray, measured: np.ndarray) -> None:
+        """Counts a target [J] rad that was sent at a measured pose [J] rad."""
         if self._gap:
             self._gap = False
-            self._return = max(
-                self._return or 0.0, float(np.abs(sent - self.link.state.position).max())
-            )
+            step_rad = float(np.abs(target - measured).max())
+            self.return_step_rad = max(self.return_step_rad or 0.0, step_rad)
         elif self._last is not None:
-            steps = np.abs(sent - self._last)
-            if steps.max() > self._largest:
-                self._largest = float(steps.max())
-                self._worst = int(np.argmax(steps))
-        self._last = sent
-        self._targets += 1
+            steps = np.abs(target - self._last)
+            if steps.max() > self.largest_step_rad:
+                self.largest_step_rad = float(steps.max())
+                self.worst_joint = int(np.argmax(steps))
+        self._last = target
+        self.targets += 1

@@ -1,4 +1,4 @@
-"""`xlvla bench safety`: a hundred thousand chunks that mean harm, and how near anything comes."""
+"""`xlvla bench safety`: a hundred thousand unsafe chunks, and how near anything comes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xlvla_cli.options import Fresh, Seed, Workers, listed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from xlvla_cli.bench.adversary.result_file import ResultFile
     from xlvla_cli.bench.adversary.scenarios import Kind, Scenario
     from xlvla_cli.bench.adversary.summary import Summary
+    from xlvla_cli.tables import Columns
 
 OUT = Path("out/bench/safety.json")
+
+MOST_FAULTS = 20
+"""Scenarios whose faults are listed; of the rest only their number is."""
+
+CAPTION = (
+    "room: a distance less its stop, negative also where a scenario began nearer\n"
+    "worst: furthest below the stop, or below where it began if that was nearer"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,8 +37,8 @@ def safety(
     chunks: Annotated[
         int, typer.Option(min=1, help="Minimum number of chunks to offer.")
     ] = 100_000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 1,
+    seed: Seed = 0,
+    workers: Workers = 1,
     kind: Annotated[
         list[str] | None, typer.Option(help="Kind of scenario; repeatable. All by default.")
     ] = None,
@@ -42,7 +54,7 @@ def safety(
             help="JSON file for the figures; scenarios it already holds are not repeated."
         ),
     ] = OUT,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Discard existing results.")] = False,
+    fresh: Fresh = False,
     fixed: Annotated[
         bool,
         typer.Option(
@@ -60,34 +72,32 @@ def safety(
     from xlvla.motion import MotionConfig
     from xlvla_cli.bench.adversary.fixed import play_all
     from xlvla_cli.bench.adversary.result_file import ResultFile
+    from xlvla_cli.bench.adversary.rig_variants import rig_variants
     from xlvla_cli.bench.adversary.scenarios import planned
     from xlvla_cli.bench.adversary.summary import summed
     from xlvla_cli.bench.adversary.trial import motion_digest
-    from xlvla_cli.bench.adversary.workplaces import workplaces
     from xlvla_cli.workers import cores
 
+    watched = not unsafe_baseline
     kinds = _kinds(kind)
-    places = workplaces([words.strip() for words in hands.split(",") if words.strip()])
-    todo = planned(seed, kinds, places, MotionConfig().stale_s, chunks)
-    result_file = ResultFile(
-        out, {"watched": not unsafe_baseline, "motion": motion_digest()}, fresh=fresh
-    )
-    _try(todo, result_file, not unsafe_baseline, workers or cores())
-    summaries = summed(
-        {scenario.key: result_file.results[scenario.key] for scenario in todo}, kinds
-    )
-    known = play_all(not unsafe_baseline) if fixed else []
+    todo = planned(seed, kinds, rig_variants(listed(hands)), MotionConfig().stale_s, chunks)
+    about = {"watched": watched, "motion": motion_digest()}
+    result_file = ResultFile(out, about, fresh=fresh)
+    _try(todo, result_file, watched, workers or cores())
+    results = {scenario.key: result_file.results[scenario.key] for scenario in todo}
+    summaries = summed(results, kinds)
+    fixed_results = play_all(watched) if fixed else []
     result_file.close(
         {
             "chunks": chunks,
             "seed": seed,
-            "kinds": [one.plain() for one in summaries],
-            "fixed": known,
+            "kinds": [summary.plain() for summary in summaries],
+            "fixed": fixed_results,
         }
     )
     console = screen.console()
-    if known:
-        console.print(_compared(known))
+    if fixed_results:
+        console.print(_compared(fixed_results))
     console.print(_table(summaries))
     for line in _lines(summaries[-1]):
         console.print(line, markup=False, highlight=False)
@@ -96,62 +106,48 @@ def safety(
         raise typer.Exit(1)
 
 
-def _kinds(chosen: list[str] | None) -> list[Kind]:
+def _kinds(names: list[str] | None) -> list[Kind]:
+    """The kinds of these names, all where none are given."""
     from xlvla.errors import unknown
     from xlvla_cli.bench.adversary.scenarios import KINDS
 
-    for name in chosen or ():
+    if not names:
+        return list(KINDS)
+    for name in names:
         if name not in KINDS:
             raise unknown("kind of scenario", name, KINDS)
-    return [kind for kind in KINDS if not chosen or kind in chosen]
+    return [kind for kind in KINDS if kind in names]
 
 
-def _try(todo: Sequence[Scenario], result_file: Any, watched: bool, workers: int) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
+def _try(todo: Sequence[Scenario], result_file: ResultFile, watched: bool, workers: int) -> None:
+    """Tries the scenarios that have no results yet."""
     from xlvla import screen
     from xlvla.errors import XlvlaError
     from xlvla.run import interruptible
+    from xlvla_cli.progress import progress_bar
 
     waiting = [scenario for scenario in todo if scenario.key not in result_file.results]
-    done = sum(scenario.chunks for scenario in todo if scenario.key in result_file.results)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+    total = sum(scenario.chunks for scenario in todo)
+    left = sum(scenario.chunks for scenario in waiting)
     try:
-        with interruptible(), Progress(*columns, console=screen.console()) as progress:
-            if done:
+        with interruptible(), progress_bar(screen.console()) as progress:
+            finished = len(todo) - len(waiting)
+            if finished:
                 progress.console.print(
-                    f"{len(todo) - len(waiting)} of {len(todo)} scenarios are "
-                    f"in {result_file.path} "
-                    "already"
+                    f"{finished} of {len(todo)} scenarios are in {result_file.path} already"
                 )
-            bar = progress.add_task(
-                "chunks", total=sum(scenario.chunks for scenario in todo), completed=done
-            )
+            bar = progress.add_task("chunks", total=total, completed=total - left)
             for scenario, figures in _results(waiting, watched, workers):
                 result_file.enter(scenario.key, figures)
                 progress.update(
                     bar,
                     advance=scenario.chunks,
-                    description=f"chunks ({scenario.kind}, {scenario.place.name})",
+                    description=f"chunks ({scenario.kind}, {scenario.variant.name})",
                 )
     except KeyboardInterrupt:
         raise XlvlaError(
-            f"stopped; what is finished is in {result_file.path}, and the same command "
-            "goes on from "
-            "there"
+            f"stopped; what is finished is in {result_file.path}, and the same command goes on "
+            "from there"
         ) from None
 
 
@@ -161,12 +157,13 @@ def _results(
     from xlvla_cli.bench.adversary.trial import try_out
     from xlvla_cli.workers import finished, pool
 
-    if workers == 1 or len(waiting) < 2:
-        yield from ((scenario, try_out((scenario, watched))) for scenario in waiting)
+    jobs = [(scenario, watched) for scenario in waiting]
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job[0], try_out(job)
         return
     with pool(workers) as processes:
         try:
-            jobs = [(scenario, watched) for scenario in waiting]
             for (scenario, _), figures in finished(processes, try_out, jobs, ahead=2 * workers):
                 yield scenario, figures
         except BaseException:
@@ -187,65 +184,60 @@ def _compared(fixed: Sequence[dict[str, Any]]) -> Table:
         "chunks today",
     )
     for entry in fixed:
-        played = f"{entry['accepted']} played" + (
-            f", {entry['refused']} refused" if entry["refused"] else ""
+        name = entry["name"]
+        played = f"{entry['accepted']} played"
+        if entry["refused"]:
+            played += f", {entry['refused']} refused"
+        rows.add_row(
+            name,
+            f"{1e3 * entry['stop_m']:+.1f}",
+            f"{BEFORE[name]:+.1f}",
+            f"{1e3 * entry['distance_m']:+.1f}",
+            played,
         )
-        figures = (1e3 * entry["stop_m"], BEFORE[entry["name"]], 1e3 * entry["distance_m"])
-        rows.add_row(entry["name"], *(f"{figure:+.1f}" for figure in figures), played)
     return rows
 
 
 def _table(summaries: Sequence[Summary]) -> Table:
     from xlvla_cli.bench.adversary.trial import percentile_ms
-    from xlvla_cli.tables import table
+    from xlvla_cli.tables import table_of
 
-    heads = (
-        "kind",
-        "offered",
-        "played",
-        "braked",
-        "slowed",
-        "least room mm",
-        "between",
-        "worst mm",
-        "limits",
-        "tick ms p50",
-        "p99",
-        "faults",
+    columns: Columns[Summary] = (
+        ("kind", lambda summary: summary.kind),
+        ("offered", lambda summary: f"{summary.offered:,}"),
+        ("played", lambda summary: f"{summary.accepted:,}"),
+        ("braked", lambda summary: f"{summary.braked:,}"),
+        ("slowed", lambda summary: f"{summary.slowed / max(summary.ticks, 1):.0%}"),
+        ("least room mm", _least_room),
+        ("between", lambda summary: summary.nearest["gap"] if summary.nearest else "-"),
+        ("worst mm", _worst),
+        ("limits", lambda summary: "exceeded" if any(summary.excess.values()) else "kept"),
+        ("tick ms p50", lambda summary: f"{percentile_ms(summary.took, 0.5):.2f}"),
+        ("p99", lambda summary: f"{percentile_ms(summary.took, 0.99):.2f}"),
+        ("faults", lambda summary: str(len(summary.faults))),
     )
-    rows = table("Chunks that mean harm", *heads)
-    for one in summaries:
-        nearest = one.nearest or {}
-        breach = one.breach or {}
-        rows.add_row(
-            one.kind,
-            f"{one.offered:,}",
-            f"{one.accepted:,}",
-            f"{one.braked:,}",
-            f"{one.slowed / max(one.ticks, 1):.0%}",
-            f"{1e3 * nearest.get('room_m', 0):+.2f}",
-            nearest.get("gap", "-"),
-            f"{1e3 * breach.get('below_m', 0):.2f}",
-            "exceeded" if any(one.excess.values()) else "kept",
-            f"{percentile_ms(one.took, 0.5):.2f}",
-            f"{percentile_ms(one.took, 0.99):.2f}",
-            str(len(one.faults)),
-        )
-    rows.caption = (
-        "room: a distance less its stop, negative also where a scenario began nearer\n"
-        "worst: furthest below the stop, or below where it began if that was nearer"
-    )
-    return rows
+    shown = table_of("Unsafe chunks", columns, summaries)
+    shown.caption = CAPTION
+    return shown
+
+
+def _least_room(summary: Summary) -> str:
+    room_m = summary.nearest["room_m"] if summary.nearest else 0.0
+    return f"{1e3 * room_m:+.2f}"
+
+
+def _worst(summary: Summary) -> str:
+    below_m = summary.breach["below_m"] if summary.breach else 0.0
+    return f"{1e3 * below_m:.2f}"
 
 
 def _lines(total: Summary) -> Iterator[str]:
     """What does not fit into a table."""
     from xlvla_cli.bench.adversary.trial import ALLOWED_M
 
-    reasons = (
-        ", ".join(f"{name} {number:,}" for name, number in total.refused.most_common()) or "none"
-    )
-    yield f"{total.scenarios:,} scenarios, {total.ticks:,} ticks; chunks refused: {reasons}"
+    reasons = [f"{name} {count:,}" for name, count in total.refused.most_common()]
+    refused = ", ".join(reasons) or "none"
+    yield f"{total.scenarios:,} scenarios, {total.ticks:,} ticks; chunks refused: {refused}"
     if total.breach and total.breach["below_m"] > 0:
         yield (
             f"worst: {total.breach['gap']}, {1e3 * total.breach['below_m']:.2f} mm; up to "
@@ -256,7 +248,7 @@ def _lines(total: Summary) -> Iterator[str]:
         f"{followed} of {total.led_back} followed their own path back when told to; "
         f"{len(total.unsettled)} never came to rest alone"
     )
-    for key, wrong in list(total.faults.items())[:20]:
-        yield f"{key}: {'; '.join(wrong)}"
-    if len(total.faults) > 20:
-        yield f"and {len(total.faults) - 20} more"
+    for key, lines in list(total.faults.items())[:MOST_FAULTS]:
+        yield f"{key}: {'; '.join(lines)}"
+    if len(total.faults) > MOST_FAULTS:
+        yield f"and {len(total.faults) - MOST_FAULTS} more"

@@ -1,5 +1,5 @@
 """`xlvla bench sim`: how much faster than real time simulated worlds run, and whether their memory
-stays what it is.
+grows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import typer
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
+from xlvla_cli.options import Hands, SimulatedRig, Tasks
 from xlvla_cli.sim import choose_hands, simulated_rig
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from xlvla_sim.world import World
 
 WARM = 20
-"""Resets before memory is looked at: until then caches fill."""
+"""Resets before memory is measured: until then caches fill."""
 
 
 def register(app: typer.Typer) -> None:
@@ -37,13 +38,9 @@ class SimulationSpeed:
 
 
 def worlds(
-    task: Annotated[
-        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
-    ] = "all",
-    hands: Annotated[
-        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
-    ] = "xhand",
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    task: Tasks = "all",
+    hands: Hands = "xhand",
+    rig: SimulatedRig = "bimanual",
     episodes: Annotated[int, typer.Option(min=1, help="Expert episodes per task and hand.")] = 2,
     resets: Annotated[
         int,
@@ -72,14 +69,17 @@ def worlds(
     for name in paper.tasks(task):
         base = simulated_rig(rig, name)
         for hand in choose_hands(hands):
-            chosen = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, hand))
-            blind, seeing = (pace(chosen, episodes, render=render) for render in (False, True))
-            figures = [
-                f"{blind.times_real:.1f}",
-                f"{seeing.times_real:.1f}",
-                f"{seeing.per_minute:.0f}",
-            ]
-            table.add_row(paper.code(name), hand, *figures, *_remembered(chosen, resets))
+            resolved = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, hand))
+            physics = simulation_speed(resolved, episodes, render=False)
+            rendered = simulation_speed(resolved, episodes, render=True)
+            table.add_row(
+                paper.code(name),
+                hand,
+                f"{physics.times_real:.1f}",
+                f"{rendered.times_real:.1f}",
+                f"{rendered.per_minute:.0f}",
+                *_memory_cells(resolved, resets),
+            )
     table.caption = (
         f"MiB more: resident memory after {resets} resets with a picture and 0.2 s each, beyond "
         f"the first {WARM}"
@@ -87,14 +87,15 @@ def worlds(
     screen.console().print(table)
 
 
-def _remembered(rig: Rig, resets: int) -> tuple[str, str]:
+def _memory_cells(rig: Rig, resets: int) -> tuple[str, str]:
     if not resets:
         return "-", "-"
     reset_s, more = memory(rig, resets)
     return f"{1000 * reset_s:.0f}", f"{more:+.1f}"
 
 
-def pace(rig: Rig, episodes: int, *, render: bool) -> SimulationSpeed:
+def simulation_speed(rig: Rig, episodes: int, *, render: bool) -> SimulationSpeed:
+    """Plays episodes of the expert, with the cameras' pictures or without."""
     from xlvla.codec import Codec
     from xlvla_sim.demonstration import demonstrate
     from xlvla_sim.expert import Expert
@@ -110,17 +111,20 @@ def pace(rig: Rig, episodes: int, *, render: bool) -> SimulationSpeed:
         began.clear()
         with suppress(XlvlaError):  # an arm cannot follow: what was played until then counts
             demonstrate(world, expert, seed, watch=lambda _: began.append(time.perf_counter()))
-        playing_s += time.perf_counter() - began[0] if began else 0.0
+        # Planning comes before the first frame and does not count as playing.
+        if began:
+            playing_s += time.perf_counter() - began[0]
         simulated_s += world.time_s
+    spent_s = time.perf_counter() - begin
     world.close()
     return SimulationSpeed(
-        simulated_s / max(playing_s, 1e-9), 60 * episodes / (time.perf_counter() - begin)
+        times_real=simulated_s / max(playing_s, 1e-9), per_minute=60 * episodes / spent_s
     )
 
 
 def memory(rig: Rig, resets: int) -> tuple[float, float]:
-    """Seconds per reset, and MiB by which this process grows over so many resets, each looked at
-    and played a little.
+    """Seconds per reset, and MiB by which this process grows over some resets, each rendered and
+    played a little.
     """
     from xlvla_sim.world import World
 
@@ -147,7 +151,7 @@ def _reset(world: World, seeds: range) -> float:
 
 
 def _resident_mib() -> float:
-    """What this process occupies of the machine's memory."""
+    """Memory that this process occupies."""
     import os
 
     pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xlvla import rig_file
+from xlvla_cli.options import FiguresOut, OwnDomain, listed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,36 +35,31 @@ def teleop(
     seconds: Annotated[
         float, typer.Option(min=2.0, help="Duration of the measurement per source.")
     ] = 20.0,
-    out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-    domain: Annotated[
-        int | None, typer.Option(min=0, max=101, help="ROS domain; by default one of its own.")
-    ] = None,
+    out: FiguresOut = None,
+    domain: OwnDomain = None,
 ) -> None:
     """Measure teleoperation: rate, latency from sample to command, processor time; the robot's
     devices are emulated.
     """
-    import json
-
     from xlvla.errors import unknown
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
+    from xlvla_cli.bench.figures import save
 
-    names = [name.strip() for name in sources.split(",")]
+    names = listed(sources)
     for name in names:
         if name not in SOURCES:
             raise unknown("source to measure", name, SOURCES)
+    if domain is None:
+        domain = own_domain()
     figures: dict[str, Any] = {}
     with Screen() as screen, interruptible():
         for name in names:
             screen.now(f"measuring {name}")
             rig = _alone(name, fingers, {"left": left_hand, "right": right_hand})
-            figures[name] = _measured(
-                rig, name, seconds, own_domain() if domain is None else domain
-            )
+            figures[name] = _measured(rig, name, seconds, domain)
         screen.console.print(_table(figures))
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(figures, indent=2) + "\n")
+    save(out, figures)
 
 
 def _alone(source: str, fingers: str, hands: Any) -> Rig:
@@ -86,16 +81,17 @@ def _measured(rig: Rig, source: str, seconds: float, domain: int) -> dict[str, A
     from xlvla_cli.ros.measure import spread
     from xlvla_drivers.emulators.person import hand
 
-    with _headset(source), TeleopTrial(rig, domain, hand if source == "topics" else None) as trial:
-        taken = trial.measure(seconds)
-        bare = trial.baseline.round_trip_ms
+    moves = hand if source == "topics" else None
+    with _headset(source), TeleopTrial(rig, domain, moves) as trial:
+        times = trial.measure(seconds)
+        bare_ms = trial.baseline.round_trip_ms
     return {
-        "rate_hz": taken.rate_hz,
-        "sample_to_chunk_ms": spread(taken.to_chunk_ms),
-        "sample_to_command_ms": spread(taken.to_command_ms),
-        "share_of_a_core": taken.share,
-        "disengaged": taken.disengaged,
-        "bare_round_trip_ms": spread(bare),
+        "rate_hz": times.rate_hz,
+        "sample_to_chunk_ms": spread(times.to_chunk_ms),
+        "sample_to_command_ms": spread(times.to_command_ms),
+        "share_of_a_core": times.share,
+        "disengaged": times.disengaged,
+        "bare_round_trip_ms": spread(bare_ms),
         "load_average": os.getloadavg()[0],
     }
 
@@ -124,6 +120,8 @@ def _headset(source: str) -> Iterator[None]:
 def _table(figures: dict[str, Any]) -> Table:
     from rich.table import Table
 
+    from xlvla_cli.bench.figures import spread_cells
+
     table = Table(
         "source",
         "samples/s",
@@ -136,31 +134,24 @@ def _table(figures: dict[str, Any]) -> Table:
         "motion",
         "disengaged",
     )
-    for name, found in figures.items():
-        spreads = (
-            ("sample_to_chunk_ms", ("p50", "p99")),
-            ("sample_to_command_ms", ("p50", "p99", "max")),
-        )
-        cells = [
-            f"{found[key][which]:.2f}" if found[key] else "-"
-            for key, parts in spreads
-            for which in parts
-        ]
-        share = found["share_of_a_core"]
+    for name, entry in figures.items():
+        share = entry["share_of_a_core"]
+        to_chunk = spread_cells(entry["sample_to_chunk_ms"])
+        to_command = spread_cells(entry["sample_to_command_ms"])
         table.add_row(
             name,
-            f"{found['rate_hz']:.1f}",
-            *cells,
+            f"{entry['rate_hz']:.1f}",
+            *to_chunk[:2],
+            *to_command[:3],
             f"{share['teleop']:.0%}",
             f"{share['motion']:.0%}",
-            str(found["disengaged"]),
+            str(entry["disengaged"]),
         )
     first = next(iter(figures.values()))
-    bare = (
-        f"; bare rclpy round trip p99 {first['bare_round_trip_ms']['p99']:.2f} ms"
-        if first["bare_round_trip_ms"]
-        else ""
-    )
+    bare_ms = first["bare_round_trip_ms"]
+    bare = ""
+    if bare_ms:
+        bare = f"; bare rclpy round trip p99 {bare_ms['p99']:.2f} ms"
     table.caption = (
         f"milliseconds from a sample's arrival, both sides followed{bare}; load average "
         f"{first['load_average']:.1f}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla_cli.dataclass_options import options_of
+from xlvla_cli.options import ComputeDevice, Views
 from xlvla_cli.train import Precision
 from xlvla_policy.training.recipe import Recipe
 
@@ -29,12 +30,10 @@ def register(app: typer.Typer) -> None:
 def training(
     *,
     preset: Annotated[str, typer.Option(help="Size of the model: tiny, small, pi0.")] = "small",
-    views: Annotated[int, typer.Option(min=1, max=3, help="Cameras.")] = 1,
+    views: Views = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Steps to time.")] = 5,
     precision: Precision = "",
-    device: Annotated[
-        str, typer.Option(help="cpu or cuda; cuda where there is one if not given.")
-    ] = "auto",
+    device: ComputeDevice = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 2,
     recipe: Mapping[str, Any],
 ) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xlvla_cli.options import Seed
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -36,7 +38,7 @@ def ablate(
         Path,
         typer.Option(help="Folder of the rows' files; existing rows are not trained again."),
     ] = Path("out/ablation"),
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     poses: Annotated[
         int, typer.Option(min=64, help="Poses per hand that rows are measured on.")
     ] = 512,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xlvla_cli.codec import Weights
+from xlvla_cli.options import HandSide
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     weights: Weights = None,
     against: Annotated[Path | None, typer.Option(help="Weights file to compare with.")] = None,
-    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    side: HandSide = "right",
     poses: Annotated[int, typer.Option(min=2, help="Poses per hand and kind.")] = 512,
     seed: Annotated[int, typer.Option(help="Of the poses.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder for eval.json and pairs.png.")] = None,

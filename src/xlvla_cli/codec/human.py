@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from xlvla_cli.codec import Threads, Weights
+from xlvla_cli.options import Seed, WeightsOut
 
 
 def register(app: typer.Typer) -> None:
@@ -18,13 +19,11 @@ def register(app: typer.Typer) -> None:
 
 def human(
     weights: Weights = None,
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path(
-        "out/human.safetensors"
-    ),
+    out: WeightsOut = Path("out/human.safetensors"),
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
     """Teach the operator's hand the latent: keypoints of any tracker then drive every hand. No

@@ -18,6 +18,7 @@ from xlvla import rig_file
 from xlvla.errors import XlvlaError, unknown
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Part, Side
 from xlvla_cli.codec import Weights
+from xlvla_cli.options import Hands, SimulatedRig, Tasks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,12 +69,8 @@ class Score:
 
 
 def replay(
-    tasks: Annotated[
-        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
-    ] = "PC",
-    hands: Annotated[
-        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
-    ] = "paper",
+    tasks: Tasks = "PC",
+    hands: Hands = "paper",
     episodes: Annotated[int, typer.Option(min=1, help="Demonstrations per task and source.")] = 3,
     ways: Annotated[
         str,
@@ -81,7 +78,7 @@ def replay(
             help="Retargeting methods: codec, supervised (LAD-style), dex (dex-retargeting)."
         ),
     ] = ",".join(WAYS),
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    rig: SimulatedRig = "bimanual",
     weights: Weights = None,
     cache: Annotated[
         Path, typer.Option(help="Folder for the supervised codec, which is trained once.")

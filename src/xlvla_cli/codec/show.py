@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xlvla_cli.codec import Weights
+from xlvla_cli.options import HandSide
 
 if TYPE_CHECKING:
     from xlvla.codec import Codec
@@ -25,7 +26,7 @@ def show(
         typer.Option(help="Film a path through the latent instead: mp4 or GIF to write."),
     ] = None,
     weights: Weights = None,
-    side: Annotated[str, typer.Option(help="right or left.")] = "right",
+    side: HandSide = "right",
     source: Annotated[str, typer.Option(help="Hand whose poses are encoded.")] = "inspire",
     human: Annotated[
         bool, typer.Option("--human", help="Encode poses of an operator's hand instead.")

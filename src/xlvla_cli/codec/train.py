@@ -11,6 +11,7 @@ import typer
 
 from xlvla import paper
 from xlvla_cli.codec import Threads, Weights
+from xlvla_cli.options import Seed, WeightsOut
 
 
 def register(app: typer.Typer) -> None:
@@ -25,16 +26,14 @@ def train_command(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the right hands; the recipe's if not given.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path(
-        "out/codec.safetensors"
-    ),
+    out: WeightsOut = Path("out/codec.safetensors"),
     resume: Annotated[
         bool, typer.Option(help="Resume from the checkpoint next to OUT, if there is one.")
     ] = False,
     hands: Annotated[
         str, typer.Option(help="Hands, comma-separated, or all; the paper's four if not given.")
     ] = ",".join(paper.HANDS),
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
     """Train encoders and decoders of hands that shape a latent together, on random poses, then
@@ -67,7 +66,7 @@ def add_command(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps; some three minutes if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = 0,
     threads: Threads = 1,
 ) -> None:
     """Train encoder and decoder of one new hand for the existing latent; other hands, and policies
@@ -106,9 +105,7 @@ def convert_command(
     file: Annotated[
         Path, typer.Argument(help="Checkpoint of the paper's released code (DexLatent), *.pt.")
     ],
-    out: Annotated[Path, typer.Option(help="Weights file to write.")] = Path(
-        "out/released.safetensors"
-    ),
+    out: WeightsOut = Path("out/released.safetensors"),
 ) -> None:
     """Import a codec trained with the paper's released code, and print its metrics."""
     from xlvla_cli.codec.eval import measured

@@ -12,6 +12,7 @@ import typer
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla_cli.data import Folders
+from xlvla_cli.tables import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -39,22 +40,21 @@ def check(
     from xlvla.screen import console
     from xlvla_data import store
 
-    found = [(folder, store.roots(folder)) for folder in datasets]
-    for folder, roots in found:
-        if not roots:
+    roots: list[Path] = []
+    for folder in datasets:
+        inside = store.roots(folder)
+        if not inside:
             raise XlvlaError(f"no data set in {folder}")
-    wrong = 0
+        roots += inside
+    issues = 0
     with Progress(transient=True, disable=not sys.stdout.isatty(), console=console()) as progress:
-        for root in (root for _, roots in found for root in roots):
+        for root in roots:
             for line in _of(root, quick, progress):
-                wrong += 1
+                issues += 1
                 progress.console.print(plain(line), soft_wrap=True)
-    sets = sum(len(roots) for _, roots in found)
-    print(
-        f"{sets} data set{'s' * (sets > 1)}: "
-        f"{f'{wrong} issue' + 's' * (wrong > 1) if wrong else 'nothing is wrong'}"
-    )
-    raise typer.Exit(1 if wrong else 0)
+    verdict = counted(issues, "issue") if issues else "nothing is wrong"
+    print(f"{counted(len(roots), 'data set')}: {verdict}")
+    raise typer.Exit(1 if issues else 0)
 
 
 def _of(root: Path, quick: bool, progress: Progress) -> Iterator[str]:
@@ -68,7 +68,10 @@ def _of(root: Path, quick: bool, progress: Progress) -> Iterator[str]:
     except XlvlaError as error:
         yield str(error)
         return
-    yield from (f"{root.name}: {line}" for line in inspection.before())
+    for line in inspection.before():
+        yield f"{root.name}: {line}"
     for row in progress.track(episodes, description=escape(plain(root.name))):
-        yield from (f"{root.name}/{row.index}: {line}" for line in inspection.of(row))
-    yield from (f"{root.name}: {line}" for line in inspection.after())
+        for line in inspection.of(row):
+            yield f"{root.name}/{row.index}: {line}"
+    for line in inspection.after():
+        yield f"{root.name}: {line}"

@@ -13,6 +13,7 @@ import typer
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
+from xlvla_cli.options import CodecWeights, listed
 
 if TYPE_CHECKING:
     from xlvla.codec import Codec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from xlvla_data.store import Store
 
 ENDING = 1 << 16
-"""So many bytes of the end of a recording's file tell it from any other."""
+"""Bytes of the end of a recording's file, which tell it from any other."""
 
 
 def register(app: typer.Typer) -> None:
@@ -53,10 +54,7 @@ def convert(
     without: Annotated[
         str, typer.Option(help="Features to leave out: operator, observation.tactile, ...")
     ] = "",
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Weights of the codec of the latents; the shipped ones if not given."),
-    ] = None,
+    weights: CodecWeights = None,
 ) -> None:
     """Convert recordings into LeRobot data sets and read every frame back; an interrupted run goes
     on where it was.
@@ -69,12 +67,13 @@ def convert(
     from xlvla_data import store
 
     limits = ages(max_age)
-    words = tuple(word.strip() for word in without.split(",") if word.strip())
+    left_out = tuple(listed(without))
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
         report = ConversionReport()
-        work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, words)
-        _all(list(dict.fromkeys(_found(recordings))), there, red, work, report)
+        work = Work(store.Store(to, checked=True), Codec.load(weights), limits, rate, left_out)
+        folders = list(dict.fromkeys(_found(recordings)))
+        _all(folders, there, red, work, report)
     _say(report, to)
     raise typer.Exit(1 if report.refused else 0)
 
@@ -108,9 +107,8 @@ class Work:
         from xlvla_data.convert import resampled
         from xlvla_data.recorded import take
 
-        episode, findings = resampled(
-            take(Bag(folder), self.rate_hz, self.without), self.codec, self.limits
-        )
+        recorded = take(Bag(folder), self.rate_hz, self.without)
+        episode, findings = resampled(recorded, self.codec, self.limits)
         episode = replace(episode, info=replace(episode.info, source=source))
         return self.store.add(episode), episode.frames / self.rate_hz, findings
 
@@ -148,57 +146,35 @@ def _found(folders: Sequence[Path]) -> Iterator[Path]:
 
     for folder in folders:
         for attempt in repair_all(folder):
-            became = (
-                "its recorder was killed; repaired"
-                if attempt.repaired
-                else "its recorder was killed"
-            )
-            print(
-                plain(
-                    f"{attempt.folder.parent.name}/{attempt.folder.name}: {became}: {attempt.line}"
-                )
-            )
-        found = bags(folder)
-        if not found:
+            became = "its recorder was killed"
+            if attempt.repaired:
+                became += "; repaired"
+            name = f"{attempt.folder.parent.name}/{attempt.folder.name}"
+            print(plain(f"{name}: {became}: {attempt.line}"))
+        episodes = bags(folder)
+        if not episodes:
             raise XlvlaError(
                 f"no recorded episodes in {folder}: a session holds folders with an episode.json"
             )
-        yield from found
+        yield from episodes
 
 
 def _all(
     folders: Sequence[Path], there: dict[str, str], red: bool, work: Work, report: ConversionReport
 ) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import TextColumn
 
     from xlvla.screen import console
+    from xlvla_cli.progress import progress_bar
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, TextColumn("{task.fields[pace]}"), console=console()) as progress:
-        bar = progress.add_task("episodes", total=len(folders), pace="")
+    with progress_bar(console(), TextColumn("{task.fields[speed]}")) as progress:
+        bar = progress.add_task("episodes", total=len(folders), speed="")
         for folder in folders:
+            name = f"{folder.parent.name}/{folder.name}"
             for line in _one(folder, there, red, work, report):
-                progress.console.print(
-                    plain(f"{folder.parent.name}/{folder.name}: {line}"), soft_wrap=True
-                )
-            progress.update(
-                bar,
-                advance=1,
-                pace=f"{report.recorded_s / max(report.spent_s, 1e-9):.1f} x real time",
-            )
+                progress.console.print(plain(f"{name}: {line}"), soft_wrap=True)
+            times_real = report.recorded_s / max(report.spent_s, 1e-9)
+            progress.update(bar, advance=1, speed=f"{times_real:.1f} x real time")
 
 
 def _one(
@@ -254,28 +230,24 @@ def _fingerprint(folder: Path) -> str:
     """
     import hashlib
 
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(folder.glob("*.mcap*")):
         size = path.stat().st_size
         with path.open("rb") as file:
             file.seek(max(0, size - ENDING))
-            found.update(f"{path.name} {size}".encode() + file.read())
-    return found.hexdigest()[:12]
+            digest.update(f"{path.name} {size}".encode() + file.read())
+    return digest.hexdigest()[:12]
 
 
 def _say(report: ConversionReport, to: Path) -> None:
-    words = {
-        "converted": report.converted,
-        "there before": report.there,
-        "left out": report.left_out,
-        "refused": report.refused,
-    }
-    print(
-        ", ".join(
-            f"{count} {word}" for word, count in words.items() if count or word == "converted"
-        )
-        + f": {to}"
-    )
+    counts = [f"{report.converted} converted"]
+    if report.there:
+        counts.append(f"{report.there} there before")
+    if report.left_out:
+        counts.append(f"{report.left_out} left out")
+    if report.refused:
+        counts.append(f"{report.refused} refused")
+    print(f"{', '.join(counts)}: {to}")
     if report.converted:
         recorded = report.recorded_s / 60
         spent = report.spent_s / 60

@@ -52,14 +52,12 @@ def carry_out(moves: Sequence[Move], targets: Sequence[Path], sources: Sequence[
     from xlvla.run import interruptible
     from xlvla_data import rearrange
 
-    if clash := [
-        target
-        for target in targets
-        if any(target.resolve() == source.resolve() for source in sources)
-    ]:
-        raise XlvlaError(
-            f"--to {clash[0]}: it is one of the data sets that are read; choose another folder"
-        )
+    read = {source.resolve() for source in sources}
+    for target in targets:
+        if target.resolve() in read:
+            raise XlvlaError(
+                f"--to {target}: it is one of the data sets that are read; choose another folder"
+            )
     put = Counter[Path]()
     there = 0
     with interruptible():

@@ -63,7 +63,8 @@ def repair(bags: Bags) -> None:
     """
     from xlvla_data.recorder.repair import repair
 
-    repaired = failed = 0
+    repaired = 0
+    failed = 0
     for folder in _found(bags):
         try:
             done = repair(folder)
@@ -74,18 +75,22 @@ def repair(bags: Bags) -> None:
         if done:
             repaired += 1
             typer.echo(plain(f"{folder}: {done}"))
-    counts = {"repaired": repaired, "could not be repaired": failed}
-    typer.echo(
-        ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-        or "nothing to repair"
-    )
+    counts: list[str] = []
+    if repaired:
+        counts.append(f"{repaired} repaired")
+    if failed:
+        counts.append(f"{failed} could not be repaired")
+    typer.echo(", ".join(counts) or "nothing to repair")
     raise typer.Exit(1 if failed else 0)
 
 
 def _found(folders: Sequence[Path]) -> list[Path]:
     from xlvla_data.bag.reader import bags
 
-    found = [bag for folder in folders for bag in bags(folder)]
-    if not found:
+    episodes: list[Path] = []
+    for folder in folders:
+        episodes += bags(folder)
+    if not episodes:
         raise XlvlaError(f"no recorded episode in {', '.join(map(str, folders))}")
-    return list(dict.fromkeys(found))
+    # A folder may be named twice, or lie in another one.
+    return list(dict.fromkeys(episodes))

@@ -40,11 +40,10 @@ def split(
     if bool(holdout) == (share is not None):
         raise XlvlaError("split by --holdout HAND:TASK,... or by --share 0.1: one of the two")
     episodes = selection.find(datasets, selection.parse(hands, tasks, verdict, success))
-    moves = (
-        rearrange.hold_out(episodes, to, pairs.parse(holdout))
-        if share is None
-        else rearrange.share(episodes, to, share, seed)
-    )
+    if share is None:
+        moves = rearrange.hold_out(episodes, to, pairs.parse(holdout))
+    else:
+        moves = rearrange.share(episodes, to, share, seed)
     folders = {move.folder for move in moves}
     if len(folders) < 2:
         raise XlvlaError(

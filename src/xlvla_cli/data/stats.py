@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xlvla_data.summary import Group
 
 LIGHTS = ("green", "yellow", "red")
+QUANTILES = ("min", "q01", "q50", "q99", "max")
 
 
 def register(app: typer.Typer) -> None:
@@ -62,14 +63,22 @@ def _counts(episodes: Sequence[Stored]) -> Table:
     )
     for column in rows.columns[2:]:
         column.justify = "right"
-    found = groups(episodes)
-    for group in found:
-        rows.add_row(group.task or "-", group.hands, str(len(group.durations_s)), *_figures(group))
-    if len(found) > 1:
+    by_task = groups(episodes)
+    for group in by_task:
+        count = len(group.durations_s)
+        rows.add_row(group.task or "-", group.hands, str(count), *_figures(group))
+    if len(by_task) > 1:
         rows.add_section()
-        minutes = sum(sum(group.durations_s) for group in found) / 60
-        won, judged = (sum(_won(group)[index] for group in found) for index in (0, 1))
-        verdicts = sum((Counter(group.verdicts) for group in found), Counter[str]())
+        minutes = 0.0
+        won = 0
+        judged = 0
+        verdicts = Counter[str]()
+        for group in by_task:
+            minutes += sum(group.durations_s) / 60
+            group_won, group_judged = _won(group)
+            won += group_won
+            judged += group_judged
+            verdicts.update(group.verdicts)
         rows.add_row(
             "all",
             "",
@@ -84,8 +93,11 @@ def _counts(episodes: Sequence[Stored]) -> Table:
 
 
 def _figures(group: Group) -> list[str]:
-    lengths, (won, judged) = sorted(group.durations_s), _won(group)
-    spread = f"{lengths[0]:.1f} - {lengths[-1]:.1f}" if len(lengths) > 1 else f"{lengths[0]:.1f}"
+    lengths = sorted(group.durations_s)
+    won, judged = _won(group)
+    spread = f"{lengths[0]:.1f}"
+    if len(lengths) > 1:
+        spread += f" - {lengths[-1]:.1f}"
     return [
         f"{sum(lengths) / 60:.1f}",
         spread,
@@ -97,10 +109,8 @@ def _figures(group: Group) -> list[str]:
 
 def _lights(verdicts: Mapping[str, int]) -> str:
     """`5 green, 1 red`."""
-    return (
-        ", ".join(f"{count} {light}" for light in LIGHTS if (count := verdicts.get(light, 0)))
-        or "-"
-    )
+    counts = [f"{verdicts[light]} {light}" for light in LIGHTS if verdicts.get(light)]
+    return ", ".join(counts) or "-"
 
 
 def _won(group: Group) -> tuple[int, int]:
@@ -118,17 +128,19 @@ def _features(episodes: Sequence[Stored]) -> Table:
     )
     for column in rows.columns[2:]:
         column.justify = "right"
-    for key, feature, hands, found in features(episodes):
-        shape = (
-            "x".join(map(str, feature.shape)) if feature.dtype == "video" else str(feature.shape[0])
+    for key, feature, hands, statistics in features(episodes):
+        shape = str(feature.shape[0])
+        if feature.dtype == "video":
+            shape = "x".join(map(str, feature.shape))
+        rows.add_row(
+            key,
+            ", ".join(hands),
+            shape,
+            f"{statistics['min'].min():.4g}",
+            f"{statistics['max'].max():.4g}",
+            f"{statistics['mean'].mean():.4g}",
+            f"{statistics['std'].mean():.4g}",
         )
-        figures = (
-            found["min"].min(),
-            found["max"].max(),
-            found["mean"].mean(),
-            found["std"].mean(),
-        )
-        rows.add_row(key, ", ".join(hands), shape, *(f"{value:.4g}" for value in figures))
     rows.caption = (
         "joints in rad, keypoints in m, pictures in 0..1; mean and deviation are over a feature's "
         "numbers"
@@ -156,16 +168,21 @@ def _joints(episodes: Sequence[Stored]) -> Table:
     )
     for column in rows.columns[1:]:
         column.justify = "right"
-    known = {
-        name: limit
-        for each in episodes
-        for name, limit in ranges(each.hands, each.data.info.own.get("joints", {})).items()
-    }
-    for key, feature, _, found in features(episodes):
-        for index, name in enumerate(feature.names or ()) if key == layout.ACTION else ():
-            values = [found[word][index] for word in ("min", "q01", "q50", "q99", "max")]
-            limit = known.get(name)
-            ends = [f"{limit.lower:.2f}", f"{limit.upper:.2f}"] if limit else ["-", "-"]
-            used = f"{(values[4] - values[0]) / (limit.upper - limit.lower):.0%}" if limit else "-"
-            rows.add_row(name, ends[0], *(f"{value:.2f}" for value in values), ends[1], used)
+    limits: dict[str, Any] = {}
+    for episode in episodes:
+        limits |= ranges(episode.hands, episode.data.info.own.get("joints", {}))
+    for key, feature, _, statistics in features(episodes):
+        if key != layout.ACTION:
+            continue
+        for index, name in enumerate(feature.names or ()):
+            values = [statistics[quantile][index] for quantile in QUANTILES]
+            lower = "-"
+            upper = "-"
+            used = "-"
+            limit = limits.get(name)
+            if limit:
+                lower = f"{limit.lower:.2f}"
+                upper = f"{limit.upper:.2f}"
+                used = f"{(values[-1] - values[0]) / (limit.upper - limit.lower):.0%}"
+            rows.add_row(name, lower, *(f"{value:.2f}" for value in values), upper, used)
     return rows

@@ -1,5 +1,5 @@
-"""What runs trials: this process, processes of this machine, a Ray cluster, or the real graph. All
-yield results as they come.
+"""Where trials are played: in this process, processes of this machine, a Ray cluster, or on the
+ROS graph. All yield results as they come.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from xlvla_cli.eval.trial import Outcome, Result, Trial
 
 if TYPE_CHECKING:
     from xlvla.screen import Screen
+    from xlvla_cli.ros.session import Session
 
 Played: TypeAlias = Iterator[tuple[Trial, Result]]
 Engine: TypeAlias = Callable[[Sequence[Trial], int], Played]
@@ -29,7 +30,8 @@ def engine(name: str) -> Engine:
 def local(trials: Sequence[Trial], workers: int) -> Played:
     """In this process, or in several of this machine."""
     if workers == 1:
-        yield from ((trial, play(trial)) for trial in trials)
+        for trial in trials:
+            yield trial, play(trial)
         return
     from xlvla_cli.workers import finished, pool
 
@@ -52,20 +54,18 @@ def ray(trials: Sequence[Trial], workers: int) -> Played:
     import os
 
     if not ray.is_initialized():
-        mine = (
-            {}
-            if os.environ.get("RAY_ADDRESS")
-            else {"num_cpus": workers, "include_dashboard": False}
-        )
-        ray.init(log_to_driver=False, **mine)
-    there = ray.remote(num_cpus=1)(play)
+        if os.environ.get("RAY_ADDRESS"):
+            ray.init(log_to_driver=False)
+        else:
+            ray.init(log_to_driver=False, num_cpus=workers, include_dashboard=False)
+    remote_play = ray.remote(num_cpus=1)(play)
     waiting = list(reversed(trials))
     running = dict[Any, Trial]()
     try:
         while waiting or running:
             while waiting and len(running) < 2 * workers:
                 trial = waiting.pop()
-                running[there.remote(trial)] = trial
+                running[remote_play.remote(trial)] = trial
             for done in ray.wait(list(running))[0]:
                 try:
                     yield running.pop(done), ray.get(done)
@@ -81,7 +81,7 @@ def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
     """On the real graph, a rig after the other, as fast as its simulation's clock runs; episodes
     count up from the first seed.
     """
-    from xlvla_cli.ros.session import EpisodeResult, Session
+    from xlvla_cli.ros.session import Session
     from xlvla_cli.run import ready_or_raise
 
     if trials:
@@ -92,26 +92,28 @@ def through_ros(trials: Sequence[Trial], screen: Screen, domain: int) -> Played:
             rig, domain=domain, listener=screen.on_output, progress=screen.waiting
         ) as session:
             for trial in run:
-                ended = next(
-                    status for status in session.episode() if isinstance(status, EpisodeResult)
+                yield trial, Result(_outcome(session, trial))
+
+
+def _outcome(session: Session, trial: Trial) -> Outcome:
+    from xlvla_cli.ros.session import EpisodeResult
+
+    for status in session.episode():
+        if isinstance(status, EpisodeResult):
+            if status.seed != trial.seed:
+                raise XlvlaError(
+                    f"the simulation played seed {status.seed} instead of {trial.seed}"
                 )
-                if ended.seed != trial.seed:
-                    raise XlvlaError(
-                        f"the simulation played seed {ended.seed}, asked was {trial.seed}"
-                    )
-                yield (
-                    trial,
-                    Result(
-                        Outcome(ended.success, ended.stage, round(ended.duration_s, 2), ended.text)
-                    ),
-                )
+            time_s = round(status.duration_s, 2)
+            return Outcome(status.success, status.stage, time_s, status.text)
+    raise AssertionError("an episode ends with its result")
 
 
 def consecutive(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
     """Runs of trials of one rig whose seeds count up by one."""
     run: list[Trial] = []
     for trial in trials:
-        if run and (trial.mark != run[-1].mark or trial.seed != run[-1].seed + 1):
+        if run and (trial.mark, trial.seed) != (run[-1].mark, run[-1].seed + 1):
             yield run
             run = []
         run.append(trial)

@@ -54,9 +54,14 @@ class EpisodeRunner:
         self.delay = round(delay_s / self.period_s)
         self.policy: Policy = policy or load_policy(rig, threads)
         self.world: World = World(rig)
-        self.names: dict[Side, list[str]] = {
-            side: [n for part in PARTS for n in rig.joint_names(side, part)] for side in rig.sides
-        }
+        self.names: dict[Side, list[str]] = {}
+        for side in rig.sides:
+            self.names[side] = [*rig.joint_names(side, "arm"), *rig.joint_names(side, "hand")]
+        self.frame_ticks = round(1 / CHUNK_HZ / self.period_s)
+        self.commanded: dict[Side, list[np.ndarray]] = {}
+        self.sent = list[tuple[float, Chunk]]()
+        self.seen = list[np.ndarray]()
+        self._troubles = list[str]()
 
     def trial(self, seed: int, *, settle: bool = False) -> Outcome:
         """Plays one episode to its end; the same seed has the same outcome, whatever was played
@@ -66,44 +71,44 @@ class EpisodeRunner:
 
         self.world.reset(seed)
         motion = RigMotion(self.rig)
-        self.commanded: dict[Side, list[np.ndarray]] = {
-            side: [self._measured(side)] for side in self.rig.sides
-        }
-        self.sent = list[tuple[float, Chunk]]()
-        self.seen = list[np.ndarray]()
-        self._troubles = list[str]()
+        self.commanded = {side: [self._measured(side)] for side in self.rig.sides}
+        self.sent = []
+        self.seen = []
+        self._troubles = []
+        # The tick at which the newest chunk takes effect, and that chunk.
         waiting: tuple[int, Chunk] | None = None
         outcome = None
         tick = 0
         last = math.inf
-        every = round(1 / CHUNK_HZ / self.period_s)
         while tick < last:
             now_s = tick * self.period_s
-            if tick % self.replan == 0 and (chunk := self._decide(now_s)):
-                waiting = tick + self.delay, chunk
+            if tick % self.replan == 0:
+                decided = self._decide(now_s)
+                if decided is not None:
+                    waiting = tick + self.delay, decided
             if waiting and tick >= waiting[0]:
-                self._offer(motion, waiting[1], now_s)
-                self.sent = [*self.sent, (now_s, waiting[1])]
+                chunk = waiting[1]
+                self._offer(motion, chunk, now_s)
+                self.sent.append((now_s, chunk))
                 waiting = None
             self._command(motion, now_s)
             self.world.step(self.period_s)
-            if tick % every == 0:
+            if tick % self.frame_ticks == 0:
                 self.seen.append(self.world.data.qpos.copy())
             tick += 1
             if outcome is None and self.world.status().done:
                 outcome = self._outcome()
-                last = tick + (round(SETTLE_S / self.period_s) if settle else 0)
+                settle_s = SETTLE_S if settle else 0.0
+                last = tick + round(settle_s / self.period_s)
         assert outcome is not None
         return outcome
 
     def _outcome(self) -> Outcome:
         status = self.world.status()
-        troubles = (
-            f"; {len(self._troubles)} times no chunk: {self._troubles[0]}" if self._troubles else ""
-        )
-        return Outcome(
-            status.success, status.stage, round(self.world.time_s, 2), status.text + troubles
-        )
+        text = status.text
+        if self._troubles:
+            text += f"; {len(self._troubles)} times no chunk: {self._troubles[0]}"
+        return Outcome(status.success, status.stage, round(self.world.time_s, 2), text)
 
     def _decide(self, now_s: float) -> Chunk | None:
         """The next chunk; None where the policy has none, as on the robot, which then plays on what
@@ -120,22 +125,22 @@ class EpisodeRunner:
         executed: dict[Side, dict[Part, np.ndarray]] = {
             side: self._executed(side, rows) for side, rows in self.commanded.items()
         }
-        previous = tuple(chunk for _, chunk in self.sent)
         return Observation(
             round(now_s * SECOND),
             images,
             self.instruction,
             executed,
-            previous,
+            tuple(chunk for _, chunk in self.sent),
             self.delay * self.period_s,
         )
 
     def _executed(self, side: Side, rows: list[np.ndarray]) -> dict[Part, np.ndarray]:
         """The commands of the last frames up to now, as many and as often as the policy has."""
-        every = 1 / self.policy.rate_hz / self.period_s
+        frame_ticks = 1 / self.policy.rate_hz / self.period_s
         newest = len(rows) - 1
-        frames = reversed(range(self.policy.frames))
-        values = np.stack([rows[max(0, newest - round(every * back))] for back in frames])
+        backwards = reversed(range(self.policy.frames))
+        numbers = [max(0, newest - round(frame_ticks * back)) for back in backwards]
+        values = np.stack([rows[number] for number in numbers])
         arm = len(self.rig.joint_names(side, "arm"))
         return {"arm": values[:, :arm], "hand": values[:, arm:]}
 
@@ -143,31 +148,28 @@ class EpisodeRunner:
         from xlvla_drivers.motion.chunk import Refused
 
         for side, player in motion.players.items():
-            points = np.concatenate([chunk.positions[side][part] for part in PARTS], 1)
-            began = self.commanded[side][0]
+            start = self.commanded[side][0]
             try:
                 player.offer(
-                    points,
+                    _points(chunk, side),
                     self.names[side],
                     chunk.stamp_ns / SECOND,
                     chunk.rate_hz,
                     now_s,
-                    measured=began,
+                    measured=start,
                 )
             except Refused as error:  # as on the robot
                 self._troubles.append(f"{side} chunk refused: {error}")
 
     def _command(self, motion: RigMotion, now_s: float) -> None:
-        targets = motion.step(
-            now_s, self.period_s, {side: rows[0] for side, rows in self.commanded.items()}
-        )
+        starts: dict[Side, np.ndarray] = {side: rows[0] for side, rows in self.commanded.items()}
+        targets = motion.step(now_s, self.period_s, starts)
         for side, rows in self.commanded.items():
             rows.append(targets.get(side, rows[-1]))
             named = dict(zip(self.names[side], rows[-1], strict=True))
             for part in PARTS:
-                self.world.command(
-                    side, part, {name: named[name] for name in self.rig.joint_names(side, part)}
-                )
+                names = self.rig.joint_names(side, part)
+                self.world.command(side, part, {name: named[name] for name in names})
 
     def _measured(self, side: Side) -> np.ndarray:
         return np.concatenate([self.world.joint_state(side, part)[0] for part in PARTS])
@@ -178,11 +180,11 @@ def arrivals(sent: Sequence[tuple[float, Chunk]], side: Side) -> list[Arrival]:
     from xlvla_cli.eval.roughness import Arrival
 
     return [
-        Arrival(
-            at,
-            c.stamp_ns / SECOND,
-            c.rate_hz,
-            np.concatenate([c.positions[side][part] for part in PARTS], 1),
-        )
-        for at, c in sent
+        Arrival(came_s, chunk.stamp_ns / SECOND, chunk.rate_hz, _points(chunk, side))
+        for came_s, chunk in sent
     ]
+
+
+def _points(chunk: Chunk, side: Side) -> np.ndarray:
+    """A chunk's positions [T, N] rad of a side, those of the arm first."""
+    return np.concatenate([chunk.positions[side][part] for part in PARTS], 1)

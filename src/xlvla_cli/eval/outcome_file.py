@@ -15,38 +15,42 @@ FILE = "trials.jsonl"
 
 
 class OutcomeFile:
-    """The outcomes that a folder knows, by the keys of their trials."""
+    """The outcomes in a folder, by the keys of their trials."""
 
     def __init__(self, folder: Path, *, fresh: bool = False):
         self._path = folder / FILE
         folder.mkdir(parents=True, exist_ok=True)
         if fresh:
             self._path.unlink(missing_ok=True)
-        self.outcomes: dict[str, Outcome] = dict(_read(line) for line in self._lines())
+        self.outcomes: dict[str, Outcome] = {}
+        for line in self._lines():
+            self.outcomes[line["key"]] = _outcome(line)
 
     def enter(self, trial: Trial, outcome: Outcome) -> None:
         """Keeps an outcome; it is on disk when this returns."""
         self.outcomes[trial.key] = outcome
-        about = {
+        line = {
             "key": trial.key,
             "actor": trial.actor,
             "task": trial.task,
             "hands": "+".join(trial.hands),
             "seed": trial.seed,
+            **asdict(outcome),
         }
         with self._path.open("a") as file:
-            file.write(json.dumps(about | asdict(outcome)) + "\n")
+            file.write(json.dumps(line) + "\n")
 
     def _lines(self) -> list[dict[str, Any]]:
-        """What was written whole; a line that was cut off is forgotten, in the file, too."""
+        """The complete lines; one that was cut off is removed, from the file, too."""
         if not self._path.is_file():
             return []
         content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            self._path.write_bytes(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        complete = content[: content.rfind(b"\n") + 1]
+        if len(complete) < len(content):
+            self._path.write_bytes(complete)
+        return [json.loads(line) for line in complete.splitlines()]
 
 
-def _read(line: dict[str, Any]) -> tuple[str, Outcome]:
-    return line["key"], Outcome(**{field.name: line[field.name] for field in fields(Outcome)})
+def _outcome(line: dict[str, Any]) -> Outcome:
+    values = {field.name: line[field.name] for field in fields(Outcome)}
+    return Outcome(**values)

@@ -29,11 +29,13 @@ FILM_SIZE = (640, 480)
 
 def play(trial: Trial) -> Result:
     """One trial from its start to its end."""
-    return _play_expert(trial) if trial.actor == "expert" else _play_policy(trial)
+    if trial.actor == "expert":
+        return _play_expert(trial)
+    return _play_policy(trial)
 
 
 def _play_policy(trial: Trial) -> Result:
-    runner = _kept("stage", trial.rig, lambda: _runner(trial), trial.delay_s, trial.threads)
+    runner = _kept("runner", trial.rig, lambda: _runner(trial), trial.delay_s, trial.threads)
     outcome = runner.trial(trial.seed, settle=trial.film != "none")
     return Result(outcome, _film(trial, outcome, runner.world, runner.seen))
 
@@ -74,11 +76,13 @@ def _kept(kind: str, rig: Any, make: Callable[[], Made], *more: Any) -> Made:
 
 def _drop(kind: str) -> None:
     """Frees what is kept before another is made, so that there never are two."""
-    _, made = _last.pop(kind, ("", None))
-    worlds = (
-        [made.world] if kind == "stage" and made else made[:1] if kind == "expert" and made else []
-    )
-    for world in worlds:
+    if kind not in _last:
+        return
+    _, kept = _last.pop(kind)
+    if kind == "runner":
+        kept.world.close()
+    elif kind == "expert":
+        world, _ = kept
         world.close()
 
 
@@ -86,9 +90,11 @@ def _runner(trial: Trial) -> EpisodeRunner:
     from xlvla_cli.eval.episode_runner import EpisodeRunner, load_policy
 
     assert trial.rig.policy is not None
-    anywhere = replace(trial.rig, sim=None, policy=replace(trial.rig.policy, instruction="Wait."))
+    # A policy does not depend on world and task, so it is kept for all of them.
+    without_task = replace(trial.rig.policy, instruction="Wait.")
+    rig = replace(trial.rig, sim=None, policy=without_task)
     policy: Policy = _kept(
-        "policy", anywhere, lambda: load_policy(trial.rig, trial.threads), trial.threads
+        "policy", rig, lambda: load_policy(trial.rig, trial.threads), trial.threads
     )
     return EpisodeRunner(trial.rig, trial.delay_s, trial.threads, policy)
 
@@ -111,9 +117,8 @@ def _film(trial: Trial, outcome: Outcome, world: World, seen: Sequence[np.ndarra
 
     from xlvla.film import Film
 
-    caption = (
-        f"{' and '.join(trial.hands)}: {world.task.sentence} Seed {trial.seed}, {outcome.text}"
-    )
+    hands = " and ".join(trial.hands)
+    caption = f"{hands}: {world.task.sentence} Seed {trial.seed}, {outcome.text}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         with Film(path, CHUNK_HZ) as film:

@@ -11,7 +11,7 @@ from xlvla_drivers.motion.chunk import Trajectory
 from xlvla_drivers.motion.player import Player
 
 AFTER_S = 0.1
-"""What belongs to a boundary: so long after a chunk began to be played."""
+"""What belongs to a boundary: this long after a chunk began to be played."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Roughness:
 
     Args:
         at_boundaries: where one chunk follows another.
-        inside: everywhere else. Chunks are not equally rough all along, so this alone does not say
+        inside: everywhere else. Chunks are not equally rough all along, so this alone does not tell
             what switching adds.
         own: of the following chunks alone, at the instants of `at_boundaries`.
     """
@@ -46,9 +46,9 @@ class Roughness:
 
 
 def blended(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughness:
-    """Of what a player makes of chunks that come in time's order."""
+    """Of the commands that a player makes of chunks that come in time's order."""
     times = _times(player, chunks, end_s)
-    out = []
+    commands: list[np.ndarray] = []
     left = list(chunks)
     for now in times:
         while left and left[0].came_s <= now:
@@ -61,46 +61,47 @@ def blended(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughnes
                 now,
                 measured=chunk.points[0],
             )
-        out.append(player.command(now, chunks[0].points[0]))
-    return _roughness(np.array(out), times, chunks, player)
+        commands.append(player.command(now, chunks[0].points[0]))
+    return _roughness(np.array(commands), times, chunks, player)
 
 
 def naive(player: Player, chunks: Sequence[Arrival], end_s: float) -> Roughness:
     """Of the same curves when the newest is simply followed from the moment it comes."""
     times = _times(player, chunks, end_s)
     curves = [Trajectory(chunk.points, chunk.rate_hz) for chunk in chunks]
-    newest = [max(k for k, chunk in enumerate(chunks) if chunk.came_s <= now) for now in times]
     starts = [chunk.stamp_s + 1 / chunk.rate_hz for chunk in chunks]
-    out = [curves[k].at(now - starts[k]).position for k, now in zip(newest, times, strict=True)]
-    return _roughness(np.array(out), times, chunks, player)
+    commands: list[np.ndarray] = []
+    for now in times:
+        newest = max(number for number, chunk in enumerate(chunks) if chunk.came_s <= now)
+        commands.append(curves[newest].at(now - starts[newest]).position)
+    return _roughness(np.array(commands), times, chunks, player)
 
 
 def _times(player: Player, chunks: Sequence[Arrival], end_s: float) -> np.ndarray:
-    return (
-        chunks[0].came_s
-        + np.arange(round((end_s - chunks[0].came_s) * player.config.rate_hz))
-        / player.config.rate_hz
-    )
+    """The times [s] of commands, from the first chunk on."""
+    rate_hz = player.config.rate_hz
+    begin_s = chunks[0].came_s
+    ticks = np.arange(round((end_s - begin_s) * rate_hz))
+    return begin_s + ticks / rate_hz
 
 
 def _roughness(
     commands: np.ndarray, times: np.ndarray, chunks: Sequence[Arrival], player: Player
 ) -> Roughness:
     jerk = _jerk(commands, player)
-    when, settled = (
-        times[3:],
-        chunks[1].came_s - AFTER_S,
-    )  # the first chunk starts a robot from rest: that is no boundary
-    after = np.min(
-        [np.where(when >= chunk.came_s, when - chunk.came_s, np.inf) for chunk in chunks[1:]],
-        axis=0,
-    )
-    boundary = after <= AFTER_S
-    inside = ~boundary & (when > settled)
-    own = np.concatenate([_own_jerk(chunk, player) for chunk in chunks[1:]])
-    return Roughness(
-        *(float(np.sqrt(np.mean(values**2))) for values in (jerk[boundary], jerk[inside], own))
-    )
+    when = times[3:]
+    # The first chunk starts a robot from rest: that is no boundary.
+    following = chunks[1:]
+    settled_s = following[0].came_s - AFTER_S
+    since = [np.where(when >= chunk.came_s, when - chunk.came_s, np.inf) for chunk in following]
+    boundary = np.min(since, axis=0) <= AFTER_S
+    inside = ~boundary & (when > settled_s)
+    own = np.concatenate([_own_jerk(chunk, player) for chunk in following])
+    return Roughness(at_boundaries=_rms(jerk[boundary]), inside=_rms(jerk[inside]), own=_rms(own))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def _own_jerk(chunk: Arrival, player: Player) -> np.ndarray:

@@ -16,9 +16,8 @@ from xlvla_cli.eval.trial import Outcome, Trial
 HELD_OUT = "†"
 LEGEND = (
     "SR: share of trials that succeed; PSR: mean share of a task's stages reached. In brackets the "
-    "95% Wilson score interval; for PSR "
-    "with the mean in the share's place, which is rather too wide than too narrow, as nothing "
-    "within 0 and 1 varies more than yes and no."
+    "95% Wilson score interval; for PSR with the mean in the share's place, which is rather too "
+    "wide than too narrow, as nothing within 0 and 1 varies more than yes and no."
 )
 
 
@@ -30,9 +29,9 @@ def wilson(share: float, trials: int, z: float = 1.96) -> tuple[float, float]:
         return 0.0, 1.0
     spread = z * z / trials
     half = z * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    return max(0.0, (share + spread / 2 - half) / (1 + spread)), min(
-        1.0, (share + spread / 2 + half) / (1 + spread)
-    )
+    low = (share + spread / 2 - half) / (1 + spread)
+    high = (share + spread / 2 + half) / (1 + spread)
+    return max(0.0, low), min(1.0, high)
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,21 @@ def rate(outcomes: Sequence[Outcome]) -> Rate:
     """Over at least one trial."""
     count = len(outcomes)
     successes = sum(outcome.success for outcome in outcomes)
+    sr = successes / count
     psr = math.fsum(outcome.stage for outcome in outcomes) / count
     return Rate(
-        count,
-        successes,
-        successes / count,
-        wilson(successes / count, count),
-        psr,
-        wilson(psr, count),
+        trials=count,
+        successes=successes,
+        sr=sr,
+        sr_interval=wilson(sr, count),
+        psr=psr,
+        psr_interval=wilson(psr, count),
     )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One task with one pair of hands; `held_out` says that nothing of it was trained on."""
+    """One task with one pair of hands; `held_out` where nothing of it was trained on."""
 
     task: str
     hands: str
@@ -88,49 +88,51 @@ class Table:
         return list(dict.fromkeys(cell.hands for cell in self.cells))
 
     def cell(self, task: str, hands: str) -> Cell | None:
-        return next((cell for cell in self.cells if (cell.task, cell.hands) == (task, hands)), None)
+        for cell in self.cells:
+            if (cell.task, cell.hands) == (task, hands):
+                return cell
+        return None
 
     def over(self, *, hands: str | None = None, held_out: bool | None = None) -> Rate | None:
         """The rate over all trials of some cells; None where there are none."""
-        wanted = {
-            (c.task, c.hands)
-            for c in self.cells
-            if hands in (None, c.hands) and held_out in (None, c.held_out)
-        }
-        outcomes = [
-            outcome
-            for trial, outcome in self.outcomes
-            if (trial.task, "+".join(trial.hands)) in wanted
-        ]
+        wanted = set[tuple[str, str]]()
+        for cell in self.cells:
+            if hands in (None, cell.hands) and held_out in (None, cell.held_out):
+                wanted.add((cell.task, cell.hands))
+        outcomes: list[Outcome] = []
+        for trial, outcome in self.outcomes:
+            if (trial.task, "+".join(trial.hands)) in wanted:
+                outcomes.append(outcome)
         return rate(outcomes) if outcomes else None
 
     def plain(self) -> dict[str, Any]:
-        means = {hands: _plain(self.over(hands=hands)) for hands in self.hands}
-        splits = {
+        """Everything as plain data, for a JSON file."""
+        trials: list[dict[str, Any]] = []
+        for trial, outcome in self.outcomes:
+            hands = "+".join(trial.hands)
+            entry = {"task": trial.task, "hands": hands, "seed": trial.seed, **asdict(outcome)}
+            trials.append(entry)
+        return {
+            "interval": "Wilson score, 95%",
+            "all": _plain(self.over()),
+            "by_hands": {hands: _plain(self.over(hands=hands)) for hands in self.hands},
             "held_out": _plain(self.over(held_out=True)),
             "trained": _plain(self.over(held_out=False)),
+            "cells": [asdict(cell) for cell in self.cells],
+            "trials": trials,
         }
-        trials = [
-            {"task": trial.task, "hands": "+".join(trial.hands), "seed": trial.seed}
-            | asdict(outcome)
-            for trial, outcome in self.outcomes
-        ]
-        return (
-            {"interval": "Wilson score, 95%", "all": _plain(self.over()), "by_hands": means}
-            | splits
-            | {
-                "cells": [asdict(cell) for cell in self.cells],
-                "trials": trials,
-            }
-        )
 
     def markdown(self) -> Iterator[str]:
+        """Lines of the tables of SR and PSR with their legend."""
         for title, which in (("Success rate", "sr"), ("Partial success rate", "psr")):
-            yield from (f"### {title}", "")
-            yield from (f"| {' | '.join(row)} |" for row in self.rows(which))
+            yield f"### {title}"
+            yield ""
+            for row in self.rows(which):
+                yield f"| {' | '.join(row)} |"
             yield ""
         if any(cell.held_out for cell in self.cells):
-            yield from (f"{HELD_OUT} held out: this hand was never trained on this task.", "")
+            yield f"{HELD_OUT} held out: this hand was never trained on this task."
+            yield ""
         yield LEGEND
 
     def rows(self, which: str) -> Iterator[list[str]]:
@@ -138,42 +140,39 @@ class Table:
         yield ["task", *self.hands]
         yield ["---"] * (1 + len(self.hands))
         for task in self.tasks:
-            yield [code(task), *(_shown(self.cell(task, hands), which) for hands in self.hands)]
+            figures = [_shown(self.cell(task, hands), which) for hands in self.hands]
+            yield [code(task), *figures]
         if len(self.tasks) > 1:
-            yield ["all", *(_percentages(self.over(hands=hands), which) for hands in self.hands)]
+            figures = [_percentages(self.over(hands=hands), which) for hands in self.hands]
+            yield ["all", *figures]
 
 
 def table(outcomes: Sequence[tuple[Trial, Outcome]], holdout: Holdout) -> Table:
     by_cell: dict[tuple[str, str], list[tuple[Trial, Outcome]]] = {}
     for trial, outcome in outcomes:
         by_cell.setdefault((trial.task, "+".join(trial.hands)), []).append((trial, outcome))
-    cells = (
-        Cell(
-            task,
-            hands,
-            rate([outcome for _, outcome in played]),
-            not holdout.keeps(hands.split("+"), task),
-        )
-        for (task, hands), played in by_cell.items()
-    )
+    cells: list[Cell] = []
+    for (task, hands), played in by_cell.items():
+        over = rate([outcome for _, outcome in played])
+        held_out = not holdout.keeps(hands.split("+"), task)
+        cells.append(Cell(task, hands, over, held_out))
     return Table(tuple(cells), tuple(outcomes))
 
 
 def _shown(cell: Cell | None, which: str) -> str:
-    return (
-        "-"
-        if cell is None
-        else _percentages(cell.rate, which) + (HELD_OUT if cell.held_out else "")
-    )
-
-
-def _percentages(found: Rate | None, which: str) -> str:
-    """`80% [49, 94]`."""
-    if found is None:
+    if cell is None:
         return "-"
-    low, high = getattr(found, f"{which}_interval")
-    return f"{getattr(found, which):.0%} [{100 * low:.0f}, {100 * high:.0f}]"
+    mark = HELD_OUT if cell.held_out else ""
+    return _percentages(cell.rate, which) + mark
 
 
-def _plain(found: Rate | None) -> Mapping[str, Any] | None:
-    return found and asdict(found)
+def _percentages(over: Rate | None, which: str) -> str:
+    """`80% [49, 94]`."""
+    if over is None:
+        return "-"
+    low, high = getattr(over, f"{which}_interval")
+    return f"{getattr(over, which):.0%} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _plain(over: Rate | None) -> Mapping[str, Any] | None:
+    return None if over is None else asdict(over)

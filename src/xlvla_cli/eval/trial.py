@@ -1,5 +1,5 @@
-"""What a trial is: facts in, an outcome out, both small and picklable, so that anything may run it
-anywhere.
+"""A trial and its outcome, both small and picklable, so that any process of any machine may play
+it.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial; `stage` is the share of the task's stages reached, `text` what the task
-    says of it.
+    """How a trial ended; `stage` is the share of the task's stages reached, `text` the task's
+    status.
     """
 
     success: bool
@@ -80,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Result:
-    """An outcome and perhaps a film of it, as the bytes of an MP4 file: whoever ran it may be on
+    """An outcome and perhaps a film of it, as the bytes of an MP4 file: it may have been played on
     another machine.
     """
 
@@ -89,14 +89,14 @@ class Result:
 
 
 def facts(
-    rig: Rig, actor: Actor, route: Route, codec: str, delay_s: float, threads: int
+    rig: Rig, actor: Actor, route: Route, codec: str, *, delay_s: float, threads: int
 ) -> Mapping[str, Any]:
-    """What may change the outcome of a trial but its seed."""
+    """Everything but the seed that may change the outcome of a trial."""
     document = asdict(rig)
     policy = document.pop("policy") or {}
     document["sim"].pop("seed")
     weights = policy.pop("checkpoint", None)
-    found = {
+    entries: dict[str, Any] = {
         "version": __version__,
         "actor": actor,
         "route": route,
@@ -105,14 +105,13 @@ def facts(
         "rig": document,
     }
     if actor == "policy":
-        found |= {
-            "weights": weights_digest(weights),
-            "mind": mind_digest(),
-            "threads": threads,
-            "policy": policy,
-        }
-        found |= {"delay_s": delay_s} if route == "direct" else {}
-    return found
+        entries["weights"] = weights_digest(weights)
+        entries["mind"] = policy_code_digest()
+        entries["threads"] = threads
+        entries["policy"] = policy
+        if route == "direct":
+            entries["delay_s"] = delay_s
+    return entries
 
 
 def mark(facts: Mapping[str, Any]) -> str:
@@ -124,13 +123,14 @@ def weights_digest(path: str | None) -> str:
     """Short SHA-256 of a weights file, or of all files of a folder; None is the shipped one."""
     from xlvla_policy.policies.xlvla import SHIPPED
 
-    chosen = Path(path) if path else SHIPPED
-    files = sorted(chosen.rglob("*")) if chosen.is_dir() else [chosen]
-    return _digest(*(file.read_bytes() for file in files if file.is_file()))
+    weights = Path(path) if path else SHIPPED
+    files = sorted(weights.rglob("*")) if weights.is_dir() else [weights]
+    contents = [file.read_bytes() for file in files if file.is_file()]
+    return _digest(*contents)
 
 
 @cache
-def mind_digest() -> str:
+def policy_code_digest() -> str:
     """Short SHA-256 of the code that turns observations into chunks, but for what trains it."""
     import xlvla_policy
     from xlvla import catalog
@@ -138,7 +138,8 @@ def mind_digest() -> str:
     folder = Path(xlvla_policy.__path__[0])
     files = [*folder.glob("*.py"), *folder.glob("policies/*.py"), *folder.glob("vla/*.py")]
     files += catalog.own_policies().values()
-    return _digest(version("torch").encode(), *(file.read_bytes() for file in sorted(files)))
+    contents = [file.read_bytes() for file in sorted(files)]
+    return _digest(version("torch").encode(), *contents)
 
 
 @cache
@@ -154,27 +155,23 @@ def world_digest() -> str:
     from xlvla.paths import share
     from xlvla.types import SIDES
 
-    folders = [
-        *(
-            Path(package.__path__[0])
-            for package in (xlvla.arms, xlvla.hands, xlvla_drivers.motion, xlvla_sim)
-        ),
-        share("urdf"),
-    ]
-    files = [
-        file
-        for folder in folders
-        for file in sorted(folder.rglob("*.*"))
-        if file.suffix in (".py", ".urdf", ".xacro")
-    ]
+    packages = (xlvla.arms, xlvla.hands, xlvla_drivers.motion, xlvla_sim)
+    folders = [Path(package.__path__[0]) for package in packages]
+    folders.append(share("urdf"))
+    files: list[Path] = []
+    for folder in folders:
+        for file in sorted(folder.rglob("*.*")):
+            if file.suffix in (".py", ".urdf", ".xacro"):
+                files.append(file)
     for name, entry in own_files.found("XLVLA_HANDS").items():
         files.append(entry)
         files.extend(catalog.hand(name).urdf_path(side) for side in SIDES)
-    return _digest(version("mujoco").encode(), *(file.read_bytes() for file in files))
+    contents = [file.read_bytes() for file in files]
+    return _digest(version("mujoco").encode(), *contents)
 
 
 def _digest(*contents: bytes) -> str:
-    seal = hashlib.sha256()
+    digest = hashlib.sha256()
     for content in contents:
-        seal.update(len(content).to_bytes(8, "big") + content)
-    return seal.hexdigest()[:12]
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()[:12]

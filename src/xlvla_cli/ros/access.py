@@ -1,5 +1,5 @@
-"""Who may publish and subscribe what in a rig's graph, in the names DDS knows: what `xlvla secure`
-signs.
+"""Which topics every participant of a rig's graph may publish and subscribe, in the names of DDS:
+what `xlvla secure` signs.
 
 Everything follows from the description of the graph (`xlvla.ros.wiring`), and what ROS gives every
 node from asking one.
@@ -24,10 +24,10 @@ from xlvla.ros.wiring import Wiring
 from xlvla.security import OPERATOR, TRACKER, enclave
 
 GRAPH = "ros_discovery_info"
-"""How the participants of a graph tell each other which nodes they are; a name of the middleware's.
-"""
+"""The topic on which participants announce their nodes; a name of the middleware's."""
 
 _ASKED = "asked"
+"""Name of the node that is asked what ROS gives every node."""
 
 
 @dataclass(frozen=True)
@@ -40,30 +40,29 @@ class Access:
 
 def access(rig: Rig) -> dict[str, Access]:
     """By enclave: every node of a rig, its operator, and a tracker of its own where it has one."""
-    wires = {
-        spec.label.lstrip("/"): wire
-        for spec, wire in zip(nodes(rig), wiring.wiring(rig).values(), strict=True)
-    }
+    wires: dict[str, Wiring] = {}
+    for spec, wire in zip(nodes(rig), wiring.wiring(rig).values(), strict=True):
+        wires[spec.label.lstrip("/")] = wire
     wires[OPERATOR] = wiring.operator(rig)
     if outside := wiring.trackers(rig):
         wires[TRACKER] = Wiring(publishes=outside)
     of_every_node = _of_ros()
-    return {
-        enclave(rig, name): _access(wire, _named(of_every_node, name))
-        for name, wire in wires.items()
-    }
+    entries: dict[str, Access] = {}
+    for name, wire in wires.items():
+        entries[enclave(rig, name)] = _access(wire, _named(of_every_node, name))
+    return entries
 
 
 def dds_names(wire: Wiring) -> Access:
     """What a node's own topics and services are in DDS."""
-    publishes = _names("rt{}", wire.publishes)
-    subscribes = _names("rt{}", wire.subscribes)
-    answered = _names("rq{}Request", wire.provides)
-    asked = _names("rr{}Reply", wire.calls)
-    return Access(
-        publishes | _names("rr{}Reply", wire.provides) | _names("rq{}Request", wire.calls),
-        subscribes | answered | asked,
-    )
+    # A service is two topics: its provider publishes the replies, its caller the requests.
+    publish = _names("rt{}", wire.publishes)
+    publish |= _names("rr{}Reply", wire.provides)
+    publish |= _names("rq{}Request", wire.calls)
+    subscribe = _names("rt{}", wire.subscribes)
+    subscribe |= _names("rq{}Request", wire.provides)
+    subscribe |= _names("rr{}Reply", wire.calls)
+    return Access(publish, subscribe)
 
 
 def _names(pattern: str, entries: Iterable[Topic | Service]) -> frozenset[str]:
@@ -72,14 +71,14 @@ def _names(pattern: str, entries: Iterable[Topic | Service]) -> frozenset[str]:
 
 def _access(wire: Wiring, of_ros: Access) -> Access:
     own = dds_names(wire)
-    return Access(
-        own.publish | of_ros.publish | {GRAPH}, own.subscribe | of_ros.subscribe | {GRAPH}
-    )
+    publish = own.publish | of_ros.publish | {GRAPH}
+    subscribe = own.subscribe | of_ros.subscribe | {GRAPH}
+    return Access(publish, subscribe)
 
 
 def _named(of_ros: Access, name: str) -> Access:
     """What a node of that name has of ROS."""
-    return Access(*(_renamed(names, name) for names in (of_ros.publish, of_ros.subscribe)))
+    return Access(_renamed(of_ros.publish, name), _renamed(of_ros.subscribe, name))
 
 
 def _renamed(names: Iterable[str], name: str) -> frozenset[str]:
@@ -101,4 +100,6 @@ def _of_ros() -> Access:
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
-    return Access(frozenset(name for name, _ in publish), frozenset(name for name, _ in subscribe))
+    published = frozenset(name for name, _ in publish)
+    subscribed = frozenset(name for name, _ in subscribe)
+    return Access(published, subscribed)

@@ -18,16 +18,16 @@ RECORDER_LEGEND = (
 )
 TELEOP_LEGEND = "c closes and opens the clutch"
 BUTTONS = {"t": "record", "x": "discard", "s": "success", "f": "failure", "l": "relabel"}
-"""What a key tells the recorder; what comes of it is a cue."""
+"""The recorder's buttons by key; what comes of one is a cue."""
 
-LEVELS = dict(enumerate(("ok", "warning", "fault")))
+LEVELS = {0: "ok", 1: "warning", 2: "fault"}
 """Of a DiagnosticStatus: OK, WARN, ERROR."""
 
 
 @dataclass(frozen=True)
 class DeviceStatusLine:
-    """What a driver last said of its device; `level` is ok, warning or fault, `stopped` who stopped
-    it.
+    """What a driver last reported of its device; `level` is ok, warning or fault, `stopped` names
+    the node that stopped it.
     """
 
     level: str
@@ -36,18 +36,18 @@ class DeviceStatusLine:
 
 
 class Controls:
-    """Orders by key, and the newest word of every device."""
+    """Orders by key, and the newest status of every device, of the recorder and of
+    teleoperation.
+    """
 
     def __init__(self, operator: Operator, rig: Rig):
         self._operator = operator
         self._rig = rig
-        self._readers = (
-            {}
-            if rig.sim
-            else {
-                key: Reader(operator.node, topics.device(*key), forms.DEVICE) for key in rig.parts
-            }
-        )
+        self._readers: dict[tuple[Side, Part], Reader] = {}
+        if not rig.sim:
+            for side, part in rig.parts:
+                topic = topics.device(side, part)
+                self._readers[side, part] = Reader(operator.node, topic, forms.DEVICE)
         self._statuses: dict[tuple[Side, Part], DeviceStatusLine] = {}
         self._cues = Reader(operator.node, topics.CUE, forms.WORDS)
         self._recorder = Reader(operator.node, topics.RECORDER_STATUS, statuses.RECORDER)
@@ -69,33 +69,45 @@ class Controls:
 
     @property
     def legend(self) -> str:
-        more = [TELEOP_LEGEND] * bool(self._rig.teleop) + [RECORDER_LEGEND] * bool(
-            self._rig.recorder
-        )
-        return ", ".join([LEGEND, *more])
+        legends = [LEGEND]
+        if self._rig.teleop:
+            legends.append(TELEOP_LEGEND)
+        if self._rig.recorder:
+            legends.append(RECORDER_LEGEND)
+        return ", ".join(legends)
 
     def cues(self) -> list[tuple[str, str]]:
-        """What the operator is to hear and read since the last call: words for sounds, and
+        """What the operator is to hear and read since the last call: names of sounds, and
         lines.
         """
-        cues = [status.partition(": ") for status in self._cues.every()]
-        return [
-            (word, line) if colon and word.isalpha() else ("", word + colon + line)
-            for word, colon, line in cues
-        ]
+        cues: list[tuple[str, str]] = []
+        for text in self._cues.every():
+            sound, colon, line = text.partition(": ")
+            if colon and sound.isalpha():
+                cues.append((sound, line))
+            else:
+                cues.append(("", text))
+        return cues
 
     def recording(self) -> dict[str, Any]:
-        """What the recorder last said of itself; empty where there is none."""
+        """The recorder's newest status; empty where there is none."""
         self._recording = self._recorder.newest() or self._recording
         return self._recording
 
     def following(self) -> dict[str, Any]:
-        """What teleoperation last said of itself; empty where there is none."""
+        """The newest status of teleoperation; empty where there is none."""
         self._following = self._teleop.newest() or self._following
         return self._following
 
+    def _clutched(self) -> bool:
+        """Whether the clutch of any side is closed."""
+        sides = self.following().get("sides", {})
+        return any(side["clutched"] for side in sides.values())
+
     def press(self, key: str) -> str:
-        """Does what a key says; one line on what came of it, '' for a key without a meaning."""
+        """Does what a key stands for; one line on what came of it, '' for a key that stands for
+        nothing here.
+        """
         try:
             match key:
                 case " ":
@@ -110,10 +122,7 @@ class Controls:
                     self._operator.reset()
                     return "a new scene"
                 case "c" if self._rig.teleop:
-                    closed = any(
-                        side["clutched"] for side in self.following().get("sides", {}).values()
-                    )
-                    return self._operator.call(topics.TELEOP_CLUTCH, data=not closed)
+                    return self._operator.call(topics.TELEOP_CLUTCH, data=not self._clutched())
                 case _ if self._rig.recorder and key in BUTTONS:
                     self._operator.press(BUTTONS[key])
                     return ""
@@ -125,12 +134,10 @@ class Controls:
 
     def _recover(self) -> list[str]:
         """Clears the faults of the devices that have any; to be stopped is none."""
-        ill = [
-            key
-            for key, word in self.devices().items()
-            if word.level == "fault" or (word.level == "warning" and not word.stopped)
-        ]
-        return [
-            f"{side} {part}: {self._operator.call(topics.recover(side, part))}"
-            for side, part in ill
-        ]
+        lines: list[str] = []
+        for (side, part), status in self.devices().items():
+            warned = status.level == "warning" and not status.stopped
+            if status.level == "fault" or warned:
+                answer = self._operator.call(topics.recover(side, part))
+                lines.append(f"{side} {part}: {answer}")
+        return lines

@@ -28,23 +28,27 @@ AHEAD = 4
 """A chunk is published every this many frames."""
 
 REST_FRAMES = CHUNK_HZ
-"""The robot rests at the first pose for so long before the episode begins."""
+"""The robot rests at the first pose for this long before the episode begins."""
 
 NEAR_RAD = 0.15
-"""An arm that is further from the first pose after the way there did not follow."""
+"""An arm that is further from the first pose after the approach did not follow."""
 
 WAIT_S = 15.0
+"""How long to wait for joint states, and for a clock that stands still."""
 
-Way = Callable[[Side, np.ndarray, np.ndarray], np.ndarray]
-"""A slow way [T, N] of a side from a pose to another."""
+Approach = Callable[[Side, np.ndarray, np.ndarray], np.ndarray]
+"""A slow path [T, N] rad of a side from a pose to another."""
 
 Poses = Mapping[Side, np.ndarray]
+
+Measurement = tuple[float, dict[Side, np.ndarray]]
+"""The number of the frame that was due, and the poses [N] rad that were measured."""
 
 
 @dataclass(frozen=True)
 class TrackingError:
-    """How near a part came to the frames of an episode: root mean square of all joints, and the
-    largest distance and whose [rad].
+    """How near a part came to the frames of an episode: root mean square of all joints [rad], and
+    the largest distance [rad] and its joint.
     """
 
     side: Side
@@ -74,36 +78,43 @@ class Replayer:
             side: _publisher(operator, topics.chunk(side, SOURCE)) for side in rig.sides
         }
         self._source = _publisher(operator, topics.SOURCE)
-        self._names = {
-            side: [name for part in PARTS for name in rig.joint_names(side, part)]
-            for side in rig.sides
-        }
+        self._names: dict[Side, list[str]] = {}
+        for side in rig.sides:
+            self._names[side] = [*rig.joint_names(side, "arm"), *rig.joint_names(side, "hand")]
 
     def play(
-        self, frames: Poses, way: Way, progress: Callable[[str], None] = lambda line: None
+        self, frames: Poses, approach: Approach, progress: Callable[[str], None] = lambda line: None
     ) -> list[TrackingError]:
-        """Does frames [F, N] rad of each side, in the rig's order of joints; how well they were
+        """Plays frames [F, N] rad of each side, in the rig's order of joints; how well they were
         followed.
         """
-        here = self._here()
-        ways = {side: way(side, here[side], frames[side][0]) for side in frames}
-        longest = max(map(len, ways.values()))
-        there = {
-            side: np.concatenate([path, np.repeat(path[-1:], longest - len(path), axis=0)])
-            for side, path in ways.items()
-        }
-        start = longest + REST_FRAMES
-        progress(f"{start / CHUNK_HZ:.1f} s to where it begins")
+        first: Poses = {side: rows[0] for side, rows in frames.items()}
+        begin = self._approach(first, approach)
+        progress(f"{_count(begin) / CHUNK_HZ:.1f} s to where it begins")
         self._source.publish(String(data=SOURCE))
         try:
-            rest = {side: np.repeat(frames[side][:1], REST_FRAMES, axis=0) for side in frames}
-            self._follow({side: np.concatenate([there[side], rest[side]]) for side in frames})
-            self._refuse_unless_near({side: frames[side][0] for side in frames})
-            progress(f"{len(next(iter(frames.values()))) / CHUNK_HZ:.1f} s of the episode")
-            seen = self._follow(frames)
+            self._follow(begin)
+            self._refuse_unless_near(first)
+            progress(f"{_count(frames) / CHUNK_HZ:.1f} s of the episode")
+            measured = self._follow(frames)
         finally:
             self._release_source()
-        return [tracked for side in frames for tracked in self._tracked(side, frames[side], seen)]
+        errors: list[TrackingError] = []
+        for side in frames:
+            errors += self._errors(side, frames[side], measured)
+        return errors
+
+    def _approach(self, first: Poses, approach: Approach) -> dict[Side, np.ndarray]:
+        """Frames [F, N] rad from where the robot is to the first poses, where both sides rest."""
+        here = self._here()
+        paths: Poses = {side: approach(side, here[side], pose) for side, pose in first.items()}
+        longest = max(len(path) for path in paths.values())
+        frames: dict[Side, np.ndarray] = {}
+        for side, path in paths.items():
+            wait = np.repeat(path[-1:], longest - len(path), axis=0)
+            rest = np.repeat(first[side][None], REST_FRAMES, axis=0)
+            frames[side] = np.concatenate([path, wait, rest])
+        return frames
 
     def _release_source(self) -> None:
         """Motion drops a chunk when another source is selected; afterwards any source may drive."""
@@ -115,47 +126,47 @@ class Replayer:
         give_up = time.monotonic() + WAIT_S
         while True:
             self._idle()
-            known = self._poses()
-            if known.keys() == self._measured.keys():
-                return known
+            poses = self._poses()
+            if poses.keys() == self._measured.keys():
+                return poses
             if time.monotonic() > give_up:
-                lacking = ", ".join(self._measured.keys() - known.keys())
+                lacking = ", ".join(self._measured.keys() - poses.keys())
                 raise XlvlaError(
                     f"it is not known where the robot is: no fresh joint states of {lacking}"
                 )
             time.sleep(0.02)
 
     def _poses(self) -> dict[Side, np.ndarray]:
-        """The poses [N] rad of the sides that said freshly where they are."""
+        """The poses [N] rad of the sides whose joint states are fresh."""
         now_ns = self._clock.now_ns()
-        known = dict[Side, np.ndarray]()
+        poses = dict[Side, np.ndarray]()
         for side, measured in self._measured.items():
             if (pose := measured.pose(now_ns, 0)) is not None:
-                known[side] = pose
-        return known
+                poses[side] = pose
+        return poses
 
-    def _follow(self, frames: Poses) -> list[tuple[float, dict[Side, np.ndarray]]]:
-        """Says the frames as chunks while time passes; what was measured, with the number of the
-        frame that was due.
-        """
-        count = len(next(iter(frames.values())))
-        seen = list[tuple[float, dict[Side, np.ndarray]]]()
-        said = -AHEAD
-        began = 0
-        moved = time.monotonic()
+    def _follow(self, frames: Poses) -> list[Measurement]:
+        """Publishes the frames as chunks while time passes; what was measured meanwhile."""
+        count = _count(frames)
+        measurements = list[Measurement]()
+        published = -AHEAD
+        began_ns = 0
+        moved_s = time.monotonic()
         while True:
             now_ns = self._clock.now_ns()
-            began = began or now_ns
-            frame = (now_ns - began) / convert.SECOND * CHUNK_HZ
+            # A simulated clock may still be at 0.
+            began_ns = began_ns or now_ns
+            frame = (now_ns - began_ns) / convert.SECOND * CHUNK_HZ
             if frame >= count:
-                return seen
-            if frame >= said + AHEAD:
-                said = int(frame)
-                moved = time.monotonic()
-                self._say(frames, said, began + round(said / CHUNK_HZ * convert.SECOND))
-            elif time.monotonic() - moved > WAIT_S:
+                return measurements
+            if frame >= published + AHEAD:
+                published = int(frame)
+                moved_s = time.monotonic()
+                stamp_ns = began_ns + round(published / CHUNK_HZ * convert.SECOND)
+                self._publish(frames, published, stamp_ns)
+            elif time.monotonic() - moved_s > WAIT_S:
                 raise XlvlaError(f"the clock has stood still for {WAIT_S:.0f} s")
-            seen.append((frame, self._poses()))
+            measurements.append((frame, self._poses()))
             self._look()
             time.sleep(0.01)
 
@@ -164,11 +175,12 @@ class Replayer:
         if (status := self._status.newest()) is not None:
             self._motion = status["state"]
 
-    def _say(self, frames: Poses, first: int, stamp_ns: int) -> None:
+    def _publish(self, frames: Poses, first: int, stamp_ns: int) -> None:
+        """The frames after a first one, as chunks."""
         for side, rows in frames.items():
-            ahead = (
-                rows[first + 1 : first + 1 + CHUNK_FRAMES] if first + 1 < len(rows) else rows[-1:]
-            )
+            ahead = rows[first + 1 : first + 1 + CHUNK_FRAMES]
+            if not len(ahead):
+                ahead = rows[-1:]
             self._chunks[side].publish(
                 convert.trajectory(self._names[side], ahead, stamp_ns, CHUNK_HZ)
             )
@@ -180,34 +192,43 @@ class Replayer:
             distance = np.abs(here[side] - pose)[arm]
             if distance.max() > NEAR_RAD:
                 joint = self._names[side][int(distance.argmax())]
-                said = f"; motion says {self._motion}" if self._motion else ""
+                state = f"; motion says {self._motion}" if self._motion else ""
                 raise XlvlaError(
                     f"the robot did not reach the first pose of the episode: {joint} is "
-                    f"{distance.max():.2f} rad away{said}"
+                    f"{distance.max():.2f} rad away{state}"
                 )
 
-    def _tracked(
-        self, side: Side, frames: np.ndarray, seen: list[tuple[float, dict[Side, np.ndarray]]]
+    def _errors(
+        self, side: Side, frames: np.ndarray, measurements: list[Measurement]
     ) -> Iterator[TrackingError]:
-        known = [(frame, poses[side]) for frame, poses in seen if side in poses]
-        if not known:
+        """How well each part of a side followed frames [F, N] rad."""
+        at: list[float] = []
+        measured: list[np.ndarray] = []
+        for frame, poses in measurements:
+            if side in poses:
+                at.append(frame)
+                measured.append(poses[side])
+        if not at:
             raise XlvlaError(f"no joint states of {side} came while it was replayed")
-        at = np.array([frame for frame, _ in known])
-        wanted = np.stack(
-            [np.interp(at, np.arange(len(frames)), column) for column in frames.T], axis=1
-        )
-        errors = np.abs(np.stack([pose for _, pose in known]) - wanted)
+        numbers = np.arange(len(frames))
+        columns = [np.interp(at, numbers, column) for column in frames.T]
+        errors = np.abs(np.stack(measured) - np.stack(columns, axis=1))
         for part in PARTS:
             names = self._rig.joint_names(side, part)
             own = errors[:, [self._names[side].index(name) for name in names]]
-            distance = own.max(axis=0)
+            largest = own.max(axis=0)
             yield TrackingError(
-                side,
-                part,
-                float(np.sqrt(np.square(own).mean())),
-                float(distance.max()),
-                names[int(distance.argmax())],
+                side=side,
+                part=part,
+                rms_rad=float(np.sqrt(np.square(own).mean())),
+                largest_rad=float(largest.max()),
+                joint=names[int(largest.argmax())],
             )
+
+
+def _count(frames: Poses) -> int:
+    """Frames, of which all sides have the same number."""
+    return len(next(iter(frames.values())))
 
 
 def _publisher(operator: Operator, topic: topics.Topic) -> Publisher:

@@ -1,4 +1,6 @@
-"""Breaks the emulated devices of a running rig, and measures how its graph takes it."""
+"""Injects faults into the emulated devices of a running rig, and measures how its graph handles
+them.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,10 @@ from xlvla_cli.ros.session import Session
 LOOK_S = 0.005
 OBEYED_S = 3.0
 REPORTED_WITHIN_S = 15.0
+UNPLUGGED_S = 1.0
+"""Time between two looks; how long an emulator may take to obey, and a driver to report; how long a
+device stays unplugged.
+"""
 
 
 class FaultOrders:
@@ -43,10 +49,12 @@ class FaultOrders:
         )
         if part not in emulated:
             raise unknown("emulated part", part, emulated)
-        if fault not in emulated[part]["known"]:
-            raise unknown("fault", fault, emulated[part]["known"])
+        known_faults = emulated[part]["known"]
+        if fault not in known_faults:
+            raise unknown("fault", fault, known_faults)
         if (fault in emulated[part]["active"]) != on:
-            self._publisher.publish(String(data=f"{part} {fault} {'on' if on else 'off'}"))
+            state = "on" if on else "off"
+            self._publisher.publish(String(data=f"{part} {fault} {state}"))
             emulated = self._wait(
                 lambda state: (fault in state[part]["active"]) == on,
                 f"the emulator of {part} did not obey",
@@ -57,8 +65,9 @@ class FaultOrders:
         """The first state of the emulators for which `true` holds."""
         give_up_s = time.monotonic() + OBEYED_S
         while True:
-            told = self._emulated_faults.newest()
-            self._state = self._state if told is None else told
+            newest = self._emulated_faults.newest()
+            if newest is not None:
+                self._state = newest
             if self._state is not None and true(self._state):
                 return self._state
             if time.monotonic() > give_up_s:
@@ -68,8 +77,12 @@ class FaultOrders:
 
 @dataclass(frozen=True)
 class Unplugged:
-    """What became of a device that was unplugged: until its driver told the graph, and, plugged in
-    again, until all was well.
+    """What became of a device that was unplugged.
+
+    Args:
+        reported_s: from unplugging it until its driver reported it.
+        line: what the driver reported.
+        well_s: from plugging it in until the driver reported that all was well.
     """
 
     part: str
@@ -81,43 +94,46 @@ class Unplugged:
 def unplug_each(session: Session) -> Iterator[Unplugged]:
     """Unplugs every emulated arm and hand of a running rig for a second, one after the other.
 
-    Times are from when the order was sent until the driver's word was sent, so the way of the order
-    is in them.
+    Times are from when the order was sent until the driver's status was sent, so the order's own
+    latency is in them.
     """
     orders = FaultOrders(session.operator.node)
-    readers = {
-        key: Reader(session.operator.node, topics.device(*key).history(20), forms.DEVICE)
-        for key in session.rig.emulated
-    }
-    for (side, part), reader in readers.items():
-        _status_line(session, reader, side, part, DiagnosticStatus.OK, 0)
+    drivers = [DriverStatus(session, side, part) for side, part in session.rig.emulated]
+    for driver in drivers:
+        driver.wait(DiagnosticStatus.OK, 0)
         began_ns = time.time_ns()
-        orders.order(f"{side} {part}", "unplug", True)
-        reported_ns, line = _status_line(
-            session, reader, side, part, DiagnosticStatus.ERROR, began_ns
-        )
-        time.sleep(1.0)
+        orders.order(driver.part, "unplug", True)
+        reported_ns, line = driver.wait(DiagnosticStatus.ERROR, began_ns)
+        time.sleep(UNPLUGGED_S)
         ended_ns = time.time_ns()
-        orders.order(f"{side} {part}", "unplug", False)
-        well_ns, _ = _status_line(session, reader, side, part, DiagnosticStatus.OK, ended_ns)
+        orders.order(driver.part, "unplug", False)
+        well_ns, _ = driver.wait(DiagnosticStatus.OK, ended_ns)
         yield Unplugged(
-            f"{side} {part}", (reported_ns - began_ns) / SECOND, line, (well_ns - ended_ns) / SECOND
+            part=driver.part,
+            reported_s=(reported_ns - began_ns) / SECOND,
+            line=line,
+            well_s=(well_ns - ended_ns) / SECOND,
         )
 
 
-def _status_line(
-    session: Session, reader: Reader, side: Side, part: Part, level: bytes, since_ns: int
-) -> tuple[int, str]:
-    """When a driver first says, from `since_ns` on, that its device is so [ns], and what it
-    says.
-    """
-    give_up_s = time.monotonic() + REPORTED_WITHIN_S
-    while time.monotonic() < give_up_s:
-        for status, sent_ns in reader.every_sent():
-            if status.level == level[0] and sent_ns >= since_ns:
-                return sent_ns, status.text
-        session.supervisor.check()
-        time.sleep(LOOK_S)
-    raise XlvlaError(
-        f"the driver of {side} {part} reported no status within {REPORTED_WITHIN_S:.0f} s"
-    )
+class DriverStatus:
+    """What the driver of one part of a running rig reports."""
+
+    def __init__(self, session: Session, side: Side, part: Part):
+        self.part = f"{side} {part}"
+        self._session = session
+        topic = topics.device(side, part).history(20)
+        self._reader = Reader(session.operator.node, topic, forms.DEVICE)
+
+    def wait(self, level: bytes, since_ns: int) -> tuple[int, str]:
+        """The first status of a level from a time on: when it was sent [ns], and its line."""
+        give_up_s = time.monotonic() + REPORTED_WITHIN_S
+        while time.monotonic() < give_up_s:
+            for status, sent_ns in self._reader.every_sent():
+                if status.level == level[0] and sent_ns >= since_ns:
+                    return sent_ns, status.text
+            self._session.supervisor.check()
+            time.sleep(LOOK_S)
+        raise XlvlaError(
+            f"the driver of {self.part} reported no status within {REPORTED_WITHIN_S:.0f} s"
+        )

@@ -15,9 +15,16 @@ from xlvla.ros.reader import Reader
 from xlvla.types import SOURCES
 
 MS = 1e6
+"""Nanoseconds."""
 
 KEPT = 100_000
 """How many of the newest figures of a kind are kept: eight minutes of commands at 200 Hz, 3 MB."""
+
+MOST_UNANSWERED = 100
+MOST_SEEN = 400
+"""Chunks and observations that are remembered until what follows them comes: of a motion that does
+not play, no chunk is answered.
+"""
 
 
 class Measure:
@@ -42,9 +49,7 @@ class Measure:
         ]
         self._commands = Reader(node, topics.command(side, "arm").history(2000))
         self._seen: dict[int, int] = {}
-        self._unanswered_ns = deque[int](
-            maxlen=100
-        )  # of a motion that does not play, none is answered
+        self._unanswered_ns = deque[int](maxlen=MOST_UNANSWERED)
         self._last_command_ns: int | None = None
         self.observation_to_chunk_ms = deque[float](maxlen=KEPT)
         self.chunk_to_command_ms = deque[float](maxlen=KEPT)
@@ -69,7 +74,7 @@ class Measure:
                     self._unanswered_ns.append(sent_ns)
         for _, sent_ns in self._commands.every_sent():
             self._command(sent_ns)
-        for stamp in list(self._seen)[:-400]:
+        for stamp in list(self._seen)[:-MOST_SEEN]:
             del self._seen[stamp]
 
     def _command(self, sent_ns: int) -> None:
@@ -80,11 +85,15 @@ class Measure:
             self.chunk_to_command_ms.append((sent_ns - self._unanswered_ns.popleft()) / MS)
 
     def summary(self) -> dict[str, Any]:
+        """The spread of every figure, and the rate of commands; None of what did not come."""
         total_s = sum(self.periods_ms) / 1e3
+        rate_hz = None
+        if total_s:
+            rate_hz = round(len(self.periods_ms) / total_s, 2)
         return {
             "observation_to_chunk_ms": spread(self.observation_to_chunk_ms),
             "chunk_to_next_command_ms": spread(self.chunk_to_command_ms),
-            "command_rate_hz": round(len(self.periods_ms) / total_s, 2) if total_s else None,
+            "command_rate_hz": rate_hz,
             "command_period_ms": spread(self.periods_ms),
         }
 

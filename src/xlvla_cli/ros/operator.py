@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.publisher import Publisher
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
@@ -28,7 +29,7 @@ ANSWER_TIMEOUT_S = 8.0
 
 MOST_NODES = 200
 MOST_LINES = 50
-"""Nodes whose figures are kept, and lines of what was refused."""
+"""Nodes whose figures are kept, and lines of what was refused: any node may publish any number."""
 
 
 class Operator:
@@ -36,7 +37,7 @@ class Operator:
 
     Args:
         domain: ROS domain; None keeps the environment's.
-        record: whether to keep what the simulation says of its state.
+        record: whether to keep the states that the simulation publishes.
     """
 
     def __init__(self, *, domain: int | None = None, record: bool = False):
@@ -52,18 +53,12 @@ class Operator:
         refusals.tell(self.node, Refusals(self._refused.append))
         self._status = Reader(self.node, topics.SIM_STATUS, statuses.SIM)
         self._diagnostics = Reader(self.node, topics.DIAGNOSTICS, forms.FIGURES)
-        self._states = (
-            Reader(self.node, topics.SIM_STATE.history(50), forms.ROW) if record else None
-        )
-        self._instruction = self.node.create_publisher(
-            topics.INSTRUCTION.type, topics.INSTRUCTION.name, topics.INSTRUCTION.qos
-        )
-        self._button = self.node.create_publisher(
-            topics.BUTTON.type, topics.BUTTON.name, topics.BUTTON.qos
-        )
-        self._keys = self.node.create_publisher(
-            topics.TELEOP_KEYS.type, topics.TELEOP_KEYS.name, topics.TELEOP_KEYS.qos
-        )
+        self._states = None
+        if record:
+            self._states = Reader(self.node, topics.SIM_STATE.history(50), forms.ROW)
+        self._instruction = self._publisher(topics.INSTRUCTION)
+        self._button = self._publisher(topics.BUTTON)
+        self._keys = self._publisher(topics.TELEOP_KEYS)
         self._stop = StopPublisher(self.node, "operator")
         self._stopped = False
         self._last_status: dict[str, Any] = {}
@@ -81,6 +76,9 @@ class Operator:
         self._executor.shutdown()
         participant.leave(self.node)
 
+    def _publisher(self, topic: topics.Topic) -> Publisher:
+        return self.node.create_publisher(topic.type, topic.name, topic.qos)
+
     def prepare(self, service: topics.Service) -> Any:
         """The client of a service, made once, so that discovery runs before it is needed."""
         if service.name not in self._clients:
@@ -97,10 +95,14 @@ class Operator:
         give_up = time.monotonic() + OFFER_TIMEOUT_S
         while not client.service_is_ready():
             idle()
-            _sleep_until(give_up, f"no node provides {service.name}")
-        answer = self._answer(client, service.type.Request(**fields), idle) or self._answer(
-            client, service.type.Request(**fields), idle
-        )
+            if time.monotonic() > give_up:
+                raise XlvlaError(f"no node provides {service.name} ({OFFER_TIMEOUT_S:.0f} s)")
+            time.sleep(0.02)
+        request = service.type.Request(**fields)
+        answer = self._answer(client, request, idle)
+        if answer is None:
+            # A node that just died may have been asked: the second answer is the living one's.
+            answer = self._answer(client, request, idle)
         if answer is None:
             raise XlvlaError(f"{service.name} did not answer within {2 * ANSWER_TIMEOUT_S:.0f} s")
         if not answer.success:
@@ -111,15 +113,15 @@ class Operator:
         """The answer; None when there is none in time, as when a node that just died still seems to
         offer the service.
         """
-        asked = client.call_async(request)
+        future = client.call_async(request)
         give_up = time.monotonic() + ANSWER_TIMEOUT_S
-        while not asked.done() and time.monotonic() < give_up:
+        while not future.done() and time.monotonic() < give_up:
             idle()
             self._executor.spin_once(timeout_sec=0.02)
-        if not asked.done():
-            client.remove_pending_request(asked)
+        if not future.done():
+            client.remove_pending_request(future)
             return None
-        return asked.result()
+        return future.result()
 
     def reset(self, idle: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Begins the next simulated episode; its first status."""
@@ -138,11 +140,12 @@ class Operator:
             return f"drivers were told to stop; motion was not: {error}"
 
     def end_stop(self) -> str:
-        """Ends an e-stop by motion, which says so to the drivers; raises XlvlaError where it does
+        """Ends an e-stop by motion, which tells the drivers; raises XlvlaError where it does
         not.
         """
         answer = self.call(topics.MOTION_RESET)
-        if self._stopped:  # what this operator said must not stop whoever starts later
+        if self._stopped:
+            # The latched stop of this operator must not stop a driver that starts later.
             self._stop.close()
             self._stop = StopPublisher(self.node, "operator")
             self._stopped = False
@@ -152,11 +155,11 @@ class Operator:
         self._instruction.publish(String(data=sentence))
 
     def press(self, button: str) -> None:
-        """What a button of the operator's device would say."""
+        """Publishes what a button of the operator's device would."""
         self._button.publish(String(data=button))
 
     def type(self, key: str) -> None:
-        """A key for who drives by keyboard."""
+        """Publishes a key for teleoperation by keyboard."""
         if key:
             self._keys.publish(String(data=key))
 
@@ -177,8 +180,8 @@ class Operator:
 
     def figures(self) -> dict[str, dict[str, str]]:
         """The newest diagnostics by node."""
-        for told in self._diagnostics.every():
-            for name, figures in told.items():
+        for diagnostics in self._diagnostics.every():
+            for name, figures in diagnostics.items():
                 if name in self._figures or len(self._figures) < MOST_NODES:
                     self._figures[name] = figures
         return self._figures
@@ -189,9 +192,3 @@ class Operator:
             return []
         begun = str(self._last_status.get("begun", 0))
         return [positions for label, positions in self._states.every() if label == begun]
-
-
-def _sleep_until(give_up: float, complaint: str) -> None:
-    if time.monotonic() > give_up:
-        raise XlvlaError(f"{complaint} ({OFFER_TIMEOUT_S:.0f} s)")
-    time.sleep(0.02)

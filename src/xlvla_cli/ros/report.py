@@ -28,12 +28,16 @@ class RunReport:
 
     @property
     def title(self) -> str:
-        """The hands, from left to right."""
-        return " and ".join(dict.fromkeys(self.rig.hand(side).title for side in self.rig.sides))
+        return title(self.rig)
 
     @property
     def successes(self) -> int:
         return sum(episode.success for episode in self.episodes)
+
+
+def title(rig: Rig) -> str:
+    """The hands of a rig, from left to right; two alike count as one."""
+    return " and ".join(dict.fromkeys(rig.hand(side).title for side in rig.sides))
 
 
 def run_episodes(
@@ -43,90 +47,85 @@ def run_episodes(
     with Session(
         rig, domain=domain, record=record, listener=screen.on_output, progress=screen.waiting
     ) as session:
-        screen.say(
-            (RunReport(rig, (), {}).title, "bold"),
-            f": {rig.policy.instruction if rig.policy else ''}",
-        )
-        results = tuple(_episode(session, number, count, screen) for number in range(count))
-        factor = sum(r.duration_s for r in results) / max(sum(r.wall_s for r in results), 1e-9)
-        measured = {**session.measure.summary(), "real_time_factor": round(factor, 3)}
-        return RunReport(rig, results, measured, tuple(session.moments))
+        instruction = rig.policy.instruction if rig.policy else ""
+        screen.say((title(rig), "bold"), f": {instruction}")
+        results: list[EpisodeResult] = []
+        for number in range(1, count + 1):
+            results.append(_episode(session, f"episode {number}/{count}", screen))
+        simulated_s = sum(result.duration_s for result in results)
+        wall_s = sum(result.wall_s for result in results)
+        measured = session.measure.summary()
+        measured["real_time_factor"] = round(simulated_s / max(wall_s, 1e-9), 3)
+        return RunReport(rig, tuple(results), measured, tuple(session.moments))
 
 
-def _episode(session: Session, number: int, count: int, screen: Screen) -> EpisodeResult:
+def _episode(session: Session, name: str, screen: Screen) -> EpisodeResult:
     for status in session.episode():
         if isinstance(status, EpisodeResult):
-            mark = ("success", "green") if status.success else ("failed", "red")
-            why = "" if status.success else f" at {status.stage:.0%} ({status.text})"
-            screen.say(
-                f"  episode {number + 1}/{count}  seed {status.seed}  {status.duration_s:5.1f} s  ",
-                mark,
-                why,
-            )
+            verdict = ("success", "green") if status.success else ("failed", "red")
+            reached = "" if status.success else f" at {status.stage:.0%} ({status.text})"
+            facts = f"  {name}  seed {status.seed}  {status.duration_s:5.1f} s  "
+            screen.say(facts, verdict, reached)
             return status
         for line in session.silence.changes():
             screen.say(line)
-        screen.now(
-            f"episode {number + 1}/{count}  |  " + rig_line(status, session.operator.figures())
-        )
+        screen.now(f"{name}  |  {rig_line(status, session.operator.figures())}")
     raise AssertionError("an episode ends with its result")
 
 
 def show(reports: list[RunReport], screen: Screen) -> None:
     """The success rate, in all and by pair of hands, and the latencies."""
     for report in reports:
-        latency = report.measured["observation_to_chunk_ms"]
-        period = report.measured["command_period_ms"]
+        measured = report.measured
+        latency = measured["observation_to_chunk_ms"]
+        period = measured["command_period_ms"]
         if latency and period:
             screen.say(
-                f"{report.title}: chunk {latency['p50']:.0f} ms after its observation (p99 "
-                f"{latency['p99']:.0f}), "
-                f"commands at {report.measured['command_rate_hz']:.1f} Hz (p99 period "
-                f"{period['p99']:.1f} ms), "
-                f"{report.measured['real_time_factor']:.2f} x real time"
+                f"{report.title}: "
+                f"chunk {latency['p50']:.0f} ms after its observation (p99 {latency['p99']:.0f}), "
+                f"commands at {measured['command_rate_hz']:.1f} Hz "
+                f"(p99 period {period['p99']:.1f} ms), "
+                f"{measured['real_time_factor']:.2f} x real time"
             )
-    successes = sum(r.successes for r in reports)
-    count = sum(len(r.episodes) for r in reports)
-    by_pair = (
-        ", ".join(f"{r.title} {r.successes}/{len(r.episodes)}" for r in reports)
-        if len(reports) > 1
-        else ""
-    )
-    screen.say(
-        (f"success {successes}/{count} = {successes / max(count, 1):.0%}", "bold"),
-        f"  ({by_pair})" if by_pair else "",
-    )
+    successes, count = _totals(reports)
+    total = f"success {successes}/{count} = {successes / max(count, 1):.0%}"
+    by_pair = ""
+    if len(reports) > 1:
+        pairs = [f"{report.title} {report.successes}/{len(report.episodes)}" for report in reports]
+        by_pair = f"  ({', '.join(pairs)})"
+    screen.say((total, "bold"), by_pair)
 
 
 def write(out: Path, reports: list[RunReport]) -> Path:
     """Writes OUT/summary.json."""
-    successes = sum(r.successes for r in reports)
-    count = sum(len(r.episodes) for r in reports)
+    successes, count = _totals(reports)
     summary: dict[str, Any] = {
         "version": __version__,
         "episodes": count,
         "successes": successes,
         "success_rate": successes / max(count, 1),
+        "runs": [_plain(report) for report in reports],
     }
     path = out / "summary.json"
-    path.write_text(
-        json.dumps(summary | {"runs": [_plain(report) for report in reports]}, indent=2) + "\n"
-    )
+    path.write_text(json.dumps(summary, indent=2) + "\n")
     return path
+
+
+def _totals(reports: list[RunReport]) -> tuple[int, int]:
+    """Successes, of how many episodes."""
+    successes = sum(report.successes for report in reports)
+    count = sum(len(report.episodes) for report in reports)
+    return successes, count
 
 
 def _plain(report: RunReport) -> dict[str, Any]:
     rig = report.rig
-    facts = {
+    return {
         "rig": rig.name,
         "hands": report.hands,
         "policy": asdict(rig.policy) if rig.policy else None,
-    }
-    facts |= {
         "task": rig.sim.task if rig.sim else None,
         "speed": rig.sim.speed if rig.sim else None,
-    }
-    return facts | {
         "episodes": [asdict(episode) for episode in report.episodes],
         "measured": report.measured,
     }

@@ -23,13 +23,13 @@ from xlvla_cli.ros.measure import Measure
 from xlvla_cli.ros.operator import Operator
 
 LINGER_S = 0.7
-"""How long a finished episode is still watched."""
+"""How long a finished episode that is recorded goes on."""
 
 MEET_S = 20.0
 """How long nodes that run may take to find each other."""
 
 STALLED_S = 60.0
-"""An episode whose simulated time stands still for so long has failed."""
+"""An episode whose simulated time stands still for this long has failed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class Moment:
-    """The simulation's generalised positions at one time, and what its status said."""
+    """The simulation's generalised positions at one time, and its status."""
 
     positions: np.ndarray
     status: dict[str, Any] = field(repr=False)
@@ -84,9 +84,8 @@ class Session:
         self._progress = progress
 
     def __enter__(self) -> Session:
-        self.operator = Operator(
-            domain=self._domain, record=self._record
-        )  # before any node: where ROS does not start, it says why
+        # Before any node: where ROS does not start, it says why.
+        self.operator = Operator(domain=self._domain, record=self._record)
         try:
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.__enter__()
@@ -110,21 +109,21 @@ class Session:
             self.supervisor.stop()
 
     def _meet(self) -> None:
-        """Waits until every node is heard of here: a rig whose nodes do not find each other is not
-        up.
+        """Waits until every node is discovered here: a rig whose nodes do not discover each other
+        is not up.
         """
         names = {node.spec.name for node in self.supervisor.nodes}
         give_up = time.monotonic() + MEET_S
         while missing := names - set(self.operator.node.get_node_names()):
             self.supervisor.check()
             if time.monotonic() > give_up:
-                hint = (
-                    discovery_settings(os.environ)
-                    or "a firewall, or shared memory that others left behind, can be why"
-                )
+                names_missing = ", ".join(sorted(missing))
+                hint = discovery_settings(os.environ)
+                if not hint:
+                    hint = "a firewall, or shared memory that others left behind, can be why"
                 raise XlvlaError(
                     f"the nodes run but were not discovered within {MEET_S:.0f} s: "
-                    f"{', '.join(sorted(missing))}; {hint}"
+                    f"{names_missing}; {hint}"
                 )
             time.sleep(0.02)
 
@@ -157,11 +156,11 @@ class Session:
         while self._record and time.monotonic() < end:
             yield self.tick()
         yield EpisodeResult(
-            last["episode"],
-            last["seed"],
-            last["success"],
-            last["stage"],
-            last["text"],
-            last["time_s"],
-            wall_s,
+            episode=last["episode"],
+            seed=last["seed"],
+            success=last["success"],
+            stage=last["stage"],
+            text=last["text"],
+            duration_s=last["time_s"],
+            wall_s=wall_s,
         )

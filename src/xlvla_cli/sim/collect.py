@@ -20,6 +20,7 @@ from xlvla.errors import XlvlaError
 from xlvla.holdout import Holdout
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Side
+from xlvla_cli.options import Hands, SimulatedRig, Tasks, Workers
 from xlvla_cli.sim import choose_hands, simulated_rig
 
 if TYPE_CHECKING:
@@ -64,19 +65,15 @@ def collect(
     out: Annotated[
         Path, typer.Option(help="Folder for the data sets, one per task and pair of hands.")
     ],
-    task: Annotated[
-        str, typer.Option(help="Tasks, the paper's codes or names, separated by commas, or 'all'.")
-    ] = "push_cans",
-    hands: Annotated[
-        str, typer.Option(help="Hands, separated by commas, 'paper' for its four, or 'all'.")
-    ] = "xhand,inspire",
+    task: Tasks = "push_cans",
+    hands: Hands = "xhand,inspire",
     episodes: Annotated[int, typer.Option(min=1, help="Episodes per task and hand.")] = 50,
     mixed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of episodes with two different hands.")
     ] = 0.2,
     holdout: Annotated[str, typer.Option(help="Pairs to leave out: xhand:SC,inspire:PC.")] = "",
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one per core.")] = 0,
+    rig: SimulatedRig = "bimanual",
+    workers: Workers = 0,
     seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
 ) -> None:
     """Collect demonstrations of the scripted expert; episodes that are there already are skipped,
@@ -86,13 +83,15 @@ def collect(
     from xlvla.paper import tasks as named
     from xlvla_cli.workers import cores
 
-    made = jobs(rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout))
+    all_jobs = jobs(
+        rig, named(task), choose_hands(hands), episodes, mixed, seed, pairs.parse(holdout)
+    )
     collection = CollectionState(out)
-    waiting = [job for job in made if job.key not in collection.done]
+    waiting = [job for job in all_jobs if job.key not in collection.done]
     began = time.monotonic()
-    _play(made, waiting, collection, workers or cores())
+    _play(all_jobs, waiting, collection, workers or cores())
     minutes = (time.monotonic() - began) / 60
-    _report(made, collection, out)
+    _report(all_jobs, collection, out)
     if waiting:
         print(
             f"{len(waiting)} episodes in {minutes:.1f} min: {len(waiting) / minutes:.1f} per minute"
@@ -117,23 +116,23 @@ def jobs(
             f"seeds from {FIRST_EVALUATION_SEED} on are kept for evaluation: choose a smaller "
             "--seed or fewer --episodes"
         )
-    made: list[Job] = []
+    all_jobs: list[Job] = []
     for task in tasks:
         base = simulated_rig(rig, task)
-        every = list[Job]()
+        task_jobs = list[Job]()
         for number in range(seed, last):
             rng = np.random.default_rng([number, 2])
-            left = right = hands[number % len(hands)]
+            left = hands[number % len(hands)]
+            right = left
             if len(hands) > 1 and rng.random() < mixed:
                 right = str(rng.choice([name for name in hands if name != left]))
             if holdout.keeps((left, right), task):
                 pair: dict[Side, str] = {"left": left, "right": right}
                 worn: dict[Side, str | None] = {side: pair[side] for side in base.sides}
-                every.append(Job(rig_file.with_choices(base, hands=worn), number))
-        made += sorted(
-            every, key=lambda job: list(job.hands.values())
-        )  # a worker then seldom needs another world
-    return made
+                task_jobs.append(Job(rig_file.with_choices(base, hands=worn), number))
+        # By hands, so that a worker seldom needs another world.
+        all_jobs += sorted(task_jobs, key=lambda job: list(job.hands.values()))
+    return all_jobs
 
 
 class CollectionState:
@@ -165,25 +164,12 @@ class CollectionState:
 def _play(
     made: Sequence[Job], waiting: Sequence[Job], collection: CollectionState, workers: int
 ) -> None:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.console import Console
 
+    from xlvla_cli.progress import progress_bar
     from xlvla_cli.workers import finished, pool
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress, pool(workers) as processes:
+    with progress_bar(Console()) as progress, pool(workers) as processes:
         bar = progress.add_task("episodes", total=len(made), completed=len(made) - len(waiting))
         try:
             for job, episode in finished(processes, collect_one, waiting, ahead=2 * workers):

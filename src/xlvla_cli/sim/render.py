@@ -10,6 +10,7 @@ import typer
 
 from xlvla import rig_file
 from xlvla.types import CHUNK_HZ
+from xlvla_cli.options import SimulatedRig
 from xlvla_cli.sim import choose_hands, simulated_rig
 
 
@@ -21,7 +22,7 @@ def render(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out/sim"),
     task: Annotated[str, typer.Option(help="Task to show.")] = "push_cans",
     hands: Annotated[str, typer.Option(help="Hands, separated by commas, or 'all'.")] = "all",
-    rig: Annotated[str, typer.Option(help="Rig to simulate.")] = "bimanual",
+    rig: SimulatedRig = "bimanual",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the episode.")] = 0,
 ) -> None:
     """Show the expert: per hand a video and a contact sheet of what the cameras see and of the

@@ -14,15 +14,20 @@ from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.limits import Bounds
 
 LOOK_M = 1e-4
-"""Between two looks no distance that matters shrinks by more."""
+"""Between two samples no distance that matters shrinks by more."""
 
 PIECE_RAD = 0.02
-"""A longer step is looked at in pieces in which no joint turns further, so that lever arms hardly
+"""A longer step is sampled in pieces in which no joint turns further, so that lever arms hardly
 change in one.
 """
 
+REACH_M = 2.0
+"""Nothing on a rig is further from an axis of it."""
+
+DERIVATIVES = ("velocity", "acceleration", "jerk")
+
 ROUNDING = {"position": 1e-9, "velocity": 1e-6, "acceleration": 1e-5, "jerk": 1e-3}
-"""What differences of positions know no better, as a share of the limit; position in rad."""
+"""Rounding errors of differences of positions, as a share of the limit; position in rad."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Breach:
 
 
 class DistanceCheck:
-    """Follows a path and keeps the nearest and the worst.
+    """Follows a path and keeps the nearest gap and the worst breach.
 
     Args:
         rows: the gaps that count; all where None.
@@ -60,8 +65,12 @@ class DistanceCheck:
         if rows is not None:
             self._stop = np.full(len(stop), -np.inf)
             self._stop[rows] = stop[rows]
+        self._floor = self._stop
+        self._nearest = Nearest(np.inf, np.inf, "")
+        self._breach = Breach(0.0, 0.0, "", 0)
 
     def look(self, poses: Sequence[np.ndarray]) -> tuple[Nearest, Breach]:
+        """The nearest gap and the worst breach along poses [N] rad and straight between them."""
         before = poses[0]
         now = self._distances.at(poses[0])
         self._floor = np.minimum(self._stop, now)
@@ -76,64 +85,59 @@ class DistanceCheck:
     def _step(
         self, first: np.ndarray, last: np.ndarray, before: np.ndarray, tick: int
     ) -> np.ndarray:
-        """Looks along the straight step between two poses [N]; the distances [G] at its end."""
-        pieces = max(1, int(np.ceil(np.abs(last - first).max() / PIECE_RAD)))
+        """Samples the straight step between two poses [N]; the distances [G] at its end."""
+        change = last - first
+        pieces = max(1, int(np.ceil(np.abs(change).max() / PIECE_RAD)))
         for share in np.arange(1, pieces + 1) / pieces:
-            pose = last if share == 1 else first + share * (last - first)
+            pose = last if share == 1 else first + share * change
             now = self._distances.at(pose)
             self._note(now, np.arange(len(now)), tick)
-            turned = np.abs(last - first) / pieces
-            if (np.minimum(before, now) - self._floor).min() < self._crudely(turned):
-                self._between(pose - (last - first) / pieces, pose, before, now, tick)
+            # First the crude bound, which costs nothing: most steps are far from everything.
+            shrinks_m = REACH_M * float((np.abs(change) / pieces).sum())
+            room_m = (np.minimum(before, now) - self._floor).min()
+            if room_m < shrinks_m:
+                self._between(pose - change / pieces, pose, before, now, tick)
             before = now
         return before
-
-    def _crudely(self, turned: np.ndarray) -> float:
-        """No distance shrinks by more when joints turn that far [N]: nothing is further from an
-        axis than two metres.
-        """
-        return 2.0 * float(turned.sum())
 
     def _between(
         self, first: np.ndarray, last: np.ndarray, before: np.ndarray, now: np.ndarray, tick: int
     ) -> None:
-        """Looks between two poses, the second of which was looked at last, as finely as it takes to
-        miss nothing that is worse so far.
+        """Samples between two poses, whose distances are `before` and `now`, as finely as it takes
+        to miss nothing that is worse so far.
         """
         turned = np.abs(last - first)
         levers = self._distances.levers()
         shrinks = levers @ turned
-        shrinks = shrinks + shrinks * (
-            self._distances.moved @ turned
-        )  # a lever changes as far as what it carries moves
-        rows = np.flatnonzero((before + now - shrinks) / 2 < self._floor - self._breach.below_m)
+        # A lever changes as far as what it carries moves.
+        shrinks = shrinks + shrinks * (self._distances.moved @ turned)
+        least = (before + now - shrinks) / 2
+        rows = np.flatnonzero(least < self._floor - self._breach.below_m)
         if not rows.size:
             return
         looks = int(np.ceil(shrinks[rows].max() / LOOK_M))
         for share in np.arange(1, looks) / looks:
-            self._note(self._distances.some(first + share * (last - first), rows), rows, tick)
+            pose = first + share * (last - first)
+            self._note(self._distances.some(pose, rows), rows, tick)
 
     def _note(self, now: np.ndarray, rows: np.ndarray, tick: int) -> None:
+        """Keeps what is nearer or worse than before among the distances [R] of some gaps."""
         room = now - self._stop[rows]
-        below = self._floor[rows] - now
         least = int(np.argmin(room))
-        worst = int(np.argmax(below))
         if room[least] < self._nearest.room_m:
-            self._nearest = Nearest(
-                float(room[least]), float(now[least]), str(self._distances.gaps[rows[least]])
-            )
+            gap = self._distances.gaps[rows[least]]
+            self._nearest = Nearest(float(room[least]), float(now[least]), str(gap))
+        below = self._floor[rows] - now
+        worst = int(np.argmax(below))
         if below[worst] > self._breach.below_m:
-            self._breach = Breach(
-                float(below[worst]), float(now[worst]), str(self._distances.gaps[rows[worst]]), tick
-            )
+            gap = self._distances.gaps[rows[worst]]
+            self._breach = Breach(float(below[worst]), float(now[worst]), str(gap), tick)
 
     def _room(self, now: np.ndarray) -> Nearest:
-        least = int(np.argmin(now - self._stop))
-        return Nearest(
-            float(now[least] - self._stop[least]),
-            float(now[least]),
-            str(self._distances.gaps[least]),
-        )
+        room = now - self._stop
+        least = int(np.argmin(room))
+        gap = self._distances.gaps[least]
+        return Nearest(float(room[least]), float(now[least]), str(gap))
 
 
 def limit_excess(path: Path, bounds: Sequence[Bounds]) -> dict[str, float]:
@@ -144,20 +148,27 @@ def limit_excess(path: Path, bounds: Sequence[Bounds]) -> dict[str, float]:
     is a mean of the k-th derivative of any curve through them, so that a curve within limits cannot
     exceed them.
     """
-    lower, upper, *most = (
-        np.concatenate([getattr(bound, name) for bound in bounds])
-        for name in ("lower", "upper", "velocity", "acceleration", "jerk")
-    )
     poses = np.array(path.poses)
+    above = float((poses - _limit(bounds, "upper")).max())
+    below = float((_limit(bounds, "lower") - poses).max())
+    excess = {"position": max(above, below, 0.0)}
     ticks = np.array([0.0, *path.ticks_s])
-    moved = np.concatenate([[True], ticks[1:] > 0])
-    beyond = max(float((poses - upper).max()), float((lower - poses).max()), 0.0)
-    excess = {"position": beyond}
+    moved = ticks > 0
+    moved[0] = True
     times = np.cumsum(ticks)[moved]
     values = poses[moved]
-    for order, (name, limit) in enumerate(
-        zip(("velocity", "acceleration", "jerk"), most, strict=True), 1
-    ):
-        values = order * np.diff(values, axis=0) / (times[order:] - times[:-order])[:, None]
-        excess[name] = float((np.abs(values) / limit).max(initial=0.0)) - 1
-    return {name: value if value > ROUNDING[name] else 0.0 for name, value in excess.items()}
+    for order, name in enumerate(DERIVATIVES, 1):
+        intervals = times[order:] - times[:-order]
+        values = order * np.diff(values, axis=0) / intervals[:, None]
+        share = np.abs(values) / _limit(bounds, name)
+        excess[name] = float(share.max(initial=0.0)) - 1
+    return {name: _rounded(name, value) for name, value in excess.items()}
+
+
+def _limit(bounds: Sequence[Bounds], name: str) -> np.ndarray:
+    """One limit of all sides [N]."""
+    return np.concatenate([getattr(bound, name) for bound in bounds])
+
+
+def _rounded(name: str, excess: float) -> float:
+    return excess if excess > ROUNDING[name] else 0.0

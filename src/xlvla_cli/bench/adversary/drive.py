@@ -12,7 +12,7 @@ import numpy as np
 
 from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, Side
-from xlvla_cli.bench.adversary.asker import Asker, Request
+from xlvla_cli.bench.adversary.chunk_source import ChunkOffer, UnsafeChunks
 from xlvla_cli.bench.adversary.scenarios import Clock, Scenario
 from xlvla_drivers.motion.chunk import Refused
 from xlvla_drivers.motion.clearance import Clearance, Verdict, Way
@@ -23,8 +23,8 @@ from xlvla_drivers.motion.rig_motion import RigMotion
 
 SETTLES_S = 5.0
 STILL_TICKS = 60
-"""After the last chunk the rig is watched until its commands stay for so many ticks, at most this
-long.
+"""After the last chunk the rig is watched until its commands stay the same for this many ticks, at
+most for that time.
 """
 
 STILL_RAD = 1e-9
@@ -37,9 +37,12 @@ BACK_RAD = 0.3
 BACK_RAD_S = 1.0
 BACK_FRAMES = 40
 LEAST_BACK_RAD = 0.1
-"""In the end some arms are led back so far along their own path, at this speed; where they moved
-less than the last it shows nothing.
+"""In the end some arms are led back this far along their own path, at this speed, in at most this
+many frames; where they moved less than the last it shows nothing.
 """
+
+BACK_CHANCE = 0.25
+"""Share of the scenarios that end so."""
 
 BACK_S = 4.0
 FREE_SHARE = 0.5
@@ -47,9 +50,7 @@ FREE_SHARE = 0.5
 
 
 class Unwatched(RigMotion):
-    """A rig whose motion looks at no distance: chunks are checked and limits kept, as without a
-    look-out.
-    """
+    """A rig whose motion watches no distance: chunks are checked and limits kept, no more."""
 
     def __init__(self, rig: Rig):
         super().__init__(rig)
@@ -57,6 +58,8 @@ class Unwatched(RigMotion):
 
 
 class _Blind(Clearance):
+    """Lets everything pass, at full speed."""
+
     def passes(self, way: Way) -> bool:
         return True
 
@@ -94,9 +97,10 @@ class Path:
 
     def still(self, ticks: int) -> bool:
         """Whether the last commands were all the same."""
-        return len(self.poses) > ticks and bool(
-            (np.ptp(self.poses[-ticks - 1 :], axis=0) < STILL_RAD).all()
-        )
+        if len(self.poses) <= ticks:
+            return False
+        ranges = np.ptp(self.poses[-ticks - 1 :], axis=0)
+        return bool((ranges < STILL_RAD).all())
 
 
 class Drive:
@@ -109,9 +113,9 @@ class Drive:
         bounds: dict[Side, Bounds] = {
             side: player.bounds for side, player in motion.players.items()
         }
-        self._asker = Asker(scenario, rig, distances, bounds)
+        self._chunks = UnsafeChunks(scenario, rig, distances, bounds)
         self._rng = np.random.default_rng([scenario.seed, scenario.number, 2])
-        self._start = self._asker.start
+        self._start = self._chunks.start
         self._now_s = 0.0
         self.path = Path([np.concatenate(list(self._start.values()))])
 
@@ -119,7 +123,7 @@ class Drive:
         self._play()
         last = len(self.path.poses)
         self.path.settled = self._rests_within(SETTLES_S)
-        if self._rng.random() < 0.25:
+        if self._rng.random() < BACK_CHANCE:
             self.path.came_back = self._goes_back(self.path.poses[:last])
         self._motion.hold()
         self.path.stopped = self._stops()
@@ -136,28 +140,29 @@ class Drive:
                 while left[side] and due_s[side] <= self._now_s:
                     left[side] -= 1
                     due_s[side] += self._rng.uniform(0.5, 1.5) / self._scenario.hz
-                    self._offer(side, self._asker.ask(side, self._now_s, self._here()))
+                    self._offer(side, self._chunks.next_chunk(side, self._now_s, self._here()))
             self._tick()
 
     def _here(self) -> dict[Side, np.ndarray]:
-        players = self._motion.players.items()
-        return {
-            side: player.position if player.started else self._start[side]
-            for side, player in players
-        }
+        """The newest command [N] rad of each side, or where it starts."""
+        poses = dict(self._start)
+        for side, player in self._motion.players.items():
+            if player.started:
+                poses[side] = player.position
+        return poses
 
-    def _offer(self, side: Side, request: Request) -> None:
+    def _offer(self, side: Side, offer: ChunkOffer) -> None:
         player = self._motion.players[side]
         self.path.offered += 1
         with suppress(Refused):
             player.offer(
-                request.points,
+                offer.points,
                 player.joints,
-                request.stamp_s,
-                request.rate_hz,
+                offer.stamp_s,
+                offer.rate_hz,
                 self._now_s,
                 measured=self._start[side],
-                relative=request.relative,
+                relative=offer.relative,
             )
 
     def _tick(self) -> None:
@@ -168,9 +173,8 @@ class Drive:
         self.path.took_s.append(time.thread_time() - began)
         self.path.ticks_s.append(dt)
         self.path.slowed.append(self._motion.pace.beat.rate < 0.99)
-        self.path.poses.append(
-            np.concatenate([commands.get(side, pose) for side, pose in self._start.items()])
-        )
+        poses = [commands.get(side, pose) for side, pose in self._start.items()]
+        self.path.poses.append(np.concatenate(poses))
 
     def _rests_within(self, seconds: float) -> bool:
         give_up_s = self._now_s + seconds
@@ -185,7 +189,8 @@ class Drive:
         give_up_s = self._now_s + STOPS_S
         while self._now_s < give_up_s:
             self._tick()
-            if self._motion.rests and (self.path.poses[-1] == self.path.poses[-2]).all():
+            same = (self.path.poses[-1] == self.path.poses[-2]).all()
+            if self._motion.rests and same:
                 return True
         return False
 
@@ -194,35 +199,39 @@ class Drive:
         None where they hardly moved.
         """
         here = self.path.poses[-1]
-        arm = self._asker.is_arm
-        way = self._backwards(here, poses)
-        back_rad = float(np.abs(way[-1] - here)[arm].max())
+        trajectory = self._backwards(here, poses)
+        back_rad = self._arms_apart_rad(trajectory[-1], here)
         if back_rad < LEAST_BACK_RAD:
             return None
         cuts = np.cumsum([len(pose) for pose in self._start.values()])[:-1]
-        for side, points in zip(self._start, np.split(way, cuts, axis=1), strict=True):
+        for side, points in zip(self._start, np.split(trajectory, cuts, axis=1), strict=True):
             if side in self._scenario.moving:
-                self._offer(side, Request(points, CHUNK_HZ, self._now_s, False))
+                self._offer(side, ChunkOffer(points, CHUNK_HZ, self._now_s, False))
         give_up_s = self._now_s + BACK_S
         share = 0.0
         while share < FREE_SHARE and self._now_s < give_up_s:
             self._tick()
-            share = float(np.abs(self.path.poses[-1] - here)[arm].max()) / back_rad
+            share = self._arms_apart_rad(self.path.poses[-1], here) / back_rad
         return share >= FREE_SHARE
+
+    def _arms_apart_rad(self, pose: np.ndarray, other: np.ndarray) -> float:
+        """How far apart two poses [N] are in the joint of an arm that differs most."""
+        return float(np.abs(pose - other)[self._chunks.is_arm].max())
 
     def _backwards(self, here: np.ndarray, poses: Sequence[np.ndarray]) -> np.ndarray:
         """The path [T, N] back from here in even steps, until an arm's joint is far enough away or
         a chunk is full.
         """
-        way = [here]
+        points = [here]
         last = here
         for pose in reversed(poses):
-            while (far := float(np.abs(pose - last).max())) > BACK_RAD_S / CHUNK_HZ:
-                last = last + (pose - last) * BACK_RAD_S / CHUNK_HZ / far
-                way.append(last)
-            if len(way) >= BACK_FRAMES or np.abs(last - here)[self._asker.is_arm].max() > BACK_RAD:
+            while (distance := float(np.abs(pose - last).max())) > BACK_RAD_S / CHUNK_HZ:
+                last = last + (pose - last) * BACK_RAD_S / CHUNK_HZ / distance
+                points.append(last)
+            full = len(points) >= BACK_FRAMES
+            if full or self._arms_apart_rad(last, here) > BACK_RAD:
                 break
-        return np.array(way[:BACK_FRAMES])
+        return np.array(points[:BACK_FRAMES])
 
 
 def tick_s(clock: Clock, period_s: float, rng: np.random.Generator) -> float:

@@ -63,22 +63,35 @@ class Fixed:
         """The chunk [T, N] rad of a side whose command is `here`, at `CHUNK_HZ`, inside lower and
         upper limits.
         """
+        # Only joint1 turns the left arm inwards by a negative angle.
         inwards = -1.0 if self.joint == 0 and side == "left" else 1.0
-        share = (
-            np.minimum(np.arange(1, CHUNK_FRAMES + 1) / self.frames, 1.0)
-            if self.frames
-            else np.ones(20)
-        )
+        if self.frames:
+            share = np.minimum(np.arange(1, CHUNK_FRAMES + 1) / self.frames, 1.0)
+        else:
+            share = np.ones(20)
         turn = np.zeros(len(here))
         turn[self.joint] = inwards * self.turn_rad
-        return np.clip(here + share[:, None] * turn, *limits)
+        lower, upper = limits
+        return np.clip(here + share[:, None] * turn, lower, upper)
+
+
+def _inwards(frames: int) -> Fixed:
+    return Fixed(f"both joint1 inwards by 1.5 rad in {frames} frames", SIDES, 0, 1.5, frames)
+
+
+def _to_the_table(frames: int) -> Fixed:
+    name = f"left joint2 by 1 rad to the table in {frames} frames"
+    return Fixed(name, ("left",), 1, 1.0, frames, margin="touch")
 
 
 FIXED = (
-    *(
-        Fixed(f"both joint1 inwards by 1.5 rad in {frames} frames", SIDES, 0, 1.5, frames)
-        for frames in (1, 4, 7, 10, 12, 14, 16)
-    ),
+    _inwards(1),
+    _inwards(4),
+    _inwards(7),
+    _inwards(10),
+    _inwards(12),
+    _inwards(14),
+    _inwards(16),
     Fixed(
         "left joint1 inwards by 1.5 rad in 10 frames, towards a resting arm",
         ("left",),
@@ -87,17 +100,9 @@ FIXED = (
         10,
         beside_rad=1.2,
     ),
-    *(
-        Fixed(
-            f"left joint2 by 1 rad to the table in {frames} frames",
-            ("left",),
-            1,
-            1.0,
-            frames,
-            margin="touch",
-        )
-        for frames in (1, 4, 10)
-    ),
+    _to_the_table(1),
+    _to_the_table(4),
+    _to_the_table(10),
     Fixed(
         "every 100 ms 0.49 rad further to the table",
         ("left",),
@@ -121,14 +126,14 @@ FIXED = (
 COMMIT = "7ba45e8"
 _MM = (-12.8, -19.3, 17.5, -19.3, -17.7, -17.7, -13.9, -0.1, -21.2, -21.0, -21.6, -229.1, -44.4)
 BEFORE: dict[str, float] = dict(zip((entry.name for entry in FIXED), _MM, strict=True))
-"""The smallest commanded distance [mm] of that build: its players, pace and guard tick by tick,
-looks at 50 Hz answered one look late.
+"""The smallest commanded distance [mm] of that build, by name: its players, speed scaling and guard
+tick by tick; distances were computed at 50 Hz and used one period late.
 """
 
 
 def play_all(watched: bool = True) -> list[dict[str, Any]]:
-    """Figures of all of them, as plain data: name, least distance on the commanded path and its
-    stop [m], chunks taken and refused.
+    """Figures of all of them, as plain data: name, smallest distance on the commanded path and its
+    stop [m], chunks accepted and refused.
     """
     rig = rig_file.load(RIG)
     motion = RigMotion(rig) if watched else Unwatched(rig)
@@ -146,7 +151,8 @@ def _play(entry: Fixed, motion: RigMotion, distances: Distances, rig: Rig) -> di
     poses = [np.concatenate(list(starts.values()))]
     for tick in range(1, round(LASTS_S / period_s)):
         now_s = tick * period_s
-        if tick == 1 or (entry.every_s and tick % round(entry.every_s / period_s) == 0):
+        again = entry.every_s and tick % round(entry.every_s / period_s) == 0
+        if tick == 1 or again:
             _offer(entry, motion, starts, now_s)
         commands = motion.step(now_s, period_s, starts)
         poses.append(np.concatenate([commands.get(side, starts[side]) for side in starts]))
@@ -157,9 +163,9 @@ def _play(entry: Fixed, motion: RigMotion, distances: Distances, rig: Rig) -> di
     accepted = 0
     for player in motion.players.values():
         accepted += player.counts["accepted"]
-        refused += sum(
-            number for name, number in player.counts.items() if name.startswith("refused")
-        )
+        for name, count in player.counts.items():
+            if name.startswith("refused"):
+                refused += count
     return {
         "name": entry.name,
         "distance_m": nearest.distance_m,

@@ -11,10 +11,11 @@ from xlvla.errors import XlvlaError
 
 
 class ResultFile:
-    """The figures of scenarios in a JSON file, whole after each of them.
+    """The figures of scenarios in a JSON file, complete after each of them.
 
     Args:
-        about: what results depend on beside their scenario, the code for one; others are forgotten.
+        about: what results depend on beside their scenario, such as the code; results about
+            something else are discarded.
 
     Attributes:
         results: figures by a scenario's key.
@@ -25,7 +26,7 @@ class ResultFile:
         self._about = about
         self.results: dict[str, dict[str, Any]] = {}
         if path.is_file() and not fresh:
-            self.results = self._known()
+            self.results = self._read()
 
     def enter(self, key: str, figures: dict[str, Any]) -> None:
         """Keeps figures; they are on disk when this returns."""
@@ -34,15 +35,15 @@ class ResultFile:
 
     def close(self, summary: dict[str, Any]) -> None:
         """Writes everything, with a summary."""
-        files.write_text(
-            self.path,
-            json.dumps({"about": self._about, **summary, "scenarios": self.results}) + "\n",
-        )
+        document = {"about": self._about, **summary, "scenarios": self.results}
+        files.write_text(self.path, json.dumps(document) + "\n")
 
-    def _known(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
             document = json.loads(self.path.read_text())
-            return document["scenarios"] if document["about"] == self._about else {}
+            if document["about"] != self._about:
+                return {}
+            return document["scenarios"]
         except (ValueError, KeyError, TypeError):
             raise XlvlaError(
                 f"{self.path} holds no figures of this bench: move it away, or use --fresh to "

@@ -1,5 +1,5 @@
-"""What is tried: kinds of harm, streams fast and slow, late, relative, on a clock that stutters;
-all of it from one seed.
+"""What is tried: kinds of unsafe chunks, fast and slow, late, relative, on an irregular clock; all
+of it from one seed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from xlvla.types import SIDES, Side
-from xlvla_cli.bench.adversary.workplaces import Workplace
+from xlvla_cli.bench.adversary.rig_variants import RigVariant
 
 Kind = Literal["meet", "table", "itself", "resting", "walk", "more", "reversal", "hands"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -37,13 +37,13 @@ class Scenario:
         hz: chunks per second and side.
         moving: sides that get chunks.
         relative: the arms' positions are changes.
-        late_s: by so much at most a chunk's stamp lies in the past.
+        late_s: the most a chunk's stamp lies in the past.
         clock: how regular the ticks are.
-        too_near: it begins where something may be nearer than its stop.
+        too_near: it begins where something may be nearer than its stop distance.
     """
 
     kind: Kind
-    place: Workplace
+    variant: RigVariant
     seed: int
     number: int
     hz: float
@@ -55,7 +55,7 @@ class Scenario:
 
     @property
     def key(self) -> str:
-        return f"{self.seed}/{self.number} {self.kind} {self.place.name}"
+        return f"{self.seed}/{self.number} {self.kind} {self.variant.name}"
 
     @property
     def chunks_per_side(self) -> int:
@@ -70,27 +70,29 @@ class Scenario:
 
 
 def scenarios(
-    seed: int, kinds: Sequence[Kind], places: Sequence[Workplace], stale_s: float
+    seed: int, kinds: Sequence[Kind], variants: Sequence[RigVariant], stale_s: float
 ) -> Iterator[Scenario]:
     """Without end: every kind on a rig before the next one, which costs some time to build."""
     number = 0
     while True:
-        kind = kinds[number % len(kinds)]
-        place = places[number // len(kinds) % len(places)]
-        yield _drawn(seed, number, kind, place, stale_s)
+        turn, index = divmod(number, len(kinds))
+        variant = variants[turn % len(variants)]
+        yield _drawn(seed, number, kinds[index], variant, stale_s)
         number += 1
 
 
-def _drawn(seed: int, number: int, kind: Kind, place: Workplace, stale_s: float) -> Scenario:
+def _drawn(seed: int, number: int, kind: Kind, variant: RigVariant, stale_s: float) -> Scenario:
+    # The order of what is drawn decides what a seed stands for.
     rng = np.random.default_rng([seed, number, 0])
-    one: Side = SIDES[int(rng.integers(2))]
+    side: Side = SIDES[int(rng.integers(2))]
+    moving = (side,) if kind == "resting" else SIDES
     return Scenario(
         kind=kind,
-        place=place,
+        variant=variant,
         seed=seed,
         number=number,
         hz=float(np.exp(rng.uniform(np.log(SLOWEST_HZ), np.log(FASTEST_HZ)))),
-        moving=(one,) if kind == "resting" else SIDES,
+        moving=moving,
         relative=bool(rng.random() < 0.3),
         late_s=float(rng.choice([0.0, 0.02, 0.15, stale_s])),
         clock=CLOCKS[int(rng.integers(len(CLOCKS)))],
@@ -99,14 +101,14 @@ def _drawn(seed: int, number: int, kind: Kind, place: Workplace, stale_s: float)
 
 
 def planned(
-    seed: int, kinds: Sequence[Kind], places: Sequence[Workplace], stale_s: float, chunks: int
+    seed: int, kinds: Sequence[Kind], variants: Sequence[RigVariant], stale_s: float, chunks: int
 ) -> list[Scenario]:
-    """The first scenarios that together offer at least so many chunks."""
-    chosen: list[Scenario] = []
+    """The first scenarios that together offer at least this many chunks."""
+    first: list[Scenario] = []
     left = chunks
-    for scenario in scenarios(seed, kinds, places, stale_s):
+    for scenario in scenarios(seed, kinds, variants, stale_s):
         if left <= 0:
-            return chosen
-        chosen.append(scenario)
+            return first
+        first.append(scenario)
         left -= scenario.chunks
-    return chosen
+    return first

@@ -1,4 +1,4 @@
-"""What many scenarios came to, by kind."""
+"""Results of many scenarios, summed by kind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xlvla_cli.bench.adversary.trial import ALLOWED_M, faults, percentile_ms
+
+REFUSED = "refused: "
+"""What a player's counts of refused chunks begin with; the reason follows."""
 
 
 @dataclass
@@ -46,13 +49,9 @@ class Summary:
         counts = figures["counts"]
         self.offered += figures["offered"]
         self.accepted += counts.get("accepted", 0)
-        self.refused.update(
-            {
-                name.removeprefix("refused: "): number
-                for name, number in counts.items()
-                if name.startswith("refused: ")
-            }
-        )
+        for name, count in counts.items():
+            if name.startswith(REFUSED):
+                self.refused[name.removeprefix(REFUSED)] += count
         self.braked += figures["braked"]
         self.ticks += figures["ticks"]
         self.slowed += figures["slowed"]
@@ -68,10 +67,12 @@ class Summary:
             self._worst(figures)
 
     def _worst(self, figures: Mapping[str, Any]) -> None:
-        if self.nearest is None or figures["nearest"]["room_m"] < self.nearest["room_m"]:
-            self.nearest = figures["nearest"]
-        if self.breach is None or figures["breach"]["below_m"] > self.breach["below_m"]:
-            self.breach = figures["breach"]
+        nearest = figures["nearest"]
+        if self.nearest is None or nearest["room_m"] < self.nearest["room_m"]:
+            self.nearest = nearest
+        breach = figures["breach"]
+        if self.breach is None or breach["below_m"] > self.breach["below_m"]:
+            self.breach = breach
         for name, value in figures["excess"].items():
             self.excess[name] = max(self.excess[name], value)
 
@@ -79,14 +80,14 @@ class Summary:
         """The same for a JSON file, with p50 and p99 of the processor time of a tick for its
         histogram.
         """
-        kept = {name: value for name, value in vars(self).items() if name != "took"}
-        return kept | {
-            "tick_ms": {
-                "p50": percentile_ms(self.took, 0.5),
-                "p99": percentile_ms(self.took, 0.99),
-            },
-            "allowed_m": ALLOWED_M,
+        document = dict(vars(self))
+        del document["took"]
+        document["tick_ms"] = {
+            "p50": percentile_ms(self.took, 0.5),
+            "p99": percentile_ms(self.took, 0.99),
         }
+        document["allowed_m"] = ALLOWED_M
+        return document
 
 
 def summed(results: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> list[Summary]:
@@ -96,4 +97,5 @@ def summed(results: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> li
     for key, figures in results.items():
         by_kind[figures["kind"]].add(key, figures)
         total.add(key, figures)
-    return [*(summary for summary in by_kind.values() if summary.scenarios), total]
+    summaries = [summary for summary in by_kind.values() if summary.scenarios]
+    return [*summaries, total]

@@ -15,22 +15,22 @@ import numpy as np
 from xlvla.rig import Rig
 from xlvla_cli.bench.adversary import checker
 from xlvla_cli.bench.adversary.drive import Drive, Unwatched
+from xlvla_cli.bench.adversary.rig_variants import RigVariant
 from xlvla_cli.bench.adversary.scenarios import Scenario
-from xlvla_cli.bench.adversary.workplaces import Workplace
 from xlvla_drivers import motion as motion_package
 from xlvla_drivers.motion.distance import Distances
 from xlvla_drivers.motion.rig_motion import RigMotion
 
 ALLOWED_M = 0.0005
-"""By at most so much may a distance be below what it has to keep."""
+"""How far a distance may be below what it has to keep."""
 
 BINS_PER_DECADE = 40
 """Of the histogram of processor times."""
 
 
 @lru_cache(maxsize=32)
-def _rig(place: Workplace) -> Rig:
-    return place.rig()
+def _rig(variant: RigVariant) -> Rig:
+    return variant.rig()
 
 
 def try_out(job: tuple[Scenario, bool]) -> dict[str, Any]:
@@ -38,22 +38,22 @@ def try_out(job: tuple[Scenario, bool]) -> dict[str, Any]:
     watched.
     """
     scenario, watched = job
-    # Built anew each time, because distances are found from where the last ones were. Their last
-    # digits still depend on memory: where
-    # a way is just refused or just not, the same seed may brake a tick earlier.
-    rig = _rig(scenario.place)
+    # Built anew each time, because distances are searched from where the last ones were. Their last
+    # digits still depend on memory: where a path is on the verge of being refused, the same seed
+    # may brake a tick earlier.
+    rig = _rig(scenario.variant)
     motion = RigMotion(rig) if watched else Unwatched(rig)
     distances = Distances(rig)
     path = Drive(scenario, rig, motion, distances).run()
     finite = bool(np.isfinite(path.poses).all())
-    figures: dict[str, Any] = {"kind": scenario.kind, "offered": path.offered, "finite": finite}
-    figures |= {
+    figures: dict[str, Any] = {
+        "kind": scenario.kind,
+        "offered": path.offered,
+        "finite": finite,
         "counts": dict(path.counts),
         "braked": path.braked,
         "ticks": len(path.ticks_s),
         "slowed": sum(path.slowed),
-    }
-    figures |= {
         "settled": path.settled,
         "stopped": path.stopped,
         "came_back": path.came_back,
@@ -61,36 +61,36 @@ def try_out(job: tuple[Scenario, bool]) -> dict[str, Any]:
     }
     if finite:
         nearest, breach = checker.DistanceCheck(distances).look(path.poses)
-        figures |= {"nearest": asdict(nearest), "breach": asdict(breach)}
-        figures["excess"] = checker.limit_excess(
-            path, [player.bounds for player in motion.players.values()]
-        )
+        bounds = [player.bounds for player in motion.players.values()]
+        figures["nearest"] = asdict(nearest)
+        figures["breach"] = asdict(breach)
+        figures["excess"] = checker.limit_excess(path, bounds)
     return figures
 
 
 def faults(figures: dict[str, Any]) -> list[str]:
-    """What is wrong with a scenario, in words."""
+    """A line for everything that is wrong with a scenario."""
     if not figures["finite"]:
         return ["a command is not finite"]
-    found = [
-        f"{name} limit exceeded by {value:.3g}"
-        for name, value in figures["excess"].items()
-        if value > 0
-    ]
+    lines: list[str] = []
+    for name, value in figures["excess"].items():
+        if value > 0:
+            lines.append(f"{name} limit exceeded by {value:.3g}")
     breach = figures["breach"]
-    if breach["below_m"] > ALLOWED_M:
-        found.append(
-            f"{breach['gap']} is {1e3 * breach['below_m']:.2f} mm below what it has to keep"
-        )
+    below_m = breach["below_m"]
+    if below_m > ALLOWED_M:
+        lines.append(f"{breach['gap']} is {1e3 * below_m:.2f} mm below what it has to keep")
     if not figures["stopped"]:
-        found.append("told to hold, it does not rest")
-    return found
+        lines.append("told to hold, it does not rest")
+    return lines
 
 
 def _histogram(took_s: Sequence[float]) -> dict[str, int]:
     """How many ticks took about 10 ** (bin / BINS_PER_DECADE) microseconds, by bin."""
-    bins = np.rint(BINS_PER_DECADE * np.log10(np.maximum(1e6 * np.array(took_s), 1.0))).astype(int)
-    return {str(number): count for number, count in sorted(Counter(bins.tolist()).items())}
+    microseconds = np.maximum(1e6 * np.array(took_s), 1.0)
+    bins = np.rint(BINS_PER_DECADE * np.log10(microseconds)).astype(int)
+    counts = Counter(bins.tolist())
+    return {str(number): counts[number] for number in sorted(counts)}
 
 
 def percentile_ms(histogram: Counter[str], share: float) -> float:

@@ -1,5 +1,5 @@
-"""A bare thread that publishes at fixed deadlines, and nothing else: what a control loop's
-regularity is measured against.
+"""A bare thread that only publishes at fixed deadlines: what a control loop's regularity is
+measured against.
 """
 
 from __future__ import annotations

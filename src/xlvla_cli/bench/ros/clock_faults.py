@@ -1,4 +1,4 @@
-"""What a simulated rig makes of a stranger who tells another time."""
+"""How a simulated rig handles a rogue node that publishes another time."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from xlvla.ros import convert, topics
 from xlvla.ros.clock import SimClock
 from xlvla.ros.convert import SECOND
-from xlvla_cli.bench.ros.arm_in_motion import EVERY_S, PATIENCE_S, ArmInMotion, StatusLine
 from xlvla_cli.bench.ros.graph_faults import BRAKES_RAD, RESTS_S, GraphFault, Log, after
 from xlvla_cli.bench.ros.rogue_node import RogueNode
+from xlvla_cli.bench.ros.swinging_arm import EVERY_S, PATIENCE_S, StatusLine, SwingingArm
 from xlvla_cli.ros.session import Session
 
 LEAPS_S = (-0.3, -5.0, 5.0)
 LEAP_LASTS_S = 0.8
-"""A stranger says its time at every look for so long, more often than the simulation does, and so
-is heard beside it.
+"""The rogue node publishes its time at every look for this long, more often than the simulation
+does, and so is heard beside it.
 """
 
 
 def of_the_clock(session: Session, domain: int, log: Log) -> dict[str, Callable[[], GraphFault]]:
-    """What can be done to the clock of a simulated rig whose nodes are listened to."""
+    """Faults of the clock of a simulated rig, by name, each to be called; `log` has what its nodes
+    print.
+    """
     assert session.rig.sim is not None
-    arm = ArmInMotion(session, "left", SimClock(session.operator.node, session.rig.sim.speed))
+    arm = SwingingArm(session, "left", SimClock(session.operator.node, session.rig.sim.speed))
 
     def leap(seconds: float) -> Callable[[], GraphFault]:
         return lambda: clock_set(arm, seconds, domain, log)
@@ -35,46 +37,54 @@ def of_the_clock(session: Session, domain: int, log: Log) -> dict[str, Callable[
 
 
 def _clock_fault(leap_s: float) -> str:
-    return f"clock {'back' if leap_s < 0 else 'forth'} by {abs(leap_s):g} s"
+    direction = "back" if leap_s < 0 else "forth"
+    return f"clock {direction} by {abs(leap_s):g} s"
 
 
-def clock_set(arm: ArmInMotion, leap_s: float, domain: int, log: Log) -> GraphFault:
-    """A stranger tells another time than the simulation does, which takes the clock there and back,
-    or is not believed.
+def clock_set(arm: SwingingArm, leap_s: float, domain: int, log: Log) -> GraphFault:
+    """A rogue node publishes another time than the simulation does, which sets the clock there and
+    back, or is refused.
     """
     arm.begin()
-    arm.wait(
-        lambda: arm.clock.now_ns() > (1.0 - leap_s) * SECOND, PATIENCE_S
-    )  # there is no time before 0
+    # There is no time before 0.
+    arm.wait(lambda: arm.clock.now_ns() > (1.0 - leap_s) * SECOND, PATIENCE_S)
     began_ns = time.time_ns()
-    held_from = list[np.ndarray]()
-    astray_rad = 0.0
+    held_pose: np.ndarray | None = None
+    error_rad = 0.0
 
     def reported() -> StatusLine | None:
         return log.first_line("motion", "the clock was set", began_ns)
 
-    def listen() -> None:
-        nonlocal astray_rad
-        if not held_from and reported():
-            held_from.append(arm.pose)
-        astray_rad = max(astray_rad, arm.astray)
+    def observe() -> None:
+        nonlocal held_pose, error_rad
+        if held_pose is None and reported():
+            held_pose = arm.pose
+        error_rad = max(error_rad, arm.error_rad)
 
     with RogueNode(topics.CLOCK, domain) as rogue:
         arm.watch(2 * EVERY_S)
         offset_ns = arm.clock.now_ns() + round(leap_s * SECOND) - time.monotonic_ns()
 
-        def say() -> None:
-            rogue.say(ClockMessage(clock=convert.stamp(time.monotonic_ns() + offset_ns)))
-            listen()
+        def publish() -> None:
+            rogue.publish(ClockMessage(clock=convert.stamp(time.monotonic_ns() + offset_ns)))
+            observe()
 
         began_ns = time.time_ns()
-        arm.watch(LEAP_LASTS_S, say, chunks=False)
-    arm.watch(RESTS_S, listen if reported() else lambda: None, chunks=False)
-    moved_rad = arm.moved(held_from[0]) if held_from else astray_rad
-    arm.begin()  # nobody has ended, and chunks are played
+        arm.watch(LEAP_LASTS_S, publish, chunks=False)
+    # A rig that refused the time goes on moving: only one that was set has to come to rest.
+    if reported():
+        arm.watch(RESTS_S, observe, chunks=False)
+    else:
+        arm.watch(RESTS_S, chunks=False)
+    moved_rad = error_rad if held_pose is None else arm.moved(held_pose)
+    # Every node still runs, and chunks are played.
+    arm.begin()
     line = reported() or log.first_line("motion", "time leaps", began_ns)
-    what = "is not braked" if held_from else "leaves its way and nothing is said"
-    wrong = f"the arm {what}" if moved_rad > BRAKES_RAD else ""
+    wrong = ""
+    if moved_rad > BRAKES_RAD:
+        wrong = "the arm is not braked"
+        if held_pose is None:
+            wrong = "the arm leaves its path and nothing is reported"
     return GraphFault(
         _clock_fault(leap_s),
         line.line if line else "",

@@ -1,4 +1,4 @@
-"""What becomes of faults around a running rig, and how it is told."""
+"""Faults around a running rig: what became of one, and when it was reported."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from xlvla.errors import XlvlaError
 from xlvla.node_process import Listener
 from xlvla.ros.convert import SECOND
 from xlvla.shared_memory import FIRST_OF_DOMAIN_0, PORTS_OF_A_DOMAIN, unfinished_ports
-from xlvla_cli.bench.ros.arm_in_motion import StatusLine
+from xlvla_cli.bench.ros.swinging_arm import StatusLine, first_line
 
 BRAKES_RAD = 0.1
-"""What an arm that swings may go until it rests, and how far it may be from its way."""
+"""What an arm that swings may go until it rests, and how far it may be from its path."""
 
 RESTS_S = 1.5
 """How long an arm that was told to rest is watched."""
@@ -26,8 +26,8 @@ class GraphFault:
     """What became of one fault.
 
     Args:
-        line: what was said of it.
-        told_s: from the fault until that was sent; None where nothing was.
+        line: what was reported.
+        reported_s: from the fault until that was sent; None where nothing was.
         moved_rad: how far the arm went, or leapt where the fault names it; None where no arm is in
             it.
         allowed_rad: how far it may.
@@ -65,28 +65,24 @@ class Log:
         self.lines.append(StatusLine(name, line.removeprefix("WARN: "), time.time_ns()))
         self._listener(name, line)
 
-    def first_line(self, who: str, words: str, since_ns: int) -> StatusLine | None:
-        """The first line of a node from then on that holds these words."""
-        return next(
-            (
-                word
-                for word in list(self.lines)
-                if word.who == who and words in word.line and word.sent_ns >= since_ns
-            ),
-            None,
-        )
+    def first_line(self, who: str, text: str, since_ns: int) -> StatusLine | None:
+        """The first line of a node from then on that holds a text."""
+        # A copy: nodes go on printing from threads of their own.
+        return first_line(list(self.lines), who, text, since_ns)
 
 
-def after(word: StatusLine | None, since_ns: int) -> float | None:
-    """How long [s] after a time something was said; None where it was not."""
-    return None if word is None else (word.sent_ns - since_ns) / SECOND
+def after(line: StatusLine | None, since_ns: int) -> float | None:
+    """How long [s] after a time a line was sent; None where there is none."""
+    return None if line is None else (line.sent_ns - since_ns) / SECOND
 
 
 def not_reported(reported_s: float | None, within_s: float) -> str:
-    """What is wrong where something is not said in time; '' where it is."""
+    """What is wrong where something is not reported in time; '' where it is."""
     if reported_s is None:
-        return "nothing is said of it"
-    return f"said after more than {within_s:.1f} s" if reported_s > within_s else ""
+        return "nothing is reported"
+    if reported_s > within_s:
+        return f"reported after more than {within_s:.1f} s"
+    return ""
 
 
 def leftovers() -> GraphFault:
@@ -94,10 +90,9 @@ def leftovers() -> GraphFault:
     their own.
     """
     domain = 3
-    whole = b"\x02\0\0\0"
     own = FIRST_OF_DOMAIN_0 + PORTS_OF_A_DOMAIN * domain
     healthy = {
-        f"fastrtps_port{own}": whole,
+        f"fastrtps_port{own}": b"\x02\0\0\0",
         f"sem.fastrtps_port{own}_mutex": b"",
         "fastrtps_0123456789abcdef": b"",
     }
@@ -106,17 +101,19 @@ def leftovers() -> GraphFault:
         for file, content in healthy.items():
             (folder / file).write_bytes(content)
         blamed = unfinished_ports(domain, folder)
-        left = folder / "fastrtps_port7000"
-        left.touch()
+        unfinished = folder / "fastrtps_port7000"
+        unfinished.touch()
         began_s = time.monotonic()
-        found = unfinished_ports(domain, folder)
+        ports = unfinished_ports(domain, folder)
         reported_s = time.monotonic() - began_s
-    wrong = (
-        f"{blamed[0].name} is blamed" if blamed else "" if found == [left] else "it is not named"
-    )
+    wrong = ""
+    if blamed:
+        wrong = f"{blamed[0].name} is blamed"
+    elif ports != [unfinished]:
+        wrong = "it is not named"
     return GraphFault(
         "leftovers in shared memory",
-        ", ".join(port.name for port in found),
+        ", ".join(port.name for port in ports),
         reported_s,
         None,
         0.0,

@@ -33,20 +33,20 @@ class MachinePauses:
 
     Attributes:
         pauses_s: pauses [s] of more than LONG_S.
-        missed: deadlines that a thread missed which does nothing else, as urgent as a device's
-            loop; motion's may be more so (`priority`).
+        missed: deadlines missed by a thread that does nothing else, as urgent as a device's loop;
+            motion's may be more so (`priority`).
     """
 
     pauses_s: list[float] = field(default_factory=list[float])
     missed: int = 0
 
     def __str__(self) -> str:
+        long_ms = f"{LONG_S * 1000:.0f} ms"
         if not self.pauses_s:
-            return f"the machine never stood still for more than {LONG_S * 1000:.0f} ms"
-        longest = f"longest {max(self.pauses_s) * 1000:.0f} ms"
+            return f"the machine never stood still for more than {long_ms}"
         return (
-            f"the machine itself stood still {len(self.pauses_s)} times for more than "
-            f"{LONG_S * 1000:.0f} ms ({longest})"
+            f"the machine itself stood still {len(self.pauses_s)} times for more than {long_ms} "
+            f"(longest {max(self.pauses_s) * 1000:.0f} ms)"
         )
 
 
@@ -55,7 +55,7 @@ def measured(rate_hz: float) -> Generator[MachinePauses]:
     """Measures in a process of its own for as long as the context lasts, the bare thread's
     deadlines at this rate.
     """
-    found = MachinePauses()
+    pauses = MachinePauses()
     environment = {**os.environ, supervision.PARENT: str(os.getpid())}
     watch = subprocess.Popen(
         [sys.executable, "-m", __name__, str(rate_hz)],
@@ -65,11 +65,11 @@ def measured(rate_hz: float) -> Generator[MachinePauses]:
         text=True,
     )
     try:
-        yield found
+        yield pauses
     finally:
         watch.terminate()
         output, _ = watch.communicate(timeout=5.0)
-        found.pauses_s, found.missed = json.loads(output or "[[], 0]")
+        pauses.pauses_s, pauses.missed = json.loads(output or "[[], 0]")
 
 
 def main() -> None:
@@ -82,12 +82,15 @@ def main() -> None:
     missed = list[int]()
     signal.signal(signal.SIGTERM, lambda number, frame: ended.set())
     priority.hasten()
-    bare = threading.Thread(
-        target=lambda: missed.extend(
-            late for _, late in Clock().ticks(float(sys.argv[1]), ended) if late
-        )
-    )
+
+    def tick() -> None:
+        for _, late in Clock().ticks(float(sys.argv[1]), ended):
+            if late:
+                missed.append(late)
+
+    bare = threading.Thread(target=tick)
     bare.start()
+    # Above the thread that is measured; where the machine does not allow it, as urgent as that.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     pauses: list[float] = []

@@ -1,5 +1,5 @@
-"""Motion alone, as on hardware: a stand-in for everything around it tells it what to do and times
-what it does.
+"""Motion alone, as on hardware: a stand-in for everything around it sends it chunks and times what
+it does.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from xlvla.types import CHUNK_FRAMES, CHUNK_HZ, PARTS, Side
 from xlvla_cli.bench.processor import processor_s
 from xlvla_cli.bench.ros.bare_thread import BEAT
 from xlvla_cli.bench.ros.rclpy_baseline import RclpyBaseline
+from xlvla_cli.bench.ros.swinging_arm import side_joints
 from xlvla_cli.ros.measure import MS
 from xlvla_cli.ros.operator import Operator
 
@@ -43,10 +44,10 @@ class MotionTrial:
 
     def __init__(self, rig: Rig, domain: int):
         self.rig = rig
-        self._supervisor = Supervisor(
-            rig, [NodeSpec("xlvla_drivers", "motion", "motion")], domain=domain
-        )
+        spec = NodeSpec("xlvla_drivers", "motion", "motion")
+        self._supervisor = Supervisor(rig, [spec], domain=domain)
         self._domain = domain
+        self._publishers: dict[str, Any] = {}
 
     def __enter__(self) -> MotionTrial:
         self._supervisor.__enter__()
@@ -66,23 +67,19 @@ class MotionTrial:
         )
         self._commands = Reader(node, topics.command(side, "arm").history(4000))
         self._beats = Reader(node, BEAT.history(4000))
-        self._publishers: dict[str, Any] = {}
         self._supervisor.wait_ready()
-        for key in self.rig.sides:
-            for part in PARTS:
-                self._send(
-                    topics.device(key, part),
-                    DiagnosticStatus(level=DiagnosticStatus.OK, message="well"),
-                )
+        well = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
+        for side, part in self.rig.parts:
+            self._send(topics.device(side, part), well)
         self._stand()
         self.chunk()
-        self._until(lambda: self._beats.next() is not None, "the bare thread says nothing")
-        self._until(
-            lambda: all(p.get_subscription_count() for p in self._publishers.values()),
-            "motion does not listen",
-        )
-        self._until(self._may_move, "motion has not heard of its devices")
+        self._until(lambda: self._beats.next() is not None, "the bare thread publishes nothing")
+        self._until(self._subscribed, "motion does not subscribe")
+        self._until(self._may_move, "motion has no status of its devices")
         return self
+
+    def _subscribed(self) -> bool:
+        return all(entry.get_subscription_count() for entry in self._publishers.values())
 
     def __exit__(
         self,
@@ -105,7 +102,7 @@ class MotionTrial:
         _drain(self._commands)
 
     def _may_move(self) -> bool:
-        """Whether motion has heard that all devices are well."""
+        """Whether motion engages, which it does once all devices are well."""
         try:
             return bool(self.operator.call(topics.ENGAGE, data=True))
         except XlvlaError:
@@ -114,9 +111,9 @@ class MotionTrial:
     def first_command_ms(self) -> float:
         """From a chunk's sending to the first command, of a motion that had none to give."""
         self.begin()
-        sent_ns = self.chunk()
-        taken = self._until(lambda: self._commands.next_sent(), "no command follows a chunk")
-        return (taken[1] - sent_ns) / MS
+        chunk_ns = self.chunk()
+        _, command_ns = self._until(self._commands.next_sent, "no command follows a chunk")
+        return (command_ns - chunk_ns) / MS
 
     def stop_ms(self, tries: int = 5) -> tuple[float, float]:
         """From the call of an e-stop to the first command that brakes, and to the first at rest."""
@@ -132,10 +129,13 @@ class MotionTrial:
             before = sent_ns <= called_ns
             brakes = ~before & (speed < (1 - BRAKES) * SPEED)
             rests = ~before & (speed == 0)
-            if before.any() and abs(speed[before][-1] - SPEED) < BRAKES * SPEED and rests.any():
-                return (sent_ns[brakes][0] - called_ns) / MS, (sent_ns[rests][0] - called_ns) / MS
+            moved = before.any() and abs(speed[before][-1] - SPEED) < BRAKES * SPEED
+            if moved and rests.any():
+                brakes_ms = (sent_ns[brakes][0] - called_ns) / MS
+                rests_ms = (sent_ns[rests][0] - called_ns) / MS
+                return brakes_ms, rests_ms
         raise XlvlaError(
-            f"in {tries} tries the arm was never found moving as told: this machine is too busy"
+            f"in {tries} tries the arm never moved as commanded: this machine is too busy"
         )
 
     def stream(
@@ -170,11 +170,12 @@ class MotionTrial:
         """
         ns = time.time_ns()
         sent_ns = 0
-        way = turn * SPEED / CHUNK_HZ * np.arange(1, CHUNK_FRAMES + 1)[:, None]
+        path = turn * SPEED / CHUNK_HZ * np.arange(1, CHUNK_FRAMES + 1)[:, None]
         for side in self.rig.sides:
-            names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
-            moving = np.array([name == self.rig.joint_names(side, "arm")[MOVING] for name in names])
-            message = convert.trajectory(names, self._home(side) + way * moving, ns, CHUNK_HZ)
+            names = side_joints(self.rig, side)
+            joint = self.rig.joint_names(side, "arm")[MOVING]
+            moving = np.array([name == joint for name in names])
+            message = convert.trajectory(names, self._home(side) + path * moving, ns, CHUNK_HZ)
             sent_ns = sent_ns or time.time_ns()
             self._send(topics.chunk(side), message)
         return sent_ns
@@ -209,15 +210,15 @@ class MotionTrial:
     def _until(self, there: Callable[[], Any], otherwise: str, timeout_s: float = 20.0) -> Any:
         give_up = time.monotonic() + timeout_s
         stood_s = time.monotonic()
-        while not (found := there()):
+        while not (value := there()):
             self._supervisor.check()
             if time.monotonic() > give_up:
                 raise XlvlaError(otherwise)
-            if time.monotonic() > stood_s + 0.1:  # a pose that is old is none
+            if time.monotonic() > stood_s + 0.1:  # motion discards a pose that is old
                 stood_s = time.monotonic()
                 self._stand()
             time.sleep(0.0005)
-        return found
+        return value
 
 
 def _drain(reader: Reader) -> list[tuple[Any, int]]:
@@ -226,9 +227,8 @@ def _drain(reader: Reader) -> list[tuple[Any, int]]:
 
 def _speeds(stream: list[tuple[Any, int]]) -> tuple[np.ndarray, np.ndarray]:
     """When commands were sent [ns], and the speed [rad/s] of the joint that moves."""
-    times = (
-        np.array([convert.nanoseconds(message.header.stamp) for message, _ in stream])
-        / convert.SECOND
-    )
+    stamps = np.array([convert.nanoseconds(message.header.stamp) for message, _ in stream])
+    times = stamps / convert.SECOND
     position = np.array([message.position[MOVING] for message, _ in stream])
-    return np.array([sent for _, sent in stream])[1:], np.diff(position) / np.diff(times)
+    sent_ns = np.array([sent for _, sent in stream])
+    return sent_ns[1:], np.diff(position) / np.diff(times)

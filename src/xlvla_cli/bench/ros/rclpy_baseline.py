@@ -44,7 +44,7 @@ class RclpyBaseline:
         self._message = convert.JointMessage([f"joint{i}" for i in range(JOINTS)])
         self._domain = domain
         self._sent_s = 0.0
-        self._last_timer_ns = None
+        self._last_timer_ns: int | None = None
         self.round_trip_ms: list[float] = []
         self.periods_ms: list[float] = []
 
@@ -71,11 +71,12 @@ class RclpyBaseline:
 
     def poll(self) -> None:
         """Sends a ping when it is time and waits for its answer, at most 50 ms."""
-        while (sent := self._timer.next_sent()) is not None:
+        for _, sent_ns in self._timer.every_sent():
             if self._last_timer_ns is not None:
-                self.periods_ms.append((sent[1] - self._last_timer_ns) / MS)
-            self._last_timer_ns = sent[1]
-        if time.monotonic() < self._sent_s + 1 / PING_HZ or not self._ping.get_subscription_count():
+                self.periods_ms.append((sent_ns - self._last_timer_ns) / MS)
+            self._last_timer_ns = sent_ns
+        due = time.monotonic() >= self._sent_s + 1 / PING_HZ
+        if not due or not self._ping.get_subscription_count():
             return
         self._sent_s = time.monotonic()
         sent_ns = time.time_ns()

@@ -50,5 +50,5 @@ class RogueNode:
     ) -> None:
         participant.leave(self._node)
 
-    def say(self, message: Any) -> None:
+    def publish(self, message: Any) -> None:
         self._publisher.publish(message)

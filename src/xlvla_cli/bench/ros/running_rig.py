@@ -5,7 +5,7 @@ watched and sent chunks.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -21,14 +21,18 @@ from xlvla.ros.clock import Clock, SimClock
 from xlvla.ros.convert import SECOND
 from xlvla.run import Supervisor
 from xlvla.types import CHUNK_HZ, PARTS, Side
+from xlvla_cli.bench.ros.swinging_arm import side_joints
 from xlvla_cli.ros.session import Session
 from xlvla_drivers.ros.watch import Watch
 
 LOOK_S = 0.004
 PATIENCE_S = 25.0
+
 MOTION = "motion"
+"""The node that is started apart."""
+
 MEETS_S = 0.3
-"""The node that is started apart, and how long after its first word its services are found, too."""
+"""How long after a node's first message its services and subscriptions are discovered, too."""
 
 
 def harmless(name: str) -> Rig:
@@ -50,22 +54,26 @@ class RunningRig:
 
     def __init__(self, rig: Rig, domain: int, listener: Listener = lambda name, line: None):
         self.rig = replace(rig_file.with_choices(rig, policy="none"), cameras={})
-        specs = [
-            spec for spec in graph.nodes(self.rig) if spec.name not in (MOTION, "joint_states")
-        ]
-        self._motion_spec = next(spec for spec in graph.nodes(self.rig) if spec.name == MOTION)
+        specs = {spec.name: spec for spec in graph.nodes(self.rig)}
+        self._motion_spec = specs.pop(MOTION)
+        specs.pop("joint_states", None)
         self._domain = domain
         self.lines = list[str]()
         self._listener = listener
-        self.session = Session(self.rig, specs, domain=domain, listener=self._on_output)
+        self.session = Session(
+            self.rig, list(specs.values()), domain=domain, listener=self._on_output
+        )
         self._publishers: dict[str, Any] = {}
         self._motion: Supervisor | None = None
 
     def __enter__(self) -> RunningRig:
         self.session.__enter__()
         try:
-            self.operator, self.node = self.session.operator, self.session.operator.node
-            self.clock: Clock = SimClock(self.node, self.rig.sim.speed) if self.rig.sim else Clock()
+            self.operator = self.session.operator
+            self.node = self.operator.node
+            self.clock = Clock()
+            if self.rig.sim:
+                self.clock = SimClock(self.node, self.rig.sim.speed)
             self.watch = Watch(self.node, self.rig, max(self.clock.now_ns(), 0))
             self.start_motion()
         except BaseException:
@@ -90,7 +98,7 @@ class RunningRig:
         self._listener(name, line)
 
     def start_motion(self) -> None:
-        """Starts the motion node where it has ended, and waits until it says how it is."""
+        """Starts the motion node where it has ended, and waits for its first status."""
         if self._motion is not None:
             self._motion.stop()
         self.watch.motion_reported = False
@@ -98,7 +106,7 @@ class RunningRig:
             self.rig, [self._motion_spec], domain=self._domain, listener=self._on_output
         ).__enter__()
         self._motion.wait_ready()
-        self.until(lambda: self.watch.motion_reported, "motion says nothing")
+        self.until(lambda: self.watch.motion_reported, "motion publishes no status")
         self.pause(MEETS_S)
 
     @property
@@ -119,9 +127,10 @@ class RunningRig:
         """Ends whatever stopped the rig, and engages."""
         if not self.motion_alive:
             self.start_motion()
-        chunks = (topics.chunk(side) for side in self.rig.sides)
-        for topic in (topics.SOURCE, topics.STOP, *chunks):
-            self.prepare(topic)
+        self.prepare(topics.SOURCE)
+        self.prepare(topics.STOP)
+        for side in self.rig.sides:
+            self.prepare(topics.chunk(side))
         self.operator.end_stop()
         self.until(self._engages, "motion does not engage")
         self.pause(0.05)
@@ -150,44 +159,42 @@ class RunningRig:
         relative: bool = False,
     ) -> None:
         """Publishes a chunk [T, N] rad."""
-        names = [name for part in PARTS for name in self.rig.joint_names(side, part)]
+        names = side_joints(self.rig, side)
         stamp_ns = self.clock.now_ns() - round(late_s * SECOND)
         topic = topics.relative_chunk(side) if relative else topics.chunk(side)
         self.send(topic, convert.trajectory(names, points, stamp_ns, rate_hz))
 
     def send(self, topic: topics.Topic, message: Any) -> None:
-        """Publishes, once somebody listens."""
+        """Publishes, once a node subscribes."""
         self.prepare(topic)
         self._publishers[topic.name].publish(message)
 
     def prepare(self, topic: topics.Topic) -> None:
-        """Makes the publisher of a topic, and waits until somebody listens."""
+        """Makes the publisher of a topic, and waits until a node subscribes."""
         publisher = self._publishers.get(topic.name)
         if publisher is None:
-            publisher = self._publishers[topic.name] = self.node.create_publisher(
-                topic.type, topic.name, topic.qos
-            )
+            publisher = self.node.create_publisher(topic.type, topic.name, topic.qos)
+            self._publishers[topic.name] = publisher
             self.pause(MEETS_S)
         if not publisher.get_subscription_count():
             self.until(publisher.get_subscription_count, f"no node subscribes to {topic.name}")
 
-    def hush(self, names: Sequence[str]) -> None:
-        """Takes back publishers."""
-        for name in names:
-            if name in self._publishers:
-                self.node.destroy_publisher(self._publishers.pop(name))
+    def unpublish(self, topic: topics.Topic) -> None:
+        """Destroys the publisher of a topic, where there is one."""
+        if topic.name in self._publishers:
+            self.node.destroy_publisher(self._publishers.pop(topic.name))
 
     def now_s(self) -> float:
         """By the clock of the stamps, as `watch` counts."""
         return self.watch.seconds(self.clock.now_ns())
 
     def pause(self, seconds: float) -> None:
-        """Watches for so long by this machine's clock."""
+        """Watches for some time by this machine's clock."""
         end_s = time.monotonic() + seconds
         self.until(lambda: time.monotonic() >= end_s, "")
 
     def pass_s(self, seconds: float) -> None:
-        """Watches for so long by the clock of the stamps."""
+        """Watches for some time by the clock of the stamps."""
         end_s = self.now_s() + seconds
         self.until(lambda: self.now_s() >= end_s, "the clock stands still")
 

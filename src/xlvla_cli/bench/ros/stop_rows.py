@@ -9,7 +9,7 @@ from typing import Literal
 from xlvla.types import CHUNK_FRAMES
 from xlvla_cli.bench.ros.running_rig import RunningRig
 
-What = Literal["slow", "fast", "both", "hands"]
+Moving = Literal["slow", "fast", "both", "hands"]
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,17 @@ class Stop:
     """A way to stop a rig.
 
     Args:
-        do: what is done, while it moves.
+        do: stops the rig while it moves; where something stood still for a while, when it goes on
+            [s].
         ends: how the commands of motion end: at rest, wherever they were (motion is dead or
-            silent), or in another world.
+            silent), or in a new scene.
         lasts_s: how long is watched afterwards.
         frames: of the chunk that moves it.
-        binds: a stranger who commands afterwards must move nothing.
-        lost: the part of the first side whose device is lost: what was commanded to it ends anyhow.
+        binds: a rogue node that commands afterwards must move nothing.
+        lost: the part of the first side whose device is lost: what was commanded to it ends
+            wherever it was.
         goes_on: everything stood still together and goes on afterwards.
-        after: puts everything back.
+        after: undoes the stop.
     """
 
     name: str
@@ -41,7 +43,19 @@ class Stop:
 
 @dataclass
 class Row:
-    """What became of a stop; shares are of limits."""
+    """Moving became of a stop, the largest of all parts; shares are of limits.
+
+    Args:
+        stop, what, who: its name, what moved, and whether a rogue node commanded, too.
+        last_speed: of motion's last command [rad/s].
+        acceleration, jerk: shares of the commands.
+        commands, rest_s: that still moved after the stop, and how long; None where there were none.
+        measured: share of the measured acceleration.
+        moved_rad: measured, after the stop.
+        return_rad_s: the fastest once what stood still went on; None where nothing did.
+        reported: lines of status and log.
+        faults: what is not as it should be.
+    """
 
     stop: str
     what: str

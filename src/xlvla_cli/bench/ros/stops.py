@@ -14,7 +14,7 @@ from xlvla.ros.stop import Stop as StopWord
 from xlvla.ros.stop import encode
 from xlvla.types import Side
 from xlvla_cli.bench.ros.running_rig import RunningRig
-from xlvla_cli.bench.ros.stop_rows import Stop, What
+from xlvla_cli.bench.ros.stop_rows import Moving, Stop
 from xlvla_cli.ros.faults import FaultOrders
 
 STANDS_STILL_S = 2.0
@@ -63,14 +63,14 @@ def _kill(running: RunningRig) -> None:
 
 
 def _stop_without_motion(running: RunningRig) -> None:
-    """Motion dies, and somebody says stop to the drivers."""
+    """Motion dies, and another node stops the drivers."""
     running.motion.kill(signal.SIGKILL)
     running.send(topics.STOP, encode(StopWord(True, STOPPED_BY, running.clock.now_ns())))
 
 
-def _go_on(running: RunningRig) -> None:
+def _end_stop(running: RunningRig) -> None:
     running.send(topics.STOP, encode(StopWord(False, STOPPED_BY, running.clock.now_ns())))
-    running.hush([topics.STOP.name])
+    running.unpublish(topics.STOP)
 
 
 def _halt_motion(running: RunningRig) -> float:
@@ -86,7 +86,7 @@ def _halt_simulation(running: RunningRig) -> float:
 
 
 def _halt(running: RunningRig, process: Running, seconds: float) -> float:
-    """A process stands still for so long; when it goes on."""
+    """A process stands still for some time; when it goes on [s]."""
     process.kill(signal.SIGSTOP)
     try:
         running.pause(seconds)
@@ -122,7 +122,9 @@ CHUNK_END = Stop("end of a chunk", _nothing, lasts_s=1.6, frames=20)
 HORIZON = Stop("source falls silent", _nothing, lasts_s=3.0)
 SIGTERM = Stop("SIGTERM of motion", _terminate)
 SIGKILL = Stop("SIGKILL of motion", _kill, ends="anyhow", lasts_s=1.2, binds=False)
-STOP = Stop(f"{topics.STOP.name}, motion dead", _stop_without_motion, ends="anyhow", after=_go_on)
+STOP = Stop(
+    f"{topics.STOP.name}, motion dead", _stop_without_motion, ends="anyhow", after=_end_stop
+)
 HALT_MOTION = Stop("motion stands still for 2 s", _halt_motion, ends="anyhow", lasts_s=1.0)
 HALT_DRIVER = Stop("an arm's driver stands still for 2 s", _halt_driver, lasts_s=1.5)
 UNPLUG = Stop("joint states silent: arm unplugged for 1 s", _unplug, lasts_s=3.0, lost="arm")
@@ -138,13 +140,23 @@ NEW_SCENE = Stop(topics.SIM_RESET.name, _new_scene, ends="elsewhere")
 SIMULATED = (HALT_SIMULATION, NEW_SCENE)
 ON_DEVICES = (HALT_DRIVER, UNPLUG)
 
-TRIED: tuple[tuple[Stop, What, bool], ...] = (
-    *((ESTOP, what, False) for what in ("slow", "fast", "both", "hands")),
+TRIED: tuple[tuple[Stop, Moving, bool], ...] = (
+    (ESTOP, "slow", False),
+    (ESTOP, "fast", False),
+    (ESTOP, "both", False),
+    (ESTOP, "hands", False),
     (ESTOP, "fast", True),
-    *((RESET, what, False) for what in ("slow", "fast", "both", "hands")),
-    *((DISENGAGE, what, False) for what in ("fast", "both", "hands")),
+    (RESET, "slow", False),
+    (RESET, "fast", False),
+    (RESET, "both", False),
+    (RESET, "hands", False),
+    (DISENGAGE, "fast", False),
+    (DISENGAGE, "both", False),
+    (DISENGAGE, "hands", False),
     (DISENGAGE, "fast", True),
-    *((REENGAGE, what, False) for what in ("slow", "fast", "hands")),
+    (REENGAGE, "slow", False),
+    (REENGAGE, "fast", False),
+    (REENGAGE, "hands", False),
     (SOURCE, "fast", False),
     (SOURCE, "hands", False),
     (CHUNK_END, "both", False),
@@ -159,10 +171,10 @@ TRIED: tuple[tuple[Stop, What, bool], ...] = (
     (SIGKILL, "both", True),
     (STOP, "both", True),
 )
-"""Stop, what moves, and whether a stranger commands afterwards."""
+"""Stop, what moves, and whether a rogue node commands afterwards."""
 
 
-def tried(rig: Rig) -> Iterator[tuple[Stop, What, bool]]:
-    """What is tried on a rig, simulated or of emulated devices."""
+def tried(rig: Rig) -> Iterator[tuple[Stop, Moving, bool]]:
+    """Moving is tried on a rig, simulated or of emulated devices."""
     missing = ON_DEVICES if rig.sim else SIMULATED
     return (entry for entry in TRIED if entry[0] not in missing)

@@ -22,7 +22,7 @@ from xlvla.ros import convert, forms, geometry, statuses, topics
 from xlvla.ros.reader import Reader
 from xlvla.ros.topics import Topic
 from xlvla.run import Supervisor
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 from xlvla_cli.bench.processor import processor_s
 from xlvla_cli.bench.ros.rclpy_baseline import RclpyBaseline
 from xlvla_cli.ros.measure import MS
@@ -32,11 +32,17 @@ Moves = Callable[[Side, float], tuple[np.ndarray, np.ndarray]]
 """Wrist [4, 4] m and keypoints [21, 3] m of a side at a time [s]."""
 
 STANDS_S = 0.05
-"""How often the robot is said to stand where it stands."""
+"""Period of the joint states of the robot."""
+
+SETTLES_S = 1.5
+"""How long after the clutch has closed fingers have joined, and whatever was begun is over."""
+
+Sent = tuple[int, int]
+"""A message's stamp and when it was sent [ns]."""
 
 
 @dataclass(frozen=True)
-class Taken:
+class SampleTimes:
     """What became of the samples of one side.
 
     Args:
@@ -58,8 +64,8 @@ class TeleopTrial:
     closed.
 
     Args:
-        moves: the operator's hands, said on the tracker's topics at `rate_hz`; None where another
-            source sees them.
+        moves: the operator's hands, published on the tracker's topics at `rate_hz`; None where
+            another source sees them.
     """
 
     def __init__(self, rig: Rig, domain: int, moves: Moves | None, rate_hz: float = 90.0):
@@ -74,10 +80,9 @@ class TeleopTrial:
         ]
         self._supervisor = Supervisor(rig, specs, domain=domain)
         self._publishers: dict[str, Any] = {}
-        self._ended, self._operators = (
-            threading.Event(),
-            threading.Thread(target=self._show, name="operator", daemon=True),
-        )
+        self._ended = threading.Event()
+        self._stand_in = threading.Thread(target=self._publish, name="operator", daemon=True)
+        self._clutched = False
         self.disengaged = 0
         self._refusal = "no answer"
 
@@ -89,28 +94,20 @@ class TeleopTrial:
         self.baseline = RclpyBaseline(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
         self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
-        self._clutched = False
         self._chunks = Reader(node, topics.chunk(self._side, "teleop").history(2000))
-        self._command_readers = {
-            key: Reader(
-                node,
-                topics.command(*key),
-                forms.commanded(self.rig.joint_names(*key), time.time_ns),
-            )
-            for key in self.rig.parts
-        }
+        self._command_readers = {}
+        for key in self.rig.parts:
+            form = forms.commanded(self.rig.joint_names(*key), time.time_ns)
+            self._command_readers[key] = Reader(node, topics.command(*key), form)
         self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
         try:
             self._supervisor.wait_ready()
-            for side in self.rig.sides:
-                for part in PARTS:
-                    self._send(
-                        topics.device(side, part),
-                        DiagnosticStatus(level=DiagnosticStatus.OK, message="well"),
-                    )
-            self._operators.start()
-            self._until(lambda: self._may(topics.ENGAGE), "motion does not engage")
-            self._until(lambda: self._may(topics.TELEOP_CLUTCH), "the clutch does not close")
+            well = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
+            for side, part in self.rig.parts:
+                self._send(topics.device(side, part), well)
+            self._stand_in.start()
+            self._until(lambda: self._agrees(topics.ENGAGE), "motion does not engage")
+            self._until(lambda: self._agrees(topics.TELEOP_CLUTCH), "the clutch does not close")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -123,45 +120,37 @@ class TeleopTrial:
         trace: TracebackType | None,
     ) -> None:
         self._ended.set()
-        if self._operators.is_alive():
-            self._operators.join()
+        if self._stand_in.is_alive():
+            self._stand_in.join()
         self.baseline.__exit__(None, None, None)
         self.operator.__exit__(None, None, None)
         self._supervisor.stop()
 
-    def measure(self, seconds: float) -> Taken:
-        """Lets the operator drive for so long."""
-        time.sleep(1.5)  # fingers have joined, and whatever was begun is over
-        self._drain()
+    def measure(self, seconds: float) -> SampleTimes:
+        """Lets the operator drive for some time."""
+        time.sleep(SETTLES_S)
+        _drained(self._chunks)
+        _drained(self._commands)
         began_s = time.monotonic()
         used = self._used_s()
-        chunks: list[tuple[int, int]] = []
-        commands: list[tuple[int, int]] = []
+        chunks: list[Sent] = []
+        commands: list[Sent] = []
         while time.monotonic() < began_s + seconds:
-            made = self._drain()
-            chunks = chunks + made[0]
-            commands = commands + made[1]
+            chunks += _drained(self._chunks)
+            commands += _drained(self._commands)
             self.baseline.poll()
             if not self._followed():
-                self.disengaged += self._may(topics.TELEOP_CLUTCH)
+                self.disengaged += self._agrees(topics.TELEOP_CLUTCH)
             time.sleep(0.02)
         passed_s = time.monotonic() - began_s
         share = {name: (after - used[name]) / passed_s for name, after in self._used_s().items()}
-        late = [(sent - seen) / MS for seen, sent in chunks]
-        return Taken(
-            len(chunks) / passed_s, late, _to_commands(chunks, commands), share, self.disengaged
+        return SampleTimes(
+            rate_hz=len(chunks) / passed_s,
+            to_chunk_ms=[(sent - seen) / MS for seen, sent in chunks],
+            to_command_ms=_to_commands(chunks, commands),
+            share=share,
+            disengaged=self.disengaged,
         )
-
-    def _drain(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Stamps and when they were sent [ns], of chunks and of commands."""
-        made = [
-            [
-                (convert.nanoseconds(message.header.stamp), sent)
-                for message, sent in reader.every_sent()
-            ]
-            for reader in (self._chunks, self._commands)
-        ]
-        return made[0], made[1]
 
     def _used_s(self) -> dict[str, float]:
         return {node.spec.name: processor_s(node.process.pid) for node in self._supervisor.nodes}
@@ -172,8 +161,8 @@ class TeleopTrial:
             self._clutched = status["sides"].get(self._side, {}).get("clutched", False)
         return self._clutched
 
-    def _may(self, service: topics.Service) -> bool:
-        """Says yes to a service; whether it agreed."""
+    def _agrees(self, service: topics.Service) -> bool:
+        """Asks a service to engage or to close; whether it does."""
         try:
             self.operator.call(service, data=True)
         except XlvlaError as error:
@@ -182,19 +171,22 @@ class TeleopTrial:
         self._clutched = True
         return True
 
-    def _show(self) -> None:
-        """What robot and operator say, in a thread."""
-        began_s = stood_s = due_s = time.monotonic()
+    def _publish(self) -> None:
+        """What robot and operator publish, in a thread."""
+        began_s = time.monotonic()
+        stood_s = began_s
+        due_s = began_s
         while not self._ended.is_set():
             if time.monotonic() >= stood_s:
                 stood_s += STANDS_S
                 self._stand()
             if self._moves is not None:
-                self._tell(self._moves, time.monotonic() - began_s)
+                self._publish_hands(self._moves, time.monotonic() - began_s)
+            # After a pause of the machine at most 0.1 s of samples is made up for.
             due_s = max(due_s + 1 / self._rate_hz, time.monotonic() - 0.1)
             self._ended.wait(max(due_s - time.monotonic(), 0.0))
 
-    def _tell(self, moves: Moves, now_s: float) -> None:
+    def _publish_hands(self, moves: Moves, now_s: float) -> None:
         ns = time.time_ns()
         for side in self.rig.sides:
             wrist, keypoints = moves(side, now_s)
@@ -232,10 +224,20 @@ class TeleopTrial:
             time.sleep(0.1)
 
 
-def _to_commands(chunks: list[tuple[int, int]], commands: list[tuple[int, int]]) -> list[float]:
+def _drained(reader: Reader) -> list[Sent]:
+    messages = reader.every_sent()
+    return [(convert.nanoseconds(message.header.stamp), sent) for message, sent in messages]
+
+
+def _to_commands(chunks: list[Sent], commands: list[Sent]) -> list[float]:
     """From a sample's arrival to the sending of the first command whose tick began after the chunk
-    was sent.
+    was sent [ms].
     """
     ticks = [stamp for stamp, _ in commands]
-    found = [(seen, bisect.bisect_left(ticks, sent)) for seen, sent in chunks]
-    return [(commands[k][1] - seen) / MS for seen, k in found if k < len(commands)]
+    latencies: list[float] = []
+    for seen_ns, chunk_ns in chunks:
+        first = bisect.bisect_left(ticks, chunk_ns)
+        if first < len(commands):
+            _, command_ns = commands[first]
+            latencies.append((command_ns - seen_ns) / MS)
+    return latencies

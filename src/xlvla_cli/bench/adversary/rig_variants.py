@@ -21,8 +21,8 @@ G1_ROLL_RAD = 0.35
 """Half the distance between the G1's arms, the height of their torsos above the table, and how far
 the shoulders are spread at home.
 
-On the robot both arms have one torso; here they stand apart, so that the torso of one side is not
-what holds the other.
+On the robot both arms share one torso; here each has its own, so that the torso of one side does
+not hold the other.
 """
 
 REACH = {
@@ -33,14 +33,13 @@ REACH = {
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """A rig in words.
+class RigVariant:
+    """Arms, hands and motion settings of a rig.
 
     Args:
         arm: on both sides.
         hands: left, right.
-        presses: hands may press on the table as in the rig `bimanual`; else as rigs do that do not
-            say.
+        presses: hands may press on the table as in the rig `bimanual`; otherwise as by default.
         boxed: flanges and fingertips have a workspace.
     """
 
@@ -51,12 +50,12 @@ class Workplace:
 
     @property
     def name(self) -> str:
-        words = [self.arm, "+".join(self.hands)]
+        traits = [self.arm, "+".join(self.hands)]
         if self.presses:
-            words.append("presses")
+            traits.append("presses")
         if self.boxed:
-            words.append("boxed")
-        return " ".join(words)
+            traits.append("boxed")
+        return " ".join(traits)
 
     def rig(self) -> Rig:
         rig = rig_file.with_choices(rig_file.load("bimanual"), policy="none")
@@ -65,19 +64,19 @@ class Workplace:
             hands: dict[Side, str | None] = dict(zip(SIDES, self.hands, strict=True))
             return rig_file.with_choices(rig, hands=hands)
         document = asdict(rig)
+        document["name"] = "g1"
+        document["cameras"] = {}
         for side, hand in zip(SIDES, self.hands, strict=True):
             document["sides"][side] = _g1_station(side, hand)
-        return rig_file.from_document(document | {"name": "g1", "cameras": {}}, "g1")
+        return rig_file.from_document(document, "g1")
 
     def _motion(self, bimanual: Rig) -> MotionConfig:
-        motion = (
-            bimanual.motion
-            if self.presses
-            else replace(bimanual.motion, touch=MotionConfig().touch)
-        )
-        if not self.boxed:
-            return motion
-        return replace(motion, workspace=dict.fromkeys(SIDES, REACH[self.arm]))
+        motion = bimanual.motion
+        if not self.presses:
+            motion = replace(motion, touch=MotionConfig().touch)
+        if self.boxed:
+            motion = replace(motion, workspace=dict.fromkeys(SIDES, REACH[self.arm]))
+        return motion
 
 
 def _g1_station(side: Side, hand: str) -> dict[str, Any]:
@@ -87,15 +86,18 @@ def _g1_station(side: Side, hand: str) -> dict[str, Any]:
     return {"arm": arm, "hand": {"type": hand}}
 
 
-def workplaces(hands: Sequence[str] = ()) -> list[Workplace]:
-    """Every pair of hands on both kinds of arms; `hands` are names or left+right, all and mixed
-    ones where none are given.
+def rig_variants(hands: Sequence[str] = ()) -> list[RigVariant]:
+    """Every pair of hands on both kinds of arms.
+
+    Args:
+        hands: names, or left+right; where none are given, all, and some mixed pairs.
     """
-    chosen = list(hands) or [*catalog.hands(), *MIXED]
-    places: list[Workplace] = []
-    for number, words in enumerate(chosen):
-        left, _, right = words.partition("+")
+    pairs = list(hands) or [*catalog.hands(), *MIXED]
+    variants: list[RigVariant] = []
+    for number, names in enumerate(pairs):
+        left, _, right = names.partition("+")
         pair = catalog.hand(left).name, catalog.hand(right or left).name
-        places.append(Workplace("xarm7", pair, presses=number % 2 == 0, boxed=number % 3 == 1))
-        places.append(Workplace("g1", pair, presses=number % 2 == 1, boxed=number % 3 == 2))
-    return places
+        # Every second rig presses and every third is boxed, so that all combinations occur.
+        variants.append(RigVariant("xarm7", pair, presses=number % 2 == 0, boxed=number % 3 == 1))
+        variants.append(RigVariant("g1", pair, presses=number % 2 == 1, boxed=number % 3 == 2))
+    return variants

@@ -1,9 +1,9 @@
-"""An arm of a running rig that chunks move to and fro, with all that is said of it meanwhile."""
+"""An arm of a running rig that chunks move to and fro, and the status reported meanwhile."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.node_process import Running
+from xlvla.rig import Rig
 from xlvla.ros import convert, forms, statuses, topics
 from xlvla.ros.clock import Clock
 from xlvla.ros.convert import SECOND, Joints
@@ -24,17 +25,19 @@ SWING_HZ = 0.25
 """Which joint of the arm moves, how far and how often."""
 
 MOVES_RAD = 0.03
-"""An arm that has gone so far does move."""
+"""An arm that has gone this far does move."""
 
 FRAMES = 50
 EVERY_S = 0.2
+"""Frames of a chunk, and the time between two chunks."""
+
 PATIENCE_S = 15.0
 LOOK_S = 0.002
 
 
 @dataclass(frozen=True)
 class StatusLine:
-    """What motion, the arm's driver or a node's log said, and when it was sent [ns, system
+    """What motion, the arm's driver or a node's log reported, and when it was sent [ns, system
     clock].
     """
 
@@ -43,16 +46,17 @@ class StatusLine:
     sent_ns: int
 
 
-class ArmInMotion:
-    """For one thread.
+class SwingingArm:
+    """Moves an arm of a running rig and listens; for one thread.
 
     Args:
         clock: of the graph; chunks bear its time.
 
     Attributes:
         reports: joint states of the arm since `begin`.
-        words: what was said since `begin`.
-        plays: whether motion plays chunks, by its newest word.
+        status_lines: what motion and the driver reported since `begin`.
+        plays: whether motion plays chunks, by its newest status.
+        names: joints of the arm.
     """
 
     def __init__(self, session: Session, side: Side, clock: Clock):
@@ -81,9 +85,8 @@ class ArmInMotion:
     @property
     def driver(self) -> Running:
         """The process of the arm's driver."""
-        return next(
-            node for node in self.session.supervisor.nodes if node.spec.name == f"{self.side}_arm"
-        )
+        name = f"{self.side}_arm"
+        return next(node for node in self.session.supervisor.nodes if node.spec.name == name)
 
     @property
     def pose(self) -> np.ndarray:
@@ -91,14 +94,13 @@ class ArmInMotion:
         return self.reports[-1].position
 
     @property
-    def astray(self) -> float:
-        """How far [rad] the joint that moves is from where it should be at the stamp of the newest
+    def error_rad(self) -> float:
+        """How far the joint that moves is from where it should be at the stamp of the newest
         report.
         """
         newest = self.reports[-1]
-        return abs(
-            float(newest.position[JOINT] - self._way((newest.stamp_ns - self._began_ns) / SECOND))
-        )
+        target = self._target((newest.stamp_ns - self._began_ns) / SECOND)
+        return abs(float(newest.position[JOINT] - target))
 
     def begin(self) -> None:
         """Engages motion anew and moves the arm until it is seen to move; only then anything
@@ -106,23 +108,19 @@ class ArmInMotion:
         """
         operator = self.session.operator
         operator.call(topics.MOTION_RESET)
-        self._until(lambda: self.reports, "does not say where it is")
+        self._until(lambda: self.reports, "publishes no joint states")
         self._start = np.concatenate([self.pose, self._home[len(self.names) :]])
         up = self._start[JOINT] < self._home[JOINT] + SWING_RAD / 2
         self._began_ns = self.clock.now_ns()
         self._reach = SWING_RAD if up else -SWING_RAD
-        self._until(
-            lambda: self._engaged() and self.moved(self._start[: len(self.names)]) > MOVES_RAD,
-            "does not move",
-            chunks=True,
-        )
+        self._until(self._moves, "does not move", chunks=True)
         self.reports = self.reports[-1:]
         self.status_lines = []
 
     def watch(
         self, seconds: float, also: Callable[[], None] = lambda: None, chunks: bool = True
     ) -> None:
-        """Looks and listens for so long, and moves the arm on by `chunks`; `also` is done at every
+        """Watches for some time, and moves the arm on by `chunks`; `also` is called at every
         look.
         """
         end_s = time.monotonic() + seconds
@@ -133,27 +131,24 @@ class ArmInMotion:
     def wait(
         self, true: Callable[[], bool], seconds: float, also: Callable[[], None] = lambda: None
     ) -> bool:
-        """Watches until something is true, for at most so long; whether it was."""
+        """Watches until something is true, at most for some time; whether it was."""
         end_s = time.monotonic() + seconds
-        while not (found := true()) and time.monotonic() < end_s:
+        while not (met := true()) and time.monotonic() < end_s:
             also()
             self._look(True)
-        return found
+        return met
 
     def moved(self, since: np.ndarray, joints: slice = slice(None)) -> float:
         """How far [rad] the joint that went furthest is from a pose [J]."""
         return float(np.abs(self.pose - since)[joints].max())
 
-    def first_line(self, words: str, who: str, since_ns: int = 0) -> StatusLine | None:
-        """The first thing somebody said from then on that holds these words."""
-        return next(
-            (
-                word
-                for word in self.status_lines
-                if word.who == who and words in word.line and word.sent_ns >= since_ns
-            ),
-            None,
-        )
+    def first_line(self, text: str, who: str, since_ns: int = 0) -> StatusLine | None:
+        """The first line of `who` from then on that holds a text."""
+        return first_line(self.status_lines, who, text, since_ns)
+
+    def _moves(self) -> bool:
+        start = self._start[: len(self.names)]
+        return self._engaged() and self.moved(start) > MOVES_RAD
 
     def _engaged(self) -> bool:
         if not self.plays:
@@ -167,10 +162,8 @@ class ArmInMotion:
         give_up = time.monotonic() + PATIENCE_S
         while not true():
             if time.monotonic() > give_up:
-                raise XlvlaError(
-                    f"{self.side} arm {otherwise} within {PATIENCE_S:.0f} s: "
-                    f"{self.status_lines[-1].line if self.status_lines else ''}"
-                )
+                newest = self.status_lines[-1].line if self.status_lines else ""
+                raise XlvlaError(f"{self.side} arm {otherwise} within {PATIENCE_S:.0f} s: {newest}")
             self._look(chunks)
 
     def _look(self, chunks: bool) -> None:
@@ -179,9 +172,8 @@ class ArmInMotion:
         for status, sent_ns in self._motion.every_sent():
             self.plays = status["plays"]
             self.status_lines.append(StatusLine("motion", status["state"], sent_ns))
-        self.status_lines += [
-            StatusLine("driver", said.text, sent_ns) for said, sent_ns in self._device.every_sent()
-        ]
+        for device, sent_ns in self._device.every_sent():
+            self.status_lines.append(StatusLine("driver", device.text, sent_ns))
         if chunks and time.monotonic() > self._next_s:
             self._next_s = time.monotonic() + EVERY_S
             self._send()
@@ -192,13 +184,30 @@ class ArmInMotion:
         back.
         """
         now_ns = self.clock.now_ns()
+        seconds = (now_ns - self._began_ns) / SECOND + np.arange(1, FRAMES + 1) / CHUNK_HZ
         points = np.tile(self._start, (FRAMES, 1))
-        points[:, JOINT] = self._way(
-            (now_ns - self._began_ns) / SECOND + np.arange(1, FRAMES + 1) / CHUNK_HZ
-        )
-        names = [name for part in PARTS for name in self.rig.joint_names(self.side, part)]
+        points[:, JOINT] = self._target(seconds)
+        names = side_joints(self.rig, self.side)
         self._chunks.publish(convert.trajectory(names, points, now_ns, CHUNK_HZ))
 
-    def _way(self, seconds: Any) -> Any:
-        """Where the joint that moves should be [rad] so long after the swing began."""
+    def _target(self, seconds: Any) -> Any:
+        """Where the joint that moves should be [rad] at times since the swing began."""
         return self._start[JOINT] + self._reach * (1 - np.cos(2 * np.pi * SWING_HZ * seconds)) / 2
+
+
+def first_line(
+    lines: Iterable[StatusLine], who: str, text: str, since_ns: int
+) -> StatusLine | None:
+    """The first line of `who` from a time on that holds a text."""
+    for line in lines:
+        if line.who == who and text in line.line and line.sent_ns >= since_ns:
+            return line
+    return None
+
+
+def side_joints(rig: Rig, side: Side) -> list[str]:
+    """The joints of a side in the order of its chunks, those of the arm first."""
+    names: list[str] = []
+    for part in PARTS:
+        names += rig.joint_names(side, part)
+    return names

@@ -12,17 +12,19 @@ import typer
 from xlvla.errors import XlvlaError
 from xlvla.text import plain
 from xlvla.types import CHUNK_HZ
+from xlvla_cli.options import listed
 
 if TYPE_CHECKING:
+    from xlvla_data.convert import AgeLimits
     from xlvla_data.foreign import Foreign, Piece
     from xlvla_data.lerobot.reader import EpisodeRow
 
 
 def register(app: typer.Typer) -> None:
-    app.command("import")(take_over)
+    app.command("import")(import_dataset)
 
 
-def take_over(
+def import_dataset(
     dataset: Annotated[Path, typer.Argument(help="A LeRobot v3 data set whose joints have names.")],
     to: Annotated[
         Path, typer.Option(help="Folder for the data set; existing episodes are skipped.")
@@ -49,7 +51,7 @@ def take_over(
     """Import a data set recorded elsewhere, joints by name; frames are resampled, latents encoded,
     and everything is read back.
 
-    An episode that cannot be taken over is left out with a line, and the exit code is then 1.
+    An episode that cannot be imported is left out with a line, and the exit code is then 1.
     """
     from rich.progress import track
 
@@ -72,8 +74,11 @@ def take_over(
             lines += work.all(theirs, row, report)
     for line in lines:
         print(plain(line))
-    left_out = f", {report.left_out} left out" if report.left_out else ""
-    left_out += f", {report.frames} frames left out of others" if report.frames else ""
+    left_out = ""
+    if report.left_out:
+        left_out += f", {report.left_out} left out"
+    if report.frames:
+        left_out += f", {report.frames} frames left out of others"
     print(f"{to}: {report.put} episodes imported, {report.there} were there before{left_out}")
     raise typer.Exit(1 if report.left_out else 0)
 
@@ -89,7 +94,7 @@ class ImportReport:
 
 
 class Work:
-    """Episodes of others that are put into a folder, of a data set of so many frames per second."""
+    """Puts episodes of another data set, at its rate [Hz], into a folder."""
 
     def __init__(self, to: Path, rate_hz: int):
         from xlvla.codec import Codec
@@ -103,12 +108,12 @@ class Work:
 
     @property
     def most_s(self) -> float:
-        """How old what a frame is made of may be."""
+        """The largest age [s] of a frame's inputs."""
         return self._limits.camera_s
 
     def all(self, theirs: Foreign, row: EpisodeRow, report: ImportReport) -> Iterator[str]:
-        """Takes over an episode, in pieces where it was told several things or something is
-        missing; what is to be said of it.
+        """Imports an episode, in pieces where its instruction changes or something is missing; the
+        lines to print about it.
         """
         try:
             pieces = theirs.parts(row)
@@ -117,18 +122,19 @@ class Work:
             yield f"episode {row.index}: left out: {error}"
             return
         lost = row.length - sum(piece.end - piece.begin for piece in pieces)
-        report.frames += lost if pieces else 0
+        if pieces:
+            report.frames += lost
+        else:
+            report.left_out += 1
         if lost or len(pieces) > 1:
-            pieces_kept = (
-                ", ".join(f"{piece.begin} to {piece.end - 1}" for piece in pieces) or "none"
-            )
+            spans = [f"{piece.begin} to {piece.end - 1}" for piece in pieces]
             yield (
                 f"episode {row.index}: cut where it is told something else, or rows or pictures "
-                f"are missing; its pieces: frames {pieces_kept}"
+                f"are missing; its pieces: frames {', '.join(spans) or 'none'}"
             )
-        report.left_out += not pieces
         for piece in pieces:
-            yield from (f"{piece.name}: {line}" for line in self._one(theirs, piece, report))
+            for line in self._one(theirs, piece, report):
+                yield f"{piece.name}: {line}"
 
     def _one(self, theirs: Foreign, piece: Piece, report: ImportReport) -> list[str]:
         from xlvla_data.convert import resampled
@@ -149,16 +155,19 @@ class Work:
 
 def by_side(option: str, text: str) -> dict[str, str]:
     """{'left': 'xhand'} of `left=xhand`."""
-    pairs = [word.strip().partition("=") for word in text.split(",") if word.strip()]
-    if any(not (side and equals and name) for side, equals, name in pairs):
-        raise XlvlaError(
-            f"--{option} {text}: sides and names are wanted, as in left=xhand,right=xhand"
-        )
-    return {side.strip(): name.strip() for side, _, name in pairs}
+    names: dict[str, str] = {}
+    for pair in listed(text):
+        side, _, name = pair.partition("=")
+        if not (side and name):
+            raise XlvlaError(
+                f"--{option} {text}: sides and names are wanted, as in left=xhand,right=xhand"
+            )
+        names[side.strip()] = name.strip()
+    return names
 
 
-def _ages(rate_hz: int, usual):
-    """Limits under which frames of so slow a data set are fresh."""
+def _ages(rate_hz: int, usual: AgeLimits) -> AgeLimits:
+    """Limits under which frames of a data set of this rate are fresh."""
     from dataclasses import replace
 
     longest = max(usual.camera_s, 2.0 / rate_hz)
