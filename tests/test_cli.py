@@ -1,63 +1,30 @@
-"""The command line as a user meets it: good and bad input. What a process does by itself is tested
-in one; the others share the imports of this one.
-"""
+"""The command line as a user meets it: real processes, good and bad input."""
 
-import contextlib
-import io
-import os
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 import typer
 import yaml
 
+import command_line
 import xlvla_cli
 from xlvla import __version__, catalog, rig_file, urdf
 from xlvla.robot import arm_with_hand
-from xlvla_cli.app import main
 from xlvla_cli.commands import register_all
-
-XLVLA = Path(sys.executable).parent / "xlvla"
-
-
-def process(*arguments, columns=200):
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
-    return subprocess.run(
-        [XLVLA, *arguments], capture_output=True, text=True, timeout=120, env=environment
-    )
-
-
-def xlvla(*arguments, columns=200):
-    """The command in this process, with what it prints and its exit code."""
-    out = io.StringIO()
-    error = io.StringIO()
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(error),
-        pytest.raises(SystemExit) as ended,
-    ):
-        patch.setattr(sys, "argv", ["xlvla", *arguments])
-        patch.setenv("COLUMNS", str(columns))
-        patch.setenv("NO_COLOR", "1")
-        main()
-    code = ended.value.code or 0
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
 
 
 def output(*arguments, columns=200):
-    done = xlvla(*arguments, columns=columns)
+    done = command_line.run(*arguments, columns=columns)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def complaint(*arguments):
     """What a wrong command prints; without a traceback and with exit code 2."""
-    done = xlvla(*arguments)
+    done = command_line.run(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
     return done.stderr
@@ -89,12 +56,12 @@ def test_help_loads_nothing_heavy():
 
 
 def test_the_version_is_the_packages():
-    done = process("--version")
+    done = command_line.run("--version")
     assert (done.returncode, done.stdout.strip()) == (0, f"xlvla {__version__}")
 
 
 def test_a_process_ends_with_the_code_and_the_line_of_its_mistake():
-    done = process("check", "nowhere.yaml")
+    done = command_line.run("check", "nowhere.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["xlvla: no rig file at nowhere.yaml"]
 
@@ -225,7 +192,7 @@ def test_an_unknown_command_is_refused():
 
 def test_what_urdf_prints_is_xml_a_pipe_can_close_early():
     first = subprocess.run(
-        f"{XLVLA} urdf --rig bimanual | head -1",
+        f"{command_line.XLVLA} urdf --rig bimanual | head -1",
         shell=True,
         capture_output=True,
         text=True,

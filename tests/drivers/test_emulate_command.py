@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+import command_line
 from xlvla_drivers.device import LinkLost
 from xlvla_drivers.hands.ability import Driver, Options
 
@@ -87,6 +88,6 @@ def test_a_driver_finds_the_device_and_a_typed_fault_breaks_it(hand):
     ],
 )
 def test_a_wrong_word_is_one_line(words, line):
-    ended = subprocess.run(command(*words), capture_output=True, text=True, timeout=60)
+    ended = command_line.run(*words)
     assert ended.returncode == 2
     assert line in ended.stderr and len(ended.stderr.strip().splitlines()) == 1

@@ -28,6 +28,8 @@ def hexed(text):
     return bytes.fromhex(text)
 
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 leisure = leisurely(inspire_registers, "LINK_TIMEOUT_S", "REPLY_S")
 
 

@@ -28,6 +28,8 @@ from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, Driver, Options
 SERVER = Path(xlvla_drivers.hands.paxini_server.__file__)
 
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 leisure = leisurely(paxini_link, "LINK_TIMEOUT_S")
 
 

@@ -21,6 +21,8 @@ SDK = {"interface": "sdk_rs485", "sdk_module": "xlvla_drivers.emulators.xhand_sd
 WAYS = ({}, SDK)
 
 
+pytestmark = pytest.mark.usefixtures("hastened")
+
 leisure = leisurely(xhand, "LINK_TIMEOUT_S", "REPLY_S")
 
 
