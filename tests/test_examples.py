@@ -120,7 +120,7 @@ def test_the_expert_earns_the_whole_reward_in_gymnasium(run):
     assert lines[10] == "return 1.00, success True"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_policy_is_trained_and_evaluated(run, tmp_path):
     pytest.importorskip("torch")
     lines = run("07", "--quick")

@@ -63,7 +63,7 @@ def test_the_python_of_readme_prints_decoded_poses():
 
 
 @in_a_checkout
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_first_steps_in_python_run_as_they_stand_and_the_policy_succeeds():
     lines = output_of(python_of(ROOT / "docs" / "start" / "python.md")).splitlines()
     assert "Push the two tomato cans together." in lines
