@@ -78,7 +78,8 @@ MIRROR = np.array([1.0, -1.0, 1.0])
 
 def palm_m(keypoints: Array) -> Array:
     """Mean distance [...] m from the wrist to the knuckles; the bones between do not bend."""
-    return np.sqrt(np.square(keypoints[..., KNUCKLES, :] - keypoints[..., :1, :]).sum(-1)).mean(-1)
+    from_wrist = keypoints[..., KNUCKLES, :] - keypoints[..., :1, :]
+    return np.sqrt(np.square(from_wrist).sum(-1)).mean(-1)
 
 
 def checked(side: Side, keypoints: ArrayLike) -> Array:
@@ -109,10 +110,9 @@ def checked(side: Side, keypoints: ArrayLike) -> Array:
         )
     index = from_wrist[..., 5, :]
     middle = from_wrist[..., 9, :]
-    if (
-        np.square(_cross(middle, index)).sum(-1)
-        <= np.square(FLATTEST * length[..., 5] * length[..., 9])
-    ).any():
+    area = np.square(_cross(middle, index)).sum(-1)
+    smallest_area = np.square(FLATTEST * length[..., 5] * length[..., 9])
+    if (area <= smallest_area).any():
         raise XlvlaError(
             f"keypoints of the {side} hand are no hand: wrist and knuckles lie on one line"
         )
@@ -199,25 +199,26 @@ def posed(angles: Any, anatomy: Anatomy, xp: ModuleType) -> Any:
     batches with gradients.
     """
     thumb, *fingers = (angles[..., 4 * finger : 4 * finger + 4] for finger in range(5))
-    chains = [
-        _thumb(thumb, xp),
-        *(
-            _finger(joints, *turn, xp)
-            for joints, turn in zip(fingers, zip(SPLAY, LEAN, strict=True), strict=True)
-        ),
-    ]
-    points = [
-        _chain(anatomy.roots[..., k, :], anatomy.bones[..., k, :], *chain, xp)
-        for k, chain in enumerate(chains)
-    ]
-    return xp.concatenate([xp.zeros_like(points[0][..., :1, :]), *points], -2)
+    chains = [_thumb(thumb, xp)]
+    for joints, splay, lean in zip(fingers, SPLAY, LEAN, strict=True):
+        chains.append(_finger(joints, splay, lean, xp))
+    points: list[Any] = []
+    for finger, (along, bend, turns) in enumerate(chains):
+        root = anatomy.roots[..., finger, :]
+        bones = anatomy.bones[..., finger, :]
+        points.append(_chain(root, bones, along, bend, turns, xp))
+    wrist = xp.zeros_like(points[0][..., :1, :])
+    return xp.concatenate([wrist, *points], -2)
 
 
 def _thumb(joints: Any, xp: ModuleType) -> tuple[Any, Any, Any]:
     """Direction of the metacarpal, the direction it bends to, both [..., 3], and by how much the
     three bones do [..., 3] rad.
     """
-    sin_o, cos_o, sin_s, cos_s = (turn(joints[..., k]) for k in (0, 1) for turn in (xp.sin, xp.cos))
+    sin_o = xp.sin(joints[..., 0])
+    cos_o = xp.cos(joints[..., 0])
+    sin_s = xp.sin(joints[..., 1])
+    cos_s = xp.cos(joints[..., 1])
     along = xp.stack([sin_s * sin_o, sin_s * cos_o, cos_s], -1)
     inwards = xp.stack([-cos_s * sin_o, -cos_s * cos_o, sin_s], -1)
     across = xp.stack([cos_o, -sin_o, 0 * sin_o], -1)
@@ -239,8 +240,8 @@ def _finger(joints: Any, splay: float, lean: float, xp: ModuleType) -> tuple[Any
 def _chain(root: Any, bones: Any, along: Any, bend: Any, joints: Any, xp: ModuleType) -> Any:
     """A finger's root and the ends of its bones [..., 4, 3] m."""
     turned = joints.cumsum(-1)[..., None]
-    steps = bones[..., None] * (
-        xp.cos(turned) * along[..., None, :] + xp.sin(turned) * bend[..., None, :]
-    )
-    start = root + 0 * steps[..., 0, :]
-    return xp.concatenate([start[..., None, :], start[..., None, :] + steps.cumsum(-2)], -2)
+    directions = xp.cos(turned) * along[..., None, :] + xp.sin(turned) * bend[..., None, :]
+    steps = bones[..., None] * directions
+    # The zero gives the root the batch's shape.
+    start = (root + 0 * steps[..., 0, :])[..., None, :]
+    return xp.concatenate([start, start + steps.cumsum(-2)], -2)

@@ -52,9 +52,11 @@ class Limb:
     def fk(self, arm: np.ndarray, hand: np.ndarray) -> tuple[np.ndarray, dict[Finger, np.ndarray]]:
         """Pose of the flange [4, 4], and fingertips [3] m, at arm [N] and hand [J] rad."""
         frames = self._kinematics.fk(np.concatenate([arm, hand]), [self.flange, *self._tips])
-        return frames[self.flange], {
-            finger: frames[tip][:3, 3] for finger, tip in zip(self.fingers, self._tips, strict=True)
+        tips: dict[Finger, np.ndarray] = {
+            finger: frames[link][:3, 3]
+            for finger, link in zip(self.fingers, self._tips, strict=True)
         }
+        return frames[self.flange], tips
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Retargeter:
             XlvlaError: the first frame is out of the target's reach, or the path is empty or not
                 all numbers.
         """
-        if not len(arm) or not (np.isfinite(arm).all() and np.isfinite(hand).all()):
+        finite = np.isfinite(arm).all() and np.isfinite(hand).all()
+        if len(arm) == 0 or not finite:
             raise XlvlaError(
                 f"the path of the {self.source.side} side has no frames or numbers that are not "
                 "finite: record it again"
@@ -105,55 +108,54 @@ class Retargeter:
         held = [False]
         slowed = [False]
         for frame in range(1, len(arm)):
+            last = arms[-1]
             goal = self._goal(arm[frame], hand[frame], hands[frame])
-            found = self._solve(goal, arms[-1], self._posture(arm[frame], arms[-1]))
-            following = arms[-1] if found is None else limited(arms[-1], found, step)
-            held.append(found is None)
-            slowed.append(found is not None and following is not found)
+            solution = self._solve(goal, last, self._posture(arm[frame], last))
+            following = last if solution is None else limited(last, solution, step)
+            held.append(solution is None)
+            slowed.append(solution is not None and following is not solution)
             arms.append(following)
-        position, rotation = np.array(
-            [self._missed(*rows) for rows in zip(arm, hand, arms, hands, strict=True)]
-        ).T
+        errors = [self._errors(*rows) for rows in zip(arm, hand, arms, hands, strict=True)]
         return Moved(
-            np.array(arms),
-            hands,
-            position,
-            rotation,
-            np.array(held),
-            np.array(slowed) | hand_slowed,
+            arm=np.array(arms),
+            hand=hands,
+            position=np.array([position for position, _ in errors]),
+            rotation=np.array([rotation for _, rotation in errors]),
+            held=np.array(held),
+            slowed=np.array(slowed) | hand_slowed,
         )
 
     def _hands(self, hand: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
         """The target hand's path [F, J] rad, and where it had to be slowed [F]."""
-        entry = self.target.hand
+        target = self.target.hand
         side = self.target.side
-        decoded = self.codec.decode(
-            entry.name, side, self.codec.encode(self.source.hand.name, side, hand)
-        )
-        wanted = np.clip(smoothed(decoded, rate_hz), *entry.command_range(side)).astype(float)
-        step = HAND_SPEED * entry.limits(side).velocity / rate_hz
+        latents = self.codec.encode(self.source.hand.name, side, hand)
+        decoded = self.codec.decode(target.name, side, latents)
+        lower, upper = target.command_range(side)
+        wanted = np.clip(smoothed(decoded, rate_hz), lower, upper).astype(float)
+        step = HAND_SPEED * target.limits(side).velocity / rate_hz
         rows = [wanted[0]]
         for row in wanted[1:]:
             rows.append(limited(rows[-1], row, step))
-        return np.array(rows), (np.array(rows) != wanted).any(axis=1)
+        path = np.array(rows)
+        return path, (path != wanted).any(axis=1)
 
     def _first(self, arm: np.ndarray, source_hand: np.ndarray, hand: np.ndarray) -> np.ndarray:
+        """The arm's first configuration [N] rad: the nearest, or one sought from elsewhere."""
         goal = self._goal(arm, source_hand, hand)
         kinematics = self.target.arm_kinematics
         near = self._posture(arm, (kinematics.lower + kinematics.upper) / 2)
-        random = np.random.default_rng(0).uniform(
-            kinematics.lower, kinematics.upper, (STARTS, len(near))
-        )
-        for start in (near, *random):
-            found = self._solve(goal, start, near)
-            if found is not None:
-                return found
+        generator = np.random.default_rng(0)
+        elsewhere = generator.uniform(kinematics.lower, kinematics.upper, (STARTS, len(near)))
+        for start in (near, *elsewhere):
+            solution = self._solve(goal, start, near)
+            if solution is not None:
+                return solution
         best = kinematics.ik(self.target.flange, goal, near).position_error
         raise XlvlaError(
             f"the {self.target.side} {self.target.arm.name} with {self.target.hand.name} cannot "
-            "begin where the "
-            f"{self.source.hand.name} does: {1000 * best:.0f} mm are left; move its base or choose "
-            "another arm"
+            f"begin where the {self.source.hand.name} does: {1000 * best:.0f} mm are left; move "
+            "its base or choose another arm"
         )
 
     def _posture(self, arm: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
@@ -183,20 +185,20 @@ class Retargeter:
 
     def _solve(self, goal: np.ndarray, start: np.ndarray, posture: np.ndarray) -> np.ndarray | None:
         """A configuration [N] rad near `start` that reaches the goal, or None."""
-        found = self.target.arm_kinematics.ik(self.target.flange, goal, start, posture=posture)
-        return (
-            found.q
-            if found.position_error < FOLLOWS_M and found.rotation_error < FOLLOWS_RAD
-            else None
-        )
+        result = self.target.arm_kinematics.ik(self.target.flange, goal, start, posture=posture)
+        if result.position_error < FOLLOWS_M and result.rotation_error < FOLLOWS_RAD:
+            return result.q
+        return None
 
-    def _missed(
+    def _errors(
         self, arm: np.ndarray, source_hand: np.ndarray, target_arm: np.ndarray, hand: np.ndarray
     ) -> tuple[float, float]:
+        """How far the target's pinch midpoint [m] and wrist [rad] are from the source's."""
         flange, midpoint, weights = self._pinch(arm, source_hand)
-        there, tips = self.target.fk(target_arm, hand)
-        angle = np.linalg.norm(pin.log3(flange[:3, :3].T @ there[:3, :3]))
-        return float(np.linalg.norm(pinch_midpoint(tips, weights) - midpoint)), float(angle)
+        target_flange, tips = self.target.fk(target_arm, hand)
+        position = np.linalg.norm(pinch_midpoint(tips, weights) - midpoint)
+        rotation = np.linalg.norm(pin.log3(flange[:3, :3].T @ target_flange[:3, :3]))
+        return float(position), float(rotation)
 
 
 def pinch_weights(tips: dict[Finger, np.ndarray], others: Sequence[Finger]) -> dict[Finger, float]:
@@ -204,18 +206,18 @@ def pinch_weights(tips: dict[Finger, np.ndarray], others: Sequence[Finger]) -> d
     `others` has too.
     """
     shared: list[Finger] = [finger for finger in others if finger != "thumb" and finger in tips]
-    near = np.exp(
-        [-REACH * float(np.linalg.norm(tips[finger] - tips["thumb"])) for finger in shared]
-    )
-    return dict(zip(shared, (near / near.sum()).tolist(), strict=True))
+    distances = [float(np.linalg.norm(tips[finger] - tips["thumb"])) for finger in shared]
+    nearness = np.exp([-REACH * distance for distance in distances])
+    weights = (nearness / nearness.sum()).tolist()
+    return dict(zip(shared, weights, strict=True))
 
 
 def pinch_midpoint(tips: dict[Finger, np.ndarray], weights: dict[Finger, float]) -> np.ndarray:
     """The weighted mean [3] m of the points halfway from thumb tip to fingertip."""
-    return sum(
-        (weight * (tips["thumb"] + tips[finger]) / 2 for finger, weight in weights.items()),
-        np.zeros(3),
-    )
+    midpoint = np.zeros(3)
+    for finger, weight in weights.items():
+        midpoint = midpoint + weight * (tips["thumb"] + tips[finger]) / 2
+    return midpoint
 
 
 def limited(q: np.ndarray, wanted: np.ndarray, step: np.ndarray) -> np.ndarray:

@@ -4,36 +4,27 @@ without an address.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from xlvla import catalog, files
 from xlvla.errors import XlvlaError, unknown_line
-from xlvla.rig import Rig
+from xlvla.rig import Camera, Rig
 from xlvla.rig_parts import Station
 from xlvla.types import Side
 
 
 def rig_faults(rig: Rig) -> list[str]:
     """Everything wrong with a well-formed rig: unknown names, joints, impossible numbers."""
-    faults = [
-        *_named(f"{rig.name}.yaml", "the rig"),
-        *(line for name in rig.cameras for line in _named(name, "a camera")),
-    ]
+    faults = _named(f"{rig.name}.yaml", "the rig")
+    for name in rig.cameras:
+        faults += _named(name, "a camera")
     if not rig.sides:
         faults.append("sides: at least one side is needed")
     for side, station in rig.sides.items():
         faults += _station_faults(side, station)
     for name, camera in rig.cameras.items():
-        faults += _positive(f"cameras.{name}", rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
-        sizes = {"capture": camera.capture, "publish": camera.publish}
-        faults += [
-            f"cameras.{name}.{key}: both numbers must be above 0"
-            for key, size in sizes.items()
-            if min(size) <= 0
-        ]
-        if camera.jpeg is not None and not 1 <= camera.jpeg <= 100:
-            faults.append(f"cameras.{name}.jpeg: must be from 1 to 100, is {camera.jpeg}")
+        faults += _camera_faults(name, camera)
     faults += rig.motion.faults(tuple(rig.sides))
     if rig.policy:
         faults += _name("policy.type", "policy", rig.policy.type, catalog.policies())
@@ -50,6 +41,18 @@ def rig_faults(rig: Rig) -> list[str]:
     return faults or _device_faults(rig)
 
 
+def _camera_faults(name: str, camera: Camera) -> list[str]:
+    where = f"cameras.{name}"
+    faults = _positive(where, rate_hz=camera.rate_hz, fovy_deg=camera.fovy_deg)
+    sizes = {"capture": camera.capture, "publish": camera.publish}
+    for key, size in sizes.items():
+        if min(size) <= 0:
+            faults.append(f"{where}.{key}: both numbers must be above 0")
+    if camera.jpeg is not None and not 1 <= camera.jpeg <= 100:
+        faults.append(f"{where}.jpeg: must be from 1 to 100, is {camera.jpeg}")
+    return faults
+
+
 def _named(name: str, what: str) -> list[str]:
     """What keeps files from being named so."""
     try:
@@ -61,22 +64,21 @@ def _named(name: str, what: str) -> list[str]:
 
 def _device_faults(rig: Rig) -> list[str]:
     """What is wrong with the devices of a rig whose names are known."""
-    faults = list[str]()
+    faults: list[str] = []
     without = [f"camera {name}" for name, camera in rig.cameras.items() if camera.device is None]
     for side, part in rig.parts:
         device = rig.device(side, part)
         if device is None:
             without.append(f"{side} {part}")
             continue
-        names = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
-        faults += device.faults(
-            f"sides.{side}.{part}.device", device.driver, catalog.drivers(part), names
-        )
+        joints = rig.arm(side).joints if part == "arm" else rig.hand(side).joint_names(side)
+        where = f"sides.{side}.{part}.device"
+        faults += device.faults(where, device.driver, catalog.drivers(part), joints)
     for name in rig.cameras:
-        if camera := rig.camera_device(name):
-            faults += camera.faults(
-                f"cameras.{name}.device", camera.driver, catalog.drivers("camera"), ()
-            )
+        camera = rig.camera_device(name)
+        if camera is not None:
+            where = f"cameras.{name}.device"
+            faults += camera.faults(where, camera.driver, catalog.drivers("camera"), ())
     if without and not rig.sim:
         missing = f"there is no `device` to say where: {', '.join(without)}"
         faults.append(
@@ -106,13 +108,15 @@ def _station_faults(side: Side, station: Station) -> list[str]:
     return faults + catalog.hand(station.hand.type).faults()
 
 
-def _name(where: str, kind: str, name: str, known: Any) -> list[str]:
-    return [] if name in known else [f"{where}: {unknown_line(kind, name, known)}"]
+def _name(where: str, kind: str, name: str, known: Collection[str]) -> list[str]:
+    if name in known:
+        return []
+    return [f"{where}: {unknown_line(kind, name, known)}"]
 
 
 def _positive(where: str, **values: float) -> list[str]:
-    return [
-        f"{where}.{key}: must be above 0, is {value}"
-        for key, value in values.items()
-        if not value > 0
-    ]
+    faults: list[str] = []
+    for key, value in values.items():
+        if not value > 0:  # nor where it is no number
+            faults.append(f"{where}.{key}: must be above 0, is {value}")
+    return faults

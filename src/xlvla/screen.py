@@ -78,11 +78,11 @@ class Screen:
     def now(self, line: str, *more: Text) -> None:
         """Changes the line that changes, and those below it."""
         shown = (line, *more)
-        if shown != self._shown:
-            self._shown = shown
-            self._status.update(
-                Text("\n", no_wrap=True, overflow="ellipsis").join([styled(line), *more])
-            )
+        if shown == self._shown:
+            return
+        self._shown = shown
+        line_end = Text("\n", no_wrap=True, overflow="ellipsis")
+        self._status.update(line_end.join([styled(line), *more]))
 
     def say(self, *parts: str | tuple[str, str]) -> None:
         """A line that stays; a part may be a pair of text and style."""
@@ -90,21 +90,26 @@ class Screen:
 
     def on_output(self, node: str, line: str) -> None:
         """A line that a node printed."""
-        if line.startswith(f"{node}: "):  # why it ended: the launcher says so in its own words
+        # Why a node ended, the launcher says in its own words.
+        if line.startswith(f"{node}: "):
             return
-        level = _LEVEL.match(line)
-        if (
-            level and level[1] in ("DEBUG", "INFO") and not self._verbose
-        ) or not self._repeat_filter(f"{node} {line}"):
+        prefix = _LEVEL.match(line)
+        level = prefix[1] if prefix else ""
+        if level in ("DEBUG", "INFO") and not self._verbose:
             return
-        colour = _COLOURS.get(level[1], "default") if level else "default"
-        self.say((f"{node:>12} ", "dim"), (line[level.end() :] if level else line, colour))
+        if not self._repeat_filter(f"{node} {line}"):
+            return
+        message = line[prefix.end() :] if prefix else line
+        self.say((f"{node:>12} ", "dim"), (message, _COLOURS.get(level, "default")))
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
     """A line made of texts and of pairs of text and style, whoever they came from."""
-    texts = [(part, "") if isinstance(part, str) else part for part in parts]
-    return Text.assemble(*((plain(text, longest=LONGEST_PART), style) for text, style in texts))
+    line = Text()
+    for part in parts:
+        text, style = (part, "") if isinstance(part, str) else part
+        line.append(plain(text, longest=LONGEST_PART), style)
+    return line
 
 
 def number(figures: Mapping[str, str], key: str) -> float | None:
@@ -123,9 +128,11 @@ def rig_line(status: dict[str, Any], figures: dict[str, dict[str, str]]) -> str:
     policy = figures.get("policy", {})
     motion = figures.get("motion", {})
     parts = [f"{status['time_s']:6.1f} s  {status['text']}"] if status else []
-    if (late_ms := number(policy, "observation to chunk p50 [ms]")) is not None:
-        parts.append(f"chunk after {late_ms:.0f} ms")
-    if (rate_hz := number(motion, "control [Hz]")) is not None:
+    chunk_ms = number(policy, "observation to chunk p50 [ms]")
+    if chunk_ms is not None:
+        parts.append(f"chunk after {chunk_ms:.0f} ms")
+    rate_hz = number(motion, "control [Hz]")
+    if rate_hz is not None:
         parts.append(f"control {rate_hz:.0f} Hz, {motion.get('', '')}")
     if status.get("real_time_factor"):
         parts.append(f"{status['real_time_factor']:.2f} x real time")
@@ -138,23 +145,35 @@ def teleop_line(status: dict[str, Any], motion: dict[str, str]) -> Text:
     """
     source = f"{status['source']} {status['address']}  {status['rate_hz']:.0f} Hz  "
     parts: list[str | tuple[str, str]] = ["  ", (f"{'teleop':<11}", "cyan"), source]
-    parts += [(f"{status['link']}  ", "red")] if status["link"] else []
+    if status["link"]:
+        parts.append((f"{status['link']}  ", "red"))
     for side, state in status["sides"].items():
-        word = (
-            ("strained" if state["strained"] else "follows") if state["clutched"] else state["why"]
-        )
+        if not state["clutched"]:
+            word = state["why"]
+        elif state["strained"]:
+            word = "strained"
+        else:
+            word = "follows"
         parts.append((f"{side} {word}  ", "green" if word == "follows" else "yellow"))
-    late_ms = [
-        number(motion, key) for key in motion if key.endswith("observation to command p99 [ms]")
-    ]
-    to_command = [value for value in late_ms if value is not None]
-    took = [
-        f"to chunk {status['latency_ms'][name]:.1f} ms {name}"
-        for name in ("p50", "p99")
-        if name in status["latency_ms"]
-    ]
-    took += [f"to command {max(to_command):.1f} ms p99"] if to_command else []
-    return styled(*parts, (", ".join(took), "dim"))
+    latencies = _teleop_latencies(status["latency_ms"], motion)
+    return styled(*parts, (", ".join(latencies), "dim"))
+
+
+def _teleop_latencies(to_chunk_ms: Mapping[str, float], motion: Mapping[str, str]) -> list[str]:
+    """How long the operator's movements take to a chunk, and to the slowest part's command."""
+    latencies: list[str] = []
+    for name in ("p50", "p99"):
+        if name in to_chunk_ms:
+            latencies.append(f"to chunk {to_chunk_ms[name]:.1f} ms {name}")
+    to_command_ms: list[float] = []
+    for key in motion:
+        if key.endswith("observation to command p99 [ms]"):
+            value = number(motion, key)
+            if value is not None:
+                to_command_ms.append(value)
+    if to_command_ms:
+        latencies.append(f"to command {max(to_command_ms):.1f} ms p99")
+    return latencies
 
 
 def recorder_line(status: dict[str, Any]) -> Text:

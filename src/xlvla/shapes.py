@@ -52,12 +52,21 @@ def shapes(path: Path) -> list[Shape]:
     A cylinder between two spheres of its radius is a capsule; any other counts as the capsule
     inside it.
     """
+<<<<<<< HEAD
     urdf = load(path)
     description = urdf.description
     found = [shape for link in urdf.robot.findall("link") for shape in _link(link)]
+=======
+    root = ET.fromstring(path.read_text())
+    description = read(path)
+    solids: list[Shape] = []
+    for link in root.findall("link"):
+        solids += _link(link)
+>>>>>>> wires
     bodies = rigid_bodies(description)
-    solid = {bodies[shape.link] for shape in found}
-    return found + [bone for bone in _bones(description) if bodies[bone.link] not in solid]
+    solid_bodies = {bodies[shape.link] for shape in solids}
+    bones = [bone for bone in _bones(description) if bodies[bone.link] not in solid_bodies]
+    return solids + bones
 
 
 def rigid_bodies(description: Description) -> dict[str, str]:
@@ -72,26 +81,35 @@ def rigid_bodies(description: Description) -> dict[str, str]:
 
 
 def _link(link: ET.Element) -> list[Shape]:
-    for kind in ("collision", "visual"):
-        solids = [
-            (element, solid)
-            for element in link.findall(kind)
-            for solid in element.iterfind("geometry/*")
-        ]
-        balls = [_ball(*each) for each in solids if each[1].tag == "sphere"]
-        rods = [(each, _ends(*each)) for each in solids if each[1].tag in ("cylinder", "capsule")]
-        capsules = [_rod(solid, ends, balls) for (_, solid), ends in rods]
-        capped = [end for _, ends in rods for end in ends]
-        loose = [ball for ball in balls if not any(_near(ball[0], end) for end in capped)]
-        name = link.get("name", "")
-        found: list[Shape] = [_box(name, *each) for each in solids if each[1].tag == "box"]
-        found += [
-            Capsule(name, _points(a, b), radius)
-            for a, b, radius in [*capsules, *((ball[0], *ball) for ball in loose)]
-        ]
-        if found:
-            return found
-    return []
+    """A link's collision shapes, or its visual ones where it has none."""
+    return _solids(link, "collision") or _solids(link, "visual")
+
+
+def _solids(link: ET.Element, kind: str) -> list[Shape]:
+    """A link's boxes and capsules of a kind of element, `collision` or `visual`."""
+    name = link.get("name", "")
+    boxes: list[Shape] = []
+    balls: list[Ball] = []
+    rods: list[tuple[ET.Element, tuple[End, End]]] = []
+    for element in link.findall(kind):
+        for solid in element.iterfind("geometry/*"):
+            if solid.tag == "box":
+                boxes.append(_box(name, element, solid))
+            elif solid.tag == "sphere":
+                balls.append(_ball(element, solid))
+            elif solid.tag in ("cylinder", "capsule"):
+                rods.append((solid, _ends(element, solid)))
+    capsules: list[Shape] = []
+    rod_ends: list[End] = []
+    for solid, ends in rods:
+        start, end, radius = _rod(solid, ends, balls)
+        capsules.append(Capsule(name, _points(start, end), radius))
+        rod_ends += ends
+    # A ball at the end of a rod is the rod's cap; any other is a shape of its own.
+    for centre, radius in balls:
+        if not any(_near(centre, end) for end in rod_ends):
+            capsules.append(Capsule(name, _points(centre, centre), radius))
+    return boxes + capsules
 
 
 End = np.ndarray
@@ -110,15 +128,17 @@ def _ends(element: ET.Element, solid: ET.Element) -> tuple[End, End]:
 
 
 def _rod(solid: ET.Element, ends: tuple[End, End], balls: list[Ball]) -> tuple[End, End, float]:
+    """The ends of the axis, and the radius, of the capsule that a cylinder or capsule counts as."""
+    start, end = ends
     radius = _number(solid, "radius")
-    capped = all(
-        any(_near(ball, end) and abs(size - radius) < SAME_M for ball, size in balls)
-        for end in ends
-    )
-    if solid.tag == "capsule" or capped:
-        return *ends, radius
-    middle = (ends[0] + ends[1]) / 2
-    half = (ends[1] - ends[0]) / 2
+    caps = [centre for centre, size in balls if abs(size - radius) < SAME_M]
+    has_start_cap = any(_near(centre, start) for centre in caps)
+    has_end_cap = any(_near(centre, end) for centre in caps)
+    if solid.tag == "capsule" or (has_start_cap and has_end_cap):
+        return start, end, radius
+    # The capsule inside: its ends are a radius further in.
+    middle = (start + end) / 2
+    half = (end - start) / 2
     length = float(np.linalg.norm(half))
     inner = half * max(0.0, 1 - radius / length) if length else half
     return middle - inner, middle + inner, min(radius, length)
@@ -126,28 +146,25 @@ def _rod(solid: ET.Element, ends: tuple[End, End], balls: list[Ball]) -> tuple[E
 
 def _box(link: str, element: ET.Element, solid: ET.Element) -> Box:
     centre, turn = _origin(element)
-    x, y, z = (
-        size / 2 for size in numbers(solid.get("size", ""), 3, f"size of a box of link '{link}'")
-    )
-    return Box(link, _points(centre, *(centre + turn.T)), (x, y, z))
+    x, y, z = numbers(solid.get("size", ""), 3, f"size of a box of link '{link}'")
+    along_axes = centre + turn.T
+    return Box(link, _points(centre, *along_axes), (x / 2, y / 2, z / 2))
 
 
 def _bones(description: Description) -> list[Capsule]:
-    ends = [
-        (joint.parent, joint.xyz)
-        for joint in description.joints
-        if np.linalg.norm(joint.xyz) > BONE_M
-    ]
-    return [Capsule(link, ((0.0, 0.0, 0.0), xyz), THICK_M) for link, xyz in ends]
+    bones: list[Capsule] = []
+    for joint in description.joints:
+        if np.linalg.norm(joint.xyz) > BONE_M:
+            bones.append(Capsule(joint.parent, ((0.0, 0.0, 0.0), joint.xyz), THICK_M))
+    return bones
 
 
 def _origin(element: ET.Element) -> tuple[np.ndarray, np.ndarray]:
     """Place [3] m and rotation [3, 3] of a shape in its link's frame."""
     origin = element.find("origin")
-    get = {} if origin is None else origin.attrib
-    xyz, rpy = (
-        numbers(get.get(key) or "0 0 0", 3, f"{key} of a {element.tag}") for key in ("xyz", "rpy")
-    )
+    attributes = {} if origin is None else origin.attrib
+    xyz = numbers(attributes.get("xyz") or "0 0 0", 3, f"xyz of a {element.tag}")
+    rpy = numbers(attributes.get("rpy") or "0 0 0", 3, f"rpy of a {element.tag}")
     return np.array(xyz), rotation(rpy)
 
 

@@ -103,11 +103,25 @@ class JointMessage:
         """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp;
         publish it before the next fill.
         """
+<<<<<<< HEAD
         self._message.header.stamp = stamp(ns)
         self._message.position = doubles(position)
         self._message.velocity = doubles(velocity)
         self._message.effort = doubles(effort)
         return self._message
+=======
+        message = self._message
+        _head(message.header, ns, frame)
+        message.position = doubles(position)
+        message.velocity = doubles(velocity)
+        message.effort = doubles(effort)
+        return message
+
+
+def _head(header: Header, ns: int, frame: str) -> None:
+    header.stamp = stamp(ns)
+    header.frame_id = frame
+>>>>>>> wires
 
 
 def doubles(values: np.ndarray | None) -> array.array[float]:
@@ -154,24 +168,24 @@ def positions(message: JointState, names: Sequence[str]) -> np.ndarray:
         raise XlvlaError(f"{len(given)} joints are named but {len(values)} positions given")
     if given != list(names):
         values = values[order(given, names)]
-    if not np.isfinite(values).all():
-        raise XlvlaError(
-            f"position of '{names[int(np.argmin(np.isfinite(values)))]}' is not a finite number"
-        )
-    if np.abs(values).max(initial=0.0) > MOST_RAD:
-        raise XlvlaError(
-            f"position of '{names[int(np.argmax(np.abs(values)))]}' is {np.abs(values).max():.3g} "
-            "rad: no joint is there"
-        )
+    finite = np.isfinite(values)
+    if not finite.all():
+        name = names[int(np.argmin(finite))]
+        raise XlvlaError(f"position of '{name}' is not a finite number")
+    sizes = np.abs(values)
+    largest = sizes.max(initial=0.0)
+    if largest > MOST_RAD:
+        name = names[int(np.argmax(sizes))]
+        raise XlvlaError(f"position of '{name}' is {largest:.3g} rad: no joint is there")
     return values
 
 
 def _check_names(names: Sequence[str]) -> None:
     """Refuses names that nobody could have given, before they are compared and quoted."""
-    if len(names) > MOST_NAMES or any(len(name) > LONGEST_NAME for name in names):
+    longest = max((len(name) for name in names), default=0)
+    if len(names) > MOST_NAMES or longest > LONGEST_NAME:
         raise XlvlaError(
-            f"{len(names)} joints, the longest name of {max(map(len, names))} characters, are "
-            "refused"
+            f"{len(names)} joints, the longest name of {longest} characters, are refused"
         )
 
 
@@ -181,18 +195,18 @@ def order(given: Sequence[str], wanted: Sequence[str]) -> list[int]:
         if name not in wanted:
             raise XlvlaError(unknown_line("joint", name, wanted))
     missing = [name for name in wanted if name not in given]
-    if missing or len(given) != len(wanted):
-        raise XlvlaError(
-            f"joint '{missing[0]}' is missing" if missing else "a joint is named twice"
-        )
-    return [list(given).index(name) for name in wanted]
+    if missing:
+        raise XlvlaError(f"joint '{missing[0]}' is missing")
+    if len(given) != len(wanted):
+        raise XlvlaError("a joint is named twice")
+    return [given.index(name) for name in wanted]
 
 
 def image(rgb: np.ndarray, ns: int, frame: str) -> Image:
     """The message of an RGB picture uint8 [H, W, 3]."""
     height, width, _ = rgb.shape
     message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-    message.header.stamp, message.header.frame_id = stamp(ns), frame
+    _head(message.header, ns, frame)
     data = array.array("B")
     data.frombytes(np.ascontiguousarray(rgb, dtype=np.uint8).tobytes())
     message.data = data
@@ -203,12 +217,11 @@ def jpeg(rgb: np.ndarray, quality: int, ns: int, frame: str) -> CompressedImage:
     """The message of an RGB picture uint8 [H, W, 3] as JPEG."""
     import cv2
 
-    _, made = cv2.imencode(
-        ".jpg", np.ascontiguousarray(rgb[..., ::-1]), (cv2.IMWRITE_JPEG_QUALITY, quality)
-    )
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
+    _, data = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, quality))
     message = CompressedImage(format="rgb8; jpeg compressed bgr8")  # as image_transport says it
-    message.header.stamp, message.header.frame_id = stamp(ns), frame
-    message.data = array.array("B", made.tobytes())
+    _head(message.header, ns, frame)
+    message.data = array.array("B", data.tobytes())
     return message
 
 
@@ -220,11 +233,9 @@ def picture(message: Image | CompressedImage) -> np.ndarray:
         return compressed.pixels(message)
     if message.encoding not in ("rgb8", "bgr8"):
         raise XlvlaError(f"image encoding '{message.encoding}' is not supported: rgb8 and bgr8 are")
-    if (
-        not message.width * message.height
-        or message.step < 3 * message.width
-        or len(message.data) != message.height * message.step
-    ):
+    is_empty = message.width == 0 or message.height == 0
+    is_cut = message.step < 3 * message.width
+    if is_empty or is_cut or len(message.data) != message.height * message.step:
         size = f"{message.width}x{message.height} with rows of {message.step} bytes"
         raise XlvlaError(f"an image of {size} cannot have {len(message.data)} bytes")
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
@@ -237,7 +248,7 @@ def camera_info(lens: Pinhole, ns: int, frame: str) -> CameraInfo:
     message = CameraInfo(width=lens.width, height=lens.height)
     message.distortion_model = "plumb_bob"
     message.d = [0.0] * 5
-    message.header.stamp, message.header.frame_id = stamp(ns), frame
+    _head(message.header, ns, frame)
     message.k = lens.matrix.ravel()
     message.r = np.eye(3).ravel()
     message.p = (lens.matrix @ np.eye(3, 4)).ravel()
@@ -249,7 +260,11 @@ def trajectory(
 ) -> JointTrajectory:
     """The message of a chunk [T, N] rad: frame k is due (k + 1) / rate_hz after the stamp."""
     message = JointTrajectory(joint_names=list(names))
+<<<<<<< HEAD
     message.header.stamp = stamp(ns)
+=======
+    _head(message.header, ns, source)
+>>>>>>> wires
     message.points = [
         JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz))
         for k, row in enumerate(points)
@@ -280,9 +295,8 @@ def points(message: JointTrajectory) -> tuple[np.ndarray, float]:
             "points must be evenly spaced: point k is due at (k + 1) times the first point's "
             "time_from_start"
         )
-    return np.array([point.positions for point in message.points], dtype=float), SECOND * len(
-        due
-    ) / due[-1]
+    chunk = np.array([point.positions for point in message.points], dtype=float)
+    return chunk, SECOND * len(due) / due[-1]
 
 
 def _duration(seconds: float) -> Duration:
@@ -306,8 +320,8 @@ def latents(by_side: Mapping[Side, np.ndarray]) -> Float32MultiArray:
     labels = ("side: " + ",".join(by_side), "frame", "latent")
     strides = [stack.size, stack[0].size, stack.shape[2]]
     message.layout.dim = [
-        MultiArrayDimension(label=la, size=n, stride=st)
-        for la, n, st in zip(labels, stack.shape, strides, strict=True)
+        MultiArrayDimension(label=label, size=size, stride=stride)
+        for label, size, stride in zip(labels, stack.shape, strides, strict=True)
     ]
     data = array.array("f")
     data.frombytes(stack.tobytes())

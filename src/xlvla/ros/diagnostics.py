@@ -56,15 +56,17 @@ class Health:
     def figures(self) -> dict[str, str]:
         with self._lock:
             figures = dict(self._facts)
-            figures |= {
-                f"{what} [Hz]": f"{_rate_hz(times):.1f}" for what, times in self._ticks.items()
-            }
+            for what, times in self._ticks.items():
+                figures[f"{what} [Hz]"] = f"{_rate_hz(times):.1f}"
             for what, durations in self._durations_ms.items():
                 p50, p99 = np.percentile(durations, [50, 99])
-                figures |= {f"{what} p50 [ms]": f"{p50:.2f}", f"{what} p99 [ms]": f"{p99:.2f}"}
-            return figures | {
-                what: str(count) for what, count in dict(self.counts).items() if count
-            }
+                figures[f"{what} p50 [ms]"] = f"{p50:.2f}"
+                figures[f"{what} p99 [ms]"] = f"{p99:.2f}"
+            # A copy: counts are added to without the lock.
+            for what, count in dict(self.counts).items():
+                if count:
+                    figures[what] = str(count)
+            return figures
 
     def message(self, now_ns: int) -> DiagnosticArray:
         values = [KeyValue(key=key, value=value) for key, value in self.figures().items()]
@@ -79,5 +81,7 @@ class Health:
 def _rate_hz(times: deque[float]) -> float:
     """Events per second over the last seconds; 0 when they have stopped."""
     since = time.monotonic() - 3.0
-    recent = [t for t in times if t > since]
-    return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
+    recent = [time_s for time_s in times if time_s > since]
+    if len(recent) < 2:
+        return 0.0
+    return (len(recent) - 1) / (recent[-1] - recent[0])

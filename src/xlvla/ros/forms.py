@@ -53,9 +53,8 @@ class Form(Generic[T]):
 
     def check(self, topic: Topic, data: bytes) -> None:
         """Looks at a serialised message without reading it."""
-        sizes.check(
-            data, self.largest or topic.largest or sizes.LARGEST.get(topic.type, sizes.OTHERWISE)
-        )
+        of_type = sizes.LARGEST.get(topic.type, sizes.OTHERWISE)
+        sizes.check(data, self.largest or topic.largest or of_type)
         if self.look is not None:
             self.look(data)
 
@@ -64,9 +63,8 @@ class Form(Generic[T]):
         try:
             message = deserialize_message(data, topic.type)
         except Exception:  # of many kinds, by type support
-            raise XlvlaError(
-                f"{len(data)} bytes that are no {topic.type.__name__} are refused"
-            ) from None
+            what = f"{len(data)} bytes that are no {topic.type.__name__}"
+            raise XlvlaError(f"{what} are refused") from None
         return self.read(message)
 
 
@@ -111,11 +109,10 @@ def joints(names: Sequence[str], now_ns: Callable[[], int] | None = None) -> For
 
     def read(message: Any) -> convert.Joints:
         stamp = message.header.stamp
-        stamp_ns = (
-            convert.time_ns(stamp)
-            if now_ns is None
-            else convert.timely_ns(stamp, now_ns(), FUTURE_NS)
-        )
+        if now_ns is None:
+            stamp_ns = convert.time_ns(stamp)
+        else:
+            stamp_ns = convert.timely_ns(stamp, now_ns(), FUTURE_NS)
         return convert.Joints(stamp_ns, convert.positions(message, names), message)
 
     return Form(read, largest=sizes.of_joints(names))
@@ -140,8 +137,8 @@ def commanded(names: Sequence[str], now_ns: Callable[[], int]) -> Form[convert.J
 
 
 def chunk(names: Sequence[str]) -> Form[Any]:
-    """JointTrajectories of no more than so many joints and `convert.MOST_FRAMES` frames; what else
-    a chunk must be motion says.
+    """JointTrajectories of at most as many joints as `names` and at most `convert.MOST_FRAMES`
+    frames; what else a chunk must be motion says.
     """
     largest = sizes.of_chunk(names)
     return Form(_stamped, lambda data: sizes.check_chunk(data, largest, len(names)), largest)
@@ -187,16 +184,16 @@ class Device:
 
 def stopped_by(status: Any) -> str | None:
     """Who stopped a device, by its status; None where no stop is latched."""
-    return next((plain(entry.value) for entry in status.values if entry.key == STOPPED), None)
+    for entry in status.values:
+        if entry.key == STOPPED:
+            return plain(entry.value)
+    return None
 
 
 def _device(message: Any) -> Device:
     level = message.level
-    return Device(
-        level[0] if isinstance(level, bytes) else int(level),
-        plain(message.message),
-        stopped_by(message),
-    )
+    number = level[0] if isinstance(level, bytes) else int(level)
+    return Device(number, plain(message.message), stopped_by(message))
 
 
 DEVICE: Form[Device] = Form(_device)

@@ -50,17 +50,16 @@ class Silence:
 
     def _listen(self) -> set[str]:
         seen = set[str]()
-        for told in self._reader.every():
-            seen |= {name for name in told if name in self._processes}
+        for figures in self._reader.every():
+            seen |= {name for name in figures if name in self._processes}
         return seen
 
     def _fallen(self, name: str) -> str:
         pid = self._processes[name].pid
-        why = (
-            f"its process is stopped, `kill -CONT {pid}` lets it go on"
-            if stopped_process(pid)
-            else f"its process ({pid}) is there"
-        )
+        if stopped_process(pid):
+            why = f"its process is stopped, `kill -CONT {pid}` lets it go on"
+        else:
+            why = f"its process ({pid}) is there"
         return f"{name} has been silent for {SILENT_S:.0f} s: {why}"
 
     def _back(self, name: str, now_s: float) -> str:
