@@ -52,17 +52,11 @@ def shapes(path: Path) -> list[Shape]:
     A cylinder between two spheres of its radius is a capsule; any other counts as the capsule
     inside it.
     """
-<<<<<<< HEAD
     urdf = load(path)
     description = urdf.description
-    found = [shape for link in urdf.robot.findall("link") for shape in _link(link)]
-=======
-    root = ET.fromstring(path.read_text())
-    description = read(path)
     solids: list[Shape] = []
-    for link in root.findall("link"):
+    for link in urdf.robot.findall("link"):
         solids += _link(link)
->>>>>>> wires
     bodies = rigid_bodies(description)
     solid_bodies = {bodies[shape.link] for shape in solids}
     bones = [bone for bone in _bones(description) if bodies[bone.link] not in solid_bodies]

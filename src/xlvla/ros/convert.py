@@ -103,15 +103,8 @@ class JointMessage:
         """The message for position [J] rad, velocity [J] rad/s and effort [J] Nm at a stamp;
         publish it before the next fill.
         """
-<<<<<<< HEAD
-        self._message.header.stamp = stamp(ns)
-        self._message.position = doubles(position)
-        self._message.velocity = doubles(velocity)
-        self._message.effort = doubles(effort)
-        return self._message
-=======
         message = self._message
-        _head(message.header, ns, frame)
+        message.header.stamp = stamp(ns)
         message.position = doubles(position)
         message.velocity = doubles(velocity)
         message.effort = doubles(effort)
@@ -121,7 +114,6 @@ class JointMessage:
 def _head(header: Header, ns: int, frame: str) -> None:
     header.stamp = stamp(ns)
     header.frame_id = frame
->>>>>>> wires
 
 
 def doubles(values: np.ndarray | None) -> array.array[float]:
@@ -260,11 +252,7 @@ def trajectory(
 ) -> JointTrajectory:
     """The message of a chunk [T, N] rad: frame k is due (k + 1) / rate_hz after the stamp."""
     message = JointTrajectory(joint_names=list(names))
-<<<<<<< HEAD
     message.header.stamp = stamp(ns)
-=======
-    _head(message.header, ns, source)
->>>>>>> wires
     message.points = [
         JointTrajectoryPoint(positions=doubles(row), time_from_start=_duration((k + 1) / rate_hz))
         for k, row in enumerate(points)
