@@ -95,16 +95,16 @@ class Kinematics:
         rest = q0 if posture is None else posture
         for _ in range(iterations):
             error = self._pose_error(q, frame, T_root_target)
-            if (
-                np.linalg.norm(error[:3]) < tolerance_m
-                and np.linalg.norm(error[3:]) < tolerance_rad
-            ):
+            position_met = np.linalg.norm(error[:3]) < tolerance_m
+            if position_met and np.linalg.norm(error[3:]) < tolerance_rad:
                 break
-            q = np.clip(q + self.ik_step(q, frame, error, rest - q), self.lower, self.upper)
+            step = self.ik_step(q, frame, error, rest - q)
+            q = np.clip(q + step, self.lower, self.upper)
         error = self._pose_error(q, frame, T_root_target)
         position = float(np.linalg.norm(error[:3]))
         rotation = float(np.linalg.norm(error[3:]))
-        return IkResult(q, position, rotation, position < tolerance_m and rotation < tolerance_rad)
+        ok = position < tolerance_m and rotation < tolerance_rad
+        return IkResult(q, position, rotation, ok)
 
     def ik_step(
         self, q: np.ndarray, frame: str, error: np.ndarray, rest: np.ndarray, *, step: float = 0.2
@@ -115,7 +115,8 @@ class Kinematics:
         jacobian = self.jacobian(q, frame)
         damping = 1e-6 + 1e-2 * min(1.0, float(error @ error))
         inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + damping * np.eye(6))
-        dq = inverse @ error + (np.eye(len(q)) - inverse @ jacobian) @ (0.05 * rest)
+        null_space = np.eye(len(q)) - inverse @ jacobian
+        dq = inverse @ error + null_space @ (0.05 * rest)
         return dq * min(1.0, step / max(float(np.abs(dq).max()), 1e-9))
 
     def _pose_error(self, q: np.ndarray, frame: str, T_root_target: np.ndarray) -> np.ndarray:
@@ -157,7 +158,7 @@ def fingertips(hand: Hand, side: Side, q: np.ndarray) -> dict[Finger, np.ndarray
 
 
 TURNS_RAD = 1e6
-"""As good as without end."""
+"""Limit [rad] of a continuous joint: as good as none."""
 
 
 def _bounded(robot: urdf.Urdf) -> str:
