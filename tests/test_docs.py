@@ -14,6 +14,7 @@ import xlvla_cli
 from xlvla import catalog, rig_file
 from xlvla.rig import Rig
 from xlvla.ros.wiring import wiring
+from xlvla.types import PARTS, SIDES, SOURCES
 from xlvla_cli.app import app
 from xlvla_cli.commands import register_all
 
@@ -86,9 +87,10 @@ def test_every_topic_and_service_of_a_shipped_rig_is_listed(pages, name):
     for camera in loaded.cameras:
         page = page.replace("{camera}", camera)
     known = {
-        page.replace("{side}", side).replace("{part}", part)
-        for side in ("left", "right")
-        for part in ("arm", "hand")
+        page.replace("{side}", side).replace("{part}", part).replace("{source}", source)
+        for side in SIDES
+        for part in PARTS
+        for source in SOURCES
     }
     for wires in wiring(loaded).values():
         for group in vars(wires).values():

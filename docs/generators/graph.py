@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,10 +19,10 @@ PAGE = "reference/graph.md"
 
 INTRODUCTION = """# Topics and services
 
-`{side}` is left or right, `{part}` arm or hand, `{camera}` a camera of the rig. `xlvla show RIG`
-prints the graph of one rig, and a test compares that with the running one. Publishers and
-subscribers are those of all shipped rigs; `operator` is `xlvla run` and the commands beside a
-running rig.
+`{side}` is left or right, `{part}` arm or hand, `{camera}` a camera of the rig, `{source}` policy,
+teleop or replay. `xlvla show RIG` prints the graph of one rig, and a test compares that with the
+running one. Publishers and subscribers are those of all shipped rigs; `operator` is `xlvla run` and
+the commands beside a running rig.
 
 Every command carries joint names and a stamp. A receiver maps by name and refuses a name that it
 does not know. A message that a node cannot use is counted, reported from time to time, and
@@ -33,7 +34,7 @@ NODES_HEAD = """## Nodes
 Nodes of each shipped rig. Every node is required: if one ends, the rig stops.
 """
 
-PLACEHOLDERS = {"side": "{side}", "part": "{part}", "camera": "{camera}"}
+PLACEHOLDERS = {"side": "{side}", "part": "{part}", "camera": "{camera}", "source": "{source}"}
 """What stands for a parameter of a topic's name."""
 
 ROLES = ("publishes", "subscribes", "provides")
@@ -62,7 +63,7 @@ def pages() -> dict[str, str]:
 
 def _topics(users: Users) -> str:
     rows = []
-    for topic in _entries(topics.Topic).values():
+    for topic in itertools.chain.from_iterable(_entries(topics.Topic).values()):
         link = f"[{code(topic.name)}](#{_anchor(topic.name)})"
         reliability, depth = _qos(topic)
         publishers = _names(users, topic, "publishes")
@@ -72,21 +73,23 @@ def _topics(users: Users) -> str:
 
 def _services(users: Users, meanings: dict[str, str]) -> str:
     rows = []
-    for attribute, service in _entries(topics.Service).items():
-        provider = _names(users, service, "provides")
-        meaning = meanings.get(attribute, "")
-        rows.append((code(service.name), _type_name(service), provider, meaning))
+    for attribute, services in _entries(topics.Service).items():
+        for service in services:
+            provider = _names(users, service, "provides")
+            meaning = meanings.get(attribute, "")
+            rows.append((code(service.name), _type_name(service), provider, meaning))
     return "## Services\n\n" + table(("service", "type", "provider", "meaning"), rows)
 
 
 def _one_by_one(users: Users, meanings: dict[str, str]) -> str:
     parts = ["## Topics one by one"]
-    for attribute, topic in _entries(topics.Topic).items():
-        publishers = _names(users, topic, "publishes") or "no node of a shipped rig"
-        subscribers = _names(users, topic, "subscribes") or "no node of a shipped rig"
-        parts.append(f"### {code(topic.name)} {{ #{_anchor(topic.name)} }}")
-        parts.append(meanings.get(attribute, ""))
-        parts.append(f"Publishers: {publishers}. Subscribers: {subscribers}.")
+    for attribute, entries in _entries(topics.Topic).items():
+        for topic in entries:
+            publishers = _names(users, topic, "publishes") or "no node of a shipped rig"
+            subscribers = _names(users, topic, "subscribes") or "no node of a shipped rig"
+            parts.append(f"### {code(topic.name)} {{ #{_anchor(topic.name)} }}")
+            parts.append(meanings.get(attribute, ""))
+            parts.append(f"Publishers: {publishers}. Subscribers: {subscribers}.")
     return "\n\n".join([*parts, ""])
 
 
@@ -98,13 +101,13 @@ def _nodes() -> str:
     return NODES_HEAD + "\n" + table(("rig", "nodes"), rows)
 
 
-def _entries(kind: type) -> dict[str, Any]:
-    """Topics, or services, by their name in the module; a placeholder stands for a parameter."""
+def _entries(kind: type) -> dict[str, list[Any]]:
+    """Topics, or services, by their name in the module; placeholders stand for parameters."""
     found = {}
     for name, value in vars(topics).items():
-        entry = _called(value) if _is_own_function(value) else value
-        if isinstance(entry, kind):
-            found[name] = entry
+        entries = _called(value) if _is_own_function(value) else [value]
+        if entries and isinstance(entries[0], kind):
+            found[name] = entries
     return found
 
 
@@ -112,12 +115,17 @@ def _is_own_function(value: object) -> bool:
     return inspect.isfunction(value) and value.__module__ == topics.__name__
 
 
-def _called(function: Callable[..., Any]) -> Any:
-    """What a function of side, part or camera makes of placeholders; None for any other one."""
+def _called(function: Callable[..., Any]) -> list[Any]:
+    """What a function of side, part, camera or source makes of placeholders; nothing for any other.
+
+    With an optional parameter it is called twice: without that and with it.
+    """
     parameters = inspect.signature(function).parameters
     if not set(parameters) <= set(PLACEHOLDERS):
-        return None
-    return function(*(PLACEHOLDERS[name] for name in parameters))
+        return []
+    needed = [name for name, entry in parameters.items() if entry.default is entry.empty]
+    calls = [needed] if len(needed) == len(parameters) else [needed, list(parameters)]
+    return [function(*(PLACEHOLDERS[name] for name in names)) for names in calls]
 
 
 def _docstrings() -> dict[str, str]:
