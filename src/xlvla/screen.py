@@ -6,7 +6,6 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -64,12 +63,7 @@ class Screen:
             self._status.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._status.stop()
 
     def waiting(self, nodes: list[str]) -> None:

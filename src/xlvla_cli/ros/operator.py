@@ -8,7 +8,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -67,12 +66,7 @@ class Operator:
     def __enter__(self) -> Operator:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._executor.shutdown()
         participant.leave(self.node)
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -81,12 +80,7 @@ class MotionTrial:
     def _subscribed(self) -> bool:
         return all(entry.get_subscription_count() for entry in self._publishers.values())
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._bare.terminate()
         self._bare.wait()
         self.baseline.__exit__(None, None, None)

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from types import TracebackType
 
 import numpy as np
 import rclpy
@@ -57,12 +56,7 @@ class RclpyBaseline:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._process.terminate()
         try:
             self._process.wait(timeout=3.0)

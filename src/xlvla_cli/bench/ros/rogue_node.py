@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import Any
 
 from rclpy.context import Context
@@ -42,12 +41,7 @@ class RogueNode:
         time.sleep(SETTLED_S)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         participant.leave(self._node)
 
     def publish(self, message: Any) -> None:
