@@ -210,7 +210,7 @@ def test_an_episode_holds_what_the_rig_said(desk, body):
         counts[message.topic] += 1
     assert {name for name, count in counts.items() if count} >= {
         *card.rates_hz,
-        "/left/chunk",
+        topics.chunk("left", "teleop").name,
         "/instruction",
         "/reset",
         "/sim/status",
