@@ -152,8 +152,8 @@ def test_a_stop_brakes_the_arm_whoever_commands_it_and_after_its_end_a_near_comm
     start = floor.pose()
     floor.stream([writer], start, 0.8, 0.6)
     floor.stop.say(True)
-    stopped = floor.until_level("warning")
-    assert stopped.stopped == "a test" and "stopped by a test" in stopped.line
+    floor.until(lambda: floor.word and floor.word.stopped == "a test", "the arm is not stopped")
+    assert floor.word.level == "warning" and "stopped by a test" in floor.word.line
     time.sleep(0.3)
     held = floor.pose()
     floor.until(lambda: stranger.is_subscribed, "no node subscribes to the rogue node")

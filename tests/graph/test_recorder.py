@@ -57,7 +57,7 @@ class Desk:
         self._chunks = {
             side: operator.node.create_publisher(topic.type, topic.name, topic.qos)
             for side in rig.sides
-            for topic in [topics.chunk(side, "teleop")]
+            for topic in [topics.chunk(side)]
         }
 
     @property
@@ -210,7 +210,7 @@ def test_an_episode_holds_what_the_rig_said(desk, body):
         counts[message.topic] += 1
     assert {name for name, count in counts.items() if count} >= {
         *card.rates_hz,
-        topics.chunk("left", "teleop").name,
+        "/left/chunk",
         "/instruction",
         "/reset",
         "/sim/status",
