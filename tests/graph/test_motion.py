@@ -323,6 +323,21 @@ def test_a_robot_that_is_not_engaged_does_not_go_home(bench):
         operator.call(topics.ENGAGE, data=True)
 
 
+def test_commands_that_end_with_a_stop_end_with_the_same_pose_twice(bench):
+    commands = bench.read(topics.command("left", "hand").history(400))
+    bench.chunk("left", lifted(bench, "left", by=0.6), frames=10)
+    bench.pass_time(0.25)
+    bench.session.operator.call(topics.ENGAGE, data=False)
+    bench.session.operator.call(topics.ENGAGE, data=True)
+    bench.pass_time(0.4)
+    positions = []
+    while (message := commands.next()) is not None:
+        positions.append(list(message.position))
+    assert len(positions) > 20, "the hand was not commanded"
+    assert positions[-1] == positions[-2]
+    assert positions[-1] != positions[-30], "the hand did not move"
+
+
 def lift_from(bench, source, by):
     """The left elbow and fingers lifted from home within a second, as that source says."""
     joints = [name for part in ("arm", "hand") for name in bench.rig.joint_names("left", part)]

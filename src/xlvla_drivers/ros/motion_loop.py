@@ -78,6 +78,7 @@ class MotionLoop:
                 self._devices.append(DeviceReader(side, part, reader))
         # What services ask for, until the loop has done it.
         self._release = threading.Event()
+        self._resting_cycles = 0
         self._go_home = threading.Event()
         # A simulation has resets and no devices to wait for, and starts engaged; with hardware it
         # is the other way round.
@@ -163,6 +164,7 @@ class MotionLoop:
             else:
                 measured[side.side] = side.measured(now_ns, reset)
         commands = self._motion.step(now_ns / SECOND, passed_s, measured)
+        self._resting_cycles = self._resting_cycles + 1 if self._motion.rests else 0
         if self._motion.pace.beat.rate < FULL_PACE:
             self._health.counts["speed-scaled cycles"] += 1
         for side in self._sides:
@@ -180,7 +182,7 @@ class MotionLoop:
         patience = threading.Timer(LONGEST_STOP_S, given_up.set)
         patience.start()
         for now_ns, _ in self._clock.ticks(rate_hz, given_up):
-            if self._reset is None or self._motion.rests:
+            if self._reset is None or self._rest_is_published:
                 break
             missed = round((now_ns - last_ns) * rate_hz / SECOND) - 1
             passed_s, _ = passage.tick(now_ns / SECOND, missed)
@@ -274,8 +276,15 @@ class MotionLoop:
         """Brakes first: what is forgotten is at rest."""
         if self._release.is_set() or not self._authority.moves:
             self._motion.hold()
-        if self._release.is_set() and self._motion.rests:
+        if self._release.is_set() and (self._reset is None or self._rest_is_published):
             self._forget()
+
+    @property
+    def _rest_is_published(self) -> bool:
+        """Whether the pose at rest was commanded twice: a stream that ends with the way to it ends
+        with a speed.
+        """
+        return self._resting_cycles > 1
 
     def _forget(self) -> None:
         self._release.clear()
