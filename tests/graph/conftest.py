@@ -39,11 +39,15 @@ class Bench:
         self.rig = session.rig
         self.node = session.operator.node
         self.clock = SimClock(self.node, 1.0)
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[tuple[str, int], Reader] = {}
         self._publishers: dict[str, Any] = {}
 
     def read(self, topic: topics.Topic) -> Reader:
-        return self._readers.setdefault(topic.name, Reader(self.node, topic))
+        """The reader of a topic with this history; made once, since each one subscribes."""
+        key = (topic.name, topic.qos.depth)
+        if key not in self._readers:
+            self._readers[key] = Reader(self.node, topic)
+        return self._readers[key]
 
     def send(self, topic: topics.Topic, message: Any) -> None:
         """Publishes once somebody listens."""
