@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from xlvla.errors import XlvlaError
+from xlvla_cli.options import listed
 
 SIMPLE = (bool, int, float, str, Path)
 
@@ -115,12 +116,6 @@ def argument_help(kind: type) -> dict[str, str]:
         text = " ".join(match.group(2).split())
         texts[match.group(1)] = text[:1].upper() + text[1:]
     return texts
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """('vision', 'language') of 'vision, language'."""
-    words = (word.strip() for word in text.split(","))
-    return tuple(word for word in words if word)
 
 
 def numbers(text: str) -> dict[str, int]:

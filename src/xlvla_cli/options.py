@@ -54,7 +54,7 @@ WeightsOut = Annotated[Path, typer.Option(help="Weights file to write.")]
 FiguresOut = Annotated[Path | None, typer.Option(help="JSON file for the figures.")]
 
 
-def listed(text: str) -> list[str]:
-    """['codec', 'dex'] of 'codec, dex'."""
-    words = [word.strip() for word in text.split(",")]
-    return [word for word in words if word]
+def listed(text: str) -> tuple[str, ...]:
+    """('codec', 'dex') of 'codec, dex'."""
+    words = (word.strip() for word in text.split(","))
+    return tuple(word for word in words if word)

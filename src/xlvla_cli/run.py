@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,7 +105,7 @@ class Run:
 
 
 def _specs(
-    rig: Rig, episodes: int, out: Path | None, only: list[str], without: list[str]
+    rig: Rig, episodes: int, out: Path | None, only: Sequence[str], without: Sequence[str]
 ) -> list[NodeSpec]:
     """The nodes to start here; refuses what does not go together."""
     from xlvla import graph

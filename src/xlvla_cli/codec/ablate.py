@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xlvla_cli.options import Seed
+from xlvla_cli.options import Seed, listed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,10 +57,7 @@ def ablate(
     from xlvla_policy.latent.ablation import Ablation, variants
     from xlvla_policy.latent.recipe import preset as recipe_of
 
-    names = (
-        tuple(name.strip() for name in hands.split(",") if name.strip())
-        or Codec.load().founders.hands
-    )
+    names = listed(hands) or Codec.load().founders.hands
     recipes = variants(recipe_of(preset), steps)
     rows = _run(Ablation(recipe_of(preset), names, out, seed, poses, threads), recipes)
     taken = next(iter(recipes.values())).steps

@@ -11,7 +11,7 @@ import typer
 
 from xlvla import paper
 from xlvla_cli.codec import Threads, Weights
-from xlvla_cli.options import Seed, WeightsOut
+from xlvla_cli.options import Seed, WeightsOut, listed
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def train_command(
     on_threads(threads)
     recipe = recipe_of(preset)
     trainer = Trainer(
-        replace(recipe, steps=steps or recipe.steps), () if hands == "all" else _names(hands), seed
+        replace(recipe, steps=steps or recipe.steps), () if hands == "all" else listed(hands), seed
     )
     _with_progress(lambda report: train(trainer, out, resume, report), trainer.steps)
     measured(out)
@@ -113,10 +113,6 @@ def convert_command(
 
     convert(file, out)
     measured(out)
-
-
-def _names(hands: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in hands.split(",") if name.strip())
 
 
 def _with_progress(run, steps: int) -> None:

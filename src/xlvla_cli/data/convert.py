@@ -67,7 +67,7 @@ def convert(
     from xlvla_data import store
 
     limits = ages(max_age)
-    left_out = tuple(listed(without))
+    left_out = listed(without)
     with interruptible():
         there = {stored.key: stored.source for stored in store.there(to)}
         report = ConversionReport()
@@ -122,7 +122,7 @@ def ages(text: str) -> AgeLimits:
     usual = dict[str, float]()
     others = dict[str, float]()
     known = ("camera", "state", "command", OPERATOR.strip("."), SENSED.strip("."))
-    for word in filter(None, (word.strip() for word in text.split(","))):
+    for word in listed(text):
         name, _, value = word.partition("=")
         if not name.startswith(known):
             raise unknown("stream", name, known)
