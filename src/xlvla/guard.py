@@ -71,6 +71,7 @@ class Guard:
             accepted command.
         session: whose commands are followed; None while no session is.
         stopped: who stopped the device; None where it is not stopped.
+        stop_stamp_ns: the stamp of the last stop; 0 where it had none.
         measured: the last measured pose [J] rad.
     """
 
@@ -91,6 +92,7 @@ class Guard:
         self.following = False
         self.session: int | None = None
         self.stopped: str | None = None
+        self.stop_stamp_ns = 0
         self.measured = np.zeros(len(self.joints))
         self._names = set(joints)
         self._stream = CommandStream(limits.velocity)
@@ -137,10 +139,11 @@ class Guard:
             )
         self.measured = np.array(measured, dtype=float)
 
-    def stop(self, by: str) -> None:
-        """Brakes and holds, regardless of commands, until `release`."""
+    def stop(self, by: str, stamp_ns: int = 0) -> None:
+        """Brakes and holds, regardless of commands, until `release`; `stamp_ns` is the stop's."""
         if self.stopped is None:
             self.stopped = by
+            self.stop_stamp_ns = stamp_ns
             self._disengage()
 
     def release(self) -> None:

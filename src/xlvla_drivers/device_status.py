@@ -17,12 +17,13 @@ REFUSAL_SHOWN_S = 1.0
 @dataclass(frozen=True)
 class DeviceStatus:
     """Device status in one line. `ok`: commands flow; `fault`: they do not; `warning`: look
-    after it; `stopped`: by whom.
+    after it; `stopped`: by whom, with the stamp of that stop (0: none).
     """
 
     level: Literal["ok", "warning", "fault"]
     line: str
     stopped: str | None = None
+    stop_stamp_ns: int = 0
 
 
 def faults_line(faults: Iterable[Fault]) -> str:

@@ -94,7 +94,11 @@ class Link:
 
     @property
     def status(self) -> DeviceStatus:
-        return dataclasses.replace(self._status(), stopped=self.guard.stopped)
+        return dataclasses.replace(
+            self._status(),
+            stopped=self.guard.stopped,
+            stop_stamp_ns=self.guard.stop_stamp_ns,
+        )
 
     def _status(self) -> DeviceStatus:
         if self.condition != "up" or self.state is None:

@@ -41,6 +41,9 @@ class Bench:
         self.clock = SimClock(self.node, 1.0)
         self._readers: dict[tuple[str, int], Reader] = {}
         self._publishers: dict[str, Any] = {}
+        # Discovery has two directions: only an answer shows that motion knows this node, too. Until
+        # then what is published here may reach motion seconds late.
+        session.operator.call(topics.ENGAGE, data=True)
 
     def read(self, topic: topics.Topic) -> Reader:
         """The reader of a topic with this history; made once, since each one subscribes."""
@@ -49,8 +52,8 @@ class Bench:
             self._readers[key] = Reader(self.node, topic)
         return self._readers[key]
 
-    def send(self, topic: topics.Topic, message: Any) -> None:
-        """Publishes once somebody listens."""
+    def publisher(self, topic: topics.Topic) -> Any:
+        """The publisher of a topic that somebody listens to."""
         publisher = self._publishers.get(topic.name)
         if publisher is None:
             publisher = self._publishers[topic.name] = self.node.create_publisher(
@@ -61,7 +64,13 @@ class Bench:
                 f"no node subscribes to {topic.name}",
             )
             time.sleep(0.2)  # the listener must have found the speaker too
-        publisher.publish(message)
+        return publisher
+
+    def send(self, topic: topics.Topic, message: Any) -> None:
+        """Publishes once somebody listens. Prepare the publisher of a message with a stamp before
+        it is made: stamps get old.
+        """
+        self.publisher(topic).publish(message)
 
     def hush(self) -> None:
         """Takes back the publishers of commands: motion moves nothing while somebody else may
@@ -74,10 +83,14 @@ class Bench:
         """Waits until `true()` is; its value."""
         give_up = time.monotonic() + WAIT_S
         while not (value := true()):
-            assert time.monotonic() < give_up, otherwise
+            assert time.monotonic() < give_up, f"{otherwise}; motion: {self._motion()}"
             self.session.supervisor.check()
             time.sleep(0.01)
         return value
+
+    def _motion(self) -> dict[str, str]:
+        """What motion reports of itself."""
+        return self.session.operator.figures().get("motion", {})
 
     def pass_time(self, seconds: float) -> None:
         """Lets simulated time pass."""
@@ -122,12 +135,9 @@ class Bench:
         """Sends a chunk from home to `end` [N] that takes all its frames."""
         way = np.linspace(self.home(side), end, frames)
         joints = [name for part in PARTS for name in self.rig.joint_names(side, part)]
-        self.send(
-            topics.chunk(side),
-            convert.trajectory(
-                names or joints, way, self.now_ns() - round(age_s * convert.SECOND), 20.0
-            ),
-        )
+        publisher = self.publisher(topics.chunk(side))
+        stamp_ns = self.now_ns() - round(age_s * convert.SECOND)
+        publisher.publish(convert.trajectory(names or joints, way, stamp_ns, 20.0))
 
     def figure(self, node: str, name: str) -> str:
         return self.session.operator.figures().get(node, {}).get(name, "0")

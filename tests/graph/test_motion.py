@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
-from xlvla.ros import convert, topics
+from xlvla.ros import convert, stop, topics
 from xlvla.ros.reader import Reader
 from xlvla_drivers.motion.distance import Distances
 
@@ -190,6 +190,26 @@ def test_an_emergency_stop_latches_until_it_is_reset_and_engaged(bench):
         lambda: abs(bench.pose("left", "arm")[3] - home[3] - 0.6) < 0.02,
         "the arm does not move after engaging",
     )
+
+
+def test_a_reset_and_an_engagement_right_after_a_stop_last(bench):
+    operator = bench.session.operator
+    for _ in range(10):
+        operator.estop()
+        operator.end_stop()
+        operator.call(topics.ENGAGE, data=True)
+        bench.pass_time(0.1)
+        assert "home" in operator.call(topics.HOME), "a stop from before the reset came back"
+
+
+def test_a_stop_that_only_a_device_reports_binds_motion(bench):
+    stopped = DiagnosticStatus(level=DiagnosticStatus.WARN, message="stopped by x")
+    stop.mark(stopped, "x", stamp_ns=bench.now_ns())
+    bench.send(topics.device("left", "arm"), stopped)
+    bench.until(
+        lambda: bench.figure("motion", "") == "e-stop latched", "motion does not know of the stop"
+    )
+    tell(bench, DiagnosticStatus.OK, "connected")
 
 
 def test_every_topic_of_the_body_comes_at_its_rate(bench):
@@ -373,17 +393,3 @@ def test_only_one_source_drives_until_the_operator_names_another(bench):
         until_lifted(bench, "teleop", 0.4, "the source that was named does not drive")
     finally:
         bench.send(topics.SOURCE, String(data=""))
-
-
-def test_a_dry_run_tells_every_command_and_moves_nothing(rehearsal):
-    commands = rehearsal.read(topics.command_dry("left", "arm").history(400))
-    home = rehearsal.home("left")
-    before = rehearsal.pose("left", "arm")
-    rehearsal.chunk("left", lifted(rehearsal, "left"), frames=20)
-    rehearsal.until(
-        lambda: (
-            (told := commands.next()) is not None and abs(told.position[3] - home[3] - 0.3) < 0.01
-        ),
-        "no such command",
-    )
-    assert np.abs(rehearsal.pose("left", "arm") - before).max() < 1e-3

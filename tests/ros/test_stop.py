@@ -57,5 +57,16 @@ def test_a_devices_status_tells_who_stopped_it():
     assert forms.stopped_by(status) is None
     stop.mark(status, None)
     assert forms.stopped_by(status) is None
-    stop.mark(status, "operator")
-    assert forms.stopped_by(status) == "operator" and len(status.values) == 2
+    stop.mark(status, "operator", 17)
+    assert forms.stopped_by(status) == "operator"
+    device = forms.DEVICE.read(status)
+    assert (device.stopped_by, device.stop_stamp_ns) == ("operator", 17)
+
+
+@pytest.mark.parametrize("stamp", ["", "-3", "soon", "1.5", "9" * 5000])
+def test_a_devices_stop_with_a_stamp_that_is_none_is_a_stop_all_the_same(stamp):
+    status = DiagnosticStatus(
+        values=[KeyValue(key=forms.STOPPED, value="x"), KeyValue(key=forms.STOP_STAMP, value=stamp)]
+    )
+    device = forms.DEVICE.read(status)
+    assert (device.stopped_by, device.stop_stamp_ns) == ("x", 0)

@@ -170,16 +170,23 @@ ROW: Form[tuple[str, np.ndarray]] = Form(_positions)
 STOPPED = "stopped"
 """Key in a device's status while a stop is latched; its value is who stopped."""
 
+LONGEST_STAMP = 20
+"""Digits of a time [ns]."""
+
+STOP_STAMP = "stop stamp_ns"
+"""Key beside it; its value is the stamp of the stop, which tells one stop from another."""
+
 
 @dataclass(frozen=True)
 class Device:
     """Device status: the level of a DiagnosticStatus, its line, and who stopped the device (None:
-    not stopped).
+    not stopped) with the stamp of that stop (0: not known).
     """
 
     level: int
     text: str
     stopped_by: str | None = None
+    stop_stamp_ns: int = 0
 
 
 def stopped_by(status: Any) -> str | None:
@@ -190,10 +197,21 @@ def stopped_by(status: Any) -> str | None:
     return None
 
 
+def _stop_stamp_ns(status: Any) -> int:
+    for entry in status.values:
+        if entry.key == STOP_STAMP and _is_stamp(entry.value):
+            return int(entry.value)
+    return 0
+
+
+def _is_stamp(text: str) -> bool:
+    return text.isdecimal() and len(text) <= LONGEST_STAMP
+
+
 def _device(message: Any) -> Device:
     level = message.level
     number = level[0] if isinstance(level, bytes) else int(level)
-    return Device(number, plain(message.message), stopped_by(message))
+    return Device(number, plain(message.message), stopped_by(message), _stop_stamp_ns(message))
 
 
 DEVICE: Form[Device] = Form(_device)

@@ -16,7 +16,7 @@ from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
 from xlvla.ros import topics
-from xlvla.ros.forms import STOPPED, Form
+from xlvla.ros.forms import STOP_STAMP, STOPPED, Form
 
 KEPT = 10
 """How many messages of a stop are kept for a reader that is busy."""
@@ -98,7 +98,11 @@ class StopPublisher:
         )
 
 
-def mark(status: DiagnosticStatus, by: str | None) -> None:
-    """Adds to a device's status who stopped it, if it was stopped."""
+def mark(status: DiagnosticStatus, by: str | None, stamp_ns: int = 0) -> None:
+    """Adds to a device's status who stopped it and the stop's stamp, if it was stopped."""
     if by is not None:
-        status.values = [*status.values, KeyValue(key=STOPPED, value=by)]
+        status.values = [
+            *status.values,
+            KeyValue(key=STOPPED, value=by),
+            KeyValue(key=STOP_STAMP, value=str(stamp_ns)),
+        ]

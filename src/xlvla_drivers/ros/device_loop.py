@@ -152,7 +152,7 @@ class DeviceLoop:
     def _read_stops(self) -> None:
         for order in self._stops.every():
             if order.stopped:
-                self.link.guard.stop(order.by or "somebody")
+                self.link.guard.stop(order.by or "somebody", order.stamp_ns)
             else:
                 self.link.guard.release()
 
@@ -200,7 +200,7 @@ class DeviceLoop:
             level=LEVELS[device_status.level], name=self._label, message=device_status.line
         )
         status.hardware_id = self._hardware
-        stop.mark(status, device_status.stopped)
+        stop.mark(status, device_status.stopped, device_status.stop_stamp_ns)
         self._status.publish(status)
         patient = not self.up and time.monotonic() <= self._patient_until_s
         if device_status.level != "ok" and not patient:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,12 @@ from xlvla_drivers.ros.side_stream import SideStream
 
 RARELY = 8
 """Rare topics (devices, sources, joint states) are read every this many cycles."""
+
+NAME = "motion"
+"""Who stops, on `/motion/stop`."""
+
+STOPS_KEPT = 100
+"""How many of the last stops are known again."""
 
 LONGEST_STOP_S = 1.0
 """A stop from full speed takes less, of any joint."""
@@ -65,8 +72,12 @@ class MotionLoop:
         ]
         self._status = node.publisher(topics.MOTION_STATUS)
         self._last_status = ""
-        self._stop_publisher = stop.StopPublisher(node, "motion")
+        self._stop_publisher = stop.StopPublisher(node, NAME)
         self._stops = Reader(node, topics.STOP.history(stop.KEPT), stop.FORM)
+        # The loop and services latch and read stops.
+        self._stops_lock = threading.RLock()
+        # Stamps of stops that were latched here, to know them when they come back.
+        self._latched: deque[int] = deque(maxlen=STOPS_KEPT)
         self._session = command_session.new_session()
         self._neighbours = Neighbours(node, node.rig)
         self._strangers = ""
@@ -121,12 +132,15 @@ class MotionLoop:
 
     def emergency_stop(self) -> None:
         """Stops all devices until a reset."""
-        self._authority.stop()
-        self._stop_publisher.say(True, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        self._latch(now_ns)
+        self._stop_publisher.say(True, now_ns)
 
     def reset(self) -> None:
-        """Ends an emergency stop, disengaged."""
-        self._authority.reset()
+        """Ends all emergency stops up to now, disengaged."""
+        with self._stops_lock:
+            self._read_stops()
+            self._authority.reset()
         self._release.set()
         self._stop_publisher.say(False, self._clock.now_ns())
 
@@ -192,8 +206,7 @@ class MotionLoop:
 
     def _listen(self, now_ns: int) -> None:
         """Reads stops, device status, joint states and the selected source."""
-        if any(message.stopped for message in self._stops.every()):
-            self._authority.stop()
+        self._read_stops()
         for device in self._devices:
             for status in device.reader.every():
                 self._on_device(device, status)
@@ -204,10 +217,29 @@ class MotionLoop:
         if source is not None and self._authority.choose(source):
             self._motion.hold()
 
-    def _on_device(self, device: DeviceReader, status: Device) -> None:
-        # A stop outlives the motion node that received it.
-        if status.stopped_by is not None:
+    def _read_stops(self) -> None:
+        """Latches the stops of others; an own one is latched before it is published."""
+        with self._stops_lock:
+            for order in self._stops.every():
+                own = order.by == NAME and self._was_latched(order.stamp_ns)
+                if order.stopped and not own:
+                    self._latch(order.stamp_ns)
+
+    def _latch(self, stamp_ns: int) -> None:
+        with self._stops_lock:
+            self._latched.append(stamp_ns)
             self._authority.stop()
+
+    def _was_latched(self, stamp_ns: int) -> bool:
+        """Whether this stop was latched here; False for one without a stamp."""
+        with self._stops_lock:
+            return stamp_ns != 0 and stamp_ns in self._latched
+
+    def _on_device(self, device: DeviceReader, status: Device) -> None:
+        # A stop outlives the motion node that received it. One that was latched here may have been
+        # reset since, before the device that reports it knew.
+        if status.stopped_by is not None and not self._was_latched(status.stop_stamp_ns):
+            self._latch(status.stop_stamp_ns)
         if self._authority.on_status(device.label, status.level, status.text):
             # What was commanded before is not where the device will be found.
             device.side.muted.add(device.part)

@@ -65,7 +65,7 @@ class SimulatedDriver:
 
     def on_stop(self, request: stop.Stop) -> None:
         if request.stopped:
-            self._guard.stop(request.by or "somebody")
+            self._guard.stop(request.by or "somebody", request.stamp_ns)
         else:
             self._guard.release()
 
@@ -125,5 +125,5 @@ class SimulatedDriver:
         status = DiagnosticStatus(
             level=level, name=f"{self.side} {self.part}", message=line, hardware_id="simulation"
         )
-        stop.mark(status, by)
+        stop.mark(status, by, self._guard.stop_stamp_ns)
         self._status.publish(status)
