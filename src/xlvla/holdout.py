@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from xlvla import catalog, paper
 from xlvla.errors import XlvlaError
+from xlvla.text import listed
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,13 @@ def parse(words: str) -> Holdout:
     """The pairs of `xhand:SC,inspire:push_cans`; empty holds nothing out. Raises XlvlaError for a
     word that is no pair.
     """
-    return Holdout(frozenset(_pair(word) for word in words.split(",") if word.strip()))
+    return Holdout(frozenset(_pair(word) for word in listed(words)))
 
 
 def _pair(word: str) -> tuple[str, str]:
     hand, colon, task = (part.strip() for part in word.partition(":"))
     if not (hand and colon and task):
         raise XlvlaError(
-            f"--holdout '{word.strip()}': a hand and a task are wanted, as in "
-            "xhand:SC,inspire:push_cans"
+            f"--holdout '{word}': a hand and a task are wanted, as in xhand:SC,inspire:push_cans"
         )
     return catalog.hand(hand).name, paper.task(task)

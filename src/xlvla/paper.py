@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from xlvla import catalog
 from xlvla.errors import XlvlaError, nearest
+from xlvla.text import listed
 
 CODES: Mapping[str, str] = {
     "PF": "prepare_fruits",
@@ -31,9 +32,12 @@ def hands(names: str) -> tuple[str, ...]:
     """The words of a list of hands with commas, each once; 'all' are all of the catalogue, 'paper'
     the paper's four.
     """
-    if names.strip() in ("all", "paper"):
-        return tuple(catalog.hands()) if names.strip() == "all" else HANDS
-    return tuple(dict.fromkeys(word.strip() for word in names.split(",") if word.strip()))
+    choice = names.strip()
+    if choice == "all":
+        return tuple(catalog.hands())
+    if choice == "paper":
+        return HANDS
+    return tuple(dict.fromkeys(listed(names)))
 
 
 def known() -> tuple[str, ...]:
@@ -51,9 +55,12 @@ def code(task: str) -> str:
 def task(word: str) -> str:
     """The task that a code or a name means, in whatever case."""
     tasks = known()
-    meant = {code.lower(): name for code, name in CODES.items() if name in tasks} | {
-        name: name for name in tasks
-    }
+    meant: dict[str, str] = {}
+    for short, name in CODES.items():
+        if name in tasks:
+            meant[short.lower()] = name
+    for name in tasks:
+        meant[name] = name
     plain = word.strip().lower().replace("-", "_")
     if plain not in meant:
         known_tasks = ", ".join(
@@ -67,8 +74,6 @@ def task(word: str) -> str:
 
 def tasks(names: str) -> tuple[str, ...]:
     """The tasks of a list with commas, each once; 'all' are all."""
-    return (
-        known()
-        if names.strip() == "all"
-        else tuple(dict.fromkeys(task(word) for word in names.split(",") if word.strip()))
-    )
+    if names.strip() == "all":
+        return known()
+    return tuple(dict.fromkeys(task(word) for word in listed(names)))

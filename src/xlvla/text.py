@@ -1,4 +1,6 @@
-"""Text of strangers (messages, files, other programs), made fit for a terminal and a log."""
+"""Text of strangers: messages, files and other programs, made fit for a terminal and a log, and
+lists that a user types.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +41,16 @@ def uncoloured(text: str) -> str:
     'Error: no port'
     """
     return _COLOURS.sub("", text)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The words between commas.
+
+    >>> listed("codec, dex,")
+    ('codec', 'dex')
+    """
+    words = (word.strip() for word in text.split(","))
+    return tuple(word for word in words if word)
 
 
 def plain_lines(text: str) -> str:

@@ -15,6 +15,8 @@ from xlvla_cli.options import HandSide
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    import numpy as np
+
     from xlvla.device import JointCalibration
     from xlvla.rig import Rig
     from xlvla.types import Part, Side
@@ -64,19 +66,15 @@ def calibrate(
     chosen_side, chosen_part = _part(loaded, side, part)
     source, target = _files(rig, loaded, output)
     fits = _walk(loaded, chosen_side, chosen_part, joint or [], scale, math.radians(snap_deg))
-    if fits:
-        _show(fits)
-    if fits and (yes or _ask(f"write this into {target}? [y/N] ").strip().lower() in ("y", "yes")):
-        _write(
-            loaded,
-            chosen_side,
-            chosen_part,
-            {name: made.calibration for name, made in fits.items()},
-            source,
-            target,
-        )
-    else:
+    if not fits:
         typer.echo("nothing is written")
+        return
+    _show(fits)
+    if not yes and not _agrees(f"write this into {target}? [y/N] "):
+        typer.echo("nothing is written")
+        return
+    fitted = {name: fit.calibration for name, fit in fits.items()}
+    _write(loaded, chosen_side, chosen_part, fitted, source, target)
 
 
 def _part(rig: Rig, side: str, part: str) -> tuple[Side, Part]:
@@ -94,9 +92,7 @@ def _part(rig: Rig, side: str, part: str) -> tuple[Side, Part]:
 
 
 def _files(rig: str, loaded: Rig, output: Path | None) -> tuple[Path, Path]:
-    """Where the rig stands, and where it is to be written: a rig of the catalogue stays as it
-    is.
-    """
+    """The rig's file, and the one to write: a rig of the catalogue stays as it is."""
     from xlvla import catalog
     from xlvla.errors import XlvlaError
 
@@ -127,10 +123,7 @@ def _walk(
     for name in only:
         if name not in device.joints:
             raise unknown("joint", name, device.joints)
-    limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-    lower, upper = (
-        (limits.lower, limits.upper) if part == "arm" else rig.hand(side).command_range(side)
-    )
+    lower, upper = _range(rig, side, part)
     fits: dict[str, Fit] = {}
     with ExitStack() as stack:
         _rehearse(configured, stack)
@@ -140,16 +133,23 @@ def _walk(
         for index, name in enumerate(device.joints):
             if only and name not in only:
                 continue
+            at = marks(lower[index], upper[index])
             try:
-                fits[name] = walk.joint(
-                    index, marks(lower[index], upper[index]), scaled=scaled, snap=snap
-                )
+                fits[name] = walk.joint(index, at, scaled=scaled, snap=snap)
             except Skipped:
                 typer.echo(f"  {name} is skipped")
             except KeyboardInterrupt:
                 typer.echo("stopped: nothing is written")
                 raise typer.Exit(1) from None
     return fits
+
+
+def _range(rig: Rig, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper [J] rad that a person can bring the joints to."""
+    if part == "hand":
+        return rig.hand(side).command_range(side)
+    limits = rig.arm(side).limits
+    return limits.lower, limits.upper
 
 
 def _rehearse(configured: ConfiguredPart, stack: ExitStack) -> None:
@@ -167,6 +167,10 @@ def _ask(question: str) -> str:
     return input(question)
 
 
+def _agrees(question: str) -> bool:
+    return _ask(question).strip().lower() in ("y", "yes")
+
+
 def _show(fits: dict[str, Fit]) -> None:
     from xlvla import screen
     from xlvla_cli.tables import table
@@ -179,14 +183,14 @@ def _show(fits: dict[str, Fit]) -> None:
         "scale",
         "worst mark off by [deg]",
     )
-    for name, made in fits.items():
-        entry = made.calibration
+    for name, fit in fits.items():
+        entry = fit.calibration
         shown.add_row(
             name,
             f"{entry.sign:+.0f}",
             f"{math.degrees(entry.offset):.2f}",
             f"{entry.scale:.4f}",
-            f"{math.degrees(made.residual):.2f}",
+            f"{math.degrees(fit.residual):.2f}",
         )
     screen.console().print(shown)
 
@@ -203,7 +207,10 @@ def _write(
 
     device = rig.device(side, part)
     assert device is not None
-    kept = save(
-        target, with_calibration(source.read_text(), side, part, {**device.calibration, **fitted})
-    )
-    typer.echo(f"written to {target}" + (f"; as it was: {kept}" if kept else ""))
+    # Joints that were not fitted keep their calibration.
+    calibration = {**device.calibration, **fitted}
+    kept = save(target, with_calibration(source.read_text(), side, part, calibration))
+    line = f"written to {target}"
+    if kept:
+        line += f"; as it was: {kept}"
+    typer.echo(line)

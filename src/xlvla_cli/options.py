@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from xlvla.errors import unknown
+from xlvla.text import listed as listed
 
 RigArgument = Annotated[
     str, typer.Argument(help="A rig of the catalogue (`xlvla list`) or a rig's YAML file.")
@@ -54,7 +58,12 @@ WeightsOut = Annotated[Path, typer.Option(help="Weights file to write.")]
 FiguresOut = Annotated[Path | None, typer.Option(help="JSON file for the figures.")]
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """('codec', 'dex') of 'codec, dex'."""
-    words = (word.strip() for word in text.split(","))
-    return tuple(word for word in words if word)
+def chosen(kind: str, text: str, known: Collection[str]) -> tuple[str, ...]:
+    """The words between commas, all of them known; raises XlvlaError for another one and for
+    none.
+    """
+    words = listed(text)
+    for word in words or ("",):
+        if word not in known:
+            raise unknown(kind, word, known)
+    return words

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from xlvla_cli.ros.session import Session
     from xlvla_data.commanded_motion import Performance
 
-
 SETTLED_S = 2.0
+"""How long after the last command the simulation's task may still succeed."""
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +73,8 @@ def replay(
             return
         for error in errors:
             names = chosen.joint_names(error.side, error.part)
-            screen.say(line(error, played.apart(error.side, names)))
+            recorded_rad = played.apart(error.side, names)
+            screen.say(line(error, recorded_rad))
 
 
 def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
@@ -93,6 +95,7 @@ def rig_for(played: Performance, name: str | None, sim: bool | None) -> Rig:
 
 
 def refuse_unless_meant(rig: Rig, engage: bool, attach: bool) -> None:
+    """Raises XlvlaError where hardware would move that the operator did not ask to."""
     from xlvla.errors import XlvlaError
 
     emulated = len(rig.emulated) == len(rig.parts)
@@ -117,10 +120,10 @@ def started(
             session.operator.reset(idle=session.supervisor.check)
         else:
             session.operator.call(topics.ENGAGE, session.supervisor.check, data=True)
-        found = driven(session.operator, played, rig, screen, session.supervisor.check)
+        errors = driven(session.operator, played, rig, screen, session.supervisor.check)
         if rig.sim:
             screen.say(*outcome(session))
-        return found
+        return errors
 
 
 def attached(
@@ -137,40 +140,42 @@ def attached(
 
 
 def driven(
-    operator: Operator, played: Performance, rig: Rig, screen: Screen, idle: Any
+    operator: Operator, played: Performance, rig: Rig, screen: Screen, idle: Callable[[], None]
 ) -> list[TrackingError]:
+    """Replays on a running, engaged rig; calls `idle` all the while."""
     from xlvla.types import CHUNK_HZ
     from xlvla_cli.ros.episode_player import Replayer
     from xlvla_drivers.motion.home import way_home
     from xlvla_drivers.motion.sides import side_player
 
-    def way(side: Side, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-        return way_home(here, there, side_player(rig, side).bounds.velocity, CHUNK_HZ)
+    def approach(side: Side, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+        velocity = side_player(rig, side).bounds.velocity
+        return way_home(here, there, velocity, CHUNK_HZ)
 
     screen.say((played.name, "bold"), f": {played.instruction}")
-    frames: dict[Side, np.ndarray] = {
-        side: played.commanded[side][:, played.ordered(side, rig)] for side in rig.sides
-    }
-    return Replayer(operator, rig, idle).play(frames, way, screen.say)
+    frames: dict[Side, np.ndarray] = {}
+    for side in rig.sides:
+        columns = played.ordered(side, rig)
+        frames[side] = played.commanded[side][:, columns]
+    return Replayer(operator, rig, idle).play(frames, approach, screen.say)
 
 
 def outcome(session: Session) -> tuple[str | tuple[str, str], ...]:
-    """What the simulation says of its task, once things have come to rest."""
+    """The status of the simulation's task, once things have come to rest."""
     import time
 
-    end = time.monotonic() + SETTLED_S
+    end_s = time.monotonic() + SETTLED_S
     status = session.tick()
-    while time.monotonic() < end and not status.get("success"):
+    while time.monotonic() < end_s and not status.get("success"):
         status = session.tick()
     verdict = ("success", "green") if status.get("success") else ("not done", "red")
     return "the task: ", verdict, f" ({status.get('text', '')})"
 
 
-def line(found: TrackingError, then: float) -> str:
-    """How well a part followed, beside how well it did `then`."""
-    own = (
-        f"{found.side} {found.part:<4} {found.rms_rad:.4f} rad from its commands in the mean square"
-    )
+def line(error: TrackingError, recorded_rad: float) -> str:
+    """How well a part followed, beside how well it did when it was recorded."""
     return (
-        f"{own}, {found.largest_rad:.3f} at most ({found.joint}); {then:.4f} when it was recorded"
+        f"{error.side} {error.part:<4} {error.rms_rad:.4f} rad from its commands in the mean "
+        f"square, {error.largest_rad:.3f} at most ({error.joint}); {recorded_rad:.4f} when it was "
+        "recorded"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xlvla import catalog, paper
 from xlvla.errors import XlvlaError, unknown
+from xlvla.text import listed
 from xlvla_data import store
 from xlvla_data.store import Stored
 
@@ -48,12 +49,12 @@ class Selection:
 
 def parse(hands: str = "", tasks: str = "", verdict: str = "", success: str = "") -> Selection:
     """Of words with commas; raises XlvlaError for an unknown one."""
-    for word in _words(hands):
+    for word in listed(hands):
         for name in word.split("+"):
             # Raises where there is no such hand
             catalog.hand(name)
     return Selection(
-        hands=_words(hands),
+        hands=listed(hands),
         tasks=paper.tasks(tasks) if tasks else (),
         verdicts=_known("verdict", verdict, VERDICTS),
         success=_known("success", success, tuple(SUCCESSES)),
@@ -86,14 +87,8 @@ def by_set(episodes: Sequence[Stored]) -> dict[Path, list[Stored]]:
 
 def _known(kind: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """The words of a text, all of them known ones."""
-    words = _words(text)
+    words = listed(text)
     for word in words:
         if word not in known:
             raise unknown(kind, word, known)
     return words
-
-
-def _words(text: str) -> tuple[str, ...]:
-    """The words between commas, each once."""
-    words = [word.strip() for word in text.split(",")]
-    return tuple(dict.fromkeys(word for word in words if word))

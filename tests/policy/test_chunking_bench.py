@@ -31,31 +31,31 @@ def seam(shift: float):
     """
     sent = [(0.8 * k + 0.2, chunk(0.8 * k, shift * k)) for k in range(3)]
     times = np.arange(3 * RIG.motion.rate_hz) / RIG.motion.rate_hz
-    found = bench_chunking._seam(
-        RIG, "left", sent, list(np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS)))
-    )
+    commanded = np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS))
+    found = bench_chunking.seam(RIG, "left", sent, list(commanded))
     assert found is not None
     return found
 
 
 def test_chunks_that_agree_have_no_gap_and_their_own_jerk():
-    gap, naive, _ = seam(0.0)
-    assert gap < 1e-3 and naive < 1.5
+    found = seam(0.0)
+    assert found.gap_rad < 1e-3 and found.naive < 1.5
 
 
 def test_chunks_aside_of_each_other_show_their_gap_and_the_jerk_of_it():
-    gap, naive, motion = seam(0.02)
-    assert gap == pytest.approx(0.02 * np.sqrt((1 + 4) / 2), rel=0.05)
-    assert naive > 100 and motion < naive / 10
+    found = seam(0.02)
+    assert found.gap_rad == pytest.approx(0.02 * np.sqrt((1 + 4) / 2), rel=0.05)
+    assert found.naive > 100 and found.jerk < found.naive / 10
 
 
 def test_one_chunk_has_no_seam():
-    assert bench_chunking._seam(RIG, "left", [(0.2, chunk(0.0, 0.0))], []) is None
+    assert bench_chunking.seam(RIG, "left", [(0.2, chunk(0.0, 0.0))], []) is None
 
 
 def test_a_way_that_nobody_knows_and_a_rig_that_does_not_decide_are_refused():
-    assert (policy := bench_chunking._joining(RIG, "guided").policy) and policy.chunking == "guided"
+    policy = bench_chunking.with_chunking(RIG, "guided").policy
+    assert policy is not None and policy.chunking == "guided"
     with pytest.raises(RigError, match="did you mean 'ensemble'"):
-        bench_chunking._joining(RIG, "ensembel")
+        bench_chunking.with_chunking(RIG, "ensembel")
     with pytest.raises(XlvlaError, match="nothing to measure"):
-        bench_chunking._joining(rig_file.with_choices(RIG, policy="none"), "plain")
+        bench_chunking.with_chunking(rig_file.with_choices(RIG, policy="none"), "plain")

@@ -42,6 +42,7 @@ from xlvla.rig_file import load
 from xlvla.robot import rig_description
 from xlvla.ros import supervision
 from xlvla.run import NODE_DEFAULTS
+from xlvla.text import listed
 from xlvla.types import Side
 
 AS_RIG = "as_rig"
@@ -282,9 +283,7 @@ def _truth_or_none(context: LaunchContext, name: str) -> bool | None:
 
 
 def _names(context: LaunchContext, name: str) -> list[str]:
-    entries = context.launch_configurations[name].split(",")
-    names = [entry.strip() for entry in entries]
-    return [name for name in names if name]
+    return list(listed(context.launch_configurations[name]))
 
 
 def _truth(context: LaunchContext, name: str) -> bool:

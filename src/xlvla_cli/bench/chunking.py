@@ -7,19 +7,24 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xlvla import rig_file
 from xlvla.policy import Chunk, Observation, Policy
+from xlvla.types import FIRST_EVALUATION_SEED, Side
 from xlvla_cli.options import FiguresOut, SimulatedRig
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.table import Table
 
     from xlvla.rig import Rig
+    from xlvla_cli.eval.episode_runner import EpisodeRunner
+    from xlvla_cli.eval.roughness import Arrival
 
 SHOWN_S = 0.8
 """How long the last chunk of an episode is followed."""
@@ -27,13 +32,11 @@ SHOWN_S = 0.8
 
 @dataclass(frozen=True)
 class Row:
-    """One way at one delay.
+    """One chunking method at one delay, means over its seams.
 
     Args:
-        gap_rad: root mean square distance of a chunk from the command when it comes.
-        naive: jerk there over that of the chunk itself, when the newest is simply followed.
-        jerk: the same of the commands that motion makes of the chunks.
-        chunk_ms: median processor time to decide.
+        gap_rad, naive, jerk: see `Seam`; NaN where no chunk followed another.
+        chunk_ms: median processor time of an inference.
     """
 
     chunking: str
@@ -44,6 +47,21 @@ class Row:
     naive: float
     jerk: float
     chunk_ms: float
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How the chunks of one side of an episode join.
+
+    Args:
+        gap_rad: root mean square distance of a chunk from the command when it comes.
+        naive: jerk there over that of the chunk itself, when the newest is simply followed.
+        jerk: the same of the commands that motion makes of the chunks.
+    """
+
+    gap_rad: float
+    naive: float
+    jerk: float
 
 
 def register(app: typer.Typer) -> None:
@@ -69,31 +87,30 @@ def chunking(
     out: FiguresOut = None,
 ) -> None:
     """Compare chunking methods in simulation: success, and jerk where chunks join."""
-    import json
-
     from xlvla import screen
     from xlvla.errors import XlvlaError
+    from xlvla_cli.bench.figures import save
 
     left, _, right = hands.partition("+")
     base = rig_file.with_choices(
         rig_file.load(rig), hands={"left": left, "right": right or left}, checkpoint=policy
     )
+    delays_s = [float(delay) for delay in delays.split(",")]
+    # A method that is unknown is refused before the first is measured.
+    rigs = [with_chunking(base, way.strip()) for way in ways.split(",")]
     console = screen.console()
-    rows = []
-    for chosen in [_joining(base, way.strip()) for way in ways.split(",")]:
+    rows: list[Row] = []
+    for chosen in rigs:
         try:
-            rows += _rows(
-                chosen, [float(delay) for delay in delays.split(",")], trials, console.print
-            )
-        except XlvlaError as error:  # weights that cannot
+            rows += _rows(chosen, delays_s, trials, console.print)
+        except XlvlaError as error:
+            # These weights do not support the method.
             console.print(str(error))
     console.print(_table(rows))
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    save(out, [asdict(row) for row in rows], indent=1)
 
 
-def _joining(rig: Rig, way: str) -> Rig:
+def with_chunking(rig: Rig, method: str) -> Rig:
     """The rig with another chunking method; raises RigError for an unknown one."""
     from xlvla.errors import XlvlaError
 
@@ -102,46 +119,61 @@ def _joining(rig: Rig, way: str) -> Rig:
         raise XlvlaError(
             f"rig '{rig.name}' has no `policy` section, so there is nothing to measure"
         )
-    document["policy"]["chunking"] = way
+    document["policy"]["chunking"] = method
     return rig_file.from_document(document, rig.name)
 
 
-def _rows(rig: Rig, delays: list[float], trials: int, progress: Any) -> list[Row]:
-    from xlvla.types import FIRST_EVALUATION_SEED
+def _rows(
+    rig: Rig, delays_s: Sequence[float], trials: int, progress: Callable[[str], None]
+) -> list[Row]:
     from xlvla_cli.eval.episode_runner import EpisodeRunner
 
-    assert rig.policy is not None
     runner = EpisodeRunner(rig, 0.0, threads=1)
-    way = rig.policy.chunking
-    rows = []
-    runner.policy = timed = _Timed(runner.policy)
-    for delay in delays:
-        runner.delay = round(delay / runner.period_s)
-        successes = 0
-        seams = []
-        for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
-            successes += runner.trial(seed).success
-            seams += [
-                seam
-                for side in rig.sides
-                if (seam := _seam(rig, side, runner.sent, runner.commanded[side]))
-            ]
-        gap, naive, jerk = (
-            (sum(values) / len(values) for values in zip(*seams, strict=True))
-            if seams
-            else [math.nan] * 3
-        )
-        rows.append(Row(way, delay, trials, successes, gap, naive, jerk, timed.median_ms()))
+    timed = _Timed(runner.policy)
+    runner.policy = timed
+    rows: list[Row] = []
+    for delay_s in delays_s:
+        row = _row(runner, timed, delay_s, trials)
+        rows.append(row)
         progress(
-            f"{way} {delay:g} s: {successes}/{trials}, gap {1e3 * gap:.1f} mrad, jerk "
-            f"x{naive:.0f}, with motion x{jerk:.2f}"
+            f"{row.chunking} {delay_s:g} s: {row.successes}/{trials}, "
+            f"gap {1e3 * row.gap_rad:.1f} mrad, jerk x{row.naive:.0f}, "
+            f"with motion x{row.jerk:.2f}"
         )
     runner.world.close()
     return rows
 
 
+def _row(runner: EpisodeRunner, timed: _Timed, delay_s: float, trials: int) -> Row:
+    rig = runner.rig
+    assert rig.policy is not None
+    runner.delay = round(delay_s / runner.period_s)
+    successes = 0
+    seams: list[Seam] = []
+    for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
+        successes += runner.trial(seed).success
+        for side in rig.sides:
+            found = seam(rig, side, runner.sent, runner.commanded[side])
+            if found is not None:
+                seams.append(found)
+    return Row(
+        chunking=rig.policy.chunking,
+        delay_s=delay_s,
+        trials=trials,
+        successes=successes,
+        gap_rad=_mean([found.gap_rad for found in seams]),
+        naive=_mean([found.naive for found in seams]),
+        jerk=_mean([found.jerk for found in seams]),
+        chunk_ms=timed.median_ms(),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
 class _Timed:
-    """A policy whose time to decide is taken."""
+    """A policy, and the processor time of its inferences."""
 
     def __init__(self, policy: Policy):
         self._policy = policy
@@ -168,50 +200,64 @@ class _Timed:
         return 1e3 * statistics.median(took)
 
 
-def _seam(
-    rig: Rig, side: Any, sent: list[tuple[float, Any]], commanded: list[Any]
-) -> tuple[float, float, float] | None:
-    """Gap, and jerk naive and with motion, of one side of an episode; None where there were not two
-    chunks, or motion refused one.
+def seam(
+    rig: Rig, side: Side, sent: Sequence[tuple[float, Chunk]], commanded: Sequence[np.ndarray]
+) -> Seam | None:
+    """How the chunks of one side join; None where there were not two, or motion refused one.
+
+    Args:
+        sent: the episode's chunks and when they came [s].
+        commanded: the side's commands [N] rad at the motion's rate.
     """
     import numpy as np
 
     from xlvla_cli.eval.episode_runner import arrivals
     from xlvla_cli.eval.roughness import blended, naive
-    from xlvla_drivers.motion.chunk import Refused, Trajectory
+    from xlvla_drivers.motion.chunk import Refused
     from xlvla_drivers.motion.sides import side_player
 
     if len(sent) < 2:
         return None
-    came = arrivals(sent, side)
-    gaps = [
-        Trajectory(new.points, new.rate_hz).at(new.came_s - new.stamp_s - 1 / new.rate_hz).position
-        - commanded[round(new.came_s * rig.motion.rate_hz)]
-        for new in came[1:]
-    ]
-    end_s = came[-1].came_s + SHOWN_S
+    chunks = arrivals(sent, side)
+    gaps: list[np.ndarray] = []
+    for chunk in chunks[1:]:
+        command = commanded[round(chunk.came_s * rig.motion.rate_hz)]
+        gaps.append(_pose_on_arrival(chunk) - command)
+    end_s = chunks[-1].came_s + SHOWN_S
     try:
-        followed = naive(side_player(rig, side), came, end_s)
-        played = blended(side_player(rig, side), came, end_s)
+        switched = naive(side_player(rig, side), chunks, end_s)
+        played = blended(side_player(rig, side), chunks, end_s)
     except Refused:
         return None
-    return float(np.sqrt(np.mean(np.square(gaps)))), followed.ratio, played.ratio
+    gap_rad = float(np.sqrt(np.mean(np.square(gaps))))
+    return Seam(gap_rad, switched.ratio, played.ratio)
 
 
-def _table(rows: list[Row]) -> Table:
+def _pose_on_arrival(chunk: Arrival) -> np.ndarray:
+    """Where a chunk has the side [N] rad when it comes."""
+    from xlvla_drivers.motion.chunk import Trajectory
+
+    # The first frame is due one period after the stamp.
+    elapsed_s = chunk.came_s - chunk.stamp_s - 1 / chunk.rate_hz
+    return Trajectory(chunk.points, chunk.rate_hz).at(elapsed_s).position
+
+
+def _table(rows: Sequence[Row]) -> Table:
     from rich.table import Table
 
     table = Table(
         "chunking", "delay s", "success", "gap mrad", "jerk, naive", "jerk, motion", "chunk ms"
     )
     for row in rows:
-        figures = (
+        table.add_row(
+            row.chunking,
+            f"{row.delay_s:g}",
+            f"{row.successes}/{row.trials}",
             f"{1e3 * row.gap_rad:.1f}",
             f"x {row.naive:.0f}",
             f"x {row.jerk:.2f}",
             f"{row.chunk_ms:.0f}",
         )
-        table.add_row(row.chunking, f"{row.delay_s:g}", f"{row.successes}/{row.trials}", *figures)
     table.caption = (
         "gap and jerk where chunks meet; jerk over that of the following chunk alone, naively "
         "switched and as motion does it"

@@ -62,23 +62,28 @@ def _measure(
 ) -> Iterator[Row]:
     screen.now("playing episodes in simulation")
     episodes = list(played(count, hands))
-    height, width = next(iter(episodes[0].pictures["front"])).shape[:2]
-    lasted = sum(each.frames / each.info.rate_hz for each in episodes)
+    height, width, _ = next(iter(episodes[0].pictures["front"])).shape
+    duration_s = sum(episode.frames / episode.info.rate_hz for episode in episodes)
+
     screen.now("recording them")
     bags = recorded(episodes, folder / "recordings")
-    yield Row("episodes", f"{count}, together {lasted:.1f} s, a camera of {width}x{height}")
+    yield Row("episodes", f"{count}, together {duration_s:.1f} s, a camera of {width}x{height}")
+
     screen.now("converting")
-    root, spent, cpu = converted(bags, folder / "data")
+    conversion = converted(bags, folder / "data")
+    speed = duration_s / conversion.wall_s
+    speed_per_core = duration_s / conversion.processor_s
     yield Row(
-        "convert, verified", f"{lasted / spent:.1f} x real time, {lasted / cpu:.1f} per core", "3"
+        "convert, verified", f"{speed:.1f} x real time, {speed_per_core:.1f} per core", target="3"
     )
-    for what, size in sizes(bags, root):
+    for what, size in sizes(bags, conversion.root):
         yield Row(
             f"bytes per episode, {what}",
-            f"{size / count / 1e6:.2f} MB, {size / lasted / 1e3:.0f} kB/s",
+            f"{size / count / 1e6:.2f} MB, {size / duration_s / 1e3:.0f} kB/s",
         )
+
     screen.now("loading")
-    yield from loaded(root, folder / "cache", seconds, threads)
+    yield from loaded(conversion.root, folder / "cache", seconds, threads)
 
 
 def played(count: int, hands: str) -> Iterator[Episode]:
@@ -87,7 +92,8 @@ def played(count: int, hands: str) -> Iterator[Episode]:
 
     found = 0
     for job in jobs("bimanual", ["push_cans"], [hands], 10 * count, 0.0, 0, Holdout()):
-        if (episode := collect_one(job)) is not None:
+        episode = collect_one(job)
+        if episode is not None:
             yield episode
             found += 1
         if found == count:
@@ -98,38 +104,54 @@ def played(count: int, hands: str) -> Iterator[Episode]:
 
 
 def recorded(episodes: Sequence[Episode], folder: Path) -> list[Path]:
+    """The bags of episodes, written as a recorder does."""
     from xlvla_cli.bench import bagged
 
-    return [
-        bagged.write(episode, folder / "session" / f"episode_{number:06d}")
-        for number, episode in enumerate(episodes)
-    ]
+    bags: list[Path] = []
+    for number, episode in enumerate(episodes):
+        bags.append(bagged.write(episode, folder / "session" / f"episode_{number:06d}"))
+    return bags
 
 
-def converted(bags: Sequence[Path], folder: Path) -> tuple[Path, float, float]:
-    """The data set, and the wall and processor seconds it took."""
+@dataclass(frozen=True)
+class Conversion:
+    """A data set that was made of bags, and the wall and processor seconds it took."""
+
+    root: Path
+    wall_s: float
+    processor_s: float
+
+
+def converted(bags: Sequence[Path], folder: Path) -> Conversion:
+    """Converts bags of the same joints, which become one data set."""
     from xlvla.codec import Codec
     from xlvla_cli.data.convert import Work
     from xlvla_data.convert import AgeLimits
     from xlvla_data.store import Store
 
     work = Work(Store(folder, checked=True), Codec.load(), AgeLimits(), 20, ())
-    began = time.perf_counter()
-    worked = time.process_time()
+    began_s = time.perf_counter()
+    processor_began_s = time.process_time()
     roots = [work.one(bag)[0] for bag in bags]
-    return roots[0], time.perf_counter() - began, time.process_time() - worked
+    wall_s = time.perf_counter() - began_s
+    processor_s = time.process_time() - processor_began_s
+    return Conversion(roots[0], wall_s, processor_s)
 
 
 def sizes(bags: Sequence[Path], root: Path) -> Iterator[tuple[str, int]]:
-    yield (
-        "recording",
-        sum(file.stat().st_size for bag in bags for file in bag.rglob("*") if file.is_file()),
-    )
-    for what, part in (("videos", "videos"), ("numbers", "data"), ("tables", "meta")):
-        yield what, sum(file.stat().st_size for file in (root / part).rglob("*") if file.is_file())
+    """Bytes of the bags, and of the parts of their data set."""
+    yield "recording", sum(_bytes(bag) for bag in bags)
+    yield "videos", _bytes(root / "videos")
+    yield "numbers", _bytes(root / "data")
+    yield "tables", _bytes(root / "meta")
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def loaded(root: Path, cache: Path, seconds: float, threads: int) -> Iterator[Row]:
+    """Samples per second of the training loader, with one camera."""
     from xlvla_policy.training import loading
     from xlvla_policy.training.recipe import usual
     from xlvla_policy.vla import config
@@ -138,10 +160,8 @@ def loaded(root: Path, cache: Path, seconds: float, threads: int) -> Iterator[Ro
     rates = loading.measure(
         [str(root)], shape, usual("pi0"), cache, seconds=seconds, threads=threads
     )
-    sample = (
-        f"{shape.frames}-frame chunks + a {shape.vision.width}x{shape.vision.height} picture, "
-        f"{threads} threads"
-    )
+    picture = f"{shape.vision.width}x{shape.vision.height}"
+    sample = f"{shape.frames}-frame chunks + a {picture} picture, {threads} threads"
     yield Row("pictures decoded, once", f"{rates.decoded:.0f} samples/s")
     yield Row("pictures found decoded", f"{rates.opened:.0f} samples/s")
     yield Row(f"samples, {sample}", f"{rates.taken:.0f} samples/s", "400")

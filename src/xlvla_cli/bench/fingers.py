@@ -4,14 +4,16 @@ latent and by dex-retargeting.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
-from xlvla_cli.options import FiguresOut, HandSide
+from xlvla_cli.options import FiguresOut, HandSide, chosen
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,12 +24,26 @@ if TYPE_CHECKING:
     from xlvla_policy.latent.human_metrics import Exam, Marks
 
 WAYS = ("codec", "dexpilot", "vector", "limit")
+
 CAPTION = (
     "dexpilot and vector: dex-retargeting's configurations without their low-pass filter; limit: "
     "each pose optimised on its own"
 )
+
 SETTLING = 6
 """Frames at rest before a path counts, for ways that start from their last frame."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """How well one hand followed by one method."""
+
+    hand: str
+    way: str
+    marks: Marks
+
+    def figures(self) -> dict[str, Any]:
+        return {"hand": self.hand, "way": self.way, **asdict(self.marks)}
 
 
 def register(app: typer.Typer) -> None:
@@ -53,56 +69,41 @@ def fingers(
     """Measure finger retargeting on people not seen in training: pinches, directions, lengths,
     smoothness, time per frame.
     """
-    import json
-    from dataclasses import asdict
-
     from xlvla import screen
     from xlvla.errors import unknown
     from xlvla.types import SIDES
+    from xlvla_cli.bench.figures import save
 
     if side not in SIDES:
         raise unknown("side", side, SIDES)
-    rows = list(compared(hands, side, [way.strip() for way in ways.split(",")], poses, weights))
+    rows = list(compared(hands, side, chosen("way", ways, WAYS), poses, weights))
     console = screen.console()
     console.print(table(rows))
     console.print(CAPTION, soft_wrap=True)
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(
-            json.dumps(
-                [{"hand": hand, "way": way, **asdict(marks)} for hand, way, marks in rows], indent=2
-            )
-            + "\n"
-        )
+    save(out, [row.figures() for row in rows])
 
 
 def compared(
     hands: str, side: Side, ways: Sequence[str], poses: int, weights: Path | None
-) -> Iterator[tuple[str, str, Marks]]:
-    """Hand, way and marks, of every way that knows the hand."""
+) -> Iterator[Row]:
+    """A row of every hand and of every method that supports it."""
     from xlvla import catalog
     from xlvla.codec import Codec
-    from xlvla.errors import unknown
     from xlvla_drivers.teleop.fingers import WRISTS
     from xlvla_policy.latent.human_metrics import exam
 
     codec = Codec.load()
+    names = codec.hands
+    if hands != "all":
+        names = tuple(catalog.hand(name.strip()).name for name in hands.split(","))
     asked = exam(poses)
-    names = (
-        codec.hands
-        if hands == "all"
-        else tuple(catalog.hand(name.strip()).name for name in hands.split(","))
-    )
-    for way in ways:
-        if way not in WAYS:
-            raise unknown("way", way, WAYS)
     for name in names:
         for way in ways:
             if way in ("codec", "limit") or name in WRISTS:
-                yield name, way, _marked(name, side, way, codec, asked, weights)
+                yield Row(name, way, _marks(name, side, way, codec, asked, weights))
 
 
-def _marked(
+def _marks(
     name: str, side: Side, way: str, codec: Codec, asked: Exam, weights: Path | None
 ) -> Marks:
     from xlvla import catalog, human
@@ -111,19 +112,19 @@ def _marked(
     hand = catalog.hand(name)
     if way == "limit":
         return limits(hand, side, asked)
-    follows = _way(name, side, way, codec, weights)
-    mirror = 1.0 if side == "right" else human.MIRROR
+    fingers = _method(name, side, way, codec, weights)
+    # The exam shows right hands.
+    mirror = np.ones(3) if side == "right" else human.MIRROR
     took_s: list[float] = []
-    paths = [paths * mirror for paths in (asked.pinches, asked.poses, asked.gestures)]
-    ends, others, along = (
-        np.array([_followed(follows, path, took_s) for path in each]) for each in paths
-    )
-    return mark(
-        hand, side, asked, [ends[:, -1], others[:, -1], along], 1e6 * float(np.median(took_s))
-    )
+    pinches = _followed(fingers, asked.pinches * mirror, took_s)
+    poses = _followed(fingers, asked.poses * mirror, took_s)
+    gestures = _followed(fingers, asked.gestures * mirror, took_s)
+    # Of a pinch or a pose only the end counts.
+    answers = [pinches[:, -1], poses[:, -1], gestures]
+    return mark(hand, side, asked, answers, 1e6 * float(np.median(took_s)))
 
 
-def _way(name: str, side: Side, way: str, codec: Codec, weights: Path | None) -> Fingers:
+def _method(name: str, side: Side, way: str, codec: Codec, weights: Path | None) -> Fingers:
     from xlvla import catalog
     from xlvla.human_codec import HumanCodec
     from xlvla_drivers.teleop.fingers import CodecFingers, DexFingers
@@ -134,41 +135,65 @@ def _way(name: str, side: Side, way: str, codec: Codec, weights: Path | None) ->
     return DexFingers(hand, side, codec, "dexpilot" if way == "dexpilot" else "vector")
 
 
-def _followed(follows: Any, path: np.ndarray, took_s: list[float]) -> np.ndarray:
-    """Joints [T, J] rad along a path [T, 21, 3] that has nothing to do with the one before; adds
-    how long frames took.
+def _followed(fingers: Fingers, paths: np.ndarray, took_s: list[float]) -> np.ndarray:
+    """Joints [N, T, J] rad along unrelated paths of keypoints [N, T, 21, 3] m; appends the time of
+    every frame.
     """
-    import time
+    return np.array([_along(fingers, path, took_s) for path in paths])
 
-    if hasattr(follows, "begin"):
-        follows.begin()
-    joints = []
-    for points in [*[path[0]] * SETTLING, *path]:
-        began = time.perf_counter()
-        joints.append(follows.joints(points))
-        took_s.append(time.perf_counter() - began)
+
+def _along(fingers: Fingers, path: np.ndarray, took_s: list[float]) -> np.ndarray:
+    """Joints [T, J] rad along a path [T, 21, 3] that has nothing to do with the one before."""
+    from xlvla_drivers.teleop.fingers import DexFingers
+
+    if isinstance(fingers, DexFingers):
+        fingers.begin()
+    settling = [path[0]] * SETTLING
+    joints: list[np.ndarray] = []
+    for keypoints in [*settling, *path]:
+        began_s = time.perf_counter()
+        joints.append(fingers.joints(keypoints))
+        took_s.append(time.perf_counter() - began_s)
     return np.array(joints[SETTLING:])
 
 
-def table(rows: Sequence[tuple[str, str, Marks]]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     from rich.box import SIMPLE
     from rich.table import Table
 
     from xlvla.types import FINGERS
 
-    columns = ["hand", "way", *(f"{finger} mm" for finger in FINGERS[1:])]
-    columns += ["closed", "near deg", "line deg", "line mm", "jerk", "us"]
+    _, *opposing = FINGERS
     made = Table(
-        *columns,
+        "hand",
+        "way",
+        *(f"{finger} mm" for finger in opposing),
+        "closed",
+        "near deg",
+        "line deg",
+        "line mm",
+        "jerk",
+        "us",
         box=SIMPLE,
         title="distance to fingers that the operator's thumb touches; lines from thumb to fingers",
     )
-    for hand, way, marks in rows:
-        touching = [
-            f"{marks.touching_mm[finger]:.1f}" if finger in marks.touching_mm else "-"
-            for finger in FINGERS[1:]
-        ]
-        rest = [f"{marks.near_deg:.0f}", f"{marks.line_deg:.1f}", f"{marks.line_mm:.1f}"]
-        rest += ["-", "-"] if way == "limit" else [f"{marks.jerk:.2f}", f"{marks.frame_us:.0f}"]
-        made.add_row(hand, way, *touching, f"{marks.closed:.0%}", *rest)
+    for row in rows:
+        marks = row.marks
+        touching: list[str] = []
+        for finger in opposing:
+            distance_mm = marks.touching_mm.get(finger)
+            touching.append("-" if distance_mm is None else f"{distance_mm:.1f}")
+        # The limit has no continuity and no time per frame.
+        online = row.way != "limit"
+        made.add_row(
+            row.hand,
+            row.way,
+            *touching,
+            f"{marks.closed:.0%}",
+            f"{marks.near_deg:.0f}",
+            f"{marks.line_deg:.1f}",
+            f"{marks.line_mm:.1f}",
+            f"{marks.jerk:.2f}" if online else "-",
+            f"{marks.frame_us:.0f}" if online else "-",
+        )
     return made

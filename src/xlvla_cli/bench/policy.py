@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -50,26 +49,26 @@ def policy(
     from dataclasses import asdict, replace
 
     from xlvla.screen import Screen
+    from xlvla_cli.bench.figures import save
+    from xlvla_cli.tables import counted
     from xlvla_policy.vla import benchmark, config
 
-    chosen = replace(config.preset(preset), cameras=VIEWS[:views])
-    subject = benchmark.Subject(
-        chosen, [name.strip() for name in engines.split(",")], device, precision
-    )
+    names = [name.strip() for name in engines.split(",")]
+    shape = replace(config.preset(preset), cameras=VIEWS[:views])
+    subject = benchmark.Subject(shape, names, device, precision)
     with Screen() as screen:
         report = benchmark.measure(subject, threads=threads, rounds=rounds, progress=screen.now)
-        screen.console.print(_table(report, f"{preset}, {views} view{'s' * (views > 1)}"))
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(
-            json.dumps({"preset": preset, "views": views, **asdict(report)}, indent=2) + "\n"
-        )
+        screen.console.print(_table(report, f"{preset}, {counted(views, 'view')}"))
+    save(out, {"preset": preset, "views": views, **asdict(report)})
 
 
 def _table(report: PolicySpeedReport, title: str) -> Table:
     from rich.table import Table
 
+    from xlvla_cli.tables import counted
+
     machine = report.machine
+    # The whole chunk by engine; the first engine is what the others are compared with.
     chunks = report.chunks
     first = next(iter(chunks.values()))
     table = Table(
@@ -89,22 +88,23 @@ def _table(report: PolicySpeedReport, title: str) -> Table:
         f"{report.memory_bytes / 1e9:.2f} GB at most"
     )
     for stage in report.stages:
-        times = f"{1e3 * stage.median_s:.2f}", f"{1e3 * stage.p99_s:.2f}"
-        work = f"{stage.flops / 1e9:.2f}", f"{stage.flops / stage.median_s / 1e9:.1f}"
-        reads = f"{stage.bytes / 1e6:.1f}", f"{stage.bytes / stage.median_s / 1e9:.2f}"
-        quicker = f"{first.median_s / stage.median_s:.2f}" if stage is chunks[stage.engine] else ""
+        speedup = ""
+        if stage is chunks[stage.engine]:
+            speedup = f"{first.median_s / stage.median_s:.2f}"
         table.add_row(
             stage.engine,
             stage.name,
-            *times,
-            *work,
-            *reads,
+            f"{1e3 * stage.median_s:.2f}",
+            f"{1e3 * stage.p99_s:.2f}",
+            f"{stage.flops / 1e9:.2f}",
+            f"{stage.flops / stage.median_s / 1e9:.1f}",
+            f"{stage.bytes / 1e6:.1f}",
+            f"{stage.bytes / stage.median_s / 1e9:.2f}",
             f"{stage.bound_s(machine) / stage.median_s:.0%}",
-            quicker,
+            speedup,
         )
-    best = (
-        f"{machine.flops / 1e9:.1f} GFLOP/s in a large matrix product, {machine.bytes / 1e9:.2f} "
-        "GB/s in a large copy"
+    table.caption = (
+        f"this machine: {machine.flops / 1e9:.1f} GFLOP/s in a large matrix product, "
+        f"{machine.bytes / 1e9:.2f} GB/s in a large copy, {counted(machine.threads, 'thread')}"
     )
-    table.caption = f"this machine: {best}, {machine.threads} thread{'s' * (machine.threads > 1)}"
     return table

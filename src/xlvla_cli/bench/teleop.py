@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xlvla import rig_file
-from xlvla_cli.options import FiguresOut, OwnDomain, listed
+from xlvla_cli.options import FiguresOut, OwnDomain, chosen
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,15 +41,11 @@ def teleop(
     """Measure teleoperation: rate, latency from sample to command, processor time; the robot's
     devices are emulated.
     """
-    from xlvla.errors import unknown
     from xlvla.run import interruptible, own_domain
     from xlvla.screen import Screen
     from xlvla_cli.bench.figures import save
 
-    names = listed(sources)
-    for name in names:
-        if name not in SOURCES:
-            raise unknown("source to measure", name, SOURCES)
+    names = chosen("source to measure", sources, SOURCES)
     if domain is None:
         domain = own_domain()
     figures: dict[str, Any] = {}

@@ -42,28 +42,25 @@ def training(
 
     from xlvla.screen import Screen
     from xlvla_cli.bench.policy import VIEWS
+    from xlvla_cli.tables import counted
     from xlvla_policy.training import benchmark, parallel
     from xlvla_policy.training.recipe import changed, usual
     from xlvla_policy.vla import config
 
-    chosen = changed(usual(preset), recipe, precision)
+    timed = changed(usual(preset), recipe, precision)
     with Screen() as screen:
         shape = replace(config.preset(preset), cameras=VIEWS[:views])
         report = benchmark.measure(
             shape,
-            chosen,
+            timed,
             parallel.join(device),
             threads=threads,
             rounds=rounds,
             progress=screen.now,
         )
-        screen.console.print(
-            _table(
-                report,
-                f"{preset}, {views} view{'s' * (views > 1)}, batches of {chosen.batch} x "
-                f"{chosen.draws}",
-            )
-        )
+        batches = f"batches of {timed.batch} x {timed.draws}"
+        title = f"{preset}, {counted(views, 'view')}, {batches}"
+        screen.console.print(_table(report, title))
 
 
 def _table(report: TrainingSpeedReport, title: str) -> Table:
@@ -74,17 +71,21 @@ def _table(report: TrainingSpeedReport, title: str) -> Table:
         f"{title}: {report.parameters / 1e6:.1f} M weights, {report.samples_per_s:.1f} samples/s"
     )
     for stage in report.stages:
-        work = (
-            f"{stage.flops / 1e9:.1f}",
-            f"{stage.flops / stage.median_s / 1e9:.1f}",
-            f"{stage.flops / stage.median_s / report.rate:.0%}",
-        )
-        times = (
+        cells = [
+            stage.name,
             f"{1e3 * stage.median_s:.1f}",
             f"{stage.median_s / report.step_s:.0%}",
             f"{1e3 * stage.cpu_s:.1f}",
-        )
-        table.add_row(stage.name, *times, *(work if stage.flops else ("", "", "")))
+        ]
+        # Stages that do not run the network have no operations to count.
+        if stage.flops:
+            flops_per_s = stage.flops / stage.median_s
+            cells += [
+                f"{stage.flops / 1e9:.1f}",
+                f"{flops_per_s / 1e9:.1f}",
+                f"{flops_per_s / report.rate:.0%}",
+            ]
+        table.add_row(*cells)
     best = f"{report.rate / 1e9:.1f} GFLOP/s in a large matrix product"
     table.caption = f"this machine: {best}; {report.memory_bytes / 1e9:.2f} GB at most"
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from xlvla_cli.options import Seed, listed
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
     from rich.table import Table
 
     from xlvla_policy.latent.ablation import Ablation, Row
@@ -58,10 +60,12 @@ def ablate(
     from xlvla_policy.latent.recipe import preset as recipe_of
 
     names = listed(hands) or Codec.load().founders.hands
-    recipes = variants(recipe_of(preset), steps)
-    rows = _run(Ablation(recipe_of(preset), names, out, seed, poses, threads), recipes)
-    taken = next(iter(recipes.values())).steps
-    title = f"recipe {preset}, {taken} steps, right {', '.join(names)}"
+    recipe = recipe_of(preset)
+    recipes = variants(recipe, steps)
+    rows = _run(Ablation(recipe, names, out, seed, poses, threads), recipes)
+    # Every row takes as many steps.
+    trained_steps = next(iter(recipes.values())).steps
+    title = f"recipe {preset}, {trained_steps} steps, right {', '.join(names)}"
     screen.console().print(_table(rows, title))
     table = out / "table.json"
     table.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
@@ -77,21 +81,25 @@ def _run(ablation: Ablation, recipes: Mapping[str, Recipe]) -> list[Row]:
         TimeRemainingColumn,
     )
 
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     rows: list[Row] = []
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    ) as progress:
+    with Progress(*columns) as progress:
         overall = progress.add_task("rows", total=len(recipes))
         for name, recipe in recipes.items():
             task = progress.add_task(name, total=recipe.steps)
-            rows.append(
-                ablation.row(
-                    name, recipe, lambda step, task=task: progress.update(task, completed=step)
-                )
-            )
+            rows.append(ablation.row(name, recipe, partial(_show_step, progress, task)))
             progress.remove_task(task)
             progress.advance(overall)
     return rows
+
+
+def _show_step(progress: Progress, task: TaskID, step: int) -> None:
+    progress.update(task, completed=step)
 
 
 def _table(rows: list[Row], title: str) -> Table:
@@ -107,8 +115,10 @@ def _table(rows: list[Row], title: str) -> Table:
     for metric in ABLATED:
         table.add_column(metric.heading, justify="right", no_wrap=True)
     for row in rows:
-        values = [row.metrics[metric.key] for metric in ABLATED]
-        table.add_row(
-            row.name, *(f"{value:.4f}" if value < 0.1 else f"{value:.2f}" for value in values)
-        )
+        cells = [_cell(row.metrics[metric.key]) for metric in ABLATED]
+        table.add_row(row.name, *cells)
     return table
+
+
+def _cell(value: float) -> str:
+    return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"

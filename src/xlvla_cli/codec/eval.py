@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +46,9 @@ def evaluate(
 
     if side not in SIDES:
         raise unknown("side", side, SIDES)
-    codecs = [Codec.load(weights), *([Codec.load(against)] if against else [])]
+    codecs = [Codec.load(weights)]
+    if against:
+        codecs.append(Codec.load(against))
     reports = [measure(codec, side, poses, seed) for codec in codecs]
     if json:
         typer.echo(_json(reports))
@@ -66,12 +69,10 @@ def measured(out: Path) -> None:
     from xlvla_policy.latent.weights import annotate
 
     report = measure(Codec.load(out))
-    annotate(
-        out,
-        metrics={hand: row.dict() for hand, row in report.hands.items()},
-        mirror_mm=report.mirror_mm,
-    )
-    name = Codec.load(out).hash  # what was measured is in the file now
+    metrics = {hand: row.dict() for hand, row in report.hands.items()}
+    annotate(out, metrics=metrics, mirror_mm=report.mirror_mm)
+    # The hash covers the metrics, which are in the file now.
+    name = Codec.load(out).hash
     _show([replace(report, codec=name)])
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB, codec {name}")
 
@@ -79,8 +80,11 @@ def measured(out: Path) -> None:
 def _json(reports: list[CodecReport]) -> str:
     from json import dumps
 
-    first, *others = (report.dict() for report in reports)
-    return dumps({**first, **({"against": others[0]} if others else {})}, indent=2)
+    ours, *others = reports
+    document = ours.dict()
+    if others:
+        document["against"] = others[0].dict()
+    return dumps(document, indent=2)
 
 
 def _show(reports: list[CodecReport]) -> None:
@@ -92,20 +96,24 @@ def _show(reports: list[CodecReport]) -> None:
     for report in reports:
         console.print(_by_pair(report))
     console.print(LEGEND, highlight=False)
-    floor = ", ".join(
-        f"{hand} {share['pinch']:.0f} and {share['random']:.0f}"
-        for hand, share in ours.sources.items()
-    )
-    console.print(
-        f"hit, the source poses themselves, pinches and random, %: {floor}", highlight=False
-    )
-    jerks = ", ".join(f"{value:.2f} at {rate} Hz" for rate, value in ours.own_jerk.items())
-    console.print(f"path jerk through the own hand, the worst hand's: {jerks}", highlight=False)
-    mirrors = ", ".join(f"{hand} {error:.2f}" for hand, error in ours.mirror_mm.items())
-    console.print(
+    for line in _lines(ours):
+        console.print(line, highlight=False)
+
+
+def _lines(report: CodecReport) -> Iterator[str]:
+    """What is measured once per codec, or once per hand."""
+    hits: list[str] = []
+    for hand, share in report.sources.items():
+        hits.append(f"{hand} {share['pinch']:.0f} and {share['random']:.0f}")
+    yield f"hit, the source poses themselves, pinches and random, %: {', '.join(hits)}"
+
+    jerks = [f"{ratio:.2f} at {rate_hz} Hz" for rate_hz, ratio in report.own_jerk.items()]
+    yield f"path jerk through the own hand, the worst hand's: {', '.join(jerks)}"
+
+    mirrors = [f"{hand} {error:.2f}" for hand, error in report.mirror_mm.items()]
+    yield (
         "fingertips of a left pose, mirrored, and of the right hand decoding its latent, RMS mm: "
-        f"{mirrors}",
-        highlight=False,
+        f"{', '.join(mirrors)}"
     )
 
 
@@ -118,14 +126,16 @@ def _by_hand(reports: list[CodecReport]) -> Table:
         f"{ours.name} codec {ours.codec}, {ours.side} hands, {ours.poses} poses, seed {ours.seed}; "
         "lower is better"
     )
-    table = _table(title, [*ours.hands, *(report.name for report in others), "released"])
+    headings = list(ours.hands)
+    rows = list(ours.hands.values())
+    for report in others:
+        headings.append(report.name)
+        rows.append(report.hands["all"])
+    table = _table(title, [*headings, "released"])
     for metric in METRICS:
-        values = [
-            row.dict()[metric.key]
-            for row in [*ours.hands.values(), *(report.hands["all"] for report in others)]
-        ]
+        cells = [_figure(row.dict()[metric.key]) for row in rows]
         released = "" if metric.released is None else _figure(metric.released)
-        table.add_row(metric.line, *map(_figure, values), released)
+        table.add_row(metric.line, *cells, released)
     return table
 
 
@@ -134,7 +144,8 @@ def _by_pair(report: CodecReport) -> Table:
 
     table = _table(f"{report.name}: source > target", [metric.heading for metric in PAIRED])
     for (source, target), values in report.pairs.items():
-        table.add_row(f"{source} > {target}", *(_figure(values[metric.key]) for metric in PAIRED))
+        cells = [_figure(values[metric.key]) for metric in PAIRED]
+        table.add_row(f"{source} > {target}", *cells)
     return table
 
 
@@ -153,5 +164,10 @@ def _figure(value: float) -> str:
     """Some three digits."""
     if value == 0:
         return "0"
-    digits = next((digits for digits, below in ((4, 0.1), (2, 10), (1, 100)) if value < below), 0)
-    return f"{value:.{digits}f}"
+    if value < 0.1:
+        return f"{value:.4f}"
+    if value < 10:
+        return f"{value:.2f}"
+    if value < 100:
+        return f"{value:.1f}"
+    return f"{value:.0f}"

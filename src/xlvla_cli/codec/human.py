@@ -5,12 +5,18 @@ codec.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xlvla_cli.codec import Threads, Weights
 from xlvla_cli.options import Seed, WeightsOut
+
+if TYPE_CHECKING:
+    from xlvla_policy.latent.human import HumanLosses
+
+SHOWN_EVERY = 10
+"""Steps after which the losses are shown again."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +44,7 @@ def human(
     )
 
     from xlvla.codec import SHIPPED
-    from xlvla_policy.latent.human import STEPS, HumanLosses, HumanRun, train
+    from xlvla_policy.latent.human import STEPS, HumanRun, train
     from xlvla_policy.latent.training import on_threads
 
     on_threads(threads)
@@ -49,20 +55,23 @@ def human(
         TimeRemainingColumn(),
         TextColumn("{task.fields[losses]}"),
     )
+    total = steps or STEPS
     with Progress(*columns) as progress:
-        task = progress.add_task("train", total=steps or STEPS, losses="random people")
-        run = HumanRun(weights or SHIPPED, steps or STEPS, seed)
+        # People are made up before the first step, which takes a while.
+        task = progress.add_task("train", total=total, losses="random people")
+        run = HumanRun(weights or SHIPPED, total, seed)
 
         def report(step: int, losses: HumanLosses) -> None:
             progress.update(task, completed=step)
-            if step % 10 == 0:
-                parts = ", ".join(
-                    f"{name} {value.item():.3f}" for name, value in vars(losses).items()
-                )
-                progress.update(task, losses=parts)
+            if step % SHOWN_EVERY == 0:
+                progress.update(task, losses=_line(losses))
 
         train(run, out, report)
     typer.echo(
         f"{out}: speaks the latent of codec {run.codec.hash}; trained for {run.seconds / 60:.1f} "
         "CPU minutes"
     )
+
+
+def _line(losses: HumanLosses) -> str:
+    return ", ".join(f"{name} {value.item():.3f}" for name, value in vars(losses).items())

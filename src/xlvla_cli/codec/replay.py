@@ -4,8 +4,7 @@ paper's Table 4).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -15,25 +14,30 @@ import numpy as np
 import typer
 
 from xlvla import rig_file
-from xlvla.errors import XlvlaError, unknown
+from xlvla.errors import XlvlaError
 from xlvla.types import CHUNK_HZ, FIRST_EVALUATION_SEED, PARTS, Part, Side
 from xlvla_cli.codec import Weights
-from xlvla_cli.options import Hands, SimulatedRig, Tasks
+from xlvla_cli.options import Hands, SimulatedRig, Tasks, chosen
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from xlvla.rig import Rig
+    from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
 WAYS = ("codec", "supervised", "dex")
+
 SLACK = CHUNK_HZ // 4
 """Frames by which a contact may come earlier or later and still be kept."""
 
-Touched = Sequence[frozenset[tuple[Side, str]]]
-"""By frame, which side touches which thing."""
+Contacts = frozenset[tuple[Side, str]]
+"""Which side touches which thing."""
+Touched = Sequence[Contacts]
+"""The same by frame."""
 Actions = Mapping[Side, Mapping[Part, np.ndarray]]
+"""Commands [F, J] rad by side and part."""
 
 
 def register(app: typer.Typer) -> None:
@@ -52,8 +56,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Score:
-    """One replay; `kept` is the share of the source's contacts that the target has too, `hits` that
-    of frames with self-contact, `why` what kept it from beginning.
+    """One replay.
+
+    Args:
+        kept: share of the source's contacts that the target has too.
+        hits: share of frames with self-contact.
+        stage: share of the task that was done.
+        why: what kept it from beginning; all figures are zero then.
     """
 
     way: str
@@ -61,10 +70,10 @@ class Score:
     source: str
     target: str
     seed: int
-    kept: float
-    hits: float
-    success: bool
-    stage: float
+    kept: float = 0.0
+    hits: float = 0.0
+    success: bool = False
+    stage: float = 0.0
     why: str = ""
 
 
@@ -91,24 +100,24 @@ def replay(
     itself, is the task done?
     """
     from xlvla import paper, screen
+    from xlvla_cli.bench.figures import save
     from xlvla_cli.sim import choose_hands, simulated_rig
 
     console = screen.console()
     names = choose_hands(hands)
-    scores = list[Score]()
-    movers = _movers([way.strip() for way in ways.split(",")], names, weights, cache, console)
+    movers = _movers(chosen("way to another hand", ways, WAYS), names, weights, cache, console)
+    scores: list[Score] = []
     for task in paper.tasks(tasks):
         base = simulated_rig(rig, task)
-        worn = {
-            name: rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
-            for name in names
-        }
-        recorded = {name: list(record(worn[name], episodes)) for name in names}
+        rigs: dict[str, Rig] = {}
+        recorded: dict[str, list[Recorded]] = {}
+        for name in names:
+            rigs[name] = rig_file.with_choices(base, hands=dict.fromkeys(base.sides, name))
+            recorded[name] = list(record(rigs[name], episodes))
         for source, target in permutations(names, 2):
             with console.status(f"{paper.code(task)}: {source} on {target}"):
-                scores += scored(recorded[source], worn[target], movers)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n")
+                scores += scored(recorded[source], rigs[target], movers)
+    save(out, [asdict(score) for score in scores], indent=1)
     if not scores:
         raise XlvlaError(
             "no demonstration succeeded, so there is nothing to replay: ask for more --episodes or "
@@ -118,133 +127,143 @@ def replay(
     console.print(f"written: {out}", highlight=False)
 
 
-def record(rig: Rig, episodes: int) -> Iterable[Recorded]:
-    """Good demonstrations of the expert, and what was touched when; failed ones are left out."""
+def record(rig: Rig, episodes: int) -> Iterator[Recorded]:
+    """Good demonstrations of the expert; failed ones are left out."""
     from xlvla.codec import Codec
-    from xlvla_sim.demonstration import demonstrate
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World
 
     world = World(rig, render=False)
     expert = Expert(rig, Codec.load())
     for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + episodes):
-        seen: list[frozenset[tuple[Side, str]]] = []
-        try:
-            shown = demonstrate(
-                world, expert, seed, watch=lambda world, seen=seen: seen.append(touched(world))
-            )
-        except XlvlaError:  # an arm cannot follow
-            continue
-        if shown.good:
-            yield Recorded(rig, seed, shown.script.actions, seen)
+        recorded = _demonstrated(world, expert, seed)
+        if recorded is not None:
+            yield recorded
 
 
-def touched(world: World) -> frozenset[tuple[Side, str]]:
+def _demonstrated(world: World, expert: Expert, seed: int) -> Recorded | None:
+    """One demonstration, and what was touched in every frame; None for a failed one."""
+    from xlvla_sim.demonstration import demonstrate
+
+    frames: list[Contacts] = []
+
+    def watch(world: World) -> None:
+        frames.append(touched(world))
+
+    try:
+        demonstration = demonstrate(world, expert, seed, watch=watch)
+    except XlvlaError:
+        # An arm cannot follow.
+        return None
+    if not demonstration.good:
+        return None
+    return Recorded(world.rig, seed, demonstration.script.actions, frames)
+
+
+def touched(world: World) -> Contacts:
     """Which side touches which thing that can be moved, now."""
     import mujoco
 
     model = world.model
-    things = [
-        model.body(model.jnt_bodyid[joint]).name
-        for joint in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
-    ]
-    return frozenset(
-        (side, thing)
-        for thing in things
-        for side in world.rig.sides
-        if world.state.touches_robot(thing, side)
-    )
+    contacts: set[tuple[Side, str]] = set()
+    for joint in np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE):
+        thing = model.body(model.jnt_bodyid[joint]).name
+        for side in world.rig.sides:
+            if world.state.touches_robot(thing, side):
+                contacts.add((side, thing))
+    return frozenset(contacts)
 
 
-def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any]) -> Iterable[Score]:
+def scored(recorded: Sequence[Recorded], target: Rig, movers: Mapping[str, Any]) -> Iterator[Score]:
     """Every recorded episode on the target's hands, each way."""
-    from xlvla_policy.latent.baselines.path_retargeting import self_contact
     from xlvla_sim.world import World
 
     world = World(target, render=False)
-    hand = target.hand(next(iter(target.sides))).name
     for episode in recorded:
-        source = episode.rig.hand(next(iter(target.sides))).name
         for way, mover in movers.items():
             score = Score(
-                way,
-                target.sim.task if target.sim else "",
-                source,
-                hand,
-                episode.seed,
-                0.0,
-                0.0,
-                False,
-                0.0,
+                way=way,
+                task=target.sim.task if target.sim else "",
+                source=_hand(episode.rig),
+                target=_hand(target),
+                seed=episode.seed,
             )
             try:
                 actions = moved(episode, target, mover)
-            except XlvlaError as error:  # out of the target's reach
+            except XlvlaError as error:
+                # Out of the target's reach.
                 yield replace(score, why=str(error))
                 continue
-            hits = float(
-                np.mean(
-                    [self_contact(hand, side, parts["hand"]) for side, parts in actions.items()]
-                )
-            )
-            seen = play(world, episode.seed, actions)
+            frames = play(world, episode.seed, actions)
             status = world.status()
             yield replace(
                 score,
-                kept=kept(episode.touched, seen),
-                hits=hits,
+                kept=kept(episode.touched, frames),
+                hits=_self_contact(_hand(target), actions),
                 success=status.success,
                 stage=status.stage,
             )
 
 
+def _hand(rig: Rig) -> str:
+    """The hand of all sides."""
+    first = next(iter(rig.sides))
+    return rig.hand(first).name
+
+
+def _self_contact(hand: str, actions: Actions) -> float:
+    """Share of frames in which a hand touches itself, mean over sides."""
+    from xlvla_policy.latent.baselines.path_retargeting import self_contact
+
+    shares = [self_contact(hand, side, parts["hand"]) for side, parts in actions.items()]
+    return float(np.mean(shares))
+
+
 def moved(episode: Recorded, target: Rig, mover: Any) -> Actions:
-    """The episode's commands on another rig's arms and hands."""
+    """The episode's commands on another rig's arms and hands; raises XlvlaError where those do not
+    reach.
+    """
     from xlvla.retarget import Limb, Retargeter
 
-    found: dict[Side, Mapping[Part, np.ndarray]] = {}
+    actions: dict[Side, Mapping[Part, np.ndarray]] = {}
     for side, parts in episode.actions.items():
-        path = Retargeter(Limb(episode.rig, side), Limb(target, side), mover)(
-            parts["arm"], parts["hand"], CHUNK_HZ
-        )
-        found[side] = {"arm": path.arm, "hand": path.hand}
-    return found
+        retarget = Retargeter(Limb(episode.rig, side), Limb(target, side), mover)
+        path = retarget(parts["arm"], parts["hand"], CHUNK_HZ)
+        actions[side] = {"arm": path.arm, "hand": path.hand}
+    return actions
 
 
 def play(world: World, seed: int, actions: Actions) -> Touched:
     """Plays commands in an episode's world, from where they begin; what is touched by frame."""
     from xlvla_sim.expert import Script, play_frame
 
-    before: dict[Side, Mapping[Part, np.ndarray]] = {
-        side: {part: parts[part][0] for part in PARTS} for side, parts in actions.items()
-    }
+    before: dict[Side, Mapping[Part, np.ndarray]] = {}
     start: dict[str, float] = {}
-    for side, parts in before.items():
-        for part, positions in parts.items():
-            start |= dict(zip(world.rig.joint_names(side, part), positions.tolist(), strict=True))
+    for side, parts in actions.items():
+        before[side] = {part: parts[part][0] for part in PARTS}
+        for part, positions in before[side].items():
+            names = world.rig.joint_names(side, part)
+            start |= dict(zip(names, positions.tolist(), strict=True))
     world.reset(seed, start)
     script = Script(actions, before)
-    seen = list[frozenset[tuple[Side, str]]]()
+    frames: list[Contacts] = []
     for frame in range(script.frames):
-        seen.append(touched(world))
+        frames.append(touched(world))
         play_frame(world, script, frame)
-    return seen
+    return frames
 
 
 def kept(source: Touched, target: Touched, slack: int = SLACK) -> float:
     """Share of the source's contacts, frame by frame, that the target has at most `slack` frames
     away; 1 where there are none.
     """
-    near = [
-        frozenset().union(*target[max(0, frame - slack) : frame + slack + 1])
-        for frame in range(len(source))
-    ]
-    count = sum(len(frame) for frame in source)
-    return (
-        sum(len(mine & theirs) for mine, theirs in zip(source, near, strict=True)) / count
-        if count
-        else 1.0
-    )
+    count = 0
+    shared = 0
+    for frame, contacts in enumerate(source):
+        near = target[max(0, frame - slack) : frame + slack + 1]
+        count += len(contacts)
+        shared += len(contacts & frozenset().union(*near))
+    return shared / count if count else 1.0
 
 
 def _movers(
@@ -256,23 +275,26 @@ def _movers(
     from xlvla_policy.latent.baselines.dex import missing
     from xlvla_policy.latent.baselines.path_retargeting import Dex, RightOnly
 
-    if wrong := [way for way in ways if way not in WAYS]:
-        raise unknown("way to another hand", wrong[0], WAYS)
-    if "dex" in ways and (line := missing()):
-        raise XlvlaError(line)
-    makers = {
-        "codec": lambda: Codec.load(weights),
-        "supervised": lambda: RightOnly(supervised_codec(hands, cache, console)),
-        "dex": Dex,
-    }
-    return {way: makers[way]() for way in ways}
+    # Refused before the supervised codec is trained, which takes minutes.
+    dex_missing = missing() if "dex" in ways else ""
+    if dex_missing:
+        raise XlvlaError(dex_missing)
+    movers: dict[str, Any] = {}
+    for way in ways:
+        if way == "codec":
+            movers[way] = Codec.load(weights)
+        elif way == "supervised":
+            movers[way] = RightOnly(supervised_codec(hands, cache, console))
+        else:
+            movers[way] = Dex()
+    return movers
 
 
 def _table(scores: Sequence[Score]) -> Table:
     """Means by way, over all replays and over those on one hand."""
     from rich.table import Table
 
-    titles = (
+    table = Table(
         "way",
         "on",
         "replays",
@@ -281,15 +303,15 @@ def _table(scores: Sequence[Score]) -> Table:
         "success",
         "PSR",
         "out of reach",
+        title="Replay on the other hands",
     )
-    table = Table(*titles, title="Replay on the other hands")
     for way in dict.fromkeys(score.way for score in scores):
-        mine = [score for score in scores if score.way == way]
-        targets = dict.fromkeys(score.target for score in mine)
+        of_way = [score for score in scores if score.way == way]
         table.add_section()
-        table.add_row(way, "all", *_means(mine))
-        for target in targets:
-            table.add_row("", target, *_means([score for score in mine if score.target == target]))
+        table.add_row(way, "all", *_means(of_way))
+        for target in dict.fromkeys(score.target for score in of_way):
+            on_target = [score for score in of_way if score.target == target]
+            table.add_row("", target, *_means(on_target))
     table.caption = (
         "contact kept: of the source's contacts frame by frame, the share that the target has "
         "within 0.25 s"
@@ -298,8 +320,12 @@ def _table(scores: Sequence[Score]) -> Table:
 
 
 def _means(scores: Sequence[Score]) -> list[str]:
-    shares = [
-        f"{np.mean([getattr(score, key) for score in scores]):.0%}"
-        for key in ("kept", "hits", "success", "stage")
+    out_of_reach = sum(bool(score.why) for score in scores)
+    return [
+        str(len(scores)),
+        f"{np.mean([score.kept for score in scores]):.0%}",
+        f"{np.mean([score.hits for score in scores]):.0%}",
+        f"{np.mean([score.success for score in scores]):.0%}",
+        f"{np.mean([score.stage for score in scores]):.0%}",
+        str(out_of_reach),
     ]
-    return [str(len(scores)), *shares, str(sum(bool(score.why) for score in scores))]

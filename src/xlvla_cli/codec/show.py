@@ -41,12 +41,18 @@ def show(
     if side not in SIDES:
         raise unknown("side", side, SIDES)
     codec = Codec.load(weights)
+    written = out
     if human:
         _draw_human(codec, out, side)
     else:
+        # Refuses a hand that the codec does not know.
         codec.joints(source, side)
-        (animate if path else draw)(codec, path or out, source, side)
-    typer.echo(str(out if human else path or out))
+        if path:
+            written = path
+            animate(codec, path, source, side)
+        else:
+            draw(codec, out, source, side)
+    typer.echo(str(written))
 
 
 def _draw_human(codec: Codec, out: Path, side: Side) -> None:

@@ -51,10 +51,14 @@ class VisionConfig:
         return (self.width / width) / (self.height / height)
 
     @property
+    def stride(self) -> int:
+        """From one token to the next [px]; every convolution of the stem halves the image."""
+        return self.patch * 2 ** len(self.stem)
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of tokens."""
-        stride = self.patch * 2 ** len(self.stem)
-        return self.height // stride, self.width // stride
+        return self.height // self.stride, self.width // self.stride
 
     @property
     def patches(self) -> int:
@@ -86,8 +90,8 @@ class VlaConfig:
         frames: frames of a chunk, and of the executed commands that are observed.
         rate_hz: how many of them a second has.
         frames_per_token: frames of the chunk that share one action token.
-        past_frames: how many of the frames executed last the policy is told; None as many as a
-            chunk has. pi0 is told one, its state.
+        past_frames: how many of the frames executed last the policy observes; None as many as a
+            chunk has. pi0 observes one, its state.
         past_frames_per_token: the same as `frames_per_token` for these.
         prediction: what the head's output means. pi0's is the velocity. A toy expert is narrower
             than the noise it would have to carry through (frames_per_token * frame numbers), so it
@@ -121,23 +125,20 @@ class VlaConfig:
     steps: int = 10
 
     def __post_init__(self) -> None:
-        if not (self.frames > 1 and 0 < self.rate_hz < math.inf):
+        positive_rate = 0 < self.rate_hz < math.inf
+        if self.frames < 2 or not positive_rate:
             raise XlvlaError(
                 "a chunk has two frames or more at a positive rate, "
                 f"not {self.frames} at {self.rate_hz} Hz"
             )
-        stride = self.vision.patch * 2 ** len(self.vision.stem)
-        if self.vision.height % stride or self.vision.width % stride:
+        vision = self.vision
+        if vision.height % vision.stride or vision.width % vision.stride:
             raise XlvlaError(
-                f"an image of {self.vision.width}x{self.vision.height} does not divide into tokens "
-                f"of {stride} px"
+                f"an image of {vision.width}x{vision.height} does not divide into tokens of "
+                f"{vision.stride} px"
             )
-        for frames, per_token in (
-            (self.frames, self.frames_per_token),
-            (self.history_frames, self.past_frames_per_token),
-        ):
-            if frames % per_token:
-                raise XlvlaError(f"{frames} frames do not divide into tokens of {per_token}")
+        _refuse_unless_divisible(self.frames, self.frames_per_token)
+        _refuse_unless_divisible(self.history_frames, self.past_frames_per_token)
 
     @property
     def side_dim(self) -> int:
@@ -146,11 +147,14 @@ class VlaConfig:
 
     @property
     def frame_dim(self) -> int:
-        return self.side_dim * len(self.sides) if self.space == "latent" else self.raw_dim
+        """Numbers of a frame of all sides."""
+        if self.space == "raw":
+            return self.raw_dim
+        return self.side_dim * len(self.sides)
 
     @property
     def history_frames(self) -> int:
-        """How many of the frames executed last the policy is told."""
+        """How many of the frames executed last the policy observes."""
         return self.frames if self.past_frames is None else self.past_frames
 
     @property
@@ -158,7 +162,8 @@ class VlaConfig:
         """Which numbers of a frame [frame_dim] are latents."""
         if self.space == "raw":
             return np.zeros(self.raw_dim, dtype=bool)
-        return np.tile(np.arange(self.side_dim) >= self.arm_joints, len(self.sides))
+        of_a_side = np.arange(self.side_dim) >= self.arm_joints
+        return np.tile(of_a_side, len(self.sides))
 
     @property
     def action_tokens(self) -> int:
@@ -170,6 +175,11 @@ class VlaConfig:
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def _refuse_unless_divisible(frames: int, per_token: int) -> None:
+    if frames % per_token:
+        raise XlvlaError(f"{frames} frames do not divide into tokens of {per_token}")
 
 
 def from_document(document: Mapping[str, Any]) -> VlaConfig:
@@ -248,6 +258,7 @@ PRESETS: Mapping[str, VlaConfig] = {
 
 
 def preset(name: str) -> VlaConfig:
+    """The preset of this name; raises XlvlaError for an unknown one."""
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
     return PRESETS[name]
