@@ -109,11 +109,9 @@ def stub(message: type, package: str) -> Iterator[str]:
         yield f"    def {name}(self) -> {given}: ..."
         yield f"    @{name}.setter"
         yield f"    def {name}(self, value: {taken}) -> None: ..."
-    yield (
-        f"    def __init__(self, *, {', '.join(arguments)}) -> None: ..."
-        if arguments
-        else ("    def __init__(self) -> None: ...")
-    )
+    # Without fields there is nothing to name.
+    parameters = ["self", "*", *arguments] if arguments else ["self"]
+    yield f"    def __init__({', '.join(parameters)}) -> None: ..."
     yield "    @classmethod"
     yield "    def get_fields_and_field_types(cls) -> dict[str, str]: ..."
     yield ""

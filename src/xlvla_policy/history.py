@@ -20,6 +20,10 @@ class History:
         self._stamps: deque[int] = deque()
         self._commands: deque[np.ndarray] = deque()
 
+    def __len__(self) -> int:
+        """How many commands are kept."""
+        return len(self._stamps)
+
     def add(self, stamp_ns: int, command: np.ndarray) -> None:
         """Adds a command that came into force; one that is older than the newest is discarded."""
         if self._stamps and stamp_ns <= self._stamps[-1]:

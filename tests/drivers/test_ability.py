@@ -5,6 +5,7 @@ client too.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -180,18 +181,37 @@ def test_a_busy_user_does_not_lose_the_hand(driver, hand):
     assert hand.sessions_ended == 0
 
 
+HOST = """
+import json, sys, time
+from xlvla_drivers.hands.ability import Driver, Options
+driver = Driver(sys.argv[1], "right", Options())
+driver.connect()
+driver.write(json.loads(sys.argv[2]))
+print("moving", flush=True)
+time.sleep(60)
+"""
+
+
 def test_a_hand_nobody_talks_to_stops_following(hand, address):
-    driver = Driver(address, "right", Options())
-    driver.connect()
-    hand.speed[:] = 0.5
-    driver.write(POSE)
-    driver._done.set()  # the host is frozen
-    time.sleep(0.5)
-    frozen = hand.position
+    hand.speed[:] = 0.2
+    command = [sys.executable, "-c", HOST, address, json.dumps(POSE)]
+    host = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert host.stdout.readline() == b"moving\n"
+        host.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + 10.0
+        frozen = hand.position
+        while not hand.sessions_ended:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+            frozen = hand.position
+        time.sleep(0.2)
+        np.testing.assert_array_equal(hand.position, frozen)
+    finally:
+        host.kill()
+        host.communicate()
     assert hand.sessions_ended == 1
-    time.sleep(0.2)
-    np.testing.assert_array_equal(hand.position, frozen)
-    driver.disconnect()
+    assert np.abs(frozen - list(POSE.values())).max() > 0.1
 
 
 @pytest.mark.parametrize(

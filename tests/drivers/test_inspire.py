@@ -14,7 +14,7 @@ from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from xlvla.errors import XlvlaError
 from xlvla.strict import build
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
-from xlvla_drivers.emulators.inspire import Emulator, crc16
+from xlvla_drivers.emulators.inspire import Emulator, SerialSpeech, crc16
 from xlvla_drivers.hands import inspire_frames as wire
 from xlvla_drivers.hands import inspire_registers
 from xlvla_drivers.hands.inspire import GRAM_N, Driver, Options
@@ -293,7 +293,7 @@ def test_an_unplugged_hand_is_lost_in_time_and_found_again(pair, transport):
 
 def test_rtu_answers_are_the_manuals_bytes(pair):
     hand = pair("rtu")
-    answer = hand.emulator._port._answer
+    answer = SerialSpeech(hand.emulator.hand, hand.options).answer
     read = list(answer(hexed("01 03 06 0A 00 06 E5 42")))
     assert read == [
         hexed("01 03 0C 03 E8 03 E8 03 E8 03 E8 03 E8 03 E8")

@@ -127,15 +127,15 @@ def test_a_fingertip_feels_newtons(pair, way):
 def test_a_hand_is_passive_until_it_is_told_where_to_go_and_again_after(pair):
     hand = pair()
     patient(hand.driver.read)
-    assert not hand.emulator._command["mode"].any()
+    assert not hand.emulator.command["mode"].any()
     patient(hand.driver.write, some_pose(hand.driver))
     patient(hand.driver.read)
-    assert (hand.emulator._command["mode"] == wire.POSITION).all()
+    assert (hand.emulator.command["mode"] == wire.POSITION).all()
     patient(hand.driver.read)  # again what was asked last
-    assert (hand.emulator._command["mode"] == wire.POSITION).all()
+    assert (hand.emulator.command["mode"] == wire.POSITION).all()
     hand.driver.disconnect()
     time.sleep(0.05)
-    assert not hand.emulator._command["mode"].any()
+    assert not hand.emulator.command["mode"].any()
 
 
 def test_effort_is_told_where_the_torque_constant_is_known(pair):

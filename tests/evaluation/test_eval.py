@@ -206,15 +206,16 @@ def test_a_film_that_is_wanted_later_is_made_by_playing_again(tmp_path):
     trial = cell(seeds=[SEED])[0]
     ledger = OutcomeFile(tmp_path)
     ledger.enter(trial, Outcome(False, 0.5, 15.0, "time is over"))
-    assert command._finished(trial, ledger, tmp_path)
+    assert command.finished(trial, ledger, tmp_path)
     filmed = replace(trial, film="failures")
-    assert not command._finished(filmed, ledger, tmp_path)
-    command._save(b"film", command._video(filmed, tmp_path))
-    assert command._finished(filmed, ledger, tmp_path)
+    assert not command.finished(filmed, ledger, tmp_path)
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / f"{filmed.actor}-{filmed.name}.mp4").write_bytes(b"film")
+    assert command.finished(filmed, ledger, tmp_path)
 
 
 def test_who_stops_an_evaluation_is_told_how_to_go_on(tmp_path):
-    with pytest.raises(XlvlaError, match="the same command goes on"), command._resumable(tmp_path):
+    with pytest.raises(XlvlaError, match="the same command goes on"), command.resumable(tmp_path):
         raise KeyboardInterrupt
 
 

@@ -78,7 +78,7 @@ def steps(operator: Operator) -> bool:
 
 def test_a_node_waits_for_its_lifecycle_manager_and_can_be_stopped_and_started_again(waiting_node):
     with Operator(domain=own_domain()) as operator:
-        operator._executor.remove_node(operator.node)
+        operator.node.executor.remove_node(operator.node)
         assert state(operator) == "unconfigured"
         assert change(operator, Transition.TRANSITION_CONFIGURE)
         assert change(operator, Transition.TRANSITION_ACTIVATE)
@@ -92,7 +92,7 @@ def test_a_node_waits_for_its_lifecycle_manager_and_can_be_stopped_and_started_a
 
 def test_the_rig_of_a_node_cannot_be_changed_while_it_runs(waiting_node):
     with Operator(domain=own_domain()) as operator:
-        operator._executor.remove_node(operator.node)
+        operator.node.executor.remove_node(operator.node)
         request = SetParameters.Request(
             parameters=[Parameter("rig", value="other").to_parameter_msg()]
         )

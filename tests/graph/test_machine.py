@@ -293,7 +293,7 @@ def test_figures_of_a_long_run_do_not_grow_without_end():
     with Operator(domain=own_domain()) as operator:
         measure = Measure(operator.node, body)
         for number in range(KEPT + 1000):
-            measure._command(5_000_000 * number)
+            measure.add_command(5_000_000 * number)
         assert len(measure.periods_ms) == KEPT
         assert measure.summary()["command_rate_hz"] == pytest.approx(200.0)
         assert measure.summary()["command_period_ms"]["p50"] == pytest.approx(5.0)
@@ -318,7 +318,7 @@ def test_topics_of_a_node_are_there_once_after_it_was_cleaned_up_and_configured_
     process = subprocess.Popen(command, env=environment(**{supervision.PARENT: str(os.getpid())}))
     try:
         with Operator(domain=own_domain()) as operator:
-            operator._executor.remove_node(operator.node)
+            operator.node.executor.remove_node(operator.node)
             told = [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP] * 2
             for transition in [
                 *told,
@@ -398,7 +398,7 @@ def test_a_node_has_the_same_in_the_graph_however_often_it_was_configured(module
 
     try:
         with Operator(domain=own_domain()) as operator:
-            operator._executor.remove_node(operator.node)
+            operator.node.executor.remove_node(operator.node)
             change(Transition.TRANSITION_CONFIGURE)
             first = held(operator, name)
             change(Transition.TRANSITION_CLEANUP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xlvla_drivers.lost_time import LostTime
+from xlvla_drivers.motion.lost_time import LostTime
 
 HZ = 100.0
 LONGEST_S = 0.5

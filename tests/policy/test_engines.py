@@ -171,12 +171,7 @@ def test_the_compiler_takes_each_half_of_a_captured_network_whole():
     torch.manual_seed(0)
     model = Vla(SHAPES["tiny"])
     inputs, noise = observation(model, 4)
-    engine = Captured(model, CPU, torch.float32)
-    traced = [
-        torch.compile(part, fullgraph=True, dynamic=False, backend="eager")
-        for part in (engine._fill_seen, engine._fill_output)
-    ]
-    engine._observe, engine._step = traced
+    engine = Captured(model, CPU, torch.float32, compiled=True, backend="eager")
     torch.testing.assert_close(
         engine.sample(inputs, noise), model.sample(inputs, noise), rtol=1e-4, atol=1e-4
     )

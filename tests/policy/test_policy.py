@@ -70,7 +70,7 @@ def test_another_hand_only_changes_encoder_and_decoder(policy, armed, codec):
     other = policies.load(swapped, threads=1)
     frames = policy.predict(observation(armed))
     for side, hand in (("left", "paxini"), ("right", "ability")):
-        joints = other._positions(policy.normaliser.undo(frames.decided))[side]
+        joints = other.positions(policy.normaliser.undo(frames.decided))[side]
         lower, upper = swapped.hand(side).command_range(side)
         np.testing.assert_allclose(
             joints["hand"], np.clip(codec.decode(hand, side, frames.latents[side]), lower, upper)

@@ -107,9 +107,10 @@ def test_evaluation_seeds_are_never_collected():
 def test_a_worker_keeps_only_its_last_worlds(monkeypatch):
     monkeypatch.setattr(command, "WORLDS", 1)
     first, second = (jobs(hand, episodes=1, mixed=0.0)[0] for hand in ("xhand", "inspire"))
-    world = command._world(first)
-    assert command._world(first) is world and command._world(second) is not world
-    assert list(command._ready) == [second.key.rpartition("/")[0]]
+    world = command.world_of(first)
+    assert command.world_of(first) is world
+    assert command.world_of(second) is not world
+    assert command.world_of(first) is not world
 
 
 def test_collecting_again_skips_what_is_there_and_what_failed(folder):

@@ -189,17 +189,17 @@ def _play_all(
     from xlvla_cli.workers import cores
 
     run = engines.engine(plan.engine)
-    waiting = [trial for trial in trials if not _finished(trial, outcome_file, out)]
-    finished = len(trials) - len(waiting)
+    waiting = [trial for trial in trials if not finished(trial, outcome_file, out)]
+    done = len(trials) - len(waiting)
     screen = Screen()
     if plan.ros:
         played = engines.through_ros(waiting, screen, own_domain())
     else:
         played = run(waiting, plan.workers or cores())
-    with _resumable(out), interruptible(), progress_bar(screen.console) as progress:
-        if finished:
-            progress.console.print(f"{finished} of {len(trials)} trials are in {out} already")
-        bar = progress.add_task("trials", total=len(trials), completed=finished)
+    with resumable(out), interruptible(), progress_bar(screen.console) as progress:
+        if done:
+            progress.console.print(f"{done} of {len(trials)} trials are in {out} already")
+        bar = progress.add_task("trials", total=len(trials), completed=done)
         for trial, result in played:
             if result.film is not None:
                 _save(result.film, _video(trial, out))
@@ -210,7 +210,8 @@ def _play_all(
 
 
 @contextmanager
-def _resumable(out: Path) -> Iterator[None]:
+def resumable(out: Path) -> Iterator[None]:
+    """Ctrl-C ends in a line that says how to go on."""
     try:
         yield
     except KeyboardInterrupt:
@@ -219,7 +220,7 @@ def _resumable(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _finished(trial: Trial, outcome_file: OutcomeFile, out: Path) -> bool:
+def finished(trial: Trial, outcome_file: OutcomeFile, out: Path) -> bool:
     """Whether a trial's outcome is there, and its film where one is wanted: played again, it ends
     alike.
     """

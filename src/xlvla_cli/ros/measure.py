@@ -73,11 +73,12 @@ class Measure:
                     self.observation_to_chunk_ms.append((sent_ns - seen_ns) / MS)
                     self._unanswered_ns.append(sent_ns)
         for _, sent_ns in self._commands.every_sent():
-            self._command(sent_ns)
+            self.add_command(sent_ns)
         for stamp in list(self._seen)[:-MOST_SEEN]:
             del self._seen[stamp]
 
-    def _command(self, sent_ns: int) -> None:
+    def add_command(self, sent_ns: int) -> None:
+        """Takes in a command that was sent at this time."""
         if self._last_command_ns is not None:
             self.periods_ms.append((sent_ns - self._last_command_ns) / MS)
         self._last_command_ns = sent_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,26 +82,25 @@ class Session:
         self._domain = domain
         self._record = record
         self._progress = progress
+        self._entered = ExitStack()
 
     def __enter__(self) -> Session:
-        # Before any node: where ROS does not start, it says why.
-        self.operator = Operator(domain=self._domain, record=self._record)
-        try:
+        with ExitStack() as stack:
+            # The operator leaves before the nodes end.
+            stack.callback(self.supervisor.stop)
+            # Before any node: where ROS does not start, it says why.
+            operator = Operator(domain=self._domain, record=self._record)
+            self.operator = stack.enter_context(operator)
             self.measure = Measure(self.operator.node, self.rig)
             self.supervisor.__enter__()
             self.supervisor.wait_ready(progress=self._progress)
             self._meet()
             self.silence = Silence(self.operator.node, self.supervisor.nodes)
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._entered = stack.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        try:
-            self.operator.__exit__(None, None, None)
-        finally:
-            self.supervisor.stop()
+        self._entered.close()
 
     def _meet(self) -> None:
         """Waits until every node is discovered here: a rig whose nodes do not discover each other

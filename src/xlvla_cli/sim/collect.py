@@ -211,7 +211,7 @@ def collect_one(job: Job) -> Episode | None:
     """Plays one episode; None where it fails."""
     from xlvla_sim.demonstration import demonstrate
 
-    world, expert = _world(job)
+    world, expert = world_of(job)
     try:
         demonstration = demonstrate(world, expert, job.seed)
     except XlvlaError:  # an arm cannot follow
@@ -219,7 +219,8 @@ def collect_one(job: Job) -> Episode | None:
     return _episode(job, world, expert, demonstration) if demonstration.good else None
 
 
-def _world(job: Job) -> tuple[World, Expert]:
+def world_of(job: Job) -> tuple[World, Expert]:
+    """The world and the expert of a job's task and hands; this process keeps the last `WORLDS`."""
     from xlvla.codec import Codec
     from xlvla_sim.expert import Expert
     from xlvla_sim.world import World

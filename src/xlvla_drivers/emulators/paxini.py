@@ -62,7 +62,7 @@ class Emulator:
         self._fastest = limits.velocity
         self.plant = Plant(np.zeros(SLOTS), limits.lower, limits.upper, self._fastest.copy())
         self.contact = np.zeros((len(MODULES), 3))
-        self._enabled = False
+        self.enabled = False
         self._mode = 0
         self._calls = 0
         self._errors: list[tuple[str, int, int]] = []
@@ -146,7 +146,7 @@ class Emulator:
             return False
         if not on:
             self.plant.halt()
-        self._enabled = on
+        self.enabled = on
         return True
 
     def _set_mode(self, mode: int) -> bool:
@@ -158,7 +158,7 @@ class Emulator:
         return 0 < rpm <= FASTEST_RPM
 
     def _go(self, angles: list[float], degrees: bool) -> bool:
-        if not (self._enabled and self._mode == POSITION_MODE and len(angles) == SLOTS):
+        if not (self.enabled and self._mode == POSITION_MODE and len(angles) == SLOTS):
             return False
         self.plant.command(np.radians(angles) if degrees else np.array(angles))
         return True
@@ -203,7 +203,7 @@ class Emulator:
         "mode": lambda self: self._mode,
         "set_speed": _set_speed,
         "enable": _enable,
-        "enabled": lambda self: self._enabled,
+        "enabled": lambda self: self.enabled,
         "go": _go,
         "position": _position,
         "forces": _forces,

@@ -38,6 +38,7 @@ class Emulator:
 
     Attributes:
         contact: raw forces [5, 3] on the fingertips, thumb to little finger.
+        command: the newest command of every joint, of `xhand_frames.COMMAND`.
     """
 
     known_faults = (*WIRE_FAULTS, "stall", "over_temperature")
@@ -51,7 +52,7 @@ class Emulator:
         self.plant = Plant(start, limits.lower, limits.upper, limits.velocity)
         self.contact = np.zeros((len(wire.FINGERS), 3))
         self._id = options.hand_id
-        self._command = np.zeros(wire.JOINTS, wire.COMMAND)
+        self.command = np.zeros(wire.JOINTS, wire.COMMAND)
         self._received = bytearray()
         self._port = SerialPort(address, self._answer, self._faults, baud=wire.BAUD)
 
@@ -110,10 +111,10 @@ class Emulator:
             or not np.isfinite(command["position"]).all()
         ):
             return
-        self._command = command[np.argsort(order)]
-        driven = self._command["mode"] != wire.PASSIVE
+        self.command = command[np.argsort(order)]
+        driven = self.command["mode"] != wire.PASSIVE
         self.plant.command(
-            np.where(driven, self._command["position"].astype(float), self.plant.position)
+            np.where(driven, self.command["position"].astype(float), self.plant.position)
         )
 
     def _state(self) -> np.ndarray:
@@ -123,8 +124,8 @@ class Emulator:
         joints["id"], joints["position"] = np.arange(wire.JOINTS), self.plant.position
         joints["sensor_id"][list(_TIP_JOINTS)] = _SENSOR_IDS
         error = self.plant.target - self.plant.position
-        limit = self._command["tor_max"].astype(float)
-        joints["torque"] = np.rint(np.clip(self._command["kp"] * 10.0 * error, -limit, limit))
+        limit = self.command["tor_max"].astype(float)
+        joints["torque"] = np.rint(np.clip(self.command["kp"] * 10.0 * error, -limit, limit))
         joints["temperature"] = WARM
         if hot:
             joints["temperature"][_HOT], joints["jointboard_err"][_HOT] = HOT, HOT_ERROR

@@ -6,7 +6,7 @@ import time
 
 from xlvla_drivers.motion.player import LONGEST_STEP_S
 
-PERIOD_S = 0.02
+AHEAD_S = 0.02
 """Ticks may be ahead of monotonic time by this much: a loop that was kept waiting catches up."""
 
 JUMP_S = 0.25
@@ -58,7 +58,7 @@ class Passage:
             direction = "back" if set_by_s < 0 else "forward"
             return self._period_s, f"the clock was set {direction} by {abs(set_by_s):.2f} s"
         # Never more than really passed, however many ticks a clock that was slewed counts.
-        if not self._simulated and due_s > steady_s + PERIOD_S:
+        if not self._simulated and due_s > steady_s + AHEAD_S:
             due_s = steady_s
         return min(due_s, LONGEST_STEP_S), ""
 

@@ -19,8 +19,8 @@ from xlvla.ros.neighbours import Neighbours
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
 from xlvla.types import PARTS, Part, Side
-from xlvla_drivers.lost_time import LostTime
 from xlvla_drivers.motion.authority import Authority
+from xlvla_drivers.motion.lost_time import LostTime
 from xlvla_drivers.motion.passage import Passage
 from xlvla_drivers.motion.rig_motion import RigMotion
 from xlvla_drivers.ros.side_stream import SideStream

@@ -116,7 +116,7 @@ class XlvlaPolicy:
         return Chunk(
             stamp_ns=observation.stamp_ns,
             rate_hz=self.rate_hz,
-            positions=self._positions(frames),
+            positions=self.positions(frames),
             latents=self.robot.latents(frames),
             decided=decided,
         )
@@ -218,7 +218,7 @@ class XlvlaPolicy:
             )
         return values
 
-    def _positions(self, frames: np.ndarray) -> dict[Side, Mapping[Part, np.ndarray]]:
+    def positions(self, frames: np.ndarray) -> dict[Side, Mapping[Part, np.ndarray]]:
         """Joint positions of raw frames [T, D], clipped to the joints' limits."""
         clipped: dict[Side, Mapping[Part, np.ndarray]] = {}
         for side, parts in self.robot.decode(frames).items():

@@ -8,6 +8,7 @@ replays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class Captured(Stepper):
         dtype: what the layers compute in.
         float8: the action expert's weights, read in every step, in one byte instead of two.
         compiled: kernels that torch.compile fuses; takes minutes to start, for a large network.
+        backend: of torch.compile.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Captured(Stepper):
         *,
         float8: bool = False,
         compiled: bool = False,
+        backend: str = "inductor",
     ):
         super().__init__(model.config, device)
         config = model.config
@@ -65,8 +68,11 @@ class Captured(Stepper):
             denoise = self._fill_output
             if compiled:
                 mode = "max-autotune-no-cudagraphs" if device.type == "cuda" else "default"
-                fill = torch.compile(fill, fullgraph=True, dynamic=False, mode=mode)
-                denoise = torch.compile(denoise, fullgraph=True, dynamic=False, mode=mode)
+                compiler = partial(
+                    torch.compile, fullgraph=True, dynamic=False, mode=mode, backend=backend
+                )
+                fill = compiler(fill)
+                denoise = compiler(denoise)
             self._observe = recorded(fill, device)
             self._step = recorded(denoise, device)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -47,45 +48,47 @@ class MotionTrial:
         self._supervisor = Supervisor(rig, [spec], domain=domain)
         self._domain = domain
         self._publishers: dict[str, Any] = {}
+        self._entered = ExitStack()
 
     def __enter__(self) -> MotionTrial:
-        self._supervisor.__enter__()
-        self.operator = Operator(domain=self._domain)
-        node = self.operator.node
-        side = next(iter(self.rig.sides))
-        self._side: Side = side
-        self.baseline = RclpyBaseline(node, self._domain).__enter__()
+        with ExitStack() as stack:
+            stack.enter_context(self._supervisor)
+            self.operator = stack.enter_context(Operator(domain=self._domain))
+            node = self.operator.node
+            self.baseline = stack.enter_context(RclpyBaseline(node, self._domain))
+            bare_thread = self._start_bare_thread()
+            stack.callback(bare_thread.wait)
+            stack.callback(bare_thread.terminate)
+            first = next(iter(self.rig.sides))
+            self._commands = Reader(node, topics.command(first, "arm").history(4000))
+            self._beats = Reader(node, BEAT.history(4000))
+            self._supervisor.wait_ready()
+            well = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
+            for side, part in self.rig.parts:
+                self._send(topics.device(side, part), well)
+            self._stand()
+            self.chunk()
+            self._until(lambda: self._beats.next() is not None, "the bare thread publishes nothing")
+            self._until(self._subscribed, "motion does not subscribe")
+            self._until(self._may_move, "motion has no status of its devices")
+            self._entered = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._entered.close()
+
+    def _start_bare_thread(self) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             supervision.PARENT: str(os.getpid()),
             "ROS_DOMAIN_ID": str(self._domain),
         }
-        self._bare = subprocess.Popen(
-            [sys.executable, "-m", "xlvla_cli.bench.ros.bare_thread", str(self.rig.motion.rate_hz)],
-            env=environment,
-        )
-        self._commands = Reader(node, topics.command(side, "arm").history(4000))
-        self._beats = Reader(node, BEAT.history(4000))
-        self._supervisor.wait_ready()
-        well = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
-        for side, part in self.rig.parts:
-            self._send(topics.device(side, part), well)
-        self._stand()
-        self.chunk()
-        self._until(lambda: self._beats.next() is not None, "the bare thread publishes nothing")
-        self._until(self._subscribed, "motion does not subscribe")
-        self._until(self._may_move, "motion has no status of its devices")
-        return self
+        rate_hz = str(self.rig.motion.rate_hz)
+        command = [sys.executable, "-m", "xlvla_cli.bench.ros.bare_thread", rate_hz]
+        return subprocess.Popen(command, env=environment)
 
     def _subscribed(self) -> bool:
         return all(entry.get_subscription_count() for entry in self._publishers.values())
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._bare.terminate()
-        self._bare.wait()
-        self.baseline.__exit__(None, None, None)
-        self.operator.__exit__(None, None, None)
-        self._supervisor.stop()
 
     def begin(self) -> None:
         """Resets and engages motion, with a robot that stands at home."""

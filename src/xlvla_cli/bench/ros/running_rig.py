@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -64,28 +65,24 @@ class RunningRig:
         )
         self._publishers: dict[str, Any] = {}
         self._motion: Supervisor | None = None
+        self._entered = ExitStack()
 
     def __enter__(self) -> RunningRig:
-        self.session.__enter__()
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(self.session)
             self.operator = self.session.operator
             self.node = self.operator.node
             self.clock = Clock()
             if self.rig.sim:
                 self.clock = SimClock(self.node, self.rig.sim.speed)
             self.watch = Watch(self.node, self.rig, max(self.clock.now_ns(), 0))
+            stack.callback(self._stop_motion)
             self.start_motion()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._entered = stack.pop_all()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        try:
-            if self._motion is not None:
-                self._motion.stop()
-        finally:
-            self.session.__exit__(None, None, None)
+        self._entered.close()
 
     def _on_output(self, name: str, line: str) -> None:
         self.lines.append(f"{name}: {line}")
@@ -93,8 +90,7 @@ class RunningRig:
 
     def start_motion(self) -> None:
         """Starts the motion node where it has ended, and waits for its first status."""
-        if self._motion is not None:
-            self._motion.stop()
+        self._stop_motion()
         self.watch.motion_reported = False
         self._motion = Supervisor(
             self.rig, [self._motion_spec], domain=self._domain, listener=self._on_output
@@ -102,6 +98,10 @@ class RunningRig:
         self._motion.wait_ready()
         self.until(lambda: self.watch.motion_reported, "motion publishes no status")
         self.pause(MEETS_S)
+
+    def _stop_motion(self) -> None:
+        if self._motion is not None:
+            self._motion.stop()
 
     @property
     def motion(self) -> Running:

@@ -8,6 +8,7 @@ import bisect
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +85,33 @@ class TeleopTrial:
         self._clutched = False
         self.disengaged = 0
         self._refusal = "no answer"
+        self._entered = ExitStack()
 
     def __enter__(self) -> TeleopTrial:
-        self._supervisor.__enter__()
-        self.operator = Operator(domain=self._domain)
+        with ExitStack() as stack:
+            stack.enter_context(self._supervisor)
+            self.operator = stack.enter_context(Operator(domain=self._domain))
+            baseline = RclpyBaseline(self.operator.node, self._domain)
+            self.baseline = stack.enter_context(baseline)
+            self._listen()
+            self._supervisor.wait_ready()
+            well = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
+            for side, part in self.rig.parts:
+                self._send(topics.device(side, part), well)
+            self._stand_in.start()
+            stack.callback(self._end_stand_in)
+            self._until(lambda: self._agrees(topics.ENGAGE), "motion does not engage")
+            self._until(lambda: self._agrees(topics.TELEOP_CLUTCH), "the clutch does not close")
+            self._entered = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._entered.close()
+
+    def _listen(self) -> None:
+        """Subscribes what is measured, and what the robot is commanded."""
         node = self.operator.node
         self._side = next(iter(self.rig.sides))
-        self.baseline = RclpyBaseline(node, self._domain).__enter__()
         self._commands = Reader(node, topics.command(self._side, "arm").history(4000))
         self._status = Reader(node, topics.TELEOP_STATUS, statuses.TELEOP)
         self._chunks = Reader(node, topics.chunk(self._side, "teleop").history(2000))
@@ -99,26 +120,10 @@ class TeleopTrial:
             form = forms.commanded(self.rig.joint_names(*key), time.time_ns)
             self._command_readers[key] = Reader(node, topics.command(*key), form)
         self._poses = {(side, part): self._home(side, part) for side, part in self.rig.parts}
-        try:
-            self._supervisor.wait_ready()
-            well = DiagnosticStatus(level=DiagnosticStatus.OK, message="well")
-            for side, part in self.rig.parts:
-                self._send(topics.device(side, part), well)
-            self._stand_in.start()
-            self._until(lambda: self._agrees(topics.ENGAGE), "motion does not engage")
-            self._until(lambda: self._agrees(topics.TELEOP_CLUTCH), "the clutch does not close")
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def _end_stand_in(self) -> None:
         self._ended.set()
-        if self._stand_in.is_alive():
-            self._stand_in.join()
-        self.baseline.__exit__(None, None, None)
-        self.operator.__exit__(None, None, None)
-        self._supervisor.stop()
+        self._stand_in.join()
 
     def measure(self, seconds: float) -> SampleTimes:
         """Lets the operator drive for some time."""

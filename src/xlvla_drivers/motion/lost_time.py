@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-LATE_S = 0.02
-"""Deadlines and monotonic time may disagree by so much."""
+from xlvla_drivers.motion.passage import AHEAD_S
 
 
 class LostTime:
@@ -17,7 +16,7 @@ class LostTime:
     Args:
         rate_hz: of the loop.
         simulated: the loop counts a simulation's time.
-        longest_s: what may be lost and goes unsaid.
+        longest_s: what may be lost without being reported.
     """
 
     def __init__(self, rate_hz: float, simulated: bool, longest_s: float):
@@ -28,13 +27,16 @@ class LostTime:
         self._steady_s = time.monotonic()
 
     def tick(self, missed: int, passed_s: float) -> float:
-        """What was lost [s] where that is too much, else 0; at a tick after so many missed
-        deadlines that moves things for `passed_s`.
+        """What was lost [s] where that is too much, else 0.
+
+        Args:
+            missed: ticks that were missed before this one.
+            passed_s: the time for which this one moves things.
         """
         steady_s = time.monotonic()
         asked_s = (1 + missed) * self._period_s
         if not self._simulated:
-            asked_s = min(asked_s, steady_s - self._steady_s + LATE_S)
+            asked_s = min(asked_s, steady_s - self._steady_s + AHEAD_S)
         self._steady_s = steady_s
         lost_s = max(self._lost_s - passed_s, 0.0) + max(asked_s - passed_s, 0.0)
         too_much = lost_s > self._longest_s
