@@ -36,7 +36,10 @@ def show(rig: RigArgument = "bimanual", *, choices: Mapping[str, Any]) -> None:
     resolved = with_choices(load(rig), RigChoices(**choices))
     console = screen.console()
     console.print(screen.styled((resolved.name, "bold"), f"  {resolved.description}"), "", sep="\n")
-    for table in (_sides(resolved), _settings(resolved), _nodes(resolved), *_graph(resolved)):
+    console.print(_sides(resolved))
+    console.print(_settings(resolved))
+    console.print(_nodes(resolved))
+    for table in _graph(resolved):
         console.print(table)
 
 
@@ -58,7 +61,8 @@ def _sides(rig: Rig) -> RenderableType:
 
 
 def _without(prefix: str, names: tuple[str, ...]) -> str:
-    return f"{prefix}*: " + ", ".join(name.removeprefix(prefix) for name in names)
+    short = [name.removeprefix(prefix) for name in names]
+    return f"{prefix}*: {', '.join(short)}"
 
 
 def _settings(rig: Rig) -> RenderableType:
@@ -91,8 +95,8 @@ def _nodes(rig: Rig) -> RenderableType:
         "Nodes (all required; more parameters: autostart=true)", "node", "module", "parameters"
     )
     for spec in nodes(rig):
-        parameters = ", ".join(f"{key}='{value}'" for key, value in spec.params(rig.name).items())
-        specs.add_row(f"/{spec.label.lstrip('/')}", spec.module, parameters)
+        parameters = [f"{key}='{value}'" for key, value in spec.params(rig.name).items()]
+        specs.add_row(f"/{spec.label.lstrip('/')}", spec.module, ", ".join(parameters))
     return specs
 
 
