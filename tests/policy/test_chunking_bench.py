@@ -32,7 +32,7 @@ def seam(shift: float):
     sent = [(0.8 * k + 0.2, chunk(0.8 * k, shift * k)) for k in range(3)]
     times = np.arange(3 * RIG.motion.rate_hz) / RIG.motion.rate_hz
     commanded = np.tile(0.1 + 0.05 * np.sin(times)[:, None], sum(JOINTS))
-    found = bench_chunking.seam(RIG, "left", sent, list(commanded))
+    found = bench_chunking.side_seam(RIG, "left", sent, list(commanded))
     assert found is not None
     return found
 
@@ -49,7 +49,7 @@ def test_chunks_aside_of_each_other_show_their_gap_and_the_jerk_of_it():
 
 
 def test_one_chunk_has_no_seam():
-    assert bench_chunking.seam(RIG, "left", [(0.2, chunk(0.0, 0.0))], []) is None
+    assert bench_chunking.side_seam(RIG, "left", [(0.2, chunk(0.0, 0.0))], []) is None
 
 
 def test_a_way_that_nobody_knows_and_a_rig_that_does_not_decide_are_refused():

@@ -153,17 +153,17 @@ def _row(runner: EpisodeRunner, timed: _Timed, delay_s: float, trials: int) -> R
     for seed in range(FIRST_EVALUATION_SEED, FIRST_EVALUATION_SEED + trials):
         successes += runner.trial(seed).success
         for side in rig.sides:
-            found = seam(rig, side, runner.sent, runner.commanded[side])
-            if found is not None:
-                seams.append(found)
+            seam = side_seam(rig, side, runner.sent, runner.commanded[side])
+            if seam is not None:
+                seams.append(seam)
     return Row(
         chunking=rig.policy.chunking,
         delay_s=delay_s,
         trials=trials,
         successes=successes,
-        gap_rad=_mean([found.gap_rad for found in seams]),
-        naive=_mean([found.naive for found in seams]),
-        jerk=_mean([found.jerk for found in seams]),
+        gap_rad=_mean([seam.gap_rad for seam in seams]),
+        naive=_mean([seam.naive for seam in seams]),
+        jerk=_mean([seam.jerk for seam in seams]),
         chunk_ms=timed.median_ms(),
     )
 
@@ -200,7 +200,7 @@ class _Timed:
         return 1e3 * statistics.median(took)
 
 
-def seam(
+def side_seam(
     rig: Rig, side: Side, sent: Sequence[tuple[float, Chunk]], commanded: Sequence[np.ndarray]
 ) -> Seam | None:
     """How the chunks of one side join; None where there were not two, or motion refused one.

@@ -90,16 +90,16 @@ def played(count: int, hands: str) -> Iterator[Episode]:
     """Successful episodes of the scripted expert."""
     from xlvla_cli.sim.collect import collect_one, jobs
 
-    found = 0
+    solved = 0
     for job in jobs("bimanual", ["push_cans"], [hands], 10 * count, 0.0, 0, Holdout()):
         episode = collect_one(job)
         if episode is not None:
             yield episode
-            found += 1
-        if found == count:
+            solved += 1
+        if solved == count:
             return
     raise XlvlaError(
-        f"the expert solved {found} of {10 * count} episodes with {hands}: choose other --hands"
+        f"the expert solved {solved} of {10 * count} episodes with {hands}: choose other --hands"
     )
 
 
