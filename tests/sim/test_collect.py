@@ -2,15 +2,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from xlvla.errors import XlvlaError
 from xlvla.holdout import parse
 from xlvla_cli.sim import collect as command
-from xlvla_cli.sim import sim
 from xlvla_data import store
 
 NOTHING = parse("")
+
+app = typer.Typer()
+app.callback()(lambda: None)
+command.register(app)
 
 
 def jobs(*hands, tasks=("push_cans",), episodes=5, mixed=0.3, seed=3, holdout=NOTHING):
@@ -116,8 +120,6 @@ def test_a_worker_keeps_only_its_last_worlds(monkeypatch):
 def test_collecting_again_skips_what_is_there_and_what_failed(folder):
     command.CollectionState(folder).enter("push_cans-xhand-xhand/4", None)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    if not any(known.name == "collect" for known in sim.registered_commands):
-        command.register(sim)
     arguments = [
         "--out",
         str(folder),
@@ -134,7 +136,7 @@ def test_collecting_again_skips_what_is_there_and_what_failed(folder):
         "--workers",
         "1",
     ]
-    result = CliRunner().invoke(sim, ["collect", *arguments])
+    result = CliRunner().invoke(app, ["collect", *arguments])
     assert result.exit_code == 0, result.output
     assert "1 of 2 episodes" in result.output and "1 failed and were dropped" in result.output
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
