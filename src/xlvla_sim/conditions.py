@@ -19,23 +19,26 @@ def off_table(state: State, things: Iterable[str]) -> str | None:
     """Which thing fell off the table; None where all are on it, or over it."""
     for thing in things:
         x, y, z = state.position(thing)
-        if z < -0.05 or not (TABLE_X[0] < x < TABLE_X[1] and TABLE_Y[0] < y < TABLE_Y[1]):
+        above = TABLE_X[0] < x < TABLE_X[1] and TABLE_Y[0] < y < TABLE_Y[1]
+        if z < -0.05 or not above:
             return f"the {_spoken(thing)} fell off the table"
     return None
 
 
 def fell_over(state: State, things: Iterable[str]) -> str | None:
     """Which thing that should stand fell over; None where all stand."""
-    fallen = next((thing for thing in things if state.upright(thing) < UPRIGHT), None)
-    return None if fallen is None else f"the {_spoken(fallen)} fell over"
+    for thing in things:
+        if state.upright(thing) < UPRIGHT:
+            return f"the {_spoken(thing)} fell over"
+    return None
 
 
 def toppled(state: State, things: Iterable[str]) -> str | None:
     """Which thing lies on its side that no robot holds; one that is carried may lean."""
-    return fell_over(
-        state,
-        [thing for thing in things if not touched(state, thing) and state.upright(thing) < LYING],
-    )
+    for thing in things:
+        if state.upright(thing) < LYING and not touched(state, thing):
+            return f"the {_spoken(thing)} fell over"
+    return None
 
 
 def stands(state: State, thing: str) -> bool:
@@ -61,10 +64,13 @@ def lifted(state: State, thing: str, rest: float, height: float = 0.04) -> bool:
 
 def level_distance(state: State, a: str, b: str) -> float:
     """Distance [m] between the frames of two things, seen from above."""
-    return float(np.hypot(*(state.position(a) - state.position(b))[:2]))
+    x, y, _ = state.position(a) - state.position(b)
+    return float(np.hypot(x, y))
 
 
 def _spoken(thing: str) -> str:
     """`can_left` as one says it."""
     what, _, side = thing.partition("_")
-    return f"{side} {what}" if side in SIDES else thing.replace("_", " ")
+    if side in SIDES:
+        return f"{side} {what}"
+    return thing.replace("_", " ")

@@ -39,42 +39,39 @@ def demonstrate(
     """
     rng = np.random.default_rng([seed, 1])
     world.reset(seed, expert.start(rng))
-    images: dict[str, list[np.ndarray]] = (
-        {camera: [] for camera in world.rig.cameras} if world.renders else {}
-    )
-    measured: dict[Side, dict[Part, list[np.ndarray]]] = {
-        side: {part: [] for part in PARTS} for side in world.rig.sides
-    }
+    images: dict[str, list[np.ndarray]] = {}
+    if world.renders:
+        images = {camera: [] for camera in world.rig.cameras}
+    measured: dict[tuple[Side, Part], list[np.ndarray]] = {key: [] for key in world.rig.parts}
     played: list[Script] = []
     for script in expert.scripts(world, rng):
         played.append(script)
         for frame in range(script.frames):
             for camera, frames in images.items():
                 frames.append(world.image(camera))
-            for side, parts in measured.items():
-                for part, rows in parts.items():
-                    rows.append(world.joint_state(side, part)[0].copy())
+            for (side, part), rows in measured.items():
+                position, _, _ = world.joint_state(side, part)
+                rows.append(position.copy())
             if watch:
                 watch(world)
             play_frame(world, script, frame)
         if world.status().done and not world.status().success:
             break
     status = world.status()
+    # A success may have come undone after it was counted.
     good = status.success and bool(world.task.stages[-1].reached(world.state))
-    stacked: dict[Side, dict[Part, np.ndarray]] = {
-        side: {part: np.array(rows) for part, rows in parts.items()}
-        for side, parts in measured.items()
-    }
+    stacked: dict[Side, dict[Part, np.ndarray]] = {}
+    for (side, part), rows in measured.items():
+        stacked.setdefault(side, {})[part] = np.array(rows)
     return Demonstration(_joined(played), status, good, images, stacked)
 
 
 def _joined(scripts: list[Script]) -> Script:
     """Scripts that were played one after the other, as one."""
-    actions: dict[Side, dict[Part, np.ndarray]] = {
-        side: {
-            part: np.concatenate([script.actions[side][part] for script in scripts])
-            for part in PARTS
-        }
-        for side in scripts[0].actions
-    }
+    actions: dict[Side, dict[Part, np.ndarray]] = {}
+    for side in scripts[0].actions:
+        actions[side] = {}
+        for part in PARTS:
+            rows = [script.actions[side][part] for script in scripts]
+            actions[side][part] = np.concatenate(rows)
     return Script(actions, scripts[0].before)

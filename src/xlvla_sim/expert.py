@@ -13,7 +13,7 @@ from xlvla.codec import Codec
 from xlvla.errors import XlvlaError
 from xlvla.kinematics import Kinematics
 from xlvla.rig import Rig
-from xlvla.types import CHUNK_HZ, PARTS, Part, Side, scoped
+from xlvla.types import CHUNK_HZ, Part, Side, scoped
 from xlvla_sim import wrist
 from xlvla_sim.grasp import Grasps
 from xlvla_sim.task import Segment, WayPoint
@@ -28,6 +28,9 @@ DETOURS = 0.5
 
 SPEED_SHARE = 0.9
 """Share of an arm's speed limits that is used."""
+
+ATTEMPTS = 6
+"""How often a segment is slowed down before it counts as one that no arm can follow."""
 
 HAND_SHARE = 0.8
 """Share of a way-point's time in which the hand takes its shape."""
@@ -84,9 +87,9 @@ class Expert:
         for side in self.rig.sides:
             home = self._home(side)
             near = self._wrist(side, home) + rng.uniform(-1, 1, 6) * START_SPREAD
-            positions |= dict(
-                zip(self.rig.joint_names(side, "arm"), self._solve(side, near, home), strict=True)
-            )
+            angles = self._solve(side, near, home)
+            names = self.rig.joint_names(side, "arm")
+            positions.update(zip(names, angles, strict=True))
         return positions
 
     def scripts(self, world: World, rng: np.random.Generator) -> Iterator[Script]:
@@ -97,14 +100,16 @@ class Expert:
             XlvlaError: an arm cannot follow, or the plan needs a side that the rig does not have.
         """
         stands: Stands = {side: self._stand(world, side) for side in world.rig.sides}
-        detours: dict[Side, np.ndarray] | None = None
+        begins = True
         for segment in world.task.plan(world.state, rng):
             self._refuse_missing(segment)
-            # about half of the plans begin with a small detour
-            detours = {
-                side: _detour(rng) if segment.get(side) and detours is None else np.zeros(3)
-                for side in stands
-            }
+            detours: dict[Side, np.ndarray] = {side: np.zeros(3) for side in stands}
+            if begins:
+                # About half of the plans begin with a small detour: no two ways are the same.
+                for side in stands:
+                    if segment.get(side):
+                        detours[side] = _detour(rng)
+            begins = False
             script, stands = self._in_time(segment, stands, detours)
             yield script
 
@@ -127,11 +132,12 @@ class Expert:
     ) -> tuple[Script, Stands]:
         """Commands of a segment, which is played slower where an arm could not keep up."""
         haste = 1.0
-        for _ in range(6):
+        for _ in range(ATTEMPTS):
             script, ends = self._script(segment, stands, detours)
             haste = max(self._haste(side, script) for side in stands)
             if haste <= 1:
                 return script, ends
+            # A little more than asked for, or the next attempt may just miss it.
             segment = slowed(segment, 1.05 * haste)
         raise XlvlaError(
             f"an arm cannot follow: it would have to move {haste:.1f} times as fast as it can, "
@@ -141,40 +147,41 @@ class Expert:
     def _script(
         self, segment: Segment, stands: Stands, detours: Mapping[Side, np.ndarray]
     ) -> tuple[Script, Stands]:
-        places = {
-            side: self._places(side, stand, segment.get(side, ()), detours[side])
-            for side, stand in stands.items()
-        }
+        places: dict[Side, np.ndarray] = {}
+        for side, stand in stands.items():
+            places[side] = self._places(side, stand, segment.get(side, ()), detours[side])
         frames = max(len(rows) for rows in places.values())
         actions: dict[Side, Mapping[Part, np.ndarray]] = {}
+        before: dict[Side, Mapping[Part, np.ndarray]] = {}
         ends: dict[Side, Stand] = {}
         for side, stand in stands.items():
+            # A side that arrives first waits for the other.
             rows = _longer(places[side], frames)
             latents = _longer(self._latents(side, stand, segment.get(side, ())), frames)
             arm = self._arm(side, stand, rows)
             hand = self._hand(side, stand, latents)
             actions[side] = {"arm": arm[1:], "hand": hand[1:]}
+            before[side] = {"arm": stand.arm, "hand": stand.hand}
             ends[side] = Stand(rows[-1], latents[-1], arm[-1], hand[-1])
-        return Script(
-            actions,
-            {side: {"arm": stand.arm, "hand": stand.hand} for side, stand in stands.items()},
-        ), ends
+        return Script(actions, before), ends
 
     def _haste(self, side: Side, script: Script) -> float:
         """By how much an arm would have to be quicker than it is."""
         rows = np.concatenate([[script.before[side]["arm"]], script.actions[side]["arm"]])
         speed = np.diff(rows, axis=0) * CHUNK_HZ
-        acceleration = np.diff(speed, axis=0, prepend=np.zeros((1, rows.shape[1]))) * CHUNK_HZ
-        fast = np.abs(speed / self._arms[side].velocity).max() / SPEED_SHARE
-        return max(
-            float(fast),
-            float(np.sqrt(np.abs(acceleration).max() / self.rig.arm(side).acceleration)),
-        )
+        at_rest = np.zeros((1, rows.shape[1]))
+        acceleration = np.diff(speed, axis=0, prepend=at_rest) * CHUNK_HZ
+        by_speed = np.abs(speed / self._arms[side].velocity).max() / SPEED_SHARE
+        # With twice the time an acceleration is a quarter of what it was.
+        excess = np.abs(acceleration).max() / self.rig.arm(side).acceleration
+        return max(float(by_speed), float(np.sqrt(excess)))
 
     def _stand(self, world: World, side: Side) -> Stand:
-        arm, hand = (world.joint_state(side, part)[0].copy() for part in PARTS)
+        arm = world.joint_state(side, "arm")[0].copy()
+        hand = world.joint_state(side, "hand")[0].copy()
         place = np.concatenate([self._wrist(side, arm), np.zeros(3)])
-        return Stand(place, self.codec.encode(self.rig.hand(side).name, side, hand), arm, hand)
+        latent = self.codec.encode(self.rig.hand(side).name, side, hand)
+        return Stand(place, latent, arm, hand)
 
     def _places(
         self, side: Side, stand: Stand, points: Sequence[WayPoint], detour: np.ndarray
@@ -182,20 +189,26 @@ class Expert:
         """Wrists of the grip and grips in the hand [T, 9] along way-points, with a detour [3] m on
         the way to the first.
         """
-        goals = [
-            np.concatenate([point.wrist, self._grasps[side].offset(point.grip)]) for point in points
-        ]
-        rows = wrist.path(_same_flange(stand.place, goals, side), goals, points, CHUNK_HZ)
+        goals: list[np.ndarray] = []
+        for point in points:
+            offset = self._grasps[side].offset(point.grip)
+            goals.append(np.concatenate([point.wrist, offset]))
+        start = _same_flange(stand.place, goals, side)
+        rows = wrist.path(start, goals, points, CHUNK_HZ)
         if points:
             s = np.arange(len(rows)) / CHUNK_HZ / points[0].duration_s
-            rows[:, :3] += np.where(s < 1, (4 * s * (1 - s)) ** 2, 0)[:, None] * detour
+            # 1 in the middle of the way; 0 with velocity 0 at both of its ends.
+            bump = np.where(s < 1, (4 * s * (1 - s)) ** 2, 0)
+            rows[:, :3] += bump[:, None] * detour
         return rows
 
     def _latents(self, side: Side, stand: Stand, points: Sequence[WayPoint]) -> np.ndarray:
-        goals = [
-            None if point.hand is None else self._grasps[side].latent(point.hand)
-            for point in points
-        ]
+        goals: list[np.ndarray | None] = []
+        for point in points:
+            if point.hand is None:
+                goals.append(None)
+            else:
+                goals.append(self._grasps[side].latent(point.hand))
         return wrist.path(stand.latent, goals, points, CHUNK_HZ, share=HAND_SHARE)
 
     def _arm(self, side: Side, stand: Stand, places: np.ndarray) -> np.ndarray:
@@ -212,7 +225,8 @@ class Expert:
         step = self.rig.hand(side).limits(side).velocity / CHUNK_HZ
         rows = [stand.hand]
         for wanted in self._grasps[side].pose(latents)[1:]:
-            rows.append(rows[-1] + np.clip(wanted - rows[-1], -step, step))
+            change = np.clip(wanted - rows[-1], -step, step)
+            rows.append(rows[-1] + change)
         return np.array(rows)
 
     def _solve(self, side: Side, target: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -228,7 +242,9 @@ class Expert:
         return result.q
 
     def _wrist(self, side: Side, q: np.ndarray) -> np.ndarray:
-        return wrist.wrist(self._arms[side].fk(q, [self._link(side)])[self._link(side)], side)
+        link = self._link(side)
+        T_world_flange = self._arms[side].fk(q, [link])[link]
+        return wrist.wrist(T_world_flange, side)
 
     def _home(self, side: Side) -> np.ndarray:
         return np.array(list(self.rig.home(side).values()))
@@ -248,36 +264,41 @@ def play_frame(world: World, script: Script, frame: int) -> None:
     for tick in range(1, RAMP_STEPS + 1):
         for side, parts in script.actions.items():
             for part, rows in parts.items():
-                old = rows[frame - 1] if frame else script.before[side][part]
-                new = rows[frame]
-                names = world.rig.joint_names(side, part)
-                world.command(
-                    side, part, dict(zip(names, old + (new - old) * tick / RAMP_STEPS, strict=True))
-                )
+                before = rows[frame - 1] if frame else script.before[side][part]
+                _command(world, side, part, before + (rows[frame] - before) * tick / RAMP_STEPS)
         world.step(1 / CHUNK_HZ / RAMP_STEPS)
+
+
+def _command(world: World, side: Side, part: Part, positions: np.ndarray) -> None:
+    names = world.rig.joint_names(side, part)
+    world.command(side, part, dict(zip(names, positions, strict=True)))
 
 
 def slowed(segment: Segment, factor: float) -> Segment:
     """The same way-points, each taking `factor` as long."""
-    return {
-        side: [
-            replace(point, duration_s=factor * point.duration_s, overlap_s=factor * point.overlap_s)
-            for point in points
-        ]
-        for side, points in segment.items()
-    }
+    slower: dict[Side, list[WayPoint]] = {}
+    for side, points in segment.items():
+        slower[side] = []
+        for point in points:
+            duration_s = factor * point.duration_s
+            overlap_s = factor * point.overlap_s
+            slower[side].append(replace(point, duration_s=duration_s, overlap_s=overlap_s))
+    return slower
 
 
 def _detour(rng: np.random.Generator) -> np.ndarray:
     """A way aside [3] m, or none."""
     taken = rng.random() < DETOURS
-    return rng.uniform(-DETOUR_M, DETOUR_M, 3) * taken
+    # Drawn in any case, so that what is drawn later does not depend on it.
+    aside = rng.uniform(-DETOUR_M, DETOUR_M, 3)
+    return aside * taken
 
 
 def _flange(place: np.ndarray, side: Side) -> np.ndarray:
     """Wrist [6] of the flange where the grip [9] is."""
-    turned = wrist.pose(place[:6], side)[:3, :3]
-    return np.concatenate([place[:3] - turned @ place[6:], place[3:6]])
+    R_world_flange = wrist.pose(place[:6], side)[:3, :3]
+    flange = place[:3] - R_world_flange @ place[6:]
+    return np.concatenate([flange, place[3:6]])
 
 
 def _same_flange(place: np.ndarray, goals: Sequence[np.ndarray], side: Side) -> np.ndarray:
@@ -285,8 +306,9 @@ def _same_flange(place: np.ndarray, goals: Sequence[np.ndarray], side: Side) -> 
     swing about another.
     """
     offset = goals[0][6:] if goals else place[6:]
-    turned = wrist.pose(place[:6], side)[:3, :3]
-    return np.concatenate([place[:3] + turned @ (offset - place[6:]), place[3:6], offset])
+    R_world_flange = wrist.pose(place[:6], side)[:3, :3]
+    grip = place[:3] + R_world_flange @ (offset - place[6:])
+    return np.concatenate([grip, place[3:6], offset])
 
 
 def _smooth(rows: np.ndarray) -> np.ndarray:
@@ -294,10 +316,12 @@ def _smooth(rows: np.ndarray) -> np.ndarray:
     kinematics is rough.
     """
     for _ in range(2):
-        rows = np.concatenate([rows[:1], (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4, rows[-1:]])
+        between = (rows[:-2] + 2 * rows[1:-1] + rows[2:]) / 4
+        rows = np.concatenate([rows[:1], between, rows[-1:]])
     return rows
 
 
 def _longer(rows: np.ndarray, frames: int) -> np.ndarray:
     """Rows that wait at their end."""
-    return np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), axis=0)])
+    waiting = np.repeat(rows[-1:], frames - len(rows), axis=0)
+    return np.concatenate([rows, waiting])

@@ -47,8 +47,11 @@ def add_banana(spec: mujoco.MjSpec, name: str, *, mass: float = 0.12) -> None:
     bend = np.radians([-60, -30, 0, 30, 60])
     reach = 0.085
     radius = 0.0175
-    knots = np.stack([reach * (1 - np.cos(bend)), reach * np.sin(bend), np.zeros(5)], axis=1)
+    x = reach * (1 - np.cos(bend))
+    y = reach * np.sin(bend)
+    knots = np.stack([x, y, np.zeros(5)], axis=1)
     for index, (a, b) in enumerate(itertools.pairwise(knots)):
+        # Thinner towards its ends.
         thick = radius if index in (1, 2) else 0.87 * radius
         firm = solid(mass / 4, CAPSULE, FRUIT_FRICTION, condim=6)
         body.add_geom(
@@ -58,11 +61,11 @@ def add_banana(spec: mujoco.MjSpec, name: str, *, mass: float = 0.12) -> None:
             material=f"{name}/skin",
             **firm,
         )
-    for end, tip in ((knots[0], 1.28), (knots[-1], 1.16)):
-        far = np.array([end[0] + (tip - 1) * 0.05, end[1] * tip, 0])
+    for end, longer in ((knots[0], 1.28), (knots[-1], 1.16)):
+        tip = np.array([end[0] + (longer - 1) * 0.05, end[1] * longer, 0])
         body.add_geom(
             type=CAPSULE,
-            fromto=[*end, *far],
+            fromto=[*end, *tip],
             size=(0.30 * radius, 0, 0),
             material=f"{name}/stem",
             **UNTOUCHED,

@@ -69,9 +69,8 @@ class Grasps:
         self._shapes = {
             name: codec.encode(REFERENCE, "right", pose) for name, pose in SHAPES.items()
         }
-        poses = OPEN + np.linspace(0, 1, 41)[:, None] * (CLOSED - OPEN)
         self._widths = _widths()
-        self._latents = codec.encode(REFERENCE, "right", poses)[: len(self._widths)]
+        self._latents = codec.encode(REFERENCE, "right", _closing())[: len(self._widths)]
 
     def latent(self, shape: str | float) -> np.ndarray:
         """Latent [L] of a shape by name, or of a pinch width [m]; what is narrower than the
@@ -79,29 +78,37 @@ class Grasps:
         """
         if isinstance(shape, str):
             return self._shapes[shape]
-        columns = [np.interp(shape, self._widths[::-1], column) for column in self._latents[::-1].T]
-        return np.array(columns, dtype=np.float32)
+        # np.interp wants rising abscissae.
+        widths = self._widths[::-1]
+        latents = self._latents[::-1]
+        latent = np.zeros(latents.shape[1], dtype=np.float32)
+        for number, column in enumerate(latents.T):
+            latent[number] = np.interp(shape, widths, column)
+        return latent
 
     def offset(self, grip: Grip | None) -> np.ndarray:
         """Where a grip is in the flange's frame [3] m; the flange itself for None."""
         if grip is None:
             return np.zeros(3)
-        middle = self._pinch(grip.width)[1]
-        return middle if grip.depth is None else np.array([grip.depth, *middle[1:]])
+        _, middle = self._pinch(grip.width)
+        if grip.depth is None:
+            return middle
+        return np.array([grip.depth, *middle[1:]])
 
     def opening(self, width: float) -> float:
         """How far apart this hand's tips are [m] when it is told a pinch width."""
-        return self._pinch(width)[0]
+        opening, _ = self._pinch(width)
+        return opening
 
     def _pinch(self, width: float) -> tuple[float, np.ndarray]:
-        return _pinch(self._hand, self._side, self._kinematics, self.pose(self.latent(width)))
+        q = self.pose(self.latent(width))
+        return _pinch(self._hand, self._side, self._kinematics, q)
 
     def pose(self, latents: np.ndarray) -> np.ndarray:
         """Joint positions [..., J] rad this hand may be sent."""
-        return np.clip(
-            self._codec.decode(self._hand.name, self._side, latents),
-            *self._hand.command_range(self._side),
-        )
+        decoded = self._codec.decode(self._hand.name, self._side, latents)
+        lower, upper = self._hand.command_range(self._side)
+        return np.clip(decoded, lower, upper)
 
 
 def _pinch(
@@ -113,8 +120,17 @@ def _pinch(
     links = hand.tip_links(side)
     poses = kinematics.fk(q, list(links.values()))
     thumb = poses[links["thumb"]][:3, 3]
-    fingers = np.mean([poses[links[finger]][:3, 3] for finger in OPPOSING], axis=0)
-    return float(np.linalg.norm(thumb - fingers)), (thumb + fingers) / 2
+    tips = [poses[links[finger]][:3, 3] for finger in OPPOSING]
+    fingers = np.mean(tips, axis=0)
+    width = float(np.linalg.norm(thumb - fingers))
+    middle = (thumb + fingers) / 2
+    return width, middle
+
+
+def _closing() -> np.ndarray:
+    """Poses [41, J] rad of the reference hand on its way from open to closed."""
+    share = np.linspace(0, 1, 41)[:, None]
+    return OPEN + share * (CLOSED - OPEN)
 
 
 @cache
@@ -122,6 +138,10 @@ def _widths() -> np.ndarray:
     """Pinch widths [S] m of the reference hand while it closes, falling, as far as they do."""
     hand = catalog.hand(REFERENCE)
     kinematics = Kinematics(hand.urdf_model("right"), hand.joint_names("right"))
-    poses = OPEN + np.linspace(0, 1, 41)[:, None] * (CLOSED - OPEN)
-    widths = np.array([_pinch(hand, "right", kinematics, pose)[0] for pose in poses])
-    return widths[: int(np.argmin(widths)) + 1]
+    widths: list[float] = []
+    for pose in _closing():
+        width, _ = _pinch(hand, "right", kinematics, pose)
+        widths.append(width)
+    # Beyond the narrowest the fingers pass the thumb, and a width would mean two poses.
+    narrowest = int(np.argmin(widths))
+    return np.array(widths[: narrowest + 1])

@@ -20,6 +20,7 @@ from gymnasium.envs.registration import register, registry
 
 from xlvla import catalog, rig_file
 from xlvla.errors import XlvlaError
+from xlvla.rig import Rig
 from xlvla.types import CHUNK_HZ, PARTS, Part, Side
 
 NAMESPACE = "xlvla"
@@ -62,31 +63,30 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
         base = rig_file.load(rig)
         if base.sim is None:
             raise XlvlaError(f"rig '{rig}' has no `sim` section, so there is nothing to simulate")
-        chosen = dict(
-            zip(
-                base.sides,
-                hands.split("+") if "+" in hands else [hands] * len(base.sides),
-                strict=False,
-            )
-        )
-        self.rig = rig_file.with_choices(
-            replace(base, sim=replace(base.sim, task=task)), hands=chosen
-        )
+        simulated = replace(base, sim=replace(base.sim, task=task))
+        self.rig = rig_file.with_choices(simulated, hands=_by_side(hands, base))
         self.render_mode = render_mode
         self._images = images
         self._ramp = np.arange(1, RAMP_STEPS + 1) / RAMP_STEPS
         self.world = World(self.rig, render=images or render_mode is not None)
-        self.parts: tuple[tuple[Side, Part], ...] = tuple(
-            (side, part) for side in sorted(self.rig.sides) for part in PARTS
-        )
-        self.joints = tuple(name for key in self.parts for name in self.rig.joint_names(*key))
-        self.action_space, self.observation_space = self._action_space(), self._observation_space()
+        parts: list[tuple[Side, Part]] = []
+        joints: list[str] = []
+        for side in sorted(self.rig.sides):
+            for part in PARTS:
+                parts.append((side, part))
+                joints += self.rig.joint_names(side, part)
+        self.parts = tuple(parts)
+        self.joints = tuple(joints)
+        self.action_space = self._action_space()
+        self.observation_space = self._observation_space()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         super().reset(seed=seed)
-        self._seed = int(self.np_random.integers(LARGEST_SEED)) if seed is None else seed
+        if seed is None:
+            seed = int(self.np_random.integers(LARGEST_SEED))
+        self._seed = seed
         self.world.reset(self._seed)
         self._target = self._measured()
         self._stage = 0.0
@@ -107,91 +107,111 @@ class TaskEnv(Env[dict[str, Any], np.ndarray]):
             self.world.step(1 / CHUNK_HZ / len(self._ramp))
         self._target = wanted
         status = self.world.status()
-        before = self._stage
+        reward = status.stage - self._stage
         self._stage = status.stage
-        terminated = status.done and (
-            status.success or self.world.time_s < self.world.task.time_limit_s
-        )
-        return (
-            self._observation(),
-            self._stage - before,
-            terminated,
-            status.done and not terminated,
-            self._info(),
-        )
+        in_time = self.world.time_s < self.world.task.time_limit_s
+        terminated = status.done and (status.success or in_time)
+        truncated = status.done and not terminated
+        return self._observation(), reward, terminated, truncated, self._info()
 
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The scene from the side, RGB uint8 [480, 640, 3]."""
-        return self.world.view(640, 480) if self.render_mode else None
+        if self.render_mode is None:
+            return None
+        return self.world.view(640, 480)
 
     def close(self) -> None:
         self.world.close()
 
     def _command(self, positions: np.ndarray) -> None:
-        named = dict(zip(self.joints, positions, strict=True))
-        for key in self.parts:
-            self.world.command(*key, {name: named[name] for name in self.rig.joint_names(*key)})
+        first = 0
+        for side, part in self.parts:
+            names = self.rig.joint_names(side, part)
+            last = first + len(names)
+            targets = dict(zip(names, positions[first:last], strict=True))
+            self.world.command(side, part, targets)
+            first = last
+
+    def _position(self, side: Side, part: Part) -> np.ndarray:
+        position, _, _ = self.world.joint_state(side, part)
+        return position
 
     def _measured(self) -> np.ndarray:
-        return np.concatenate([self.world.joint_state(*key)[0] for key in self.parts])
+        return np.concatenate([self._position(side, part) for side, part in self.parts])
 
     def _observation(self) -> dict[str, Any]:
-        joints = {
-            f"{side}_{part}": self.world.joint_state(side, part)[0].astype(np.float32)
-            for side, part in self.parts
-        }
-        images = (
-            {"images": {camera: self.world.image(camera) for camera in self.rig.cameras}}
-            if self._images
-            else {}
-        )
-        return {**images, "joints": joints}
+        observation: dict[str, Any] = {}
+        if self._images:
+            cameras = self.rig.cameras
+            observation["images"] = {camera: self.world.image(camera) for camera in cameras}
+        joints: dict[str, np.ndarray] = {}
+        for side, part in self.parts:
+            joints[f"{side}_{part}"] = self._position(side, part).astype(np.float32)
+        observation["joints"] = joints
+        return observation
 
     def _info(self) -> dict[str, Any]:
         status = self.world.status()
-        about = {"instruction": self.world.task.sentence, "seed": self._seed}
-        return about | {"success": status.success, "stage": status.stage, "text": status.text}
+        return {
+            "instruction": self.world.task.sentence,
+            "seed": self._seed,
+            "success": status.success,
+            "stage": status.stage,
+            "text": status.text,
+        }
 
     def _action_space(self) -> spaces.Box:
-        ranges = [
-            self.rig.arm(s).limits if part == "arm" else self.rig.hand(s).limits(s)
-            for s, part in self.parts
-        ]
-        lower, upper = (
-            np.concatenate([getattr(limits, end) for limits in ranges]).astype(np.float32)
-            for end in ("lower", "upper")
+        lower: list[np.ndarray] = []
+        upper: list[np.ndarray] = []
+        for side, part in self.parts:
+            if part == "arm":
+                limits = self.rig.arm(side).limits
+            else:
+                limits = self.rig.hand(side).limits(side)
+            lower.append(limits.lower)
+            upper.append(limits.upper)
+        return spaces.Box(
+            np.concatenate(lower).astype(np.float32),
+            np.concatenate(upper).astype(np.float32),
+            dtype=np.float32,
         )
-        return spaces.Box(lower, upper, dtype=np.float32)
 
     def _observation_space(self) -> spaces.Dict:
-        widths = {
-            f"{side}_{part}": len(self.rig.joint_names(side, part)) for side, part in self.parts
-        }
-        joints: dict[str, spaces.Space[Any]] = {
-            name: spaces.Box(-np.inf, np.inf, (width,), np.float32)
-            for name, width in widths.items()
-        }
-        sizes = {name: camera.publish for name, camera in self.rig.cameras.items()}
-        images: dict[str, spaces.Space[Any]] = {
-            name: spaces.Box(0, 255, (height, width, 3), np.uint8)
-            for name, (width, height) in sizes.items()
-        }
-        seen: dict[str, spaces.Space[Any]] = {"images": spaces.Dict(images)} if self._images else {}
-        return spaces.Dict({**seen, "joints": spaces.Dict(joints)})
+        seen: dict[str, spaces.Space[Any]] = {}
+        if self._images:
+            images: dict[str, spaces.Space[Any]] = {}
+            for name, camera in self.rig.cameras.items():
+                width, height = camera.publish
+                images[name] = spaces.Box(0, 255, (height, width, 3), np.uint8)
+            seen["images"] = spaces.Dict(images)
+        joints: dict[str, spaces.Space[Any]] = {}
+        for side, part in self.parts:
+            count = len(self.rig.joint_names(side, part))
+            joints[f"{side}_{part}"] = spaces.Box(-np.inf, np.inf, (count,), np.float32)
+        seen["joints"] = spaces.Dict(joints)
+        return spaces.Dict(seen)
+
+
+def _by_side(hands: str, rig: Rig) -> dict[Side, str]:
+    """`xhand` or `xhand+ability` as the hand of every side."""
+    names = hands.split("+")
+    if len(names) == 1:
+        names = names * len(rig.sides)
+    return dict(zip(rig.sides, names, strict=False))
 
 
 def environment(task: str) -> str:
     """`xlvla/PushCans-v0` of push_cans."""
-    return f"{NAMESPACE}/{''.join(word.capitalize() for word in task.split('_'))}-v{VERSION}"
+    name = "".join(word.capitalize() for word in task.split("_"))
+    return f"{NAMESPACE}/{name}-v{VERSION}"
 
 
 def register_tasks() -> None:
     """Tells Gymnasium of every task of the catalogue, once."""
     for task in catalog.tasks():
-        if environment(task) not in registry:
-            register(
-                environment(task), entry_point="xlvla_sim.gym_env:TaskEnv", kwargs={"task": task}
-            )
+        name = environment(task)
+        if name not in registry:
+            register(name, entry_point="xlvla_sim.gym_env:TaskEnv", kwargs={"task": task})
 
 
 register_tasks()

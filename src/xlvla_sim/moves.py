@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -13,14 +14,16 @@ from xlvla.types import Side
 from xlvla_sim.grasp import Grip
 from xlvla_sim.state import State
 from xlvla_sim.task import Segment, WayPoint
-from xlvla_sim.wrist import pose
+from xlvla_sim.wrist import INWARD, pose
 from xlvla_sim.wrist import wrist as numbers
 
-Move = Generator[Segment, None, WayPoint]
+Move: TypeAlias = Generator[Segment, None, WayPoint]
 """A part of a plan; its result is the way-point it ends at."""
 
-INWARD: dict[Side, float] = {"left": -1.0, "right": 1.0}
-"""The direction of y in which the other hand is."""
+Orientation: TypeAlias = float | Literal["upright"] | None
+"""How a carried thing is turned: to point along a yaw [rad], or half a turn further; to stand
+upright; or not at all.
+"""
 
 PALM_DEPTH = 0.017
 """About how far out of the flange's axis the palm of a flat hand is [m]."""
@@ -62,9 +65,21 @@ class Hold:
         """The part of `by` [3] m that goes along the fingers and neither along the approach nor
         up.
         """
+        if not self.approach[1]:
+            # Taken from above: the hand draws back upwards and needs no other way.
+            return np.zeros(3)
         yaw = INWARD[side] * self.angles[0]
         fingers = np.array([np.cos(yaw), np.sin(yaw), 0.0])
-        return (by @ fingers) * fingers if self.approach[1] else np.zeros(3)
+        return (by @ fingers) * fingers
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A thing, the hand that takes it and how."""
+
+    thing: str
+    side: Side
+    hold: Hold
 
 
 def from_side(
@@ -73,8 +88,16 @@ def from_side(
     """Around an upright thing, palm first, thumb up; `depth` [m] from the flange's axis out of the
     palm.
     """
-    grip = Grip(width, PALM_DEPTH + width / 2 if depth is None else depth)
-    return Hold(grip, (0.0, np.radians(8), 0.0), (0.0, -0.10, 0.01), OPENED, width - squeeze, above)
+    if depth is None:
+        depth = PALM_DEPTH + width / 2
+    return Hold(
+        grip=Grip(width, depth),
+        angles=(0.0, np.radians(8), 0.0),
+        approach=(0.0, -0.10, 0.01),
+        opened=OPENED,
+        closed=width - squeeze,
+        above=above,
+    )
 
 
 def from_above(
@@ -82,88 +105,81 @@ def from_above(
 ) -> Hold:
     """With the fingertips, palm down; they reach a little below the middle."""
     return Hold(
-        Grip(width),
-        (yaw, np.radians(32), np.radians(-90)),
-        (0.0, 0.0, 0.09),
-        width + 0.045,
-        width - squeeze,
-        above,
+        grip=Grip(width),
+        angles=(yaw, np.radians(32), np.radians(-90)),
+        approach=(0.0, 0.0, 0.09),
+        opened=width + 0.045,
+        closed=width - squeeze,
+        above=above,
     )
 
 
 def take(
-    state: State,
-    thing: str,
-    side: Side,
-    hold: Hold,
-    rng: np.random.Generator,
-    *,
-    lift: float = 0.10,
-    tries: int = 3,
+    state: State, pick: Pick, rng: np.random.Generator, *, lift: float = 0.10, tries: int = 3
 ) -> Move:
     """Takes a thing and lifts it; looks whether it came along, and tries again where it did not."""
+    side = pick.side
+    hold = pick.hold
     pace = rng.uniform(0.9, 1.2)
-    held = WayPoint(at(state.position(thing), side, hold), 0.0, grip=hold.grip)
+    held = WayPoint(at(state.position(pick.thing), side, hold), 0.0, grip=hold.grip)
     for _ in range(tries):
-        height = state.position(thing)[2]
-        held = yield from take_over(state, thing, side, hold, rng)
+        height = state.position(pick.thing)[2]
+        held = yield from take_over(state, pick, rng)
         up = replace(held, wrist=raised(held.wrist, lift))
         yield {side: [replace(up, duration_s=0.9 * pace)]}
         held = up
-        if state.position(thing)[2] - height > RISE_M:
+        risen = state.position(pick.thing)[2] - height
+        if risen > RISE_M:
             break
         yield {side: [WayPoint(up.wrist, 0.5, hold.opened, grip=hold.grip)]}
     return held
 
 
-def take_over(state: State, thing: str, side: Side, hold: Hold, rng: np.random.Generator) -> Move:
+def take_over(state: State, pick: Pick, rng: np.random.Generator) -> Move:
     """Closes a hand around a thing where it is, on the table or in the other hand; it opens only
     when it is beside it.
     """
+    side = pick.side
+    hold = pick.hold
+    grip = hold.grip
     pace = rng.uniform(0.9, 1.2)
-    here = state.position(thing)
+    here = state.position(pick.thing)
     before = at(here, side, hold, apart=0.9)
     last = at(here, side, hold)
-    varied = (
-        at(here, side, hold, apart=rng.uniform(1.1, 1.5)) + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
-    )
+    further = at(here, side, hold, apart=rng.uniform(1.1, 1.5))
+    varied = further + rng.uniform(-1, 1, 6) * APPROACH_SPREAD
     yield {
         side: [
-            WayPoint(varied, 1.4 * pace, grip=hold.grip),
-            WayPoint(before, 0.8 * pace, hold.opened, overlap_s=0.3 * pace, grip=hold.grip),
-            WayPoint(last, 0.9 * pace, grip=hold.grip),
-            WayPoint(last, 0.8, hold.closed, grip=hold.grip),
-            WayPoint(last, 0.2, grip=hold.grip),
+            WayPoint(varied, 1.4 * pace, grip=grip),
+            WayPoint(before, 0.8 * pace, hold.opened, overlap_s=0.3 * pace, grip=grip),
+            WayPoint(last, 0.9 * pace, grip=grip),
+            WayPoint(last, 0.8, hold.closed, grip=grip),
+            # The fingers are given time to press before the thing is moved.
+            WayPoint(last, 0.2, grip=grip),
         ]
     }
-    return WayPoint(last, 0.0, grip=hold.grip)
+    return WayPoint(last, 0.0, grip=grip)
 
 
 def bring(
     state: State,
-    thing: str,
-    side: Side,
+    pick: Pick,
     held: WayPoint,
     target: np.ndarray,
     pace: float,
     *,
     over: float,
-    yaw: float | None = None,
-    stand: bool = False,
+    orientation: Orientation = None,
 ) -> Move:
     """Carries a held thing to `over` [m] above a target [3], then looks again and lowers it there.
 
-    On the way it is turned to point along `yaw` [rad], or half a turn further, or to `stand`
-    upright.
+    On the way it is turned to its `orientation`.
     """
-
-    def corrected(wrist: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        turned = _turned(wrist, _rotation(state, thing, yaw, stand), side)
-        return moved(turned, goal - state.position(thing))
-
-    above = corrected(held.wrist, target + np.array([0, 0, over]))
+    side = pick.side
+    above = _wrist_for(state, pick, held.wrist, target + np.array([0, 0, over]), orientation)
     yield {side: [WayPoint(above, _time(above - held.wrist) * pace, grip=held.grip)]}
-    down = corrected(above, target)
+    # The thing slips a little in the hand: where it is now decides where the hand goes.
+    down = _wrist_for(state, pick, above, target, orientation)
     yield {
         side: [
             WayPoint(down, 0.3 + _time(down - above), grip=held.grip),
@@ -173,12 +189,21 @@ def bring(
     return WayPoint(down, 0.0, grip=held.grip)
 
 
+def _wrist_for(
+    state: State, pick: Pick, wrist: np.ndarray, goal: np.ndarray, orientation: Orientation
+) -> np.ndarray:
+    """The wrist [6] that has the thing at `goal` [3] and turned, when it is held by `wrist` [6]
+    now.
+    """
+    rotation = _rotation(state, pick.thing, orientation)
+    turned = _turned(wrist, rotation, pick.side)
+    return moved(turned, goal - state.position(pick.thing))
+
+
 def release(
     state: State,
-    thing: str,
-    side: Side,
+    pick: Pick,
     held: WayPoint,
-    hold: Hold,
     pace: float,
     *,
     away: Sequence[float] = (0.0, -0.02, 0.09),
@@ -189,14 +214,16 @@ def release(
 
     `away` [3] m is for a right hand.
     """
+    side = pick.side
+    hold = pick.hold
     yield {side: [WayPoint(held.wrist, 0.5, hold.opened, grip=held.grip)]}
     approach = _mirrored(hold.approach, side)
     near = moved(held.wrist, 0.15 * approach)
-    middle = (
-        moved(near, hold.between(state.position(thing) - held.wrist[:3], side))
-        if standing
-        else near
-    )
+    middle = near
+    if standing:
+        # The thing gets to the middle between thumb and fingers before the hand draws back.
+        aside = hold.between(state.position(pick.thing) - held.wrist[:3], side)
+        middle = moved(near, aside)
     off = moved(middle, 0.85 * approach)
     back = moved(off, _mirrored(away, side))
     yield {
@@ -221,7 +248,7 @@ def together(**moves: Move) -> Generator[Segment, None, dict[str, WayPoint]]:
         for side, move in list(running.items()):
             try:
                 merged |= next(move)
-            except StopIteration as end:
+            except StopIteration as end:  # this side is done
                 results[side] = end.value
                 del running[side]
         if merged:
@@ -233,7 +260,8 @@ def at(thing: np.ndarray, side: Side, hold: Hold, *, apart: float = 0.0) -> np.n
     """The wrist [6] that has a thing at `thing` [3] m in its grip, or is `apart` of the approach
     away.
     """
-    xyz = thing + np.array([0, 0, hold.above]) + apart * _mirrored(hold.approach, side)
+    gripped = thing + np.array([0, 0, hold.above])
+    xyz = gripped + apart * _mirrored(hold.approach, side)
     return np.array([*xyz, *hold.angles])
 
 
@@ -246,12 +274,23 @@ def moved(wrist: np.ndarray, by: np.ndarray) -> np.ndarray:
     return wrist + np.append(by, np.zeros(3))
 
 
-def _rotation(state: State, thing: str, yaw: float | None, stand: bool) -> np.ndarray:
-    """Rotation [3, 3] of the world after which a thing points along `yaw`, or stands."""
-    if stand:
+def _rotation(state: State, thing: str, orientation: Orientation) -> np.ndarray:
+    """Rotation [3, 3] of the world after which a thing has its orientation."""
+    if orientation == "upright":
         return _between(state.axis(thing), np.array([0, 0, 1.0]))
-    left = 0.0 if yaw is None else (yaw - state.yaw(thing) + np.pi / 2) % np.pi - np.pi / 2
-    return np.array([[np.cos(left), -np.sin(left), 0], [np.sin(left), np.cos(left), 0], [0, 0, 1]])
+    turn = 0.0
+    if orientation is not None:
+        turn = half_turn(orientation - state.yaw(thing))
+    cos = np.cos(turn)
+    sin = np.sin(turn)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+
+def half_turn(angle: float) -> float:
+    """The same angle [rad] but for half turns, in -pi/2 .. pi/2: what looks alike from both
+    ends.
+    """
+    return (angle + np.pi / 2) % np.pi - np.pi / 2
 
 
 def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -274,4 +313,5 @@ def _mirrored(xyz: Sequence[float], side: Side) -> np.ndarray:
 
 def _time(way: np.ndarray) -> float:
     """A time [s] for a way [6]: about 0.25 m/s."""
-    return 0.6 + float(np.linalg.norm(way[:3])) / 0.25
+    metres = float(np.linalg.norm(way[:3]))
+    return 0.6 + metres / 0.25

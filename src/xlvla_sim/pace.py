@@ -34,9 +34,13 @@ class Pacer:
         self._measure()
         if not self._speed:
             return
-        ahead_s = self._start_s + self._passed_s / self._speed - time.monotonic()
-        if ahead_s > 0:
-            stop.wait(ahead_s) if ahead_s > 0.5 else time.sleep(ahead_s)
+        due_s = self._start_s + self._passed_s / self._speed
+        ahead_s = due_s - time.monotonic()
+        if ahead_s > 0.5:
+            stop.wait(ahead_s)
+        elif ahead_s > 0:
+            # Cheaper than to wait for an event, and the end need not be noticed within that time.
+            time.sleep(ahead_s)
         elif ahead_s < -_FORGIVEN_S:
             self._start_s = time.monotonic()
             self._passed_s = 0.0
@@ -48,7 +52,7 @@ class Pacer:
         self._marks.append((now, self._total_s))
         if len(self._marks) > 11:
             self._marks.popleft()
-        (began_s, before_s) = self._marks[0]
+        began_s, before_s = self._marks[0]
         self.factor = (self._total_s - before_s) / (now - began_s)
 
 
@@ -59,6 +63,7 @@ class Due:
         self._periods: dict[str, int] = {}
 
     def __call__(self, what: str, rate_hz: float, now_ns: int) -> bool:
+        # A stamp of whole nanoseconds may fall just short of its period's beginning.
         period = int(now_ns * rate_hz / SECOND + 1e-6)
         due = self._periods.get(what) != period
         self._periods[what] = period

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from xlvla.types import Side
-from xlvla_sim.moves import Hold, Move, bring, release, take, together
+from xlvla_sim.moves import Hold, Move, Orientation, Pick, bring, release, take, together
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, WayPoint
 
 
 @dataclass(frozen=True)
 class PickAndPlace:
-    """A thing for one hand to fetch: how it is held, to which point [3] m its frame is carried and
-    from how far above it is lowered there, which way it is to point, whether it is to stand, and
-    how one sees that it is there.
+    """A thing for one hand to fetch.
+
+    Args:
+        thing: name of its body.
+        hold: how it is held.
+        target: to which point [3] m its frame is carried.
+        done: whether it is where it belongs.
+        lift: how far it is lifted [m].
+        over: from how far above the target it is lowered there [m].
+        orientation: how it is turned on the way.
     """
 
     thing: str
@@ -26,8 +33,10 @@ class PickAndPlace:
     done: Callable[[], bool]
     lift: float = 0.10
     over: float = 0.07
-    yaw: float | None = None
-    stand: bool = False
+    orientation: Orientation = None
+
+    def pick(self, side: Side) -> Pick:
+        return Pick(self.thing, side, self.hold)
 
 
 def gather(state: State, errands: Mapping[Side, PickAndPlace], rng: np.random.Generator) -> Plan:
@@ -35,24 +44,23 @@ def gather(state: State, errands: Mapping[Side, PickAndPlace], rng: np.random.Ge
     in the end is fetched again.
     """
     pace = rng.uniform(0.9, 1.2)
-    held = yield from together(
-        **{
-            side: take(state, e.thing, side, e.hold, rng, lift=e.lift)
-            for side, e in errands.items()
-        }
-    )
+    takes: dict[str, Move] = {}
+    for side, errand in errands.items():
+        takes[side] = take(state, errand.pick(side), rng, lift=errand.lift)
+    held = yield from together(**takes)
+    # One after the other: both hands reach to the same place.
     for side, errand in errands.items():
         yield from _deliver(state, side, errand, held[side], pace)
     for side, errand in errands.items():
         if not errand.done():
-            again = yield from take(state, errand.thing, side, errand.hold, rng, lift=errand.lift)
+            again = yield from take(state, errand.pick(side), rng, lift=errand.lift)
             yield from _deliver(state, side, errand, again, pace)
 
 
 def _deliver(state: State, side: Side, errand: PickAndPlace, held: WayPoint, pace: float) -> Move:
+    pick = errand.pick(side)
     target = errand.target()
-    turn = {"yaw": errand.yaw, "stand": errand.stand}
     there = yield from bring(
-        state, errand.thing, side, held, target, pace, over=errand.over, **turn
+        state, pick, held, target, pace, over=errand.over, orientation=errand.orientation
     )
-    return (yield from release(state, errand.thing, side, there, errand.hold, pace))
+    return (yield from release(state, pick, there, pace))

@@ -10,10 +10,10 @@ import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.conditions import stands
-from xlvla_sim.moves import INWARD, Hold, Move, bring, moved, release, take
+from xlvla_sim.moves import Hold, Move, Pick, bring, moved, release, take
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, WayPoint
-from xlvla_sim.wrist import pose
+from xlvla_sim.wrist import INWARD, pose
 
 DOWN = float(np.cos(np.radians(100)))
 """Cosine of the mouth's angle from up beyond which a vessel runs out."""
@@ -50,15 +50,17 @@ def over(state: State, vessel: str, target: Target) -> bool:
 
 def pours(state: State, vessel: str, target: Target) -> bool:
     """Whether what runs out of a vessel lands on the target."""
-    return over(state, vessel, target) and state.site(f"{vessel}/mouth")[1][2] < DOWN
+    _, outward = state.site(f"{vessel}/mouth")
+    return over(state, vessel, target) and outward[2] < DOWN
 
 
 def spilt(state: State, vessel: str, target: Target) -> bool:
     """Whether a vessel runs out beside the target."""
-    mouth, way = state.site(f"{vessel}/mouth")
-    return bool(
-        way[2] < DOWN and np.hypot(*(mouth - state.position(target.thing))[:2]) > 2 * target.radius
-    )
+    mouth, outward = state.site(f"{vessel}/mouth")
+    x, y, _ = mouth - state.position(target.thing)
+    runs_out = outward[2] < DOWN
+    beside = np.hypot(x, y) > 2 * target.radius
+    return bool(runs_out and beside)
 
 
 def put_back(state: State, vessel: str, half: float) -> bool:
@@ -71,24 +73,23 @@ def serve(state: State, vessel: str, target: Target, hold: Hold, rng: np.random.
     was.
     """
     side: Side = "left" if state.position(vessel)[1] > 0 else "right"
+    pick = Pick(vessel, side, hold)
     pace = rng.uniform(0.9, 1.2)
-    home = state.position(vessel)
-    held = yield from take(state, vessel, side, hold, rng, lift=0.12)
-    poured = yield from pour(state, vessel, target, side, held, pace)
-    there = yield from bring(
-        state, vessel, side, poured, home + np.array([0, 0, 0.002]), pace, over=0.06, stand=True
-    )
-    yield from release(state, vessel, side, there, hold, pace)
+    home = state.position(vessel) + np.array([0, 0, 0.002])
+    held = yield from take(state, pick, rng, lift=0.12)
+    poured = yield from pour(state, pick, target, held, pace)
+    there = yield from bring(state, pick, poured, home, pace, over=0.06, orientation="upright")
+    yield from release(state, pick, there, pace)
 
 
-def pour(
-    state: State, vessel: str, target: Target, side: Side, held: WayPoint, pace: float
-) -> Move:
+def pour(state: State, pick: Pick, target: Target, held: WayPoint, pace: float) -> Move:
     """Brings the mouth of a held, upright vessel over the target, turns it down for a while and up
     again.
     """
-    mouth = state.site(f"{vessel}/mouth")[0]
+    side = pick.side
+    mouth, _ = state.site(f"{pick.thing}/mouth")
     goal = state.position(target.thing) + np.array([0, 0, target.top + CLEAR_M])
+    # Half turned nothing runs out yet: the mouth comes from above, from the hand's own side.
     aside = goal + np.array([0, -0.03 * INWARD[side], 0.05])
     half = _turned(held.wrist, mouth, aside, HALF, side)
     full = _turned(held.wrist, mouth, goal, FULL, side)
@@ -98,8 +99,11 @@ def pour(
             WayPoint(full, 1.2 * pace, overlap_s=0.2, grip=held.grip),
         ]
     }
-    full = moved(full, goal - state.site(f"{vessel}/mouth")[0])
-    up = moved(held.wrist, half[:3] - held.wrist[:3] + np.array([0, -0.04 * INWARD[side], 0.02]))
+    # Where the mouth has really come to differs by what the vessel slipped in the hand.
+    mouth, _ = state.site(f"{pick.thing}/mouth")
+    full = moved(full, goal - mouth)
+    away = np.array([0, -0.04 * INWARD[side], 0.02])
+    up = moved(held.wrist, half[:3] - held.wrist[:3] + away)
     yield {
         side: [
             WayPoint(full, 0.4, grip=held.grip),

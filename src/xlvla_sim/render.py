@@ -26,9 +26,8 @@ class Renderer:
         self._gl, self._context = _open_gl(model)
         self._size = (0, 0)
         self.close = weakref.finalize(self, _release, self._gl, self._context)
-        self.close.atexit = (
-            False  # by then EGL may have shut itself down, and the process frees everything anyway
-        )
+        # By then EGL may have shut itself down, and the process frees everything anyway.
+        self.close.atexit = False
 
     def picture(
         self, data: mujoco.MjData, camera: str, width: int, height: int, *, smooth: bool = False
@@ -36,7 +35,8 @@ class Renderer:
         """RGB uint8 [height, width, 3]; `smooth` draws it twice as large and shrinks it."""
         if smooth:
             large = self.picture(data, camera, 2 * width, 2 * height)
-            return large.reshape(height, 2, width, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
+            squares = large.reshape(height, 2, width, 2, 3)
+            return squares.mean(axis=(1, 3)).astype(np.uint8)
         self._gl.make_current()
         self._resize(width, height)
         view = mujoco.MjvCamera()
@@ -49,6 +49,7 @@ class Renderer:
         mujoco.mjr_render(rectangle, self._scene, self._context)
         pixels = np.empty((height, width, 3), np.uint8)
         mujoco.mjr_readPixels(pixels, None, rectangle, self._context)
+        # OpenGL's first row is the lowest.
         return np.ascontiguousarray(pixels[::-1])
 
     def _resize(self, width: int, height: int) -> None:
@@ -72,9 +73,8 @@ def _open_gl(model: mujoco.MjModel):
         gl = GLContext(*_LARGEST)
         gl.make_current()
         return gl, mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-    except (
-        Exception
-    ) as error:  # the loaders raise anything from ImportError to OpenGL.error.GLError
+    except Exception as error:
+        # The loaders raise anything from ImportError to OpenGL.error.GLError.
         reason = " ".join(str(error).split())[:120]
         raise XlvlaError(f"no pictures without offscreen OpenGL ({reason}): {_advice()}") from None
 

@@ -72,7 +72,7 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
     below: dict[str, list[urdf.Joint]] = {}
     for joint in description.joints:
         below.setdefault(joint.parent, []).append(joint)
-    ordered = []
+    ordered: list[urdf.Joint] = []
     front = [description.root]
     while front:
         children = below.get(front.pop(0), [])
@@ -82,12 +82,10 @@ def _outward(description: urdf.Description) -> list[urdf.Joint]:
 
 
 def _add_material(spec: mujoco.MjSpec, element: ET.Element) -> None:
+    rgba = [0.5, 0.5, 0.5, 1.0]
     color = element.find("color")
-    rgba = (
-        [float(value) for value in color.get("rgba", "").split()]
-        if color is not None
-        else [0.5, 0.5, 0.5, 1]
-    )
+    if color is not None:
+        rgba = [float(value) for value in color.get("rgba", "").split()]
     spec.add_material(name=element.get("name"), rgba=rgba, specular=0.4, shininess=0.5)
 
 
@@ -113,9 +111,9 @@ def _add_inertia(body: mujoco.MjsBody, inertial: ET.Element | None) -> None:
     body.explicitinertial = True
     body.mass = float(mass.get("value", 0))
     body.ipos = _vector(origin, "xyz")
-    body.fullinertia = [
-        float(inertia.get(key, 0)) for key in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz")
-    ]
+    # In MuJoCo's order.
+    keys = ("ixx", "iyy", "izz", "ixy", "ixz", "iyz")
+    body.fullinertia = [float(inertia.get(key, 0)) for key in keys]
 
 
 def _add_joint(body: mujoco.MjsBody, joint: urdf.Joint) -> None:
@@ -135,12 +133,15 @@ def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
     """A shape that collides and is seen; a box collides as it is and is seen with rounded edges."""
     box = shape.type == mujoco.mjtGeom.mjGEOM_BOX
     side: Side = "left" if body.name.startswith("left") else "right"
+    name = f"{body.name}/{shape.name}"
+    # The mass is that of the link's inertia.
     where = {"pos": shape.xyz, "quat": quaternion(shape.rpy), "material": shape.material, "mass": 0}
     body.add_geom(
-        name=f"{body.name}/{shape.name}",
+        name=name,
         type=shape.type,
         size=[*shape.size, 0, 0][:3],
         contype=CONTACT_BIT[side],
+        # Parts of one side never collide with each other.
         conaffinity=EVERYTHING & ~CONTACT_BIT[side],
         friction=HAND_FRICTION,
         condim=4,
@@ -148,9 +149,8 @@ def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
         **where,
     )
     if box:
-        mesh = spec.add_mesh(
-            name=f"{body.name}/{shape.name}", scale=[1.03 * half for half in shape.size]
-        )
+        # Rounded edges take some off the box, so it is drawn a little larger.
+        mesh = spec.add_mesh(name=name, scale=[1.03 * half for half in shape.size])
         mesh.make_supersphere(16, ROUNDNESS, ROUNDNESS)
         body.add_geom(
             type=mujoco.mjtGeom.mjGEOM_MESH, meshname=mesh.name, contype=0, conaffinity=0, **where
@@ -158,13 +158,14 @@ def _add_geom(spec: mujoco.MjSpec, body: mujoco.MjsBody, shape: Shape) -> None:
 
 
 def _add_coupling(spec: mujoco.MjSpec, joint: str, mimic: urdf.Mimic) -> None:
+    unused = [0.0] * (mujoco.mjNEQDATA - 2)
     spec.add_equality(
         name=f"{joint}/coupling",
         type=mujoco.mjtEq.mjEQ_JOINT,
         objtype=mujoco.mjtObj.mjOBJ_JOINT,
         name1=joint,
         name2=mimic.joint,
-        data=[mimic.offset, mimic.multiplier, *[0.0] * (mujoco.mjNEQDATA - 2)],
+        data=[mimic.offset, mimic.multiplier, *unused],
         solref=COUPLING_SOLREF,
     )
 
@@ -175,11 +176,13 @@ def _shapes(link: ET.Element) -> list[Shape]:
     """
     looks = {visual.get("name"): visual.find("material") for visual in link.findall("visual")}
     collisions = {element.get("name", ""): element for element in link.findall("collision")}
-    return [
-        _shape(name, element, _name(looks.get(name)), capped=f"{name}_cap_a" in collisions)
-        for name, element in collisions.items()
-        if "_cap_" not in name
-    ]
+    shapes: list[Shape] = []
+    for name, element in collisions.items():
+        if "_cap_" in name:
+            continue
+        capped = f"{name}_cap_a" in collisions
+        shapes.append(_shape(name, element, _name(looks.get(name)), capped=capped))
+    return shapes
 
 
 def _shape(name: str, element: ET.Element, material: str, *, capped: bool) -> Shape:
@@ -192,13 +195,16 @@ def _shape(name: str, element: ET.Element, material: str, *, capped: bool) -> Sh
 
 def _geometry(element: ET.Element, capped: bool) -> tuple[mujoco.mjtGeom, tuple[float, ...]]:
     if element.tag == "box":
+        # URDF gives whole lengths, MuJoCo wants half of them.
         x, y, z = (float(value) / 2 for value in element.get("size", "").split())
         return mujoco.mjtGeom.mjGEOM_BOX, (x, y, z)
     radius = float(element.get("radius", 0))
     if element.tag == "sphere":
         return mujoco.mjtGeom.mjGEOM_SPHERE, (radius,)
-    type_ = mujoco.mjtGeom.mjGEOM_CAPSULE if capped else mujoco.mjtGeom.mjGEOM_CYLINDER
-    return type_, (radius, float(element.get("length", 0)) / 2)
+    half = float(element.get("length", 0)) / 2
+    if capped:
+        return mujoco.mjtGeom.mjGEOM_CAPSULE, (radius, half)
+    return mujoco.mjtGeom.mjGEOM_CYLINDER, (radius, half)
 
 
 def _name(material: ET.Element | None) -> str:
@@ -206,9 +212,7 @@ def _name(material: ET.Element | None) -> str:
 
 
 def _vector(origin: ET.Element | None, key: str) -> urdf.Vector:
-    x, y, z = (
-        (float(value) for value in (origin.get(key) or "0 0 0").split())
-        if origin is not None
-        else (0.0, 0.0, 0.0)
-    )
-    return x, y, z
+    """`xyz` or `rpy` of an origin; zeros where it has none."""
+    text = None if origin is None else origin.get(key)
+    x, y, z = (text or "0 0 0").split()
+    return float(x), float(y), float(z)

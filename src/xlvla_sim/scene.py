@@ -38,7 +38,8 @@ def published_fovy_deg(camera: Camera) -> float:
     captured = camera.capture[0] / camera.capture[1]
     published = camera.publish[0] / camera.publish[1]
     share = min(1.0, captured / published)
-    return float(np.degrees(2 * np.arctan(share * np.tan(np.radians(camera.fovy_deg) / 2))))
+    half = np.tan(np.radians(camera.fovy_deg) / 2)
+    return float(np.degrees(2 * np.arctan(share * half)))
 
 
 def looking(xyz: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -49,8 +50,10 @@ def looking(xyz: np.ndarray, target: np.ndarray) -> np.ndarray:
     back /= np.linalg.norm(back)
     right = np.cross([0, 0, 1], back)
     right /= np.linalg.norm(right)
+    up = np.cross(back, right)
+    rotation = np.stack([right, up, back], axis=1)
     quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, np.stack([right, np.cross(back, right), back], axis=1).ravel())
+    mujoco.mju_mat2Quat(quat, rotation.ravel())
     return quat
 
 
@@ -114,6 +117,7 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         condim=4,
         **contact,
     )
+    # Its legs.
     for x in (-1, 1):
         for y in (-1, 1):
             corner = center + (half - 0.06) * [x, y, 0] + [0, 0, -_HEIGHT / 2]
@@ -129,17 +133,19 @@ def _add_table(spec: mujoco.MjSpec) -> None:
 def _wood(size: int) -> np.ndarray:
     """Planks with grain, RGB uint8 [size, size, 3], the same in every world."""
     rng = np.random.default_rng(7)
-    across, along = np.meshgrid(
-        np.linspace(0, 1, size, endpoint=False), np.linspace(0, 1, size, endpoint=False)
-    )
+    side = np.linspace(0, 1, size, endpoint=False)
+    across, along = np.meshgrid(side, side)
     plank = np.floor(along * 6).astype(int)
     shade = rng.uniform(-0.035, 0.035, 6)[plank]
     phase = rng.uniform(0, 9, 6)[plank]
-    grain = np.sin(
-        2 * np.pi * (along * 55 + 0.8 * np.sin(2 * np.pi * across + phase) + phase)
-    ) * 0.012 + rng.normal(0, 0.008, (size, 1))
-    seam = -0.10 * (np.abs(along * 6 - np.round(along * 6)) < 0.02)
-    value = (shade + grain + seam)[..., None] + np.array([0.74, 0.61, 0.45])
+    # Lines along the planks that wind a little, and are not evenly dark.
+    winding = 0.8 * np.sin(2 * np.pi * across + phase)
+    lines = np.sin(2 * np.pi * (along * 55 + winding + phase))
+    grain = lines * 0.012 + rng.normal(0, 0.008, (size, 1))
+    from_seam = np.abs(along * 6 - np.round(along * 6))
+    seam = -0.10 * (from_seam < 0.02)
+    brown = np.array([0.74, 0.61, 0.45])
+    value = (shade + grain + seam)[..., None] + brown
     return (np.clip(value, 0, 1) * 255).astype(np.uint8)
 
 
@@ -147,13 +153,20 @@ def _add_lights(spec: mujoco.MjSpec) -> None:
     spec.visual.headlight.ambient = (0.38, 0.38, 0.38)
     spec.visual.headlight.diffuse = (0.25, 0.25, 0.25)
     spec.visual.headlight.specular = (0.05, 0.05, 0.05)
-    for name, xyz, strength in (("key", (0.9, 0.7, 1.8), 0.38), ("fill", (0.6, -1.0, 1.6), 0.22)):
-        light = spec.worldbody.add_light(
-            name=name, pos=xyz, dir=np.array([0.35, 0, 0]) - xyz, castshadow=False
-        )
-        light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
-        light.diffuse = (strength,) * 3
-        light.specular = (0.15,) * 3
+    _add_light(spec, "key", (0.9, 0.7, 1.8), 0.38)
+    _add_light(spec, "fill", (0.6, -1.0, 1.6), 0.22)
+
+
+def _add_light(
+    spec: mujoco.MjSpec, name: str, xyz: tuple[float, float, float], strength: float
+) -> None:
+    """A white light from `xyz` [m] on the middle of where hands work."""
+    light = spec.worldbody.add_light(
+        name=name, pos=xyz, dir=np.array([0.35, 0, 0]) - xyz, castshadow=False
+    )
+    light.type = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    light.diffuse = (strength,) * 3
+    light.specular = (0.15,) * 3
 
 
 def _add_camera(spec: mujoco.MjSpec, name: str, camera: Camera) -> None:

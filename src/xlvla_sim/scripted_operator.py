@@ -52,18 +52,26 @@ class ScriptedOperator:
         self.rig = rig
         self._codec = codec or Codec.load()
         self._people = HumanCodec.load(self._codec)
-        self._world, self._expert = World(rig, render=False), Expert(rig, self._codec)
+        self._world = World(rig, render=False)
+        self._expert = Expert(rig, self._codec)
         description = robot.rig_description(rig)
         self._arms = {
             side: Kinematics(description, rig.joint_names(side, "arm")) for side in rig.sides
         }
-        turn = np.radians(rig.teleop.turn_deg if rig.teleop else 0.0)
-        self._turn = np.array(
-            [[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]]
-        )
-        self._scale = rig.teleop.scale if rig.teleop else 1.0
+        turn = 0.0
+        self._scale = 1.0
+        if rig.teleop:
+            turn = np.radians(rig.teleop.turn_deg)
+            self._scale = rig.teleop.scale
+        cos = np.cos(turn)
+        sin = np.sin(turn)
+        # Teleoperation turns the operator's movements by `turn`: this is the inverse.
+        self._turn = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+        self._scripts: Iterator[Script] = iter(())
         self._script: Script | None = None
-        self._played_s = self._away_s = 0.0
+        self._played_s = 0.0
+        # How long hands still take back to the plan, and how far from it the robot was then.
+        self._away_s = 0.0
         self._away: dict[tuple[Side, Part], np.ndarray] = {}
 
     @property
@@ -73,16 +81,17 @@ class ScriptedOperator:
     @property
     def arrived(self) -> bool:
         """What was played has come to its end."""
-        return self._script is None or self._played_s >= self._script.frames / CHUNK_HZ + REST_S
+        if self._script is None:
+            return True
+        return self._played_s >= self._script.frames / CHUNK_HZ + REST_S
 
     def begin(self, seed: int) -> Script:
         """The first part of an episode with that seed, from where the rig begins it. XlvlaError
         where an arm cannot follow.
         """
         self._world.reset(seed)
-        self._scripts: Iterator[Script] = self._expert.scripts(
-            self._world, np.random.default_rng([seed, 1])
-        )
+        rng = np.random.default_rng([seed, 1])
+        self._scripts = self._expert.scripts(self._world, rng)
         return next(self._scripts)
 
     def go_on(self, positions: np.ndarray) -> Script | None:
@@ -112,13 +121,14 @@ class ScriptedOperator:
         another thread plans.
         """
         self._look(positions)
-        if self._script is not None:
-            self._away_s = 0.0
-            there = {key: self._world.joint_state(*key)[0].copy() for key in self.rig.parts}
-            self._away = {
-                key: measured - self._joints(self._script, *key) for key, measured in there.items()
-            }
-            self._away_s = REJOIN_S
+        if self._script is None:
+            return
+        # Without it `_joints` is where the plan has them.
+        self._away_s = 0.0
+        for side, part in self.rig.parts:
+            measured, _, _ = self._world.joint_state(side, part)
+            self._away[side, part] = measured - self._joints(self._script, side, part)
+        self._away_s = REJOIN_S
 
     def _look(self, positions: np.ndarray) -> None:
         here = self._world.data.qpos
@@ -135,14 +145,14 @@ class ScriptedOperator:
         if self._script is None:
             return None
         link = scoped(side, "arm", self.rig.arm(side).flange)
-        flange = self._arms[side].fk(self._joints(self._script, side, "arm"), [link])[link]
-        wrist = np.eye(4)
-        wrist[:3, :3] = self._turn @ flange[:3, :3]
-        wrist[:3, 3] = STANDS_M + self._turn @ flange[:3, 3] / self._scale
-        latent = self._codec.encode(
-            self.rig.hand(side).name, side, self._joints(self._script, side, "hand")
-        )
-        return Hands(wrist, self._people.decode(side, latent))
+        arm = self._joints(self._script, side, "arm")
+        T_world_flange = self._arms[side].fk(arm, [link])[link]
+        T_world_wrist = np.eye(4)
+        T_world_wrist[:3, :3] = self._turn @ T_world_flange[:3, :3]
+        T_world_wrist[:3, 3] = STANDS_M + self._turn @ T_world_flange[:3, 3] / self._scale
+        hand = self._joints(self._script, side, "hand")
+        latent = self._codec.encode(self.rig.hand(side).name, side, hand)
+        return Hands(T_world_wrist, self._people.decode(side, latent))
 
     def _joints(self, script: Script, side: Side, part: Part) -> np.ndarray:
         """Where the expert has a part now [J] rad, between its frames."""
@@ -152,4 +162,5 @@ class ScriptedOperator:
         planned = rows[row] + (frame - row) * (rows[row + 1] - rows[row])
         if self._away_s <= 0:
             return planned
-        return planned + minimum_jerk(np.array(self._away_s / REJOIN_S)) * self._away[side, part]
+        share = minimum_jerk(np.array(self._away_s / REJOIN_S))
+        return planned + share * self._away[side, part]

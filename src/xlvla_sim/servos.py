@@ -4,14 +4,12 @@ may.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import mujoco
 import numpy as np
 
 from xlvla.hand import JointLimits
 from xlvla.rig import Rig
-from xlvla.types import PARTS, Part, Side
+from xlvla.types import Part, Side
 
 ARM_STIFFNESS = 15.0
 """Stiffness per Nm of a joint's effort limit [1/rad]: an industrial arm gives way by millimetres,
@@ -28,36 +26,40 @@ LAG_S = 0.04
 
 def add_servos(spec: mujoco.MjSpec, rig: Rig) -> None:
     """Adds one position actuator of the joint's own name per commanded joint."""
-    for side in rig.sides:
-        for part in PARTS:
-            effort = _limits(rig, side, part).effort
-            for name, force in zip(rig.joint_names(side, part), effort, strict=True):
-                stiffness = ARM_STIFFNESS * force if part == "arm" else HAND_STIFFNESS
-                actuator = spec.add_actuator(
-                    name=name,
-                    target=name,
-                    trntype=mujoco.mjtTrn.mjTRN_JOINT,
-                    forcelimited=True,
-                    forcerange=(-force, force),
-                )
-                actuator.set_to_position(kp=stiffness, kv=LAG_S * stiffness)
+    for side, part in rig.parts:
+        effort = _limits(rig, side, part).effort
+        for name, force in zip(rig.joint_names(side, part), effort, strict=True):
+            stiffness = ARM_STIFFNESS * force if part == "arm" else HAND_STIFFNESS
+            actuator = spec.add_actuator(
+                name=name,
+                target=name,
+                trntype=mujoco.mjtTrn.mjTRN_JOINT,
+                forcelimited=True,
+                forcerange=(-force, force),
+            )
+            actuator.set_to_position(kp=stiffness, kv=LAG_S * stiffness)
 
 
 class Servos:
-    """Set-points of every servo of a model and their way to the commanded positions."""
+    """Set-points of every servo of a model and their way to the commanded positions.
+
+    Attributes:
+        index: rows of a part's joints among the model's actuators.
+    """
 
     def __init__(self, rig: Rig, model: mujoco.MjModel):
-        self._limits: dict[tuple[Side, Part], JointLimits] = {
-            (side, part): _limits(rig, side, part) for side in rig.sides for part in PARTS
-        }
-        self.index: Mapping[tuple[Side, Part], np.ndarray] = {
-            key: np.array([model.actuator(name).id for name in rig.joint_names(*key)])
-            for key in self._limits
-        }
+        self._limits: dict[tuple[Side, Part], JointLimits] = {}
+        self.index: dict[tuple[Side, Part], np.ndarray] = {}
+        # How far a set-point moves in a step of the physics, and where it goes.
         self.step = np.zeros(model.nu)
         self.target = np.zeros(model.nu)
-        for key, limits in self._limits.items():
-            self.step[self.index[key]] = limits.velocity * model.opt.timestep
+        for side, part in rig.parts:
+            limits = _limits(rig, side, part)
+            actuators = [model.actuator(name).id for name in rig.joint_names(side, part)]
+            index = np.array(actuators)
+            self._limits[side, part] = limits
+            self.index[side, part] = index
+            self.step[index] = limits.velocity * model.opt.timestep
 
     def command(self, side: Side, part: Part, positions: np.ndarray) -> None:
         """New targets [J] rad, clamped to the joint limits."""
@@ -68,7 +70,8 @@ class Servos:
         """Moves the set-points one physics step, in place, no faster than the joints' speed
         limits.
         """
-        control += np.clip(self.target - control, -self.step, self.step)
+        change = np.clip(self.target - control, -self.step, self.step)
+        control += change
 
 
 def _limits(rig: Rig, side: Side, part: Part) -> JointLimits:

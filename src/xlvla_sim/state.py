@@ -41,44 +41,38 @@ class State:
 
     def place(self, body: str, xyz: np.ndarray, yaw: float = 0.0) -> None:
         """Puts a free body somewhere, at rest, turned about z [rad]."""
-        self._put(body, xyz, [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
+        quat = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+        self._put(body, xyz, quat)
 
     def lay(self, body: str, xyz: np.ndarray, yaw: float = 0.0) -> None:
         """Puts a free body on its side: its z axis along x, then turned about the world's z
         [rad].
         """
+        # The product of the turn about z and of a quarter turn about y.
         half = np.sqrt(0.5)
-        self._put(
-            body,
-            xyz,
-            [
-                half * np.cos(yaw / 2),
-                -half * np.sin(yaw / 2),
-                half * np.cos(yaw / 2),
-                half * np.sin(yaw / 2),
-            ],
-        )
+        cos = half * np.cos(yaw / 2)
+        sin = half * np.sin(yaw / 2)
+        self._put(body, xyz, [cos, -sin, cos, sin])
 
     def _put(self, body: str, xyz: np.ndarray, quat: list[float]) -> None:
-        joint = self.data.joint(self.model.joint(self.model.body(body).jntadr[0]).name)
+        address = self.model.body(body).jntadr[0]
+        joint = self.data.joint(self.model.joint(address).name)
         joint.qpos = [*xyz, *quat]
         joint.qvel = 0
 
     def touches_robot(self, body: str, side: Side) -> bool:
         """Whether the arm or hand of a side touches a body."""
         contacts = self.data.contact.geom[: self.data.ncon]
-        mine = self.model.geom_bodyid[contacts] == self.model.body(body).id
-        robot = self._robot_geoms[side][contacts]
-        return bool((mine[:, ::-1] & robot).any())
+        of_body = self.model.geom_bodyid[contacts] == self.model.body(body).id
+        of_robot = self._robot_geoms[side][contacts]
+        # The two geoms of a contact come in any order: one is the body's, the other the robot's.
+        return bool((of_body[:, ::-1] & of_robot).any())
 
     def touches(self, a: str, b: str) -> bool:
-        bodies = self.model.geom_bodyid[self.data.contact.geom[: self.data.ncon]]
-        return bool(
-            np.all(
-                np.sort(bodies, axis=1) == sorted((self.model.body(a).id, self.model.body(b).id)),
-                axis=1,
-            ).any()
-        )
+        contacts = self.data.contact.geom[: self.data.ncon]
+        touching = np.sort(self.model.geom_bodyid[contacts], axis=1)
+        wanted = sorted((self.model.body(a).id, self.model.body(b).id))
+        return bool((touching == wanted).all(axis=1).any())
 
     def tint(self, material: str, rgb: np.ndarray) -> None:
         """Colours a material for this episode."""

@@ -108,14 +108,18 @@ class Progress:
 
     def update(self, state: State, time_s: float) -> None:
         """Looks at the world; call it often."""
-        self._lost = self._lost or (None if self.success else self.task.lost(state))
-        while (
-            not self.success and not self._lost and self.task.stages[self._reached].reached(state)
-        ):
-            self._since_s = time_s if self._since_s is None else self._since_s
-            if time_s - self._since_s < self.task.stages[self._reached].hold_s:
+        if not self.success and not self._lost:
+            self._lost = self.task.lost(state)
+        # Several stages may have been reached since the last look.
+        while not self.success and not self._lost:
+            stage = self.task.stages[self._reached]
+            if not stage.reached(state):
+                break
+            if self._since_s is None:
+                self._since_s = time_s
+            if time_s - self._since_s < stage.hold_s:
                 return
-            self._reached = self._reached + 1
+            self._reached += 1
             self._since_s = None
         self._since_s = None
 
@@ -125,9 +129,11 @@ class Progress:
 
     def status(self, time_s: float) -> TaskStatus:
         late = time_s >= self.task.time_limit_s
-        done = self.success or late or self._lost is not None
         return TaskStatus(
-            self.success, self._reached / len(self.task.stages), done, self._text(late)
+            success=self.success,
+            stage=self._reached / len(self.task.stages),
+            done=self.success or late or self._lost is not None,
+            text=self._text(late),
         )
 
     def _text(self, late: bool) -> str:
@@ -135,4 +141,6 @@ class Progress:
             return "success"
         if self._lost:
             return self._lost
-        return "time is over" if late else f"next: {self.task.stages[self._reached].text}"
+        if late:
+            return "time is over"
+        return f"next: {self.task.stages[self._reached].text}"

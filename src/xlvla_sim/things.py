@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from xlvla_sim.robot_model import EVERYTHING, OBJECT_BIT
+from xlvla_sim.state import State
 
 THING_FRICTION = (0.3, 0.003, 0.0001)
 """Tin on wood: sliding, torsional [m], rolling [m]; a hand's pads bring their own, higher friction
@@ -91,9 +92,8 @@ def add_bottle(
         pos=(0, 0, height / 2),
         **plain,
     )
-    spec.add_material(
-        name=f"{name}/cap", rgba=(*[0.55 * value for value in colour], 1), specular=0.4
-    )
+    darker = [0.55 * value for value in colour]
+    spec.add_material(name=f"{name}/cap", rgba=(*darker, 1), specular=0.4)
     top = height / 2 + high
     body.add_geom(
         name=f"{name}/cap",
@@ -269,6 +269,19 @@ def _labelled_cylinder(
     return body
 
 
+def scatter(state: State, thing: str, xyz: np.ndarray, rng: np.random.Generator) -> None:
+    """Stands a thing with a label at `xyz` [3] m, turned and tinted by chance."""
+    state.place(thing, xyz, yaw=rng.uniform(-np.pi, np.pi))
+    state.tint(f"{thing}/label", faded(rng))
+
+
+def faded(rng: np.random.Generator) -> np.ndarray:
+    """A tint [3] that makes a label a little darker and differently coloured in every episode."""
+    darker = rng.uniform(0.85, 1.0)
+    coloured = rng.uniform(0.95, 1.0, 3)
+    return darker * coloured
+
+
 def about_z(turn: float) -> np.ndarray:
     """Quaternion wxyz of a turn about z [rad]."""
     return np.array([np.cos(turn / 2), 0, 0, np.sin(turn / 2)])
@@ -325,18 +338,22 @@ def _add_wall(
     turn = np.linspace(0, 1, segments + 1)
     x = radius * np.cos(2 * np.pi * turn)
     y = radius * np.sin(2 * np.pi * turn)
-    ring = [np.stack([x, y, np.full_like(x, z)], axis=1) for z in (-height / 2, height / 2)]
-    coordinates = [np.stack([turn, np.full_like(turn, v)], axis=1) for v in (1.0, 0.0)]
+    # Two rings of vertices, at its foot and at its rim, and where they are in the picture.
+    foot = np.stack([x, y, np.full_like(x, -height / 2)], axis=1)
+    rim = np.stack([x, y, np.full_like(x, height / 2)], axis=1)
+    foot_coordinates = np.stack([turn, np.ones_like(turn)], axis=1)
+    rim_coordinates = np.stack([turn, np.zeros_like(turn)], axis=1)
+    # Two triangles per segment.
     low = np.arange(segments)
     high = low + segments + 1
-    faces = np.concatenate(
-        [np.stack([low, low + 1, high], axis=1), np.stack([low + 1, high + 1, high], axis=1)]
-    )
+    lower = np.stack([low, low + 1, high], axis=1)
+    upper = np.stack([low + 1, high + 1, high], axis=1)
+    faces = np.concatenate([lower, upper])
     mesh = spec.add_mesh(
         name=f"{body.name}/wall", inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL
     )
-    mesh.uservert = np.concatenate(ring).ravel()
-    mesh.usertexcoord = np.concatenate(coordinates).ravel()
+    mesh.uservert = np.concatenate([foot, rim]).ravel()
+    mesh.usertexcoord = np.concatenate([foot_coordinates, rim_coordinates]).ravel()
     mesh.userface = faces.ravel()
     mesh.userfacetexcoord = faces.ravel()
     body.add_geom(

@@ -23,6 +23,9 @@ from xlvla_sim.task import Progress, Task, TaskStatus
 _LOOK_EVERY_S = 0.02
 """How often the task's progress is looked at."""
 
+_VARIED = ("mat_rgba", "light_diffuse", "cam_pos", "cam_quat")
+"""Fields of the model that differ from episode to episode."""
+
 
 def load_task(name: str) -> Task:
     """A fresh instance of a task of the catalogue."""
@@ -40,14 +43,16 @@ def build(rig: Rig, task: Task) -> mujoco.MjModel:
     spec.compiler.balanceinertia = True
     spec.option.timestep = 1 / rig.sim.physics_hz
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    # a pyramid's friction depends on the direction: pushed cans would drift off sideways
+    # A pyramid's friction depends on the direction: pushed cans would drift off sideways.
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    # at 1 what a hand holds creeps out of it
+    # At 1 what a hand holds creeps out of it.
     spec.option.impratio = 10
-    spec.option.iterations, spec.option.ls_iterations = 20, 20
-    # at MuJoCo's own tolerance of 1e-6 two touching cylinders jump apart by centimetres now and
-    # then
-    spec.option.ccd_tolerance, spec.option.ccd_iterations = 1e-9, 50
+    spec.option.iterations = 20
+    spec.option.ls_iterations = 20
+    # At MuJoCo's own tolerance of 1e-6 two touching cylinders jump apart by centimetres now and
+    # then.
+    spec.option.ccd_tolerance = 1e-9
+    spec.option.ccd_iterations = 50
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
     add_room(spec, rig)
@@ -76,13 +81,10 @@ class World:
         self.data = mujoco.MjData(self.model)
         self.state = State(self.model, self.data)
         self._servos = Servos(rig, self.model)
-        self._columns = {
-            (side, part): self._joint_columns(side, part) for side in rig.sides for part in PARTS
-        }
-        self._pristine = {
-            key: getattr(self.model, key).copy()
-            for key in ("mat_rgba", "light_diffuse", "cam_pos", "cam_quat")
-        }
+        # Where the joints of a part are in qpos and in qvel.
+        self._columns = {key: self._joint_columns(*key) for key in rig.parts}
+        # What an episode varies, as it was built.
+        self._pristine = {key: getattr(self.model, key).copy() for key in _VARIED}
         self._renderer = Renderer(self.model) if render else None
         self.reset(rig.sim.seed)
 
@@ -119,22 +121,20 @@ class World:
                 commanded then.
         """
         names = self._names(side, part)
-        strange = next((name for name in positions if name not in names), None)
-        if strange is not None:
-            raise XlvlaError(
-                "command refused: " + unknown_line(f"joint of the {side} {part}", strange, names)
-            )
+        for name in positions:
+            if name not in names:
+                line = unknown_line(f"joint of the {side} {part}", name, names)
+                raise XlvlaError(f"command refused: {line}")
         missing = [name for name in names if name not in positions]
         if missing:
             raise XlvlaError(
                 f"command refused: no position for {', '.join(missing)} of the {side} {part}"
             )
         values = np.array([positions[name] for name in names], dtype=float)
-        if not np.isfinite(values).all():
-            raise XlvlaError(
-                f"command refused: {names[int(np.argmin(np.isfinite(values)))]} is not a finite "
-                "number"
-            )
+        finite = np.isfinite(values)
+        if not finite.all():
+            first = names[int(np.argmin(finite))]
+            raise XlvlaError(f"command refused: {first} is not a finite number")
         self._servos.command(side, part, values)
 
     def step(self, duration_s: float) -> None:
@@ -163,11 +163,11 @@ class World:
     def image(self, camera: str) -> np.ndarray:
         """What a camera publishes now, RGB uint8 [H, W, 3]."""
         width, height = self._camera(camera).publish
-        return self._eyes().picture(self.data, camera, width, height)
+        return self._opened().picture(self.data, camera, width, height)
 
     def view(self, width: int, height: int) -> np.ndarray:
         """The scene from the side, for people, RGB uint8 [height, width, 3]."""
-        return self._eyes().picture(self.data, "view", width, height, smooth=True)
+        return self._opened().picture(self.data, "view", width, height, smooth=True)
 
     def lens(self, camera: str) -> Pinhole:
         """What a camera's published picture shows."""
@@ -186,40 +186,46 @@ class World:
         for side in self.rig.sides:
             positions = {**self.rig.start(side), **start}
             for part in PARTS:
-                self._place(
-                    side, part, np.array([positions[name] for name in self._names(side, part)])
-                )
-        for equality in range(self.model.neq):
-            joint = self.model.eq_obj1id[equality]
-            master = self.model.eq_obj2id[equality]
-            offset, factor = self.model.eq_data[equality, :2]
-            self.data.qpos[self.model.jnt_qposadr[joint]] = (
-                offset + factor * self.data.qpos[self.model.jnt_qposadr[master]]
-            )
+                angles = [positions[name] for name in self._names(side, part)]
+                self._place(side, part, np.array(angles))
+        self._place_coupled()
+
+    def _place_coupled(self) -> None:
+        """Puts joints without a motor where their couplings have them."""
+        model = self.model
+        for equality in range(model.neq):
+            joint = model.jnt_qposadr[model.eq_obj1id[equality]]
+            master = model.jnt_qposadr[model.eq_obj2id[equality]]
+            offset, factor = model.eq_data[equality, :2]
+            self.data.qpos[joint] = offset + factor * self.data.qpos[master]
 
     def _place(self, side: Side, part: Part, positions: np.ndarray) -> None:
-        self.data.qpos[self._columns[side, part][0]] = positions
+        columns, _ = self._columns[side, part]
+        self.data.qpos[columns] = positions
         self._servos.command(side, part, positions)
         index = self._servos.index[side, part]
         self.data.ctrl[index] = self._servos.target[index]
 
     def _vary_looks(self, rng: np.random.Generator) -> None:
         """Small changes of light and camera, so that no picture is quite like another."""
-        self.model.light_diffuse[:] *= rng.uniform(0.8, 1.2, (self.model.nlight, 1)) * rng.uniform(
-            0.95, 1.05, (self.model.nlight, 3)
-        )
+        lights = self.model.nlight
+        brightness = rng.uniform(0.8, 1.2, (lights, 1))
+        colour = rng.uniform(0.95, 1.05, (lights, 3))
+        self.model.light_diffuse[:] *= brightness * colour
         self.state.tint("wood", rng.uniform(0.92, 1.0) * rng.uniform(0.96, 1.0, 3))
         for name, camera in self.rig.cameras.items():
             xyz = np.array(camera.xyz) + rng.uniform(-0.008, 0.008, 3)
+            target = np.array(camera.target) + rng.uniform(-0.008, 0.008, 3)
             index = self.model.camera(name).id
             self.model.cam_pos[index] = xyz
-            self.model.cam_quat[index] = looking(
-                xyz, np.array(camera.target) + rng.uniform(-0.008, 0.008, 3)
-            )
+            self.model.cam_quat[index] = looking(xyz, target)
 
     def _joint_columns(self, side: Side, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Where the joints of a part are in qpos [J] and in qvel [J]."""
         joints = [self.model.joint(name) for name in self.rig.joint_names(side, part)]
-        return np.array([j.qposadr[0] for j in joints]), np.array([j.dofadr[0] for j in joints])
+        positions = [joint.qposadr[0] for joint in joints]
+        velocities = [joint.dofadr[0] for joint in joints]
+        return np.array(positions), np.array(velocities)
 
     def _names(self, side: Side, part: Part) -> tuple[str, ...]:
         if (side, part) not in self._columns:
@@ -232,7 +238,7 @@ class World:
             raise unknown("camera", name, self.rig.cameras)
         return self.rig.cameras[name]
 
-    def _eyes(self) -> Renderer:
+    def _opened(self) -> Renderer:
         if self._renderer is None:
             raise XlvlaError("this world was made without cameras: make it with render=True")
         return self._renderer

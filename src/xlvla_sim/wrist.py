@@ -8,37 +8,38 @@ fingers, palm up for positive values. Both hands mean the same by the same angle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from xlvla.types import Side
 from xlvla_sim.task import WayPoint
 
+INWARD: Mapping[Side, float] = {"left": -1.0, "right": 1.0}
+"""The direction of y in which the other hand is."""
+
 
 def pose(wrist: np.ndarray, side: Side) -> np.ndarray:
     """T_world_flange [4, 4]."""
-    x, y, z, yaw, tilt, roll = wrist
-    inward = 1.0 if side == "right" else -1.0
+    yaw, tilt, roll = wrist[3:]
+    inward = INWARD[side]
+    # Axes of the flange with all angles zero: fingers ahead, palm inwards, thumb up.
     still = np.array([[0, 0, 1], [inward, 0, 0], [0, inward, 0]], dtype=float)
     turned = _about(2, inward * yaw) @ _about(1, tilt) @ _about(0, inward * roll) @ still
-    return np.block([[turned, np.array([[x], [y], [z]])], [np.zeros((1, 3)), np.ones((1, 1))]])
+    T_world_flange = np.eye(4)
+    T_world_flange[:3, :3] = turned
+    T_world_flange[:3, 3] = wrist[:3]
+    return T_world_flange
 
 
 def wrist(T_world_flange: np.ndarray, side: Side) -> np.ndarray:
     """The six numbers of a pose [4, 4]; the inverse of `pose` for tilts below a right angle."""
-    inward = 1.0 if side == "right" else -1.0
+    inward = INWARD[side]
     turned = T_world_flange[:3, :3] @ pose(np.zeros(6), side)[:3, :3].T
     yaw = np.arctan2(turned[1, 0], turned[0, 0])
+    tilt = -np.arcsin(np.clip(turned[2, 0], -1, 1))
     roll = np.arctan2(turned[2, 1], turned[2, 2])
-    return np.array(
-        [
-            *T_world_flange[:3, 3],
-            inward * yaw,
-            -np.arcsin(np.clip(turned[2, 0], -1, 1)),
-            inward * roll,
-        ]
-    )
+    return np.array([*T_world_flange[:3, 3], inward * yaw, tilt, inward * roll])
 
 
 def path(
@@ -60,9 +61,11 @@ def path(
     rows = np.tile(start, (len(t), 1))
     last = start
     for point, goal, begin in zip(way_points, goals, begins, strict=True):
-        if goal is not None:
-            rows += minimum_jerk((t - begin) / (share * point.duration_s))[:, None] * (goal - last)
-            last = goal
+        if goal is None:
+            continue
+        progress = minimum_jerk((t - begin) / (share * point.duration_s))
+        rows += progress[:, None] * (goal - last)
+        last = goal
     return rows
 
 
@@ -74,11 +77,12 @@ def minimum_jerk(s: np.ndarray) -> np.ndarray:
 
 def _times(way_points: Sequence[WayPoint]) -> tuple[list[float], float]:
     """Start of every motion and the end of the last one [s]."""
-    begins = []
+    begins: list[float] = []
     end = 0.0
     for point in way_points:
-        begins.append(max(0.0, end - point.overlap_s))
-        end = max(end, begins[-1] + point.duration_s)
+        begin = max(0.0, end - point.overlap_s)
+        begins.append(begin)
+        end = max(end, begin + point.duration_s)
     return begins, end
 
 
@@ -88,6 +92,8 @@ def _about(axis: int, angle: float) -> np.ndarray:
     sin = np.sin(angle)
     i, j = [(1, 2), (2, 0), (0, 1)][axis]
     matrix = np.eye(3)
-    matrix[[i, j], [i, j]] = cos
-    matrix[i, j], matrix[j, i] = -sin, sin
+    matrix[i, i] = cos
+    matrix[j, j] = cos
+    matrix[i, j] = -sin
+    matrix[j, i] = sin
     return matrix

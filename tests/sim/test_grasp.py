@@ -12,7 +12,7 @@ from xlvla_sim.expert import Expert
 from xlvla_sim.fruit import add_fruit
 from xlvla_sim.grasp import Grasps, Grip
 from xlvla_sim.labels import tomato_label
-from xlvla_sim.moves import from_above, from_side, take
+from xlvla_sim.moves import Pick, from_above, from_side, take
 from xlvla_sim.task import TaskStage
 from xlvla_sim.things import add_bottle, add_can
 from xlvla_sim.world import World
@@ -60,7 +60,7 @@ class Lift:
         return None
 
     def plan(self, state, rng):
-        yield from take(state, "thing", self.side, self.hold, rng)
+        yield from take(state, Pick("thing", self.side, self.hold), rng)
 
 
 def _shaken(world, seconds=5.0):

@@ -23,10 +23,13 @@ from xlvla_drivers.arms import dynamixel_frames as wire
 from xlvla_drivers.device import LINK_TIMEOUT_S, DeviceState, Fault, LinkLost
 from xlvla_drivers.serial_link import SerialLink
 
-_LOOK_AFTER_S = 1.0  # how often temperature and errors are asked for
+_LOOK_AFTER_S = 1.0
+"""How often temperature and errors are asked for."""
 _REBOOT_S = 0.5
 _CONNECT_TIMEOUT_S = 0.5
 _MARGIN_S = 0.01
+_RETURN_DELAY_S = 0.0005
+"""How long a servo waits before it answers, as they leave the factory."""
 _BITS_PER_BYTE = 10
 
 
@@ -68,15 +71,20 @@ class Driver:
         self.joints = catalog.arm(options.arm).joints
         self.counts: Counter[str] = Counter()
         self.gripper: float | None = None
-        self._options, self._link = options, SerialLink(address, options.baud, self.counts)
-        self._ids = tuple(options.first_id + k for k in range(len(self.joints)))
-        self._all = self._ids + ((options.gripper_id,) if options.gripper_id else ())
+        self._options = options
+        self._link = SerialLink(address, options.baud, self.counts)
+        count = len(self.joints)
+        self._ids = tuple(range(options.first_id, options.first_id + count))
+        self._all = self._ids
+        if options.gripper_id:
+            self._all += (options.gripper_id,)
         self._models: list[wire.Model] = []
-        self._turns = np.zeros(len(self._ids))
+        # Counts of the whole turns that each servo was found at.
+        self._turns = np.zeros(count)
         self._alerts: set[int] = set()
         self._faults: tuple[Fault, ...] = ()
         self._temperature: dict[str, float] = {}
-        self._position = np.zeros(len(self._ids))
+        self._position = np.zeros(count)
         self._looked_s = -np.inf
         self._silence_s = LINK_TIMEOUT_S
 
@@ -84,10 +92,12 @@ class Driver:
         self.disconnect()
         self._link.open()
         self._silence_s = _CONNECT_TIMEOUT_S
-        self._models = [self._model(found) for found in self._table(self._all, wire.MODEL).values()]
+        numbers = self._table(self._all, wire.MODEL).values()
+        self._models = [self._model(number) for number in numbers]
         self._command(wire.TORQUE, dict.fromkeys(self._all, 0))
-        self._turns = 0.0 * self._turns
-        self._turns = np.floor(self._present()[2] / 4096) * 4096
+        self._turns = np.zeros_like(self._turns)
+        _, _, position = self._present()
+        self._turns = np.floor(position / 4096) * 4096
         self._looked_s = -np.inf
         if self._options.hold_current_A > 0:
             self._hold()
@@ -100,26 +110,33 @@ class Driver:
         if time.monotonic() > self._looked_s + _LOOK_AFTER_S:
             self._look_after()
         self._position = (position - wire.CENTRE) * wire.RAD_PER_COUNT
-        constants = [model.counts_per_newton_metre for model in self._models[: len(self._ids)]]
-        known = [constant for constant in constants if constant is not None]
         return DeviceState(
             stamp_ns=stamp_ns,
             position=self._position,
             velocity=velocity * wire.RAD_S_PER_COUNT,
-            effort=current / np.array(known) if len(known) == len(constants) else None,
+            effort=self._effort(current),
             temperature=self._temperature,
             faults=self._faults,
         )
+
+    def _effort(self, current: np.ndarray) -> np.ndarray | None:
+        """Torque [J] Nm of a current [J] counts; None where a servo's constant is not known."""
+        constants: list[float] = []
+        for model in self._models[: len(self._ids)]:
+            if model.counts_per_newton_metre is None:
+                return None
+            constants.append(model.counts_per_newton_metre)
+        return current / np.array(constants)
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         """A limp arm is moved by hand alone: it is where it is."""
         if self._options.hold_current_A <= 0:
             return dict(zip(self.joints, self._position.tolist(), strict=True))
-        counts = np.rint(np.array([target[joint] for joint in self.joints]) / wire.RAD_PER_COUNT)
+        angles = np.array([target[joint] for joint in self.joints])
+        counts = np.rint(angles / wire.RAD_PER_COUNT)
         goals = (counts + wire.CENTRE + self._turns).astype(int).tolist()
-        self._link.send(
-            wire.sync_write(wire.GOAL_POSITION, dict(zip(self._ids, goals, strict=True)))
-        )
+        by_servo = dict(zip(self._ids, goals, strict=True))
+        self._link.send(wire.sync_write(wire.GOAL_POSITION, by_servo))
         return dict(zip(self.joints, (counts * wire.RAD_PER_COUNT).tolist(), strict=True))
 
     def recover(self) -> str:
@@ -127,17 +144,16 @@ class Driver:
         self._look_after()
         if not self._faults:
             return "nothing to clear"
-        shut = [self._name(servo) for servo in sorted(self._alerts)]
-        for servo in sorted(self._alerts):
+        shut = sorted(self._alerts)
+        for servo in shut:
             self._link.send(wire.packet(servo, wire.REBOOT))
         time.sleep(_REBOOT_S)
         self.connect()
-        if self._faults:
-            raise XlvlaError(
-                "still wrong after a reboot: "
-                f"{', '.join(f'{fault.joint}: {fault.text}' for fault in self._faults)}"
-            )
-        return f"rebooted {', '.join(shut)}"
+        wrong = ", ".join(f"{fault.joint}: {fault.text}" for fault in self._faults)
+        if wrong:
+            raise XlvlaError(f"still wrong after a reboot: {wrong}")
+        names = ", ".join(self._name(servo) for servo in shut)
+        return f"rebooted {names}"
 
     def disconnect(self) -> None:
         """Leaves the arm limp."""
@@ -150,67 +166,67 @@ class Driver:
         """Current, velocity and position, each [J], as the servos count them, positions from the
         turn they were found in.
         """
+        # The three lie side by side in the control table.
         first = wire.CURRENT.address
-        size = wire.POSITION.address + wire.POSITION.size - wire.CURRENT.address
+        size = wire.POSITION.address + wire.POSITION.size - first
         replies = self._ask(first, size, self._all)
-        values = np.array(
-            [struct.unpack("<hii", replies[servo]) for servo in self._all], dtype=float
-        ).T
+        rows = [struct.unpack("<hii", replies[servo]) for servo in self._all]
+        values = np.array(rows, dtype=float).T
         if self._options.gripper_id:
-            degrees = values[2, -1] % 4096 * 360 / 4096
-            opened = self._options.gripper_open_deg
-            closed = self._options.gripper_closed_deg
-            self.gripper = float(np.clip((degrees - opened) / (closed - opened), 0.0, 1.0))
+            self.gripper = self._closed(values[2, -1])
         values = values[:, : len(self._ids)]
         values[2] -= self._turns
         return values
 
+    def _closed(self, counts: float) -> float:
+        """How far the gripper is closed, 0 to 1, at a position."""
+        degrees = counts % 4096 * 360 / 4096
+        opened = self._options.gripper_open_deg
+        closed = self._options.gripper_closed_deg
+        return float(np.clip((degrees - opened) / (closed - opened), 0.0, 1.0))
+
     def _look_after(self) -> None:
         """Asks for temperatures, and for what is wrong with servos that raise an alert."""
         self._looked_s = time.monotonic()
-        self._temperature = {
-            self._name(servo): float(value)
-            for servo, value in self._table(self._all, wire.TEMPERATURE).items()
-        }
+        celsius = self._table(self._all, wire.TEMPERATURE)
+        # A new mapping: the last state that was reported keeps the old one.
+        self._temperature = {self._name(servo): float(value) for servo, value in celsius.items()}
         errors = self._table(sorted(self._alerts), wire.HARDWARE_ERROR)
-        self._faults = tuple(
-            fault for servo, bits in errors.items() for fault in self._hardware_faults(servo, bits)
-        )
+        faults: list[Fault] = []
+        for servo, bits in errors.items():
+            faults += self._hardware_faults(servo, bits)
+        self._faults = tuple(faults)
 
     def _hardware_faults(self, servo: int, bits: int) -> list[Fault]:
-        return [
-            Fault(f"hardware error 0x{bit:02X}", text, self._name(servo))
-            for bit, text in wire.HARDWARE_ERRORS.items()
-            if bits & bit
-        ]
+        faults: list[Fault] = []
+        for bit, text in wire.HARDWARE_ERRORS.items():
+            if bits & bit:
+                faults.append(Fault(f"hardware error 0x{bit:02X}", text, self._name(servo)))
+        return faults
 
     def _hold(self) -> None:
         """Makes the servos follow positions gently, beginning where they are."""
-        modes = self._table(self._ids, wire.OPERATING_MODE)
-        self._command(
-            wire.OPERATING_MODE,
-            {
-                i: wire.CURRENT_POSITION_MODE
-                for i, mode in modes.items()
-                if mode != wire.CURRENT_POSITION_MODE
-            },
-        )
+        modes: dict[int, int] = {}
+        for servo, mode in self._table(self._ids, wire.OPERATING_MODE).items():
+            if mode != wire.CURRENT_POSITION_MODE:
+                modes[servo] = wire.CURRENT_POSITION_MODE
+        self._command(wire.OPERATING_MODE, modes)
         milliamperes = 1e3 * self._options.hold_current_A
-        limits = {
-            i: round(milliamperes / model.milliamperes_per_count)
-            for i, model in zip(self._ids, self._models, strict=False)
-        }
+        limits: dict[int, int] = {}
+        for servo, model in zip(self._ids, self._models, strict=False):
+            limits[servo] = round(milliamperes / model.milliamperes_per_count)
         self._command(wire.GOAL_CURRENT, limits)
-        self._command(
-            wire.GOAL_POSITION, self._table(self._ids, wire.POSITION), within=100
-        )  # the arm may be in somebody's hand
+        # The arm may be in somebody's hand, and move on while it is read.
+        self._command(wire.GOAL_POSITION, self._table(self._ids, wire.POSITION), within=100)
         self._command(wire.TORQUE, dict.fromkeys(self._ids, 1))
 
     def _model(self, number: int) -> wire.Model:
         return wire.MODELS.get(number, wire.Model(f"model {number}", 1.0))
 
     def _name(self, servo: int) -> str:
-        return self.joints[self._ids.index(servo)] if servo in self._ids else "gripper"
+        if servo not in self._ids:
+            return "gripper"
+        return self.joints[self._ids.index(servo)]
 
     def _command(self, entry: wire.Field, values: Mapping[int, int], within: int = 0) -> None:
         """Sets an entry and makes sure that it is set, give or take some counts: nobody answers a
@@ -260,26 +276,34 @@ class Driver:
         """Asks once and takes the answers of the missing servos in."""
         self.counts["late"] += self._link.drain() > 0
         self._link.send(wire.sync_read(address, size, missing))
-        expected_s = (14 + len(missing) * (12 + size)) * _BITS_PER_BYTE / self._options.baud + len(
-            missing
-        ) * 0.0005
+        request_bytes = 14 + len(missing)
+        reply_bytes = len(missing) * (11 + size)
+        on_wire_s = (request_bytes + reply_bytes) * _BITS_PER_BYTE / self._options.baud
+        expected_s = on_wire_s + len(missing) * _RETURN_DELAY_S
         until_s = min(thread_clock.now_s() + 1.2 * expected_s + _MARGIN_S, give_up_s)
         while any(servo not in replies for servo in missing):
-            body = self._link.frame(lambda buffer: wire.cut(buffer, self.counts), until_s)
+            body = self._link.frame(self._cut, until_s)
             if body is None:
                 return
             servo = body[0]
-            instruction = body[1]
-            error = body[2] if len(body) > 2 else 0
-            if (
-                instruction != wire.STATUS
-                or servo not in missing
-                or len(body) != 3 + size
-                or error & ~wire.ALERT
-            ):
+            if servo not in missing or not _is_answer(body, size):
                 self.counts["unexpected"] += 1
-            elif servo in replies:
+                continue
+            if servo in replies:
                 self.counts["duplicated"] += 1
+                continue
+            replies[servo] = body[3:]
+            if body[2] & wire.ALERT:
+                self._alerts.add(servo)
             else:
-                replies[servo] = body[3:]
-                (self._alerts.add if error & wire.ALERT else self._alerts.discard)(servo)
+                self._alerts.discard(servo)
+
+    def _cut(self, buffer: bytearray) -> bytes | None:
+        return wire.cut(buffer, self.counts)
+
+
+def _is_answer(body: bytes, size: int) -> bool:
+    """Whether a body is a status with so many bytes of data, and no error but an alert."""
+    if len(body) != 3 + size or body[1] != wire.STATUS:
+        return False
+    return not body[2] & ~wire.ALERT

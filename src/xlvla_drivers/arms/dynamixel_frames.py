@@ -28,12 +28,17 @@ SYNC_WRITE = 0x83
 BULK_READ = 0x92
 BULK_WRITE = 0x93
 ALERT = 0x80
-RESULT_FAIL, INSTRUCTION_ERROR, CRC_ERROR, RANGE_ERROR, LENGTH_ERROR, LIMIT_ERROR, ACCESS_ERROR = (
-    range(1, 8)
-)
+RESULT_FAIL = 1
+INSTRUCTION_ERROR = 2
+CRC_ERROR = 3
+RANGE_ERROR = 4
+LENGTH_ERROR = 5
+LIMIT_ERROR = 6
+ACCESS_ERROR = 7
 
 RAD_PER_COUNT = 2 * pi / 4096
-CENTRE = 2048  # the position of 0 rad
+CENTRE = 2048
+"""The position of 0 rad."""
 RAD_S_PER_COUNT = 0.229 * 2 * pi / 60
 CURRENT_POSITION_MODE = 5
 
@@ -125,48 +130,63 @@ def sync_read(address: int, size: int, servos: Sequence[int]) -> bytes:
 
 def sync_write(entry: Field, values: Mapping[int, int]) -> bytes:
     """Writes one entry of several servos at once; nobody answers."""
-    data = b"".join(bytes([servo]) + entry.pack(value) for servo, value in values.items())
-    return packet(BROADCAST, SYNC_WRITE, struct.pack("<HH", entry.address, entry.size) + data)
+    parameters = struct.pack("<HH", entry.address, entry.size)
+    for servo, value in values.items():
+        parameters += bytes([servo]) + entry.pack(value)
+    return packet(BROADCAST, SYNC_WRITE, parameters)
 
 
 def cut(buffer: bytearray, counts: Counter[str]) -> bytes | None:
     """The body of the first sound packet; what it skips is counted as truncated or corrupt."""
     while True:
         start = buffer.find(_HEADER)
-        if start:  # noise, or the beginning of a header at the very end
-            noise = len(buffer) - 3 if start < 0 else start
-            counts["corrupt"] += any(buffer[: max(noise, 0)])
-            del buffer[: max(noise, 0)]
+        if start:
+            # Noise; the last three bytes may be the beginning of a header.
+            noise = max(len(buffer) - 3 if start < 0 else start, 0)
+            counts["corrupt"] += any(buffer[:noise])
+            del buffer[:noise]
         if start < 0 or len(buffer) < 7:
             return None
         size = 7 + int.from_bytes(buffer[5:7], "little")
-        if size <= _LONGEST and len(buffer) < size and buffer.find(_HEADER, 4) < 0:
+        possible = size <= _LONGEST
+        if possible and len(buffer) < size and buffer.find(_HEADER, 4) < 0:
             return None
         whole = bytes(buffer[:size])
-        if (
-            10 <= size <= _LONGEST
-            and len(whole) == size
-            and crc(whole[:-2]) == int.from_bytes(whole[-2:], "little")
-        ):
+        if possible and len(whole) == size and _is_sound(whole):
             del buffer[:size]
             return whole[4:5] + _unstuff(whole[7:-2])
         following = buffer.find(_HEADER, 4, size)
-        counts["corrupt" if following < 0 else "truncated"] += 1
-        del buffer[: following if following > 0 else size if len(whole) == size <= _LONGEST else 4]
+        if following >= 0:
+            # Another packet begins within this one, so that its end is missing.
+            counts["truncated"] += 1
+            del buffer[:following]
+        else:
+            counts["corrupt"] += 1
+            del buffer[: size if possible and len(whole) == size else 4]
+
+
+def _is_sound(whole: bytes) -> bool:
+    if len(whole) < 10:
+        return False
+    return crc(whole[:-2]) == int.from_bytes(whole[-2:], "little")
 
 
 def crc(data: bytes) -> int:
     """CRC-16 with polynomial 0x8005, not reflected."""
     value = 0
     for byte in data:
-        value = (value << 8 & 0xFFFF) ^ _CRC[value >> 8 ^ byte]
+        row = value >> 8 ^ byte
+        value = (value << 8 & 0xFFFF) ^ _CRC[row]
     return value
 
 
 def _crc_entry(byte: int) -> int:
     value = byte << 8
     for _ in range(8):
-        value = (value << 1 ^ 0x8005 if value & 0x8000 else value << 1) & 0xFFFF
+        carry = value & 0x8000
+        value = value << 1 & 0xFFFF
+        if carry:
+            value ^= 0x8005
     return value
 
 

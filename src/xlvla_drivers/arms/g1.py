@@ -90,11 +90,10 @@ class Options:
 def split_address(address: str) -> tuple[str, int]:
     """`eth0` or `lo@1` as network interface and DDS domain; the robot's is 0."""
     interface, _, domain = address.partition("@")
-    if (
-        not interface
-        or "/" in interface
-        or (domain and not (domain.isdigit() and int(domain) <= 232))
-    ):
+    named = bool(interface) and "/" not in interface
+    # DDS has no domains beyond 232.
+    numbered = not domain or (domain.isdigit() and int(domain) <= 232)
+    if not named or not numbered:
         raise XlvlaError(
             f"'{address}' is no address of a G1: give the network interface, or interface@domain "
             "such as lo@1"
@@ -109,6 +108,8 @@ def socket_path(address: str) -> Path:
 
 
 class Driver:
+    """One arm, over a line to the robot's server."""
+
     def __init__(self, address: str, side: Side, options: Options):
         arm = catalog.arm("g1").on(side)
         self.joints = arm.joints
@@ -122,20 +123,20 @@ class Driver:
         self._path = socket_path(address)
         self._line: socket.socket | None = None
         self._newest: np.void | None = None
-        self._received_s = 0.0  # when the newest report came, by `awake`
+        # When the newest report came (`thread_clock`).
+        self._received_s = 0.0
         self._lost = False
 
     def connect(self) -> None:
         self.disconnect()
-        line = self._line = self._join()
-        self._lost = True  # until the server agrees
+        line = self._join()
+        self._line = line
+        # Until the server agrees.
+        self._lost = True
+        hello = {"side": self.side, "options": dataclasses.asdict(self._options)}
         try:
             line.settimeout(HEAR_S + self._options.ramp_s + LEAVE_S)
-            line.send(
-                json.dumps(
-                    {"side": self.side, "options": dataclasses.asdict(self._options)}
-                ).encode()
-            )
+            line.send(json.dumps(hello).encode())
             answer = json.loads(line.recv(4096) or b"{}")
         except (OSError, ValueError) as error:
             self._line = None
@@ -143,9 +144,11 @@ class Driver:
             raise LinkLost(f"G1 at {self.address}: its server does not answer: {error}") from None
         if "ready" not in answer:
             self.disconnect()
-            raise (LinkLost if answer.get("lost", True) else XlvlaError)(
-                f"G1 at {self.address}: {answer.get('error', 'its server has ended')}"
-            )
+            why = f"G1 at {self.address}: {answer.get('error', 'its server has ended')}"
+            if answer.get("lost", True):
+                raise LinkLost(why)
+            # To try again would not mend it.
+            raise XlvlaError(why)
         line.setblocking(False)
         self._lost = False
         self._received_s = thread_clock.now_s()
@@ -166,9 +169,8 @@ class Driver:
         )
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
-        angles = np.clip([target[joint] for joint in self.joints], self._lower, self._upper).astype(
-            "<f4"
-        )
+        wanted = [target[joint] for joint in self.joints]
+        angles = np.clip(wanted, self._lower, self._upper).astype("<f4")
         try:
             self._opened().send(angles.tobytes())
         except OSError as error:
@@ -216,7 +218,8 @@ class Driver:
                 line.connect(str(self._path))
                 return line
             line.close()
-            if server is None or server.poll() == 0:  # it found another, who has just left
+            if server is None or server.poll() == 0:
+                # One that ended well found another, which has just left.
                 server = self._start_server()
             if server.poll():
                 break
@@ -252,9 +255,9 @@ class Driver:
         return self._newest
 
     def _is_stale(self) -> bool:
-        return (
-            self._newest is None or time.monotonic() - self._newest["received_s"] > LINK_TIMEOUT_S
-        )
+        if self._newest is None:
+            return True
+        return time.monotonic() - self._newest["received_s"] > LINK_TIMEOUT_S
 
     def _take_all(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -279,9 +282,8 @@ class Driver:
         return data
 
     def _faults(self, report: np.void, warmth: np.ndarray) -> Iterator[Fault]:
-        for joint, error, celsius in zip(
-            self.joints, report["error"].tolist(), warmth, strict=True
-        ):
+        errors = report["error"].tolist()
+        for joint, error, celsius in zip(self.joints, errors, warmth, strict=True):
             if error:
                 yield Fault(f"0x{error:X}", "its motor reports an error", joint)
             if celsius >= self._options.hot_c:

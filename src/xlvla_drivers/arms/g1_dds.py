@@ -110,14 +110,13 @@ class Bus:
     """
 
     def __init__(self, interface: str, domain: int):
-        local = interface in ("lo", "127.0.0.1")
-        config = _CONFIG.format(
-            interface=f'address="{interface}"'
-            if interface[:1].isdigit()
-            else f'name="{interface}"',
-            general="<AllowMulticast>false</AllowMulticast>" if local else "",
-            peers='<Peers><Peer Address="127.0.0.1"/></Peers>' if local else "",
-        )
+        kind = "address" if interface[:1].isdigit() else "name"
+        general = ""
+        peers = ""
+        if interface in ("lo", "127.0.0.1"):
+            general = "<AllowMulticast>false</AllowMulticast>"
+            peers = '<Peers><Peer Address="127.0.0.1"/></Peers>'
+        config = _CONFIG.format(interface=f'{kind}="{interface}"', general=general, peers=peers)
         try:
             self._domain = Domain(domain, config)
             self.participant = DomainParticipant(domain)
@@ -128,11 +127,8 @@ class Bus:
 
     def reader(self, topic: str, kind: Any) -> DataReader:
         """Default QoS but for how many samples may wait."""
-        return DataReader(
-            self.participant,
-            Topic(self.participant, topic, kind),
-            qos=Qos(Policy.History.KeepLast(QUEUE)),
-        )
+        qos = Qos(Policy.History.KeepLast(QUEUE))
+        return DataReader(self.participant, Topic(self.participant, topic, kind), qos=qos)
 
     def writer(self, topic: str, kind: Any) -> DataWriter:
         return DataWriter(self.participant, Topic(self.participant, topic, kind))

@@ -49,9 +49,9 @@ class Robot:
         self._bus = dds.Bus(*split_address(address))
         self._reader = self._bus.reader(wire.STATE_TOPIC, dds.LowState)
         self._topic = wire.ARM_TOPIC if options.way == "arm_sdk" else wire.LOW_TOPIC
-        self._rivals = self._bus.reader(
-            self._topic, dds.LowCmd
-        )  # a dead program's writer is matched for seconds, but says nothing
+        # Samples, not matched writers, tell of another program: a dead one's writer stays matched
+        # for seconds.
+        self._rivals = self._bus.reader(self._topic, dds.LowCmd)
         self._writer = None
         self._command = wire.LOW_CMD.new()
         self._kp, self._kd = _gains(options)
@@ -111,12 +111,16 @@ class Robot:
     def _take(self, state: np.ndarray, sent_ns: int) -> None:
         """Only what is newer than all before counts."""
         self.counts["late"] += self._punctuality.is_late(sent_ns / SECOND, time.monotonic())
-        if sent_ns <= self._sent_ns or int(state["tick"]) == self._tick:
-            self.counts["duplicated" if int(state["tick"]) == self._tick else "unexpected"] += 1
+        tick = int(state["tick"])
+        if tick == self._tick:
+            self.counts["duplicated"] += 1
+            return
+        if sent_ns <= self._sent_ns:
+            self.counts["unexpected"] += 1
             return
         motors = state["motor_state"][: wire.JOINTS]
         self._sent_ns = sent_ns
-        self._tick = int(state["tick"])
+        self._tick = tick
         self.mode_machine = int(state["mode_machine"])
         self.stamp_ns = time.time_ns()
         self.received_s = time.monotonic()
@@ -134,11 +138,15 @@ class Robot:
         """
         assert self._writer is not None, "wait first"
         command = self._command
-        motors = self._command["motor_cmd"]
-        mine = slice(12, wire.JOINTS) if self.options.way == "arm_sdk" else slice(0, wire.JOINTS)
+        motors = command["motor_cmd"]
+        # rt/arm_sdk leaves the legs to the robot.
+        first = wire.WAIST.start if self.options.way == "arm_sdk" else 0
+        mine = slice(first, wire.JOINTS)
         command["mode_machine"] = self.mode_machine
-        motors["mode"][mine], motors["q"][mine] = 1, q[mine]
-        motors["kp"][mine], motors["kd"][mine] = self._kp[mine], self._kd[mine]
+        motors["mode"][mine] = 1
+        motors["q"][mine] = q[mine]
+        motors["kp"][mine] = self._kp[mine]
+        motors["kd"][mine] = self._kd[mine]
         if self.options.way == "arm_sdk":
             motors["q"][wire.WEIGHT] = weight
         else:
@@ -158,7 +166,9 @@ def _gains(options: Options) -> tuple[np.ndarray, np.ndarray]:
     """
     kp = np.full(wire.JOINTS, options.body_kp)
     kd = np.full(wire.JOINTS, options.body_kd)
-    weaker = [*_ANKLES, *range(15, wire.JOINTS)]
-    kp[weaker], kd[weaker] = options.arm_kp, options.arm_kd
-    kp[_WRISTS], kd[_WRISTS] = options.wrist_kp, options.wrist_kd
+    weaker = [*_ANKLES, *range(wire.WAIST.stop, wire.JOINTS)]
+    kp[weaker] = options.arm_kp
+    kd[weaker] = options.arm_kd
+    kp[_WRISTS] = options.wrist_kp
+    kd[_WRISTS] = options.wrist_kd
     return kp, kd

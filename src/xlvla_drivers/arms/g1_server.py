@@ -64,7 +64,9 @@ class Server:
         self._leaving = False
         self._until_s = 0.0
         self.weight = 0.0
-        self.commanded = self.wanted = self.velocity = np.zeros(0)
+        self.commanded = np.zeros(0)
+        self.wanted = np.zeros(0)
+        self.velocity = np.zeros(0)
 
     def run(self) -> None:
         """Until the last driver has gone, or the robot."""
@@ -98,9 +100,9 @@ class Server:
             if self.robot.is_reporting():
                 self._step(period_s)
                 self.robot.command(self.commanded, self.weight)
-                self._tell()
+                self._publish()
             next_s = max(next_s + period_s, time.monotonic())
-            time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0)
+            time.sleep(max(next_s - time.monotonic(), 0.0))
 
     def _step(self, period_s: float) -> None:
         """Moves on weight and angles by one period. An arm with an error is commanded to where it
@@ -111,15 +113,17 @@ class Server:
         self.weight = float(np.clip(self.weight + (rise if wanted else -rise), 0.0, 1.0))
         for motors in ARM.values():
             if self.robot.errors[motors].any():
-                self.wanted[motors] = self.commanded[motors] = self.robot.q[motors]
+                here = self.robot.q[motors]
+                self.wanted[motors] = here
+                self.commanded[motors] = here
+        left = self.wanted - self.commanded
         speed = np.full(len(self.wanted), self.options.speed)
         for side, motors in ARM.items():
-            if side not in self._drivers:  # it brakes
-                speed[motors] = np.minimum(
-                    speed[motors],
-                    np.sqrt(2 * _ACCELERATION * np.abs(self.wanted - self.commanded)[motors]),
-                )
-        step = np.clip(self.wanted - self.commanded, -speed * period_s, speed * period_s)
+            if side not in self._drivers:
+                # It brakes: no faster than it can still stop on what is left of its way.
+                stoppable = np.sqrt(2 * _ACCELERATION * np.abs(left[motors]))
+                speed[motors] = np.minimum(speed[motors], stoppable)
+        step = np.clip(left, -speed * period_s, speed * period_s)
         self.commanded = self.commanded + step
         self.velocity = step / period_s
 
@@ -127,14 +131,7 @@ class Server:
         """Takes what drivers want, and lets them out before others in: one may come back."""
         for side, line in [*self._waiting.items(), *self._drivers.items()]:
             with contextlib.suppress(BlockingIOError):
-                while True:
-                    data = _receive(line)
-                    if len(data) != SENT.itemsize:
-                        self._part(side, wait_s=0.0 if data == BYE else RETURN_S)
-                        break
-                    target = np.frombuffer(data, SENT)["target"][0]
-                    if np.isfinite(target).all():
-                        self.wanted[ARM[side]] = target
+                self._take_targets(side, line)
         with contextlib.suppress(BlockingIOError):
             while not self._leaving:
                 line, _ = self._door.accept()
@@ -142,6 +139,17 @@ class Server:
                 self._arriving.append(line)
         for line in list(self._arriving):
             self._greet(line)
+
+    def _take_targets(self, side: Side, line: socket.socket) -> None:
+        """Takes all targets that a driver has sent; BlockingIOError ends it where it stays."""
+        while True:
+            data = _receive(line)
+            if len(data) != SENT.itemsize:
+                self._part(side, wait_s=0.0 if data == BYE else RETURN_S)
+                return
+            target = np.frombuffer(data, SENT)["target"][0]
+            if np.isfinite(target).all():
+                self.wanted[ARM[side]] = target
 
     def _greet(self, line: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -169,10 +177,10 @@ class Server:
         then is the line closed.
         """
         self._until_s = time.monotonic() + wait_s
-        velocity = self.velocity[ARM[side]]
-        self.wanted[ARM[side]] = self.commanded[ARM[side]] + velocity * np.abs(velocity) / (
-            2 * _ACCELERATION
-        )
+        motors = ARM[side]
+        velocity = self.velocity[motors]
+        braking = velocity * np.abs(velocity) / (2 * _ACCELERATION)
+        self.wanted[motors] = self.commanded[motors] + braking
         line = self._waiting.pop(side, None) or self._drivers.pop(side)
         self._parting.append(line)
         if self._drivers or self._waiting:
@@ -183,30 +191,30 @@ class Server:
             line.close()
         self._parting.clear()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
+        """Sends every driver its arm's state; who waits begins once the arms are taken over."""
         if self.weight == 1.0:
             for side, line in self._waiting.items():
                 _say(line, {"ready": True})
                 self._drivers[side] = line
             self._waiting.clear()
         for side, line in self._drivers.items():
-            with contextlib.suppress(
-                OSError
-            ):  # a driver that does not listen finds the newest when it does
+            # A driver that does not listen finds the newest when it does.
+            with contextlib.suppress(OSError):
                 line.send(self._report(side))
 
     def _report(self, side: Side) -> bytes:
         robot = self.robot
         motors = ARM[side]
         report = np.zeros((), REPORT)
-        report["stamp_ns"], report["q"], report["dq"] = (
-            robot.stamp_ns,
-            robot.q[motors],
-            robot.dq[motors],
-        )
+        report["stamp_ns"] = robot.stamp_ns
         report["received_s"] = robot.received_s
-        report["torque"], report["temperature"] = robot.torque[motors], robot.temperature[motors]
-        report["error"], report["waist"] = robot.errors[motors], robot.q[WAIST]
+        report["q"] = robot.q[motors]
+        report["dq"] = robot.dq[motors]
+        report["torque"] = robot.torque[motors]
+        report["temperature"] = robot.temperature[motors]
+        report["error"] = robot.errors[motors]
+        report["waist"] = robot.q[WAIST]
         report["counts"] = [robot.counts[name] for name in COUNTS]
         return report.tobytes()
 

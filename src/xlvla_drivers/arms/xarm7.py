@@ -31,6 +31,9 @@ ANSWER_S = 0.02
 PATIENCE_S = 2.0
 """What enabling and clearing errors may take; brakes need their time."""
 
+_MODEL_1305 = 71305
+"""The SDK's number of an xArm7 from serial number 1305 on, whose limits stand for unknown ones."""
+
 _TIMEOUT = 3
 _CORRUPT = (4, 5, 6, 7, 10)
 _NOT_SENT = (-1, 8)
@@ -71,9 +74,11 @@ class Driver:
         self._options = options
         self._api: Any = None
         self._reports = Reports(self.host, self.counts)
-        self._silent_s: float | None = None  # since when commands have gone without an answer
+        # Since when commands have gone without an answer.
+        self._silent_s: float | None = None
         self._error: int | None = None
-        self._lower = self._upper = np.zeros(0)
+        self._lower = np.zeros(0)
+        self._upper = np.zeros(0)
 
     def connect(self) -> None:
         self.disconnect()
@@ -92,38 +97,43 @@ class Driver:
         stamp_ns, report = self._newest()
         health = self._reports.health
         state, mode = _state_mode(report)
-        servo = (
-            [0] * len(self.joints) if health is None else [int(code) for _, code in health["servo"]]
-        )
-        warning = 0 if health is None else int(health["warning"])
+        velocity = None
+        if "dq" in (report.dtype.names or ()):
+            velocity = report["dq"].astype(float)
+        # What the health report says, which comes later than the first motion report.
+        servo = [0] * len(self.joints)
+        warning = 0
+        temperature: dict[str, float] = {}
+        if health is not None:
+            servo = [int(code) for _, code in health["servo"]]
+            warning = int(health["warning"])
+            for joint, celsius in zip(self.joints, health["temperature"], strict=True):
+                temperature[joint] = float(celsius)
+        error = self._find_error(state, health)
         return DeviceState(
             stamp_ns,
             position=report["q"].astype(float),
-            velocity=report["dq"].astype(float) if "dq" in (report.dtype.names or ()) else None,
+            velocity=velocity,
             effort=report["torque"].astype(float),
-            temperature={}
-            if health is None
-            else dict(zip(self.joints, map(float, health["temperature"]), strict=True)),
-            faults=tuple(
-                faults(self._find_error(state, health), warning, servo, self.joints, state, mode)
-            ),
+            temperature=temperature,
+            faults=tuple(faults(error, warning, servo, self.joints, state, mode)),
         )
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         """Nothing is sent, and the result is empty, while an error or another client has stopped
         the arm.
         """
-        state, mode = _state_mode(self._newest()[1])
+        _, report = self._newest()
+        state, mode = _state_mode(report)
         if state not in wire.RUNNING or mode != wire.SERVO_MODE:
             return {}
-        angles = (
-            np.clip([target[joint] for joint in self.joints], self._lower, self._upper)
-            .astype("<f4")
-            .tolist()
-        )
+        wanted = [target[joint] for joint in self.joints]
+        angles = np.clip(wanted, self._lower, self._upper).astype("<f4").tolist()
         began_s = thread_clock.now_s()
-        code = self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True))
-        self._silent_s = None if code else self._silent_s or began_s
+        if self._ask(lambda api: api.set_servo_angle_j(angles, is_radian=True)):
+            self._silent_s = None
+        elif self._silent_s is None:
+            self._silent_s = began_s
         if self._silent_s and thread_clock.now_s() - self._silent_s > LINK_TIMEOUT_S:
             raise LinkLost(
                 f"xArm at {self.host}: commands are not answered for {1e3 * LINK_TIMEOUT_S:.0f} ms"
@@ -150,11 +160,9 @@ class Driver:
             )
         self._api.set_timeout(ANSWER_S)
         self._silent_s = None
-        return (
-            f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode"
-            if error
-            else "in servo mode"
-        )
+        if not error:
+            return "in servo mode"
+        return f"cleared C{error} ({ERRORS.get(error, 'joint error')}), in servo mode"
 
     def disconnect(self) -> None:
         """Stops the arm where it is; it holds, and follows no commands until it is made ready
@@ -165,9 +173,8 @@ class Driver:
             with contextlib.suppress(Exception):
                 self._newest()
                 api.set_state(wire.STOPPED)
-            threading.Thread(
-                target=_close, args=(api,), daemon=True
-            ).start()  # the SDK takes a second to join its threads
+            # The SDK takes a second to join its threads.
+            threading.Thread(target=_close, args=(api,), daemon=True).start()
         self._reports.close()
 
     def _find(self) -> str:
@@ -194,10 +201,14 @@ class Driver:
             raise XlvlaError(
                 f"the arm at {self.host} has {self._api.axis} axes, an xArm7 has {len(self.joints)}"
             )
+        # As the SDK itself tells models apart, by the digits of the serial number.
         number = (self._api.sn or "")[2:6]
-        model = 71305 if number.isdigit() and 1305 <= int(number) < 8500 else self._api.device_type
+        model = self._api.device_type
+        if number.isdigit() and 1305 <= int(number) < 8500:
+            model = _MODEL_1305
         limits = XCONF.Robot.JOINT_LIMITS[len(self.joints)]
-        self._lower, self._upper = np.transpose(limits.get(model, limits[71305]))
+        chosen = limits.get(model, limits[_MODEL_1305])
+        self._lower, self._upper = np.transpose(chosen)
 
     def _newest(self) -> tuple[int, np.void]:
         """Stamp [ns] and motion report; LinkLost when they have stopped coming."""
@@ -215,10 +226,13 @@ class Driver:
             return 0
         if not self._error:
             self._ask(self._get_error)
-        return self._error or (0 if health is None else int(health["error"]))
+        if self._error:
+            return self._error
+        return 0 if health is None else int(health["error"])
 
     def _get_error(self, api: Any) -> int:
-        code, (self._error, _) = api.get_err_warn_code()
+        code, (error, _) = api.get_err_warn_code()
+        self._error = error
         return code
 
     def _ask(self, call: Callable[[Any], int]) -> bool:
@@ -227,7 +241,8 @@ class Driver:
         """
         try:
             code = call(self._api)
-        except Exception:  # the SDK trips over answers that are too short, in ways of its own
+        except Exception:
+            # The SDK trips over answers that are too short, in ways of its own.
             self.counts["truncated"] += 1
             return False
         if code in _NOT_SENT:
@@ -247,20 +262,21 @@ class Driver:
         until_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < until_s:
             motion = self._reports.motion
-            if motion and _state_mode(motion[1]) in {
-                (state, wire.SERVO_MODE) for state in wire.RUNNING
-            }:
-                return
+            if motion is not None:
+                _, report = motion
+                state, mode = _state_mode(report)
+                if state in wire.RUNNING and mode == wire.SERVO_MODE:
+                    return
             time.sleep(0.005)
-        wrong = self.read().faults
-        raise XlvlaError(
-            f"xArm at {self.host} stays stopped: "
-            f"{'; '.join(f'{f.code} {f.joint} {f.text}' for f in wrong) or 'no reason given'}"
-        )
+        wrong = [f"{fault.code} {fault.joint} {fault.text}" for fault in self.read().faults]
+        why = "; ".join(wrong) or "no reason given"
+        raise XlvlaError(f"xArm at {self.host} stays stopped: {why}")
 
 
 def _state_mode(report: np.void) -> tuple[int, int]:
-    return int(report["state_mode"]) & 0x0F, int(report["state_mode"]) >> 4
+    """Both in one byte."""
+    both = int(report["state_mode"])
+    return both & 0x0F, both >> 4
 
 
 def _open(host: str, port: int) -> Any:
@@ -274,15 +290,15 @@ def _open(host: str, port: int) -> Any:
             from xarm.wrapper import XArmAPI
             from xarm.x3 import base
 
-        log.logger.disabled = log.origin_logger.disabled = True
-        base.__dict__["print"] = log.logger.warn = (
-            _silent  # it warns at every command of its mode, which it does not know without reports
-        )
+        log.logger.disabled = True
+        log.origin_logger.disabled = True
+        # It warns at every command of its mode, which it does not know without reports.
+        log.logger.warn = _silent
+        base.__dict__["print"] = _silent
         settings: Any = XCONF
         settings.SocketConf.TCP_CONTROL_PORT = port
-        settings.UxbusConf.GET_TIMEOUT = (
-            300  # ms, for the version it asks for up to a hundred times
-        )
+        # In ms, for the version, which it asks for up to a hundred times.
+        settings.UxbusConf.GET_TIMEOUT = 300
         timeout_s = socket.getdefaulttimeout()
         try:
             return XArmAPI(
@@ -291,7 +307,8 @@ def _open(host: str, port: int) -> Any:
         except Exception as error:
             raise LinkLost(f"xArm at {host}:{port}: {error}") from None
         finally:
-            socket.setdefaulttimeout(timeout_s)  # the SDK sets it for the whole process
+            # The SDK sets it for the whole process.
+            socket.setdefaulttimeout(timeout_s)
 
 
 @contextlib.contextmanager

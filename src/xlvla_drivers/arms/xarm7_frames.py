@@ -70,10 +70,9 @@ class Request:
     payload: bytes
 
     def encode(self) -> bytes:
-        return (
-            _HEADER.pack(self.transaction, self.protocol, 1 + len(self.payload), self.register)
-            + self.payload
-        )
+        length = 1 + len(self.payload)
+        head = _HEADER.pack(self.transaction, self.protocol, length, self.register)
+        return head + self.payload
 
 
 def requests(buffer: bytearray) -> Iterator[Request]:
@@ -94,11 +93,9 @@ def requests(buffer: bytearray) -> Iterator[Request]:
 
 
 def reply(request: Request, state: int, payload: bytes = b"") -> bytes:
-    return (
-        _HEADER.pack(request.transaction, request.protocol, 2 + len(payload), request.register)
-        + bytes([state])
-        + payload
-    )
+    length = 2 + len(payload)
+    head = _HEADER.pack(request.transaction, request.protocol, length, request.register)
+    return head + bytes([state]) + payload
 
 
 def _layout(size: int, fields: dict[str, tuple[str, int]]) -> np.dtype:
@@ -180,16 +177,22 @@ def reports(buffer: bytearray, port: int, counts: Counter[str]) -> Iterator[np.v
     """
     layout = REPORTS[port]
     head = layout.itemsize.to_bytes(4, "big")
-    while len(buffer) >= layout.itemsize:
-        start = buffer.find(head, 0, layout.itemsize)
-        cut_short = buffer.find(head, 1, layout.itemsize) if start == 0 else -1
-        if start == 0 and cut_short < 0:
-            report = np.frombuffer(bytes(buffer[: layout.itemsize]), layout)[0]
-            del buffer[: layout.itemsize]
+    size = layout.itemsize
+    while len(buffer) >= size:
+        start = buffer.find(head, 0, size)
+        following = buffer.find(head, 1, size) if start == 0 else -1
+        if start == 0 and following < 0:
+            report = np.frombuffer(bytes(buffer[:size]), layout)[0]
+            del buffer[:size]
             if np.isfinite(report["q"]).all():
                 yield report
             else:
                 counts["corrupt"] += 1
-            continue
-        counts["truncated" if start == 0 else "corrupt"] += 1
-        del buffer[: max(start, cut_short) if max(start, cut_short) > 0 else layout.itemsize - 3]
+        elif start == 0:
+            # Another report begins within this one, so that its end is missing.
+            counts["truncated"] += 1
+            del buffer[:following]
+        else:
+            counts["corrupt"] += 1
+            # Without a head anywhere, its first bytes may be the last three here.
+            del buffer[: start if start > 0 else size - 3]

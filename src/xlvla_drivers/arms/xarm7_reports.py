@@ -34,7 +34,8 @@ class Reports:
         self.host = host
         self.counts = counts
         self.motion: tuple[int, np.void] | None = None
-        self.silent_s = self._received_s = 0.0
+        self.silent_s = 0.0
+        self._received_s = 0.0
         self.health: np.void | None = None
         self._punctuality = Punctuality()
         self._open = False
@@ -93,6 +94,7 @@ class Reports:
                 with contextlib.suppress(OSError):
                     data = line.recv(8192)
                 if not data:
+                    # The controller has closed it.
                     lines.pop(line)
                     line.close()
                     continue
@@ -113,7 +115,10 @@ class Reports:
         before counts.
         """
         sent_us = int(report["stamp_us"])
-        last_us = int(self.motion[1]["stamp_us"]) if self.motion else -1
+        last_us = -1
+        if self.motion is not None:
+            _, last = self.motion
+            last_us = int(last["stamp_us"])
         if sent_us <= last_us:
             self.counts["duplicated" if sent_us == last_us else "unexpected"] += 1
             return False

@@ -32,17 +32,19 @@ class Intrinsics(Pinhole):
         x = size[0] / width
         y = size[1] / height
         return Intrinsics(
-            self.fx * x,
-            self.fy * y,
-            (self.cx - left) * x,
-            (self.cy - top) * y,
-            *size,
-            self.distortion,
+            fx=self.fx * x,
+            fy=self.fy * y,
+            cx=(self.cx - left) * x,
+            cy=(self.cy - top) * y,
+            width=size[0],
+            height=size[1],
+            distortion=self.distortion,
         )
 
     @property
     def turned(self) -> Intrinsics:
         """Those of the picture turned upside down."""
+        # What is even in x and y stays; the tangential terms change their sign.
         k1, k2, p1, p2, k3 = self.distortion
         return replace(
             self,
@@ -126,12 +128,14 @@ def published(frame: ImageFrame, size: Size, options: CameraOptions) -> np.ndarr
     left, top, width, height = _crop(frame.size, size)
     picture = frame.pixels[top : top + height, left : left + width]
     if (width, height) != size:
-        picture = cv2.resize(
-            picture, size, interpolation=cv2.INTER_AREA if width > size[0] else cv2.INTER_LINEAR
-        )
+        # Averaging keeps a shrunk picture free of moire; it would make an enlarged one blocky.
+        how = cv2.INTER_AREA if width > size[0] else cv2.INTER_LINEAR
+        picture = cv2.resize(picture, size, interpolation=how)
     if frame.order == "bgr":
         picture = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_BGR2RGB)
-    return np.ascontiguousarray(picture[::-1, ::-1] if options.upside_down else picture)
+    if options.upside_down:
+        picture = picture[::-1, ::-1]
+    return np.ascontiguousarray(picture)
 
 
 def published_intrinsics(
@@ -147,7 +151,9 @@ def published_intrinsics(
             f"{captured[0]} x {captured[1]}"
         )
     lens = measured or known or Intrinsics.of_view(fovy_deg, captured)
-    return (lens.turned if options.upside_down else lens).framed(size)
+    if options.upside_down:
+        lens = lens.turned
+    return lens.framed(size)
 
 
 def system_time_ns(monotonic_s: float) -> int:
@@ -155,11 +161,15 @@ def system_time_ns(monotonic_s: float) -> int:
     cannot be that.
     """
     age_s = time.monotonic() - monotonic_s
-    return time.time_ns() - (round(age_s * SECOND) if 0 <= age_s < 1 else 0)
+    if not 0 <= age_s < 1:
+        age_s = 0.0
+    return time.time_ns() - round(age_s * SECOND)
 
 
 def _crop(captured: Size, wanted: Size) -> tuple[int, int, int, int]:
     """Left, top, width and height of the largest centred piece with the wanted shape."""
     width = min(captured[0], round(captured[1] * wanted[0] / wanted[1]))
     height = min(captured[1], round(captured[0] * wanted[1] / wanted[0]))
-    return (captured[0] - width) // 2, (captured[1] - height) // 2, width, height
+    left = (captured[0] - width) // 2
+    top = (captured[1] - height) // 2
+    return left, top, width, height

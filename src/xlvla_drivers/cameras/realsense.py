@@ -39,9 +39,8 @@ class Driver:
     def connect(self) -> None:
         rs = _sdk()
         self.disconnect()
-        there = [
-            device.get_info(rs.camera_info.serial_number) for device in rs.context().query_devices()
-        ]
+        devices = rs.context().query_devices()
+        there = [device.get_info(rs.camera_info.serial_number) for device in devices]
         if not there or self._address not in ("any", *there):
             raise LinkLost(
                 f"there is no RealSense camera '{self._address}': plugged in are "
@@ -63,9 +62,8 @@ class Driver:
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
         self._pipeline = pipeline
-        self.intrinsics = _intrinsics(
-            profile.get_stream(rs.stream.color).as_video_stream_profile().get_intrinsics()
-        )
+        stream = profile.get_stream(rs.stream.color).as_video_stream_profile()
+        self.intrinsics = _intrinsics(stream.get_intrinsics())
         self._keep_time(rs, profile.get_device())
 
     def read(self) -> ImageFrame:
@@ -75,10 +73,9 @@ class Driver:
             colour = self._pipeline.wait_for_frames(_TIMEOUT_MS).get_color_frame()
         except RuntimeError as error:
             raise LinkLost(f"RealSense {self._address}: {error}") from None
-        # the SDK uses the memory of a frame again
-        return ImageFrame(
-            self._stamp_ns(colour), np.array(colour.get_data()), "rgb", colour.get_frame_number()
-        )
+        # A copy: the SDK uses the memory of a frame again.
+        pixels = np.array(colour.get_data())
+        return ImageFrame(self._stamp_ns(colour), pixels, "rgb", colour.get_frame_number())
 
     def disconnect(self) -> None:
         pipeline = self._pipeline
@@ -99,7 +96,8 @@ class Driver:
         now_ns = time.time_ns()
         stamp_ns = round(1e6 * frame.get_timestamp())
         by_host = frame.get_frame_timestamp_domain() != rs.timestamp_domain.hardware_clock
-        return stamp_ns if by_host and 0 <= now_ns - stamp_ns < SECOND else now_ns
+        recent = 0 <= now_ns - stamp_ns < SECOND
+        return stamp_ns if by_host and recent else now_ns
 
 
 def _intrinsics(lens: Any) -> Intrinsics:

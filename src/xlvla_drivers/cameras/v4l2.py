@@ -14,7 +14,8 @@ from xlvla.errors import XlvlaError
 from xlvla_drivers.cameras.camera import CameraOptions, ImageFrame, Size, system_time_ns
 from xlvla_drivers.device import LinkLost
 
-_BUFFERS = 2  # a picture that waits is an old one
+_BUFFERS = 2
+"""A picture that waits is an old one."""
 _STABLE = "/dev/v4l/by-id/*"
 
 
@@ -59,15 +60,13 @@ class Driver:
         if not self._video.isOpened():
             raise LinkLost(f"{self._address} is no camera, or another program has it")
         self._ask(cv2)
-        size = (
-            int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
-        if size != tuple(self._capture):
-            wanted, given = (f"{width} x {height}" for width, height in (self._capture, size))
+        width = int(self._video.get(cv2.CAP_PROP_FRAME_WIDTH))
+        height = int(self._video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        wanted_width, wanted_height = self._capture
+        if (width, height) != (wanted_width, wanted_height):
             raise XlvlaError(
-                f"{self._address} cannot capture {wanted} but {given}: set the camera's `capture` "
-                "to what it can"
+                f"{self._address} cannot capture {wanted_width} x {wanted_height} but {width} x "
+                f"{height}: set the camera's `capture` to what it can"
             )
         self.rate_hz = self._video.get(cv2.CAP_PROP_FPS) or self._options.rate_hz
 
@@ -79,7 +78,9 @@ class Driver:
         sound, pixels = self._video.read()
         if not sound or pixels is None:
             raise LinkLost(f"{self._address} gives no more pictures")
-        return ImageFrame(system_time_ns(self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3), pixels)
+        # The driver stamps pictures by the monotonic clock.
+        taken_s = self._video.get(cv2.CAP_PROP_POS_MSEC) / 1e3
+        return ImageFrame(system_time_ns(taken_s), pixels)
 
     def disconnect(self) -> None:
         video = self._video
@@ -108,4 +109,6 @@ class Driver:
 
 def _known() -> str:
     found = sorted(glob.glob(_STABLE)) or sorted(glob.glob("/dev/video*"))
-    return "plugged in are " + ", ".join(found) if found else "none is plugged in"
+    if not found:
+        return "none is plugged in"
+    return f"plugged in are {', '.join(found)}"

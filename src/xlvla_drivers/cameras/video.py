@@ -56,19 +56,19 @@ class Driver:
     def read(self) -> ImageFrame:
         if self._video is None:
             raise LinkLost(f"{self._address} is not open")
-        while (
-            wait_s := (self._due_ns() - time.time_ns()) / SECOND
-        ) < -1 / self.rate_hz and self._video.grab():
-            self._count += 1  # too late for this one
-        time.sleep(max(wait_s, 0.0))
+        # Pictures that are late by more than a period are left out.
+        while self._wait_s() < -1 / self.rate_hz and self._video.grab():
+            self._count += 1
+        time.sleep(max(self._wait_s(), 0.0))
         sound, pixels = self._video.read()
         if not sound:
             self._rewind()
             sound, pixels = self._video.read()
         if not sound:
             raise LinkLost(f"{self._address} has no pictures")
+        stamp_ns = self._due_ns()
         self._count += 1
-        return ImageFrame(self._due_ns(self._count - 1), pixels, number=self._count)
+        return ImageFrame(stamp_ns, pixels, number=self._count)
 
     def disconnect(self) -> None:
         video = self._video
@@ -76,10 +76,12 @@ class Driver:
         if video is not None:
             video.release()
 
-    def _due_ns(self, count: int | None = None) -> int:
-        return self._began_ns + round(
-            SECOND * (self._count if count is None else count) / self.rate_hz
-        )
+    def _due_ns(self) -> int:
+        """When the next picture is due."""
+        return self._began_ns + round(SECOND * self._count / self.rate_hz)
+
+    def _wait_s(self) -> float:
+        return (self._due_ns() - time.time_ns()) / SECOND
 
     def _rewind(self) -> None:
         import cv2

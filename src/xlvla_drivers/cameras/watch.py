@@ -45,9 +45,8 @@ class Watch:
     def stop(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(
-                timeout=2.0
-            )  # a camera that hangs keeps its thread, which is a daemon
+            # A camera that hangs keeps its thread, which is a daemon.
+            self._thread.join(timeout=2.0)
 
     def take(self, timeout_s: float) -> ImageFrame | None:
         """The newest picture not yet taken, waiting for one at most so long; raises the failure
@@ -74,11 +73,10 @@ class Watch:
                 self._fail(error)
             finally:
                 self.camera.disconnect()
-            pause_s = (
-                FIRST_PAUSE_S
-                if self.counts["connections"] > before
-                else min(2 * pause_s, LONGEST_PAUSE_S)
-            )
+            if self.counts["connections"] > before:
+                pause_s = FIRST_PAUSE_S
+            else:
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             self._stop.wait(pause_s)
 
     def _look(self) -> None:
@@ -100,7 +98,8 @@ class Watch:
         """How many pictures there must have been between the last one and this."""
         if frame.number is not None and self._number is not None:
             return max(frame.number - self._number - 1, 0)
-        return max(round((frame.stamp_ns - self._stamp_ns) / SECOND * self.camera.rate_hz) - 1, 0)
+        passed_s = (frame.stamp_ns - self._stamp_ns) / SECOND
+        return max(round(passed_s * self.camera.rate_hz) - 1, 0)
 
     def _put(self, frame: ImageFrame) -> None:
         with self._seen:
@@ -132,7 +131,11 @@ class FrameSelector:
         self._due_ns = 0.0
 
     def __call__(self, stamp_ns: int, camera_hz: float) -> bool:
-        if stamp_ns < self._due_ns - 0.5e9 / max(camera_hz, 1.0):
+        # A picture that comes up to half of a camera's period too early is the nearest one.
+        half_period_ns = 0.5 * SECOND / max(camera_hz, 1.0)
+        if stamp_ns < self._due_ns - half_period_ns:
             return False
-        self._due_ns = max(self._due_ns, stamp_ns - self._period_ns) + self._period_ns
+        # After a gap the wanted times begin anew.
+        last_ns = max(self._due_ns, stamp_ns - self._period_ns)
+        self._due_ns = last_ns + self._period_ns
         return True

@@ -24,7 +24,8 @@ from xlvla_drivers.hands.ability import Options
 
 _TO_HAND = [wire.WIRE_JOINTS.index(joint) for joint in HAND.joints]
 _TO_WIRE = [HAND.joints.index(joint) for joint in wire.WIRE_JOINTS]
-_FINGER = [0, 1, 2, 3, 4, 4]  # of every joint on the wire
+_FINGER = np.array([0, 1, 2, 3, 4, 4])
+"""Of every joint on the wire."""
 _AMPERES_PER_RAD = 2.0
 _NEWTONS_PER_RAD = 10.0
 _ACCEPTED = 0x4E11FEA4
@@ -116,12 +117,9 @@ class Emulator:
         variant = header & 0x0F
         if variant < 3 and mode in (*wire.MODES, wire.READ_ONLY):
             self._header = header
-            self._drive(
-                mode,
-                np.frombuffer(data[: len(data) // 2 * 2], "<i2", min(len(data) // 2, 6)).astype(
-                    float
-                ),
-            )
+            count = min(len(data) // 2, 6)
+            words = np.frombuffer(data[: 2 * count], "<i2").astype(float)
+            self._drive(mode, words)
         return wire.reply(self._header, self._state())
 
     def _drive(self, mode: int, words: np.ndarray) -> None:
@@ -133,15 +131,14 @@ class Emulator:
         told = slice(len(words))
         if mode == wire.POSITION:
             target[told] = words * wire.RAD_PER_COUNT
-        else:  # the other modes drive towards a stop
-            target[told] = np.where(
-                words > 0,
-                wire.HIGHEST[told],
-                np.where(words < 0, wire.LOWEST[told], self.plant.position[_TO_WIRE][told]),
-            )
-            speed[told] = np.minimum(
-                np.abs(self._wanted_speed(mode, words, speed[told])), speed[told]
-            )
+        else:
+            # The other modes drive towards a stop; a joint told zero stays where it is.
+            stop = self.plant.position[_TO_WIRE][told]
+            stop[words > 0] = wire.HIGHEST[told][words > 0]
+            stop[words < 0] = wire.LOWEST[told][words < 0]
+            target[told] = stop
+            wanted = np.abs(self._wanted_speed(mode, words, speed[told]))
+            speed[told] = np.minimum(wanted, speed[told])
         self.plant.speed = speed[_TO_HAND]
         self.plant.command(target[_TO_HAND])
 
@@ -149,27 +146,24 @@ class Emulator:
         """As if a joint ran freely: in proportion to the voltage, or to the current up to 1 A."""
         if mode == wire.VELOCITY:
             return words * wire.RAD_S_PER_COUNT
-        return (
-            words
-            * fastest
-            * (wire.DUTY_PER_COUNT if mode == wire.DUTY else 1 / self._options.counts_per_ampere)
-        )
+        per_count = 1 / self._options.counts_per_ampere
+        if mode == wire.DUTY:
+            per_count = wire.DUTY_PER_COUNT
+        return words * fastest * per_count
 
     def _state(self) -> wire.Reply:
         position = self.plant.position[_TO_WIRE]
         velocity = self.plant.velocity[_TO_WIRE]
         error = self.plant.target[_TO_WIRE] - position
         pressed = np.where(self.plant.stalled[_TO_WIRE], np.abs(error) * _NEWTONS_PER_RAD, 0.0)
-        forces = np.array(
-            [
-                max(f for f, finger in zip(pressed, _FINGER, strict=True) if finger == i)
-                for i in range(5)
-            ]
-        )
+        # Of a finger's joints the one that presses more.
+        forces = np.zeros(len(wire.WIRE_FINGERS))
+        np.maximum.at(forces, _FINGER, pressed)
+        amperes = error * _AMPERES_PER_RAD
         return wire.Reply(
             0,
             np.rint(position / wire.RAD_PER_COUNT),
-            current=np.rint(error * _AMPERES_PER_RAD * self._options.counts_per_ampere),
+            current=np.rint(amperes * self._options.counts_per_ampere),
             velocity=np.rint(velocity * wire.GEAR / wire.ROTOR_RAD_S_PER_COUNT),
             touch=wire.touch_counts(np.repeat(forces, wire.SITES)),
             hot=0x3F if "over_temperature" in self._faults else 0,

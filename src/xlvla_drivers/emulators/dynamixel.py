@@ -4,7 +4,6 @@ say one.
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +21,11 @@ from xlvla_drivers.emulators.serial_port import WIRE_FAULTS, SerialPort
 _XC330 = 1220
 _FIRMWARE = 48
 _SPEED_RAD_S = 6.0
-_COUNTS_PER_RAD = 400.0  # of current, by how far a joint is off its goal
+_COUNTS_PER_RAD = 400.0
+"""Of current, by how far a joint is from its goal."""
+_POSITION_MODE = 3
+_FOLLOWING_MODES = (_POSITION_MODE, 4, wire.CURRENT_POSITION_MODE)
+"""Operating modes in which a servo goes to its goal position."""
 _WARM_C = 32
 _HOT_C = 78
 _BAUDS = {
@@ -43,22 +46,18 @@ class Servo:
     def __init__(self, servo: int, baud: int):
         self.table = bytearray(wire.TABLE_SIZE)
         self.waiting: tuple[int, bytes] | None = None
-        values = {
-            wire.MODEL: _XC330,
-            wire.FIRMWARE: _FIRMWARE,
-            wire.ID: servo,
-            wire.BAUD: _BAUDS.get(baud, 1),
-            wire.RETURN_DELAY: 250,
-        }
-        values |= {
-            wire.OPERATING_MODE: 3,
-            wire.MAX_POSITION: 4095,
-            wire.RETURN_LEVEL: 2,
-            wire.GOAL_CURRENT: 910,
-        }
-        values |= {wire.VOLTAGE: 50, wire.TEMPERATURE: _WARM_C, wire.GOAL_POSITION: wire.CENTRE}
-        for entry, value in values.items():
-            self.set(entry, value)
+        self.set(wire.MODEL, _XC330)
+        self.set(wire.FIRMWARE, _FIRMWARE)
+        self.set(wire.ID, servo)
+        self.set(wire.BAUD, _BAUDS.get(baud, 1))
+        self.set(wire.RETURN_DELAY, 250)
+        self.set(wire.OPERATING_MODE, _POSITION_MODE)
+        self.set(wire.MAX_POSITION, 4095)
+        self.set(wire.RETURN_LEVEL, 2)
+        self.set(wire.GOAL_CURRENT, 910)
+        self.set(wire.VOLTAGE, 50)
+        self.set(wire.TEMPERATURE, _WARM_C)
+        self.set(wire.GOAL_POSITION, wire.CENTRE)
 
     def get(self, entry: wire.Field) -> int:
         return entry.unpack(self.table)
@@ -74,25 +73,29 @@ class Servo:
         """Writes as an instruction does; the error."""
         if address + len(data) > len(self.table):
             return wire.LENGTH_ERROR
-        if address < wire.ID.address or wire.CURRENT.address <= address <= wire.TEMPERATURE.address:
+        measured = wire.CURRENT.address <= address <= wire.TEMPERATURE.address
+        if address < wire.ID.address or measured:
             return wire.ACCESS_ERROR
         if address < wire.EEPROM_END and self.get(wire.TORQUE):
             return wire.ACCESS_ERROR
-        if (
-            address == wire.GOAL_POSITION.address
-            and len(data) >= 4
-            and not self._reaches(struct.unpack_from("<i", data)[0])
-        ):
-            return wire.LIMIT_ERROR
+        if address == wire.GOAL_POSITION.address and len(data) >= 4:
+            goal = wire.GOAL_POSITION.unpack(data, address)
+            if not self._reaches(goal):
+                return wire.LIMIT_ERROR
         if address == wire.TORQUE.address and data[0] and self.alert:
             return wire.RESULT_FAIL
         self.table[address : address + len(data)] = data
         return 0
 
     def _reaches(self, goal: int) -> bool:
-        return self.get(wire.OPERATING_MODE) != 3 or self.get(
-            wire.MIN_POSITION
-        ) <= goal <= self.get(wire.MAX_POSITION)
+        if self.get(wire.OPERATING_MODE) != _POSITION_MODE:
+            return True
+        return self.get(wire.MIN_POSITION) <= goal <= self.get(wire.MAX_POSITION)
+
+    @property
+    def follows(self) -> bool:
+        """Goes to its goal position."""
+        return bool(self.get(wire.TORQUE)) and self.get(wire.OPERATING_MODE) in _FOLLOWING_MODES
 
 
 class Emulator:
@@ -107,11 +110,11 @@ class Emulator:
             address, self._answer, self._faults, baud=options.baud, turnaround_s=0.0005
         )
         count = len(self.joints)
-        ids = [options.first_id + k for k in range(count)] + (
-            [options.gripper_id] if options.gripper_id else []
-        )
+        self._ids = tuple(range(options.first_id, options.first_id + count))
+        ids = self._ids
+        if options.gripper_id:
+            ids += (options.gripper_id,)
         self.servos = {servo: Servo(servo, options.baud) for servo in ids}
-        self._ids = tuple(ids[:count])
         self.plant = Plant(
             np.zeros(count), np.full(count, -2e4), np.full(count, 2e4), np.full(count, _SPEED_RAD_S)
         )
@@ -145,13 +148,14 @@ class Emulator:
                 servo.set(wire.HARDWARE_ERROR, 0x04)
                 servo.set(wire.TORQUE, 0)
         self._drive()
-        error = np.where(self._driven, self.plant.target - self.plant.position, 0.0)
-        for k, servo in enumerate(self._ids):
-            self._measure(
-                self.servos[servo], self.plant.position[k], self.plant.velocity[k], error[k]
-            )
+        plant = self.plant
+        error = np.where(self._driven, plant.target - plant.position, 0.0)
+        for row, number in enumerate(self._ids):
+            servo = self.servos[number]
+            self._measure(servo, plant.position[row], plant.velocity[row], error[row])
+        celsius = _HOT_C if "over_temperature" in self._faults else _WARM_C
         for servo in self.servos.values():
-            servo.set(wire.TEMPERATURE, _HOT_C if "over_temperature" in self._faults else _WARM_C)
+            servo.set(wire.TEMPERATURE, celsius)
             if servo.get(wire.ID) not in self._ids:
                 servo.set(wire.POSITION, round(self.gripper_deg * 4096 / 360))
 
@@ -162,22 +166,12 @@ class Emulator:
 
     @property
     def _driven(self) -> np.ndarray:
-        return np.array(
-            [
-                bool(self.servos[i].get(wire.TORQUE))
-                and self.servos[i].get(wire.OPERATING_MODE) in (3, 4, 5)
-                for i in self._ids
-            ]
-        )
+        return np.array([self.servos[number].follows for number in self._ids])
 
     @property
     def _goals(self) -> np.ndarray:
-        return np.array(
-            [
-                (self.servos[i].get(wire.GOAL_POSITION) - wire.CENTRE) * wire.RAD_PER_COUNT
-                for i in self._ids
-            ]
-        )
+        goals = [self.servos[number].get(wire.GOAL_POSITION) for number in self._ids]
+        return (np.array(goals) - wire.CENTRE) * wire.RAD_PER_COUNT
 
     def _measure(self, servo: Servo, position: float, velocity: float, error: float) -> None:
         limit = servo.get(wire.GOAL_CURRENT)
@@ -198,56 +192,63 @@ class Emulator:
 
     def _listening(self, servo: int) -> list[int]:
         """Who an id speaks to."""
-        there = list(self.servos)[:-1] if "loose_cable" in self._faults else list(self.servos)
-        return there if servo == wire.BROADCAST else [servo] if servo in there else []
+        there = list(self.servos)
+        if "loose_cable" in self._faults:
+            del there[-1]
+        if servo == wire.BROADCAST:
+            return there
+        return [servo] if servo in there else []
 
     def _obey(self, servo: int, instruction: int, body: bytes) -> Iterator[bytes]:
+        # Nobody answers to what is written to several servos at once.
+        silent = instruction in (wire.SYNC_WRITE, wire.BULK_WRITE)
+        if servo == wire.BROADCAST and instruction in (wire.WRITE, wire.ACTION):
+            silent = True
         for who, what, parameters in self._split(servo, instruction, body):
-            if who in self._listening(wire.BROADCAST):
-                error, data = self._do(self.servos[who], what, parameters)
-                if instruction in (wire.SYNC_WRITE, wire.BULK_WRITE) or (
-                    servo == wire.BROADCAST and instruction in (wire.WRITE, wire.ACTION)
-                ):
-                    continue
+            if who not in self._listening(wire.BROADCAST):
+                continue
+            error, data = self._do(self.servos[who], what, parameters)
+            if not silent:
                 yield wire.status(who, error | self.servos[who].alert, data)
 
     def _split(self, servo: int, instruction: int, body: bytes) -> Iterator[tuple[int, int, bytes]]:
         """The instruction as one for every servo that it is for."""
         if instruction == wire.SYNC_READ:
-            yield from ((who, wire.READ, body[:4]) for who in body[4:])
+            for who in body[4:]:
+                yield who, wire.READ, body[:4]
         elif instruction == wire.SYNC_WRITE and len(body) > 4:
+            address = body[:2]
             step = 1 + int.from_bytes(body[2:4], "little")
-            yield from (
-                (body[k], wire.WRITE, body[:2] + body[k + 1 : k + step])
-                for k in range(4, len(body) - step + 1, step)
-            )
+            for begin in range(4, len(body) - step + 1, step):
+                data = body[begin + 1 : begin + step]
+                yield body[begin], wire.WRITE, address + data
         elif instruction == wire.BULK_READ:
-            yield from (
-                (body[k], wire.READ, body[k + 1 : k + 5]) for k in range(0, len(body) - 4, 5)
-            )
+            for begin in range(0, len(body) - 4, 5):
+                yield body[begin], wire.READ, body[begin + 1 : begin + 5]
         elif instruction == wire.BULK_WRITE:
-            k = 0
-            while k + 5 <= len(body):
-                size = int.from_bytes(body[k + 3 : k + 5], "little")
-                yield body[k], wire.WRITE, body[k + 1 : k + 3] + body[k + 5 : k + 5 + size]
-                k += 5 + size
+            begin = 0
+            while begin + 5 <= len(body):
+                address = body[begin + 1 : begin + 3]
+                size = int.from_bytes(body[begin + 3 : begin + 5], "little")
+                data = body[begin + 5 : begin + 5 + size]
+                yield body[begin], wire.WRITE, address + data
+                begin += 5 + size
         else:
-            yield from ((who, instruction, body) for who in self._listening(servo))
+            for who in self._listening(servo):
+                yield who, instruction, body
 
     def _do(self, servo: Servo, instruction: int, body: bytes) -> tuple[int, bytes]:
         """Error and data of an instruction for one servo."""
         address = int.from_bytes(body[:2], "little")
         if instruction == wire.PING:
-            return 0, wire.MODEL.pack(servo.get(wire.MODEL)) + wire.FIRMWARE.pack(
-                servo.get(wire.FIRMWARE)
-            )
+            model = wire.MODEL.pack(servo.get(wire.MODEL))
+            firmware = wire.FIRMWARE.pack(servo.get(wire.FIRMWARE))
+            return 0, model + firmware
         if instruction == wire.READ:
             size = int.from_bytes(body[2:4], "little")
-            return (
-                (0, bytes(servo.table[address : address + size]))
-                if address + size <= wire.TABLE_SIZE
-                else (wire.LENGTH_ERROR, b"")
-            )
+            if address + size > wire.TABLE_SIZE:
+                return wire.LENGTH_ERROR, b""
+            return 0, bytes(servo.table[address : address + size])
         if instruction == wire.WRITE and len(body) > 2:
             return servo.write(address, body[2:]), b""
         if instruction == wire.REG_WRITE and len(body) > 2:
@@ -256,7 +257,9 @@ class Emulator:
         if instruction == wire.ACTION:
             waiting = servo.waiting
             servo.waiting = None
-            return servo.write(*waiting) if waiting else wire.RESULT_FAIL, b""
+            if waiting is None:
+                return wire.RESULT_FAIL, b""
+            return servo.write(*waiting), b""
         if instruction == wire.REBOOT:
             servo.set(wire.HARDWARE_ERROR, 0)
             servo.set(wire.TORQUE, 0)

@@ -108,7 +108,10 @@ class _Robot:
     def at(cls, address: str) -> _Robot:
         """The robot there, started where it is not running."""
         with cls._lock:
-            robot = cls._running.get(address) or cls._running.setdefault(address, cls(address))
+            robot = cls._running.get(address)
+            if robot is None:
+                robot = cls(address)
+                cls._running[address] = robot
             robot.arms += 1
             return robot
 

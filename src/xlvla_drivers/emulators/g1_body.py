@@ -25,14 +25,17 @@ from xlvla_drivers.arms.g1 import split_address
 from xlvla_drivers.emulators.plant import Plant
 
 RATE_HZ = 500.0
-MODE_MACHINE = 5  # 29 joints, revision 1.0
+MODE_MACHINE = 5
+"""29 joints, revision 1.0."""
 HIT_EVERY = 3
 LATE_S = 0.03
 
-_ELBOW = 3  # of an arm's motors; the one that suffers
+_ELBOW = 3
+"""Of an arm's motors; the one that suffers."""
 _CELSIUS = 35
 _HOT_CELSIUS = 95
-_OVER_CURRENT = 0x2  # any bit: what they mean is not published
+_OVER_CURRENT = 0x2
+"""Any bit: what they mean is not published."""
 
 
 class Body:
@@ -48,25 +51,31 @@ class Body:
         self.plant = _plant()
         self.suffered: dict[str, set[str]] = {side: set() for side in SIDES}
         self.counts: Counter[str] = Counter()
+        # The pose that the robot holds by itself, and the one it goes to.
         self._own = self.plant.position.copy()
         self._target = self._own.copy()
         self._kp = np.zeros(wire.JOINTS)
-        self._bus = bus  # its end is that of its readers and writers
+        # Kept, since its end is that of its readers and writers.
+        self._bus = bus
         self._states = bus.writer(wire.STATE_TOPIC, dds.LowState)
         self._readers = {
-            topic: bus.reader(topic, dds.LowCmd) for topic in (wire.ARM_TOPIC, wire.LOW_TOPIC)
+            wire.ARM_TOPIC: bus.reader(wire.ARM_TOPIC, dds.LowCmd),
+            wire.LOW_TOPIC: bus.reader(wire.LOW_TOPIC, dds.LowCmd),
         }
         self._state = wire.LOW_STATE.new()
-        self._state["mode_machine"], self._state["quaternion"] = MODE_MACHINE, (1, 0, 0, 0)
+        self._state["mode_machine"] = MODE_MACHINE
+        self._state["quaternion"] = (1, 0, 0, 0)
         self._late: deque[tuple[float, bytes, int]] = deque()
         self._ticks = 0
 
     def place(self, side: Side, position: list[float]) -> None:
         """An arm is there, at rest, and stays there of its own."""
+        motors = wire.ARM[side]
         pose = self.plant.position.copy()
-        pose[wire.ARM[side]] = position
+        pose[motors] = position
         self.plant.place(pose)
-        self._own[wire.ARM[side]] = self._target[wire.ARM[side]] = position
+        self._own[motors] = position
+        self._target[motors] = position
 
     def suffers(self, fault: str) -> bool:
         return any(fault in faults for faults in self.suffered.values())
@@ -78,7 +87,8 @@ class Body:
                 if not self.suffers("unplug"):
                     self._obey(topic, data)
         for side in SIDES:
-            self.plant.stalled[wire.ARM[side].start + _ELBOW] = "stall" in self.suffered[side]
+            elbow = wire.ARM[side].start + _ELBOW
+            self.plant.stalled[elbow] = "stall" in self.suffered[side]
         self.plant.command(self._target)
         self._speak()
 
@@ -95,21 +105,24 @@ class Body:
         driven = (motors["mode"] == 1) & (motors["kp"] > 0)
         weight = 1.0
         if topic == wire.ARM_TOPIC:
-            driven[:12] = False
+            # Legs are never commanded there.
+            driven[: wire.WAIST.start] = False
             weight = float(np.clip(command["motor_cmd"]["q"][wire.WEIGHT], 0, 1))
-        self._target = np.where(
-            driven, weight * motors["q"] + (1 - weight) * self._own, self._target
-        )
+        blended = weight * motors["q"] + (1 - weight) * self._own
+        self._target = np.where(driven, blended, self._target)
         self._kp = np.where(driven, motors["kp"], 0)
 
     def _speak(self) -> None:
         self._ticks += 1
         state = self._state
-        motors = self._state["motor_state"][: wire.JOINTS]
+        motors = state["motor_state"][: wire.JOINTS]
         state["tick"] = self._ticks
-        motors["mode"], motors["q"], motors["dq"] = 1, self.plant.position, self.plant.velocity
+        motors["mode"] = 1
+        motors["q"] = self.plant.position
+        motors["dq"] = self.plant.velocity
         motors["tau_est"] = self._kp * (self._target - self.plant.position)
-        motors["temperature"], motors["motorstate"] = _CELSIUS, 0
+        motors["temperature"] = _CELSIUS
+        motors["motorstate"] = 0
         for side in SIDES:
             elbow = wire.ARM[side].start + _ELBOW
             if "over_temperature" in self.suffered[side]:
@@ -121,15 +134,21 @@ class Body:
 
     def _send(self, frame: bytes) -> None:
         """Sends a frame as its faults have it."""
-        corrupted = self._ticks % HIT_EVERY == 0
-        if corrupted and self.suffers("bad_checksum"):
-            frame = frame[:-1] + bytes([frame[-1] ^ 1])
+        copies = 1
+        delay_s = 0.0
+        if self._ticks % HIT_EVERY == 0:
+            if self.suffers("bad_checksum"):
+                frame = frame[:-1] + bytes([frame[-1] ^ 1])
+            if self.suffers("duplicated"):
+                copies = 2
+            if self.suffers("late"):
+                delay_s = LATE_S
         now_ns = time.time_ns()
-        for _ in range(2 if corrupted and self.suffers("duplicated") else 1):
-            delay_s = LATE_S if corrupted and self.suffers("late") else 0.0
+        for _ in range(copies):
             self._late.append((time.monotonic() + delay_s, frame, now_ns))
-        waiting = [self._late.popleft() for _ in range(len(self._late))]
-        for due_s, data, sent_ns in waiting:
+        # One that is late lets those behind it pass.
+        for _ in range(len(self._late)):
+            due_s, data, sent_ns = self._late.popleft()
             if due_s <= time.monotonic():
                 self._states.write(dds.LowState.of(data), sent_ns)
             else:
@@ -142,7 +161,8 @@ def _plant() -> Plant:
     upper = np.full(wire.JOINTS, np.pi)
     for side in SIDES:
         limits = catalog.arm("g1").on(side).limits
-        lower[wire.ARM[side]], upper[wire.ARM[side]] = limits.lower, limits.upper
+        lower[wire.ARM[side]] = limits.lower
+        upper[wire.ARM[side]] = limits.upper
     return Plant(np.zeros(wire.JOINTS), lower, upper, np.full(wire.JOINTS, 20.0))
 
 
@@ -152,7 +172,10 @@ def obey(body: Body, message: dict[str, Any]) -> Any:
         body.place(message["side"], message["place"])
     if "fault" in message:
         suffered = body.suffered[message["side"]]
-        suffered.add(message["fault"]) if message["on"] else suffered.discard(message["fault"])
+        if message["on"]:
+            suffered.add(message["fault"])
+        else:
+            suffered.discard(message["fault"])
     side: Side = message["side"]
     return {"position": body.plant.position[wire.ARM[side]].tolist(), "counts": body.counts}
 

@@ -55,11 +55,12 @@ class HeadsetEmulator:
     @property
     def drivers(self) -> str:
         """What its hands do now, in a line."""
-        places = {side: person.hand(side, self.time_s)[0][:3, 3] for side in SIDES}
-        return "  ".join(
-            f"{side} wrist " + " ".join(f"{metres:+.2f}" for metres in place)
-            for side, place in places.items()
-        )
+        words: list[str] = []
+        for side in SIDES:
+            T_world_wrist, _ = person.hand(side, self.time_s)
+            x, y, z = T_world_wrist[:3, 3]
+            words.append(f"{side} wrist {x:+.2f} {y:+.2f} {z:+.2f}")
+        return "  ".join(words)
 
     def hands(
         self, R_wrist_hand: Mapping[Side, np.ndarray]
@@ -73,13 +74,16 @@ class HeadsetEmulator:
             if f"hide_{side}" in self.faults:
                 continue
             T_world_hand, keypoints = self.moves(side, now_s)
+            R_hand_wrist = R_wrist_hand[side].T
+            # `Z_UP` turns the headset's world into one with z up.
             wrist = np.eye(4)
-            wrist[:3, :3] = Z_UP.T @ T_world_hand[:3, :3] @ R_wrist_hand[side].T
+            wrist[:3, :3] = Z_UP.T @ T_world_hand[:3, :3] @ R_hand_wrist
             wrist[:3, 3] = Z_UP.T @ T_world_hand[:3, 3]
-            wrist[:3, 3] += JUMP_M * ("jump" in self.faults)
+            if "jump" in self.faults:
+                wrist[:3, 3] += JUMP_M
             if "not_finite" in self.faults:
                 wrist[0, 3] = np.nan
-            seen[side] = wrist, keypoints @ R_wrist_hand[side].T
+            seen[side] = wrist, keypoints @ R_hand_wrist
         return seen
 
     @property

@@ -26,6 +26,9 @@ from xlvla_drivers.hands.inspire_registers import host_and_port
 TURNAROUND_S = 0.0035
 """With it 12 bytes are read in the 6 ms that were measured on a hand."""
 
+_TCP_FAULTS = ("unplug", "truncated", "duplicated", "late")
+"""TCP brings every frame with its own checksum: none is bad."""
+
 _READ = 3
 _WRITE_ONE = 6
 _WRITE = 16
@@ -39,18 +42,13 @@ class Emulator:
 
     def __init__(self, address: str, side: Side, options: Options):
         tcp = options.transport == "tcp"
-        self.known_faults = (
-            *(("unplug", "truncated", "duplicated", "late") if tcp else WIRE_FAULTS),
-            *HAND_FAULTS,
-        )
+        on_wire = _TCP_FAULTS if tcp else WIRE_FAULTS
+        self.known_faults = (*on_wire, *HAND_FAULTS)
         self._faults = Faults(self.known_faults)
         self.hand = InspireHand(side, options, self._faults)
         self.joints = self.hand.joints
-        self._port = (
-            _tcp(address, self.hand, options, self._faults)
-            if tcp
-            else _serial(address, self.hand, options, self._faults)
-        )
+        connect = _tcp if tcp else _serial
+        self._port = connect(address, self.hand, options, self._faults)
 
     def start(self) -> None:
         self._port.start()
@@ -78,9 +76,11 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
     modbus = Modbus(hand, options.octets_high_first)
 
     def answer(buffer: bytearray) -> Iterator[bytes]:
-        while len(buffer) >= 6 and len(buffer) >= (
-            length := 6 + int.from_bytes(buffer[4:6], "big")
-        ):
+        """Modbus-TCP: transaction and protocol, then the length of what follows."""
+        while len(buffer) >= 6:
+            length = 6 + int.from_bytes(buffer[4:6], "big")
+            if len(buffer) < length:
+                return
             request = bytes(buffer[:length])
             del buffer[:length]
             time.sleep(TURNAROUND_S)
@@ -88,9 +88,11 @@ def _tcp(address: str, hand: InspireHand, options: Options, faults: Faults) -> t
             yield request[:4] + struct.pack(">HB", len(response) + 1, request[6]) + response
 
     ports = {port: tcp_ports.Answers(answer)}
-    return tcp_ports.TcpPorts(
-        host, ports, faults, lambda _fault, _port, frame: frame[: 2 * len(frame) // 3]
-    )
+    return tcp_ports.TcpPorts(host, ports, faults, _truncated)
+
+
+def _truncated(_fault: str, _port: int, frame: bytes) -> bytes:
+    return frame[: 2 * len(frame) // 3]
 
 
 class Modbus:
@@ -108,11 +110,10 @@ class Modbus:
         error = _ILLEGAL_VALUE
         if len(request) >= 5:
             address, number = struct.unpack(">HH", request[1:5])
-            response, error = (
-                self._read(address, number)
-                if function == _READ
-                else self._write(function, address, number, request)
-            )
+            if function == _READ:
+                response, error = self._read(address, number)
+            else:
+                response, error = self._write(function, address, number, request)
             if response:
                 return bytes([function]) + response
         return bytes([function | 0x80, error])
@@ -127,24 +128,20 @@ class Modbus:
         return struct.pack(f">B{count}H", 2 * count, *registers), 0
 
     def _write(self, function: int, address: int, number: int, request: bytes) -> tuple[bytes, int]:
-        registers = (
-            [number]
-            if function == _WRITE_ONE
-            else struct.unpack(f">{len(request[6:]) // 2}H", request[6:])
-        )
-        if function == _WRITE and not (
-            len(registers) == number <= 123 and request[5] == 2 * number
-        ):
-            return b"", _ILLEGAL_VALUE
+        if function == _WRITE_ONE:
+            registers = [number]
+        else:
+            data = request[6:]
+            registers = struct.unpack(f">{len(data) // 2}H", data)
+            if not len(registers) == number <= 123 or request[5] != 2 * number:
+                return b"", _ILLEGAL_VALUE
         data = wire.from_registers(address, registers, self._high_first)
-        alone = (
-            address < 1020 and len(registers) == 1
-        )  # a register of one byte: the low one is meant
-        return (
-            (request[1:5], 0)
-            if self._hand.write(address, data[:1] if alone else data)
-            else (b"", _ILLEGAL_ADDRESS)
-        )
+        if address < 1020 and len(registers) == 1:
+            # A register of one byte: the low one is meant.
+            data = data[:1]
+        if not self._hand.write(address, data):
+            return b"", _ILLEGAL_ADDRESS
+        return request[1:5], 0
 
 
 class SerialSpeech:
@@ -159,7 +156,8 @@ class SerialSpeech:
 
     def answer(self, data: bytes) -> Iterator[bytes]:
         now_s = time.monotonic()
-        if now_s - self._received_s > 0.01:  # a pause ends a frame, whatever became of it
+        if now_s - self._received_s > 0.01:
+            # A pause ends a frame, whatever became of it.
             self._received.clear()
         self._received_s = now_s
         self._received += data
@@ -178,12 +176,16 @@ class SerialSpeech:
                 yield wire.reply(self._id, wire.READ, request.address, data)
         elif request.command == wire.WRITE and self._hand.write(request.address, request.data):
             yield wire.reply(self._id, wire.WRITE, request.address, b"\x01")
-            if request.address == wire.SAVE:  # a real hand takes a second for it
+            if request.address == wire.SAVE:
+                # A real hand takes a second for it.
                 yield wire.reply(self._id, wire.WRITE, wire.SAVE, b"\x00")
 
     def _rtu(self) -> Iterator[bytes]:
         while len(self._received) >= 8:
-            length = 9 + self._received[6] if self._received[1] == _WRITE else 8
+            length = 8
+            if self._received[1] == _WRITE:
+                # And as many bytes more as it says.
+                length = 9 + self._received[6]
             if len(self._received) < length:
                 return
             frame = bytes(self._received[:length])
@@ -202,5 +204,8 @@ def crc16(data: bytes) -> bytes:
     for byte in data:
         crc ^= byte
         for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+            carry = crc & 1
+            crc >>= 1
+            if carry:
+                crc ^= 0xA001
     return crc.to_bytes(2, "little")

@@ -59,17 +59,12 @@ class InspireHand:
         self._angles = AngleMap(side, options.ranges)
         self._faults = faults
         self._options = options
-        ends = np.sort(
-            [self._angles.radians(np.zeros(6)), self._angles.radians(np.full(6, wire.ANGLE_FULL))],
-            axis=0,
-        )
-        self.plant = Plant(
-            self._angles.radians(np.full(6, wire.ANGLE_FULL)),
-            ends[0],
-            ends[1],
-            (ends[1] - ends[0]) / STROKE_S,
-        )
-        self._stroke = ends[1] - ends[0]
+        closed = self._angles.radians(np.zeros(6))
+        opened = self._angles.radians(np.full(6, wire.ANGLE_FULL))
+        lower = np.minimum(closed, opened)
+        upper = np.maximum(closed, opened)
+        self._stroke = upper - lower
+        self.plant = Plant(opened, lower, upper, self._stroke / STROKE_S)
         self.joints = self._angles.joints
         self.contact_n = np.zeros(6)
         self._memory = bytearray(wire.MAP_END)
@@ -111,15 +106,13 @@ class InspireHand:
             return True
 
     def _has(self, address: int, size: int, groups: Sequence[tuple[int, int]]) -> bool:
-        if (
-            self._options.model == "ftp"
-            and groups is _READABLE
-            and wire.TAXELS_BEGIN <= address <= wire.MAP_END - size
-        ):
+        skin = self._options.model == "ftp" and groups is _READABLE
+        if skin and wire.TAXELS_BEGIN <= address <= wire.MAP_END - size:
             return True
-        return any(
-            begin <= address and address + size <= begin + length for begin, length in groups
-        )
+        for begin, length in groups:
+            if begin <= address and address + size <= begin + length:
+                return True
+        return False
 
     def _reset(self) -> None:
         self._memory[wire.HAND_ID] = self._options.hand_id
@@ -129,57 +122,64 @@ class InspireHand:
         self._memory[1700:1704] = bytes((192, 168, 11, 210))
 
     def _put(self, address: int, values: Sequence[int] | np.ndarray) -> None:
-        self._memory[address : address + 2 * len(values)] = wire.shorts(
-            int(value) for value in values
-        )
+        data = wire.shorts(int(value) for value in values)
+        self._memory[address : address + len(data)] = data
+
+    def _put_octets(self, address: int, values: np.ndarray) -> None:
+        data = bytes(int(value) for value in values)
+        self._memory[address : address + len(data)] = data
 
     def _get(self, address: int) -> np.ndarray:
-        return np.array(wire.from_shorts(bytes(self._memory[address : address + wire.SHORTS])))
+        data = bytes(self._memory[address : address + wire.SHORTS])
+        return np.array(wire.from_shorts(data))
 
     def _aim(self, data: bytes) -> None:
-        asked = np.array(wire.from_shorts(data) + (wire.LEAVE_ALONE,) * (6 - len(data) // 2))
-        self._target = np.where((asked >= 0) & (asked <= 1000), asked, self._target)
+        given = np.array(wire.from_shorts(data))
+        asked = np.full(6, wire.LEAVE_ALONE)
+        asked[: len(given)] = given
+        valid = (asked >= 0) & (asked <= wire.ANGLE_FULL)
+        self._target = np.where(valid, asked, self._target)
         self._put(wire.ANGLE_SET, self._target)
 
     def _live(self) -> None:
         """Lets time pass until now, then lets errors arise."""
-        blocked = np.array(["stall" in self._faults and part == "index" for part in wire.PARTS])
+        blocked = np.zeros(6, dtype=bool)
+        blocked[wire.PARTS.index("index")] = "stall" in self._faults
         stuck = blocked | (self._errors != 0)
-        self.plant.speed = (
-            self._stroke * self._catalogue(self._get(wire.SPEED_SET)) / 1000 / STROKE_S
-        )
+        speed = self._catalogue(self._get(wire.SPEED_SET))
+        self.plant.speed = self._stroke * speed / 1000 / STROKE_S
         self.plant.stalled = self._catalogue(stuck)
         self.plant.command(self._angles.radians(self._target))
         self._err(blocked)
 
     def _catalogue(self, values: np.ndarray) -> np.ndarray:
+        """From the hand's order into the catalogue's."""
         return values[[wire.JOINTS.index(name) for name in self.joints]]
 
     def _err(self, blocked: np.ndarray) -> None:
         now_s = time.monotonic()
         away = np.abs(self._target - self._raw()) > MOVING
-        self._blocked_since_s = np.where(
-            blocked & away, np.minimum(self._blocked_since_s, now_s), np.inf
-        )
+        since_s = np.minimum(self._blocked_since_s, now_s)
+        self._blocked_since_s = np.where(blocked & away, since_s, np.inf)
         self._errors[now_s - self._blocked_since_s > STALLED_S] |= _STALL
         thumb = wire.PARTS.index("thumb_bend")
         middle = wire.PARTS.index("middle")
-        self._errors[thumb] = self._errors[thumb] & ~_HOT | (
-            _HOT if "over_temperature" in self._faults else 0
-        )
-        self._errors[middle] |= _CURRENT if "over_current" in self._faults else 0
+        # Heat goes by itself.
+        self._errors[thumb] &= ~_HOT
+        if "over_temperature" in self._faults:
+            self._errors[thumb] |= _HOT
+        if "over_current" in self._faults:
+            self._errors[middle] |= _CURRENT
 
     def _raw(self) -> np.ndarray:
-        return np.clip(np.rint(self._angles.raw(self.plant.position)), 0, wire.ANGLE_FULL).astype(
-            int
-        )
+        raw = np.rint(self._angles.raw(self.plant.position))
+        return np.clip(raw, 0, wire.ANGLE_FULL).astype(int)
 
     def _publish(self) -> None:
         raw = self._raw()
         self._put(wire.ANGLE_ACT, raw)
-        self._put(
-            wire.POS_ACT, 2 * (wire.ANGLE_FULL - raw)
-        )  # the true curve of the stroke is UNCONFIRMED
+        # The true curve of the stroke is UNCONFIRMED.
+        self._put(wire.POS_ACT, 2 * (wire.ANGLE_FULL - raw))
         self._put(wire.POS_SET, 2 * (wire.ANGLE_FULL - self._target))
         grams = np.rint(self._felt() / GRAM_N).astype(int)
         self._put(wire.FORCE_ACT, grams)
@@ -190,22 +190,16 @@ class InspireHand:
         for bit, code in _STOPPED.items():
             status = np.where(self._errors & bit, code, status)
         temperature = np.where(self._errors & _HOT, HOT, WARM)
-        for address, values in (
-            (wire.ERROR, self._errors),
-            (wire.STATUS, status),
-            (wire.TEMP, temperature),
-        ):
-            self._memory[address : address + 6] = bytes(int(value) for value in values)
+        self._put_octets(wire.ERROR, self._errors)
+        self._put_octets(wire.STATUS, status)
+        self._put_octets(wire.TEMP, temperature)
         if self._options.model == "ftp":
             self._feel()
 
     def _felt(self) -> np.ndarray:
         """Contact, and what a blocked finger presses with."""
-        pressed = np.where(
-            np.isfinite(self._blocked_since_s) | (self._errors & _STALL > 0),
-            self._get(wire.FORCE_SET) * GRAM_N,
-            0.0,
-        )
+        blocked = np.isfinite(self._blocked_since_s) | (self._errors & _STALL > 0)
+        pressed = np.where(blocked, self._get(wire.FORCE_SET) * GRAM_N, 0.0)
         return np.clip(self.contact_n + pressed, 0, 4000 * GRAM_N)
 
     def _feel(self) -> None:
@@ -214,6 +208,5 @@ class InspireHand:
         felt = dict(zip(wire.PARTS, self._felt(), strict=True))
         for finger in ("little", "ring", "middle", "index", "thumb"):
             force = felt["thumb_bend" if finger == "thumb" else finger]
-            self._put(
-                wire.FIELDS[f"{finger}_tip"].address, np.rint(share * force / self._options.taxel_n)
-            )
+            tip = wire.FIELDS[f"{finger}_tip"]
+            self._put(tip.address, np.rint(share * force / self._options.taxel_n))

@@ -31,9 +31,12 @@ class Emulator(dynamixel.Emulator):
     def __init__(self, address: str, side: Side, options: Options):
         super().__init__(address, side, options.servos)
         home = np.array(list(rig_file.load("bimanual").home(side).values()))
-        self._home = home if len(home) == len(self.joints) else np.zeros(len(self.joints))
+        if len(home) != len(self.joints):
+            # Another arm than that rig's.
+            home = np.zeros(len(self.joints))
+        self._home = home
         self._calibration = Calibration(self.joints, options.calibration.get(side, {}))
-        self._grip = options.servos.gripper_open_deg, options.servos.gripper_closed_deg
+        self._servos = options.servos
         self.swing_rad = SWING_RAD
         self._stop = threading.Event()
         self._mover = None
@@ -58,9 +61,13 @@ class Emulator(dynamixel.Emulator):
             self._move(time.monotonic() - began_s)
 
     def _move(self, time_s: float) -> None:
-        phase = 2 * np.pi * time_s / PERIOD_S + np.arange(len(self.joints))
-        angles = self._home + self.swing_rad * (np.sin(phase) - np.sin(np.arange(len(self.joints))))
+        # Every joint in a phase of its own, and all of them at home at first.
+        phase = np.arange(len(self.joints))
+        swing = np.sin(2 * np.pi * time_s / PERIOD_S + phase) - np.sin(phase)
+        angles = self._home + self.swing_rad * swing
         grip = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / GRASP_S)
+        opened = self._servos.gripper_open_deg
+        closed = self._servos.gripper_closed_deg
         with self._lock:
             self.plant.place(self._calibration.device(angles))
-            self.gripper_deg = self._grip[0] + grip * (self._grip[1] - self._grip[0])
+            self.gripper_deg = opened + grip * (closed - opened)

@@ -113,7 +113,8 @@ class Emulator:
         self._calls += 1
         if "late" in self._faults and self._calls % LATE_EVERY == 0:
             time.sleep(LATE_S)
-        while "unplug" in self._faults:  # it says nothing for as long
+        # Unplugged it says nothing for as long.
+        while "unplug" in self._faults:
             if self._server is None:
                 return None
             time.sleep(0.01)
@@ -126,15 +127,22 @@ class Emulator:
     def _live(self) -> None:
         """Lets time pass until now, then lets errors arise."""
         self.plant.advance()
-        self.plant.stalled[_STALLED_SLOT] = "stall" in self._faults or any(
-            code == STALL_ERROR for *_, code in self._errors
-        )
+        stalled = "stall" in self._faults or self._has_error(STALL_ERROR)
+        self.plant.stalled[_STALLED_SLOT] = stalled
         if "over_temperature" in self._faults:
             self._enable(False)
             self._errors = [("thumb", 11, HOT_ERROR)]
-        blocked = abs(self.plant.target - self.plant.position)[_STALLED_SLOT] > 0.1
+        blocked = self._stalled_rad > 0.1
         if "stall" in self._faults and blocked and not self._errors:
             self._errors = [("index", 2, STALL_ERROR)]
+
+    def _has_error(self, wanted: int) -> bool:
+        return any(code == wanted for _, _, code in self._errors)
+
+    @property
+    def _stalled_rad(self) -> float:
+        """How far the joint that stalls is from its target."""
+        return abs(self.plant.target[_STALLED_SLOT] - self.plant.position[_STALLED_SLOT])
 
     def _where(self) -> np.ndarray:
         slots = self.plant.position.copy()
@@ -142,7 +150,7 @@ class Emulator:
         return slots
 
     def _enable(self, on: bool) -> bool:
-        if on and any(code == HOT_ERROR for *_, code in self._errors):
+        if on and self._has_error(HOT_ERROR):
             return False
         if not on:
             self.plant.halt()
@@ -175,41 +183,59 @@ class Emulator:
     def _forces(self) -> list[list[float]]:
         felt = self.contact.copy()
         if self.plant.stalled[_STALLED_SLOT]:
-            felt[MODULES.index("index_tip"), 2] += (
-                100 * abs(self.plant.target - self.plant.position)[_STALLED_SLOT]
-            )
+            felt[MODULES.index("index_tip"), 2] += 100 * self._stalled_rad
         return felt.tolist()
 
     def _points(self) -> list[list[float]]:
-        shares = np.repeat(
-            self._forces(), np.diff(np.linspace(0, POINTS, len(MODULES) + 1).astype(int)), axis=0
-        )
+        # How many points each module has is a guess: about as many as any other.
+        ends = np.linspace(0, POINTS, len(MODULES) + 1).astype(int)
+        shares = np.repeat(self._forces(), np.diff(ends), axis=0)
         return (shares * len(MODULES) / POINTS).tolist()
 
     def _temperatures(self) -> list[float]:
-        hot = "over_temperature" in self._faults
-        return [HOT if hot and name.startswith("thumb") else WARM for name in MODULES]
+        temperatures = [WARM] * len(MODULES)
+        if "over_temperature" in self._faults:
+            for row, name in enumerate(MODULES):
+                if name.startswith("thumb"):
+                    temperatures[row] = HOT
+        return temperatures
 
     def _clear(self) -> bool:
         self._errors = []
+        # What is still wrong is an error again.
         self._live()
         return True
 
+    def _side_number(self) -> int:
+        return 1 if self._side == "left" else 0
+
+    def _is_online(self) -> bool:
+        return True
+
+    def _get_mode(self) -> int:
+        return self._mode
+
+    def _is_enabled(self) -> bool:
+        return self.enabled
+
+    def _get_errors(self) -> list[tuple[str, int, int]]:
+        return self._errors
+
     _does: dict[str, Callable[..., Any]] = {  # noqa: RUF012
-        "side": lambda self: 1 if self._side == "left" else 0,
-        "online": lambda self: True,
+        "side": _side_number,
+        "online": _is_online,
         "home": _home,
         "set_mode": _set_mode,
-        "mode": lambda self: self._mode,
+        "mode": _get_mode,
         "set_speed": _set_speed,
         "enable": _enable,
-        "enabled": lambda self: self.enabled,
+        "enabled": _is_enabled,
         "go": _go,
         "position": _position,
         "forces": _forces,
         "points": _points,
         "temperatures": _temperatures,
-        "faults": lambda self: self._errors,
+        "faults": _get_errors,
         "clear": _clear,
     }
 

@@ -93,16 +93,20 @@ class DexH13Control:
         return self._call("enabled")
 
     def setJointPositionsAngle(self, fingers):
-        return self._call(
-            "go", [getattr(finger, f"joint{i}") for finger in fingers for i in (1, 2, 3, 4)], True
-        )
+        angles = []
+        for finger in fingers:
+            angles += [finger.joint1, finger.joint2, finger.joint3, finger.joint4]
+        return self._call("go", angles, True)
 
     def setJointPositionsRadian(self, angles):
         return self._call("go", list(angles), False)
 
     def getJointPositionsAngle(self):
         angles = self._call("position", True)
-        return [FingerAngle(*angles[begin : begin + 4]) for begin in range(0, len(angles), 4)]
+        fingers = []
+        for first in range(0, len(angles), 4):
+            fingers.append(FingerAngle(*angles[first : first + 4]))
+        return fingers
 
     def getJointPositionsRadian(self):
         return self._call("position", False)

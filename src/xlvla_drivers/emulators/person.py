@@ -15,6 +15,7 @@ REACH_M = np.array([0.06, 0.05, 0.04])
 TURN_RAD = 0.25
 PERIODS_S = np.array([5.3, 7.1, 4.1])
 GRASP_S = 6.0
+TREMOR_HZ = 9.0
 TREMOR_M = 0.0003
 """No hand is ever still."""
 
@@ -23,19 +24,25 @@ def hand(side: Side, time_s: float) -> tuple[np.ndarray, np.ndarray]:
     """The wrist's pose [4, 4] in the person's world, hands before them with the palms inwards, and
     keypoints [21, 3] m.
     """
-    phase = 2 * np.pi * time_s / PERIODS_S + (0.0 if side == "left" else 1.3)
     aside = 1.0 if side == "left" else -1.0
-    tremor = TREMOR_M * np.sin(2 * np.pi * 9.0 * time_s + np.arange(3))
+    # Hands that moved alike would hide which is which.
+    later = 0.0 if side == "left" else 1.3
+    phase = 2 * np.pi * time_s / PERIODS_S + later
+    middle = np.array([0.35, 0.2 * aside, 1.1])
+    wandering = REACH_M * np.sin(phase)
+    tremor = TREMOR_M * np.sin(2 * np.pi * TREMOR_HZ * time_s + np.arange(3))
+    turn = TURN_RAD * np.sin(phase[::-1])
     T_world_wrist = np.eye(4)
-    T_world_wrist[:3, 3] = [0.35, 0.2 * aside, 1.1] + REACH_M * np.sin(phase) + tremor
-    T_world_wrist[:3, :3] = _about(TURN_RAD * np.sin(phase[::-1])) @ inwards(side)
+    T_world_wrist[:3, 3] = middle + wandering + tremor
+    T_world_wrist[:3, :3] = _about(turn) @ inwards(side)
     amount = 0.5 - 0.5 * np.cos(2 * np.pi * time_s / GRASP_S)
     return T_world_wrist, closed(side, amount)
 
 
 def inwards(side: Side) -> np.ndarray:
     """Axes [3, 3] of the hand frame with fingers ahead and the palm to the other hand."""
-    palm = np.array([0.0, -1.0 if side == "left" else 1.0, 0.0])
+    inward = -1.0 if side == "left" else 1.0
+    palm = np.array([0.0, inward, 0.0])
     ahead = np.array([1.0, 0.0, 0.0])
     return np.stack([palm, np.cross(ahead, palm), ahead], axis=1)
 
@@ -47,4 +54,7 @@ def _about(turn: np.ndarray) -> np.ndarray:
         return np.eye(3)
     x, y, z = turn / angle
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    # Rodrigues' formula.
+    sin = np.sin(angle)
+    cos = np.cos(angle)
+    return np.eye(3) + sin * cross + (1 - cos) * (cross @ cross)

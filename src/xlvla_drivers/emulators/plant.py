@@ -64,7 +64,9 @@ class Plant:
         self._then_s = now_s
         if dt == 0:
             return
-        wanted = (self.target - self.position) * -np.expm1(-dt / self.lag_s)
+        # What a first-order lag covers of its way in this time.
+        share = -np.expm1(-dt / self.lag_s)
+        wanted = (self.target - self.position) * share
         furthest = self.speed * dt
         step = np.maximum(np.minimum(wanted, furthest), -furthest)
         step[self.stalled] = 0.0

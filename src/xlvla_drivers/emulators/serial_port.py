@@ -22,8 +22,10 @@ from xlvla_drivers.emulators.emulator import Faults
 
 WIRE_FAULTS = ("unplug", "bad_checksum", "truncated", "duplicated", "late")
 
-_BITS_PER_BYTE = 10  # 8N1
-_WAITING_LIMIT = 256  # frames; a device that nobody listens to forgets
+_BITS_PER_BYTE = 10
+"""8N1."""
+_WAITING_LIMIT = 256
+"""Frames; a device that nobody listens to forgets."""
 
 
 class SerialPort:
@@ -56,14 +58,20 @@ class SerialPort:
         self._link = Path(address)
         self._answer = answer
         self._faults = faults
-        self._byte_s = _BITS_PER_BYTE / baud if baud else 0.0
-        self._speed = getattr(termios, f"B{baud}", None) if baud else None
+        self._byte_s = 0.0
+        self._speed: int | None = None
+        if baud:
+            self._byte_s = _BITS_PER_BYTE / baud
+            # None for a rate that has no name in termios: any is understood then.
+            self._speed = getattr(termios, f"B{baud}", None)
         self._turnaround_s = turnaround_s
         self._waiting: deque[tuple[float, bytes]] = deque(maxlen=_WAITING_LIMIT)
+        # When the last byte of what waits has left.
         self._free_s = 0.0
         self._frames = 0
         self._stop = threading.Event()
-        self._master = self._slave = -1
+        self._master = -1
+        self._slave = -1
         self._wake_read = -1
         self._wake_write = -1
         self._thread: threading.Thread | None = None
@@ -101,7 +109,9 @@ class SerialPort:
                 self._unplug()
             elif self._master < 0:
                 self._plug()
-            files = [self._wake_read] + ([self._master] if self._master >= 0 else [])
+            files = [self._wake_read]
+            if self._master >= 0:
+                files.append(self._master)
             ready, _, _ = select.select(files, [], [], self._pause_s())
             if self._wake_read in ready:
                 os.read(self._wake_read, 64)
@@ -129,24 +139,28 @@ class SerialPort:
             self._waiting.append((self._free_s, copy))
 
     def _corrupted(self, frame: bytes) -> tuple[list[bytes], float]:
+        """What becomes of a frame that is hit, and how much later it comes [s]."""
         if "bad_checksum" in self._faults:
             middle = len(frame) // 2
             frame = frame[:middle] + bytes([frame[middle] ^ 1]) + frame[middle + 1 :]
         if "truncated" in self._faults:
             frame = frame[: 2 * len(frame) // 3]
-        return [frame] * (
-            2 if "duplicated" in self._faults else 1
-        ), self.late_s if "late" in self._faults else 0.0
+        copies = 2 if "duplicated" in self._faults else 1
+        delay_s = self.late_s if "late" in self._faults else 0.0
+        return [frame] * copies, delay_s
 
     def _pause_s(self) -> float | None:
-        return max(self._waiting[0][0] - time.monotonic(), 0.0) if self._waiting else None
+        """Until the next frame is due; None where none waits."""
+        if not self._waiting:
+            return None
+        due_s, _ = self._waiting[0]
+        return max(due_s - time.monotonic(), 0.0)
 
     def _send_due(self) -> None:
         while self._waiting and self._waiting[0][0] <= time.monotonic():
-            frame = self._waiting.popleft()[1]
-            with contextlib.suppress(
-                BlockingIOError
-            ):  # the client does not read: the bytes are lost, as on a wire
+            _, frame = self._waiting.popleft()
+            # A client that does not read loses the bytes, as on a wire.
+            with contextlib.suppress(BlockingIOError):
                 os.write(self._master, frame)
 
     def _plug(self) -> None:
@@ -171,7 +185,8 @@ class SerialPort:
             self._link.unlink()
         os.close(self._slave)
         os.close(self._master)
-        self._master = self._slave = -1
+        self._master = -1
+        self._slave = -1
         self._waiting.clear()
 
 

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from xlvla.errors import XlvlaError
 from xlvla_drivers.emulators.emulator import Faults
 
+LOOK_S = 0.02
+"""How long a fault or the end may go unnoticed."""
+
 WIRE_FAULTS = ("unplug", "bad_header", "truncated", "duplicated", "late")
 
 
@@ -56,7 +59,7 @@ class TcpPorts:
         ports: what each port does.
         faults: those of `WIRE_FAULTS` the emulator suffers from. A bad frame is every `hit_every`th
             one a client gets.
-        spoil: a frame of a port as a fault ('bad_header' or 'truncated') makes it.
+        corrupt: a frame of a port as a fault ('bad_header' or 'truncated') makes it.
     """
 
     hit_every = 3
@@ -75,6 +78,7 @@ class TcpPorts:
         self._corrupt = corrupt
         self._listeners: dict[int, socket.socket] = {}
         self._clients: list[_Client] = []
+        # When each port pushes next.
         self._due_s = {port: 0.0 for port, does in ports.items() if isinstance(does, Pushes)}
         self._late: deque[tuple[float, _Client, bytes]] = deque()
         self._stop = threading.Event()
@@ -108,18 +112,23 @@ class TcpPorts:
                 self._hang_up()
                 self._plug()
             for key, _ in self._selector.select(self._pause_s()):
-                self._on_data(key.data) if isinstance(key.data, _Client) else self._let_in(key.data)
+                if isinstance(key.data, _Client):
+                    self._on_data(key.data)
+                else:
+                    self._let_in(key.data)
             if self._listeners:
                 self._push()
                 self._send_late()
 
     def _pause_s(self) -> float:
         """Until the next frame is due; short enough to notice a fault or the end."""
-        busy = {client.port for client in self._clients}
-        due = [due_s for port, due_s in self._due_s.items() if port in busy] + (
-            [self._late[0][0]] if self._late else []
-        )
-        return min(max(min(due, default=1.0 + time.monotonic()) - time.monotonic(), 0.0), 0.02)
+        next_s = time.monotonic() + LOOK_S
+        for client in self._clients:
+            next_s = min(next_s, self._due_s.get(client.port, next_s))
+        if self._late:
+            due_s, _, _ = self._late[0]
+            next_s = min(next_s, due_s)
+        return max(next_s - time.monotonic(), 0.0)
 
     def _let_in(self, port: int) -> None:
         accepted, _ = self._listeners[port].accept()
@@ -160,12 +169,15 @@ class TcpPorts:
     def _say(self, client: _Client, frame: bytes) -> None:
         """Sends a frame as its faults have it."""
         client.frames += 1
-        suffered = () if client.frames % self.hit_every else self._faults
+        if client.frames % self.hit_every:
+            self._send(client, frame)
+            return
         for fault in ("bad_header", "truncated"):
-            if fault in suffered:
+            if fault in self._faults:
                 frame = self._corrupt(fault, client.port, frame)
-        for _ in range(2 if "duplicated" in suffered else 1):
-            if "late" in suffered:
+        copies = 2 if "duplicated" in self._faults else 1
+        for _ in range(copies):
+            if "late" in self._faults:
                 self._late.append((time.monotonic() + self.late_s, client, frame))
             else:
                 self._send(client, frame)
@@ -179,7 +191,8 @@ class TcpPorts:
         try:
             if client.socket.send(frame) < len(frame):
                 self._forget(client)
-        except BlockingIOError:  # the client does not read: this frame is lost to it
+        except BlockingIOError:
+            # The client does not read: this frame is lost to it.
             pass
         except OSError:
             self._forget(client)
@@ -194,12 +207,13 @@ class TcpPorts:
     def _plug(self) -> None:
         for port in self._ports:
             try:
-                listener = self._listeners[port] = socket.create_server((self.host, port))
+                listener = socket.create_server((self.host, port))
             except OSError as error:
                 self._unplug()
                 raise XlvlaError(
                     f"cannot emulate a device at {self.host}: {_reason(error, port)}"
                 ) from None
+            self._listeners[port] = listener
             self._selector.register(listener, selectors.EVENT_READ, port)
 
     def _unplug(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from xlvla.errors import XlvlaError
-from xlvla.types import SIDES, Side
+from xlvla.types import Side
 from xlvla_drivers.emulators.headset import HeadsetEmulator
 from xlvla_drivers.teleop import vision_pro_frames as wire
 from xlvla_drivers.teleop.vision_pro import EMULATED, HAND, Options
@@ -39,9 +39,8 @@ class Emulator(HeadsetEmulator):
         self._server = grpc.server(ThreadPoolExecutor(8))
         handler = grpc.unary_stream_rpc_method_handler(self._stream)
         service, method = wire.METHOD.strip("/").split("/")
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {method: handler}),)
-        )
+        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
+        self._server.add_generic_rpc_handlers((handlers,))
         try:
             bound = self._server.add_insecure_port(self.address)
         except RuntimeError:
@@ -76,12 +75,11 @@ class Emulator(HeadsetEmulator):
             time.sleep(max(due_s - time.monotonic(), 0.0))
 
     def _message(self) -> bytes:
-        hands = {
-            side: wire.TrackedHand(wrist, joints(keypoints))
-            for side, (wrist, keypoints) in self.hands(HAND).items()
-        }
-        left, right = (hands.get(side) for side in SIDES)
-        return wire.update_bytes(wire.Update(left, right, self.head))
+        hands: dict[Side, wire.TrackedHand] = {}
+        for side, (wrist, keypoints) in self.hands(HAND).items():
+            hands[side] = wire.TrackedHand(wrist, joints(keypoints))
+        update = wire.Update(hands.get("left"), hands.get("right"), self.head)
+        return wire.update_bytes(update)
 
 
 def joints(keypoints: np.ndarray) -> np.ndarray:

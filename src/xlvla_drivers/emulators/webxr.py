@@ -68,7 +68,10 @@ class Emulator(HeadsetEmulator):
 
     def _uri(self) -> str:
         place, _, key = self.address.partition("/")
-        return f"ws://{place}/{key or server_key(int(place.rpartition(':')[2]))}"
+        if not key:
+            _, _, port = place.rpartition(":")
+            key = server_key(int(port))
+        return f"ws://{place}/{key}"
 
     def _stream(self, connection: Any) -> None:
         number = 0
@@ -78,7 +81,7 @@ class Emulator(HeadsetEmulator):
                 value = {"camera": {"matrix": self.head.T.ravel().tolist(), "aspect": 1.0}}
                 connection.send(wire.event(wire.CAMERA_MOVE, value, _now_ms()))
             connection.send(wire.event(wire.HAND_MOVE, self._hand_move(), _now_ms()))
-            number = number + 1
+            number += 1
             due_s = max(due_s + 1 / RATE_HZ, time.monotonic() - 0.1)
             if self._stop.wait(max(due_s - time.monotonic(), 0.0)):
                 return
@@ -89,11 +92,10 @@ class Emulator(HeadsetEmulator):
         for side, (wrist, keypoints) in seen.items():
             placed = wrist @ joints(keypoints)[: wire.JOINTS]
             if self.old:
-                value[f"{side}Hand"], value[f"{side}Landmarks"] = (
-                    wrist.T.ravel().tolist(),
-                    placed[:, :3, 3].tolist(),
-                )
+                value[f"{side}Hand"] = wrist.T.ravel().tolist()
+                value[f"{side}Landmarks"] = placed[:, :3, 3].tolist()
             else:
+                # Matrices column by column, as WebXR has them.
                 value[side] = placed.transpose(0, 2, 1).ravel().tolist()
                 pinch = float(np.linalg.norm(keypoints[4] - keypoints[8]))
                 value[f"{side}State"] = {

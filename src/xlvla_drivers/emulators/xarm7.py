@@ -63,12 +63,10 @@ class Emulator:
         self._forms = {port: _form(port) for port in self.rates_hz}
         self.plant = self._controller.plant
         host, control = split_address(address)
-        pushes = {
-            port: Pushes(rate, partial(self._report, port)) for port, rate in self.rates_hz.items()
-        }
-        self._ports = TcpPorts(
-            host, {control: Answers(self._answer), **pushes}, self._faults, _corrupt
-        )
+        ports: dict[int, Answers | Pushes] = {control: Answers(self._answer)}
+        for port, rate_hz in self.rates_hz.items():
+            ports[port] = Pushes(rate_hz, partial(self._report, port))
+        self._ports = TcpPorts(host, ports, self._faults, _corrupt)
 
     def start(self) -> None:
         self._ports.start()
@@ -121,23 +119,26 @@ def _form(port: int) -> tuple[np.ndarray, list[tuple[str, Callable[[Controller],
     """A port's report with all that never changes, and what is to be filled in."""
     layout = wire.REPORTS[port]
     report = np.zeros((), layout)
-    for name, value in {"size": layout.itemsize, **_CONSTANT.get(port, {})}.items():
+    report["size"] = layout.itemsize
+    for name, value in _CONSTANT.get(port, {}).items():
         report[name] = value
-    return report, [
-        (name, read) for name, read in _CHANGING.items() if name in (layout.names or ())
-    ]
+    changing: list[tuple[str, Callable[[Controller], Any]]] = []
+    for name, read in _CHANGING.items():
+        if name in (layout.names or ()):
+            changing.append((name, read))
+    return report, changing
 
 
 def _corrupt(fault: str, port: int, frame: bytes) -> bytes:
-    """A reply is spoiled within its frame, since TCP loses no bytes; a report, whose length is
+    """A reply is corrupted within its frame, since TCP loses no bytes; a report, whose length is
     fixed, is not spared.
     """
+    truncated = fault == "truncated"
     if port in wire.REPORTS:
-        return (
-            frame[: 2 * len(frame) // 3]
-            if fault == "truncated"
-            else bytes([frame[0] ^ 1]) + frame[1:]
-        )
-    if fault == "truncated":
+        if truncated:
+            return frame[: 2 * len(frame) // 3]
+        return bytes([frame[0] ^ 1]) + frame[1:]
+    if truncated:
+        # Nothing but the register, and a length that says so.
         return frame[:4] + (1).to_bytes(2, "big") + frame[6:7]
     return frame[:6] + bytes([frame[6] ^ 0x40]) + frame[7:]

@@ -37,7 +37,10 @@ _TOO_HOT = 15
 _NOT_FOLLOWING = 23
 _HOT_JOINT = 4
 _STALLED_JOINT = 3
-_LAG_BEHIND = 0.15  # rad a stalled joint may stay behind
+_LAG_BEHIND = 0.15
+"""As far as a stalled joint may stay behind [rad]."""
+_ALL_ENABLED = 2**_AXES - 1
+"""A bit per motor."""
 
 
 class Controller:
@@ -67,17 +70,16 @@ class Controller:
 
     @property
     def can_move(self) -> bool:
-        return (
-            self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET)
-            and self.enabled == 2**_AXES - 1
-            and not self.error
-        )
+        ready = self.state not in (wire.PAUSED, wire.STOPPED, wire.RESET)
+        return ready and self.enabled == _ALL_ENABLED and not self.error
 
     @property
     def temperature(self) -> np.ndarray:
         """[7] deg C."""
-        hot = (np.arange(_AXES) == _HOT_JOINT) & ("over_temperature" in self.faults)
-        return np.where(hot, 85, 35)
+        celsius = np.full(_AXES, 35)
+        if "over_temperature" in self.faults:
+            celsius[_HOT_JOINT] = 85
+        return celsius
 
     def advance(self) -> None:
         self.plant.stalled[_STALLED_JOINT] = "stall" in self.faults
@@ -86,13 +88,12 @@ class Controller:
             self.stop(_EMERGENCY_STOP)
         if "over_temperature" in self.faults:
             self._servo_stop(_HOT_JOINT, _TOO_HOT)
-        if (
-            "stall" in self.faults
-            and abs(self.plant.target - self.plant.position)[_STALLED_JOINT] > _LAG_BEHIND
-        ):
+        behind = np.abs(self.plant.target - self.plant.position)[_STALLED_JOINT]
+        if "stall" in self.faults and behind > _LAG_BEHIND:
             self._servo_stop(_STALLED_JOINT, _NOT_FOLLOWING)
         if self.can_move:
-            self.state = wire.MOVING if np.abs(self.plant.velocity).max() > 1e-3 else wire.SLEEPING
+            moving = np.abs(self.plant.velocity).max() > 1e-3
+            self.state = wire.MOVING if moving else wire.SLEEPING
 
     def stop(self, error: int) -> None:
         """An error, unless there is one: the arm brakes and waits for it to be cleared."""
@@ -100,7 +101,8 @@ class Controller:
             return
         self.error = error
         self.state = wire.STOPPED
-        if error < _JOINT_LIMIT - 2:  # emergency stops and errors of joints cut the motors off
+        if error < _JOINT_LIMIT - 2:
+            # Emergency stops and errors of joints cut the motors off.
             self.enabled = 0
         self.plant.halt()
 
@@ -112,46 +114,57 @@ class Controller:
     def answer(self, request: wire.Request) -> bytes:
         self.advance()
         does = _REGISTERS.get(request.register)
-        try:
-            payload = does(self, request.payload) if does else None
-        except (struct.error, IndexError, ValueError):
-            payload = None
-            self.warning = 12
-        flags = (
-            (self.error > 0) * wire.HAS_ERROR
-            | (self.warning > 0) * wire.HAS_WARNING
-            | (not self.can_move) * wire.CANNOT_MOVE
-        )
-        return wire.reply(request, flags | (wire.INVALID if payload is None else 0), payload or b"")
+        payload = None
+        if does is not None:
+            try:
+                payload = does(self, request.payload)
+            except (struct.error, IndexError, ValueError):
+                self.warning = 12
+        flags = 0
+        if self.error:
+            flags |= wire.HAS_ERROR
+        if self.warning:
+            flags |= wire.HAS_WARNING
+        if not self.can_move:
+            flags |= wire.CANNOT_MOVE
+        if payload is None:
+            flags |= wire.INVALID
+        return wire.reply(request, flags, payload or b"")
 
     def enable(self, payload: bytes) -> bytes:
         axis = payload[0]
         on = payload[1]
-        bits = 2**_AXES - 1 if axis == _ALL else 1 << (axis - 1)
-        self.enabled = self.enabled | bits if on and not self.error else self.enabled & ~bits
+        bits = _ALL_ENABLED if axis == _ALL else 1 << (axis - 1)
+        if on and not self.error:
+            self.enabled |= bits
+        else:
+            self.enabled &= ~bits
         self.plant.halt()
         return b""
 
     def set_state(self, payload: bytes) -> bytes:
         self.plant.halt()
-        ready = payload[0] == wire.READY and not self.error and self.enabled
-        if payload[0] in (wire.PAUSED, wire.STOPPED) or ready:
-            self.state = wire.SLEEPING if ready else payload[0]
+        asked = payload[0]
+        if asked == wire.READY and not self.error and self.enabled:
+            self.state = wire.SLEEPING
+        elif asked in (wire.PAUSED, wire.STOPPED):
+            self.state = asked
         return b""
 
     def set_mode(self, payload: bytes) -> bytes:
         if payload[0] != self.mode:
-            self.mode, self.state = (
-                payload[0],
-                wire.RESET if self.state != wire.STOPPED else wire.STOPPED,
-            )
+            self.mode = payload[0]
+            if self.state != wire.STOPPED:
+                # To be made ready again.
+                self.state = wire.RESET
             self.plant.halt()
         return b""
 
     def clean_error(self, _: bytes) -> bytes:
         self.error = 0
         self.servo[:] = 0
-        self.advance()  # what is still wrong is an error again
+        # What is still wrong is an error again.
+        self.advance()
         return b""
 
     def clean_warning(self, _: bytes) -> bytes:
@@ -165,11 +178,9 @@ class Controller:
         target = np.frombuffer(payload, "<f4", 10)[:_AXES].astype(float)
         if not self.can_move or self.mode != wire.SERVO_MODE:
             return b""
-        if (
-            not np.isfinite(target).all()
-            or (target < self._lower - 1e-3).any()
-            or (target > self._upper + 1e-3).any()
-        ):
+        within = (target >= self._lower - 1e-3) & (target <= self._upper + 1e-3)
+        if not within.all():
+            # Nor is what is not a number.
             self.stop(_JOINT_LIMIT)
         elif np.abs(target - self.plant.position).max() > FURTHEST_STEP:
             self.stop(_SPEED_LIMIT)
@@ -191,15 +202,15 @@ class Controller:
 
     def joints(self, payload: bytes) -> bytes:
         """Position, and velocity and effort where the count asks for them."""
-        wanted = (self.plant.position, self.plant.velocity, np.zeros(_AXES))[
-            : payload[0] & 0x0F if payload else 1
-        ]
-        return np.concatenate(wanted).astype("<f4").tobytes()
+        count = payload[0] & 0x0F if payload else 1
+        state = (self.plant.position, self.plant.velocity, np.zeros(_AXES))
+        return np.concatenate(state[:count]).astype("<f4").tobytes()
 
     def pose(self) -> np.ndarray:
         """Flange in the base [6]: mm, and roll, pitch, yaw [rad]."""
-        T = self._kinematics.fk(self.plant.position, [self._flange])[self._flange]
-        return np.concatenate([1000 * T[:3, 3], pin.rpy.matrixToRpy(T[:3, :3])])
+        T_base_flange = self._kinematics.fk(self.plant.position, [self._flange])[self._flange]
+        millimetres = 1000 * T_base_flange[:3, 3]
+        return np.concatenate([millimetres, pin.rpy.matrixToRpy(T_base_flange[:3, :3])])
 
 
 def _text(text: bytes) -> bytes:

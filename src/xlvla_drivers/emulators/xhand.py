@@ -31,6 +31,8 @@ _SENSOR_IDS = (0x11, 0x12, 0x13, 0x14, 0x15)
 _STALLED = 4
 _HOT = 2
 _COUNTS_PER_MA = 0.1
+_COUNTS = {"x": (-128, 127), "y": (-128, 127), "z": (0, 255)}
+"""What a force's numbers can say."""
 
 
 class Emulator:
@@ -76,10 +78,8 @@ class Emulator:
         self._received += data
         while (frame := wire.cut(self._received, Counter())) is not None:
             request = wire.parse(frame)
-            if (
-                request.destination not in (self._id, wire.EVERY_HAND)
-                and self._id != wire.EVERY_HAND
-            ):
+            addressed = request.destination in (self._id, wire.EVERY_HAND)
+            if not addressed and self._id != wire.EVERY_HAND:
                 continue
             response = self._obey(request)
             if response is not None:
@@ -88,10 +88,8 @@ class Emulator:
     def _obey(self, request: wire.XHandFrame) -> bytes | None:
         if request.command == wire.VERSION:
             return b"\x01\x00\x00\x00"
-        if (
-            request.command != wire.EXCHANGE
-            or len(request.payload) != wire.COMMAND.itemsize * wire.JOINTS
-        ):
+        whole = len(request.payload) == wire.COMMAND.itemsize * wire.JOINTS
+        if request.command != wire.EXCHANGE or not whole:
             return None
         with self._lock:
             self._live()
@@ -106,29 +104,28 @@ class Emulator:
 
     def _follow(self, command: np.ndarray) -> None:
         order = command["id"]
-        if (
-            sorted(order.tolist()) != list(range(wire.JOINTS))
-            or not np.isfinite(command["position"]).all()
-        ):
+        complete = sorted(order.tolist()) == list(range(wire.JOINTS))
+        if not complete or not np.isfinite(command["position"]).all():
             return
         self.command = command[np.argsort(order)]
         driven = self.command["mode"] != wire.PASSIVE
-        self.plant.command(
-            np.where(driven, self.command["position"].astype(float), self.plant.position)
-        )
+        target = self.command["position"].astype(float)
+        self.plant.command(np.where(driven, target, self.plant.position))
 
     def _state(self) -> np.ndarray:
         state = np.zeros((), wire.STATE)
         joints = state["joints"]
-        hot = "over_temperature" in self._faults
-        joints["id"], joints["position"] = np.arange(wire.JOINTS), self.plant.position
+        joints["id"] = np.arange(wire.JOINTS)
+        joints["position"] = self.plant.position
         joints["sensor_id"][list(_TIP_JOINTS)] = _SENSOR_IDS
         error = self.plant.target - self.plant.position
         limit = self.command["tor_max"].astype(float)
-        joints["torque"] = np.rint(np.clip(self.command["kp"] * 10.0 * error, -limit, limit))
+        torque = self.command["kp"] * 10.0 * error
+        joints["torque"] = np.rint(np.clip(torque, -limit, limit))
         joints["temperature"] = WARM
-        if hot:
-            joints["temperature"][_HOT], joints["jointboard_err"][_HOT] = HOT, HOT_ERROR
+        if "over_temperature" in self._faults:
+            joints["temperature"][_HOT] = HOT
+            joints["jointboard_err"][_HOT] = HOT_ERROR
         self._feel(state["tips"], joints["torque"])
         return state
 
@@ -137,9 +134,8 @@ class Emulator:
         felt = self.contact.copy()
         if self.plant.stalled[_STALLED]:
             felt[1, 2] += abs(float(torque[_STALLED])) * _COUNTS_PER_MA
-        for axis, low, high, values in zip(
-            "xyz", (-128, -128, 0), (127, 127, 255), felt.T, strict=True
-        ):
+        for (axis, (low, high)), values in zip(_COUNTS.items(), felt.T, strict=True):
             tips["force"][axis] = np.rint(np.clip(values, low, high))
             tips["taxels"][axis] = np.rint(np.clip(values / 10, low, high))[:, None]
-        tips["temperature"] = tips["temperatures"] = WARM_TIP
+        tips["temperature"] = WARM_TIP
+        tips["temperatures"] = WARM_TIP

@@ -22,6 +22,18 @@ from xlvla_drivers.serial_link import SerialLink
 NO_PORT = 1501001
 NO_ANSWER = 1501002
 _ANSWER_S = 0.03
+_JOINT_FIELDS = (
+    "id",
+    "sensor_id",
+    "position",
+    "torque",
+    "raw_position",
+    "temperature",
+    "commboard_err",
+    "jointboard_err",
+    "tipboard_err",
+)
+"""Of a joint in the frames, in the order of the fields of `FingerState_t`."""
 
 
 @dataclass
@@ -45,11 +57,13 @@ class FingerCommand_t:
     res3: int = 0
 
 
+def _commands() -> list[FingerCommand_t]:
+    return [FingerCommand_t() for _ in range(wire.JOINTS)]
+
+
 @dataclass
 class HandCommand_t:
-    finger_command: list[FingerCommand_t] = field(
-        default_factory=lambda: [FingerCommand_t() for _ in range(wire.JOINTS)]
-    )
+    finger_command: list[FingerCommand_t] = field(default_factory=_commands)
 
 
 @dataclass
@@ -118,29 +132,14 @@ class XHandControl:
         return ErrorStruct()
 
     def read_state(self, hand_id: int, force_update: bool) -> tuple[ErrorStruct, HandState_t]:
-        names = (
-            "id",
-            "sensor_id",
-            "position",
-            "torque",
-            "raw_position",
-            "temperature",
-            "commboard_err",
-            "jointboard_err",
-            "tipboard_err",
-        )
-        joints = [
-            FingerState_t(*(joint[name].item() for name in names))
-            for joint in self._state["joints"]
-        ]
-        tips = [
-            SensorData_t(
-                _force(tip["force"]),
-                [Force_t(*taxel) for taxel in tip["taxels"].tolist()],
-                tip["temperature"].item(),
-            )
-            for tip in self._state["tips"]
-        ]
+        joints: list[FingerState_t] = []
+        for joint in self._state["joints"]:
+            values = [joint[name].item() for name in _JOINT_FIELDS]
+            joints.append(FingerState_t(*values))
+        tips: list[SensorData_t] = []
+        for tip in self._state["tips"]:
+            taxels = [Force_t(*taxel) for taxel in tip["taxels"].tolist()]
+            tips.append(SensorData_t(_force(tip["force"]), taxels, tip["temperature"].item()))
         return ErrorStruct(), HandState_t(joints, tips)
 
     def close_device(self) -> None:
@@ -151,13 +150,17 @@ class XHandControl:
         assert self._link is not None
         try:
             self._link.send(wire.frame(wire.PC, wire.HAND, command, payload))
-            data = self._link.frame(
-                lambda buffer: wire.cut(buffer, Counter()), thread_clock.now_s() + _ANSWER_S
-            )
+            data = self._link.frame(_cut, thread_clock.now_s() + _ANSWER_S)
         except LinkLost:
             return None
-        return None if data is None else wire.parse(data).payload
+        if data is None:
+            return None
+        return wire.parse(data).payload
+
+
+def _cut(buffer: bytearray) -> bytes | None:
+    return wire.cut(buffer, Counter())
 
 
 def _force(raw: Any) -> Force_t:
-    return Force_t(*(int(raw[axis]) for axis in ("x", "y", "z")))
+    return Force_t(int(raw["x"]), int(raw["y"]), int(raw["z"]))

@@ -72,9 +72,12 @@ class Driver:
         self.counts: Counter[str] = Counter()
         self._options = options
         self._link = SerialLink(address, options.baud, self.counts)
-        self._wire_ns = round((19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE / options.baud * SECOND)
+        # Time on the wire of a request and its answer.
+        wire_bits = (19 + max(REPLY_LENGTHS)) * _BITS_PER_BYTE
+        self._wire_ns = round(wire_bits / options.baud * SECOND)
         self._variants = itertools.cycle(_VARIANTS[options.reply])
         self._lock = threading.Lock()
+        # Commands whose answers have not come, and when the last of them was sent.
         self._asked = 0
         self._asked_ns = 0
         self._last_body = b""
@@ -89,9 +92,8 @@ class Driver:
         with self._lock:
             self._link.open()
             self._newest.clear()
-            for _ in range(
-                4
-            ):  # each variant twice: the first answers of a hand in its fast mode are old
+            # Each variant twice: the first answers of a hand in its fast mode are old.
+            for _ in range(4):
                 self._ask(self._read_request())
                 self._await()
             if self._options.tare and self._rest is None:
@@ -112,18 +114,17 @@ class Driver:
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
         angles = np.array([target[joint] for joint in self.joints])
         words = wire.position_words(angles[_TO_WIRE])
+        address = self._options.hand_address
         with self._lock:
-            self._ask(
-                wire.command(self._options.hand_address, wire.POSITION, next(self._variants), words)
-            )
+            self._ask(wire.command(address, wire.POSITION, next(self._variants), words))
         sent = wire.RAD_PER_COUNT * words[_FROM_WIRE]
         return dict(zip(self.joints, sent.tolist(), strict=True))
 
     def recover(self) -> str:
-        hot = [fault.joint for fault in self.read().faults]
+        hot = ", ".join(fault.joint for fault in self.read().faults)
         if hot:
             raise XlvlaError(
-                f"{', '.join(hot)}: too hot, and weak until cooled down; nothing but waiting helps"
+                f"{hot}: too hot, and weak until cooled down; nothing but waiting helps"
             )
         return "nothing to clear"
 
@@ -141,14 +142,15 @@ class Driver:
             self._asked = 0
 
     def _read_request(self) -> bytes:
-        return wire.request(self._options.hand_address, wire.READ_ONLY + next(self._variants) - 1)
+        header = wire.READ_ONLY + next(self._variants) - 1
+        return wire.request(self._options.hand_address, header)
 
     def _ask(self, request: bytes) -> None:
         """Sends a command; what is already there answers earlier ones."""
         while self._take(thread_clock.NOW):
             pass
         self._link.send(request)
-        self._asked = self._asked + 1
+        self._asked += 1
         self._asked_ns = time.time_ns()
 
     def _await(self) -> None:
@@ -173,9 +175,7 @@ class Driver:
 
     def _take(self, until_s: float) -> bool:
         """Takes in one frame, waiting until then; False when none came."""
-        body = self._link.frame(
-            lambda buffer: wire.cut(buffer, self.counts, REPLY_LENGTHS), until_s
-        )
+        body = self._link.frame(self._cut, until_s)
         if body is None:
             return False
         reply = wire.read_reply(body)
@@ -183,40 +183,56 @@ class Driver:
             self.counts["unexpected"] += 1
             return True
         if not self._asked:
-            self.counts["duplicated" if body == self._last_body else "late"] += 1
+            self._count_unasked(body)
         self._asked = max(self._asked - 1, 0)
         self._last_body = body
         self._hot = reply.hot
-        fields = {
-            "position": reply.position,
-            "current": reply.current,
-            "velocity": reply.velocity,
-            "touch": reply.touch,
-        }
-        self._newest |= {name: value for name, value in fields.items() if value is not None}
+        self._newest["position"] = reply.position
+        # What this variant does not have stays as an earlier one said.
+        if reply.current is not None:
+            self._newest["current"] = reply.current
+        if reply.velocity is not None:
+            self._newest["velocity"] = reply.velocity
+        if reply.touch is not None:
+            self._newest["touch"] = reply.touch
         return True
+
+    def _cut(self, buffer: bytearray) -> bytes | None:
+        return wire.cut(buffer, self.counts, REPLY_LENGTHS)
+
+    def _count_unasked(self, body: bytes) -> None:
+        if body == self._last_body:
+            self.counts["duplicated"] += 1
+        else:
+            self.counts["late"] += 1
 
     def _state(self) -> DeviceState:
         newest = self._newest
-        amperes = (
-            newest["current"] / self._options.counts_per_ampere if "current" in newest else None
-        )
-        velocity = (
-            newest["velocity"] * wire.ROTOR_RAD_S_PER_COUNT / wire.GEAR
-            if "velocity" in newest
-            else None
-        )
+        velocity = None
+        effort = None
+        if "velocity" in newest:
+            rotor = newest["velocity"] * wire.ROTOR_RAD_S_PER_COUNT
+            velocity = (rotor / wire.GEAR)[_FROM_WIRE]
+        if "current" in newest:
+            amperes = newest["current"] / self._options.counts_per_ampere
+            effort = (amperes * wire.TORQUE_PER_AMPERE * wire.GEAR)[_FROM_WIRE]
         return DeviceState(
-            # a reply that has been waiting here arrived when its last bit did
+            # A reply that has been waiting here arrived when its last bit did.
             stamp_ns=min(time.time_ns(), self._asked_ns + self._wire_ns),
             position=(wire.RAD_PER_COUNT * newest["position"])[_FROM_WIRE],
-            velocity=velocity[_FROM_WIRE] if velocity is not None else None,
-            effort=(amperes * wire.TORQUE_PER_AMPERE * wire.GEAR)[_FROM_WIRE]
-            if amperes is not None
-            else None,
+            velocity=velocity,
+            effort=effort,
             tactile=self._tactile(),
-            faults=tuple(_hot(i, self.joints[_TO_WIRE[i]]) for i in range(6) if self._hot >> i & 1),
+            faults=self._faults(),
         )
+
+    def _faults(self) -> tuple[Fault, ...]:
+        faults: list[Fault] = []
+        for bit, row in enumerate(_TO_WIRE):
+            if self._hot >> bit & 1:
+                joint = self.joints[row]
+                faults.append(Fault(f"hot/cold bit {bit}", "thermal limiting", joint, stops=False))
+        return tuple(faults)
 
     def _tactile(self) -> dict[str, np.ndarray]:
         """Force [6] N of every finger's sites; never below 0."""
@@ -232,7 +248,3 @@ class Driver:
             with self._lock, contextlib.suppress(LinkLost):
                 if self._link.is_open and time.time_ns() - self._asked_ns > _KEEP_ALIVE_S * SECOND:
                     self._ask(self._read_request())
-
-
-def _hot(bit: int, joint: str) -> Fault:
-    return Fault(f"hot/cold bit {bit}", "thermal limiting", joint, stops=False)

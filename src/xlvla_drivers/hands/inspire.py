@@ -76,15 +76,17 @@ class Options:
     def __post_init__(self):
         if not 0 < self.hand_id < 255:
             raise XlvlaError(f"inspire: hand_id is 1..254, got {self.hand_id}")
-        if not (0 <= self.speed <= 1000 and 0 <= self.force <= FORCE_LIMIT[self.model]):
+        strongest = FORCE_LIMIT[self.model]
+        if not (0 <= self.speed <= 1000 and 0 <= self.force <= strongest):
             raise XlvlaError(
-                f"inspire: speed is 0..1000 and force 0..{FORCE_LIMIT[self.model]} ({self.model}), "
+                f"inspire: speed is 0..1000 and force 0..{strongest} ({self.model}), "
                 f"got {self.speed} and {self.force}"
             )
         if self.transport == "tcp" and self.model == "dfx":
             raise XlvlaError("inspire: an RH56DFX has no network; transport: tcp needs model: ftp")
-        if not all(opened != closed for opened, closed in self.ranges.values()):
-            raise XlvlaError("inspire: a range needs different angles for open and closed")
+        for opened, closed in self.ranges.values():
+            if opened == closed:
+                raise XlvlaError("inspire: a range needs different angles for open and closed")
 
 
 class AngleMap:
@@ -96,24 +98,26 @@ class AngleMap:
         for name in ranges:
             if name not in self.joints:
                 raise unknown("joint", name, self.joints)
-        urdf = dict(zip(self.joints, zip(limits.lower, limits.upper, strict=True), strict=True))
-        self._open, self._closed = np.array(
-            [ranges.get(name, urdf[name]) for name in self.joints], dtype=float
-        ).T
+        self._open = np.array(limits.lower, dtype=float)
+        self._closed = np.array(limits.upper, dtype=float)
+        for row, name in enumerate(self.joints):
+            if name in ranges:
+                opened, closed = ranges[name]
+                self._open[row] = opened
+                self._closed[row] = closed
+        # Where the joints are in the hand's order.
         self._device = np.array([wire.JOINTS.index(name) for name in self.joints])
 
     def radians(self, raw: np.ndarray) -> np.ndarray:
         """[6] rad of raw angles [6]; raw 1000 is open."""
-        return self._closed + np.asarray(raw)[self._device] / wire.ANGLE_FULL * (
-            self._open - self._closed
-        )
+        opened = np.asarray(raw)[self._device] / wire.ANGLE_FULL
+        return self._closed + opened * (self._open - self._closed)
 
     def raw(self, position: np.ndarray) -> np.ndarray:
         """Raw angles [6], not rounded, of [6] rad."""
+        from_closed = wire.ANGLE_FULL * (position - self._closed)
         raw = np.empty(len(self.joints))
-        raw[self._device] = (
-            wire.ANGLE_FULL * (position - self._closed) / (self._open - self._closed)
-        )
+        raw[self._device] = from_closed / (self._open - self._closed)
         return raw
 
 
@@ -126,11 +130,8 @@ class Driver:
         self._angles = AngleMap(side, options.ranges)
         self.joints = self._angles.joints
         self._registers = _registers(address, options, self.counts)
-        self._skin = Skin(
-            options.taxel_n,
-            self._registers.largest_read,
-            options.tactile_hz if options.model == "ftp" else 0.0,
-        )
+        tactile_hz = options.tactile_hz if options.model == "ftp" else 0.0
+        self._skin = Skin(options.taxel_n, self._registers.largest_read, tactile_hz)
         self._health = bytes(wire.HEALTH_SIZE)
         self._health_due_s = 0.0
 
@@ -139,7 +140,7 @@ class Driver:
         self._registers.open()
         self._registers.write(wire.SPEED_SET, wire.shorts([self._options.speed] * 6))
         self._registers.write(wire.FORCE_SET, wire.shorts([self._options.force] * 6))
-        self._health = self._registers.read(wire.HEALTH, wire.HEALTH_SIZE)
+        self._read_health()
         self._health_due_s = time.monotonic() + 1 / self._options.health_hz
         self._skin.forget()
 
@@ -149,11 +150,14 @@ class Driver:
         stamp_ns = time.time_ns()
         if time.monotonic() - began_s < SPARE_S:
             self._read_more(began_s)
+        temperature: dict[str, float] = {}
+        for joint, celsius in zip(wire.JOINTS, self._octets(wire.TEMP), strict=True):
+            temperature[joint] = float(celsius)
         return DeviceState(
             stamp_ns,
             self._angles.radians(np.array(raw)),
             tactile=self._forces() | self._skin.fields,
-            temperature=dict(zip(wire.JOINTS, map(float, self._octets(wire.TEMP)), strict=True)),
+            temperature=temperature,
             faults=self._faults(),
         )
 
@@ -168,25 +172,24 @@ class Driver:
         and clears the errors.
         """
         measured = wire.from_shorts(self._registers.read(wire.ANGLE_ACT, wire.SHORTS))
-        self._look()
-        faulted = [bool(bits) for bits in self._octets(wire.ERROR)]
-        stay = [
-            min(max(angle, 0), wire.ANGLE_FULL) if bad else wire.LEAVE_ALONE
-            for angle, bad in zip(measured, faulted, strict=True)
-        ]
+        self._read_health()
+        stay: list[int] = []
+        faulted: list[str] = []
+        joints = zip(wire.JOINTS, measured, self._octets(wire.ERROR), strict=True)
+        for name, angle, errors in joints:
+            if errors:
+                faulted.append(name)
+                stay.append(min(max(angle, 0), wire.ANGLE_FULL))
+            else:
+                stay.append(wire.LEAVE_ALONE)
         self._registers.write(wire.ANGLE_SET, wire.shorts(stay))
         self._registers.write(wire.CLEAR_ERROR, b"\x01")
         time.sleep(SETTLE_S)
-        self._look()
-        if left := self._faults():
-            raise XlvlaError(
-                "still wrong after clearing: "
-                + "; ".join(f"{fault.joint}: {fault.text}" for fault in left)
-            )
-        return "cleared: " + (
-            ", ".join(name for name, bad in zip(wire.JOINTS, faulted, strict=True) if bad)
-            or "nothing was wrong"
-        )
+        self._read_health()
+        left = "; ".join(f"{fault.joint}: {fault.text}" for fault in self._faults())
+        if left:
+            raise XlvlaError(f"still wrong after clearing: {left}")
+        return f"cleared: {', '.join(faulted) or 'nothing was wrong'}"
 
     def disconnect(self) -> None:
         """The hand holds its last target by itself."""
@@ -200,41 +203,44 @@ class Driver:
             return
         if self._health_due_s <= self._skin.due_s:
             self._health_due_s = now_s + 1 / self._options.health_hz
-            self._health = self._registers.glance(wire.HEALTH, wire.HEALTH_SIZE) or self._health
+            health = self._registers.glance(wire.HEALTH, wire.HEALTH_SIZE)
+            if health:
+                self._health = health
         else:
             piece = self._skin.next(now_s)
             self._skin.take(piece, self._registers.glance(piece.address, piece.size))
 
-    def _look(self) -> None:
+    def _read_health(self) -> None:
         self._health = self._registers.read(wire.HEALTH, wire.HEALTH_SIZE)
 
     def _octets(self, address: int) -> bytes:
-        return self._health[address - wire.HEALTH :][: wire.OCTETS]
+        """A group of six one-byte numbers of the last health."""
+        first = address - wire.HEALTH
+        return self._health[first : first + wire.OCTETS]
 
     def _forces(self) -> dict[str, np.ndarray]:
         raw = wire.from_shorts(self._health[: wire.SHORTS])
-        newton = _grams if self._options.model == "ftp" else _dfx_newton
-        return {
-            f"{part}_force": np.array(newton(part, value))
-            for part, value in zip(wire.PARTS, raw, strict=True)
-        }
+        forces: dict[str, np.ndarray] = {}
+        for part, value in zip(wire.PARTS, raw, strict=True):
+            # An FTP hand counts grams.
+            force = value * GRAM_N if self._options.model == "ftp" else _dfx_newton(part, value)
+            forces[f"{part}_force"] = np.array(force)
+        return forces
 
     def _faults(self) -> tuple[Fault, ...]:
-        return tuple(
-            Fault(f"ERROR bit {bit}", text, name)
-            for name, bits in zip(wire.JOINTS, self._octets(wire.ERROR), strict=True)
-            for bit, text in enumerate(wire.ERRORS)
-            if bits >> bit & 1
-        )
-
-
-def _grams(_: str, raw: int) -> float:
-    return raw * GRAM_N
+        faults: list[Fault] = []
+        for name, bits in zip(wire.JOINTS, self._octets(wire.ERROR), strict=True):
+            for bit, text in enumerate(wire.ERRORS):
+                if bits >> bit & 1:
+                    faults.append(Fault(f"ERROR bit {bit}", text, name))
+        return tuple(faults)
 
 
 def _dfx_newton(part: str, raw: int) -> float:
+    if raw <= 0:
+        return 0.0
     slope, offset = DFX_FORCE.get(part, DFX_FORCE["index"])
-    return max(slope * raw + offset, 0.0) if raw > 0 else 0.0
+    return max(slope * raw + offset, 0.0)
 
 
 def _registers(address: str, options: Options, counts: Counter[str]) -> Registers:

@@ -12,6 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -62,7 +63,8 @@ READ = 0x11
 WRITE = 0x12
 _REQUEST = b"\xeb\x90"
 _REPLY = b"\x90\xeb"
-_HEAD = 4  # two bytes of header, the hand's id, the length
+_HEAD = 4
+"""Two bytes of header, the hand's id, the length."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,17 @@ class Field:
 
 
 def _fields() -> dict[str, Field]:
-    fields = {}
+    fields: dict[str, Field] = {}
     for finger, address in (("little", 3000), ("ring", 3370), ("middle", 3740), ("index", 4110)):
-        fields |= {
-            f"{finger}_tip": Field(address, 3, 3),
-            f"{finger}_top": Field(address + 18, 12, 8),
-        }
+        fields[f"{finger}_tip"] = Field(address, 3, 3)
+        fields[f"{finger}_top"] = Field(address + 18, 12, 8)
         fields[f"{finger}_pad"] = Field(address + 210, 10, 8)
-    fields |= {
-        "thumb_tip": Field(4480, 3, 3),
-        "thumb_top": Field(4498, 12, 8),
-        "thumb_middle": Field(4690, 3, 3),
-    }
-    return fields | {"thumb_pad": Field(4708, 12, 8), "palm": Field(4900, 8, 14)}
+    fields["thumb_tip"] = Field(4480, 3, 3)
+    fields["thumb_top"] = Field(4498, 12, 8)
+    fields["thumb_middle"] = Field(4690, 3, 3)
+    fields["thumb_pad"] = Field(4708, 12, 8)
+    fields["palm"] = Field(4900, 8, 14)
+    return fields
 
 
 FIELDS = _fields()
@@ -117,28 +117,32 @@ def from_shorts(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(data) // 2}h", data)
 
 
-def _octets_at(address: int) -> bool:
+def _has_octets(address: int) -> bool:
+    """Whether a byte address is one of the groups of one-byte numbers."""
     return ERROR <= address < TEMP + OCTETS
 
 
 def to_registers(address: int, data: bytes, high_first: bool = True) -> list[int]:
     """Bytes of the map as Modbus registers."""
-    at = range(address, address + len(data), 2)
-    return [
-        int.from_bytes(data[i : i + 2], _order(a, high_first))
-        for i, a in zip(range(0, len(data), 2), at, strict=True)
-    ]
+    registers: list[int] = []
+    for offset in range(0, len(data), 2):
+        order = _order(address + offset, high_first)
+        registers.append(int.from_bytes(data[offset : offset + 2], order))
+    return registers
 
 
 def from_registers(address: int, registers: Sequence[int], high_first: bool = True) -> bytes:
     """Modbus registers as bytes of the map."""
-    return b"".join(
-        value.to_bytes(2, _order(address + 2 * i, high_first)) for i, value in enumerate(registers)
-    )
+    data = b""
+    for number, value in enumerate(registers):
+        data += value.to_bytes(2, _order(address + 2 * number, high_first))
+    return data
 
 
-def _order(address: int, high_first: bool):
-    return "big" if _octets_at(address) and high_first else "little"
+def _order(address: int, high_first: bool) -> Literal["big", "little"]:
+    if high_first and _has_octets(address):
+        return "big"
+    return "little"
 
 
 def read_request(hand_id: int, address: int, size: int) -> bytes:
@@ -187,14 +191,21 @@ def _cut(buffer: bytearray, header: bytes, counts: Counter[str]) -> bytes | None
     while True:
         begin = buffer.find(header)
         if begin < 0:
+            # The last byte may be the first of a header.
             del buffer[: len(buffer) - buffer.endswith(header[:1])]
             return None
         del buffer[:begin]
-        if len(buffer) < _HEAD or len(buffer) < (length := _HEAD + buffer[3] + 1):
+        if len(buffer) < _HEAD:
+            return None
+        size = buffer[3]
+        length = _HEAD + size + 1
+        if len(buffer) < length:
             return None
         frame = bytes(buffer[:length])
-        if buffer[3] >= 3 and sum(frame[2:-1]) & 0xFF == frame[-1]:
+        sound = sum(frame[2:-1]) & 0xFF == frame[-1]
+        if size >= 3 and sound:
             del buffer[:length]
             return frame
+        # Where another frame begins within this one, its end is missing.
         counts["truncated" if header in frame[2:] else "corrupt"] += 1
         del buffer[: len(header)]

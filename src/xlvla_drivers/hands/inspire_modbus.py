@@ -94,9 +94,8 @@ class ModbusRegisters(Registers):
         """A client with an open connection; raises LinkLost."""
 
     def open(self) -> None:
-        logging.getLogger("pymodbus").setLevel(
-            logging.CRITICAL
-        )  # it writes to the terminal what `counts` says
+        # It writes to the terminal what `counts` says.
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
         self.close()
         self._client = self._connected()
 
@@ -140,9 +139,8 @@ class ModbusRegisters(Registers):
             raise LinkLost(f"{self.address} is gone: {error}") from None
         except ModbusException:
             if self._received:
-                self.counts[
-                    "truncated" if len(self._received) < expected + self.envelope else self.refused
-                ] += 1
+                whole = len(self._received) >= expected + self.envelope
+                self.counts[self.refused if whole else "truncated"] += 1
             return None
         self._settled = True
         self.counts["duplicated"] += len(self._received) > expected + self.envelope

@@ -71,7 +71,8 @@ class Registers(ABC):
                     f"{self.address}: no sound answer within {1e3 * LINK_TIMEOUT_S:.0f} ms"
                 )
             self.counts["retries"] += 1
-            until_s = end_s  # it may have answered, but late: from now on it is waited for
+            # It may have answered, but late: from now on it is waited for.
+            until_s = end_s
         return answer
 
 
@@ -92,22 +93,23 @@ class SerialRegisters(Registers):
         self._link.close()
 
     def _read(self, address: int, size: int, until_s: float) -> bytes | None:
-        data = self._ask(
-            wire.read_request(self.hand_id, address, size), wire.READ, address, until_s
-        )
-        return data if data is None or len(data) == size else None
+        request = wire.read_request(self.hand_id, address, size)
+        data = self._ask(request, wire.READ, address, until_s)
+        if data is None or len(data) != size:
+            return None
+        return data
 
     def _write(self, address: int, data: bytes, until_s: float) -> bytes | None:
-        return self._ask(
-            wire.write_request(self.hand_id, address, data), wire.WRITE, address, until_s
-        )
+        request = wire.write_request(self.hand_id, address, data)
+        return self._ask(request, wire.WRITE, address, until_s)
 
     def _ask(self, request: bytes, command: int, address: int, until_s: float) -> bytes | None:
         self._forget()
         self._link.send(request)
         while (frame := self._link.frame(self._cut, until_s)) is not None:
             parsed = wire.parse(frame)
-            if (parsed.hand_id, parsed.command, parsed.address) == (self.hand_id, command, address):
+            asked = (self.hand_id, command, address)
+            if (parsed.hand_id, parsed.command, parsed.address) == asked:
                 self._last = frame
                 return parsed.data
             self._count(frame)

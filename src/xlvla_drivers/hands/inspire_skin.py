@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,11 @@ class Skin:
 
     def __init__(self, taxel_n: float, largest: int, rate_hz: float):
         self._taxel_n = taxel_n
-        self._period_s = 1 / rate_hz if rate_hz else float("inf")
-        self._pieces = [
-            Piece(name, offset, min(largest, field.size - offset))
-            for name, field in wire.FIELDS.items()
-            for offset in range(0, field.size, largest)
-        ]
+        self._period_s = 1 / rate_hz if rate_hz else math.inf
+        self._pieces: list[Piece] = []
+        for name, field in wire.FIELDS.items():
+            for offset in range(0, field.size, largest):
+                self._pieces.append(Piece(name, offset, min(largest, field.size - offset)))
         self.forget()
 
     def forget(self) -> None:
@@ -52,7 +52,7 @@ class Skin:
         self._raw = {name: bytearray(field.size) for name, field in wire.FIELDS.items()}
         self._turns = itertools.cycle(self._pieces)
         self._next = next(self._turns)
-        self.due_s = 0.0 if self._period_s < float("inf") else float("inf")
+        self.due_s = 0.0 if math.isfinite(self._period_s) else math.inf
 
     def next(self, now_s: float) -> Piece:
         """The piece whose turn it is, read now."""
@@ -64,9 +64,10 @@ class Skin:
         if data is None:
             return
         raw = self._raw[piece.field]
-        raw[piece.offset : piece.offset + piece.size] = data
-        if piece.offset + piece.size == len(raw):
-            self.fields = self.fields | {
-                piece.field: self._taxel_n * wire.taxels(piece.field, bytes(raw))
-            }
+        end = piece.offset + piece.size
+        raw[piece.offset : end] = data
+        if end == len(raw):
+            forces = self._taxel_n * wire.taxels(piece.field, bytes(raw))
+            # A new mapping: the last state that was reported keeps the old one.
+            self.fields = self.fields | {piece.field: forces}
         self._next = next(self._turns)

@@ -7,7 +7,6 @@ SDK is served instead, under this Python.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import sys
@@ -31,12 +30,16 @@ DIP = [3, 7, 11]
 """Slots of the three fingers' middle joints, and of the last joints that have no motor and follow
 them.
 """
-MODULES = (
-    *(
-        f"{finger}_{part}"
-        for finger in ("index", "middle", "ring")
-        for part in ("proximal", "middle", "tip")
-    ),
+MODULES: tuple[str, ...] = (
+    "index_proximal",
+    "index_middle",
+    "index_tip",
+    "middle_proximal",
+    "middle_middle",
+    "middle_tip",
+    "ring_proximal",
+    "ring_middle",
+    "ring_tip",
     "thumb_proximal",
     "thumb_tip",
 )
@@ -122,10 +125,8 @@ class Driver:
         """Tells the motors to stay where they are and clears the fault codes."""
         done = self._link.ask("recover", "recovered", RECOVER_S)
         if done is None:
-            raise XlvlaError(
-                "a fault remains after clearing: "
-                f"{'; '.join(fault.text for fault in self.read().faults) or 'see the hand'}"
-            )
+            faults = "; ".join(fault.text for fault in self.read().faults)
+            raise XlvlaError(f"a fault remains after clearing: {faults or 'see the hand'}")
         return done
 
     def disconnect(self) -> None:
@@ -133,21 +134,28 @@ class Driver:
 
     def _command(self) -> list[str]:
         """That of the server, but for its socket."""
-        python = self._options.python
+        options = self._options
+        python = options.python
         sdk = "pxdex.dh13"
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.stat(self._address).st_mode):
-                python = sys.executable
-                sdk = str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py")
-        chosen = {"sdk": sdk} | {
-            name: getattr(self._options, name)
-            for name in ("camera", "unit", "rate_hz", "tactile_hz", "max_speed")
-        }
-        flags = [f"--{name}" for name in ("detail", "home") if getattr(self._options, name)]
-        flags += [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()]
-        return [python, str(Path(__file__).with_name("paxini_server.py")), *flags, self._address]
+        if _is_socket(self._address):
+            python = sys.executable
+            sdk = str(Path(__file__).parents[1] / "emulators" / "paxini_sdk.py")
+        command = [python, str(Path(__file__).with_name("paxini_server.py"))]
+        if options.detail:
+            command.append("--detail")
+        if options.home:
+            command.append("--home")
+        command.append(f"--sdk={sdk}")
+        command.append(f"--camera={options.camera}")
+        command.append(f"--unit={options.unit}")
+        command.append(f"--rate-hz={options.rate_hz}")
+        command.append(f"--tactile-hz={options.tactile_hz}")
+        command.append(f"--max-speed={options.max_speed}")
+        command.append(self._address)
+        return command
 
     def _coupled(self, slots: np.ndarray) -> np.ndarray:
+        """Angles [16] rad with the last joints where the middle ones have them, in place."""
         slots[DIP] = self._options.dip_ratio * slots[PIP]
         return slots
 
@@ -157,22 +165,26 @@ class Driver:
             raise XlvlaError(
                 f"the SDK reports {position.size} angles, expected {SLOTS}: is this a DexH13?"
             )
-        warm = np.ravel(self._known["temperature"]).tolist()
-        names = (
-            MODULES
-            if len(warm) == len(MODULES)
-            else [f"part_{number}" for number in range(len(warm))]
-        )
+        if self._options.passive == "coupled":
+            position = self._coupled(position)
+        faults: list[Fault] = []
+        for finger, motor, code in self._known["faults"]:
+            faults.append(Fault(str(code), f"motor fault at {finger} {motor}".strip()))
         return DeviceState(
             self._known["stamp"],
-            self._coupled(position) if self._options.passive == "coupled" else position,
+            position,
             tactile=self._tactile(),
-            temperature=dict(zip(names, warm, strict=True)),
-            faults=tuple(
-                Fault(str(code), f"motor fault at {finger} {motor}".strip())
-                for finger, motor, code in self._known["faults"]
-            ),
+            temperature=self._temperature(),
+            faults=tuple(faults),
         )
+
+    def _temperature(self) -> dict[str, float]:
+        """Degrees by module, where there are as many as there are modules."""
+        warm = np.ravel(self._known["temperature"]).tolist()
+        names = MODULES
+        if len(warm) != len(MODULES):
+            names = [f"part_{number}" for number in range(len(warm))]
+        return dict(zip(names, warm, strict=True))
 
     def _tactile(self) -> dict[str, np.ndarray]:
         forces = self._options.force_n * np.reshape(self._known["tactile"], (-1, 3))
@@ -182,12 +194,23 @@ class Driver:
             )
         felt = dict(zip(MODULES, forces, strict=False))
         if self._known["detail"]:
-            felt["points"] = self._options.force_n * np.array(
-                [point for module in _points(self._known["detail"]) for point in module]
-            )
+            felt["points"] = self._options.force_n * _points(self._known["detail"])
         return felt
 
 
-def _points(nested: list) -> list:
-    """Modules of points of three numbers, however many the SDK nests."""
-    return nested if isinstance(nested[0][0], list) else [nested]
+def _points(nested: list[Any]) -> np.ndarray:
+    """Points [P, 3] of all modules, whether the SDK nests them by module or not."""
+    if not isinstance(nested[0][0], list):
+        return np.array(nested)
+    points: list[list[float]] = []
+    for module in nested:
+        points += module
+    return np.array(points)
+
+
+def _is_socket(address: str) -> bool:
+    """Whether there is a socket, which only an emulator has."""
+    try:
+        return stat.S_ISSOCK(os.stat(address).st_mode)
+    except OSError:
+        return False

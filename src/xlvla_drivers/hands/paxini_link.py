@@ -47,8 +47,8 @@ class ServerLink:
         with theirs:
             self._process = _started([*command, str(theirs.fileno())], theirs.fileno())
         try:
-            self._await(lambda: bool(self._answers), START_S)
-            self._await(lambda: bool(self._states), FIRST_S)
+            self._await(self._has_answer, START_S)
+            self._await(self._has_state, FIRST_S)
             return self._answers.pop("ready")
         except XlvlaError:
             self.close()
@@ -76,10 +76,9 @@ class ServerLink:
     def ask(self, what: str, answer: str, timeout_s: float) -> Any:
         self.say(**{what: True})
         self._await(lambda: answer in self._answers, timeout_s)
-        self._newest_s, self._received_s = (
-            time.monotonic(),
-            thread_clock.now_s(),
-        )  # there is no state while the SDK is busy
+        # There was no state while the SDK was busy.
+        self._newest_s = time.monotonic()
+        self._received_s = thread_clock.now_s()
         return self._answers.pop(answer)
 
     def close(self) -> None:
@@ -100,13 +99,19 @@ class ServerLink:
             process.wait()
         self._patience_s = PART_S
 
+    def _has_answer(self) -> bool:
+        return bool(self._answers)
+
+    def _has_state(self) -> bool:
+        return bool(self._states)
+
     def _forget(self) -> None:
         self._buffer = b""
         self._states: list[dict[str, Any]] = []
         self._answers: dict[str, Any] = {}
-        self._newest_s = self._received_s = (
-            0.0  # when the newest state was made, and when it came by `awake`
-        )
+        # When the newest state was made (monotonic clock), and when it came (`thread_clock`).
+        self._newest_s = 0.0
+        self._received_s = 0.0
 
     def _await(self, done: Callable[[], bool], timeout_s: float) -> None:
         until_s = thread_clock.now_s() + timeout_s
@@ -151,8 +156,10 @@ class ServerLink:
             raise LinkLost(f"the vendor's SDK: {message['lost']}")
         if "state" in message:
             self._states.append(message["state"])
-            at_s = message["state"]["at"]  # one clock for all processes of a machine
-            self.counts["late"] += at_s - self._newest_s > FRESH_S and self._newest_s > 0
+            # The monotonic clock is one for all processes of a machine.
+            at_s = message["state"]["at"]
+            first = self._newest_s == 0.0
+            self.counts["late"] += not first and at_s - self._newest_s > FRESH_S
             self._newest_s = at_s
             self._received_s = thread_clock.now_s()
         else:
@@ -164,19 +171,20 @@ class ServerLink:
         return self._socket
 
     def _ended(self) -> LinkLost:
-        process = self._process
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            code = process.wait(0.01) if process is not None else None
-            return LinkLost(
-                f"the process of the vendor's SDK ended ({'unknown' if code is None else code})"
-            )
-        return LinkLost("the process of the vendor's SDK hung up")
+        if self._process is None:
+            return LinkLost("the process of the vendor's SDK ended (unknown)")
+        try:
+            code = self._process.wait(0.01)
+        except subprocess.TimeoutExpired:
+            return LinkLost("the process of the vendor's SDK hung up")
+        return LinkLost(f"the process of the vendor's SDK ended ({code})")
 
 
 def _started(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+    # PYTHONPATH and the like are meant for this Python, not for the SDK's.
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-    }  # meant for this Python
+    }
     try:
         return subprocess.Popen(
             command,

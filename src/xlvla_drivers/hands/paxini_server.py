@@ -29,6 +29,8 @@ from typing import Any
 
 LEFT = 1
 """What activeHandy says of a left hand."""
+JOINTS = 4
+"""Of a finger."""
 ONLINE_S = 0.05
 HEALTH_S = 0.1
 GRACE_S = 2.0
@@ -74,23 +76,23 @@ class ServedHand:
         self._options = options
         self._control = sdk.DexH13Control()
         self._enabled = False
-        tactile_s = 1 / options.tactile_hz if options.tactile_hz else math.inf
-        self._period_s = {
-            "online": ONLINE_S,
-            "faults": HEALTH_S,
-            "tactile": tactile_s,
-            "temperature": max(tactile_s, 1.0),
-        }
-        control = self._control
+        # What is read beside the position, each in its turn and when it is due.
         self._turns: collections.deque[tuple[str, Any]] = collections.deque()
-        self._turns += [("online", self._online), ("faults", self._faults)]
-        self._turns.append(("tactile", lambda: numbers(control.getFingerTactile())))
-        self._turns.append(("temperature", lambda: numbers(control.getTemperature())))
+        self._period_s: dict[str, float] = {}
+        self._due_s: dict[str, float] = {}
+        self._add("online", self._online, ONLINE_S)
+        self._add("faults", self._faults, HEALTH_S)
+        tactile_s = 1 / options.tactile_hz if options.tactile_hz else math.inf
+        self._add("tactile", self._tactile, tactile_s)
+        self._add("temperature", self._temperature, max(tactile_s, 1.0))
         if options.detail:
-            self._period_s["detail"] = tactile_s
-            self._turns.append(("detail", lambda: numbers(control.getFingerTactileDetail())))
-        self._due_s = dict.fromkeys(self._period_s, 0.0 if options.tactile_hz else math.inf)
-        self._due_s["online"] = self._due_s["faults"] = 0.0
+            self._add("detail", self._detail, tactile_s)
+
+    def _add(self, what, read, period_s):
+        """Reads something periodically, at first at once; never where the period is infinite."""
+        self._turns.append((what, read))
+        self._period_s[what] = period_s
+        self._due_s[what] = 0.0 if math.isfinite(period_s) else math.inf
 
     def open(self):
         """Which side's hand it is."""
@@ -106,17 +108,17 @@ class ServedHand:
         says where.
         """
         if not self._enabled:
-            self._must(
-                self._control.setMotorControlMode(self._sdk.ControlMode.POSITION_CONTROL_MODE),
-                "setMotorControlMode",
-            )
-            if self._options.max_speed:
-                self._must(
-                    self._control.setMotorMaxSpeed(self._options.max_speed), "setMotorMaxSpeed"
-                )
-            self._must(self._control.enableMotor(), "enableMotor")
-            self._enabled = True
+            self._enable()
         self._go(target)
+
+    def _enable(self):
+        mode = self._sdk.ControlMode.POSITION_CONTROL_MODE
+        self._must(self._control.setMotorControlMode(mode), "setMotorControlMode")
+        if self._options.max_speed:
+            done = self._control.setMotorMaxSpeed(self._options.max_speed)
+            self._must(done, "setMotorMaxSpeed")
+        self._must(self._control.enableMotor(), "enableMotor")
+        self._enabled = True
 
     def recover(self):
         """What was done; None where a fault remains."""
@@ -124,7 +126,9 @@ class ServedHand:
             self._go(self._position())
         cleared = self._control.clearFaultCode()
         self._enabled = bool(self._control.isMotorEnabled())
-        return None if self._control.isFault() or not cleared else "cleared the fault codes"
+        if self._control.isFault() or not cleared:
+            return None
+        return "cleared the fault codes"
 
     def look(self):
         """A state: always the position, and one thing of the rest when it is due, since every call
@@ -146,10 +150,11 @@ class ServedHand:
     def _go(self, target):
         if self._options.unit == "radian":
             self._control.setJointPositionsRadian(list(target))
-        else:
-            self._control.setJointPositionsAngle(
-                [self._finger(target[i : i + 4]) for i in range(0, len(target), 4)]
-            )
+            return
+        fingers = []
+        for first in range(0, len(target), JOINTS):
+            fingers.append(self._finger(target[first : first + JOINTS]))
+        self._control.setJointPositionsAngle(fingers)
 
     def _finger(self, angles):
         finger = self._sdk.FingerAngle()
@@ -160,12 +165,20 @@ class ServedHand:
     def _position(self):
         if self._options.unit == "radian":
             return [float(angle) for angle in self._control.getJointPositionsRadian()]
-        fingers = self._control.getJointPositionsAngle()
-        return [
-            math.radians(getattr(finger, f"joint{number}"))
-            for finger in fingers
-            for number in (1, 2, 3, 4)
-        ]
+        angles = []
+        for finger in self._control.getJointPositionsAngle():
+            for number in range(1, JOINTS + 1):
+                angles.append(math.radians(getattr(finger, f"joint{number}")))
+        return angles
+
+    def _tactile(self):
+        return numbers(self._control.getFingerTactile())
+
+    def _detail(self):
+        return numbers(self._control.getFingerTactileDetail())
+
+    def _temperature(self):
+        return numbers(self._control.getTemperature())
 
     def _online(self):
         if not self._control.isConnectHandy():
@@ -175,11 +188,13 @@ class ServedHand:
     def _faults(self):
         if not self._control.isFault():
             return []
-        errors = [
-            (str(error.finger_name), str(error.motor_ID), int(error.error_code))
-            for error in self._control.getFaultCode()
-        ]
-        return [error for error in errors if error[2]] or [("hand", "", 0)]
+        errors = []
+        for error in self._control.getFaultCode():
+            code = int(error.error_code)
+            if code:
+                errors.append((str(error.finger_name), str(error.motor_ID), code))
+        # A fault without a code is one nevertheless.
+        return errors or [("hand", "", 0)]
 
     @staticmethod
     def _must(done, what):
@@ -220,7 +235,7 @@ def serve(link, hand, period_s):
             hand.follow(target)
         link.say(state=hand.look())
         next_s = max(next_s + period_s, time.monotonic())
-        time.sleep(next_s - time.monotonic() if next_s > time.monotonic() else 0.0)
+        time.sleep(max(next_s - time.monotonic(), 0.0))
 
 
 def options():
@@ -240,7 +255,8 @@ def options():
 
 def main():
     chosen = options()
-    sys.path.pop(0)  # this folder, which is of another Python's package
+    # The first entry is this folder, which is of another Python's package.
+    sys.path.pop(0)
     link = Link(chosen.descriptor)
     hand = None
     try:

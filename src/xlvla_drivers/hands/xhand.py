@@ -68,7 +68,8 @@ class Options:
             raise XlvlaError(f"xhand: hand_id is 0..255, got {self.hand_id}")
         if not 0 <= self.tor_max <= 1000:
             raise XlvlaError(f"xhand: tor_max is 0..1000 mA, got {self.tor_max}")
-        if any(not 0 <= gain <= 32767 for gain in (self.kp, self.ki, self.kd)):
+        gains = (self.kp, self.ki, self.kd)
+        if min(gains) < 0 or max(gains) > 32767:
             raise XlvlaError(
                 f"xhand: kp, ki and kd are 0..32767, got {self.kp}, {self.ki}, {self.kd}"
             )
@@ -123,11 +124,9 @@ class SerialExchanges:
         until_s = thread_clock.now_s() + timeout_s
         while (data := self._newest(until_s)) is not None:
             parsed = wire.parse(data)
-            if (
-                time.monotonic() > self._earliest_s
-                and parsed.command == wire.EXCHANGE
-                and len(parsed.payload) == wire.STATE.itemsize
-            ):
+            in_time = time.monotonic() > self._earliest_s
+            is_state = len(parsed.payload) == wire.STATE.itemsize
+            if in_time and parsed.command == wire.EXCHANGE and is_state:
                 self._last = data
                 return wire.state(parsed.payload)
             self._dismiss(data)
@@ -139,10 +138,9 @@ class SerialExchanges:
     def _newest(self, until_s: float) -> bytes | None:
         """The last of the frames that have arrived, waiting until then for one."""
         newest = self._link.frame(self._cut, until_s)
-        while (
-            newest is not None
-            and (later := self._link.frame(self._cut, thread_clock.NOW)) is not None
-        ):
+        if newest is None:
+            return None
+        while (later := self._link.frame(self._cut, thread_clock.NOW)) is not None:
             self._counts["duplicated" if later == newest else "unexpected"] += 1
             newest = later
         return newest
@@ -177,10 +175,12 @@ class Driver:
         """The answer to the last `write`, or to its repetition where that has been read already."""
         if not self._begun_ns:
             self._begin(self._command)
-        return self._reported(*self._end())
+        state, stamp_ns = self._end()
+        return self._reported(state, stamp_ns)
 
     def write(self, target: Mapping[str, float]) -> dict[str, float]:
-        if self._begun_ns:  # the line is half-duplex
+        if self._begun_ns:
+            # The line is half-duplex.
             self._end()
         command = self._passive()
         command["position"] = [target[name] for name in self.joints]
@@ -209,7 +209,8 @@ class Driver:
             if self._options.release and self._command["mode"].any():
                 self._exchanges.begin(self._passive())
                 self._exchanges.end(REPLY_S)
-        except Exception:  # the hand may be gone already
+        except Exception:
+            # The hand may be gone already.
             self.counts["lost at parting"] += 1
         self._exchanges.close()
 
@@ -230,13 +231,16 @@ class Driver:
         """
         end_s = thread_clock.now_s() + LINK_TIMEOUT_S
         try:
-            if (
-                state := self._exchanges.end(0.0)
-            ) is not None:  # it lay there already, since about then
-                return state, min(time.time_ns(), self._begun_ns + round(SECOND * wire.EXCHANGE_S))
-            while (
-                state := self._exchanges.end(min(REPLY_S, end_s - thread_clock.now_s()))
-            ) is None:
+            state = self._exchanges.end(0.0)
+            if state is not None:
+                # It lay there already, at most since the wire was done with it.
+                arrived_ns = self._begun_ns + round(SECOND * wire.EXCHANGE_S)
+                return state, min(time.time_ns(), arrived_ns)
+            while True:
+                patience_s = min(REPLY_S, end_s - thread_clock.now_s())
+                state = self._exchanges.end(patience_s)
+                if state is not None:
+                    return state, time.time_ns()
                 if thread_clock.now_s() >= end_s:
                     raise LinkLost(
                         f"no sound answer from the hand within {1e3 * LINK_TIMEOUT_S:.0f} "
@@ -244,52 +248,57 @@ class Driver:
                     )
                 self.counts["retries"] += 1
                 self._begin(self._command)
-            return state, time.time_ns()
         finally:
             self._begun_ns = 0
 
     def _reported(self, state: np.ndarray, stamp_ns: int) -> DeviceState:
         joints = state["joints"]
-        constant = self._options.torque_nm_a
-        warm = dict(
-            zip(self.joints, (joints["temperature"] & 0xFF).astype(float).tolist(), strict=True)
-        )
-        tips = zip(wire.FINGERS, state["tips"]["temperature"].tolist(), strict=True)
+        effort = None
+        if self._options.torque_nm_a:
+            effort = self._options.torque_nm_a * 1e-3 * joints["torque"].astype(float)
         return DeviceState(
             stamp_ns,
             joints["position"].astype(float),
-            effort=constant * 1e-3 * joints["torque"].astype(float) if constant else None,
+            effort=effort,
             tactile=self._tactile(state["tips"]),
-            temperature=warm | {f"{finger}_tip": float(value) for finger, value in tips},
+            temperature=self._temperature(state),
             faults=self._faults(joints),
         )
 
+    def _temperature(self, state: np.ndarray) -> dict[str, float]:
+        """Degrees of every joint and of every fingertip."""
+        temperature: dict[str, float] = {}
+        # The high byte is not the temperature's.
+        warm = (state["joints"]["temperature"] & 0xFF).tolist()
+        for joint, celsius in zip(self.joints, warm, strict=True):
+            temperature[joint] = float(celsius)
+        tips = state["tips"]["temperature"].tolist()
+        for finger, celsius in zip(wire.FINGERS, tips, strict=True):
+            temperature[f"{finger}_tip"] = float(celsius)
+        return temperature
+
     def _tactile(self, tips: np.ndarray) -> dict[str, np.ndarray]:
         scale = self._options.force_n
-        felt = {
-            f"{finger}_force": scale * force
-            for finger, force in zip(wire.FINGERS, wire.forces(tips["force"]), strict=True)
-        }
+        felt: dict[str, np.ndarray] = {}
+        for finger, force in zip(wire.FINGERS, wire.forces(tips["force"]), strict=True):
+            felt[f"{finger}_force"] = scale * force
         if self._options.taxels:
-            fields = wire.forces(tips["taxels"])
-            felt |= {
-                f"{finger}_taxels": scale * taxels
-                for finger, taxels in zip(wire.FINGERS, fields, strict=True)
-            }
+            for finger, taxels in zip(wire.FINGERS, wire.forces(tips["taxels"]), strict=True):
+                felt[f"{finger}_taxels"] = scale * taxels
         return felt
 
     def _faults(self, joints: Any) -> tuple[Fault, ...]:
         """What the codes mean is not published; a fingertip's board does not keep its joint from
         moving.
         """
-        return tuple(
-            Fault(
-                f"{field} {code:#06x}", f"error of the {board}", name, stops=field != "tipboard_err"
-            )
-            for field, board in BOARDS.items()
-            for name, code in zip(self.joints, joints[field].tolist(), strict=True)
-            if code
-        )
+        faults: list[Fault] = []
+        for field, board in BOARDS.items():
+            stops = field != "tipboard_err"
+            for name, code in zip(self.joints, joints[field].tolist(), strict=True):
+                if code:
+                    text = f"error of the {board}"
+                    faults.append(Fault(f"{field} {code:#06x}", text, name, stops=stops))
+        return tuple(faults)
 
 
 def _exchanges(address: str, options: Options, counts: Counter[str]) -> Exchanges:

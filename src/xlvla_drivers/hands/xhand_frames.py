@@ -79,9 +79,10 @@ byte. The normal force z of a fingertip is taken for unsigned as in the vendor's
 _HEADER = b"\x55\xaa"
 _HEAD = 7
 _CRC = 2
-FRAME_BYTES = _HEAD + COMMAND.itemsize * JOINTS + _CRC, _HEAD + STATE.itemsize + _CRC
-"""Of an exchange's request and reply."""
-EXCHANGE_S = sum(FRAME_BYTES) * 10 / BAUD
+REQUEST_BYTES = _HEAD + COMMAND.itemsize * JOINTS + _CRC
+REPLY_BYTES = _HEAD + STATE.itemsize + _CRC
+EXCHANGE_S = (REQUEST_BYTES + REPLY_BYTES) * 10 / BAUD
+"""An exchange on the wire, ten bits to a byte."""
 
 
 def frame(source: int, destination: int, command: int, payload: bytes = b"") -> bytes:
@@ -115,20 +116,21 @@ def cut(buffer: bytearray, counts: Counter[str], longest: int = STATE.itemsize) 
     while True:
         begin = buffer.find(_HEADER)
         if begin < 0:
+            # The last byte may be the first of a header.
             del buffer[: len(buffer) - buffer.endswith(_HEADER[:1])]
             return None
         del buffer[:begin]
         payload = int.from_bytes(buffer[5:7], "little")
         length = _HEAD + payload + _CRC
-        if payload <= longest and (len(buffer) < _HEAD or len(buffer) < length):
+        possible = payload <= longest
+        if possible and (len(buffer) < _HEAD or len(buffer) < length):
             return None
         data = bytes(buffer[:length])
-        if payload <= longest and crc_hqx(data[:-_CRC], 0) == int.from_bytes(
-            data[-_CRC:], "little"
-        ):
+        crc = int.from_bytes(data[-_CRC:], "little")
+        if possible and crc_hqx(data[:-_CRC], 0) == crc:
             del buffer[:length]
             return data
-        counts["truncated" if payload <= longest and _begins_again(data) else "corrupt"] += 1
+        counts["truncated" if possible and _begins_again(data) else "corrupt"] += 1
         del buffer[: len(_HEADER)]
 
 

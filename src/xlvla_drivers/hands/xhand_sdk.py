@@ -21,8 +21,18 @@ OPEN_S = 5.0
 TACTILE_ERRORS = (1501018, 1501019, 1501020)
 """The skin could not be read; what the joints say is sound."""
 
-_FIELDS = {"jointboard_err": "jonitboard_err"}
-"""The vendor's spelling where it differs from the frames' words."""
+_FIELDS = {
+    "id": "id",
+    "sensor_id": "sensor_id",
+    "position": "position",
+    "torque": "torque",
+    "raw_position": "raw_position",
+    "temperature": "temperature",
+    "commboard_err": "commboard_err",
+    "jointboard_err": "jonitboard_err",
+    "tipboard_err": "tipboard_err",
+}
+"""A joint's fields in the frames, and as the vendor spells them."""
 
 
 class SdkExchanges:
@@ -63,7 +73,8 @@ class SdkExchanges:
         if self._worker is None:
             raise LinkLost(f"{self._address} is not open")
         if self._answer is not None and not self._answer.done():
-            return  # the SDK is still busy: asking twice only makes it later
+            # The SDK is still busy: asking twice only makes it later.
+            return
         self._answer = self._worker.submit(self._exchange, command)
 
     def end(self, timeout_s: float) -> np.ndarray | None:
@@ -90,18 +101,18 @@ class SdkExchanges:
     def _open(self) -> None:
         self._hand = self._sdk.XHandControl()
         if self._interface == "sdk_ethercat":
-            _sound(self._hand.open_ethercat(self._address), f"cannot open {self._address}")
+            error = self._hand.open_ethercat(self._address)
         else:
-            _sound(self._hand.open_serial(self._address, wire.BAUD), f"cannot open {self._address}")
+            error = self._hand.open_serial(self._address, wire.BAUD)
+        _sound(error, f"cannot open {self._address}")
         found = list(self._hand.list_hands_id())
         wanted = self._hand_id
         if not found:
             raise LinkLost(f"no hand answers at {self._address}")
         self._id = wanted if wanted in found else found[0]
         if wanted not in (self._id, 0, wire.HAND, wire.EVERY_HAND):
-            raise XlvlaError(
-                f"{self._address}: no hand with id {wanted}, there are {', '.join(map(str, found))}"
-            )
+            there = ", ".join(str(number) for number in found)
+            raise XlvlaError(f"{self._address}: no hand with id {wanted}, there are {there}")
 
     def _exchange(self, command: np.ndarray) -> np.ndarray | None:
         hand_command = self._sdk.HandCommand_t()
@@ -126,21 +137,10 @@ def _record(state: Any, taxels: bool) -> np.ndarray | None:
     """The SDK's state as the frames have it; None while the SDK has not heard of all joints yet."""
     made = np.zeros((), wire.STATE)
     for record, joint in zip(made["joints"], state.finger_state, strict=True):
-        for name in (
-            "id",
-            "sensor_id",
-            "position",
-            "torque",
-            "raw_position",
-            "temperature",
-            *_FIELDS,
-            "commboard_err",
-            "tipboard_err",
-        ):
-            record[name] = getattr(joint, _FIELDS.get(name, name))
-    if made["joints"]["id"].tolist() != list(range(wire.JOINTS)) or not math.isfinite(
-        made["joints"]["position"].sum()
-    ):
+        for name, vendors_name in _FIELDS.items():
+            record[name] = getattr(joint, vendors_name)
+    complete = made["joints"]["id"].tolist() == list(range(wire.JOINTS))
+    if not complete or not math.isfinite(made["joints"]["position"].sum()):
         return None
     for record, tip in zip(made["tips"], state.sensor_data, strict=True):
         record["force"] = _force(tip.calc_force)

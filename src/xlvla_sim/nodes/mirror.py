@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from xlvla import rig_file
 from xlvla.errors import XlvlaError
+from xlvla.rig import Camera
 from xlvla.ros import forms, priority, topics
 from xlvla.ros.main import run
 from xlvla.ros.reader import Reader
+from xlvla.types import Part, Side
 from xlvla_sim.ros.world_node import WorldNode
 from xlvla_sim.world import World
 
@@ -19,8 +22,8 @@ STEP_S = 0.01
 
 
 class MirrorNode(WorldNode):
-    """A world in real time whose robot goes where the drivers say the devices are; it says nothing
-    but what is to be seen.
+    """A world in real time whose robot goes where the drivers say the devices are; it publishes
+    nothing but what is to be seen.
 
     `/sim/reset` puts the objects of the next seed on the table; the robot stays where its devices
     are.
@@ -28,6 +31,9 @@ class MirrorNode(WorldNode):
 
     def __init__(self) -> None:
         super().__init__("mirror")
+        self._devices: dict[tuple[Side, Part], Reader[Any]] = {}
+        # Where the devices have said their joints are [rad], by name.
+        self._measured: dict[str, float] = {}
 
     def configure(self) -> None:
         if self.rig.sim:
@@ -35,21 +41,15 @@ class MirrorNode(WorldNode):
                 f"rig '{self.rig.name}' is simulated: only a rig of devices can be mirrored"
             )
         priority.give_way()
-        emulated = {
-            name: camera
-            for name, camera in self.rig.cameras.items()
-            if camera.device and camera.device.emulated
-        }
+        self._measured.clear()
+        emulated: dict[str, Camera] = {}
+        for name, camera in self.rig.cameras.items():
+            if camera.device and camera.device.emulated:
+                emulated[name] = camera
         self.prepare(rig_file.with_choices(self.rig, sim=True), emulated, speed=1.0)
-        self._devices = {
-            key: Reader(
-                self,
-                topics.joint_states(*key),
-                forms.joints(self.rig.joint_names(*key), self.clock.now_ns),
-            )
-            for key in self.parts
-        }
-        self._measured: dict[str, float] = {}
+        for side, part in self.parts:
+            form = forms.joints(self.rig.joint_names(side, part), self.clock.now_ns)
+            self._devices[side, part] = Reader(self, topics.joint_states(side, part), form)
 
     def advance(self, world: World, stop: threading.Event) -> None:
         self.health.ok("mirroring the devices")
@@ -69,14 +69,13 @@ class MirrorNode(WorldNode):
             state = reader.newest()
             if state is None:
                 continue
-            measured = dict(
-                zip(self.rig.joint_names(side, part), state.position.tolist(), strict=True)
-            )
-            if (
-                not self._measured.keys() & measured.keys()
-            ):  # a device's first word: be there at once
-                world.reset(self.seed, self._measured | measured)
+            names = self.rig.joint_names(side, part)
+            measured = dict(zip(names, state.position.tolist(), strict=True))
+            first = not self._measured.keys() & measured.keys()
             self._measured |= measured
+            if first:
+                # The robot is where its device is at once, and does not travel there.
+                world.reset(self.seed, self._measured)
             world.command(side, part, measured)
 
 

@@ -10,9 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from rclpy.client import Client
+from rclpy.publisher import Publisher
 from std_msgs.msg import String
 
 from xlvla.errors import XlvlaError
@@ -21,19 +24,19 @@ from xlvla.ros.convert import SECOND
 from xlvla.ros.main import run
 from xlvla.ros.node import RigNode
 from xlvla.ros.reader import Reader
+from xlvla.types import Side
 from xlvla_sim.expert import Script
 from xlvla_sim.scripted_operator import ScriptedOperator
 
 RATE_HZ = 60.0
 FRAME = "operator"
-"""Whose world wrists are in."""
+"""The coordinate frame of the wrists."""
 SEEN_S = 0.5
+"""How long hands are shown before the clutch is closed [s, simulated]."""
 JOINED_S = 1.1
+"""How long hands are held still until the robot's fingers have joined them [s, simulated]."""
 JUDGED_S = 1.5
-"""How long hands are shown before the clutch is closed; are held still until the robot's fingers
-have joined them; and at most how long it may take until the task is known to be done [s,
-simulated].
-"""
+"""How long it may take until the task is known to be done [s, simulated]."""
 OPEN_S = 0.2
 """How long hands rest once the robot was let go, and before it is taken up again."""
 REFUSED_S = 5.0
@@ -49,8 +52,8 @@ Wait = Generator[None, None, None]
 
 
 class OperatorNode(RigNode):
-    """Says where its hands are 60 times a second, whatever else it does or waits for; its plan is
-    played in simulated time.
+    """Publishes where its hands are 60 times a second, whatever else it does or waits for; its plan
+    is played in simulated time.
 
     With a recorder in the rig it presses `start` before and `stop` after each episode, then
     `success` or `failure`.
@@ -58,6 +61,17 @@ class OperatorNode(RigNode):
 
     def __init__(self) -> None:
         super().__init__("scripted_operator")
+        self._wrists: dict[Side, Publisher] = {}
+        self._keypoints: dict[Side, Publisher] = {}
+        self._services_asked: dict[str, Client] = {}
+        # Newest status by topic.
+        self._readers: dict[str, Reader[dict[str, Any]]] = {}
+        self._statuses: dict[str, dict[str, Any]] = {}
+        # The newest positions of everything [nq] in the episode that was begun last, and its id.
+        self._positions = np.zeros(0)
+        self._begun = 0
+        self._now_ns = 0
+        self._passed_s = 0.0
 
     def configure(self) -> None:
         if self.rig.sim is None or self.rig.teleop is None:
@@ -68,28 +82,25 @@ class OperatorNode(RigNode):
         sys.setswitchinterval(SWITCH_S)
         self.health.fact("scheduling", priority.hasten())
         self._episodes = int(self.rig.teleop.options.get("episodes", 0))
-        self._wrists = {side: self.publisher(topics.tracked_wrist(side)) for side in self.rig.sides}
-        self._keypoints = {
-            side: self.publisher(topics.tracked_keypoints(side)) for side in self.rig.sides
-        }
-        self._button, self._instruction = (
-            self.publisher(topics.BUTTON),
-            self.publisher(topics.INSTRUCTION),
-        )
-        services = (topics.SIM_RESET, topics.TELEOP_CLUTCH)
-        self._offered = {
-            service.name: self.create_client(service.type, service.name) for service in services
-        }
+        for side in self.rig.sides:
+            self._wrists[side] = self.publisher(topics.tracked_wrist(side))
+            self._keypoints[side] = self.publisher(topics.tracked_keypoints(side))
+        self._button = self.publisher(topics.BUTTON)
+        self._instruction = self.publisher(topics.INSTRUCTION)
+        for service in (topics.SIM_RESET, topics.TELEOP_CLUTCH):
+            self._services_asked[service.name] = self.create_client(service.type, service.name)
         watched = {
             topics.SIM_STATUS: statuses.SIM,
             topics.TELEOP_STATUS: statuses.TELEOP,
             topics.RECORDER_STATUS: statuses.RECORDER,
         }
-        self._readers = {topic.name: Reader(self, topic, form) for topic, form in watched.items()}
-        self._statuses: dict[str, dict[str, Any]] = {name: {} for name in self._readers}
+        for topic, form in watched.items():
+            self._readers[topic.name] = Reader(self, topic, form)
+            self._statuses[topic.name] = {}
         self._states = Reader(self, topics.SIM_STATE, forms.ROW)
         self._positions = np.zeros(0)
-        self._begun = self._now_ns = 0
+        self._begun = 0
+        self._now_ns = 0
         self._passed_s = 0.0
 
     def activate(self) -> None:
@@ -99,11 +110,12 @@ class OperatorNode(RigNode):
         with ThreadPoolExecutor(1, "operator plans") as self._planner:
             errand = self._all_episodes()
             for now_ns in self._ticks(stop):
-                self._passed_s = (now_ns - self._now_ns) / SECOND if self._now_ns else 0.0
+                if self._now_ns:
+                    self._passed_s = (now_ns - self._now_ns) / SECOND
                 self._now_ns = now_ns
-                self._hear()
+                self._read()
                 next(errand)
-                self._tell(now_ns)
+                self._publish_hands(now_ns)
                 self.health.tick("hands")
 
     def _ticks(self, stop: threading.Event) -> Iterator[int]:
@@ -113,25 +125,33 @@ class OperatorNode(RigNode):
         due_s = time.monotonic()
         while not stop.wait(max(due_s - time.monotonic(), 0.0)):
             due_s = max(due_s + 1 / RATE_HZ, time.monotonic())
-            if (now_ns := self.clock.now_ns()) > 0:
+            now_ns = self.clock.now_ns()
+            if now_ns > 0:
                 yield now_ns
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         for name, reader in self._readers.items():
-            if (status := reader.newest()) is not None:
+            status = reader.newest()
+            if status is not None:
+                # In place: `_record` waits for a change of the status that it holds.
                 self._statuses[name].clear()
                 self._statuses[name].update(status)
-        if (state := self._states.newest()) is not None and state[0] == str(self._begun):
-            self._positions = state[1]
+        state = self._states.newest()
+        if state is None:
+            return
+        episode, positions = state
+        if episode == str(self._begun):
+            self._positions = positions
 
-    def _tell(self, now_ns: int) -> None:
-        """The wrist is said last, so that whoever hears it has the fingers already."""
+    def _publish_hands(self, now_ns: int) -> None:
+        """The wrist comes last, so that a subscriber to it has the fingers already."""
         for side in self.rig.sides:
-            if (hands := self._operator.hands(side)) is not None:
-                self._keypoints[side].publish(
-                    geometry.cloud(hands.keypoints, now_ns, f"{FRAME}/{side}_wrist")
-                )
-                self._wrists[side].publish(geometry.pose(hands.T_world_wrist, now_ns, FRAME))
+            hands = self._operator.hands(side)
+            if hands is None:
+                continue
+            keypoints = geometry.cloud(hands.keypoints, now_ns, f"{FRAME}/{side}_wrist")
+            self._keypoints[side].publish(keypoints)
+            self._wrists[side].publish(geometry.pose(hands.T_world_wrist, now_ns, FRAME))
 
     def _all_episodes(self) -> Wait:
         for number in itertools.count(1):
@@ -149,15 +169,15 @@ class OperatorNode(RigNode):
                 yield
 
     def _episode(self) -> Wait:
-        status = statuses.parsed((yield from self._call(topics.SIM_RESET)), statuses.SIM_SHAPE)
+        answer = yield from self._call(topics.SIM_RESET)
+        status = statuses.parsed(answer, statuses.SIM_SHAPE)
         self._begun = status["begun"]
         self._positions = np.zeros(0)
-        script = yield from self._thought(lambda: self._operator.begin(status["seed"]))
+        script = yield from self._planned(partial(self._operator.begin, status["seed"]))
         self._operator.play(script)
         yield from self._pass(SEEN_S)
-        yield from self._until(
-            lambda: self._every("tracked"), "teleoperation does not see the operator's hands"
-        )
+        tracked = partial(self._every, "tracked")
+        yield from self._until(tracked, "teleoperation does not see the operator's hands")
         yield from self._record("recording")
         yield from self._clutch()
         yield from self._pass(JOINED_S)
@@ -182,13 +202,13 @@ class OperatorNode(RigNode):
                 else:
                     yield from self._take_up()
             positions = yield from self._seen()
-            script = yield from self._thought(
-                lambda positions=positions: self._operator.go_on(positions)
-            )
+            script = yield from self._planned(partial(self._operator.go_on, positions))
         end_ns = self._now_ns + round(JUDGED_S * SECOND)
         while not self._task.get("success") and self._now_ns < end_ns:
             yield
-        return "" if self._task.get("success") else str(self._task.get("text"))
+        if self._task.get("success"):
+            return ""
+        return str(self._task.get("text"))
 
     def _take_up(self) -> Wait:
         """The clutch opened: hands move to the robot's pose and close the clutch again."""
@@ -215,25 +235,30 @@ class OperatorNode(RigNode):
             yield from self._pass(OPEN_S)
 
     def _seen(self) -> Generator[None, None, np.ndarray]:
-        """Where everything is in this episode, as the simulation said last."""
-        yield from self._until(lambda: len(self._positions) > 0, "the simulation says no positions")
+        """Where everything is in this episode, as the simulation published last."""
+        yield from self._until(self._has_positions, "the simulation says no positions")
         return self._positions
+
+    def _has_positions(self) -> bool:
+        return len(self._positions) > 0
 
     @property
     def _task(self) -> dict[str, Any]:
-        """What the simulation said last of this episode."""
+        """What the simulation published last of this episode."""
         status = self._statuses[topics.SIM_STATUS.name]
-        return status if status.get("begun") == self._begun else {}
+        if status.get("begun") != self._begun:
+            return {}
+        return status
 
     @property
     def _lost(self) -> str:
         """Why the task cannot be done any more."""
-        return (
-            str(self._task["text"]) if self._task.get("done") and not self._task["success"] else ""
-        )
+        if self._task.get("done") and not self._task["success"]:
+            return str(self._task["text"])
+        return ""
 
     def _every(self, what: str) -> bool:
-        """Whether every side is `tracked`, or `clutched`, as teleoperation said last."""
+        """Whether every side is `tracked`, or `clutched`, as teleoperation published last."""
         sides = self._statuses[topics.TELEOP_STATUS.name].get("sides", {})
         return all(sides.get(side, {}).get(what) for side in self.rig.sides)
 
@@ -242,15 +267,20 @@ class OperatorNode(RigNode):
         if self.rig.recorder is None:
             return
         status = self._statuses[topics.RECORDER_STATUS.name]
-        yield from self._until(lambda: bool(status), "the recorder says nothing")
+
+        def reported() -> bool:
+            return bool(status)
+
+        def reached() -> bool:
+            return status.get("state") == state
+
+        yield from self._until(reported, "the recorder says nothing")
         self._button.publish(String(data="start" if state == "recording" else "stop"))
-        yield from self._until(
-            lambda: status.get("state") == state, f"the recorder was to be {state}"
-        )
+        yield from self._until(reached, f"the recorder was to be {state}")
 
     def _call(self, service: topics.Service, **fields: Any) -> Generator[None, None, str]:
         """The message of a service's answer; XlvlaError where the answer is no, or none comes."""
-        client = self._offered[service.name]
+        client = self._services_asked[service.name]
         yield from self._until(client.service_is_ready, f"no node provides {service.name}")
         asked = client.call_async(service.type.Request(**fields))
         try:
@@ -258,16 +288,18 @@ class OperatorNode(RigNode):
         finally:
             client.remove_pending_request(asked)
         answer = asked.result()
-        if answer is None or not answer.success:
-            raise XlvlaError(f"{service.name}: {answer.message if answer else 'no answer'}")
+        if answer is None:
+            raise XlvlaError(f"{service.name}: no answer")
+        if not answer.success:
+            raise XlvlaError(f"{service.name}: {answer.message}")
         return answer.message
 
-    def _thought(self, think: Callable[[], Answer]) -> Generator[None, None, Answer]:
-        """What another thread finds out meanwhile."""
-        thought: Future[Answer] = self._planner.submit(think)
-        while not thought.done():
+    def _planned(self, plan: Callable[[], Answer]) -> Generator[None, None, Answer]:
+        """What another thread plans meanwhile."""
+        planned: Future[Answer] = self._planner.submit(plan)
+        while not planned.done():
             yield
-        return thought.result()
+        return planned.result()
 
     def _until(self, true: Callable[[], bool], otherwise: str) -> Wait:
         give_up_s = time.monotonic() + PATIENCE_S

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 
@@ -20,8 +21,8 @@ from xlvla.types import Part, Side
 from xlvla_sim.world import World
 
 COMMANDS_KEPT = 16
-"""Commands that may come between two steps of the simulation: how fast they move is told by every
-one.
+"""Commands that may come between two steps of the simulation: how fast they move follows from all
+of them.
 """
 
 REFUSAL_SHOWN_NS = SECOND
@@ -43,13 +44,11 @@ class SimulatedDriver:
         rig = node.rig
         assert rig.sim is not None
         limits = rig.arm(side).limits if part == "arm" else rig.hand(side).limits(side)
-        self._guard = part_guard(
-            rig, side, part, limits, rate_hz=rig.sim.joint_state_hz, clock=self._now_s
-        )
+        rate_hz = rig.sim.joint_state_hz
+        self._guard = part_guard(rig, side, part, limits, rate_hz=rate_hz, clock=self._now_s)
         self._topic = topics.command(side, part)
-        self._commands = Reader(
-            node, self._topic.history(COMMANDS_KEPT), forms.command(rig.joint_names(side, part))
-        )
+        form = forms.command(rig.joint_names(side, part))
+        self._commands = Reader(node, self._topic.history(COMMANDS_KEPT), form)
         self._status = node.publisher(topics.device(side, part))
         self._reset_id = 0
         self._valid_since_ns = 0
@@ -59,8 +58,9 @@ class SimulatedDriver:
 
     def begin(self, reset_id: int, world: World) -> None:
         """A reset: commands made before it are discarded."""
-        self._reset_id, self._valid_since_ns = reset_id, self._now_ns()
-        self._guard.anchor(world.joint_state(self.side, self.part)[0])
+        self._reset_id = reset_id
+        self._valid_since_ns = self._now_ns()
+        self._guard.anchor(self._position(world))
         self._refused_ns = self._now_ns() - REFUSAL_SHOWN_NS
 
     def on_stop(self, request: stop.Stop) -> None:
@@ -71,17 +71,21 @@ class SimulatedDriver:
 
     def drive(self, world: World) -> None:
         """Takes what was commanded and moves the targets of the servos by one step."""
-        self._guard.observe(world.joint_state(self.side, self.part)[0])
+        self._guard.observe(self._position(world))
         for message in self._commands.every():
             try:
                 self._take(message)
             except XlvlaError as error:
                 self._commands.refuse(error)
-        target = self._guard.target()
-        world.command(
-            self.side, self.part, dict(zip(self._guard.joints, target.tolist(), strict=True))
-        )
-        self._tell()
+        target = self._guard.target().tolist()
+        targets = dict(zip(self._guard.joints, target, strict=True))
+        world.command(self.side, self.part, targets)
+        self._publish_status()
+
+    def _position(self, world: World) -> np.ndarray:
+        """Where the part is [J] rad."""
+        position, _, _ = world.joint_state(self.side, self.part)
+        return position
 
     def _now_s(self) -> float:
         return self._now_ns() / SECOND
@@ -108,8 +112,8 @@ class SimulatedDriver:
         self._refused_ns = self._now_ns()
         return f"command refused: {self._strangers}"
 
-    def _tell(self) -> None:
-        """Says at every change how the part is."""
+    def _publish_status(self) -> None:
+        """Publishes how the part is, at every change."""
         by = self._guard.stopped
         level = DiagnosticStatus.OK
         line = "simulated"

@@ -53,8 +53,12 @@ class WorldNode(RigNode):
         raise NotImplementedError
 
     def prepare(self, simulated: Rig, cameras: Mapping[str, Camera], speed: float) -> None:
-        """Publishers and services; of a world that is to run so many times as fast as reality, 0 as
-        fast as it can.
+        """Publishers and services.
+
+        Args:
+            simulated: the rig whose world it is.
+            cameras: those that are published.
+            speed: simulated seconds per second; 0 is as fast as it can.
         """
         if simulated.sim is None:
             raise XlvlaError(
@@ -64,11 +68,11 @@ class WorldNode(RigNode):
         self._simulated = simulated
         self._speed = speed
         self._cameras = cameras
-        self._eyes = {name: CameraPublisher(self, name, camera) for name, camera in cameras.items()}
-        self._status, self._positions = (
-            self.publisher(topics.SIM_STATUS),
-            self.publisher(topics.SIM_STATE),
-        )
+        self._pictures = {
+            name: CameraPublisher(self, name, camera) for name, camera in cameras.items()
+        }
+        self._status = self.publisher(topics.SIM_STATUS)
+        self._positions = self.publisher(topics.SIM_STATE)
         self.begun = 0
         self.serve(topics.SIM_RESET, self._ask_reset)
 
@@ -77,8 +81,10 @@ class WorldNode(RigNode):
         return [(side, part) for side in self.rig.sides for part in PARTS]
 
     def work(self, stop: threading.Event) -> None:
-        self._world = world = World(self._simulated)
-        self._due, self.pacer = Due(), Pacer(self._speed)
+        world = World(self._simulated)
+        self._world = world
+        self._due = Due()
+        self.pacer = Pacer(self._speed)
         try:
             self.advance(world, stop)
         finally:
@@ -90,7 +96,7 @@ class WorldNode(RigNode):
         for name, camera in self._cameras.items():
             if self._due(name, camera.rate_hz, now_ns):
                 info = convert.camera_info(world.lens(name), now_ns, name)
-                self._eyes[name].show(world.image(name), info, now_ns)
+                self._pictures[name].show(world.image(name), info, now_ns)
                 self.health.tick(f"camera {name}")
         if self._due("status", STATUS_HZ, now_ns):
             self._status.publish(String(data=self._state(world)))
@@ -113,7 +119,8 @@ class WorldNode(RigNode):
     def answer_resets(self, world: World) -> None:
         while not self._resets.empty():
             asked = self._resets.get()
-            if not asked.set_running_or_notify_cancel():  # whoever asked has given up
+            if not asked.set_running_or_notify_cancel():
+                # The caller has given up.
                 continue
             self.begun += 1
             self.begin_again(world)
@@ -135,11 +142,10 @@ class WorldNode(RigNode):
             "episode": self.episode,
             "seed": self.seed,
             "time_s": round(world.time_s, 3),
-        }
-        state |= {
             "success": bool(status.success),
             "stage": float(status.stage),
             "done": bool(status.done),
             "text": status.text,
+            "real_time_factor": round(self.pacer.factor, 3),
         }
-        return json.dumps(state | {"real_time_factor": round(self.pacer.factor, 3)})
+        return json.dumps(state)

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlvla_sim.conditions import lifted, off_table, toppled
 from xlvla_sim.labels import wrapper
-from xlvla_sim.moves import bring, from_side, release, take, take_over
+from xlvla_sim.moves import Pick, bring, from_side, release, take, take_over
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
 from xlvla_sim.things import add_bottle
@@ -53,28 +53,28 @@ def left_alone(state: State) -> bool:
     )
 
 
+def in_right(state: State) -> bool:
+    return in_air(state) and state.touches_robot("bottle", "right")
+
+
+def in_both(state: State) -> bool:
+    return in_right(state) and state.touches_robot("bottle", "left")
+
+
+def carried_left(state: State) -> bool:
+    return left_alone(state) and state.position("bottle")[1] > LEFT_M
+
+
 class HandOverBottle:
     """The paper's task HB."""
 
     sentence = "Hand over the white bottle from right hand to left hand."
     time_limit_s = 30.0
     stages: Sequence[TaskStage] = (
-        TaskStage(
-            "lift it with the right hand",
-            lambda state: in_air(state) and state.touches_robot("bottle", "right"),
-        ),
-        TaskStage(
-            "hold it with both hands",
-            lambda state: (
-                in_air(state) and all(state.touches_robot("bottle", s) for s in ("left", "right"))
-            ),
-        ),
+        TaskStage("lift it with the right hand", in_right),
+        TaskStage("hold it with both hands", in_both),
         TaskStage("let go with the right hand", left_alone),
-        TaskStage(
-            "carry it to the left",
-            lambda state: left_alone(state) and state.position("bottle")[1] > LEFT_M,
-            hold_s=0.3,
-        ),
+        TaskStage("carry it to the left", carried_left, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -91,11 +91,8 @@ class HandOverBottle:
         )
 
     def place(self, state: State, rng: np.random.Generator) -> None:
-        state.place(
-            "bottle",
-            np.array([rng.uniform(*X), rng.uniform(*Y), HEIGHT / 2]),
-            yaw=rng.uniform(-np.pi, np.pi),
-        )
+        xyz = np.array([rng.uniform(*X), rng.uniform(*Y), HEIGHT / 2])
+        state.place("bottle", xyz, yaw=rng.uniform(-np.pi, np.pi))
         state.tint("bottle/label", rng.uniform(0.9, 1.0) * rng.uniform(0.97, 1.0, 3))
 
     def lost(self, state: State) -> str | None:
@@ -103,17 +100,17 @@ class HandOverBottle:
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
         pace = rng.uniform(0.9, 1.2)
-        low = from_side(2 * RADIUS, above=LOW)
-        high = from_side(2 * RADIUS, depth=DEPTH, above=HIGH, squeeze=0.05)
+        low = Pick("bottle", "right", from_side(2 * RADIUS, above=LOW))
+        high = Pick("bottle", "left", from_side(2 * RADIUS, depth=DEPTH, above=HIGH, squeeze=0.05))
         meeting = np.array([*(MEETING + rng.uniform(-0.02, 0.02, 2)), HEIGHT / 2 + 0.10])
-        held = yield from take(state, "bottle", "right", low, rng, lift=0.08)
+        held = yield from take(state, low, rng, lift=0.08)
         offered = yield from bring(
-            state, "bottle", "right", held, meeting, pace, over=0.01, stand=True
+            state, low, held, meeting, pace, over=0.01, orientation="upright"
         )
-        taken = yield from take_over(state, "bottle", "left", high, rng)
-        yield from release(state, "bottle", "right", offered, low, pace, away=(-0.02, -0.10, 0.0))
+        taken = yield from take_over(state, high, rng)
+        yield from release(state, low, offered, pace, away=(-0.02, -0.10, 0.0))
         goal = np.array([meeting[0], LEFT_M + rng.uniform(0.06, 0.10), meeting[2]])
-        yield from bring(state, "bottle", "left", taken, goal, pace, over=0.01)
+        yield from bring(state, high, taken, goal, pace, over=0.01)
 
 
 TASK = HandOverBottle

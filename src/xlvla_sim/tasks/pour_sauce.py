@@ -17,7 +17,7 @@ from xlvla_sim.moves import from_side
 from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
-from xlvla_sim.things import add_bottle, add_can
+from xlvla_sim.things import add_bottle, add_can, scatter
 
 RADIUS = 0.029
 HEIGHT = 0.135
@@ -37,18 +37,32 @@ Y = (0.19, 0.26)
 MEAT = Target("meat_can", CAN_RADIUS, CAN_HEIGHT / 2)
 
 
+def up(state: State) -> bool:
+    return lifted(state, "mustard", HEIGHT / 2)
+
+
+def over_can(state: State) -> bool:
+    return over(state, "mustard", MEAT)
+
+
+def pours_into_can(state: State) -> bool:
+    return pours(state, "mustard", MEAT)
+
+
+def put_down(state: State) -> bool:
+    return put_back(state, "mustard", HEIGHT / 2)
+
+
 class PourSauce:
     """The paper's task PS."""
 
     sentence = "Pour mustard sauce into the meat can."
     time_limit_s = 30.0
     stages: Sequence[TaskStage] = (
-        TaskStage("lift the bottle", lambda state: lifted(state, "mustard", HEIGHT / 2)),
-        TaskStage("bring its mouth over the can", lambda state: over(state, "mustard", MEAT)),
-        TaskStage("pour for a second", lambda state: pours(state, "mustard", MEAT), hold_s=1.0),
-        TaskStage(
-            "put the bottle down", lambda state: put_back(state, "mustard", HEIGHT / 2), hold_s=0.3
-        ),
+        TaskStage("lift the bottle", up),
+        TaskStage("bring its mouth over the can", over_can),
+        TaskStage("pour for a second", pours_into_can, hold_s=1.0),
+        TaskStage("put the bottle down", put_down, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -76,16 +90,10 @@ class PourSauce:
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
-        for thing, x, y, half in (
-            ("meat_can", CAN_X, CAN_Y, CAN_HEIGHT / 2),
-            ("mustard", X, Y, HEIGHT / 2),
-        ):
-            state.place(
-                thing,
-                np.array([rng.uniform(*x), sign * rng.uniform(*y), half]),
-                yaw=rng.uniform(-np.pi, np.pi),
-            )
-            state.tint(f"{thing}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+        can = np.array([rng.uniform(*CAN_X), sign * rng.uniform(*CAN_Y), CAN_HEIGHT / 2])
+        scatter(state, "meat_can", can, rng)
+        bottle = np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2])
+        scatter(state, "mustard", bottle, rng)
 
     def lost(self, state: State) -> str | None:
         things = ["mustard", "meat_can"]

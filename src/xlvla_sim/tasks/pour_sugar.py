@@ -18,7 +18,7 @@ from xlvla_sim.moves import from_side
 from xlvla_sim.pouring import Target, over, pours, put_back, serve, spilt
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
-from xlvla_sim.things import add_bottle, add_plate
+from xlvla_sim.things import add_bottle, add_plate, scatter
 
 RADIUS = 0.031
 HEIGHT = 0.125
@@ -40,18 +40,32 @@ Y = (0.20, 0.27)
 FRUIT = Target("starfruit", FRUIT_RADIUS, FRUIT_HEIGHT / 2)
 
 
+def up(state: State) -> bool:
+    return lifted(state, "sugar", HEIGHT / 2)
+
+
+def over_fruit(state: State) -> bool:
+    return over(state, "sugar", FRUIT)
+
+
+def pours_on_fruit(state: State) -> bool:
+    return pours(state, "sugar", FRUIT)
+
+
+def put_down(state: State) -> bool:
+    return put_back(state, "sugar", HEIGHT / 2)
+
+
 class PourSugar:
     """The paper's task PoS."""
 
     sentence = "Add sugar to the starfruit."
     time_limit_s = 30.0
     stages: Sequence[TaskStage] = (
-        TaskStage("lift the sugar", lambda state: lifted(state, "sugar", HEIGHT / 2)),
-        TaskStage("bring its mouth over the fruit", lambda state: over(state, "sugar", FRUIT)),
-        TaskStage("pour for a second", lambda state: pours(state, "sugar", FRUIT), hold_s=1.0),
-        TaskStage(
-            "put the sugar down", lambda state: put_back(state, "sugar", HEIGHT / 2), hold_s=0.3
-        ),
+        TaskStage("lift the sugar", up),
+        TaskStage("bring its mouth over the fruit", over_fruit),
+        TaskStage("pour for a second", pours_on_fruit, hold_s=1.0),
+        TaskStage("put the sugar down", put_down, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -74,17 +88,10 @@ class PourSugar:
         x = rng.uniform(*PLATE_X)
         y = sign * rng.uniform(*PLATE_Y)
         state.place("plate", np.array([x, y, 0.0]))
-        state.place(
-            "starfruit",
-            np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2]),
-            yaw=rng.uniform(-np.pi, np.pi),
-        )
-        state.place(
-            "sugar",
-            np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2]),
-            yaw=rng.uniform(-np.pi, np.pi),
-        )
-        state.tint("sugar/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+        fruit = np.array([x, y, PLATE_TOP + FRUIT_HEIGHT / 2])
+        state.place("starfruit", fruit, yaw=rng.uniform(-np.pi, np.pi))
+        sugar = np.array([rng.uniform(*X), sign * rng.uniform(*Y), HEIGHT / 2])
+        scatter(state, "sugar", sugar, rng)
         state.tint("starfruit/skin", np.array([0.86, 0.83, 0.22]) * rng.uniform(0.92, 1.05, 3))
 
     def lost(self, state: State) -> str | None:

@@ -15,7 +15,7 @@ from xlvla_sim.labels import tomato_label
 from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
-from xlvla_sim.things import add_can
+from xlvla_sim.things import add_can, scatter
 
 RADIUS = 0.033
 HEIGHT = 0.101
@@ -27,12 +27,27 @@ X = (0.38, 0.48)
 Y = (0.11, 0.19)
 """Where cans stand at the start [m]; the right one has negative y."""
 
+HALF_WAY_M = 0.12
 CLOSE_M = 0.01
+"""Gaps between the walls at which the cans count as half way and as together [m]."""
 
 
 def gap(state: State) -> float:
     """Distance between the cans' walls [m]."""
     return level_distance(state, *CANS.values()) - 2 * RADIUS
+
+
+def one_touched(state: State) -> bool:
+    """Whether a hand is on the can of its side."""
+    return any(state.touches_robot(can, side) for side, can in CANS.items())
+
+
+def half_way(state: State) -> bool:
+    return gap(state) < HALF_WAY_M
+
+
+def together(state: State) -> bool:
+    return gap(state) < CLOSE_M
 
 
 class PushCans:
@@ -41,13 +56,10 @@ class PushCans:
     sentence = "Push the two tomato cans together."
     time_limit_s = 15.0
     stages: Sequence[TaskStage] = (
-        TaskStage(
-            "touch one can",
-            lambda state: any(state.touches_robot(can, side) for side, can in CANS.items()),
-        ),
-        TaskStage("push the cans half way", lambda state: gap(state) < 0.12),
-        TaskStage("bring the cans together", lambda state: gap(state) < CLOSE_M),
-        TaskStage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
+        TaskStage("touch one can", one_touched),
+        TaskStage("push the cans half way", half_way),
+        TaskStage("bring the cans together", together),
+        TaskStage("leave them standing together", together, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -56,11 +68,10 @@ class PushCans:
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         for side, can in CANS.items():
-            y = rng.uniform(*Y) * (1 if side == "left" else -1)
-            state.place(
-                can, np.array([rng.uniform(*X), y, HEIGHT / 2]), yaw=rng.uniform(-np.pi, np.pi)
-            )
-            state.tint(f"{can}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+            sign = 1 if side == "left" else -1
+            y = rng.uniform(*Y) * sign
+            xyz = np.array([rng.uniform(*X), y, HEIGHT / 2])
+            scatter(state, can, xyz, rng)
 
     def lost(self, state: State) -> str | None:
         return off_table(state, CANS.values()) or fell_over(state, CANS.values())

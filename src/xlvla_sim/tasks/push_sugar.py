@@ -15,7 +15,7 @@ from xlvla_sim.labels import carton
 from xlvla_sim.pushing import push_together
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
-from xlvla_sim.things import add_box
+from xlvla_sim.things import add_box, faded
 
 DEPTH = 0.045
 WIDTH = 0.092
@@ -31,12 +31,27 @@ YAW = 0.12
 y.
 """
 
+HALF_WAY_M = 0.12
 CLOSE_M = 0.015
+"""Gaps between the walls at which the boxes count as half way and as together [m]."""
 
 
 def gap(state: State) -> float:
     """Distance between the boxes' walls [m]."""
     return level_distance(state, *BOXES.values()) - WIDTH
+
+
+def one_touched(state: State) -> bool:
+    """Whether a hand is on the box of its side."""
+    return any(state.touches_robot(box, side) for side, box in BOXES.items())
+
+
+def half_way(state: State) -> bool:
+    return gap(state) < HALF_WAY_M
+
+
+def together(state: State) -> bool:
+    return gap(state) < CLOSE_M
 
 
 class PushSugar:
@@ -45,13 +60,10 @@ class PushSugar:
     sentence = "Push the sugar boxes together."
     time_limit_s = 15.0
     stages: Sequence[TaskStage] = (
-        TaskStage(
-            "touch one box",
-            lambda state: any(state.touches_robot(box, side) for side, box in BOXES.items()),
-        ),
-        TaskStage("push the boxes half way", lambda state: gap(state) < 0.12),
-        TaskStage("bring the boxes together", lambda state: gap(state) < CLOSE_M),
-        TaskStage("leave them standing together", lambda state: gap(state) < CLOSE_M, hold_s=0.3),
+        TaskStage("touch one box", one_touched),
+        TaskStage("push the boxes half way", half_way),
+        TaskStage("bring the boxes together", together),
+        TaskStage("leave them standing together", together, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -61,9 +73,11 @@ class PushSugar:
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         for side, box in BOXES.items():
-            y = rng.uniform(*Y) * (1 if side == "left" else -1)
-            state.place(box, np.array([rng.uniform(*X), y, HEIGHT / 2]), yaw=rng.uniform(-YAW, YAW))
-            state.tint(f"{box}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+            sign = 1 if side == "left" else -1
+            y = rng.uniform(*Y) * sign
+            xyz = np.array([rng.uniform(*X), y, HEIGHT / 2])
+            state.place(box, xyz, yaw=rng.uniform(-YAW, YAW))
+            state.tint(f"{box}/label", faded(rng))
 
     def lost(self, state: State) -> str | None:
         return off_table(state, BOXES.values()) or fell_over(state, BOXES.values())

@@ -5,6 +5,7 @@ end, square with the table.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -12,11 +13,12 @@ import numpy as np
 from xlvla.types import Side
 from xlvla_sim.conditions import free, lifted, off_table
 from xlvla_sim.labels import carton
-from xlvla_sim.moves import from_above
+from xlvla_sim.moves import from_above, half_turn
 from xlvla_sim.pick_and_place import PickAndPlace, gather
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
-from xlvla_sim.things import add_box
+from xlvla_sim.things import add_box, faded
+from xlvla_sim.wrist import INWARD
 
 BOXES: dict[Side, str] = {"left": "box_left", "right": "box_right"}
 WIDTH = 0.052
@@ -44,19 +46,36 @@ MIDDLE_M = 0.12
 
 def straight(state: State, box: str) -> bool:
     """Whether a box lies square with the table in the middle and no hand is on it."""
-    askew = (state.yaw(box) + np.pi / 2) % np.pi - np.pi / 2
     _, y, z = state.position(box)
-    return abs(askew) < STRAIGHT and abs(y) < MIDDLE_M and z < HEIGHT and free(state, [box])
+    square = abs(half_turn(state.yaw(box))) < STRAIGHT
+    in_the_middle = abs(y) < MIDDLE_M and z < HEIGHT
+    return square and in_the_middle and free(state, [box])
+
+
+def one_up(state: State) -> bool:
+    return any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values())
+
+
+def one_straight(state: State) -> bool:
+    return any(straight(state, box) for box in BOXES.values())
+
+
+def both_straight(state: State) -> bool:
+    return all(straight(state, box) for box in BOXES.values())
 
 
 def row(state: State) -> bool:
     """Whether both lie end to end."""
     x, y, _ = state.position(BOXES["left"]) - state.position(BOXES["right"])
-    return (
-        all(straight(state, box) for box in BOXES.values())
-        and abs(x) < IN_LINE_M
-        and y - LENGTH < GAP_M
-    )
+    in_line = abs(x) < IN_LINE_M
+    close = y - LENGTH < GAP_M
+    return both_straight(state) and in_line and close
+
+
+def in_row(side: Side) -> np.ndarray:
+    """Where a side lays its box [3] m."""
+    y = ROW_Y if side == "left" else -ROW_Y
+    return np.array([ROW_X, y, HEIGHT / 2 - 0.001])
 
 
 class RearrangeBoxes:
@@ -65,18 +84,9 @@ class RearrangeBoxes:
     sentence = "Keep the table organized by re-arranging the two boxes."
     time_limit_s = 40.0
     stages: Sequence[TaskStage] = (
-        TaskStage(
-            "take a box",
-            lambda state: any(lifted(state, box, HEIGHT / 2, 0.02) for box in BOXES.values()),
-        ),
-        TaskStage(
-            "lay it straight in the middle",
-            lambda state: any(straight(state, box) for box in BOXES.values()),
-        ),
-        TaskStage(
-            "lay the other one straight, too",
-            lambda state: all(straight(state, box) for box in BOXES.values()),
-        ),
+        TaskStage("take a box", one_up),
+        TaskStage("lay it straight in the middle", one_straight),
+        TaskStage("lay the other one straight, too", both_straight),
         TaskStage("leave them in one row", row, hold_s=0.3),
     )
 
@@ -86,14 +96,19 @@ class RearrangeBoxes:
             "right": ("PUDDING", (92, 58, 34), (248, 236, 208), (70, 36, 14)),
         }
         for side, box in BOXES.items():
-            add_box(spec, box, size=(WIDTH, LENGTH, HEIGHT), mass=MASS, sides=carton(*looks[side]))
+            sides = carton(*looks[side])
+            add_box(spec, box, size=(WIDTH, LENGTH, HEIGHT), mass=MASS, sides=sides)
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         for side, box in BOXES.items():
-            y = rng.uniform(*Y) * (1 if side == "left" else -1)
-            yaw = rng.uniform(*YAW) * (1 if rng.random() < 0.5 else -1)
-            state.place(box, np.array([rng.uniform(*X), y, HEIGHT / 2]), yaw=yaw)
-            state.tint(f"{box}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+            sign = 1 if side == "left" else -1
+            y = rng.uniform(*Y) * sign
+            yaw = rng.uniform(*YAW)
+            if rng.random() >= 0.5:
+                yaw = -yaw
+            xyz = np.array([rng.uniform(*X), y, HEIGHT / 2])
+            state.place(box, xyz, yaw=yaw)
+            state.tint(f"{box}/label", faded(rng))
 
     def lost(self, state: State) -> str | None:
         return off_table(state, BOXES.values())
@@ -101,16 +116,15 @@ class RearrangeBoxes:
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
         errands: dict[Side, PickAndPlace] = {}
         for side, box in BOXES.items():
-            sign = 1 if side == "left" else -1
-            place = np.array([ROW_X, sign * ROW_Y, HEIGHT / 2 - 0.001])
+            yaw = INWARD[side] * state.yaw(box)
             errands[side] = PickAndPlace(
-                box,
-                from_above(WIDTH, squeeze=0.015, yaw=-sign * state.yaw(box)),
-                lambda place=place: place,
-                lambda box=box: straight(state, box),
+                thing=box,
+                hold=from_above(WIDTH, squeeze=0.015, yaw=yaw),
+                target=partial(in_row, side),
+                done=partial(straight, state, box),
                 lift=0.08,
                 over=0.05,
-                yaw=0.0,
+                orientation=0.0,
             )
         yield from gather(state, errands, rng)
 

@@ -5,6 +5,7 @@ other lets it fall in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -35,19 +36,35 @@ Y = (0.19, 0.26)
 
 def inside(state: State, fruit: str) -> bool:
     """Whether a fruit is in the bowl and no hand is on it."""
-    in_bowl = (
-        level_distance(state, fruit, "bowl") < 0.9 * BOWL_RADIUS
-        and state.position(fruit)[2] < 2 * BOWL_HEIGHT
-    )
-    return in_bowl and free(state, [fruit])
+    within = level_distance(state, fruit, "bowl") < 0.9 * BOWL_RADIUS
+    down = state.position(fruit)[2] < 2 * BOWL_HEIGHT
+    return within and down and free(state, [fruit])
 
 
 def up(state: State, fruit: str) -> bool:
     return lifted(state, fruit, RADII[fruit][0])
 
 
-def both(state: State) -> bool:
+def one_up(state: State) -> bool:
+    return any(up(state, fruit) for fruit in RADII)
+
+
+def one_inside(state: State) -> bool:
+    return any(inside(state, fruit) for fruit in RADII)
+
+
+def both_inside(state: State) -> bool:
     return all(inside(state, fruit) for fruit in RADII)
+
+
+def other_up(state: State) -> bool:
+    """Whether the second fruit is on its way, or there already."""
+    return both_inside(state) or one_up(state)
+
+
+def above_bowl(state: State) -> np.ndarray:
+    """From where fruit is let fall [3] m: the bowl may have been moved meanwhile."""
+    return state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02])
 
 
 class ReorganizeLemons:
@@ -56,15 +73,10 @@ class ReorganizeLemons:
     sentence = "Put the yellow lemon and the green lime into the bowl."
     time_limit_s = 40.0
     stages: Sequence[TaskStage] = (
-        TaskStage("lift one fruit", lambda state: any(up(state, fruit) for fruit in RADII)),
-        TaskStage(
-            "put it into the bowl", lambda state: any(inside(state, fruit) for fruit in RADII)
-        ),
-        TaskStage(
-            "lift the other fruit",
-            lambda state: both(state) or any(up(state, fruit) for fruit in RADII),
-        ),
-        TaskStage("leave both in the bowl", both, hold_s=0.3),
+        TaskStage("lift one fruit", one_up),
+        TaskStage("put it into the bowl", one_inside),
+        TaskStage("lift the other fruit", other_up),
+        TaskStage("leave both in the bowl", both_inside, hold_s=0.3),
     )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
@@ -80,14 +92,12 @@ class ReorganizeLemons:
             add_fruit(spec, fruit, radii=radii, mass=MASS[fruit], colour=COLOUR[fruit])
 
     def place(self, state: State, rng: np.random.Generator) -> None:
-        state.place("bowl", np.array([rng.uniform(*BOWL_X), rng.uniform(*BOWL_Y), 0.0]))
+        bowl = np.array([rng.uniform(*BOWL_X), rng.uniform(*BOWL_Y), 0.0])
+        state.place("bowl", bowl)
         signs = (1, -1) if rng.random() < 0.5 else (-1, 1)
         for (fruit, radii), sign in zip(RADII.items(), signs, strict=True):
-            state.lay(
-                fruit,
-                np.array([rng.uniform(*X), sign * rng.uniform(*Y), radii[0]]),
-                yaw=rng.uniform(-np.pi, np.pi),
-            )
+            xyz = np.array([rng.uniform(*X), sign * rng.uniform(*Y), radii[0]])
+            state.lay(fruit, xyz, yaw=rng.uniform(-np.pi, np.pi))
             state.tint(f"{fruit}/skin", np.array(COLOUR[fruit]) * rng.uniform(0.92, 1.05, 3))
 
     def lost(self, state: State) -> str | None:
@@ -98,10 +108,10 @@ class ReorganizeLemons:
         for fruit, radii in RADII.items():
             side: Side = "left" if state.position(fruit)[1] > 0 else "right"
             errands[side] = PickAndPlace(
-                fruit,
-                from_above(2 * radii[0], squeeze=0.02),
-                lambda: state.position("bowl") + np.array([0, 0, BOWL_HEIGHT + 0.02]),
-                lambda fruit=fruit: inside(state, fruit),
+                thing=fruit,
+                hold=from_above(2 * radii[0], squeeze=0.02),
+                target=partial(above_bowl, state),
+                done=partial(inside, state, fruit),
                 over=0.06,
             )
         yield from gather(state, errands, rng)

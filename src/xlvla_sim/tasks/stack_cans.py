@@ -12,10 +12,10 @@ import numpy as np
 from xlvla.types import Side
 from xlvla_sim.conditions import level_distance, lifted, off_table, stands, toppled
 from xlvla_sim.labels import wrapper
-from xlvla_sim.moves import bring, from_side, release, take
+from xlvla_sim.moves import Pick, bring, from_side, release, take
 from xlvla_sim.state import State
 from xlvla_sim.task import Plan, TaskStage
-from xlvla_sim.things import add_can
+from xlvla_sim.things import add_can, scatter
 
 SALT_RADIUS = 0.041
 SALT_HEIGHT = 0.125
@@ -46,13 +46,17 @@ def stacked(state: State) -> bool:
     return over(state) and abs(height) < 0.008 and stands(state, "cheese_can")
 
 
+def up(state: State) -> bool:
+    return lifted(state, "cheese_can", CHEESE_HEIGHT / 2)
+
+
 class StackCans:
     """The paper's task SC."""
 
     sentence = "Stack the cheese can on top of the salt."
     time_limit_s = 25.0
     stages: Sequence[TaskStage] = (
-        TaskStage("lift the can", lambda state: lifted(state, "cheese_can", CHEESE_HEIGHT / 2)),
+        TaskStage("lift the can", up),
         TaskStage("bring it over the salt", over),
         TaskStage("set it down", stacked),
         TaskStage("leave it standing", stacked, hold_s=0.5),
@@ -73,28 +77,28 @@ class StackCans:
 
     def place(self, state: State, rng: np.random.Generator) -> None:
         sign = 1 if rng.random() < 0.5 else -1
-        for thing, x, y, half in (
-            ("salt", SALT_X, rng.uniform(*SALT_Y), SALT_HEIGHT / 2),
-            ("cheese_can", X, sign * rng.uniform(*Y), CHEESE_HEIGHT / 2),
-        ):
-            state.place(thing, np.array([rng.uniform(*x), y, half]), yaw=rng.uniform(-np.pi, np.pi))
-            state.tint(f"{thing}/label", rng.uniform(0.85, 1.0) * rng.uniform(0.95, 1.0, 3))
+        salt_y = rng.uniform(*SALT_Y)
+        cheese_y = sign * rng.uniform(*Y)
+        salt = np.array([rng.uniform(*SALT_X), salt_y, SALT_HEIGHT / 2])
+        scatter(state, "salt", salt, rng)
+        cheese = np.array([rng.uniform(*X), cheese_y, CHEESE_HEIGHT / 2])
+        scatter(state, "cheese_can", cheese, rng)
 
     def lost(self, state: State) -> str | None:
-        return off_table(state, ["salt", "cheese_can"]) or toppled(state, ["salt", "cheese_can"])
+        things = ["salt", "cheese_can"]
+        return off_table(state, things) or toppled(state, things)
 
     def plan(self, state: State, rng: np.random.Generator) -> Plan:
         side: Side = "left" if state.position("cheese_can")[1] > 0 else "right"
         pace = rng.uniform(0.9, 1.2)
         hold = from_side(2 * CHEESE_RADIUS, above=0.022)
-        held = yield from take(state, "cheese_can", side, hold, rng, lift=SALT_HEIGHT + 0.05)
-        target = state.position("salt") + np.array(
-            [0, 0, (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003]
-        )
-        there = yield from bring(
-            state, "cheese_can", side, held, target, pace, over=0.05, stand=True
-        )
-        yield from release(state, "cheese_can", side, there, hold, pace)
+        pick = Pick("cheese_can", side, hold)
+        held = yield from take(state, pick, rng, lift=SALT_HEIGHT + 0.05)
+        # The can's frame is at its middle; it is lowered the last 3 mm by opening the hand.
+        height = (SALT_HEIGHT + CHEESE_HEIGHT) / 2 + 0.003
+        target = state.position("salt") + np.array([0, 0, height])
+        there = yield from bring(state, pick, held, target, pace, over=0.05, orientation="upright")
+        yield from release(state, pick, there, pace)
 
 
 TASK = StackCans
