@@ -36,6 +36,9 @@ SETTLED_S = 1.0
 MET_S = 0.3
 """Readers must have found a new publisher, too."""
 
+WATCHED_S = 2.5
+"""Whatever a node publishes again and again it has published once within this time."""
+
 OF_EVERY_NODE = {"/parameter_events", "/rosout", "/diagnostics"}
 """Topics of every node."""
 
@@ -203,13 +206,18 @@ class Stranger:
                 return list(self.rig.joint_names(side, part))
         return [name for part in PARTS for name in self.rig.joint_names("left", part)]
 
-    def watch(self, targets: dict[str, Target], seconds: float = 2.5) -> None:
-        """Notes on which topics the nodes publish anything within the time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    def watch(self, targets: dict[str, Target]) -> None:
+        """Notes on which topics the nodes publish anything: until each has, and for `WATCHED_S`."""
+        end = time.monotonic() + WATCHED_S
+
+        def seen() -> bool:
             for target in targets.values():
                 target.published |= target.fresh()
-            time.sleep(0.02)
+            return time.monotonic() > end and all(each.published for each in targets.values())
+
+        self.until(
+            seen, lambda: f"silent: {[name for name in targets if not targets[name].published]}"
+        )
 
     def goes_on(self, target: Target, wanted: set[str]) -> None:
         """Everything wanted is published again."""

@@ -13,7 +13,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from rclpy.context import Context
-from stranger import Stranger
+from stranger import PATIENCE_S, Stranger
 
 from xlvla import rig_file
 from xlvla.recording import RecorderConfig
@@ -59,7 +59,7 @@ def test_a_rig_that_somebody_watches_takes_whatever_comes_and_its_terminal_stays
             lambda: f"it says nothing: {lines}",
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0, lines
+        assert process.wait(timeout=PATIENCE_S) == 0, lines
         listener.join()
         assert any("/sim/status" in line and "refused)" in line for line in lines)
         assert any("box [a] and [/b]" in line for line in lines), "what is cued is shown as it is"
