@@ -33,7 +33,7 @@ demo: $(READY)  ## five simulated episodes on the real ROS graph; results in out
 
 # Tests share the processors, but for those of devices and graphs that must answer in time, which
 # run afterwards and alone. TOGETHER=1 runs both at once, the first only while a processor idles.
-BESIDE = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+BESIDE = $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 ALONE = $(BIN)/python -m pytest
 TOGETHER ?=
 

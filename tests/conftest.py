@@ -51,6 +51,16 @@ WITHOUT_DEADLINE = (
 )
 """Modules and tests of these folders in which nothing must answer in time."""
 
+LONGEST = (
+    "tests/test_new_hand.py",
+    "tests/test_wiring.py",
+    "tests/test_examples.py",
+    "tests/policy/test_shared_training.py",
+    "tests/sim/test_expert.py",
+)
+"""Modules of few tests that take long: begun first, so that no processor waits for them at the end.
+"""
+
 
 def pytest_configure(config):
     config.pluginmanager.register(retries.Plugin(), "retries")
@@ -60,3 +70,4 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.nodeid.startswith(REAL_TIME) and not item.nodeid.startswith(WITHOUT_DEADLINE):
             item.add_marker(pytest.mark.realtime)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
