@@ -27,21 +27,39 @@ if IS_WORKER:
 REAL_TIME = ("tests/drivers/", "tests/graph/", "tests/ros/", "tests/teleop/")
 """Devices that must answer within 70 ms, and graphs at 200 Hz: nothing else runs beside them."""
 
-CALCULATED = (
+WITHOUT_DEADLINE = (
     "tests/drivers/test_calibration.py",
     "tests/drivers/test_device_status.py",
+    "tests/drivers/test_emulate_command.py::test_a_wrong_word_is_one_line",
     "tests/drivers/test_guard.py",
     "tests/drivers/test_own_folder.py",
+    "tests/graph/test_lifecycle.py",
+    "tests/graph/test_network.py",
+    "tests/graph/test_secure.py",
+    "tests/graph/test_single_nodes.py",
+    "tests/ros/test_command_session.py",
     "tests/ros/test_convert.py",
+    "tests/ros/test_forms.py",
     "tests/ros/test_geometry.py",
     "tests/ros/test_ghost.py",
     "tests/ros/test_graph_faults.py",
+    "tests/ros/test_neighbours.py",
     "tests/ros/test_stop.py",
     "tests/teleop/test_fingers.py",
     "tests/teleop/test_follow.py",
     "tests/teleop/test_webcam.py",
 )
-"""Modules of these folders in which nothing waits for a device or a graph."""
+"""Modules and tests of these folders in which nothing must answer in time."""
+
+LONGEST = (
+    "tests/test_new_hand.py",
+    "tests/test_wiring.py",
+    "tests/test_examples.py",
+    "tests/policy/test_shared_training.py",
+    "tests/sim/test_expert.py",
+)
+"""Modules of few tests that take long: begun first, so that no processor waits for them at the end.
+"""
 
 
 def pytest_configure(config):
@@ -50,5 +68,6 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.nodeid.startswith(REAL_TIME) and not item.nodeid.startswith(CALCULATED):
+        if item.nodeid.startswith(REAL_TIME) and not item.nodeid.startswith(WITHOUT_DEADLINE):
             item.add_marker(pytest.mark.realtime)
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))

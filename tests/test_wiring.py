@@ -23,8 +23,6 @@ from xlvla_cli.ros.measure import Measure
 from xlvla_cli.ros.operator import Operator
 from xlvla_cli.ros.remote_nodes import RemoteNodes
 
-pytestmark = pytest.mark.realtime
-
 DOMAIN = 215 + os.getpid() % 16  # apart from the domain of the session's other graphs
 OF_ROS_ITSELF = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/")
 

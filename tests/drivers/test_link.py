@@ -254,7 +254,7 @@ def family(pid):
     pathlib.Path(f"/proc/{pid}/task").iterdir())
     return [pid, *(other for child in map(int, found.split()) if child != os.getpid() for other in
     family(child))]
-for _ in range(4):
+for _ in range(2):
     stopped = family(int(sys.argv[1]))
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
@@ -274,8 +274,9 @@ def test_a_machine_that_stands_still_for_a_moment_loses_no_device(
     with rehearsed(part, kind) as rehearsal:
         assert rehearsal.followed_after() is not None
         freezer = subprocess.Popen([sys.executable, "-c", STANDSTILLS, str(os.getpid())])
-        rehearsal.go_on(3.0)
-        assert freezer.wait() == 0
+        while freezer.poll() is None:
+            rehearsal.go_on(0.1)
+        assert freezer.returncode == 0
         assert rehearsal.link.counts["losses"] == 0
         assert rehearsal.followed_after() is not None
 

@@ -13,104 +13,15 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from moving_arm import MOVING, WAIT_S, Floor, Writer
+
 import retries
 from xlvla import graph, rig_file
-from xlvla.ros import command_session, convert, topics
+from xlvla.ros import command_session, topics
 from xlvla.ros.forms import stopped_by
 from xlvla.ros.reader import Reader
-from xlvla.ros.stop import StopPublisher
 from xlvla.run import Supervisor, interruptible, own_domain
-from xlvla_cli.ros.controls import Controls
 from xlvla_cli.ros.session import Session
-
-WAIT_S = 60.0
-MOVING = 3
-"""The joint that is commanded to move; the elbow."""
-
-
-class Writer:
-    """Somebody who commands the left arm: a node with a session of its own."""
-
-    def __init__(self, node, session=0):
-        topic = topics.command("left", "arm")
-        self._publisher = node.create_publisher(topic.type, topic.name, topic.qos)
-        joints = rig_file.load("bimanual_emulated").joint_names("left", "arm")
-        self._message = command_session.CommandMessage(joints)
-        self._origin = command_session.Origin(session)
-
-    @property
-    def is_subscribed(self):
-        return self._publisher.get_subscription_count() > 0
-
-    def say(self, position, ahead_s=0.0):
-        stamp_ns = time.time_ns() + round(1e9 * ahead_s)
-        self._publisher.publish(self._message.fill(stamp_ns, position, self._origin))
-
-
-class Floor:
-    """The running devices and what a test needs to look at them."""
-
-    def __init__(self, session):
-        self.session = session
-        self.node = session.operator.node
-        self.controls = Controls(session.operator, session.rig)
-        self.stop = StopPublisher(self.node, "a test")
-        self._states = Reader(self.node, topics.joint_states("left", "arm").history(2000))
-        self._names = session.rig.joint_names("left", "arm")
-        self.seen = []
-
-    @property
-    def word(self):
-        return self.controls.devices().get(("left", "arm"))
-
-    def until(self, true, otherwise):
-        give_up = time.monotonic() + WAIT_S
-        while not (value := true()):
-            assert time.monotonic() < give_up, f"{otherwise}: {self.word}"
-            self.session.tick()
-        return value
-
-    def until_level(self, level):
-        self.until(lambda: self.word and self.word.level == level, f"the arm is never '{level}'")
-        return self.word
-
-    def look(self):
-        """Where the elbow was reported since the last look, with stamps [s]."""
-        while (message := self._states.next()) is not None:
-            position = convert.positions(message, self._names)
-            self.seen.append((convert.nanoseconds(message.header.stamp) / 1e9, position))
-        return self.seen
-
-    def pose(self):
-        since = time.time()
-        return self.until(
-            lambda: self.look() and self.seen[-1][0] > since and self.seen[-1],
-            "the arm does not report",
-        )[1]
-
-    def stream(self, writers, start, speed, seconds, ahead_s=0.0):
-        """Commands of all the writers that move the elbow evenly from a pose; the last one."""
-        began = time.monotonic()
-        position = start.copy()
-        while (passed := time.monotonic() - began) < seconds:
-            position[MOVING] = start[MOVING] + speed * passed
-            for writer in writers:
-                writer.say(position, ahead_s)
-            time.sleep(0.005)
-        return position
-
-    def rest(self):
-        """Waits until the arm's driver follows nobody; where it is."""
-        self.until(
-            lambda: self.word.line == "holding, ready for commands", "the driver follows somebody"
-        )
-        return self.pose()
-
-    @property
-    def driver(self):
-        return next(
-            node for node in self.session.supervisor.nodes if node.spec.name == "left_arm"
-        ).process
 
 
 @pytest.fixture(scope="module")
@@ -251,24 +162,3 @@ def test_an_arm_whose_driver_stood_still_does_not_leap_when_it_returns(floor, wr
     floor.rest()
     floor.stream([writer], floor.pose(), 0.3, 0.5)
     assert floor.pose()[MOVING] > elbow[-1] + 0.05
-
-
-def test_a_driver_that_is_told_to_end_brakes_the_arm_first():
-    rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="none")
-    specs = graph.chosen(rig, ["emulators", "left_arm"])
-    with interruptible(), Session(rig, specs, domain=own_domain() + 1) as session:
-        floor = Floor(session)
-        floor.until_level("ok")
-        writer = Writer(floor.node, command_session.new_session())
-        floor.until(lambda: writer.is_subscribed, "the arm listens to nobody")
-        time.sleep(0.3)
-        start = floor.pose()
-        floor.stream([writer], start, 1.0, 0.5)
-        floor.driver.send_signal(signal.SIGINT)
-        floor.stream([writer], floor.look()[-1][1], 1.0, 0.6)
-        assert floor.driver.wait(timeout=10) == 0
-        times, elbow = zip(
-            *((stamp, position[MOVING]) for stamp, position in floor.look()), strict=True
-        )
-        speed = np.diff(elbow) / np.diff(times)
-        assert speed.max() > 0.5 and abs(np.mean(speed[-5:])) < 0.05

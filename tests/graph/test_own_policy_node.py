@@ -7,13 +7,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+from policy_robot import Robot, robot_of
 from std_msgs.msg import String
-from test_policy_node import Robot
 
-from xlvla import graph, rig_file
+from xlvla import rig_file
 from xlvla.ros import topics
-from xlvla.run import Supervisor, interruptible, own_domain
-from xlvla_cli.ros.operator import Operator
 
 OBEDIENT = """
 import numpy as np
@@ -47,26 +45,15 @@ def load(rig, *, threads=1):
 def robot(tmp_path_factory) -> Iterator[Robot]:
     folder = tmp_path_factory.mktemp("policies")
     (folder / "obedient.py").write_text(OBEDIENT)
-    lines: list[str] = []
-    domain = 1 + (own_domain() + 7) % 100
-    with interruptible(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XLVLA_POLICIES", str(folder))
         rig = rig_file.with_choices(rig_file.load("bimanual_emulated"), policy="obedient")
         assert rig.policy is not None
         # nothing is too old here: a machine that stands still for a moment changes nothing
         policy = replace(rig.policy, replan_s=0.2, max_age_s=5.0)
         rig = replace(rig, policy=policy, motion=replace(rig.motion, stale_s=5.0))
-        specs = graph.chosen(rig, only=["policy"])
-
-        def heard(name: str, line: str) -> None:
-            lines.append(line)
-
-        with (
-            Operator(domain=domain) as operator,
-            Supervisor(rig, specs, domain=domain, listener=heard) as supervisor,
-        ):
-            supervisor.wait_ready()
-            yield Robot(rig, operator, supervisor, lines)
+        with robot_of(rig) as robot:
+            yield robot
 
 
 def test_its_chunks_are_published_with_its_own_length_and_rate(robot):

@@ -20,8 +20,6 @@ from xlvla.ros.reader import Reader
 from xlvla.run import NodeDied, Supervisor, interruptible, own_domain
 from xlvla_cli.ros.session import Session
 
-BODY = {"sim", "motion", "joint_states"}
-
 
 def nodes_of(parent: int) -> set[int]:
     """Processes whose supervisor is `parent`."""
@@ -52,31 +50,6 @@ def up(process: subprocess.Popen[str]) -> str:
         if "is up" in line:
             return said
     raise AssertionError(f"the rig did not come up: {said}")
-
-
-def gone(parent: int) -> bool:
-    give_up = time.monotonic() + 5.0
-    while nodes_of(parent) and time.monotonic() < give_up:
-        time.sleep(0.05)
-    return not nodes_of(parent)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_rig_that_is_stopped_leaves_no_process_behind(number):
-    process = cli("run", "bimanual", "--policy", "none", "--domain", str(own_domain()))
-    up(process)
-    assert len(nodes_of(process.pid)) == len(BODY)
-    process.send_signal(number)
-    assert process.wait(timeout=15) == 0
-    assert not nodes_of(process.pid)
-
-
-def test_a_launcher_that_is_killed_outright_leaves_no_process_behind():
-    process = cli("run", "bimanual", "--policy", "none", "--domain", str(own_domain()))
-    up(process)
-    process.kill()
-    process.wait(timeout=5)
-    assert gone(process.pid)
 
 
 def test_a_node_that_is_killed_stops_the_rig_and_is_named_with_how_it_ended():

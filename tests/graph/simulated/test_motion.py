@@ -18,10 +18,7 @@ from xlvla_drivers.motion.distance import Distances
 
 @pytest.fixture(autouse=True)
 def _fresh_episode(bench):
-    bench.session.operator.call(topics.MOTION_RESET)
-    bench.session.operator.call(topics.ENGAGE, data=True)
-    bench.session.operator.reset()
-    bench.pass_time(0.1)
+    bench.begin()
     yield
     bench.hush()
 

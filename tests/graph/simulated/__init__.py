@@ -1,0 +1,1 @@
+"""Tests that share one running rig: the bimanual one without its policy, in simulation."""
