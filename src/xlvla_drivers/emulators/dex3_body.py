@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections import Counter, deque
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -30,6 +31,7 @@ LATE_S = 0.03
 
 _STALLED = 5  # index 0
 _SUFFERING = 2  # thumb 2
+_FEW = 3  # motors in a truncated state
 _CELSIUS = 35
 _HOT_CELSIUS = 95
 _OVER_CURRENT = 0x2  # any bit: what they mean is not published
@@ -104,13 +106,15 @@ class Body:
         self._state.sensors["pressure"] = self.pressure[:, None]
         self._state.rest["power_v"] = _SUPPLY_V
         if "unplug" not in self.suffered:
-            self._send(wire.encode_state(self._state))
+            self._send(self._state)
 
-    def _send(self, frame: bytes) -> None:
-        """Sends a frame as its faults have it."""
+    def _send(self, state: wire.HandState) -> None:
+        """Sends a state as its faults have it."""
         suffered = self.suffered if self._ticks % HIT_EVERY == 0 else set[str]()
         if "truncated" in suffered:
-            frame = frame[: len(frame) // 2]
+            # DDS itself passes on no bytes that are not a state.
+            state = replace(state, motors=state.motors[:_FEW])
+        frame = wire.encode_state(state)
         due_s = time.monotonic() + (LATE_S if "late" in suffered else 0.0)
         sent_ns = time.time_ns()
         for _ in range(2 if "duplicated" in suffered else 1):
