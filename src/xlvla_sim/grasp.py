@@ -115,7 +115,7 @@ def pinch(
     poses = kinematics.fk(q, list(links.values()))
     thumb = poses[links["thumb"]][:3, 3]
     # A gripper has one finger, and a hand may have neither of the two.
-    opposing = [finger for finger in OPPOSING if finger in links]
+    opposing: list[Finger] = [finger for finger in OPPOSING if finger in links]
     if not opposing:
         opposing = [finger for finger in links if finger != "thumb"]
     fingers = np.mean([poses[links[finger]][:3, 3] for finger in opposing], axis=0)
