@@ -19,6 +19,7 @@ import numpy as np
 
 from xlvla.errors import XlvlaError
 from xlvla.types import SECOND, Side
+from xlvla_drivers import thread_clock
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms.g1 import HEAR_S, split_address
 from xlvla_drivers.arms.g1_robot import GONE_S, RIVAL_S
@@ -80,8 +81,10 @@ class ServedHand:
         self.listen()
 
     def is_there(self) -> bool:
-        """Whether it has spoken within `GONE_S`."""
-        return time.monotonic() - self._heard_s < GONE_S
+        """Whether it has spoken within `GONE_S`, by the clock that stands still where this process
+        could not run.
+        """
+        return thread_clock.now_s() - self._heard_s < GONE_S
 
     def listen(self) -> bool:
         """Whether it has said something new since; what came is in `state`."""
@@ -91,13 +94,13 @@ class ServedHand:
             if state is None or len(state.motors) != wire.MOTORS:
                 self.counts["truncated"] += 1
                 continue
-            now_s = time.monotonic()
-            self.counts["late"] += self._punctuality.is_late(sent_ns / SECOND, now_s)
+            is_late = self._punctuality.is_late(sent_ns / SECOND, time.monotonic())
+            self.counts["late"] += is_late
             if sent_ns <= self._sent_ns:
                 self.counts["duplicated" if sent_ns == self._sent_ns else "unexpected"] += 1
                 continue
             self._sent_ns = sent_ns
-            self._heard_s = now_s
+            self._heard_s = thread_clock.now_s()
             self.state = _told(state)
             news = True
         return news
