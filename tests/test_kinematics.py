@@ -102,6 +102,35 @@ def test_g1_hands_reach_forward_with_palms_facing_each_other_and_thumbs_up(side)
     np.testing.assert_allclose(R @ [0, thumb, 0], [0, 0, 1], atol=1e-3)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_a_dex3_sits_on_a_g1s_wrist_and_bends_its_finger_as_published(side):
+    g1 = catalog.arm("g1").on(side)
+    dex3 = catalog.hand("dex3")
+    joints = [scoped(side, "arm", joint) for joint in g1.joints]
+    joints += [scoped(side, "hand", joint) for joint in dex3.joint_names(side)]
+    kinematics = Kinematics(arm_with_hand(g1, dex3, side), joints)
+    inward = 1 if side == "right" else -1
+    bend = 0.5 * inward
+    q = np.zeros(len(joints))
+    q[joints.index(f"{side}_hand_index_0_joint")] = bend
+    wrist, palm, index = (
+        scoped(side, part, link)
+        for part, link in (
+            ("arm", "wrist_yaw_link"),
+            ("hand", "palm_link"),
+            ("hand", "index_1_link"),
+        )
+    )
+    found = kinematics.fk(q, [wrist, palm, index])
+    on_wrist = np.linalg.inv(found[wrist]) @ found[palm]
+    np.testing.assert_allclose(on_wrist[:3, 3], [0.0415, -0.003 * inward, 0], atol=1e-6)
+    np.testing.assert_allclose(on_wrist[:3, :3], np.eye(3), atol=1e-6)
+    in_palm = np.linalg.inv(found[palm]) @ found[index]
+    forward, sideways = 0.0458 * np.cos(bend), 0.0458 * np.sin(bend)
+    published = [0.0777 + forward, -0.0016 * inward + sideways, 0.0285]
+    np.testing.assert_allclose(in_palm[:3, 3], published, atol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "side"), HAND_SIDES)
 def test_a_hand_sits_on_the_flange_of_its_arm(name, side):
     kinematics = assembled(name, side)

@@ -1,9 +1,9 @@
 """Grasps in pinch space: one number says how far a hand is closed, and the latent turns it into a
 pose of any hand.
 
-The number is the distance from thumb tip to the tips of index and middle finger. It is measured on
-a reference hand that closes along a fixed line of poses; the latent keeps the lines between
-fingertips, so every hand opens as far.
+The number is the distance from thumb tip to the tips of index and middle finger, as far as a hand
+has them. It is measured on a reference hand that closes along a fixed line of poses; the latent
+keeps the lines between fingertips, so every hand opens as far.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ CLOSED = _reference((1.5, 0.9, 0.7), (1.25, 0.95))
 """The ends of the line along which the reference hand closes, thumb opposite the fingers."""
 
 OPPOSING: tuple[Finger, Finger] = ("index", "middle")
+"""The fingers that the thumb holds things against."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Grasps:
 
     def _pinch(self, width: float) -> tuple[float, np.ndarray]:
         q = self.pose(self.latent(width))
-        return _pinch(self._hand, self._side, self._kinematics, q)
+        return pinch(self._hand, self._side, self._kinematics, q)
 
     def pose(self, latents: np.ndarray) -> np.ndarray:
         """Joint positions [..., J] rad this hand may be sent."""
@@ -111,7 +112,7 @@ class Grasps:
         return np.clip(decoded, lower, upper)
 
 
-def _pinch(
+def pinch(
     hand: Hand, side: Side, kinematics: Kinematics, q: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Distance [m] between thumb tip and opposing fingertips, and the point midway [3] m in the
@@ -120,7 +121,11 @@ def _pinch(
     links = hand.tip_links(side)
     poses = kinematics.fk(q, list(links.values()))
     thumb = poses[links["thumb"]][:3, 3]
-    tips = [poses[links[finger]][:3, 3] for finger in OPPOSING]
+    # A gripper has one finger, and a hand may have neither of the two.
+    opposing: list[Finger] = [finger for finger in OPPOSING if finger in links]
+    if not opposing:
+        opposing = [finger for finger in links if finger != "thumb"]
+    tips = [poses[links[finger]][:3, 3] for finger in opposing]
     fingers = np.mean(tips, axis=0)
     width = float(np.linalg.norm(thumb - fingers))
     middle = (thumb + fingers) / 2
@@ -140,7 +145,7 @@ def _widths() -> np.ndarray:
     kinematics = Kinematics(hand.urdf_model("right"), hand.joint_names("right"))
     widths: list[float] = []
     for pose in _closing():
-        width, _ = _pinch(hand, "right", kinematics, pose)
+        width, _ = pinch(hand, "right", kinematics, pose)
         widths.append(width)
     # Beyond the narrowest the fingers pass the thumb, and a width would mean two poses.
     narrowest = int(np.argmin(widths))

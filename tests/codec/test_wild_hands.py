@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rows import TAUGHT
 from xlvla import catalog, urdf
 from xlvla.codec import Codec
 from xlvla.errors import RigError, XlvlaError
@@ -315,6 +316,13 @@ def test_left_and_right_in_each_others_place_are_noticed(tmp_path):
         require_sound(entry)
 
 
+def test_a_gripper_that_closes_on_the_wrong_side_is_noticed(tmp_path):
+    two = Wild(fingers=("thumb", "index"))
+    require_sound(hand(tmp_path, two))
+    with pytest.raises(RigError, match=r"its fingers do not curl towards the root's \+x"):
+        require_sound(hand(tmp_path, replace(two, turn="0 0 3.14159")))
+
+
 def test_what_is_no_urdf_at_all_is_named():
     with pytest.raises(XlvlaError, match="is no URDF: its outermost element is <mujoco>"):
         urdf.parse("<mujoco/>")
@@ -323,3 +331,16 @@ def test_what_is_no_urdf_at_all_is_named():
 @pytest.mark.parametrize("name", catalog.hands())
 def test_every_hand_of_the_catalogue_is_sound(name):
     require_sound(catalog.hand(name))
+
+
+@pytest.mark.parametrize("name", [name for name in catalog.hands() if name not in TAUGHT])
+def test_a_hand_of_the_catalogue_that_the_codec_does_not_know_learns(name, base, tmp_path):
+    totals = []
+    run = NewHandTrainer(base, name, steps=2, recipe=SMALL)
+    add(run, tmp_path / "more.safetensors", lambda _, losses: totals.append(losses.total.item()))
+    assert len(totals) == 2 and all(map(math.isfinite, totals))
+    codec = Codec.load(tmp_path / "more.safetensors")
+    for side in SIDES:
+        lower, upper = catalog.hand(name).command_range(side)
+        pose = (lower + upper) / 2
+        assert codec.decode(name, side, codec.encode(name, side, pose)).shape == pose.shape

@@ -22,7 +22,7 @@ from xlvla.errors import XlvlaError
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 from xlvla_drivers.emulators import paxini_sdk
 from xlvla_drivers.emulators.paxini import Emulator
-from xlvla_drivers.hands import paxini_link
+from xlvla_drivers.hands import server_link
 from xlvla_drivers.hands.paxini import DIP, MODULES, PIP, Driver, Options
 
 SERVER = Path(xlvla_drivers.hands.paxini_server.__file__)
@@ -30,7 +30,7 @@ SERVER = Path(xlvla_drivers.hands.paxini_server.__file__)
 
 pytestmark = pytest.mark.usefixtures("hastened")
 
-leisure = leisurely(paxini_link, "LINK_TIMEOUT_S")
+leisure = leisurely(server_link, "LINK_TIMEOUT_S")
 
 
 def connected(folder, side="right", **options):

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from rows import rows
+from xlvla import catalog
 from xlvla.codec import Codec
+from xlvla.kinematics import Kinematics
 from xlvla.paper import hands as named
 from xlvla_sim.conditions import lifted
 from xlvla_sim.demonstration import demonstrate
 from xlvla_sim.expert import Expert
 from xlvla_sim.fruit import add_fruit
-from xlvla_sim.grasp import Grasps, Grip
+from xlvla_sim.grasp import Grasps, Grip, pinch
 from xlvla_sim.labels import tomato_label
 from xlvla_sim.moves import Pick, from_above, from_side, take
 from xlvla_sim.task import TaskStage
@@ -112,3 +114,13 @@ def test_a_hand_told_a_smaller_width_closes_further(rig_with, codec):
     grasps = Grasps(rig_with("inspire").hand("right"), "right", codec)
     widths = [grasps.opening(width) for width in (0.12, 0.09, 0.06, 0.03)]
     assert all(wide > narrow for wide, narrow in itertools.pairwise(widths))
+
+
+def test_a_grippers_pinch_is_its_opening_midway_between_its_pads():
+    gripper = catalog.hand("xarm_gripper")
+    kinematics = Kinematics(gripper.urdf_model("right"), gripper.joint_names("right"))
+    for angle, opening in ((0.0, 0.089), (0.4, 0.050), (0.85, 0.002)):
+        width, middle = pinch(gripper, "right", kinematics, np.array([angle]))
+        assert width == pytest.approx(opening, abs=0.002)
+        np.testing.assert_allclose(middle[:2], 0, atol=1e-6)
+        assert 0.15 < middle[2] < 0.165

@@ -1,5 +1,5 @@
-"""The G1's DDS topics over CycloneDDS. Only for a process that has no other DDS library: never
-beside rclpy.
+"""The DDS topics of a G1 and of its Dex3 hands over CycloneDDS. Only for a process that has no
+other DDS library: never beside rclpy.
 
 Samples stay bytes: the library's own encoder, in Python, takes 3 ms for a message that comes 500
 times a second.
@@ -14,7 +14,7 @@ from cyclonedds.core import DDSException
 from cyclonedds.domain import Domain, DomainParticipant
 from cyclonedds.idl import make_idl_struct
 from cyclonedds.idl.annotations import autoid, final
-from cyclonedds.idl.types import array, float32, int16, uint8, uint32
+from cyclonedds.idl.types import array, float32, int16, sequence, uint8, uint32
 from cyclonedds.internal import InvalidSample
 from cyclonedds.pub import DataWriter
 from cyclonedds.qos import Policy, Qos
@@ -99,6 +99,27 @@ LowState = _message(
         "wireless_remote": array[uint8, 40],
         "reserve": array[uint32, 4],
         "crc": uint32,
+    },
+)
+PressSensorState = _type(
+    "PressSensorState_",
+    {
+        "pressure": array[float32, 12],
+        "temperature": array[float32, 12],
+        "lost": uint32,
+        "reserve": uint32,
+    },
+)
+HandCmd = _message("HandCmd_", {"motor_cmd": sequence[MotorCmd], "reserve": array[uint32, 4]})
+HandState = _message(
+    "HandState_",
+    {
+        "motor_state": sequence[MotorState],
+        "press_sensor_state": sequence[PressSensorState],
+        "imu_state": ImuState,
+        **_floats("power_v power_a system_v device_v"),
+        "error": array[uint32, 2],
+        "reserve": array[uint32, 2],
     },
 )
 

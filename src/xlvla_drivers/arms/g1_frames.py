@@ -26,9 +26,9 @@ STATE_TOPIC = "rt/lowstate"
 LOW_TOPIC = "rt/lowcmd"
 ARM_TOPIC = "rt/arm_sdk"
 
-_HEADER = b"\0\1\0\0"
+HEADER = b"\0\1\0\0"
 
-_MOTOR_CMD = np.dtype(
+MOTOR_CMD = np.dtype(
     {
         "names": ["mode", "pad", "q", "dq", "tau", "kp", "kd", "reserve"],
         "formats": ["u1", "(3,)u1", "<f4", "<f4", "<f4", "<f4", "<f4", "<u4"],
@@ -36,7 +36,7 @@ _MOTOR_CMD = np.dtype(
         "itemsize": 28,
     }
 )
-_MOTOR_STATE = np.dtype(
+MOTOR_STATE = np.dtype(
     {
         "names": [
             "mode",
@@ -86,16 +86,16 @@ class Layout:
         message["crc"] = crc(message)
         image = message.tobytes()
         first = self.motors
-        return _HEADER + image[: first - 2] + image[first : first + 1] + b"\0" + image[first + 4 :]
+        return HEADER + image[: first - 2] + image[first : first + 1] + b"\0" + image[first + 4 :]
 
     def decode(self, data: bytes) -> np.ndarray | None:
         """The message in CDR bytes; None when they are not one. The CRC is not looked at
         (`is_sound`).
         """
         first = self.motors
-        if len(data) != len(_HEADER) + self.struct.itemsize - 4 or data[:2] != _HEADER[:2]:
+        if len(data) != len(HEADER) + self.struct.itemsize - 4 or data[:2] != HEADER[:2]:
             return None
-        body = data[len(_HEADER) :]
+        body = data[len(HEADER) :]
         image = body[: first - 2] + b"\0\0" + body[first - 2 : first - 1] + b"\0\0\0" + body[first:]
         return np.frombuffer(image, self.struct)[0]
 
@@ -104,7 +104,7 @@ LOW_CMD = Layout(
     np.dtype(
         {
             "names": ["mode_pr", "mode_machine", "pad", "motor_cmd", "reserve", "crc"],
-            "formats": ["u1", "u1", "(2,)u1", (_MOTOR_CMD, (MOTORS,)), "(4,)<u4", "<u4"],
+            "formats": ["u1", "u1", "(2,)u1", (MOTOR_CMD, (MOTORS,)), "(4,)<u4", "<u4"],
             "offsets": [0, 1, 2, 4, 984, 1000],
             "itemsize": 1004,
         }
@@ -143,7 +143,7 @@ LOW_STATE = Layout(
                 "(3,)<f4",
                 "<i2",
                 "(2,)u1",
-                (_MOTOR_STATE, (MOTORS,)),
+                (MOTOR_STATE, (MOTORS,)),
                 "(40,)u1",
                 "(4,)<u4",
                 "<u4",

@@ -4,10 +4,6 @@ of its own (`g1_body`).
 
 from __future__ import annotations
 
-import json
-import socket
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -17,13 +13,11 @@ from xlvla import catalog
 from xlvla.errors import XlvlaError
 from xlvla.types import Side
 from xlvla_drivers.arms.g1 import Options, split_address
+from xlvla_drivers.emulators.body_process import BodyProcess
 from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
 
 ADDRESS = "lo@{apart}"
-
-_START_S = 60.0
-_ANSWER_S = 5.0
 
 
 class Emulator:
@@ -90,19 +84,9 @@ class _Robot:
     def __init__(self, address: str):
         self.address = address
         self.arms = 0
-        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [
-            sys.executable,
-            "-m",
-            "xlvla_drivers.emulators.g1_body",
-            address,
-            str(theirs.fileno()),
-        ]
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+        self._process = BodyProcess(
+            f"the emulated G1 at {address}", "xlvla_drivers.emulators.g1_body", address
         )
-        theirs.close()
-        self._line.settimeout(_START_S)
 
     @classmethod
     def at(cls, address: str) -> _Robot:
@@ -117,15 +101,7 @@ class _Robot:
 
     def ask(self, **message: Any) -> Any:
         with self._lock:
-            try:
-                self._line.send(json.dumps(message).encode())
-                answer = json.loads(self._line.recv(65536) or b"null")
-            except (OSError, ValueError) as error:
-                raise XlvlaError(f"the emulated G1 at {self.address} has died: {error}") from None
-            if answer is None:
-                raise XlvlaError(f"the emulated G1 at {self.address} has died")
-            self._line.settimeout(_ANSWER_S)
-            return answer
+            return self._process.ask(**message)
 
     def leave(self) -> None:
         """An arm less; the process ends with the last."""
@@ -134,8 +110,4 @@ class _Robot:
             if self.arms:
                 return
             self._running.pop(self.address, None)
-            self._line.close()
-            try:
-                self._process.wait(_ANSWER_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+            self._process.end()

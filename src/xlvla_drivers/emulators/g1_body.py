@@ -7,9 +7,7 @@ lo@1 DESCRIPTOR`.
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sys
 import time
 from collections import Counter, deque
@@ -22,6 +20,7 @@ from xlvla.types import SIDES, Side
 from xlvla_drivers.arms import g1_dds as dds
 from xlvla_drivers.arms import g1_frames as wire
 from xlvla_drivers.arms.g1 import split_address
+from xlvla_drivers.emulators.body_process import serve
 from xlvla_drivers.emulators.plant import Plant
 
 RATE_HZ = 500.0
@@ -183,20 +182,7 @@ def obey(body: Body, message: dict[str, Any]) -> Any:
 def main() -> None:
     """Until the parent is gone."""
     body = Body(dds.Bus(*split_address(sys.argv[1])))
-    parent = socket.socket(fileno=int(sys.argv[2]))
-    parent.setblocking(False)
-    next_s = time.monotonic()
-    while True:
-        try:
-            asked = parent.recv(65536)
-            if not asked:
-                return
-            parent.send(json.dumps(obey(body, json.loads(asked))).encode())
-        except BlockingIOError:
-            pass
-        body.step()
-        next_s = max(next_s + 1 / RATE_HZ, time.monotonic() - 0.1)
-        time.sleep(max(next_s - time.monotonic(), 0))
+    serve(int(sys.argv[2]), RATE_HZ, body.step, lambda message: obey(body, message))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ class Emulator:
     So two arms on one machine need two hosts, such as 127.0.0.1 and 127.0.0.2.
     """
 
+    running: ClassVar[dict[tuple[str, int], Emulator]] = {}
+    """Those of this process, by host and control port: what is at the end of their arms finds them
+    here.
+    """
     rates_hz: ClassVar[dict[int, float]] = wire.REPORT_RATE_HZ
     known_faults = (*WIRE_FAULTS, *DEVICE_FAULTS)
 
@@ -62,7 +66,8 @@ class Emulator:
         self._controller = Controller(self._faults)
         self._forms = {port: _form(port) for port in self.rates_hz}
         self.plant = self._controller.plant
-        host, control = split_address(address)
+        self._where = split_address(address)
+        host, control = self._where
         ports: dict[int, Answers | Pushes] = {control: Answers(self._answer)}
         for port, rate_hz in self.rates_hz.items():
             ports[port] = Pushes(rate_hz, partial(self._report, port))
@@ -70,9 +75,16 @@ class Emulator:
 
     def start(self) -> None:
         self._ports.start()
+        self.running[self._where] = self
 
     def stop(self) -> None:
+        self.running.pop(self._where, None)
         self._ports.stop()
+
+    def attach(self, end_effector: Callable[[bytes], bytes | None] | None) -> None:
+        """Puts something at the end of the arm, or takes it off (`Controller.end_effector`)."""
+        with self._lock:
+            self._controller.end_effector = end_effector
 
     def inject(self, fault: str, on: bool = True) -> None:
         self._faults.inject(fault, on)

@@ -14,6 +14,7 @@ from xlvla.kinematics import Kinematics
 from xlvla_drivers.arms import xarm7_frames as wire
 from xlvla_drivers.emulators.emulator import Faults
 from xlvla_drivers.emulators.plant import Plant
+from xlvla_drivers.hands import xarm_gripper_frames as gripper_wire
 
 DEVICE_FAULTS = ("protective_stop", "emergency_stop", "over_speed", "over_temperature", "stall")
 
@@ -30,6 +31,7 @@ _AXES = 7
 _ALL = 8
 _EMERGENCY_STOP = 1
 _FIRST_SERVO = 11
+_END_SILENT = 19
 _JOINT_LIMIT = 23
 _SPEED_LIMIT = 24
 _COLLISION = 31
@@ -50,6 +52,8 @@ class Controller:
         plant: the joints.
         mode, state, error, warning: as the protocol numbers them.
         servo: (state, error) of each joint [7, 2].
+        end_effector: answers what is passed on to the end of the arm; None where nothing is there,
+            and it answers None where it is silent.
     """
 
     def __init__(self, faults: Faults):
@@ -67,6 +71,7 @@ class Controller:
         self.enabled = 0
         self.servo = np.zeros((_AXES, 2), dtype=np.uint8)
         self.load = np.zeros(4)
+        self.end_effector: Callable[[bytes], bytes | None] | None = None
 
     @property
     def can_move(self) -> bool:
@@ -200,6 +205,22 @@ class Controller:
         self.load = np.frombuffer(payload, "<f4", 4).astype(float)
         return struct.pack(">H", 0)
 
+    def pass_on(self, payload: bytes) -> bytes | None:
+        """To the end of the arm and back; an end that is silent is an error, which stops the
+        arm.
+        """
+        answer = None if self.end_effector is None else self.end_effector(payload)
+        if answer is None:
+            self.stop(_END_SILENT)
+        return answer
+
+    def end_setting(self, payload: bytes) -> bytes:
+        """A setting of the module at the end of the arm; only its baud rate is known."""
+        _, register = struct.unpack(">BH", payload)
+        if register != gripper_wire.BAUD:
+            raise ValueError("no such setting")
+        return gripper_wire.BAUDS.index(gripper_wire.GRIPPER_BAUD).to_bytes(4, "big")
+
     def joints(self, payload: bytes) -> bytes:
         """Position, and velocity and effort where the count asks for them."""
         count = payload[0] & 0x0F if payload else 1
@@ -217,7 +238,7 @@ def _text(text: bytes) -> bytes:
     return text.ljust(40, b"\0")
 
 
-_REGISTERS: dict[int, Callable[[Controller, bytes], bytes]] = {
+_REGISTERS: dict[int, Callable[[Controller, bytes], bytes | None]] = {
     wire.GET_VERSION: lambda arm, _: _text(VERSION),
     wire.GET_SERIAL: lambda arm, _: _text(b"XI1303\0AC1303"),
     wire.MOTION_ENABLE: Controller.enable,
@@ -235,4 +256,6 @@ _REGISTERS: dict[int, Callable[[Controller, bytes], bytes]] = {
     wire.SET_LOAD: Controller.set_load,
     wire.GET_POSE: lambda arm, _: arm.pose().astype("<f4").tobytes(),
     wire.GET_JOINTS: Controller.joints,
+    gripper_wire.RS485: Controller.pass_on,
+    gripper_wire.END_MODULE: Controller.end_setting,
 }

@@ -22,7 +22,7 @@ from xlvla.errors import XlvlaError
 from xlvla.hands.paxini import HAND
 from xlvla.types import Side
 from xlvla_drivers.device import DeviceState, Fault
-from xlvla_drivers.hands.paxini_link import ServerLink
+from xlvla_drivers.hands.server_link import ServerLink
 
 SLOTS = 16
 PIP = [2, 6, 10]
@@ -98,7 +98,11 @@ class Driver:
         self._address = address
         self._side = side
         self._options = options
-        self._link = ServerLink(self.counts)
+        self._link = ServerLink(
+            self.counts,
+            "the vendor's SDK",
+            "options.python must be a Python 3.10 with the vendor's pxdex installed",
+        )
         self._known: dict[str, Any] = {}
 
     def connect(self) -> None:

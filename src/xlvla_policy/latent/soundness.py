@@ -20,6 +20,8 @@ POSES = 2048
 """Random poses that fingertips are seen in."""
 STILL_M = 1e-5
 """A fingertip that moves less in all of them does not move."""
+MIDDLE_M = 0.005
+"""A thumb nearer than this to the middle of the fingers is on neither of their sides."""
 
 
 def require_sound(hand: Hand) -> None:
@@ -126,8 +128,9 @@ def _motion_faults(hand: Hand, side: Side) -> list[str]:
 
 
 def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
-    """Tips of both sides are seen as a right hand's: fingers along +z and curling towards +x, the
-    thumb towards +y.
+    """Tips of both sides are seen as a right hand's: fingers along +z and closing towards +x, the
+    thumb towards +y or, as on a gripper and on hands whose thumb stands between two fingers, in
+    front of them.
     """
     thumb = body.fingers.index("thumb")
     others = [index for index in range(len(body.fingers)) if index != thumb]
@@ -136,12 +139,14 @@ def _frame_faults(body: Embodiment, tips: Tensor, where: str) -> list[str]:
     turn = "turn the fixed joint between the URDF's root, the arm's flange, and the palm"
     if int(middle.abs().argmax()) != 2 or middle[2] < 0:
         return [f"{where}: its fingers do not reach along the root's +z: {turn}"]
-    if middle[0] < 0:
+    # The fingers of a gripper meet its thumb halfway: theirs is the palm's side all the same.
+    closing = middle + to_thumb / 2 if len(others) == 1 else middle
+    if closing[0] < -MIDDLE_M:
         return [
             f"{where}: its fingers do not curl towards the root's +x, where the palm must face: "
             f"{turn}"
         ]
-    if to_thumb[1] < 0:
+    if to_thumb[1] < -MIDDLE_M:
         away = "-y" if body.sides == ("left",) else "+y"
         return [
             f"{where}: its thumb is not on the root's {away} side: {turn}, or swap left.urdf and "

@@ -1,4 +1,6 @@
-"""The driver's end of `paxini_server.py`: the process, and lines of JSON over a socket to it."""
+"""The driver's end of a device that a process of its own serves (`paxini_server.py`,
+`dex3_server.py`): the process, and lines of JSON over a socket to it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +20,7 @@ from xlvla_drivers import thread_clock
 from xlvla_drivers.device import LINK_TIMEOUT_S, LinkLost
 
 START_S = 15.0
-"""The SDK looks for the hand, and may home it."""
+"""The server looks for the hand, and may home it."""
 FIRST_S = 2.0
 PART_S = 3.0
 HUNG_S = 0.1
@@ -28,10 +31,17 @@ FRESH_S = 0.03
 class ServerLink:
     """A server and the socket to it; every method but `close` raises LinkLost once the server is
     gone.
+
+    Args:
+        counts: what the link had to survive.
+        served: what the process is that of, such as "the vendor's SDK".
+        remedy: what to do where trying again is of no use.
     """
 
-    def __init__(self, counts: Counter[str]):
+    def __init__(self, counts: Counter[str], served: str, remedy: str = ""):
         self.counts = counts
+        self._served = served
+        self._remedy = f": {remedy}" if remedy else ""
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._patience_s = PART_S
@@ -45,7 +55,7 @@ class ServerLink:
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(LINK_TIMEOUT_S)
         with theirs:
-            self._process = _started([*command, str(theirs.fileno())], theirs.fileno())
+            self._process = self._started([*command, str(theirs.fileno())], theirs.fileno())
         try:
             self._await(self._has_answer, START_S)
             self._await(self._has_state, FIRST_S)
@@ -118,7 +128,7 @@ class ServerLink:
         while not done():
             if thread_clock.now_s() > until_s:
                 raise LinkLost(
-                    f"the process of the vendor's SDK did not answer within {timeout_s:.0f} s"
+                    f"the process of {self._served} did not answer within {timeout_s:.0f} s"
                 )
             self._receive_states(until_s)
 
@@ -148,12 +158,9 @@ class ServerLink:
             self.counts["corrupt"] += 1
             return
         if "unusable" in message:
-            raise XlvlaError(
-                f"{message['unusable']}: options.python must be a Python 3.10 with the vendor's "
-                "pxdex installed"
-            )
+            raise XlvlaError(f"{message['unusable']}{self._remedy}")
         if "lost" in message:
-            raise LinkLost(f"the vendor's SDK: {message['lost']}")
+            raise LinkLost(f"{self._served}: {message['lost']}")
         if "state" in message:
             self._states.append(message["state"])
             # The monotonic clock is one for all processes of a machine.
@@ -167,35 +174,35 @@ class ServerLink:
 
     def _opened(self) -> socket.socket:
         if self._socket is None:
-            raise LinkLost("no server of the vendor's SDK is running")
+            raise LinkLost(f"no process of {self._served} is running")
         return self._socket
 
     def _ended(self) -> LinkLost:
         if self._process is None:
-            return LinkLost("the process of the vendor's SDK ended (unknown)")
+            return LinkLost(f"the process of {self._served} ended (unknown)")
         try:
             code = self._process.wait(0.01)
         except subprocess.TimeoutExpired:
-            return LinkLost("the process of the vendor's SDK hung up")
-        return LinkLost(f"the process of the vendor's SDK ended ({code})")
+            return LinkLost(f"the process of {self._served} hung up")
+        return LinkLost(f"the process of {self._served} ended ({code})")
 
-
-def _started(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
-    # PYTHONPATH and the like are meant for this Python, not for the SDK's.
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
-    }
-    try:
-        return subprocess.Popen(
-            command,
-            pass_fds=[descriptor],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise XlvlaError(
-            f"cannot run '{command[0]}' ({error.strerror}): options.python must be a Python 3.10 "
-            "with the vendor's pxdex installed"
-        ) from None
+    def _started(self, command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+        environment = dict(os.environ)
+        if command[0] != sys.executable:
+            # They are meant for this Python.
+            environment = {
+                name: value for name, value in environment.items() if not name.startswith("PYTHON")
+            }
+        try:
+            return subprocess.Popen(
+                command,
+                pass_fds=[descriptor],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise XlvlaError(
+                f"cannot run '{command[0]}' ({error.strerror}){self._remedy}"
+            ) from None
