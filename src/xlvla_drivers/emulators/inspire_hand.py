@@ -104,10 +104,12 @@ class InspireHand:
             if address == wire.CLEAR_ERROR:
                 self._errors[:] = 0
                 self._blocked_since_s[:] = np.inf
-            elif address == wire.ANGLE_SET:
-                self._aim(data)
             else:
                 self._memory[address : address + len(data)] = data
+                # One finger may be told alone.
+                end = address + len(data)
+                if address < wire.ANGLE_SET + wire.SHORTS and end > wire.ANGLE_SET:
+                    self._aim()
             return True
 
     def _has(self, address: int, size: int, groups: Sequence[tuple[int, int]]) -> bool:
@@ -136,8 +138,9 @@ class InspireHand:
     def _get(self, address: int) -> np.ndarray:
         return np.array(wire.from_shorts(bytes(self._memory[address : address + wire.SHORTS])))
 
-    def _aim(self, data: bytes) -> None:
-        asked = np.array(wire.from_shorts(data) + (wire.LEAVE_ALONE,) * (6 - len(data) // 2))
+    def _aim(self) -> None:
+        """Takes over the targets in the map; one that is no angle leaves its finger alone."""
+        asked = self._get(wire.ANGLE_SET)
         self._target = np.where((asked >= 0) & (asked <= 1000), asked, self._target)
         self._put(wire.ANGLE_SET, self._target)
 
