@@ -51,7 +51,7 @@ def test_the_serial_client_and_our_driver_see_the_same_hand(tmp_path):
     options = Options()
     emulator = Emulator(port, "right", options)
     emulator.start()
-    client = sdk.RH56Driver(port)
+    client = sdk.RH56Driver(port, timeout=SOON_S)
     try:
         client.connect()
         client.set_speed([1000] * 6)

@@ -127,7 +127,12 @@ class Controller:
             | (self.warning > 0) * wire.HAS_WARNING
             | (not self.can_move) * wire.CANNOT_MOVE
         )
-        return wire.reply(request, flags | (wire.INVALID if payload is None else 0), payload or b"")
+        if payload is None:
+            # The vendor's SDK reads as many numbers as it asked for, also of what is invalid.
+            return wire.reply(
+                request, flags | wire.INVALID, bytes(_NUMBERS.get(request.register, 0))
+            )
+        return wire.reply(request, flags, payload)
 
     def enable(self, payload: bytes) -> bytes:
         axis = payload[0]
@@ -289,6 +294,9 @@ def _finite(values: np.ndarray) -> bool:
 def _text(text: bytes) -> bytes:
     return text.ljust(40, b"\0")
 
+
+_NUMBERS = {wire.GET_IK: 4 * _AXES, wire.GET_FK: 24}
+"""Bytes of an answer that is invalid."""
 
 _REGISTERS: dict[int, Callable[[Controller, bytes], bytes | None]] = {
     wire.GET_VERSION: lambda arm, _: _text(VERSION),
