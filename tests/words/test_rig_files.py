@@ -77,6 +77,11 @@ def test_a_policy_can_be_chosen_for_a_rig_that_has_none():
         rig_file.with_choices(without, instruction="Wait.")
 
 
+def test_no_policy_is_one_word_in_a_file_and_on_the_command_line():
+    in_file = rig_file.from_document({**BIMANUAL, "policy": "none"}, "test")
+    assert in_file == rig_file.with_choices(rig_file.load("bimanual"), policy="none")
+
+
 def test_choices_are_checked_like_the_file():
     with pytest.raises(XlvlaError, match=r"unknown hand 'inspir'.*did you mean 'inspire'"):
         rig_file.with_choices(rig_file.load("bimanual"), hands={"left": "inspir"})
