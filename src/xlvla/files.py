@@ -104,10 +104,12 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
+        # The stubs of PyYAML do not say what it returns.
+        untyped: Any = self
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
-            key: Any = self.construct_object(key_node, deep=True)
+            key: Any = untyped.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 continue  # PyYAML refuses it by its line.
             if key in seen:
@@ -119,7 +121,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str)
+def _date_as_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    return str(node.value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _date_as_text)
 
 
 def read_yaml(path: Path) -> Any:
@@ -159,14 +165,15 @@ def _expanded(value: Any, counted: dict[int, float]) -> float:
     Args:
         counted: what is known of containers, by their id.
     """
+    key = id(value)
     if isinstance(value, Mapping):
         inner = list(cast(Mapping[Any, Any], value).values())
     elif isinstance(value, list):
         inner = cast(list[Any], value)
     else:
         return 1
-    if id(value) not in counted:
+    if key not in counted:
         # Until it is counted: met again, it is inside itself.
-        counted[id(value)] = math.inf
-        counted[id(value)] = 1 + sum(_expanded(entry, counted) for entry in inner)
-    return counted[id(value)]
+        counted[key] = math.inf
+        counted[key] = 1 + sum(_expanded(entry, counted) for entry in inner)
+    return counted[key]
